@@ -1,0 +1,1 @@
+"""The tensor IR: types, op rows, functions, text form, verifier, interpreter, rewriting."""

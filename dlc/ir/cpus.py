@@ -1,0 +1,76 @@
+"""How many CPUs this process may use: the affinity mask and the control group's quota."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+
+def available_cpus() -> int:
+    """Count the CPUs that this process may keep busy, at least 1.
+
+    The affinity mask is read anew each time; the control group's quota once.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    quota = _own_quota()
+    return count if quota is None else max(1, min(count, int(quota)))
+
+
+@functools.cache
+def _own_quota() -> float | None:
+    return cgroup_quota(Path("/"))
+
+
+def cgroup_quota(root: Path) -> float | None:
+    """Read the CPU quota of this process's control group, version 1 or 2.
+
+    Args:
+        root: The file system's root.
+
+    Returns:
+        CPUs (2.5 is two and a half), the least along the way up to the root group, or None
+        without a limit.
+    """
+    quotas: list[float] = []
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if not controllers:
+            mount, read = root / "sys/fs/cgroup", _quota_v2
+        elif "cpu" in controllers.split(","):
+            mount, read = root / "sys/fs/cgroup/cpu", _quota_v1
+        else:
+            continue
+        # Inside a container the path may be the host's and not exist; its own group is then the
+        # mount itself, which is always looked at.
+        path = mount / group.lstrip("/")
+        folders = [path, *path.parents]
+        quotas += filter(None, map(read, folders[: folders.index(mount) + 1]))
+    return min(quotas, default=None)
+
+
+def _quota_v2(folder: Path) -> float | None:
+    return _ratio(*(_read(folder / "cpu.max").split() + ["", ""])[:2])
+
+
+def _quota_v1(folder: Path) -> float | None:
+    return _ratio(_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))
+
+
+def _ratio(quota: str, period: str) -> float | None:
+    try:
+        ratio = int(quota) / int(period)
+    except (ValueError, ZeroDivisionError):  # "max", or a file that is not there
+        return None
+    return ratio if ratio > 0 else None  # version 1 writes -1 for no limit
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return ""

@@ -1,0 +1,72 @@
+"""Where in the user's source something happened."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import linecache
+import os
+import sys
+from typing import NamedTuple
+
+
+class SourceLocation(NamedTuple):
+    """A line of the user's source.
+
+    Example:
+        >>> str(SourceLocation("train.py", 12, "loss"))
+        'train.py:12 in loss'
+    """
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} in {self.function}"
+
+
+# Taken from a code object, not from __file__, so that both sides of the comparison in
+# `user_location` were spelt by the import system in the same way.
+_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(sys._getframe().f_code.co_filename)), "")
+
+# File name -> is it never the user's? Frames of contextlib and functools stand between dlc's own
+# context managers, or decorators, and their callers.
+_internal: dict[str, bool] = {
+    contextlib.contextmanager.__code__.co_filename: True,
+    functools.update_wrapper.__code__.co_filename: True,
+}
+
+
+def _is_internal(file: str) -> bool:
+    internal = file.startswith((_PACKAGE, "<frozen "))
+    _internal[file] = internal
+    return internal
+
+
+def user_location() -> SourceLocation | None:
+    """Find the innermost frame of the calling thread that is outside the dlc package.
+
+    Returns:
+        The place, or None where no such frame exists (`python -m dlc`). It works for files, for
+        the REPL, for notebook cells and for `exec`, whose file is a name in angle brackets.
+    """
+    frame = sys._getframe(1)
+    internal = _internal
+    while frame is not None:
+        code = frame.f_code
+        file = code.co_filename
+        known = internal.get(file)
+        if known is False or (known is None and not _is_internal(file)):
+            return SourceLocation(file, frame.f_lineno, code.co_qualname.rpartition("<locals>.")[2])
+        frame = frame.f_back
+    return None
+
+
+def source_line(location: SourceLocation) -> str | None:
+    """Read the text of a location's line, stripped.
+
+    Returns:
+        The line, or None where the source cannot be read (`exec` of a string) or is blank.
+    """
+    return linecache.getline(location.file, location.line).strip() or None
