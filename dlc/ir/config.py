@@ -1,0 +1,369 @@
+"""The settings: one declaration each, in the class `Config`.
+
+A setting `verify` is the environment variable `DLC_VERIFY`, the attribute `config.verify` and the
+keyword of `config.scope(verify=True)`. The innermost scope wins, then the last assignment, then
+the environment (read when the setting is first used), then the default.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar, overload
+
+from dlc.ir.cpus import available_cpus
+from dlc.ir.errors import SettingError, nearest
+from dlc.ir.logs import LOG_TOPICS, TopicHandler, unwatch, watch, watching
+
+Value = TypeVar("Value")
+Given = TypeVar("Given", contravariant=True)
+
+
+class Setting(Generic[Value, Given]):
+    """One setting of `Config`: `Value` is what reading gives, `Given` what may be assigned.
+
+    Args:
+        check: Turns an assigned value, or a variable's text, into the setting's value; raises
+            ValueError with what was expected.
+        default: The value where nothing is set.
+        kind: The accepted values in words, for the documentation.
+        doc: What the setting does.
+    """
+
+    name: str
+    variable: str
+
+    def __init__(
+        self, check: Callable[[object], Value], default: Value, *, kind: str, doc: str
+    ) -> None:
+        self.check = check
+        self.default = default
+        self.kind = kind
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type[Config], name: str) -> None:
+        self.name = name
+        self.variable = "DLC_" + name.upper()
+
+    @overload
+    def __get__(self, config: None, owner: type[Config]) -> Setting[Value, Given]: ...
+    @overload
+    def __get__(self, config: Config, owner: type[Config]) -> Value: ...
+    def __get__(
+        self, config: Config | None, owner: type[Config]
+    ) -> Setting[Value, Given] | Value:
+        if config is None:
+            return self
+        overrides = config._overrides.get()
+        if overrides is not None and self.name in overrides:
+            return overrides[self.name]
+        try:
+            return config._values[self.name]
+        except KeyError:
+            return config._read(self)
+
+    def __set__(self, config: Config, value: Given) -> None:
+        config._assign(self.name, self.convert(value, f"config.{self.name}"))
+
+    def convert(self, value: object, where: str) -> Value:
+        """Check a value that `where` gave; raises SettingError."""
+        try:
+            return self.check(value)
+        except ValueError as error:
+            raise SettingError(
+                f"{where} is {value!r}, which is not {self.kind}", hint=str(error) or None
+            ) from None
+
+
+def _boolean(value: object) -> bool:
+    if isinstance(value, str):
+        value = {
+            "1": True, "true": True, "yes": True, "on": True,
+            "0": False, "false": False, "no": False, "off": False,
+        }.get(value.strip().lower())  # fmt: skip
+    if not isinstance(value, bool):
+        raise ValueError("write 1 or 0 (true or false, yes or no, on or off)")
+    return value
+
+
+def _path(value: object) -> Path | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise ValueError("write the path of a folder")
+    return Path(os.fsdecode(value)).expanduser()
+
+
+def _count(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError("write a whole number of at least 1")
+    return value
+
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def _size(value: object) -> int:
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+)\s*([KMGT]?)(?:i?B)?\s*", value, re.IGNORECASE)
+        if match is not None:
+            value = int(match[1]) * _UNITS[match[2].upper()]
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError("write bytes, or a number with a unit, as in 512M or 2GiB")
+    return value
+
+
+def _topics(value: object) -> frozenset[str]:
+    if isinstance(value, str):
+        value = [topic for topic in re.split(r"[,\s]+", value) if topic]
+    if not isinstance(value, Iterable):
+        raise ValueError("write topics separated by commas")
+    topics: set[str] = set()
+    for topic in value:  # pyright: ignore[reportUnknownVariableType]
+        if topic not in LOG_TOPICS:
+            raise ValueError(f"unknown topic {topic!r}: {nearest(str(topic), LOG_TOPICS)}")
+        topics.add(topic)
+    return frozenset(topics)
+
+
+def _device(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9_]*(:\d+)?", value):
+        raise ValueError('write a device such as "cpu" or "cuda:0"')
+    return value
+
+
+def _isa(value: object) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value.strip()):
+        raise ValueError("write a level such as x86-64-v3")
+    return value
+
+
+class Config:
+    """The settings of one process, as `dlc.config`; read the module's text for who wins.
+
+    Args:
+        environ: The environment variables.
+
+    Raises:
+        SettingError: for an unknown `DLC_*` variable or a bad `DLC_LOGS`, at once; for other bad
+            values, when the setting is first read.
+
+    Example:
+        >>> config = Config({"DLC_NUM_THREADS": "2"})
+        >>> config.num_threads
+        2
+        >>> with config.scope(num_threads=4):
+        ...     config.thread_count()
+        4
+    """
+
+    cache_dir = Setting["Path | None", "str | os.PathLike[str] | None"](
+        _path,
+        None,
+        kind="the path of a folder",
+        doc="Folder of the disk cache; without one, the platform's cache folder.",
+    )
+    cache_size = Setting[int, "int | str"](
+        _size,
+        2 << 30,
+        kind="a size in bytes",
+        doc="Size that the disk cache is kept under; units as in `512M` and `2GiB` are accepted.",
+    )
+    logs = Setting["frozenset[str]", "str | Iterable[str]"](
+        _topics,
+        frozenset(),
+        kind="a list of topics",
+        doc="Topics whose log records go to standard error, separated by commas: "
+        + ", ".join(f"`{topic}`" for topic in LOG_TOPICS)
+        + ". They are the loggers `dlc.compile` and so on.",
+    )
+    dump_ir = Setting["Path | None", "str | os.PathLike[str] | None"](
+        _path,
+        None,
+        kind="the path of a folder",
+        doc="Folder into which every stage of every compilation is written as text.",
+    )
+    verify = Setting[bool, bool](
+        _boolean,
+        False,
+        kind="a boolean",
+        doc="Verify the IR after every pass.",
+    )
+    debug_nans = Setting[bool, bool](
+        _boolean,
+        False,
+        kind="a boolean",
+        doc="Raise where the first NaN is made, with the operation and your line.",
+    )
+    disable_jit = Setting[bool, bool](
+        _boolean,
+        False,
+        kind="a boolean",
+        doc="Run everything in the interpreter, without compiling.",
+    )
+    num_threads = Setting["int | None", "int | None"](
+        _count,
+        None,
+        kind="a number of threads",
+        doc="Threads that a compiled program may use. Without it, `OMP_NUM_THREADS` counts, then "
+        "the CPUs that the affinity mask and the control group's quota leave to the process.",
+    )
+    device = Setting[str, str](
+        _device,
+        "cpu",
+        kind="a device",
+        doc="Device of new tensors and of programs that name none, such as `cpu` or `cuda:0`.",
+    )
+    isa = Setting["str | None", "str | None"](
+        _isa,
+        None,
+        kind="an instruction set level",
+        doc="Instruction set level that CPU code is generated for, such as `x86-64-v3`; without "
+        "one, the best that this machine runs.",
+    )
+    progress = Setting[bool, bool](
+        _boolean,
+        True,
+        kind="a boolean",
+        doc="Show progress bars in long runs.",
+    )
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._values: dict[str, Any] = {}
+        self._assigned: set[str] = set()
+        self._overrides: ContextVar[dict[str, Any] | None] = ContextVar(
+            "dlc.config", default=None
+        )
+        known = [setting.variable for setting in self.settings()]
+        for variable in environ:
+            if variable.startswith("DLC_") and variable not in known:
+                raise SettingError(
+                    f"unknown environment variable {variable}", hint=nearest(variable, known)
+                )
+        watch(self.logs)
+
+    @classmethod
+    def settings(cls) -> list[Setting[Any, Any]]:
+        """All declarations, in the order of the class."""
+        return [value for value in vars(cls).values() if isinstance(value, Setting)]
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not name.startswith("_"):
+            self._declaration(name)
+        object.__setattr__(self, name, value)
+
+    @contextlib.contextmanager
+    def scope(self, **overrides: object) -> Iterator[None]:
+        """Override settings inside a `with`, for the calling thread or task only.
+
+        Scopes nest. Threads started inside begin without the overrides, unless they are given
+        the context (`contextvars.copy_context().run`).
+
+        Args:
+            **overrides: Settings by name.
+
+        Raises:
+            SettingError: for an unknown setting or a bad value.
+        """
+        checked = {
+            name: self._declaration(name).convert(value, f"config.scope({name}=)")
+            for name, value in overrides.items()
+        }
+        token = self._overrides.set({**(self._overrides.get() or {}), **checked})
+        try:
+            with watching(checked.get("logs", ())):
+                yield
+        finally:
+            self._overrides.reset(token)
+
+    def thread_count(self, requested: int | None = None) -> int:
+        """Decide how many threads a call uses.
+
+        Args:
+            requested: The call's own argument, which wins.
+
+        Returns:
+            The first that is set of: `requested`, `num_threads` (scope, assignment,
+            `DLC_NUM_THREADS`), `OMP_NUM_THREADS`, the CPUs available to the process.
+
+        Raises:
+            SettingError: for a `requested` that is not a whole number of at least 1.
+        """
+        if requested is not None:
+            requested = type(self).num_threads.convert(requested, "num_threads")
+        count = requested or self.num_threads or self._openmp_threads()
+        return count or available_cpus()
+
+    def describe(self) -> list[dict[str, object]]:
+        """List every setting, for `dlc doctor` and the documentation.
+
+        Returns:
+            A dict each, with the keys name, variable, value, default, source ("scope",
+            "assignment", "environment" or "default"), kind and doc.
+        """
+        return [
+            {
+                "name": setting.name,
+                "variable": setting.variable,
+                "value": getattr(self, setting.name),
+                "default": setting.default,
+                "source": self._source(setting),
+                "kind": setting.kind,
+                "doc": setting.__doc__,
+            }
+            for setting in self.settings()
+        ]
+
+    def _declaration(self, name: str) -> Setting[Any, Any]:
+        setting = vars(type(self)).get(name)
+        if not isinstance(setting, Setting):
+            known = [setting.name for setting in self.settings()]
+            raise SettingError(f"unknown setting {name!r}", hint=nearest(name, known))
+        return setting  # pyright: ignore[reportUnknownVariableType]
+
+    def _read(self, setting: Setting[Value, Any]) -> Value:
+        text = self._environ.get(setting.variable)
+        value = setting.default
+        if text:  # an empty variable counts as one that is not set
+            value = setting.convert(text, f"environment variable {setting.variable}")
+        return self._values.setdefault(setting.name, value)
+
+    def _assign(self, name: str, value: object) -> None:
+        if name in (self._overrides.get() or {}):
+            raise SettingError(
+                f"config.{name} is assigned inside a config.scope({name}=...)",
+                hint="the scope would hide the assignment; nest another scope, or assign outside",
+            )
+        if name == "logs":
+            previous = self.logs
+            watch(frozenset(value))
+            unwatch(previous)
+        self._values[name] = value
+        self._assigned.add(name)
+
+    def _source(self, setting: Setting[Any, Any]) -> str:
+        if setting.name in (self._overrides.get() or {}):
+            return "scope"
+        if setting.name in self._assigned:
+            return "assignment"
+        return "environment" if self._environ.get(setting.variable) else "default"
+
+    def _openmp_threads(self) -> int | None:
+        # A list gives the count of each nesting level; a value that OpenMP itself would reject is
+        # not dlc's to complain about.
+        first = self._environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+        return int(first) or None if first.isdecimal() else None
+
+
+config = Config(os.environ)
+logging.getLogger("dlc").addHandler(TopicHandler(lambda: config.logs))
