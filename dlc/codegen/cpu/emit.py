@@ -1,0 +1,154 @@
+"""A writer of one LLVM function as text: fresh names, blocks, counted loops, vectors and masks.
+
+Values are strings: an SSA name (`%v7`) or a literal. Types are strings of LLVM's (`<16 x float>`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dlc.ir.types import DType
+
+_LLVM = {"f64": "double", "f32": "float", "f16": "half", "bf16": "bfloat", "bool": "i1"}
+
+
+def llvm_type(dtype: DType, lanes: int = 1) -> str:
+    """The register type of `lanes` elements: bool is i1, and one lane is a plain scalar."""
+    element = _LLVM.get(dtype.short, f"i{dtype.bits}")
+    return element if lanes == 1 else f"<{lanes} x {element}>"
+
+
+def memory_type(dtype: DType, lanes: int = 1) -> str:
+    """The type in memory: as `llvm_type`, but bool is a byte."""
+    element = "i8" if dtype.kind == "b" else llvm_type(dtype)
+    return element if lanes == 1 else f"<{lanes} x {element}>"
+
+
+def zero(type_: str) -> str:
+    """The zero literal of an LLVM type."""
+    if type_.startswith("<"):
+        return "zeroinitializer"
+    return "0.0" if type_ in ("float", "double", "half", "bfloat") else "null" if type_ == "ptr" else "0"
+
+
+class Emitter:
+    """Writes one function; `declarations` collects the intrinsics it uses."""
+
+    def __init__(self, name: str, parameters: Sequence[tuple[str, str]], result: str = "void") -> None:
+        """`parameters` are (LLVM type with attributes, name without %)."""
+        self.name, self.parameters, self.result = name, tuple(parameters), result
+        self.lines: list[str] = []
+        self.declarations: set[str] = set()
+        self.current = "entry"
+        self._count = 0
+
+    def fresh(self, hint: str = "v") -> str:
+        """A name not used before, without %."""
+        self._count += 1
+        return f"{hint}{self._count}"
+
+    def line(self, text: str) -> None:
+        """An instruction without a result."""
+        self.lines.append("  " + text)
+
+    def value(self, text: str, hint: str = "v") -> str:
+        """An instruction with a result; returns its name."""
+        name = "%" + self.fresh(hint)
+        self.lines.append(f"  {name} = {text}")
+        return name
+
+    def call(self, name: str, result: str, args: Sequence[tuple[str, str]]) -> str:
+        """A call of the intrinsic `name` on (type, value) arguments; declares it."""
+        self.declarations.add(f"declare {result} @{name}({', '.join(t for t, _ in args)})")
+        text = f"call {result} @{name}({', '.join(f'{t} {v}' for t, v in args)})"
+        if result == "void":
+            self.line(text)
+            return ""
+        return self.value(text)
+
+    def block(self, label: str) -> None:
+        """Starts the block `label`."""
+        self.lines.append(f"{label}:")
+        self.current = label
+
+    def branch(self, label: str) -> None:
+        """Jumps to `label`."""
+        self.line(f"br label %{label}")
+
+    def branch_if(self, condition: str, yes: str, no: str) -> None:
+        """Jumps to `yes` when the i1 `condition` holds, else to `no`."""
+        self.line(f"br i1 {condition}, label %{yes}, label %{no}")
+
+    def when(self, condition: str, body: Callable[[], None]) -> None:
+        """Runs `body` when the i1 `condition` holds; it may not define values used later."""
+        yes, done = self.fresh("then"), self.fresh("done")
+        self.branch_if(condition, yes, done)
+        self.block(yes)
+        body()
+        self.branch(done)
+        self.block(done)
+
+    def loop(
+        self,
+        start: str,
+        stop: str,
+        step: int | str,
+        body: Callable[[str, list[str]], Sequence[str]],
+        carry: Sequence[tuple[str, str]] = (),
+    ) -> list[str]:
+        """`for i = start; i < stop; i += step` (signed i64), with loop-carried values.
+
+        `carry` gives (LLVM type, initial value); `body(i, values)` returns their next values. Returns the
+        values after the loop, which are the initial ones when it runs no iteration.
+        """
+        head, inside, done = self.fresh("head"), self.fresh("body"), self.fresh("done")
+        before = self.current
+        i, names = "%" + self.fresh("i"), ["%" + self.fresh("c") for _ in carry]
+        self.branch(head)
+        self.block(head)
+        at = len(self.lines)
+        go = self.value(f"icmp slt i64 {i}, {stop}")
+        self.branch_if(go, inside, done)
+        self.block(inside)
+        following = list(body(i, names))
+        following_i = self.value(f"add nsw i64 {i}, {step}")
+        latch = self.current
+        self.branch(head)
+        phis = [f"  {i} = phi i64 [ {start}, %{before} ], [ {following_i}, %{latch} ]"]
+        for name, (type_, initial), later in zip(names, carry, following, strict=True):
+            phis.append(f"  {name} = phi {type_} [ {initial}, %{before} ], [ {later}, %{latch} ]")
+        self.lines[at:at] = phis
+        self.block(done)
+        return names
+
+    def splat(self, type_: str, value: str, lanes: int) -> str:
+        """A vector with `value` of the scalar LLVM type `type_` in each lane; `value` itself for one lane."""
+        if lanes == 1:
+            return value
+        vector = f"<{lanes} x {type_}>"
+        first = self.value(f"insertelement {vector} poison, {type_} {value}, i64 0")
+        return self.value(
+            f"shufflevector {vector} {first}, {vector} poison, <{lanes} x i32> zeroinitializer"
+        )
+
+    def lane_numbers(self, lanes: int) -> str:
+        """The literal <0, 1, 2, ...> of i64."""
+        return "<" + ", ".join(f"i64 {k}" for k in range(lanes)) + ">"
+
+    def mask_below(self, remaining: str, lanes: int) -> str:
+        """An i1 vector: lane k is set where k < remaining (an i64)."""
+        limit = self.splat("i64", remaining, lanes)
+        return self.value(f"icmp slt <{lanes} x i64> {self.lane_numbers(lanes)}, {limit}")
+
+    def text(self) -> str:
+        """The whole function with its attributes group #0 (the module defines it)."""
+        parameters = ", ".join(f"{t} %{n}" for t, n in self.parameters)
+        body = "\n".join(self.lines)
+        return f"define {self.result} @{self.name}({parameters}) #0 {{\nentry:\n{body}\n}}\n"
+
+
+def module_text(functions: Sequence[Emitter], attributes: str = "nounwind") -> str:
+    """A module of functions, their intrinsics declared once, attribute group #0 being `attributes`."""
+    declarations = sorted(set[str]().union(*(f.declarations for f in functions)))
+    bodies = "\n".join(f.text() for f in functions)
+    return "\n".join(declarations) + "\n\n" + bodies + f"\nattributes #0 = {{ {attributes} }}\n"

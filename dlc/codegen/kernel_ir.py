@@ -1,0 +1,103 @@
+"""Kernel IR: what one fused group of ops computes, as loop nests over scalar expressions.
+
+    kernel := 'kernel' name '(' param,* ')' ':' stmt+
+    param  := ['out'|'inout'] name ':' dtype '[' dim,* ']'
+    stmt   := 'par' axis,* ':' stmt+                            independent, any order
+            | 'for' axis ['while' e] ['carry' init;*] ':' stmt+   ordered; sets next_x
+            | name '[' ix,* ']' [axis,*] ['+'] '=' e              tile or store
+
+Tensors are dense and row-major; views live in the indices. The symbols in a kernel's dims are its own (`dims`);
+a call binds them. A name that is not a parameter is a local: a scalar of the innermost `par` iteration when
+its assignment has no axes, else a tile indexed by those axes alone. `inout` names a buffer read before it is written.
+What changes bits (block of an axis, order of a `for`, `lanes` of a reduction) is in the kernel's text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from dlc.ir.dims import Dim
+from dlc.ir.scalar import Axis, Expr, walk
+from dlc.ir.types import DType
+
+Mode = Literal["in", "out", "inout"]
+
+
+@dataclass(frozen=True)
+class Param:
+    """A tensor parameter of a kernel."""
+
+    name: str
+    mode: Mode
+    dtype: DType
+    dims: tuple[Dim, ...]
+    may_alias: tuple[str, ...] = ()  # of an output: inputs whose buffer it may take over
+
+
+@dataclass(frozen=True)
+class Assign:
+    """`name[ix] axes = expr` or, with `accumulate`, `+=` (into a parameter, inside `for` only)."""
+
+    name: str
+    ix: tuple[Expr, ...]
+    axes: tuple[Axis, ...]
+    expr: Expr
+    accumulate: bool = False
+
+
+@dataclass(frozen=True)
+class Par:
+    """Independent iterations of `body` over `axes`, last fastest."""
+
+    axes: tuple[Axis, ...]
+    body: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True)
+class For:
+    """Ordered iterations; `carry` initialises locals, `next_<local>` in the body sets their next value."""
+
+    axis: Axis
+    body: tuple[Stmt, ...]
+    carry: tuple[Assign, ...] = ()
+    condition: Expr | None = None
+
+
+Stmt: TypeAlias = Assign | Par | For
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel; `dims` are its symbols in the order in which a call binds them."""
+
+    name: str
+    params: tuple[Param, ...]
+    dims: tuple[str, ...]
+    body: tuple[Stmt, ...]
+
+    def param(self, name: str) -> Param | None:
+        """The parameter `name`, None for a local."""
+        return next((p for p in self.params if p.name == name), None)
+
+
+def statements(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
+    """Every statement in `body`, outer before inner."""
+    for s in body:
+        yield s
+        if isinstance(s, Assign):
+            continue
+        if isinstance(s, For):
+            yield from s.carry
+        yield from statements(s.body)
+
+
+def expressions(kernel: Kernel) -> Iterator[Expr]:
+    """Every distinct node of every right-hand side and index of `kernel`."""
+    for s in statements(kernel.body):
+        if isinstance(s, Assign):
+            for e in (*s.ix, s.expr):
+                yield from walk(e)
+        elif isinstance(s, For) and s.condition is not None:
+            yield from walk(s.condition)

@@ -1,0 +1,347 @@
+"""Dims: integers or symbolic integer expressions, in a canonical form so that equal dims compare equal.
+
+An expression is a polynomial over atoms. An atom is a symbol (an extent known at run time, at least 1) or
+an application of `floordiv`, `mod`, `max` or `min` to two expressions that could not be evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias, Union
+
+Dim: TypeAlias = Union[int, "DimExpr"]
+
+
+@dataclass(frozen=True, order=True)
+class Symbol:
+    """A named extent whose value is known when the program is called; never less than 1."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Apply:
+    """`function(a, b)` that has no simpler form; function is floordiv, mod, max or min."""
+
+    function: str
+    a: Dim
+    b: Dim
+
+    def __str__(self) -> str:
+        return f"{self.function}({dim_text(self.a)},{dim_text(self.b)})"
+
+
+Atom: TypeAlias = Symbol | Apply
+Monomial: TypeAlias = tuple[Atom, ...]  # a product, sorted by text; () is the constant term
+
+
+class DimUnknown(Exception):
+    """A comparison of dims that is true for some values of the symbols and false for others."""
+
+    def __init__(self, a: Dim, b: Dim, relation: str) -> None:
+        super().__init__(f"cannot decide {dim_text(a)} {relation} {dim_text(b)}")
+        self.a, self.b, self.relation = a, b, relation
+
+
+class DimExpr:
+    """A polynomial with integer coefficients over atoms; immutable, canonical, hashable."""
+
+    __slots__ = ("_hash", "terms")
+    terms: tuple[tuple[Monomial, int], ...]
+
+    def __init__(self, terms: tuple[tuple[Monomial, int], ...]) -> None:
+        self.terms = terms
+        self._hash = hash(terms)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DimExpr) and self.terms == other.terms
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[type[DimExpr], tuple[object]]:
+        return DimExpr, (self.terms,)
+
+    def __str__(self) -> str:
+        return dim_text(self)
+
+    def __repr__(self) -> str:
+        return f"DimExpr({dim_text(self)})"
+
+    def __add__(self, other: Dim) -> Dim:
+        return add(self, other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Dim) -> Dim:
+        return add(self, mul(other, -1))
+
+    def __rsub__(self, other: Dim) -> Dim:
+        return add(other, mul(self, -1))
+
+    def __neg__(self) -> Dim:
+        return mul(self, -1)
+
+    def __mul__(self, other: Dim) -> Dim:
+        return mul(self, other)
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: Dim) -> Dim:
+        return floordiv(self, other)
+
+    def __rfloordiv__(self, other: Dim) -> Dim:
+        return floordiv(other, self)
+
+    def __mod__(self, other: Dim) -> Dim:
+        return mod(self, other)
+
+
+def symbol(name: str) -> DimExpr:
+    """The dim that is the symbol `name`."""
+    return DimExpr((((Symbol(name),), 1),))
+
+
+def _terms(dim: Dim) -> dict[Monomial, int]:
+    if isinstance(dim, DimExpr):
+        return dict(dim.terms)
+    return {(): int(dim)} if dim else {}
+
+
+def _make(terms: Mapping[Monomial, int]) -> Dim:
+    kept = {m: c for m, c in terms.items() if c}
+    if not kept:
+        return 0
+    if kept.keys() == {()}:
+        return kept[()]
+    return DimExpr(tuple(sorted(kept.items(), key=lambda t: (-len(t[0]), [str(a) for a in t[0]]))))
+
+
+def add(a: Dim, b: Dim) -> Dim:
+    """a + b."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a + b
+    terms = _terms(a)
+    for monomial, c in _terms(b).items():
+        terms[monomial] = terms.get(monomial, 0) + c
+    return _make(terms)
+
+
+def mul(a: Dim, b: Dim) -> Dim:
+    """a * b."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a * b
+    terms: dict[Monomial, int] = {}
+    for ma, ca in _terms(a).items():
+        for mb, cb in _terms(b).items():
+            monomial = tuple(sorted(ma + mb, key=str))
+            terms[monomial] = terms.get(monomial, 0) + ca * cb
+    return _make(terms)
+
+
+def product(dims: Iterable[Dim]) -> Dim:
+    """The product of dims; 1 when there is none."""
+    result: Dim = 1
+    for d in dims:
+        result = mul(result, d)
+    return result
+
+
+def _quotient(a: Dim, b: Dim) -> Dim | None:
+    """a / b when b is a single term that divides every term of a exactly, else None."""
+    divisor = _terms(b)
+    if len(divisor) != 1:
+        return 1 if a == b else None
+    ((mb, cb),) = divisor.items()
+    terms: dict[Monomial, int] = {}
+    for ma, ca in _terms(a).items():
+        rest = list(ma)
+        for atom in mb:
+            if atom not in rest:
+                return None
+            rest.remove(atom)
+        if ca % cb:
+            return None
+        terms[tuple(rest)] = ca // cb
+    return _make(terms)
+
+
+def floordiv(a: Dim, b: Dim) -> Dim:
+    """a // b (floor); ZeroDivisionError for the integer 0."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a // b
+    exact = _quotient(a, b) if b != 0 else None
+    if exact is not None:
+        return exact
+    if b == 0:
+        raise ZeroDivisionError("dim divided by zero")
+    return _atom("floordiv", a, b)
+
+
+def mod(a: Dim, b: Dim) -> Dim:
+    """a % b (the sign of b)."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a % b
+    if b == 0:
+        raise ZeroDivisionError("dim divided by zero")
+    if _quotient(a, b) is not None:
+        return 0
+    return _atom("mod", a, b)
+
+
+def maximum(a: Dim, b: Dim) -> Dim:
+    """max(a, b)."""
+    known = _sign_of_difference(a, b)
+    if known is not None:
+        return a if known >= 0 else b
+    return _atom("max", *sorted((a, b), key=dim_text))
+
+
+def minimum(a: Dim, b: Dim) -> Dim:
+    """min(a, b)."""
+    known = _sign_of_difference(a, b)
+    if known is not None:
+        return b if known >= 0 else a
+    return _atom("min", *sorted((a, b), key=dim_text))
+
+
+def _atom(function: str, a: Dim, b: Dim) -> Dim:
+    return DimExpr((((Apply(function, a, b),), 1),))
+
+
+def _sign_of_difference(a: Dim, b: Dim) -> int | None:
+    """Non-negative when a >= b always, -1 when a <= b always, None when neither is proved."""
+    difference = add(a, mul(b, -1))
+    low = lower_bound(difference)
+    if low is not None and low >= 0:
+        return low
+    low = lower_bound(mul(difference, -1))
+    return -1 if low is not None and low >= 0 else None
+
+
+def lower_bound(dim: Dim) -> int | None:
+    """A value that `dim` is never below, from symbols being at least 1; None when none is known."""
+    if isinstance(dim, int):
+        return dim
+    total = 0
+    for monomial, c in dim.terms:
+        bounds = [_atom_bound(a) for a in monomial]
+        if any(x is None or x < 0 for x in bounds):
+            return None
+        if c < 0 and monomial:
+            return None
+        value = c
+        for x in bounds:
+            assert x is not None
+            value *= x
+        total += value
+    return total
+
+
+def _atom_bound(atom: Atom) -> int | None:
+    if isinstance(atom, Symbol):
+        return 1
+    a, b = lower_bound(atom.a), lower_bound(atom.b)
+    match atom.function:
+        case "max":
+            return max((x for x in (a, b) if x is not None), default=None)
+        case "min":
+            return min(a, b) if a is not None and b is not None else None
+        case "mod":
+            return 0 if b is not None and b > 0 else None
+        case _:
+            return 0 if a is not None and a >= 0 and b is not None and b > 0 else None
+
+
+def dims_equal(a: Dim, b: Dim) -> bool:
+    """Whether a == b for every value of the symbols; raises DimUnknown when it depends on them."""
+    if a == b:
+        return True
+    difference = add(a, mul(b, -1))
+    if isinstance(difference, int):
+        return False
+    low, high = lower_bound(difference), lower_bound(mul(difference, -1))
+    if (low is not None and low > 0) or (high is not None and high > 0):
+        return False
+    raise DimUnknown(a, b, "==")
+
+
+def at_least(a: Dim, b: Dim) -> bool:
+    """Whether a >= b for every value of the symbols; raises DimUnknown when it depends on them."""
+    low = lower_bound(add(a, mul(b, -1)))
+    if low is not None and low >= 0:
+        return True
+    high = lower_bound(add(b, mul(a, -1)))
+    if high is not None and high > 0:
+        return False
+    raise DimUnknown(a, b, ">=")
+
+
+_FUNCTIONS: dict[str, Callable[[Dim, Dim], Dim]] = {
+    "floordiv": floordiv,
+    "mod": mod,
+    "max": maximum,
+    "min": minimum,
+}
+
+
+def apply_function(function: str, a: Dim, b: Dim) -> Dim:
+    """`floordiv`, `mod`, `max` or `min` by name; KeyError for another name."""
+    return _FUNCTIONS[function](a, b)
+
+
+def substitute(dim: Dim, values: Mapping[str, Dim]) -> Dim:
+    """`dim` with symbols replaced; symbols not in `values` stay."""
+    if isinstance(dim, int):
+        return dim
+    total: Dim = 0
+    for monomial, c in dim.terms:
+        term: Dim = c
+        for atom in monomial:
+            if isinstance(atom, Symbol):
+                term = mul(term, values.get(atom.name, DimExpr((((atom,), 1),))))
+            else:
+                a, b = substitute(atom.a, values), substitute(atom.b, values)
+                term = mul(term, apply_function(atom.function, a, b))
+        total = add(total, term)
+    return total
+
+
+def evaluate(dim: Dim, values: Mapping[str, int]) -> int:
+    """The integer that `dim` is for these values of its symbols; KeyError for a missing one."""
+    result = substitute(dim, values)
+    if not isinstance(result, int):
+        missing = sorted(symbols_of(result))
+        raise KeyError(missing[0])
+    return result
+
+
+def symbols_of(dim: Dim) -> set[str]:
+    """The names of the symbols in `dim`."""
+    if isinstance(dim, int):
+        return set()
+    names: set[str] = set()
+    for monomial, _ in dim.terms:
+        for atom in monomial:
+            if isinstance(atom, Symbol):
+                names.add(atom.name)
+            else:
+                names |= symbols_of(atom.a) | symbols_of(atom.b)
+    return names
+
+
+def dim_text(dim: Dim) -> str:
+    """The text form: `8`, `n`, `2*n+1`, `floordiv(n,2)`."""
+    if not isinstance(dim, DimExpr):
+        return str(dim)
+    parts: list[str] = []
+    for monomial, c in dim.terms:
+        factors = [str(a) for a in monomial]
+        if not monomial or abs(c) != 1:
+            factors.insert(0, str(abs(c)))
+        parts.append(("-" if c < 0 else "+" if parts else "") + "*".join(factors))
+    return "".join(parts)

@@ -1,0 +1,239 @@
+"""Scalar expressions: the closed set of operations that every tensor op lowers to and every backend runs.
+
+An `Expr` says what one element of a result is. Index arithmetic is the same language at type i64.
+Expressions are immutable and compared by structure; equal subexpressions may be shared.
+
+Meaning (all backends): float operations are IEEE 754, round to nearest even, never contracted or
+reassociated. Integer arithmetic wraps. `floordiv` and `mod` round towards minus infinity, as NumPy's do; a zero
+divisor gives 0 and the most negative integer divided by -1 gives itself; neither traps. `min`, `max` return
+NaN when an operand is NaN. `shl` and `shr` by a negative count or by the width or more give 0
+(`shr` of a negative number: -1). `convert` of a float to an integer truncates; NaN gives 0 and a value out
+of range saturates. `convert` to bool is `!= 0`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dlc.ir.dims import Dim
+from dlc.ir.types import DType, bool_, float32, int64
+
+
+@dataclass(frozen=True)
+class ScalarOp:
+    """A row of the closed set: its arity and what its result type is.
+
+    result: "same" (the type of the last argument), "bool", or "given" (stated by the node).
+    kinds: element kinds the arguments may have, of "f", "i", "u", "b".
+    math: whether the op has an expansion into the others (`dlc.codegen.scalar_math`).
+    """
+
+    name: str
+    arity: int
+    kinds: str
+    result: Literal["same", "bool", "given"] = "same"
+    math: bool = False
+
+
+_ROWS = (
+    *(ScalarOp(n, 2, "fiu") for n in ("add", "sub", "mul", "min", "max", "floordiv", "mod")),
+    ScalarOp("div", 2, "f"),
+    ScalarOp("fma", 3, "f"),
+    *(ScalarOp(n, 1, "fiu") for n in ("neg", "abs")),
+    *(ScalarOp(n, 1, "f") for n in ("sqrt", "floor", "ceil", "trunc", "rint")),
+    *(ScalarOp(n, 2, "fiub", "bool") for n in ("eq", "ne", "lt", "le", "gt", "ge")),
+    *(ScalarOp(n, 2, "iub") for n in ("and", "or", "xor")),
+    ScalarOp("not", 1, "iub"),
+    *(ScalarOp(n, 2, "iu") for n in ("shl", "shr")),
+    ScalarOp("select", 3, "fiub"),
+    ScalarOp("convert", 1, "fiub", "given"),
+    ScalarOp("bitcast", 1, "fiu", "given"),
+    *(
+        ScalarOp(n, 1, "f", math=True)
+        for n in (
+            "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos",
+            "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "sigmoid", "rsqrt", "cbrt",
+        )
+    ),
+    *(ScalarOp(n, 2, "f", math=True) for n in ("pow", "atan2", "hypot")),
+)  # fmt: skip
+SCALAR_OPS: dict[str, ScalarOp] = {row.name: row for row in _ROWS}
+
+ReduceKind = Literal["sum", "prod", "max", "min", "any", "all", "argmax", "argmin"]
+REDUCE_KINDS: tuple[ReduceKind, ...] = (
+    "sum", "prod", "max", "min", "any", "all", "argmax", "argmin",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A loop axis `name < extent`; with `block`, the body sees one block of that many at a time."""
+
+    name: str
+    extent: Dim
+    block: int | None = None
+
+
+class Expr:
+    """A node of a scalar expression.
+
+    op is a name of `SCALAR_OPS` or one of these forms:
+      const   attr: the value, a Python bool, int or float
+      index   attr: an axis name; dtype i64
+      block   attr: an axis name; the number of the block the axis is in (`#p` in text); dtype i64
+      dim     attr: a Dim, an integer known at run time; dtype i64
+      load    attr: a tensor name; args: one i64 index a dim
+      pad     args: (a load, a fallback); the fallback where an index of the load is out of bounds
+      reduce  attr: (kind, axes); args: (body,); in the order of the axes, last fastest
+      dot     attr: axes; args: (a, b); the sum of a*b over the axes, accumulated at this node's dtype
+    """
+
+    __slots__ = ("_hash", "args", "attr", "dtype", "op")
+    op: str
+    args: tuple[Expr, ...]
+    dtype: DType
+    attr: Any
+
+    def __init__(self, op: str, args: tuple[Expr, ...], dtype: DType, attr: Any = None) -> None:
+        self.op, self.args, self.dtype, self.attr = op, args, dtype, attr
+        # repr tells -0.0 from 0.0 and True from 1, which == does not.
+        self._hash = hash((op, args, dtype.short, repr(attr) if op == "const" else attr))
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return (
+            isinstance(other, Expr)
+            and self._hash == other._hash
+            and self.op == other.op
+            and self.dtype is other.dtype
+            and (repr(self.attr) == repr(other.attr) if self.op == "const" else self.attr == other.attr)
+            and self.args == other.args
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        inner = ", ".join(map(repr, self.args))
+        return f"{self.op}{'' if self.attr is None else f'<{self.attr}>'}({inner}):{self.dtype}"
+
+    def with_args(self, args: tuple[Expr, ...]) -> Expr:
+        """This node over other arguments; itself when they are the same objects."""
+        if len(args) == len(self.args) and all(a is b for a, b in zip(args, self.args, strict=True)):
+            return self
+        return Expr(self.op, args, self.dtype, self.attr)
+
+
+def op(name: str, *args: Expr, dtype: DType | None = None) -> Expr:
+    """The scalar op `name` applied to expressions; `dtype` is needed for `convert` and `bitcast` only."""
+    row = SCALAR_OPS[name]
+    if len(args) != row.arity:
+        raise TypeError(f"scalar op {name} takes {row.arity} arguments, got {len(args)}")
+    if row.result == "given":
+        if dtype is None:
+            raise TypeError(f"scalar op {name} needs a dtype")
+        return Expr(name, args, dtype)
+    return Expr(name, args, bool_ if row.result == "bool" else args[-1].dtype)
+
+
+def const(value: bool | int | float, dtype: DType) -> Expr:
+    """A literal, held at the precision of `dtype`."""
+    if dtype.is_float:
+        held: bool | int | float = float(dtype.numpy.type(value))
+    elif dtype.kind == "b":
+        held = bool(value)
+    else:
+        held = int(value)
+    return Expr("const", (), dtype, held)
+
+
+def convert(e: Expr, dtype: DType) -> Expr:
+    """`e` converted to `dtype`; `e` itself when it has that type."""
+    return e if e.dtype is dtype else Expr("convert", (e,), dtype)
+
+
+def bitcast(e: Expr, dtype: DType) -> Expr:
+    """The bits of `e` read as `dtype` of the same width."""
+    return e if e.dtype is dtype else Expr("bitcast", (e,), dtype)
+
+
+def select(condition: Expr, a: Expr, b: Expr) -> Expr:
+    """`a` where `condition`, else `b`."""
+    return Expr("select", (condition, a, b), a.dtype)
+
+
+def index(name: str) -> Expr:
+    """The value of the axis `name`."""
+    return Expr("index", (), int64, name)
+
+
+def dim(value: Dim) -> Expr:
+    """A dim as an i64 value; a literal when it is an integer."""
+    return Expr("const", (), int64, value) if isinstance(value, int) else Expr("dim", (), int64, value)
+
+
+def load(name: str, ix: tuple[Expr, ...], dtype: DType = float32) -> Expr:
+    """The element of tensor `name` at `ix`."""
+    return Expr("load", ix, dtype, name)
+
+
+def pad(inside: Expr, outside: Expr) -> Expr:
+    """`inside` (a load) where its indices are within bounds, else `outside`."""
+    return Expr("pad", (inside, outside), inside.dtype)
+
+
+def reduce(kind: ReduceKind, axes: tuple[Axis, ...], body: Expr) -> Expr:
+    """`body` reduced over `axes`. argmax and argmin give the i64 position of the first extreme."""
+    return Expr("reduce", (body,), int64 if kind.startswith("arg") else body.dtype, (kind, axes))
+
+
+def dot(axes: tuple[Axis, ...], a: Expr, b: Expr, dtype: DType) -> Expr:
+    """The sum of `a * b` over `axes`, accumulated at `dtype`."""
+    return Expr("dot", (a, b), dtype, axes)
+
+
+def walk(e: Expr) -> Iterator[Expr]:
+    """Every distinct node of `e` once, arguments before users."""
+    seen: set[int] = set()
+    stack: list[tuple[Expr, bool]] = [(e, False)]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            yield node
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((a, False) for a in reversed(node.args))
+
+
+def add_index(a: Expr, b: Expr) -> Expr:
+    """a + b of i64 index expressions, folding literals."""
+    if a.op == "const" and b.op == "const":
+        return const(a.attr + b.attr, int64)
+    if a.op == "const" and a.attr == 0:
+        return b
+    if b.op == "const" and b.attr == 0:
+        return a
+    return op("add", a, b)
+
+
+def mul_index(a: Expr, b: Expr) -> Expr:
+    """a * b of i64 index expressions, folding literals."""
+    if a.op == "const" and b.op == "const":
+        return const(a.attr * b.attr, int64)
+    for x, y in ((a, b), (b, a)):
+        if x.op == "const" and x.attr == 1:
+            return y
+        if x.op == "const" and x.attr == 0:
+            return x
+    return op("mul", a, b)
+
+
+def sub_index(a: Expr, b: Expr) -> Expr:
+    """a - b of i64 index expressions, folding literals."""
+    if b.op == "const":
+        return add_index(a, const(-b.attr, int64))
+    return op("sub", a, b)
