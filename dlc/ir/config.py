@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
@@ -54,9 +54,7 @@ class Setting(Generic[Value, Given]):
     def __get__(self, config: None, owner: type[Config]) -> Setting[Value, Given]: ...
     @overload
     def __get__(self, config: Config, owner: type[Config]) -> Value: ...
-    def __get__(
-        self, config: Config | None, owner: type[Config]
-    ) -> Setting[Value, Given] | Value:
+    def __get__(self, config: Config | None, owner: type[Config]) -> Setting[Value, Given] | Value:
         if config is None:
             return self
         overrides = config._overrides.get()
@@ -128,7 +126,7 @@ def _topics(value: object) -> frozenset[str]:
     if not isinstance(value, Iterable):
         raise ValueError("write topics separated by commas")
     topics: set[str] = set()
-    for topic in value:  # pyright: ignore[reportUnknownVariableType]
+    for topic in value:
         if topic not in LOG_TOPICS:
             raise ValueError(f"unknown topic {topic!r}: {nearest(str(topic), LOG_TOPICS)}")
         topics.add(topic)
@@ -241,9 +239,7 @@ class Config:
         self._environ = environ
         self._values: dict[str, Any] = {}
         self._assigned: set[str] = set()
-        self._overrides: ContextVar[dict[str, Any] | None] = ContextVar(
-            "dlc.config", default=None
-        )
+        self._overrides: ContextVar[dict[str, Any] | None] = ContextVar("dlc.config", default=None)
         known = [setting.variable for setting in self.settings()]
         for variable in environ:
             if variable.startswith("DLC_") and variable not in known:
@@ -263,7 +259,7 @@ class Config:
         object.__setattr__(self, name, value)
 
     @contextlib.contextmanager
-    def scope(self, **overrides: object) -> Iterator[None]:
+    def scope(self, **overrides: object) -> Generator[None]:
         """Override settings inside a `with`, for the calling thread or task only.
 
         Scopes nest. Threads started inside begin without the overrides, unless they are given
@@ -329,7 +325,7 @@ class Config:
         if not isinstance(setting, Setting):
             known = [setting.name for setting in self.settings()]
             raise SettingError(f"unknown setting {name!r}", hint=nearest(name, known))
-        return setting  # pyright: ignore[reportUnknownVariableType]
+        return setting
 
     def _read(self, setting: Setting[Value, Any]) -> Value:
         text = self._environ.get(setting.variable)
@@ -338,7 +334,7 @@ class Config:
             value = setting.convert(text, f"environment variable {setting.variable}")
         return self._values.setdefault(setting.name, value)
 
-    def _assign(self, name: str, value: object) -> None:
+    def _assign(self, name: str, value: Any) -> None:
         if name in (self._overrides.get() or {}):
             raise SettingError(
                 f"config.{name} is assigned inside a config.scope({name}=...)",
@@ -346,7 +342,7 @@ class Config:
             )
         if name == "logs":
             previous = self.logs
-            watch(frozenset(value))
+            watch(value)
             unwatch(previous)
         self._values[name] = value
         self._assigned.add(name)

@@ -54,7 +54,8 @@ def cgroup_quota(root: Path) -> float | None:
 
 
 def _quota_v2(folder: Path) -> float | None:
-    return _ratio(*(_read(folder / "cpu.max").split() + ["", ""])[:2])
+    quota, _, period = _read(folder / "cpu.max").partition(" ")
+    return _ratio(quota, period)
 
 
 def _quota_v1(folder: Path) -> float | None:

@@ -284,10 +284,10 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
 
 
 def excerpt(text: str, line: int, context: int = 2) -> str:
-    """Show the lines around a one-based line, numbered, with that line marked.
+    r"""Show the lines around a one-based line, numbered, with that line marked.
 
     Example:
-        >>> print(excerpt("a\\nb\\nc", 2, context=1))
+        >>> print(excerpt("a\nb\nc", 2, context=1))
           1 | a
         > 2 | b
           3 | c

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 
 LOG_TOPICS = ("compile", "recompiles", "cache", "fusion", "code")
 
@@ -34,7 +34,7 @@ class TopicHandler(logging.Handler):
             return
         try:
             sys.stderr.write(self.format(record) + "\n")
-        except Exception:
+        except Exception:  # noqa: BLE001 - as in the standard handlers, logging never raises
             self.handleError(record)
 
 
@@ -56,7 +56,7 @@ def unwatch(topics: Iterable[str]) -> None:
 
 
 @contextlib.contextmanager
-def watching(topics: Iterable[str]) -> Iterator[None]:
+def watching(topics: Iterable[str]) -> Generator[None]:
     """Watch these topics inside a `with`."""
     watch(topics)
     try:

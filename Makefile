@@ -1,0 +1,44 @@
+# Everything that a fresh clone needs is Python 3.11 or later and make:
+#   make demo    train a network on handwritten digits and print every stage of its compilation
+#   make test    lint, check types and run the tests
+#   make bench   run the benchmarks
+#   make clean   remove what was made, the environment included
+
+PYTHON ?= python3
+VENV   ?= .venv
+JOBS   ?= 2
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: demo test lint check bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.examples
+	$(BIN)/python examples/digits.py
+
+test: lint check
+	$(BIN)/python -m pytest -q -n $(JOBS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+check: $(VENV)/.test
+	$(BIN)/pyright
+
+bench: $(VENV)/.bench
+	$(BIN)/dlc bench
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp a set of extras: installing again is needed only when the project file changes.
+$(VENV)/.examples $(VENV)/.test $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(VENV)/pyvenv.cfg
+	$(PIP) --editable '.[$*]'
+	@touch $@
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	    "dlc needs Python 3.11 or later; choose one with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
