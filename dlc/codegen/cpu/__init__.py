@@ -1,0 +1,1 @@
+"""CPU code: kernels as LLVM text, compiled to position-independent machine code."""
