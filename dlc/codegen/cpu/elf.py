@@ -1,0 +1,215 @@
+"""Reading and writing ELF64 object files, as far as compiled kernels need it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dlc.ir.errors import BackendError
+
+MACHINES = {62: "x86_64", 183: "aarch64"}
+PROGBITS, SYMTAB, STRTAB, RELA, NOBITS, REL = 1, 2, 3, 4, 8, 9
+WRITE, ALLOC, EXEC = 1, 2, 4
+# Symbol types and special section numbers.
+STT_FILE = 4
+SHN_UNDEF, SHN_ABS, SHN_COMMON, SHN_RESERVED = 0, 0xFFF1, 0xFFF2, 0xFF00
+
+_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+_SECTION = struct.Struct("<IIQQQQIIQQ")
+_SYMBOL = struct.Struct("<IBBHQQ")
+_RELOCATION = struct.Struct("<QQq")
+_IDENT = b"\x7fELF\x02\x01\x01" + bytes(9)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section: its header's fields and, but for `NOBITS`, its bytes."""
+
+    name: str
+    kind: int
+    flags: int
+    size: int
+    alignment: int
+    link: int
+    info: int
+    data: memoryview
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """One symbol; `section` is a section's number or a special one."""
+
+    name: str
+    kind: int
+    local: bool
+    section: int
+    value: int
+
+
+@dataclass(frozen=True)
+class Relocation:
+    """One place of section number `section` to be filled in from a symbol and an addend."""
+
+    section: int
+    offset: int
+    kind: int
+    symbol: Symbol
+    addend: int
+
+
+class ElfObject:
+    """A parsed relocatable object, little-endian ELF64 for x86-64 or AArch64.
+
+    Args:
+        data: The file's bytes.
+
+    Raises:
+        BackendError: for anything else than such an object, or one whose tables lead outside it.
+    """
+
+    machine: str
+    sections: list[Section]
+    symbols: list[Symbol]
+    relocations: list[Relocation]
+
+    def __init__(self, data: bytes) -> None:
+        try:
+            self._read(memoryview(data))
+        except (struct.error, IndexError, UnicodeDecodeError, ValueError) as error:
+            raise BackendError(f"malformed ELF object: {error}") from None
+
+    def undefined_names(self) -> list[str]:
+        """Names that the object uses and does not define, in the order of the symbol table."""
+        return [
+            symbol.name
+            for symbol in self.symbols[1:]
+            if symbol.section == SHN_UNDEF and symbol.name
+        ]
+
+    def _read(self, data: memoryview) -> None:
+        header = _HEADER.unpack_from(data, 0)
+        ident, kind, machine, section_offset = header[0], header[1], header[2], header[6]
+        entry_size, count, names_index = header[11:14]
+        if ident[:7] != _IDENT[:7] or kind != 1 or entry_size != _SECTION.size:
+            raise BackendError("not a relocatable little-endian ELF64 object")
+        if machine not in MACHINES:
+            raise BackendError(f"ELF object for an unknown machine, number {machine}")
+        self.machine = MACHINES[machine]
+        raw = [
+            _SECTION.unpack_from(data, section_offset + number * _SECTION.size)
+            for number in range(count)
+        ]
+        names = _bytes_of(data, raw[names_index])
+        self.sections = [
+            Section(
+                name=_string(names, fields[0]),
+                kind=fields[1],
+                flags=fields[2],
+                size=fields[5],
+                alignment=max(1, fields[8]),
+                link=fields[6],
+                info=fields[7],
+                data=_bytes_of(data, fields),
+            )
+            for fields in raw
+        ]
+        self.symbols = self._read_symbols()
+        self.relocations = self._read_relocations()
+
+    def _read_symbols(self) -> list[Symbol]:
+        tables = [section for section in self.sections if section.kind == SYMTAB]
+        if len(tables) > 1:
+            raise ValueError("two symbol tables")
+        symbols: list[Symbol] = []
+        for table in tables:
+            names = self.sections[table.link].data
+            for name, info, _, section, value, _ in _SYMBOL.iter_unpack(table.data):
+                symbols.append(
+                    Symbol(
+                        name=_string(names, name),
+                        kind=info & 15,
+                        local=info >> 4 == 0,
+                        section=section,
+                        value=value,
+                    )
+                )
+        return symbols
+
+    def _read_relocations(self) -> list[Relocation]:
+        relocations: list[Relocation] = []
+        for table in self.sections:
+            if table.kind == REL:
+                raise ValueError("relocations without addends")
+            if table.kind != RELA:
+                continue
+            for offset, info, addend in _RELOCATION.iter_unpack(table.data):
+                relocations.append(
+                    Relocation(
+                        section=table.info,
+                        offset=offset,
+                        kind=info & 0xFFFFFFFF,
+                        symbol=self.symbols[info >> 32],
+                        addend=addend,
+                    )
+                )
+        return relocations
+
+
+def write_object(code: bytes, symbols: Mapping[str, int], alignment: int, machine: str) -> bytes:
+    """Wrap finished code into a relocatable object without relocations.
+
+    Args:
+        code: The bytes of its one section, `.text`.
+        symbols: Global functions by name, as offsets into `code`.
+        alignment: Alignment of the section.
+        machine: One of the values of `MACHINES`.
+    """
+    names = b"\0" + b"".join(name.encode() + b"\0" for name in symbols)
+    table = [bytes(_SYMBOL.size)]
+    place = 1
+    for name, value in symbols.items():
+        table.append(_SYMBOL.pack(place, 1 << 4 | 2, 0, 1, value, 0))
+        place += len(name.encode()) + 1
+    section_names = b"\0.text\0.symtab\0.strtab\0.shstrtab\0"
+    contents = [code, b"".join(table), names, section_names]
+    offsets: list[int] = []
+    body = b""
+    for content in contents:
+        body += bytes(-(_HEADER.size + len(body)) % max(16, alignment))
+        offsets.append(_HEADER.size + len(body))
+        body += content
+    fields = [  # name, kind, flags, link, info, alignment, entry size
+        (section_names.index(b".text"), PROGBITS, ALLOC | EXEC, 0, 0, alignment, 0),
+        (section_names.index(b".symtab"), SYMTAB, 0, 3, 1, 8, _SYMBOL.size),
+        (section_names.index(b".strtab"), STRTAB, 0, 0, 0, 1, 0),
+        (section_names.index(b".shstrtab"), STRTAB, 0, 0, 0, 1, 0),
+    ]
+    headers = bytes(_SECTION.size)
+    for (name, kind, flags, link, info, align, entry), offset, content in zip(
+        fields, offsets, contents, strict=True
+    ):
+        headers += _SECTION.pack(
+            name, kind, flags, 0, offset, len(content), link, info, align, entry
+        )
+    body += bytes(-len(body) % 8)
+    number = next(key for key, value in MACHINES.items() if value == machine)
+    header = _HEADER.pack(
+        _IDENT, 1, number, 1, 0, 0, _HEADER.size + len(body), 0, _HEADER.size, 0, 0,
+        _SECTION.size, 5, 4,
+    )  # fmt: skip
+    return header + body + headers
+
+
+def _bytes_of(data: memoryview, fields: tuple[int, ...]) -> memoryview:
+    kind, offset, size = fields[1], fields[4], fields[5]
+    if kind in (0, NOBITS):
+        return data[:0]
+    if offset + size > len(data):
+        raise ValueError("a section reaches beyond the end")
+    return data[offset : offset + size]
+
+
+def _string(table: memoryview, start: int) -> str:
+    raw = bytes(table[start : start + 4096])
+    return raw[: raw.index(b"\0")].decode()

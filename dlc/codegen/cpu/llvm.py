@@ -1,0 +1,230 @@
+"""LLVM text to object code: a light pipeline, one object a module, nothing external.
+
+Kernels come with explicit vectors, so that few of LLVM's passes are worth their time: scalar
+replacement, instruction combining, control flow simplification, and helpers marked `alwaysinline`
+merged into their callers. llvmlite is imported when the first module is compiled.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dlc.codegen.cpu.elf import ElfObject
+from dlc.codegen.cpu.isa import Isa, host_machine
+from dlc.ir.errors import BackendError, excerpt
+
+if TYPE_CHECKING:
+    from llvmlite.binding import ModuleRef, TargetMachine
+
+_DEFINE = re.compile(r"^define\b", re.MULTILINE)
+_ADDRESS_KEYWORDS = re.compile(r"\s*(?:local_)?unnamed_addr\b")
+_LLVM_LINE = re.compile(r"<string>:(\d+):(\d+): error: (.*)")
+_INLINE_ASSEMBLY = re.compile(r"\bcall\b[^\n]*\basm\b|^module asm\b", re.MULTILINE)
+# Counts changes to what this file makes of the same text.
+_PIPELINE = 1
+# The number of the attribute group that is added; no emitter counts that far.
+_GROUP = 65521
+
+
+@dataclass(frozen=True)
+class CompiledModule:
+    """What LLVM makes of one module.
+
+    Args:
+        object: A relocatable ELF object for the level's architecture, without undefined symbols.
+    """
+
+    object: bytes
+
+
+def compile_module(text: str, isa: Isa) -> CompiledModule:
+    r"""Compile LLVM text to an object.
+
+    Functions need no attributes of their own for the target: vector width and the ban on library
+    calls are added here. The level may be of another architecture. Safe to call from many threads;
+    LLVM itself works for one at a time.
+
+    Args:
+        text: An LLVM module.
+        isa: The level to compile for.
+
+    Raises:
+        BackendError: for text that LLVM rejects (with the line), and for calls to anything that
+            the module does not define (with the names).
+
+    Example:
+        >>> compile_module("define void @f() { ret void }", isa_named("x86-64-v3")).object[:4]
+        b'\x7fELF'
+    """
+    module, machine = _optimized(text, isa)
+    try:
+        compiled = machine.emit_object(module)
+    except RuntimeError as error:
+        raise BackendError(f"LLVM could not compile for {isa.name}: {error}") from None
+    undefined = ElfObject(compiled).undefined_names()
+    if undefined:
+        raise BackendError(
+            f"compiled for {isa.name}, the module needs {', '.join(undefined)}, "
+            "which it does not define",
+            hint="code must be complete in itself; operations without an instruction at this "
+            "level have to be written out",
+        )
+    return CompiledModule(compiled)
+
+
+def optimized_text(text: str, isa: Isa) -> str:
+    """Give the LLVM text after the pipeline of `compile_module`; raises as it does."""
+    return str(_optimized(text, isa)[0])
+
+
+def assembly(text: str, isa: Isa) -> str:
+    """Give the assembly of `compile_module`, undefined symbols included; raises as it does."""
+    module, machine = _optimized(text, isa)
+    return machine.emit_assembly(module)
+
+
+@functools.cache
+def compiler_version() -> str:
+    """Name the code generator's version, for cache keys, where possible without loading it."""
+    # Asking importlib.metadata would cost more than loading a program from the cache.
+    spec = importlib.util.find_spec("llvmlite")
+    if spec is None or spec.origin is None:
+        raise BackendError("llvmlite is not installed", hint="pip install llvmlite")
+    try:
+        text = Path(spec.origin).with_name("_version.py").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    found = re.search(r"^version_version = '([^']+)'", text, re.MULTILINE)
+    if found is not None:
+        return f"llvmlite {found[1]}, pipeline {_PIPELINE}"
+    import llvmlite
+
+    return f"llvmlite {llvmlite.__version__}, pipeline {_PIPELINE}"
+
+
+def _optimized(text: str, isa: Isa) -> tuple[ModuleRef, TargetMachine]:
+    if isa.machine != host_machine() and _INLINE_ASSEMBLY.search(text):
+        # LLVM would end the process: it has an assembler for this machine only.
+        raise BackendError(f"inline assembly cannot be compiled for {isa.name} on this machine")
+    machine = _target_machine(isa)
+    module = _parse(_with_attributes(text, isa), text)
+    module.triple = isa.triple
+    module.data_layout = str(machine.target_data)
+    import llvmlite.binding as llvm
+
+    for function in module.functions:
+        # Hidden symbols are addressed directly, not through a table of offsets.
+        if not function.is_declaration and function.linkage == llvm.Linkage.external:
+            function.visibility = "hidden"
+    try:
+        module.verify()
+    except RuntimeError as error:
+        raise BackendError(f"LLVM's verifier rejected a module: {str(error).strip()}") from None
+    _run_pipeline(module, machine)
+    return module, machine
+
+
+def _parse(text: str, original: str) -> ModuleRef:
+    import llvmlite.binding as llvm
+
+    try:
+        # A context of its own, or the types and constants of all modules would pile up in one.
+        return llvm.parse_assembly(text, llvm.create_context())
+    except RuntimeError as error:
+        message = str(error)
+    found = _LLVM_LINE.search(message)
+    if found is None:
+        raise BackendError(f"LLVM could not parse a module: {message.strip()}")
+    line, column, complaint = int(found[1]), found[2], found[3]
+    raise BackendError(
+        f"LLVM text, line {line}, column {column}: {complaint}\n{excerpt(original, line)}"
+    )
+
+
+def _run_pipeline(module: ModuleRef, machine: TargetMachine) -> None:
+    import llvmlite.binding as llvm
+
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
+    manager = llvm.create_new_module_pass_manager()
+    manager.add_always_inliner_pass()
+    manager.add_sroa_pass()
+    manager.add_instruction_combine_pass()
+    manager.add_simplify_cfg_pass()
+    manager.add_global_dead_code_eliminate_pass()
+    manager.run(module, llvm.create_pass_builder(machine, options))
+
+
+def _attributes(isa: Isa) -> str:
+    # Without the two widths, LLVM would split 512-bit vectors into halves.
+    return (
+        f'nounwind "no-builtins" "tune-cpu"="generic" '
+        f'"prefer-vector-width"="{isa.vector_bits}" "min-legal-vector-width"="{isa.vector_bits}"'
+    )
+
+
+def _with_attributes(text: str, isa: Isa) -> str:
+    """Give every function definition of a module the attributes of the level."""
+    pieces: list[str] = []
+    end = 0
+    for definition in _DEFINE.finditer(text):
+        place = _after_parameters(text, definition.end())
+        pieces += [text[end:place], f" #{_GROUP}"]
+        end = place
+    group = f"\nattributes #{_GROUP} = {{ {_attributes(isa)} }}\n"
+    return "".join([*pieces, text[end:], group])
+
+
+_TOKEN = re.compile(r'"[^"]*"|[@%][-\w$.]+|;[^\n]*|[(){]')
+
+
+def _after_parameters(text: str, start: int) -> int:
+    """Find where the attributes of a function definition go."""
+    depth, named = 0, False
+    for token in _TOKEN.finditer(text, start):
+        kind = token[0]
+        # The parameters are the parentheses after the name; a return type may have some too.
+        named = named or (depth == 0 and kind.startswith("@"))
+        if kind == "{" and named and depth == 0:
+            break
+        depth += (kind == "(") - (kind == ")")
+        if kind == ")" and named and depth == 0:
+            keywords = _ADDRESS_KEYWORDS.match(text, token.end())
+            return keywords.end() if keywords else token.end()
+    line = text.count("\n", 0, start) + 1
+    raise BackendError(f"LLVM text, line {line}: no parameter list\n{excerpt(text, line)}")
+
+
+_lock = threading.Lock()
+_machines: dict[Isa, TargetMachine] = {}
+
+
+def _target_machine(isa: Isa) -> TargetMachine:
+    with _lock:
+        if not _machines:
+            _initialize()
+        machine = _machines.get(isa)
+        if machine is None:
+            import llvmlite.binding as llvm
+
+            target = llvm.Target.from_triple(isa.triple)
+            machine = _machines[isa] = target.create_target_machine(
+                cpu=isa.cpu, features=isa.features, opt=2, reloc="pic", codemodel="small"
+            )
+        return machine
+
+
+def _initialize() -> None:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    llvm.initialize_native_asmparser()
+    # Strength reduction of loops takes a third to a half of all code generation and gains at most
+    # 3 %. There is no narrower switch: it holds for all of llvmlite in this process.
+    llvm.set_option("dlc", "-disable-lsr")
