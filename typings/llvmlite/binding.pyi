@@ -8,6 +8,7 @@ class ModuleRef:
     triple: str
     data_layout: str
     functions: Iterator[ValueRef]
+    global_variables: Iterator[ValueRef]
     def verify(self) -> None: ...
     def as_bitcode(self) -> bytes: ...
     def get_function(self, name: str) -> ValueRef: ...
@@ -15,6 +16,8 @@ class ModuleRef:
 
 class ValueRef:
     name: str
+    linkage: Any
+    visibility: str
     is_declaration: bool
 
 class Target:
@@ -37,6 +40,8 @@ class Target:
 
 class TargetMachine:
     triple: str
+    target_data: Any
+    target_data: Any
     def emit_object(self, module: ModuleRef) -> bytes: ...
     def emit_assembly(self, module: ModuleRef) -> str: ...
     def set_asm_verbosity(self, verbose: bool) -> None: ...
