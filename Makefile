@@ -2,6 +2,7 @@
 #   make demo    train a network on handwritten digits and print every stage of its compilation
 #   make test    lint, check types and run the tests
 #   make bench   run the benchmarks
+#   make docs    turn docs/ into HTML, in site/
 #   make clean   remove what was made, the environment included
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ JOBS   ?= 2
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test lint check bench clean
+.PHONY: demo test lint check bench docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.examples
@@ -29,12 +30,16 @@ check: $(VENV)/.test
 bench: $(VENV)/.bench
 	$(BIN)/dlc bench
 
+docs: $(VENV)/.docs
+	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build -q -W docs site
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist out
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist out site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp a set of extras: installing again is needed only when the project file changes.
-$(VENV)/.examples $(VENV)/.test $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(VENV)/pyvenv.cfg
+$(VENV)/.bench $(VENV)/.docs $(VENV)/.examples $(VENV)/.test: $(VENV)/.%: pyproject.toml | $(VENV)/pyvenv.cfg
 	$(PIP) --editable '.[$*]'
 	@touch $@
 
