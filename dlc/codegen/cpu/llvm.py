@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlc.codegen.cpu.blob import Blob, link_object
 from dlc.codegen.cpu.elf import ElfObject
 from dlc.codegen.cpu.isa import Isa, host_machine
 from dlc.ir.errors import BackendError, excerpt
@@ -41,6 +42,10 @@ class CompiledModule:
     """
 
     object: bytes
+
+    def blob(self) -> Blob:
+        """Link it into code that can be mapped; raises BackendError as `link_object` does."""
+        return link_object(self.object)
 
 
 def compile_module(text: str, isa: Isa) -> CompiledModule:
@@ -112,7 +117,7 @@ def _optimized(text: str, isa: Isa) -> tuple[ModuleRef, TargetMachine]:
     if isa.machine != host_machine() and _INLINE_ASSEMBLY.search(text):
         # LLVM would end the process: it has an assembler for this machine only.
         raise BackendError(f"inline assembly cannot be compiled for {isa.name} on this machine")
-    machine = _target_machine(isa)
+    machine = target_machine(isa)
     module = _parse(_with_attributes(text, isa), text)
     module.triple = isa.triple
     module.data_layout = str(machine.target_data)
@@ -204,7 +209,8 @@ _lock = threading.Lock()
 _machines: dict[Isa, TargetMachine] = {}
 
 
-def _target_machine(isa: Isa) -> TargetMachine:
+def target_machine(isa: Isa) -> TargetMachine:
+    """Give LLVM's code generator for a level, one for the whole process."""
     with _lock:
         if not _machines:
             _initialize()
@@ -213,7 +219,7 @@ def _target_machine(isa: Isa) -> TargetMachine:
             import llvmlite.binding as llvm
 
             target = llvm.Target.from_triple(isa.triple)
-            machine = _machines[isa] = target.create_target_machine(
+            machine = _machines[isa] = target.createtarget_machine(
                 cpu=isa.cpu, features=isa.features, opt=2, reloc="pic", codemodel="small"
             )
         return machine
