@@ -1,0 +1,153 @@
+"""Loads and stores of one element or of a vector: contiguous, reversed, gathered, masked.
+
+Values are in register form (bool is i1); only the alignment of an element is assumed.
+"""
+
+from __future__ import annotations
+
+from dlc.codegen.cpu.emit import Emitter, llvm_type, memory_type, zero
+from dlc.ir.types import DType
+
+
+def _storage(dtype: DType) -> str:
+    """The element type that moves: half types as integers, which every level can mask and gather."""
+    if dtype.kind == "b":
+        return "i8"
+    return "i16" if dtype.bits == 16 else memory_type(dtype)
+
+
+def _vector(element: str, lanes: int) -> str:
+    return element if lanes == 1 else f"<{lanes} x {element}>"
+
+
+def _mangled(element: str) -> str:
+    return {"float": "f32", "double": "f64"}.get(element, element)
+
+
+def to_register(em: Emitter, dtype: DType, value: str, lanes: int) -> str:
+    """Storage form to register form."""
+    if dtype.kind == "b":
+        type_ = _vector("i8", lanes)
+        return em.value(f"icmp ne {type_} {value}, {zero(type_)}")
+    if dtype.bits == 16 and dtype.is_float:
+        return em.value(f"bitcast {_vector('i16', lanes)} {value} to {llvm_type(dtype, lanes)}")
+    return value
+
+
+def to_storage(em: Emitter, dtype: DType, value: str, lanes: int) -> str:
+    """Register form to storage form."""
+    if dtype.kind == "b":
+        return em.value(f"zext {llvm_type(dtype, lanes)} {value} to {_vector('i8', lanes)}")
+    if dtype.bits == 16 and dtype.is_float:
+        return em.value(f"bitcast {llvm_type(dtype, lanes)} {value} to {_vector('i16', lanes)}")
+    return value
+
+
+def element_pointer(em: Emitter, dtype: DType, base: str, offset: str) -> str:
+    """The address of element `offset` (i64) from `base`."""
+    return (
+        base
+        if offset == "0"
+        else em.value(f"getelementptr {_storage(dtype)}, ptr {base}, i64 {offset}")
+    )
+
+
+def load(em: Emitter, dtype: DType, pointer: str, lanes: int, mask: str | None = None) -> str:
+    """`lanes` adjacent elements; lanes outside of the mask are zero and not read."""
+    element = _storage(dtype)
+    type_ = _vector(element, lanes)
+    if mask is None:
+        value = em.value(f"load {type_}, ptr {pointer}, align {dtype.itemsize}")
+    elif lanes == 1:
+        value = _load_one_masked(em, element, dtype, pointer, mask)
+    else:
+        value = em.call(
+            f"llvm.masked.load.v{lanes}{_mangled(element)}.p0",
+            type_,
+            [
+                ("ptr", pointer),
+                ("i32", str(dtype.itemsize)),
+                (f"<{lanes} x i1>", mask),
+                (type_, "zeroinitializer"),
+            ],
+        )
+    return to_register(em, dtype, value, lanes)
+
+
+def _load_one_masked(em: Emitter, element: str, dtype: DType, pointer: str, mask: str) -> str:
+    before, inside, done = em.current, em.fresh("then"), em.fresh("done")
+    em.branch_if(mask, inside, done)
+    em.block(inside)
+    value = em.value(f"load {element}, ptr {pointer}, align {dtype.itemsize}")
+    em.branch(done)
+    em.block(done)
+    return em.value(f"phi {element} [ {zero(element)}, %{before} ], [ {value}, %{inside} ]")
+
+
+def store(
+    em: Emitter, dtype: DType, pointer: str, value: str, lanes: int, mask: str | None = None
+) -> None:
+    """Stores `lanes` adjacent elements, those in the mask when there is one."""
+    element = _storage(dtype)
+    type_ = _vector(element, lanes)
+    value = to_storage(em, dtype, value, lanes)
+    if mask is None:
+        em.line(f"store {type_} {value}, ptr {pointer}, align {dtype.itemsize}")
+        return
+    em.call(
+        f"llvm.masked.store.v{lanes}{_mangled(element)}.p0",
+        "void",
+        [
+            (type_, value),
+            ("ptr", pointer),
+            ("i32", str(dtype.itemsize)),
+            (f"<{lanes} x i1>", mask),
+        ],
+    )
+
+
+def reverse(em: Emitter, type_: str, value: str, lanes: int) -> str:
+    """The lanes of a vector in the opposite order."""
+    order = ", ".join(f"i32 {lanes - 1 - k}" for k in range(lanes))
+    return em.value(f"shufflevector {type_} {value}, {type_} poison, <{lanes} x i32> <{order}>")
+
+
+def pointers(em: Emitter, dtype: DType, base: str, offsets: str, lanes: int) -> str:
+    """A vector of addresses: `base` plus a vector of i64 element offsets."""
+    return em.value(f"getelementptr {_storage(dtype)}, ptr {base}, <{lanes} x i64> {offsets}", "p")
+
+
+def gather(em: Emitter, dtype: DType, base: str, offsets: str, lanes: int, mask: str | None) -> str:
+    """Elements at a vector of i64 offsets from `base`."""
+    element = _storage(dtype)
+    type_ = _vector(element, lanes)
+    value = em.call(
+        f"llvm.masked.gather.v{lanes}{_mangled(element)}.v{lanes}p0",
+        type_,
+        [
+            (f"<{lanes} x ptr>", pointers(em, dtype, base, offsets, lanes)),
+            ("i32", str(dtype.itemsize)),
+            (f"<{lanes} x i1>", mask or "splat (i1 true)"),
+            (type_, "zeroinitializer"),
+        ],
+    )
+    return to_register(em, dtype, value, lanes)
+
+
+def scatter(
+    em: Emitter, dtype: DType, base: str, offsets: str, value: str, lanes: int, mask: str | None
+) -> None:
+    """Stores the lanes of a vector at i64 offsets from `base`, in the order of the lanes."""
+    element = _storage(dtype)
+    type_ = _vector(element, lanes)
+    value = to_storage(em, dtype, value, lanes)
+    em.call(
+        f"llvm.masked.scatter.v{lanes}{_mangled(element)}.v{lanes}p0",
+        "void",
+        [
+            (type_, value),
+            (f"<{lanes} x ptr>", pointers(em, dtype, base, offsets, lanes)),
+            ("i32", str(dtype.itemsize)),
+            (f"<{lanes} x i1>", mask or "splat (i1 true)"),
+        ],
+    )
