@@ -219,7 +219,7 @@ def target_machine(isa: Isa) -> TargetMachine:
             import llvmlite.binding as llvm
 
             target = llvm.Target.from_triple(isa.triple)
-            machine = _machines[isa] = target.createtarget_machine(
+            machine = _machines[isa] = target.create_target_machine(
                 cpu=isa.cpu, features=isa.features, opt=2, reloc="pic", codemodel="small"
             )
         return machine

@@ -1,0 +1,1 @@
+"""Running compiled programs: loading code, caching it, threads, memory and calls."""
