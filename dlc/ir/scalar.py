@@ -13,6 +13,7 @@ of range saturates. `convert` to bool is `!= 0`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -163,6 +164,14 @@ def bitcast(e: Expr, dtype: DType) -> Expr:
 def select(condition: Expr, a: Expr, b: Expr) -> Expr:
     """`a` where `condition`, else `b`."""
     return Expr("select", (condition, a, b), a.dtype)
+
+
+_axis_numbers = itertools.count()
+
+
+def fresh_axis() -> str:
+    """An axis name that no other expression has; lowering renames it to something readable."""
+    return f"_{next(_axis_numbers)}"
 
 
 def index(name: str) -> Expr:

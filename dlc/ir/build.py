@@ -1,0 +1,95 @@
+"""Making nodes: the one place where attributes are normalised and types are inferred."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from dlc.ir.core import Function, Node
+from dlc.ir.errors import ValueRangeError, nearest
+from dlc.ir.location import SourceLocation
+from dlc.ir.op import OPS, Op
+from dlc.ir.types import DType, TensorType, dtype_of
+
+
+def find_op(name: str) -> Op:
+    """The row `name`; ValueRangeError naming the nearest one when there is none."""
+    op = OPS.get(name)
+    if op is None:
+        raise ValueRangeError(f"there is no op {name!r}", hint=nearest(name, OPS))
+    return op
+
+
+def normalise_attrs(op: Op, attrs: dict[str, Any]) -> dict[str, Any]:
+    """`attrs` in the row's order with defaults filled in, lists as tuples, dtypes as `DType`."""
+    unknown = attrs.keys() - op.attrs.keys()
+    if unknown:
+        raise ValueRangeError(f"op {op.name} has no attribute {sorted(unknown)[0]!r}")
+    result: dict[str, Any] = {}
+    for name, kind in op.attrs.items():
+        if name in attrs:
+            value = attrs[name]
+        elif name in op.defaults:
+            value = op.defaults[name]
+        else:
+            raise ValueRangeError(f"op {op.name} needs the attribute {name!r}")
+        if kind in ("ints", "dims", "types"):
+            value = tuple(value)
+        elif kind == "dtype" and not isinstance(value, DType):
+            value = dtype_of(value)
+        result[name] = value
+    return result
+
+
+def make_node(
+    op: Op,
+    inputs: Sequence[Node],
+    attrs: dict[str, Any] | None = None,
+    loc: SourceLocation | None = None,
+    name: str | None = None,
+) -> Node:
+    """A node of `op`, its type inferred by the op's own rule."""
+    held = normalise_attrs(op, attrs or {})
+    type_ = op.infer([x.type for x in inputs], held)  # type: ignore[misc]
+    return Node(op, tuple(inputs), held, type_, loc, name)
+
+
+class IRBuilder:
+    """Collects nodes: `b.add(x, y)`. `loc` is given to each new node."""
+
+    def __init__(self, loc: SourceLocation | None = None) -> None:
+        self.nodes: list[Node] = []
+        self.loc = loc
+
+    def emit(self, op: Op, inputs: Sequence[Node], attrs: dict[str, Any] | None = None) -> Node:
+        """Appends a node of `op`."""
+        node = make_node(op, inputs, attrs, self.loc)
+        self.nodes.append(node)
+        return node
+
+    def __getattr__(self, name: str) -> Callable[..., Node]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return partial(self._call, find_op(name))
+
+    def _call(self, op: Op, *inputs: Node, **attrs: Any) -> Node:
+        return self.emit(op, inputs, attrs)
+
+    def param(self, type_: TensorType, name: str | None = None) -> Node:
+        """A parameter (not appended to `nodes`)."""
+        return make_node(OPS["param"], (), {"type": (type_,)}, self.loc, name)
+
+    def const(self, value: Any, like: TensorType) -> Node:
+        """A tensor of type `like` filled with the number `value`."""
+        return self.full(value=value, shape=like.shape, dtype=like.dtype)
+
+    def array(self, value: np.ndarray[Any, Any]) -> Node:
+        """A constant array."""
+        return self.constant(value=value)
+
+    def function(self, name: str, params: Sequence[Node], results: Sequence[Node]) -> Function:
+        """The function with these parameters and results; nodes that no result needs stay listed."""
+        return Function(name, params, results, self.nodes)

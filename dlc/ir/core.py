@@ -1,0 +1,152 @@
+"""The tensor IR: immutable nodes and functions.
+
+A node is one application of an op; it is also the value that the op results in. A function lists its nodes in an
+order in which inputs come before users. Passes build new functions and share the nodes that they do not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dlc.ir.dims import Dim, symbols_of
+from dlc.ir.types import TensorType, TupleType, Type
+
+if TYPE_CHECKING:
+    from dlc.ir.location import SourceLocation
+    from dlc.ir.op import Op
+
+
+class Node:
+    """One application of an op. Immutable; compared by identity (`dlc.ir.equal` compares by structure)."""
+
+    __slots__ = ("__weakref__", "attrs", "inputs", "loc", "name", "op", "type")
+    op: Op
+    inputs: tuple[Node, ...]
+    attrs: Mapping[str, Any]
+    type: Type
+    loc: SourceLocation | None
+    name: str | None
+
+    def __init__(
+        self,
+        op: Op,
+        inputs: tuple[Node, ...],
+        attrs: Mapping[str, Any],
+        type_: Type,
+        loc: SourceLocation | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.op, self.inputs, self.attrs, self.type = op, inputs, attrs, type_
+        self.loc, self.name = loc, name
+
+    @property
+    def tensor(self) -> TensorType:
+        """The type of a node that is one tensor; an op with several results is read through `get`."""
+        if isinstance(self.type, TupleType):
+            raise TypeError(f"{self.op.name} has several results")
+        return self.type
+
+    @property
+    def shape(self) -> tuple[Dim, ...]:
+        """The dims of a node that is one tensor."""
+        return self.tensor.shape
+
+    def __repr__(self) -> str:
+        return f"<{self.op.name} : {self.type}>"
+
+
+class Function:
+    """Parameters, nodes and results. `nodes` holds every node but the parameters, inputs before users."""
+
+    __slots__ = ("name", "nodes", "params", "results")
+    name: str
+    params: tuple[Node, ...]
+    nodes: tuple[Node, ...]
+    results: tuple[Node, ...]
+
+    def __init__(
+        self,
+        name: str,
+        params: Iterable[Node],
+        results: Iterable[Node],
+        nodes: Iterable[Node] | None = None,
+    ) -> None:
+        """Without `nodes`, they are those the results need, in a depth-first order."""
+        self.name, self.params, self.results = name, tuple(params), tuple(results)
+        self.nodes = tuple(nodes) if nodes is not None else reachable(self.results)
+
+    def __repr__(self) -> str:
+        return f"<Function {self.name}: {len(self.params)} params, {len(self.nodes)} nodes>"
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols of the parameters' dims, in order of first use."""
+        found: dict[str, None] = {}
+        for p in self.params:
+            for d in p.shape:
+                found.update(dict.fromkeys(sorted(symbols_of(d))))
+        return tuple(found)
+
+    def with_results(self, results: Iterable[Node], nodes: Iterable[Node] | None = None) -> Function:
+        """The same parameters with other results."""
+        return Function(self.name, self.params, results, nodes)
+
+    def users(self) -> dict[Node, list[Node]]:
+        """The nodes that read each node, a reader once for each input."""
+        found: dict[Node, list[Node]] = {n: [] for n in (*self.params, *self.nodes)}
+        for n in self.nodes:
+            for x in n.inputs:
+                found[x].append(n)
+        return found
+
+
+def reachable(results: Sequence[Node]) -> tuple[Node, ...]:
+    """The nodes that `results` need, inputs first, parameters left out; without recursion."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    stack: list[tuple[Node, bool]] = [(r, False) for r in reversed(results)]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order.append(node)
+        elif node not in seen:
+            seen.add(node)
+            if node.op.name == "param":
+                continue
+            stack.append((node, True))
+            stack.extend((x, False) for x in reversed(node.inputs) if x not in seen)
+    return tuple(order)
+
+
+def bodies(node: Node) -> Iterator[tuple[str, Function]]:
+    """The functions that a node carries as attributes."""
+    for name, value in node.attrs.items():
+        if isinstance(value, Function):
+            yield name, value
+
+
+def substitute_nodes(
+    function: Function, transform: Callable[[Node, tuple[Node, ...]], Node]
+) -> Function:
+    """Rebuilds `function`: each node becomes `transform(node, its new inputs)`.
+
+    `transform` returns the node itself to keep it. The result is `function` itself when nothing changed.
+    """
+    new: dict[Node, Node] = {p: p for p in function.params}
+    changed = False
+    for node in function.nodes:
+        inputs = tuple(new[x] for x in node.inputs)
+        result = transform(node, inputs)
+        changed |= result is not node
+        new[node] = result
+    if not changed:
+        return function
+    return function.with_results(new[r] for r in function.results)
+
+
+def with_inputs(node: Node, inputs: tuple[Node, ...]) -> Node:
+    """`node` over other inputs of the same types; itself when they are the same nodes."""
+    if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+        return node
+    return Node(node.op, inputs, node.attrs, node.type, node.loc, node.name)

@@ -1,0 +1,150 @@
+"""Op rows: everything that the compiler knows about an op, in one declaration.
+
+    register(Op("exp", "Exponential.", infer=unary_float, reference=np.exp, lower=pointwise("exp"),
+                jvp=lambda b, out, x, t: b.mul(t, out), samples=...))
+
+A row says what the op's result type is, what it means (NumPy), how one element of it is computed (`lower`) or which
+simpler ops it stands for (`decompose`), and how it is differentiated. Nothing else in the compiler lists ops.
+
+Rules are written against a `Builder`: `b.<op name>(*inputs, **attrs)` emits a node (or, in eager mode, runs it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+
+from dlc.ir.dims import Dim
+from dlc.ir.scalar import Expr
+from dlc.ir.types import TensorType, Type
+
+AttrKind = Literal[
+    "int", "ints", "dim", "dims", "dtype", "bool", "number", "str", "array", "function", "types"
+]  # fmt: skip
+Attrs: TypeAlias = Mapping[str, Any]
+
+NO_DERIVATIVE_REASONS = {
+    "integer": "the result is an integer or a bool",
+    "constant": "the result has no float input",
+    "piecewise": "the derivative is zero wherever it exists",
+}
+
+
+class Value(Protocol):
+    """What rules compute with: a node while tracing, a tensor in eager mode."""
+
+    @property
+    def tensor(self) -> TensorType:
+        """The type of the value."""
+        ...
+
+
+class Builder(Protocol):
+    """Emits ops: `b.add(x, y)`, `b.reduce_sum(x, axes=(0,))`."""
+
+    def __getattr__(self, op_name: str) -> Callable[..., Any]: ...
+
+
+class Input(Protocol):
+    """An operand as `lower` sees it: something that can be read at indices."""
+
+    type: TensorType
+
+    def __call__(self, *ix: Expr) -> Expr:
+        """The element at `ix`, which must be within bounds."""
+        ...
+
+    def pad(self, ix: Sequence[Expr], outside: Expr) -> Expr:
+        """The element at `ix`, or `outside` where `ix` is out of bounds."""
+        ...
+
+
+@dataclass(frozen=True)
+class NoDerivative:
+    """Why an op has no derivative: a key of `NO_DERIVATIVE_REASONS`."""
+
+    reason: str
+
+    def __post_init__(self) -> None:
+        if self.reason not in NO_DERIVATIVE_REASONS:
+            raise ValueError(f"unknown reason {self.reason!r}")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One set of operands for the op table's tests: (shape, dtype short name) each, or arrays; and attributes."""
+
+    inputs: tuple[Any, ...]
+    attrs: Attrs = field(default_factory=dict[str, Any])
+
+
+Infer: TypeAlias = Callable[[Sequence[TensorType], Attrs], Type]
+Lower: TypeAlias = Callable[[tuple[Expr, ...], Sequence[Input], Attrs, TensorType], Expr]
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """A row of the op table.
+
+    infer(types, attrs): the result type; raises ShapeError, DTypeError or ValueRangeError for operands that do not fit.
+    reference(*arrays, **attrs): the meaning, in NumPy; dims among attrs are integers.
+    lower(ix, inputs, attrs, type): the scalar expression of the result's element at `ix`; None for an op that is
+        decomposed or that has statements of its own (family "scatter") or none ("param", "tuple").
+    decompose(b, *inputs, **attrs): the same value in simpler ops.
+    jvp(b, out, inputs, tangents, **attrs): the tangent of the result, None when it is zero; a tangent is None when zero.
+    linear: the inputs in which the op is linear when the others are held fixed ("all": in all together).
+    transpose(b, ct, i, inputs, **attrs): the cotangent of linear input `i`; only the type of inputs[i] may be used.
+    samples: operands for the tests. `dtypes`: short names of element types that operands may have.
+    """
+
+    name: str
+    doc: str
+    infer: Infer
+    reference: Callable[..., Any] | None = None
+    attrs: Mapping[str, AttrKind] = field(default_factory=dict[str, AttrKind])
+    defaults: Attrs = field(default_factory=dict[str, Any])
+    family: str = "other"
+    lower: Lower | None = None
+    decompose: Callable[..., Any] | None = None
+    jvp: Callable[..., Any] | NoDerivative | None = None
+    linear: tuple[int, ...] | Literal["all"] = ()
+    transpose: Callable[..., Any] | None = None
+    samples: Callable[[], Iterable[Sample]] | None = None
+    cost: int = 1  # of an element, in units of an addition; what fusion weighs
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+OPS: dict[str, Op] = {}
+
+
+def register(op: Op) -> Op:
+    """Adds a row; ValueError for a name that is taken."""
+    if op.name in OPS:
+        raise ValueError(f"op {op.name} is registered already")
+    OPS[op.name] = op
+    return op
+
+
+def unregister(name: str) -> None:
+    """Removes a row that an extension or a test has added."""
+    del OPS[name]
+
+
+def static_attrs(attrs: Attrs, evaluate: Callable[[Dim], int]) -> dict[str, Any]:
+    """`attrs` with each dim replaced by its integer."""
+    return {name: _static(value, evaluate) for name, value in attrs.items()}
+
+
+def _static(value: Any, evaluate: Callable[[Dim], int]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_static(v, evaluate) for v in value)
+    if isinstance(value, (bool, str, float, np.ndarray)) or value is None:
+        return value
+    if hasattr(value, "terms"):
+        return evaluate(value)
+    return value

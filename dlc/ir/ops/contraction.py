@@ -1,0 +1,144 @@
+"""The contraction: matmul, tensordot and einsum all trace to `dot_general`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dlc.ir import scalar
+from dlc.ir.dims import dims_equal
+from dlc.ir.errors import DTypeError, ShapeError
+from dlc.ir.op import Attrs, Input, Op, Sample, register
+from dlc.ir.ops.families import NUMBERS, check_kind, is_half
+from dlc.ir.ops.shape import check_axes, inverse
+from dlc.ir.scalar import Axis, Expr
+from dlc.ir.types import TensorType, float32
+
+AXES = ("lhs_batch", "lhs_contract", "rhs_batch", "rhs_contract")
+
+
+def _free(rank: int, *taken: Sequence[int]) -> list[int]:
+    used = {a for axes in taken for a in axes}
+    return [k for k in range(rank) if k not in used]
+
+
+def _infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    x, y = types
+    if x.dtype is not y.dtype:
+        raise DTypeError(f"dot_general of {x} and {y}: element types differ")
+    check_kind("dot_general", x, "fiu")
+    lb, lc, rb, rc = (attrs[a] for a in AXES)
+    check_axes("dot_general", (*lb, *lc), x)
+    check_axes("dot_general", (*rb, *rc), y)
+    if len(lb) != len(rb) or len(lc) != len(rc):
+        raise ShapeError(f"dot_general of {x} and {y}: axes {lb}, {lc} do not pair with {rb}, {rc}")
+    for i, j in zip((*lb, *lc), (*rb, *rc), strict=True):
+        if not dims_equal(x.shape[i], y.shape[j]):
+            raise ShapeError(
+                f"product of {x} and {y}: axis {i} has {x.shape[i]} elements, axis {j} has {y.shape[j]}",
+                hint="the extents that are summed over must be equal",
+            )
+    batch = [x.shape[k] for k in lb]
+    return x.with_shape(
+        [
+            *batch,
+            *(x.shape[k] for k in _free(x.rank, lb, lc)),
+            *(y.shape[k] for k in _free(y.rank, rb, rc)),
+        ]
+    )
+
+
+def _reference(x: Any, y: Any, lhs_batch: Any, lhs_contract: Any, rhs_batch: Any, rhs_contract: Any) -> Any:
+    half = x.dtype.itemsize == 2 and x.dtype.kind not in "iu"
+    a, b = (v.astype(np.float32) if half else v for v in (x, y))
+    left, right = list(range(a.ndim)), list(range(a.ndim, a.ndim + b.ndim))
+    for i, j in zip((*lhs_batch, *lhs_contract), (*rhs_batch, *rhs_contract), strict=True):
+        right[j] = left[i]
+    out = [left[k] for k in lhs_batch]
+    out += [left[k] for k in _free(a.ndim, lhs_batch, lhs_contract)]
+    out += [right[k] for k in _free(b.ndim, rhs_batch, rhs_contract)]
+    return np.einsum(a, left, b, right, out, optimize=a.dtype.kind == "f").astype(x.dtype)
+
+
+def _lower(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+    x, y = inputs
+    lb, lc, rb, rc = (attrs[a] for a in AXES)
+    lf, rf = _free(x.type.rank, lb, lc), _free(y.type.rank, rb, rc)
+    at_x: dict[int, Expr] = dict(zip((*lb, *lf), ix, strict=False))
+    at_y: dict[int, Expr] = dict(zip((*rb, *rf), (*ix[: len(lb)], *ix[len(lb) + len(lf) :]), strict=True))
+    axes: list[Axis] = []
+    for i, j in zip(lc, rc, strict=True):
+        axis = Axis(scalar.fresh_axis(), x.type.shape[i])
+        axes.append(axis)
+        at_x[i] = at_y[j] = scalar.index(axis.name)
+    a = x(*(at_x[k] for k in range(x.type.rank)))
+    b = y(*(at_y[k] for k in range(y.type.rank)))
+    accumulator = float32 if is_half(type_.dtype) else type_.dtype
+    return scalar.convert(scalar.dot(tuple(axes), a, b, accumulator), type_.dtype)
+
+
+def _jvp(b: Any, out: Any, x: Any, t: Any, **attrs: Any) -> Any:
+    s = None if t[0] is None else b.dot_general(t[0], x[1], **attrs)
+    u = None if t[1] is None else b.dot_general(x[0], t[1], **attrs)
+    return u if s is None else s if u is None else b.add(s, u)
+
+
+def _transpose(
+    b: Any, ct: Any, i: int, x: Any, lhs_batch: Any, lhs_contract: Any, rhs_batch: Any, rhs_contract: Any
+) -> Any:
+    """The cotangent contracted with the other operand over that operand's free axes, axes put back in place."""
+    batch, contract = ((lhs_batch, rhs_batch), (lhs_contract, rhs_contract))
+    other = 1 - i
+    mine_free = _free(x[i].tensor.rank, batch[i], contract[i])
+    other_free = _free(x[other].tensor.rank, batch[other], contract[other])
+    n = len(batch[i])
+    first = n if i == 1 else n + len(mine_free)  # where the other's free axes lie in ct
+    result = b.dot_general(
+        ct, x[other],
+        lhs_batch=tuple(range(n)), lhs_contract=tuple(range(first, first + len(other_free))),
+        rhs_batch=batch[other], rhs_contract=tuple(other_free),
+    )  # fmt: skip
+    # Its axes are: batch, my free ones, and the other's contracted ones in ascending order.
+    pairs = dict(zip(contract[other], contract[i], strict=True))
+    order = [*batch[i], *mine_free, *(pairs[k] for k in sorted(contract[other]))]
+    return b.transpose(result, axes=inverse(order)) if order != sorted(order) else result
+
+
+def _attrs(lb: Sequence[int], lc: Sequence[int], rb: Sequence[int], rc: Sequence[int]) -> dict[str, Any]:
+    return dict(zip(AXES, (tuple(lb), tuple(lc), tuple(rb), tuple(rc)), strict=True))
+
+
+_MATMUL = _attrs((), (1,), (), (0,))
+_SHAPES = (
+    (5, 7, 3), (1, 1, 1), (17, 13, 33), (64, 32, 48), (2, 0, 3), (0, 4, 3), (3, 4, 0), (1, 40, 10), (40, 1, 9), (70, 300, 65),
+)  # fmt: skip
+
+register(
+    Op(
+        "dot_general",
+        "Sums of products over the contracted axes; axes of the result are the batch axes, then lhs's, then rhs's.",
+        infer=_infer,
+        reference=_reference,
+        attrs=dict.fromkeys(AXES, "ints"),
+        family="contraction",
+        lower=_lower,
+        jvp=_jvp,
+        linear=(0, 1),
+        transpose=_transpose,
+        cost=1000,
+        samples=lambda: [
+            *(Sample((((5, 7), d), ((7, 19), d)), _MATMUL) for d in NUMBERS),
+            *(Sample((((m, k), d), ((k, n), d)), _MATMUL) for m, k, n in _SHAPES for d in ("f32", "f64")),
+            Sample((((7, 5), "f32"), ((19, 7), "f32")), _attrs((), (0,), (), (1,))),
+            Sample((((3, 5, 7), "f32"), ((3, 7, 4), "f32")), _attrs((0,), (2,), (0,), (1,))),
+            Sample((((3, 5, 7), "f32"), ((7, 4, 3), "f32")), _attrs((0,), (2,), (2,), (0,))),
+            Sample((((2, 3, 4, 5), "f32"), ((5, 3, 6), "f32")), _attrs((), (3, 1), (), (0, 1))),
+            Sample((((2, 3, 4, 5), "f32"), ((2, 3, 6, 5), "f32")), _attrs((0, 1), (3,), (0, 1), (3,))),
+            Sample((((6,), "f32"), ((6,), "f32")), _attrs((), (0,), (), (0,))),
+            Sample((((6,), "f32"), ((5,), "f32")), _attrs((), (), (), ())),
+            Sample((((6,), "f32"), ((6, 5), "f32")), _attrs((0,), (), (0,), ())),
+        ],
+    )
+)

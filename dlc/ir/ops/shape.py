@@ -1,0 +1,557 @@
+"""Rows that move elements without changing them: reshape, transpose, broadcast, slice, pad, concat and the like.
+
+Each lowers to an index map, so that fusion can fold it into whatever reads the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlc.ir import scalar
+from dlc.ir.dims import Dim, DimUnknown, at_least, dims_equal, floordiv, product
+from dlc.ir.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
+from dlc.ir.op import Attrs, Input, NoDerivative, Op, Sample, register
+from dlc.ir.ops.families import ALL, same_shape
+from dlc.ir.scalar import Expr, add_index, mul_index, sub_index
+from dlc.ir.types import Shape, TensorType, int64
+
+
+def linear_jvp(name: str) -> Callable[..., Any]:
+    """The jvp of an op that is linear in all its inputs: the op applied to the tangents."""
+
+    def jvp(b: Any, out: Any, x: Any, t: Any, **attrs: Any) -> Any:
+        tangents = [
+            v if v is not None else b.full(value=0.0, shape=a.tensor.shape, dtype=a.tensor.dtype)
+            for a, v in zip(x, t, strict=True)
+        ]
+        return getattr(b, name)(*tangents, **attrs)
+
+    return jvp
+
+
+def check_axes(name: str, axes: Sequence[int], type_: TensorType) -> None:
+    """IndexRangeError unless `axes` are distinct, in range and not negative."""
+    if any(not 0 <= a < type_.rank for a in axes) or len(set(axes)) != len(axes):
+        raise IndexRangeError(f"{name} of {type_}: axes {tuple(axes)} must be distinct and below {type_.rank}")
+
+
+# reshape
+
+
+def _infer_reshape(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    if not dims_equal(types[0].size, product(attrs["shape"])):
+        target = types[0].with_shape(attrs["shape"])
+        raise ShapeError(f"reshape of {types[0]} to {target}: {types[0].size} elements do not fill {target.size}")
+    return types[0].with_shape(attrs["shape"])
+
+
+def _known_equal(a: Dim, b: Dim) -> bool:
+    try:
+        return dims_equal(a, b)
+    except DimUnknown:
+        return False
+
+
+def reshape_groups(old: Shape, new: Shape) -> list[tuple[range, range]]:
+    """Cuts two shapes of one size into the shortest runs (of old dims, of new dims) of equal size."""
+    groups: list[tuple[range, range]] = []
+    i = j = 0
+    while i < len(old) or j < len(new):
+        i0, j0 = i, j
+        a: Dim = 1
+        b: Dim = 1
+        while True:
+            if i < len(old) and (i == i0 or not _known_equal(a, b)):
+                a, i = a * old[i], i + 1
+            if j < len(new) and (j == j0 or not _known_equal(a, b)):
+                b, j = b * new[j], j + 1
+            if _known_equal(a, b) or (i == len(old) and j == len(new)):
+                break
+        groups.append((range(i0, i), range(j0, j)))
+    return groups
+
+
+def unravel(flat: Expr, shape: Sequence[Dim]) -> list[Expr]:
+    """The indices into `shape` of the row-major position `flat`."""
+    ix: list[Expr] = []
+    stride: Dim = 1
+    for k, extent in reversed(list(enumerate(shape))):
+        position = flat if stride == 1 else scalar.op("floordiv", flat, scalar.dim(stride))
+        if k > 0 and extent != 1:
+            position = scalar.op("mod", position, scalar.dim(extent))
+        ix.append(scalar.const(0, int64) if extent == 1 else position)
+        stride = stride * extent
+    return ix[::-1]
+
+
+def ravel(ix: Sequence[Expr], shape: Sequence[Dim]) -> Expr:
+    """The row-major position of `ix` in `shape`."""
+    flat = scalar.const(0, int64)
+    for i, extent in zip(ix, shape, strict=True):
+        flat = add_index(mul_index(flat, scalar.dim(extent)), i)
+    return flat
+
+
+def _lower_reshape(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+    old, new = inputs[0].type.shape, type_.shape
+    result: list[Expr] = []
+    for a, b in reshape_groups(old, new):
+        flat = ravel([ix[j] for j in b], [new[j] for j in b])
+        result += unravel(flat, [old[i] for i in a])
+    return inputs[0](*result)
+
+
+register(
+    Op(
+        "reshape",
+        "The same elements in row-major order under another shape.",
+        infer=_infer_reshape,
+        reference=lambda x, shape: x.reshape(shape),
+        attrs={"shape": "dims"},
+        family="shape",
+        lower=_lower_reshape,
+        jvp=linear_jvp("reshape"),
+        linear=(0,),
+        transpose=lambda b, ct, i, x, shape: b.reshape(ct, shape=x[0].tensor.shape),
+        cost=0,
+        samples=lambda: [
+            *(Sample((((4, 6), d),), {"shape": (3, 8)}) for d in ALL),
+            *(
+                Sample(((old, "f32"),), {"shape": new})
+                for old, new in (
+                    ((2, 3, 5), (6, 5)), ((2, 3, 5), (2, 15)), ((7,), (1, 7, 1)), ((1, 1), ()), ((0, 4), (2, 0)),
+                    ((2, 3, 4, 5), (6, 2, 10)), ((4, 1, 6), (6, 4)),
+                )
+            ),
+        ],
+    )
+)  # fmt: skip
+
+# transpose
+
+
+def _infer_transpose(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    axes = attrs["axes"]
+    check_axes("transpose", axes, types[0])
+    if len(axes) != types[0].rank:
+        raise ShapeError(f"transpose of {types[0]}: axes {axes} must name every axis once")
+    return types[0].with_shape(types[0].shape[a] for a in axes)
+
+
+def inverse(axes: Sequence[int]) -> tuple[int, ...]:
+    """The permutation that undoes `axes`."""
+    return tuple(int(a) for a in np.argsort(axes))
+
+
+register(
+    Op(
+        "transpose",
+        "Axis k of the result is axis axes[k] of x.",
+        infer=_infer_transpose,
+        reference=lambda x, axes: x.transpose(axes),
+        attrs={"axes": "ints"},
+        family="shape",
+        lower=lambda ix, inputs, attrs, type_: inputs[0](*(ix[k] for k in inverse(attrs["axes"]))),
+        jvp=linear_jvp("transpose"),
+        linear=(0,),
+        transpose=lambda b, ct, i, x, axes: b.transpose(ct, axes=inverse(axes)),
+        cost=0,
+        samples=lambda: [
+            *(Sample((((3, 17), d),), {"axes": (1, 0)}) for d in ALL),
+            *(
+                Sample(((shape, "f32"),), {"axes": axes})
+                for shape, axes in (((2, 3, 5), (2, 0, 1)), ((2, 1, 4, 3), (0, 2, 1, 3)), ((), ()), ((0, 3), (1, 0)))
+            ),
+        ],
+    )
+)
+
+# broadcast_to
+
+
+def _stretched(old: Shape, new: Shape) -> list[int]:
+    """The axes of `new` along which a broadcast from `old` repeats elements."""
+    lead = len(new) - len(old)
+    return [*range(lead), *(lead + k for k, d in enumerate(old) if d == 1 and new[lead + k] != 1)]
+
+
+def _infer_broadcast(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    old, new = types[0].shape, attrs["shape"]
+    lead = len(new) - len(old)
+    if lead < 0 or not all(a == 1 or dims_equal(a, b) for a, b in zip(old, new[lead:], strict=True)):
+        raise ShapeError(
+            f"broadcast of {types[0]} to {types[0].with_shape(new)}",
+            hint="trailing extents must be equal or 1",
+        )
+    return types[0].with_shape(new)
+
+
+def _lower_broadcast(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+    old = inputs[0].type.shape
+    own = ix[len(ix) - len(old) :]
+    return inputs[0](*(scalar.const(0, int64) if d == 1 else i for i, d in zip(own, old, strict=True)))
+
+
+def _broadcast_transpose(b: Any, ct: Any, i: int, x: Any, shape: Shape) -> Any:
+    old = x[0].tensor.shape
+    axes = _stretched(old, shape)
+    total = b.reduce_sum(ct, axes=tuple(axes)) if axes else ct
+    return total if same_shape(total.tensor.shape, old) else b.reshape(total, shape=old)
+
+
+register(
+    Op(
+        "broadcast_to",
+        "x repeated along new leading axes and along axes of extent 1.",
+        infer=_infer_broadcast,
+        reference=lambda x, shape: np.broadcast_to(x, shape),
+        attrs={"shape": "dims"},
+        family="shape",
+        lower=_lower_broadcast,
+        jvp=linear_jvp("broadcast_to"),
+        linear=(0,),
+        transpose=_broadcast_transpose,
+        cost=0,
+        samples=lambda: [
+            *(Sample((((3, 1), d),), {"shape": (2, 3, 5)}) for d in ALL),
+            *(
+                Sample(((old, "f32"),), {"shape": new})
+                for old, new in (((), (3, 4)), ((5,), (4, 5)), ((1,), (1,)), ((1, 3), (0, 3)), ((2, 1, 3), (2, 4, 3)))
+            ),
+        ],
+    )
+)
+
+# slice and slice_update
+
+
+def slice_extent(start: Dim, limit: Dim, step: int) -> Dim:
+    """The number of positions start, start + step, ... below limit."""
+    return floordiv(limit - start + (step - 1), step)
+
+
+def _check_slice(name: str, type_: TensorType, attrs: Attrs) -> None:
+    starts, limits, steps = attrs["start"], attrs["limit"], attrs["step"]
+    if not len(starts) == len(limits) == len(steps) == type_.rank:
+        raise ShapeError(f"{name} of {type_}: start, limit and step need {type_.rank} entries each")
+    for start, limit, step, extent in zip(starts, limits, steps, type_.shape, strict=True):
+        if step < 1:
+            raise ValueRangeError(f"{name} of {type_}: the step {step} is not positive")
+        if not (at_least(start, 0) and at_least(limit, start) and at_least(extent, limit)):
+            raise IndexRangeError(f"{name} of {type_}: {start}:{limit} is not within 0:{extent}")
+
+
+def _sliced(type_: TensorType, attrs: Attrs) -> TensorType:
+    parts = zip(attrs["start"], attrs["limit"], attrs["step"], strict=True)
+    return type_.with_shape(slice_extent(*p) for p in parts)
+
+
+def _infer_slice(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    _check_slice("slice", types[0], attrs)
+    return _sliced(types[0], attrs)
+
+
+def _lower_slice(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+    return inputs[0](
+        *(
+            add_index(mul_index(i, scalar.const(step, int64)), scalar.dim(start))
+            for i, start, step in zip(ix, attrs["start"], attrs["step"], strict=True)
+        )
+    )
+
+
+def numpy_slices(start: Sequence[int], limit: Sequence[int], step: Sequence[int]) -> tuple[slice, ...]:
+    """The NumPy index of a slice."""
+    return tuple(slice(a, b, c) for a, b, c in zip(start, limit, step, strict=True))
+
+
+def _slice_transpose(b: Any, ct: Any, i: int, x: Any, **attrs: Any) -> Any:
+    zeros = b.full(value=0.0, shape=x[0].tensor.shape, dtype=ct.tensor.dtype)
+    return b.slice_update(zeros, ct, **attrs)
+
+
+SLICE_ATTRS = {"start": "dims", "limit": "dims", "step": "ints"}
+_SLICES = (
+    ((9, 7), (1, 0), (8, 7), (3, 1)),
+    ((9, 7), (0, 2), (9, 7), (1, 2)),
+    ((5,), (2,), (2,), (1,)),
+    ((), (), (), ()),
+    ((3, 4, 35), (0, 1, 5), (2, 4, 34), (1, 2, 7)),
+)
+
+register(
+    Op(
+        "slice",
+        "The elements from start up to limit (not included), every step-th along each axis.",
+        infer=_infer_slice,
+        reference=lambda x, start, limit, step: x[numpy_slices(start, limit, step)],
+        attrs=SLICE_ATTRS,  # type: ignore[arg-type]
+        family="shape",
+        lower=_lower_slice,
+        jvp=linear_jvp("slice"),
+        linear=(0,),
+        transpose=_slice_transpose,
+        cost=0,
+        samples=lambda: [
+            *(
+                Sample(((shape, "f32"),), {"start": a, "limit": b, "step": c})
+                for shape, a, b, c in _SLICES
+            ),
+            *(Sample((((9, 7), d),), {"start": (1, 2), "limit": (8, 6), "step": (2, 1)}) for d in ALL),
+        ],
+    )
+)
+
+
+def _infer_update(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    x, u = types
+    _check_slice("slice_update", x, attrs)
+    if x.dtype is not u.dtype:
+        raise DTypeError(f"slice_update of {x} with {u}: element types differ")
+    if not same_shape(_sliced(x, attrs).shape, u.shape):
+        raise ShapeError(f"slice_update of {x} with {u}: the slice has shape {_sliced(x, attrs)}")
+    return x
+
+
+def _update_reference(x: Any, u: Any, start: Any, limit: Any, step: Any) -> Any:
+    result = x.copy()
+    result[numpy_slices(start, limit, step)] = u
+    return result
+
+
+def _lower_update(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+    x, u = inputs
+    at: list[Expr] = []
+    on_grid: Expr | None = None
+    for i, start, step in zip(ix, attrs["start"], attrs["step"], strict=True):
+        offset = sub_index(i, scalar.dim(start))
+        if step != 1:
+            by = scalar.const(step, int64)
+            hit = scalar.op("eq", scalar.op("mod", offset, by), scalar.const(0, int64))
+            on_grid = hit if on_grid is None else scalar.op("and", on_grid, hit)
+            offset = scalar.op("floordiv", offset, by)
+        at.append(offset)
+    old = x(*ix)
+    written = u.pad(at, old)
+    return written if on_grid is None else scalar.select(on_grid, written, old)
+
+
+def _update_transpose(b: Any, ct: Any, i: int, x: Any, **attrs: Any) -> Any:
+    if i == 1:
+        return b.slice(ct, **attrs)
+    update = x[1].tensor
+    return b.slice_update(ct, b.full(value=0.0, shape=update.shape, dtype=update.dtype), **attrs)
+
+
+register(
+    Op(
+        "slice_update",
+        "x with the elements that `slice` would read replaced by those of u.",
+        infer=_infer_update,
+        reference=_update_reference,
+        attrs=SLICE_ATTRS,  # type: ignore[arg-type]
+        family="shape",
+        lower=_lower_update,
+        jvp=linear_jvp("slice_update"),
+        linear=(0, 1),
+        transpose=_update_transpose,
+        samples=lambda: [
+            *(
+                Sample(
+                    ((shape, "f32"), (tuple(len(range(*p)) for p in zip(a, b, c, strict=True)), "f32")),
+                    {"start": a, "limit": b, "step": c},
+                )
+                for shape, a, b, c in _SLICES
+            ),
+            *(
+                Sample((((9, 7), d), ((4, 4), d)), {"start": (1, 2), "limit": (8, 6), "step": (2, 1)})
+                for d in ALL
+            ),
+        ],
+    )
+)
+
+# flip, pad, concat, iota
+
+
+def _infer_flip(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    check_axes("flip", attrs["axes"], types[0])
+    return types[0]
+
+
+def _lower_flip(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+    return inputs[0](
+        *(
+            sub_index(scalar.dim(d - 1), i) if k in attrs["axes"] else i
+            for k, (i, d) in enumerate(zip(ix, type_.shape, strict=True))
+        )
+    )
+
+
+register(
+    Op(
+        "flip",
+        "x in reverse order along axes.",
+        infer=_infer_flip,
+        reference=lambda x, axes: np.flip(x, axes),
+        attrs={"axes": "ints"},
+        family="shape",
+        lower=_lower_flip,
+        jvp=linear_jvp("flip"),
+        linear=(0,),
+        transpose=lambda b, ct, i, x, axes: b.flip(ct, axes=axes),
+        cost=0,
+        samples=lambda: [
+            *(Sample((((5, 19), d),), {"axes": (1,)}) for d in ALL),
+            Sample((((4, 3, 2), "f32"),), {"axes": (0, 2)}),
+            Sample((((0, 3), "f32"),), {"axes": (0,)}),
+        ],
+    )
+)
+
+
+def _infer_pad(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    x, low, high = types[0], attrs["low"], attrs["high"]
+    if len(low) != x.rank or len(high) != x.rank:
+        raise ShapeError(f"pad of {x}: low and high need {x.rank} entries each")
+    if not all(at_least(v, 0) for v in (*low, *high)):
+        raise ValueRangeError(f"pad of {x}: widths must not be negative, got {low} and {high}")
+    return x.with_shape(a + d + b for a, d, b in zip(low, x.shape, high, strict=True))
+
+
+def _pad_reference(x: Any, low: Any, high: Any, value: Any) -> Any:
+    widths = list(zip(low, high, strict=True))
+    return np.pad(x, widths, constant_values=np.asarray(value, x.dtype)) if widths else x.copy()
+
+
+def _lower_pad(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+    at = [sub_index(i, scalar.dim(a)) for i, a in zip(ix, attrs["low"], strict=True)]
+    return inputs[0].pad(at, scalar.const(attrs["value"], type_.dtype))
+
+
+def _pad_jvp(b: Any, out: Any, x: Any, t: Any, low: Any, high: Any, value: Any) -> Any:
+    return b.pad(t[0], low=low, high=high, value=0.0)
+
+
+def _pad_transpose(b: Any, ct: Any, i: int, x: Any, low: Any, high: Any, value: Any) -> Any:
+    limits = tuple(a + d for a, d in zip(low, x[0].tensor.shape, strict=True))
+    return b.slice(ct, start=low, limit=limits, step=(1,) * len(low))
+
+
+register(
+    Op(
+        "pad",
+        "x with low[k] elements before and high[k] after it along axis k, all equal to value.",
+        infer=_infer_pad,
+        reference=_pad_reference,
+        attrs={"low": "dims", "high": "dims", "value": "number"},
+        defaults={"value": 0},
+        family="shape",
+        lower=_lower_pad,
+        jvp=_pad_jvp,
+        linear=(0,),
+        transpose=_pad_transpose,
+        samples=lambda: [
+            *(Sample((((3, 5), d),), {"low": (1, 0), "high": (2, 3), "value": 1}) for d in ALL),
+            Sample((((0, 2), "f32"),), {"low": (2, 1), "high": (0, 0), "value": -0.5}),
+            Sample((((), "f32"),), {"low": (), "high": ()}),
+        ],
+    )
+)
+
+
+def _infer_concat(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    axis = attrs["axis"]
+    if not types:
+        raise ShapeError("concat of nothing")
+    first = types[0]
+    check_axes("concat", (axis,), first)
+    total: Dim = 0
+    for t in types:
+        if t.dtype is not first.dtype:
+            raise DTypeError(f"concat of {', '.join(map(str, types))}: element types differ")
+        rest = tuple(d for k, d in enumerate(t.shape) if k != axis)
+        if t.rank != first.rank or not same_shape(rest, tuple(d for k, d in enumerate(first.shape) if k != axis)):
+            raise ShapeError(f"concat of {', '.join(map(str, types))}: only axis {axis} may differ")
+        total = total + t.shape[axis]
+    return first.with_shape((*first.shape[:axis], total, *first.shape[axis + 1 :]))
+
+
+def _lower_concat(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+    axis = attrs["axis"]
+    offsets: list[Dim] = [0]
+    for x in inputs[:-1]:
+        offsets.append(offsets[-1] + x.type.shape[axis])
+
+    def at(k: int) -> list[Expr]:
+        return [sub_index(i, scalar.dim(offsets[k])) if d == axis else i for d, i in enumerate(ix)]
+
+    # Past the extents of one part lies the next; the last part's bounds are checked for the sake of the others.
+    result = inputs[-1].pad(at(len(inputs) - 1), scalar.const(0, type_.dtype)) if len(inputs) > 1 else inputs[0](*ix)
+    for k in range(len(inputs) - 2, -1, -1):
+        result = inputs[k].pad(at(k), result)
+    return result
+
+
+def _concat_transpose(b: Any, ct: Any, i: int, x: Any, axis: int) -> Any:
+    start: Dim = 0
+    for other in x[:i]:
+        start = start + other.tensor.shape[axis]
+    shape = x[i].tensor.shape
+    starts = tuple(start if k == axis else 0 for k in range(len(shape)))
+    limits = tuple(start + d if k == axis else d for k, d in enumerate(shape))
+    return b.slice(ct, start=starts, limit=limits, step=(1,) * len(shape))
+
+
+register(
+    Op(
+        "concat",
+        "The inputs one after the other along an axis.",
+        infer=_infer_concat,
+        reference=lambda *xs, axis: np.concatenate(xs, axis),
+        attrs={"axis": "int"},
+        family="shape",
+        lower=_lower_concat,
+        jvp=linear_jvp("concat"),
+        linear="all",
+        transpose=_concat_transpose,
+        samples=lambda: [
+            *(Sample((((3, 5), d), ((3, 18), d), ((3, 1), d)), {"axis": 1}) for d in ALL),
+            Sample((((2, 3), "f32"), ((0, 3), "f32"), ((4, 3), "f32")), {"axis": 0}),
+            Sample((((2, 3), "f32"),), {"axis": 0}),
+        ],
+    )
+)
+
+
+def _infer_iota(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    type_ = TensorType(attrs["dtype"], attrs["shape"])
+    check_axes("iota", (attrs["axis"],), type_)
+    return type_
+
+
+def _iota_reference(shape: Any, axis: int, dtype: Any) -> Any:
+    ramp = np.arange(shape[axis]).astype(dtype.numpy)
+    return np.broadcast_to(ramp.reshape([-1 if k == axis else 1 for k in range(len(shape))]), shape)
+
+
+register(
+    Op(
+        "iota",
+        "0, 1, 2, ... along an axis.",
+        infer=_infer_iota,
+        reference=_iota_reference,
+        attrs={"shape": "dims", "axis": "int", "dtype": "dtype"},
+        family="shape",
+        lower=lambda ix, inputs, attrs, type_: scalar.convert(ix[attrs["axis"]], type_.dtype),
+        jvp=NoDerivative("constant"),
+        samples=lambda: [
+            Sample((), {"shape": (3, 17), "axis": 1, "dtype": d})
+            for d in ("i64", "i32", "u8", "f32", "f64", "bf16", "f16")
+        ]
+        + [Sample((), {"shape": (3, 2), "axis": 0, "dtype": "i64"}), Sample((), {"shape": (0,), "axis": 0, "dtype": "i32"})],
+    )
+)
