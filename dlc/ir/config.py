@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -299,6 +300,21 @@ class Config:
             requested = type(self).num_threads.convert(requested, "num_threads")
         count = requested or self.num_threads or self._openmp_threads()
         return count or available_cpus()
+
+    def cache_folder(self) -> Path:
+        """Give the disk cache's folder: `cache_dir`, else `dlc` in the platform's cache folder."""
+        if self.cache_dir is not None:
+            return self.cache_dir.absolute()
+        home = Path("~").expanduser()
+        if sys.platform == "win32":
+            base = self._environ.get("LOCALAPPDATA") or home / "AppData/Local"
+        elif sys.platform == "darwin":
+            base = home / "Library/Caches"
+        else:
+            base = self._environ.get("XDG_CACHE_HOME", "")
+            if not os.path.isabs(base):  # the standard says to ignore those
+                base = home / ".cache"
+        return Path(base, "dlc")
 
     def describe(self) -> list[dict[str, object]]:
         """List every setting, for `dlc doctor` and the documentation.
