@@ -1,0 +1,153 @@
+"""Reading nodes as scalar expressions: the element of a node at given indices, in terms of stored tensors.
+
+Fusion asks it where a node reads its operands; lowering asks it for the right-hand sides of a kernel. Both go
+through the `lower` of the op rows, so that neither knows any op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from dlc.ir import scalar
+from dlc.ir.core import Node
+from dlc.ir.dims import Dim
+from dlc.ir.scalar import Axis, Expr
+from dlc.ir.types import DType, TensorType, int64
+
+Leaf = Callable[[Node, tuple[Expr, ...]], Expr | None]
+
+
+class Inliner:
+    """Expressions of nodes down to leaves.
+
+    `leaf(node, ix)` gives the expression of a node that is stored (a load, a local), or None for one that is to be
+    computed in place. `extents` are the extents of the axes that occur in indices; bounds checks that they make
+    needless are left out.
+    """
+
+    def __init__(self, leaf: Leaf, extents: Mapping[str, Dim] | None = None) -> None:
+        self.leaf = leaf
+        self.extents = dict(extents or {})
+        self._memo: dict[tuple[Node, tuple[Expr, ...]], Expr] = {}
+
+    def value(self, node: Node, ix: tuple[Expr, ...]) -> Expr:
+        """The element of `node` at `ix`, which is within bounds."""
+        stored = self.leaf(node, ix)
+        return self.computed(node, ix) if stored is None else stored
+
+    def computed(self, node: Node, ix: tuple[Expr, ...]) -> Expr:
+        """The element of `node` by its own row, over its operands."""
+        key = (node, ix)
+        found = self._memo.get(key)
+        if found is None:
+            if node.op.lower is None:
+                raise TypeError(f"{node.op.name} cannot be computed in place")
+            inputs = [_Operand(self, x) for x in node.inputs]
+            found = self._memo[key] = node.op.lower(ix, inputs, node.attrs, node.tensor)
+            self._note_extents(found)
+        return found
+
+    def _note_extents(self, e: Expr) -> None:
+        if e.op in ("reduce", "dot"):
+            axes: tuple[Axis, ...] = e.attr[1] if e.op == "reduce" else e.attr
+            self.extents.update((a.name, a.extent) for a in axes)
+        elif e.op == "convert":
+            self._note_extents(e.args[0])
+
+    def padded(self, node: Node, ix: Sequence[Expr], outside: Expr) -> Expr:
+        """The element of `node` at `ix`, or `outside` where `ix` is out of bounds."""
+        stored = self.leaf(node, tuple(ix))
+        if stored is not None and stored.op == "load" and stored.args == tuple(ix):
+            return scalar.pad(stored, outside)
+        inside = self.in_bounds(ix, node.shape)
+        value = stored if stored is not None else self.computed(node, tuple(ix))
+        if inside is None:
+            return value
+        return scalar.select(inside, guard_loads(value), outside)
+
+    def in_bounds(self, ix: Sequence[Expr], shape: Sequence[Dim]) -> Expr | None:
+        """Whether `ix` is within `shape`; None where it always is."""
+        checks: list[Expr] = []
+        for i, extent in zip(ix, shape, strict=True):
+            if i.op == "index" and self.extents.get(i.attr) == extent:
+                continue
+            if i.op == "const" and i.attr == 0:
+                continue
+            checks.append(scalar.op("ge", i, scalar.const(0, int64)))
+            checks.append(scalar.op("lt", i, scalar.dim(extent)))
+        if not checks:
+            return None
+        result = checks[0]
+        for check in checks[1:]:
+            result = scalar.op("and", result, check)
+        return result
+
+
+class _Operand:
+    """An operand of the node that is being lowered."""
+
+    def __init__(self, inliner: Inliner, node: Node) -> None:
+        self._inliner, self._node = inliner, node
+        self.type: TensorType = node.tensor
+
+    def __call__(self, *ix: Expr) -> Expr:
+        return self._inliner.value(self._node, ix)
+
+    def pad(self, ix: Sequence[Expr], outside: Expr) -> Expr:
+        return self._inliner.padded(self._node, ix, outside)
+
+
+def guard_loads(e: Expr) -> Expr:
+    """`e` with each load giving 0 where its own indices are out of bounds."""
+    memo: dict[int, Expr] = {}
+
+    def visit(x: Expr) -> Expr:
+        if id(x) not in memo:
+            memo[id(x)] = _guarded(x, visit)
+        return memo[id(x)]
+
+    return visit(e)
+
+
+def _guarded(x: Expr, visit: Callable[[Expr], Expr]) -> Expr:
+    if x.op == "load":
+        inner = x.with_args(tuple(visit(a) for a in x.args))
+        return scalar.pad(inner, zero(x.dtype))
+    if x.op == "pad":
+        load = x.args[0].with_args(tuple(visit(a) for a in x.args[0].args))
+        return x.with_args((load, visit(x.args[1])))
+    return x.with_args(tuple(visit(a) for a in x.args))
+
+
+def zero(dtype: DType) -> Expr:
+    """The literal 0 of a type."""
+    return scalar.const(0.0 if dtype.is_float else 0, dtype)
+
+
+def canonical_ix(rank: int) -> tuple[Expr, ...]:
+    """The indices i0, i1, ... that analyses read a node at."""
+    return tuple(scalar.index(f"i{k}") for k in range(rank))
+
+
+@dataclass(frozen=True)
+class Read:
+    """That a node at `i0, i1, ...` reads the element `ix` of `source`."""
+
+    source: Node
+    ix: tuple[Expr, ...]
+
+
+def reads_of(node: Node, is_leaf: Callable[[Node], bool]) -> tuple[list[Read], Expr]:
+    """The reads of leaves by `node`, nodes in between computed in place, and its expression (loads named by position)."""
+    found: list[Read] = []
+
+    def leaf(x: Node, ix: tuple[Expr, ...]) -> Expr | None:
+        if not is_leaf(x):
+            return None
+        found.append(Read(x, ix))
+        return scalar.load(str(len(found) - 1), ix, x.tensor.dtype)
+
+    shape = node.shape
+    inliner = Inliner(leaf, {f"i{k}": d for k, d in enumerate(shape)})
+    return found, inliner.computed(node, canonical_ix(len(shape)))

@@ -1,0 +1,55 @@
+"""Expands ops that stand for simpler ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+from dlc.ir.build import IRBuilder
+from dlc.ir.core import Function, Node, with_inputs
+from dlc.ir.op import Op
+from dlc.passes.manager import Pass, PassContext
+
+
+def expand(function: Function, chosen: Callable[[Node], bool]) -> Function:
+    """`function` with the decomposition of each `chosen` node in its place, however deep."""
+    if not any(chosen(n) for n in function.nodes):
+        return function
+    b = IRBuilder()
+    new = _settle(b, function.nodes, {p: p for p in function.params}, chosen)
+    return Function(function.name, function.params, (new[r] for r in function.results), b.nodes)
+
+
+def _settle(
+    b: IRBuilder, nodes: Iterable[Node], new: dict[Node, Node], chosen: Callable[[Node], bool]
+) -> dict[Node, Node]:
+    """Appends `nodes` to `b`, expanding those that are chosen; returns what each became."""
+    for node in nodes:
+        inputs = tuple(new.get(x, x) for x in node.inputs)
+        if chosen(node):
+            inner = IRBuilder(node.loc)
+            result = node.op.decompose(inner, *inputs, **node.attrs)  # type: ignore[misc]
+            new[node] = _settle(b, inner.nodes, {}, chosen).get(result, result)
+        else:
+            new[node] = with_inputs(node, inputs)
+            b.nodes.append(new[node])
+    return new
+
+
+def _has_no_derivative(op: Op) -> bool:
+    return op.decompose is not None and op.jvp is None
+
+
+def expand_undifferentiable(function: Function) -> Function:
+    """Expands the ops whose derivative is that of what they stand for."""
+    return expand(function, lambda n: _has_no_derivative(n.op))
+
+
+class Decompose(Pass):
+    """Expands every op that stands for simpler ones."""
+
+    name: ClassVar[str] = "decompose"
+
+    def run(self, function: Function, context: PassContext) -> Function:
+        """`function` without composite ops."""
+        return expand(function, lambda n: n.op.decompose is not None)

@@ -1,0 +1,390 @@
+"""Fusion: groups nodes into kernels.
+
+Nodes that only move elements, and cheap ones, are computed where they are read. Every other node is a unit, stored or
+kept in a kernel's locals. A unit joins the kernel of what it reads when both walk the same space in the same order:
+
+    pointwise   one nest over a shape; several outputs
+    rows        reductions over trailing axes share the outer axes with whatever has the same rows: softmax, layer norm,
+                cross entropy and their gradients read memory once
+    columns     reductions over leading axes
+    dot         a contraction with its pointwise epilogue
+    scatter     ordered writes, alone
+
+The test of "same order" reads the op rows' own index maps (`dlc.ir.inline`), so that no op is named here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from dlc.ir.core import Function, Node
+from dlc.ir.dims import Dim
+from dlc.ir.inline import Read, canonical_ix, reads_of
+from dlc.ir.op import OPS
+from dlc.ir.scalar import Expr, walk
+from dlc.ir.types import Shape, TupleType
+from dlc.passes.manager import Pass, PassContext
+
+CHEAP = 3  # additions' worth of work that is done again sooner than stored
+SPLIT_ROWS, SPLIT_SIZE = 8, 65536  # a reduction of so few rows and so many elements is split, so not fused
+
+
+@dataclass
+class Unit:
+    """A node that is stored or kept in locals, with what it reads."""
+
+    node: Node
+    reads: list[Read]
+    kind: str  # "pointwise", "rows", "columns", "dot" or "scatter"
+    rows: Shape  # the leading dims of its nest; for columns the kept ones
+    reduced: Shape = ()
+
+
+@dataclass
+class Group:
+    """Units of one kernel. `ancestors` is a bit set of the groups that must run before."""
+
+    number: int
+    kind: str
+    rows: Shape
+    units: list[Unit] = field(default_factory=list[Unit])
+    ancestors: int = 0
+    leaves: set[Node] = field(default_factory=set[Node])
+
+
+def is_kernel_root(node: Node) -> bool:
+    """Whether `node` is never computed inside another node's expression."""
+    return node.op.family in ("reduction", "contraction", "scatter")
+
+
+def is_stored(node: Node) -> bool:
+    """Whether `node` is in memory before any kernel runs, or is called by itself."""
+    return node.op.name in ("param", "constant") or node.op.lower is None and node.op.family != "scatter"
+
+
+def _names(ix: Sequence[Expr]) -> set[str]:
+    return {e.attr for i in ix for e in walk(i) if e.op == "index"}
+
+
+def _axes_of(e: Expr) -> set[str]:
+    found: set[str] = set()
+    for x in walk(e):
+        if x.op in ("reduce", "dot"):
+            found |= {a.name for a in (x.attr[1] if x.op == "reduce" else x.attr) if a.extent != 1}
+    return found
+
+
+class _Planner:
+    """Chooses units and groups for one function."""
+
+    def __init__(self, function: Function, max_params: int) -> None:
+        self.function = function
+        self.max_params = max_params
+        self.users = function.users()
+        self.results = set(function.results)
+        self.inline_cost: dict[Node, int] = {}
+        self.units: dict[Node, Unit] = {}
+        self.groups: list[Group] = []
+        self.group_of: dict[Node, Group] = {}
+        self.readers: dict[Node, list[Group]] = {}
+
+    # Units
+
+    def choose_units(self) -> None:
+        """Decides for every node, in order, whether it is a unit."""
+        forced: set[Node] = set()
+        for node in self.function.nodes:
+            if node.op.family == "contraction":
+                forced |= self._operands_to_store(node)
+        for node in self.function.nodes:
+            if is_stored(node):
+                continue
+            cost = node.op.cost + sum(self.inline_cost.get(x, 0) for x in node.inputs)
+            if is_kernel_root(node) or node in self.results or node in forced or not self._inlined(node, cost):
+                self.units[node] = self._make_unit(node)
+            else:
+                self.inline_cost[node] = cost
+
+    def _inlined(self, node: Node, cost: int) -> bool:
+        readers = self.users[node]
+        if not readers:
+            return True
+        if cost == 0:
+            return True
+        if any(r.op.family in ("contraction", "scatter") for r in readers) and node.op.cost > 0:
+            return all(r.op.family == "scatter" for r in readers) and len(readers) == 1
+        if cost <= CHEAP and self._leaf_count(node) <= 1:
+            return True
+        return len(readers) == 1 and self._read_once(node, readers[0], cost)
+
+    def _leaf_count(self, node: Node) -> int:
+        return len({r.source for r in reads_of(node, self._is_leaf)[0]})
+
+    def _read_once(self, node: Node, reader: Node, cost: int) -> bool:
+        """Whether `reader` reads each element of `node` at most once, looking through what moves elements."""
+        if reader.op.lower is None:
+            return True
+        reads, e = reads_of(reader, lambda x: True)
+        mine = [r for r in reads if r.source is node]
+        needed = {f"i{k}" for k, d in enumerate(reader.shape) if d != 1} | _axes_of(e)
+        if len(mine) != 1 or _names(mine[0].ix) != needed:
+            return cost <= CHEAP
+        if reader.op.cost == 0 and reader not in self.results:
+            onward = self.users[reader]
+            if any(r.op.family == "contraction" for r in onward):
+                return False
+            return len(onward) == 1 and self._read_once(reader, onward[0], cost)
+        return True
+
+    def _operands_to_store(self, dot: Node) -> set[Node]:
+        """Operands whose chain of moves is not one load at affine indices, which contraction kernels need."""
+        stored: set[Node] = set()
+        for x in dot.inputs:
+            if is_stored(x) or x.op.cost > 0 or is_kernel_root(x):
+                continue
+            reads, e = reads_of(x, lambda n: is_stored(n) or n.op.cost > 0 or is_kernel_root(n))
+            if len(reads) != 1 or e.op != "load" or not all(is_affine(i) for i in reads[0].ix):
+                stored.add(x)
+        return stored
+
+    def _is_leaf(self, node: Node) -> bool:
+        return is_stored(node) or node in self.units
+
+    def _make_unit(self, node: Node) -> Unit:
+        if node.op.family == "scatter":
+            reads = [r for x in node.inputs for r in self._input_reads(x)]
+            return Unit(node, reads, "scatter", node.shape)
+        reads, e = reads_of(node, self._is_leaf)
+        if node.op.family == "contraction":
+            return Unit(node, reads, "dot", node.shape)
+        if node.op.family != "reduction":
+            return Unit(node, reads, "pointwise", node.shape)
+        source = node.inputs[0]
+        axes = node.attrs["axes"] if "axes" in node.attrs else (node.attrs["axis"],)
+        reduced = tuple(source.shape[a] for a in sorted(axes))
+        trailing = set(axes) == set(range(source.tensor.rank - len(axes), source.tensor.rank))
+        return Unit(node, reads, "rows" if trailing else "columns", node.shape, reduced)
+
+    def _input_reads(self, x: Node) -> list[Read]:
+        if self._is_leaf(x):
+            return [Read(x, canonical_ix(x.tensor.rank))]
+        return reads_of(x, self._is_leaf)[0]
+
+    # Groups
+
+    def choose_groups(self) -> None:
+        """Puts each unit into a group of what it reads, of a sibling, or of its own."""
+        for node in self.function.nodes:
+            unit = self.units.get(node)
+            if unit is None:
+                continue
+            joined = next((g for g in self._candidates(unit) if self._joins(unit, g)), None)
+            if joined is None:
+                joined = Group(len(self.groups), unit.kind, unit.rows)
+                self.groups.append(joined)
+            self._add(unit, joined)
+
+    def _candidates(self, unit: Unit) -> list[Group]:
+        producers = {self.group_of[r.source].number for r in unit.reads if r.source in self.group_of}
+        found = [self.groups[n] for n in sorted(producers, reverse=True)]
+        if unit.kind in ("pointwise", "columns"):
+            siblings = {
+                g.number
+                for r in unit.reads
+                for g in self.readers.get(r.source, ())
+                if g.kind == unit.kind and g.number not in producers
+            }
+            found += [self.groups[n] for n in sorted(siblings, reverse=True)]
+        return found
+
+    def _joins(self, unit: Unit, group: Group) -> bool:
+        if not self._compatible(unit, group):
+            return False
+        leaves = group.leaves | {r.source for r in unit.reads}
+        if len(leaves) + len(group.units) + 1 > self.max_params:
+            return False
+        bit = 1 << group.number
+        outside = (self.group_of[r.source] for r in unit.reads if r.source in self.group_of)
+        return not any(g is not group and g.ancestors & bit for g in outside)
+
+    def _compatible(self, unit: Unit, group: Group) -> bool:
+        inner = [r for r in unit.reads if self.group_of.get(r.source) is group]
+        match unit.kind, group.kind:
+            case "pointwise", "pointwise" | "dot" | "columns":
+                return unit.rows == group.rows and _aligned(inner, len(group.rows))
+            case "pointwise", "rows":
+                rank = len(group.rows)
+                if rank == 0 and unit.rows:
+                    return False
+                return unit.rows[:rank] == group.rows and _aligned(inner, rank)
+            case "rows", "rows":
+                return unit.rows == group.rows and _aligned(inner, len(unit.rows)) and not _is_split(unit)
+            case "rows", "pointwise":
+                rank = len(unit.rows)
+                if rank == 0 or _is_split(unit):
+                    return False
+                return group.rows[:rank] == unit.rows and _aligned(inner, rank)
+            case "columns", "columns":
+                same = group.units[0].reduced == unit.reduced and group.rows == unit.rows
+                return same and not inner
+            case _:
+                return False
+
+    def _add(self, unit: Unit, group: Group) -> None:
+        if unit.kind == "rows":
+            group.kind, group.rows = "rows", unit.rows
+        group.units.append(unit)
+        self.group_of[unit.node] = group
+        added = 0
+        for r in unit.reads:
+            group.leaves.add(r.source)
+            readers = self.readers.setdefault(r.source, [])
+            if group not in readers:
+                readers.append(group)
+            before = self.group_of.get(r.source)
+            if before is not None and before is not group:
+                added |= before.ancestors | (1 << before.number)
+        if added & ~group.ancestors:
+            group.ancestors |= added
+            bit = 1 << group.number
+            for g in self.groups:
+                if g.ancestors & bit:
+                    g.ancestors |= group.ancestors
+
+
+def _is_split(unit: Unit) -> bool:
+    """Whether lowering splits this reduction over blocks, for want of rows."""
+    return is_split_reduction(unit.rows, unit.reduced)
+
+
+def is_split_reduction(rows: Sequence[Dim], reduced: Sequence[Dim]) -> bool:
+    """Few rows and many elements: two kernels, so that the work can be shared out. A function of the shape alone."""
+    count = size = 1
+    for d in rows:
+        if not isinstance(d, int):
+            return False
+        count *= d
+    for d in reduced:
+        if not isinstance(d, int):
+            return not rows
+        size *= d
+    return count < SPLIT_ROWS and size >= SPLIT_SIZE
+
+
+def _aligned(reads: Sequence[Read], rank: int) -> bool:
+    """Whether each read is of the element's own row: its first `rank` indices are the nest's."""
+    rows = canonical_ix(rank)
+    return all(r.ix[:rank] == rows for r in reads)
+
+
+def is_affine(e: Expr) -> bool:
+    """Whether an index is a sum of axes times dims."""
+    if e.op in ("const", "dim", "index"):
+        return True
+    if e.op in ("add", "sub"):
+        return all(is_affine(a) for a in e.args)
+    if e.op == "mul":
+        return all(is_affine(a) for a in e.args) and any(not _names([a]) for a in e.args)
+    return False
+
+
+@dataclass(frozen=True)
+class Fuse(Pass):
+    """Groups nodes into `fusion` nodes, one kernel each (two for a reduction that is split)."""
+
+    name: ClassVar[str] = "fuse"
+    max_params: int = 48
+
+    def run(self, function: Function, context: PassContext) -> Function:
+        """`function` with nothing but fusions, constants and `get` at the top."""
+        planner = _Planner(function, self.max_params)
+        planner.choose_units()
+        planner.choose_groups()
+        return _Assembler(function, planner).run()
+
+
+class _Assembler:
+    """Builds the fused function from the groups."""
+
+    def __init__(self, function: Function, planner: _Planner) -> None:
+        self.function, self.planner = function, planner
+        self.nodes: list[Node] = []
+        self.new: dict[Node, Node] = {p: p for p in function.params}
+
+    def run(self) -> Function:
+        """The fused function."""
+        for node in self.function.nodes:
+            if is_stored(node):
+                self.new[node] = node
+                self.nodes.append(node)
+        for group in self._order():
+            self._emit(group)
+        results = [self._result(r) for r in self.function.results]
+        return Function(self.function.name, self.function.params, results, self.nodes)
+
+    def _order(self) -> list[Group]:
+        """Groups with producers before users; among those ready, the one whose last unit came first."""
+        return sorted(self.planner.groups, key=lambda g: (g.ancestors.bit_count(), g.number))
+
+    def _emit(self, group: Group) -> None:
+        inside = {u.node for u in group.units}
+        body = _Body(self.planner, inside)
+        outputs = [u.node for u in group.units if self._is_read_outside(u.node, group)]
+        results = [body.clone(n) for n in outputs]
+        params = tuple(body.params.values())
+        function = Function(f"{group.kind}", params, results, body.nodes)
+        inputs = tuple(self.new[x] for x in body.params)
+        types = [r.tensor for r in results]
+        type_ = types[0] if len(types) == 1 else TupleType(tuple(types))
+        loc = group.units[-1].node.loc
+        node = Node(OPS["fusion"], inputs, {"body": function}, type_, loc)
+        self.nodes.append(node)
+        for k, n in enumerate(outputs):
+            if len(outputs) == 1:
+                self.new[n] = node
+            else:
+                self.new[n] = Node(OPS["get"], (node,), {"index": k}, n.type, n.loc)
+                self.nodes.append(self.new[n])
+
+    def _is_read_outside(self, node: Node, group: Group) -> bool:
+        if node in self.planner.results:
+            return True
+        return any(g is not group for g in self.planner.readers.get(node, ()))
+
+    def _result(self, node: Node) -> Node:
+        return self.new[node]
+
+
+class _Body:
+    """Clones nodes into the body of a fusion; what lies outside becomes a parameter."""
+
+    def __init__(self, planner: _Planner, inside: set[Node]) -> None:
+        self.planner, self.inside = planner, inside
+        self.params: dict[Node, Node] = {}
+        self.nodes: list[Node] = []
+        self.cloned: dict[Node, Node] = {}
+
+    def clone(self, root: Node) -> Node:
+        """The clone of `root`, with those of all that it needs."""
+        stack = [(root, False)]
+        while stack:
+            node, ready = stack.pop()
+            if node in self.cloned:
+                continue
+            if node not in self.inside and self.planner._is_leaf(node):
+                self.cloned[node] = self.params[node] = _body_param(node, len(self.params))
+            elif ready:
+                inputs = tuple(self.cloned[x] for x in node.inputs)
+                self.cloned[node] = Node(node.op, inputs, node.attrs, node.type, node.loc, node.name)
+                self.nodes.append(self.cloned[node])
+            else:
+                stack.append((node, True))
+                stack.extend((x, False) for x in reversed(node.inputs))
+        return self.cloned[root]
+
+
+def _body_param(node: Node, position: int) -> Node:
+    name = node.name if node.op.name == "param" else None
+    return Node(OPS["param"], (), {"type": (node.tensor,)}, node.tensor, node.loc, name or f"p{position}")
