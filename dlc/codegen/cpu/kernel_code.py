@@ -1,0 +1,29 @@
+"""The code of one kernel: its functions, and how to cut its work and size its scratch memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dlc.codegen.cpu.emit import Emitter
+from dlc.ir.dims import Dim
+
+
+@dataclass(frozen=True)
+class KernelCode:
+    """A kernel as LLVM functions.
+
+    Args:
+        emitters: The functions, the entry among them; none refers to an external symbol.
+        entry: Name of the function `void entry(ptr args, ptr dims, i64 lo, i64 hi, ptr scratch)`.
+        units: How many work units there are, over the kernel's dims; `[lo, hi)` is a range of them.
+        chunk: How many units to hand to a worker at a time.
+        scratch: Bytes of scratch memory that a worker needs, 64-byte aligned.
+        flops: An estimate of the scalar operations in all units.
+    """
+
+    emitters: list[Emitter]
+    entry: str
+    units: Dim
+    chunk: Dim
+    scratch: Dim
+    flops: Dim
