@@ -1,10 +1,10 @@
 """Scalar expressions as LLVM values: one element, or `lanes` of them along one axis.
 
-An `ExprEmitter` keeps what is in scope (axes, tensors, locals) and remembers every value that it has
-emitted for as long as the value is valid, so that shared subexpressions are computed once and
+An `ExprEmitter` keeps what is in scope (axes, tensors, locals) and remembers every value that it
+has emitted for as long as the value is valid, so that shared subexpressions are computed once and
 `prepare`, called before a loop, moves everything that the loop does not change out of it.
 
-    ex = ExprEmitter(em, math, symbols)
+    ex = ExprEmitter(em, isa, math, symbols)
     ex.bind_tensor("x", Tensor(float32, "%x", (rows, columns)))
     with ex.scope(axes={"r": "%r"}):
         ex.prepare([e], {"@n"})
@@ -14,8 +14,7 @@ emitted for as long as the value is valid, so that shared subexpressions are com
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +22,8 @@ from typing import Any
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
 from dlc.codegen.cpu.emit import Emitter, llvm_type
+from dlc.codegen.cpu.isa import Isa
+from dlc.codegen.cpu.literals import literal
 from dlc.codegen.cpu.scalars import emit_op
 from dlc.codegen.index_math import (
     IndexMath,
@@ -30,14 +31,14 @@ from dlc.codegen.index_math import (
     block_name,
     coefficient,
     is_varying_name,
-    mentions,
     split_term,
     term,
     terms_of,
 )
+from dlc.codegen.kernel_transform import reduced_axes
 from dlc.ir.dims import Apply, Atom, Dim, Symbol, add, mul, symbols_of
 from dlc.ir.errors import BackendError
-from dlc.ir.scalar import Axis, Expr, walk
+from dlc.ir.scalar import Expr, walk
 from dlc.ir.types import DType, bool_, int64
 
 
@@ -63,7 +64,6 @@ class Tensor:
     """Memory that expressions load from: dense, row-major.
 
     dims: its extents. origin: polynomials that are taken off its indices (tiles of an open block).
-    kept: for a local, the positions among its indices that address the tile; None for all.
     lanes: elements kept for each position, one a lane (a tile inside of a vectorised axis), else 0.
     """
 
@@ -71,7 +71,6 @@ class Tensor:
     pointer: str
     dims: tuple[Dim, ...]
     origin: tuple[Dim, ...] = ()
-    kept: tuple[int, ...] | None = None
     lanes: int = 0
 
 
@@ -87,25 +86,6 @@ class Place:
     offsets: str = ""
 
 
-def float_literal(dtype: DType, value: float) -> str:
-    """An LLVM literal with exactly the bits of `value` at `dtype`."""
-    held = dtype.numpy.type(value)
-    if dtype.bits == 16:
-        bits = int(held.view("uint16"))
-        return f"0x{'R' if dtype.short == 'bf16' else 'H'}{bits:04X}"
-    # LLVM writes f32 literals as the double of the same value.
-    return "0x" + struct.pack(">d", float(held)).hex().upper()
-
-
-def literal(dtype: DType, value: bool | int | float) -> str:
-    """An LLVM literal of `dtype`."""
-    if dtype.is_float:
-        return float_literal(dtype, float(value))
-    if dtype.kind == "b":
-        return "true" if value else "false"
-    return str(int(value))
-
-
 _EMPTY: frozenset[str] = frozenset()
 
 
@@ -116,11 +96,6 @@ def _own_names(e: Expr) -> frozenset[str]:
     if e.op == "block":
         return frozenset({block_name(e.attr)})
     return frozenset({e.attr}) if e.op == "load" else _EMPTY
-
-
-def reduced_axes(e: Expr) -> tuple[Axis, ...]:
-    """The axes that a reduce or dot node binds."""
-    return e.attr[1] if e.op == "reduce" else e.attr if e.op == "dot" else ()
 
 
 class FreeNames:
@@ -165,6 +140,7 @@ class ExprEmitter:
 
     Args:
         em: The function that is written.
+        isa: The level that it is for.
         math: Index polynomials; it must know the axes' extents.
         symbols: The i64 value of each run-time dim.
         volatile: Tensors that the kernel both reads and writes: their loads are never remembered.
@@ -174,12 +150,14 @@ class ExprEmitter:
     def __init__(
         self,
         em: Emitter,
+        isa: Isa,
         math: IndexMath,
         symbols: Mapping[str, str],
         volatile: frozenset[str] = _EMPTY,
         reduce: Callable[[Expr], Value] | None = None,
     ) -> None:
         self.em = em
+        self.isa = isa
         self.math = math
         self.free = FreeNames()
         self.volatile = volatile
@@ -212,10 +190,11 @@ class ExprEmitter:
         axes: Mapping[str, str] | None = None,
         vector: Vector | None = None,
         blocks: Mapping[str, str] | None = None,
-    ) -> Iterator[None]:
+    ) -> Generator[None]:
         """A scope with these axes (and block numbers) bound to i64 values.
 
-        `vector` sets the vector axis; without it the outer one stays. Bindings made inside end with it.
+        `vector` sets the vector axis; without it the outer one stays. Bindings made inside end
+        with it.
         """
         outer = self._state
         memo = [*outer.memo, {}]
@@ -244,7 +223,7 @@ class ExprEmitter:
         """Makes memory known under a name in this scope."""
         self._state.tensors[name] = tensor
         self._state.values.pop(name, None)
-        self._state.levels[name] = len(self._state.memo) - 1 if tensor.kept is not None else 0
+        self._state.levels[name] = len(self._state.memo) - 1
 
     def bind_value(self, name: str, value: Value, dtype: DType) -> None:
         """Makes a local scalar known under a name in this scope; its loads give `value`."""
@@ -321,7 +300,7 @@ class ExprEmitter:
     def _node(self, node: Expr, passing: Mapping[Expr, Value]) -> Value:
         match node.op:
             case "const":
-                return Value(literal(node.dtype, node.attr), False)
+                return Value(literal(node.attr, node.dtype), False)
             case "index" | "block" | "dim":
                 return self._index(node)
             case "load":
@@ -347,7 +326,7 @@ class ExprEmitter:
         ]
         lanes = self.lanes if varies else 1
         types = [a.dtype for a in node.args]
-        return Value(emit_op(self.em, node.op, node.dtype, types, args, lanes), varies)
+        return Value(emit_op(self.em, node.op, node.dtype, types, args, lanes, self.isa), varies)
 
     def _index(self, node: Expr) -> Value:
         if node.op == "dim":
@@ -493,10 +472,9 @@ class ExprEmitter:
 
     def _offset(self, tensor: Tensor, ix: Sequence[Expr]) -> Dim:
         """The flattened element offset, without the lane of tiles that keep lanes."""
-        kept = range(len(ix)) if tensor.kept is None or len(ix) == len(tensor.dims) else tensor.kept
         offset: Dim = 0
-        for position, (source, extent) in enumerate(zip(kept, tensor.dims, strict=True)):
-            i = self.math.polynomial(ix[source])
+        for position, (e, extent) in enumerate(zip(ix, tensor.dims, strict=True)):
+            i = self.math.polynomial(e)
             if tensor.origin:
                 i = add(i, mul(tensor.origin[position], -1))
             offset = add(mul(offset, extent), i)
@@ -602,12 +580,12 @@ class ExprEmitter:
             return self._load(inside, None)
         value = self._load(inside, mask)
         varies = value.varies or mask.varies or outside.varies
-        form = (lambda v, d: self.spread(v, d)) if varies else (lambda v, _: v.name)  # noqa: E731
         dtype = node.dtype
-        args = [form(mask, bool_), form(value, dtype), form(outside, dtype)]
         types = [bool_, dtype, dtype]
+        values = (mask, value, outside)
+        args = [self.spread(v, t) if varies else v.name for v, t in zip(values, types, strict=True)]
         lanes = self.lanes if varies else 1
-        return Value(emit_op(self.em, "select", dtype, types, args, lanes), varies)
+        return Value(emit_op(self.em, "select", dtype, types, args, lanes, self.isa), varies)
 
     def in_bounds(self, e: Expr) -> Value | None:
         """Whether every index of a load is within its dim, None when that is proved."""
@@ -660,8 +638,8 @@ class ExprEmitter:
     ) -> None:
         """Computes now what does not depend on the names about to be bound (`@n`, locals).
 
-        `lanes` is what the loop's vectors will have; `loads` says that the loop runs at least once, so
-        that its unchanging loads are of memory that exists.
+        `lanes` is what the loop's vectors will have; `loads` says that the loop runs at least
+        once, so that its unchanging loads are of memory that exists.
         """
         inner = frozenset(entering)
         seen: set[Expr] = set()
@@ -678,7 +656,7 @@ class ExprEmitter:
                 continue
             hidden |= {axis_name(a.name) for a in reduced_axes(node)}
             if node.op == "load":
-                self._prepare_place(node, hidden, lanes)
+                self._prepare_place(node, hidden)
             stack.extend((a, hidden) for a in node.args)
 
     def _prepare_value(self, node: Expr, lanes: int) -> None:
@@ -690,10 +668,10 @@ class ExprEmitter:
                 self._remember(key, self.em.splat(type_, value.name, lanes))
 
     def prepare_place(self, name: str, ix: Sequence[Expr], entering: Iterable[str]) -> None:
-        """Computes now the part of a store's address that the names about to be bound do not change."""
-        self._prepare_place(Expr("load", tuple(ix), bool_, name), frozenset(entering), 1)
+        """Computes now the part of a store's address that the names about to be bound leave."""
+        self._prepare_place(Expr("load", tuple(ix), bool_, name), frozenset(entering))
 
-    def _prepare_place(self, node: Expr, hidden: frozenset[str], lanes: int) -> None:
+    def _prepare_place(self, node: Expr, hidden: frozenset[str]) -> None:
         tensor = self._state.tensors.get(node.attr)
         if tensor is None or node.attr in hidden:
             return
@@ -713,7 +691,7 @@ class ExprEmitter:
 
 
 def value_children(node: Expr) -> tuple[Expr, ...]:
-    """The arguments that are emitted before a node: index expressions and reduced bodies are not."""
+    """The arguments emitted before a node: not index expressions, not reduced bodies."""
     if node.op in ("load", "reduce", "dot"):
         return ()
     return node.args[1:] if node.op == "pad" else node.args
