@@ -180,8 +180,9 @@ def index(name: str) -> Expr:
 
 
 def dim(value: Dim) -> Expr:
-    """A dim as an i64 value; a literal when it is an integer."""
-    return Expr("const", (), int64, value) if isinstance(value, int) else Expr("dim", (), int64, value)
+    """A dim as an i64 value. Extents stay `dim` nodes even where they are integers, so that kernels can be made
+    independent of them; 0 and 1 are literals."""
+    return Expr("const" if value in (0, 1) else "dim", (), int64, value)
 
 
 def load(name: str, ix: tuple[Expr, ...], dtype: DType = float32) -> Expr:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from dlc.ir.build import make_node
 from dlc.ir.core import Function, Node
 from dlc.ir.dims import Dim
 from dlc.ir.inline import Read, canonical_ix, reads_of
@@ -256,6 +257,8 @@ class _Planner:
 
 def _is_split(unit: Unit) -> bool:
     """Whether lowering splits this reduction over blocks, for want of rows."""
+    if "axes" not in unit.node.attrs:  # argmax: positions count from the start of the row
+        return False
     return is_split_reduction(unit.rows, unit.reduced)
 
 
@@ -295,14 +298,30 @@ class Fuse(Pass):
     """Groups nodes into `fusion` nodes, one kernel each (two for a reduction that is split)."""
 
     name: ClassVar[str] = "fuse"
+    groups: bool = True  # false: a kernel for each unit
     max_params: int = 48
 
     def run(self, function: Function, context: PassContext) -> Function:
         """`function` with nothing but fusions, constants and `get` at the top."""
-        planner = _Planner(function, self.max_params)
+        function = with_own_results(function)
+        planner = _Planner(function, self.max_params if self.groups else 0)
         planner.choose_units()
         planner.choose_groups()
         return _Assembler(function, planner).run()
+
+
+def with_own_results(function: Function) -> Function:
+    """`function` with a copy where a result is a parameter, a constant or another result: each has its own buffer."""
+    seen: set[Node] = set()
+    results: list[Node] = []
+    nodes = list(function.nodes)
+    for r in function.results:
+        if is_stored(r) or r in seen:
+            r = make_node(OPS["convert"], (r,), {"dtype": r.tensor.dtype}, r.loc)
+            nodes.append(r)
+        seen.add(r)
+        results.append(r)
+    return function.with_results(results, nodes)
 
 
 class _Assembler:

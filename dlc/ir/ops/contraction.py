@@ -88,21 +88,31 @@ def _jvp(b: Any, out: Any, x: Any, t: Any, **attrs: Any) -> Any:
 def _transpose(
     b: Any, ct: Any, i: int, x: Any, lhs_batch: Any, lhs_contract: Any, rhs_batch: Any, rhs_contract: Any
 ) -> Any:
-    """The cotangent contracted with the other operand over that operand's free axes, axes put back in place."""
+    """The cotangent contracted with the other operand over that operand's free axes.
+
+    The operands keep their sides, so that the result's axes come in the order of input `i` where they can.
+    """
     batch, contract = ((lhs_batch, rhs_batch), (lhs_contract, rhs_contract))
     other = 1 - i
     mine_free = _free(x[i].tensor.rank, batch[i], contract[i])
     other_free = _free(x[other].tensor.rank, batch[other], contract[other])
     n = len(batch[i])
-    first = n if i == 1 else n + len(mine_free)  # where the other's free axes lie in ct
-    result = b.dot_general(
-        ct, x[other],
-        lhs_batch=tuple(range(n)), lhs_contract=tuple(range(first, first + len(other_free))),
-        rhs_batch=batch[other], rhs_contract=tuple(other_free),
-    )  # fmt: skip
-    # Its axes are: batch, my free ones, and the other's contracted ones in ascending order.
     pairs = dict(zip(contract[other], contract[i], strict=True))
-    order = [*batch[i], *mine_free, *(pairs[k] for k in sorted(contract[other]))]
+    mine_contracted = [pairs[k] for k in sorted(contract[other])]
+    batch_ct = tuple(range(n))
+    if i == 0:
+        first = n + len(mine_free)
+        in_ct = tuple(range(first, first + len(other_free)))
+        result = b.dot_general(
+            ct, x[1], lhs_batch=batch_ct, lhs_contract=in_ct, rhs_batch=rhs_batch, rhs_contract=tuple(other_free)
+        )
+        order = [*lhs_batch, *mine_free, *mine_contracted]
+    else:
+        in_ct = tuple(range(n, n + len(other_free)))
+        result = b.dot_general(
+            x[0], ct, lhs_batch=lhs_batch, lhs_contract=tuple(other_free), rhs_batch=batch_ct, rhs_contract=in_ct
+        )
+        order = [*rhs_batch, *mine_contracted, *mine_free]
     return b.transpose(result, axes=inverse(order)) if order != sorted(order) else result
 
 

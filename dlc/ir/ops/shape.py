@@ -77,13 +77,17 @@ def reshape_groups(old: Shape, new: Shape) -> list[tuple[range, range]]:
 def unravel(flat: Expr, shape: Sequence[Dim]) -> list[Expr]:
     """The indices into `shape` of the row-major position `flat`."""
     ix: list[Expr] = []
-    stride: Dim = 1
-    for k, extent in reversed(list(enumerate(shape))):
-        position = flat if stride == 1 else scalar.op("floordiv", flat, scalar.dim(stride))
-        if k > 0 and extent != 1:
-            position = scalar.op("mod", position, scalar.dim(extent))
-        ix.append(scalar.const(0, int64) if extent == 1 else position)
-        stride = stride * extent
+    rest = flat
+    for k in reversed(range(len(shape))):
+        outermost = all(d == 1 for d in shape[:k])
+        by = scalar.dim(shape[k])
+        if shape[k] == 1:
+            ix.append(scalar.const(0, int64))
+        elif outermost:
+            ix.append(rest)
+        else:
+            ix.append(scalar.op("mod", rest, by))
+            rest = scalar.op("floordiv", rest, by)
     return ix[::-1]
 
 
@@ -254,10 +258,15 @@ def _infer_slice(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     return _sliced(types[0], attrs)
 
 
+def offset(value: Dim) -> Expr:
+    """A distance along an axis: part of what a kernel is when it is an integer, unlike an extent."""
+    return scalar.const(value, int64) if isinstance(value, int) else scalar.dim(value)
+
+
 def _lower_slice(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
     return inputs[0](
         *(
-            add_index(mul_index(i, scalar.const(step, int64)), scalar.dim(start))
+            add_index(mul_index(i, scalar.const(step, int64)), offset(start))
             for i, start, step in zip(ix, attrs["start"], attrs["step"], strict=True)
         )
     )
@@ -327,13 +336,13 @@ def _lower_update(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, t
     at: list[Expr] = []
     on_grid: Expr | None = None
     for i, start, step in zip(ix, attrs["start"], attrs["step"], strict=True):
-        offset = sub_index(i, scalar.dim(start))
+        at_u = sub_index(i, offset(start))
         if step != 1:
             by = scalar.const(step, int64)
-            hit = scalar.op("eq", scalar.op("mod", offset, by), scalar.const(0, int64))
+            hit = scalar.op("eq", scalar.op("mod", at_u, by), scalar.const(0, int64))
             on_grid = hit if on_grid is None else scalar.op("and", on_grid, hit)
-            offset = scalar.op("floordiv", offset, by)
-        at.append(offset)
+            at_u = scalar.op("floordiv", at_u, by)
+        at.append(at_u)
     old = x(*ix)
     written = u.pad(at, old)
     return written if on_grid is None else scalar.select(on_grid, written, old)
@@ -428,7 +437,7 @@ def _pad_reference(x: Any, low: Any, high: Any, value: Any) -> Any:
 
 
 def _lower_pad(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
-    at = [sub_index(i, scalar.dim(a)) for i, a in zip(ix, attrs["low"], strict=True)]
+    at = [sub_index(i, offset(a)) for i, a in zip(ix, attrs["low"], strict=True)]
     return inputs[0].pad(at, scalar.const(attrs["value"], type_.dtype))
 
 

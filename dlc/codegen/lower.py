@@ -1,0 +1,350 @@
+"""Lowering: the body of a fusion becomes a kernel, or two for a reduction that is split over blocks.
+
+The kernel's nest follows from what the body contains (see `dlc.passes.fuse`); right-hand sides come from the op rows
+through `dlc.ir.inline`. In a row kernel, values of one element a row become local scalars and values of a whole row that
+are costly and read more than once become tiles, in cache for the length of the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
+from dlc.codegen.parameterise import parameterise
+from dlc.ir import scalar
+from dlc.ir.build import make_node
+from dlc.ir.core import Function, Node
+from dlc.ir.dims import Dim, product
+from dlc.ir.inline import Inliner
+from dlc.ir.op import OPS
+from dlc.ir.scalar import Axis, Expr
+from dlc.ir.types import DType, Shape, TensorType
+from dlc.passes.fuse import CHEAP, is_split_reduction
+
+BLOCK = 4096  # elements a block of a split reduction; changes bits, so it is in the kernel's text
+
+
+@dataclass(frozen=True)
+class LoweredKernel:
+    """A kernel with the dims that a call binds and what its parameters stand for.
+
+    An argument is a param of the body, a result of the body by position, or a partial result by its name.
+    """
+
+    kernel: Kernel
+    dims: tuple[Dim, ...]
+    args: tuple[Node | int | str, ...]
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The kernels of one fusion in order, and the types of the partial results that they pass on."""
+
+    kernels: tuple[LoweredKernel, ...]
+    partials: dict[str, TensorType] = field(default_factory=dict[str, TensorType])
+
+
+def lower_fusion(body: Function) -> Lowered:
+    """Lowers the body of a fusion."""
+    return _Lowering(body).run()
+
+
+class _Names:
+    """Readable names that are unique in a kernel."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self.taken = set(taken)
+
+    def make(self, wanted: str) -> str:
+        """`wanted` with what is not a letter, digit or underscore replaced, and a number when it is taken."""
+        base = "".join(c if c.isalnum() and c.isascii() else "_" for c in wanted) or "t"
+        base = base if base[0].isalpha() or base[0] == "_" else f"t{base}"
+        name, k = base, 2
+        while name in self.taken:
+            name, k = f"{base}_{k}", k + 1
+        self.taken.add(name)
+        return name
+
+
+RESERVED = (
+    "kernel", "par", "for", "while", "carry", "in", "out", "inout", "let", "dot", "pad", "select", "sum", "prod",
+    "rmax", "rmin", "any", "all", "argmax", "argmin", "inf", "nan", "true", "false", "may_alias",
+    *scalar.SCALAR_OPS, "f64", "f32", "f16", "bf16", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "bool",
+)  # fmt: skip
+
+
+class _Lowering:
+    def __init__(self, body: Function) -> None:
+        self.body = body
+        self.names = _Names(RESERVED)
+        self.users = body.users()
+        self.param_names = {p: self.names.make(p.name or "p") for p in body.params}
+        self.out_names = [self.names.make("o" if len(body.results) == 1 else f"o{k}") for k in range(len(body.results))]
+        self.locals: dict[Node, tuple[str, int]] = {}  # name, number of leading row indices left out
+        self.rows: tuple[Expr, ...] = ()
+        self.partials: dict[Node, tuple[str, Axis]] = {}
+
+    def run(self) -> Lowered:
+        """The kernels of the body."""
+        families = {n.op.family: n for n in self.body.nodes}
+        if "scatter" in families:
+            return Lowered((self._finish([*self._scatter(families["scatter"])], self.body.results),))
+        reductions = [n for n in self.body.nodes if n.op.family == "reduction"]
+        rows, stretched = self._row_space(reductions, families)
+        split = [n for n in reductions if _splits(n)]
+        if split:
+            return self._split(split, rows)
+        return Lowered((self._nest(rows, reductions, stretched),))
+
+    def _row_space(self, reductions: Sequence[Node], families: dict[str, Node]) -> tuple[Shape, bool]:
+        """The leading extents that every statement shares, and whether statements have axes of their own."""
+        if "contraction" in families:
+            return families["contraction"].shape, False
+        if reductions:
+            return reductions[0].shape, True
+        return self.body.results[0].shape, False
+
+    # Reading values
+
+    def _leaf(self, node: Node, ix: tuple[Expr, ...]) -> Expr | None:
+        if node in self.param_names:
+            return scalar.load(self.param_names[node], ix, node.tensor.dtype)
+        local = self.locals.get(node)
+        if local is None:
+            return None
+        name, skipped = local
+        if ix[: len(self.rows)] != self.rows:
+            return None
+        return scalar.load(name, ix[skipped:], node.tensor.dtype)
+
+    # Nests
+
+    def _nest(self, rows: Shape, reductions: Sequence[Node], stretched: bool) -> LoweredKernel:
+        axes = tuple(Axis(self.names.make(n), d) for n, d in zip(_axis_names(len(rows)), rows, strict=True))
+        self.rows = tuple(scalar.index(a.name) for a in axes)
+        inliner = Inliner(self._leaf, {a.name: a.extent for a in axes})
+        stmts: list[Stmt] = []
+        outputs: dict[Node, list[str]] = {}
+        for r, name in zip(self.body.results, self.out_names, strict=True):
+            outputs.setdefault(r, []).append(name)
+        for node in self.body.nodes:
+            own = node.shape[len(rows) :] if stretched and node.shape[: len(rows)] == rows else ()
+            if self._is_local(node, rows, stretched) or (node in outputs and self._is_reread(node)):
+                stmts.append(self._assign_local(inliner, node, own))
+            for name in outputs.get(node, ()):
+                stmts.append(self._store(inliner, node, name, own))
+        body = tuple(stmts)
+        return self._finish([Par(axes, body)], self.body.results)
+
+    def _is_local(self, node: Node, rows: Shape, stretched: bool) -> bool:
+        """Whether a node that is not a result is kept in a local scalar or tile."""
+        if node.op.family in ("reduction", "contraction"):
+            return True
+        if not stretched or node.op.cost == 0 or node.shape[: len(rows)] != rows:
+            return False
+        if node.shape == rows:
+            return True
+        return len(self.users[node]) > 1 and self._cost(node) > CHEAP
+
+    def _is_reread(self, node: Node) -> bool:
+        return bool(self.users[node]) and self._cost(node) > CHEAP
+
+    def _cost(self, node: Node) -> int:
+        if node in self.param_names or node in self.locals or node.op.family in ("reduction", "contraction"):
+            return 0
+        return node.op.cost + sum(self._cost(x) for x in node.inputs)
+
+    def _own_axes(self, own: Sequence[Dim]) -> tuple[Axis, ...]:
+        return tuple(Axis(scalar.fresh_axis(), d) for d in own)
+
+    def _assign_local(self, inliner: Inliner, node: Node, own: Sequence[Dim]) -> Assign:
+        axes = self._own_axes(own)
+        at = tuple(scalar.index(a.name) for a in axes)
+        inliner.extents.update((a.name, a.extent) for a in axes)
+        value = inliner.computed(node, (*self.rows, *at))
+        name = self.names.make(_local_name(node))
+        self.locals[node] = (name, len(self.rows) if own else 0)
+        return Assign(name, at if own else self.rows, axes, value)
+
+    def _store(self, inliner: Inliner, node: Node, name: str, own: Sequence[Dim]) -> Assign:
+        axes = self._own_axes(own)
+        at = tuple(scalar.index(a.name) for a in axes)
+        inliner.extents.update((a.name, a.extent) for a in axes)
+        ix = (*self.rows, *at)
+        return Assign(name, ix, axes, inliner.value(node, ix))
+
+    # Scatter
+
+    def _scatter(self, node: Node) -> list[Stmt]:
+        """A copy of the operand, then ordered additions; independent over the axes that are not scattered."""
+        x, indices, updates = node.inputs
+        axis, along = node.attrs["axis"], node.op.name == "scatter_along"
+        outer = tuple(
+            Axis(self.names.make(f"i{k}"), d) for k, d in enumerate(node.shape) if k != axis
+        )
+        place = Axis(self.names.make("v"), node.shape[axis])
+        inliner = Inliner(self._leaf, {a.name: a.extent for a in (*outer, place)})
+        o = [scalar.index(a.name) for a in outer]
+        before, after = tuple(o[:axis]), tuple(o[axis:])
+        v = scalar.index(place.name)
+        (name,) = self.out_names
+        copy = Assign(name, (*before, v, *after), (place,), inliner.value(x, (*before, v, *after)))
+        extents = (indices.shape[axis],) if along else indices.shape
+        steps = [Axis(self.names.make(f"j{k}"), d) for k, d in enumerate(extents)]
+        inliner.extents.update((a.name, a.extent) for a in steps)
+        j = tuple(scalar.index(a.name) for a in steps)
+        at = inliner.value(indices, (*before, *j, *after) if along else j)
+        update = inliner.value(updates, (*before, *j, *after))
+        add: Stmt = self._bounded_add(name, before, at, after, update, node.shape[axis])
+        for step in reversed(steps):
+            add = For(step, (add,))
+        return [Par(outer, (copy, add))]
+
+    def _bounded_add(
+        self, name: str, before: tuple[Expr, ...], at: Expr, after: tuple[Expr, ...], update: Expr, extent: Dim
+    ) -> Assign:
+        """`+=` that adds -0.0, which changes nothing, at the nearest place where `at` is out of bounds."""
+        low, end = scalar.const(0, at.dtype), scalar.dim(extent)
+        inside = scalar.op("and", scalar.op("ge", at, low), scalar.op("lt", at, end))
+        place = scalar.op("min", scalar.op("max", at, low), scalar.dim(extent - 1))
+        nothing = scalar.const(-0.0 if update.dtype.is_float else 0, update.dtype)
+        return Assign(name, (*before, place, *after), (), scalar.select(inside, update, nothing), accumulate=True)
+
+    # Split reductions
+
+    def _split(self, split: Sequence[Node], rows: Shape) -> Lowered:
+        """Each split reduction over blocks first; then the rest of the body over the partial results."""
+        kernels: list[LoweredKernel] = []
+        partial_types: dict[str, TensorType] = {}
+        for node in split:
+            lowered, name, type_, axis = self._partial_kernel(node, rows)
+            kernels.append(lowered)
+            partial_types[name] = type_
+            self.partials[node] = (name, axis)
+        rest = _Rest(self, rows)
+        kernels.append(rest.run(partial_types))
+        return Lowered(tuple(kernels), partial_types)
+
+    def _partial_kernel(self, node: Node, rows: Shape) -> tuple[LoweredKernel, str, TensorType, Axis]:
+        axes = tuple(Axis(self.names.make(n), d) for n, d in zip(_axis_names(len(rows)), rows, strict=True))
+        self.rows = tuple(scalar.index(a.name) for a in axes)
+        flat = self._flattened(node, rows)
+        e = Inliner(self._leaf, {a.name: a.extent for a in axes}).computed(flat, self.rows)
+        reduction = e.args[0] if e.op == "convert" else e
+        kind, (axis,) = reduction.attr
+        blocked = replace(axis, block=BLOCK)
+        blocks = (axis.extent + (BLOCK - 1)) // BLOCK
+        type_ = TensorType(reduction.dtype, (*rows, blocks))
+        number = Expr("block", (), scalar.int64, blocked.name)
+        name = self.names.make("partial")
+        total = Expr("reduce", reduction.args, reduction.dtype, (kind, (blocked,)))
+        nest = Par((*axes, blocked), (Assign(name, (*self.rows, number), (), total),))
+        params = self._params([name], [type_.dtype], [type_.shape])
+        kernel, dims = parameterise("partial_" + kind, params, [nest], tuple(self.names.taken))
+        used: tuple[Node | int | str, ...] = tuple(
+            name if p.name == name else self._node_named(p.name) for p in kernel.params
+        )
+        return LoweredKernel(kernel, dims, used), name, type_, Axis(scalar.fresh_axis(), blocks)
+
+    def _flattened(self, node: Node, rows: Shape) -> Node:
+        """The reduction with its axes made one."""
+        (source,) = node.inputs
+        size = product(source.shape[len(rows) :])
+        flat = make_node(OPS["reshape"], (source,), {"shape": (*rows, size)})
+        return make_node(node.op, (flat,), {"axes": (len(rows),)})
+
+    def _node_named(self, name: str) -> Node:
+        return next(p for p, n in self.param_names.items() if n == name)
+
+    # Kernels
+
+    def _params(
+        self, outs: Sequence[str], dtypes: Sequence[DType], shapes: Sequence[Shape], extra: Sequence[Param] = ()
+    ) -> tuple[Param, ...]:
+        ins = [Param(n, "in", p.tensor.dtype, p.shape) for p, n in self.param_names.items()]
+        mode: Mode = "out"
+        made = [Param(n, mode, d, s) for n, d, s in zip(outs, dtypes, shapes, strict=True)]
+        return (*ins, *extra, *made)
+
+    def _finish(
+        self, stmts: Sequence[Stmt], results: Sequence[Node], extra: Sequence[Param] = ()
+    ) -> LoweredKernel:
+        params = self._params(
+            self.out_names, [r.tensor.dtype for r in results], [r.shape for r in results], extra
+        )
+        kernel, dims = parameterise(self._kernel_name(), params, stmts, tuple(self.names.taken))
+        args: list[Node | int | str] = []
+        for p in kernel.params:
+            if p.name in self.out_names:
+                args.append(self.out_names.index(p.name))
+            elif p in extra or any(p.name == x.name for x in extra):
+                args.append(p.name)
+            else:
+                args.append(self._node_named(p.name))
+        return LoweredKernel(kernel, dims, tuple(args))
+
+    def _kernel_name(self) -> str:
+        """The costliest ops of the body, so that a profile can be read."""
+        notable = [n.op.name for n in self.body.nodes if n.op.cost > 0]
+        distinct = list(dict.fromkeys(notable))[:4]
+        return "_".join(distinct) or "copy"
+
+
+class _Rest:
+    """The second kernel of a split: the reductions read their partial results."""
+
+    def __init__(self, lowering: _Lowering, rows: Shape) -> None:
+        self.lowering, self.rows = lowering, rows
+
+    def run(self, partial_types: dict[str, TensorType]) -> LoweredKernel:
+        """The kernel over the partial results."""
+        low = self.lowering
+        axes = tuple(
+            Axis(low.names.make(n), d) for n, d in zip(_axis_names(len(self.rows)), self.rows, strict=True)
+        )
+        low.rows = tuple(scalar.index(a.name) for a in axes)
+        stmts: list[Stmt] = []
+        inliner = Inliner(low._leaf, {a.name: a.extent for a in axes})
+        for node in low.body.nodes:
+            if node in low.partials:
+                stmts.append(self._reduce_partials(node, partial_types, low.rows))
+            for r, name in zip(low.body.results, low.out_names, strict=True):
+                if r is node:
+                    stmts.append(low._store(inliner, node, name, ()))
+        extra = [Param(n, "in", t.dtype, t.shape) for n, t in partial_types.items()]
+        return low._finish([Par(axes, tuple(stmts))], low.body.results, extra)
+
+    def _reduce_partials(
+        self, node: Node, partial_types: dict[str, TensorType], rows: tuple[Expr, ...]
+    ) -> Assign:
+        low = self.lowering
+        name, axis = low.partials[node]
+        kind = node.op.name.removeprefix("reduce_")
+        body = scalar.load(name, (*rows, scalar.index(axis.name)), partial_types[name].dtype)
+        total = scalar.reduce(kind, (axis,), body)  # type: ignore[arg-type]
+        local = low.names.make(_local_name(node))
+        low.locals[node] = (local, 0)
+        return Assign(local, rows, (), scalar.convert(total, node.tensor.dtype))
+
+
+def _splits(node: Node) -> bool:
+    if "axes" not in node.attrs:
+        return False
+    source, axes = node.inputs[0], node.attrs["axes"]
+    if set(axes) != set(range(source.tensor.rank - len(axes), source.tensor.rank)):
+        return False
+    return is_split_reduction(node.shape, [source.shape[a] for a in axes])
+
+
+def _axis_names(rank: int) -> list[str]:
+    return ["i", "j", "k", "l"][:rank] if rank <= 4 else [f"i{k}" for k in range(rank)]
+
+
+_LOCAL_NAMES = {"reduce_sum": "s", "reduce_max": "m", "reduce_min": "m", "dot_general": "acc"}
+
+
+def _local_name(node: Node) -> str:
+    return _LOCAL_NAMES.get(node.op.name, node.op.name)
+
+

@@ -1,0 +1,187 @@
+"""Makes a kernel independent of its sizes: extents become run-time symbols, so that equal layers share code.
+
+Also drops parameters that nothing reads, gives axes readable names, and notes which inputs an output may overwrite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Param, Stmt, statements
+from dlc.ir.dims import Dim, product, symbol
+from dlc.ir.scalar import Axis, Expr, index, walk
+from dlc.ir.types import Shape
+
+AXIS_NAMES = ("n", "m", "p", "q", "r", "s", "t", "u")
+
+
+def parameterise(
+    name: str, params: Sequence[Param], stmts: Sequence[Stmt], taken: Sequence[str]
+) -> tuple[Kernel, tuple[Dim, ...]]:
+    """The kernel over symbols, and the dims that those stand for. `taken` are names in use."""
+    names = _AxisNames(taken)
+    body = tuple(_renamed(s, names) for s in stmts)
+    symbols = _Symbols(names, [p.dims for p in params])
+    body = tuple(_map_dims(s, symbols.of) for s in body)
+    used = {e.attr for s in statements(body) for e in _expressions(s) if e.op == "load"}
+    used |= {s.name for s in statements(body) if isinstance(s, Assign)}
+    kept = [replace(p, dims=tuple(symbols.of(d) for d in p.dims)) for p in params if p.name in used]
+    aliased = tuple(_with_aliases(p, kept, body) for p in kept)
+    return Kernel(name, aliased, tuple(symbols.names.values()), body), tuple(symbols.names)
+
+
+class _Symbols:
+    """A symbol for each distinct dim but 1; a product of a tensor's neighbouring dims stays a product.
+
+    That a dim happens to be such a product holds wherever the kernel is called from this program, and lets index
+    arithmetic see that a reshaped tensor is walked in order.
+    """
+
+    def __init__(self, names: _AxisNames, shapes: Sequence[Shape]) -> None:
+        self.names: dict[Dim, str] = {}
+        self._fresh = names.fresh
+        self._factors: dict[Dim, Shape] = {}
+        for shape in shapes:
+            real = [d for d in shape if d != 1]
+            for i in range(len(real)):
+                for j in range(i + 2, len(real) + 1):
+                    run = tuple(real[i:j])
+                    size = product(run)
+                    if size not in run and size != 0:
+                        self._factors.setdefault(size, run)
+
+    def of(self, dim: Dim) -> Dim:
+        if isinstance(dim, int) and dim == 1:
+            return dim
+        if dim in self._factors:
+            return product(self.of(d) for d in self._factors[dim])
+        if dim not in self.names:
+            self.names[dim] = self._fresh("d", always_number=True)
+        return symbol(self.names[dim])
+
+
+class _AxisNames:
+    """Readable names for axes, one each."""
+
+    def __init__(self, taken: Sequence[str]) -> None:
+        self.taken = set(taken)
+        self.map: dict[str, str] = {}
+
+    def of(self, name: str) -> str:
+        if not name.startswith("_"):
+            return name
+        if name not in self.map:
+            free = next((n for n in AXIS_NAMES if n not in self.taken), None)
+            self.map[name] = self.fresh(free or "n", always_number=free is None)
+        return self.map[name]
+
+    def fresh(self, base: str, *, always_number: bool) -> str:
+        k = 0
+        name = f"{base}0" if always_number else base
+        while name in self.taken:
+            k += 1
+            name = f"{base}{k}"
+        self.taken.add(name)
+        return name
+
+
+def _expressions(s: Stmt) -> list[Expr]:
+    roots = (*s.ix, s.expr) if isinstance(s, Assign) else ()
+    if isinstance(s, For) and s.condition is not None:
+        roots = (s.condition,)
+    return [e for root in roots for e in walk(root)]
+
+
+def _map_expr(
+    e: Expr, axis: Callable[[Axis], Axis], name: Callable[[str], str], dim: Callable[[Dim], Dim], memo: dict[int, Expr]
+) -> Expr:
+    found = memo.get(id(e))
+    if found is not None:
+        return found
+    for x in walk(e):
+        if id(x) in memo:
+            continue
+        args = tuple(memo[id(a)] for a in x.args)
+        if x.op in ("index", "block"):
+            new = Expr(x.op, (), x.dtype, name(x.attr))
+        elif x.op == "reduce":
+            new = Expr(x.op, args, x.dtype, (x.attr[0], tuple(axis(a) for a in x.attr[1])))
+        elif x.op == "dot":
+            new = Expr(x.op, args, x.dtype, tuple(axis(a) for a in x.attr))
+        elif x.op == "dim":
+            new = Expr("dim", (), x.dtype, dim(x.attr))
+        else:
+            new = x.with_args(args)
+        memo[id(x)] = new
+    return memo[id(e)]
+
+
+def _map_stmt(
+    s: Stmt, axis: Callable[[Axis], Axis], name: Callable[[str], str], dim: Callable[[Dim], Dim], memo: dict[int, Expr]
+) -> Stmt:
+    match s:
+        case Assign():
+            return replace(
+                s,
+                ix=tuple(_map_expr(i, axis, name, dim, memo) for i in s.ix),
+                axes=tuple(axis(a) for a in s.axes),
+                expr=_map_expr(s.expr, axis, name, dim, memo),
+            )
+        case Par():
+            return Par(tuple(axis(a) for a in s.axes), tuple(_map_stmt(x, axis, name, dim, memo) for x in s.body))
+        case For():
+            carry = tuple(_map_stmt(c, axis, name, dim, memo) for c in s.carry)
+            condition = None if s.condition is None else _map_expr(s.condition, axis, name, dim, memo)
+            body = tuple(_map_stmt(x, axis, name, dim, memo) for x in s.body)
+            return For(axis(s.axis), body, carry, condition)  # type: ignore[arg-type]
+
+
+def _renamed(s: Stmt, names: _AxisNames) -> Stmt:
+    return _map_stmt(s, lambda a: replace(a, name=names.of(a.name)), names.of, lambda d: d, {})
+
+
+def _map_dims(s: Stmt, of: Callable[[Dim], Dim]) -> Stmt:
+    return _map_stmt(s, lambda a: replace(a, extent=of(a.extent)), lambda n: n, of, {})
+
+
+def _with_aliases(param: Param, params: Sequence[Param], body: tuple[Stmt, ...]) -> Param:
+    """`param` with the inputs whose buffer it may take over: each element of those is read, for the last time, by
+    the very iteration that writes the element at the same place."""
+    if param.mode != "out":
+        return param
+    may = tuple(
+        p.name
+        for p in params
+        if p.mode == "in" and p.dims == param.dims and p.dtype.itemsize == param.dtype.itemsize
+        and _same_place(param.name, p.name, body)
+    )  # fmt: skip
+    return replace(param, may_alias=may)
+
+
+def _same_place(out: str, source: str, body: tuple[Stmt, ...]) -> bool:
+    written: tuple[Expr, ...] | None = None
+    for s in statements(body):
+        if isinstance(s, For):
+            return False
+        if isinstance(s, Par):
+            continue
+        loads = [e for e in _expressions(s) if e.op == "load" and e.attr == source]
+        if written is not None and loads:
+            return False
+        if s.name == out:
+            if any(e.args != s.ix for e in loads):
+                return False
+            written = s.ix
+    if written is None:
+        return False
+    rows = _row_axes(body)
+    others = [e for s in statements(body) for e in _expressions(s) if e.op == "load" and e.attr == source]
+    return all(e.args[: len(rows)] == rows for e in others)
+
+
+def _row_axes(body: tuple[Stmt, ...]) -> tuple[Expr, ...]:
+    (nest,) = body
+    assert isinstance(nest, Par)
+    return tuple(index(a.name) for a in nest.axes)
+
