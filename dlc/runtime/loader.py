@@ -109,8 +109,10 @@ def _memory_file(blobs: Sequence[Blob]) -> list[LoadedCode]:
     loaded: list[LoadedCode] = []
     for blob in blobs:
         region = _state.region
-        if region is None or not region.fits(blob):
-            _state.region = region = _Region(max(_REGION, len(blob.code)))
+        if len(blob.code) > _REGION // 4:
+            region = _Region(len(blob.code))
+        elif region is None or not region.fits(blob):
+            _state.region = region = _Region(_REGION)
         loaded.append(region.append(blob))
     return loaded
 

@@ -132,8 +132,10 @@ def link_object(data: bytes) -> Blob:
             )
         try:
             rule(image, place, target)
-        except struct.error:
-            raise BackendError(f"{_name(elf, relocation)} is too far away in the image") from None
+        except (struct.error, IndexError, OverflowError):
+            raise BackendError(
+                f"a reference to {_name(elf, relocation)} does not fit into the image"
+            ) from None
         if relocation.kind in _PAGE_RELATIVE and elf.machine == "aarch64":
             alignment = _PAGE
     symbols = {
@@ -151,12 +153,12 @@ def _lay_out(elf: ElfObject) -> tuple[dict[int, int], bytearray, int]:
     alignment = _MIN_ALIGNMENT
     kept = sorted(_kept(elf), key=lambda item: not item[1].flags & EXEC)
     for number, section in kept:
+        if section.alignment > _PAGE:
+            raise BackendError(f"compiled code wants an alignment of {section.alignment} bytes")
         alignment = max(alignment, section.alignment)
         image += bytes(-len(image) % max(section.alignment, 16))
         bases[number] = len(image)
         image += section.data
-    if alignment > _PAGE:
-        raise BackendError(f"compiled code wants an alignment of {alignment} bytes")
     return bases, image, alignment
 
 

@@ -76,7 +76,7 @@ class ElfObject:
     def __init__(self, data: bytes) -> None:
         try:
             self._read(memoryview(data))
-        except (struct.error, IndexError, UnicodeDecodeError, ValueError) as error:
+        except (struct.error, IndexError, OverflowError, ValueError) as error:
             raise BackendError(f"malformed ELF object: {error}") from None
 
     def undefined_names(self) -> list[str]:
