@@ -1,0 +1,169 @@
+"""LLVM text of the program driver: walks a table of kernel calls (see docs of `ProgramTable`)."""
+
+from __future__ import annotations
+
+DRIVER = r"""
+; A job of the table is i64 words: fn, units, chunk, n_args, slot.., n_dims, dim..
+
+define internal i64 @word(ptr %base, i64 %index) alwaysinline {
+  %p = getelementptr i64, ptr %base, i64 %index
+  %v = load i64, ptr %p
+  ret i64 %v
+}
+
+define internal ptr @dims_of(ptr %job) alwaysinline {
+  %n = call i64 @word(ptr %job, i64 3)
+  %at = add i64 %n, 5
+  %p = getelementptr i64, ptr %job, i64 %at
+  ret ptr %p
+}
+
+define internal ptr @after(ptr %job) alwaysinline {
+  %dims = call ptr @dims_of(ptr %job)
+  %n = call i64 @word(ptr %dims, i64 -1)
+  %p = getelementptr i64, ptr %dims, i64 %n
+  ret ptr %p
+}
+
+define internal i64 @chunks_of(ptr %job) alwaysinline {
+  %units = call i64 @word(ptr %job, i64 1)
+  %chunk = call i64 @word(ptr %job, i64 2)
+  %less = sub i64 %chunk, 1
+  %sum = add i64 %units, %less
+  %one = icmp ule i64 %units, %chunk
+  br i1 %one, label %few, label %many
+few:
+  %some = icmp ne i64 %units, 0
+  %count = zext i1 %some to i64
+  ret i64 %count
+many:
+  %n = udiv i64 %sum, %chunk
+  ret i64 %n
+}
+
+define internal void @gather(ptr %job, ptr %slots, ptr %args) {
+entry:
+  %n = call i64 @word(ptr %job, i64 3)
+  %numbers = getelementptr i64, ptr %job, i64 4
+  br label %head
+head:
+  %i = phi i64 [ 0, %entry ], [ %i1, %body ]
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %body, label %done
+body:
+  %slot = call i64 @word(ptr %numbers, i64 %i)
+  %from = getelementptr ptr, ptr %slots, i64 %slot
+  %to = getelementptr ptr, ptr %args, i64 %i
+  %v = load ptr, ptr %from
+  store ptr %v, ptr %to
+  %i1 = add i64 %i, 1
+  br label %head
+done:
+  ret void
+}
+
+define internal void @call_job(ptr %job, ptr %args, i64 %lo, i64 %hi, ptr %scratch) alwaysinline {
+  %fn = load ptr, ptr %job
+  %dims = call ptr @dims_of(ptr %job)
+  call void %fn(ptr %args, ptr %dims, i64 %lo, i64 %hi, ptr %scratch)
+  ret void
+}
+
+; Runs `n` jobs on the calling thread, each in one piece; returns the word after the last.
+define internal ptr @run_inline(ptr %first, i64 %n, ptr %slots, ptr %args, ptr %scratch) {
+entry:
+  br label %head
+head:
+  %job = phi ptr [ %first, %entry ], [ %next, %step ]
+  %i = phi i64 [ 0, %entry ], [ %i1, %step ]
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %look, label %done
+look:
+  %units = call i64 @word(ptr %job, i64 1)
+  %some = icmp ne i64 %units, 0
+  br i1 %some, label %work, label %step
+work:
+  call void @gather(ptr %job, ptr %slots, ptr %args)
+  call void @call_job(ptr %job, ptr %args, i64 0, i64 %units, ptr %scratch)
+  br label %step
+step:
+  %next = call ptr @after(ptr %job)
+  %i1 = add i64 %i, 1
+  br label %head
+done:
+  ret ptr %job
+}
+
+define internal i64 @count_chunks(ptr %first, i64 %n, ptr %end) {
+entry:
+  br label %head
+head:
+  %job = phi ptr [ %first, %entry ], [ %next, %body ]
+  %i = phi i64 [ 0, %entry ], [ %i1, %body ]
+  %sum = phi i64 [ 0, %entry ], [ %sum1, %body ]
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %body, label %done
+body:
+  %c = call i64 @chunks_of(ptr %job)
+  %sum1 = add i64 %sum, %c
+  %next = call ptr @after(ptr %job)
+  %i1 = add i64 %i, 1
+  br label %head
+done:
+  store ptr %job, ptr %end
+  ret i64 %sum
+}
+
+; slots has one pointer more than the program names: the caller's own scratch memory.
+define i32 @dlc_run(ptr %table, ptr %slots, ptr %pool, i64 %threads) {
+entry:
+  %magic = load i64, ptr %table
+  %known = icmp eq i64 %magic, $TABLE_MAGIC
+  br i1 %known, label %start, label %bad
+start:
+  %max_args = call i64 @word(ptr %table, i64 1)
+  %scratch_bytes = call i64 @word(ptr %table, i64 2)
+  %n_slots = call i64 @word(ptr %table, i64 3)
+  %scratch_at = getelementptr ptr, ptr %slots, i64 %n_slots
+  %scratch = load ptr, ptr %scratch_at
+  %args = alloca ptr, i64 %max_args, align 16
+  %end = alloca ptr
+  %none = icmp eq ptr %pool, null
+  %single = icmp sle i64 %threads, 1
+  %alone = or i1 %none, %single
+  %records = getelementptr i64, ptr %table, i64 $HEADER_WORDS
+  br label %head
+head:
+  %record = phi ptr [ %records, %start ], [ %after_inline, %inline ], [ %after_region, %region ]
+  %kind = load i64, ptr %record
+  switch i64 %kind, label %bad [ i64 $END, label %finished i64 $CALL, label %call i64 $GROUP, label %group ]
+call:
+  %only = getelementptr i64, ptr %record, i64 1
+  br label %jobs
+group:
+  %n_jobs = call i64 @word(ptr %record, i64 1)
+  %several = getelementptr i64, ptr %record, i64 2
+  br label %jobs
+jobs:
+  %first = phi ptr [ %only, %call ], [ %several, %group ]
+  %n = phi i64 [ 1, %call ], [ %n_jobs, %group ]
+  br i1 %alone, label %inline, label %consider
+consider:
+  %total = call i64 @count_chunks(ptr %first, i64 %n, ptr %end)
+  %small = icmp ule i64 %total, 1
+  br i1 %small, label %inline, label %parallel
+parallel:
+  %done = call i1 @run_region(ptr %pool, ptr %first, i64 %total, ptr %slots, i64 %threads, ptr %args, i64 %max_args, ptr %scratch, i64 %scratch_bytes)
+  br i1 %done, label %region, label %inline
+region:
+  %after_region = load ptr, ptr %end
+  br label %head
+inline:
+  %after_inline = call ptr @run_inline(ptr %first, i64 %n, ptr %slots, ptr %args, ptr %scratch)
+  br label %head
+finished:
+  ret i32 $OK
+bad:
+  ret i32 $BAD_TABLE
+}
+"""

@@ -1,0 +1,68 @@
+"""Where things lie in the memory that Python and the native support code share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+LINE: Final = 128
+"""Bytes between words that different threads write: two cache lines, as adjacent ones are fetched in pairs."""
+
+MAX_WORKERS: Final = 255
+"""Threads that the pool can start; the word that announces a region counts to 4095."""
+
+TABLE_MAGIC: Final = 0x444C43_0001
+"""First word of a program table: "DLC" and the version of the format."""
+
+HEADER_WORDS: Final = 4
+END, CALL, GROUP = 0, 1, 2
+
+OK, BAD_TABLE = 0, 1
+"""Statuses that the driver returns."""
+
+# Byte offsets in the pool's memory. Its first line is written once, before any worker runs.
+POOL: Final = {
+    "capacity": 0,  # workers that may be started; 0 where threads cannot be
+    "spin": 8,  # pauses before a waiting thread sleeps
+    "cpus": 16,  # threads beyond this number do not spin
+    "seed": 24,  # 0, or the seed of the order in which chunks are taken (test mode)
+    "pthread_create": 32,
+    "pthread_detach": 40,
+    "pthread_sigmask": 48,
+    "sig_setmask": 56,
+    "malloc": 64,
+    "free": 72,
+    "sched_yield": 80,
+    "mutex_lock": 88,
+    "mutex_unlock": 96,
+    "cond_wait": 104,
+    "cond_broadcast": 112,
+    "syscall": 120,
+    "word": 2 * LINE,  # epoch << 25 | open << 24 | wanted << 12 | inside
+    "busy": 3 * LINE,  # 1 while a caller owns the pool
+    "started": 3 * LINE + 8,  # workers that run; these two words are the owner's
+    "regions": 3 * LINE + 16,
+    "next": 4 * LINE,  # the next chunk to be taken
+    "first": 5 * LINE,  # the region: its first job in the table, ...
+    "total": 5 * LINE + 8,  # ... chunks of all jobs, ...
+    "slots": 5 * LINE + 16,
+    "max_args": 5 * LINE + 24,
+    "scratch": 5 * LINE + 32,  # ... bytes of scratch that each worker needs
+    "caller_asleep": 6 * LINE,
+    "mutex": 7 * LINE,  # these two only where there is no futex
+    "cond": 8 * LINE,
+    "lines": 9 * LINE,  # one line a thread: 0 is the caller's
+}
+
+# Byte offsets in the line of one thread.
+THREAD: Final = {
+    "chunks": 0,
+    "asleep": 8,
+    "pool": 16,
+    "index": 24,
+    "seen": 32,  # the last epoch that this worker looked at
+    "raw": 40,  # its scratch memory as allocated, ...
+    "aligned": 48,
+    "capacity": 56,
+}
+
+POOL_BYTES: Final = POOL["lines"] + (MAX_WORKERS + 1) * LINE

@@ -1,0 +1,75 @@
+"""Assembles the text of the native support code, compiles it once for a machine, and loads it."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+from string import Template
+from typing import Final
+
+from dlc.codegen.cpu.isa import Isa, host_isa
+from dlc.runtime.native import layout
+from dlc.runtime.native.driver import DRIVER
+from dlc.runtime.native.pool import CONDITION_SLEEP, FUTEX_NUMBER, FUTEX_SLEEP, PAUSE, POOL_CODE
+
+HAS_FUTEX: Final = sys.platform == "linux"
+
+_PAUSE = r"""
+$declare_pause
+
+define internal void @pause() alwaysinline {
+  $pause
+  ret void
+}
+"""
+
+
+def pool_text(isa: Isa, *, futex: bool) -> str:
+    """Write the LLVM module of the pool and the driver; its one symbol is `dlc_run`.
+
+    Args:
+        isa: The level to write for; only its architecture matters.
+        futex: Whether threads sleep by Linux's futex, else on a condition variable.
+    """
+    sleep = FUTEX_SLEEP if futex else CONDITION_SLEEP
+    names: dict[str, object] = {f"pool_{name}": at for name, at in layout.POOL.items()}
+    names |= {f"thread_{name}": at for name, at in layout.THREAD.items()}
+    names |= {name: value for name, value in vars(layout).items() if name.isupper()}
+    names |= {
+        "declare_pause": PAUSE[isa.machine][0],
+        "pause": PAUSE[isa.machine][1],
+        "futex_number": FUTEX_NUMBER[isa.machine],
+        "ALL_SIGNALS": ", ".join(["i64 -1"] * 16),
+    }
+    return Template(_PAUSE + DRIVER + POOL_CODE + sleep).substitute(names)
+
+
+@functools.cache
+def pool_code(*, futex: bool = HAS_FUTEX) -> int:
+    """Load the pool's code, compiling it if it is not in the disk cache; gives the address of `dlc_run`.
+
+    Raises:
+        BackendError: where machine code cannot be made or run.
+    """
+    return load_once("pool", pool_text(host_isa(), futex=futex), "dlc_run")
+
+
+def load_once(name: str, text: str, symbol: str) -> int:
+    """Compile (or take from the disk cache) and load one module; it stays mapped for ever."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    module = llvm.parse_assembly(text)
+    module.name = name
+    machine = llvm.Target.from_default_triple().create_target_machine(opt=2, jit=True)
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    keep_for_ever(engine)
+    return engine.get_function_address(symbol)
+
+
+def keep_for_ever(thing: object) -> None:
+    """Make an object immortal: sleeping workers use its memory even while the interpreter exits."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))

@@ -1,0 +1,141 @@
+"""Program tables: the sequence of kernel calls of a compiled program, as words that native code walks.
+
+A table is an int64 array. A header `[magic, max_args, scratch_bytes, n_slots]` is followed by records:
+
+* `[1, job]` calls one kernel; `[2, n, job * n]` calls independent kernels as one parallel region;
+* `[0]` ends the program.
+
+A job is `[fn, units, chunk, n_args, slot * n_args, n_dims, dim * n_dims]`: the address of the kernel, its
+parallel units, how many of them a thread takes at once, the slots of its pointers, its integers. A kernel is
+`void kernel(ptr args, ptr dims, i64 lo, i64 hi, ptr scratch)`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dlc.ir.errors import BackendError
+from dlc.runtime.native.layout import CALL, END, GROUP, OK, TABLE_MAGIC
+from dlc.runtime.native.support import pool_code
+from dlc.runtime.threads import pool
+
+MAX_ARGS = 4096
+"""Parameters of one kernel; the driver keeps their pointers on the stack."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One kernel call.
+
+    Args:
+        function: Address of the kernel.
+        units: Parallel units of work, 0 or more.
+        chunk: Units that a thread takes at once, 1 or more.
+        slots: For each pointer parameter, the number of the slot that holds it.
+        dims: Run-time integers, in the kernel's order.
+    """
+
+    function: int
+    units: int
+    chunk: int
+    slots: tuple[int, ...]
+    dims: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.function:
+            raise ValueError("a job needs the address of a kernel")
+        if self.units < 0 or self.chunk < 1:
+            raise ValueError(f"a job of {self.units} units in chunks of {self.chunk}")
+        if len(self.slots) > MAX_ARGS:
+            raise ValueError(f"a kernel has at most {MAX_ARGS} parameters, not {len(self.slots)}")
+        if any(slot < 0 for slot in self.slots):
+            raise ValueError(f"negative slot in {self.slots}")
+
+    def words(self) -> list[int]:
+        """The job as the table holds it."""
+        return [
+            *(self.function, self.units, self.chunk, len(self.slots), *self.slots),
+            *(len(self.dims), *self.dims),
+        ]
+
+
+class ProgramTable:
+    """Builds a program table.
+
+    Args:
+        n_slots: Pointers that the program works on: inputs, outputs, constants, temporaries.
+        scratch_bytes: Private memory that each thread needs, the most of all kernels.
+
+    Example:
+        >>> table = ProgramTable(n_slots=2)
+        >>> table.call(Job(function=address, units=64, chunk=16, slots=(0, 1), dims=(64,)))
+        >>> run_table(table.array(), [x.ctypes.data, y.ctypes.data], num_threads=2)
+    """
+
+    def __init__(self, n_slots: int, scratch_bytes: int = 0) -> None:
+        if n_slots < 0 or scratch_bytes < 0:
+            raise ValueError(f"{n_slots} slots, {scratch_bytes} bytes of scratch memory")
+        self.n_slots = n_slots
+        self.scratch_bytes = scratch_bytes
+        self._records: list[int] = []
+        self._max_args = 0
+
+    def call(self, job: Job) -> None:
+        """Add the call of one kernel; it starts when all before it has ended."""
+        self._check(job)
+        self._records += [CALL, *job.words()]
+
+    def group(self, jobs: Sequence[Job]) -> None:
+        """Add kernels that do not depend on each other; they run as one parallel region."""
+        for job in jobs:
+            self._check(job)
+        self._records += [GROUP, len(jobs)]
+        for job in jobs:
+            self._records += job.words()
+
+    def array(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """The finished table, int64[n]; it must live, unmoved, as long as it may be run."""
+        header = [TABLE_MAGIC, self._max_args, self.scratch_bytes, self.n_slots]
+        words = np.array([*header, *self._records, END], dtype=np.int64)
+        words.flags.writeable = False
+        return words
+
+    def _check(self, job: Job) -> None:
+        if any(slot >= self.n_slots for slot in job.slots):
+            raise ValueError(f"a program of {self.n_slots} slots has none of {job.slots}")
+        self._max_args = max(self._max_args, len(job.slots))
+
+
+@functools.cache
+def _driver() -> Callable[[int, int, int, int], int]:
+    # CFUNCTYPE releases the interpreter's lock around the call.
+    kind = ctypes.CFUNCTYPE(*[ctypes.c_int32, *[ctypes.c_void_p] * 3, ctypes.c_int64])
+    return kind(pool_code())
+
+
+def run_table(
+    table: np.ndarray[tuple[int], np.dtype[np.int64]], slots: Sequence[int], num_threads: int = 1
+) -> None:
+    """Run a program on the calling thread and, for large kernels, on the pool's.
+
+    Args:
+        table: What `ProgramTable.array` made.
+        slots: Addresses; the memory must live until the call returns.
+        num_threads: Most threads to use, the caller's included.
+
+    Raises:
+        ValueError: for a wrong number of slots.
+        BackendError: for a table that the driver does not know.
+    """
+    if len(slots) != table[3]:
+        raise ValueError(f"the program has {table[3]} slots, not {len(slots)}")
+    scratch = np.empty(int(table[2]) + 63, dtype=np.uint8)
+    pointers = np.array([*slots, (scratch.ctypes.data + 63) & -64], dtype=np.uint64)
+    status = _driver()(table.ctypes.data, pointers.ctypes.data, pool().address, num_threads)
+    if status != OK:
+        raise BackendError(f"the program table is malformed (status {status})")
