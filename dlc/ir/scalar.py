@@ -205,6 +205,11 @@ def dot(axes: tuple[Axis, ...], a: Expr, b: Expr, dtype: DType) -> Expr:
     return Expr("dot", (a, b), dtype, axes)
 
 
+def reduced_axes(e: Expr) -> tuple[Axis, ...]:
+    """The axes that a reduce or dot node binds; none for other nodes."""
+    return e.attr[1] if e.op == "reduce" else e.attr if e.op == "dot" else ()
+
+
 def walk(e: Expr) -> Iterator[Expr]:
     """Every distinct node of `e` once, arguments before users."""
     seen: set[int] = set()

@@ -1,0 +1,1 @@
+"""The reference backend: kernel IR run in Python with NumPy's meaning."""
