@@ -1,0 +1,204 @@
+"""The text form of functions; `docs/ir_grammar.md` is its grammar and `dlc.ir.parser` its inverse."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from dlc.ir.core import Function, Node
+from dlc.ir.dims import dim_text
+from dlc.ir.location import SourceLocation
+from dlc.ir.op import Op
+from dlc.ir.types import DType, Type, dtype_of, float64
+
+SMALL_ARRAY = 16  # elements up to which an array is printed as literals
+
+_PLAIN_NAME = re.compile(r"[\w.$]+")
+_NOT_IN_NAMES = re.compile(r"[^\w.]+")
+
+
+def print_function(function: Function, *, locations: bool = False) -> str:
+    """The text of a function, which `dlc.ir.parser.parse_function` reads back.
+
+    Args:
+        function: What to print. It need not be legal: an input that is defined nowhere is shown as
+            `%undefined`, so that the verifier can show broken functions.
+        locations: Whether to add the user's line to each node.
+
+    Example:
+        >>> print(print_function(f))
+        func @f(%x: f32[8,4], %w: f32[4,n]) -> (f32[8,n]) {
+          %0: f32[8,n] = dot_general(%x, %w) {lhs_batch=[], lhs_contract=[1], ...}
+          return %0
+        }
+    """
+    return "\n".join(function_lines(function, locations=locations)[0])
+
+
+def print_module(functions: Iterable[Function], *, locations: bool = False) -> str:
+    """The text of several functions, which `dlc.ir.parser.parse_module` reads back."""
+    return "\n\n".join(print_function(f, locations=locations) for f in functions) + "\n"
+
+
+def function_lines(
+    function: Function, *, locations: bool = False
+) -> tuple[list[str], dict[Node, int]]:
+    """The lines of a function's text, and the index of the line on which each node begins."""
+    names = node_names(function)
+    type_text = _TypeTexts()
+    params = ", ".join(
+        f"%{names[p]}: {type_text(p.type)}{_location(p.loc) if locations else ''}"
+        for p in function.params
+    )
+    results = ", ".join(type_text(r.type) for r in function.results)
+    lines = [f"func {_function_name(function.name)}({params}) -> ({results}) {{"]
+    where: dict[Node, int] = dict.fromkeys(function.params, 0)
+    for node in function.nodes:
+        where.setdefault(node, len(lines))
+        inputs = ", ".join(["%" + names.get(x, "undefined") for x in node.inputs])
+        text = f"  %{names[node]}: {type_text(node.type)} = {node.op.name}({inputs})"
+        if node.op.attrs:
+            text += _attributes(node, locations)
+        if locations:
+            text += _location(node.loc)
+        lines += text.split("\n") if "\n" in text else (text,)
+    returned = ", ".join("%" + names.get(r, "undefined") for r in function.results)
+    lines += [f"  return {returned}".rstrip(), "}"]
+    return lines, where
+
+
+def node_names(function: Function) -> dict[Node, str]:
+    """A unique name for each parameter and node: the user's where there is one, else a number."""
+    names: dict[Node, str] = {}
+    taken: set[str] = set()
+    count = 0
+    for node in (*function.params, *function.nodes):
+        if node.name is None:
+            names[node] = str(count)
+            count += 1
+            continue
+        base = name = _NOT_IN_NAMES.sub("_", node.name)
+        if not base or base[0].isdigit():  # names that start with a digit are the printer's own
+            base = name = "_" + base
+        suffix = 0
+        while name in taken:
+            suffix += 1
+            name = f"{base}_{suffix}"
+        taken.add(name)
+        names[node] = name
+    return names
+
+
+class _TypeTexts:
+    """Type texts by identity: the types of a function are few and shared."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, str] = {}
+
+    def __call__(self, type_: Type) -> str:
+        text = self._texts.get(id(type_))
+        if text is None:
+            text = self._texts[id(type_)] = str(type_)
+        return text
+
+
+def _function_name(name: str) -> str:
+    return f"@{name}" if _PLAIN_NAME.fullmatch(name) else f"@{json.dumps(name)}"
+
+
+def _location(loc: SourceLocation | None) -> str:
+    if loc is None:
+        return ""
+    return f" loc({json.dumps(loc.file)}:{loc.line} in {json.dumps(loc.function)})"
+
+
+def _attributes(node: Node, locations: bool) -> str:
+    parts: list[str] = []
+    op = node.op
+    for name, kind in op.attrs.items():
+        value = node.attrs[name]
+        if kind == "function" and isinstance(value, Function):
+            text = "\n  ".join(function_lines(value, locations=locations)[0])
+        else:
+            text = attribute_text(kind, value)
+            if name in op.defaults and text == _default_text(op, name):
+                continue
+        parts.append(f"{name}={text}")
+    return f" {{{', '.join(parts)}}}" if parts else ""
+
+
+@functools.cache
+def _default_text(op: Op, name: str) -> str:
+    return attribute_text(op.attrs[name], op.defaults[name])
+
+
+def attribute_text(kind: str, value: Any) -> str:
+    """The text of an attribute's value; `kind` is one of `dlc.ir.op.AttrKind` but function."""
+    return "none" if value is None else _TEXTS[kind](value)
+
+
+def number_text(value: Any) -> str:
+    """A bool, integer or float exactly: `true`, `-3`, `0.1`, `-0.0`, `inf`, `nan`."""
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    return str(int(value)) if isinstance(value, (int, np.integer)) else repr(float(value))
+
+
+def array_text(value: np.ndarray[Any, Any]) -> str:
+    """An array exactly: `array(f32[2], [1.0, -0.0])`, a long one as base64 of its bytes."""
+    dtype = dtype_of(value.dtype)
+    type_text = f"{dtype.short}[{','.join(map(str, value.shape))}]"
+    if value.size <= SMALL_ARRAY and not (dtype.is_float and _has_odd_nan(value)):
+        return f"array({type_text}, {_literals(value, dtype)})"
+    encoded = base64.b64encode(np.ascontiguousarray(value)).decode()
+    return f'array({type_text}, "{encoded}")'
+
+
+def _has_odd_nan(value: np.ndarray[Any, Any]) -> bool:
+    """Whether a NaN in `value` is not the one that the literal `nan` means."""
+    nans = value[np.isnan(value)]
+    usual = np.full(nans.shape, np.nan, value.dtype)
+    return nans.tobytes() != usual.tobytes()
+
+
+def _literals(value: np.ndarray[Any, Any], dtype: DType) -> str:
+    if not value.size:
+        return "[]"
+    if value.ndim == 0:
+        return _element_text(value[()], dtype)
+    return f"[{', '.join(_literals(row, dtype) for row in value)}]"
+
+
+def _element_text(x: Any, dtype: DType) -> str:
+    if not dtype.is_float or dtype is float64:
+        return number_text(x)
+    # The short form of a narrow float, where reading it through float64 gives the same bits.
+    short = str(x)
+    if not re.search(r"[.en]", short):
+        short += ".0"
+    same = dtype.numpy.type(float(short)).tobytes() == x.tobytes()
+    return short if same else repr(float(x))
+
+
+def _list_of(text: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda values: f"[{','.join(map(text, values))}]"
+
+
+_TEXTS: dict[str, Callable[[Any], str]] = {
+    "int": str,
+    "ints": _list_of(str),
+    "dim": dim_text,
+    "dims": _list_of(dim_text),
+    "dtype": lambda value: value.short,
+    "bool": lambda value: "true" if value else "false",
+    "number": number_text,
+    "str": json.dumps,
+    "array": array_text,
+    "types": _list_of(str),
+}
