@@ -1,13 +1,14 @@
-"""Program tables: the sequence of kernel calls of a compiled program, as words that native code walks.
+"""Program tables: the kernel calls of a compiled program, as words that native code walks.
 
-A table is an int64 array. A header `[magic, max_args, scratch_bytes, n_slots]` is followed by records:
+A table is an int64 array: a header `[magic, max_args, scratch_bytes, n_slots]`, then records:
 
 * `[1, job]` calls one kernel; `[2, n, job * n]` calls independent kernels as one parallel region;
 * `[0]` ends the program.
 
-A job is `[fn, units, chunk, n_args, slot * n_args, n_dims, dim * n_dims]`: the address of the kernel, its
-parallel units, how many of them a thread takes at once, the slots of its pointers, its integers. A kernel is
-`void kernel(ptr args, ptr dims, i64 lo, i64 hi, ptr scratch)`.
+A job is `[fn, units, chunk, n_args, slot.., n_dims, dim..]`: the kernel's address, its
+parallel units, how many of them a thread takes at once, the slots of its pointers, its integers.
+A kernel is `void kernel(ptr args, ptr dims, i64 lo, i64 hi, ptr scratch)`; it must compute the same
+bits however `[0, units)` is divided at multiples of the chunk.
 """
 
 from __future__ import annotations
@@ -92,8 +93,7 @@ class ProgramTable:
 
     def group(self, jobs: Sequence[Job]) -> None:
         """Add kernels that do not depend on each other; they run as one parallel region."""
-        for job in jobs:
-            self._check(job)
+        self._check(*jobs)
         self._records += [GROUP, len(jobs)]
         for job in jobs:
             self._records += job.words()
@@ -105,10 +105,11 @@ class ProgramTable:
         words.flags.writeable = False
         return words
 
-    def _check(self, job: Job) -> None:
-        if any(slot >= self.n_slots for slot in job.slots):
-            raise ValueError(f"a program of {self.n_slots} slots has none of {job.slots}")
-        self._max_args = max(self._max_args, len(job.slots))
+    def _check(self, *jobs: Job) -> None:
+        for job in jobs:
+            if any(slot >= self.n_slots for slot in job.slots):
+                raise ValueError(f"a program of {self.n_slots} slots has none of {job.slots}")
+        self._max_args = max([self._max_args, *(len(job.slots) for job in jobs)])
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """The thread pool as Python sees it: its memory, settings and counters. Its code is native.
 
-There is one pool in a process. Its threads start when a program first wants them. A call that finds the
-pool busy with another one runs on its own thread alone.
+There is one pool in a process. Its threads start when a program first wants them. A call that finds
+the pool busy with another one runs on its own thread alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dlc.runtime.native.layout import LINE, MAX_WORKERS, POOL, POOL_BYTES, THREA
 from dlc.runtime.native.support import keep_for_ever
 
 _SPIN: Final = 1000
-"""Pauses before a thread sleeps: about 50 us, more than the time between two kernels of a program."""
+"""Pauses before a thread sleeps: about 50 us, more than lies between two kernels of a program."""
 
 _SIG_SETMASK: Final = 3 if sys.platform == "darwin" else 2
 

@@ -136,7 +136,11 @@ start:
 head:
   %record = phi ptr [ %records, %start ], [ %after_inline, %inline ], [ %after_region, %region ]
   %kind = load i64, ptr %record
-  switch i64 %kind, label %bad [ i64 $END, label %finished i64 $CALL, label %call i64 $GROUP, label %group ]
+  switch i64 %kind, label %bad [
+    i64 $END, label %finished
+    i64 $CALL, label %call
+    i64 $GROUP, label %group
+  ]
 call:
   %only = getelementptr i64, ptr %record, i64 1
   br label %jobs
@@ -153,7 +157,9 @@ consider:
   %small = icmp ule i64 %total, 1
   br i1 %small, label %inline, label %parallel
 parallel:
-  %done = call i1 @run_region(ptr %pool, ptr %first, i64 %total, ptr %slots, i64 %threads, ptr %args, i64 %max_args, ptr %scratch, i64 %scratch_bytes)
+  %done = call i1 @run_region(
+    ptr %pool, ptr %first, i64 %total, ptr %slots, i64 %threads,
+    ptr %args, i64 %max_args, ptr %scratch, i64 %scratch_bytes)
   br i1 %done, label %region, label %inline
 region:
   %after_region = load ptr, ptr %end

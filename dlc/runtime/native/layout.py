@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 LINE: Final = 128
-"""Bytes between words that different threads write: two cache lines, as adjacent ones are fetched in pairs."""
+"""Bytes between words of different threads: adjacent cache lines are fetched in pairs."""
 
 MAX_WORKERS: Final = 255
 """Threads that the pool can start; the word that announces a region counts to 4095."""

@@ -1,10 +1,11 @@
 """LLVM text of the thread pool.
 
-A region is a set of chunks that any thread may run. Its owner (the calling thread, which holds `busy`)
-writes what is to be done, then publishes `word` with a new epoch. Workers spin on that word for a
-while and then sleep, each on a flag of its own. A worker joins by adding one to the count in the word
-while the region is open, takes chunks from `next`, and leaves. The owner takes chunks too, closes the
-region when none is left, and waits only for those that joined: a worker that wakes late delays nobody.
+A region is a set of chunks that any thread may run. Its owner (the calling thread, which holds
+`busy`) writes what is to be done, then publishes `word` with a new epoch. Workers spin on that word
+for a while and then sleep, each on a flag of its own. A worker joins by adding one to the count in
+the word while the region is open, takes chunks from `next`, and leaves. The owner takes chunks too,
+closes the region when none is left, and waits only for those that joined: a worker that wakes late
+delays nobody.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ done:
   ret void
 }
 
-; Test mode: the chunk taken k-th, a permutation of 0 .. total-1. The factors are primes above any total.
+; Test mode: the chunk taken k-th, a permutation of 0 .. total-1. The factors are primes above any
+; total.
 define internal i64 @shuffled(ptr %pool, i64 %k, i64 %total) {
   %seed = call i64 @field(ptr %pool, i64 $pool_seed)
   %region = call i64 @field(ptr %pool, i64 $pool_regions)
@@ -246,8 +248,10 @@ entry:
   %asleep = getelementptr i8, ptr %line, i64 $thread_asleep
   br label %poll
 poll:
-  %seen = phi i64 [ %seen_start, %entry ], [ %seen, %waste ], [ %epoch, %decline ], [ %epoch, %worked ], [ %seen, %woken ]
-  %spins = phi i64 [ 0, %entry ], [ %spins1, %waste ], [ %spins, %decline ], [ 0, %worked ], [ 0, %woken ]
+  %seen = phi i64 [ %seen_start, %entry ], [ %seen, %waste ], [ %epoch, %decline ],
+    [ %epoch, %worked ], [ %seen, %woken ]
+  %spins = phi i64 [ 0, %entry ], [ %spins1, %waste ], [ %spins, %decline ],
+    [ 0, %worked ], [ 0, %woken ]
   %w0 = load atomic i64, ptr %word acquire, align 8
   %epoch0 = lshr i64 %w0, 25
   %fresh = icmp ne i64 %epoch0, %seen
@@ -294,7 +298,8 @@ woken:
   br label %poll
 }
 
-; Starts workers up to number `last`; called by the pool's owner. Signals stay with Python's threads.
+; Starts workers up to number `last`; called by the pool's owner. Signals stay with Python's
+; threads.
 define internal void @start_workers(ptr %pool, i64 %last) noinline {
 entry:
   %create = call ptr @function(ptr %pool, i64 $pool_pthread_create)
@@ -415,7 +420,9 @@ done:
 }
 
 ; Runs one region on up to `threads` threads; false (and nothing done) when the pool cannot be had.
-define internal i1 @run_region(ptr %pool, ptr %first, i64 %total, ptr %slots, i64 %threads, ptr %args, i64 %max_args, ptr %scratch, i64 %scratch_bytes) noinline {
+define internal i1 @run_region(
+    ptr %pool, ptr %first, i64 %total, ptr %slots, i64 %threads,
+    ptr %args, i64 %max_args, ptr %scratch, i64 %scratch_bytes) noinline {
 entry:
   %capacity = call i64 @field(ptr %pool, i64 $pool_capacity)
   %most = add i64 %capacity, 1

@@ -8,7 +8,13 @@ import sys
 from string import Template
 from typing import Final
 
+from dlc.codegen.cpu.blob import Blob
 from dlc.codegen.cpu.isa import Isa, host_isa
+from dlc.codegen.cpu.llvm import compile_module, compiler_version
+from dlc.ir.errors import BackendError
+from dlc.runtime.cache import default_cache
+from dlc.runtime.cache_entry import Key
+from dlc.runtime.loader import LoadedCode, load_blob
 from dlc.runtime.native import layout
 from dlc.runtime.native.driver import DRIVER
 from dlc.runtime.native.pool import CONDITION_SLEEP, FUTEX_NUMBER, FUTEX_SLEEP, PAUSE, POOL_CODE
@@ -47,27 +53,35 @@ def pool_text(isa: Isa, *, futex: bool) -> str:
 
 @functools.cache
 def pool_code(*, futex: bool = HAS_FUTEX) -> int:
-    """Load the pool's code, compiling it if it is not in the disk cache; gives the address of `dlc_run`.
+    """Load the pool's code, from the disk cache if it is there; gives the address of `dlc_run`.
 
     Raises:
         BackendError: where machine code cannot be made or run.
     """
-    return load_once("pool", pool_text(host_isa(), futex=futex), "dlc_run")
+    return load_once("pool", pool_text(host_isa(), futex=futex)).address("dlc_run")
 
 
-def load_once(name: str, text: str, symbol: str) -> int:
-    """Compile (or take from the disk cache) and load one module; it stays mapped for ever."""
-    import llvmlite.binding as llvm
+def load_once(name: str, text: str) -> LoadedCode:
+    """Compile (or take from the disk cache) and load a support module; it stays mapped for ever."""
+    isa = host_isa()
+    key = Key([("module", name), ("isa", isa.name), ("llvm", compiler_version()), ("text", text)])
+    blob = _stored(key)
+    if blob is None:
+        blob = compile_module(text, isa).blob()
+        default_cache().put("support", key, blob.to_bytes())
+    code = load_blob(blob)
+    keep_for_ever(code)
+    return code
 
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    module = llvm.parse_assembly(text)
-    module.name = name
-    machine = llvm.Target.from_default_triple().create_target_machine(opt=2, jit=True)
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    keep_for_ever(engine)
-    return engine.get_function_address(symbol)
+
+def _stored(key: Key) -> Blob | None:
+    payload = default_cache().get("support", key)
+    if payload is None:
+        return None
+    try:
+        return Blob.from_bytes(payload)
+    except BackendError:
+        return None  # written by another format of this version; compiled again
 
 
 def keep_for_ever(thing: object) -> None:
