@@ -233,6 +233,50 @@ class _Planner:
             case _:
                 return False
 
+    def merge_groups(self) -> None:
+        """Joins a group with one that it reads, where units joined one by one have left the two apart."""
+        for group in list(self.groups):
+            for n in sorted(self._predecessors(group), reverse=True):
+                before = self.groups[n]
+                if self._mergeable(before, group):
+                    self._merge(before, group)
+                    break
+
+    def _predecessors(self, group: Group) -> set[int]:
+        found = {self.group_of[x].number for x in group.leaves if x in self.group_of}
+        return found - {group.number}
+
+    def _mergeable(self, before: Group, group: Group) -> bool:
+        bit = 1 << before.number
+        others = self._predecessors(group) - {before.number}
+        if any(self.groups[n].ancestors & bit for n in others):
+            return False
+        if len(before.leaves | group.leaves) + len(before.units) + len(group.units) > self.max_params:
+            return False
+        if before.kind == "pointwise" and group.kind == "rows":
+            rank = len(group.rows)
+            fits = rank > 0 and all(u.rows[:rank] == group.rows for u in before.units)
+            return fits and all(self._reads_aligned(u, before, rank) for u in group.units)
+        return all(self._compatible(u, before) for u in group.units)
+
+    def _reads_aligned(self, unit: Unit, group: Group, rank: int) -> bool:
+        if unit.kind == "rows" and _is_split(unit):
+            return False
+        return _aligned([r for r in unit.reads if self.group_of.get(r.source) is group], rank)
+
+    def _merge(self, before: Group, group: Group) -> None:
+        units, group.units = group.units, []
+        for unit in units:
+            self._add(unit, before)
+        for n, found in self.readers.items():
+            if group in found:
+                self.readers[n] = [g for g in found if g is not group]
+        bit = 1 << group.number
+        for g in self.groups:
+            if g.ancestors & bit and g is not before:
+                g.ancestors |= before.ancestors | (1 << before.number)
+        before.ancestors &= ~(bit | 1 << before.number)
+
     def _add(self, unit: Unit, group: Group) -> None:
         if unit.kind == "rows":
             group.kind, group.rows = "rows", unit.rows
@@ -307,6 +351,7 @@ class Fuse(Pass):
         planner = _Planner(function, self.max_params if self.groups else 0)
         planner.choose_units()
         planner.choose_groups()
+        planner.merge_groups()
         return _Assembler(function, planner).run()
 
 
@@ -345,7 +390,8 @@ class _Assembler:
 
     def _order(self) -> list[Group]:
         """Groups with producers before users; among those ready, the one whose last unit came first."""
-        return sorted(self.planner.groups, key=lambda g: (g.ancestors.bit_count(), g.number))
+        used = [g for g in self.planner.groups if g.units]
+        return sorted(used, key=lambda g: (g.ancestors.bit_count(), g.number))
 
     def _emit(self, group: Group) -> None:
         inside = {u.node for u in group.units}

@@ -1,0 +1,31 @@
+"""What a backend is: kernels in, code and readable stages out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from dlc.codegen.kernel_ir import Kernel
+
+
+class Backend(Protocol):
+    """Compiles kernels. A new backend is a class like this and a loader for its code in `dlc.runtime.device`.
+
+    name: the device kind that it serves.
+    stages: the texts that it can show of kernels, in order, each one a file extension too.
+    """
+
+    name: str
+    stages: tuple[str, ...]
+
+    def key_entries(self) -> tuple[tuple[str, str], ...]:
+        """What the code depends on besides the kernel: (label, text) entries of the cache key."""
+        ...
+
+    def compile(self, kernels: Sequence[Kernel]) -> list[bytes]:
+        """The code of each kernel, as bytes that may be stored and loaded in another process."""
+        ...
+
+    def text(self, kernels: Sequence[Kernel], stage: str) -> str:
+        """What `kernels` look like at one of `stages`."""
+        ...

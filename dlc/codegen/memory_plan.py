@@ -1,0 +1,82 @@
+"""Memory planning: offsets in one arena for the temporaries of a program, from when they live.
+
+First fit by decreasing size over the lifetimes: a temporary may lie where another one was that is dead by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dlc.codegen.program import Program, independent_runs
+from dlc.ir.dims import evaluate
+from dlc.ir.types import TensorType
+
+ALIGNMENT = 64
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Offsets of temporaries in the arena, its size, and the largest sum of what lives at one time (a lower bound)."""
+
+    offsets: dict[int, int]
+    arena_bytes: int
+    live_bytes: int
+
+
+def byte_size(type_: TensorType, values: Mapping[str, int]) -> int:
+    """The bytes of a tensor for these values of the symbols."""
+    return evaluate(type_.size, values) * type_.dtype.itemsize
+
+
+def plan_memory(program: Program, values: Mapping[str, int]) -> MemoryPlan:
+    """Offsets for every temporary that has memory of its own."""
+    lifetimes = _lifetimes(program)
+    sizes = {s: _aligned(byte_size(program.slots[s].type, values)) for s in lifetimes}
+    offsets: dict[int, int] = {}
+    for s in sorted(lifetimes, key=lambda s: (-sizes[s], s)):
+        first, last = lifetimes[s]
+        busy = sorted(
+            (offsets[t], offsets[t] + sizes[t])
+            for t in offsets
+            if lifetimes[t][0] <= last and first <= lifetimes[t][1]
+        )
+        offsets[s] = _first_gap(busy, sizes[s])
+    arena = max((offsets[s] + sizes[s] for s in offsets), default=0)
+    return MemoryPlan(offsets, arena, _peak(lifetimes, sizes))
+
+
+def _aligned(size: int) -> int:
+    return (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+
+
+def _first_gap(busy: list[tuple[int, int]], size: int) -> int:
+    at = 0
+    for start, stop in busy:
+        if start - at >= size:
+            break
+        at = max(at, stop)
+    return at
+
+
+def _lifetimes(program: Program) -> dict[int, tuple[int, int]]:
+    """The first and last run of calls that touches the memory of each temporary."""
+    found: dict[int, tuple[int, int]] = {}
+    for k, run in enumerate(independent_runs(program)):
+        for a in (a for c in run for a in program.calls[c].args):
+            owner = program.memory_of(a)
+            if program.slots[owner].kind == "temporary":
+                found[owner] = (found.get(owner, (k, k))[0], k)
+    return found
+
+
+def _peak(lifetimes: Mapping[int, tuple[int, int]], sizes: Mapping[int, int]) -> int:
+    change: dict[int, int] = {}
+    for s, (first, last) in lifetimes.items():
+        change[first] = change.get(first, 0) + sizes[s]
+        change[last + 1] = change.get(last + 1, 0) - sizes[s]
+    live = peak = 0
+    for k in sorted(change):
+        live += change[k]
+        peak = max(peak, live)
+    return peak

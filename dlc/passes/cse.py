@@ -1,0 +1,51 @@
+"""Common subexpression elimination."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dlc.ir.core import Function, Node, with_inputs
+from dlc.passes.manager import Pass, PassContext
+
+
+@dataclass(frozen=True)
+class Cse(Pass):
+    """Replaces a node by an earlier one of the same op, inputs and attributes: ops have no effects."""
+
+    name: ClassVar[str] = "cse"
+
+    def run(self, function: Function, context: PassContext) -> Function:
+        """`function` with equal nodes made one."""
+        first: dict[Hashable, Node] = {}
+        new: dict[Node, Node] = {p: p for p in function.params}
+        nodes: list[Node] = []
+        for node in function.nodes:
+            inputs = tuple(new[x] for x in node.inputs)
+            key = (node.op.name, tuple(map(id, inputs)), _attrs_key(node))
+            found = first.get(key)
+            if found is None:
+                found = first[key] = with_inputs(node, inputs)
+                nodes.append(found)
+            new[node] = found
+        if len(nodes) == len(function.nodes):
+            return function
+        return function.with_results((new[r] for r in function.results), nodes)
+
+
+def _attrs_key(node: Node) -> Hashable:
+    return tuple((name, value_key(value)) for name, value in node.attrs.items())
+
+
+def value_key(value: Any) -> Hashable:
+    """A key that two attributes share only if they are the same: -0.0 and 0.0, or 1 and True, are not."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.name, value.shape, value.tobytes()
+    if isinstance(value, (int, float)):
+        return type(value), repr(value)
+    if isinstance(value, tuple):
+        return tuple(value_key(v) for v in value)
+    return value if isinstance(value, Hashable) else id(value)

@@ -1,0 +1,23 @@
+"""Removes nodes that no result needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dlc.ir.core import Function, reachable
+from dlc.passes.manager import Pass, PassContext
+
+
+@dataclass(frozen=True)
+class Dce(Pass):
+    """Dead code elimination. Ops have no effects, so whatever no result needs goes; parameters stay."""
+
+    name: ClassVar[str] = "dce"
+
+    def run(self, function: Function, context: PassContext) -> Function:
+        """`function` without dead nodes."""
+        live = set(reachable(function.results))
+        if len(live) == len(function.nodes):
+            return function
+        return function.with_results(function.results, (n for n in function.nodes if n in live))

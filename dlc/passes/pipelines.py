@@ -1,0 +1,51 @@
+"""The passes of each optimisation level, in order."""
+
+from __future__ import annotations
+
+from dlc.ir.errors import ValueRangeError, nearest
+from dlc.passes.cse import Cse
+from dlc.passes.dce import Dce
+from dlc.passes.decompose import Decompose
+from dlc.passes.fold_constants import FoldConstants
+from dlc.passes.fuse import Fuse
+from dlc.passes.manager import Pass
+from dlc.passes.simplify import Simplify
+
+O0: tuple[Pass, ...] = (
+    Decompose(),  # kernels know simple ops only
+    Fuse(groups=False),  # a kernel an op, so that each value can be looked at
+)
+O1: tuple[Pass, ...] = (
+    Decompose(),  # kernels know simple ops only
+    Dce(),  # what differentiation left behind costs time in every pass below
+    Cse(),  # recomputed pieces of forward and backward become one
+    Fuse(),  # memory is read once a kernel
+)
+O2: tuple[Pass, ...] = (
+    Decompose(),  # rules match simple ops only
+    Dce(),  # what differentiation left behind costs time in every pass below
+    FoldConstants(),  # before rules, which look for literals
+    Simplify(),  # algebra; also chooses fma, which decides bits, so before fusion
+    Cse(),  # rules make equal nodes
+    Dce(),  # and dead ones
+    Fuse(),  # memory is read once a kernel
+)
+O3: tuple[Pass, ...] = (
+    Decompose(),  # rules match simple ops only
+    Dce(),  # what differentiation left behind costs time in every pass below
+    FoldConstants(limit=1 << 20),  # larger constants are worth their memory here
+    Simplify(),  # algebra; also chooses fma
+    Cse(),  # rules make equal nodes
+    Simplify(),  # equal nodes let more rules match
+    Cse(),  # as above
+    Dce(),  # and dead ones
+    Fuse(),  # memory is read once a kernel
+)
+LEVELS: dict[str, tuple[Pass, ...]] = {"O0": O0, "O1": O1, "O2": O2, "O3": O3}
+
+
+def pipeline_of(level: str) -> tuple[Pass, ...]:
+    """The passes of a level; ValueRangeError for an unknown one."""
+    if level not in LEVELS:
+        raise ValueRangeError(f"there is no optimisation level {level!r}", hint=nearest(level, LEVELS))
+    return LEVELS[level]

@@ -1,0 +1,69 @@
+"""Devices: for each kind, the backend that compiles for it and the loader that runs what was compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from dlc.codegen.backend import Backend
+from dlc.codegen.cpu.backend import CpuBackend
+from dlc.codegen.program import Program
+from dlc.codegen.reference.backend import ReferenceBackend
+from dlc.ir.errors import DeviceError, nearest
+from dlc.runtime.cpu import CpuProgram
+from dlc.runtime.reference import ReferenceProgram
+
+
+class BoundProgram(Protocol):
+    """A program for particular extents."""
+
+    def run(
+        self, inputs: Sequence[np.ndarray[Any, Any]], num_threads: int
+    ) -> list[np.ndarray[Any, Any]]:
+        """The results, in arrays of their own or in those of donated inputs."""
+        ...
+
+
+class LoadedProgram(Protocol):
+    """A program with its code."""
+
+    def bind(self, values: Mapping[str, int]) -> BoundProgram:
+        """The program for these values of the symbols."""
+        ...
+
+
+@dataclass(frozen=True)
+class Device:
+    """How programs get onto a kind of device."""
+
+    backend: Callable[[], Backend]
+    load: Callable[[Program, Sequence[bytes]], LoadedProgram]
+
+
+_DEVICES: dict[str, Device] = {
+    "cpu": Device(CpuBackend, CpuProgram),
+    "reference": Device(ReferenceBackend, ReferenceProgram),
+}
+
+
+def register_device(kind: str, device: Device) -> None:
+    """Adds a kind of device; ValueError for a name that is taken."""
+    if kind in _DEVICES:
+        raise ValueError(f"device {kind} is registered already")
+    _DEVICES[kind] = device
+
+
+def unregister_device(kind: str) -> None:
+    """Removes a kind that an extension or a test has added."""
+    del _DEVICES[kind]
+
+
+def find_device(name: str) -> Device:
+    """The device kind of `cpu`, `cuda:0` and the like; DeviceError for an unknown one."""
+    kind = name.partition(":")[0]
+    if kind not in _DEVICES:
+        raise DeviceError(f"there is no device {name!r}", hint=nearest(kind, _DEVICES))
+    return _DEVICES[kind]
