@@ -35,10 +35,9 @@ from dlc.codegen.index_math import (
     term,
     terms_of,
 )
-from dlc.codegen.kernel_transform import reduced_axes
 from dlc.ir.dims import Apply, Atom, Dim, Symbol, add, mul, symbols_of
 from dlc.ir.errors import BackendError
-from dlc.ir.scalar import Expr, walk
+from dlc.ir.scalar import Expr, reduced_axes, walk
 from dlc.ir.types import DType, bool_, int64
 
 
@@ -228,7 +227,6 @@ class ExprEmitter:
     def bind_value(self, name: str, value: Value, dtype: DType) -> None:
         """Makes a local scalar known under a name in this scope; its loads give `value`."""
         self._state.values[name] = (value, dtype)
-        self._state.tensors.pop(name, None)
         self._state.levels[name] = len(self._state.memo) - 1
 
     def _level(self, names: Iterable[str]) -> int:
@@ -296,6 +294,10 @@ class ExprEmitter:
     def _known(self, node: Expr, passing: Mapping[Expr, Value]) -> Value | None:
         found = passing.get(node)
         return found if found is not None else self._recall(node, self._level(self.free(node)))
+
+    def is_known(self, e: Expr) -> bool:
+        """Whether the value of an expression has been emitted and is still valid."""
+        return self._recall(e, self._level(self.free(e))) is not None
 
     def _node(self, node: Expr, passing: Mapping[Expr, Value]) -> Value:
         match node.op:
@@ -646,7 +648,7 @@ class ExprEmitter:
         stack = [(e, inner) for e in expressions]
         while stack:
             node, hidden = stack.pop()
-            if node in seen or node.op == "const":
+            if node in seen or node.op in ("const", "index", "block"):
                 continue
             seen.add(node)
             names = self.free(node)
@@ -657,7 +659,8 @@ class ExprEmitter:
             hidden |= {axis_name(a.name) for a in reduced_axes(node)}
             if node.op == "load":
                 self._prepare_place(node, hidden)
-            stack.extend((a, hidden) for a in node.args)
+            children = node.args if node.op != "load" else filter(_has_load, node.args)
+            stack.extend((a, hidden) for a in children)
 
     def _prepare_value(self, node: Expr, lanes: int) -> None:
         value = self.emit(node)
@@ -688,6 +691,10 @@ class ExprEmitter:
             else:
                 self.index(term(split_term(monomial)[0], k))
         self._address(node.attr, tensor, fixed)
+
+
+def _has_load(e: Expr) -> bool:
+    return any(n.op == "load" for n in walk(e))
 
 
 def value_children(node: Expr) -> tuple[Expr, ...]:

@@ -1,0 +1,190 @@
+"""Runs of assignments as groups that share one loop.
+
+Reductions are taken out of the expressions that do not vary with them, each becoming an item of its own;
+then an item joins an earlier loop over the same extents when nothing in between forbids it, so
+that `e[n] = exp(...)` and `sum(n, e[n])` read and write the row once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from dlc.codegen.cpu.expressions import FreeNames
+from dlc.codegen.index_math import axis_name
+from dlc.codegen.kernel_ir import Assign
+from dlc.codegen.kernel_transform import rename_axes, rewrite
+from dlc.ir.errors import BackendError
+from dlc.ir.scalar import Axis, Expr, ReduceKind, index, load, reduced_axes, walk
+
+ItemKind = Literal["scalar", "tile", "store", "reduce"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One value to compute over axes: a local scalar, a tile, a store, or a reduction into a scalar."""
+
+    kind: ItemKind
+    name: str
+    axes: tuple[Axis, ...]
+    expr: Expr
+    ix: tuple[Expr, ...] = ()
+    reduction: ReduceKind = "sum"
+
+
+@dataclass
+class Group:
+    """Items that are computed in one loop over `axes`; without axes, at once."""
+
+    axes: tuple[Axis, ...]
+    items: list[Item] = field(default_factory=lambda: list[Item]())
+
+
+class Grouping:
+    """Makes groups of assignments.
+
+    Args:
+        params: Names of the kernel's parameters; other names are locals.
+        aliases: The inputs whose memory an output may have taken over.
+        known: Whether an expression has been computed already, so that it stays as it is.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[str],
+        aliases: Mapping[str, frozenset[str]],
+        known: Callable[[Expr], bool],
+    ) -> None:
+        self.params = frozenset(params)
+        self.aliases = aliases
+        self.known = known
+        self.free = FreeNames()
+        self._count = 0
+
+    def fresh(self) -> str:
+        """A name for the result of a reduction."""
+        self._count += 1
+        return f"%r{self._count}"
+
+    def items(self, assigns: Iterable[Assign]) -> list[Item]:
+        """The items of assignments, in order."""
+        found: list[Item] = []
+        for a in assigns:
+            expr = self.extract(a.expr, a.axes, found)
+            ix = tuple(self.extract(i, a.axes, found) for i in a.ix)
+            kind = "store" if a.name in self.params else "tile" if a.axes else "scalar"
+            found.append(Item(kind, a.name, a.axes, expr, ix))
+        return found
+
+    def extract(self, e: Expr, axes: Iterable[Axis], found: list[Item]) -> Expr:
+        """`e` with its reductions that do not vary with `axes` replaced by loads of their results."""
+        hidden = {axis_name(a.name) for a in axes}
+
+        def change(node: Expr) -> Expr | None:
+            if node.op != "reduce" or self.free(node) & hidden or self.known(node):
+                return None
+            over = reduced_axes(node)
+            body = self.extract(node.args[0], over, found)
+            name = self.fresh()
+            found.append(Item("reduce", name, over, body, (), node.attr[0]))
+            return load(name, (), node.dtype)
+
+        return rewrite(e, change)
+
+    def groups(self, assigns: Iterable[Assign]) -> list[Group]:
+        """The groups of a run of assignments, in order."""
+        groups: list[Group] = []
+        for item in self.items(assigns):
+            place = self._place(item, groups)
+            self._check_aliases(item, groups[:place])
+        return groups
+
+    def _place(self, item: Item, groups: list[Group]) -> int:
+        """Adds the item to a group, a new one if need be, and returns which."""
+        for k in range(len(groups) - 1, -1, -1):
+            fitted = _fit(item, groups[k].axes)
+            if fitted is not None and self._joins(fitted, groups[k], groups[k + 1 :]):
+                groups[k].items.append(fitted)
+                return k
+        groups.append(Group(item.axes, [item]))
+        return len(groups) - 1
+
+    def reads(self, item: Item) -> frozenset[str]:
+        """The tensors and locals that an item reads."""
+        names = frozenset[str]().union(*(self.free(e) for e in (item.expr, *item.ix)))
+        return frozenset(n for n in names if n[0] not in "@#")
+
+    def _overwrites(self, item: Item) -> frozenset[str]:
+        """The names whose memory an item changes."""
+        if item.kind != "store":
+            return frozenset()
+        return self.aliases.get(item.name, frozenset()) | {item.name}
+
+    def _joins(self, item: Item, group: Group, later: Sequence[Group]) -> bool:
+        reads, overwrites = self.reads(item), self._overwrites(item)
+        for other in (x for g in later for x in g.items):
+            if other.name in reads or self._overwrites(other) & (reads | overwrites):
+                return False
+            if overwrites & self.reads(other):
+                return False
+        for other in group.items:
+            if other.name in reads and not _forwards(other, item):
+                return False
+            if other.name == item.name or item.name in self.reads(other):
+                return False
+        return True
+
+    def _check_aliases(self, item: Item, groups: Sequence[Group]) -> None:
+        """Refuses what in-place memory would break: reading an input after its buffer is written."""
+        reads = self.reads(item)
+        for group in groups:
+            for other in group.items:
+                lost = (self._overwrites(other) - {other.name}) & reads
+                if lost:
+                    raise BackendError(
+                        f"{item.name} reads {', '.join(sorted(lost))} after {other.name}, "
+                        "which may have taken over its buffer, was written",
+                        hint="drop it from may_alias",
+                    )
+
+
+def _fit(item: Item, axes: tuple[Axis, ...]) -> Item | None:
+    """The item over the axes of a group, None when they have other extents."""
+    if len(item.axes) != len(axes):
+        return None
+    for mine, theirs in zip(item.axes, axes, strict=True):
+        if (mine.extent, mine.block) != (theirs.extent, theirs.block):
+            return None
+        if mine.block is not None and mine.name != theirs.name:
+            return None
+    names = {m.name: index(t.name) for m, t in zip(item.axes, axes, strict=True)}
+    names = {k: v for k, v in names.items() if v.attr != k}
+    return replace(
+        item,
+        axes=axes,
+        expr=rename_axes(item.expr, names),
+        ix=tuple(rename_axes(i, names) for i in item.ix),
+    )
+
+
+def _forwards(other: Item, item: Item) -> bool:
+    """Whether `item` can use what `other` has just computed in the same iteration."""
+    if other.kind == "scalar":
+        return not item.axes
+    return other.kind == "tile" and _same_place(item, other)
+
+
+def _same_place(item: Item, tile: Item) -> bool:
+    """Whether an item reads a tile only at the element that the same iteration made."""
+    loads = (n for e in (item.expr, *item.ix) for n in walk(e) if n.op == "load")
+    return all(n.args == tile.ix for n in loads if n.attr == tile.name)
+
+
+def uses(groups: Iterable[Group], free: Callable[[Expr], frozenset[str]]) -> set[str]:
+    """Every name that the items of some groups refer to."""
+    names: set[str] = set()
+    for group in groups:
+        for item in group.items:
+            names |= free(item.expr).union(*(free(i) for i in item.ix))
+    return names

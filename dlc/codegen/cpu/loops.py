@@ -1,0 +1,260 @@
+"""Kernels as CPU code: the parallel nests of a kernel become work units and vector loops.
+
+A nest with a vector axis has one unit an element of its whole space; a row of it is a main loop of full vectors
+and a masked tail. A nest without one has one unit an iteration, and its inner loops are vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from dlc.codegen.cpu import index_values as iv
+from dlc.codegen.cpu.emit import Emitter
+from dlc.codegen.cpu.expressions import FreeNames, Tensor, Vector
+from dlc.codegen.cpu.isa import Isa
+from dlc.codegen.cpu.kernel_code import KernelCode
+from dlc.codegen.cpu.statements import StatementEmitter, names_read
+from dlc.codegen.index_math import IndexMath, blocks_of
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt, statements
+from dlc.codegen.kernel_transform import normalise
+from dlc.codegen.schedule import (
+    NestSchedule,
+    Schedule,
+    body_cost,
+    choose_schedule,
+    kernel_lanes,
+)
+from dlc.ir.dims import Dim, add, lower_bound, minimum, product
+from dlc.ir.scalar import Axis, Expr, reduced_axes, walk
+
+
+def emit_loops(kernel: Kernel, isa: Isa, schedule: Schedule | None = None) -> KernelCode:
+    """Emits a kernel that has no contraction worth a micro-kernel.
+
+    Args:
+        kernel: Any kernel of the grammar; a `dot` in it is a plain sum of products.
+        isa: The level to emit for.
+        schedule: How its nests run; None lets the cost model choose.
+
+    Raises:
+        BackendError: for a kernel whose statements break a rule of kernel IR.
+        ValueError: for a schedule that would change bits.
+    """
+    kernel = normalise(kernel)
+    math = index_math(kernel)
+    chosen = choose_schedule(kernel, isa, math)
+    if schedule is not None:
+        _check_schedule(kernel, chosen, schedule)
+    return _LoopEmitter(kernel, isa, math, schedule or chosen).code()
+
+
+def index_math(kernel: Kernel) -> IndexMath:
+    """Index polynomials that know every axis of a normalised kernel."""
+    math = IndexMath()
+    for s in statements(kernel.body):
+        match s:
+            case Assign():
+                axes = [*s.axes, *(a for n in walk(s.expr) for a in reduced_axes(n))]
+            case Par():
+                axes = list(s.axes)
+            case For():
+                axes = [s.axis]
+        for axis in axes:
+            math.declare(axis)
+    return math
+
+
+def _check_schedule(kernel: Kernel, chosen: Schedule, given: Schedule) -> None:
+    nests = [s for s in kernel.body if isinstance(s, Par)]
+    if len(given.nests) != len(chosen.nests):
+        raise ValueError(f"the kernel has {len(nests)} nests, the schedule {len(given.nests)}")
+    for nest, ours, theirs in zip(nests, chosen.nests, given.nests, strict=True):
+        same = (ours.vector_axis, ours.lanes) == (theirs.vector_axis, theirs.lanes)
+        if not same and any(
+            n.op == "reduce" and n.dtype.is_float for e in _values(nest.body) for n in walk(e)
+        ):
+            raise ValueError(f"another vector axis than {ours.vector_axis} would change bits")
+
+
+def _values(body: tuple[Stmt, ...]) -> list[Expr]:
+    return [s.expr for s in statements(body) if isinstance(s, Assign)]
+
+
+class _LoopEmitter:
+    def __init__(self, kernel: Kernel, isa: Isa, math: IndexMath, schedule: Schedule) -> None:
+        self.kernel, self.isa, self.math, self.schedule = kernel, isa, math, schedule
+        self.em = Emitter(
+            kernel.name,
+            [("ptr", "args"), ("ptr", "dims"), ("i64", "lo"), ("i64", "hi"), ("ptr", "scratch")],
+        )
+        symbols = {
+            name: self.em.value(f"load i64, ptr {self._slot('%dims', k, 'i64')}", "d")
+            for k, name in enumerate(kernel.dims)
+        }
+        self.statements = StatementEmitter(self.em, isa, kernel, math, symbols)
+        self.ex = self.statements.ex
+        for k, p in enumerate(kernel.params):
+            pointer = self.em.value(f"load ptr, ptr {self._slot('%args', k, 'ptr')}", "a")
+            self.ex.bind_tensor(p.name, Tensor(p.dtype, pointer, p.dims))
+
+    def _slot(self, base: str, k: int, type_: str) -> str:
+        return self.em.value(f"getelementptr {type_}, ptr {base}, i64 {k}") if k else base
+
+    def code(self) -> KernelCode:
+        nests = [s for s in self.kernel.body if isinstance(s, Par)]
+        units: Dim = 1
+        chunk: Dim = 1
+        if len(nests) == len(self.kernel.body) and _independent(nests):
+            units, chunk = self._parallel(nests)
+        else:
+            self.statements.lanes = kernel_lanes(self.kernel, self.isa)
+            self.statements.prepare(self.kernel.body, (), (1,))
+            self.statements.body(self.kernel.body)
+        self.em.line("ret void")
+        flops = body_cost(self.kernel.body, 1)
+        return KernelCode(
+            [self.em],
+            self.kernel.name,
+            units,
+            chunk,
+            self.statements.scratch.size,
+            flops,
+        )
+
+    def _parallel(self, nests: Sequence[Par]) -> tuple[Dim, Dim]:
+        """Nests one after the other in the space of work units."""
+        total: Dim = 0
+        chunks: list[Dim] = []
+        for nest, how in zip(nests, self.schedule.nests, strict=True):
+            units = _units(nest)
+            low, high = "%lo", "%hi"
+            if len(nests) > 1:
+                start = self.ex.index(total)
+                end = self.ex.index(units)
+                low = iv.maximum(self.em, iv.subtract(self.em, "%lo", start), "0")
+                high = iv.minimum(self.em, iv.subtract(self.em, "%hi", start), end)
+            self._nest(nest, how, low, high)
+            total = add(total, units)
+            chunks.append(how.chunk)
+        chunk = chunks[0]
+        for other in chunks[1:]:
+            chunk = minimum(chunk, other)
+        return total, chunk
+
+    def _nest(self, nest: Par, how: NestSchedule, low: str, high: str) -> None:
+        self.statements.lanes = how.lanes
+        self.statements.tile_lanes = how.lanes * how.unroll
+        axis = next((a for a in nest.axes if a.name == how.vector_axis), None)
+        if axis is None:
+            self.statements.prepare(nest.body, nest.axes, (1,))
+            self._rows(nest.axes, low, high, lambda _: self.statements.body(nest.body))
+            return
+        others = [a for a in nest.axes if a is not axis]
+        self.statements.prepare(nest.body, nest.axes, ())
+        if not others:
+            self._segment(nest, axis, how, low, high)
+            return
+        # A row of an empty axis has no units, but its length must not divide by zero.
+        length = self.ex.index(axis.extent)
+        if (lower_bound(axis.extent) or 0) < 1:
+            length = iv.maximum(self.em, length, "1")
+        first = iv.floordiv(self.em, low, length, unsigned=True)
+        end = iv.add(self.em, high, iv.subtract(self.em, length, "1"))
+        last = iv.floordiv(self.em, end, length, unsigned=True)
+
+        def row(number: str) -> None:
+            start = iv.multiply(self.em, number, length)
+            begin = iv.maximum(self.em, iv.subtract(self.em, low, start), "0")
+            stop = iv.minimum(self.em, iv.subtract(self.em, high, start), length)
+            self._segment(nest, axis, how, begin, stop)
+
+        self._rows(others, first, last, row)
+
+    def _rows(
+        self,
+        axes: Sequence[Axis],
+        low: str,
+        high: str,
+        body: Callable[[str], None],
+    ) -> None:
+        """`body` for each point of a space of axes with numbers in [low, high), last axis fastest."""
+        em = self.em
+        counts = [self.ex.index(_count(a)) for a in axes]
+        digits: list[str] = []
+        rest = low
+        for k in range(len(axes) - 1, 0, -1):
+            size = (
+                counts[k]
+                if (lower_bound(_count(axes[k])) or 0) >= 1
+                else iv.maximum(em, counts[k], "1")
+            )
+            digits.insert(0, iv.mod(em, rest, size, unsigned=True))
+            rest = iv.floordiv(em, rest, size, unsigned=True)
+        digits.insert(0, rest)
+
+        def iteration(number: str, values: list[str]) -> list[str]:
+            point = values or [number][: len(axes)]
+            with ExitStack() as stack:
+                self.statements.at(axes, point, stack)
+                body(number)
+            return _successor(em, values, counts) if values else []
+
+        carry = [("i64", d) for d in digits] if len(axes) > 1 else []
+        em.loop(low, high, 1, iteration, carry)
+
+    def _segment(self, nest: Par, axis: Axis, how: NestSchedule, low: str, high: str) -> None:
+        """Iterations [low, high) of the vector axis: full vectors, then masked ones."""
+        em, wide = self.em, how.lanes * how.unroll
+        self.statements.prepare(nest.body, [axis], {wide, how.lanes})
+        length = iv.subtract(em, high, low)
+        whole = em.value(f"and i64 {length}, {-wide}")
+        # A segment before the first unit of a range has a negative length.
+        end = iv.add(em, low, iv.maximum(em, whole, "0"))
+
+        def full(i: str, _: list[str]) -> list[str]:
+            with self.ex.scope({axis.name: i}, Vector(axis.name, wide)):
+                self.statements.body(nest.body)
+            return []
+
+        def masked(i: str, _: list[str]) -> list[str]:
+            mask = em.mask_below(iv.subtract(em, high, i), how.lanes)
+            with self.ex.scope({axis.name: i}, Vector(axis.name, how.lanes, mask)):
+                self.statements.body(nest.body)
+            return []
+
+        em.loop(low, end, wide, full)
+        em.loop(end, high, how.lanes, masked)
+
+
+def _successor(em: Emitter, digits: Sequence[str], counts: Sequence[str]) -> list[str]:
+    """The next point of a space, the last digit fastest."""
+    result: list[str] = []
+    step = "1"
+    for k in range(len(digits) - 1, 0, -1):
+        following = em.value(f"add nsw i64 {digits[k]}, {step}")
+        wraps = em.value(f"icmp sge i64 {following}, {counts[k]}")
+        result.insert(0, em.value(f"select i1 {wraps}, i64 0, i64 {following}"))
+        step = em.value(f"zext i1 {wraps} to i64")
+    result.insert(0, em.value(f"add nsw i64 {digits[0]}, {step}"))
+    return result
+
+
+def _count(axis: Axis) -> Dim:
+    return axis.extent if axis.block is None else blocks_of(axis)
+
+
+def _units(nest: Par) -> Dim:
+    return product(_count(a) for a in nest.axes)
+
+
+def _independent(nests: Sequence[Par]) -> bool:
+    """Whether no nest touches what another one writes."""
+    free = FreeNames()
+    writes = [{s.name for s in statements(n.body) if isinstance(s, Assign)} for n in nests]
+    reads = [names_read(n.body, free) for n in nests]
+    for k, written in enumerate(writes):
+        for m in range(len(nests)):
+            if m != k and written & (reads[m] | writes[m]):
+                return False
+    return True

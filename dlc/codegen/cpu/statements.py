@@ -1,0 +1,563 @@
+"""The statements of a nest as code: groups of assignments, ordered loops, inner parallel nests.
+
+Two ways of being vectors: inside of a vectorised `par` axis every value has one element a lane, tiles too,
+and all inner loops are scalar and ordered; otherwise the last axis of each inner loop is
+vectorised, and reductions end in a fixed tree over the lanes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from dlc.codegen.cpu import index_values as iv
+from dlc.codegen.cpu import memory
+from dlc.codegen.cpu.emit import Emitter, llvm_type
+from dlc.codegen.cpu.expressions import ExprEmitter, FreeNames, Tensor, Value, Vector
+from dlc.codegen.cpu.grouping import Group, Grouping, Item, uses
+from dlc.codegen.cpu.isa import Isa
+from dlc.codegen.cpu.reductions import Reduction
+from dlc.codegen.index_math import IndexMath, axis_name, block_name, blocks_of
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt, statements
+from dlc.codegen.schedule import inner_first, reduction_unroll, tile_extents
+from dlc.ir.dims import Dim, add, floordiv, lower_bound, mul, product, symbol
+from dlc.ir.scalar import Axis, Expr, const, index, load, op
+from dlc.ir.types import DType, int64
+
+
+@dataclass
+class Scratch:
+    """The layout of a worker's scratch memory."""
+
+    size: Dim = 0
+    places: dict[tuple[str, int], Dim] = field(default_factory=lambda: dict[tuple[str, int], Dim]())
+
+    def place(self, name: str, copy: int, size: Dim) -> Dim:
+        """The byte offset of a tile, given a place when it is first asked for."""
+        key = (name, copy)
+        if key not in self.places:
+            self.places[key] = self.size
+            self.size = add(self.size, mul(floordiv(add(size, 63), 64), 64))
+        return self.places[key]
+
+
+@dataclass
+class _Carried:
+    """A local that a `for` carries: its accumulators' LLVM types and initial values."""
+
+    name: str
+    dtype: DType
+    types: list[str]
+    initial: list[str]
+    tile: tuple[Axis, ...]
+
+
+class StatementEmitter:
+    """Emits statements within a nest; see the module's docstring.
+
+    Args:
+        em: The function that is written.
+        isa: The level that it is for.
+        kernel: The normalised kernel.
+        math: Index polynomials that know all of its axes.
+        symbols: The i64 value of each run-time dim.
+    """
+
+    def __init__(
+        self, em: Emitter, isa: Isa, kernel: Kernel, math: IndexMath, symbols: Mapping[str, str]
+    ) -> None:
+        names = {p.name for p in kernel.params}
+        self.em, self.isa, self.kernel, self.math = em, isa, kernel, math
+        self.ex = ExprEmitter(em, isa, math, symbols, read_and_written(kernel), self._reduce)
+        self.grouping = Grouping(
+            names, {p.name: frozenset(p.may_alias) for p in kernel.params}, self.ex.is_known
+        )
+        self.scratch = Scratch()
+        self.lanes = 1
+        self.tile_lanes = 1
+        self._open: dict[str, tuple[str, str]] = {}
+        self._storage: dict[str, str] = {}
+        self._carried: set[str] = set()
+
+    # Bodies
+
+    def body(self, body: Sequence[Stmt]) -> None:
+        """Emits statements in the current scope."""
+        k = 0
+        while k < len(body):
+            s = body[k]
+            match s:
+                case Assign():
+                    run: list[Assign] = []
+                    while k < len(body) and isinstance(a := body[k], Assign):
+                        run.append(a)
+                        k += 1
+                    self._run(run, body[k:])
+                    continue
+                case Par():
+                    self._inner_par(s)
+                case For():
+                    self._for(s)
+            k += 1
+
+    def _run(self, run: Sequence[Assign], following: Sequence[Stmt]) -> None:
+        groups = self.grouping.groups(run)
+        later = names_read(following, self.ex.free) | self._carried
+        for k, group in enumerate(groups):
+            outside = later | uses([*groups[:k], *groups[k + 1 :]], self.ex.free)
+            self._group(group, outside)
+
+    def _group(self, group: Group, outside: set[str]) -> None:
+        if not group.axes:
+            self._at_once(group.items)
+            return
+        for item in group.items:
+            if item.kind == "tile" and item.name in outside:
+                self._bind_tile(item)
+        _GroupLoop(self, group, outside).emit()
+
+    def _at_once(self, items: Sequence[Item]) -> None:
+        stores: list[tuple[Item, str]] = []
+        for item in items:
+            if item.kind == "store":
+                stores.append((item, self.ex.vector(item.expr)))
+            else:
+                self.ex.bind_value(item.name, self.ex.emit(item.expr), item.expr.dtype)
+        for item, value in stores:
+            self.ex.store(item.name, item.ix, value)
+
+    # Tiles
+
+    def _bind_tile(self, item: Item) -> None:
+        dims = tile_extents(item.axes, item.ix)
+        by_name = {a.name: a for a in item.axes}
+        origin = tuple(self._origin(by_name[i.attr]) for i in item.ix)
+        lanes = self.ex.lanes if self.ex.lanes > 1 else 0
+        pointer = self._storage.get(item.name)
+        if pointer is None:
+            pointer = self.tile_pointer(item.name, 0, dims, item.expr.dtype)
+        self.ex.bind_tensor(item.name, Tensor(item.expr.dtype, pointer, dims, origin, lanes))
+
+    def tile_pointer(self, name: str, copy: int, dims: tuple[Dim, ...], dtype: DType) -> str:
+        """The address of a tile in scratch memory."""
+        lanes = self.tile_lanes if self.ex.lanes > 1 else 1
+        size = mul(product(dims), dtype.itemsize * lanes)
+        offset = self.ex.index(self.scratch.place(name, copy, size))
+        return self.em.value(f"getelementptr i8, ptr %scratch, i64 {offset}")
+
+    @staticmethod
+    def _origin(axis: Axis) -> Dim:
+        return 0 if axis.block is None else mul(symbol(block_name(axis.name)), axis.block)
+
+    # Ranges
+
+    def axis_range(self, axis: Axis) -> tuple[str, str]:
+        """First value and end of an axis: of its open block, for a blocked one."""
+        if axis.block is not None:
+            return self._open[axis.name]
+        return "0", self.ex.index(axis.extent)
+
+    def block_range(self, axis: Axis, number: str) -> tuple[str, str]:
+        """First value and end of a block."""
+        assert axis.block is not None
+        low = iv.multiply(self.em, number, str(axis.block))
+        end = iv.add(self.em, low, str(axis.block))
+        return low, iv.minimum(self.em, end, self.ex.index(axis.extent))
+
+    def at(self, axes: Sequence[Axis], values: Sequence[str], stack: ExitStack) -> None:
+        """Enters a scope with these axes at these values: block numbers for blocked axes."""
+        plain = {a.name: v for a, v in zip(axes, values, strict=True) if a.block is None}
+        blocks = {a.name: v for a, v in zip(axes, values, strict=True) if a.block is not None}
+        stack.enter_context(self.ex.scope(plain, blocks=blocks))
+        saved = dict(self._open)
+        stack.callback(lambda: setattr(self, "_open", saved))
+        self._open = saved | {
+            a.name: self.block_range(a, v)
+            for a, v in zip(axes, values, strict=True)
+            if a.block is not None
+        }
+
+    def prepare(self, body: Sequence[Stmt], axes: Sequence[Axis], lanes: Iterable[int]) -> None:
+        """Moves what the iterations of `axes` over `body` do not change before them."""
+        bound = [*axes, *(a for s in statements(tuple(body)) for a in _axes(s))]
+        hidden = entered(bound) | {block_name(a.name) for a in bound if a.name not in self._open}
+        hidden |= {n for a in _assigns(body) for n in (a.name, "next_" + a.name)}
+        for width in lanes:
+            self.ex.prepare(
+                (e for s in statements(tuple(body)) for e in _roots(s)),
+                hidden,
+                lanes=width,
+                loads=all(runs(a) for a in bound),
+            )
+        for a in _assigns(body):
+            if a.name in self.grouping.params:
+                self.ex.prepare_place(a.name, a.ix, hidden)
+
+    # Inner nests and ordered loops
+
+    def _inner_par(self, par: Par) -> None:
+        def level(k: int) -> None:
+            if k == len(par.axes):
+                self.body(par.body)
+                return
+            axis = par.axes[k]
+            self.prepare(par.body, par.axes[k:], (self.ex.lanes,))
+
+            def iteration(i: str, _: list[str]) -> list[str]:
+                with ExitStack() as stack:
+                    self.at([axis], [i], stack)
+                    level(k + 1)
+                return []
+
+            count = axis.extent if axis.block is None else blocks_of(axis)
+            self.em.loop("0", self.ex.index(count), 1, iteration)
+
+        level(0)
+
+    def _for(self, s: For) -> None:
+        carried = self._initial(s.carry)
+        types = [t for c in carried for t in c.types]
+        initial = [v for c in carried for v in c.initial]
+        names = {n for c in carried for n in (c.name, "next_" + c.name)}
+        # Carried values change from one iteration to the next: bound before the loop, they are
+        # hidden from what moves out of it by being assigned in it.
+        self.prepare((*s.body, *s.carry), [s.axis], (self.ex.lanes,))
+        number = s.axis.extent if s.axis.block is None else blocks_of(s.axis)
+
+        def enter(i: str, values: list[str], stack: ExitStack) -> None:
+            self.at([s.axis], [i], stack)
+            self._bind_carried(carried, values, stack)
+
+        def condition(i: str, values: list[str]) -> str:
+            assert s.condition is not None
+            with ExitStack() as stack:
+                enter(i, values, stack)
+                return self.ex.scalar(s.condition)
+
+        def iteration(i: str, values: list[str]) -> list[str]:
+            with ExitStack() as stack:
+                enter(i, values, stack)
+                outer, self._carried = self._carried, self._carried | names
+                self.body(s.body)
+                self._carried = outer
+                return self._next_values(carried, values, s.body)
+
+        test = None if s.condition is None else condition
+        final = ordered_loop(
+            self.em, self.ex.index(number), list(zip(types, initial, strict=True)), iteration, test
+        )
+        self._bind_carried(carried, final, None)
+
+    def _initial(self, carry: Sequence[Assign]) -> list[_Carried]:
+        """Emits the initial values of carried locals."""
+        outer, self._carried = self._carried, self._carried | {c.name for c in carry}
+        self._run(carry, ())
+        self._carried = outer
+        found: list[_Carried] = []
+        for c in carry:
+            dtype = c.expr.dtype
+            if c.axes:
+                dims = tile_extents(c.axes, c.ix)
+                pointers = [self.ex.tensor(c.name).pointer]
+                pointers.append(self.tile_pointer(c.name, 1, dims, dtype))
+                found.append(_Carried(c.name, dtype, ["ptr", "ptr"], pointers, c.axes))
+            else:
+                value = self.ex.vector(load(c.name, (), dtype))
+                type_ = llvm_type(dtype, self.ex.lanes)
+                found.append(_Carried(c.name, dtype, [type_], [value], ()))
+        return found
+
+    def _bind_carried(
+        self, carried: Sequence[_Carried], values: Sequence[str], stack: ExitStack | None
+    ) -> None:
+        left = list(values)
+        saved = dict(self._storage)
+        for c in carried:
+            own = [left.pop(0) for _ in c.types]
+            if not c.tile:
+                self.ex.bind_value(c.name, Value(own[0], self.ex.lanes > 1), c.dtype)
+                continue
+            held = self.ex.tensor(c.name)
+            self.ex.bind_tensor(
+                c.name, Tensor(held.dtype, own[0], held.dims, held.origin, held.lanes)
+            )
+            self._storage["next_" + c.name] = own[1]
+        if stack is None:
+            self._storage = saved
+        else:
+            stack.callback(lambda: setattr(self, "_storage", saved))
+
+    def _next_values(
+        self, carried: Sequence[_Carried], values: Sequence[str], body: Sequence[Stmt]
+    ) -> list[str]:
+        assigned = {a.name for a in body if isinstance(a, Assign)}
+        left, result = list(values), list[str]()
+        for c in carried:
+            own = [left.pop(0) for _ in c.types]
+            if "next_" + c.name not in assigned:
+                result += own
+            elif c.tile:
+                result += own[::-1]
+            else:
+                result.append(self.ex.vector(load("next_" + c.name, (), c.dtype)))
+        return result
+
+    # Reductions inside of expressions
+
+    def _reduce(self, node: Expr) -> Value:
+        found: list[Item] = []
+        result = self.grouping.extract(node, (), found)
+        for item in found:
+            self._group(Group(item.axes, [item]), set())
+        return self.ex.emit(result)
+
+
+class _GroupLoop:
+    """The loop of one group, with the accumulators of its reductions."""
+
+    def __init__(self, owner: StatementEmitter, group: Group, outside: set[str]) -> None:
+        self.owner, self.group, self.outside = owner, group, outside
+        self.em, self.ex = owner.em, owner.ex
+        self.reductions = {
+            i.name: Reduction(i.reduction, i.expr.dtype, owner.isa)
+            for i in group.items
+            if i.kind == "reduce"
+        }
+        self.hidden = entered(group.axes) | {i.name for i in group.items}
+        self.roots = [e for i in group.items for e in (i.expr, *i.ix)]
+
+    def emit(self) -> None:
+        """Emits the loops, and binds the results of the reductions."""
+        owner, group = self.owner, self.group
+        lanes = self.ex.lanes
+        if lanes > 1 or inner_first(group.items, owner.math, owner.kernel):
+            held = self._ordered(0, self._start(lanes), lanes)
+            self._bind(held, lanes, Value("", lanes > 1))
+            return
+        narrow = owner.lanes
+        wide = narrow * reduction_unroll(self.roots)
+        held = self._vectorised(0, [*self._start(wide), *self._start(narrow)], wide, narrow)
+        count = len(self._start(wide))
+        merged: dict[str, list[str]] = {}
+        wide_held, narrow_held = self._unpack(held[:count]), self._unpack(held[count:])
+        for name, reduction in self.reductions.items():
+            folded = reduction.fold(self.em, wide_held[name], wide, narrow)
+            both = reduction.merge(self.em, folded, narrow_held[name], narrow)
+            merged[name] = reduction.fold(self.em, both, narrow, 1)
+        self._bind([v for name in self.reductions for v in merged[name]], 1, Value("", False))
+
+    def _start(self, lanes: int) -> list[tuple[str, str]]:
+        return [pair for r in self.reductions.values() for pair in r.start(lanes)]
+
+    def _unpack(self, held: Sequence[str]) -> dict[str, list[str]]:
+        left = list(held)
+        return {name: [left.pop(0) for _ in r.start(1)] for name, r in self.reductions.items()}
+
+    def _bind(self, held: Sequence[str], lanes: int, form: Value) -> None:
+        for name, values in self._unpack(held).items():
+            reduction = self.reductions[name]
+            result = reduction.finish(self.em, values, lanes)
+            self.ex.bind_value(name, Value(result, form.varies), reduction.result)
+
+    def _prepare(self, k: int, widths: Iterable[int]) -> None:
+        axes = self.group.axes[k:]
+        hidden = entered(axes) | {i.name for i in self.group.items}
+        loads = all(runs(a) for a in axes)
+        for width in widths:
+            self.ex.prepare(self.roots, hidden, lanes=width, loads=loads)
+        for item in self.group.items:
+            if item.kind == "store" or (item.kind == "tile" and item.name in self.outside):
+                self.ex.prepare_place(item.name, item.ix, entered(axes))
+
+    def _ordered(self, k: int, held: list[tuple[str, str]], lanes: int) -> list[str]:
+        """Scalar loops over the axes from the k-th on."""
+        if k == len(self.group.axes):
+            return self._step([v for _, v in held], lanes, None)
+        axis = self.group.axes[k]
+        self._prepare(k, (lanes,))
+        low, end = self.owner.axis_range(axis)
+        types = [t for t, _ in held]
+
+        def iteration(i: str, values: list[str]) -> list[str]:
+            with self.ex.scope({axis.name: i}):
+                return self._ordered(k + 1, list(zip(types, values, strict=True)), lanes)
+
+        return self.em.loop(low, end, 1, iteration, held)
+
+    def _vectorised(self, k: int, held: list[tuple[str, str]], wide: int, narrow: int) -> list[str]:
+        """Loops over the axes from the k-th on, the last one in vectors."""
+        axis = self.group.axes[k]
+        self._prepare(k, (wide, narrow) if k == len(self.group.axes) - 1 else (1,))
+        low, end = self.owner.axis_range(axis)
+        types = [t for t, _ in held]
+        if k == len(self.group.axes) - 1:
+            count = len(held) // 2
+            first, second = held[:count], held[count:]
+            return [
+                *self._main(axis, (low, end), first, wide),
+                *self._tail(axis, (low, end), second, (wide, narrow)),
+            ]
+
+        def iteration(i: str, values: list[str]) -> list[str]:
+            with self.ex.scope({axis.name: i}):
+                inner = list(zip(types, values, strict=True))
+                return self._vectorised(k + 1, inner, wide, narrow)
+
+        return self.em.loop(low, end, 1, iteration, held)
+
+    def _longest(self, axis: Axis) -> Dim:
+        return axis.extent if axis.block is None else axis.block
+
+    def _main(
+        self, axis: Axis, bounds: tuple[str, str], held: list[tuple[str, str]], wide: int
+    ) -> list[str]:
+        """Full vectors of `wide` lanes."""
+        longest = self._longest(axis)
+        if isinstance(longest, int) and longest < wide:
+            return [v for _, v in held]
+
+        def iteration(i: str, values: list[str]) -> list[str]:
+            with self.ex.scope({axis.name: i}, Vector(axis.name, wide)):
+                return self._step(values, wide, None)
+
+        return self.em.loop(bounds[0], self._main_end(bounds, wide), wide, iteration, held)
+
+    def _main_end(self, bounds: tuple[str, str], wide: int) -> str:
+        low, end = bounds
+        length = iv.subtract(self.em, end, low)
+        if not length.startswith("%"):
+            return iv.add(self.em, low, str(int(length) // wide * wide))
+        return iv.add(self.em, low, self.em.value(f"and i64 {length}, {-wide}"))
+
+    def _tail(
+        self,
+        axis: Axis,
+        bounds: tuple[str, str],
+        held: list[tuple[str, str]],
+        widths: tuple[int, int],
+    ) -> list[str]:
+        """What the full vectors leave, in masked vectors."""
+        wide, narrow = widths
+        if axis.block is None and isinstance(axis.extent, int) and axis.extent % wide == 0:
+            return [v for _, v in held]
+
+        def iteration(i: str, values: list[str]) -> list[str]:
+            mask = self.em.mask_below(iv.subtract(self.em, bounds[1], i), narrow)
+            with self.ex.scope({axis.name: i}, Vector(axis.name, narrow, mask)):
+                return self._step(values, narrow, mask)
+
+        return self.em.loop(self._main_end(bounds, wide), bounds[1], narrow, iteration, held)
+
+    def _step(self, values: Sequence[str], lanes: int, mask: str | None) -> list[str]:
+        """One vector of every item: all are computed before any is stored."""
+        held = self._unpack(values)
+        stores: list[tuple[Item, str]] = []
+        for item in self.group.items:
+            if item.kind == "reduce":
+                self._update(item, held, lanes, mask)
+                continue
+            value = self.ex.emit(item.expr)
+            if item.kind == "store" or item.name in self.outside:
+                stores.append((item, self.ex.spread(value, item.expr.dtype)))
+            if item.kind == "tile":
+                self.ex.bind_value(item.name, value, item.expr.dtype)
+        for item, value in stores:
+            self.ex.store(item.name, item.ix, value)
+        return [v for name in self.reductions for v in held[name]]
+
+    def _update(self, item: Item, held: dict[str, list[str]], lanes: int, mask: str | None) -> None:
+        reduction = self.reductions[item.name]
+        value = self.ex.vector(item.expr)
+        position = self.ex.vector(position_in(item.axes)) if reduction.is_arg else ""
+        held[item.name] = reduction.update(self.em, held[item.name], (value, position), lanes, mask)
+
+
+def position_in(axes: Sequence[Axis]) -> Expr:
+    """The position of an element in the order of a reduction."""
+    position: Expr = const(0, int64)
+    for axis in axes:
+        i = index(axis.name)
+        extent: Expr = Expr("dim", (), int64, axis.extent)
+        if isinstance(axis.extent, int):
+            extent = const(axis.extent, int64)
+        if axis.block is not None:
+            number = Expr("block", (), int64, axis.name)
+            i = op("sub", i, op("mul", number, const(axis.block, int64)))
+            extent = const(axis.block, int64)
+        position = i if position.op == "const" else op("add", op("mul", position, extent), i)
+    return position
+
+
+def ordered_loop(
+    em: Emitter,
+    stop: str,
+    carry: Sequence[tuple[str, str]],
+    body: Callable[[str, list[str]], list[str]],
+    condition: Callable[[str, list[str]], str] | None,
+) -> list[str]:
+    """`for i = 0; i < stop and condition(i, values); i += 1` with carried values."""
+    if condition is None:
+        return em.loop("0", stop, 1, body, carry)
+    head, test, inside = em.fresh("head"), em.fresh("test"), em.fresh("body")
+    done, before = em.fresh("done"), em.current
+    i, names = "%" + em.fresh("i"), ["%" + em.fresh("c") for _ in carry]
+    em.branch(head)
+    em.block(head)
+    at = len(em.lines)
+    em.branch_if(em.value(f"icmp slt i64 {i}, {stop}"), test, done)
+    em.block(test)
+    em.branch_if(condition(i, names), inside, done)
+    em.block(inside)
+    following = body(i, names)
+    next_i = em.value(f"add nsw i64 {i}, 1")
+    latch = em.current
+    em.branch(head)
+    phis = [f"  {i} = phi i64 [ 0, %{before} ], [ {next_i}, %{latch} ]"]
+    for name, (type_, first), later in zip(names, carry, following, strict=True):
+        phis.append(f"  {name} = phi {type_} [ {first}, %{before} ], [ {later}, %{latch} ]")
+    em.lines[at:at] = phis
+    em.block(done)
+    return names
+
+
+def entered(axes: Iterable[Axis]) -> frozenset[str]:
+    """The names that a loop over axes binds."""
+    return frozenset(axis_name(a.name) for a in axes)
+
+
+def runs(axis: Axis) -> bool:
+    """Whether a loop over an axis is known to run at least once."""
+    low = 1 if axis.block is not None else lower_bound(axis.extent)
+    return low is not None and low >= 1
+
+
+def _assigns(body: Sequence[Stmt]) -> list[Assign]:
+    return [s for s in statements(tuple(body)) if isinstance(s, Assign)]
+
+
+def _roots(s: Stmt) -> tuple[Expr, ...]:
+    match s:
+        case Assign():
+            return (*s.ix, s.expr)
+        case For():
+            return () if s.condition is None else (s.condition,)
+        case Par():
+            return ()
+
+
+def _axes(s: Stmt) -> tuple[Axis, ...]:
+    """The axes that a statement itself binds."""
+    return (s.axis,) if isinstance(s, For) else s.axes
+
+
+def names_read(body: Sequence[Stmt], free: Callable[[Expr], frozenset[str]]) -> set[str]:
+    """Every name that statements refer to."""
+    return set[str]().union(*(free(e) for s in statements(tuple(body)) for e in _roots(s)))
+
+
+def read_and_written(kernel: Kernel) -> frozenset[str]:
+    """The parameters that a kernel both loads from and stores to."""
+    params = {p.name for p in kernel.params}
+    stored = {s.name for s in statements(kernel.body) if isinstance(s, Assign)}
+    return frozenset(params & stored & names_read(kernel.body, FreeNames()))
