@@ -19,6 +19,7 @@ from dlc.ir.types import DType, Type, dtype_of, float64
 
 SMALL_ARRAY = 16  # elements up to which an array is printed as literals
 
+_MISSING = object()
 _PLAIN_NAME = re.compile(r"[\w.$]+")
 _NOT_IN_NAMES = re.compile(r"[^\w.]+")
 
@@ -122,11 +123,14 @@ def _attributes(node: Node, locations: bool) -> str:
     parts: list[str] = []
     op = node.op
     for name, kind in op.attrs.items():
-        value = node.attrs[name]
+        value = node.attrs.get(name, _MISSING)
         if kind == "function" and isinstance(value, Function):
             text = "\n  ".join(function_lines(value, locations=locations)[0])
         else:
-            text = attribute_text(kind, value)
+            try:
+                text = attribute_text(kind, value)
+            except (AttributeError, LookupError, TypeError, ValueError):  # the verifier's business
+                text = "?" if value is _MISSING else repr(value)
             if name in op.defaults and text == _default_text(op, name):
                 continue
         parts.append(f"{name}={text}")
@@ -154,8 +158,10 @@ def array_text(value: np.ndarray[Any, Any]) -> str:
     """An array exactly: `array(f32[2], [1.0, -0.0])`, a long one as base64 of its bytes."""
     dtype = dtype_of(value.dtype)
     type_text = f"{dtype.short}[{','.join(map(str, value.shape))}]"
-    if value.size <= SMALL_ARRAY and not (dtype.is_float and _has_odd_nan(value)):
-        return f"array({type_text}, {_literals(value, dtype)})"
+    # Signalling NaNs, and short forms beyond the largest number, are no reason to warn.
+    with np.errstate(all="ignore"):
+        if value.size <= SMALL_ARRAY and not (dtype.is_float and _has_odd_nan(value)):
+            return f"array({type_text}, {_literals(value, dtype)})"
     encoded = base64.b64encode(np.ascontiguousarray(value)).decode()
     return f'array({type_text}, "{encoded}")'
 
