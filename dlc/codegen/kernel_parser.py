@@ -144,7 +144,7 @@ class _Parser(ExpressionParser):
     def statement(self, own: int, depth: int) -> Stmt:
         reader = self.reader
         if reader.accept("par"):
-            axes = self.axes()
+            axes = () if reader.token == ":" else self.axes()
             return Par(axes, self.nested(axes, own, depth))
         if reader.accept("for"):
             axis = self.axis()

@@ -146,7 +146,7 @@ class _Printer:
                 self.name_shared(parts, depth)
                 self.line(s, self.loop(s), depth)
             else:
-                self.line(s, f"par {_axes(axes)}:", depth)
+                self.line(s, f"par {_axes(axes)}:" if axes else "par:", depth)
             self.open = {**outer, **{a.name: a for a in axes if a.block is not None}}
             self.body(s.body, depth + 1)
             self.open = outer
