@@ -1,0 +1,463 @@
+"""Contractions on the CPU: packed panels, micro-kernels, and an epilogue over each finished panel.
+
+A work unit is one batch and one block of rows and columns. For each block of `KC` of the contracted axis it
+packs what is not already in a good order (`packing`), runs micro-kernels over the tiles of each
+panel of columns, and after the last block computes the stored expressions over the panel while it is in cache.
+
+Every element is the sum of its blocks of `KC` products in order, each block a chain of multiply-adds in
+order: its bits depend on K and the kernel's text, not on where the element lies or how units are cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dlc.codegen.cpu import index_values as iv
+from dlc.codegen.cpu import memory
+from dlc.codegen.cpu.contraction_form import ACCUMULATOR, Contraction, Operand, contraction_of
+from dlc.codegen.cpu.emit import Emitter
+from dlc.codegen.cpu.expressions import ExprEmitter, Tensor, Value, Vector
+from dlc.codegen.cpu.isa import Isa
+from dlc.codegen.cpu.kernel_code import KernelCode
+from dlc.codegen.cpu.micro_kernel import micro_kernel
+from dlc.codegen.cpu.packing import Packer
+from dlc.codegen.cpu.tiling import Tiling, choose_tiling
+from dlc.codegen.index_math import axis_name, coefficient
+from dlc.codegen.kernel_ir import Kernel
+from dlc.ir.dims import Dim, add, floordiv, maximum, minimum, mul
+from dlc.ir.errors import BackendError
+from dlc.ir.scalar import load, walk
+from dlc.ir.types import int64
+
+# One chunk of units is worth about ten microseconds.
+_CHUNK_FLOPS = 1 << 20
+# Rows below which packing a panel of B costs more than it saves.
+_FEW_ROWS = 24
+# Bytes of an operand's block that stay in the first-level cache whatever the stride.
+_SMALL_BLOCK = 16 << 10
+
+
+def is_contraction(kernel: Kernel) -> bool:
+    """Whether `emit_contraction` takes this kernel."""
+    return contraction_of(kernel) is not None
+
+
+def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
+    """Emits a kernel that is one contraction with a pointwise epilogue.
+
+    Raises:
+        BackendError: for any other kernel (see `is_contraction`).
+    """
+    form = contraction_of(kernel)
+    if form is None:
+        raise BackendError(f"kernel {kernel.name} is not one contraction with an epilogue")
+    tiling = choose_tiling(form, isa)
+    em = _Writer(form, tiling, isa).entry()
+    m, n, k = form.m.extent, form.n.extent, form.k.extent
+    unit = mul(mul(minimum(m, tiling.m_block), minimum(n, tiling.n_block)), maximum(k, 1))
+    return KernelCode(
+        emitters=[em],
+        entry=kernel.name,
+        units=mul(form.batches, mul(_blocks(m, tiling.m_block), _blocks(n, tiling.n_block))),
+        chunk=maximum(1, floordiv(_CHUNK_FLOPS, maximum(1, mul(unit, 2)))),
+        scratch=tiling.scratch,
+        flops=mul(mul(form.batches, 2), mul(m, mul(n, k))),
+    )
+
+
+def _blocks(extent: Dim, block: int) -> Dim:
+    return floordiv(add(extent, block - 1), block)
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """The block that a unit computes: where it begins and how large it is."""
+
+    m0: str
+    n0: str
+    rows: str
+    columns: str
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A block of the contracted axis: where it begins, its length, whether it is first and last."""
+
+    k0: str
+    length: str
+    first: str
+    last: str
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where micro-kernels read an operand: address and strides in elements."""
+
+    pointer: str
+    stride: str
+    k_stride: str
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """Where a panel's sums go: address, row stride, and whether that is the output itself."""
+
+    pointer: str
+    row: str
+    direct: str
+
+
+class _Writer:
+    """Writes the entry of one contraction."""
+
+    def __init__(self, form: Contraction, tiling: Tiling, isa: Isa) -> None:
+        self.form, self.tiling, self.isa = form, tiling, isa
+        parameters = [("ptr", "args"), ("ptr", "dims"), ("i64", "lo"), ("i64", "hi")]
+        self.em = Emitter(form.kernel.name, [*parameters, ("ptr", "scratch")])
+        self.dtype = form.dtype
+        self.lanes = tiling.lanes
+
+    def entry(self) -> Emitter:
+        """The whole function."""
+        em, kernel = self.em, self.form.kernel
+        symbols: dict[str, str] = {}
+        for k, name in enumerate(kernel.dims):
+            place = memory.element_pointer(em, int64, "%dims", str(k))
+            symbols[name] = em.value(f"load i64, ptr {place}, align 8")
+        stored = {s.name for s in self.form.stores}
+        loaded = {x.attr for s in self.form.stores for x in walk(s.expr) if x.op == "load"}
+        self.ex = ExprEmitter(
+            em, self.isa, self.form.math, symbols, volatile=frozenset(stored & loaded)
+        )
+        for k, param in enumerate(kernel.params):
+            place = memory.element_pointer(em, int64, "%args", str(k))
+            pointer = em.value(f"load ptr, ptr {place}, align 8")
+            self.ex.bind_tensor(param.name, Tensor(param.dtype, pointer, param.dims))
+        em.loop("%lo", "%hi", 1, lambda u, _: self._unit(u))
+        em.line("ret void")
+        return em
+
+    def _scratch(self, offset: int) -> str:
+        return "%scratch" if not offset else self.em.value(
+            f"getelementptr i8, ptr %scratch, i64 {offset}"
+        )  # fmt: skip
+
+    # Units
+
+    def _unit(self, unit: str) -> Sequence[str]:
+        form, tiling, ex, em = self.form, self.tiling, self.ex, self.em
+        with ex.scope():
+            extents = [a.extent for a in form.outer]
+            extents += [
+                _blocks(form.m.extent, tiling.m_block),
+                _blocks(form.n.extent, tiling.n_block),
+            ]
+            *outer, mb, nb = self._positions(unit, extents)
+            m0, n0 = (iv.multiply(em, x, str(b)) for x, b in
+                      ((mb, tiling.m_block), (nb, tiling.n_block)))  # fmt: skip
+            m, n = ex.index(form.m.extent), ex.index(form.n.extent)
+            rows = iv.minimum(em, iv.subtract(em, m, m0), str(tiling.m_block))
+            columns = iv.minimum(em, iv.subtract(em, n, n0), str(tiling.n_block))
+            axes = {a.name: v for a, v in zip(form.outer, outer, strict=True)}
+            with ex.scope(axes=axes):
+                self._steps(_Unit(m0, n0, rows, columns))
+        return []
+
+    def _positions(self, unit: str, extents: Sequence[Dim]) -> list[str]:
+        """The unit's number as one number an extent, the last fastest."""
+        em, result, rest, first = self.em, list[str](), unit, True
+        wide = [k for k, e in enumerate(extents) if e != 1]
+        for k in reversed(range(len(extents))):
+            if k not in wide:
+                result.append("0")
+            elif k == wide[0]:
+                result.append(rest)
+            else:
+                extent = self.ex.index(maximum(extents[k], 1))
+                result.append(em.value(f"urem i64 {rest}, {extent}"))
+                rest = em.value(f"udiv i64 {rest}, {extent}")
+        return result[::-1]
+
+    def _steps(self, unit: _Unit) -> None:
+        """The blocks of the contracted axis; one of no products when it is empty."""
+        extent, block = self.form.k.extent, self.tiling.k_block
+        if isinstance(extent, int) and extent <= block:
+            self._step(unit, _Step("0", str(extent), "true", "true"))
+            return
+        em = self.em
+        k = self.ex.index(extent)
+
+        def body(k0: str, _: list[str]) -> list[str]:
+            left = iv.subtract(em, k, k0)
+            length = iv.minimum(em, left, str(block))
+            first = em.value(f"icmp eq i64 {k0}, 0")
+            last = em.value(f"icmp sle i64 {left}, {block}")
+            with self.ex.scope():
+                self._step(unit, _Step(k0, length, first, last))
+            return []
+
+        em.loop("0", iv.maximum(em, k, "1"), block, body)
+
+    def _step(self, unit: _Unit, step: _Step) -> None:
+        em, width = self.em, self.tiling.panel
+        a = self._pack_a(unit, step)
+
+        def panel(j: str, _: list[str]) -> list[str]:
+            columns = iv.minimum(em, iv.subtract(em, unit.columns, j), str(width))
+            n = iv.add(em, unit.n0, j)
+            with self.ex.scope():
+                b = self._pack_b(unit, step, n, columns)
+                target = self._target(unit, n, j, columns)
+                self._tiles(unit, step, columns, a, b, target)
+                done = em.value(f"xor i1 {target.direct}, true")
+                done = em.value(f"and i1 {done}, {step.last}")
+                em.when(done, lambda: self._epilogue(unit, n, columns, target))
+            return []
+
+        if self.tiling.n_block == width:
+            panel("0", [])
+        else:
+            em.loop("0", unit.columns, width, panel)
+
+    # Operands
+
+    def _address(self, operand: Operand, m: str, n: str, k: str) -> str:
+        form = self.form
+        with self.ex.scope(axes={form.m.name: m, form.n.name: n, form.k.name: k}):
+            at = self.ex.index(operand.at)
+        tensor = self.ex.tensor(operand.tensor)
+        return memory.element_pointer(self.em, tensor.dtype, tensor.pointer, at)
+
+    def _pack_a(self, unit: _Unit, step: _Step) -> _Source:
+        a, em, ex, tiling = self.form.a, self.em, self.ex, self.tiling
+        packer, packed = Packer(em, self.isa, a.dtypes), self._scratch(tiling.a_at)
+        by_rows = _Source(packed, str(tiling.a_row), "1")
+        if a.k_stride is None:
+            tables = self._tables(a, self.form.m.name, unit.m0, unit.rows, step)
+            base = ex.tensor(a.tensor).pointer
+            packer.by_table([packed, base, unit.rows, step.length, by_rows.stride, *tables])
+            return by_rows
+        place = self._address(a, unit.m0, "0", step.k0)
+        own = _Source(place, ex.index(a.stride), ex.index(a.k_stride))
+        if not tiling.packs_a:
+            return own
+        by_columns = _Source(packed, "1", str(tiling.a_column))
+        result = by_columns if a.stride == 1 else by_rows
+        size = iv.multiply(em, iv.multiply(em, unit.rows, step.length), str(self.dtype.itemsize))
+        large = em.value(f"icmp sgt i64 {size}, {_SMALL_BLOCK}") if _same_type(a) else "true"
+
+        def pack() -> None:
+            if a.stride == 1:
+                args = [packed, place, step.length, unit.rows, by_columns.k_stride, own.k_stride]
+                packer.contiguous(args)
+            elif a.k_stride == 1:
+                packer.contiguous(
+                    [packed, place, unit.rows, step.length, by_rows.stride, own.stride]
+                )
+            else:
+                packer.strided(
+                    [
+                        packed,
+                        place,
+                        unit.rows,
+                        step.length,
+                        by_rows.stride,
+                        own.stride,
+                        own.k_stride,
+                    ]
+                )
+
+        em.when(large, pack)
+        return self._choose(large, result, own)
+
+    def _pack_b(self, unit: _Unit, step: _Step, n: str, columns: str) -> _Source:
+        b, em, ex, tiling = self.form.b, self.em, self.ex, self.tiling
+        packer, packed = Packer(em, self.isa, b.dtypes), self._scratch(tiling.b_at)
+        panel = _Source(packed, "1", str(tiling.panel))
+        if b.k_stride is None:
+            row_at, column_at = reversed(self._tables(b, self.form.n.name, n, columns, step))
+            base = ex.tensor(b.tensor).pointer
+            packer.by_table([packed, base, step.length, columns, panel.k_stride, row_at, column_at])
+            return panel
+        place = self._address(b, "0", n, step.k0)
+        own = _Source(place, ex.index(b.stride), ex.index(b.k_stride))
+        args = [packed, place, step.length, columns, panel.k_stride]
+        if b.stride != 1:
+            pack = packer.transposed if b.k_stride == 1 else packer.strided
+            pack([*args, own.k_stride, own.stride])
+            return panel
+        if not _same_type(b):
+            packer.contiguous([*args, own.k_stride])
+            return panel
+        needed = em.value(f"xor i1 {self._in_place(unit, step, columns, own)}, true")
+        em.when(needed, lambda: packer.contiguous([*args, own.k_stride]))
+        return self._choose(needed, panel, own)
+
+    def _in_place(self, unit: _Unit, step: _Step, columns: str, own: _Source) -> str:
+        """Whether micro-kernels read B where it is: whole vectors, and too little use to pack."""
+        em = self.em
+        few = em.value(f"icmp sle i64 {unit.rows}, {_FEW_ROWS}")
+        size = em.value(f"mul i64 {step.length}, {own.k_stride}")
+        size = em.value(f"mul i64 {size}, {self.dtype.itemsize}")
+        small = em.value(f"icmp sle i64 {size}, {_SMALL_BLOCK}")
+        return em.value(f"and i1 {em.value(f'or i1 {few}, {small}')}, {self._whole(columns)}")
+
+    def _whole(self, columns: str) -> str:
+        rest = self.em.value(f"and i64 {columns}, {self.lanes - 1}")
+        return self.em.value(f"icmp eq i64 {rest}, 0")
+
+    def _choose(self, condition: str, a: _Source, b: _Source) -> _Source:
+        em = self.em
+        return _Source(
+            em.value(f"select i1 {condition}, ptr {a.pointer}, ptr {b.pointer}"),
+            em.value(f"select i1 {condition}, i64 {a.stride}, i64 {b.stride}"),
+            em.value(f"select i1 {condition}, i64 {a.k_stride}, i64 {b.k_stride}"),
+        )
+
+    def _tables(
+        self, operand: Operand, axis: str, start: str, count: str, step: _Step
+    ) -> tuple[str, str]:
+        """Tables of the offsets along m or n, and of those along k (with the rest of the offset)."""
+        em, ex = self.em, self.ex
+        linear = coefficient(operand.at, axis_name(axis))
+        assert linear is not None
+        stride, rest = linear
+        along, along_k = self._scratch(self.tiling.table_at), self._scratch(self.tiling.k_table_at)
+
+        def fill(table: str, start: str, count: str, value: Callable[[str], str]) -> None:
+            def body(i: str, _: list[str]) -> list[str]:
+                with ex.scope():
+                    entry = value(iv.add(em, start, i))
+                place = memory.element_pointer(em, int64, table, i)
+                em.line(f"store i64 {entry}, ptr {place}, align 8")
+                return []
+
+            em.loop("0", count, 1, body)
+
+        def k_offset(k: str) -> str:
+            with ex.scope(axes={self.form.k.name: k}):
+                return ex.index(rest)
+
+        factor = ex.index(stride)
+        fill(along, start, count, lambda i: iv.multiply(em, i, factor))
+        fill(along_k, step.k0, step.length, k_offset)
+        return along, along_k
+
+    # Tiles
+
+    def _target(self, unit: _Unit, n: str, j: str, columns: str) -> _Panel:
+        em, form, tiling = self.em, self.form, self.tiling
+        offset = iv.multiply(em, j, str(tiling.m_rows))
+        buffer = memory.element_pointer(em, self.dtype, self._scratch(tiling.c_at), offset)
+        own = _Panel(buffer, str(tiling.panel), "false")
+        if form.direct is None:
+            return own
+        at, row = form.direct
+        with self.ex.scope(axes={form.m.name: unit.m0, form.n.name: n}):
+            offset = self.ex.index(at)
+        tensor = self.ex.tensor(form.stores[0].name)
+        place = memory.element_pointer(em, tensor.dtype, tensor.pointer, offset)
+        whole = self._whole(columns)
+        return _Panel(
+            em.value(f"select i1 {whole}, ptr {place}, ptr {own.pointer}"),
+            em.value(f"select i1 {whole}, i64 {self.ex.index(row)}, i64 {own.row}"),
+            whole,
+        )
+
+    def _tiles(
+        self, unit: _Unit, step: _Step, columns: str, a: _Source, b: _Source, target: _Panel
+    ) -> None:
+        """The micro-kernels over a panel: the largest first, smaller ones for what is left."""
+        em, lanes = self.em, self.lanes
+        vectors = em.value(f"add i64 {columns}, {lanes - 1}")
+        vectors = em.value(f"udiv i64 {vectors}, {lanes}")
+        adding = em.value(f"xor i1 {step.first}, true")
+        adding = em.value(f"zext i1 {adding} to i64")
+
+        def tile(height: int, width: int, m: str, v: str) -> None:
+            column = em.value(f"mul i64 {v}, {lanes}")
+            x = self._move(a.pointer, m, a.stride)
+            y = self._move(b.pointer, column, "1")
+            c = self._move(self._move(target.pointer, m, target.row), column, "1")
+            name = micro_kernel(em, self.dtype, height, width, self.isa)
+            strides = [step.length, a.stride, a.k_stride, b.k_stride, target.row, adding]
+            args = [f"ptr {p}" for p in (x, y, c)] + [f"i64 {s}" for s in strides]
+            em.line(f"call void @{name}({', '.join(args)})")
+
+        def columns_of(width: int) -> Callable[[str], None]:
+            def rows(v: str) -> None:
+                self._cover(
+                    unit.rows,
+                    self.tiling.rows,
+                    lambda height: lambda m: tile(height, width, m, v),
+                )
+
+            return rows
+
+        self._cover(vectors, self.tiling.vectors, columns_of)
+
+    def _cover(
+        self,
+        count: str,
+        sizes: Sequence[int],
+        piece: Callable[[int], Callable[[str], None]],
+    ) -> None:
+        """Calls `piece(size)(start)` for pieces of these sizes, in turn, that cover [0, count)."""
+        em, at = self.em, "0"
+        for size in sizes:
+            emit = piece(size)
+
+            def body(_: str, values: list[str], emit=emit, size=size) -> list[str]:
+                emit(values[0])
+                return [em.value(f"add i64 {values[0]}, {size}")]
+
+            stop = iv.subtract(em, count, str(size - 1))
+            (at,) = em.loop(at, stop, size, body, [("i64", at)])
+
+    def _move(self, pointer: str, count: str, stride: str) -> str:
+        return memory.element_pointer(
+            self.em, self.dtype, pointer, iv.multiply(self.em, count, stride)
+        )
+
+    # Epilogue
+
+    def _epilogue(self, unit: _Unit, n: str, columns: str, target: _Panel) -> None:
+        em, ex, lanes, axis = self.em, self.ex, self.lanes, self.form.n.name
+        expressions = [s.expr for s in self.form.stores]
+        entering = {axis_name(axis), ACCUMULATOR}
+
+        def vector(source: str, j: str, mask: str | None) -> None:
+            with ex.scope(axes={axis: iv.add(em, n, j)}, vector=Vector(axis, lanes, mask)):
+                place = memory.element_pointer(em, self.dtype, source, j)
+                value = memory.load(em, self.dtype, place, lanes)
+                ex.bind_value(ACCUMULATOR, Value(value, True), self.dtype)
+                values = [ex.vector(e) for e in expressions]
+                for s, result in zip(self.form.stores, values, strict=True):
+                    ex.store(s.name, s.ix, result)
+
+        def row(r: str, _: list[str]) -> list[str]:
+            source = self._move(target.pointer, r, str(self.tiling.panel))
+            with ex.scope(axes={self.form.m.name: iv.add(em, unit.m0, r)}):
+                ex.prepare(expressions, entering, lanes=lanes)
+                for s in self.form.stores:
+                    ex.prepare_place(s.name, s.ix, entering)
+
+                def whole_vector(j: str, _: list[str]) -> list[str]:
+                    vector(source, j, None)
+                    return []
+
+                em.loop("0", whole, lanes, whole_vector)
+                em.when(ragged, lambda: vector(source, whole, mask))
+            return []
+
+        with ex.scope():
+            whole = em.value(f"and i64 {columns}, {-lanes}")
+            left = iv.subtract(em, columns, whole)
+            ragged = em.value(f"icmp ne i64 {left}, 0")
+            mask = em.mask_below(left, lanes)
+            em.loop("0", unit.rows, 1, row)
+
+
+def _same_type(operand: Operand) -> bool:
+    return all(d is operand.dtypes[0] for d in operand.dtypes)

@@ -1,0 +1,327 @@
+"""Recognises a kernel that is one contraction with a pointwise epilogue, and brings it to matrix form.
+
+Matrix form is `par outer.., m<M, n<N: acc = dot(k<K, a*b); stores of expressions of acc`: axes of one
+role whose strides allow it are merged into one, so that only one m, n and k axis is left, and the n
+axis is one along which the outputs are contiguous where there is such an axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dlc.codegen.index_math import IndexMath, axis_name, coefficient, is_varying_name
+from dlc.codegen.kernel_ir import Assign, Kernel, Par, Param
+from dlc.codegen.kernel_transform import rename_axes, rewrite
+from dlc.codegen.scalar_math import expand_all
+from dlc.ir.dims import Dim, add, mul, product, symbols_of
+from dlc.ir.scalar import Axis, Expr, const, index, load, op, walk
+from dlc.ir.types import DType, int64
+
+ACCUMULATOR = "$acc"  # the local that holds the contraction in the epilogue
+
+
+@dataclass(frozen=True)
+class Operand:
+    """One factor of the product, in matrix form.
+
+    tensor: the parameter that it is loaded from.
+    dtypes: its type in memory, then each type that it is converted to; the last is the accumulator's.
+    at: the flattened offset of an element, a polynomial over the axes.
+    stride: elements between neighbours along m (of `a`) or n (of `b`).
+    k_stride: elements between neighbours along k; None when that differs.
+    """
+
+    tensor: str
+    dtypes: tuple[DType, ...]
+    at: Dim
+    stride: Dim
+    k_stride: Dim | None
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """A kernel in matrix form.
+
+    stores: the outputs, whose expressions load the contraction as `ACCUMULATOR`.
+    direct: for a single output that is the contraction itself, contiguous along n: the flattened
+        offset of an element and the elements between its rows. None otherwise.
+    """
+
+    kernel: Kernel
+    dtype: DType
+    a: Operand
+    b: Operand
+    outer: tuple[Axis, ...]
+    m: Axis
+    n: Axis
+    k: Axis
+    stores: tuple[Assign, ...]
+    math: IndexMath
+    direct: tuple[Dim, Dim] | None
+
+    @property
+    def batches(self) -> Dim:
+        """The number of matrix products."""
+        return product(a.extent for a in self.outer)
+
+
+def contraction_of(kernel: Kernel) -> Contraction | None:
+    """The matrix form of `kernel`; None when it is anything but one contraction with an epilogue."""
+    body = _inlined(kernel)
+    if body is None:
+        return None
+    par, node, stores = body
+    a, b = (_loaded(x) for x in node.args)
+    if a is None or b is None:
+        return None
+    axes = (*par.axes, *node.attr)
+    if any(x.block is not None for x in axes):
+        return None
+    return _Matching(kernel, par.axes, node, a, b, stores).matrix_form()
+
+
+def _inlined(kernel: Kernel) -> tuple[Par, Expr, tuple[Assign, ...]] | None:
+    """(loop nest, the dot node, stores of expressions of it) when there is one dot and nothing else."""
+    if len(kernel.body) != 1 or not isinstance(kernel.body[0], Par):
+        return None
+    par, values = kernel.body[0], dict[str, Expr]()
+    stores: list[Assign] = []
+
+    def local(e: Expr) -> Expr | None:
+        return values.get(e.attr) if e.op == "load" else None
+
+    for s in par.body:
+        if not isinstance(s, Assign) or s.axes or s.accumulate:
+            return None
+        expr = rewrite(s.expr, local)
+        if kernel.param(s.name) is None:
+            values[s.name] = expr
+        else:
+            stores.append(replace(s, expr=expr))
+    nodes = [x for s in stores for e in (*s.ix, s.expr) for x in walk(e)]
+    dots = {x for x in nodes if x.op == "dot"}
+    outputs = {s.name for s in stores}
+    if len(dots) != 1 or any(x.op in ("reduce", "block") for x in nodes):
+        return None
+    (node,) = dots
+    if any(x.op == "load" and x.attr in outputs for x in walk(node)):
+        return None
+    accumulator = load(ACCUMULATOR, (), node.dtype)
+
+    def replaced(e: Expr) -> Expr | None:
+        return accumulator if e == node else None
+
+    done = tuple(replace(s, expr=expand_all(rewrite(s.expr, replaced))) for s in stores)
+    written_later = [s.name for k, s in enumerate(done) if _rereads(done[k + 1 :], s.name)]
+    return None if written_later else (par, node, done)
+
+
+def _rereads(later: Sequence[Assign], name: str) -> bool:
+    return any(x.op == "load" and x.attr == name for s in later for x in walk(s.expr))
+
+
+def _loaded(e: Expr) -> tuple[Expr, tuple[DType, ...]] | None:
+    """(the load, the types it passes through) of conversions of a load."""
+    dtypes: list[DType] = [e.dtype]
+    while e.op == "convert":
+        e = e.args[0]
+        dtypes.append(e.dtype)
+    if e.op != "load" or any(
+        x.op in ("load", "reduce", "dot", "pad") for i in e.args for x in walk(i)
+    ):
+        return None
+    return e, tuple(reversed(dtypes))
+
+
+def _axes_in(expressions: Iterable[Expr]) -> set[str]:
+    return {x.attr for e in expressions for x in walk(e) if x.op == "index"}
+
+
+@dataclass
+class _Matching:
+    """The work of `contraction_of` once the parts are known."""
+
+    kernel: Kernel
+    axes: tuple[Axis, ...]
+    node: Expr
+    a: tuple[Expr, tuple[DType, ...]]
+    b: tuple[Expr, tuple[DType, ...]]
+    stores: tuple[Assign, ...]
+
+    def matrix_form(self) -> Contraction | None:
+        """The result; None when an operand's offset is not affine in m or n."""
+        self._drop_unit_axes()
+        in_a, in_b = _axes_in(self.a[0].args), _axes_in(self.b[0].args)
+        m = [x for x in self.axes if x.name in in_a - in_b]
+        n = [x for x in self.axes if x.name in in_b - in_a]
+        if self._contiguous_output() in {x.name for x in m}:
+            self.a, self.b, m, n = self.b, self.a, n, m
+        n = self._contiguous_last(n)
+        m_axis, m_rest = self._merged(m, "$m", [self.a[0]])
+        n_axis, n_rest = self._merged(n, "$n", [self.b[0]])
+        outer = {x.name for x in (*m_rest, *n_rest)} | (in_a & in_b) | self._unused(in_a | in_b)
+        outer_axes = tuple(x for x in self.axes if x.name in outer)
+        k_axis = self._merged_k()
+        return self._finish(outer_axes, m_axis, n_axis, k_axis)
+
+    def _unused(self, used: set[str]) -> set[str]:
+        return {x.name for x in self.axes} - used
+
+    def _drop_unit_axes(self) -> None:
+        both = (*self.axes, *self.node.attr)
+        self._rename({x.name: const(0, int64) for x in both if x.extent == 1})
+        self.axes = tuple(x for x in self.axes if x.extent != 1)
+        self.node = Expr(
+            "dot",
+            self.node.args,
+            self.node.dtype,
+            tuple(x for x in self.node.attr if x.extent != 1),
+        )
+
+    def _rename(self, names: Mapping[str, Expr]) -> None:
+        self.a = (rename_axes(self.a[0], names), self.a[1])
+        self.b = (rename_axes(self.b[0], names), self.b[1])
+        self.stores = tuple(
+            replace(
+                s,
+                ix=tuple(rename_axes(i, names) for i in s.ix),
+                expr=rename_axes(s.expr, names),
+            )
+            for s in self.stores
+        )
+
+    def _flat(self, math: IndexMath, name: str, ix: Sequence[Expr]) -> Dim:
+        param = self.kernel.param(name)
+        assert param is not None
+        return flat_offset(math, param, ix)
+
+    def _math(self, axes: Iterable[Axis]) -> IndexMath:
+        math = IndexMath()
+        for axis in axes:
+            math.declare(axis)
+        return math
+
+    def _contiguous_output(self) -> str | None:
+        """The axis along which the first output is contiguous."""
+        first = self.stores[0]
+        at = self._flat(self._math(self.axes), first.name, first.ix)
+        return next((x.name for x in reversed(self.axes) if _stride(at, x.name) == 1), None)
+
+    def _contiguous_last(self, n: list[Axis]) -> list[Axis]:
+        best = self._contiguous_output()
+        return [x for x in n if x.name != best] + [x for x in n if x.name == best]
+
+    def _places(self) -> tuple[list[Expr], set[str]]:
+        """(loads in the epilogue and places stored to, axes whose values it uses otherwise)."""
+        places = [load(s.name, s.ix) for s in self.stores]
+        other: set[str] = set()
+        pending = [s.expr for s in self.stores]
+        while pending:
+            e = pending.pop()
+            if e.op == "load":
+                if e.attr != ACCUMULATOR:
+                    places.append(e)
+            elif e.op == "pad" or e.op == "index":
+                other |= _axes_in([e])
+                pending.extend(e.args[1:])
+            else:
+                pending.extend(e.args)
+        return places, other
+
+    def _merged(self, axes: list[Axis], name: str, loads: list[Expr]) -> tuple[Axis, list[Axis]]:
+        """(one axis for as many of the innermost axes as merge, the rest)."""
+        if not axes:
+            return Axis(name, 1), []
+        places, other = self._places()
+        math = self._math((*self.axes, *self.node.attr))
+        ats = [self._flat(math, e.attr, e.args) for e in (*loads, *places)]
+        last, rest = axes[-1], axes[:-1]
+        extent = last.extent
+        names: dict[str, Expr] = {}
+        while rest and last.name not in other and rest[-1].name not in other:
+            if not all(_merges(at, rest[-1].name, last.name, extent) for at in ats):
+                break
+            extent = mul(rest[-1].extent, extent)
+            names[rest.pop().name] = const(0, int64)
+        self._rename(names)
+        return Axis(last.name, extent), rest
+
+    def _merged_k(self) -> Axis:
+        axes: list[Axis] = list(self.node.attr)
+        if not axes:
+            return Axis("$k", 1)
+        math = self._math((*self.axes, *axes))
+        ats = [self._flat(math, e.attr, e.args) for e in (self.a[0], self.b[0])]
+        last, extent, linear = axes[-1], axes[-1].extent, True
+        names: dict[str, Expr] = {}
+        for axis in reversed(axes[:-1]):
+            linear = linear and all(_merges(at, axis.name, last.name, extent) for at in ats)
+            names[axis.name] = const(0, int64)
+            extent = mul(axis.extent, extent)
+        self._rename(names if linear else _positions(axes))
+        return Axis(last.name, extent)
+
+    def _finish(self, outer: tuple[Axis, ...], m: Axis, n: Axis, k: Axis) -> Contraction | None:
+        math = self._math((*outer, m, n, k))
+        operands: list[Operand] = []
+        for (e, dtypes), axis in ((self.a, m), (self.b, n)):
+            at = self._flat(math, e.attr, e.args)
+            stride = _stride(at, axis.name)
+            if stride is None:
+                return None
+            if dtypes[-1] is not self.node.dtype:
+                dtypes = (*dtypes, self.node.dtype)
+            operands.append(Operand(e.attr, dtypes, at, stride, _stride(at, k.name)))
+        return Contraction(
+            self.kernel, self.node.dtype, operands[0], operands[1], outer, m, n, k, self.stores,
+            math, self._direct(math, m, n),
+        )  # fmt: skip
+
+    def _direct(self, math: IndexMath, m: Axis, n: Axis) -> tuple[Dim, Dim] | None:
+        first = self.stores[0]
+        if len(self.stores) > 1 or first.expr != load(ACCUMULATOR, (), self.node.dtype):
+            return None
+        param = self.kernel.param(first.name)
+        at = self._flat(math, first.name, first.ix)
+        rows = _stride(at, m.name)
+        if param is None or param.dtype is not self.node.dtype or rows is None:
+            return None
+        return (at, rows) if n.extent == 1 or _stride(at, n.name) == 1 else None
+
+
+def flat_offset(math: IndexMath, param: Param, ix: Sequence[Expr]) -> Dim:
+    """The row-major offset of an element, a polynomial over the axes."""
+    at: Dim = 0
+    for i, extent in zip(ix, param.dims, strict=True):
+        at = add(mul(at, extent), math.polynomial(i))
+    return math.recombine(at)
+
+
+def _stride(at: Dim, axis: str) -> Dim | None:
+    """The coefficient of an axis in an offset; None when it is not one run-time constant."""
+    found = coefficient(at, axis_name(axis))
+    if found is None or any(map(is_varying_name, symbols_of(found[0]))):
+        return None
+    return found[0]
+
+
+def _merges(at: Dim, outer: str, inner: str, inner_extent: Dim) -> bool:
+    a, b = _stride(at, outer), _stride(at, inner)
+    return a is not None and b is not None and a == mul(b, inner_extent)
+
+
+def _positions(axes: Sequence[Axis]) -> dict[str, Expr]:
+    """Each axis as a quotient and remainder of the position in all of them, named as the last."""
+    from_last: Dim = 1
+    result: dict[str, Expr] = {}
+    position = index(axes[-1].name)
+    for k, axis in reversed(list(enumerate(axes))):
+        value = position if from_last == 1 else op("floordiv", position, _dim(from_last))
+        result[axis.name] = value if k == 0 else op("mod", value, _dim(axis.extent))
+        from_last = mul(from_last, axis.extent)
+    return result
+
+
+def _dim(value: Dim) -> Expr:
+    return const(value, int64) if isinstance(value, int) else Expr("dim", (), int64, value)

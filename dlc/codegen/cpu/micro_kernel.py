@@ -1,0 +1,122 @@
+"""Micro-kernels: one tile of a matrix product held in registers over all of a block of K.
+
+    void dlc.mm.RxV(a, b, c, kc, a_row, a_k, b_k, c_row, add)
+
+computes, for r < R and n < V*lanes, `sum(k < kc, a[r*a_row + k*a_k] * b[k*b_k + n])` one k after the other
+(with fused multiply-adds where the level has them) and stores it to `c[r*c_row + n]`, or adds it to
+that when `add` is not 0. Strides count elements.
+"""
+
+from __future__ import annotations
+
+from dlc.codegen.cpu.emit import Emitter, llvm_type
+from dlc.codegen.cpu.isa import Isa
+from dlc.ir.types import DType
+
+_PARAMETERS = [
+    ("ptr", "a"),
+    ("ptr", "b"),
+    ("ptr", "c"),
+    ("i64", "kc"),
+    ("i64", "a_row"),
+    ("i64", "a_k"),
+    ("i64", "b_k"),
+    ("i64", "c_row"),
+    ("i64", "add"),
+]
+
+
+def define_internal(em: Emitter, function: Emitter) -> None:
+    """Adds a helper function to the module that `em` will be in; equal ones are there once."""
+    em.declarations |= function.declarations
+    em.declarations.add(function.text().replace("define ", "define internal ", 1))
+
+
+def micro_kernel(em: Emitter, dtype: DType, rows: int, vectors: int, isa: Isa) -> str:
+    """Makes sure that a micro-kernel is defined; returns its name."""
+    lanes = isa.lanes(dtype.bits)
+    name = f"dlc.mm.{rows}x{vectors * lanes}x{dtype.short}"
+    head = f"define internal void @{name}("
+    if not any(d.startswith(head) for d in em.declarations):
+        define_internal(em, _Tile(name, dtype, rows, vectors, lanes, isa).function())
+    return name
+
+
+class _Tile:
+    """One micro-kernel being written."""
+
+    def __init__(
+        self, name: str, dtype: DType, rows: int, vectors: int, lanes: int, isa: Isa
+    ) -> None:
+        self.em = Emitter(name, _PARAMETERS)
+        self.dtype, self.rows, self.vectors, self.lanes, self.isa = dtype, rows, vectors, lanes, isa
+        self.element, self.vector = llvm_type(dtype), llvm_type(dtype, lanes)
+
+    def function(self) -> Emitter:
+        """The whole function."""
+        em, rows = self.em, self.rows
+        starts = ["%a"]
+        for _ in range(1, rows):
+            starts.append(self.at(starts[-1], "%a_row"))
+        carry = [("i64", "0"), ("ptr", "%b")]
+        carry += [(self.vector, "zeroinitializer")] * (rows * self.vectors)
+
+        def body(_: str, values: list[str]) -> list[str]:
+            at, b, *sums = values
+            columns = [self.load(self.offset(b, v)) for v in range(self.vectors)]
+            result: list[str] = []
+            for r in range(rows):
+                pointer = self.at(starts[r], at)
+                x = em.value(f"load {self.element}, ptr {pointer}, align {self.dtype.itemsize}")
+                spread = em.splat(self.element, x, self.lanes)
+                for v, y in enumerate(columns):
+                    result.append(self.multiply_add(spread, y, sums[r * self.vectors + v]))
+            return [em.value(f"add i64 {at}, %a_k"), self.at(b, "%b_k"), *result]
+
+        self.finish(em.loop("0", "%kc", 1, body, carry)[2:])
+        return em
+
+    def finish(self, sums: list[str]) -> None:
+        """Stores the sums, or adds them to what is there."""
+        em = self.em
+        adding = em.value("icmp ne i64 %add, 0")
+        places: list[str] = []
+        row = "%c"
+        for r in range(self.rows):
+            row = row if r == 0 else self.at(row, "%c_row")
+            places += [self.offset(row, v) for v in range(self.vectors)]
+        add_label, store_label = em.fresh("add"), em.fresh("store")
+        em.branch_if(adding, add_label, store_label)
+        name = "fadd" if self.dtype.is_float else "add"
+        em.block(add_label)
+        for place, value in zip(places, sums, strict=True):
+            total = em.value(f"{name} {self.vector} {self.load(place)}, {value}")
+            self.store(place, total)
+        em.line("ret void")
+        em.block(store_label)
+        for place, value in zip(places, sums, strict=True):
+            self.store(place, value)
+        em.line("ret void")
+
+    def multiply_add(self, x: str, y: str, total: str) -> str:
+        """x * y + total, in the level's way."""
+        em, t = self.em, self.vector
+        if not self.dtype.is_float:
+            return em.value(f"add {t} {em.value(f'mul {t} {x}, {y}')}, {total}")
+        if self.isa.fma:
+            suffix = f"{'' if self.lanes == 1 else f'v{self.lanes}'}f{self.dtype.bits}"
+            return em.call(f"llvm.fma.{suffix}", t, [(t, x), (t, y), (t, total)])
+        return em.value(f"fadd {t} {em.value(f'fmul {t} {x}, {y}')}, {total}")
+
+    def at(self, pointer: str, elements: str) -> str:
+        """The address `elements` on."""
+        return self.em.value(f"getelementptr {self.element}, ptr {pointer}, i64 {elements}", "p")
+
+    def offset(self, pointer: str, vectors: int) -> str:
+        return pointer if vectors == 0 else self.at(pointer, str(vectors * self.lanes))
+
+    def load(self, pointer: str) -> str:
+        return self.em.value(f"load {self.vector}, ptr {pointer}, align {self.dtype.itemsize}")
+
+    def store(self, pointer: str, value: str) -> None:
+        self.em.line(f"store {self.vector} {value}, ptr {pointer}, align {self.dtype.itemsize}")

@@ -1,0 +1,224 @@
+"""Packing: copies of a block of an operand into scratch memory, in the order micro-kernels read it.
+
+    void dlc.pack.*(dst, src, rows, columns, dst_row, src_row, src_column)
+
+sets `dst[i*dst_row + j] = src[i*src_row + j*src_column]` for i < rows, j < columns, converted on the way, and
+may set what follows in a row, up to a whole number of vectors, to anything. Strides count elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dlc.codegen.cpu import index_values as iv
+from dlc.codegen.cpu import memory
+from dlc.codegen.cpu.emit import Emitter, llvm_type
+from dlc.codegen.cpu.isa import Isa
+from dlc.codegen.cpu.micro_kernel import define_internal
+from dlc.codegen.cpu.scalars import emit_op
+from dlc.ir.types import DType, int64
+
+_PARAMETERS = [
+    ("ptr", "dst"),
+    ("ptr", "src"),
+    ("i64", "rows"),
+    ("i64", "columns"),
+    ("i64", "dst_row"),
+    ("i64", "src_row"),
+    ("i64", "src_column"),
+]
+_TABLE_PARAMETERS = [*_PARAMETERS[:5], ("ptr", "row_at"), ("ptr", "column_at")]
+
+
+@dataclass(frozen=True)
+class Packer:
+    """Writes calls of packing functions for one operand: its types from memory to accumulator."""
+
+    em: Emitter
+    isa: Isa
+    dtypes: tuple[DType, ...]
+
+    @property
+    def lanes(self) -> int:
+        """Elements of the accumulator's type in a vector."""
+        return self.isa.lanes(self.dtypes[-1].bits)
+
+    def contiguous(self, args: Sequence[str]) -> None:
+        """Packs from rows whose elements are adjacent; `args` are as the functions', all but the last."""
+        self._call("rows", _PARAMETERS, [*args, "1"], self._contiguous)
+
+    def strided(self, args: Sequence[str]) -> None:
+        """Packs element by element."""
+        self._call("strided", _PARAMETERS, args, self._strided)
+
+    def transposed(self, args: Sequence[str]) -> None:
+        """Packs from columns whose elements are adjacent (`src_row` is 1), in square blocks."""
+        self._call("transposed", _PARAMETERS, args, self._transposed)
+
+    def by_table(self, args: Sequence[str]) -> None:
+        """Packs `src[row_at[i] + column_at[j]]`: strides are tables of i64 offsets."""
+        self._call("table", _TABLE_PARAMETERS, args, self._by_table)
+
+    def _call(
+        self,
+        kind: str,
+        parameters: list[tuple[str, str]],
+        args: Sequence[str],
+        body: Callable[[Emitter], None],
+    ) -> None:
+        name = ".".join(["dlc.pack", kind, *(d.short for d in self.dtypes)])
+        head = f"define internal void @{name}("
+        if not any(d.startswith(head) for d in self.em.declarations):
+            function = Emitter(name, parameters)
+            body(function)
+            function.line("ret void")
+            define_internal(self.em, function)
+        given = ", ".join(f"{t} {a}" for (t, _), a in zip(parameters, args, strict=True))
+        self.em.line(f"call void @{name}({given})")
+
+    def _convert(self, em: Emitter, value: str, lanes: int) -> str:
+        for source, target in zip(self.dtypes, self.dtypes[1:], strict=False):
+            if source is not target:
+                value = emit_op(em, "convert", target, [source], [value], lanes, self.isa)
+        return value
+
+    def _copy(self, em: Emitter, dst: str, src: str, lanes: int, mask: str | None = None) -> None:
+        value = self._convert(em, memory.load(em, self.dtypes[0], src, lanes, mask), lanes)
+        memory.store(em, self.dtypes[-1], dst, value, lanes)
+
+    def _source(self, em: Emitter, base: str, offset: str) -> str:
+        return memory.element_pointer(em, self.dtypes[0], base, offset)
+
+    def _target(self, em: Emitter, base: str, offset: str) -> str:
+        return memory.element_pointer(em, self.dtypes[-1], base, offset)
+
+    def _contiguous(self, em: Emitter) -> None:
+        lanes = self.lanes
+        whole = em.value(f"and i64 %columns, {-lanes}")
+        left = em.value(f"sub i64 %columns, {whole}")
+        ragged = em.value(f"icmp ne i64 {left}, 0")
+        mask = em.mask_below(left, lanes) if self.isa.masked and lanes > 1 else None
+
+        def row(i: str, _: list[str]) -> list[str]:
+            src = self._source(em, "%src", em.value(f"mul i64 {i}, %src_row"))
+            dst = self._target(em, "%dst", em.value(f"mul i64 {i}, %dst_row"))
+
+            def copy(j: str, _: list[str]) -> list[str]:
+                self._copy(em, self._target(em, dst, j), self._source(em, src, j), lanes)
+                return []
+
+            def copy_one(j: str, _: list[str]) -> list[str]:
+                self._copy(em, self._target(em, dst, j), self._source(em, src, j), 1)
+                return []
+
+            def tail() -> None:
+                target, source = self._target(em, dst, whole), self._source(em, src, whole)
+                if mask is not None:
+                    self._copy(em, target, source, lanes, mask)
+                    return
+                self._clear(em, target)
+                em.loop(whole, "%columns", 1, copy_one)
+
+            em.loop("0", whole, lanes, copy)
+            em.when(ragged, tail)
+            return []
+
+        em.loop("0", "%rows", 1, row)
+
+    def _clear(self, em: Emitter, target: str) -> None:
+        # Stale scratch may hold denormals, which are slow to calculate with.
+        type_ = llvm_type(self.dtypes[-1], self.lanes)
+        align = self.dtypes[-1].itemsize
+        em.line(f"store {type_} zeroinitializer, ptr {target}, align {align}")
+
+    def _strided(self, em: Emitter) -> None:
+        def place(i: str, j: str) -> str:
+            row, column = (
+                em.value(f"mul i64 {x}, %src_{s}") for x, s in ((i, "row"), (j, "column"))
+            )
+            return em.value(f"add i64 {row}, {column}")
+
+        self._each(em, "%rows", "0", place)
+
+    def _by_table(self, em: Emitter) -> None:
+        def entry(table: str, i: str) -> str:
+            return memory.load(em, int64, memory.element_pointer(em, int64, table, i), 1)
+
+        def place(i: str, j: str) -> str:
+            return em.value(f"add i64 {entry('%row_at', i)}, {entry('%column_at', j)}")
+
+        self._each(em, "%rows", "0", place)
+
+    def _each(self, em: Emitter, rows: str, first: str, place: Callable[[str, str], str]) -> None:
+        lanes = self.lanes
+
+        def row(i: str, _: list[str]) -> list[str]:
+            dst = self._target(em, "%dst", em.value(f"mul i64 {i}, %dst_row"))
+            whole = em.value(f"and i64 %columns, {-lanes}")
+            ragged = em.value(f"icmp ne i64 {whole}, %columns")
+            em.when(ragged, lambda: self._clear(em, self._target(em, dst, whole)))
+
+            def element(j: str, _: list[str]) -> list[str]:
+                self._copy(em, self._target(em, dst, j), self._source(em, "%src", place(i, j)), 1)
+                return []
+
+            em.loop("0", "%columns", 1, element)
+            return []
+
+        em.loop(first, rows, 1, row)
+
+    def _transposed(self, em: Emitter) -> None:
+        """Square blocks; the last ones overlap their neighbours, or repeat the last column."""
+        lanes = self.lanes
+        small = em.value(f"icmp slt i64 %rows, {lanes}")
+        yes, no, done = em.fresh("few"), em.fresh("many"), em.fresh("done")
+        em.branch_if(small, yes, no)
+        em.block(yes)
+        self._strided(em)
+        em.branch(done)
+        em.block(no)
+        last_column = em.value("sub i64 %columns, 1")
+        last_row = em.value(f"sub i64 %rows, {lanes}")
+
+        def columns(j: str, _: list[str]) -> list[str]:
+            sources: list[str] = []
+            for lane in range(lanes):
+                column = iv.minimum(em, em.value(f"add i64 {j}, {lane}"), last_column)
+                offset = em.value(f"mul i64 {column}, %src_column")
+                sources.append(self._source(em, "%src", offset))
+
+            def block(k: str, _: list[str]) -> list[str]:
+                i = iv.minimum(em, k, last_row)
+                read = [
+                    memory.load(em, self.dtypes[0], self._source(em, s, i), lanes) for s in sources
+                ]
+                values = transpose(em, self.dtypes[-1], [self._convert(em, v, lanes) for v in read])
+                start = em.value(f"add i64 {em.value(f'mul i64 {i}, %dst_row')}, {j}")
+                place = self._target(em, "%dst", start)
+                for value in values:
+                    memory.store(em, self.dtypes[-1], place, value, lanes)
+                    place = self._target(em, place, "%dst_row")
+                return []
+
+            em.loop("0", "%rows", lanes, block)
+            return []
+
+        em.loop("0", "%columns", lanes, columns)
+        em.branch(done)
+        em.block(done)
+
+
+def transpose(em: Emitter, dtype: DType, rows: list[str]) -> list[str]:
+    """The transpose of a square matrix given as vectors: log2(lanes) rounds of interleaving halves."""
+    lanes = len(rows)
+    type_ = llvm_type(dtype, lanes)
+    half = lanes // 2
+
+    def interleave(a: str, b: str, first: int) -> str:
+        picks = ", ".join(f"i32 {first + k // 2 + (lanes if k % 2 else 0)}" for k in range(lanes))
+        return em.value(f"shufflevector {type_} {a}, {type_} {b}, <{lanes} x i32> <{picks}>")
+
+    for _ in range(lanes.bit_length() - 1):
+        rows = [interleave(rows[r // 2], rows[r // 2 + half], half * (r % 2)) for r in range(lanes)]
+    return rows

@@ -1,0 +1,131 @@
+"""Tile and block sizes of a contraction for a level; of these only `k_block` changes bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dlc.codegen.cpu.contraction_form import Contraction
+from dlc.codegen.cpu.isa import Isa
+from dlc.ir.dims import Dim
+from dlc.ir.types import DType
+
+# The most rows of blocks of A, a multiple of the rows of every micro-kernel that is used with it.
+_M_BLOCK = 192
+# Bytes of a row of K that is summed in registers before it is added to the rest.
+_K_BYTES = 2048
+# Panels in a unit whose block of A is packed, so that packing is shared by them.
+_SHARING_PANELS = 4
+# Bytes of A's block up to which it is read where it is, whatever its strides.
+_SMALL_A = 16 << 10
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a contraction is cut.
+
+    rows, vectors: the micro-kernels, largest first; `vectors` of `lanes` elements.
+    m_block, n_block, k_block: extents of a unit and of a step; n_block is a multiple of `panel`.
+    packs_a: whether blocks of A may be packed: rows `a_row` or columns `a_column` elements apart.
+    c_at, b_at, a_at, table_at, k_table_at: where the parts of scratch memory begin, in bytes.
+    scratch: bytes of scratch memory.
+    """
+
+    lanes: int
+    rows: tuple[int, ...]
+    vectors: tuple[int, ...]
+    panel: int
+    m_block: int
+    n_block: int
+    k_block: int
+    packs_a: bool
+    m_rows: int
+    a_row: int
+    a_column: int
+    c_at: int
+    b_at: int
+    a_at: int
+    table_at: int
+    k_table_at: int
+    scratch: int
+
+
+def k_block(dtype: DType) -> int:
+    """Products that are summed in a row before they are added to the rest, for an accumulator type."""
+    return _K_BYTES // max(dtype.itemsize, 4)
+
+
+def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
+    """The sizes for a contraction: micro-kernels that its known extents need, blocks that fit caches."""
+    dtype, lanes = form.dtype, isa.lanes(form.dtype.bits)
+    m, n, k = form.m.extent, form.n.extent, form.k.extent
+    height, width = _micro_kernel(m, n, lanes, isa)
+    panel = width * lanes
+    depth = min(k_block(dtype), k) if isinstance(k, int) else k_block(dtype)
+    m_block = _M_BLOCK - _M_BLOCK % height
+    m_rows = min(m_block, m) if isinstance(m, int) else m_block
+    packs_a = _packs_a(form, m_rows * depth * dtype.itemsize)
+    n_block = panel * (_SHARING_PANELS if packs_a else 1)
+    if isinstance(n, int):
+        n_block = min(n_block, max(1, -(-n // panel)) * panel)
+    a_row, a_column = _up(depth, lanes) + lanes, _up(m_rows, lanes)
+    a_size = max(m_rows * a_row, depth * a_column) if packs_a else 0
+    tables = form.a.k_stride is None or form.b.k_stride is None
+    parts = [
+        m_rows * n_block * dtype.itemsize,
+        depth * panel * dtype.itemsize,
+        a_size * dtype.itemsize,
+        max(m_rows, panel) * 8 if tables else 0,
+        depth * 8 if tables else 0,
+    ]
+    starts = [0]
+    for size in parts:
+        starts.append(starts[-1] + _up(size, 64))
+    return Tiling(
+        lanes, _pieces(m, height), _vector_pieces(n, lanes, width), panel, m_block, n_block, k_block(dtype),
+        packs_a, m_rows, a_row, a_column, *starts,
+    )  # fmt: skip
+
+
+def _packs_a(form: Contraction, block_bytes: int) -> bool:
+    a = form.a
+    if a.k_stride is None or any(d is not a.dtypes[0] for d in a.dtypes):
+        return True
+    return a.k_stride != 1 and block_bytes > _SMALL_A
+
+
+def _micro_kernel(m: Dim, n: Dim, lanes: int, isa: Isa) -> tuple[int, int]:
+    """(rows, vectors) of the main micro-kernel: sums, vectors of B and one of A fit the registers."""
+    wide = isa.registers >= 32
+    if isinstance(m, int) and m <= 4:
+        width = {0: 8, 1: 8, 2: 8 if wide else 4, 3: 6 if wide else 3, 4: 5 if wide else 2}[m]
+        height = max(m, 1)
+    elif wide and isa.vector_bits >= 512:
+        height, width = 6, 4
+    else:
+        height, width = (8, 2) if wide else (6, 2) if isa.fma else (4, 2)
+    if isinstance(n, int):
+        needed = max(1, -(-n // lanes))
+        if needed < width:
+            width = needed
+            taller = 8 if wide or width == 1 else height
+            height = height if isinstance(m, int) and m <= height else taller
+    return height, width
+
+
+def _pieces(extent: Dim, size: int) -> tuple[int, ...]:
+    """Piece sizes, largest first, that cover any multiple of `size` and `extent`."""
+    if isinstance(extent, int):
+        sizes = ([size] if extent >= size else []) + ([extent % size] if extent % size else [])
+        return tuple(sizes)
+    smaller = [p for p in (8, 4, 2, 1) if p < size]
+    return (size, *smaller)
+
+
+def _vector_pieces(n: Dim, lanes: int, width: int) -> tuple[int, ...]:
+    if isinstance(n, int):
+        return _pieces(-(-n // lanes), width)
+    return (width, 1) if width > 1 else (1,)
+
+
+def _up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
