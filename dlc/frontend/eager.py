@@ -1,0 +1,165 @@
+"""Running one operation at once: by a compiled kernel whose extents are run-time values.
+
+Kernels are cached by operation, attributes, element types and the pattern of the operands' dims, so that a handful
+serves all shapes. Operations that only rename elements are views of the immutable array. Views by transposition or
+repetition are not materialised before a kernel: the kernel reads the array below with the view folded in.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dlc.frontend.execution import Program, program_for
+from dlc.frontend.symbols import Extents, trace_with_symbols
+from dlc.frontend.tensor import Array, contiguous
+from dlc.ir.build import IRBuilder
+from dlc.ir.config import config
+from dlc.ir.core import Function, Node
+from dlc.ir.dims import Dim
+from dlc.ir.op import Op
+from dlc.ir.types import DType, TensorType, dtype_of
+
+# Their NumPy reference gives a view, or fills in nothing but one number.
+VIEWS = frozenset(
+    {"reshape", "transpose", "broadcast_to", "slice", "flip", "full", "constant", "dim", "stop_gradient"}
+)
+_ELEMENTWISE = frozenset({"unary", "binary", "compare", "ternary"})
+_MAX_KEYS = 2048
+
+
+class Operand(NamedTuple):
+    """An array that a kernel takes and how the operation's operand is a view of it."""
+
+    array: Array
+    order: tuple[int, ...]  # axis k of the operand is axis order[k] of the array
+    repeated: tuple[bool, ...]  # axes (of the operand) along which the array has extent 1
+
+
+def operand(array: Array) -> Operand:
+    """Looks through transposition and repetition; anything else that is not contiguous is copied."""
+    rank = array.ndim
+    order = tuple(range(rank))
+    if array.flags.c_contiguous:
+        return Operand(array, order, (False,) * rank)
+    repeated = tuple(s == 0 and d > 1 for s, d in zip(array.strides, array.shape, strict=True))
+    if any(repeated):
+        array = array[tuple(slice(0, 1) if r else slice(None) for r in repeated)]
+    if not array.flags.c_contiguous:
+        order = tuple(np.argsort([-s for s in array.strides], kind="stable").tolist())
+        base = array.transpose(order)
+        order = tuple(np.argsort(order).tolist())
+        if not base.flags.c_contiguous:
+            order, base = tuple(range(rank)), contiguous(array)
+        array = base
+    return Operand(array, order, repeated)
+
+
+class _Kernel(NamedTuple):
+    extents: Extents
+    program: Program
+
+
+_kernels: OrderedDict[Any, list[_Kernel]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _hashable(value: Any) -> Any:
+    # 1, 1.0 and True are equal keys and different attributes, and so are 0.0 and -0.0.
+    if isinstance(value, float):
+        return ("float", value.hex())
+    return (type(value), value)
+
+
+def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Array:
+    """The result of an operation on arrays, which become immutable.
+
+    Args:
+        op: The operation.
+        arrays: Its operands.
+        attrs: Its attributes, normalised.
+
+    Raises:
+        DlcError: what the op's type rule raises for operands that do not fit.
+    """
+    if op.name in VIEWS:
+        op.infer([TensorType(dtype_of(a.dtype), a.shape) for a in arrays], attrs)
+        return np.asarray(op.reference(*arrays, **attrs))  # type: ignore[misc]
+    operands = _operands(op, arrays)
+    key = (
+        op.name,
+        tuple(_hashable(v) for v in attrs.values()),
+        tuple((o.array.dtype, o.order, o.repeated, _pattern(o.array.shape)) for o in operands),
+        config.disable_jit,
+    )
+    shapes = [a.shape for a in arrays]
+    for kernel in _kernels.get(key, ()):
+        if kernel.extents.matches(shapes):
+            break
+    else:
+        kernel = _compile(op, operands, shapes, attrs)
+        with _lock:
+            _kernels.setdefault(key, []).append(kernel)
+            while len(_kernels) > _MAX_KEYS:
+                _kernels.popitem(last=False)
+    return kernel.program([o.array for o in operands])[0]
+
+
+def _operands(op: Op, arrays: Sequence[Array]) -> list[Operand]:
+    """Arrays and views of them, such that each extent is one of an array."""
+    if op.family not in _ELEMENTWISE:
+        # A repeated axis is no axis of the array, so that a symbol could not be read from it.
+        return [operand(contiguous(a) if 0 in a.strides else a) for a in arrays]
+    operands = [operand(a) for a in arrays]
+    if any(all(flags) for flags in zip(*(o.repeated for o in operands), strict=False)):
+        operands[0] = operand(contiguous(arrays[0]))
+    return operands
+
+
+def _pattern(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(d if d <= 1 else 2 for d in shape)
+
+
+def _compile(
+    op: Op, operands: Sequence[Operand], shapes: Sequence[tuple[int, ...]], attrs: dict[str, Any]
+) -> _Kernel:
+    dtypes = [dtype_of(o.array.dtype) for o in operands]
+    op.infer([TensorType(d, s) for d, s in zip(dtypes, shapes, strict=True)], attrs)
+
+    def build(dims: Sequence[tuple[Dim, ...]]) -> Function:
+        return _single(op, dtypes, operands, dims, attrs)
+
+    constant = any(0 in shape for shape in shapes)
+    extents = Extents.constant(shapes) if constant else Extents.distinct(shapes)
+    function = trace_with_symbols(build, extents)
+    return _Kernel(extents, program_for(function))
+
+
+def _single(
+    op: Op,
+    dtypes: Sequence[DType],
+    operands: Sequence[Operand],
+    dims: Sequence[tuple[Dim, ...]],
+    attrs: dict[str, Any],
+) -> Function:
+    """The function that applies `op` to views of its parameters."""
+    b = IRBuilder()
+    params: list[Node] = []
+    inputs: list[Node] = []
+    for dtype, o, shape in zip(dtypes, operands, dims, strict=True):
+        held = tuple(1 if r else d for d, r in zip(shape, o.repeated, strict=True))
+        stored: list[Dim] = [0] * len(held)
+        for k, axis in enumerate(o.order):
+            stored[axis] = held[k]
+        x = b.param(TensorType(dtype, tuple(stored)))
+        params.append(x)
+        if o.order != tuple(range(len(held))):
+            x = b.transpose(x, axes=o.order)
+        inputs.append(b.broadcast_to(x, shape=shape) if any(o.repeated) else x)
+    result = b.emit(op, inputs, attrs)
+    return b.function(op.name, params, [result])
+

@@ -1,0 +1,64 @@
+"""From a traced function to what runs it: a compiled program, or the interpreter where that is asked for."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from dlc.frontend.tensor import Array
+from dlc.ir.config import config
+from dlc.ir.core import Function
+from dlc.ir.equal import structural_hash
+from dlc.ir.interpret import interpret
+from dlc.runtime.buffers import aligned_copy
+from dlc.runtime.executable import Executable, Options, compile_function
+from dlc.ir.types import dtype_of
+
+MAX_PROGRAMS = 1024
+
+
+class Program(Protocol):
+    """What runs a function."""
+
+    def __call__(self, arrays: Sequence[Array]) -> list[Array]:
+        """The results, in arrays of their own or in those of donated inputs."""
+        ...
+
+
+class Interpreted:
+    """A function run by the references of its ops, for `DLC_DISABLE_JIT`."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+
+    def __call__(self, arrays: Sequence[Array]) -> list[Array]:
+        """The results, in arrays of their own."""
+        results = interpret(self.function, arrays)
+        return [aligned_copy(np.asarray(r), dtype_of(r.dtype)) for r in results]
+
+
+_programs: OrderedDict[object, Executable] = OrderedDict()
+_lock = threading.Lock()
+
+
+def program_for(function: Function, options: Options | None = None) -> Program:
+    """What runs `function`: one program for all functions of equal structure and options."""
+    if config.disable_jit:
+        return Interpreted(function)
+    options = options or Options()
+    key = (structural_hash(function), options, config.isa)
+    with _lock:
+        found = _programs.get(key)
+        if found is not None:
+            _programs.move_to_end(key)
+            return found
+    made = compile_function(function, options=options)
+    with _lock:
+        found = _programs.setdefault(key, made)
+        while len(_programs) > MAX_PROGRAMS:
+            _programs.popitem(last=False)
+    return found

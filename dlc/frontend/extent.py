@@ -1,0 +1,197 @@
+"""Dims as users see them: `x.shape` has integers, and in a trace with symbolic dims also extents.
+
+An extent computes like an integer that is not known yet. Where Python needs its value (a comparison that depends on
+it, `range`, `int`), `DimUnknown` tells `compile` to trace again with the extent's present value as a constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from operator import index
+from typing import Any
+
+from dlc.ir.dims import (
+    Dim,
+    DimExpr,
+    DimUnknown,
+    add,
+    at_least,
+    dims_equal,
+    floordiv,
+    mod,
+    mul,
+)
+from dlc.ir.errors import ArgumentError
+
+_tensor_of: list[Callable[[DimExpr], Any]] = []
+
+
+def tensors_by(make: Callable[[DimExpr], Any]) -> None:
+    """Sets what turns an extent into a tensor, for arithmetic with floats and tensors."""
+    _tensor_of[:] = [make]
+
+
+def plain(dim: Any) -> Dim:
+    """The dim of the IR that an extent or an integer stands for; TypeError for anything else."""
+    if isinstance(dim, DimExpr):
+        return DimExpr(dim.terms) if isinstance(dim, Extent) else dim
+    return index(dim)
+
+
+def as_dim(value: Any, what: str = "an extent") -> Dim:
+    """`plain` with ArgumentError, for arguments that users give."""
+    try:
+        return plain(value)
+    except TypeError:
+        raise ArgumentError(f"{what} must be an integer, got {type(value).__name__}") from None
+
+
+def as_dims(shape: Any) -> tuple[Dim, ...]:
+    """A shape given by a user, as dims of the IR: one integer or a sequence of them.
+
+    Raises:
+        ArgumentError: for anything else.
+    """
+    if isinstance(shape, DimExpr) or hasattr(shape, "__index__"):
+        return (as_dim(shape),)
+    if isinstance(shape, str) or not isinstance(shape, Iterable):
+        raise ArgumentError(f"a shape must be integers, got {type(shape).__name__}")
+    return tuple(as_dim(d) for d in shape)
+
+
+def extents(shape: tuple[Dim, ...]) -> tuple[Any, ...]:
+    """The dims of the IR as users see them."""
+    return tuple(Extent(d.terms) if isinstance(d, DimExpr) else d for d in shape)
+
+
+def _wrap(dim: Dim) -> Any:
+    return Extent(dim.terms) if isinstance(dim, DimExpr) else dim
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, (int, DimExpr)) or (
+        hasattr(value, "__index__") and not hasattr(value, "__array_namespace__")
+    )
+
+
+class Extent(DimExpr):
+    """An extent that is not known while tracing; computes like an integer."""
+
+    __slots__ = ()
+
+    def _binary(
+        self, other: Any, dims: Callable[[Dim, Dim], Dim], name: str, swap: bool = False
+    ) -> Any:
+        if _is_integer(other):
+            a, b = plain(self), plain(other)
+            return _wrap(dims(b, a) if swap else dims(a, b))
+        mine = _tensor_of[0](DimExpr(self.terms))
+        return getattr(mine, f"__r{name}__" if swap else f"__{name}__")(other)
+
+    def __add__(self, other: Any) -> Any:
+        return self._binary(other, add, "add")
+
+    __radd__ = __add__
+
+    def __mul__(self, other: Any) -> Any:
+        return self._binary(other, mul, "mul")
+
+    __rmul__ = __mul__
+
+    def __sub__(self, other: Any) -> Any:
+        return self._binary(other, lambda a, b: add(a, mul(b, -1)), "sub")
+
+    def __rsub__(self, other: Any) -> Any:
+        return self._binary(other, lambda a, b: add(a, mul(b, -1)), "sub", swap=True)
+
+    def __neg__(self) -> Any:
+        return _wrap(mul(plain(self), -1))
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __abs__(self) -> Any:
+        d = plain(self)
+        return _wrap(d if at_least(d, 0) else mul(d, -1))
+
+    def __floordiv__(self, other: Any) -> Any:
+        return self._binary(other, floordiv, "floordiv")
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return self._binary(other, floordiv, "floordiv", swap=True)
+
+    def __mod__(self, other: Any) -> Any:
+        return self._binary(other, mod, "mod")
+
+    def __rmod__(self, other: Any) -> Any:
+        return self._binary(other, mod, "mod", swap=True)
+
+    def __divmod__(self, other: Any) -> tuple[Any, Any]:
+        return self // other, self % other
+
+    def __truediv__(self, other: Any) -> Any:
+        return _tensor_of[0](DimExpr(self.terms)) / other
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return other / _tensor_of[0](DimExpr(self.terms))
+
+    def __pow__(self, other: Any) -> Any:
+        if isinstance(other, int) and 0 <= other <= 8:
+            result: Any = 1
+            for _ in range(other):
+                result = result * self
+            return result
+        return _tensor_of[0](DimExpr(self.terms)) ** other
+
+    def __eq__(self, other: object) -> bool:
+        if not _is_integer(other):
+            return NotImplemented
+        return dims_equal(plain(self), plain(other))
+
+    def __ne__(self, other: object) -> bool:
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
+
+    __hash__ = DimExpr.__hash__
+
+    def __ge__(self, other: Any) -> bool:
+        return at_least(plain(self), plain(other))
+
+    def __gt__(self, other: Any) -> bool:
+        return at_least(plain(self), add(plain(other), 1))
+
+    def __le__(self, other: Any) -> bool:
+        return at_least(plain(other), plain(self))
+
+    def __lt__(self, other: Any) -> bool:
+        return at_least(plain(other), add(plain(self), 1))
+
+    def __bool__(self) -> bool:
+        return not dims_equal(plain(self), 0)
+
+    def __index__(self) -> int:
+        raise DimUnknown(plain(self), 0, "as a number")
+
+    def __int__(self) -> int:
+        return self.__index__()
+
+    def __float__(self) -> float:
+        return float(self.__index__())
+
+
+def clamp(dim: Dim, high: Dim) -> Dim:
+    """`dim` kept within 0 to `high`, for slices; raises DimUnknown where that depends on symbols."""
+    if not at_least(dim, 0):
+        return 0
+    return dim if at_least(high, dim) else high
+
+
+def slice_bound(value: Any, extent: Dim, default: Dim) -> Dim:
+    """A bound of a slice: counted from the end when negative, kept within the extent."""
+    if value is None:
+        return default
+    d = as_dim(value, "a slice's bound")
+    if not at_least(d, 0):
+        d = add(d, extent)
+    return clamp(d, extent)
+

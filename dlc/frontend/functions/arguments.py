@@ -1,0 +1,199 @@
+"""Checking and normalising what users give to functions: axes, dtypes, shapes of operands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from operator import index
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from dlc.frontend.apply import apply, as_tensor, promote
+from dlc.frontend.extent import as_dim
+from dlc.frontend.tensor import Tensor
+from dlc.ir.dims import Dim, DimExpr, dims_equal
+from dlc.ir.errors import (
+    ArgumentError,
+    DTypeError,
+    DeviceError,
+    IndexRangeError,
+    ShapeError,
+    ValueRangeError,
+)
+from dlc.ir.types import DType, Shape, TensorType, dtype_of
+
+ArrayLike: TypeAlias = Tensor | np.ndarray[Any, Any] | np.generic | bool | int | float
+AxisLike: TypeAlias = int | Sequence[int] | None
+
+_KINDS = {"f": "float", "i": "signed integer", "u": "unsigned integer", "b": "bool"}
+
+
+def find_dtype(dtype: Any) -> DType:
+    """The element type that a user's `dtype=` names; DTypeError when there is none."""
+    try:
+        return dtype_of(dtype)
+    except KeyError:
+        raise DTypeError(
+            f"{dtype!r} is not a dtype", hint="write for example dlc.float32 or 'float32'"
+        ) from None
+
+
+def check_device(device: Any) -> None:
+    """DeviceError for a `device=` that is not there."""
+    if device is not None and str(device).partition(":")[0] != "cpu":
+        raise DeviceError(f"there is no device {device!r}", hint='tensors live on "cpu"')
+
+
+def check_kinds(name: str, tensors: Iterable[Tensor], kinds: str, hint: str | None = None) -> None:
+    """DTypeError, in the name of function `name`, unless each element kind is one of `kinds`."""
+    shown = [t.tensor for t in tensors]
+    for t in shown:
+        if t.dtype.kind not in kinds:
+            wanted = " or ".join(_KINDS[k] for k in kinds)
+            raise DTypeError(
+                f"{name} of {types_text(shown)}: the dtype must be {wanted}, not {t.dtype.name}",
+                hint=hint or "convert it first, for example with .astype(dlc.int32)",
+            )
+
+
+def types_text(types: Sequence[TensorType]) -> str:
+    """Types for a message: `f32[2,3] and f32[4]`."""
+    texts = [str(t) for t in types]
+    return " and ".join(texts) if len(texts) < 3 else ", ".join(texts)
+
+
+def find_axis(name: str, axis: Any, type_: TensorType, rank: int | None = None) -> int:
+    """An axis counted from 0, from one that may count from the end.
+
+    Args:
+        name: The function, for messages.
+        axis: What the user gave.
+        type_: The operand, for messages.
+        rank: The rank that the axis is within; that of `type_` unless given.
+    """
+    rank = type_.rank if rank is None else rank
+    try:
+        number = index(axis)
+    except TypeError:
+        raise ArgumentError(
+            f"{name} of {type_}: an axis must be an integer, got {type(axis).__name__}"
+        ) from None
+    if not -rank <= number < rank:
+        allowed = f"axes are {-rank} to {rank - 1}" if rank else "a scalar has no axes"
+        raise IndexRangeError(f"{name} of {type_}: axis {number} is out of range", hint=allowed)
+    return number % rank
+
+
+def find_axes(name: str, axis: Any, type_: TensorType, rank: int | None = None) -> tuple[int, ...]:
+    """Distinct axes counted from 0, in the user's order; all axes for None.
+
+    Raises:
+        ArgumentError: something is not an integer.
+        IndexRangeError: an axis is out of range.
+        ValueRangeError: an axis is named twice.
+    """
+    if axis is None:
+        return tuple(range(type_.rank if rank is None else rank))
+    given = axis if isinstance(axis, Iterable) and not isinstance(axis, Tensor) else (axis,)
+    axes = tuple(find_axis(name, a, type_, rank) for a in given)
+    if len(set(axes)) != len(axes):
+        raise ValueRangeError(f"{name} of {type_}: axis {axis} names one axis twice")
+    return axes
+
+
+def integer(name: str, what: str, value: Any) -> int:
+    """A Python integer, from anything that is one; ArgumentError otherwise."""
+    try:
+        return index(value)
+    except TypeError:
+        raise ArgumentError(
+            f"{name}: {what} must be an integer, got {type(value).__name__}"
+        ) from None
+
+
+def find_shape(name: str, shape: Any) -> Shape:
+    """The dims of a shape that a user gave: one integer or a sequence of integers, none negative.
+
+    Raises:
+        ArgumentError: something is not an integer.
+        ValueRangeError: an extent is negative.
+    """
+    dims = raw_shape(name, shape)
+    for d in dims:
+        if isinstance(d, int) and d < 0:
+            raise ValueRangeError(f"{name}: the shape {shape} has the negative extent {d}")
+    return dims
+
+
+def raw_shape(name: str, shape: Any) -> Shape:
+    """`find_shape` with negative integers let through."""
+    if isinstance(shape, str) or not isinstance(shape, (Iterable, DimExpr)):
+        return (as_dim(shape, f"{name}: a shape"),)
+    if isinstance(shape, DimExpr) or (isinstance(shape, Tensor) and not shape.ndim):
+        return (as_dim(shape, f"{name}: a shape"),)
+    return tuple(as_dim(d, f"{name}: an extent") for d in shape)
+
+
+def common_shape(name: str, shapes: Sequence[Shape], types: Sequence[TensorType]) -> Shape:
+    """The shape to which `shapes` broadcast; ShapeError names the function and its operands."""
+    rank = max((len(s) for s in shapes), default=0)
+    result: list[Dim] = []
+    for k in range(rank):
+        extent: Dim = 1
+        for shape in shapes:
+            place = k - rank + len(shape)
+            d = shape[place] if place >= 0 else 1
+            if extent == 1:
+                extent = d
+            elif d != 1 and not dims_equal(d, extent):
+                raise ShapeError(
+                    f"{name} of {types_text(types)}: axis {k - rank} has {extent} and {d} elements",
+                    hint="from the last axis on, extents must be equal or 1",
+                )
+        result.append(extent)
+    return tuple(result)
+
+
+def stretch(x: Tensor, shape: Shape) -> Tensor:
+    """`x` broadcast to `shape`; `x` itself where it has that shape."""
+    return x if x.tensor.shape == shape else apply("broadcast_to", x, shape=shape)
+
+
+def match_shapes(name: str, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The tensors broadcast to their common shape."""
+    types = [t.tensor for t in tensors]
+    shape = common_shape(name, [t.shape for t in types], types)
+    return tuple(stretch(t, shape) for t in tensors)
+
+
+def operands(name: str, *xs: Any) -> tuple[Tensor, ...]:
+    """Arguments as tensors of their common dtype and shape."""
+    return match_shapes(name, promote(*xs))
+
+
+def same_dtype(tensors: Sequence[Any]) -> tuple[Tensor, ...]:
+    """Arguments as tensors of their common dtype."""
+    return promote(*tensors) if len(tensors) > 1 else tuple(as_tensor(t) for t in tensors)
+
+
+def fill(value: Any, like: Tensor) -> Tensor:
+    """A tensor of the dtype and shape of `like`, all `value`."""
+    held = like.tensor
+    return apply("full", value=value, shape=held.shape, dtype=held.dtype)
+
+
+def convert(x: Tensor, dtype: DType) -> Tensor:
+    """`x` at another element type; `x` itself where it has that one."""
+    return x if x.tensor.dtype is dtype else apply("convert", x, dtype=dtype)
+
+
+def reshaped(x: Tensor, shape: Shape) -> Tensor:
+    """`x` under another shape; `x` itself where it has that one."""
+    return x if x.tensor.shape == shape else apply("reshape", x, shape=shape)
+
+
+def transposed(x: Tensor, axes: Sequence[int]) -> Tensor:
+    """`x` with its axes in the given order; `x` itself where they are in that order."""
+    if list(axes) == list(range(len(axes))):
+        return x
+    return apply("transpose", x, axes=tuple(axes))

@@ -1,0 +1,604 @@
+"""`Tensor`: a handle on an immutable value, which is an array (eager) or a node of a trace.
+
+Methods and operators delegate to the public functions, which are written in terms of tensors and therefore stand
+above this file; `dlc.frontend.api` fills `functions` in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from dlc.frontend.extent import extents
+from dlc.frontend.promotion import DEFAULTS
+from dlc.ir.core import Node
+from dlc.ir.errors import (
+    ArgumentError,
+    DTypeError,
+    DeviceError,
+    LeakedTracerError,
+    ShapeError,
+    TracedValueError,
+)
+from dlc.ir.types import DType, TensorType, dtype_of
+from dlc.runtime.buffers import aligned_copy, is_usable
+
+if TYPE_CHECKING:
+    from dlc.frontend.trace import Trace
+
+Array = np.ndarray[Any, Any]
+
+# The public functions that methods delegate to.
+functions: Any = SimpleNamespace()
+
+
+class History(NamedTuple):
+    """How an eager tensor was computed: its node in the graph of recorded operations."""
+
+    node: Node
+    persistent: bool  # reached from a variable with requires_grad, so recorded without a tape too
+
+
+def contiguous(array: Array) -> Array:
+    """`array` as kernels can read it: itself, or a contiguous copy in aligned memory."""
+    return array if is_usable(array) else aligned_copy(array, dtype_of(array.dtype))
+
+
+class Tensor:
+    """A value with a shape, an element type and a device; made by `dlc.asarray` and by every function.
+
+    A tensor never changes under anyone else: `x[i] = v` and `x += v` give this one object a new value.
+    Operators follow NumPy, with the promotion rules of `docs/semantics.md`.
+
+    Example:
+        >>> x = dlc.asarray([[1.0, 2.0], [3.0, 4.0]])
+        >>> y = x
+        >>> x += 1
+        >>> y
+        Tensor([[1., 2.],
+                [3., 4.]], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_data", "_history", "_node", "_trace", "_weak")
+    _data: Array | None
+    _node: Node | None
+    _trace: Trace | None
+    _weak: bool
+    _history: History | None
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise ArgumentError("tensors are made with dlc.asarray", hint="write dlc.asarray(values)")
+
+    # What it is.
+
+    @property
+    def tensor(self) -> TensorType:
+        """The type as the compiler holds it: dims may be symbolic, a weak scalar is f64 or i64."""
+        data = self._data
+        if data is not None:
+            return TensorType(dtype_of(data.dtype), data.shape)
+        assert self._node is not None
+        return self._node.tensor
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """The extents; in a trace some may be `Extent`s, which compute like integers."""
+        data = self._data
+        return data.shape if data is not None else extents(self.tensor.shape)
+
+    @property
+    def dtype(self) -> DType:
+        """The element type."""
+        held = self.tensor.dtype
+        return DEFAULTS[held.kind] if self._weak else held
+
+    @property
+    def ndim(self) -> int:
+        """The number of dims."""
+        return len(self.tensor.shape)
+
+    @property
+    def size(self) -> Any:
+        """The number of elements."""
+        return extents((self.tensor.size,))[0]
+
+    @property
+    def nbytes(self) -> Any:
+        """The number of bytes of the elements."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes an element."""
+        return self.dtype.itemsize
+
+    @property
+    def device(self) -> str:
+        """Where the value lies, such as `"cpu"`."""
+        return "cpu"
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802 - the Array API's name
+        """The transpose of a matrix; ShapeError for other ranks."""
+        if self.ndim != 2:
+            raise ShapeError(
+                f"T of {self.tensor}: it takes a matrix", hint="use .mT or dlc.permute_dims"
+            )
+        return functions.permute_dims(self, (1, 0))
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802 - the Array API's name
+        """The transpose of the last two axes."""
+        return functions.matrix_transpose(self)
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether this is a value of a program being traced, without an array."""
+        return self._data is None
+
+    def _node_in(self, trace: Trace) -> Node:
+        """The node that this tensor is in `trace`."""
+        own = self._trace
+        if own is trace and self._node is not None:
+            return self._node
+        if own is not None and (own.closed or not trace.inside(own)):
+            raise leaked()
+        return trace.capture(self)
+
+    def _rebind(self, value: Tensor) -> None:
+        """Gives this handle the value of another one."""
+        if value._trace is not self._trace:
+            raise LeakedTracerError(
+                "assignment into a tensor that was made outside of the function being traced",
+                hint="use a dlc.Variable, or return the new value",
+            )
+        self._data, self._node = value._data, value._node
+        self._weak, self._history = value._weak, value._history
+
+    # Reaching the value.
+
+    def _array(self, purpose: str, instead: str) -> Array:
+        """The array; TracedValueError in a trace, saying what wanted it and what to write."""
+        if self._trace is not None and self._trace.closed:
+            raise leaked()
+        if self._data is None:
+            kind = "scalar" if not self.tensor.shape else f"tensor {self.tensor}"
+            raise TracedValueError(
+                f"{purpose} needs the value of a traced {kind}, which is known only when the "
+                "compiled program runs",
+                hint=instead,
+            )
+        if not self._data.flags.c_contiguous:
+            self._data = contiguous(self._data)
+        return self._data
+
+    def numpy(self) -> Array:
+        """The value as a read-only NumPy array, without a copy on the CPU.
+
+        Raises:
+            TracedValueError: while tracing.
+        """
+        array = self._array(".numpy()", "call it on the result of the compiled function")
+        if self._weak:
+            array = array.astype(self.dtype.numpy)
+        view = array.view()
+        view.flags.writeable = False
+        return view
+
+    def item(self, *index: int) -> bool | int | float:
+        """The value as a Python number: of the only element, or of the one at `index`.
+
+        Raises:
+            ShapeError: without an index, unless there is exactly one element.
+            TracedValueError: while tracing.
+        """
+        array = self._array(".item()", "keep it a tensor, or return it and call .item() on the result")
+        if not index and array.size != 1:
+            raise ShapeError(f".item() of {self.tensor}, which has {array.size} elements, not one")
+        return array.item(*index)
+
+    def tolist(self) -> Any:
+        """The value as nested lists of Python numbers."""
+        return self.numpy().tolist()
+
+    def block_until_ready(self) -> Tensor:
+        """Waits until the value is computed; returns the tensor itself."""
+        return self
+
+    def to(self, device: Any, *, dtype: Any = None, copy: bool = False) -> Tensor:
+        """The value on a device, or (as PyTorch has it) at an element type.
+
+        Raises:
+            DeviceError: for a device that is not there.
+        """
+        if isinstance(device, str) and device.partition(":")[0] in ("cpu", "cuda", "gpu"):
+            if device.partition(":")[0] != "cpu":
+                raise DeviceError(f"there is no device {device!r}", hint='tensors live on "cpu"')
+            moved = self if dtype is None else functions.astype(self, dtype)
+            return functions.copy(moved) if copy else moved
+        return functions.astype(self, device)
+
+    def to_device(self, device: str, /, *, stream: Any = None) -> Tensor:
+        """The value on a device, as the Array API spells it."""
+        return self.to(device)
+
+    def cpu(self) -> Tensor:
+        """The value on the CPU."""
+        return self
+
+    def astype(self, dtype: Any, *, copy: bool = True) -> Tensor:
+        """The value at another element type; never dropped by the compiler."""
+        return functions.astype(self, dtype)
+
+    def detach(self) -> Tensor:
+        """The value, held constant by differentiation."""
+        return functions.stop_gradient(self)
+
+    def backward(self, gradient: Any = None, *, retain_graph: bool = True) -> None:
+        """Adds d self / d v to `v.grad` for each variable with `requires_grad` it was computed from.
+
+        Args:
+            gradient: The cotangent of this tensor; 1 for a scalar.
+            retain_graph: Accepted for PyTorch's sake; graphs always stay.
+
+        Raises:
+            DerivativeError: for a tensor that is not a scalar, without `gradient`, and for one that
+                depends on no such variable.
+        """
+        functions.backward(self, gradient)
+
+    # Interchange.
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        array = self._array("NumPy", "use the dlc function of the same name")
+        if self._weak:
+            array = array.astype(self.dtype.numpy)
+        if dtype is not None and np.dtype(dtype) != array.dtype:
+            if copy is False:
+                raise ArgumentError(f"converting {self.tensor} to {np.dtype(dtype)} needs a copy")
+            return array.astype(dtype)
+        if copy:
+            return array.copy()
+        view = array.view()
+        view.flags.writeable = False
+        return view
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return functions.namespace()
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return functions.numpy_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return functions.numpy_function(func, args, kwargs)
+
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
+    ) -> Any:
+        array = self._array("DLPack", "exchange the result of the compiled function")
+        if self.dtype.name == "bfloat16":
+            raise DTypeError("bfloat16 cannot be exchanged through DLPack", hint="use .astype first")
+        # Consumers may write; the tensor's value must not change under it.
+        shared = array if copy is not False and max_version is None else self.numpy()
+        if copy is not False and max_version is None:
+            shared = aligned_copy(array, self.tensor.dtype)
+        return shared.__dlpack__(max_version=max_version, dl_device=dl_device, copy=copy)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def __reduce__(self) -> Any:
+        return functions.rebuild, (self.numpy().copy(),)
+
+    def __copy__(self) -> Tensor:
+        return make_like(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        return make_like(self)
+
+    # Where Python needs a number.
+
+    def _scalar(self, purpose: str, instead: str) -> Any:
+        array = self._array(purpose, instead)
+        if array.size != 1:
+            raise ShapeError(f"{purpose} of {self.tensor}, which has {array.size} elements, not one")
+        return array.reshape(())[()]
+
+    def __bool__(self) -> bool:
+        return bool(
+            self._scalar(
+                "a condition (if, while, and, or, not)",
+                "write dlc.where(condition, a, b) for values and dlc.cond for branches; "
+                "arguments that are fixed may be named in static_argnames",
+            )
+        )
+
+    def __int__(self) -> int:
+        return int(self._scalar("int()", "use .astype(dlc.int64), or name the argument in static_argnames"))
+
+    def __float__(self) -> float:
+        return float(self._scalar("float()", "use .astype(dlc.float32), or keep it a tensor"))
+
+    def __complex__(self) -> complex:
+        return complex(self.__float__())
+
+    def __index__(self) -> int:
+        if not self.dtype.is_integer or self.ndim:
+            raise ArgumentError(f"only an integer scalar can be an index, got {self.tensor}")
+        return int(
+            self._scalar(
+                "an index or a range",
+                "use dlc.take for indexing, or name the argument in static_argnames",
+            )
+        )
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise ArgumentError("len() of a scalar tensor")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise ArgumentError("iteration over a scalar tensor")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(functions.any(functions.equal(self, value)))
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        return format(self.item(), spec)
+
+    def __repr__(self) -> str:
+        if self._trace is not None and self._trace.closed:
+            return f"<{self.tensor} of a trace that has ended>"
+        if self._data is None:
+            return f"<traced {self.tensor}>"
+        text = np.array2string(self.numpy(), separator=", ", prefix=f"{type(self).__name__}(")
+        return f"{type(self).__name__}({text}, dtype={self.dtype.name})"
+
+    # Indexing.
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return functions.getitem(self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._rebind(functions.setitem(self, index, value))
+
+    # Operators.
+
+    def __add__(self, other: Any) -> Tensor:
+        return _binary("add", self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return _binary("add", other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return _binary("subtract", self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return _binary("subtract", other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return _binary("multiply", self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return _binary("multiply", other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return _binary("divide", self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return _binary("divide", other, self)
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return _binary("floor_divide", self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return _binary("floor_divide", other, self)
+
+    def __mod__(self, other: Any) -> Tensor:
+        return _binary("remainder", self, other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return _binary("remainder", other, self)
+
+    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return other // self, other % self
+
+    def __pow__(self, other: Any) -> Tensor:
+        return _binary("pow", self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return _binary("pow", other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return _binary("matmul", self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return _binary("matmul", other, self)
+
+    def __and__(self, other: Any) -> Tensor:
+        return _binary("bitwise_and", self, other)
+
+    def __rand__(self, other: Any) -> Tensor:
+        return _binary("bitwise_and", other, self)
+
+    def __or__(self, other: Any) -> Tensor:
+        return _binary("bitwise_or", self, other)
+
+    def __ror__(self, other: Any) -> Tensor:
+        return _binary("bitwise_or", other, self)
+
+    def __xor__(self, other: Any) -> Tensor:
+        return _binary("bitwise_xor", self, other)
+
+    def __rxor__(self, other: Any) -> Tensor:
+        return _binary("bitwise_xor", other, self)
+
+    def __lshift__(self, other: Any) -> Tensor:
+        return _binary("bitwise_left_shift", self, other)
+
+    def __rlshift__(self, other: Any) -> Tensor:
+        return _binary("bitwise_left_shift", other, self)
+
+    def __rshift__(self, other: Any) -> Tensor:
+        return _binary("bitwise_right_shift", self, other)
+
+    def __rrshift__(self, other: Any) -> Tensor:
+        return _binary("bitwise_right_shift", other, self)
+
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        return _binary("equal", self, other)
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return _binary("not_equal", self, other)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return _binary("less", self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return _binary("less_equal", self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return _binary("greater", self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return _binary("greater_equal", self, other)
+
+    def __neg__(self) -> Tensor:
+        return functions.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return functions.positive(self)
+
+    def __abs__(self) -> Tensor:
+        return functions.abs(self)
+
+    def __invert__(self) -> Tensor:
+        return functions.bitwise_invert(self)
+
+    # Methods that are functions of the same name.
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """`dlc.reshape`: the shape as one tuple or as several integers, one of which may be -1."""
+        return functions.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """The axes in another order, reversed when none is given."""
+        if not axes:
+            axes = tuple(range(self.ndim))[::-1]
+        return functions.permute_dims(self, axes[0] if len(axes) == 1 and not _is_int(axes[0]) else axes)
+
+    def flatten(self) -> Tensor:
+        """The elements in row-major order, as one dim."""
+        return functions.reshape(self, (-1,))
+
+    ravel = flatten
+
+    def squeeze(self, axis: Any = None) -> Tensor:
+        """Without the given axes of extent 1, or all of them."""
+        if axis is None:
+            axis = tuple(k for k, d in enumerate(self.tensor.shape) if d == 1)
+        return functions.squeeze(self, axis)
+
+    def sum(self, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Tensor:
+        """`dlc.sum`."""
+        return functions.sum(self, axis=axis, dtype=dtype, keepdims=keepdims)
+
+    def prod(self, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Tensor:
+        """`dlc.prod`."""
+        return functions.prod(self, axis=axis, dtype=dtype, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """`dlc.mean`."""
+        return functions.mean(self, axis=axis, keepdims=keepdims)
+
+    def var(self, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+        """`dlc.var`."""
+        return functions.var(self, axis=axis, correction=correction, keepdims=keepdims)
+
+    def std(self, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+        """`dlc.std`."""
+        return functions.std(self, axis=axis, correction=correction, keepdims=keepdims)
+
+    def max(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """`dlc.max`."""
+        return functions.max(self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """`dlc.min`."""
+        return functions.min(self, axis=axis, keepdims=keepdims)
+
+    def any(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """`dlc.any`."""
+        return functions.any(self, axis=axis, keepdims=keepdims)
+
+    def all(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """`dlc.all`."""
+        return functions.all(self, axis=axis, keepdims=keepdims)
+
+    def argmax(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """`dlc.argmax`."""
+        return functions.argmax(self, axis=axis, keepdims=keepdims)
+
+    def argmin(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """`dlc.argmin`."""
+        return functions.argmin(self, axis=axis, keepdims=keepdims)
+
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+        """`dlc.clip`."""
+        return functions.clip(self, min, max)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int)
+
+
+def _binary(name: str, a: Any, b: Any) -> Tensor:
+    """An operator: NotImplemented for operands of another library, so that they may answer."""
+    other = b if isinstance(a, Tensor) else a
+    if not isinstance(other, (Tensor, int, float, np.ndarray, np.generic)) and not hasattr(
+        other, "terms"
+    ):
+        return NotImplemented
+    return getattr(functions, name)(a, b)
+
+
+def leaked() -> LeakedTracerError:
+    """The error for a traced value that outlived its trace."""
+    return LeakedTracerError(
+        "a traced value was used after the function that made it had been traced",
+        hint="return the value from the function, or keep state in a dlc.Variable",
+    )
+
+
+_new = object.__new__
+
+
+def make(
+    data: Array | None = None,
+    node: Node | None = None,
+    trace: Trace | None = None,
+    weak: bool = False,
+    history: History | None = None,
+) -> Tensor:
+    """A tensor of an array that nobody else will write to, or of a node of a trace."""
+    t = _new(Tensor)
+    t._data, t._node, t._trace, t._weak, t._history = data, node, trace, weak, history
+    return t
+
+
+def make_like(x: Tensor) -> Tensor:
+    """A new handle on the value of `x`."""
+    return make(x._data, x._node, x._trace, x._weak, x._history)

@@ -1,0 +1,124 @@
+"""Tracing: while a trace is current, functions record nodes into it instead of computing.
+
+What a traced function reads from outside (tensors that it closes over, variables, values of an enclosing trace)
+becomes an input of the trace, held by reference; so weights are never baked into a program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from dlc.frontend.tensor import Tensor, leaked, make
+from dlc.ir.build import IRBuilder
+from dlc.ir.core import Function, Node, reachable
+from dlc.ir.location import user_location
+from dlc.ir.op import Op
+from dlc.ir.types import TensorType
+
+if TYPE_CHECKING:
+    from dlc.frontend.variable import Variable
+
+_current: ContextVar[Trace | None] = ContextVar("dlc.trace", default=None)
+
+
+class Trace:
+    """One function being traced.
+
+    captures: what the function reads from outside, with the parameters that stand for it.
+    variables: the values that variables have inside, and `written` those of them that were assigned.
+    gradients: the gradients that were set or read inside; None for an absent one.
+    """
+
+    def __init__(self, parent: Trace | None = None) -> None:
+        self.builder = IRBuilder()
+        self.parent = parent
+        self.closed = False
+        self.captures: dict[int, tuple[Tensor, Node]] = {}
+        self.variables: dict[Variable, Node] = {}
+        self.written: dict[Variable, None] = {}
+        self.leaves: dict[Variable, list[Node]] = {}
+        self.gradients: dict[Variable, Node | None] = {}
+        self.gradient_inputs: dict[Variable, Node | None] = {}
+        self.gradients_written: dict[Variable, None] = {}
+
+    def inside(self, other: Trace) -> bool:
+        """Whether `other` is this trace or encloses it."""
+        trace: Trace | None = self
+        while trace is not None:
+            if trace is other:
+                return True
+            trace = trace.parent
+        return False
+
+    def param(self, type_: TensorType, name: str | None = None, weak: bool = False) -> Tensor:
+        """A new parameter, as a tensor."""
+        return make(None, self.builder.param(type_, name), self, weak)
+
+    def wrap(self, node: Node, weak: bool = False) -> Tensor:
+        """A node of this trace, as a tensor."""
+        return make(None, node, self, weak)
+
+    def capture(self, tensor: Tensor) -> Node:
+        """The parameter that stands for a tensor from outside."""
+        found = self.captures.get(id(tensor))
+        if found is not None:
+            return found[1]
+        if tensor._weak and tensor._data is not None and not tensor._data.ndim:
+            value = tensor._data.item()
+            return self.builder.full(value=value, shape=(), dtype=tensor.tensor.dtype)
+        node = self.builder.param(tensor.tensor, f"outer{len(self.captures)}")
+        self.captures[id(tensor)] = (tensor, node)
+        return node
+
+    def emit(self, op: Op, tensors: Sequence[Tensor], attrs: dict[str, Any]) -> Node:
+        """Records an operation at the user's line."""
+        if self.closed:
+            raise leaked()
+        builder = self.builder
+        builder.loc = user_location()
+        return builder.emit(op, [t._node_in(self) for t in tensors], attrs)
+
+    def inline(self, function: Function, arguments: Sequence[Node]) -> list[Node]:
+        """Records the nodes of `function` applied to `arguments`; returns its results."""
+        new: dict[Node, Node] = dict(zip(function.params, arguments, strict=True))
+        builder = self.builder
+        for n in function.nodes:
+            inputs = tuple(new[x] for x in n.inputs)
+            new[n] = Node(n.op, inputs, n.attrs, n.type, n.loc, n.name)
+            builder.nodes.append(new[n])
+        return [new[r] for r in function.results]
+
+    def function(self, name: str, params: Sequence[Node], results: Sequence[Node]) -> Function:
+        """The function traced so far, without nodes that no result needs, in the order of the source."""
+        needed = set(reachable(results))
+        return Function(name, params, results, [n for n in self.builder.nodes if n in needed])
+
+
+def current_trace() -> Trace | None:
+    """The trace that functions record into now; None in eager mode."""
+    return _current.get()
+
+
+@contextlib.contextmanager
+def tracing() -> Generator[Trace]:
+    """Makes a new trace current, inside the present one if there is one."""
+    trace = Trace(_current.get())
+    token = _current.set(trace)
+    try:
+        yield trace
+    finally:
+        _current.reset(token)
+        trace.closed = True
+
+
+@contextlib.contextmanager
+def eager() -> Generator[None]:
+    """Makes no trace current."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
