@@ -7,7 +7,6 @@ the pool busy with another one runs on its own thread alone.
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 import sys
 import weakref
@@ -132,10 +131,12 @@ class ThreadPool:
         self._initialise_waiting()
 
 
-@functools.cache
+_pool = ThreadPool()
+
+
 def pool() -> ThreadPool:
-    """Give the process's pool, made at the first call."""
-    return ThreadPool()
+    """Give the process's pool."""
+    return _pool
 
 
 def stats() -> PoolStats:

@@ -15,8 +15,10 @@ from dlc.ir.errors import BackendError
 from dlc.runtime.cache import default_cache
 from dlc.runtime.cache_entry import Key
 from dlc.runtime.loader import LoadedCode, load_blob
-from dlc.runtime.native import layout
+from dlc.runtime.native import entry_layout, layout
+from dlc.runtime.native.buffers import BUFFERS
 from dlc.runtime.native.driver import DRIVER
+from dlc.runtime.native.entry import CALL_CODE, GUARD_CODE, OBJECT_CODE
 from dlc.runtime.native.pool import CONDITION_SLEEP, FUTEX_NUMBER, FUTEX_SLEEP, PAUSE, POOL_CODE
 
 HAS_FUTEX: Final = sys.platform == "linux"
@@ -51,6 +53,19 @@ def pool_text(isa: Isa, *, futex: bool) -> str:
     return Template(_PAUSE + DRIVER + POOL_CODE + sleep).substitute(names)
 
 
+def entry_text() -> str:
+    """Write the LLVM module of the call entry: `entry_*` and `buffer_*`, for any architecture."""
+    names: dict[str, object] = {
+        name: value for name, value in vars(entry_layout).items() if name.isupper()
+    }
+    for prefix in ("API", "ARRAY", "CONFIG", "OBJECT", "OUTPUT", "PARAM"):
+        fields: dict[str, int] = getattr(entry_layout, prefix)
+        names |= {f"{prefix.lower()}_{name}": at for name, at in fields.items()}
+    needed = entry_layout.C_CONTIGUOUS | entry_layout.ALIGNED
+    names |= {"NEEDED_FLAGS": needed, "NEW_FLAGS": needed | entry_layout.WRITEABLE}
+    return Template(BUFFERS + OBJECT_CODE + GUARD_CODE + CALL_CODE).substitute(names)
+
+
 @functools.cache
 def pool_code(*, futex: bool = HAS_FUTEX) -> int:
     """Load the pool's code, from the disk cache if it is there; gives the address of `dlc_run`.
@@ -59,6 +74,16 @@ def pool_code(*, futex: bool = HAS_FUTEX) -> int:
         BackendError: where machine code cannot be made or run.
     """
     return load_once("pool", pool_text(host_isa(), futex=futex)).address("dlc_run")
+
+
+@functools.cache
+def entry_code() -> LoadedCode:
+    """Load the entry's code, from the disk cache if it is there.
+
+    Raises:
+        BackendError: where machine code cannot be made or run.
+    """
+    return load_once("entry", entry_text())
 
 
 def load_once(name: str, text: str) -> LoadedCode:

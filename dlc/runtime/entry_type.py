@@ -1,0 +1,279 @@
+"""The type of native call entries: probing of the interpreter and NumPy, and the type itself.
+
+Everything here is done once in a process. Where the interpreter or NumPy is not laid out as the
+native code expects, `native_support` says so, and calls go through Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import logging
+import os
+import struct
+import sys
+import sysconfig
+import threading
+from typing import Any, Final
+
+import numpy as np
+
+from dlc.ir.errors import BackendError
+from dlc.runtime.native import entry_layout as layout
+from dlc.runtime.native.support import entry_code, keep_for_ever, pool_code
+
+_log = logging.getLogger("dlc.code")
+
+# Numbers of slots and flags in CPython's stable ABI.
+_TP_CALL, _TP_CLEAR, _TP_DEALLOC, _TP_TRAVERSE, _TP_MEMBERS, _TP_GETSET = 50, 51, 52, 71, 72, 73
+_FLAGS: Final = 1 << 18 | 1 << 14 | 1 << 11 | 1 << 7  # default, gc, vectorcall, no instantiation
+_SSIZE, _OBJECT_EX, _READONLY = 19, 16, 1
+
+_GET_HANDLER, _NEW_FROM_DESCR, _ARRAY_TYPE = 305, 94, 2  # positions in NumPy's API table
+
+_FAILURE: Final = b"a compiled program is malformed"
+_CLEARED: Final = b"a compiled function was called while it was being destroyed"
+
+_CACHED_BYTES: Final = 1 << 20  # of each class of free buffers
+
+
+_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class Unsupported(Exception):
+    """This interpreter or NumPy cannot have native entries; the message says why."""
+
+
+def peek(address: int) -> int:
+    """Read the word at an address."""
+    return ctypes.c_uint64.from_address(address).value
+
+
+def poke(address: int, value: int) -> None:
+    """Write the word at an address."""
+    ctypes.c_uint64.from_address(address).value = value & (2**64 - 1)
+
+
+def address_of(function: Any) -> int:
+    """Give the address of a foreign function or variable."""
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+class NativeSupport:
+    """The entry type, and the memory that all entries share; made once, never freed.
+
+    Raises:
+        Unsupported: where the layout of objects is not the expected one.
+        BackendError: where machine code cannot be made or run.
+    """
+
+    def __init__(self) -> None:
+        _check_interpreter()
+        self._numpy_api = _numpy_api()
+        _check_arrays(self._numpy_api)
+        code = entry_code()
+        self._memory = ctypes.create_string_buffer(layout.API_BYTES)
+        self._strings = [ctypes.create_string_buffer(text) for text in (_FAILURE, _CLEARED)]
+        self.api = ctypes.addressof(self._memory)
+        self._fill_api()
+        self._handler = self._memory_handler(code.symbols)
+        self._write("handler", id(self._handler))
+        self.type = _make_type(code.symbols)
+        self.vectorcall = code.address("entry_call")
+        keep_for_ever(self)
+
+    def set_bypass(self, active: bool) -> None:
+        """Send all calls through Python, or no longer."""
+        self._write("bypass", int(active))
+
+    def _write(self, name: str, value: int) -> None:
+        poke(self.api + layout.API[name], value)
+
+    def _fill_api(self) -> None:
+        for name in layout.API:
+            if name.startswith("Py") and not name.startswith("PyArray"):
+                self._write(name, address_of(getattr(ctypes.pythonapi, name)))
+        self._write("PyArray_NewFromDescr", peek(self._numpy_api + 8 * _NEW_FROM_DESCR))
+        self._write("dlc_run", pool_code())
+        named: dict[str, object] = {
+            "array_type": np.ndarray,
+            "float_type": float,
+            "int_type": int,
+            "true": True,
+            "false": False,
+            "runtime_error": RuntimeError,
+        }
+        for name, value in named.items():
+            self._write(name, id(value))
+        self._write("failure_text", ctypes.addressof(self._strings[0]))
+        self._write("cleared_text", ctypes.addressof(self._strings[1]))
+        for size_class in range(layout.SIZE_CLASSES):
+            most = min(64, max(4, _CACHED_BYTES >> (size_class + 6)))
+            poke(self.api + layout.FREE_LISTS + 24 * size_class + 16, most)
+
+    def _memory_handler(self, symbols: dict[str, int]) -> object:
+        # PyDataMem_Handler: name, version, then the context and the four functions.
+        functions = [symbols[f"buffer_{name}"] for name in ("malloc", "calloc", "realloc", "free")]
+        image = struct.pack("127sB5Q", b"dlc", 1, self.api, *functions)
+        self._handler_memory = ctypes.create_string_buffer(image)
+        self._capsule_name = ctypes.create_string_buffer(b"mem_handler")
+        new = ctypes.pythonapi.PyCapsule_New
+        new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p] * 3
+        return new(
+            ctypes.addressof(self._handler_memory), ctypes.addressof(self._capsule_name), None
+        )
+
+
+def native_support() -> NativeSupport | None:
+    """Give what native entries need, or None where calls must go through Python (it is logged)."""
+    with _lock:
+        return _make_support()
+
+
+@functools.cache
+def _make_support() -> NativeSupport | None:
+    try:
+        return NativeSupport()
+    except (Unsupported, BackendError) as error:
+        _log.warning("calls go through Python: %s", error)
+        return None
+
+
+def _check_interpreter() -> None:
+    if sys.implementation.name != "cpython":
+        raise Unsupported(f"native entries are for CPython, this is {sys.implementation.name}")
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        raise Unsupported("native entries need the interpreter's lock")
+    if struct.calcsize("P") != 8 or object.__basicsize__ != 16 or sys.byteorder != "little":
+        raise Unsupported("the interpreter's objects have an unknown layout")
+
+
+def _numpy_api() -> int:
+    core = getattr(np, "_core", None)
+    capsule = getattr(getattr(core, "_multiarray_umath", None), "_ARRAY_API", None)
+    if capsule is None:
+        raise Unsupported(f"NumPy {np.__version__} does not show its C functions")
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    table = int(get(capsule, None))
+    if peek(table + 8 * _ARRAY_TYPE) != id(np.ndarray):
+        raise Unsupported(f"NumPy {np.__version__} has an unknown table of C functions")
+    return table
+
+
+def _check_arrays(numpy_api: int) -> None:
+    probe = np.empty((3, 5), np.float32)
+    at, offsets = id(probe), layout.ARRAY
+    get_handler = ctypes.PYFUNCTYPE(ctypes.py_object)(peek(numpy_api + 8 * _GET_HANDLER))
+    handler = get_handler()
+    dims = peek(at + offsets["dims"])
+    flags = layout.C_CONTIGUOUS | layout.OWNDATA | layout.ALIGNED | layout.WRITEABLE
+    expected = (
+        np.ndarray.__basicsize__ == layout.ARRAY_SIZE
+        and peek(at + layout.OB_TYPE) == id(np.ndarray)
+        and peek(at + offsets["data"]) == probe.ctypes.data
+        and ctypes.c_int32.from_address(at + offsets["nd"]).value == 2
+        and (peek(dims), peek(dims + 8)) == (3, 5)
+        and peek(at + offsets["descr"]) == id(np.dtype(np.float32))
+        and ctypes.c_int32.from_address(at + offsets["flags"]).value == flags
+        and peek(at + offsets["mem_handler"]) == id(handler)
+    )
+    if not expected:
+        raise Unsupported(f"arrays of NumPy {np.__version__} have an unknown layout")
+
+
+class _Slot(ctypes.Structure):
+    _fields_ = (("slot", ctypes.c_int), ("function", ctypes.c_void_p))
+
+
+class _Member(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("type", ctypes.c_int),
+        ("offset", ctypes.c_ssize_t),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+class _GetSet(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("get", ctypes.c_void_p),
+        ("set", ctypes.c_void_p),
+        ("doc", ctypes.c_char_p),
+        ("closure", ctypes.c_void_p),
+    )
+
+
+class _Spec(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("basicsize", ctypes.c_int),
+        ("itemsize", ctypes.c_int),
+        ("flags", ctypes.c_uint),
+        ("slots", ctypes.POINTER(_Slot)),
+    )
+
+
+def _make_type(symbols: dict[str, int]) -> type:
+    api, at = ctypes.pythonapi, layout.OBJECT
+    members = (_Member * 4)(
+        _Member(b"__vectorcalloffset__", _SSIZE, at["vectorcall"], _READONLY, None),
+        _Member(b"__dictoffset__", _SSIZE, at["dict"], _READONLY, None),
+        _Member(b"__weaklistoffset__", _SSIZE, at["weakrefs"], _READONLY, None),
+        _Member(None, 0, 0, 0, None),
+    )
+    get_dict, set_dict = (
+        address_of(f) for f in (api.PyObject_GenericGetDict, api.PyObject_GenericSetDict)
+    )
+    getset = (_GetSet * 2)(
+        _GetSet(b"__dict__", get_dict, set_dict, None, None),
+        _GetSet(None, None, None, None, None),
+    )
+    slots = (_Slot * 7)(
+        _Slot(_TP_CALL, address_of(api.PyVectorcall_Call)),
+        _Slot(_TP_CLEAR, symbols["entry_clear"]),
+        _Slot(_TP_DEALLOC, symbols["entry_dealloc"]),
+        _Slot(_TP_TRAVERSE, symbols["entry_traverse"]),
+        _Slot(_TP_MEMBERS, ctypes.addressof(members)),
+        _Slot(_TP_GETSET, ctypes.addressof(getset)),
+        _Slot(0, None),
+    )
+    spec = _Spec(b"dlc.runtime.entry.Entry", layout.OBJECT_SIZE, 0, _FLAGS, slots)
+    for kept in (members, getset, slots, spec):
+        keep_for_ever(kept)  # the type refers to them
+    make = api.PyType_FromSpec
+    make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p]
+    return make(ctypes.addressof(spec))
+
+
+def slot_offset(cls: type, name: str) -> int:
+    """Find where in its instances a class keeps an attribute of `__slots__`.
+
+    Raises:
+        Unsupported: when it cannot be told for sure.
+    """
+    descriptor = next((vars(c)[name] for c in cls.__mro__ if name in vars(c)), None)
+    if type(descriptor).__name__ != "member_descriptor":
+        raise Unsupported(f"{cls.__name__}.{name} is not an attribute of __slots__")
+    member = peek(id(descriptor) + layout.MEMBER_OF_DESCRIPTOR)
+    offset = peek(member + layout.OFFSET_OF_MEMBER)
+    kind = ctypes.c_int.from_address(member + layout.OFFSET_OF_MEMBER - 8).value
+    if kind != _OBJECT_EX or cls.__itemsize__ or not 16 <= offset <= cls.__basicsize__ - 8:
+        raise Unsupported(f"the place of {cls.__name__}.{name} is unknown")
+    probe, value = object.__new__(cls), object()
+    before = peek(id(probe) + offset)
+    type(descriptor).__set__(descriptor, probe, value)
+    if before != 0 or peek(id(probe) + offset) != id(value):
+        raise Unsupported(f"the place of {cls.__name__}.{name} is unknown")
+    return offset
