@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from dlc.codegen.kernel_lexer import KernelReader
-from dlc.codegen.kernel_names import COMPARISONS, FLOATS, REDUCTIONS, RESERVED, literal_group
+from dlc.codegen.kernel_words import COMPARISONS, FLOATS, REDUCTIONS, RESERVED, literal_group
 from dlc.ir import scalar
 from dlc.ir.dims import symbol
 from dlc.ir.errors import nearest

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dlc.codegen.kernel_expressions import ExpressionParser, Literal
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
 from dlc.codegen.kernel_lexer import KernelReader
-from dlc.codegen.kernel_names import RESERVED, implied_dims
+from dlc.codegen.kernel_words import RESERVED, implied_dims
 from dlc.ir.scalar import Axis
 from dlc.ir.type_parser import MAX_RANK, read_tensor_type
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Param, Stmt
-from dlc.codegen.kernel_names import (
+from dlc.codegen.kernel_words import (
     COMPARISONS,
     INFIX,
     REDUCTIONS,

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from dlc.codegen.kernel_injectivity import is_injective
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt
-from dlc.codegen.kernel_names import RESERVED, literal_group
+from dlc.codegen.kernel_words import RESERVED, literal_group
 from dlc.codegen.kernel_printer import print_with_lines
 from dlc.ir.dims import Dim, symbols_of
 from dlc.ir.errors import VerifyError, excerpt, nearest
