@@ -212,6 +212,7 @@ class _Run:
         ix = [self.value(e, scope) for e in stmt.ix]
         at = tuple(np.broadcast_to(i, scope.grid) for i in ix)
         if value.size:
+            value = value if at else value.reshape(-1)[-1]
             _check_bounds(stmt.name, at, array.shape)
             array[at] = NUMPY_SCALAR["add"](array[at], value) if stmt.accumulate else value
 
