@@ -7,7 +7,7 @@ as an addition.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt
@@ -155,7 +155,8 @@ def _half_as_single(node: Expr) -> Expr:
         return node
     if body.op == "mul":
         body = op("mul", *(convert(a, float32) for a in body.args))
-    return convert(reduce(*node.attr, convert(body, float32)), node.dtype)
+    kind, axes = node.attr
+    return convert(reduce(kind, axes, convert(body, float32)), node.dtype)
 
 
 def _free_indices(e: Expr) -> list[Expr]:
@@ -198,7 +199,7 @@ def normalise(kernel: Kernel) -> Kernel:
     body = work.body(kernel.body, _Scope())
     body = map_expressions(body, expand_all)
     body = tuple(_explicit_accumulation(s, work.params) for s in body)
-    return replace(kernel, body=tuple(map(_promoted, body)))
+    return replace(kernel, body=tuple(_promoted(s, work.params) for s in body))
 
 
 def _explicit_accumulation(s: Stmt, params: Mapping[str, DType]) -> Stmt:
@@ -218,13 +219,16 @@ def _explicit_accumulation(s: Stmt, params: Mapping[str, DType]) -> Stmt:
             return replace(s, body=tuple(_explicit_accumulation(x, params) for x in s.body))
 
 
-def _promoted(s: Stmt) -> Stmt:
-    """`par a: o[a,b] b<B = e` as `par a, b: o[a,b] = e`, when nothing is computed once for each a."""
-    if isinstance(s, Assign) and s.ix and s.axes and all(a.block is None for a in s.axes):
-        s = Par((), (s,))
-    if not (isinstance(s, Par) and len(s.body) == 1 and isinstance(s.body[0], Assign)):
+def _promoted(s: Stmt, params: Collection[str]) -> Stmt:
+    """`par a: o[a,b] b<B = e` as `par a, b: o[a,b] = e`, if nothing is computed once for each a."""
+    outer = s.axes if isinstance(s, Par) else ()
+    inner = s.body[0] if isinstance(s, Par) and len(s.body) == 1 else s
+    if not (isinstance(inner, Assign) and inner.name in params and inner.axes):
         return s
-    (a,) = s.body
-    closed = all(x.block is None for x in (*s.axes, *a.axes))
-    plain = not any(n.op == "reduce" or (n.op == "load" and n.attr == a.name) for n in walk(a.expr))
-    return Par((*s.axes, *a.axes), (replace(a, axes=()),)) if closed and plain else s
+    axes = (*outer, *inner.axes)
+    apart = any(
+        n.op == "reduce" or (n.op == "load" and n.attr == inner.name) for n in walk(inner.expr)
+    )
+    if apart or any(a.block is not None for a in axes):
+        return s
+    return Par(axes, (replace(inner, axes=()),))

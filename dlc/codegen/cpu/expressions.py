@@ -220,14 +220,29 @@ class ExprEmitter:
 
     def bind_tensor(self, name: str, tensor: Tensor) -> None:
         """Makes memory known under a name in this scope."""
+        self._forget(name)
         self._state.tensors[name] = tensor
         self._state.values.pop(name, None)
         self._state.levels[name] = len(self._state.memo) - 1
 
     def bind_value(self, name: str, value: Value, dtype: DType) -> None:
         """Makes a local scalar known under a name in this scope; its loads give `value`."""
+        self._forget(name)
         self._state.values[name] = (value, dtype)
         self._state.levels[name] = len(self._state.memo) - 1
+
+    def _forget(self, name: str) -> None:
+        """Drops what was computed from an earlier meaning of a name."""
+        if name not in self._state.levels:
+            return
+        for memo in self._state.memo:
+            for key in [k for k in memo if name in self._names_in(k)]:
+                del memo[key]
+
+    def _names_in(self, key: Any) -> frozenset[str]:
+        if isinstance(key, Expr):
+            return self.free(key)
+        return self._names_of(key[1]) if key[0] == "index" else _EMPTY
 
     def _level(self, names: Iterable[str]) -> int:
         return max((self._state.levels.get(n, 0) for n in names), default=0)
@@ -265,9 +280,17 @@ class ExprEmitter:
         key = ("splat", value.name, type_, lanes)
         known = self._recall(key, 0)
         if known is None:
-            known = self.em.splat(type_, value.name, lanes)
+            known = self._splat(value.name, dtype, lanes)
             self._remember(key, known)
         return known
+
+    def _splat(self, value: str, dtype: DType, lanes: int) -> str:
+        if not (dtype.is_float and dtype.bits == 16):
+            return self.em.splat(llvm_type(dtype), value, lanes)
+        # As integers: levels without 16-bit floats would take a detour through library calls.
+        bits = self.em.value(f"bitcast {llvm_type(dtype)} {value} to i16")
+        spread = self.em.splat("i16", bits, lanes)
+        return self.em.value(f"bitcast <{lanes} x i16> {spread} to {llvm_type(dtype, lanes)}")
 
     def emit(self, e: Expr) -> Value:
         """The value of an expression: a vector only when it depends on the vector axis."""
@@ -581,8 +604,10 @@ class ExprEmitter:
         if mask is None:
             return self._load(inside, None)
         value = self._load(inside, mask)
-        varies = value.varies or mask.varies or outside.varies
         dtype = node.dtype
+        # LLVM selects 16-bit floats by integer instructions in vectors, but not as scalars.
+        short = dtype.is_float and dtype.bits == 16 and self.lanes > 1
+        varies = value.varies or mask.varies or outside.varies or short
         types = [bool_, dtype, dtype]
         values = (mask, value, outside)
         args = [self.spread(v, t) if varies else v.name for v, t in zip(values, types, strict=True)]
@@ -668,7 +693,7 @@ class ExprEmitter:
             type_ = llvm_type(node.dtype)
             key = ("splat", value.name, type_, lanes)
             if self._recall(key, 0) is None:
-                self._remember(key, self.em.splat(type_, value.name, lanes))
+                self._remember(key, self._splat(value.name, node.dtype, lanes))
 
     def prepare_place(self, name: str, ix: Sequence[Expr], entering: Iterable[str]) -> None:
         """Computes now the part of a store's address that the names about to be bound leave."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 from dlc.codegen.cpu.emit import Emitter, llvm_type, memory_type, zero
 from dlc.ir.types import DType
 
+_ZERO = "@dlc.zero"
+
 
 def _storage(dtype: DType) -> str:
-    """The element type that moves: half types as integers, which every level can mask and gather."""
+    """The element type that moves: half types as integers, which every level masks and gathers."""
     if dtype.kind == "b":
         return "i8"
     return "i16" if dtype.bits == 16 else memory_type(dtype)
@@ -75,13 +77,10 @@ def load(em: Emitter, dtype: DType, pointer: str, lanes: int, mask: str | None =
 
 
 def _load_one_masked(em: Emitter, element: str, dtype: DType, pointer: str, mask: str) -> str:
-    before, inside, done = em.current, em.fresh("then"), em.fresh("done")
-    em.branch_if(mask, inside, done)
-    em.block(inside)
-    value = em.value(f"load {element}, ptr {pointer}, align {dtype.itemsize}")
-    em.branch(done)
-    em.block(done)
-    return em.value(f"phi {element} [ {zero(element)}, %{before} ], [ {value}, %{inside} ]")
+    # A constant is read in the place of what may not be read: no branch is needed.
+    em.declarations.add(f"{_ZERO} = private unnamed_addr constant i64 0, align 8")
+    chosen = em.value(f"select i1 {mask}, ptr {pointer}, ptr {_ZERO}")
+    return em.value(f"load {element}, ptr {chosen}, align {dtype.itemsize}")
 
 
 def store(

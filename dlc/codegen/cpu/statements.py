@@ -12,18 +12,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from dlc.codegen.cpu import index_values as iv
-from dlc.codegen.cpu import memory
 from dlc.codegen.cpu.emit import Emitter, llvm_type
 from dlc.codegen.cpu.expressions import ExprEmitter, FreeNames, Tensor, Value, Vector
 from dlc.codegen.cpu.grouping import Group, Grouping, Item, uses
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.reductions import Reduction
+from dlc.codegen.cpu.scalars import emit_op
 from dlc.codegen.index_math import IndexMath, axis_name, block_name, blocks_of
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt, statements
 from dlc.codegen.schedule import inner_first, reduction_unroll, tile_extents
 from dlc.ir.dims import Dim, add, floordiv, lower_bound, mul, product, symbol
 from dlc.ir.scalar import Axis, Expr, const, index, load, op
-from dlc.ir.types import DType, int64
+from dlc.ir.types import DType, float32, int64
 
 
 @dataclass
@@ -263,8 +263,8 @@ class StatementEmitter:
                 pointers.append(self.tile_pointer(c.name, 1, dims, dtype))
                 found.append(_Carried(c.name, dtype, ["ptr", "ptr"], pointers, c.axes))
             else:
-                value = self.ex.vector(load(c.name, (), dtype))
-                type_ = llvm_type(dtype, self.ex.lanes)
+                value = self._held(self.ex.vector(load(c.name, (), dtype)), dtype)
+                type_ = llvm_type(_carried_type(dtype), self.ex.lanes)
                 found.append(_Carried(c.name, dtype, [type_], [value], ()))
         return found
 
@@ -276,7 +276,8 @@ class StatementEmitter:
         for c in carried:
             own = [left.pop(0) for _ in c.types]
             if not c.tile:
-                self.ex.bind_value(c.name, Value(own[0], self.ex.lanes > 1), c.dtype)
+                value = self._held(own[0], c.dtype, back=True)
+                self.ex.bind_value(c.name, Value(value, self.ex.lanes > 1), c.dtype)
                 continue
             held = self.ex.tensor(c.name)
             self.ex.bind_tensor(
@@ -300,8 +301,17 @@ class StatementEmitter:
             elif c.tile:
                 result += own[::-1]
             else:
-                result.append(self.ex.vector(load("next_" + c.name, (), c.dtype)))
+                value = self.ex.vector(load("next_" + c.name, (), c.dtype))
+                result.append(self._held(value, c.dtype))
         return result
+
+    def _held(self, value: str, dtype: DType, *, back: bool = False) -> str:
+        """A carried value in the type that it is carried in, or `back` from it."""
+        held = _carried_type(dtype)
+        if held is dtype:
+            return value
+        to, source = (dtype, held) if back else (held, dtype)
+        return emit_op(self.em, "convert", to, (source,), (value,), self.ex.lanes, self.isa)
 
     # Reductions inside of expressions
 
@@ -471,6 +481,11 @@ class _GroupLoop:
         value = self.ex.vector(item.expr)
         position = self.ex.vector(position_in(item.axes)) if reduction.is_arg else ""
         held[item.name] = reduction.update(self.em, held[item.name], (value, position), lanes, mask)
+
+
+def _carried_type(dtype: DType) -> DType:
+    # LLVM passes 16-bit floats between blocks through library calls where no register holds them.
+    return float32 if dtype.is_float and dtype.bits == 16 else dtype
 
 
 def position_in(axes: Sequence[Axis]) -> Expr:
