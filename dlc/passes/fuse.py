@@ -65,6 +65,11 @@ def is_stored(node: Node) -> bool:
     return node.op.name in ("param", "constant") or node.op.lower is None and node.op.family != "scatter"
 
 
+def _must_be_read(node: Node) -> bool:
+    """Whether a contraction cannot compute `node` in place."""
+    return is_stored(node) or is_kernel_root(node) or node.op.cost > 0
+
+
 def _names(ix: Sequence[Expr]) -> set[str]:
     return {e.attr for i in ix for e in walk(i) if e.op == "index"}
 
@@ -114,8 +119,8 @@ class _Planner:
             return True
         if cost == 0:
             return True
-        if any(r.op.family in ("contraction", "scatter") for r in readers) and node.op.cost > 0:
-            return all(r.op.family == "scatter" for r in readers) and len(readers) == 1
+        if any(r.op.family == "scatter" for r in readers) and node.op.cost > 0:
+            return len(readers) == 1
         if cost <= CHEAP and self._leaf_count(node) <= 1:
             return True
         return len(readers) == 1 and self._read_once(node, readers[0], cost)
@@ -140,13 +145,16 @@ class _Planner:
         return True
 
     def _operands_to_store(self, dot: Node) -> set[Node]:
-        """Operands whose chain of moves is not one load at affine indices, which contraction kernels need."""
+        """What a contraction reads must be in memory, behind moves that amount to one load at affine indices."""
         stored: set[Node] = set()
         for x in dot.inputs:
-            if is_stored(x) or x.op.cost > 0 or is_kernel_root(x):
+            if _must_be_read(x):
+                stored.add(x)
                 continue
-            reads, e = reads_of(x, lambda n: is_stored(n) or n.op.cost > 0 or is_kernel_root(n))
-            if len(reads) != 1 or e.op != "load" or not all(is_affine(i) for i in reads[0].ix):
+            reads, e = reads_of(x, _must_be_read)
+            if len(reads) == 1 and e.op == "load" and all(is_affine(i) for i in reads[0].ix):
+                stored.add(reads[0].source)
+            else:
                 stored.add(x)
         return stored
 

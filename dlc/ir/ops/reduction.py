@@ -43,6 +43,8 @@ def reduce_axes(ix: tuple[Expr, ...], shape: Shape, axes: Sequence[int]) -> tupl
 def _lower(kind: ReduceKind) -> Callable[..., Expr]:
     def lower(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
         x = inputs[0]
+        if not attrs["axes"]:
+            return x(*ix)
         axes, at = reduce_axes(ix, x.type.shape, attrs["axes"])
         body = x(*at)
         wide = is_half(body.dtype) and kind in ("sum", "prod")
