@@ -605,14 +605,24 @@ class ExprEmitter:
             return self._load(inside, None)
         value = self._load(inside, mask)
         dtype = node.dtype
-        # LLVM selects 16-bit floats by integer instructions in vectors, but not as scalars.
-        short = dtype.is_float and dtype.bits == 16 and self.lanes > 1
-        varies = value.varies or mask.varies or outside.varies or short
+        varies = value.varies or mask.varies or outside.varies
+        if dtype.is_float and dtype.bits == 16 and not varies:
+            return Value(self._merge_short(mask.name, value.name, outside.name, dtype), False)
         types = [bool_, dtype, dtype]
         values = (mask, value, outside)
         args = [self.spread(v, t) if varies else v.name for v, t in zip(values, types, strict=True)]
         lanes = self.lanes if varies else 1
         return Value(emit_op(self.em, "select", dtype, types, args, lanes, self.isa), varies)
+
+    def _merge_short(self, mask: str, inside: str, outside: str, dtype: DType) -> str:
+        """A select of scalar 16-bit floats, of which LLVM would make a library call.
+
+        `inside` is zero where the mask is not set.
+        """
+        em, type_ = self.em, llvm_type(dtype)
+        a, b = (em.value(f"bitcast {type_} {v} to i16") for v in (inside, outside))
+        other = em.value(f"select i1 {mask}, i16 0, i16 {b}")
+        return em.value(f"bitcast i16 {em.value(f'or i16 {a}, {other}')} to {type_}")
 
     def in_bounds(self, e: Expr) -> Value | None:
         """Whether every index of a load is within its dim, None when that is proved."""
