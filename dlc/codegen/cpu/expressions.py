@@ -287,10 +287,16 @@ class ExprEmitter:
     def _splat(self, value: str, dtype: DType, lanes: int) -> str:
         if not (dtype.is_float and dtype.bits == 16):
             return self.em.splat(llvm_type(dtype), value, lanes)
-        # As integers: levels without 16-bit floats would take a detour through library calls.
-        bits = self.em.value(f"bitcast {llvm_type(dtype)} {value} to i16")
-        spread = self.em.splat("i16", bits, lanes)
-        return self.em.value(f"bitcast <{lanes} x i16> {spread} to {llvm_type(dtype, lanes)}")
+        # As integers, and first into a vector that a register holds: of wider vectors of 16-bit
+        # floats, LLVM makes library calls.
+        first, em = min(lanes, 8), self.em
+        bits = em.value(f"bitcast {llvm_type(dtype)} {value} to i16")
+        one = em.value(f"insertelement <{first} x i16> poison, i16 {bits}, i64 0")
+        spread = em.value(
+            f"shufflevector <{first} x i16> {one}, <{first} x i16> poison, "
+            f"<{lanes} x i32> zeroinitializer"
+        )
+        return em.value(f"bitcast <{lanes} x i16> {spread} to {llvm_type(dtype, lanes)}")
 
     def emit(self, e: Expr) -> Value:
         """The value of an expression: a vector only when it depends on the vector axis."""
