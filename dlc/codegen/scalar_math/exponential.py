@@ -1,0 +1,169 @@
+"""exp and its family: exp2, expm1, sinh, cosh, tanh, sigmoid.
+
+x = n*ln2 + r with |r| <= ln2/2 (two parts of ln2 and fma: the first step is exact), then
+e^r = 1 + r + r^2*q(r) with q a minimax polynomial. n comes out of the low bits of x/ln2 + 1.5*2^p, where
+p is the number of fraction bits, without a conversion.
+Coefficients: Remez exchange at 60 digits on |r| <= 1.003*ln2/2, the error weighed relative to e^r - 1:
+2^-26.2 for float32 (degree 4), 2^-55.6 for float64 (degree 9).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dlc.codegen.scalar_math.value import Value, fma, horner, select, with_sign
+from dlc.ir.types import DType, float32
+
+
+@dataclass(frozen=True)
+class _Format:
+    """What differs between the float types."""
+
+    fraction_bits: int
+    bias: int
+    ln2: tuple[float, float]
+    q: tuple[float, ...]
+    zero_below: float  # exp is 0 from here down
+    infinite_above: float
+    minus_one_below: float  # expm1 is -1
+    one_above: float  # tanh is 1
+    sinh_above: float  # sinh and cosh are infinite
+
+    @property
+    def magic(self) -> float:
+        return 1.5 * 2.0**self.fraction_bits
+
+
+_LOG2E = 1.4426950408889634
+_F32 = _Format(
+    23,
+    127,
+    (0.6931471824645996, -1.904654323148236e-09),
+    (
+        0.4999999701976776, 0.16666541993618011, 0.04166720435023308, 0.008366713300347328,
+        0.0013882499188184738,
+    ),
+    -104.0, 89.0, -20.0, 10.0, 89.5,
+)  # fmt: skip
+_F64 = _Format(
+    52,
+    1023,
+    (0.6931471805599453, 2.3190468138462996e-17),
+    (
+        0.5000000000000006, 0.16666666666666588, 0.04166666666657467, 0.008333333333390832,
+        0.0013888888932308025, 0.00019841269716956275, 2.4801504322850877e-05, 2.755740848094236e-06,
+        2.7626435563089336e-07, 2.505381525858867e-08,
+    ),
+    -746.0, 710.0, -40.0, 22.0, 710.5,
+)  # fmt: skip
+
+
+def _format(dtype: DType) -> _Format:
+    return _F32 if dtype is float32 else _F64
+
+
+def at_most(x: Value, limit: float) -> Value:
+    """The smaller one; NaN stays."""
+    return select(x > limit, limit, x)
+
+
+def at_least(x: Value, limit: float) -> Value:
+    """The larger one; NaN stays."""
+    return select(x < limit, limit, x)
+
+
+def _reduce(x: Value, offset: int) -> tuple[Value, Value]:
+    """Bits whose low end is n + offset, and r."""
+    form = _format(x.dtype)
+    magic = form.magic + offset
+    t = fma(x, _LOG2E, magic)
+    n = t - magic
+    return t.bits, fma(-n, form.ln2[1], fma(-n, form.ln2[0], x))
+
+
+def exp_scaled(i: Value, p: Value) -> Value:
+    """p * 2^n, i being bits with n + 2*bias at the low end; overflow and subnormals round once."""
+    form = _format(p.dtype)
+    # Two factors, since 2^n itself may not be a float.
+    half = i >> 1
+    first = (half << form.fraction_bits).as_float
+    second = ((i - half) << form.fraction_bits).as_float
+    return p * first * second
+
+
+def exp(x: Value) -> Value:
+    """e^x."""
+    form = _format(x.dtype)
+    x = at_least(at_most(x, form.infinite_above), form.zero_below)
+    return exp_in_range(x)
+
+
+def exp_in_range(x: Value, correction: Value | None = None, factor: Value | None = None) -> Value:
+    """factor * e^(x + correction), for results that are not far out of range."""
+    form = _format(x.dtype)
+    i, r = _reduce(x, 2 * form.bias)
+    if correction is not None:
+        r = r + correction
+    p = fma(r * r, horner(r, form.q), r) + 1.0
+    return exp_scaled(i, p if factor is None else p * factor)
+
+
+def exp2(x: Value) -> Value:
+    """2^x."""
+    form = _format(x.dtype)
+    limit = form.bias + 1.0
+    x = at_least(at_most(x, limit), -limit - form.fraction_bits - 1)
+    magic = form.magic + 2 * form.bias
+    t = x + magic
+    d = x - (t - magic)
+    r = d * form.ln2[0]
+    low = fma(d, form.ln2[0], -r) + d * form.ln2[1]
+    p = fma(r * r, horner(r, form.q), low) + r + 1.0
+    return exp_scaled(t.bits, p)
+
+
+def _expm1_times(x: Value, exponent: int) -> Value:
+    """(e^x - 1) * 2^exponent for x within range; the exponent is 0, -1 or -2."""
+    form = _format(x.dtype)
+    i, r = _reduce(x, form.bias + exponent)
+    scale = (i << form.fraction_bits).as_float
+    part = fma(r * r, horner(r, form.q), r)
+    return fma(scale, part, scale - 2.0**exponent)
+
+
+def expm1(x: Value) -> Value:
+    """e^x - 1."""
+    form = _format(x.dtype)
+    limited = at_least(at_most(x, form.infinite_above), form.minus_one_below)
+    # A zero keeps its sign.
+    return select(x.equals(0.0), x, _expm1_times(limited, -2) * 4.0)
+
+
+def sinh(x: Value) -> Value:
+    """(e^x - e^-x) / 2."""
+    quarter = _expm1_times(at_most(abs(x), _format(x.dtype).sinh_above), -2)
+    half = quarter + quarter
+    # The ratio is half / (2 half + 1), which would be NaN where half overflows.
+    return with_sign(half + quarter / (half + 0.5), x.sign_bit)
+
+
+def cosh(x: Value) -> Value:
+    """(e^x + e^-x) / 2."""
+    form = _format(x.dtype)
+    i, r = _reduce(at_most(abs(x), form.sinh_above), form.bias - 2)
+    scale = (i << form.fraction_bits).as_float
+    quarter = scale * (fma(r * r, horner(r, form.q), r) + 1.0)
+    return quarter + quarter + 0.125 / quarter
+
+
+def tanh(x: Value) -> Value:
+    """(e^2x - 1) / (e^2x + 1)."""
+    limited = at_most(abs(x), _format(x.dtype).one_above)
+    t = _expm1_times(limited + limited, 0)
+    return with_sign(t / (t + 2.0), x.sign_bit)
+
+
+def sigmoid(x: Value) -> Value:
+    """1 / (1 + e^-x), by e^-|x|, which does not overflow."""
+    e = exp_in_range(at_least(-abs(x), _format(x.dtype).zero_below))
+    return select(x >= 0.0, 1.0, e) / (e + 1.0)
