@@ -20,20 +20,18 @@ from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.expressions import ExprEmitter, Tensor, Value, Vector
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
-from dlc.codegen.cpu.micro_kernel import micro_kernel
+from dlc.codegen.cpu.micro_kernel import micro_kernel, row_kernel
 from dlc.codegen.cpu.packing import Packer
-from dlc.codegen.cpu.tiling import Tiling, choose_tiling
+from dlc.codegen.cpu.tiling import FEW_ROWS, Tiling, choose_tiling
 from dlc.codegen.index_math import axis_name, coefficient
 from dlc.codegen.kernel_ir import Kernel
 from dlc.ir.dims import Dim, add, floordiv, maximum, minimum, mul
 from dlc.ir.errors import BackendError
-from dlc.ir.scalar import load, walk
+from dlc.ir.scalar import walk
 from dlc.ir.types import int64
 
 # One chunk of units is worth about ten microseconds.
 _CHUNK_FLOPS = 1 << 20
-# Rows below which packing a panel of B costs more than it saves.
-_FEW_ROWS = 24
 # Bytes of an operand's block that stay in the first-level cache whatever the stride.
 _SMALL_BLOCK = 16 << 10
 
@@ -108,6 +106,15 @@ class _Panel:
     direct: str
 
 
+@dataclass(frozen=True)
+class _Stages:
+    """How a unit's columns are cut: panels of `width` up to `split`, then from there (`count` is 2)."""
+
+    width: str
+    split: str
+    count: str
+
+
 class _Writer:
     """Writes the entry of one contraction."""
 
@@ -166,7 +173,7 @@ class _Writer:
 
     def _positions(self, unit: str, extents: Sequence[Dim]) -> list[str]:
         """The unit's number as one number an extent, the last fastest."""
-        em, result, rest, first = self.em, list[str](), unit, True
+        em, result, rest = self.em, list[str](), unit
         wide = [k for k, e in enumerate(extents) if e != 1]
         for k in reversed(range(len(extents))):
             if k not in wide:
@@ -200,25 +207,79 @@ class _Writer:
         em.loop("0", iv.maximum(em, k, "1"), block, body)
 
     def _step(self, unit: _Unit, step: _Step) -> None:
-        em, width = self.em, self.tiling.panel
+        em, ex = self.em, self.ex
         a = self._pack_a(unit, step)
+        stages = self._stages(unit)
 
-        def panel(j: str, _: list[str]) -> list[str]:
-            columns = iv.minimum(em, iv.subtract(em, unit.columns, j), str(width))
+        def panel(j: str, columns: str) -> None:
             n = iv.add(em, unit.n0, j)
-            with self.ex.scope():
-                b = self._pack_b(unit, step, n, columns)
-                target = self._target(unit, n, j, columns)
-                self._tiles(unit, step, columns, a, b, target)
-                done = em.value(f"xor i1 {target.direct}, true")
-                done = em.value(f"and i1 {done}, {step.last}")
-                em.when(done, lambda: self._epilogue(unit, n, columns, target))
+            target = self._target(unit, n, j, columns)
+            self._products(unit, step, n, columns, a, target)
+            done = em.value(f"xor i1 {target.direct}, true")
+            done = em.value(f"and i1 {done}, {step.last}")
+            em.when(done, lambda: self._epilogue(unit, n, columns, target))
+
+        def stage(s: str, _: list[str]) -> list[str]:
+            second = em.value(f"icmp ne i64 {s}, 0")
+            start = em.value(f"select i1 {second}, i64 {stages.split}, i64 0")
+            stop = em.value(f"select i1 {second}, i64 {unit.columns}, i64 {stages.split}")
+
+            def one(j: str, _: list[str]) -> list[str]:
+                columns = iv.minimum(em, iv.subtract(em, stop, j), stages.width)
+                with ex.scope():
+                    panel(j, columns)
+                return []
+
+            em.loop(start, stop, stages.width, one)
             return []
 
-        if self.tiling.n_block == width:
-            panel("0", [])
-        else:
-            em.loop("0", unit.columns, width, panel)
+        em.loop("0", stages.count, 1, stage)
+
+    def _stages(self, unit: _Unit) -> _Stages:
+        """Few rows are worked through in whole vectors of B where it is; what is left is packed."""
+        em, b, tiling = self.em, self.form.b, self.tiling
+        width = str(tiling.panel)
+        if not (_same_type(b) and b.stride == 1 and b.k_stride is not None):
+            return _Stages(width, unit.columns, "1")
+        few = em.value(f"icmp sle i64 {unit.rows}, {FEW_ROWS}")
+        whole = em.value(f"and i64 {unit.columns}, {-self.lanes}")
+        split = em.value(f"select i1 {few}, i64 {whole}, i64 {unit.columns}")
+        more = em.value(f"icmp slt i64 {split}, {unit.columns}")
+        count = em.value(f"select i1 {more}, i64 2, i64 1")
+        if tiling.wide:
+            one = em.value(f"icmp eq i64 {unit.rows}, 1")
+            widest = tiling.wide * self.lanes
+            width = em.value(f"select i1 {one}, i64 {widest}, i64 {width}")
+        return _Stages(width, split, count)
+
+    def _products(
+        self, unit: _Unit, step: _Step, n: str, columns: str, a: _Source, target: _Panel
+    ) -> None:
+        """The sums of a panel: by micro-kernels, or from rows of B for a single row."""
+        em, b = self.em, self.form.b
+        adding = em.value(f"zext i1 {em.value(f'xor i1 {step.first}, true')} to i64")
+
+        def tiles() -> None:
+            with self.ex.scope():
+                source = self._pack_b(unit, step, n, columns)
+                self._tiles(unit, step, columns, a, source, target, adding)
+
+        if b.k_stride != 1 or b.stride == 1 or not _same_type(b) or not self.tiling.single:
+            tiles()
+            return
+        one = em.value(f"icmp eq i64 {unit.rows}, 1")
+
+        def row() -> None:
+            with self.ex.scope():
+                place, stride = self._address(b, "0", n, step.k0), self.ex.index(b.stride)
+            name = row_kernel(em, self.dtype, self.isa)
+            numbers = [columns, step.length, a.k_stride, stride, adding]
+            args = [f"ptr {p}" for p in (a.pointer, place, target.pointer)]
+            args += [f"i64 {x}" for x in numbers]
+            em.line(f"call void @{name}({', '.join(args)})")
+
+        em.when(one, row)
+        em.when(em.value(f"xor i1 {one}, true"), tiles)
 
     # Operands
 
@@ -245,7 +306,9 @@ class _Writer:
         by_columns = _Source(packed, "1", str(tiling.a_column))
         result = by_columns if a.stride == 1 else by_rows
         size = iv.multiply(em, iv.multiply(em, unit.rows, step.length), str(self.dtype.itemsize))
-        large = em.value(f"icmp sgt i64 {size}, {_SMALL_BLOCK}") if _same_type(a) else "true"
+        large = em.value(f"icmp sgt i64 {size}, {_SMALL_BLOCK}")
+        shared = em.value(f"icmp sgt i64 {unit.columns}, {tiling.panel}")
+        large = em.value(f"and i1 {large}, {shared}") if _same_type(a) else "true"
 
         def pack() -> None:
             if a.stride == 1:
@@ -297,7 +360,7 @@ class _Writer:
     def _in_place(self, unit: _Unit, step: _Step, columns: str, own: _Source) -> str:
         """Whether micro-kernels read B where it is: whole vectors, and too little use to pack."""
         em = self.em
-        few = em.value(f"icmp sle i64 {unit.rows}, {_FEW_ROWS}")
+        few = em.value(f"icmp sle i64 {unit.rows}, {FEW_ROWS}")
         size = em.value(f"mul i64 {step.length}, {own.k_stride}")
         size = em.value(f"mul i64 {size}, {self.dtype.itemsize}")
         small = em.value(f"icmp sle i64 {size}, {_SMALL_BLOCK}")
@@ -348,9 +411,8 @@ class _Writer:
 
     def _target(self, unit: _Unit, n: str, j: str, columns: str) -> _Panel:
         em, form, tiling = self.em, self.form, self.tiling
-        offset = iv.multiply(em, j, str(tiling.m_rows))
-        buffer = memory.element_pointer(em, self.dtype, self._scratch(tiling.c_at), offset)
-        own = _Panel(buffer, str(tiling.panel), "false")
+        buffer = memory.element_pointer(em, self.dtype, self._scratch(tiling.c_at), j)
+        own = _Panel(buffer, str(tiling.n_block), "false")
         if form.direct is None:
             return own
         at, row = form.direct
@@ -366,14 +428,19 @@ class _Writer:
         )
 
     def _tiles(
-        self, unit: _Unit, step: _Step, columns: str, a: _Source, b: _Source, target: _Panel
+        self,
+        unit: _Unit,
+        step: _Step,
+        columns: str,
+        a: _Source,
+        b: _Source,
+        target: _Panel,
+        adding: str,
     ) -> None:
         """The micro-kernels over a panel: the largest first, smaller ones for what is left."""
         em, lanes = self.em, self.lanes
         vectors = em.value(f"add i64 {columns}, {lanes - 1}")
         vectors = em.value(f"udiv i64 {vectors}, {lanes}")
-        adding = em.value(f"xor i1 {step.first}, true")
-        adding = em.value(f"zext i1 {adding} to i64")
 
         def tile(height: int, width: int, m: str, v: str) -> None:
             column = em.value(f"mul i64 {v}, {lanes}")
@@ -387,15 +454,19 @@ class _Writer:
 
         def columns_of(width: int) -> Callable[[str], None]:
             def rows(v: str) -> None:
+                wide = width == self.tiling.wide
                 self._cover(
                     unit.rows,
-                    self.tiling.rows,
+                    (1,) if wide else self.tiling.rows,
                     lambda height: lambda m: tile(height, width, m, v),
                 )
 
             return rows
 
-        self._cover(vectors, self.tiling.vectors, columns_of)
+        widths = self.tiling.vectors
+        if self.tiling.wide:
+            widths = (self.tiling.wide, *widths)
+        self._cover(vectors, widths, columns_of)
 
     def _cover(
         self,
@@ -437,7 +508,7 @@ class _Writer:
                     ex.store(s.name, s.ix, result)
 
         def row(r: str, _: list[str]) -> list[str]:
-            source = self._move(target.pointer, r, str(self.tiling.panel))
+            source = self._move(target.pointer, r, str(self.tiling.n_block))
             with ex.scope(axes={self.form.m.name: iv.add(em, unit.m0, r)}):
                 ex.prepare(expressions, entering, lanes=lanes)
                 for s in self.form.stores:

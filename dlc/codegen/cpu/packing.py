@@ -15,7 +15,7 @@ from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
 from dlc.codegen.cpu.emit import Emitter, llvm_type
 from dlc.codegen.cpu.isa import Isa
-from dlc.codegen.cpu.micro_kernel import define_internal
+from dlc.codegen.cpu.micro_kernel import define_internal, transpose
 from dlc.codegen.cpu.scalars import emit_op
 from dlc.ir.types import DType, int64
 
@@ -207,18 +207,3 @@ class Packer:
         em.loop("0", "%columns", lanes, columns)
         em.branch(done)
         em.block(done)
-
-
-def transpose(em: Emitter, dtype: DType, rows: list[str]) -> list[str]:
-    """The transpose of a square matrix given as vectors: log2(lanes) rounds of interleaving halves."""
-    lanes = len(rows)
-    type_ = llvm_type(dtype, lanes)
-    half = lanes // 2
-
-    def interleave(a: str, b: str, first: int) -> str:
-        picks = ", ".join(f"i32 {first + k // 2 + (lanes if k % 2 else 0)}" for k in range(lanes))
-        return em.value(f"shufflevector {type_} {a}, {type_} {b}, <{lanes} x i32> <{picks}>")
-
-    for _ in range(lanes.bit_length() - 1):
-        rows = [interleave(rows[r // 2], rows[r // 2 + half], half * (r % 2)) for r in range(lanes)]
-    return rows

@@ -15,6 +15,10 @@ _M_BLOCK = 192
 _K_BYTES = 2048
 # Panels in a unit whose block of A is packed, so that packing is shared by them.
 _SHARING_PANELS = 4
+# Rows below which packing a panel of B costs more than it saves.
+FEW_ROWS = 24
+# Vectors of the micro-kernel for a single row: B is read in long pieces.
+_WIDE_VECTORS = 16
 # Bytes of A's block up to which it is read where it is, whatever its strides.
 _SMALL_A = 16 << 10
 
@@ -25,6 +29,8 @@ class Tiling:
 
     rows, vectors: the micro-kernels, largest first; `vectors` of `lanes` elements.
     m_block, n_block, k_block: extents of a unit and of a step; n_block is a multiple of `panel`.
+    wide: vectors of the micro-kernel for a single row at run time, 0 without one.
+    single: whether there may be a single row.
     packs_a: whether blocks of A may be packed: rows `a_row` or columns `a_column` elements apart.
     c_at, b_at, a_at, table_at, k_table_at: where the parts of scratch memory begin, in bytes.
     scratch: bytes of scratch memory.
@@ -38,6 +44,8 @@ class Tiling:
     n_block: int
     k_block: int
     packs_a: bool
+    wide: int
+    single: bool
     m_rows: int
     a_row: int
     a_column: int
@@ -64,7 +72,9 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     m_block = _M_BLOCK - _M_BLOCK % height
     m_rows = min(m_block, m) if isinstance(m, int) else m_block
     packs_a = _packs_a(form, m_rows * depth * dtype.itemsize)
-    n_block = panel * (_SHARING_PANELS if packs_a else 1)
+    single = not isinstance(m, int) or m == 1
+    wide = _WIDE_VECTORS if not isinstance(m, int) and width < _WIDE_VECTORS else 0
+    n_block = panel * (_SHARING_PANELS if packs_a or wide else 1)
     if isinstance(n, int):
         n_block = min(n_block, max(1, -(-n // panel)) * panel)
     a_row, a_column = _up(depth, lanes) + lanes, _up(m_rows, lanes)
@@ -81,8 +91,8 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     for size in parts:
         starts.append(starts[-1] + _up(size, 64))
     return Tiling(
-        lanes, _pieces(m, height), _vector_pieces(n, lanes, width), panel, m_block, n_block, k_block(dtype),
-        packs_a, m_rows, a_row, a_column, *starts,
+        lanes, _pieces(m, height), _vector_pieces(m, n, lanes, width, m_block), panel, m_block, n_block, k_block(dtype),
+        packs_a, wide, single, m_rows, a_row, a_column, *starts,
     )  # fmt: skip
 
 
@@ -97,7 +107,13 @@ def _micro_kernel(m: Dim, n: Dim, lanes: int, isa: Isa) -> tuple[int, int]:
     """(rows, vectors) of the main micro-kernel: sums, vectors of B and one of A fit the registers."""
     wide = isa.registers >= 32
     if isinstance(m, int) and m <= 4:
-        width = {0: 8, 1: 8, 2: 8 if wide else 4, 3: 6 if wide else 3, 4: 5 if wide else 2}[m]
+        width = {
+            0: 8,
+            1: 16 if wide else 8,
+            2: 8 if wide else 4,
+            3: 6 if wide else 3,
+            4: 5 if wide else 2,
+        }[m]
         height = max(m, 1)
     elif wide and isa.vector_bits >= 512:
         height, width = 6, 4
@@ -121,10 +137,16 @@ def _pieces(extent: Dim, size: int) -> tuple[int, ...]:
     return (size, *smaller)
 
 
-def _vector_pieces(n: Dim, lanes: int, width: int) -> tuple[int, ...]:
-    if isinstance(n, int):
-        return _pieces(-(-n // lanes), width)
-    return (width, 1) if width > 1 else (1,)
+def _vector_pieces(m: Dim, n: Dim, lanes: int, width: int, m_block: int) -> tuple[int, ...]:
+    """Widths of micro-kernels in vectors; few rows take the last, ragged vector by itself."""
+    if not isinstance(n, int):
+        return (width, 1) if width > 1 else (1,)
+    pieces = set(_pieces(-(-n // lanes), width))
+    few = isinstance(m, int) and m <= FEW_ROWS
+    if n % lanes and (not isinstance(m, int) or few or 0 < m % m_block <= FEW_ROWS):
+        last = n // lanes % width
+        pieces = (pieces - {last + 1} if few and last + 1 < width else pieces) | {1, last} - {0}
+    return tuple(sorted(pieces, reverse=True))
 
 
 def _up(size: int, multiple: int) -> int:
