@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from dlc.codegen.kernel_ir import Kernel
-from dlc.codegen.kernel_printer import normalised_text, print_kernel
+from dlc.codegen.kernel_names import normalised_text
+from dlc.codegen.kernel_printer import print_kernel
 from dlc.codegen.lower import LoweredKernel, lower_fusion
 from dlc.ir.core import Function, Node
 from dlc.ir.dims import Dim, dim_text

@@ -14,7 +14,7 @@ import numpy as np
 
 from dlc.codegen.backend import Backend
 from dlc.codegen.kernel_ir import Kernel
-from dlc.codegen.kernel_printer import normalised_text
+from dlc.codegen.kernel_names import normalised_text
 from dlc.codegen.program import Program, build_program
 from dlc.ir.config import config
 from dlc.ir.core import Function
