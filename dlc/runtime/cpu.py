@@ -38,7 +38,8 @@ class CpuProgram:
         dims = tuple(evaluate(d, values) for d in call.dims)
         own = dict(zip(kernel.dims, dims, strict=True))
         slots = tuple(self.program.memory_of(a) for a in call.args)
-        chunk = max(1, evaluate(code.chunk, own))
+        # A hint about cost, which may divide by an extent.
+        chunk = 1 if 0 in dims else max(1, evaluate(code.chunk, own))
         return Job(self.addresses[call.kernel], evaluate(code.units, own), chunk, slots, dims)
 
     def scratch_bytes(self, call: Call, values: Mapping[str, int]) -> int:
