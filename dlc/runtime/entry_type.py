@@ -263,7 +263,7 @@ def slot_offset(cls: type, name: str) -> int:
     Raises:
         Unsupported: when it cannot be told for sure.
     """
-    descriptor = next((vars(c)[name] for c in cls.__mro__ if name in vars(c)), None)
+    descriptor: Any = next((vars(c)[name] for c in cls.__mro__ if name in vars(c)), None)
     if type(descriptor).__name__ != "member_descriptor":
         raise Unsupported(f"{cls.__name__}.{name} is not an attribute of __slots__")
     member = peek(id(descriptor) + layout.MEMBER_OF_DESCRIPTOR)
