@@ -1,8 +1,9 @@
-"""Index expressions as polynomials: strides become coefficients, and `/` and `%` simplify by axis ranges.
+"""Index expressions as polynomials: strides are coefficients, `/` and `%` simplify by axis ranges.
 
-A polynomial is a `Dim` whose symbols are the kernel's own and those of axes (`@n`), of block numbers
-(`#n`) and of index values that are not polynomials, such as loaded integers (`$0`). Axis and block
-symbols may be 0, unlike a kernel's own symbols, so the bounds here are not those of `dlc.ir.dims`.
+A polynomial is a `Dim` whose symbols are the kernel's own and those of axes (`@n`), of block
+numbers (`#n`) and of index values that are not polynomials, such as loaded integers (`$0`). Axis
+and block symbols may be 0, unlike a kernel's own, so the bounds here are not those of
+`dlc.ir.dims`.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def mentions(item: Atom, name: str) -> bool:
 
 
 def coefficient(polynomial: Dim, name: str) -> tuple[Dim, Dim] | None:
-    """(c, rest) with polynomial = c*name + rest, neither containing `name`; None when it is not so."""
+    """(c, rest) with polynomial = c*name + rest, both free of `name`; None when there are none."""
     c: Dim = 0
     rest: Dim = 0
     for monomial, k in terms_of(polynomial):
@@ -100,7 +101,7 @@ def coefficient(polynomial: Dim, name: str) -> tuple[Dim, Dim] | None:
 
 
 class IndexMath:
-    """Polynomials of index expressions, given the exclusive upper bounds of axes and block numbers."""
+    """Polynomials of index expressions, given the exclusive upper bounds of axes and blocks."""
 
     def __init__(self) -> None:
         self.extents: dict[str, Dim] = {}
@@ -202,7 +203,7 @@ class IndexMath:
         return whole, rest
 
     def _shared_factor(self, a: Dim, b: Dim) -> tuple[Dim, Dim, Dim, Dim] | None:
-        """(q, b/g, g, r) with a = g*q + r and 0 <= r < g for a factor g > 1 of b, None without one."""
+        """(q, b/g, g, r) with a = g*q + r and 0 <= r < g for a factor g > 1 of b, or None."""
         for monomial, k in terms_of(a):
             fixed, varying = split_term(monomial)
             factor = term(fixed, abs(k))

@@ -1,8 +1,8 @@
 """Kernels rewritten into the form that loop emitters work on.
 
-`normalise` leaves: scalar math expanded into basic ops, axis names unique, loads of locals with the indices
-of their tile alone, axes of an open block stated on each assignment that needs them, `dot` as a sum and accumulation
-as an addition.
+`normalise` leaves: scalar math expanded into basic ops, axis names unique, loads of locals with
+the indices of their tile alone, axes of an open block stated on each assignment that needs them,
+`dot` as a sum and accumulation as an addition.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dlc.ir.types import DType, float32
 
 
 def rewrite(e: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
-    """`e` with every node for which `change` gives an expression replaced by it, outermost first."""
+    """`e` with each node for which `change` gives an expression replaced, outermost first."""
     done: dict[int, Expr] = {}
     stack = [(e, False)]
     while stack:
@@ -49,8 +49,8 @@ def rename_axes(e: Expr, names: Mapping[str, Expr]) -> Expr:
 class _Scope:
     """What is visible to a statement: new names of axes, and the open (blocked) ones."""
 
-    names: dict[str, str] = field(default_factory=lambda: dict[str, str]())
-    open: dict[str, Axis] = field(default_factory=lambda: dict[str, Axis]())
+    names: dict[str, str] = field(default_factory=dict[str, str])
+    open: dict[str, Axis] = field(default_factory=dict[str, Axis])
 
 
 class _Normaliser:

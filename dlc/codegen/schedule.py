@@ -1,7 +1,7 @@
 """Schedules: how the loops of a kernel are run, chosen by a cost model. They never change bits.
 
-What the bits of a reduction depend on, its lanes and the number of its accumulators, follows from the
-kernel's text and the width of a vector register alone, by the functions of this file.
+What the bits of a reduction depend on, its lanes and the number of its accumulators, follows from
+the kernel's text and the width of a vector register alone, by the functions of this file.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def value_nodes(e: Expr) -> Iterator[Expr]:
 
 
 def kernel_lanes(kernel: Kernel, isa: VectorWidth) -> int:
-    """The lanes of a normalised kernel: a register's worth of its widest float or loaded element."""
+    """The lanes of a normalised kernel: a register of its widest float or loaded element."""
     wide = 0
     stored = 8
     for s in statements(kernel.body):
@@ -174,7 +174,7 @@ def _tile_dims(body: tuple[Stmt, ...]) -> dict[str, tuple[Dim, ...]]:
 def inner_first(items: Iterable[ItemLike], math: IndexMath, kernel: Kernel) -> bool:
     """Whether the reductions inside of these items' expressions should be what is vectorised.
 
-    They vary with the items' last axis; the loads say along which of the two axes memory is adjacent.
+    They vary with the items' last axis; the loads say along which of the two memory is adjacent.
     """
     strides = Strides(kernel, math)
     own = inner = 0.0
@@ -210,7 +210,7 @@ class _Access:
 class _Nest:
     """What the cost model looks at in a nest."""
 
-    accesses: list[_Access] = field(default_factory=lambda: list[_Access]())
+    accesses: list[_Access] = field(default_factory=list[_Access])
     loops: bool = False
 
 

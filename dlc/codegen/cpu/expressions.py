@@ -228,7 +228,7 @@ class ExprEmitter:
     def bind_value(self, name: str, value: Value, dtype: DType) -> None:
         """Makes a local scalar known under a name in this scope; its loads give `value`."""
         self._forget(name)
-        self._state.values[name] = (value, dtype)
+        self._state.values[name] = (self._kept(value, dtype), dtype)
         self._state.levels[name] = len(self._state.memo) - 1
 
     def _forget(self, name: str) -> None:
@@ -285,7 +285,7 @@ class ExprEmitter:
         return known
 
     def _splat(self, value: str, dtype: DType, lanes: int) -> str:
-        if not (dtype.is_float and dtype.bits == 16):
+        if not _is_short(dtype):
             return self.em.splat(llvm_type(dtype), value, lanes)
         # As integers, and first into a vector that a register holds: of wider vectors of 16-bit
         # floats, LLVM makes library calls.
@@ -297,6 +297,21 @@ class ExprEmitter:
             f"<{lanes} x i32> zeroinitializer"
         )
         return em.value(f"bitcast <{lanes} x i16> {spread} to {llvm_type(dtype, lanes)}")
+
+    def _kept(self, value: Value, dtype: DType) -> Value:
+        """The form in which a value is remembered: a scalar 16-bit float as its bits.
+
+        LLVM passes such scalars between blocks through library calls where no register holds them.
+        """
+        if not _is_short(dtype) or value.varies or not value.name.startswith("%"):
+            return value
+        return Value(self.em.value(f"bitcast {llvm_type(dtype)} {value.name} to i16"), False)
+
+    def _used(self, value: Value, dtype: DType) -> Value:
+        """A value that was remembered, as `llvm_type(dtype)` again."""
+        if not _is_short(dtype) or value.varies or not value.name.startswith("%"):
+            return value
+        return Value(self.em.value(f"bitcast i16 {value.name} to {llvm_type(dtype)}"), False)
 
     def emit(self, e: Expr) -> Value:
         """The value of an expression: a vector only when it depends on the vector axis."""
@@ -311,14 +326,18 @@ class ExprEmitter:
                 stack.append((node, True))
                 stack.extend((a, False) for a in reversed(children))
                 continue
-            value = self._node(node, passing)
+            value = self._kept(self._node(node, passing), node.dtype)
             if self.volatile & self.free(node):
                 passing[node] = value
             else:
                 self._remember(node, value)
-        value = self._known(e, passing)
+        return self._operand(e, passing)
+
+    def _operand(self, node: Expr, passing: Mapping[Expr, Value]) -> Value:
+        """The value of a node that has been emitted."""
+        value = self._known(node, passing)
         assert value is not None
-        return value
+        return self._used(value, node.dtype)
 
     def _known(self, node: Expr, passing: Mapping[Expr, Value]) -> Value | None:
         found = passing.get(node)
@@ -337,9 +356,7 @@ class ExprEmitter:
             case "load":
                 return self._load(node, None)
             case "pad":
-                outside = self._known(node.args[1], passing)
-                assert outside is not None
-                return self._pad(node, outside)
+                return self._pad(node, self._operand(node.args[1], passing))
             case "reduce" | "dot":
                 if self.reduce is None:
                     raise BackendError(f"a {node.op} is not allowed in this expression")
@@ -348,12 +365,11 @@ class ExprEmitter:
                 return self._operation(node, passing)
 
     def _operation(self, node: Expr, passing: Mapping[Expr, Value]) -> Value:
-        values = [self._known(a, passing) for a in node.args]
-        varies = any(v is not None and v.varies for v in values)
+        values = [self._operand(a, passing) for a in node.args]
+        varies = any(v.varies for v in values)
         args = [
             self.spread(v, a.dtype) if varies else v.name
             for v, a in zip(values, node.args, strict=True)
-            if v is not None
         ]
         lanes = self.lanes if varies else 1
         types = [a.dtype for a in node.args]
@@ -575,7 +591,7 @@ class ExprEmitter:
     def _load(self, node: Expr, mask: Value | None) -> Value:
         held = self._state.values.get(node.attr)
         if held is not None:
-            return held[0]
+            return self._used(*held)
         tensor = self._state.tensors[node.attr]
         place = self.place(node.attr, node.args)
         vector = self._state.vector
@@ -612,7 +628,7 @@ class ExprEmitter:
         value = self._load(inside, mask)
         dtype = node.dtype
         varies = value.varies or mask.varies or outside.varies
-        if dtype.is_float and dtype.bits == 16 and not varies:
+        if _is_short(dtype) and not varies:
             return Value(self._merge_short(mask.name, value.name, outside.name, dtype), False)
         types = [bool_, dtype, dtype]
         values = (mask, value, outside)
@@ -705,7 +721,12 @@ class ExprEmitter:
 
     def _prepare_value(self, node: Expr, lanes: int) -> None:
         value = self.emit(node)
-        if lanes > 1 and not value.varies and value.name.startswith("%"):
+        if (
+            lanes > 1
+            and not value.varies
+            and value.name.startswith("%")
+            and not _is_short(node.dtype)
+        ):
             type_ = llvm_type(node.dtype)
             key = ("splat", value.name, type_, lanes)
             if self._recall(key, 0) is None:
@@ -732,6 +753,10 @@ class ExprEmitter:
             else:
                 self.index(term(split_term(monomial)[0], k))
         self._address(node.attr, tensor, fixed)
+
+
+def _is_short(dtype: DType) -> bool:
+    return dtype.is_float and dtype.bits == 16
 
 
 def _has_load(e: Expr) -> bool:

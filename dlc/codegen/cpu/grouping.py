@@ -1,8 +1,8 @@
 """Runs of assignments as groups that share one loop.
 
-Reductions are taken out of the expressions that do not vary with them, each becoming an item of its own;
-then an item joins an earlier loop over the same extents when nothing in between forbids it, so
-that `e[n] = exp(...)` and `sum(n, e[n])` read and write the row once.
+Reductions are taken out of the expressions that do not vary with them, each becoming an item of
+its own; then an item joins an earlier loop over the same extents when nothing in between forbids
+it, so that `e[n] = exp(...)` and `sum(n, e[n])` read and write the row once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ItemKind = Literal["scalar", "tile", "store", "reduce"]
 
 @dataclass(frozen=True)
 class Item:
-    """One value to compute over axes: a local scalar, a tile, a store, or a reduction into a scalar."""
+    """A value to compute over axes: a local scalar, a tile, a store, or a reduction to a scalar."""
 
     kind: ItemKind
     name: str
@@ -38,7 +38,7 @@ class Group:
     """Items that are computed in one loop over `axes`; without axes, at once."""
 
     axes: tuple[Axis, ...]
-    items: list[Item] = field(default_factory=lambda: list[Item]())
+    items: list[Item] = field(default_factory=list[Item])
 
 
 class Grouping:
@@ -78,7 +78,7 @@ class Grouping:
         return found
 
     def extract(self, e: Expr, axes: Iterable[Axis], found: list[Item]) -> Expr:
-        """`e` with its reductions that do not vary with `axes` replaced by loads of their results."""
+        """`e` with reductions that do not vary with `axes` replaced by loads of their results."""
         hidden = {axis_name(a.name) for a in axes}
 
         def change(node: Expr) -> Expr | None:
@@ -136,7 +136,7 @@ class Grouping:
         return True
 
     def _check_aliases(self, item: Item, groups: Sequence[Group]) -> None:
-        """Refuses what in-place memory would break: reading an input after its buffer is written."""
+        """Refuses what in-place memory would break: an input read after its buffer is written."""
         reads = self.reads(item)
         for group in groups:
             for other in group.items:

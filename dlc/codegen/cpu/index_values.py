@@ -94,7 +94,7 @@ def splat(em: Emitter, value: str, lanes: int) -> str:
 def vector_divide(em: Emitter, a: str, b: str, lanes: int, *, remainder: bool) -> str:
     """a // b or a % b of an i64 vector by a scalar b >= 1; |a| and b are below 2**51.
 
-    The rounded quotient of such integers never rounds up to the next integer, so its floor is exact.
+    The rounded quotient of such integers never reaches the next integer, so its floor is exact.
     """
     power = int(b).bit_length() - 1 if _literal(b) and int(b) & (int(b) - 1) == 0 else None
     if power is not None:

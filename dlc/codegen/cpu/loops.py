@@ -1,7 +1,8 @@
 """Kernels as CPU code: the parallel nests of a kernel become work units and vector loops.
 
-A nest with a vector axis has one unit an element of its whole space; a row of it is a main loop of full vectors
-and a masked tail. A nest without one has one unit an iteration, and its inner loops are vectors.
+A nest with a vector axis has one unit an element of its whole space; a row of it is a main loop of
+full vectors and a masked tail. A nest without one has one unit an iteration, and its inner loops
+are vectors.
 """
 
 from __future__ import annotations
@@ -178,7 +179,7 @@ class _LoopEmitter:
         high: str,
         body: Callable[[str], None],
     ) -> None:
-        """`body` for each point of a space of axes with numbers in [low, high), last axis fastest."""
+        """`body` for each point with a number in [low, high) of a space, last axis fastest."""
         em = self.em
         counts = [self.ex.index(_count(a)) for a in axes]
         digits: list[str] = []

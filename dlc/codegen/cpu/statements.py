@@ -1,8 +1,8 @@
 """The statements of a nest as code: groups of assignments, ordered loops, inner parallel nests.
 
-Two ways of being vectors: inside of a vectorised `par` axis every value has one element a lane, tiles too,
-and all inner loops are scalar and ordered; otherwise the last axis of each inner loop is
-vectorised, and reductions end in a fixed tree over the lanes.
+Two ways of being vectors: inside of a vectorised `par` axis every value has one element a lane,
+tiles too, and all inner loops are scalar and ordered; otherwise the last axis of each inner loop
+is vectorised, and reductions end in a fixed tree over the lanes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Scratch:
     """The layout of a worker's scratch memory."""
 
     size: Dim = 0
-    places: dict[tuple[str, int], Dim] = field(default_factory=lambda: dict[tuple[str, int], Dim]())
+    places: dict[tuple[str, int], Dim] = field(default_factory=dict[tuple[str, int], Dim])
 
     def place(self, name: str, copy: int, size: Dim) -> Dim:
         """The byte offset of a tile, given a place when it is first asked for."""
