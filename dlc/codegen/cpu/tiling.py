@@ -17,8 +17,6 @@ _K_BYTES = 2048
 _SHARING_PANELS = 4
 # Rows below which packing a panel of B costs more than it saves.
 FEW_ROWS = 24
-# Vectors of the micro-kernel for a single row: B is read in long pieces.
-_WIDE_VECTORS = 16
 # Bytes of A's block up to which it is read where it is, whatever its strides.
 _SMALL_A = 16 << 10
 
@@ -73,7 +71,8 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     m_rows = min(m_block, m) if isinstance(m, int) else m_block
     packs_a = _packs_a(form, m_rows * depth * dtype.itemsize)
     single = not isinstance(m, int) or m == 1
-    wide = _WIDE_VECTORS if not isinstance(m, int) and width < _WIDE_VECTORS else 0
+    wide = _single_row_width(isa)
+    wide = wide if not isinstance(m, int) and width < wide else 0
     n_block = panel * (_SHARING_PANELS if packs_a or wide else 1)
     if isinstance(n, int):
         n_block = min(n_block, max(1, -(-n // panel)) * panel)
@@ -103,13 +102,18 @@ def _packs_a(form: Contraction, block_bytes: int) -> bool:
     return a.k_stride != 1 and block_bytes > _SMALL_A
 
 
+def _single_row_width(isa: Isa) -> int:
+    """Vectors of the micro-kernel for a single row: B is read in long pieces."""
+    return 16 if isa.registers >= 32 else 8
+
+
 def _micro_kernel(m: Dim, n: Dim, lanes: int, isa: Isa) -> tuple[int, int]:
     """(rows, vectors) of the main micro-kernel: sums, vectors of B and one of A fit the registers."""
     wide = isa.registers >= 32
     if isinstance(m, int) and m <= 4:
         width = {
             0: 8,
-            1: 16 if wide else 8,
+            1: _single_row_width(isa),
             2: 8 if wide else 4,
             3: 6 if wide else 3,
             4: 5 if wide else 2,

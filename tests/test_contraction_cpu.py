@@ -1,0 +1,526 @@
+"""Contractions on the CPU: every form, layout, extent and type, at every level that this machine runs."""
+
+import ctypes
+import functools
+import mmap
+import re
+
+import numpy as np
+import pytest
+
+from dlc.codegen.cpu.contraction import emit_contraction, is_contraction
+from dlc.codegen.cpu.emit import module_text
+from dlc.codegen.cpu.isa import ISA_LEVELS, host_flags, host_machine, isa_named
+from dlc.codegen.cpu.llvm import assembly, compile_module
+from dlc.codegen.cpu.tiling import k_block
+from dlc.codegen.kernel_ir import Assign, Kernel, Par, Param
+from dlc.ir import scalar
+from dlc.ir.dims import evaluate, substitute, symbol
+from dlc.ir.errors import BackendError
+from dlc.ir.scalar import Axis, const, convert, dot, index, load
+from dlc.ir.types import (
+    bfloat16,
+    bool_,
+    float16,
+    float32,
+    float64,
+    int8,
+    int32,
+    int64,
+    uint8,
+)
+from dlc.runtime.loader import load_blob
+
+LEVELS = [isa for isa in ISA_LEVELS if isa.runs_on(host_machine(), host_flags())]
+NAMES = [isa.name for isa in LEVELS]
+level = pytest.mark.parametrize("isa", LEVELS, ids=NAMES)
+
+
+def plain(acc, axes):
+    return {"y": acc}, {}
+
+
+def bias_relu(acc, axes):
+    n = axes[-1]
+    total = scalar.op("add", acc, load("bias", (index(n),), acc.dtype))
+    return {"y": scalar.op("max", total, const(0, acc.dtype))}, {"bias": n}
+
+
+def two_outputs(acc, axes):
+    n, at = axes[-1], tuple(index(a) for a in axes)
+    scaled = scalar.op("mul", acc, load("bias", (index(n),), acc.dtype))
+    residual = scalar.op("add", scaled, load("residual", at, acc.dtype))
+    return {"y": residual, "z": scalar.op("neg", acc)}, {"bias": n, "residual": "".join(axes)}
+
+
+@functools.cache
+def contraction(spec, extents, dtype=float32, accumulator=None, epilogue=plain):
+    """The kernel of an einsum of two operands; `extents` are (letter, extent or None for run-time)."""
+    accumulator = accumulator or dtype
+    left, right, out = re.split(",|->", spec)
+    dims = {c: symbol(c.upper()) if e is None else e for c, e in extents}
+    summed = [c for c in dict.fromkeys(left + right) if c not in out]
+
+    def at(letters):
+        return tuple(index(c) for c in letters)
+
+    def shape(letters):
+        return tuple(dims[c] for c in letters)
+
+    a, b = (convert(load(n, at(x), dtype), accumulator) for n, x in (("a", left), ("b", right)))
+    product = dot(tuple(Axis(c, dims[c]) for c in summed), a, b, accumulator)
+    acc = load("acc", at(out), accumulator)
+    results, extra = epilogue(acc, list(out))
+    body = [Assign("acc", at(out), (), product)]
+    body += [Assign(name, at(out), (), convert(e, dtype)) for name, e in results.items()]
+    params = [Param("a", "in", dtype, shape(left)), Param("b", "in", dtype, shape(right))]
+    params += [Param(name, "in", accumulator, shape(x)) for name, x in extra.items()]
+    params += [Param(name, "out", dtype, shape(out)) for name in results]
+    symbols = tuple(c.upper() for c, e in extents if e is None)
+    nest = Par(tuple(Axis(c, dims[c]) for c in out), tuple(body))
+    return Kernel("kernel", tuple(params), symbols, (nest,))
+
+
+class Compiled:
+    """A compiled kernel that can be called on arrays."""
+
+    def __init__(self, kernel, isa):
+        self.kernel = kernel
+        self.code = emit_contraction(kernel, isa)
+        self.text = module_text(self.code.emitters)
+        self.loaded = load_blob(compile_module(self.text, isa).blob())
+        kinds = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
+        self.entry = ctypes.CFUNCTYPE(None, *kinds)(self.loaded.address(self.code.entry))
+
+    def __call__(self, inputs, dims, cuts=None):
+        """The outputs, all of whose guard bands are checked, computed over `[lo, hi)` of each cut."""
+        arrays, outputs = [], []
+        for param in self.kernel.params:
+            shape = [evaluate(d, dims) for d in param.dims]
+            if param.mode == "in":
+                arrays.append(inputs[param.name])
+                assert list(arrays[-1].shape) == shape
+                assert arrays[-1].dtype == param.dtype.numpy
+            else:
+                outputs.append(Guarded(shape, param.dtype.numpy))
+                arrays.append(outputs[-1].array)
+        units = evaluate(self.code.units, dims)
+        assert evaluate(self.code.chunk, dims) >= 1
+        scratch = Guarded([evaluate(self.code.scratch, dims)], np.uint8)
+        args = (ctypes.c_void_p * len(arrays))(*[x.ctypes.data for x in arrays])
+        values = (ctypes.c_int64 * max(1, len(dims)))(*[dims[d] for d in self.kernel.dims])
+        for lo, hi in cuts(units) if cuts else [(0, units)]:
+            self.entry(
+                ctypes.addressof(args), ctypes.addressof(values), lo, hi, scratch.array.ctypes.data
+            )
+        scratch.check()
+        for output in outputs:
+            output.check()
+        return [output.array for output in outputs]
+
+
+class Guarded:
+    """A 64-byte aligned array filled with a pattern that is NaN, between bands of it."""
+
+    def __init__(self, shape, dtype):
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        self.memory = np.full(size + 512, 0xFF, np.uint8)
+        start = -self.memory.ctypes.data % 64 + 128
+        self.array = self.memory[start : start + size].view(dtype).reshape(shape)
+        self.bands = self.memory[:start], self.memory[start + size :]
+
+    def check(self):
+        assert all((band == 0xFF).all() for band in self.bands)
+
+
+def at_end_of_page(array):
+    """A copy that ends where memory that cannot be read begins."""
+    page = mmap.PAGESIZE
+    whole = -(-array.nbytes // page) * page
+    pages = mmap.mmap(-1, whole + page)
+    data = np.frombuffer(pages, np.uint8)
+    libc = ctypes.CDLL(None, use_errno=True)
+    last = ctypes.c_void_p(data.ctypes.data + whole)
+    assert libc.mprotect(last, ctypes.c_size_t(page), 0) == 0
+    copy = data[whole - array.nbytes : whole].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+@functools.cache
+def compiled(kernel, isa):
+    return Compiled(kernel, isa)
+
+
+def inputs_of(kernel, dims, seed=0):
+    rng = np.random.default_rng(seed)
+    result = {}
+    for p in kernel.params:
+        shape = [evaluate(d, dims) for d in p.dims]
+        if p.mode != "in":
+            continue
+        if p.dtype.is_float:
+            result[p.name] = rng.standard_normal(shape).astype(p.dtype.numpy)
+        else:
+            low, high = (
+                (0, 2) if p.dtype.kind == "b" else (-100, 100) if p.dtype.kind == "i" else (0, 200)
+            )
+            result[p.name] = rng.integers(low, high, shape).astype(p.dtype.numpy)
+    return result
+
+
+def names_of(extents):
+    return {c.upper(): e for c, e in extents.items()}
+
+
+def run_time(extents):
+    return tuple((c, None if e else e) for c, e in extents.items())
+
+
+def known(extents):
+    return tuple(extents.items())
+
+
+def check(kernel, isa, spec, extents, accumulator=float32, **calls):
+    """Runs a plain contraction and holds it against float64 and the bound of a sum of K products."""
+    dims = names_of(extents)
+    inputs = inputs_of(kernel, dims)
+    (y,) = compiled(kernel, isa)(inputs, dims, **calls)
+    a, b = (inputs[n].astype(np.float64) for n in "ab")
+    exact, size = np.einsum(spec, a, b), np.einsum(spec, np.abs(a), np.abs(b))
+    bound = gamma(spec, extents, accumulator) * size
+    assert (np.abs(y - exact) <= bound).all()
+    return y
+
+
+def gamma(spec, extents, dtype):
+    """k*u / (1 - k*u) for a sum of k rounded products in any order."""
+    out = spec.split("->")[1]
+    k = int(np.prod([e for c, e in extents.items() if c not in out])) + 1
+    u = 2.0 ** -(53 if dtype is float64 else 24)
+    return k * u / (1 - k * u)
+
+
+MATMUL = ["mk,kn->mn", "mk,nk->mn", "km,kn->mn", "km,nk->mn"]
+EXTENTS = [
+    (1, 1, 1), (16, 16, 16), (7, 13, 5), (128, 10, 64), (97, 131, 61), (200, 77, 600), (6, 64, 1),
+    (3, 300, 1031), (400, 300, 20), (1, 257, 523), (1, 16, 17), (25, 65, 513), (2, 1, 100), (196, 1, 33),
+]  # fmt: skip
+
+
+@level
+@pytest.mark.parametrize("spec", MATMUL)
+@pytest.mark.parametrize("mnk", EXTENTS, ids=str)
+def test_matmul(isa, spec, mnk):
+    extents = dict(zip("mnk", mnk, strict=True))
+    once = check(contraction(spec, run_time(extents)), isa, spec, extents)
+    again = check(contraction(spec, known(extents)), isa, spec, extents)
+    assert once.tobytes() == again.tobytes()
+
+
+FORMS = [
+    ("bmk,bkn->bmn", dict(b=5, m=7, n=19, k=11)),
+    ("bhtd,bhsd->bhts", dict(b=2, h=3, t=9, s=17, d=8)),
+    ("bhts,bhsd->bthd", dict(b=2, h=3, t=9, s=17, d=24)),
+    ("bti,io->bto", dict(b=3, t=15, i=20, o=33)),  # m axes that merge
+    ("bti,bto->io", dict(b=3, t=15, i=20, o=33)),  # k axes that merge
+    ("bhtd,hdo->bto", dict(b=2, h=3, t=9, d=8, o=21)),  # k axes that do not
+    ("bti,hio->bhto", dict(b=2, t=9, h=3, i=10, o=20)),  # n axes that do not
+    ("tbi,oi->bto", dict(t=9, b=4, i=10, o=20)),  # m axes that do not
+    ("bi,hdi->bhd", dict(b=5, i=12, h=3, d=8)),  # n axes that merge
+    ("mk,kn->nm", dict(m=21, n=35, k=17)),  # the output transposed
+    ("km,nk->nm", dict(m=21, n=35, k=17)),
+    ("mk,kn->mn", dict(m=1, n=35, k=17)),
+    ("bmk,bkn->mnb", dict(b=5, m=7, n=19, k=11)),  # the batch innermost
+    ("bmk,bkn->mbn", dict(b=5, m=7, n=19, k=11)),
+    ("mk,k->m", dict(m=37, k=700)),
+    ("km,k->m", dict(m=37, k=700)),
+    ("k,kn->n", dict(n=37, k=70)),
+    ("k,k->", dict(k=1234)),
+    ("m,n->mn", dict(m=9, n=70)),
+    ("bk,bk->b", dict(b=9, k=70)),
+    ("mkl,kln->mn", dict(m=9, k=7, l=5, n=18)),
+    ("mkl,lkn->mn", dict(m=9, k=70, l=15, n=18)),
+    ("abk,kcd->acbd", dict(a=3, b=4, k=9, c=5, d=6)),
+    ("amk,bkn->abmn", dict(a=2, b=3, m=5, n=18, k=6)),
+    ("mk,kn->mn", dict(m=0, n=5, k=3)),
+    ("mk,kn->mn", dict(m=4, n=0, k=3)),
+    ("mk,kn->mn", dict(m=4, n=21, k=0)),
+    ("mk,nk->mn", dict(m=1, n=21, k=0)),
+]
+
+
+@level
+@pytest.mark.parametrize(("spec", "extents"), FORMS, ids=[f"{s} {e}" for s, e in FORMS])
+def test_forms(isa, spec, extents):
+    check(contraction(spec, known(extents)), isa, spec, extents)
+    if all(extents.values()):
+        check(contraction(spec, run_time(extents)), isa, spec, extents)
+
+
+@level
+@pytest.mark.parametrize("spec", MATMUL)
+@pytest.mark.parametrize("mnk", [(5, 67, 19), (50, 67, 519), (1, 37, 21)], ids=str)
+@pytest.mark.parametrize("dtype", [float64, float16, bfloat16], ids=str)
+def test_float_types(isa, spec, mnk, dtype):
+    extents = dict(zip("mnk", mnk, strict=True))
+    accumulator = float64 if dtype is float64 else float32
+    kernel = contraction(spec, run_time(extents), dtype, accumulator)
+    if dtype is float64:
+        dims = names_of(extents)
+        inputs = inputs_of(kernel, dims)
+        (y,) = compiled(kernel, isa)(inputs, dims)
+        a, b = (inputs[n].astype(np.longdouble) for n in "ab")
+        size = np.einsum(spec, np.abs(a), np.abs(b))
+        error = np.abs(y - np.einsum(spec, a, b))
+        assert (error <= gamma(spec, extents, float64) * size).all()
+        return
+    # The inputs are exact in float32, so that only the sum and the last rounding err.
+    dims = names_of(extents)
+    inputs = inputs_of(kernel, dims)
+    (y,) = compiled(kernel, isa)(inputs, dims)
+    a, b = (inputs[n].astype(np.float64) for n in "ab")
+    exact, size = np.einsum(spec, a, b), np.einsum(spec, np.abs(a), np.abs(b))
+    half = 2.0 ** (-11 if dtype is float16 else -8)
+    tiny = 2.0**-25 if dtype is float16 else 0.0
+    summed = gamma(spec, extents, float32) * size
+    bound = summed + half * (np.abs(exact) + summed) + tiny
+    assert (np.abs(y.astype(np.float64) - exact) <= bound).all()
+
+
+@level
+@pytest.mark.parametrize("spec", MATMUL)
+@pytest.mark.parametrize(
+    ("dtype", "accumulator"),
+    [(int8, int32), (uint8, int32), (int8, int8), (int32, int32), (int64, int64), (bool_, int32)],
+    ids=str,
+)
+def test_integers_wrap(isa, spec, dtype, accumulator):
+    extents = dict(m=9, n=70, k=41)
+    kernel = contraction(spec, run_time(extents), dtype, accumulator)
+    inputs = inputs_of(kernel, names_of(extents))
+    if dtype in (int32, int64):
+        inputs = {n: x * np.array(123456789, x.dtype) for n, x in inputs.items()}
+    (y,) = compiled(kernel, isa)(inputs, names_of(extents))
+    a, b = (inputs[n].astype(accumulator.numpy) for n in "ab")
+    expected = np.einsum(spec, a, b).astype(dtype.numpy)
+    assert (y == expected).all()
+
+
+@level
+@pytest.mark.parametrize("spec", MATMUL)
+@pytest.mark.parametrize("mnk", [(1, 33, 7), (30, 100, 20), (13, 64, 1100)], ids=str)
+@pytest.mark.parametrize("static", [False, True])
+def test_epilogues(isa, spec, mnk, static):
+    extents = dict(zip("mnk", mnk, strict=True))
+    given = known(extents) if static else run_time(extents)
+    dims = names_of(extents)
+    acc = compiled(contraction(spec, given), isa)
+    inputs = inputs_of(contraction(spec, given, epilogue=two_outputs), dims)
+    (product,) = acc({n: inputs[n] for n in "ab"}, dims)
+    (relu,) = compiled(contraction(spec, given, epilogue=bias_relu), isa)(inputs, dims)
+    assert relu.tobytes() == np.maximum(product + inputs["bias"], np.float32(0)).tobytes()
+    y, z = compiled(contraction(spec, given, epilogue=two_outputs), isa)(inputs, dims)
+    assert y.tobytes() == (product * inputs["bias"] + inputs["residual"]).tobytes()
+    assert z.tobytes() == (-product).tobytes()
+
+
+@level
+def test_epilogue_over_merged_axes_and_places_that_do_not_merge(isa):
+    extents = dict(b=3, t=5, i=9, h=4, d=6)
+    spec, dims = "bti,ihd->bthd", names_of(extents)
+    axes = [Axis(c, extents[c]) for c in "bthd"]
+    at = {c: index(c) for c in "bthdi"}
+    x, w = load("x", (at["b"], at["t"], at["i"])), load("w", (at["i"], at["h"], at["d"]))
+    bias = load("bias", (at["b"], at["h"]))  # along one of the n axes and one of the m axes
+    number = convert(scalar.op("add", at["d"], at["t"]), float32)
+    total = scalar.op("add", scalar.op("add", load("acc", ()), bias), number)
+    body = (
+        Assign("acc", (), (), dot((Axis("i", 9),), x, w, float32)),
+        Assign("y", tuple(at[c] for c in "bhtd"), (), total),
+    )
+    params = (
+        Param("x", "in", float32, (3, 5, 9)),
+        Param("w", "in", float32, (9, 4, 6)),
+        Param("bias", "in", float32, (3, 4)),
+        Param("y", "out", float32, (3, 4, 5, 6)),
+    )
+    kernel = Kernel("kernel", params, (), (Par(tuple(axes), body),))
+    inputs = inputs_of(kernel, dims)
+    (y,) = compiled(kernel, isa)(inputs, {})
+    product = np.einsum(spec, inputs["x"].astype("f8"), inputs["w"].astype("f8"))
+    number = np.arange(5)[:, None, None] + np.arange(6)
+    expected = (product + inputs["bias"][:, None, :, None] + number).transpose(0, 2, 1, 3)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+
+
+def one_by_one(units):
+    return [(u, u + 1) for u in range(units)]
+
+
+def backwards_by_three(units):
+    return [(u, min(u + 3, units)) for u in range(0, units, 3)][::-1]
+
+
+@level
+@pytest.mark.parametrize("spec", [*MATMUL, "bmk,bkn->bmn"])
+@pytest.mark.parametrize("epilogue", [plain, bias_relu])
+def test_cuts_do_not_change_bits(isa, spec, epilogue):
+    extents = {c: e for c, e in dict(b=3, m=211, n=331, k=1100).items() if c in spec}
+    kernel = contraction(spec, run_time(extents), epilogue=epilogue)
+    dims = names_of(extents)
+    inputs = inputs_of(kernel, dims)
+    whole = compiled(kernel, isa)(inputs, dims)
+    for cuts in (one_by_one, backwards_by_three):
+        parts = compiled(kernel, isa)(inputs, dims, cuts)
+        assert [x.tobytes() for x in parts] == [x.tobytes() for x in whole]
+
+
+@level
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+def test_bits_depend_on_k_alone(isa, dtype):
+    """Sub-blocks, transposed operands and batches give the bits of the whole product."""
+    m, n, k = 203, 150, 2 * k_block(dtype) + 77
+    rng = np.random.default_rng(1)
+    a, b = (rng.standard_normal(s).astype(dtype.numpy) for s in ((m, k), (k, n)))
+    results = {}
+    for spec in MATMUL:
+        kernel = contraction(spec, run_time(dict(m=1, n=1, k=1)), dtype)
+        for rows, columns in [(m, n), (1, n), (1, 31), (2, 64), (8, 1), (m, 5), (25, 17), (5, 130)]:
+            x, y = a[m - rows :], b[:, n - columns :]
+            given = {
+                "a": np.ascontiguousarray(x if spec.startswith("mk") else x.T),
+                "b": np.ascontiguousarray(y.T if "nk" in spec else y),
+            }
+            (z,) = compiled(kernel, isa)(given, dict(M=rows, N=columns, K=k))
+            results[spec, rows, columns] = z
+    whole = results["mk,kn->mn", m, n]
+    for (_, rows, columns), z in results.items():
+        assert z.tobytes() == whole[m - rows :, n - columns :].tobytes()
+
+
+@pytest.mark.skipif(len(LEVELS) < 2, reason="one level only")
+def test_levels_with_fused_multiply_add_agree():
+    extents = dict(m=33, n=70, k=1500)
+    kernel = contraction("mk,kn->mn", run_time(extents))
+    dims = names_of(extents)
+    fused = [isa for isa in LEVELS if isa.fma]
+    results = {compiled(kernel, isa)(inputs_of(kernel, dims), dims)[0].tobytes() for isa in fused}
+    assert len(results) == 1
+
+
+@level
+@pytest.mark.parametrize("spec", MATMUL)
+def test_special_values_stay_in_their_rows_and_columns(isa, spec):
+    extents = dict(m=11, n=37, k=21)
+    kernel = contraction(spec, run_time(extents))
+    dims = names_of(extents)
+    inputs = inputs_of(kernel, dims)
+    a = inputs["a"] if spec.startswith("mk") else inputs["a"].T
+    b = inputs["b"].T if "nk" in spec else inputs["b"]
+    a[3, 5], a[7, 0], b[2, 36], b[20, 35] = np.nan, np.inf, np.inf, np.nan
+    (y,) = compiled(kernel, isa)(inputs, dims)
+    with np.errstate(invalid="ignore"):
+        expected = a.astype("f8") @ b.astype("f8")
+    assert (np.isnan(y) == np.isnan(expected)).all()
+    infinite = np.isinf(expected)
+    assert (y[infinite] == expected[infinite]).all()
+    assert np.isfinite(y[np.isfinite(expected)]).all()
+
+
+@pytest.mark.skipif(host_machine() == "a 32-bit Python", reason="needs mprotect of pages")
+@level
+@pytest.mark.parametrize("spec", MATMUL)
+@pytest.mark.parametrize("mnk", [(1, 37, 19), (7, 13, 5), (30, 100, 35), (200, 70, 600)], ids=str)
+@pytest.mark.parametrize("dtype", [float32, bfloat16], ids=str)
+def test_nothing_is_read_beyond_the_operands(isa, spec, mnk, dtype):
+    extents = dict(zip("mnk", mnk, strict=True))
+    kernel = contraction(spec, run_time(extents), dtype, float32)
+    dims = names_of(extents)
+    inputs = inputs_of(kernel, dims)
+    (expected,) = compiled(kernel, isa)(inputs, dims)
+    ends = {n: at_end_of_page(x) for n, x in inputs.items()}
+    (y,) = compiled(kernel, isa)(ends, dims)
+    assert y.tobytes() == expected.tobytes()
+
+
+def test_every_combination_of_the_last_panel_and_rows():
+    """All remainders of tiles in both directions, static and at run time."""
+    isa = LEVELS[0]
+    rng = np.random.default_rng(2)
+    kernel = contraction("mk,kn->mn", run_time(dict(m=1, n=1, k=1)), epilogue=plain)
+    for m in (*range(1, 16), 24, 25, 191, 192, 193):
+        for n in (1, 15, 16, 17, 47, 48, 63, 64, 65, 113, 255, 256, 257):
+            a, b = (
+                rng.standard_normal((m, 3)).astype("f4"),
+                rng.standard_normal((3, n)).astype("f4"),
+            )
+            (y,) = compiled(kernel, isa)({"a": a, "b": b}, dict(M=m, N=n, K=3))
+            np.testing.assert_allclose(y, a.astype("f8") @ b.astype("f8"), rtol=0, atol=1e-5)
+
+
+def test_known_extents_cover_every_remainder():
+    isa = LEVELS[0]
+    rng = np.random.default_rng(3)
+    for m, n in [
+        (1, 9),
+        (3, 33),
+        (5, 100),
+        (13, 65),
+        (23, 111),
+        (25, 112),
+        (198, 130),
+        (193, 100),
+        (194, 17),
+    ]:
+        a, b = rng.standard_normal((m, 5)).astype("f4"), rng.standard_normal((5, n)).astype("f4")
+        kernel = contraction("mk,kn->mn", known(dict(m=m, n=n, k=5)))
+        (y,) = compiled(kernel, isa)({"a": a, "b": b}, {})
+        np.testing.assert_allclose(y, a.astype("f8") @ b.astype("f8"), rtol=0, atol=1e-5)
+
+
+def test_compiles_for_arm():
+    kernel = contraction("mk,nk->mn", run_time(dict(m=1, n=1, k=1)), epilogue=bias_relu)
+    code = emit_contraction(kernel, isa_named("aarch64"))
+    blob = compile_module(module_text(code.emitters), isa_named("aarch64")).blob()
+    assert code.entry in blob.symbols
+
+
+@pytest.mark.parametrize("name", ["x86-64-v4", "x86-64-v3", "x86-64-v2"])
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+def test_micro_kernels_keep_their_sums_in_registers(name, dtype):
+    kernel = contraction("mk,kn->mn", run_time(dict(m=1, n=1, k=1)), dtype)
+    isa = isa_named(name)
+    text = assembly(module_text(emit_contraction(kernel, isa).emitters), isa)
+    functions = re.findall(r'^"?(dlc\.mm\.[^":]*)"?:\n(.*?)\.Lfunc_end', text, re.M | re.S)
+    assert len(functions) >= 3
+    for label, body in functions:
+        spills = re.findall(r"mov[au]p[sd]\s+%[xyz]mm\d+, -?\d*\(%rsp\)", body)
+        assert not spills, label
+
+
+def test_what_is_not_a_contraction():
+    extents = dict(m=4, n=4, k=4)
+    kernel = contraction("mk,kn->mn", known(extents))
+    assert is_contraction(kernel)
+    (nest,) = kernel.body
+    product = nest.body[0].expr
+    other = dot(product.attr, product.args[1], product.args[0], float32)
+    two_dots = Par(
+        nest.axes,
+        (nest.body[0], Assign("y", nest.body[1].ix, (), scalar.op("add", other, product))),
+    )
+    copy = Par(nest.axes, (Assign("y", nest.body[1].ix, (), load("a", nest.body[1].ix)),))
+    blocked = Par((Axis("m", 4, 2), nest.axes[1]), nest.body)
+    for body in [(nest, nest), (two_dots,), (copy,), (blocked,)]:
+        changed = Kernel("kernel", kernel.params, (), body)
+        assert not is_contraction(changed)
+        with pytest.raises(BackendError):
+            emit_contraction(changed, LEVELS[0])
+
+
+def test_units_and_flops_of_a_known_product():
+    code = emit_contraction(contraction("mk,kn->mn", known(dict(m=64, n=64, k=32))), LEVELS[0])
+    assert code.flops == 2 * 64 * 64 * 32
+    dynamic = emit_contraction(contraction("mk,kn->mn", run_time(dict(m=1, n=1, k=1))), LEVELS[0])
+    assert substitute(dynamic.units, dict(M=0, N=8, K=8)) == 0
