@@ -9,7 +9,7 @@ from dlc.codegen.kernel_expressions import ExpressionParser, Literal
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
 from dlc.codegen.kernel_lexer import KernelReader
 from dlc.codegen.kernel_words import RESERVED, implied_dims
-from dlc.ir.scalar import Axis
+from dlc.ir.scalar import Axis, Expr
 from dlc.ir.type_parser import MAX_RANK, read_tensor_type
 
 MAX_TEXT = 1 << 24
@@ -136,6 +136,7 @@ class _Parser(ExpressionParser):
         while True:
             while reader.accept("let"):
                 self.let()
+                reader.accept(";")
             body.append(self.statement(own, depth))
             # A ';' that ends a line leaves the next statement to the block.
             if not reader.accept(";") or reader.kind == "end" or reader.indentation() is not None:
@@ -148,8 +149,7 @@ class _Parser(ExpressionParser):
             return Par(axes, self.nested(axes, own, depth))
         if reader.accept("for"):
             axis = self.axis()
-            condition = self.typed(self.comparison()) if reader.accept("while") else None
-            carry = self.carry() if reader.accept("carry") else ()
+            condition, carry = self.loop()
             return For(axis, self.nested((axis,), own, depth), carry, condition)
         return self.assign()
 
@@ -161,9 +161,34 @@ class _Parser(ExpressionParser):
         self.open = outer
         return body
 
+    def loop(self) -> tuple[Expr | None, tuple[Assign, ...]]:
+        """What follows the axis of a `for`; the condition is read last: it reads the carry."""
+        reader = self.reader
+        start = reader.start if reader.token == "while" else None
+        nesting = 0
+        while reader.kind != "end" and (nesting > 0 or reader.token not in (":", "carry")):
+            if start is None:
+                reader.fail_expecting("'while', 'carry' or ':'")
+            nesting += (reader.token in ("(", "[")) - (reader.token in (")", "]"))
+            reader.advance()
+        carry = self.carry() if reader.accept("carry") else ()
+        if start is None:
+            return None, carry
+        end = reader.start
+        reader.skip_to(start)
+        reader.expect("while")
+        condition = self.typed(self.comparison())
+        if reader.token not in ("carry", ":"):
+            reader.fail_expecting("'carry' or ':'")
+        reader.skip_to(end)
+        return condition, carry
+
     def carry(self) -> tuple[Assign, ...]:
         inits: list[Assign] = []
         while not inits or self.reader.accept(";"):
+            if inits and self.reader.accept("let"):
+                self.let()
+                continue
             init = self.assign()
             self.tensors["next_" + init.name] = init.expr.dtype
             inits.append(init)
@@ -192,7 +217,6 @@ class _Parser(ExpressionParser):
             reader.fail(f"{name} is defined twice", at=start)
         reader.expect("=")
         self.lets[name] = self.typed(self.comparison())
-        reader.accept(";")
 
     def assign(self) -> Assign:
         reader = self.reader

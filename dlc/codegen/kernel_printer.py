@@ -135,24 +135,19 @@ class _Printer:
     def body(self, body: tuple[Stmt, ...], depth: int) -> None:
         for s in body:
             if isinstance(s, Assign):
-                self.name_shared([*s.ix, s.expr], depth)
-                self.line(s, self.assign(s), depth)
+                lets = self.name_shared([*s.ix, s.expr])
+                self.line(s, [*lets, self.assign(s)], depth)
                 continue
             axes = s.axes if isinstance(s, Par) else (s.axis,)
+            header = [f"par {_axes(axes)}:" if axes else "par:"]
+            self.line(s, self.loop(s) if isinstance(s, For) else header, depth)
             outer = self.open
-            if isinstance(s, For):
-                parts = [e for c in s.carry for e in (*c.ix, c.expr)]
-                parts += [] if s.condition is None else [s.condition]
-                self.name_shared(parts, depth)
-                self.line(s, self.loop(s), depth)
-            else:
-                self.line(s, f"par {_axes(axes)}:" if axes else "par:", depth)
             self.open = {**outer, **{a.name: a for a in axes if a.block is not None}}
             self.body(s.body, depth + 1)
             self.open = outer
 
-    def line(self, s: Stmt, text: str, depth: int) -> None:
-        self.lines.append(INDENT * depth + text)
+    def line(self, s: Stmt, lines: list[str], depth: int) -> None:
+        self.lines += [INDENT * depth + line for line in lines]
         self.places[id(s)] = len(self.lines)
 
     def assign(self, s: Assign) -> str:
@@ -166,24 +161,31 @@ class _Printer:
             return self.literal(s.expr, bare=True)
         return self.expression(s.expr)
 
-    def loop(self, s: For) -> str:
+    def loop(self, s: For) -> list[str]:
+        lets = self.name_shared(e for c in s.carry for e in (*c.ix, c.expr))
+        carry = [self.assign(c) for c in s.carry]
         text = f"for {_axes((s.axis,))}"
         if s.condition is not None:
+            parts = self.name_shared([s.condition])
             text += f" while {self.expression(s.condition)}"
+            # They may read what is carried, which is known only once the values are given.
+            (carry or lets).extend(parts)
         if s.carry:
-            text += f" carry {'; '.join(self.assign(c) for c in s.carry)}"
-        return text + ":"
+            text += f" carry {'; '.join(carry)}"
+        return [*lets, text + ":"]
 
-    def name_shared(self, expressions: Iterable[Expr], depth: int) -> None:
+    def name_shared(self, expressions: Iterable[Expr]) -> list[str]:
+        """A `let` for each shared part of these expressions; `expression` then refers to them."""
         self.graph, self.names = _Graph(), {}
         for e in expressions:
             self.graph.add(e)
+        lets: list[str] = []
         for number in self.graph.named():
-            node = self.graph.nodes[number]
+            text = self.expression(self.graph.nodes[number])
             self.lets += 1
-            text = self.expression(node)
-            self.lines.append(f"{INDENT * depth}let ${self.lets} = {text}")
             self.names[number] = f"${self.lets}"
+            lets.append(f"let ${self.lets} = {text}")
+        return lets
 
     # Expressions
 

@@ -7,8 +7,8 @@ from typing import NoReturn
 
 from dlc.codegen.kernel_injectivity import is_injective
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt
-from dlc.codegen.kernel_words import RESERVED, literal_group
 from dlc.codegen.kernel_printer import print_with_lines
+from dlc.codegen.kernel_words import RESERVED, literal_group
 from dlc.ir.dims import Dim, symbols_of
 from dlc.ir.errors import VerifyError, excerpt, nearest
 from dlc.ir.scalar import REDUCE_KINDS, SCALAR_OPS, Axis, Expr, reduced_axes
@@ -30,11 +30,15 @@ def verify_kernel(kernel: Kernel, *, pass_name: str | None = None) -> None:
 
 @dataclass(frozen=True)
 class _Local:
-    """A local in scope: its dtype, its indices, and which of them address the tile."""
+    """A local in scope: its dtype, its indices, which of them address the tile, and its dims.
+
+    A dim of the tile is the extent of an axis, or an open block by its axis.
+    """
 
     dtype: DType
     ix: tuple[Expr, ...]
     kept: tuple[int, ...]
+    tile: tuple[Dim | Axis, ...]
 
 
 @dataclass
@@ -221,10 +225,11 @@ class _Verifier:
         addressed = [s.ix[k].attr for k in kept]
         if sorted(addressed) != sorted(tile):
             self.fail(f"each axis of the local {s.name} must be one of its indices, once")
-        local = _Local(dtype, s.ix, tuple(kept))
+        dims = tuple(tile[n] if n in scope.open else tile[n].extent for n in addressed)
+        local = _Local(dtype, s.ix, tuple(kept), dims)
         if following:
             before = scope.locals[s.name[5:]]
-            if before.dtype is not dtype or _tile_indices(before) != _tile_indices(local):
+            if before.dtype is not dtype or before.tile != local.tile:
                 self.fail(f"{s.name} must have the dtype and the tile of {s.name[5:]}")
         scope.locals[s.name] = local
 
@@ -357,7 +362,3 @@ def _nodes(e: Expr) -> list[Expr]:
         if not reduced_axes(node):
             stack.extend(node.args)
     return found
-
-
-def _tile_indices(local: _Local) -> list[str]:
-    return [local.ix[k].attr for k in local.kept]
