@@ -15,8 +15,8 @@ from dlc.ir.types import Type
 def same_structure(f: Function, g: Function) -> bool:
     """Whether two functions are the same program.
 
-    Equal are: the ops in their order, inputs, attributes (to the bit: -0.0 is not 0.0), types with the names of
-    their symbols, results. Names of functions and nodes, and locations, do not count.
+    Equal are: the ops in their order, inputs, attributes (to the bit: -0.0 is not 0.0), types with
+    the names of their symbols, results. Names of functions and nodes, and locations, do not count.
 
     Example:
         >>> same_structure(f, parse_function(print_function(f)))
@@ -26,7 +26,10 @@ def same_structure(f: Function, g: Function) -> bool:
 
 
 def structural_hash(f: Function) -> str:
-    """The SHA-256, in hexadecimal digits, of what `same_structure` compares; the same in every process."""
+    """The SHA-256, in hexadecimal digits, of what `same_structure` compares.
+
+    It is the same in every process.
+    """
     return hashlib.sha256("\n".join(structure(f)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -41,7 +44,7 @@ def first_difference(f: Function, g: Function) -> str | None:
 
 
 def structure(f: Function) -> list[str]:
-    """What defines a function, a line for the parameters, one for each node and one for the results."""
+    """What defines a function: a line for the parameters, one a node and one for the results."""
     types: dict[int, str] = {}
     numbers: dict[Node, str] = {p: str(k) for k, p in enumerate(f.params)}
     lines = [",".join([_type_text(p.type, types) for p in f.params])]
@@ -70,7 +73,7 @@ def _type_text(type_: Type, known: dict[int, str]) -> str:
 def _attribute(kind: str, value: Any) -> str:
     if kind == "array":
         raw = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
-        return f"{value.dtype.name}{value.shape}{hashlib.sha256(raw).hexdigest()}"
+        return f"{value.dtype.name}{value.shape}{hashlib.sha256(memoryview(raw)).hexdigest()}"
     if kind == "function" and value is not None:
         return "{" + "\n".join(structure(value)) + "}"
     return attribute_text(kind, value)

@@ -1,4 +1,7 @@
-"""Runs functions on NumPy arrays by the references of the op rows: what every backend is compared with."""
+"""Runs functions on NumPy arrays by the references of the op rows.
+
+What they give is what every backend is compared with.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +42,8 @@ def interpret(
         function: A legal function (`dlc.ir.verifier`).
         args: An array for each parameter, of its dtype and shape.
         dims: Values of symbols that the arguments' shapes do not give.
-        observer: Called with each node and its value (a tuple for a node with several results) as soon as it
-            is known, inside fusions too.
+        observer: Called with each node and its value (a tuple for a node with several results) as
+            soon as it is known, inside fusions too.
 
     Returns:
         An array for each result, of its dtype and shape. They may share memory with `args`.
@@ -52,7 +55,8 @@ def interpret(
         VerifyError: An op's reference gave another type than its type rule.
 
     Example:
-        >>> interpret(parse_function("func @f(%x: f32[n]) -> (f32[n]) {...}"), [np.ones(3, np.float32)])
+        >>> f = parse_function("func @f(%x: f32[n]) -> (f32[n]) { %0: f32[n] = neg(%x) return %0 }")
+        >>> interpret(f, [np.ones(3, np.float32)])
         (array([-1., -1., -1.], dtype=float32),)
     """
     arrays = [np.asarray(a) for a in args]
@@ -64,7 +68,7 @@ def interpret(
 def bind_symbols(
     function: Function, args: Sequence[Array], dims: Mapping[str, int] | None = None
 ) -> dict[str, int]:
-    """The values of the symbols in the parameters' shapes, which are checked against those of `args`.
+    """The values of the symbols in the parameters' shapes, checked against those of `args`.
 
     Raises:
         ArgumentError, DTypeError, ShapeError: As `interpret`.
@@ -82,11 +86,14 @@ def bind_symbols(
         name = _plain_symbol(d)
         if name is not None and name not in values:
             if n < 1:
-                raise ShapeError(f"{_shown(p)} got an array of shape {a.shape}: {name} is at least 1")
+                reason = f"{name} is at least 1"
+                raise ShapeError(f"{_shown(p)} got an array of shape {a.shape}: {reason}")
             values[name] = n
-    progress = True
-    while progress:
-        progress = any([_solve(d, n, values) for _, _, d, n in open_dims])
+    unsolved = len(values) - 1
+    while len(values) > unsolved:
+        unsolved = len(values)
+        for _, _, d, n in open_dims:
+            _solve(d, n, values)
     for p, a, d, n in open_dims:
         if _static(d, values) != n:
             raise ShapeError(f"{_shown(p)} got an array of shape {a.shape}{_where(d, values)}")
@@ -117,25 +124,23 @@ def _plain_symbol(dim: Dim) -> str | None:
     return None
 
 
-def _solve(dim: Dim, extent: int, values: dict[str, int]) -> bool:
-    """Binds the one unknown symbol of c*n + k == extent; whether there was one."""
+def _solve(dim: Dim, extent: int, values: dict[str, int]) -> None:
+    """Binds the one unknown symbol of c*n + k == extent, where there is one."""
     if isinstance(dim, int) or symbols_of(dim) <= values.keys():
-        return False
+        return
     rest = substitute(dim, values)
     names = symbols_of(rest)
     if isinstance(rest, int) or len(names) != 1:
-        return False
+        return
     (name,) = names
     at = [substitute(rest, {name: k}) for k in (1, 2, 3)]
     a, b, c = (x if isinstance(x, int) else 0 for x in at)
     slope = b - a
     if slope == 0 or c - b != slope or (extent - a) % slope:
-        return False
+        return
     found = 1 + (extent - a) // slope
-    if found < 1:
-        return False
-    values[name] = found
-    return True
+    if found >= 1:
+        values[name] = found
 
 
 def _static(dim: Dim, values: Mapping[str, int]) -> int:
@@ -223,9 +228,9 @@ def _checked(node: Node, value: Any, type_: TensorType, values: Mapping[str, int
         shape = type_.shape
         if array.shape == shape or array.shape == tuple(_static(d, values) for d in shape):
             return array
+    gave = f"{array.dtype}{list(array.shape)}"
     raise VerifyError(
-        f"the reference of {node.op.name} gave {array.dtype}{list(array.shape)}, its type is {type_}",
-        location=node.loc,
+        f"the reference of {node.op.name} gave {gave}, its type is {type_}", location=node.loc
     )
 
 

@@ -103,7 +103,7 @@ class _Parser:
             "dtype": lambda: read_dtype(self.reader),
             "bool": self.boolean,
             "number": self.number,
-            "str": lambda: self.reader.take_string(),
+            "str": self.reader.take_string,
             "array": self.array,
             "function": lambda: self.function(self.depth + 1),
             "types": lambda: self.items(lambda: read_type(self.reader)),

@@ -1,4 +1,4 @@
-"""The text form of functions; `docs/ir_grammar.md` is its grammar and `dlc.ir.parser` its inverse."""
+"""The text form of functions; `docs/ir_grammar.md` is its grammar, `dlc.ir.parser` its inverse."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def array_text(value: np.ndarray[Any, Any]) -> str:
     with np.errstate(all="ignore"):
         if value.size <= SMALL_ARRAY and not (dtype.is_float and _has_odd_nan(value)):
             return f"array({type_text}, {_literals(value, dtype)})"
-    encoded = base64.b64encode(np.ascontiguousarray(value)).decode()
+    encoded = base64.b64encode(value.tobytes()).decode()
     return f'array({type_text}, "{encoded}")'
 
 

@@ -1,4 +1,4 @@
-"""Checks that a function is legal: SSA, types by the ops' own rules, attributes by kind, ops by stage."""
+"""Checks that a function is legal: SSA, types by the ops' rules, attributes by kind, ops by stage."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def verify(function: Function, *, stage: Stage | None = None, pass_name: str | N
 
     Args:
         function: What to check.
-        stage: Also check which ops are legal: "traced" has no `fusion`; "decomposed" has no op that stands for
-            simpler ones; "fused" computes everything in fusions but what backends take as it is (constants,
-            results of fusions, ops without a lowering).
+        stage: Also check which ops are legal: "traced" has no `fusion`; "decomposed" has no op that
+            stands for simpler ones; "fused" computes everything in fusions but what backends take
+            as it is (constants, results of fusions, ops without a lowering).
         pass_name: The pass that made the function, for the error.
 
     Raises:
@@ -46,7 +46,8 @@ def verify(function: Function, *, stage: Stage | None = None, pass_name: str | N
 
 class _Verifier:
     def __init__(self, function: Function, stage: Stage | None, pass_name: str | None) -> None:
-        self.function, self.stage, self.pass_name = function, stage, pass_name
+        self.function, self.pass_name = function, pass_name
+        self.stage: Stage | None = stage
 
     def run(self, symbols: set[str], *, inside_fusion: bool = False) -> None:
         """Checks the function; `symbols` are those with a value."""
@@ -91,7 +92,7 @@ class _Verifier:
     def check_attrs(self, node: Node) -> None:
         kinds = node.op.attrs
         if node.attrs.keys() != kinds.keys():
-            odd = sorted(node.attrs.keys() ^ kinds.keys())[0]
+            odd = min(node.attrs.keys() ^ kinds.keys())
             state = "missing" if odd in kinds else "not one of the row's"
             self.fail(f"attribute {odd!r} of {node.op.name} is {state}", node)
         for name, kind in kinds.items():

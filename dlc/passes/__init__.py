@@ -1,0 +1,1 @@
+"""Passes over the tensor IR, one a file; `dlc.passes.pipelines` has the order of each level."""
