@@ -591,7 +591,7 @@ class ExprEmitter:
     def _load(self, node: Expr, mask: Value | None) -> Value:
         held = self._state.values.get(node.attr)
         if held is not None:
-            return self._used(*held)
+            return self._used(held[0], held[1])
         tensor = self._state.tensors[node.attr]
         place = self.place(node.attr, node.args)
         vector = self._state.vector
@@ -648,7 +648,9 @@ class ExprEmitter:
 
     def in_bounds(self, e: Expr) -> Value | None:
         """Whether every index of a load is within its dim, None when that is proved."""
-        tensor = self._state.tensors[e.attr]
+        tensor = self._state.tensors.get(e.attr)
+        if tensor is None:  # an element that this very iteration has made
+            return None
         result: Value | None = None
         for ix, extent in zip(e.args, tensor.dims, strict=True):
             p = self.math.polynomial(ix)
