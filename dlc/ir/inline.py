@@ -58,12 +58,12 @@ class Inliner:
     def padded(self, node: Node, ix: Sequence[Expr], outside: Expr) -> Expr:
         """The element of `node` at `ix`, or `outside` where `ix` is out of bounds."""
         stored = self.leaf(node, tuple(ix))
-        if stored is not None and stored.op == "load" and stored.args == tuple(ix):
-            return scalar.pad(stored, outside)
         inside = self.in_bounds(ix, node.shape)
         value = stored if stored is not None else self.computed(node, tuple(ix))
         if inside is None:
             return value
+        if stored is not None and stored.op == "load":
+            return scalar.pad(stored, outside)
         return scalar.select(inside, guard_loads(value), outside)
 
     def in_bounds(self, ix: Sequence[Expr], shape: Sequence[Dim]) -> Expr | None:

@@ -405,6 +405,8 @@ class _Assembler:
         inside = {u.node for u in group.units}
         body = _Body(self.planner, inside)
         outputs = [u.node for u in group.units if self._is_read_outside(u.node, group)]
+        if not outputs:  # dead code
+            return
         results = [body.clone(n) for n in outputs]
         params = tuple(body.params.values())
         function = Function(f"{group.kind}", params, results, body.nodes)
