@@ -4,7 +4,8 @@ x = n*ln2 + r with |r| <= ln2/2 (two parts of ln2 and fma: the first step is exa
 e^r = 1 + r + r^2*q(r) with q a minimax polynomial. n comes out of the low bits of x/ln2 + 1.5*2^p, where
 p is the number of fraction bits, without a conversion.
 Coefficients: Remez exchange at 60 digits on |r| <= 1.003*ln2/2, the error weighed relative to e^r - 1:
-2^-26.2 for float32 (degree 4), 2^-55.6 for float64 (degree 9).
+2^-26.2 for float32 (degree 4), 2^-55.6 for float64 (degree 9). tanh x = x + x^3*T(x^2) up to 0.5625, fitted in the
+same way (degrees 4 and 10, relative errors 2^-29.5 and 2^-59.7); beyond, 1 - 2/(e^2x + 1).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class _Format:
     bias: int
     ln2: tuple[float, float]
     q: tuple[float, ...]
+    tanh: tuple[float, ...]
     zero_below: float  # exp is 0 from here down
     infinite_above: float
     minus_one_below: float  # expm1 is -1
@@ -43,6 +45,10 @@ _F32 = _Format(
         0.4999999701976776, 0.16666541993618011, 0.04166720435023308, 0.008366713300347328,
         0.0013882499188184738,
     ),
+    (
+        -0.3333331346511841, 0.13332442939281464, -0.0538361594080925, 0.021001214161515236,
+        -0.006169838365167379,
+    ),
     -104.0, 89.0, -20.0, 10.0, 89.5,
 )  # fmt: skip
 _F64 = _Format(
@@ -53,6 +59,11 @@ _F64 = _Format(
         0.5000000000000006, 0.16666666666666588, 0.04166666666657467, 0.008333333333390832,
         0.0013888888932308025, 0.00019841269716956275, 2.4801504322850877e-05, 2.755740848094236e-06,
         2.7626435563089336e-07, 2.505381525858867e-08,
+    ),
+    (
+        -0.333333333333333, 0.1333333333332537, -0.05396825396261206, 0.02186948834535516,
+        -0.008863231851610287, 0.0035920838194470647, -0.0014554868596671525, 0.000588204150252058,
+        -0.00023274989168914427, 8.238791659197018e-05, -1.890995934960859e-05,
     ),
     -746.0, 710.0, -40.0, 22.0, 710.5,
 )  # fmt: skip
@@ -74,11 +85,19 @@ def at_least(x: Value, limit: float) -> Value:
 
 def _reduce(x: Value, offset: int) -> tuple[Value, Value]:
     """Bits whose low end is n + offset, and r."""
+    i, r, _ = _reduce_twice(x, offset)
+    return i, r
+
+
+def _reduce_twice(x: Value, offset: int) -> tuple[Value, Value, Value]:
+    """As `_reduce`, and what r lacks."""
     form = _format(x.dtype)
     magic = form.magic + offset
     t = fma(x, _LOG2E, magic)
     n = t - magic
-    return t.bits, fma(-n, form.ln2[1], fma(-n, form.ln2[0], x))
+    first = fma(-n, form.ln2[0], x)
+    r = fma(-n, form.ln2[1], first)
+    return t.bits, r, fma(-n, form.ln2[1], first - r)
 
 
 def exp_scaled(i: Value, p: Value) -> Value:
@@ -123,7 +142,7 @@ def exp2(x: Value) -> Value:
 
 
 def _expm1_times(x: Value, exponent: int) -> Value:
-    """(e^x - 1) * 2^exponent for x within range; the exponent is 0, -1 or -2."""
+    """(e^x - 1) * 2^exponent for x within range; with exponent -2 up to where sinh overflows."""
     form = _format(x.dtype)
     i, r = _reduce(x, form.bias + exponent)
     scale = (i << form.fraction_bits).as_float
@@ -135,8 +154,9 @@ def expm1(x: Value) -> Value:
     """e^x - 1."""
     form = _format(x.dtype)
     limited = at_least(at_most(x, form.infinite_above), form.minus_one_below)
-    # A zero keeps its sign.
-    return select(x.equals(0.0), x, _expm1_times(limited, -2) * 4.0)
+    # A zero keeps its sign, a subnormal its bits.
+    tiny = abs(x) < 2.0 ** (-form.fraction_bits - 3)
+    return select(tiny, x, _expm1_times(limited, -2) * 4.0)
 
 
 def sinh(x: Value) -> Value:
@@ -158,12 +178,27 @@ def cosh(x: Value) -> Value:
 
 def tanh(x: Value) -> Value:
     """(e^2x - 1) / (e^2x + 1)."""
-    limited = at_most(abs(x), _format(x.dtype).one_above)
-    t = _expm1_times(limited + limited, 0)
-    return with_sign(t / (t + 2.0), x.sign_bit)
+    form = _format(x.dtype)
+    a = at_most(abs(x), form.one_above)
+    z = a * a
+    near = fma(z * a, horner(z, form.tanh), a)
+    i, r = _reduce(a + a, form.bias)
+    e = (fma(r * r, horner(r, form.q), r) + 1.0) * (i << form.fraction_bits).as_float
+    far = 1.0 - 2.0 / (e + 1.0)
+    return with_sign(select(a < 0.5625, near, far), x.sign_bit)
 
 
 def sigmoid(x: Value) -> Value:
     """1 / (1 + e^-x), by e^-|x|, which does not overflow."""
-    e = exp_in_range(at_least(-abs(x), _format(x.dtype).zero_below))
-    return select(x >= 0.0, 1.0, e) / (e + 1.0)
+    form = _format(x.dtype)
+    i, r, r_low = _reduce_twice(at_least(-abs(x), form.zero_below), 2 * form.bias)
+    # The quotient enlarges the error of e, which is therefore kept below 0.7 ulp.
+    high = r + 1.0
+    low = fma(r * r, horner(r, form.q), r_low) + (r - (high - 1.0))
+    e = exp_scaled(i, high + low)
+    # So are the errors of the sum and of the division, by the residual.
+    top, bottom = select(x >= 0.0, 1.0, e), e + 1.0
+    inverse = 1.0 / bottom
+    y = top * inverse
+    residual = fma(-y, bottom, top) - y * (e - (bottom - 1.0))
+    return fma(residual, inverse, y)

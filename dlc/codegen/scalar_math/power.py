@@ -104,31 +104,36 @@ def _pow_f64(a: Value, y: Value) -> Value:
     low = fma(y, high, -product) + y * low
     limited = at_least(at_most(product, 710.0), -746.0)
     # Beyond the ends the second part may be anything.
-    low = select(limited.equals(product), low, select(product < _INFINITY, 0.0, 0.0 * low))
+    low = select(limited.equals(product), low, 0.0)
     return exp_in_range(limited, low)
 
 
 def rsqrt(x: Value) -> Value:
-    """1 / sqrt(x)."""
-    return 1.0 / x.op("sqrt")
+    """1 / sqrt(x), with a Newton step at twice the precision after two rounded operations."""
+    y = 1.0 / x.op("sqrt")
+    product, error = two_product(x, y)
+    defect = fma(-product, y, 1.0) - error * y
+    # Of a zero or an infinity the defect is NaN.
+    return select(defect.equals(defect), fma(y * 0.5, defect, y), y)
 
 
 def cbrt(x: Value) -> Value:
-    """The cube root: a third of the exponent by bits, then Halley's iteration, the last step by the residual."""
+    """The cube root: a third of the bits, Halley's iteration, and a last step by the residual."""
     single = x.dtype is float32
     a = abs(x)
-    subnormal = a < (2.0**-100 if single else 2.0**-1000)
-    huge = 2.0**72 if single else 2.0**300
-    a = select(subnormal, a * huge, a)
-    bits = a.bits
-    # Times 1/3; the offset keeps the bias and halves the worst error over an octave.
+    subnormal = a < (2.0**-100 if single else 2.0**-960)
+    scaled = select(subnormal, a * (2.0**72 if single else 2.0**300), a)
+    bits = scaled.bits
     third = ((bits >> 15) * 21845) >> 1 if single else (bits >> 32) * 0x55555555
-    t = (third + (709958130 if single else 3071306043645493248)).as_float
-    for _ in range(1 if single else 2):
+    # Two thirds of the bias, less what makes the errors over three octaves alike.
+    offset = int((127 * 2 / 3 - 0.0331) * 2**23) if single else int((1023 * 2 / 3 - 0.0331) * 2**52)
+    t = (third + offset).as_float
+    for _ in range(2 if single else 3):
         cube = t * t * t
-        t = t * ((cube + a + a) / (cube + cube + a))
+        # In quarters, so that nothing overflows.
+        t = t * (fma(cube, 0.25, scaled * 0.5) / fma(cube, 0.5, scaled * 0.25))
     square, square_error = two_product(t, t)
-    residual = fma(square, t, -a) + square_error * t
+    residual = fma(square, t, -scaled) + square_error * t
     t = t - residual / (square * 3.0)
     t = select(subnormal, t * (2.0**-24 if single else 2.0**-100), t)
     plain = a.equals(0.0) | (a < _INFINITY).op("not")
