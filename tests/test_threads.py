@@ -134,6 +134,7 @@ def test_no_threads_to_be_had():
 def test_no_scratch_memory_to_be_had():
     pool = threads.ThreadPool()
     refuse = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_int64)(lambda size: None)
+    pool.set_stealing_seed(1)  # so that workers come
     word = ctypes.c_int64.from_address(pool.address + POOL["malloc"])
     word.value = ctypes.cast(refuse, ctypes.c_void_p).value
     y = np.zeros(200, np.int64)
