@@ -59,8 +59,8 @@ class Schedule:
     """The schedule of each nest of a kernel, in order.
 
     Example:
-        >>> print(choose_schedule(normalise(kernel), isa))
-        vectors over n lanes 16 unroll 4 chunk 10000
+        >>> print(choose_schedule(plain, isa, index_math(plain)))
+        vectors over n lanes 16 unroll 4 chunk 15424
     """
 
     nests: tuple[NestSchedule, ...]
@@ -282,7 +282,10 @@ def _has_condition(body: tuple[Stmt, ...]) -> bool:
 
 
 def _unroll(par: Par) -> int:
-    ops = count_ops(s.expr for s in statements(par.body) if isinstance(s, Assign))
+    roots = [s.expr for s in statements(par.body) if isinstance(s, Assign)]
+    ops = count_ops(roots)
+    if ops <= 4 and any(n.op == "reduce" for e in roots for n in walk(e)):
+        return 8  # a reduction of columns reads a few adjacent vectors of each row
     return 4 if ops <= 10 else 2 if ops <= 60 else 1
 
 

@@ -206,17 +206,11 @@ class _LoopEmitter:
 
     def _segment(self, nest: Par, axis: Axis, how: NestSchedule, low: str, high: str) -> None:
         """Iterations [low, high) of the vector axis: full vectors, then masked ones."""
-        em, wide = self.em, how.lanes * how.unroll
-        self.statements.prepare(nest.body, [axis], {wide, how.lanes})
-        length = iv.subtract(em, high, low)
-        whole = em.value(f"and i64 {length}, {-wide}")
-        # A segment before the first unit of a range has a negative length.
-        end = iv.add(em, low, iv.maximum(em, whole, "0"))
-
-        def full(i: str, _: list[str]) -> list[str]:
-            with self.ex.scope({axis.name: i}, Vector(axis.name, wide)):
-                self.statements.body(nest.body)
-            return []
+        em = self.em
+        widths = _widths(how)
+        self.statements.prepare(nest.body, [axis], (*widths, how.lanes))
+        for width in widths:
+            low = self._full_vectors(nest, axis, width, (low, high))
 
         def masked(i: str, _: list[str]) -> list[str]:
             mask = em.mask_below(iv.subtract(em, high, i), how.lanes)
@@ -224,8 +218,28 @@ class _LoopEmitter:
                 self.statements.body(nest.body)
             return []
 
-        em.loop(low, end, wide, full)
-        em.loop(end, high, how.lanes, masked)
+        em.loop(low, high, how.lanes, masked)
+
+    def _full_vectors(self, nest: Par, axis: Axis, width: int, bounds: tuple[str, str]) -> str:
+        """As many vectors of `width` lanes as fit; returns where they end."""
+        em, (low, high) = self.em, bounds
+        whole = em.value(f"and i64 {iv.subtract(em, high, low)}, {-width}")
+        # A segment before the first unit of a range has a negative length.
+        end = iv.add(em, low, iv.maximum(em, whole, "0"))
+
+        def full(i: str, _: list[str]) -> list[str]:
+            with self.ex.scope({axis.name: i}, Vector(axis.name, width)):
+                self.statements.body(nest.body)
+            return []
+
+        em.loop(low, end, width, full)
+        return end
+
+
+def _widths(how: NestSchedule) -> list[int]:
+    """The lanes of the loops of full vectors, widest first."""
+    wide = how.lanes * how.unroll
+    return [wide, how.lanes * 2] if how.unroll > 4 else [wide]
 
 
 def _successor(em: Emitter, digits: Sequence[str], counts: Sequence[str]) -> list[str]:
