@@ -73,7 +73,7 @@ def _type_text(type_: Type, known: dict[int, str]) -> str:
 def _attribute(kind: str, value: Any) -> str:
     if kind == "array":
         raw = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
-        return f"{value.dtype.name}{value.shape}{hashlib.sha256(memoryview(raw)).hexdigest()}"
+        return f"{value.dtype.name}{value.shape}{hashlib.sha256(raw.data).hexdigest()}"
     if kind == "function" and value is not None:
         return "{" + "\n".join(structure(value)) + "}"
     return attribute_text(kind, value)

@@ -1,13 +1,14 @@
 """A small language of patterns over nodes, in which most rewrite rules are one line.
 
-    pattern := op '(' pattern, ... ')' ('{' attribute '=' (name | literal), ... '}')?
-             | variable            any node, in lower case: x; twice the same name: the same node
-             | NUMBER              the number of a `full`, written in upper case: C
-             | number              a `full` of this number: 0, -0.0, 1, inf, true
+    pattern := (name ':')? op '(' pattern, ... ')' attrs?
+             | variable      any node, in lower case: x; twice the same name: the same node
+             | NUMBER        the number of a `full`, in upper case: C
+             | number        a `full` of this number: 0, -0.0, 1, inf, true
+    attrs   := '{' attribute '=' (name | literal), ... '}'
 
-Attributes that a pattern does not name may have any value; a name binds the value. On the right of a
-rule, a number becomes a `full` of the type of its neighbours. Operands of commutative ops match in
-either order.
+Attributes that a pattern does not name may have any value; a name binds the value. A name before an
+op binds its node. On the right of a rule, a number becomes a `full` of the type of its neighbours.
+Operands of commutative ops match in either order.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class Application:
     op: Op
     args: tuple[Pattern, ...]
     attrs: Mapping[str, Any]
+    label: str | None = None
 
 
 Pattern: TypeAlias = Variable | Literal | AnyNumber | Application
@@ -131,6 +133,11 @@ def _read(reader: Reader, depth: int) -> Pattern:
     if reader.kind != "name" or reader.token in ("true", "false", "inf", "nan"):
         return Literal(reader.take_number())
     name = reader.take("name")
+    label = None
+    if reader.accept(":"):
+        label, name = name, reader.take("name")
+        if reader.token != "(":
+            reader.fail_expecting("the operands of an op")
     if not reader.accept("("):
         return AnyNumber(name) if name.isupper() else Variable(name)
     op = find_op(name)
@@ -139,7 +146,7 @@ def _read(reader: Reader, depth: int) -> Pattern:
         if args:
             reader.expect(",")
         args.append(_read(reader, depth + 1))
-    return Application(op, tuple(args), _read_attrs(reader, op))
+    return Application(op, tuple(args), _read_attrs(reader, op), label)
 
 
 def _read_attrs(reader: Reader, op: Op) -> dict[str, Any]:
@@ -182,6 +189,8 @@ def match(pattern: Pattern, node: Node, m: Match) -> bool:
             return False
         if not all(map(match, pattern.args, node.inputs, itertools.repeat(m))):
             return False
+        if pattern.label is not None:
+            m.bound[pattern.label] = node
         return not pattern.attrs or _match_attrs(pattern, node, m)
     if isinstance(pattern, Variable):
         return m.bound.setdefault(pattern.name, node) is node
@@ -205,7 +214,7 @@ def _match_attrs(pattern: Application, node: Node, m: Match) -> bool:
 
 
 def held_number(value: Number, dtype: DType) -> Number | None:
-    """`value` as an element of `dtype` holds it; None where it does not fit, or is of another kind."""
+    """`value` as an element of `dtype` holds it; None for one of another kind or out of range."""
     if dtype.kind == "b" or isinstance(value, bool):
         return value if dtype.kind == "b" and isinstance(value, bool) else None
     if dtype.is_float:
@@ -297,6 +306,7 @@ def names_of(pattern: Pattern) -> set[str]:
     for p in walk(pattern):
         if isinstance(p, Application):
             found.update(v.name for v in p.attrs.values() if isinstance(v, Name))
+            found.update(() if p.label is None else (p.label,))
         elif not isinstance(p, Literal):
             found.add(p.name)
     return found

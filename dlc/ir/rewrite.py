@@ -1,4 +1,4 @@
-"""Rewriting by named rules: each is counted, timed, located, and switched off by number (`Fuel`)."""
+"""Rewriting by named rules: each is counted, timed, located, and can be switched off by number."""
 
 from __future__ import annotations
 

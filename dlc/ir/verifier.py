@@ -1,4 +1,4 @@
-"""Checks that a function is legal: SSA, types by the ops' rules, attributes by kind, ops by stage."""
+"""Checks that a function is legal: SSA, types by the ops' rules, kinds of attributes, stages."""
 
 from __future__ import annotations
 
