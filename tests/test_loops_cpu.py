@@ -6,6 +6,7 @@ import ctypes
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from dlc.codegen.cpu.isa import Isa, host_flags, host_machine, isa_named
 from dlc.codegen.cpu.llvm import assembly, compile_module
 from dlc.codegen.cpu.loops import emit_loops, index_math
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Param
+from dlc.codegen.kernel_parser import parse_kernel
 from dlc.codegen.kernel_transform import normalise
 from dlc.codegen.reference.interpreter import run_kernel
 from dlc.codegen.schedule import Schedule, choose_schedule
@@ -946,6 +948,28 @@ class Recorder:
     def lanes(self, bits: int) -> int:
         self.seen.append(bits)
         return self.isa.lanes(bits)
+
+
+@pytest.mark.parametrize("isa", levels(), ids=lambda x: x.name)
+@pytest.mark.parametrize("name", ["softmax", "batch_norm_partial", "conv", "attention", "scatter"])
+def test_kernels_of_the_grammar(name: str, isa: Isa) -> None:
+    text = (Path(__file__).parent / "kernels" / f"{name}.kernel").read_text()
+    compiled = Compiled(parse_kernel(text), isa)
+    rng = np.random.default_rng(9)
+    for base in (5, 17, 33):
+        dims = {d: base + 4 * k for k, d in enumerate(compiled.kernel.dims)}
+        arrays = arrays_for(compiled.kernel, dims)
+        for p in compiled.kernel.params:
+            if p.dtype.is_float:
+                arrays[p.name] = rng.standard_normal(arrays[p.name].shape).astype(p.dtype.numpy)
+            elif p.dtype.is_integer:
+                arrays[p.name] = rng.integers(0, 4, arrays[p.name].shape).astype(p.dtype.numpy)
+        ours, theirs = ({k: v.copy() for k, v in arrays.items()} for _ in range(2))
+        compiled(ours, dims, (1, 2, 7))
+        run_kernel(compiled.kernel, theirs, dims)
+        for key, value in theirs.items():
+            size = 1 + np.abs(value.astype(np.float64)).max()
+            assert np.abs(ours[key].astype(np.float64) - value).max() <= 1e-4 * size, key
 
 
 def test_schedules_do_not_change_bits() -> None:
