@@ -121,8 +121,13 @@ def cbrt(x: Value) -> Value:
     """The cube root: a third of the bits, Halley's iteration, and a last step by the residual."""
     single = x.dtype is float32
     a = abs(x)
-    subnormal = a < (2.0**-100 if single else 2.0**-960)
-    scaled = select(subnormal, a * (2.0**72 if single else 2.0**300), a)
+    # Away from the ends of the range, by a power of eight.
+    steps = 24 if single else 320
+    tiny = a < (2.0**-100 if single else 2.0**-960)
+    huge = a > (2.0**100 if single else 2.0**960)
+    scale = select(tiny, a.lift(8.0**steps), select(huge, a.lift(8.0**-steps), 1.0))
+    back = select(tiny, a.lift(2.0**-steps), select(huge, a.lift(2.0**steps), 1.0))
+    scaled = a * scale
     bits = scaled.bits
     third = ((bits >> 15) * 21845) >> 1 if single else (bits >> 32) * 0x55555555
     # Two thirds of the bias, less what makes the errors over three octaves alike.
@@ -130,12 +135,10 @@ def cbrt(x: Value) -> Value:
     t = (third + offset).as_float
     for _ in range(2 if single else 3):
         cube = t * t * t
-        # In quarters, so that nothing overflows.
-        t = t * (fma(cube, 0.25, scaled * 0.5) / fma(cube, 0.5, scaled * 0.25))
+        t = t * ((cube + scaled + scaled) / (cube + cube + scaled))
     square, square_error = two_product(t, t)
     residual = fma(square, t, -scaled) + square_error * t
-    t = t - residual / (square * 3.0)
-    t = select(subnormal, t * (2.0**-24 if single else 2.0**-100), t)
+    t = (t - residual / (square * 3.0)) * back
     plain = a.equals(0.0) | (a < _INFINITY).op("not")
     return select(plain, x, with_sign(t, x.sign_bit))
 

@@ -147,7 +147,11 @@ def _reduce_f64(x: Value) -> tuple[Value, Value, Value]:
     a = abs(x)
     large = a >= 2.0**30
     far, near = _far_f64(a), _near_f64(a)
-    return select(large, far[0], near[0]), select(large, far[1], near[1]), select(large, far[2], near[2])
+    return (
+        select(large, far[0], near[0]),
+        select(large, far[1], near[1]),
+        select(large, far[2], near[2]),
+    )
 
 
 def _sin_cos(x: Value) -> tuple[Value, Value, Value]:
