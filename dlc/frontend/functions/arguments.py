@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from dlc.frontend.apply import apply, as_tensor, promote
+from dlc.frontend.apply import apply, as_tensor, broadcast_to, promote
 from dlc.frontend.extent import as_dim
-from dlc.frontend.tensor import Tensor
+from dlc.frontend.tensor import Tensor, make_like
 from dlc.ir.dims import Dim, DimExpr, dims_equal
 from dlc.ir.errors import (
     ArgumentError,
@@ -20,22 +20,12 @@ from dlc.ir.errors import (
     ShapeError,
     ValueRangeError,
 )
-from dlc.ir.types import DType, Shape, TensorType, dtype_of
+from dlc.ir.types import Shape, TensorType
 
 ArrayLike: TypeAlias = Tensor | np.ndarray[Any, Any] | np.generic | bool | int | float
 AxisLike: TypeAlias = int | Sequence[int] | None
 
 _KINDS = {"f": "float", "i": "signed integer", "u": "unsigned integer", "b": "bool"}
-
-
-def find_dtype(dtype: Any) -> DType:
-    """The element type that a user's `dtype=` names; DTypeError when there is none."""
-    try:
-        return dtype_of(dtype)
-    except KeyError:
-        raise DTypeError(
-            f"{dtype!r} is not a dtype", hint="write for example dlc.float32 or 'float32'"
-        ) from None
 
 
 def check_device(device: Any) -> None:
@@ -154,16 +144,14 @@ def common_shape(name: str, shapes: Sequence[Shape], types: Sequence[TensorType]
     return tuple(result)
 
 
-def stretch(x: Tensor, shape: Shape) -> Tensor:
-    """`x` broadcast to `shape`; `x` itself where it has that shape."""
-    return x if x.tensor.shape == shape else apply("broadcast_to", x, shape=shape)
-
-
 def match_shapes(name: str, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """The tensors broadcast to their common shape."""
     types = [t.tensor for t in tensors]
-    shape = common_shape(name, [t.shape for t in types], types)
-    return tuple(stretch(t, shape) for t in tensors)
+    shapes = [t.shape for t in types]
+    if all(s == shapes[0] for s in shapes):
+        return tuple(tensors)
+    shape = common_shape(name, shapes, types)
+    return tuple(broadcast_to(t, shape) for t in tensors)
 
 
 def operands(name: str, *xs: Any) -> tuple[Tensor, ...]:
@@ -176,15 +164,9 @@ def same_dtype(tensors: Sequence[Any]) -> tuple[Tensor, ...]:
     return promote(*tensors) if len(tensors) > 1 else tuple(as_tensor(t) for t in tensors)
 
 
-def fill(value: Any, like: Tensor) -> Tensor:
-    """A tensor of the dtype and shape of `like`, all `value`."""
-    held = like.tensor
-    return apply("full", value=value, shape=held.shape, dtype=held.dtype)
-
-
-def convert(x: Tensor, dtype: DType) -> Tensor:
-    """`x` at another element type; `x` itself where it has that one."""
-    return x if x.tensor.dtype is dtype else apply("convert", x, dtype=dtype)
+def fresh(result: Tensor, x: Any) -> Tensor:
+    """`result` as a handle of its own where it is the argument: handles can be assigned to."""
+    return make_like(result) if result is x else result
 
 
 def reshaped(x: Tensor, shape: Shape) -> Tensor:

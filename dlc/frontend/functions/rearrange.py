@@ -1,0 +1,401 @@
+"""Functions that repeat, shift, pad and mask elements."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from typing import Any
+
+from dlc.frontend.apply import apply, as_tensor
+from dlc.frontend.apply import broadcast_to as stretch
+from dlc.frontend.extent import as_dim
+from dlc.frontend.functions import elementwise, reduction
+from dlc.frontend.functions.arguments import (
+    ArrayLike,
+    AxisLike,
+    find_axes,
+    find_axis,
+    fresh,
+    integer,
+    reshaped,
+    transposed,
+)
+from dlc.frontend.functions.shape import flatten, part
+from dlc.frontend.tensor import Tensor
+from dlc.ir.dims import Dim, add, at_least, dims_equal, minimum, mul
+from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError, nearest
+from dlc.ir.types import TensorType, bool_, int64
+
+
+def flip(x: ArrayLike, /, axis: AxisLike = None) -> Tensor:
+    """x in reverse order along axes.
+
+    Args:
+        x: A tensor, array or number of any shape and dtype.
+        axis: The axis or axes; all of them for None.
+
+    Returns:
+        A tensor of x's shape and dtype.
+
+    Raises:
+        IndexRangeError: An axis is out of range.
+        ValueRangeError: An axis is named twice.
+
+    Example:
+        >>> dlc.flip(dlc.asarray([1, 2, 3]))
+        Tensor([3, 2, 1], dtype=int64)
+    """
+    tensor = as_tensor(x)
+    axes = find_axes("flip", axis, tensor.tensor)
+    return apply("flip", tensor, axes=axes) if axes else fresh(tensor, x)
+
+
+def _places(shape: tuple[Dim, ...], axis: int) -> Tensor:
+    return apply("iota", shape=shape, axis=axis, dtype=int64)
+
+
+def roll(
+    x: ArrayLike, /, shift: int | Sequence[int], axis: int | Sequence[int] | None = None
+) -> Tensor:
+    """Elements shifted along axes; those that leave at one end enter at the other.
+
+    Args:
+        x: A tensor or array of any shape and dtype.
+        shift: By how many places, for each axis.
+        axis: The axis or axes; for None the elements are shifted in row-major order.
+
+    Returns:
+        A tensor of x's shape and dtype.
+
+    Raises:
+        ArgumentError: A shift is not an integer.
+        IndexRangeError: An axis is out of range.
+        ValueRangeError: The numbers of shifts and axes differ.
+
+    Example:
+        >>> dlc.roll(dlc.asarray([1, 2, 3, 4]), 1)
+        Tensor([4, 1, 2, 3], dtype=int64)
+    """
+    tensor = as_tensor(x)
+    shifts = list(shift) if isinstance(shift, (list, tuple)) else [shift]
+    if axis is None:
+        axes, result = (0,) * len(shifts), flatten(tensor)
+    else:
+        given = axis if isinstance(axis, (list, tuple)) else (axis,)
+        axes, result = tuple(find_axis("roll", a, tensor.tensor) for a in given), tensor
+    if len(shifts) == 1:
+        shifts *= len(axes)
+    if len(axes) == 1:
+        axes *= len(shifts)
+    if len(axes) != len(shifts):
+        raise ValueRangeError(f"roll of {tensor.tensor}: {len(shifts)} shifts of {len(axes)} axes")
+    for distance, along in zip(shifts, axes, strict=True):
+        result = _rolled(result, as_dim(distance, "roll: a shift"), along)
+    return fresh(reshaped(result, tensor.tensor.shape), x)
+
+
+def _rolled(x: Tensor, distance: Dim, axis: int) -> Tensor:
+    extent = x.tensor.shape[axis]
+    if extent == 0:
+        return x
+    if isinstance(extent, int) and isinstance(distance, int):
+        cut = -distance % extent
+        if not cut:
+            return x
+        return apply("concat", part(x, axis, cut, extent), part(x, axis, 0, cut), axis=axis)
+    places = elementwise.subtract(_places((extent,), 0), _scalar(distance))
+    return apply("take", x, elementwise.remainder(places, _scalar(extent)), axis=axis)
+
+
+def _scalar(dim: Dim) -> Tensor:
+    return apply("dim", dim=dim)
+
+
+def _widths(pad_width: Any, type_: TensorType) -> list[tuple[Dim, Dim]]:
+    """The elements before and after each axis, by NumPy's rules for short forms."""
+    wrong = ArgumentError(
+        f"pad of {type_}: the width {pad_width} does not say what is added to {type_.rank} axes",
+        hint="give one integer, (before, after), or such a pair for each axis",
+    )
+    if not isinstance(pad_width, (list, tuple)):
+        width = as_dim(pad_width, "pad: a width")
+        pairs = [(width, width)] * type_.rank
+    else:
+        items = list(pad_width)
+        if not builtins.any(isinstance(v, (list, tuple)) for v in items):
+            items = [items]
+        if builtins.any(not isinstance(v, (list, tuple)) or len(v) not in (1, 2) for v in items):
+            raise wrong
+        pairs = [(as_dim(v[0], "pad: a width"), as_dim(v[-1], "pad: a width")) for v in items]
+        if len(pairs) == 1:
+            pairs *= type_.rank
+        if len(pairs) != type_.rank:
+            raise wrong
+    for before, after in pairs:
+        if not (at_least(before, 0) and at_least(after, 0)):
+            raise ValueRangeError(f"pad of {type_}: the width {pad_width} is negative")
+    return pairs
+
+
+_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
+
+
+def pad(
+    x: ArrayLike,
+    /,
+    pad_width: Any,
+    mode: str = "constant",
+    *,
+    constant_values: float = 0,
+) -> Tensor:
+    """x with elements added before and after it along its axes.
+
+    Args:
+        x: A tensor or array of any shape and dtype.
+        pad_width: How many: an integer, (before, after), or such a pair for each axis.
+        mode: "constant"; "edge" repeats the outermost element; "reflect" mirrors around it,
+            "symmetric" mirrors with it; "wrap" continues at the other end. As in NumPy.
+        constant_values: The number that is added in mode "constant".
+
+    Returns:
+        A tensor of x's dtype.
+
+    Raises:
+        ArgumentError: The widths do not fit x's axes, or the constant is not a number.
+        ValueRangeError: A width is negative, or there is no such mode.
+        ShapeError: An empty axis has nothing to repeat.
+
+    Example:
+        >>> dlc.pad(dlc.asarray([1, 2]), (1, 2))
+        Tensor([0, 1, 2, 0, 0], dtype=int64)
+    """
+    tensor = as_tensor(x)
+    type_ = tensor.tensor
+    pairs = _widths(pad_width, type_)
+    if mode not in _MODES:
+        raise ValueRangeError(f"pad has no mode {mode!r}", hint=nearest(str(mode), _MODES))
+    if mode == "constant":
+        if not isinstance(constant_values, (bool, int, float)):
+            kind = type(constant_values).__name__
+            raise ArgumentError(f"pad: constant_values must be a number, got {kind}")
+        low, high = tuple(p[0] for p in pairs), tuple(p[1] for p in pairs)
+        value = type_.dtype.numpy.type(constant_values).item()
+        return apply("pad", tensor, low=low, high=high, value=value)
+    for axis, (before, after) in enumerate(pairs):
+        if (before, after) == (0, 0):
+            continue
+        if type_.shape[axis] == 0:
+            raise ShapeError(f"pad of {type_} in mode {mode!r}: axis {axis} is empty")
+        places = _padded_places(type_.shape[axis], before, after, mode)
+        tensor = apply("take", tensor, places, axis=axis)
+    return fresh(tensor, x)
+
+
+def _padded_places(extent: Dim, before: Dim, after: Dim, mode: str) -> Tensor:
+    """The place in the axis that each place of the padded axis repeats."""
+    total = add(add(before, extent), after)
+    places = elementwise.subtract(_places((total,), 0), _scalar(before))
+    if mode == "edge":
+        return elementwise.clip(places, 0, _scalar(add(extent, -1)))
+    if mode == "wrap":
+        return elementwise.remainder(places, _scalar(extent))
+    # Mirrored, the axis repeats with a period of twice its extent, less the two outermost elements
+    # where these are not repeated; of one element there is nothing else to reflect.
+    if mode == "reflect" and dims_equal(extent, 1):
+        return elementwise.multiply(places, 0)
+    period = mul(extent, 2) if mode == "symmetric" else add(mul(extent, 2), -2)
+    inside = elementwise.remainder(places, _scalar(period))
+    last = add(period, -1) if mode == "symmetric" else period
+    return elementwise.minimum(inside, elementwise.subtract(_scalar(last), inside))
+
+
+def repeat(x: ArrayLike, /, repeats: int, *, axis: int | None = None) -> Tensor:
+    """Each element several times in a row.
+
+    Args:
+        x: A tensor, array or number of any shape and dtype.
+        repeats: How many times, the same for every element.
+        axis: The axis along which elements are repeated; for None those in row-major order.
+
+    Returns:
+        A tensor of x's dtype.
+
+    Raises:
+        ArgumentError: `repeats` is not an integer.
+        IndexRangeError: The axis is out of range.
+        ValueRangeError: `repeats` is negative.
+
+    Example:
+        >>> dlc.repeat(dlc.asarray([1, 2]), 2)
+        Tensor([1, 1, 2, 2], dtype=int64)
+    """
+    tensor = as_tensor(x)
+    if axis is None:
+        tensor, axis = flatten(tensor), 0
+    along = find_axis("repeat", axis, tensor.tensor)
+    count = as_dim(repeats, "repeat: the number of repeats")
+    if not at_least(count, 0):
+        raise ValueRangeError(f"repeat of {tensor.tensor} {count} times")
+    shape = tensor.tensor.shape
+    head, tail = shape[: along + 1], shape[along + 1 :]
+    wide = stretch(reshaped(tensor, (*head, 1, *tail)), (*head, count, *tail))
+    return fresh(reshaped(wide, (*head[:-1], mul(head[-1], count), *tail)), x)
+
+
+def tile(x: ArrayLike, /, repetitions: int | Sequence[int]) -> Tensor:
+    """x as a whole several times along its axes.
+
+    Args:
+        x: A tensor, array or number of any shape and dtype.
+        repetitions: How many times for each axis, counted from the last; further ones make new
+            leading axes.
+
+    Returns:
+        A tensor of x's dtype.
+
+    Raises:
+        ArgumentError: A number of repetitions is not an integer.
+        ValueRangeError: A number of repetitions is negative.
+
+    Example:
+        >>> dlc.tile(dlc.asarray([1, 2]), 2)
+        Tensor([1, 2, 1, 2], dtype=int64)
+    """
+    tensor = as_tensor(x)
+    given = repetitions if isinstance(repetitions, (list, tuple)) else (repetitions,)
+    counts = [as_dim(v, "tile: a number of repetitions") for v in given]
+    if not builtins.all(at_least(c, 0) for c in counts):
+        raise ValueRangeError(f"tile of {tensor.tensor} {repetitions} times")
+    rank = builtins.max(tensor.tensor.rank, len(counts))
+    counts = [1] * (rank - len(counts)) + counts
+    shape = [1] * (rank - tensor.tensor.rank) + list(tensor.tensor.shape)
+    apart = tuple(d for extent in shape for d in (1, extent))
+    wide = tuple(d for pair in zip(counts, shape, strict=True) for d in pair)
+    result = stretch(reshaped(tensor, apart), wide)
+    return fresh(reshaped(result, tuple(mul(c, d) for c, d in zip(counts, shape, strict=True))), x)
+
+
+def _triangle(name: str, x: ArrayLike, k: int, lower: bool) -> Tensor:
+    tensor = as_tensor(x)
+    type_ = tensor.tensor
+    if type_.rank < 2:
+        raise ShapeError(f"{name} of {type_}: it takes at least two axes")
+    matrix = type_.shape[-2:]
+    limit = elementwise.add(_places(matrix, 0), integer(name, "k", k))
+    columns = _places(matrix, 1)
+    op = elementwise.less_equal if lower else elementwise.greater_equal
+    zero = False if type_.dtype is bool_ else 0
+    return elementwise.where(op(columns, limit), tensor, zero)
+
+
+def tril(x: ArrayLike, /, *, k: int = 0) -> Tensor:
+    """Matrices with zeros above a diagonal.
+
+    Args:
+        x: A tensor or array with at least two axes; the last two are those of the matrices.
+        k: The diagonal: 0 for the main one, positive above it, negative below it.
+
+    Returns:
+        A tensor of x's shape and dtype.
+
+    Raises:
+        ShapeError: x has fewer than two axes.
+
+    Example:
+        >>> dlc.tril(dlc.ones((2, 2)))
+        Tensor([[1., 0.],
+                [1., 1.]], dtype=float32)
+    """
+    return _triangle("tril", x, k, lower=True)
+
+
+def triu(x: ArrayLike, /, *, k: int = 0) -> Tensor:
+    """Matrices with zeros below a diagonal.
+
+    Args:
+        x: A tensor or array with at least two axes; the last two are those of the matrices.
+        k: The diagonal: 0 for the main one, positive above it, negative below it.
+
+    Returns:
+        A tensor of x's shape and dtype.
+
+    Raises:
+        ShapeError: x has fewer than two axes.
+
+    Example:
+        >>> dlc.triu(dlc.ones((2, 2)))
+        Tensor([[1., 1.],
+                [0., 1.]], dtype=float32)
+    """
+    return _triangle("triu", x, k, lower=False)
+
+
+def diagonal(x: ArrayLike, /, *, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """The elements on a diagonal of two axes, which become one axis at the end.
+
+    Args:
+        x: A tensor or array with at least two axes.
+        offset: The diagonal: 0 for the main one, positive to the right of it.
+        axis1: The axis of the rows.
+        axis2: The axis of the columns.
+
+    Returns:
+        A tensor of x's dtype.
+
+    Raises:
+        IndexRangeError: An axis is out of range.
+        ShapeError: x has fewer than two axes.
+        ValueRangeError: The axes are the same.
+
+    Example:
+        >>> dlc.diagonal(dlc.asarray([[1, 2], [3, 4]]))
+        Tensor([1, 4], dtype=int64)
+    """
+    tensor = as_tensor(x)
+    type_ = tensor.tensor
+    if type_.rank < 2:
+        raise ShapeError(f"diagonal of {type_}: it takes at least two axes")
+    rows, columns = find_axes("diagonal", (axis1, axis2), type_)
+    rest = [k for k in range(type_.rank) if k not in (rows, columns)]
+    moved = transposed(tensor, (*rest, rows, columns))
+    k = integer("diagonal", "offset", offset)
+    down, right = builtins.max(-k, 0), builtins.max(k, 0)
+    shape = moved.tensor.shape
+    height, width = (
+        add(d, -s) if at_least(d, s) else 0 for d, s in zip(shape[-2:], (down, right), strict=True)
+    )
+    count = minimum(height, width)
+    outer = len(rest)
+    if count == 0:
+        return apply("full", value=0, shape=(*shape[:-2], 0), dtype=type_.dtype)
+    chosen = part(moved, outer, down, add(count, down))
+    places = elementwise.add(_places((*shape[:-2], count, 1), outer), right)
+    return reshaped(apply("take_along", chosen, places, axis=outer + 1), (*shape[:-2], count))
+
+
+def trace(
+    x: ArrayLike, /, *, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None
+) -> Tensor:
+    """The sum of the elements on a diagonal of two axes.
+
+    Args:
+        x: A tensor or array with at least two axes.
+        offset: The diagonal: 0 for the main one, positive to the right of it.
+        axis1: The axis of the rows.
+        axis2: The axis of the columns.
+        dtype: The dtype of the sum; see `dlc.sum`.
+
+    Returns:
+        A tensor without those two axes.
+
+    Raises:
+        IndexRangeError: An axis is out of range.
+        ShapeError: x has fewer than two axes.
+        ValueRangeError: The axes are the same.
+
+    Example:
+        >>> dlc.trace(dlc.asarray([[1, 2], [3, 4]]))
+        Tensor(5, dtype=int64)
+    """
+    on_it = diagonal(x, offset=offset, axis1=axis1, axis2=axis2)
+    return reduction.sum(on_it, axis=-1, dtype=dtype)
