@@ -14,8 +14,8 @@ from dlc.frontend.tensor import Tensor, make_like
 from dlc.ir.dims import Dim, DimExpr, dims_equal
 from dlc.ir.errors import (
     ArgumentError,
-    DTypeError,
     DeviceError,
+    DTypeError,
     IndexRangeError,
     ShapeError,
     ValueRangeError,

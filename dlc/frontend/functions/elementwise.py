@@ -310,7 +310,7 @@ bitwise_xor = _binary(
     "bitwise_xor(dlc.asarray([6, 5]), 3)\n        Tensor([5, 6], dtype=int64)",
 )  # fmt: skip
 bitwise_left_shift = _binary(
-    "bitwise_left_shift", "shl", "iu", "x with its bits shifted left by y; 0 for a count out of range.",
+    "bitwise_left_shift", "shl", "iu", "x, its bits shifted left by y; 0 for a count out of range.",
     "bitwise_left_shift(dlc.asarray([6, 5]), 1)\n        Tensor([12, 10], dtype=int64)",
 )  # fmt: skip
 bitwise_right_shift = _binary(

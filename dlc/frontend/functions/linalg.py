@@ -118,7 +118,7 @@ def _of_stacks(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _own_axes(x: Tensor, lead: tuple[Dim, ...]) -> tuple[list[int], Tensor]:
-    """The leading axes of the result along which x differs, and x without its other leading axes."""
+    """The leading axes of the result along which x differs, and x without its other ones."""
     shape = x.tensor.shape
     missing = len(lead) + 2 - len(shape)
     own = [k for k in range(missing, len(lead)) if shape[k - missing] != 1]

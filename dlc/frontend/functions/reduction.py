@@ -1,4 +1,4 @@
-"""Functions that reduce axes to one value: sums, extremes, statistics, and softmax, which ends in one."""
+"""Functions that reduce axes to one value: sums, extremes, statistics; and softmax."""
 
 from __future__ import annotations
 
@@ -304,7 +304,8 @@ def var(
         keepdims: Whether the axes stay, with extent 1.
 
     Returns:
-        A tensor without those axes. It is NaN or infinite where the count is not above `correction`.
+        A tensor without those axes. Where the count is not above `correction` it is NaN or
+        infinite.
 
     Raises:
         ArgumentError: `correction` is not a number.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -523,10 +524,7 @@ def split(
             )
         size = floordiv(extent, count)
         cuts = [mul(size, k) for k in range(count + 1)]
-    return tuple(
-        part(tensor, along, low, _at_least(high, low))
-        for low, high in zip(cuts[:-1], cuts[1:], strict=True)
-    )
+    return tuple(part(tensor, along, low, _at_least(high, low)) for low, high in pairwise(cuts))
 
 
 def _cut(place: Dim, extent: Dim) -> Dim:

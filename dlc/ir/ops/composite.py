@@ -12,7 +12,7 @@ from typing import Any
 from dlc.ir.dims import Dim, product
 from dlc.ir.errors import ShapeError
 from dlc.ir.op import Attrs, Op, Sample, register
-from dlc.ir.ops.families import FLOATS, check_kind, elementwise_samples, infer_elementwise, is_half
+from dlc.ir.ops.families import FLOATS, check_kind, elementwise_samples, infer_elementwise, is_half, same_shape
 from dlc.ir.ops.shape import check_axes
 from dlc.ir.types import TensorType, float32
 
@@ -215,7 +215,7 @@ def _infer_norm(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     n = attrs["axis"]
     check_axes("layer_norm", (n,) if x.rank else (), x)
     for t in (scale, shift):
-        if t.dtype is not x.dtype or t.shape != x.shape[n:]:
+        if t.dtype is not x.dtype or not same_shape(t.shape, x.shape[n:]):
             raise ShapeError(f"layer_norm of {x} from axis {n}: scale and shift must be {x.with_shape(x.shape[n:])}, got {t}")
     return x
 
