@@ -19,8 +19,8 @@ from dlc.frontend import eager
 from dlc.frontend.extent import Extent, as_dim, as_dims, plain, tensors_by
 from dlc.frontend.promotion import DEFAULTS, check_scalar, common_dtype, scalar_kind
 from dlc.frontend.recording import record
-from dlc.frontend.tensor import Array, Tensor, contiguous, functions, leaked, make
-from dlc.frontend.trace import current_trace
+from dlc.frontend.tensor import Array, Tensor, contiguous, functions, make
+from dlc.frontend.trace import Trace, current_trace
 from dlc.ir.build import find_op, normalise_attrs
 from dlc.ir.dims import Dim, DimExpr, dims_equal
 from dlc.ir.errors import ArgumentError, DTypeError, MemoryLimitError, ShapeError
@@ -52,8 +52,9 @@ def apply(op_name: str, *operands: Any, **attrs: Any) -> Tensor:
     op = OPS.get(op_name) or find_op(op_name)
     tensors = [x if isinstance(x, Tensor) else as_tensor(x) for x in operands]
     weak = bool(tensors) and all(t._weak for t in tensors)
-    if not weak:
-        tensors = [materialise(t) if t._weak else t for t in tensors]
+    if not weak and any(t._weak for t in tensors):
+        strong = {t.tensor.dtype for t in tensors if not t._weak}
+        tensors = [materialise(t) if t._weak and t.tensor.dtype not in strong else t for t in tensors]
     for name, kind in op.attrs.items():
         if kind in _PLAIN_DIMS and name in attrs:
             value = attrs[name]
@@ -61,9 +62,18 @@ def apply(op_name: str, *operands: Any, **attrs: Any) -> Tensor:
     weak = weak and op_name != "convert"
     trace = current_trace()
     if trace is not None:
+        if op_name == "broadcast_to" and _is_literal(tensors[0], trace):
+            literal = tensors[0]._node
+            assert literal is not None
+            op, attrs, tensors = literal.op, {**literal.attrs, "shape": attrs["shape"]}, []
         node = trace.emit(op, tensors, attrs)
         return make(None, node, trace, weak and node.tensor.dtype.kind != "b")
     return _run(op, tensors, attrs, weak)
+
+
+def _is_literal(x: Tensor, trace: Trace) -> bool:
+    """Whether `x` is one number, filled into a shape by this trace."""
+    return x._trace is trace and x._node is not None and x._node.op.name == "full"
 
 
 def _run(op: Op, tensors: Sequence[Tensor], attrs: dict[str, Any], weak: bool) -> Tensor:
@@ -82,8 +92,6 @@ def _run(op: Op, tensors: Sequence[Tensor], attrs: dict[str, Any], weak: bool) -
 
 def _settled(tensor: Tensor) -> Array:
     """The array of a tensor that has none at this moment."""
-    if tensor._trace is not None:
-        raise leaked()
     return tensor._array("an eager operation", "call it inside the same function")
 
 
@@ -284,14 +292,9 @@ def broadcast_shapes(*shapes: Sequence[Dim]) -> tuple[Dim, ...]:
 
 
 def broadcast_to(x: Tensor, shape: Sequence[Dim]) -> Tensor:
-    """`x` repeated to `shape`; a literal is made at it."""
+    """`x` repeated to `shape`; itself where it has that shape."""
     if x.tensor.shape == tuple(shape):
         return x
-    node = x._node
-    trace = current_trace()
-    if node is not None and node.op.name == "full" and trace is not None and x._trace is trace:
-        attrs = {**node.attrs, "shape": tuple(shape)}
-        return make(None, trace.emit(node.op, (), attrs), trace, x._weak)
     return apply("broadcast_to", x, shape=tuple(shape))
 
 

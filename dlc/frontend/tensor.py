@@ -18,6 +18,7 @@ from dlc.ir.core import Node
 from dlc.ir.errors import (
     ArgumentError,
     DTypeError,
+    DonatedBufferError,
     DeviceError,
     LeakedTracerError,
     ShapeError,
@@ -148,6 +149,9 @@ class Tensor:
             raise leaked()
         return trace.capture(self)
 
+    def _watch(self) -> None:
+        """Begins a history under a tape; only variables do so by themselves."""
+
     def _rebind(self, value: Tensor) -> None:
         """Gives this handle the value of another one."""
         if value._trace is not self._trace:
@@ -164,6 +168,8 @@ class Tensor:
         """The array; TracedValueError in a trace, saying what wanted it and what to write."""
         if self._trace is not None and self._trace.closed:
             raise leaked()
+        if self._data is None and self._trace is None:
+            raise donated(self)
         if self._data is None:
             kind = "scalar" if not self.tensor.shape else f"tensor {self.tensor}"
             raise TracedValueError(
@@ -509,7 +515,7 @@ class Tensor:
     def squeeze(self, axis: Any = None) -> Tensor:
         """Without the given axes of extent 1, or all of them."""
         if axis is None:
-            axis = tuple(k for k, d in enumerate(self.tensor.shape) if d == 1)
+            axis = tuple(k for k, d in enumerate(self.shape) if d == 1)
         return functions.squeeze(self, axis)
 
     def sum(self, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Tensor:
@@ -580,6 +586,14 @@ def leaked() -> LeakedTracerError:
     return LeakedTracerError(
         "a traced value was used after the function that made it had been traced",
         hint="return the value from the function, or keep state in a dlc.Variable",
+    )
+
+
+def donated(x: Tensor) -> DonatedBufferError:
+    """The error for a tensor whose memory was given to a compiled call."""
+    return DonatedBufferError(
+        f"{x.tensor} was donated to a compiled call, which may have reused its memory",
+        hint="use the call's result, or leave the argument out of donate_argnums",
     )
 
 

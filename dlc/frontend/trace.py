@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from dlc.frontend.tensor import Tensor, leaked, make
+from dlc.frontend.tensor import Tensor, donated, leaked, make
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node, reachable
 from dlc.ir.location import user_location
@@ -28,8 +28,10 @@ class Trace:
     """One function being traced.
 
     captures: what the function reads from outside, with the parameters that stand for it.
-    variables: the values that variables have inside, and `written` those of them that were assigned.
-    gradients: the gradients that were set or read inside; None for an absent one.
+    variables: the values that variables have now; `inputs` the parameters for their first values, `written` those
+        that were assigned, `leaves` all values they had, as sources of gradients.
+    gradients: the gradients of variables now, None for an absent one; `gradient_inputs` what they were at first,
+        `gradients_written` those that were set.
     """
 
     def __init__(self, parent: Trace | None = None) -> None:
@@ -38,6 +40,7 @@ class Trace:
         self.closed = False
         self.captures: dict[int, tuple[Tensor, Node]] = {}
         self.variables: dict[Variable, Node] = {}
+        self.inputs: dict[Variable, Node] = {}
         self.written: dict[Variable, None] = {}
         self.leaves: dict[Variable, list[Node]] = {}
         self.gradients: dict[Variable, Node | None] = {}
@@ -69,9 +72,23 @@ class Trace:
         if tensor._weak and tensor._data is not None and not tensor._data.ndim:
             value = tensor._data.item()
             return self.builder.full(value=value, shape=(), dtype=tensor.tensor.dtype)
+        if tensor._data is None and tensor._trace is None:
+            raise donated(tensor)
         node = self.builder.param(tensor.tensor, f"outer{len(self.captures)}")
         self.captures[id(tensor)] = (tensor, node)
         return node
+
+    def gradient_of(self, variable: Variable) -> Node | None:
+        """The gradient that a variable has now; whether it has one at first is noted."""
+        if variable not in self.gradients:
+            if self.parent is None:
+                present = variable._grad is not None
+            else:
+                present = self.parent.gradient_of(variable) is not None
+            name = f"{variable.name or 'variable'}_grad"
+            node = self.builder.param(variable.tensor, name) if present else None
+            self.gradient_inputs[variable] = self.gradients[variable] = node
+        return self.gradients[variable]
 
     def emit(self, op: Op, tensors: Sequence[Tensor], attrs: dict[str, Any]) -> Node:
         """Records an operation at the user's line."""

@@ -1,0 +1,172 @@
+"""The public names of tensors, functions and transforms, and what the methods of `Tensor` delegate to."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from dlc.frontend import functions as _functions_package  # noqa: F401
+from dlc.frontend import tree
+from dlc.frontend.apply import asarray
+from dlc.frontend.compile import CompiledFunction, compile
+from dlc.frontend.functions.creation import (
+    arange,
+    empty,
+    empty_like,
+    eye,
+    full,
+    full_like,
+    iota,
+    linspace,
+    meshgrid,
+    ones,
+    ones_like,
+    zeros,
+    zeros_like,
+)
+from dlc.frontend.functions.elementwise import (
+    abs,
+    acos,
+    acosh,
+    add,
+    asin,
+    asinh,
+    astype,
+    atan,
+    atan2,
+    atanh,
+    bitwise_and,
+    bitwise_invert,
+    bitwise_left_shift,
+    bitwise_or,
+    bitwise_right_shift,
+    bitwise_xor,
+    cbrt,
+    ceil,
+    clip,
+    copysign,
+    cos,
+    cosh,
+    divide,
+    equal,
+    erf,
+    erfc,
+    exp,
+    exp2,
+    expm1,
+    floor,
+    floor_divide,
+    greater,
+    greater_equal,
+    hypot,
+    isfinite,
+    isinf,
+    isnan,
+    less,
+    less_equal,
+    log,
+    log1p,
+    log2,
+    log10,
+    logaddexp,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    nextafter,
+    not_equal,
+    positive,
+    pow,
+    reciprocal,
+    remainder,
+    round,
+    rsqrt,
+    sign,
+    signbit,
+    sin,
+    sinh,
+    sqrt,
+    square,
+    subtract,
+    tan,
+    tanh,
+    trunc,
+    where,
+)
+from dlc.frontend.functions.indexing import one_hot, take, take_along_axis
+from dlc.frontend.functions.linalg import (
+    dot,
+    inner,
+    matmul,
+    outer,
+    tensordot,
+    vecdot,
+)
+from dlc.frontend.functions.rearrange import (
+    diagonal,
+    flip,
+    pad,
+    repeat,
+    roll,
+    tile,
+    trace,
+    tril,
+    triu,
+)
+from dlc.frontend.functions.reduction import (
+    all,
+    any,
+    argmax,
+    argmin,
+    count_nonzero,
+    log_softmax,
+    logsumexp,
+    max,
+    mean,
+    min,
+    prod,
+    softmax,
+    std,
+    sum,
+    var,
+)
+from dlc.frontend.functions.shape import (
+    broadcast_arrays,
+    broadcast_shapes,
+    broadcast_to,
+    concat,
+    expand_dims,
+    flatten,
+    matrix_transpose,
+    moveaxis,
+    permute_dims,
+    ravel,
+    reshape,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    transpose,
+    unstack,
+)
+from dlc.frontend.numpy_interop import numpy_function, numpy_ufunc
+from dlc.frontend.spec import Spec, spec
+from dlc.frontend.subscript import getitem, setitem
+from dlc.frontend.tensor import Tensor
+from dlc.frontend.tensor import functions as method_functions
+from dlc.frontend.variable import Variable
+
+
+def _namespace() -> Any:
+    return sys.modules["dlc"]
+
+
+method_functions.__dict__.update(
+    {name: value for name, value in globals().items() if not name.startswith("_")},
+    namespace=_namespace,
+    rebuild=asarray,
+)

@@ -1,0 +1,252 @@
+"""A traced function with what it reads and writes outside: the form that `compile` and the transforms work on.
+
+Its parameters are, in order: the arguments, tensors that it closes over, variables, gradients of variables. Its
+results: the outputs, new values of variables, new gradients.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from dlc.frontend import tree
+from dlc.frontend.apply import as_tensor, materialise
+from dlc.frontend.execution import Program
+from dlc.frontend.tensor import Array, Tensor, contiguous, make
+from dlc.frontend.trace import Trace, tracing
+from dlc.frontend.tree import Structure
+from dlc.frontend.variable import Variable, variables_lock
+from dlc.ir.core import Function, Node
+from dlc.ir.errors import ArgumentError
+from dlc.ir.types import TensorType, dtype_of, float32
+from dlc.runtime.buffers import aligned_copy, empty
+
+
+class Param(NamedTuple):
+    """An argument to trace with."""
+
+    type: TensorType
+    weak: bool = False
+    name: str | None = None
+
+
+@dataclass
+class Closure:
+    """A traced function with what it reads and writes outside.
+
+    guards: variables of which it was asked whether they have a gradient, with the answer it was traced for.
+    gradients_written: variables whose gradient was set, with whether it is a result (or None now).
+    """
+
+    function: Function
+    arguments: int
+    captures: list[Tensor]
+    variables: list[Variable]
+    gradients: list[Variable]
+    output: Structure
+    outputs: int
+    written: list[Variable]
+    gradients_written: list[tuple[Variable, bool]]
+    guards: list[tuple[Variable, bool]]
+
+    @property
+    def has_state(self) -> bool:
+        """Whether it replaces variables or their gradients."""
+        return bool(self.written or self.gradients_written)
+
+    @property
+    def written_params(self) -> tuple[int, ...]:
+        """The positions of the parameters whose memory the program may reuse."""
+        first = self.arguments + len(self.captures)
+        return tuple(first + k for k, v in enumerate(self.variables) if v in self.written)
+
+    def guards_hold(self) -> bool:
+        """Whether variables have gradients as when this was traced."""
+        return all((v._grad is not None) == present for v, present in self.guards)
+
+    # Inside another trace.
+
+    def inline(
+        self, trace: Trace, function: Function, arguments: Sequence[Node], extra: Sequence[Node] = ()
+    ) -> tuple[list[Node], list[Node]]:
+        """Records `function` (this closure's, or one derived from it with more parameters and results at the end).
+
+        Returns:
+            The outputs, and the further results.
+        """
+        gradients: list[Node] = []
+        for v in self.gradients:
+            node = trace.gradient_of(v)
+            assert node is not None
+            gradients.append(node)
+        state = [*(t._node_in(trace) for t in self.captures), *(v._node_in(trace) for v in self.variables)]
+        results = trace.inline(function, [*arguments, *state, *gradients, *extra])
+        rest = self._settle_in(trace, results)
+        return results[: self.outputs], rest
+
+    def _settle_in(self, trace: Trace, results: Sequence[Node]) -> list[Node]:
+        at = self.outputs
+        for v in self.written:
+            trace.variables[v] = results[at]
+            trace.leaves.setdefault(v, []).append(results[at])
+            trace.written[v] = None
+            at += 1
+        for v, present in self.gradients_written:
+            trace.gradients[v] = results[at] if present else None
+            trace.gradients_written[v] = None
+            at += present
+        return list(results[at:])
+
+    # Eagerly.
+
+    def run(
+        self,
+        program: Program,
+        arguments: Sequence[Array],
+        extra: Sequence[Array] = (),
+        donated: Sequence[int] = (),
+    ) -> tuple[list[Array], list[Array]]:
+        """Runs a program of this closure's function, or of one derived from it, and replaces the variables.
+
+        Args:
+            program: What to run.
+            arguments: Arrays for the arguments.
+            extra: Arrays for further parameters at the end.
+            donated: Positions of parameters whose memory the program reuses.
+        """
+        with variables_lock if self.variables else nullcontext():
+            return self._run(program, arguments, extra, donated)
+
+    def _run(
+        self, program: Program, arguments: Sequence[Array], extra: Sequence[Array], donated: Sequence[int]
+    ) -> tuple[list[Array], list[Array]]:
+        arrays = list(arguments)
+        arrays += [t._array("a call", "pass it as an argument") for t in self.captures]
+        arrays += [v._array("a call", "pass it as an argument") for v in self.variables]
+        for v in self.gradients:
+            assert v._grad is not None
+            arrays.append(v._grad._array("a call", "pass it as an argument"))
+        arrays += extra
+        held = [contiguous(a) for a in arrays]
+        del arrays
+        if not donated:
+            results = program(held)
+            self._settle(results)
+        else:
+            results = self._run_donating(program, held, donated)
+        return results[: self.outputs], results[self._end() :]
+
+    def _run_donating(self, program: Program, held: list[Array], donated: Sequence[int]) -> list[Array]:
+        """Takes written variables' arrays out while the program may overwrite them."""
+        first = self.arguments + len(self.captures)
+        for v in self.written:
+            v._data = v._history = None
+        done = False
+        try:
+            for k in donated:
+                if not is_exclusive(held, k):
+                    held[k] = aligned_copy(held[k], dtype_of(held[k].dtype))
+            results = program(held)
+            done = True
+        finally:
+            if not done:
+                for k, v in enumerate(self.variables):
+                    if v._data is None:
+                        v._data = held[first + k]
+                        v._history = v._leaf()
+        self._settle(results)
+        return results
+
+    def _end(self) -> int:
+        return self.outputs + len(self.written) + sum(p for _, p in self.gradients_written)
+
+    def _settle(self, results: Sequence[Array]) -> None:
+        at = self.outputs
+        for v in self.written:
+            v._data = results[at]
+            v._history = v._leaf()
+            at += 1
+        for v, present in self.gradients_written:
+            v._grad = make(results[at]) if present else None
+            at += present
+
+
+def _baseline() -> tuple[int, int]:
+    """The reference counts that a list's array, and its memory, have when nobody else can see them."""
+    return _counts([empty((1,), float32)], 0)
+
+
+def _counts(held: list[Array], k: int) -> tuple[int, int]:
+    return sys.getrefcount(held[k]), sys.getrefcount(held[k].base)
+
+
+_EXCLUSIVE = _baseline()
+
+
+def is_exclusive(held: list[Array], k: int) -> bool:
+    """Whether `held[k]` and its memory are referenced by nothing but this list."""
+    array = held[k]
+    if array.base is None or not array.base.flags.owndata:
+        return False
+    del array
+    counts = _counts(held, k)
+    return counts[0] <= _EXCLUSIVE[0] and counts[1] <= _EXCLUSIVE[1]
+
+
+def trace_closure(
+    name: str, call: Callable[[list[Tensor]], Any], params: Sequence[Param], where: str = "the function"
+) -> Closure:
+    """Traces `call`, which gets a tensor for each of `params` and returns a tree of tensors.
+
+    Raises:
+        ArgumentError: when a leaf of what it returns is no tensor, array or number.
+        DimUnknown: when it depends on symbolic dims in an undecidable way.
+    """
+    with tracing() as trace:
+        tensors = [trace.param(p.type, p.name, p.weak) for p in params]
+        nodes = [t._node for t in tensors]
+        returned = call(tensors)
+        found, output = tree.flatten(returned)
+        outputs = [_output(x, path, trace, where) for x, path in zip(found, output.paths(), strict=True)]
+        return _close(name, trace, [n for n in nodes if n is not None], output, outputs)
+
+
+def _output(x: Any, path: str, trace: Trace, where: str) -> Node:
+    try:
+        return materialise(as_tensor(x))._node_in(trace)
+    except ArgumentError:
+        raise ArgumentError(
+            f"{where} returned a {type(x).__name__}{' at ' + path if path else ''}",
+            hint="return tensors, numbers, None, and lists, tuples or dicts of them",
+        ) from None
+
+
+def _close(
+    name: str, trace: Trace, params: Sequence[Node], output: Structure, outputs: Sequence[Node]
+) -> Closure:
+    written = list(trace.written)
+    gradients_written = [(v, trace.gradients[v] is not None) for v in trace.gradients_written]
+    new_gradients = [n for n in (trace.gradients[v] for v in trace.gradients_written) if n is not None]
+    results = [*outputs, *(trace.variables[v] for v in written), *new_gradients]
+    gradients = {v: n for v, n in trace.gradient_inputs.items() if n is not None}
+    all_params = [
+        *params,
+        *(n for _, n in trace.captures.values()),
+        *trace.inputs.values(),
+        *gradients.values(),
+    ]
+    return Closure(
+        function=trace.function(name, all_params, results),
+        arguments=len(params),
+        captures=[t for t, _ in trace.captures.values()],
+        variables=list(trace.inputs),
+        gradients=list(gradients),
+        output=output,
+        outputs=len(outputs),
+        written=written,
+        gradients_written=gradients_written,
+        guards=[(v, n is not None) for v, n in trace.gradient_inputs.items()],
+    )

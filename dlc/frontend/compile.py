@@ -1,0 +1,479 @@
+"""`dlc.compile`: functions traced and compiled for the arguments that they are called with.
+
+A program is specialised for the structure, element types and ranks of the arguments. Its first call binds extents to
+integers; an extent that is seen with a second value becomes symbolic, for good.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import logging
+import threading
+import warnings
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, overload
+
+from dlc.frontend import tree
+from dlc.frontend.closure import Closure, Param, trace_closure
+from dlc.frontend.execution import Interpreted, Program, program_for
+from dlc.frontend.lowered import Lowered
+from dlc.frontend.signature import Call, CallKey, Signature, ir_name
+from dlc.frontend.spec import spec
+from dlc.frontend.symbols import Extents, trace_with_symbols
+from dlc.frontend.tensor import Tensor, make, make_like
+from dlc.frontend.trace import current_trace
+from dlc.frontend.variable import Variable
+from dlc.ir.config import config
+from dlc.ir.core import Node
+from dlc.ir.errors import ArgumentError, RecompileError, ValueRangeError, nearest
+from dlc.ir.location import user_location
+from dlc.ir.op import OPS
+from dlc.ir.types import TensorType
+from dlc.runtime.executable import Options
+
+log = logging.getLogger("dlc.recompiles")
+Policy = Literal["allow", "warn", "error"]
+MAX_SPECIALISATIONS = 64
+_MAX_MEMO = 4096
+_MAX_OBSERVED = 8
+
+
+@dataclass
+class Settings:
+    """The keywords of `compile`."""
+
+    options: Options
+    on_recompile: Policy = "allow"
+    name: str | None = None
+    disable: bool = False
+
+
+@dataclass
+class CompileStats:
+    """What a compiled function has done so far.
+
+    traces, compilations: how often it was traced and compiled.
+    cache_hits: calls that found their program.
+    native_calls: runs of compiled programs; interpreted_ops: operations run by the interpreter instead.
+    recompilations: why each compilation after the first happened.
+    """
+
+    calls: int = 0
+    traces: int = 0
+    compilations: int = 0
+    cache_hits: int = 0
+    native_calls: int = 0
+    interpreted_ops: int = 0
+    recompilations: list[str] = field(default_factory=list[str])
+
+
+@dataclass
+class Specialisation:
+    """One program."""
+
+    key: CallKey
+    extents: Extents
+    closure: Closure
+    program: Program
+    donated: tuple[int, ...]
+    reason: str
+
+    def fits(self, shapes: Sequence[tuple[int, ...]]) -> bool:
+        """Whether a call with these extents can be run by it."""
+        return self.extents.matches(shapes) and self.closure.guards_hold()
+
+
+class _Family:
+    """The programs for one structure of arguments."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.programs: list[Specialisation] = []
+        self.observed: list[tuple[tuple[int, ...], ...]] = []
+        self.memo: dict[Any, Specialisation] = {}
+
+    def find(self, shapes: tuple[tuple[int, ...], ...]) -> Specialisation | None:
+        """The program for a call with these extents."""
+        found = self.memo.get(shapes)
+        if found is not None and found.closure.guards_hold():
+            return found
+        for s in self.programs:
+            if s.fits(shapes):
+                if len(self.memo) >= _MAX_MEMO:
+                    self.memo.clear()
+                self.memo[shapes] = s
+                return s
+        return None
+
+    def extents_for(self, shapes: tuple[tuple[int, ...], ...]) -> Extents:
+        """Symbols for the extents that differ from those of earlier calls; equal histories share one."""
+        seen = [*self.observed, shapes]
+        names: dict[tuple[int, ...], str] = {}
+        values: dict[str, int] = {}
+        patterns: list[list[int | str]] = []
+        for k, shape in enumerate(shapes):
+            pattern: list[int | str] = []
+            for axis, d in enumerate(shape):
+                history = tuple(s[k][axis] for s in seen)
+                if d == 0 or len({h for h in history if h}) < 2:
+                    pattern.append(d)
+                    continue
+                name = names.setdefault(history, f"n{len(names)}")
+                values[name] = d
+                pattern.append(name)
+            patterns.append(pattern)
+        return Extents(patterns, values)
+
+
+class CompiledFunction:
+    """A function that is compiled when it is called; made by `dlc.compile`."""
+
+    def __init__(self, function: Callable[..., Any], settings: Settings, signature: Signature) -> None:
+        functools.update_wrapper(self, function, updated=())
+        self.__wrapped__ = function
+        self.settings = settings
+        self.signature = signature
+        self.name: str = settings.name or getattr(function, "__name__", type(function).__name__)
+        self._stats = CompileStats()
+        self._families: dict[Any, _Family] = {}
+        self._order: OrderedDict[int, tuple[_Family, Specialisation]] = OrderedDict()
+        self._lock = threading.RLock()
+        self._bound: dict[int, tuple[weakref.ref[Any], CompiledFunction]] = {}
+        self._reasons: list[str] = []
+
+    def __repr__(self) -> str:
+        return f"<compiled function {self.name}>"
+
+    def __get__(self, instance: Any, owner: type | None = None) -> CompiledFunction:
+        """The method of an instance: a compiled function of its own, which does not keep the instance alive."""
+        if instance is None:
+            return self
+        found = self._bound.get(id(instance))
+        if found is not None and found[0]() is instance:
+            return found[1]
+        with self._lock:
+            key = id(instance)
+            try:
+                reference = weakref.ref(instance, lambda _: self._bound.pop(key, None))
+            except TypeError:
+                raise ArgumentError(
+                    f"a method of {type(instance).__name__} cannot be compiled, for want of weak references",
+                    hint="add '__weakref__' to __slots__",
+                ) from None
+            method = _method(self.__wrapped__, reference)
+            made = CompiledFunction(method, self.settings, self.signature.of_method(method))
+            self._bound[key] = (reference, made)
+            return made
+
+    # Calls.
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the function on tensors, arrays and numbers, and trees of them."""
+        if self.settings.disable or current_trace() is not None:
+            return self._direct(args, kwargs)
+        call = self.signature.take(args, kwargs)
+        specialisation = self._find(call)
+        self._stats.calls += 1
+        return self._run(specialisation, call)
+
+    def _direct(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Calls the user's function, with handles of its own so that writes stay inside."""
+        args, kwargs = tree.map(_fresh, (args, kwargs))
+        return self.__wrapped__(*args, **kwargs)
+
+    def _find(self, call: Call) -> Specialisation:
+        key = (call.key, config.disable_jit, config.isa)
+        family = self._families.get(key)
+        if family is not None:
+            found = family.find(call.shapes)
+            if found is not None:
+                self._stats.cache_hits += 1
+                return found
+        with self._lock:
+            family = self._families.setdefault(key, family or _Family())
+        with family.lock:
+            found = family.find(call.shapes)
+            if found is not None:
+                self._stats.cache_hits += 1
+                return found
+            return self._specialise(family, call, family.extents_for(call.shapes), call.shapes)
+
+    def _run(self, s: Specialisation, call: Call) -> Any:
+        if isinstance(s.program, Interpreted):
+            self._stats.interpreted_ops += len(s.closure.function.nodes)
+        else:
+            self._stats.native_calls += 1
+        arrays, call.values = call.values, []
+        for k in call.donated:
+            _donate(call.given[k])
+        outputs, _ = s.closure.run(s.program, arrays, (), s.donated)
+        return tree.unflatten(s.closure.output, [make(a) for a in outputs])
+
+    # Compilation.
+
+    def _specialise(
+        self, family: _Family, call: Call, extents: Extents, shapes: tuple[Any, ...]
+    ) -> Specialisation:
+        reason = self._reason(family, call.key, shapes)
+        self._announce(reason)
+        closure = self._trace(call, extents)
+        made = self._compile(call, closure, extents, "; ".join([reason, *extents.reasons]))
+        family.programs.insert(0, made)
+        if not extents.fixed_names:
+            family.observed = [*family.observed, shapes][-_MAX_OBSERVED:]
+        with self._lock:
+            self._reasons.append(made.reason)
+            self._order[id(made)] = (family, made)
+            while len(self._order) > MAX_SPECIALISATIONS:
+                _, (old_family, old) = self._order.popitem(last=False)
+                old_family.programs = [s for s in old_family.programs if s is not old]
+                old_family.memo = {}
+        return made
+
+    def _trace(self, call: Call, extents: Extents) -> Closure:
+        names = call.names(self.signature)
+
+        def attempt(shapes: list[tuple[Any, ...]]) -> Closure:
+            self._stats.traces += 1
+            params = [
+                Param(TensorType(leaf.dtype, shape), leaf.weak, ir_name(name))
+                for leaf, shape, name in zip(call.key.leaves, shapes, names, strict=True)
+            ]
+            return trace_closure(self.name, body, params, f"{self.name}()")
+
+        def body(tensors: list[Tensor]) -> Any:
+            args, kwargs = self.signature.restore(call, tensors)
+            return self.__wrapped__(*args, **kwargs)
+
+        return trace_with_symbols(attempt, extents)
+
+    def _compile(self, call: Call, closure: Closure, extents: Extents, reason: str) -> Specialisation:
+        donated = (*call.donated, *closure.written_params)
+        program = program_for(closure.function, replace(self.settings.options, donated=donated))
+        self._stats.compilations += 1
+        return Specialisation(call.key, extents, closure, program, donated, reason)
+
+    def _reason(self, family: _Family, key: CallKey, shapes: tuple[Any, ...]) -> str:
+        if not self._order:
+            return "first call"
+        if family.programs:
+            s = family.programs[0]
+            if s.extents.matches(shapes):
+                return "a variable has gained or lost its gradient"
+            last = family.observed[-1] if family.observed else s.extents.patterns
+            return _shape_change(self.signature.leaf_names(key.structure), last, shapes)
+        _, (_, before) = next(reversed(self._order.items()))
+        return _key_change(self.signature, before.key, key)
+
+    def _announce(self, reason: str) -> None:
+        if not self._order:
+            return
+        policy = self.settings.on_recompile
+        message = f"{self.name} has to be compiled again: {reason}"
+        if policy == "error":
+            raise RecompileError(message, hint='allow it with on_recompile="allow"')
+        self._stats.recompilations.append(reason)
+        log.info("%s", message)
+        if policy == "warn":
+            warnings.warn(message, stacklevel=_stack_level())
+
+    # Looking inside.
+
+    @property
+    def stats(self) -> CompileStats:
+        """Counters of calls, traces and compilations."""
+        return self._stats
+
+    def explain(self) -> str:
+        """Why each compilation happened, a line for each."""
+        if not self._reasons:
+            return f"{self.name} has not been compiled yet"
+        lines = [f"{self.name} was compiled {len(self._reasons)} time(s):"]
+        return "\n".join([*lines, *(f"  {k}. {r}" for k, r in enumerate(self._reasons, 1))])
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """Traces the function for arguments, which may be specs (`dlc.spec`, `"f32[8,4]"`) in place of data."""
+        call, extents = self._declared(args, kwargs)
+        closure = self._trace(call, extents)
+        donated = (*call.donated, *closure.written_params)
+        return Lowered(closure, replace(self.settings.options, donated=donated), self)
+
+    def warmup(self, *args: Any, **kwargs: Any) -> CompiledFunction:
+        """Compiles for arguments, which may be specs, without running; returns the function itself."""
+        call, extents = self._declared(args, kwargs)
+        key = (call.key, config.disable_jit, config.isa)
+        with self._lock:
+            family = self._families.setdefault(key, _Family())
+        with family.lock:
+            if not any(s.extents.patterns == extents.patterns for s in family.programs):
+                self._specialise(family, call, extents, call.shapes)
+        return self
+
+    def _declared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, Extents]:
+        """A call whose leaves may be specs."""
+        args, kwargs = tree.map(lambda x: spec(x) if isinstance(x, str) and "[" in x else x, (args, kwargs))
+        call = self.signature.take(args, kwargs)
+        values: dict[str, int] = {}
+        for shape in call.shapes:
+            for d in shape:
+                if isinstance(d, str):
+                    values[d] = 2
+        return call, Extents(call.shapes, values, fixed_names=values)
+
+
+def _method(function: Callable[..., Any], reference: weakref.ref[Any]) -> Callable[..., Any]:
+    """`function` with its first argument bound to what `reference` refers to."""
+
+    @functools.wraps(function)
+    def method(*args: Any, **kwargs: Any) -> Any:
+        return function(reference(), *args, **kwargs)
+
+    del method.__wrapped__  # its signature has one parameter more
+    with contextlib.suppress(TypeError, ValueError):
+        whole = inspect.signature(function)
+        rest = list(whole.parameters.values())[1:]
+        method.__signature__ = whole.replace(parameters=rest)  # type: ignore[attr-defined]
+    return method
+
+
+def _fresh(x: Any) -> Any:
+    return make_like(x) if isinstance(x, Tensor) and not isinstance(x, Variable) else x
+
+
+def _donate(x: Any) -> None:
+    """Makes a tensor unusable whose memory a program may overwrite."""
+    if isinstance(x, Tensor) and not isinstance(x, Variable) and x._data is not None:
+        type_ = x.tensor
+        x._data, x._history = None, None
+        x._node = Node(OPS["param"], (), {"type": (type_,)}, type_)
+
+
+def _stack_level() -> int:
+    return 1 if user_location() is None else 5
+
+
+def _shape_change(names: Sequence[str], before: Any, after: Any) -> str:
+    changes = [
+        f"dim {axis} of {name} was {a}, now {b}"
+        for name, old, new in zip(names, before, after, strict=True)
+        for axis, (a, b) in enumerate(zip(old, new, strict=True))
+        if a != b
+    ]
+    return ", ".join(changes) or "extents that were equal differ"
+
+
+def _key_change(signature: Signature, before: CallKey, after: CallKey) -> str:
+    if before.structure != after.structure:
+        return "the arguments are nested differently, or are others"
+    for (place, a), (_, b) in zip(before.static, after.static, strict=False):
+        if a != b:
+            name = signature.positional[place] if isinstance(place, int) else place
+            return f"the static argument {name} was {a.value!r}, now {b.value!r}"
+    for name, a, b in zip(signature.leaf_names(after.structure), before.leaves, after.leaves, strict=True):
+        if a.rank != b.rank:
+            return f"{name} had {a.rank} dims, now {b.rank}"
+        if a.weak != b.weak:
+            return f"{name} was {_weak(a.weak)}, now {_weak(b.weak)}"
+        if a.dtype != b.dtype:
+            return f"the dtype of {name} was {a.dtype.name}, now {b.dtype.name}"
+    return "settings differ"
+
+
+def _weak(weak: bool) -> str:
+    return "a Python number" if weak else "a tensor"
+
+
+LEVELS = ("O0", "O1", "O2", "O3")
+PRECISIONS = ("exact", "fast")
+POLICIES = ("allow", "warn", "error")
+
+
+def _check(what: str, value: Any, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ValueRangeError(f"{what}={value!r}", hint=nearest(str(value), allowed))
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    return (value,) if isinstance(value, (int, str)) else tuple(value)
+
+
+@overload
+def compile(function: Callable[..., Any], /, **keywords: Any) -> CompiledFunction: ...
+@overload
+def compile(function: None = None, /, **keywords: Any) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
+def compile(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    device: str | None = None,
+    level: str = "O2",
+    precision: str = "exact",
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+    donate_argnums: int | Sequence[int] = (),
+    donate_argnames: str | Sequence[str] = (),
+    num_threads: int | None = None,
+    on_recompile: Policy = "allow",
+    verify: bool = False,
+    name: str | None = None,
+    disable: bool = False,
+) -> CompiledFunction | Callable[[Callable[..., Any]], CompiledFunction]:
+    """A function that runs compiled; also a decorator, with or without keywords. `dlc.jit` is the same.
+
+    The function is traced when it is called: it runs once with stand-ins for its tensor arguments, and what it does to
+    them is compiled. Arguments are tensors, arrays and numbers, and trees of them; a number is an input of the program,
+    so another value compiles nothing. Tensors and variables that it closes over are inputs too.
+
+    Args:
+        function: What to compile.
+        device: Where it runs; `config.device` when not given.
+        level: Optimisation level, "O0" to "O3".
+        precision: "exact" follows `docs/semantics.md`; "fast" allows named shortcuts.
+        static_argnums: Positions of arguments that are no data: each value is compiled for by itself.
+        static_argnames: The same, by name.
+        donate_argnums: Positions of arguments whose memory the results may reuse; they cannot be used afterwards.
+        donate_argnames: The same, by name.
+        num_threads: Threads of a call.
+        on_recompile: Whether compiling again is allowed, warned of, or an error.
+        verify: Check the program after every pass.
+        name: In messages and texts; the function's when not given.
+        disable: Call the function eagerly instead.
+
+    Raises:
+        ArgumentError: for what cannot be called.
+        ValueRangeError: for a keyword's value that is not allowed.
+
+    Example:
+        >>> f = compile(lambda x, y: x * y + 1)
+        >>> f(2.0, 3.0)
+        Tensor(7., dtype=float32)
+    """
+    _check("level", level, LEVELS)
+    _check("precision", precision, PRECISIONS)
+    _check("on_recompile", on_recompile, POLICIES)
+    if num_threads is not None:
+        config.thread_count(num_threads)
+    options = Options(
+        level=level,
+        precision=precision,
+        device=config.device if device is None else str(device),
+        num_threads=num_threads,
+        verify=verify,
+    )
+    settings = Settings(options, on_recompile, name, disable)
+
+    def decorate(f: Callable[..., Any]) -> CompiledFunction:
+        if not callable(f):
+            raise ArgumentError(f"compile of a {type(f).__name__}, which cannot be called")
+        if isinstance(f, CompiledFunction):
+            f = f.__wrapped__
+        static = (*_tuple(static_argnums), *_tuple(static_argnames))
+        donated = (*_tuple(donate_argnums), *_tuple(donate_argnames))
+        return CompiledFunction(f, settings, Signature(f, static, donated))
+
+    return decorate if function is None else decorate(function)

@@ -1,0 +1,230 @@
+"""Pytrees: nested lists, tuples, dicts, named tuples, dataclasses and registered classes with leaves.
+
+Anything else is a leaf; None is a tree without leaves. Dicts are taken in the order of their sorted keys, so that equal
+dicts have equal structures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from dlc.ir.errors import ArgumentError, ShapeError
+
+__all__ = ["Structure", "flatten", "leaves", "map", "register_node", "structure", "unflatten"]
+
+
+class _Registration(NamedTuple):
+    flatten: Callable[[Any], tuple[Iterable[Any], Hashable]]
+    unflatten: Callable[[Hashable, Sequence[Any]], Any]
+
+
+_registered: dict[type, _Registration] = {}
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The shape of a tree without its leaves; equal for trees that differ in their leaves only.
+
+    kind: the class of the node; `Leaf` or None for those.
+    data: what besides the children makes the node (keys, fields).
+    """
+
+    kind: Any
+    data: Any
+    children: tuple[Structure, ...]
+
+    @property
+    def num_leaves(self) -> int:
+        """The number of leaves below."""
+        if self.kind is Leaf:
+            return 1
+        return sum(c.num_leaves for c in self.children)
+
+    def paths(self, prefix: str = "") -> list[str]:
+        """Where each leaf lies: `['x']`, `[0].weight`."""
+        if self.kind is Leaf:
+            return [prefix]
+        found: list[str] = []
+        for name, child in zip(self._names(), self.children, strict=True):
+            found += child.paths(prefix + name)
+        return found
+
+    def _names(self) -> list[str]:
+        if self.kind in (dict, OrderedDict):
+            return [f"[{k!r}]" for k in self.data]
+        if self.kind is defaultdict:
+            return [f"[{k!r}]" for k in self.data[1]]
+        if _is_namedtuple(self.kind):
+            return [f".{name}" for name in self.kind._fields]
+        if dataclasses.is_dataclass(self.kind) and self.kind not in _registered:
+            return [f".{name}" for name in self.data]
+        return [f"[{k}]" for k in range(len(self.children))]
+
+    def __repr__(self) -> str:
+        if self.kind is Leaf:
+            return "*"
+        if self.kind is None:
+            return "None"
+        inside = ", ".join(f"{n}: {c!r}" for n, c in zip(self._names(), self.children, strict=True))
+        return f"{self.kind.__name__}({inside})"
+
+
+class Leaf:
+    """The `kind` of a leaf."""
+
+
+_LEAF = Structure(Leaf, None, ())
+_NONE = Structure(None, None, ())
+
+
+def register_node(
+    kind: type,
+    flatten: Callable[[Any], tuple[Iterable[Any], Hashable]],
+    unflatten: Callable[[Hashable, Sequence[Any]], Any],
+) -> None:
+    """Makes a class a node of trees.
+
+    Args:
+        kind: The class; its subclasses are not included.
+        flatten: Gives the children and whatever else `unflatten` needs, hashable.
+        unflatten: Makes the object again from that and new children.
+
+    Raises:
+        ArgumentError: for a class that is registered already.
+    """
+    if kind in _registered:
+        raise ArgumentError(f"{kind.__name__} is registered as a tree node already")
+    _registered[kind] = _Registration(flatten, unflatten)
+
+
+def _is_namedtuple(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields")
+
+
+def _sorted_keys(tree: dict[Any, Any]) -> list[Any]:
+    try:
+        return sorted(tree)
+    except TypeError:
+        return sorted(tree, key=lambda k: (type(k).__name__, repr(k)))
+
+
+def _open(tree: Any) -> tuple[Any, Any, Sequence[Any]] | None:
+    """The kind, data and children of a node; None for a leaf."""
+    kind = type(tree)
+    if kind is tuple or kind is list:
+        return kind, None, tree
+    if kind is dict or kind is OrderedDict:
+        keys = tuple(_sorted_keys(tree) if kind is dict else tree)
+        return kind, keys, [tree[k] for k in keys]
+    if tree is None:
+        return None, None, ()
+    if kind in _registered:
+        children, data = _registered[kind].flatten(tree)
+        return kind, data, list(children)
+    if kind is defaultdict:
+        keys = tuple(_sorted_keys(tree))
+        return kind, (tree.default_factory, keys), [tree[k] for k in keys]
+    if _is_namedtuple(kind):
+        return kind, None, tree
+    if dataclasses.is_dataclass(kind):
+        names = tuple(f.name for f in dataclasses.fields(kind))
+        return kind, names, [getattr(tree, n) for n in names]
+    return None
+
+
+def flatten(tree: Any) -> tuple[list[Any], Structure]:
+    """The leaves of a tree, in order, and its structure.
+
+    Example:
+        >>> flatten({"b": 2, "a": (1, None)})[0]
+        [1, 2]
+    """
+    found: list[Any] = []
+    return found, _flatten_into(tree, found)
+
+
+def _flatten_into(tree: Any, found: list[Any]) -> Structure:
+    node = _open(tree)
+    if node is None:
+        found.append(tree)
+        return _LEAF
+    kind, data, children = node
+    if kind is None:
+        return _NONE
+    return Structure(kind, data, tuple([_flatten_into(c, found) for c in children]))
+
+
+def leaves(tree: Any) -> list[Any]:
+    """The leaves of a tree, in order."""
+    return flatten(tree)[0]
+
+
+def structure(tree: Any) -> Structure:
+    """The structure of a tree."""
+    return flatten(tree)[1]
+
+
+def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
+    """The tree with this structure and these leaves.
+
+    Raises:
+        ShapeError: when the number of leaves is not that of the structure.
+    """
+    held = list(leaves)
+    if len(held) != structure.num_leaves:
+        raise ShapeError(f"{len(held)} leaves for a tree that has {structure.num_leaves}")
+    return _build(structure, iter(held))
+
+
+def _build(s: Structure, leaves: Any) -> Any:
+    if s.kind is Leaf:
+        return next(leaves)
+    if s.kind is None:
+        return None
+    children = [_build(c, leaves) for c in s.children]
+    kind = s.kind
+    if kind is list:
+        return children
+    if kind is tuple:
+        return tuple(children)
+    if kind in (dict, OrderedDict):
+        return kind(zip(s.data, children, strict=True))
+    if kind in _registered:
+        return _registered[kind].unflatten(s.data, children)
+    if kind is defaultdict:
+        return defaultdict(s.data[0], zip(s.data[1], children, strict=True))
+    if _is_namedtuple(kind):
+        return kind(*children)
+    return _build_dataclass(kind, s.data, children)
+
+
+def _build_dataclass(kind: Any, names: Sequence[str], children: Sequence[Any]) -> Any:
+    # Not through __init__, which may compute, check, or have other arguments.
+    result = object.__new__(kind)
+    for name, value in zip(names, children, strict=True):
+        object.__setattr__(result, name, value)
+    return result
+
+
+def map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """The tree of `function` of the leaves of one tree, or of several with equal structures.
+
+    Raises:
+        ShapeError: when the structures differ.
+
+    Example:
+        >>> map(lambda x, y: x + y, {"w": 1, "b": 2}, {"w": 10, "b": 20})
+        {'b': 22, 'w': 11}
+    """
+    first, s = flatten(tree)
+    columns = [first]
+    for other in others:
+        found, t = flatten(other)
+        if t != s:
+            raise ShapeError(f"trees differ: {s!r} and {t!r}")
+        columns.append(found)
+    return unflatten(s, [function(*row) for row in zip(*columns, strict=True)])
