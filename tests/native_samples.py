@@ -9,6 +9,7 @@ from dlc.codegen.cpu.isa import host_isa
 from dlc.codegen.cpu.llvm import compile_module
 from dlc.runtime.loader import load_blob
 from dlc.runtime.native.support import pool_code
+from dlc.runtime.program_table import work_area_bytes
 
 # axpy: y[i] += d * x[i] over i64, a chunk run twice or not at all shows.
 # private: puts `lo` into scratch memory, waits d rounds, and adds what it then finds there, and the
@@ -116,8 +117,8 @@ def kernel(name):
 
 def run_on(pool, table, slots, num_threads, *, futex=True):
     """Runs a program on a pool of one's own; returns the status."""
-    scratch = np.empty(int(table[2]) + 64, np.uint8)
-    aligned = (scratch.ctypes.data + 63) & -64
+    area = np.empty(work_area_bytes(table) + 63, np.uint8)
+    aligned = (area.ctypes.data + 63) & -64
     pointers = np.array([*slots, aligned], np.uint64)
     arguments = [ctypes.c_void_p] * 3 + [ctypes.c_int64]
     run = ctypes.CFUNCTYPE(ctypes.c_int32, *arguments)(pool_code(futex=futex))

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import dataclasses
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from dlc.codegen.cpu.isa import ISA_LEVELS
 from dlc.codegen.cpu.llvm import compile_module
 from dlc.runtime import threads
 from dlc.runtime.native.layout import MAX_WORKERS, POOL
-from dlc.runtime.native.support import pool_text
+from dlc.runtime.native.support import entry_text, pool_text
 from dlc.runtime.program_table import Job, ProgramTable, run_table
 
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -295,3 +296,10 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("futex", [True, False])
 def test_compiles_for_every_level(isa, futex):
     assert compile_module(pool_text(isa, futex=futex), isa).blob().symbols.keys() == {"dlc_run"}
+
+
+def test_compiles_for_windows():
+    # Windows's convention needs help from a library for large or variable stack frames.
+    isa = dataclasses.replace(ISA_LEVELS[0], triple="x86_64-pc-windows-elf")
+    assert "dlc_run" in compile_module(pool_text(isa, futex=False), isa).blob().symbols
+    assert "entry_call" in compile_module(entry_text(), isa).blob().symbols

@@ -27,6 +27,7 @@ from dlc.runtime.entry_type import (
     slot_offset,
 )
 from dlc.runtime.native import entry_layout as layout
+from dlc.runtime.program_table import work_area_bytes
 from dlc.runtime.threads import pool
 
 _SCALAR_KINDS = {
@@ -224,15 +225,15 @@ class _Memory:
         self.kept: list[object] = [plan.table, plan.keep, tensor.cls, fallback]
         self.kept += [*plan.constants.values(), *tensor.defaults.values()]
         self.plan = plan
-        n_slots, scratch_bytes = int(plan.table[3]), int(plan.table[2])
+        n_slots = int(plan.table[3])
         n_params, n_results = len(plan.parameters), len(plan.results)
         inputs_at = layout.BLOCK_SLOTS + 8 * (n_slots + 1)
         results_at = inputs_at + 8 * n_params
         self.cells_at = results_at + 8 * n_results
         arena_at = _round_up(self.cells_at + 8 * n_params)
-        scratch_at = _round_up(arena_at + plan.arena_bytes)
+        area_at = _round_up(arena_at + plan.arena_bytes)
         offsets = {slot: arena_at + at for slot, at in plan.temporaries.items()}
-        offsets[n_slots] = scratch_at
+        offsets[n_slots] = area_at
         params = self._params(offsets)
         values, bases = self._slots(n_slots, offsets)
         defaults = [
@@ -258,7 +259,7 @@ class _Memory:
             "slot_values": values,
             "slot_bases": bases,
             "fallback": id(fallback),
-            "block_bytes": scratch_at + scratch_bytes,
+            "block_bytes": area_at + work_area_bytes(plan.table),
             "inputs_at": inputs_at,
             "results_at": results_at,
         }

@@ -25,9 +25,6 @@ from dlc.runtime.native.layout import CALL, END, GROUP, OK, TABLE_MAGIC
 from dlc.runtime.native.support import pool_code
 from dlc.runtime.threads import pool
 
-MAX_ARGS = 4096
-"""Parameters of one kernel; the driver keeps their pointers on the stack."""
-
 
 @dataclass(frozen=True)
 class Job:
@@ -52,8 +49,6 @@ class Job:
             raise ValueError("a job needs the address of a kernel")
         if self.units < 0 or self.chunk < 1:
             raise ValueError(f"a job of {self.units} units in chunks of {self.chunk}")
-        if len(self.slots) > MAX_ARGS:
-            raise ValueError(f"a kernel has at most {MAX_ARGS} parameters, not {len(self.slots)}")
         if any(slot < 0 for slot in self.slots):
             raise ValueError(f"negative slot in {self.slots}")
 
@@ -112,6 +107,11 @@ class ProgramTable:
         self._max_args = max([self._max_args, *(len(job.slots) for job in jobs)])
 
 
+def work_area_bytes(table: np.ndarray[tuple[int], np.dtype[np.int64]]) -> int:
+    """Size of the 64-byte aligned area behind the last slot: arguments, then scratch memory."""
+    return ((8 * int(table[1]) + 63) & -64) + int(table[2])
+
+
 @functools.cache
 def _driver() -> Callable[[int, int, int, int], int]:
     # CFUNCTYPE releases the interpreter's lock around the call.
@@ -135,8 +135,8 @@ def run_table(
     """
     if len(slots) != table[3]:
         raise ValueError(f"the program has {table[3]} slots, not {len(slots)}")
-    scratch = np.empty(int(table[2]) + 63, dtype=np.uint8)
-    pointers = np.array([*slots, (scratch.ctypes.data + 63) & -64], dtype=np.uint64)
+    area = np.empty(work_area_bytes(table) + 63, dtype=np.uint8)
+    pointers = np.array([*slots, (area.ctypes.data + 63) & -64], dtype=np.uint64)
     status = _driver()(table.ctypes.data, pointers.ctypes.data, pool().address, num_threads)
     if status != OK:
         raise BackendError(f"the program table is malformed (status {status})")

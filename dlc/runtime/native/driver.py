@@ -114,9 +114,11 @@ done:
   ret i64 %sum
 }
 
-; slots has one pointer more than the program names: the caller's own scratch memory.
+; slots has one pointer more than the program names: the caller's own work area, which holds the
+; arguments of the kernel being called, then scratch memory.
 define i32 @dlc_run(ptr %table, ptr %slots, ptr %pool, i64 %threads) {
 entry:
+  %end = alloca ptr
   %magic = load i64, ptr %table
   %known = icmp eq i64 %magic, $TABLE_MAGIC
   br i1 %known, label %start, label %bad
@@ -125,9 +127,11 @@ start:
   %scratch_bytes = call i64 @word(ptr %table, i64 2)
   %n_slots = call i64 @word(ptr %table, i64 3)
   %scratch_at = getelementptr ptr, ptr %slots, i64 %n_slots
-  %scratch = load ptr, ptr %scratch_at
-  %args = alloca ptr, i64 %max_args, align 16
-  %end = alloca ptr
+  %args = load ptr, ptr %scratch_at
+  %args_bytes0 = shl i64 %max_args, 3
+  %args_bytes1 = add i64 %args_bytes0, 63
+  %args_bytes = and i64 %args_bytes1, -64
+  %scratch = getelementptr i8, ptr %args, i64 %args_bytes
   %none = icmp eq ptr %pool, null
   %single = icmp sle i64 %threads, 1
   %alone = or i1 %none, %single
@@ -159,7 +163,7 @@ consider:
 parallel:
   %done = call i1 @run_region(
     ptr %pool, ptr %first, i64 %total, ptr %slots, i64 %threads,
-    ptr %args, i64 %max_args, ptr %scratch, i64 %scratch_bytes)
+    ptr %args, i64 %args_bytes, ptr %scratch, i64 %scratch_bytes)
   br i1 %done, label %region, label %inline
 region:
   %after_region = load ptr, ptr %end

@@ -1,8 +1,8 @@
 """LLVM text of the call entry: guards the arguments, allocates the results, runs the program.
 
 One call uses one block of memory: a link, the slots, the arrays kept alive, the results, cells for
-scalars, then the arena and the scratch memory. Free blocks of an entry are a list, guarded by the
-interpreter's lock; slots that are the same in each call are filled in when a block is made.
+scalars, then the arena and the work area of the driver. Free blocks of an entry are a list, guarded
+by the interpreter's lock; slots that are the same in each call are filled in when a block is made.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ POOL: Final = {
     "first": 5 * LINE,  # the region: its first job in the table, ...
     "total": 5 * LINE + 8,  # ... chunks of all jobs, ...
     "slots": 5 * LINE + 16,
-    "max_args": 5 * LINE + 24,
-    "scratch": 5 * LINE + 32,  # ... bytes of scratch that each worker needs
+    "args_bytes": 5 * LINE + 24,  # ... and what each thread needs: pointers of arguments, ...
+    "area_bytes": 5 * LINE + 32,  # ... and those with scratch memory
     "caller_asleep": 6 * LINE,
     "mutex": 7 * LINE,  # these two only where there is no futex
     "cond": 8 * LINE,
@@ -60,7 +60,7 @@ THREAD: Final = {
     "pool": 16,
     "index": 24,
     "seen": 32,  # the last epoch that this worker looked at
-    "raw": 40,  # its scratch memory as allocated, ...
+    "raw": 40,  # its work area as allocated, ...
     "aligned": 48,
     "capacity": 56,
 }

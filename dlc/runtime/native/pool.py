@@ -178,8 +178,8 @@ done:
   ret void
 }
 
-; Makes sure of a worker's own scratch memory; false when there is none to be had.
-define internal i1 @ensure_scratch(ptr %pool, ptr %line, i64 %need) {
+; Makes sure of a worker's own work area; false when there is no memory.
+define internal i1 @ensure_area(ptr %pool, ptr %line, i64 %need) {
 entry:
   %have = call i64 @field(ptr %line, i64 $thread_capacity)
   %enough = icmp uge i64 %have, %need
@@ -211,13 +211,13 @@ no:
 
 define internal void @participate(ptr %pool, ptr %line, i64 %me) noinline {
 entry:
-  %need = call i64 @field(ptr %pool, i64 $pool_scratch)
-  %fits = call i1 @ensure_scratch(ptr %pool, ptr %line, i64 %need)
+  %need = call i64 @field(ptr %pool, i64 $pool_area_bytes)
+  %fits = call i1 @ensure_area(ptr %pool, ptr %line, i64 %need)
   br i1 %fits, label %go, label %leave
 go:
-  %max_args = call i64 @field(ptr %pool, i64 $pool_max_args)
-  %args = alloca ptr, i64 %max_args, align 16
-  %scratch = call ptr @function(ptr %line, i64 $thread_aligned)
+  %args = call ptr @function(ptr %line, i64 $thread_aligned)
+  %args_bytes = call i64 @field(ptr %pool, i64 $pool_args_bytes)
+  %scratch = getelementptr i8, ptr %args, i64 %args_bytes
   %taken = call i64 @work(ptr %pool, ptr %args, ptr %scratch, i64 %me)
   call void @count(ptr %line, i64 %taken)
   br label %leave
@@ -380,7 +380,8 @@ done:
   ret void
 }
 
-; Waits until every worker that joined has left.
+; Waits until every worker that joined has left. A caller sleeps sooner than a worker: one that it
+; waits for may have lost its CPU to another process, and can then have the caller's.
 define internal void @wait_workers(ptr %pool, i64 %wanted) {
 entry:
   %word = getelementptr i8, ptr %pool, i64 $pool_word
@@ -388,7 +389,8 @@ entry:
   %spin0 = call i64 @field(ptr %pool, i64 $pool_spin)
   %cpus = call i64 @field(ptr %pool, i64 $pool_cpus)
   %fits = icmp ule i64 %wanted, %cpus
-  %spin = select i1 %fits, i64 %spin0, i64 0
+  %fewer = lshr i64 %spin0, 2
+  %spin = select i1 %fits, i64 %fewer, i64 0
   br label %poll
 poll:
   %spins = phi i64 [ 0, %entry ], [ %spins1, %waste ], [ 0, %woken ]
@@ -422,7 +424,7 @@ done:
 ; Runs one region on up to `threads` threads; false (and nothing done) when the pool cannot be had.
 define internal i1 @run_region(
     ptr %pool, ptr %first, i64 %total, ptr %slots, i64 %threads,
-    ptr %args, i64 %max_args, ptr %scratch, i64 %scratch_bytes) noinline {
+    ptr %args, i64 %args_bytes, ptr %scratch, i64 %scratch_bytes) noinline {
 entry:
   %capacity = call i64 @field(ptr %pool, i64 $pool_capacity)
   %most = add i64 %capacity, 1
@@ -451,8 +453,9 @@ prepare:
   call void @set(ptr %pool, i64 $pool_first, i64 %first_int)
   call void @set(ptr %pool, i64 $pool_total, i64 %total)
   call void @set(ptr %pool, i64 $pool_slots, i64 %slots_int)
-  call void @set(ptr %pool, i64 $pool_max_args, i64 %max_args)
-  call void @set(ptr %pool, i64 $pool_scratch, i64 %scratch_bytes)
+  call void @set(ptr %pool, i64 $pool_args_bytes, i64 %args_bytes)
+  %area_bytes = add i64 %args_bytes, %scratch_bytes
+  call void @set(ptr %pool, i64 $pool_area_bytes, i64 %area_bytes)
   call void @set(ptr %pool, i64 $pool_next, i64 0)
   %regions = call i64 @field(ptr %pool, i64 $pool_regions)
   %regions1 = add i64 %regions, 1
