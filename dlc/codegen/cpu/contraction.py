@@ -1,11 +1,13 @@
 """Contractions on the CPU: packed panels, micro-kernels, and an epilogue over each finished panel.
 
-A work unit is one batch and one block of rows and columns. For each block of `KC` of the contracted axis it
-packs what is not already in a good order (`packing`), runs micro-kernels over the tiles of each
-panel of columns, and after the last block computes the stored expressions over the panel while it is in cache.
+A work unit is one batch and one block of rows and columns. For each block of the contracted axis
+it packs what is not already in a good order (`packing`), runs micro-kernels over the tiles of each
+panel of columns (`panel`), and after the last block computes the stored expressions over the panel
+while it is in cache.
 
-Every element is the sum of its blocks of `KC` products in order, each block a chain of multiply-adds in
-order: its bits depend on K and the kernel's text, not on where the element lies or how units are cut.
+Every element is the sum of its blocks of `k_block` products in order, each block a chain of
+multiply-adds in order: its bits depend on K and the kernel's text, not on where the element lies
+or how units are cut.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.expressions import ExprEmitter, Tensor, Value, Vector
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
-from dlc.codegen.cpu.micro_kernel import micro_kernel, row_kernel
 from dlc.codegen.cpu.packing import Packer
+from dlc.codegen.cpu.panel import call_panel, call_row
 from dlc.codegen.cpu.tiling import FEW_ROWS, Tiling, choose_tiling
 from dlc.codegen.index_math import axis_name, coefficient
 from dlc.codegen.kernel_ir import Kernel
@@ -64,8 +66,8 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
     )
 
 
-def _blocks(extent: Dim, block: int) -> Dim:
-    return floordiv(add(extent, block - 1), block)
+def _blocks(extent: Dim, block: Dim) -> Dim:
+    return floordiv(add(extent, add(block, -1)), block)
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class _Panel:
 
 @dataclass(frozen=True)
 class _Stages:
-    """How a unit's columns are cut: panels of `width` up to `split`, then from there (`count` is 2)."""
+    """How a unit's columns are cut: panels of `width` up to `split`, then on (`count` is 2)."""
 
     width: str
     split: str
@@ -161,11 +163,12 @@ class _Writer:
                 _blocks(form.n.extent, tiling.n_block),
             ]
             *outer, mb, nb = self._positions(unit, extents)
-            m0, n0 = (iv.multiply(em, x, str(b)) for x, b in
-                      ((mb, tiling.m_block), (nb, tiling.n_block)))  # fmt: skip
+            width = ex.index(tiling.n_block)
+            m0 = iv.multiply(em, mb, str(tiling.m_block))
+            n0 = iv.multiply(em, nb, width)
             m, n = ex.index(form.m.extent), ex.index(form.n.extent)
             rows = iv.minimum(em, iv.subtract(em, m, m0), str(tiling.m_block))
-            columns = iv.minimum(em, iv.subtract(em, n, n0), str(tiling.n_block))
+            columns = iv.minimum(em, iv.subtract(em, n, n0), width)
             axes = {a.name: v for a, v in zip(form.outer, outer, strict=True)}
             with ex.scope(axes=axes):
                 self._steps(_Unit(m0, n0, rows, columns))
@@ -262,7 +265,10 @@ class _Writer:
         def tiles() -> None:
             with self.ex.scope():
                 source = self._pack_b(unit, step, n, columns)
-                self._tiles(unit, step, columns, a, source, target, adding)
+                pointers = [a.pointer, source.pointer, target.pointer]
+                sizes = [unit.rows, columns, step.length, a.stride, a.k_stride, source.k_stride]
+                sizes += [target.row, adding]
+                call_panel(em, self.dtype, self.tiling, self.isa, pointers, sizes)
 
         if b.k_stride != 1 or b.stride == 1 or not _same_type(b) or not self.tiling.single:
             tiles()
@@ -272,11 +278,9 @@ class _Writer:
         def row() -> None:
             with self.ex.scope():
                 place, stride = self._address(b, "0", n, step.k0), self.ex.index(b.stride)
-            name = row_kernel(em, self.dtype, self.isa)
-            numbers = [columns, step.length, a.k_stride, stride, adding]
-            args = [f"ptr {p}" for p in (a.pointer, place, target.pointer)]
-            args += [f"i64 {x}" for x in numbers]
-            em.line(f"call void @{name}({', '.join(args)})")
+            pointers = [a.pointer, place, target.pointer, self._scratch(self.tiling.b_at)]
+            sizes = [columns, step.length, a.k_stride, stride, adding]
+            call_row(em, self.dtype, self.isa, pointers, sizes)
 
         em.when(one, row)
         em.when(em.value(f"xor i1 {one}, true"), tiles)
@@ -381,7 +385,7 @@ class _Writer:
     def _tables(
         self, operand: Operand, axis: str, start: str, count: str, step: _Step
     ) -> tuple[str, str]:
-        """Tables of the offsets along m or n, and of those along k (with the rest of the offset)."""
+        """Tables of the offsets along m or n, and along k (with the rest of the offset)."""
         em, ex = self.em, self.ex
         linear = coefficient(operand.at, axis_name(axis))
         assert linear is not None
@@ -412,7 +416,7 @@ class _Writer:
     def _target(self, unit: _Unit, n: str, j: str, columns: str) -> _Panel:
         em, form, tiling = self.em, self.form, self.tiling
         buffer = memory.element_pointer(em, self.dtype, self._scratch(tiling.c_at), j)
-        own = _Panel(buffer, str(tiling.n_block), "false")
+        own = _Panel(buffer, str(tiling.n_room), "false")
         if form.direct is None:
             return own
         at, row = form.direct
@@ -426,65 +430,6 @@ class _Writer:
             em.value(f"select i1 {whole}, i64 {self.ex.index(row)}, i64 {own.row}"),
             whole,
         )
-
-    def _tiles(
-        self,
-        unit: _Unit,
-        step: _Step,
-        columns: str,
-        a: _Source,
-        b: _Source,
-        target: _Panel,
-        adding: str,
-    ) -> None:
-        """The micro-kernels over a panel: the largest first, smaller ones for what is left."""
-        em, lanes = self.em, self.lanes
-        vectors = em.value(f"add i64 {columns}, {lanes - 1}")
-        vectors = em.value(f"udiv i64 {vectors}, {lanes}")
-
-        def tile(height: int, width: int, m: str, v: str) -> None:
-            column = em.value(f"mul i64 {v}, {lanes}")
-            x = self._move(a.pointer, m, a.stride)
-            y = self._move(b.pointer, column, "1")
-            c = self._move(self._move(target.pointer, m, target.row), column, "1")
-            name = micro_kernel(em, self.dtype, height, width, self.isa)
-            strides = [step.length, a.stride, a.k_stride, b.k_stride, target.row, adding]
-            args = [f"ptr {p}" for p in (x, y, c)] + [f"i64 {s}" for s in strides]
-            em.line(f"call void @{name}({', '.join(args)})")
-
-        def columns_of(width: int) -> Callable[[str], None]:
-            def rows(v: str) -> None:
-                wide = width == self.tiling.wide
-                self._cover(
-                    unit.rows,
-                    (1,) if wide else self.tiling.rows,
-                    lambda height: lambda m: tile(height, width, m, v),
-                )
-
-            return rows
-
-        widths = self.tiling.vectors
-        if self.tiling.wide:
-            widths = (self.tiling.wide, *widths)
-        self._cover(vectors, widths, columns_of)
-
-    def _cover(
-        self,
-        count: str,
-        sizes: Sequence[int],
-        piece: Callable[[int], Callable[[str], None]],
-    ) -> None:
-        """Calls `piece(size)(start)` for pieces of these sizes, in turn, that cover [0, count)."""
-        em, at = self.em, "0"
-        for size in sizes:
-            emit = piece(size)
-
-            def body(_: str, values: list[str], emit=emit, size=size) -> list[str]:
-                emit(values[0])
-                return [em.value(f"add i64 {values[0]}, {size}")]
-
-            stop = iv.subtract(em, count, str(size - 1))
-            (at,) = em.loop(at, stop, size, body, [("i64", at)])
 
     def _move(self, pointer: str, count: str, stride: str) -> str:
         return memory.element_pointer(
@@ -508,7 +453,7 @@ class _Writer:
                     ex.store(s.name, s.ix, result)
 
         def row(r: str, _: list[str]) -> list[str]:
-            source = self._move(target.pointer, r, str(self.tiling.n_block))
+            source = self._move(target.pointer, r, str(self.tiling.n_room))
             with ex.scope(axes={self.form.m.name: iv.add(em, unit.m0, r)}):
                 ex.prepare(expressions, entering, lanes=lanes)
                 for s in self.form.stores:

@@ -1,8 +1,8 @@
-"""Recognises a kernel that is one contraction with a pointwise epilogue, and brings it to matrix form.
+"""Recognises a kernel that is one contraction with an epilogue, and brings it to matrix form.
 
-Matrix form is `par outer.., m<M, n<N: acc = dot(k<K, a*b); stores of expressions of acc`: axes of one
-role whose strides allow it are merged into one, so that only one m, n and k axis is left, and the n
-axis is one along which the outputs are contiguous where there is such an axis.
+Matrix form is `par outer.., m<M, n<N: acc = dot(k<K, a*b); stores of expressions of acc`: axes of
+one role whose strides allow it are merged into one, so that only one m, n and k axis is left, and
+the n axis is one along which the outputs are contiguous where there is such an axis.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Operand:
     """One factor of the product, in matrix form.
 
     tensor: the parameter that it is loaded from.
-    dtypes: its type in memory, then each type that it is converted to; the last is the accumulator's.
+    dtypes: its type in memory, then each that it is converted to; the last is the accumulator's.
     at: the flattened offset of an element, a polynomial over the axes.
     stride: elements between neighbours along m (of `a`) or n (of `b`).
     k_stride: elements between neighbours along k; None when that differs.
@@ -67,7 +67,7 @@ class Contraction:
 
 
 def contraction_of(kernel: Kernel) -> Contraction | None:
-    """The matrix form of `kernel`; None when it is anything but one contraction with an epilogue."""
+    """The matrix form of `kernel`; None unless it is one contraction with an epilogue."""
     body = _inlined(kernel)
     if body is None:
         return None
@@ -82,7 +82,7 @@ def contraction_of(kernel: Kernel) -> Contraction | None:
 
 
 def _inlined(kernel: Kernel) -> tuple[Par, Expr, tuple[Assign, ...]] | None:
-    """(loop nest, the dot node, stores of expressions of it) when there is one dot and nothing else."""
+    """(loop nest, the dot node, stores of expressions of it) when there is one dot alone."""
     if len(kernel.body) != 1 or not isinstance(kernel.body[0], Par):
         return None
     par, values = kernel.body[0], dict[str, Expr]()
@@ -150,7 +150,10 @@ class _Matching:
     stores: tuple[Assign, ...]
 
     def matrix_form(self) -> Contraction | None:
-        """The result; None when an operand's offset is not affine in m or n."""
+        """The result; None without an m or n axis, or when an offset is not affine in them."""
+        in_a, in_b = _axes_in(self.a[0].args), _axes_in(self.b[0].args)
+        if not any(x.name in in_a ^ in_b for x in self.axes):
+            return None  # products of vectors are better reduced across lanes
         self._drop_unit_axes()
         in_a, in_b = _axes_in(self.a[0].args), _axes_in(self.b[0].args)
         m = [x for x in self.axes if x.name in in_a - in_b]
@@ -222,7 +225,7 @@ class _Matching:
             if e.op == "load":
                 if e.attr != ACCUMULATOR:
                     places.append(e)
-            elif e.op == "pad" or e.op == "index":
+            elif e.op in ("pad", "index"):
                 other |= _axes_in([e])
                 pending.extend(e.args[1:])
             else:
@@ -270,9 +273,8 @@ class _Matching:
             stride = _stride(at, axis.name)
             if stride is None:
                 return None
-            if dtypes[-1] is not self.node.dtype:
-                dtypes = (*dtypes, self.node.dtype)
-            operands.append(Operand(e.attr, dtypes, at, stride, _stride(at, k.name)))
+            last = () if dtypes[-1] is self.node.dtype else (self.node.dtype,)
+            operands.append(Operand(e.attr, (*dtypes, *last), at, stride, _stride(at, k.name)))
         return Contraction(
             self.kernel, self.node.dtype, operands[0], operands[1], outer, m, n, k, self.stores,
             math, self._direct(math, m, n),

@@ -2,8 +2,9 @@
 
     void dlc.pack.*(dst, src, rows, columns, dst_row, src_row, src_column)
 
-sets `dst[i*dst_row + j] = src[i*src_row + j*src_column]` for i < rows, j < columns, converted on the way, and
-may set what follows in a row, up to a whole number of vectors, to anything. Strides count elements.
+sets `dst[i*dst_row + j] = src[i*src_row + j*src_column]` for i < rows, j < columns, converted on
+the way, and may set what follows in a row, up to a whole number of vectors, to anything. Strides
+count elements.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
 from dlc.codegen.cpu.emit import Emitter, llvm_type
 from dlc.codegen.cpu.isa import Isa
-from dlc.codegen.cpu.micro_kernel import define_internal, transpose
+from dlc.codegen.cpu.micro_kernel import define_internal
 from dlc.codegen.cpu.scalars import emit_op
 from dlc.ir.types import DType, int64
 
@@ -45,7 +46,7 @@ class Packer:
         return self.isa.lanes(self.dtypes[-1].bits)
 
     def contiguous(self, args: Sequence[str]) -> None:
-        """Packs from rows whose elements are adjacent; `args` are as the functions', all but the last."""
+        """Packs from rows whose elements are adjacent; `args` are all but the last."""
         self._call("rows", _PARAMETERS, [*args, "1"], self._contiguous)
 
     def strided(self, args: Sequence[str]) -> None:
@@ -207,3 +208,18 @@ class Packer:
         em.loop("0", "%columns", lanes, columns)
         em.branch(done)
         em.block(done)
+
+
+def transpose(em: Emitter, dtype: DType, rows: list[str]) -> list[str]:
+    """The transpose of a square matrix of vectors: log2(lanes) rounds of interleaving halves."""
+    lanes = len(rows)
+    type_ = llvm_type(dtype, lanes)
+    half = lanes // 2
+
+    def interleave(a: str, b: str, first: int) -> str:
+        picks = ", ".join(f"i32 {first + k // 2 + (lanes if k % 2 else 0)}" for k in range(lanes))
+        return em.value(f"shufflevector {type_} {a}, {type_} {b}, <{lanes} x i32> <{picks}>")
+
+    for _ in range(lanes.bit_length() - 1):
+        rows = [interleave(rows[r // 2], rows[r // 2 + half], half * (r % 2)) for r in range(lanes)]
+    return rows

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dlc.codegen.cpu.contraction_form import Contraction
 from dlc.codegen.cpu.isa import Isa
-from dlc.ir.dims import Dim
+from dlc.ir.dims import Dim, floordiv, maximum, minimum, mul
 from dlc.ir.types import DType
 
 # The most rows of blocks of A, a multiple of the rows of every micro-kernel that is used with it.
@@ -27,6 +27,7 @@ class Tiling:
 
     rows, vectors: the micro-kernels, largest first; `vectors` of `lanes` elements.
     m_block, n_block, k_block: extents of a unit and of a step; n_block is a multiple of `panel`.
+    m_rows, n_room: the most rows and columns that a unit has.
     wide: vectors of the micro-kernel for a single row at run time, 0 without one.
     single: whether there may be a single row.
     packs_a: whether blocks of A may be packed: rows `a_row` or columns `a_column` elements apart.
@@ -39,12 +40,13 @@ class Tiling:
     vectors: tuple[int, ...]
     panel: int
     m_block: int
-    n_block: int
+    n_block: Dim
     k_block: int
     packs_a: bool
     wide: int
     single: bool
     m_rows: int
+    n_room: int
     a_row: int
     a_column: int
     c_at: int
@@ -56,12 +58,12 @@ class Tiling:
 
 
 def k_block(dtype: DType) -> int:
-    """Products that are summed in a row before they are added to the rest, for an accumulator type."""
+    """Products summed in a row before they are added to the rest, for an accumulator type."""
     return _K_BYTES // max(dtype.itemsize, 4)
 
 
 def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
-    """The sizes for a contraction: micro-kernels that its known extents need, blocks that fit caches."""
+    """The sizes for a contraction: the micro-kernels its extents need, blocks that fit caches."""
     dtype, lanes = form.dtype, isa.lanes(form.dtype.bits)
     m, n, k = form.m.extent, form.n.extent, form.k.extent
     height, width = _micro_kernel(m, n, lanes, isa)
@@ -73,14 +75,12 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     single = not isinstance(m, int) or m == 1
     wide = _single_row_width(isa)
     wide = wide if not isinstance(m, int) and width < wide else 0
-    n_block = panel * (_SHARING_PANELS if packs_a or wide else 1)
-    if isinstance(n, int):
-        n_block = min(n_block, max(1, -(-n // panel)) * panel)
+    n_block, n_room = _n_block(m, n, panel, packs_a, bool(wide))
     a_row, a_column = _up(depth, lanes) + lanes, _up(m_rows, lanes)
     a_size = max(m_rows * a_row, depth * a_column) if packs_a else 0
     tables = form.a.k_stride is None or form.b.k_stride is None
     parts = [
-        m_rows * n_block * dtype.itemsize,
+        m_rows * n_room * dtype.itemsize,
         depth * panel * dtype.itemsize,
         a_size * dtype.itemsize,
         max(m_rows, panel) * 8 if tables else 0,
@@ -90,9 +90,38 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     for size in parts:
         starts.append(starts[-1] + _up(size, 64))
     return Tiling(
-        lanes, _pieces(m, height), _vector_pieces(m, n, lanes, width, m_block), panel, m_block, n_block, k_block(dtype),
-        packs_a, wide, single, m_rows, a_row, a_column, *starts,
-    )  # fmt: skip
+        lanes=lanes,
+        rows=_pieces(m, height),
+        vectors=_vector_pieces(m, n, lanes, width, m_block),
+        panel=panel,
+        m_block=m_block,
+        n_block=n_block,
+        k_block=k_block(dtype),
+        packs_a=packs_a,
+        wide=wide,
+        single=single,
+        m_rows=m_rows,
+        n_room=n_room,
+        a_row=a_row,
+        a_column=a_column,
+        c_at=starts[0],
+        b_at=starts[1],
+        a_at=starts[2],
+        table_at=starts[3],
+        k_table_at=starts[4],
+        scratch=starts[5],
+    )
+
+
+def _n_block(m: Dim, n: Dim, panel: int, packs_a: bool, wide: bool) -> tuple[Dim, int]:
+    """(columns of a unit, the most that these are): several panels where they share something."""
+    most = panel * _SHARING_PANELS if packs_a or wide else panel
+    if isinstance(n, int):
+        most = min(most, max(1, -(-n // panel)) * panel)
+    if packs_a or most == panel:
+        return most, most
+    # Few rows make little work of a panel.
+    return minimum(most, mul(panel, maximum(1, floordiv(FEW_ROWS, maximum(m, 1))))), most
 
 
 def _packs_a(form: Contraction, block_bytes: int) -> bool:
@@ -104,11 +133,11 @@ def _packs_a(form: Contraction, block_bytes: int) -> bool:
 
 def _single_row_width(isa: Isa) -> int:
     """Vectors of the micro-kernel for a single row: B is read in long pieces."""
-    return 16 if isa.registers >= 32 else 8
+    return 16 if isa.registers >= 32 and isa.vector_bits >= 512 else 8
 
 
 def _micro_kernel(m: Dim, n: Dim, lanes: int, isa: Isa) -> tuple[int, int]:
-    """(rows, vectors) of the main micro-kernel: sums, vectors of B and one of A fit the registers."""
+    """(rows, vectors) of the main micro-kernel: sums and operands fit the registers."""
     wide = isa.registers >= 32
     if isinstance(m, int) and m <= 4:
         width = {

@@ -1,0 +1,152 @@
+"""The sums of a panel: all rows of a block by up to a panel's columns, as calls of micro-kernels.
+
+These functions depend on the type, the level and the micro-kernels' sizes alone, so that the
+contractions of a module share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dlc.codegen.cpu import index_values as iv
+from dlc.codegen.cpu import memory
+from dlc.codegen.cpu.emit import Emitter
+from dlc.codegen.cpu.isa import Isa
+from dlc.codegen.cpu.micro_kernel import KernelWriter, define_internal, micro_kernel
+from dlc.codegen.cpu.packing import Packer
+from dlc.codegen.cpu.tiling import Tiling
+from dlc.ir.types import DType
+
+# Products that the kernel of a single row has packed at a time: they stay in the first-level cache.
+_ROW_BLOCK = 64
+# Vectors of columns that it works on at a time: as many sums as hide a multiply-add's latency.
+_ROW_VECTORS = 4
+
+
+def call_panel(
+    em: Emitter,
+    dtype: DType,
+    tiling: Tiling,
+    isa: Isa,
+    pointers: Sequence[str],
+    sizes: Sequence[str],
+) -> None:
+    """Calls void dlc.panel.*(a, b, c, rows, columns, kc, a_row, a_k, b_k, c_row, add).
+
+    Arguments mean what those of a micro-kernel do; `columns` that are no whole number of vectors
+    are computed up to one.
+    """
+    tall, wide = ("_".join(map(str, x)) for x in (tiling.rows, (tiling.wide, *tiling.vectors)))
+    name = f"dlc.panel.{tall}x{wide}.{dtype.short}"
+    numbers = ["rows", "columns", "kc", "a_row", "a_k", "b_k", "c_row", "add"]
+    parameters = [*(("ptr", x) for x in "abc"), *(("i64", x) for x in numbers)]
+    if not _defined(em, name):
+        define_internal(em, _panel(Emitter(name, parameters), dtype, tiling, isa))
+    _call(em, name, pointers, sizes)
+
+
+def call_row(
+    em: Emitter, dtype: DType, isa: Isa, pointers: Sequence[str], sizes: Sequence[str]
+) -> None:
+    """Calls void dlc.row.*(a, b, c, buffer, columns, kc, a_k, b_n, add): one row by B as it lies.
+
+    B is contiguous along k, its columns `b_n` apart; the buffer holds some of its rows. Sums are
+    those of micro-kernels; `columns` that are no whole number of vectors are computed up to one.
+    """
+    name = f"dlc.row.{dtype.short}"
+    numbers = ["columns", "kc", "a_k", "b_n", "add"]
+    parameters = [*(("ptr", x) for x in ("a", "b", "c", "buffer")), *(("i64", x) for x in numbers)]
+    if not _defined(em, name):
+        define_internal(em, _row(Emitter(name, parameters), dtype, isa))
+    _call(em, name, pointers, sizes)
+
+
+def _defined(em: Emitter, name: str) -> bool:
+    return any(d.startswith(f"define internal void @{name}(") for d in em.declarations)
+
+
+def _call(em: Emitter, name: str, pointers: Sequence[str], sizes: Sequence[str]) -> None:
+    args = ", ".join([*(f"ptr {p}" for p in pointers), *(f"i64 {x}" for x in sizes)])
+    em.line(f"call void @{name}({args})")
+
+
+def _panel(em: Emitter, dtype: DType, tiling: Tiling, isa: Isa) -> Emitter:
+    lanes = tiling.lanes
+    vectors = em.value(f"add i64 %columns, {lanes - 1}")
+    vectors = em.value(f"udiv i64 {vectors}, {lanes}")
+
+    def move(pointer: str, count: str, stride: str) -> str:
+        return memory.element_pointer(em, dtype, pointer, iv.multiply(em, count, stride))
+
+    def columns(width: int, v: str) -> None:
+        column = em.value(f"mul i64 {v}, {lanes}")
+        b, c = move("%b", column, "1"), move("%c", column, "1")
+
+        def tile(height: int, m: str) -> None:
+            pointers = [move("%a", m, "%a_row"), b, move(c, m, "%c_row")]
+            sizes = ["%kc", "%a_row", "%a_k", "%b_k", "%c_row", "%add"]
+            _call(em, micro_kernel(em, dtype, height, width, isa), pointers, sizes)
+
+        # The widest micro-kernel is for a single row.
+        _cover(em, "%rows", (1,) if width == tiling.wide else tiling.rows, tile)
+
+    widths = (tiling.wide, *tiling.vectors) if tiling.wide else tiling.vectors
+    _cover(em, vectors, widths, columns)
+    em.line("ret void")
+    return em
+
+
+def _cover(
+    em: Emitter, count: str, sizes: Sequence[int], piece: Callable[[int, str], None]
+) -> None:
+    """Calls `piece(size, start)` for pieces of these sizes, in turn, that cover [0, count)."""
+
+    def pieces(start: str, size: int) -> str:
+        def body(_: str, values: list[str]) -> list[str]:
+            piece(size, values[0])
+            return [em.value(f"add i64 {values[0]}, {size}")]
+
+        stop = iv.subtract(em, count, str(size - 1))
+        return em.loop(start, stop, size, body, [("i64", start)])[0]
+
+    at = "0"
+    for size in sizes:
+        at = pieces(at, size)
+
+
+def _row(em: Emitter, dtype: DType, isa: Isa) -> Emitter:
+    writer = KernelWriter(em, dtype, isa)
+    lanes = writer.lanes
+
+    def columns(vectors: int, v: str) -> None:
+        j = em.value(f"mul i64 {v}, {lanes}")
+        span = vectors * lanes
+        width = iv.minimum(em, iv.subtract(em, "%columns", j), str(span))
+        b = writer.at("%b", em.value(f"mul i64 {j}, %b_n"))
+
+        def block(k: str, values: list[str]) -> list[str]:
+            length = iv.minimum(em, iv.subtract(em, "%kc", k), str(_ROW_BLOCK))
+            args = ["%buffer", writer.at(b, k), length, width, str(span), "1", "%b_n"]
+            Packer(em, isa, (dtype,)).transposed(args)
+
+            def product(i: str, values: list[str]) -> list[str]:
+                packed = writer.at("%buffer", em.value(f"mul i64 {i}, {span}"))
+                a, *sums = values
+                x = writer.broadcast(a)
+                rows = [writer.load(writer.offset(packed, n)) for n in range(vectors)]
+                sums = [writer.multiply_add(x, y, t) for y, t in zip(rows, sums, strict=True)]
+                return [writer.at(a, "%a_k"), *sums]
+
+            types = ["ptr", *[writer.vector] * vectors]
+            return em.loop("0", length, 1, product, list(zip(types, values, strict=True)))
+
+        start = [("ptr", "%a"), *[(writer.vector, "zeroinitializer")] * vectors]
+        sums = em.loop("0", "%kc", _ROW_BLOCK, block, start)[1:]
+        c = writer.at("%c", j)
+        writer.keep([writer.offset(c, n) for n in range(vectors)], sums)
+
+    vectors = em.value(f"add i64 %columns, {lanes - 1}")
+    vectors = em.value(f"udiv i64 {vectors}, {lanes}")
+    _cover(em, vectors, (_ROW_VECTORS, 1), columns)
+    em.line("ret void")
+    return em
