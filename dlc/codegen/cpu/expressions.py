@@ -14,127 +14,25 @@ has emitted for as long as the value is valid, so that shared subexpressions are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
-from dlc.codegen.cpu.emit import Emitter, llvm_type
-from dlc.codegen.cpu.isa import Isa
+from dlc.codegen.cpu.emit import llvm_type
+from dlc.codegen.cpu.indices import IndexEmitter, Place
 from dlc.codegen.cpu.literals import literal
 from dlc.codegen.cpu.scalars import emit_op
-from dlc.codegen.index_math import (
-    IndexMath,
-    axis_name,
-    block_name,
-    coefficient,
-    is_varying_name,
-    split_term,
-    term,
-    terms_of,
-)
-from dlc.ir.dims import Apply, Atom, Dim, Symbol, add, mul, symbols_of
+from dlc.codegen.cpu.scopes import Tensor, Value, Vector, is_short
+from dlc.codegen.index_math import axis_name, block_name, split_term, term, terms_of
+from dlc.ir.dims import Dim, add
 from dlc.ir.errors import BackendError
 from dlc.ir.scalar import Expr, reduced_axes, walk
-from dlc.ir.types import DType, bool_, int64
+from dlc.ir.types import DType, bool_
+
+__all__ = ["ExprEmitter", "Tensor", "Value", "Vector", "value_children"]
 
 
-@dataclass(frozen=True)
-class Value:
-    """An emitted value: `varies` when it is a vector, one element a lane."""
-
-    name: str
-    varies: bool
-
-
-@dataclass(frozen=True)
-class Vector:
-    """The axis along which values are vectors, with an optional `<lanes x i1>` mask for memory."""
-
-    axis: str
-    lanes: int
-    mask: str | None = None
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """Memory that expressions load from: dense, row-major.
-
-    dims: its extents. origin: polynomials that are taken off its indices (tiles of an open block).
-    lanes: elements kept for each position, one a lane (a tile inside of a vectorised axis), else 0.
-    """
-
-    dtype: DType
-    pointer: str
-    dims: tuple[Dim, ...]
-    origin: tuple[Dim, ...] = ()
-    lanes: int = 0
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a load or store goes: the address of the first lane, and how the lanes follow.
-
-    step: elements between lanes as a Dim, or None with `offsets`, an i64 vector.
-    """
-
-    pointer: str
-    step: Dim | None
-    offsets: str = ""
-
-
-_EMPTY: frozenset[str] = frozenset()
-
-
-def _own_names(e: Expr) -> frozenset[str]:
-    """What a node itself refers to: axes `@n`, block numbers `#n`, tensors and locals by name."""
-    if e.op == "index":
-        return frozenset({axis_name(e.attr)})
-    if e.op == "block":
-        return frozenset({block_name(e.attr)})
-    return frozenset({e.attr}) if e.op == "load" else _EMPTY
-
-
-class FreeNames:
-    """The names that expressions refer to without binding them; remembered by structure."""
-
-    def __init__(self) -> None:
-        self._known: dict[Expr, frozenset[str]] = {}
-
-    def __call__(self, e: Expr) -> frozenset[str]:
-        """Axes as `@n`, block numbers as `#n`, tensors and locals by name."""
-        found = self._known.get(e)
-        if found is None:
-            for node in walk(e):
-                if node not in self._known:
-                    self._known[node] = self._names(node)
-            found = self._known[e]
-        return found
-
-    def _names(self, node: Expr) -> frozenset[str]:
-        names = _own_names(node).union(*(self._known[a] for a in node.args))
-        for axis in reduced_axes(node):
-            names -= {axis_name(axis.name)}
-            if axis.block is not None:
-                names |= {block_name(axis.name)}
-        return names
-
-
-@dataclass
-class _State:
-    """What `scope` saves and restores."""
-
-    bindings: dict[str, str]
-    levels: dict[str, int]
-    values: dict[str, tuple[Value, DType]]
-    tensors: dict[str, Tensor]
-    vector: Vector | None
-    memo: list[dict[Any, Any]] = field(default_factory=lambda: [{}])
-
-
-class ExprEmitter:
+class ExprEmitter(IndexEmitter):
     """Emits expressions in nested scopes.
 
     Args:
@@ -145,116 +43,6 @@ class ExprEmitter:
         volatile: Tensors that the kernel both reads and writes: their loads are never remembered.
         reduce: Emits a reduce or dot node in the current scope.
     """
-
-    def __init__(
-        self,
-        em: Emitter,
-        isa: Isa,
-        math: IndexMath,
-        symbols: Mapping[str, str],
-        volatile: frozenset[str] = _EMPTY,
-        reduce: Callable[[Expr], Value] | None = None,
-    ) -> None:
-        self.em = em
-        self.isa = isa
-        self.math = math
-        self.free = FreeNames()
-        self.volatile = volatile
-        self.reduce = reduce
-        self._state = _State(dict(symbols), {}, {}, {}, None)
-
-    # Scopes
-
-    @property
-    def vector_axis(self) -> Vector | None:
-        """The vector axis of this scope."""
-        return self._state.vector
-
-    @property
-    def lanes(self) -> int:
-        """The lanes of vectors in this scope, 1 without a vector axis."""
-        return 1 if self._state.vector is None else self._state.vector.lanes
-
-    def tensor(self, name: str) -> Tensor:
-        """The memory bound to a name."""
-        return self._state.tensors[name]
-
-    def axis_value(self, name: str) -> str:
-        """The i64 value of an axis (of the first lane, for the vector axis)."""
-        return self._state.bindings[axis_name(name)]
-
-    @contextmanager
-    def scope(
-        self,
-        axes: Mapping[str, str] | None = None,
-        vector: Vector | None = None,
-        blocks: Mapping[str, str] | None = None,
-    ) -> Generator[None]:
-        """A scope with these axes (and block numbers) bound to i64 values.
-
-        `vector` sets the vector axis; without it the outer one stays. Bindings made inside end
-        with it.
-        """
-        outer = self._state
-        memo = [*outer.memo, {}]
-        self._state = _State(
-            dict(outer.bindings),
-            dict(outer.levels),
-            dict(outer.values),
-            dict(outer.tensors),
-            outer.vector,
-            memo,
-        )
-        bound = {axis_name(n): v for n, v in (axes or {}).items()}
-        bound |= {block_name(n): v for n, v in (blocks or {}).items()}
-        if vector is not None:
-            self._state.vector = vector
-            self._state.levels[axis_name(vector.axis)] = len(memo) - 1
-        for name, value in bound.items():
-            self._state.bindings[name] = value
-            self._state.levels[name] = len(memo) - 1
-        try:
-            yield
-        finally:
-            self._state = outer
-
-    def bind_tensor(self, name: str, tensor: Tensor) -> None:
-        """Makes memory known under a name in this scope."""
-        self._forget(name)
-        self._state.tensors[name] = tensor
-        self._state.values.pop(name, None)
-        self._state.levels[name] = len(self._state.memo) - 1
-
-    def bind_value(self, name: str, value: Value, dtype: DType) -> None:
-        """Makes a local scalar known under a name in this scope; its loads give `value`."""
-        self._forget(name)
-        self._state.values[name] = (self._kept(value, dtype), dtype)
-        self._state.levels[name] = len(self._state.memo) - 1
-
-    def _forget(self, name: str) -> None:
-        """Drops what was computed from an earlier meaning of a name."""
-        if name not in self._state.levels:
-            return
-        for memo in self._state.memo:
-            for key in [k for k in memo if name in self._names_in(k)]:
-                del memo[key]
-
-    def _names_in(self, key: Any) -> frozenset[str]:
-        if isinstance(key, Expr):
-            return self.free(key)
-        return self._names_of(key[1]) if key[0] == "index" else _EMPTY
-
-    def _level(self, names: Iterable[str]) -> int:
-        return max((self._state.levels.get(n, 0) for n in names), default=0)
-
-    def _recall(self, key: Any, level: int) -> Any:
-        for memo in reversed(self._state.memo[level:]):
-            if key in memo:
-                return memo[key]
-        return None
-
-    def _remember(self, key: Any, value: Any) -> None:
-        self._state.memo[-1][key] = value
 
     # Values
 
@@ -285,7 +73,7 @@ class ExprEmitter:
         return known
 
     def _splat(self, value: str, dtype: DType, lanes: int) -> str:
-        if not _is_short(dtype):
+        if not is_short(dtype):
             return self.em.splat(llvm_type(dtype), value, lanes)
         # As integers, and first into a vector that a register holds: of wider vectors of 16-bit
         # floats, LLVM makes library calls.
@@ -297,21 +85,6 @@ class ExprEmitter:
             f"<{lanes} x i32> zeroinitializer"
         )
         return em.value(f"bitcast <{lanes} x i16> {spread} to {llvm_type(dtype, lanes)}")
-
-    def _kept(self, value: Value, dtype: DType) -> Value:
-        """The form in which a value is remembered: a scalar 16-bit float as its bits.
-
-        LLVM passes such scalars between blocks through library calls where no register holds them.
-        """
-        if not _is_short(dtype) or value.varies or not value.name.startswith("%"):
-            return value
-        return Value(self.em.value(f"bitcast {llvm_type(dtype)} {value.name} to i16"), False)
-
-    def _used(self, value: Value, dtype: DType) -> Value:
-        """A value that was remembered, as `llvm_type(dtype)` again."""
-        if not _is_short(dtype) or value.varies or not value.name.startswith("%"):
-            return value
-        return Value(self.em.value(f"bitcast i16 {value.name} to {llvm_type(dtype)}"), False)
 
     def emit(self, e: Expr) -> Value:
         """The value of an expression: a vector only when it depends on the vector axis."""
@@ -387,206 +160,7 @@ class ExprEmitter:
         numbers = self.em.lane_numbers(vector.lanes)
         return Value(iv.vector_binary(self.em, "add", start, numbers, vector.lanes), True)
 
-    # Index polynomials
-
-    def index(self, p: Dim) -> str:
-        """The i64 value of a polynomial; the vector axis counts as its first lane."""
-        if isinstance(p, int):
-            return str(p)
-        key = ("index", p)
-        known = self._recall(key, self._polynomial_level(p))
-        if known is None:
-            known = self._polynomial(p)
-            if not self._is_volatile(p):
-                self._remember(key, known)
-        return known
-
-    def _is_volatile(self, p: Dim) -> bool:
-        return bool(self.volatile & self._names_of(p))
-
-    def _names_of(self, p: Dim) -> frozenset[str]:
-        names: set[str] = set()
-        for name in symbols_of(p):
-            names |= self.free(self.math.opaque[name]) if name[0] == "$" else {name}
-        return frozenset(names)
-
-    def _polynomial_level(self, p: Dim) -> int:
-        return self._level(self._names_of(p))
-
-    def _polynomial(self, p: Dim) -> str:
-        groups: dict[tuple[Atom, ...], Dim] = {}
-        for monomial, k in terms_of(p):
-            fixed, varying = split_term(monomial)
-            groups[varying] = add(groups.get(varying, 0), term(fixed, k))
-        if len(groups) == 1 and () in groups:
-            return self._fixed(p)
-        total = "0"
-        for varying, factor in groups.items():
-            part = self.index(factor)
-            for item in varying:
-                part = iv.multiply(self.em, part, self._atom(item))
-            total = iv.add(self.em, total, part)
-        return total
-
-    def _fixed(self, p: Dim) -> str:
-        """A polynomial of run-time extents alone."""
-        total = "0"
-        for monomial, k in terms_of(p):
-            part = str(k)
-            for item in monomial:
-                part = iv.multiply(self.em, part, self._atom(item))
-            total = iv.add(self.em, total, part)
-        return total
-
-    def _atom(self, item: Atom) -> str:
-        if isinstance(item, Symbol):
-            if item.name[0] == "$":
-                return self._first_lane(self.math.opaque[item.name])
-            return self._state.bindings[item.name]
-        a, b = self.index(item.a), self.index(item.b)
-        if item.function in iv.SCALAR_FUNCTIONS:
-            return iv.SCALAR_FUNCTIONS[item.function](self.em, a, b)
-        divide = iv.floordiv if item.function == "floordiv" else iv.mod
-        return divide(self.em, a, b, unsigned=self.math.at_least_zero(item.a))
-
-    def _first_lane(self, e: Expr) -> str:
-        return self.scalar(e)
-
-    def _varies(self, item: Atom) -> bool:
-        """Whether an atom differs between lanes."""
-        vector = self._state.vector
-        if vector is None or vector.lanes == 1:
-            return False
-        if isinstance(item, Symbol):
-            if item.name[0] == "$":
-                return self.varies(self.math.opaque[item.name])
-            return item.name == axis_name(vector.axis)
-        return any(
-            self._varies(x) for side in (item.a, item.b) for m, _ in terms_of(side) for x in m
-        )
-
-    def varies(self, e: Expr) -> bool:
-        """Whether an expression depends on the vector axis, through locals too."""
-        vector = self._state.vector
-        if vector is None or vector.lanes == 1:
-            return False
-        names = self.free(e)
-        if axis_name(vector.axis) in names:
-            return True
-        for name in names:
-            held = self._state.values.get(name)
-            tensor = self._state.tensors.get(name)
-            if (held is not None and held[0].varies) or (tensor is not None and tensor.lanes):
-                return True
-        return False
-
-    def index_vector(self, p: Dim) -> str:
-        """The value of a polynomial as an i64 vector, one element a lane."""
-        em, lanes = self.em, self.lanes
-        uniform: Dim = 0
-        total: str | None = None
-        for monomial, k in terms_of(p):
-            moving = [a for a in monomial if self._varies(a)]
-            if not moving:
-                uniform = add(uniform, term(monomial, k))
-                continue
-            part = self._vector_atom(moving[0])
-            for item in moving[1:]:
-                part = iv.vector_binary(em, "mul", part, self._vector_atom(item), lanes)
-            factor = self.index(term(tuple(a for a in monomial if a not in moving), k))
-            if factor != "1":
-                part = iv.vector_binary(em, "mul", part, iv.splat(em, factor, lanes), lanes)
-            total = part if total is None else iv.vector_binary(em, "add", total, part, lanes)
-        base = iv.splat(em, self.index(uniform), lanes)
-        if total is None:
-            return base
-        return total if uniform == 0 else iv.vector_binary(em, "add", total, base, lanes)
-
-    def _vector_atom(self, item: Atom) -> str:
-        if isinstance(item, Apply):
-            return iv.vector_divide(
-                self.em,
-                self.index_vector(item.a),
-                self.index(item.b),
-                self.lanes,
-                remainder=item.function == "mod",
-            )
-        if item.name[0] == "$":
-            return self.vector(self.math.opaque[item.name])
-        return self.vector(Expr("index", (), int64, item.name[1:]))
-
     # Memory
-
-    def _offset(self, tensor: Tensor, ix: Sequence[Expr]) -> Dim:
-        """The flattened element offset, without the lane of tiles that keep lanes."""
-        offset: Dim = 0
-        for position, (e, extent) in enumerate(zip(ix, tensor.dims, strict=True)):
-            i = self.math.polynomial(e)
-            if tensor.origin:
-                i = add(i, mul(tensor.origin[position], -1))
-            offset = add(mul(offset, extent), i)
-        return self.math.recombine(mul(offset, tensor.lanes) if tensor.lanes else offset)
-
-    def place(self, name: str, ix: Sequence[Expr]) -> Place:
-        """Where the elements of a load or store with these indices are."""
-        tensor = self._state.tensors[name]
-        offset = self._offset(tensor, ix)
-        vector = self._state.vector
-        if vector is None or vector.lanes == 1:
-            return Place(self._address(name, tensor, offset), 0)
-        if tensor.lanes:
-            return Place(self._address(name, tensor, offset), 1)
-        moving = [a for m, _ in terms_of(offset) for a in m if self._varies(a)]
-        if not moving:
-            return Place(self._address(name, tensor, offset), 0)
-        axis = axis_name(vector.axis)
-        if all(isinstance(a, Symbol) and a.name == axis for a in moving):
-            linear = coefficient(offset, axis)
-            if linear is not None and not any(map(is_varying_name, symbols_of(linear[0]))):
-                return Place(self._address(name, tensor, offset), linear[0])
-        uniform: Dim = 0
-        for monomial, k in terms_of(offset):
-            if not any(self._varies(a) for a in monomial):
-                uniform = add(uniform, term(monomial, k))
-        pointer = self._address(name, tensor, uniform)
-        return Place(pointer, None, self.index_vector(add(offset, mul(uniform, -1))))
-
-    def _address(self, name: str, tensor: Tensor, offset: Dim) -> str:
-        """The address at an offset, reached scope by scope so that outer parts are shared."""
-        groups: dict[int, Dim] = {}
-        for monomial, k in terms_of(offset):
-            level = max((self._atom_level(a) for a in monomial), default=0)
-            groups[level] = add(groups.get(level, 0), term(monomial, k))
-        pointer = tensor.pointer
-        prefix: Dim = 0
-        for level in sorted(groups):
-            prefix = add(prefix, groups[level])
-            key = ("pointer", name, pointer, groups[level])
-            known = self._recall(key, max(level, self._level((name,))))
-            if known is None:
-                step = self.index(groups[level])
-                known = memory.element_pointer(self.em, tensor.dtype, pointer, step)
-                if not self._is_volatile(groups[level]):
-                    self._remember(key, known)
-            pointer = known
-        return pointer
-
-    def _atom_level(self, item: Atom) -> int:
-        return self._polynomial_level(term((item,), 1))
-
-    def _lane_offsets(self, step: Dim) -> str:
-        """The i64 vector 0, step, 2*step, ..."""
-        lanes = self.lanes
-        if isinstance(step, int):
-            return "<" + ", ".join(f"i64 {k * step}" for k in range(lanes)) + ">"
-        key = ("lanes", step, lanes)
-        known = self._recall(key, 0)
-        if known is None:
-            factor = iv.splat(self.em, self.index(step), lanes)
-            numbers = self.em.lane_numbers(lanes)
-            known = iv.vector_binary(self.em, "mul", numbers, factor, lanes)
-            self._remember(key, known)
-        return known
 
     def _load(self, node: Expr, mask: Value | None) -> Value:
         held = self._state.values.get(node.attr)
@@ -628,7 +202,7 @@ class ExprEmitter:
         value = self._load(inside, mask)
         dtype = node.dtype
         varies = value.varies or mask.varies or outside.varies
-        if _is_short(dtype) and not varies:
+        if is_short(dtype) and not varies:
             return Value(self._merge_short(mask.name, value.name, outside.name, dtype), False)
         types = [bool_, dtype, dtype]
         values = (mask, value, outside)
@@ -727,7 +301,7 @@ class ExprEmitter:
             lanes > 1
             and not value.varies
             and value.name.startswith("%")
-            and not _is_short(node.dtype)
+            and not is_short(node.dtype)
         ):
             type_ = llvm_type(node.dtype)
             key = ("splat", value.name, type_, lanes)
@@ -755,10 +329,6 @@ class ExprEmitter:
             else:
                 self.index(term(split_term(monomial)[0], k))
         self._address(node.attr, tensor, fixed)
-
-
-def _is_short(dtype: DType) -> bool:
-    return dtype.is_float and dtype.bits == 16
 
 
 def _has_load(e: Expr) -> bool:

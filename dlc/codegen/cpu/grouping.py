@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from dlc.codegen.cpu.expressions import FreeNames
+from dlc.codegen.cpu.scopes import FreeNames
 from dlc.codegen.index_math import axis_name
 from dlc.codegen.kernel_ir import Assign
 from dlc.codegen.kernel_transform import rename_axes, rewrite

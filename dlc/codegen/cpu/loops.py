@@ -12,9 +12,10 @@ from contextlib import ExitStack
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu.emit import Emitter
-from dlc.codegen.cpu.expressions import FreeNames, Tensor, Vector
+from dlc.codegen.cpu.expressions import Tensor, Vector
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
+from dlc.codegen.cpu.scopes import FreeNames
 from dlc.codegen.cpu.statements import StatementEmitter, names_read
 from dlc.codegen.index_math import IndexMath, blocks_of
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt, statements

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu.emit import Emitter, llvm_type
-from dlc.codegen.cpu.expressions import ExprEmitter, FreeNames, Tensor, Value, Vector
+from dlc.codegen.cpu.expressions import ExprEmitter, Tensor, Value, Vector
 from dlc.codegen.cpu.grouping import Group, Grouping, Item, uses
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.reductions import Reduction
 from dlc.codegen.cpu.scalars import emit_op
+from dlc.codegen.cpu.scopes import FreeNames
 from dlc.codegen.index_math import IndexMath, axis_name, block_name, blocks_of
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt, statements
 from dlc.codegen.schedule import inner_first, reduction_unroll, tile_extents

@@ -1,0 +1,242 @@
+"""What is in scope while expressions are emitted: axes, tensors, locals, and values at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from dlc.codegen.cpu.emit import Emitter, llvm_type
+from dlc.codegen.cpu.isa import Isa
+from dlc.codegen.index_math import IndexMath, axis_name, block_name
+from dlc.ir.dims import Dim, symbols_of
+from dlc.ir.scalar import Expr, reduced_axes, walk
+from dlc.ir.types import DType
+
+
+@dataclass(frozen=True)
+class Value:
+    """An emitted value: `varies` when it is a vector, one element a lane."""
+
+    name: str
+    varies: bool
+
+
+@dataclass(frozen=True)
+class Vector:
+    """The axis along which values are vectors, with an optional `<lanes x i1>` mask for memory."""
+
+    axis: str
+    lanes: int
+    mask: str | None = None
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Memory that expressions load from: dense, row-major.
+
+    dims: its extents. origin: polynomials that are taken off its indices (tiles of an open block).
+    lanes: elements kept for each position, one a lane (a tile inside of a vectorised axis), else 0.
+    """
+
+    dtype: DType
+    pointer: str
+    dims: tuple[Dim, ...]
+    origin: tuple[Dim, ...] = ()
+    lanes: int = 0
+
+
+_EMPTY: frozenset[str] = frozenset()
+
+
+def _own_names(e: Expr) -> frozenset[str]:
+    """What a node itself refers to: axes `@n`, block numbers `#n`, tensors and locals by name."""
+    if e.op == "index":
+        return frozenset({axis_name(e.attr)})
+    if e.op == "block":
+        return frozenset({block_name(e.attr)})
+    return frozenset({e.attr}) if e.op == "load" else _EMPTY
+
+
+class FreeNames:
+    """The names that expressions refer to without binding them; remembered by structure."""
+
+    def __init__(self) -> None:
+        self._known: dict[Expr, frozenset[str]] = {}
+
+    def __call__(self, e: Expr) -> frozenset[str]:
+        """Axes as `@n`, block numbers as `#n`, tensors and locals by name."""
+        found = self._known.get(e)
+        if found is None:
+            for node in walk(e):
+                if node not in self._known:
+                    self._known[node] = self._names(node)
+            found = self._known[e]
+        return found
+
+    def _names(self, node: Expr) -> frozenset[str]:
+        names = _own_names(node).union(*(self._known[a] for a in node.args))
+        for axis in reduced_axes(node):
+            names -= {axis_name(axis.name)}
+            if axis.block is not None:
+                names |= {block_name(axis.name)}
+        return names
+
+
+@dataclass
+class _State:
+    """What `scope` saves and restores."""
+
+    bindings: dict[str, str]
+    levels: dict[str, int]
+    values: dict[str, tuple[Value, DType]]
+    tensors: dict[str, Tensor]
+    vector: Vector | None
+    memo: list[dict[Any, Any]] = field(default_factory=lambda: [{}])
+
+
+class Scopes:
+    """The bindings and remembered values of nested scopes; see `ExprEmitter`."""
+
+    def __init__(
+        self,
+        em: Emitter,
+        isa: Isa,
+        math: IndexMath,
+        symbols: Mapping[str, str],
+        volatile: frozenset[str] = _EMPTY,
+        reduce: Callable[[Expr], Value] | None = None,
+    ) -> None:
+        self.em = em
+        self.isa = isa
+        self.math = math
+        self.free = FreeNames()
+        self.volatile = volatile
+        self.reduce = reduce
+        self._state = _State(dict(symbols), {}, {}, {}, None)
+
+    # Scopes
+
+    @property
+    def vector_axis(self) -> Vector | None:
+        """The vector axis of this scope."""
+        return self._state.vector
+
+    @property
+    def lanes(self) -> int:
+        """The lanes of vectors in this scope, 1 without a vector axis."""
+        return 1 if self._state.vector is None else self._state.vector.lanes
+
+    def tensor(self, name: str) -> Tensor:
+        """The memory bound to a name."""
+        return self._state.tensors[name]
+
+    def axis_value(self, name: str) -> str:
+        """The i64 value of an axis (of the first lane, for the vector axis)."""
+        return self._state.bindings[axis_name(name)]
+
+    @contextmanager
+    def scope(
+        self,
+        axes: Mapping[str, str] | None = None,
+        vector: Vector | None = None,
+        blocks: Mapping[str, str] | None = None,
+    ) -> Generator[None]:
+        """A scope with these axes (and block numbers) bound to i64 values.
+
+        `vector` sets the vector axis; without it the outer one stays. Bindings made inside end
+        with it.
+        """
+        outer = self._state
+        memo = [*outer.memo, {}]
+        self._state = _State(
+            dict(outer.bindings),
+            dict(outer.levels),
+            dict(outer.values),
+            dict(outer.tensors),
+            outer.vector,
+            memo,
+        )
+        bound = {axis_name(n): v for n, v in (axes or {}).items()}
+        bound |= {block_name(n): v for n, v in (blocks or {}).items()}
+        if vector is not None:
+            self._state.vector = vector
+            self._state.levels[axis_name(vector.axis)] = len(memo) - 1
+        for name, value in bound.items():
+            self._state.bindings[name] = value
+            self._state.levels[name] = len(memo) - 1
+        try:
+            yield
+        finally:
+            self._state = outer
+
+    def bind_tensor(self, name: str, tensor: Tensor) -> None:
+        """Makes memory known under a name in this scope."""
+        self._forget(name)
+        self._state.tensors[name] = tensor
+        self._state.values.pop(name, None)
+        self._state.levels[name] = len(self._state.memo) - 1
+
+    def bind_value(self, name: str, value: Value, dtype: DType) -> None:
+        """Makes a local scalar known under a name in this scope; its loads give `value`."""
+        self._forget(name)
+        self._state.values[name] = (self._kept(value, dtype), dtype)
+        self._state.levels[name] = len(self._state.memo) - 1
+
+    def _forget(self, name: str) -> None:
+        """Drops what was computed from an earlier meaning of a name."""
+        if name not in self._state.levels:
+            return
+        for memo in self._state.memo:
+            for key in [k for k in memo if name in self._names_in(k)]:
+                del memo[key]
+
+    def _names_in(self, key: Any) -> frozenset[str]:
+        if isinstance(key, Expr):
+            return self.free(key)
+        return self._names_of(key[1]) if key[0] == "index" else _EMPTY
+
+    def _level(self, names: Iterable[str]) -> int:
+        return max((self._state.levels.get(n, 0) for n in names), default=0)
+
+    def _recall(self, key: Any, level: int) -> Any:
+        for memo in reversed(self._state.memo[level:]):
+            if key in memo:
+                return memo[key]
+        return None
+
+    def _remember(self, key: Any, value: Any) -> None:
+        self._state.memo[-1][key] = value
+
+    def _is_volatile(self, p: Dim) -> bool:
+        return bool(self.volatile & self._names_of(p))
+
+    def _names_of(self, p: Dim) -> frozenset[str]:
+        names: set[str] = set()
+        for name in symbols_of(p):
+            names |= self.free(self.math.opaque[name]) if name[0] == "$" else {name}
+        return frozenset(names)
+
+    def _polynomial_level(self, p: Dim) -> int:
+        return self._level(self._names_of(p))
+
+    def _kept(self, value: Value, dtype: DType) -> Value:
+        """The form in which a value is remembered: a scalar 16-bit float as its bits.
+
+        LLVM passes such scalars between blocks through library calls where no register holds them.
+        """
+        if not is_short(dtype) or value.varies or not value.name.startswith("%"):
+            return value
+        return Value(self.em.value(f"bitcast {llvm_type(dtype)} {value.name} to i16"), False)
+
+    def _used(self, value: Value, dtype: DType) -> Value:
+        """A value that was remembered, as `llvm_type(dtype)` again."""
+        if not is_short(dtype) or value.varies or not value.name.startswith("%"):
+            return value
+        return Value(self.em.value(f"bitcast i16 {value.name} to {llvm_type(dtype)}"), False)
+
+
+def is_short(dtype: DType) -> bool:
+    """Whether a type is a float of 16 bits, which LLVM does not keep in scalars on every level."""
+    return dtype.is_float and dtype.bits == 16
