@@ -2,7 +2,7 @@
 
     void dlc.mm.RxC(a, b, c, kc, a_row, a_k, b_k, c_row, add)
 
-computes, for r < R and n < C, `sum(k < kc, a[r*a_row + k*a_k] * b[k*b_k + n])` one k after the other
+computes, for r < R and n < C, `sum(k < kc, a[r*a_row + k*a_k] * b[k*b_k + n])`, one k after another
 (with fused multiply-adds where the level has them) and stores it to `c[r*c_row + n]`, or adds
 it to that when `add` is not 0. Strides count elements.
 """
