@@ -7,6 +7,7 @@ import tempfile
 
 import hypothesis
 import pytest
+from golden import pytest_addoption, pytest_collect_file  # noqa: F401
 
 hypothesis.settings.register_profile("dlc", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("dlc")

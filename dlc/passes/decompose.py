@@ -8,6 +8,7 @@ from typing import ClassVar
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node, with_inputs
 from dlc.ir.op import Op
+from dlc.ir.verifier import Stage
 from dlc.passes.manager import Pass, PassContext
 
 
@@ -49,6 +50,7 @@ class Decompose(Pass):
     """Expands every op that stands for simpler ones."""
 
     name: ClassVar[str] = "decompose"
+    stage: ClassVar[Stage | None] = "decomposed"
 
     def run(self, function: Function, context: PassContext) -> Function:
         """`function` without composite ops."""

@@ -41,6 +41,8 @@ class FoldConstants(Pass):
         type_ = node.type
         if isinstance(type_, TupleType) or not type_.is_static or node.op.family == "structural":
             return False
+        if node.op.reference is None and node.op.decompose is None:
+            return False
         if not node.inputs or any(x.op.name not in ("constant", "full") for x in node.inputs):
             return False
         size = type_.size

@@ -26,6 +26,7 @@ from dlc.ir.inline import Read, canonical_ix, reads_of
 from dlc.ir.op import OPS
 from dlc.ir.scalar import Expr, walk
 from dlc.ir.types import Shape, TupleType
+from dlc.ir.verifier import Stage
 from dlc.passes.manager import Pass, PassContext
 
 CHEAP = 3  # additions' worth of work that is done again sooner than stored
@@ -350,6 +351,7 @@ class Fuse(Pass):
     """Groups nodes into `fusion` nodes, one kernel each (two for a reduction that is split)."""
 
     name: ClassVar[str] = "fuse"
+    stage: ClassVar[Stage | None] = "fused"
     groups: bool = True  # false: a kernel for each unit
     max_params: int = 48
 

@@ -86,7 +86,7 @@ Callback: TypeAlias = Callable[[Pass, Function, Function, float, RewriteStats], 
 
 
 def _identity(cls: type[Pass]) -> tuple[str, str]:
-    return cls.__module__, cls.__qualname__
+    return cls.__module__, cls.__name__
 
 
 def unregister_pass(name: str) -> None:
