@@ -8,7 +8,8 @@ are costly and read more than once become tiles, in cache for the length of the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
 from dlc.codegen.parameterise import parameterise
@@ -25,16 +26,20 @@ from dlc.passes.fuse import CHEAP, is_split_reduction
 BLOCK = 4096  # elements a block of a split reduction; changes bits, so it is in the kernel's text
 
 
+class Arg(NamedTuple):
+    """What a parameter of a kernel stands for: a param or a result of the body, or a partial result, by number."""
+
+    kind: Literal["param", "result", "partial"]
+    number: int
+
+
 @dataclass(frozen=True)
 class LoweredKernel:
-    """A kernel with the dims that a call binds and what its parameters stand for.
-
-    An argument is a param of the body, a result of the body by position, or a partial result by its name.
-    """
+    """A kernel with the dims that a call binds and what its parameters stand for."""
 
     kernel: Kernel
     dims: tuple[Dim, ...]
-    args: tuple[Node | int | str, ...]
+    args: tuple[Arg, ...]
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Lowered:
     """The kernels of one fusion in order, and the types of the partial results that they pass on."""
 
     kernels: tuple[LoweredKernel, ...]
-    partials: dict[str, TensorType] = field(default_factory=dict[str, TensorType])
+    partials: tuple[TensorType, ...] = ()
 
 
 def lower_fusion(body: Function) -> Lowered:
@@ -84,6 +89,7 @@ class _Lowering:
         self.locals: dict[Node, tuple[str, int]] = {}  # name, number of leading row indices left out
         self.rows: tuple[Expr, ...] = ()
         self.partials: dict[Node, tuple[str, Axis]] = {}
+        self.partial_names: list[str] = []
 
     def run(self) -> Lowered:
         """The kernels of the body."""
@@ -224,7 +230,7 @@ class _Lowering:
             self.partials[node] = (name, axis)
         rest = _Rest(self, rows)
         kernels.append(rest.run(partial_types))
-        return Lowered(tuple(kernels), partial_types)
+        return Lowered(tuple(kernels), tuple(partial_types.values()))
 
     def _partial_kernel(self, node: Node, rows: Shape) -> tuple[LoweredKernel, str, TensorType, Axis]:
         axes = tuple(Axis(self.names.make(n), d) for n, d in zip(_axis_names(len(rows)), rows, strict=True))
@@ -242,10 +248,9 @@ class _Lowering:
         nest = Par((*axes, blocked), (Assign(name, (*self.rows, number), (), total),))
         params = self._params([name], [type_.dtype], [type_.shape])
         kernel, dims = parameterise("partial_" + kind, params, [nest], tuple(self.names.taken))
-        used: tuple[Node | int | str, ...] = tuple(
-            name if p.name == name else self._node_named(p.name) for p in kernel.params
-        )
-        return LoweredKernel(kernel, dims, used), name, type_, Axis(scalar.fresh_axis(), blocks)
+        self.partial_names.append(name)
+        axis = Axis(scalar.fresh_axis(), blocks)
+        return LoweredKernel(kernel, dims, self._args(kernel)), name, type_, axis
 
     def _flattened(self, node: Node, rows: Shape) -> Node:
         """The reduction with its axes made one."""
@@ -254,8 +259,12 @@ class _Lowering:
         flat = make_node(OPS["reshape"], (source,), {"shape": (*rows, size)})
         return make_node(node.op, (flat,), {"axes": (len(rows),)})
 
-    def _node_named(self, name: str) -> Node:
-        return next(p for p, n in self.param_names.items() if n == name)
+    def _args(self, kernel: Kernel) -> tuple[Arg, ...]:
+        """What the parameters of `kernel` stand for."""
+        known = {n: Arg("param", k) for k, n in enumerate(self.param_names.values())}
+        known |= {n: Arg("result", k) for k, n in enumerate(self.out_names)}
+        known |= {n: Arg("partial", k) for k, n in enumerate(self.partial_names)}
+        return tuple(known[p.name] for p in kernel.params)
 
     # Kernels
 
@@ -274,15 +283,7 @@ class _Lowering:
             self.out_names, [r.tensor.dtype for r in results], [r.shape for r in results], extra
         )
         kernel, dims = parameterise(self._kernel_name(), params, stmts, tuple(self.names.taken))
-        args: list[Node | int | str] = []
-        for p in kernel.params:
-            if p.name in self.out_names:
-                args.append(self.out_names.index(p.name))
-            elif p in extra or any(p.name == x.name for x in extra):
-                args.append(p.name)
-            else:
-                args.append(self._node_named(p.name))
-        return LoweredKernel(kernel, dims, tuple(args))
+        return LoweredKernel(kernel, dims, self._args(kernel))
 
     def _kernel_name(self) -> str:
         """The costliest ops of the body, so that a profile can be read."""

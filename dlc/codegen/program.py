@@ -15,9 +15,10 @@ import numpy as np
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.kernel_names import normalised_text
 from dlc.codegen.kernel_printer import print_kernel
-from dlc.codegen.lower import LoweredKernel, lower_fusion
+from dlc.codegen.lower import Lowered, LoweredKernel, lower_fusion
 from dlc.ir.core import Function, Node
 from dlc.ir.dims import Dim, dim_text
+from dlc.ir.equal import structural_hash
 from dlc.ir.errors import BackendError
 from dlc.ir.location import SourceLocation
 from dlc.ir.types import TensorType
@@ -94,6 +95,8 @@ class _ProgramBuilder:
         self.slots: list[Slot] = []
         self.slot_of: dict[tuple[Node, int], int] = {}
         self.kernels: dict[str, int] = {}
+        self.lowered: dict[str, Lowered] = {}
+        self.kernel_of: dict[int, int] = {}
         self.unique: list[Kernel] = []
         self.calls: list[Call] = []
         self.constants: list[np.ndarray[Any, Any]] = []
@@ -138,8 +141,7 @@ class _ProgramBuilder:
 
     def _fusion(self, node: Node) -> None:
         body: Function = node.attrs["body"]
-        lowered = lower_fusion(body)
-        inside = {p: self.slot_of[self._key(x)] for p, x in zip(body.params, node.inputs, strict=True)}
+        lowered = self._lowered(body)
         outs: list[int] = []
         for k, r in enumerate(body.results):
             position = self.results.get((node, k))
@@ -147,15 +149,29 @@ class _ProgramBuilder:
             slot = self._slot(Slot(kind, r.tensor, position or 0))
             self.slot_of[node, k] = slot
             outs.append(slot)
-        partials = {n: self._slot(Slot("temporary", t)) for n, t in lowered.partials.items()}
+        places = {
+            "param": [self.slot_of[self._key(x)] for x in node.inputs],
+            "result": outs,
+            "partial": [self._slot(Slot("temporary", t)) for t in lowered.partials],
+        }
         for kernel in lowered.kernels:
-            args = [
-                inside[a] if isinstance(a, Node) else outs[a] if isinstance(a, int) else partials[a]
-                for a in kernel.args
-            ]
-            self.calls.append(Call(self._kernel(kernel), tuple(args), kernel.dims, node.loc))
+            args = tuple(places[a.kind][a.number] for a in kernel.args)
+            self.calls.append(Call(self._kernel(kernel), args, kernel.dims, node.loc))
+
+    def _lowered(self, body: Function) -> Lowered:
+        """Equal bodies, of equal layers say, are lowered once."""
+        key = structural_hash(body)
+        if key not in self.lowered:
+            self.lowered[key] = lower_fusion(body)
+        return self.lowered[key]
 
     def _kernel(self, lowered: LoweredKernel) -> int:
+        found = self.kernel_of.get(id(lowered))
+        if found is None:
+            found = self.kernel_of[id(lowered)] = self._new_kernel(lowered)
+        return found
+
+    def _new_kernel(self, lowered: LoweredKernel) -> int:
         key = normalised_text(lowered.kernel)
         if key not in self.kernels:
             self.kernels[key] = len(self.unique)
