@@ -1,1 +1,1 @@
-"""The public functions of tensors, each documented with its shapes, dtypes, errors and an example."""
+"""The public functions of tensors, each with its shapes, dtypes, errors and an example."""

@@ -11,6 +11,8 @@ import numpy as np
 from dlc.frontend.apply import apply, as_tensor, broadcast_to, promote
 from dlc.frontend.extent import as_dim
 from dlc.frontend.tensor import Tensor, make_like
+from dlc.frontend.trace import current_trace
+from dlc.frontend.variable import Variable
 from dlc.ir.dims import Dim, DimExpr, dims_equal
 from dlc.ir.errors import (
     ArgumentError,
@@ -166,7 +168,25 @@ def same_dtype(tensors: Sequence[Any]) -> tuple[Tensor, ...]:
 
 def fresh(result: Tensor, x: Any) -> Tensor:
     """`result` as a handle of its own where it is the argument: handles can be assigned to."""
-    return make_like(result) if result is x else result
+    return new_handle(result) if result is x else result
+
+
+def new_handle(x: Tensor) -> Tensor:
+    """Another tensor of the present value of `x`."""
+    return x.value() if isinstance(x, Variable) else make_like(x)
+
+
+def known_values(given: Any, tensor: Tensor) -> np.ndarray[Any, Any] | None:
+    """The values of an argument where they cannot be others when the function runs again.
+
+    Args:
+        given: The argument as the user gave it.
+        tensor: The argument as a tensor.
+    """
+    if current_trace() is None:
+        return tensor._data
+    # A traced function reads the tensors it closes over anew at each call.
+    return None if isinstance(given, Tensor) else np.asarray(given)
 
 
 def reshaped(x: Tensor, shape: Shape) -> Tensor:

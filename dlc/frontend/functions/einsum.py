@@ -15,6 +15,7 @@ from dlc.frontend.apply import apply, materialise
 from dlc.frontend.functions import elementwise
 from dlc.frontend.functions.arguments import (
     ArrayLike,
+    new_handle,
     reshaped,
     same_dtype,
     transposed,
@@ -23,7 +24,7 @@ from dlc.frontend.functions.arguments import (
 from dlc.frontend.functions.linalg import contraction
 from dlc.frontend.functions.rearrange import diagonal
 from dlc.frontend.functions.reduction import any as any_true
-from dlc.frontend.tensor import Tensor, make_like
+from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, dims_equal, product
 from dlc.ir.errors import ArgumentError, ParseError, ShapeError
 from dlc.ir.types import TensorType, bool_
@@ -316,4 +317,4 @@ def _spread(x: Operand, labels: Labels) -> Tensor:
 
 
 def _arranged(x: Operand, output: Labels) -> Tensor:
-    return make_like(transposed(x.value, [x.labels.index(v) for v in output]))
+    return new_handle(transposed(x.value, [x.labels.index(v) for v in output]))

@@ -25,9 +25,10 @@ from dlc.frontend.functions.arguments import (
     fresh,
     integer,
     match_shapes,
+    new_handle,
     operands,
 )
-from dlc.frontend.tensor import Tensor, make_like
+from dlc.frontend.tensor import Tensor
 from dlc.ir.errors import ArgumentError, ValueRangeError
 from dlc.ir.types import bool_, dtype_of, float32
 
@@ -102,7 +103,7 @@ def _rounding(name: str, summary: str, example: str) -> Unary:
 
     def function(x: ArrayLike, /) -> Tensor:
         x = as_tensor(x)
-        return apply(name, x) if x.tensor.dtype.is_float else make_like(x)
+        return apply(name, x) if x.tensor.dtype.is_float else new_handle(x)
 
     doc = _UNARY_DOC.format(
         summary=summary,
@@ -352,7 +353,7 @@ def positive(x: ArrayLike, /) -> Tensor:
         >>> dlc.positive(dlc.asarray([1, -2]))
         Tensor([ 1, -2], dtype=int64)
     """
-    return make_like(as_tensor(x))
+    return new_handle(as_tensor(x))
 
 
 def abs(x: ArrayLike, /) -> Tensor:
@@ -369,7 +370,7 @@ def abs(x: ArrayLike, /) -> Tensor:
         Tensor([1, 2], dtype=int64)
     """
     x = as_tensor(x)
-    return make_like(x) if x.tensor.dtype.kind in "bu" else apply("abs", x)
+    return new_handle(x) if x.tensor.dtype.kind in "bu" else apply("abs", x)
 
 
 def sign(x: ArrayLike, /) -> Tensor:
@@ -478,7 +479,7 @@ def _static_power(x: Tensor, exponent: int) -> Tensor:
         if exponent:
             x = apply("mul", x, x)
     assert result is not None
-    return make_like(result)
+    return new_handle(result)
 
 
 def _integer_power(x: Tensor, y: Tensor) -> Tensor:
@@ -550,7 +551,7 @@ def round(x: ArrayLike, /, decimals: int = 0) -> Tensor:
                 f"round of {x.tensor} to {decimals} decimals",
                 hint="convert it first, for example with .astype(dlc.float64)",
             )
-        return make_like(x)
+        return new_handle(x)
     if not decimals:
         return apply("rint", x)
     scale = 10.0 ** builtins.abs(decimals)
@@ -579,7 +580,7 @@ def clip(x: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = 
     """
     given = [v for v in (x, min, max) if v is not None]
     tensors = list(match_shapes("clip", promote(*given) if len(given) > 1 else (as_tensor(x),)))
-    result = make_like(tensors[0])
+    result = new_handle(tensors[0])
     if min is not None:
         result = maximum(result, tensors[1])
     if max is not None:

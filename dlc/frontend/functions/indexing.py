@@ -21,6 +21,7 @@ from dlc.frontend.functions.arguments import (
     check_kinds,
     common_shape,
     find_axis,
+    known_values,
     reshaped,
 )
 from dlc.frontend.functions.shape import flatten
@@ -41,7 +42,7 @@ def _places(name: str, indices: ArrayLike, extent: Dim) -> Tensor:
     if found.tensor.size == 0 and found.tensor.dtype.is_float:
         found = convert(found, int64)  # the dtype of an empty list says nothing
     check_kinds(name, (found,), "iu", "indices are integers; for a bool mask use dlc.where")
-    data = found._data
+    data = known_values(indices, found)
     if data is not None and isinstance(extent, int):
         wrong = (data < -extent) | (data >= extent) if data.dtype.kind == "i" else data >= extent
         if wrong.any():
@@ -165,7 +166,7 @@ def one_hot(
     classes = as_dim(num_classes, "one_hot: num_classes")
     if not at_least(classes, 0):
         raise ValueRangeError(f"one_hot of {classes} classes")
-    check_classes("one_hot", found, classes)
+    check_classes("one_hot", known_values(indices, found), classes)
     held = found.tensor
     place = find_axis("one_hot", axis, held, held.rank + 1)
     shape = (*held.shape[:place], classes, *held.shape[place:])
@@ -175,13 +176,12 @@ def one_hot(
     return convert(hit, float32 if dtype is None else dtype_argument(dtype))
 
 
-def check_classes(name: str, labels: Tensor, classes: Dim) -> None:
+def check_classes(name: str, labels: np.ndarray[Any, Any] | None, classes: Dim) -> None:
     """IndexRangeError for a label, of known value, that is no class."""
-    data = labels._data
-    if data is None or not isinstance(classes, int):
+    if labels is None or not isinstance(classes, int):
         return
-    wrong = (data < 0) | (data >= classes)
+    wrong = (labels < 0) | (labels >= classes)
     if wrong.any():
         at = tuple(int(v) for v in np.argwhere(wrong)[0])
         where = f" at {at}" if at else ""
-        raise IndexRangeError(f"{name}: the label {data[at]}{where} is none of {classes} classes")
+        raise IndexRangeError(f"{name}: the label {labels[at]}{where} is none of {classes} classes")

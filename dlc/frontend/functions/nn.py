@@ -10,12 +10,13 @@ from dlc.frontend.functions.arguments import (
     ArrayLike,
     check_kinds,
     find_axis,
+    known_values,
     reshaped,
     types_text,
 )
 from dlc.frontend.functions.indexing import check_classes
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import dims_equal
+from dlc.ir.dims import Dim, dims_equal
 from dlc.ir.errors import ShapeError, ValueRangeError, nearest
 from dlc.ir.types import DType, float32, int64
 
@@ -261,7 +262,11 @@ def cross_entropy(
     if target.tensor.dtype.is_float:
         losses, dtype = _of_probabilities(x, target, along, label_smoothing)
     else:
+        known = known_values(labels, target)
+        check_classes("cross_entropy", known, x.tensor.shape[along])
         losses, dtype = _of_classes(x, target, along, label_smoothing)
+        if known is None or not isinstance(x.tensor.shape[along], int):
+            losses = _without_strangers(losses, target, x.tensor.shape[along])
     return convert(_reduced(losses, reduction), dtype)
 
 
@@ -303,9 +308,7 @@ def _of_classes(x: Tensor, target: Tensor, axis: int, smoothing: float) -> tuple
             f"cross_entropy of {types_text((x.tensor, held))}: labels that are classes need the "
             f"shape {held.with_shape(expected)}"
         )
-    check_classes("cross_entropy", target, shape[axis])
-    places = convert(target, int64)
-    column = reshaped(places, (*shape[:axis], 1, *shape[axis + 1 :]))
+    column = reshaped(convert(target, int64), (*shape[:axis], 1, *shape[axis + 1 :]))
     log_p = reduction.log_softmax(_wide(x), axis)
     chosen = reshaped(apply("take_along", log_p, column, axis=axis), expected)
     losses = elementwise.negative(chosen)
@@ -313,10 +316,13 @@ def _of_classes(x: Tensor, target: Tensor, axis: int, smoothing: float) -> tuple
         even = elementwise.negative(reduction.mean(log_p, axis=axis))
         kept = elementwise.multiply(losses, 1.0 - smoothing)
         losses = elementwise.add(kept, elementwise.multiply(even, smoothing))
-    if target._data is not None and isinstance(shape[axis], int):
-        return losses, x.tensor.dtype
-    classes = apply("dim", dim=shape[axis])
+    return losses, x.tensor.dtype
+
+
+def _without_strangers(losses: Tensor, target: Tensor, classes: Dim) -> Tensor:
+    """The losses, NaN where the label is no class."""
+    places = convert(target, int64)
     within = elementwise.logical_and(
-        elementwise.greater_equal(places, 0), elementwise.less(places, classes)
+        elementwise.greater_equal(places, 0), elementwise.less(places, apply("dim", dim=classes))
     )
-    return elementwise.where(within, losses, float("nan")), x.tensor.dtype
+    return elementwise.where(within, losses, float("nan"))
