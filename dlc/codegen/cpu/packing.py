@@ -32,6 +32,10 @@ _PARAMETERS = [
 _TABLE_PARAMETERS = [*_PARAMETERS[:5], ("ptr", "row_at"), ("ptr", "column_at")]
 
 
+# Rows of the largest square blocks that are transposed in registers.
+_SIDE = 8
+
+
 @dataclass(frozen=True)
 class Packer:
     """Writes calls of packing functions for one operand: its types from memory to accumulator."""
@@ -171,7 +175,7 @@ class Packer:
 
     def _transposed(self, em: Emitter) -> None:
         """Square blocks; the last ones overlap their neighbours, or repeat the last column."""
-        lanes = self.lanes
+        lanes = min(self.lanes, _SIDE)
         small = em.value(f"icmp slt i64 %rows, {lanes}")
         yes, no, done = em.fresh("few"), em.fresh("many"), em.fresh("done")
         em.branch_if(small, yes, no)
@@ -205,7 +209,9 @@ class Packer:
             em.loop("0", "%rows", lanes, block)
             return []
 
-        em.loop("0", "%columns", lanes, columns)
+        covered = em.value(f"add i64 %columns, {self.lanes - 1}")
+        covered = em.value(f"and i64 {covered}, {-self.lanes}")
+        em.loop("0", covered, lanes, columns)
         em.branch(done)
         em.block(done)
 
