@@ -1,4 +1,4 @@
-"""Runs scalar expressions through the CPU backend's scalar ops: one loop of vectors over flat arrays."""
+"""Runs scalar expressions through the CPU backend's scalar ops, a loop of vectors over arrays."""
 
 from __future__ import annotations
 

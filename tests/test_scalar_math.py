@@ -1,4 +1,4 @@
-"""Accuracy, special values and portability of the math functions, through the CPU backend's scalar ops."""
+"""Accuracy, special values and portability of the math functions, run by the CPU backend."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from scalar_harness import HOST_LEVELS, argument, compile_scalar, emit_loop
+
 from dlc.codegen.cpu.emit import module_text
 from dlc.codegen.cpu.isa import isa_named
 from dlc.codegen.cpu.llvm import compile_module
@@ -15,8 +17,6 @@ from dlc.ir import scalar
 from dlc.ir.scalar import SCALAR_OPS
 from dlc.ir.scalar_reference import NUMPY_SCALAR
 from dlc.ir.types import float16, float32, float64
-
-from scalar_harness import HOST_LEVELS, argument, compile_scalar, emit_loop
 
 MATH = [row.name for row in SCALAR_OPS.values() if row.math]
 BINARY = [name for name in MATH if SCALAR_OPS[name].arity == 2]
@@ -37,7 +37,7 @@ def compiled(name, dtype, isa=HOST_LEVELS[0], lanes=None):
 
 
 def ulps(got, want):
-    """The error in units in the last place of the rounded reference; infinite for a wrong special value."""
+    """The error in units in the last place; infinite for a wrong special value."""
     with np.errstate(all="ignore"):
         rounded = want.astype(got.dtype)
         place = np.spacing(np.abs(np.where(np.isfinite(rounded), rounded, 1)))
@@ -273,7 +273,7 @@ def test_what_has_no_expansion():
 
 def test_exp_stays_short():
     nodes = [n for n in scalar.walk(math_expr("exp", float32)) if n.op not in ("const", "bitcast")]
-    assert len(nodes) <= 24, len(nodes)
+    assert len(nodes) <= 27, len(nodes)
 
 
 def test_bits_of_inverse_two_pi():

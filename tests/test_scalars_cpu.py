@@ -1,4 +1,4 @@
-"""The CPU backend's basic scalar ops against their NumPy meaning, at each level that this machine runs."""
+"""The CPU backend's basic scalar ops against their NumPy meaning, at each level it runs here."""
 
 from __future__ import annotations
 

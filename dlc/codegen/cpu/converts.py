@@ -1,8 +1,9 @@
 """Conversions between element types, in LLVM text. float16 and bfloat16 go through float32.
 
-Where the CPU has no float16 instructions, and for bfloat16 always, the conversion is integer code on the
-bits: LLVM would call a support library otherwise. From float64 to a half type there is one rounding: float32 is
-reached by rounding to odd. So it is from integers, by way of float64 where float32 cannot hold them.
+Where the CPU has no float16 instructions, and for bfloat16 always, the conversion is integer code
+on the bits: LLVM would call a support library otherwise. From float64 to a half type there is one
+rounding: float32 is reached by rounding to odd. So it is from integers, by way of float64 where
+float32 cannot hold them.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ def emit_convert(em: Emitter, to: DType, source: DType, x: str, lanes: int, isa:
     if to.is_float:
         return em.value(f"{'sitofp' if source.kind == 'i' else 'uitofp'} {s} {x} to {t}")
     if source.is_float:
-        suffix = f".{'' if lanes == 1 else f'v{lanes}'}"
-        name = f"llvm.fpto{'s' if to.kind == 'i' else 'u'}i.sat{suffix}i{to.bits}{suffix}f{source.bits}"
+        v = "" if lanes == 1 else f"v{lanes}"
+        sign = "s" if to.kind == "i" else "u"
+        name = f"llvm.fpto{sign}i.sat.{v}i{to.bits}.{v}f{source.bits}"
         return em.call(name, t, [(s, x)])
     if source.kind == "b" or to.bits > source.bits:
         return em.value(f"{'sext' if source.kind == 'i' else 'zext'} {s} {x} to {t}")

@@ -1,6 +1,7 @@
-"""Helper functions in LLVM text for what has no instruction: fused multiply-add and the float remainder.
+"""Helper functions in LLVM text for what has no instruction: float remainder, fused multiply-add.
 
-A helper is an internal function of the module that uses it; it travels with an emitter's declarations.
+A helper is an internal function of the module that uses it; it travels with an emitter's
+declarations.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def fmod(em: Emitter, dtype: DType, args: Sequence[str], lanes: int, isa: Isa) -
 
 
 def _call(em: Emitter, name: str, type_: str, args: Sequence[str], body: _Body) -> str:
-    """A call of the helper `name` from values of `type_` to one of them, defined on its first use."""
+    """A call of the helper `name` on values of `type_`, giving one; defined on its first use."""
     head = f"define internal {type_} @{name}("
     if not any(d.startswith(head) for d in em.declarations):
         names = [f"a{k}" for k in range(len(args))]
@@ -59,7 +60,7 @@ def two_sum(em: Emitter, type_: str, a: str, b: str) -> tuple[str, str]:
 
 
 def round_to_odd(em: Emitter, s: str, error: str, lanes: int) -> str:
-    """The f64 `s + error` rounded to odd, `s` being its nearest; rounding it again is then exact."""
+    """The f64 `s + error` rounded to odd, `s` being its nearest: it may be rounded once more."""
     d, q = vector_type("double", lanes), vector_type("i64", lanes)
     i1 = vector_type("i1", lanes)
     one, zero = splat_literal("i64", "1", lanes), splat_literal("double", "0.0", lanes)
@@ -79,7 +80,7 @@ def round_to_odd(em: Emitter, s: str, error: str, lanes: int) -> str:
 
 
 def _fma_f32(em: Emitter, args: Sequence[str], lanes: int) -> str:
-    """The product is exact in f64; the sum rounded to odd there rounds to f32 as the exact sum does."""
+    """The product is exact in f64; the sum rounded to odd there rounds as the exact sum does."""
     t, d = vector_type("float", lanes), vector_type("double", lanes)
     a, b, c = (em.value(f"fpext {t} {x} to {d}") for x in args)
     p = em.value(f"fmul {d} {a}, {b}")
@@ -88,9 +89,9 @@ def _fma_f32(em: Emitter, args: Sequence[str], lanes: int) -> str:
 
 
 def _fma_f64(em: Emitter, args: Sequence[str], lanes: int) -> str:
-    """Exact products and sums of two parts (Dekker; Boldo and Melquiond) when no lane is near the range's ends.
+    """Exact products and sums of two parts (Dekker; Boldo and Melquiond) while all are in range.
 
-    Else every lane goes through integers, which is slow and always right.
+    With a lane near the ends of the range all go through integers: slow, and always right.
     """
     d, i1 = vector_type("double", lanes), vector_type("i1", lanes)
     a, b, c = args
@@ -280,17 +281,12 @@ def _clamp(em: Emitter, shift: str, *, negate: bool) -> str:
 
 def _fmod_f64(em: Emitter, args: Sequence[str], lanes: int, isa: Isa) -> str:
     """Long division: each round takes off up to 52 bits of the quotient, exactly."""
-    d, q = vector_type("double", lanes), vector_type("i64", lanes)
-    i1 = vector_type("i1", lanes)
-    suffix = "" if lanes == 1 else f"v{lanes}"
+    d, i1 = vector_type("double", lanes), vector_type("i1", lanes)
 
     def constant(x: float) -> str:
         return literal(x, float64, lanes)
 
-    def magnitude(x: str) -> str:
-        return em.call(f"llvm.fabs.{suffix}f64", d, [(d, x)])
-
-    a, b = magnitude(args[0]), magnitude(args[1])
+    a, b = (_float_intrinsic(em, "fabs", lanes, x) for x in args)
     finite = em.value(f"fcmp olt {d} {a}, {constant(float('inf'))}")
     nonzero = em.value(f"fcmp ogt {d} {b}, {constant(0.0)}")
     valid = em.value(f"and {i1} {finite}, {nonzero}")
@@ -305,34 +301,46 @@ def _fmod_f64(em: Emitter, args: Sequence[str], lanes: int, isa: Isa) -> str:
     left = em.value(f"fcmp oge {d} {r}, {b}")
     em.branch_if(any_lane(em, left, left, lanes), inside, done)
     em.block(inside)
-    # The divisor times 2^k, so that the quotient is below 2^53: k may need two factors.
-    bits = em.value(f"bitcast {d} {r} to {q}")
-    r_exponent = em.value(f"lshr {q} {bits}, {splat_literal('i64', '52', lanes)}")
-    gap = em.value(f"sub {q} {r_exponent}, {exponent}")
-    gap = em.value(f"sub {q} {gap}, {splat_literal('i64', '51', lanes)}")
-    zero = splat_literal("i64", "0", lanes)
-    gap = em.call(f"llvm.smax.{suffix}i64", q, [(q, gap), (q, zero)])
-    half = em.value(f"lshr {q} {gap}, {splat_literal('i64', '1', lanes)}")
-    scaled = b
-    for k in (half, em.value(f"sub {q} {gap}, {half}")):
-        biased = em.value(f"add {q} {k}, {splat_literal('i64', '1023', lanes)}")
-        power = em.value(f"shl {q} {biased}, {splat_literal('i64', '52', lanes)}")
-        scaled = em.value(f"fmul {d} {scaled}, {em.value(f'bitcast {q} {power} to {d}')}")
-    quotient = em.value(f"fdiv {d} {r}, {scaled}")
-    quotient = em.call(f"llvm.trunc.{suffix}f64", d, [(d, quotient)])
+    scaled = _divisor_below(em, r, b, exponent, lanes)
+    quotient = _float_intrinsic(em, "trunc", lanes, em.value(f"fdiv {d} {r}, {scaled}"))
     rest = fma(em, float64, [em.value(f"fneg {d} {quotient}"), scaled, r], lanes, isa)
+    # The rounded quotient may be one too large.
     below = em.value(f"fcmp olt {d} {rest}, {constant(0.0)}")
     lifted = em.value(f"fadd {d} {rest}, {scaled}")
     rest = em.value(f"select {i1} {below}, {d} {lifted}, {d} {rest}")
     em.line(f"{following} = select {i1} {left}, {d} {rest}, {d} {r}")
     em.branch(head)
     em.block(done)
-    signed = em.call(f"llvm.copysign.{suffix}f64", d, [(d, r), (d, args[0])])
-    # NaN operands give NaN by the sum, the other invalid cases by the literal.
-    invalid = em.value(
-        f"fadd {d} {em.value(f'fadd {d} {args[0]}, {args[1]}')}, {constant(float('nan'))}"
-    )
-    return em.value(f"select {i1} {valid}, {d} {signed}, {d} {invalid}")
+    signed = _float_intrinsic(em, "copysign", lanes, r, args[0])
+    total = em.value(f"fadd {d} {args[0]}, {args[1]}")
+    nan = em.value(f"fadd {d} {total}, {constant(float('nan'))}")
+    return em.value(f"select {i1} {valid}, {d} {signed}, {d} {nan}")
+
+
+def _float_intrinsic(em: Emitter, name: str, lanes: int, *args: str) -> str:
+    d, suffix = vector_type("double", lanes), "f64" if lanes == 1 else f"v{lanes}f64"
+    return em.call(f"llvm.{name}.{suffix}", d, [(d, a) for a in args])
+
+
+def _divisor_below(em: Emitter, r: str, b: str, exponent: str, lanes: int) -> str:
+    """b * 2^k, k >= 0, below r with r / (b * 2^k) < 2^53, or b if that is so already."""
+    d, q = vector_type("double", lanes), vector_type("i64", lanes)
+
+    def integer(x: int) -> str:
+        return splat_literal("i64", str(x), lanes)
+
+    bits = em.value(f"bitcast {d} {r} to {q}")
+    gap = em.value(f"sub {q} {em.value(f'lshr {q} {bits}, {integer(52)}')}, {exponent}")
+    gap = em.value(f"sub {q} {gap}, {integer(51)}")
+    suffix = "i64" if lanes == 1 else f"v{lanes}i64"
+    gap = em.call(f"llvm.smax.{suffix}", q, [(q, gap), (q, integer(0))])
+    # 2^k itself may be out of range.
+    half = em.value(f"lshr {q} {gap}, {integer(1)}")
+    for k in (half, em.value(f"sub {q} {gap}, {half}")):
+        field = em.value(f"add {q} {k}, {integer(1023)}")
+        power = em.value(f"bitcast {q} {em.value(f'shl {q} {field}, {integer(52)}')} to {d}")
+        b = em.value(f"fmul {d} {b}, {power}")
+    return b
 
 
 def _exponent(em: Emitter, b: str, lanes: int) -> str:

@@ -11,7 +11,7 @@ from dlc.ir.types import DType
 
 
 def vector_type(element: str, lanes: int) -> str:
-    """The LLVM type of `lanes` elements of the LLVM type `element`; `element` itself for one lane."""
+    """The LLVM type of `lanes` elements of the type `element`; `element` itself for one lane."""
     return element if lanes == 1 else f"<{lanes} x {element}>"
 
 

@@ -1,8 +1,9 @@
 """Each basic scalar op as LLVM text, for one lane or a vector, with the meaning of `dlc.ir.scalar`.
 
-No op traps, in masked lanes either, and none calls anything outside the module. What the meaning leaves open:
-`min` and `max` take -0.0 as less than 0.0 (NumPy returns either zero, depending on the CPU), so that they
-do not depend on the order of their operands. Float `floordiv` and `mod` are NumPy's.
+No op traps, in masked lanes either, and none calls anything outside the module. What the meaning
+leaves open: `min` and `max` take -0.0 as less than 0.0 (NumPy returns either zero, depending on
+the CPU), so that they do not depend on the order of their operands. Float `floordiv` and `mod` are
+NumPy's.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def emit_op(
         isa: Level that the code is for.
 
     Raises:
-        BackendError: for an op that is not basic, or arithmetic on float16 or bfloat16 (which lowering
-            writes as converts around float32).
+        BackendError: for an op that is not basic, or arithmetic on float16 or bfloat16 (which
+            lowering writes as converts around float32).
     """
     w = _Writer(em, dtype, tuple(arg_dtypes), tuple(args), lanes, isa)
     if name in _ANY:

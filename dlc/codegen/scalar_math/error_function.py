@@ -1,10 +1,10 @@
 """erf and erfc.
 
-erf x = x + x*P(x^2) on [0, 1]: degrees 6 and 12, relative errors 2^-29.6 and 2^-62.7.
-erfc x = e^(-x^2) * G(t) / (1+2x), t = (x-K)/(x+K), for x >= 0: G is smooth from x = 0 to infinity. K = 2, degree 9, relative
-error 2^-26.1 (float32); K = 4, degree 22, 2^-56.3 (float64). The rounding error of x^2 goes into the exponent.
-Above 1, erf of float32 is 1 - T(x - 2.46), degree 14, error 2^-27.1; that of float64 is 1 - erfc x.
-Coefficients: Remez exchange at 60 digits.
+erf x = x + x*P(x^2) on [0, 1]: degrees 6 and 12, relative errors 2^-29.6 and 2^-62.7. erfc x =
+e^(-x^2) * G(t) / (1+2x), t = (x-K)/(x+K), for x >= 0: G is smooth from x = 0 to infinity. K = 2,
+degree 9, relative error 2^-26.1 (float32); K = 4, degree 22, 2^-56.3 (float64). The rounding error
+of x^2 goes into the exponent. Above 1, erf of float32 is 1 - T(x - 2.46), degree 14, error
+2^-27.1; that of float64 is 1 - erfc x. Coefficients: Remez exchange at 60 digits.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _erfc_positive(a: Value) -> Value:
     t = (a - k) / (a + k)
     square, error = two_product(a, a)
     smooth = horner(t, _G32 if single else _G64) / fma(a, 2.0, 1.0)
-    # Where the power is subnormal, the factor beside it is far below 1: they meet before the last rounding.
+    # The factor meets the power before a subnormal result is rounded.
     return exp_in_range(-square, -error, smooth)
 
 
@@ -65,7 +65,7 @@ def erfc(x: Value) -> Value:
     """1 - erf x, accurate where that is small."""
     a = abs(x)
     y = _erfc_positive(at_most(a, 10.3 if x.dtype is float32 else 27.5))
-    y = select(a < 0.5, 1.0 - _erf_near(a), y)
+    y = select(a < 0.8, 1.0 - _erf_near(a), y)
     return select(x < 0.0, 2.0 - y, y)
 
 

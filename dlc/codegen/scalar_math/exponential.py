@@ -1,11 +1,11 @@
 """exp and its family: exp2, expm1, sinh, cosh, tanh, sigmoid.
 
-x = n*ln2 + r with |r| <= ln2/2 (two parts of ln2 and fma: the first step is exact), then
-e^r = 1 + r + r^2*q(r) with q a minimax polynomial. n comes out of the low bits of x/ln2 + 1.5*2^p, where
-p is the number of fraction bits, without a conversion.
-Coefficients: Remez exchange at 60 digits on |r| <= 1.003*ln2/2, the error weighed relative to e^r - 1:
-2^-26.2 for float32 (degree 4), 2^-55.6 for float64 (degree 9). tanh x = x + x^3*T(x^2) up to 0.5625, fitted in the
-same way (degrees 4 and 10, relative errors 2^-29.5 and 2^-59.7); beyond, 1 - 2/(e^2x + 1).
+x = n*ln2 + r with |r| <= ln2/2 (two parts of ln2 and fma: the first step is exact), then e^r = 1 +
+r + r^2*q(r) with q a minimax polynomial. n comes out of the low bits of x/ln2 + 1.5*2^p, where p
+is the number of fraction bits, without a conversion. Coefficients: Remez exchange at 60 digits on
+|r| <= 1.003*ln2/2, the error weighed relative to e^r - 1: 2^-26.2 for float32 (degree 4), 2^-55.6
+for float64 (degree 9). tanh x = x + x^3*T(x^2) up to 0.5625, fitted in the same way (degrees 4 and
+10, relative errors 2^-29.5 and 2^-59.7); beyond, 1 - 2/(e^2x + 1).
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ _F64 = _Format(
     (0.6931471805599453, 2.3190468138462996e-17),
     (
         0.5000000000000006, 0.16666666666666588, 0.04166666666657467, 0.008333333333390832,
-        0.0013888888932308025, 0.00019841269716956275, 2.4801504322850877e-05, 2.755740848094236e-06,
-        2.7626435563089336e-07, 2.505381525858867e-08,
+        0.0013888888932308025, 0.00019841269716956275, 2.4801504322850877e-05,
+        2.755740848094236e-06, 2.7626435563089336e-07, 2.505381525858867e-08,
     ),
     (
         -0.333333333333333, 0.1333333333332537, -0.05396825396261206, 0.02186948834535516,
@@ -123,8 +123,16 @@ def exp_in_range(x: Value, correction: Value | None = None, factor: Value | None
     i, r = _reduce(x, 2 * form.bias)
     if correction is not None:
         r = r + correction
-    p = fma(r * r, horner(r, form.q), r) + 1.0
-    return exp_scaled(i, p if factor is None else p * factor)
+    high, low = _power(r)
+    return exp_scaled(i, high + low if factor is None else fma(high, factor, low * factor))
+
+
+def _power(r: Value, extra: Value | None = None) -> tuple[Value, Value]:
+    """e^(r + extra) for |r| <= ln2/2 in two parts, the first 1 + r."""
+    high = r + 1.0
+    low = r - (high - 1.0)
+    small = low if extra is None else low + extra
+    return high, fma(r * r, horner(r, _format(r.dtype).q), small)
 
 
 def exp2(x: Value) -> Value:
@@ -193,8 +201,7 @@ def sigmoid(x: Value) -> Value:
     form = _format(x.dtype)
     i, r, r_low = _reduce_twice(at_least(-abs(x), form.zero_below), 2 * form.bias)
     # The quotient enlarges the error of e, which is therefore kept below 0.7 ulp.
-    high = r + 1.0
-    low = fma(r * r, horner(r, form.q), r_low) + (r - (high - 1.0))
+    high, low = _power(r, r_low)
     e = exp_scaled(i, high + low)
     # So are the errors of the sum and of the division, by the residual.
     top, bottom = select(x >= 0.0, 1.0, e), e + 1.0

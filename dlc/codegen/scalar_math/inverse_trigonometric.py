@@ -1,8 +1,9 @@
 """asin, acos, atan and atan2.
 
-atan t = t + t^3*A(t^2): float32 on [0, 1] (degree 8, relative error 2^-28), float64 on [0, tan(pi/8)] (degree 10, 2^-59)
-after atan t = pi/4 + atan((t-1)/(t+1)); 1/t above 1. asin t = t + t^3*B(t^2) on [0, 1/2] (degrees 4 and 12, 2^-27.6 and
-2^-59.7), above it asin t = pi/2 - 2 asin(sqrt((1-t)/2)). Coefficients: Remez exchange at 60 digits.
+atan t = t + t^3*A(t^2): float32 on [0, 1] (degree 8, relative error 2^-28), float64 on [0,
+tan(pi/8)] (degree 10, 2^-59) after atan t = pi/4 + atan((t-1)/(t+1)); 1/t above 1. asin t = t +
+t^3*B(t^2) on [0, 1/2] (degrees 4 and 12, 2^-27.6 and 2^-59.7), above it asin t = pi/2 - 2
+asin(sqrt((1-t)/2)). Coefficients: Remez exchange at 60 digits.
 """
 
 from __future__ import annotations

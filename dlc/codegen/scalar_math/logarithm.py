@@ -1,8 +1,9 @@
 """log and its family: log2, log10, log1p, asinh, acosh, atanh.
 
-x = m * 2^k with m in [sqrt(1/2), sqrt(2)), f = m - 1. float32: log(1+f) = f + f^2*R(f), degree 8, relative
-error 2^-27.9. float64: with s = f/(2+f) and z = s^2, log(1+f) = f - f^2/2 + s*(f^2/2 + z*Q(z)), degree 6, 2^-58.5.
-Coefficients: Remez exchange at 60 digits, the error weighed relative to log(1+f).
+x = m * 2^k with m in [sqrt(1/2), sqrt(2)), f = m - 1. float32: log(1+f) = f + f^2*R(f), degree 8,
+relative error 2^-27.9. float64: with s = f/(2+f) and z = s^2, log(1+f) = f - f^2/2 + s*(f^2/2 +
+z*Q(z)), degree 6, 2^-58.5. Coefficients: Remez exchange at 60 digits, the error weighed relative
+to log(1+f).
 """
 
 from __future__ import annotations

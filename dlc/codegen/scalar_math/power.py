@@ -1,8 +1,9 @@
 """pow, and the roots and lengths: cbrt, rsqrt, hypot.
 
-pow of float32 is 2^(y*log2 x) in float64: the logarithm of relative error 2^-36.6, the power 2^-28.9. pow of float64 holds
-log x in two floats of relative error near 2^-65: with s = f/(2+f) and z = s^2, log(1+f) = 2s + s*z*(2/3 + z*Q(z)), all but
-z*Q in two parts. Coefficients: Remez exchange at 60 digits.
+pow of float32 is 2^(y*log2 x) in float64: the logarithm of relative error 2^-36.6, the power
+2^-28.9. pow of float64 holds log x in two floats of relative error near 2^-65: with s = f/(2+f)
+and z = s^2, log(1+f) = 2s + s*z*(2/3 + z*Q(z)), all but z*Q in two parts. Coefficients: Remez
+exchange at 60 digits.
 """
 
 from __future__ import annotations

@@ -1,17 +1,19 @@
 """sin, cos and tan over the full range.
 
-The angle becomes n*(pi/2) + r, |r| <= pi/4 and a little. Up to a bound by subtraction of n*(pi/2) in parts
-(Cody and Waite; with fma the first step is exact). Beyond, after Payne and Hanek: x = m * 2^e with an integer m; of
-x/(2 pi) only the fraction counts, so only a window of the bits of 1/(2 pi), chosen by e, is multiplied by m, in integers.
-float32 reduces in float64, whose 53 bits hold the product of the exact step.
-sin r = r + r^3*S(r^2), cos r = 1 - r^2/2 + r^4*C(r^2): Remez exchange at 60 digits on |r| <= 0.8, relative errors 2^-27.8
-and 2^-33 for float32 (degrees 2), 2^-57.6 and 2^-63 for float64 (degrees 5).
+The angle becomes n*(pi/2) + r, |r| <= pi/4 and a little. Up to a bound by subtraction of n*(pi/2)
+in parts (Cody and Waite; with fma the first step is exact). Beyond, after Payne and Hanek: x = m *
+2^e with an integer m; of x/(2 pi) only the fraction counts, so only a window of the bits of 1/(2
+pi), chosen by e, is multiplied by m, in integers. float32 reduces in float64, whose 53 bits hold
+the product of the exact step. sin r = r + r^3*S(r^2), cos r = 1 - r^2/2 + r^4*C(r^2): Remez
+exchange at 60 digits on |r| <= 0.8, relative errors 2^-27.8 and 2^-33 for float32 (degrees 2),
+2^-57.6 and 2^-63 for float64 (degrees 5).
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from itertools import pairwise
 
 from dlc.codegen.scalar_math.value import Value, fma, horner, select, two_product, two_sum
 from dlc.ir.types import float32, float64, int64, uint32, uint64
@@ -72,11 +74,11 @@ def _window(position: Value, words: Sequence[int], length: int) -> list[Value]:
         row = [select(far, b, a) for a, b in zip(row, row[step:], strict=False)]
         step >>= 1
     back = 64 - shift
-    return [(a << shift) | (b >> back) for a, b in zip(row[:length], row[1:], strict=False)]
+    return [(a << shift) | (b >> back) for a, b in pairwise(row[: length + 1])]
 
 
 def _quarter(fraction: Value) -> tuple[Value, Value]:
-    """The nearest quarter of a turn (0 to 3, u64), and the signed rest as i64, of a 64-bit fraction."""
+    """The nearest quarter of a turn (0 to 3) of a 64-bit fraction, and the rest as i64."""
     n = (fraction + (1 << 61)) >> 62
     return n, (fraction - (n << 62)).convert(int64)
 
