@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from dlc.frontend import functions as _functions_package  # noqa: F401
-from dlc.frontend import tree
+from dlc.frontend import random, tree
 from dlc.frontend.apply import asarray
+from dlc.frontend.autograd import GradientTape, backward, note_leaf
 from dlc.frontend.compile import CompiledFunction, compile
 from dlc.frontend.functions.creation import (
     arange,
@@ -156,8 +156,9 @@ from dlc.frontend.functions.shape import (
 from dlc.frontend.numpy_interop import numpy_function, numpy_ufunc
 from dlc.frontend.spec import Spec, spec
 from dlc.frontend.subscript import getitem, setitem
-from dlc.frontend.tensor import Tensor
+from dlc.frontend.tensor import Tensor, make_like
 from dlc.frontend.tensor import functions as method_functions
+from dlc.frontend.transforms import grad, jvp, no_grad, stop_gradient, value_and_grad, vjp
 from dlc.frontend.variable import Variable
 
 
@@ -169,4 +170,5 @@ method_functions.__dict__.update(
     {name: value for name, value in globals().items() if not name.startswith("_")},
     namespace=_namespace,
     rebuild=asarray,
+    copy=make_like,
 )

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 from dlc.frontend import tree
 from dlc.frontend.apply import as_tensor, materialise
-from dlc.frontend.execution import Program
+from dlc.frontend.execution import Program, program_for
+from dlc.frontend.recording import record_function, recording, watch
 from dlc.frontend.tensor import Array, Tensor, contiguous, make
-from dlc.frontend.trace import Trace, tracing
+from dlc.frontend.trace import Trace, current_trace, tracing
 from dlc.frontend.tree import Structure
 from dlc.frontend.variable import Variable, variables_lock
 from dlc.ir.core import Function, Node
@@ -31,6 +32,9 @@ class Param(NamedTuple):
     type: TensorType
     weak: bool = False
     name: str | None = None
+
+
+_OUTSIDE = ("a call", "pass it as an argument")
 
 
 @dataclass
@@ -57,6 +61,10 @@ class Closure:
         """Whether it replaces variables or their gradients."""
         return bool(self.written or self.gradients_written)
 
+    def value(self, results: Sequence[Any]) -> Any:
+        """The outputs among the results, as the function returned them."""
+        return tree.unflatten(self.output, results[: self.outputs])
+
     @property
     def written_params(self) -> tuple[int, ...]:
         """The positions of the parameters whose memory the program may reuse."""
@@ -67,69 +75,58 @@ class Closure:
         """Whether variables have gradients as when this was traced."""
         return all((v._grad is not None) == present for v, present in self.guards)
 
-    # Inside another trace.
+    # Pure application, for transforms: the state is read once, and written when `settle` is called.
 
-    def inline(
-        self, trace: Trace, function: Function, arguments: Sequence[Node], extra: Sequence[Node] = ()
-    ) -> tuple[list[Node], list[Node]]:
-        """Records `function` (this closure's, or one derived from it with more parameters and results at the end).
+    def state(self) -> list[Tensor]:
+        """The values of what it reads outside, now."""
+        trace = current_trace()
+        if trace is not None:
+            nodes = [t._node_in(trace) for t in (*self.captures, *self.variables)]
+            nodes += [n for n in map(trace.gradient_of, self.gradients) if n is not None]
+            return [make(None, n, trace) for n in nodes]
+        held = [*self.captures, *self.variables, *(g for v in self.gradients if (g := v._grad))]
+        watch(held)
+        with variables_lock if self.variables else nullcontext():
+            return [make(contiguous(t._array(*_OUTSIDE)), history=t._history) for t in held]
 
-        Returns:
-            The outputs, and the further results.
+    def settle(self, results: Sequence[Tensor]) -> list[Tensor]:
+        """Writes the state that a pure application (`apply_function`) resulted in; returns the other results.
+
+        Args:
+            results: Those of this closure's function, or of one derived from it with more results at the end.
         """
-        gradients: list[Node] = []
-        for v in self.gradients:
-            node = trace.gradient_of(v)
-            assert node is not None
-            gradients.append(node)
-        state = [*(t._node_in(trace) for t in self.captures), *(v._node_in(trace) for v in self.variables)]
-        results = trace.inline(function, [*arguments, *state, *gradients, *extra])
-        rest = self._settle_in(trace, results)
-        return results[: self.outputs], rest
-
-    def _settle_in(self, trace: Trace, results: Sequence[Node]) -> list[Node]:
+        trace = current_trace()
         at = self.outputs
         for v in self.written:
-            trace.variables[v] = results[at]
-            trace.leaves.setdefault(v, []).append(results[at])
-            trace.written[v] = None
+            if trace is not None:
+                v.assign(results[at])
+            else:
+                v._data, v._history = contiguous(results[at]._array(*_OUTSIDE)), None
+                v._history = v._leaf()
             at += 1
         for v, present in self.gradients_written:
-            trace.gradients[v] = results[at] if present else None
-            trace.gradients_written[v] = None
+            v.grad = results[at] if present else None
             at += present
         return list(results[at:])
 
     # Eagerly.
 
-    def run(
-        self,
-        program: Program,
-        arguments: Sequence[Array],
-        extra: Sequence[Array] = (),
-        donated: Sequence[int] = (),
-    ) -> tuple[list[Array], list[Array]]:
-        """Runs a program of this closure's function, or of one derived from it, and replaces the variables.
+    def run(self, program: Program, arguments: Sequence[Array], donated: Sequence[int] = ()) -> list[Array]:
+        """Runs a program of this closure's function, replaces the variables and returns the outputs.
 
         Args:
             program: What to run.
             arguments: Arrays for the arguments.
-            extra: Arrays for further parameters at the end.
             donated: Positions of parameters whose memory the program reuses.
         """
         with variables_lock if self.variables else nullcontext():
-            return self._run(program, arguments, extra, donated)
+            return self._run(program, arguments, donated)
 
-    def _run(
-        self, program: Program, arguments: Sequence[Array], extra: Sequence[Array], donated: Sequence[int]
-    ) -> tuple[list[Array], list[Array]]:
+    def _run(self, program: Program, arguments: Sequence[Array], donated: Sequence[int]) -> list[Array]:
         arrays = list(arguments)
-        arrays += [t._array("a call", "pass it as an argument") for t in self.captures]
-        arrays += [v._array("a call", "pass it as an argument") for v in self.variables]
-        for v in self.gradients:
-            assert v._grad is not None
-            arrays.append(v._grad._array("a call", "pass it as an argument"))
-        arrays += extra
+        arrays += [t._array(*_OUTSIDE) for t in self.captures]
+        arrays += [v._array(*_OUTSIDE) for v in self.variables]
+        arrays += [g._array(*_OUTSIDE) for v in self.gradients if (g := v._grad) is not None]
         held = [contiguous(a) for a in arrays]
         del arrays
         if not donated:
@@ -137,7 +134,7 @@ class Closure:
             self._settle(results)
         else:
             results = self._run_donating(program, held, donated)
-        return results[: self.outputs], results[self._end() :]
+        return results[: self.outputs]
 
     def _run_donating(self, program: Program, held: list[Array], donated: Sequence[int]) -> list[Array]:
         """Takes written variables' arrays out while the program may overwrite them."""
@@ -160,9 +157,6 @@ class Closure:
         self._settle(results)
         return results
 
-    def _end(self) -> int:
-        return self.outputs + len(self.written) + sum(p for _, p in self.gradients_written)
-
     def _settle(self, results: Sequence[Array]) -> None:
         at = self.outputs
         for v in self.written:
@@ -172,6 +166,17 @@ class Closure:
         for v, present in self.gradients_written:
             v._grad = make(results[at]) if present else None
             at += present
+
+
+def apply_function(function: Function, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The results of a function of integer extents: recorded in the present trace, or computed compiled."""
+    trace = current_trace()
+    if trace is not None:
+        nodes = trace.inline(function, [t._node_in(trace) for t in tensors])
+        return [make(None, n, trace) for n in nodes]
+    results = program_for(function)([contiguous(t._array(*_OUTSIDE)) for t in tensors])
+    histories = record_function(function, {}, tensors)
+    return [make(r, history=h) for r, h in zip(results, histories or [None] * len(results), strict=True)]
 
 
 def _baseline() -> tuple[int, int]:
@@ -205,7 +210,7 @@ def trace_closure(
         ArgumentError: when a leaf of what it returns is no tensor, array or number.
         DimUnknown: when it depends on symbolic dims in an undecidable way.
     """
-    with tracing() as trace:
+    with tracing() as trace, recording(enabled=True):
         tensors = [trace.param(p.type, p.name, p.weak) for p in params]
         nodes = [t._node for t in tensors]
         returned = call(tensors)

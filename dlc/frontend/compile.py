@@ -22,10 +22,11 @@ from dlc.frontend import tree
 from dlc.frontend.closure import Closure, Param, trace_closure
 from dlc.frontend.execution import Interpreted, Program, program_for
 from dlc.frontend.lowered import Lowered
+from dlc.frontend.recording import is_recording, record_function
 from dlc.frontend.signature import Call, CallKey, Signature, ir_name
 from dlc.frontend.spec import spec
 from dlc.frontend.symbols import Extents, trace_with_symbols
-from dlc.frontend.tensor import Tensor, make, make_like
+from dlc.frontend.tensor import History, Tensor, make, make_like
 from dlc.frontend.trace import current_trace
 from dlc.frontend.variable import Variable
 from dlc.ir.config import config
@@ -208,11 +209,24 @@ class CompiledFunction:
             self._stats.interpreted_ops += len(s.closure.function.nodes)
         else:
             self._stats.native_calls += 1
-        arrays, call.values = call.values, []
+        histories = self._record(s, call)
+        arrays = call.take_values()
         for k in call.donated:
             _donate(call.given[k])
-        outputs, _ = s.closure.run(s.program, arrays, (), s.donated)
-        return tree.unflatten(s.closure.output, [make(a) for a in outputs])
+        outputs = s.closure.run(s.program, arrays, s.donated)
+        if histories is None:
+            return s.closure.value([make(a) for a in outputs])
+        return s.closure.value([make(a, history=h) for a, h in zip(outputs, histories, strict=False)])
+
+    def _record(self, s: Specialisation, call: Call) -> list[History] | None:
+        """The histories of the results; a function that replaces variables has none."""
+        closure = s.closure
+        if closure.has_state or not is_recording():
+            return None
+        given = [x if isinstance(x, Tensor) else make(a) for x, a in zip(call.given, call.values, strict=True)]
+        gradients = [g for v in closure.gradients if (g := v._grad) is not None]
+        read = [*given, *closure.captures, *closure.variables, *gradients]
+        return record_function(closure.function, s.extents.bind(call.shapes), read)
 
     # Compilation.
 

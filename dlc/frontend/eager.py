@@ -21,6 +21,7 @@ from dlc.ir.build import IRBuilder
 from dlc.ir.config import config
 from dlc.ir.core import Function, Node
 from dlc.ir.dims import Dim
+from dlc.ir.errors import DlcError
 from dlc.ir.op import Op
 from dlc.ir.types import DType, TensorType, dtype_of
 
@@ -135,7 +136,11 @@ def _compile(
 
     constant = any(0 in shape for shape in shapes)
     extents = Extents.constant(shapes) if constant else Extents.distinct(shapes)
-    function = trace_with_symbols(build, extents)
+    try:
+        function = trace_with_symbols(build, extents)
+    except DlcError:  # a rule that takes integers only, such as that of a random key
+        extents = Extents.constant(shapes)
+        function = build(extents.dims())
     return _Kernel(extents, program_for(function))
 
 

@@ -12,9 +12,11 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from dlc.frontend.tensor import Array, History, Tensor
-from dlc.ir.core import Node
+from dlc.ir.build import make_node
+from dlc.ir.core import Function, Node
+from dlc.ir.dims import evaluate
 from dlc.ir.location import user_location
-from dlc.ir.op import OPS, Op
+from dlc.ir.op import OPS, Op, static_attrs
 from dlc.ir.types import TensorType, dtype_of
 
 
@@ -56,6 +58,15 @@ def close_tape(token: Any) -> None:
     _state.set(now._replace(tapes=now.tapes - 1))
 
 
+def watch(tensors: Sequence[Tensor]) -> None:
+    """Lets the variables among tensors that an operation reads be seen by open tapes."""
+    state = _state.get()
+    if state.enabled and state.tapes:
+        for t in tensors:
+            if t._history is None:
+                t._watch()
+
+
 def leaf(array: Array) -> Node:
     """A node of the graph that holds an array."""
     type_ = TensorType(dtype_of(array.dtype), array.shape)
@@ -67,21 +78,66 @@ def record(op: Op, tensors: Sequence[Tensor], attrs: Mapping[str, Any], result: 
     state = _state.get()
     if not state.enabled:
         return None
-    histories = [t._history for t in tensors]
-    if state.tapes:
-        for t in tensors:
-            if t._history is None:
-                t._watch()
-        histories = [t._history for t in tensors]
-    persistent = any(h is not None and h.persistent for h in histories)
-    if not persistent and not (state.tapes and any(h is not None for h in histories)):
+    wanted, persistent = _wanted(state, tensors)
+    if not wanted:
         return None
-    inputs: list[Node] = []
-    for t, h in zip(tensors, histories, strict=True):
-        if h is not None:
-            inputs.append(h.node)
+    type_ = TensorType(dtype_of(result.dtype), result.shape)
+    return History(Node(op, _inputs(tensors), attrs, type_, user_location()), persistent)
+
+
+def _wanted(state: Recording, tensors: Sequence[Tensor]) -> tuple[bool, bool]:
+    """Whether what is computed from `tensors` is recorded, and whether persistently."""
+    watch(tensors)
+    histories = [h for t in tensors if (h := t._history) is not None]
+    persistent = any(h.persistent for h in histories)
+    return persistent or bool(state.tapes and histories), persistent
+
+
+def _inputs(tensors: Sequence[Tensor]) -> tuple[Node, ...]:
+    nodes: list[Node] = []
+    for t in tensors:
+        if t._history is not None:
+            nodes.append(t._history.node)
         else:
             assert t._data is not None
-            inputs.append(leaf(t._data))
-    type_ = TensorType(dtype_of(result.dtype), result.shape)
-    return History(Node(op, tuple(inputs), attrs, type_, user_location()), persistent)
+            nodes.append(leaf(t._data))
+    return tuple(nodes)
+
+
+def record_function(
+    function: Function, dims: Mapping[str, int], tensors: Sequence[Tensor]
+) -> list[History] | None:
+    """The histories of a function's results, None when nothing asks for them.
+
+    Args:
+        function: What was run at once.
+        dims: The values of its symbols.
+        tensors: Its arguments, before the call.
+    """
+    state = _state.get()
+    if not state.enabled:
+        return None
+    wanted, persistent = _wanted(state, tensors)
+    if not wanted:
+        return None
+    inputs = _inputs(tensors)
+    made: list[Node] = []
+
+    def node(k: int) -> Node:
+        if not made:
+            made.extend(_expanded(function, dims, inputs))
+        return made[k]
+
+    def history(k: int) -> History:
+        return History(lambda: node(k), persistent)
+
+    return [history(k) for k in range(len(function.results))]
+
+
+def _expanded(function: Function, dims: Mapping[str, int], inputs: Sequence[Node]) -> list[Node]:
+    """The results of `function` on nodes, at these values of its symbols."""
+    new: dict[Node, Node] = dict(zip(function.params, inputs, strict=True))
+    for n in function.nodes:
+        attrs = static_attrs(n.attrs, lambda d: evaluate(d, dims))
+        new[n] = make_node(n.op, [new[x] for x in n.inputs], attrs, n.loc, n.name)
+    return [new[r] for r in function.results]

@@ -47,6 +47,11 @@ class Call:
     given: list[Any]  # the leaves as the user gave them
     donated: tuple[int, ...]
 
+    def take_values(self) -> list[Any]:
+        """Hands the values on, so that nothing here refers to their memory."""
+        values, self.values = self.values, []
+        return values
+
     def names(self, signature: Signature) -> list[str]:
         """A name for each leaf: `x`, `params['w']`."""
         return signature.leaf_names(self.key.structure)

@@ -67,6 +67,13 @@ class Extents:
                     return False
         return True
 
+    def bind(self, shapes: Shapes) -> dict[str, int]:
+        """The values of the symbols for shapes that match."""
+        bound: dict[str, int] = {}
+        for pattern, shape in zip(self.patterns, shapes, strict=True):
+            bound.update({p: d for p, d in zip(pattern, shape, strict=True) if isinstance(p, str)})
+        return bound
+
     def resolve(self, unknown: DimUnknown) -> None:
         """Decides a comparison that depends on symbols: makes two of them equal, or those in it constant.
 

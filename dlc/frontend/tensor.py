@@ -6,9 +6,9 @@ above this file; `dlc.frontend.api` fills `functions` in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,11 +36,26 @@ Array = np.ndarray[Any, Any]
 functions: Any = SimpleNamespace()
 
 
-class History(NamedTuple):
-    """How an eager tensor was computed: its node in the graph of recorded operations."""
+class History:
+    """How an eager tensor was computed: its node in the graph of recorded operations.
 
-    node: Node
-    persistent: bool  # reached from a variable with requires_grad, so recorded without a tape too
+    Args:
+        node: The node, or what makes it when it is first needed.
+        persistent: Whether it was reached from a variable with `requires_grad`, so that what is computed from it is
+            recorded without a tape too.
+    """
+
+    __slots__ = ("_node", "persistent")
+
+    def __init__(self, node: Node | Callable[[], Node], persistent: bool) -> None:
+        self._node, self.persistent = node, persistent
+
+    @property
+    def node(self) -> Node:
+        """The node."""
+        if not isinstance(self._node, Node):
+            self._node = self._node()
+        return self._node
 
 
 def contiguous(array: Array) -> Array:

@@ -11,6 +11,7 @@ from collections.abc import Generator, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from dlc.frontend.recording import is_recording
 from dlc.frontend.tensor import Tensor, donated, leaked, make
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node, reachable
@@ -38,6 +39,8 @@ class Trace:
         self.builder = IRBuilder()
         self.parent = parent
         self.closed = False
+        self._constant: set[Node] = set()  # made inside no_grad
+        self._stops: dict[Node, Node] = {}
         self.captures: dict[int, tuple[Tensor, Node]] = {}
         self.variables: dict[Variable, Node] = {}
         self.inputs: dict[Variable, Node] = {}
@@ -96,16 +99,36 @@ class Trace:
             raise leaked()
         builder = self.builder
         builder.loc = user_location()
-        return builder.emit(op, [t._node_in(self) for t in tensors], attrs)
+        inputs = [t._node_in(self) for t in tensors]
+        if is_recording():
+            return builder.emit(op, inputs, attrs)
+        node = builder.emit(op, [self._stopped(x) for x in inputs], attrs)
+        self._constant.add(node)
+        return node
+
+    def _stopped(self, node: Node) -> Node:
+        """What stands inside `no_grad` for a value from outside of it."""
+        if node in self._constant or not node.tensor.dtype.is_float:
+            return node
+        found = self._stops.get(node)
+        if found is None:
+            found = self._stops[node] = self.builder.stop_gradient(node)
+            self._constant.add(found)
+        return found
 
     def inline(self, function: Function, arguments: Sequence[Node]) -> list[Node]:
         """Records the nodes of `function` applied to `arguments`; returns its results."""
+        constant = not is_recording()
+        if constant:
+            arguments = [self._stopped(x) for x in arguments]
         new: dict[Node, Node] = dict(zip(function.params, arguments, strict=True))
         builder = self.builder
         for n in function.nodes:
             inputs = tuple(new[x] for x in n.inputs)
             new[n] = Node(n.op, inputs, n.attrs, n.type, n.loc, n.name)
             builder.nodes.append(new[n])
+            if constant:
+                self._constant.add(new[n])
         return [new[r] for r in function.results]
 
     def function(self, name: str, params: Sequence[Node], results: Sequence[Node]) -> Function:
