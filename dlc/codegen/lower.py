@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from dlc.codegen.collapse import collapse_axes
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
 from dlc.codegen.parameterise import parameterise
 from dlc.ir import scalar
@@ -282,6 +283,7 @@ class _Lowering:
         params = self._params(
             self.out_names, [r.tensor.dtype for r in results], [r.shape for r in results], extra
         )
+        stmts, params = collapse_axes(stmts, params)
         kernel, dims = parameterise(self._kernel_name(), params, stmts, tuple(self.names.taken))
         return LoweredKernel(kernel, dims, self._args(kernel))
 

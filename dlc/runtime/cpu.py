@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from dlc.codegen.cpu.backend import CpuCode
+from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.memory_plan import MemoryPlan, plan_memory
 from dlc.codegen.program import Call, Program, independent_runs
-from dlc.ir.dims import evaluate
+from dlc.ir.dims import evaluate, product
 from dlc.ir.types import DType, uint8
 from dlc.runtime.buffers import empty
 from dlc.runtime.loader import load_blobs
@@ -38,15 +39,23 @@ class CpuProgram:
         dims = tuple(evaluate(d, values) for d in call.dims)
         own = dict(zip(kernel.dims, dims, strict=True))
         slots = tuple(self.program.memory_of(a) for a in call.args)
+        address = self.addresses[call.kernel]
+        if _writes_nothing(kernel, own):
+            return Job(address, 0, 1, slots, dims)
         # A hint about cost, which may divide by an extent.
         chunk = 1 if 0 in dims else max(1, evaluate(code.chunk, own))
-        return Job(self.addresses[call.kernel], evaluate(code.units, own), chunk, slots, dims)
+        return Job(address, evaluate(code.units, own), chunk, slots, dims)
 
     def scratch_bytes(self, call: Call, values: Mapping[str, int]) -> int:
         """What a worker needs for one call."""
         kernel, code = self.program.kernels[call.kernel], self.codes[call.kernel]
         own = {n: evaluate(d, values) for n, d in zip(kernel.dims, call.dims, strict=True)}
-        return evaluate(code.scratch, own)
+        return 0 if _writes_nothing(kernel, own) else evaluate(code.scratch, own)
+
+
+def _writes_nothing(kernel: Kernel, values: Mapping[str, int]) -> bool:
+    outs = (p for p in kernel.params if p.mode != "in")
+    return all(evaluate(product(p.dims), values) == 0 for p in outs)
 
 
 class BoundCpuProgram:

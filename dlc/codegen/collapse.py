@@ -1,0 +1,118 @@
+"""Merges neighbouring axes of a nest that every access walks as one, so that inner loops are long.
+
+    par i<8, j<3: o[i,j] = x[i,j]*y[i,j]      becomes      par n<24: o[n] = x[n]*y[n]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from dlc.codegen.kernel_ir import Assign, Par, Param, Stmt
+from dlc.ir.scalar import Axis, Expr, fresh_axis, index, walk
+
+
+def collapse_axes(
+    stmts: Sequence[Stmt], params: Sequence[Param]
+) -> tuple[list[Stmt], tuple[Param, ...]]:
+    """The statements and parameters with axes merged where possible; a nest over assignments only."""
+    nest = stmts[0]
+    if len(stmts) != 1 or not isinstance(nest, Par):
+        return list(stmts), tuple(params)
+    if not all(isinstance(s, Assign) for s in nest.body):
+        return list(stmts), tuple(params)
+    kept = tuple(params)
+    k = len(nest.axes) - 2
+    while k >= 0:
+        merged = _Merge(nest, kept, k).run()
+        if merged is not None:
+            nest, kept = merged
+        k -= 1
+    return [nest], kept
+
+
+class _Merge:
+    """Tries to make one axis of `nest.axes[k]` and the one after it."""
+
+    def __init__(self, nest: Par, params: tuple[Param, ...], k: int) -> None:
+        self.nest, self.k = nest, k
+        self.params = {p.name: p for p in params}
+        self.a, self.b = nest.axes[k : k + 2]
+        self.names = {self.a.name, self.b.name}
+        self.merged = Axis(fresh_axis(), self.a.extent * self.b.extent)
+        self.at: dict[str, int | None] = {}  # the dim of each tensor at which the pair stands
+        self.memo: dict[int, Expr] = {}
+
+    def run(self) -> tuple[Par, tuple[Param, ...]] | None:
+        """The nest and parameters after the merge; None where an access keeps the axes apart."""
+        if self.a.block is not None or self.b.block is not None:
+            return None
+        if not all(self._fits(name, ix) for name, ix in self._accesses()) or self._is_value():
+            return None
+        body = tuple(self._assign(s) for s in self.nest.body if isinstance(s, Assign))
+        axes = (*self.nest.axes[: self.k], self.merged, *self.nest.axes[self.k + 2 :])
+        return Par(axes, body), tuple(self._param(p) for p in self.params.values())
+
+    def _assigns(self) -> Iterator[Assign]:
+        for s in self.nest.body:
+            assert isinstance(s, Assign)
+            yield s
+
+    def _accesses(self) -> Iterator[tuple[str, tuple[Expr, ...]]]:
+        for s in self._assigns():
+            yield s.name, s.ix
+            for e in walk(s.expr):
+                if e.op == "load":
+                    yield e.attr, e.args
+
+    def _mentions(self, e: Expr) -> bool:
+        return any(x.op in ("index", "block") and x.attr in self.names for x in walk(e))
+
+    def _fits(self, name: str, ix: tuple[Expr, ...]) -> bool:
+        """Whether an access holds the pair side by side or not at all, as every other one of the tensor."""
+        hits = [d for d, e in enumerate(ix) if self._mentions(e)]
+        place: int | None = None
+        if hits:
+            d = hits[0]
+            if hits != [d, d + 1] or ix[d] != index(self.a.name) or ix[d + 1] != index(self.b.name):
+                return False
+            param = self.params.get(name)
+            if param is not None and param.dims[d : d + 2] != (self.a.extent, self.b.extent):
+                return False
+            place = d
+        return self.at.setdefault(name, place) == place
+
+    def _is_value(self) -> bool:
+        """Whether an axis is used other than as an index of an access."""
+        seen: set[int] = set()
+        stack = [s.expr for s in self._assigns()]
+        while stack:
+            e = stack.pop()
+            if id(e) in seen:
+                continue
+            seen.add(id(e))
+            if e.op == "index" and e.attr in self.names:
+                return True
+            inside = e.op == "load"
+            stack.extend(a for a in e.args if not (inside and a.op == "index"))
+        return False
+
+    def _ix(self, name: str, ix: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        d = self.at[name]
+        return ix if d is None else (*ix[:d], index(self.merged.name), *ix[d + 2 :])
+
+    def _expr(self, e: Expr) -> Expr:
+        for x in walk(e):
+            if id(x) not in self.memo:
+                args = tuple(self.memo[id(a)] for a in x.args)
+                self.memo[id(x)] = x.with_args(self._ix(x.attr, args) if x.op == "load" else args)
+        return self.memo[id(e)]
+
+    def _assign(self, s: Assign) -> Assign:
+        return replace(s, ix=self._ix(s.name, s.ix), expr=self._expr(s.expr))
+
+    def _param(self, p: Param) -> Param:
+        d = self.at.get(p.name)
+        if d is None:
+            return p
+        return replace(p, dims=(*p.dims[:d], self.merged.extent, *p.dims[d + 2 :]))
