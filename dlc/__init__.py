@@ -1,3 +1,49 @@
-"""dlc: a JIT-compiling deep learning compiler."""
+"""dlc: a JIT-compiling deep learning compiler.
 
-__version__ = "0.1.0"
+    import dlc
+
+    @dlc.compile
+    def f(x, w, b):
+        return dlc.relu(x @ w + b)
+
+The names of this namespace are those of `dlc.frontend.api`. They are loaded when one of them is first used, so that
+`import dlc` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from typing import TYPE_CHECKING, Any
+
+from dlc.version import __version__
+
+if TYPE_CHECKING:
+    from dlc.frontend.api import *  # noqa: F403
+
+_loading = threading.RLock()
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__") and name != "__all__":
+        raise AttributeError(f"module 'dlc' has no attribute {name!r}")
+    with _loading:
+        api = importlib.import_module("dlc.frontend.api")
+        names = globals()
+        if "__all__" not in names:
+            names.update({public: getattr(api, public) for public in api.__all__})
+            names["__all__"] = ["__version__", *api.__all__]
+    if name in names:
+        return names[name]
+    raise AttributeError(f"module 'dlc' has no attribute {name!r}{_suggestion(name, api.__all__)}")
+
+
+def _suggestion(name: str, names: list[str]) -> str:
+    errors = importlib.import_module("dlc.ir.errors")
+    return "; " + errors.nearest(name, names) if len(name) > 2 else ""
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__getattr__("__all__")})
+
+

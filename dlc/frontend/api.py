@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -9,6 +10,7 @@ from dlc.frontend import random, tree
 from dlc.frontend.apply import asarray
 from dlc.frontend.autograd import GradientTape, backward, note_leaf
 from dlc.frontend.compile import CompiledFunction, compile
+from dlc.frontend.dtypes import can_cast, finfo, from_dlpack, iinfo, isdtype, result_type
 from dlc.frontend.functions.creation import (
     arange,
     empty,
@@ -24,6 +26,7 @@ from dlc.frontend.functions.creation import (
     zeros,
     zeros_like,
 )
+from dlc.frontend.functions.einsum import einsum
 from dlc.frontend.functions.elementwise import (
     abs,
     acos,
@@ -106,6 +109,17 @@ from dlc.frontend.functions.linalg import (
     tensordot,
     vecdot,
 )
+from dlc.frontend.functions.nn import (
+    cross_entropy,
+    gelu,
+    layer_norm,
+    log_sigmoid,
+    relu,
+    rms_norm,
+    sigmoid,
+    silu,
+    softplus,
+)
 from dlc.frontend.functions.rearrange import (
     diagonal,
     flip,
@@ -160,6 +174,49 @@ from dlc.frontend.tensor import Tensor, make_like
 from dlc.frontend.tensor import functions as method_functions
 from dlc.frontend.transforms import grad, jvp, no_grad, stop_gradient, value_and_grad, vjp
 from dlc.frontend.variable import Variable
+from dlc.ir.config import config
+from dlc.ir.errors import (
+    ArgumentError,
+    BackendError,
+    CacheError,
+    DerivativeError,
+    DeviceError,
+    DlcError,
+    DonatedBufferError,
+    DTypeError,
+    IndexRangeError,
+    LeakedTracerError,
+    MemoryLimitError,
+    ParseError,
+    PassError,
+    RecompileError,
+    SettingError,
+    ShapeError,
+    TracedValueError,
+    ValueRangeError,
+    VerifyError,
+)
+from dlc.ir.types import (
+    DType,
+    bfloat16,
+    bool_,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+
+jit = compile
+concatenate = concat
+newaxis = None
+pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
 
 
 def _namespace() -> Any:
@@ -172,3 +229,12 @@ method_functions.__dict__.update(
     rebuild=asarray,
     copy=make_like,
 )
+# Not among the public names of the Array API is `bool` as a function: it is the element type.
+bool = bool_
+_INTERNAL = {
+    "Any", "annotations", "backward", "getitem", "make_like", "math", "method_functions", "note_leaf",
+    "numpy_function", "numpy_ufunc", "setitem", "sys",
+}  # fmt: skip
+__all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
+    name for name in globals() if not name.startswith("_") and name not in _INTERNAL
+]
