@@ -305,6 +305,17 @@ def test_deep_expressions_are_printed_and_read():
     assert print_kernel(canonical(kernel)).count("exp(") == 3000
 
 
+def test_equality_of_graphs_that_share_no_object():
+    def doubled(times):
+        e = load("x", (index("n"),))
+        for _ in range(times):
+            e = op("add", e, e)
+        return e
+
+    assert doubled(2000) == doubled(2000)
+    assert doubled(2000) != doubled(2001)
+
+
 # Canonical names
 
 

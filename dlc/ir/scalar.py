@@ -99,19 +99,38 @@ class Expr:
 
     def __init__(self, op: str, args: tuple[Expr, ...], dtype: DType, attr: Any = None) -> None:
         self.op, self.args, self.dtype, self.attr = op, args, dtype, attr
-        # repr tells -0.0 from 0.0 and True from 1, which == does not.
-        self._hash = hash((op, args, dtype.short, repr(attr) if op == "const" else attr))
+        self._hash = hash((op, args, dtype.short, self._held()))
 
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
+        if not isinstance(other, Expr) or self._hash != other._hash:
+            return False
+        # Each pair once: written out, an expression may be exponentially larger than its graph.
+        seen: set[tuple[int, int]] = set()
+        stack: list[tuple[Expr, Expr]] = [(self, other)]
+        while stack:
+            a, b = stack.pop()
+            if a is b or (id(a), id(b)) in seen:
+                continue
+            if not a._is_like(b):
+                return False
+            seen.add((id(a), id(b)))
+            stack.extend(zip(a.args, b.args, strict=True))
+        return True
+
+    def _held(self) -> Any:
+        # repr tells -0.0 from 0.0 and True from 1, which == does not.
+        return repr(self.attr) if self.op == "const" else self.attr
+
+    def _is_like(self, other: Expr) -> bool:
+        """Equal but for the arguments."""
         return (
-            isinstance(other, Expr)
-            and self._hash == other._hash
+            self._hash == other._hash
             and self.op == other.op
             and self.dtype is other.dtype
-            and (repr(self.attr) == repr(other.attr) if self.op == "const" else self.attr == other.attr)
-            and self.args == other.args
+            and len(self.args) == len(other.args)
+            and self._held() == other._held()
         )
 
     def __hash__(self) -> int:
