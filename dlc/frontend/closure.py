@@ -69,7 +69,8 @@ class Closure:
     def written_params(self) -> tuple[int, ...]:
         """The positions of the parameters whose memory the program may reuse."""
         first = self.arguments + len(self.captures)
-        return tuple(first + k for k, v in enumerate(self.variables) if v in self.written)
+        written = set(map(id, self.written))  # `==` of variables is elementwise
+        return tuple(first + k for k, v in enumerate(self.variables) if id(v) in written)
 
     def guards_hold(self) -> bool:
         """Whether variables have gradients as when this was traced."""
