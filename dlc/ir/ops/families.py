@@ -9,7 +9,7 @@ import numpy as np
 
 from dlc.ir import scalar
 from dlc.ir.dims import DimUnknown, dims_equal
-from dlc.ir.errors import DTypeError, ShapeError
+from dlc.ir.errors import DTypeError, ShapeError, ValueRangeError
 from dlc.ir.op import Attrs, Infer, Input, Lower, Sample
 from dlc.ir.scalar import Expr
 from dlc.ir.types import DType, Shape, TensorType, bool_, dtype_of, float32
@@ -51,6 +51,18 @@ def infer_elementwise(name: str, kinds: str, result: DType | None = None) -> Inf
         return first if result is None else first.with_dtype(result)
 
     return infer
+
+
+def check_number(name: str, value: bool | int | float, dtype: DType) -> None:
+    """ValueRangeError for a number that an integer type cannot hold."""
+    if not dtype.is_integer:
+        return
+    limits = np.iinfo(dtype.numpy)
+    if not limits.min <= value <= limits.max:
+        raise ValueRangeError(
+            f"{name} of {dtype}: {value!r} is not in {limits.min}..{limits.max}",
+            hint="choose a wider type or another value",
+        )
 
 
 def is_half(dtype: DType) -> bool:

@@ -168,6 +168,14 @@ def _infer_along(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     return x.with_shape(indices.shape)
 
 
+def _infer_take_along(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    result = _infer_along(types, attrs)
+    x, axis = types[0], attrs["axis"]
+    if x.shape[axis] == 0 and result.size != 0:
+        raise ShapeError(f"take_along from {x} along axis {axis}, which is empty")
+    return result
+
+
 def _lower_along(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
     x, indices = inputs
     axis = attrs["axis"]
@@ -195,7 +203,7 @@ register(
     Op(
         "take_along",
         "Along an axis, the elements of x at `indices`, which has x's shape but for that axis.",
-        infer=_infer_along,
+        infer=_infer_take_along,
         reference=_along_reference,
         attrs={"axis": "int"},
         family="indexing",

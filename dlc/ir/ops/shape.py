@@ -14,7 +14,7 @@ from dlc.ir import scalar
 from dlc.ir.dims import Dim, DimUnknown, at_least, dims_equal, floordiv, product
 from dlc.ir.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from dlc.ir.op import Attrs, Input, NoDerivative, Op, Sample, register
-from dlc.ir.ops.families import ALL, same_shape
+from dlc.ir.ops.families import ALL, check_number, same_shape
 from dlc.ir.scalar import Expr, add_index, mul_index, sub_index
 from dlc.ir.types import Shape, TensorType, int64
 
@@ -428,6 +428,7 @@ def _infer_pad(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
         raise ShapeError(f"pad of {x}: low and high need {x.rank} entries each")
     if not all(at_least(v, 0) for v in (*low, *high)):
         raise ValueRangeError(f"pad of {x}: widths must not be negative, got {low} and {high}")
+    check_number("pad", attrs["value"], x.dtype)
     return x.with_shape(a + d + b for a, d, b in zip(low, x.shape, high, strict=True))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from dlc.ir import scalar
 from dlc.ir.errors import ShapeError
 from dlc.ir.op import Attrs, Input, NoDerivative, Op, Sample, register
+from dlc.ir.ops.families import check_number
 from dlc.ir.scalar import Expr
 from dlc.ir.types import TensorType, TupleType, dtype_of, int64
 
@@ -29,6 +30,11 @@ def _lower_dim(
 def _constant_type(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     value: np.ndarray[Any, Any] = attrs["value"]
     return TensorType(dtype_of(value.dtype), value.shape)
+
+
+def _full_type(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    check_number("full", attrs["value"], attrs["dtype"])
+    return TensorType(attrs["dtype"], attrs["shape"])
 
 
 register(
@@ -56,7 +62,7 @@ register(
     Op(
         "full",
         "A tensor filled with one number.",
-        infer=lambda types, attrs: TensorType(attrs["dtype"], attrs["shape"]),
+        infer=_full_type,
         reference=lambda value, shape, dtype: np.full(shape, value, dtype.numpy),
         attrs={"value": "number", "shape": "dims", "dtype": "dtype"},
         family="structural",
