@@ -273,6 +273,9 @@ def test_fma_of_float32(isa):
     )
     c = (RNG.uniform(-2, 2, n) * 2.0 ** RNG.integers(-149, 120, n)).astype(np.float32)
     c[::2] = -(a * b)[::2]
+    # Ties but for a c far below, which decides: 1 + 2^-24 + 2^-80 and its like.
+    a[:90], b[:90] = 1 + np.float32(2**-12) * np.arange(90) % 2, 1 + np.float32(2**-12)
+    c[:90] = np.float32(2.0) ** -RNG.integers(60, 140, 90) * RNG.choice([-1, 1], 90)
     expr = scalar.op("fma", *(argument(k, float32) for k in range(3)))
     got = compile_scalar(expr, [float32] * 3, 8, isa)(a, b, c)
     best = compile_scalar(expr, [float32] * 3, 8, HOST_LEVELS[0])(a, b, c)

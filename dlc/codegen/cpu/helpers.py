@@ -80,12 +80,33 @@ def round_to_odd(em: Emitter, s: str, error: str, lanes: int) -> str:
 
 
 def _fma_f32(em: Emitter, args: Sequence[str], lanes: int) -> str:
-    """The product is exact in f64; the sum rounded to odd there rounds as the exact sum does."""
+    """In f64 the product is exact; only a sum on a tie of f32, or a subnormal, may round wrongly.
+
+    Rounded to odd, the sum rounds again as the exact one does.
+    """
     t, d = vector_type("float", lanes), vector_type("double", lanes)
+    q, i1 = vector_type("i64", lanes), vector_type("i1", lanes)
     a, b, c = (em.value(f"fpext {t} {x} to {d}") for x in args)
     p = em.value(f"fmul {d} {a}, {b}")
+    total = em.value(f"fadd {d} {p}, {c}")
+    bits = em.value(f"bitcast {d} {total} to {q}")
+    tail = em.value(f"and {q} {bits}, {splat_literal('i64', str(2**29 - 1), lanes)}")
+    tie = em.value(f"icmp eq {q} {tail}, {splat_literal('i64', str(2**28), lanes)}")
+    magnitude = _float_intrinsic(em, "fabs", lanes, total)
+    below = em.value(f"fcmp olt {d} {magnitude}, {literal(2.0**-126, float64, lanes)}")
+    nonzero = em.value(f"fcmp one {d} {total}, {literal(0.0, float64, lanes)}")
+    subnormal = em.value(f"and {i1} {below}, {nonzero}")
+    slow, fast, done = em.fresh("slow"), em.fresh("fast"), em.fresh("done")
+    em.branch_if(any_lane(em, tie, subnormal, lanes), slow, fast)
+    em.block(slow)
     s, error = two_sum(em, d, p, c)
-    return em.value(f"fptrunc {d} {round_to_odd(em, s, error, lanes)} to {t}")
+    odd = round_to_odd(em, s, error, lanes)
+    em.branch(done)
+    em.block(fast)
+    em.branch(done)
+    em.block(done)
+    chosen = em.value(f"phi {d} [ {odd}, %{slow} ], [ {total}, %{fast} ]")
+    return em.value(f"fptrunc {d} {chosen} to {t}")
 
 
 def _fma_f64(em: Emitter, args: Sequence[str], lanes: int) -> str:
