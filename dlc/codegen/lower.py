@@ -137,7 +137,7 @@ class _Lowering:
             outputs.setdefault(r, []).append(name)
         for node in self.body.nodes:
             own = node.shape[len(rows) :] if stretched and node.shape[: len(rows)] == rows else ()
-            if self._is_local(node, rows, stretched) or (node in outputs and self._is_reread(node)):
+            if self._is_local(node, rows, stretched) or (node in outputs and self._is_reread(node, own)):
                 stmts.append(self._assign_local(inliner, node, own))
             for name in outputs.get(node, ()):
                 stmts.append(self._store(inliner, node, name, own))
@@ -154,8 +154,9 @@ class _Lowering:
             return True
         return len(self.users[node]) > 1 and self._cost(node) > CHEAP
 
-    def _is_reread(self, node: Node) -> bool:
-        return bool(self.users[node]) and self._cost(node) > CHEAP
+    def _is_reread(self, node: Node, own: Sequence[Dim]) -> bool:
+        """Whether a result is kept too, for what reads it in the same kernel: a scalar costs nothing, a tile memory."""
+        return bool(self.users[node]) and self._cost(node) > (CHEAP if own else 0)
 
     def _cost(self, node: Node) -> int:
         if node in self.param_names or node in self.locals or node.op.family in ("reduction", "contraction"):
@@ -197,12 +198,13 @@ class _Lowering:
         v = scalar.index(place.name)
         (name,) = self.out_names
         copy = Assign(name, (*before, v, *after), (place,), inliner.value(x, (*before, v, *after)))
-        extents = (indices.shape[axis],) if along else indices.shape
+        extents = (indices.shape[axis],) if along else indices.shape or (1,)
         steps = [Axis(self.names.make(f"j{k}"), d) for k, d in enumerate(extents)]
         inliner.extents.update((a.name, a.extent) for a in steps)
         j = tuple(scalar.index(a.name) for a in steps)
-        at = inliner.value(indices, (*before, *j, *after) if along else j)
-        update = inliner.value(updates, (*before, *j, *after))
+        own = j if along or indices.shape else ()  # a scalar index is one step
+        at = inliner.value(indices, (*before, *j, *after) if along else own)
+        update = inliner.value(updates, (*before, *own, *after))
         add: Stmt = self._bounded_add(name, before, at, after, update, node.shape[axis])
         for step in reversed(steps):
             add = For(step, (add,))
@@ -214,7 +216,8 @@ class _Lowering:
         """`+=` that adds -0.0, which changes nothing, at the nearest place where `at` is out of bounds."""
         low, end = scalar.const(0, at.dtype), scalar.dim(extent)
         inside = scalar.op("and", scalar.op("ge", at, low), scalar.op("lt", at, end))
-        place = scalar.op("min", scalar.op("max", at, low), scalar.dim(extent - 1))
+        last = scalar.sub_index(end, scalar.const(1, at.dtype))
+        place = scalar.op("min", scalar.op("max", at, low), last)
         nothing = scalar.const(-0.0 if update.dtype.is_float else 0, update.dtype)
         return Assign(name, (*before, place, *after), (), scalar.select(inside, update, nothing), accumulate=True)
 

@@ -394,7 +394,7 @@ def _infer_flip(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
 def _lower_flip(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
     return inputs[0](
         *(
-            sub_index(scalar.dim(d - 1), i) if k in attrs["axes"] else i
+            sub_index(sub_index(scalar.dim(d), scalar.const(1, int64)), i) if k in attrs["axes"] else i
             for k, (i, d) in enumerate(zip(ix, type_.shape, strict=True))
         )
     )
