@@ -1,6 +1,6 @@
 """Trains a network with two hidden layers on scikit-learn's handwritten digits; dlc compiles the whole step.
 
-    python examples/digits.py [--epochs 12] [--dump FOLDER]
+    python examples/digits.py [--epochs 25] [--dump FOLDER]
 
 One call of `train_step` runs forward, backward and the Adam update as one native program, in place. At the end the
 program is written to a folder at every stage of its compilation, with a guide to what each file shows.
@@ -54,7 +54,7 @@ def loss_of(parameters, x, labels):
 @dlc.compile
 def train_step(x: "f32[64,64]", labels: "i64[64]"):
     """One step of Adam (Kingma and Ba, 2015): forward, backward and update. Returns the loss."""
-    loss, gradients = dlc.value_and_grad(loss_of)([p.value for p in PARAMETERS], x, labels)
+    loss, gradients = dlc.value_and_grad(loss_of)(PARAMETERS, x, labels)
     STEP.assign_add(1)
     rate = RATE * dlc.sqrt(1 - BETA2**STEP) / (1 - BETA1**STEP)
     for p, m, v, g in zip(PARAMETERS, FIRST_MOMENTS, SECOND_MOMENTS, gradients, strict=True):
@@ -181,7 +181,7 @@ def dump_stages(folder):
 def main():
     """Trains, tests, compares with NumPy, dumps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--dump", type=pathlib.Path, default=pathlib.Path("digits_stages"))
     options = parser.parse_args()
     x, y, x_test, y_test = load_digits()
