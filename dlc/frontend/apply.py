@@ -150,7 +150,7 @@ def _constant(array: Array) -> Tensor:
 def supported(dtype: np.dtype[Any]) -> DType:
     """The element type of a NumPy array; DTypeError for one that dlc does not have."""
     try:
-        return dtype_of(dtype)
+        return dtype_of(dtype.newbyteorder("="))
     except KeyError:
         raise DTypeError(
             f"dlc has no dtype {dtype}",
@@ -354,7 +354,7 @@ def asarray(
 def _of_array(array: Array, wanted: DType | None, copy: bool | None, given: Any) -> Tensor:
     dtype = dtype_of(array.dtype)
     if copy is False:
-        if wanted not in (None, dtype) or isinstance(given, (list, tuple)):
+        if (wanted is not None and wanted is not dtype) or isinstance(given, (list, tuple)):
             raise ArgumentError("asarray(copy=False) of data that has to be converted")
         return make(contiguous(array))
     if wanted is None or wanted is dtype:

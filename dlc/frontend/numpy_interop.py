@@ -1,7 +1,8 @@
 """What happens when NumPy's own functions are called on tensors.
 
 On eager tensors they see arrays and return arrays. On traced ones, those with a dlc function of the same meaning trace;
-others raise.
+others raise. `array + tensor` reaches this file as well (NumPy's operators are its functions) and gives a tensor, as
+`tensor + array` does, so that gradients are not lost on the way.
 """
 
 from __future__ import annotations
@@ -23,6 +24,23 @@ _RENAMED = {
     "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift", "amax": "max", "amin": "min",
     "rint": "round", "conjugate": "positive",
 }  # fmt: skip
+
+
+_OPERATORS = {
+    "add", "subtract", "multiply", "divide", "true_divide", "floor_divide", "remainder", "power", "matmul",
+    "bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift",
+    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
+}  # fmt: skip
+
+
+def _is_operator(ufunc: Any, method: str, inputs: Any, kwargs: Any) -> bool:
+    """Whether this is, or looks like, `array + tensor`."""
+    return (
+        method == "__call__"
+        and not kwargs
+        and ufunc.__name__ in _OPERATORS
+        and isinstance(inputs[0], np.ndarray | np.generic)
+    )
 
 
 def _is_tracing(values: Any) -> bool:
@@ -49,7 +67,7 @@ def numpy_ufunc(ufunc: Any, method: str, inputs: Any, kwargs: dict[str, Any]) ->
     """A universal function of NumPy, such as `numpy.exp`, with tensors among its operands."""
     if kwargs.get("out") is not None and any(isinstance(x, Tensor) for x in kwargs["out"]):
         return NotImplemented  # `array += tensor` is fine, writing into a tensor is not
-    if not _is_tracing((inputs, kwargs)):
+    if not _is_tracing((inputs, kwargs)) and not _is_operator(ufunc, method, inputs, kwargs):
         return getattr(ufunc, method)(*_arrays(inputs), **_arrays(kwargs))
     if method != "__call__" or kwargs:
         raise TracedValueError(

@@ -49,6 +49,8 @@ class DType:
     def __eq__(self, other: object) -> bool:
         if isinstance(other, DType):
             return self is other
+        if other is None:  # which NumPy takes for float64
+            return False
         try:
             return np.dtype(other) == self.numpy  # type: ignore[call-overload]
         except TypeError:

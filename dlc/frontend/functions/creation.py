@@ -22,6 +22,7 @@ from dlc.frontend.functions.arguments import (
     check_kinds,
     find_axis,
     find_shape,
+    fresh,
     integer,
     reshaped,
 )
@@ -143,7 +144,7 @@ def full(shape: Any, fill_value: ArrayLike, *, dtype: Any = None, device: Any = 
 def _full(shape: Shape, value: ArrayLike, dtype: DType | None) -> Tensor:
     filling = as_tensor(value)
     filling = materialise(filling) if dtype is None else convert(filling, dtype)
-    return stretch(filling, shape)
+    return fresh(stretch(filling, shape), value)
 
 
 def _like(x: ArrayLike, value: float, dtype: Any, device: Any) -> Tensor:
@@ -472,7 +473,8 @@ def meshgrid(*arrays: ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
         order[:2] = [1, 0]
     extents = [t.tensor.size for t in tensors]
     shape = tuple(extents[k] for k in order)
-    return tuple(
-        stretch(reshaped(t, tuple(extents[k] if o == k else 1 for o in order)), shape)
+    columns = [
+        reshaped(t, tuple(extents[k] if o == k else 1 for o in order))
         for k, t in enumerate(tensors)
-    )
+    ]
+    return tuple(fresh(stretch(c, shape), x) for c, x in zip(columns, arrays, strict=True))

@@ -22,7 +22,7 @@ from dlc.frontend.functions.arguments import (
 )
 from dlc.frontend.functions.shape import flatten, part
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, add, at_least, dims_equal, minimum, mul
+from dlc.ir.dims import Dim, add, at_least, maximum, minimum, mul
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError, nearest
 from dlc.ir.types import TensorType, bool_, int64
 
@@ -200,12 +200,10 @@ def _padded_places(extent: Dim, before: Dim, after: Dim, mode: str) -> Tensor:
     if mode == "wrap":
         return elementwise.remainder(places, _scalar(extent))
     # Mirrored, the axis repeats with a period of twice its extent, less the two outermost elements
-    # where these are not repeated; of one element there is nothing else to reflect.
-    if mode == "reflect" and dims_equal(extent, 1):
-        return elementwise.multiply(places, 0)
-    period = mul(extent, 2) if mode == "symmetric" else add(mul(extent, 2), -2)
+    # where these are not repeated. Of one element there is nothing else to reflect.
+    last = add(mul(extent, 2), -1 if mode == "symmetric" else -2)
+    period = add(last, 1) if mode == "symmetric" else maximum(last, 1)
     inside = elementwise.remainder(places, _scalar(period))
-    last = add(period, -1) if mode == "symmetric" else period
     return elementwise.minimum(inside, elementwise.subtract(_scalar(last), inside))
 
 
@@ -360,17 +358,17 @@ def diagonal(x: ArrayLike, /, *, offset: int = 0, axis1: int = 0, axis2: int = 1
     moved = transposed(tensor, (*rest, rows, columns))
     k = integer("diagonal", "offset", offset)
     down, right = builtins.max(-k, 0), builtins.max(k, 0)
-    shape = moved.tensor.shape
-    height, width = (
-        add(d, -s) if at_least(d, s) else 0 for d, s in zip(shape[-2:], (down, right), strict=True)
-    )
-    count = minimum(height, width)
-    outer = len(rest)
-    if count == 0:
-        return apply("full", value=0, shape=(*shape[:-2], 0), dtype=type_.dtype)
-    chosen = part(moved, outer, down, add(count, down))
-    places = elementwise.add(_places((*shape[:-2], count, 1), outer), right)
-    return reshaped(apply("take_along", chosen, places, axis=outer + 1), (*shape[:-2], count))
+    *lead, height, width = moved.tensor.shape
+    outer = len(lead)
+    if k == 0 and height == width:
+        places = _places((*lead, height, 1), outer)
+        return reshaped(apply("take_along", moved, places, axis=outer + 1), (*lead, height))
+    count = minimum(maximum(add(height, -down), 0), maximum(add(width, -right), 0))
+    flat = reshaped(moved, (*lead, mul(height, width)))
+    # From one element of the diagonal to the next it is a row and a column further.
+    steps = elementwise.multiply(_places((count,), 0), _scalar(add(width, 1)))
+    first = _scalar(add(mul(width, down), right))
+    return apply("take", flat, elementwise.add(steps, first), axis=outer)
 
 
 def trace(
