@@ -103,6 +103,8 @@ class Compiled:
                 assert arrays[-1].dtype == param.dtype.numpy
             else:
                 outputs.append(Guarded(shape, param.dtype.numpy))
+                if param.mode == "inout":
+                    outputs[-1].array[...] = inputs[param.name]
                 arrays.append(outputs[-1].array)
         units = evaluate(self.code.units, dims)
         assert evaluate(self.code.chunk, dims) >= 1
@@ -325,32 +327,57 @@ def test_epilogues(isa, spec, mnk, static):
 
 
 @level
-def test_epilogue_over_merged_axes_and_places_that_do_not_merge(isa):
+@pytest.mark.parametrize("layout", ["bthd", "bhtd"])
+@pytest.mark.parametrize("numbered", ["td", "bh"])
+def test_epilogue_with_values_of_axes_that_would_merge(isa, layout, numbered):
     extents = dict(b=3, t=5, i=9, h=4, d=6)
     spec, dims = "bti,ihd->bthd", names_of(extents)
     axes = [Axis(c, extents[c]) for c in "bthd"]
     at = {c: index(c) for c in "bthdi"}
     x, w = load("x", (at["b"], at["t"], at["i"])), load("w", (at["i"], at["h"], at["d"]))
     bias = load("bias", (at["b"], at["h"]))  # along one of the n axes and one of the m axes
-    number = convert(scalar.op("add", at["d"], at["t"]), float32)
+    number = convert(scalar.op("add", *(at[c] for c in numbered)), float32)
     total = scalar.op("add", scalar.op("add", load("acc", ()), bias), number)
     body = (
         Assign("acc", (), (), dot((Axis("i", 9),), x, w, float32)),
-        Assign("y", tuple(at[c] for c in "bhtd"), (), total),
+        Assign("y", tuple(at[c] for c in layout), (), total),
     )
     params = (
         Param("x", "in", float32, (3, 5, 9)),
         Param("w", "in", float32, (9, 4, 6)),
         Param("bias", "in", float32, (3, 4)),
-        Param("y", "out", float32, (3, 4, 5, 6)),
+        Param("y", "out", float32, tuple(extents[c] for c in layout)),
     )
     kernel = Kernel("kernel", params, (), (Par(tuple(axes), body),))
     inputs = inputs_of(kernel, dims)
     (y,) = compiled(kernel, isa)(inputs, {})
     product = np.einsum(spec, inputs["x"].astype("f8"), inputs["w"].astype("f8"))
-    number = np.arange(5)[:, None, None] + np.arange(6)
-    expected = (product + inputs["bias"][:, None, :, None] + number).transpose(0, 2, 1, 3)
+    grid = np.indices([extents[c] for c in "bthd"])
+    number = sum(grid["bthd".index(c)] for c in numbered)
+    expected = product + inputs["bias"][:, None, :, None] + number
+    expected = expected.transpose(["bthd".index(c) for c in layout])
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+
+
+@level
+@pytest.mark.parametrize("rows", [1, 40])
+def test_adding_to_an_output(isa, rows):
+    y, at = (
+        np.random.default_rng(5).standard_normal((rows, 70)).astype("f4"),
+        (index("m"), index("n")),
+    )
+    plain_kernel = contraction("mk,kn->mn", known(dict(m=rows, n=70, k=9)))
+    (nest,) = plain_kernel.body
+    total = scalar.op("add", load("y", at), load("acc", ()))
+    body = Par(nest.axes, (nest.body[0], Assign("y", at, (), total)))
+    params = tuple(
+        Param(p.name, "inout" if p.name == "y" else p.mode, p.dtype, p.dims)
+        for p in plain_kernel.params
+    )
+    inputs = inputs_of(plain_kernel, {})
+    (product,) = compiled(plain_kernel, isa)(inputs, {})
+    (result,) = compiled(Kernel("kernel", params, (), (body,)), isa)(inputs | {"y": y}, {})
+    assert result.tobytes() == (y + product).tobytes()
 
 
 def one_by_one(units):
