@@ -8,8 +8,8 @@
     func @f(...) -> (...) {...}
 
 The result is compared by structure, so names and layout are free. `pytest --update-golden` writes
-the second half. Files may use the op `test.op`, which takes any inputs, gives the type of the first,
-and is known to no pass.
+the second half. Files may use the op `test.op`, which takes any inputs, gives the type of the
+first, and is known to no pass.
 """
 
 import contextlib

@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-import dlc.ir.ops  # noqa: F401  (fills the table)
+import dlc.ir.ops
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function
 from dlc.ir.dims import symbol
@@ -79,7 +79,8 @@ def test_fusions_and_several_results():
       }}
       %1: f32[n] = get(%0) {index=1}
       %2: f32[n] = get(%0) {index=0}
-      %3: f32[n] = fusion(%2) {body=func @c(%a: f32[n]) -> (f32[n]) { %0: f32[n] = exp(%a) return %0 }}
+      %3: f32[n] = fusion(%2) {body=func @c(%a: f32[n]) -> (f32[n]) {
+        %0: f32[n] = exp(%a) return %0 }}
       return %1, %3
     }"""
     seen = []
@@ -97,7 +98,8 @@ def test_the_observer_sees_values():
 
 
 def test_no_floating_warnings():
-    text = "func @f(%x: f32[n]) -> (f32[n]) { %0: f32[n] = log(%x) %1: f32[n] = div(%x, %x) return %0 }"
+    text = """func @f(%x: f32[n]) -> (f32[n]) {
+      %0: f32[n] = log(%x) %1: f32[n] = div(%x, %x) return %0 }"""
     with np.errstate(all="raise"):
         (y,) = run(text, f32(0, -1, np.nan))
     np.testing.assert_array_equal(y, f32(-np.inf, np.nan, np.nan))
@@ -107,7 +109,8 @@ def test_no_floating_warnings():
 def test_empty_and_scalar(dtype):
     t = dlc.ir.types.dtype_of(dtype).short
     for shape, text in (((0, 3), "0,3"), ((), ""), ((1,), "1")):
-        f = f"func @f(%x: {t}[{text}]) -> (bool[{text}]) {{ %0: bool[{text}] = eq(%x, %x) return %0 }}"
+        f = f"""func @f(%x: {t}[{text}]) -> (bool[{text}]) {{
+          %0: bool[{text}] = eq(%x, %x) return %0 }}"""
         (y,) = run(f, np.zeros(shape, dtype))
         assert (y.shape, y.dtype) == (shape, np.bool_)
         assert y.all()
@@ -155,7 +158,11 @@ def test_given_dims():
 @pytest.mark.parametrize(
     ("types", "shapes", "said"),
     [
-        ([t(n), t(n)], [(3,), (4,)], r"parameter %x1: f32\[n\] got an array of shape \(4,\), where n is 3"),
+        (
+            [t(n), t(n)],
+            [(3,), (4,)],
+            r"parameter %x1: f32\[n\] got an array of shape \(4,\), where n is 3",
+        ),
         ([t(n)], [(0,)], "n is at least 1"),
         ([t(2 * n + 1)], [(6,)], "do not give the value of n"),
         ([t(n + 3)], [(2,)], "do not give the value of n"),
@@ -240,7 +247,9 @@ def test_decompositions_of_several_results(toy):
 
 
 def test_unknown_symbols_are_errors():
-    text = "func @f() -> (f32[k]) { %0: f32[k] = full() {value=1.0, shape=[k], dtype=f32} return %0 }"
+    text = (
+        "func @f() -> (f32[k]) { %0: f32[k] = full() {value=1.0, shape=[k], dtype=f32} return %0 }"
+    )
     with pytest.raises(ShapeError, match="do not give the value of k"):
         run(text)
     assert run(text, dims={"k": 3})[0].shape == (3,)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import dlc.ir.ops  # noqa: F401  (fills the table)
+import dlc.ir.ops
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node
 from dlc.ir.dims import symbol
@@ -124,7 +124,8 @@ def test_attributes_by_kind():
     g = full.function("g", [], [full.full(value=1.0, shape=(3,), dtype=float32)])
     good = dict(g.nodes[0].attrs)
     for name, value in (
-        ("value", np.float32(1)), ("value", "1"), ("shape", (1.0,)), ("dtype", "f32"), ("dtype", np.float32),
+        ("value", np.float32(1)), ("value", "1"), ("shape", (1.0,)), ("dtype", "f32"),
+        ("dtype", np.float32),
     ):  # fmt: skip
         fails(with_node(g, 0, attrs=good | {name: value}), f"attribute {name}=")
 
@@ -139,7 +140,8 @@ def test_every_kind_has_a_test():
 
 
 def test_unbound_symbols():
-    text = "func @f(%x: f32[n]) -> (f32[m]) { %0: f32[m] = full() {value=1.0, shape=[m], dtype=f32} return %0 }"
+    text = """func @f(%x: f32[n]) -> (f32[m]) {
+      %0: f32[m] = full() {value=1.0, shape=[m], dtype=f32} return %0 }"""
     fails(parse_function(text), "no parameter's shape gives the value of m")
     text = "func @f(%x: f32[n]) -> (i64[]) { %0: i64[] = dim() {dim=n*m} return %0 }"
     fails(parse_function(text), "no parameter's shape gives the value of m")
@@ -163,7 +165,9 @@ def test_bodies_are_checked():
     bad = with_node(body, 0, type_=TensorType(float64, (3,)))
     error = fails(with_node(f, 0, attrs={"body": bad}), "the type is f64[3]")
     assert error.excerpt.startswith("func @b(")
-    other = parse_function("func @b(%a: f32[]) -> (f32[3]) { %0: f32[3] = broadcast_to(%a) {shape=[3]} return %0 }")
+    other = parse_function(
+        "func @b(%a: f32[]) -> (f32[3]) { %0: f32[3] = broadcast_to(%a) {shape=[3]} return %0 }"
+    )
     fails(with_node(f, 0, attrs={"body": other}), "the fusion is given (f32[3])")
     fails(with_node(f, 0, attrs={"body": 1}), "is no function")
 
@@ -197,7 +201,9 @@ def test_samples_of_every_row_are_legal():
                 for s in sample.inputs
             ]
             node = b.emit(op, inputs, dict(sample.attrs))
-            verify(b.function("f", [x for x in inputs if x.op.name == "param"], [node]), stage="traced")
+            verify(
+                b.function("f", [x for x in inputs if x.op.name == "param"], [node]), stage="traced"
+            )
 
 
 DTYPES = {d.short: d for d in dlc.ir.types.DTYPES}

@@ -50,12 +50,15 @@ def rule_samples(rule: AnyRule) -> Iterator[Function]:
 
 
 def _default_types(pattern: Pattern, rule: AnyRule) -> list[TensorType]:
-    if any(isinstance(p, Variable) for p in walk(pattern)) and not _free(pattern, rule):
+    has_variables = any(isinstance(p, Variable) for p in walk(pattern))
+    if has_variables and not _free(pattern, rule):
         return [parse_type("f32[7,33]")]
+    # A symbol must be an extent of some parameter.
+    shapes = [s for s in SHAPES if has_variables or "n" not in s]
     return [
         parse_type(f"{dtype}[{shape}]")
         for k, dtype in enumerate(DTYPES)
-        for shape in (SHAPES if k == 0 else SHAPES[:1])
+        for shape in (shapes if k == 0 else shapes[:1])
     ]
 
 
