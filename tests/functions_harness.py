@@ -102,8 +102,11 @@ def wide(a):
     return a.astype(np.float64) if a.dtype.kind not in "iub" else a
 
 
-def assert_close(got, want, ulps, what=""):
-    """Within `ulps` units in the last place of the wanted float64 values, and equal specials."""
+def assert_close(got, want, ulps, what="", floor=0.0):
+    """Within `ulps` units in the last place of the wanted float64 values, and equal specials.
+
+    floor: The size of what is subtracted on the way, where that is more than the result.
+    """
     want = np.asarray(want)
     assert got.shape == want.shape, f"{what}: shape {got.shape}, wanted {want.shape}"
     name = dtype_of(got.dtype).name
@@ -114,13 +117,13 @@ def assert_close(got, want, ulps, what=""):
         rounded = want.astype(got.dtype).astype(np.float64)
         found = got.astype(np.float64)
         least = float(ml_dtypes.finfo(got.dtype).smallest_normal)
-        allowed = ulps * EPS[name] * np.maximum(np.abs(want), least)
+        allowed = ulps * EPS[name] * np.maximum(np.abs(want), max(floor, least))
         near = (found == rounded) | (np.abs(found - want) <= allowed)
         near |= np.isnan(found) & np.isnan(rounded)
     assert near.all(), f"{what}: {found[~near]} is not {want[~near]}"
 
 
-def check(function, reference, arrays, *, ulps=4, ways=tuple(WAYS), dtype=None):
+def check(function, reference, arrays, *, ulps=4, ways=tuple(WAYS), dtype=None, floor=0.0):
     """The function against NumPy's at float64, in every way."""
     with np.errstate(all="ignore"):
         want = leaves(reference(*map(wide, arrays)))
@@ -128,6 +131,6 @@ def check(function, reference, arrays, *, ulps=4, ways=tuple(WAYS), dtype=None):
         got = WAYS[way](function, arrays)
         assert len(got) == len(want)
         for g, w in zip(got, want, strict=True):
-            assert_close(np.asarray(g), wide(w), ulps, way)
+            assert_close(np.asarray(g), wide(w), ulps, way, floor)
             if dtype is not None:
                 assert dtype_of(g.dtype).name == dtype, way

