@@ -329,13 +329,14 @@ def test_epilogues(isa, spec, mnk, static):
 @level
 @pytest.mark.parametrize("layout", ["bthd", "bhtd"])
 @pytest.mark.parametrize("numbered", ["td", "bh"])
-def test_epilogue_with_values_of_axes_that_would_merge(isa, layout, numbered):
+@pytest.mark.parametrize("added", ["bh", "bthd"])
+def test_epilogue_with_values_of_axes_that_would_merge(isa, layout, numbered, added):
     extents = dict(b=3, t=5, i=9, h=4, d=6)
     spec, dims = "bti,ihd->bthd", names_of(extents)
     axes = [Axis(c, extents[c]) for c in "bthd"]
     at = {c: index(c) for c in "bthdi"}
     x, w = load("x", (at["b"], at["t"], at["i"])), load("w", (at["i"], at["h"], at["d"]))
-    bias = load("bias", (at["b"], at["h"]))  # along one of the n axes and one of the m axes
+    bias = load("bias", tuple(at[c] for c in added))
     number = convert(scalar.op("add", *(at[c] for c in numbered)), float32)
     total = scalar.op("add", scalar.op("add", load("acc", ()), bias), number)
     body = (
@@ -345,7 +346,7 @@ def test_epilogue_with_values_of_axes_that_would_merge(isa, layout, numbered):
     params = (
         Param("x", "in", float32, (3, 5, 9)),
         Param("w", "in", float32, (9, 4, 6)),
-        Param("bias", "in", float32, (3, 4)),
+        Param("bias", "in", float32, tuple(extents[c] for c in added)),
         Param("y", "out", float32, tuple(extents[c] for c in layout)),
     )
     kernel = Kernel("kernel", params, (), (Par(tuple(axes), body),))
@@ -354,7 +355,8 @@ def test_epilogue_with_values_of_axes_that_would_merge(isa, layout, numbered):
     product = np.einsum(spec, inputs["x"].astype("f8"), inputs["w"].astype("f8"))
     grid = np.indices([extents[c] for c in "bthd"])
     number = sum(grid["bthd".index(c)] for c in numbered)
-    expected = product + inputs["bias"][:, None, :, None] + number
+    bias = inputs["bias"] if added == "bthd" else inputs["bias"][:, None, :, None]
+    expected = product + bias + number
     expected = expected.transpose(["bthd".index(c) for c in layout])
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
 
