@@ -9,12 +9,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dlc.ir.core import Function, Node, with_inputs
+from dlc.ir.patterns import COMMUTATIVE
 from dlc.passes.manager import Pass, PassContext
 
 
 @dataclass(frozen=True)
 class Cse(Pass):
-    """Replaces a node by an earlier one of the same op, inputs and attributes: ops have no effects."""
+    """Replaces a node by an earlier one of the same op, inputs and attributes.
+
+    Ops have no effects, and a few read their inputs in either order.
+    """
 
     name: ClassVar[str] = "cse"
 
@@ -25,9 +29,9 @@ class Cse(Pass):
         nodes: list[Node] = []
         for node in function.nodes:
             inputs = tuple(new[x] for x in node.inputs)
-            key = (node.op.name, tuple(map(id, inputs)), _attrs_key(node))
+            key = (node.op.name, _inputs_key(node, inputs), _attrs_key(node))
             found = first.get(key)
-            if found is None:
+            if found is None or not context.allows(self.name, node.op.name, node.loc):
                 found = first[key] = with_inputs(node, inputs)
                 nodes.append(found)
             new[node] = found
@@ -36,12 +40,19 @@ class Cse(Pass):
         return function.with_results((new[r] for r in function.results), nodes)
 
 
+def _inputs_key(node: Node, inputs: tuple[Node, ...]) -> Hashable:
+    ids = [id(x) for x in inputs]
+    if node.op.name in COMMUTATIVE and ids[0] > ids[1]:
+        ids[0], ids[1] = ids[1], ids[0]
+    return tuple(ids)
+
+
 def _attrs_key(node: Node) -> Hashable:
     return tuple((name, value_key(value)) for name, value in node.attrs.items())
 
 
 def value_key(value: Any) -> Hashable:
-    """A key that two attributes share only if they are the same: -0.0 and 0.0, or 1 and True, are not."""
+    """A key that two attributes share only if they are the same: 1 and True are not."""
     if isinstance(value, np.ndarray):
         return value.dtype.name, value.shape, value.tobytes()
     if isinstance(value, (int, float)):

@@ -11,11 +11,11 @@ from dlc.passes.manager import Pass, PassContext
 
 @dataclass(frozen=True)
 class Dce(Pass):
-    """Dead code elimination. Ops have no effects, so whatever no result needs goes; parameters stay."""
+    """Removes whatever no result needs: ops have no effects. Parameters stay."""
 
     name: ClassVar[str] = "dce"
 
-    def run(self, function: Function, context: PassContext) -> Function:
+    def run(self, function: Function, context: PassContext) -> Function:  # noqa: ARG002
         """`function` without dead nodes."""
         live = set(reachable(function.results))
         if len(live) == len(function.nodes):

@@ -7,19 +7,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dlc.ir.core import Function, Node, substitute_nodes, with_inputs
 from dlc.ir.build import make_node
+from dlc.ir.core import Function, Node, substitute_nodes, with_inputs
 from dlc.ir.interpret import interpret
 from dlc.ir.op import OPS
 from dlc.ir.types import TensorType, TupleType
 from dlc.passes.manager import Pass, PassContext
+
+_ELEMENTWISE = ("unary", "binary", "ternary", "compare")
 
 
 @dataclass(frozen=True)
 class FoldConstants(Pass):
     """Runs nodes whose inputs are constants through the interpreter.
 
-    limit: the most bytes that a folded result may have; larger ones are computed when the program runs.
+    limit: the most bytes of an array that is read or made for this; larger ones wait for the call.
     """
 
     name: ClassVar[str] = "fold_constants"
@@ -32,22 +34,39 @@ class FoldConstants(Pass):
             kept = with_inputs(node, inputs)
             if not self._foldable(kept) or not context.allows(self.name, node.op.name, node.loc):
                 return kept
-            (value,) = interpret(Function("fold", (), (kept,)), ())
-            return as_constant(value, kept)
+            if _is_of_numbers(kept):
+                return _full(_value(_on_scalars(kept))[()], kept)
+            return as_constant(_value(kept), kept)
 
         return substitute_nodes(function, fold)
 
     def _foldable(self, node: Node) -> bool:
-        type_ = node.type
-        if isinstance(type_, TupleType) or not type_.is_static or node.op.family == "structural":
+        if isinstance(node.type, TupleType) or node.op.family == "structural" or not node.inputs:
             return False
         if node.op.reference is None and node.op.decompose is None:
             return False
-        if not node.inputs or any(x.op.name not in ("constant", "full") for x in node.inputs):
+        if any(x.op.name not in ("constant", "full") for x in node.inputs):
             return False
+        types = (node.tensor, *(x.tensor for x in node.inputs))
+        return _is_of_numbers(node) or all(map(self._is_small, types))
+
+    def _is_small(self, type_: TensorType) -> bool:
         size = type_.size
-        assert isinstance(size, int)
-        return size * type_.dtype.itemsize <= self.limit
+        return isinstance(size, int) and size * type_.dtype.itemsize <= self.limit
+
+
+def _is_of_numbers(node: Node) -> bool:
+    """Whether each element of the result is the same function of the same numbers."""
+    return node.op.family in _ELEMENTWISE and all(x.op.name == "full" for x in node.inputs)
+
+
+def _on_scalars(node: Node) -> Node:
+    numbers = [make_node(OPS["full"], (), {**x.attrs, "shape": ()}) for x in node.inputs]
+    return make_node(node.op, numbers, dict(node.attrs))
+
+
+def _value(node: Node) -> np.ndarray[Any, Any]:
+    return interpret(Function("fold", (), (node,)), ())[0]
 
 
 def as_constant(value: np.ndarray[Any, Any], like: Node) -> Node:
@@ -63,6 +82,6 @@ def as_constant(value: np.ndarray[Any, Any], like: Node) -> Node:
 
 def _full(element: Any, like: Node) -> Node:
     type_ = like.tensor
-    python = bool(element) if type_.dtype.kind == "b" else float(element) if type_.dtype.is_float else int(element)
+    python = {"b": bool, "f": float}.get(type_.dtype.kind, int)(element)
     attrs = {"value": python, "shape": type_.shape, "dtype": type_.dtype}
     return make_node(OPS["full"], (), attrs, like.loc)

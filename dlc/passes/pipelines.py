@@ -8,6 +8,7 @@ from dlc.passes.dce import Dce
 from dlc.passes.decompose import Decompose
 from dlc.passes.fold_constants import FoldConstants
 from dlc.passes.fuse import Fuse
+from dlc.passes.fuse_fma import FuseFma
 from dlc.passes.manager import Pass
 from dlc.passes.simplify import Simplify
 
@@ -25,20 +26,22 @@ O2: tuple[Pass, ...] = (
     Decompose(),  # rules match simple ops only
     Dce(),  # what differentiation left behind costs time in every pass below
     FoldConstants(),  # before rules, which look for literals
-    Simplify(),  # algebra; also chooses fma, which decides bits, so before fusion
+    Simplify(),  # algebra that keeps every bit
     Cse(),  # rules make equal nodes
-    Dce(),  # and dead ones
+    Dce(),  # and dead ones, whose reads would count below
+    FuseFma(),  # decides bits, so before fusion
     Fuse(),  # memory is read once a kernel
 )
 O3: tuple[Pass, ...] = (
     Decompose(),  # rules match simple ops only
     Dce(),  # what differentiation left behind costs time in every pass below
     FoldConstants(limit=1 << 20),  # larger constants are worth their memory here
-    Simplify(),  # algebra; also chooses fma
+    Simplify(),  # algebra that keeps every bit
     Cse(),  # rules make equal nodes
     Simplify(),  # equal nodes let more rules match
     Cse(),  # as above
-    Dce(),  # and dead ones
+    Dce(),  # dead nodes' reads would count below
+    FuseFma(),  # decides bits, so before fusion
     Fuse(),  # memory is read once a kernel
 )
 LEVELS: dict[str, tuple[Pass, ...]] = {"O0": O0, "O1": O1, "O2": O2, "O3": O3}
@@ -47,5 +50,7 @@ LEVELS: dict[str, tuple[Pass, ...]] = {"O0": O0, "O1": O1, "O2": O2, "O3": O3}
 def pipeline_of(level: str) -> tuple[Pass, ...]:
     """The passes of a level; ValueRangeError for an unknown one."""
     if level not in LEVELS:
-        raise ValueRangeError(f"there is no optimisation level {level!r}", hint=nearest(level, LEVELS))
+        raise ValueRangeError(
+            f"there is no optimisation level {level!r}", hint=nearest(level, LEVELS)
+        )
     return LEVELS[level]

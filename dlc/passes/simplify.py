@@ -6,24 +6,19 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dlc.ir.core import Function
-from dlc.ir.rewrite import Rule, RuleSet, register_rules, rewrite
+from dlc.ir.rewrite import RuleSet, register_rules, rewrite
 from dlc.passes.manager import Pass, PassContext
+from dlc.passes.rules_arithmetic import ARITHMETIC
+from dlc.passes.rules_logic import LOGIC
+from dlc.passes.rules_reduction import REDUCTIONS
+from dlc.passes.rules_shape import SHAPES
 
-RULES = register_rules(
-    RuleSet(
-        "simplify",
-        [
-            Rule("mul_one", "mul(x, 1)", "x"),
-            Rule("div_one", "div(x, 1)", "x"),
-            Rule("neg_neg", "neg(neg(x))", "x"),
-        ],
-    )
-)
+RULES = register_rules(RuleSet("simplify", (*ARITHMETIC, *LOGIC, *SHAPES, *REDUCTIONS)))
 
 
 @dataclass(frozen=True)
 class Simplify(Pass):
-    """Rewrites by the rules of this file until none applies."""
+    """Rewrites by the rules of `rules_*.py` until none applies."""
 
     name: ClassVar[str] = "simplify"
 
