@@ -23,6 +23,7 @@ from dlc.ir.printer import array_text, print_function, print_module
 from dlc.ir.signature import input_count
 from dlc.ir.type_parser import parse_dim, parse_type
 from dlc.ir.types import DTYPES, TensorType, bool_, dtype_of, float32, int32
+from dlc.ir.verifier import verify
 
 DOT = "{lhs_batch=[], lhs_contract=[1], rhs_batch=[], rhs_contract=[0]}"
 LINEAR = f"""\
@@ -286,6 +287,7 @@ def wrong(text, **changes):
         ("func @linear", "func linear", 1, 6, "a name such as @f"),
         ("}", "", 2, 101, "expected"),
         ("%b)", "%b, %b)", 3, 18, "broadcast_to takes 1 inputs, not 2"),
+        ("broadcast_to(%b) {shape=[8,n]}", "relu(%0, %0)", 3, 18, "relu takes 1 inputs, not 2"),
         ("broadcast_to(%b)", "param()", 3, 18, "there is no op 'param'"),
         ("[8,n]}", "[8,n]} ;", 3, 49, "unexpected character ';'"),
     ],
@@ -416,6 +418,34 @@ def test_mutated_texts_parse_or_raise(which, seed, count):
         return
     for f in functions:
         assert print_function(parse_function(print_function(f))) == print_function(f)
+
+
+SMALL_PIECES = ["0", "1", "2", "-", "9", "3", "n", "7", ",0", "1,", "i8", "f", "true", "-0.0", "[]"]
+
+
+@settings(max_examples=1500)
+@given(st.randoms(use_true_random=False))
+def test_mutated_programs_run_or_raise(rng):
+    text = rng.choice(SMALL_TEXTS)
+    for _ in range(rng.randint(1, 2)):
+        i = rng.randrange(len(text))
+        text = text[:i] + rng.choice(SMALL_PIECES) + text[i + rng.choice((0, 1, 1, 2)) :]
+    try:
+        f = parse_function(text)
+        verify(f)
+        if all(p.tensor.is_static for p in f.params) and size_of(f) < 10_000:
+            args = [np.ones(p.shape, p.tensor.dtype.numpy) for p in f.params]
+            interpret(f, args)
+    except DlcError:
+        pass
+
+
+def size_of(f):
+    dims = [d for x in (*f.params, *f.nodes) for d in x.shape]
+    return max((d for d in dims if isinstance(d, int)), default=0)
+
+
+SMALL_TEXTS = [t for t in map(print_function, sample_functions()) if len(t) < 400]
 
 
 @settings(max_examples=200)

@@ -1,10 +1,13 @@
-"""Rows that stand for a few simpler ops: they keep the traced IR readable and are expanded by `decompose`.
+"""Rows that stand for a few simpler ops.
+
+They keep the traced IR readable and are expanded by `decompose`.
 
 Their derivatives are those of what they expand to.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,7 +15,14 @@ from typing import Any
 from dlc.ir.dims import Dim, product
 from dlc.ir.errors import ShapeError
 from dlc.ir.op import Attrs, Op, Sample, register
-from dlc.ir.ops.families import FLOATS, check_kind, elementwise_samples, infer_elementwise, is_half, same_shape
+from dlc.ir.ops.families import (
+    FLOATS,
+    check_kind,
+    elementwise_samples,
+    infer_elementwise,
+    is_half,
+    same_shape,
+)
 from dlc.ir.ops.shape import check_axes
 from dlc.ir.types import TensorType, float32
 
@@ -39,6 +49,7 @@ def element_count(b: Any, shape: Sequence[Dim], like: Any) -> Any:
 def at_float32(build: Callable[..., Any]) -> Callable[..., Any]:
     """A decomposition that works at float32 for half types and rounds its result once."""
 
+    @functools.wraps(build)  # the number of inputs is read from the signature
     def decompose(b: Any, *inputs: Any, **attrs: Any) -> Any:
         dtype = inputs[0].tensor.dtype
         if not is_half(dtype):
@@ -131,13 +142,20 @@ def _log_softmax(b: Any, x: Any, axis: int) -> Any:
 
 def _axis_samples() -> list[Sample]:
     made = [Sample((((5, 19), d),), {"axis": 1}) for d in FLOATS]
-    return made + [Sample((((5, 19, 3), "f32"),), {"axis": 1}), Sample((((70,), "f32"),), {"axis": 0})]
+    return made + [
+        Sample((((5, 19, 3), "f32"),), {"axis": 1}),
+        Sample((((70,), "f32"),), {"axis": 0}),
+    ]
 
 
 for _name, _doc, _build in (
     ("softmax", "exp(x) over its sum along an axis.", _softmax),
     ("log_softmax", "The logarithm of softmax, without overflow.", _log_softmax),
-    ("logsumexp", "The logarithm of the sum of exp(x) along an axis, without overflow.", _logsumexp),
+    (
+        "logsumexp",
+        "The logarithm of the sum of exp(x) along an axis, without overflow.",
+        _logsumexp,
+    ),
 ):
     register(
         Op(
@@ -198,7 +216,7 @@ register(
 register(
     Op(
         "reduce_var",
-        "The variance over axes: squared distances from the mean, summed, over the count less `correction`.",
+        "The sum of squared distances from the mean over the count less `correction`.",
         infer=_infer_reduction("reduce_var"),
         attrs={"axes": "ints", "correction": "number"},
         defaults={"correction": 0.0},
@@ -216,7 +234,10 @@ def _infer_norm(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     check_axes("layer_norm", (n,) if x.rank else (), x)
     for t in (scale, shift):
         if t.dtype is not x.dtype or not same_shape(t.shape, x.shape[n:]):
-            raise ShapeError(f"layer_norm of {x} from axis {n}: scale and shift must be {x.with_shape(x.shape[n:])}, got {t}")
+            raise ShapeError(
+                f"layer_norm of {x} from axis {n}: scale and shift must be "
+                f"{x.with_shape(x.shape[n:])}, got {t}"
+            )
     return x
 
 
@@ -227,13 +248,15 @@ def _layer_norm(b: Any, x: Any, scale: Any, shift: Any, axis: int, eps: float) -
     factor = b.rsqrt(b.add(variance, _const(b, eps, variance)))
     normal = b.mul(centred, stretch(b, factor, x, axes))
     shape = x.tensor.shape
-    return b.add(b.mul(normal, b.broadcast_to(scale, shape=shape)), b.broadcast_to(shift, shape=shape))
+    return b.add(
+        b.mul(normal, b.broadcast_to(scale, shape=shape)), b.broadcast_to(shift, shape=shape)
+    )
 
 
 register(
     Op(
         "layer_norm",
-        "x made of mean 0 and variance 1 over the axes from `axis` on, times scale, plus shift (Ba et al., 2016).",
+        "x at mean 0 and variance 1 over the axes from `axis`, scaled and shifted (Ba et al., 2016).",
         infer=_infer_norm,
         attrs={"axis": "int", "eps": "number"},
         defaults={"eps": 1e-5},
@@ -241,7 +264,9 @@ register(
         decompose=at_float32(_layer_norm),
         samples=lambda: [
             *(Sample((((5, 19), d), ((19,), d), ((19,), d)), {"axis": 1}) for d in FLOATS),
-            Sample((((2, 3, 7), "f32"), ((3, 7), "f32"), ((3, 7), "f32")), {"axis": 1, "eps": 1e-3}),
+            Sample(
+                (((2, 3, 7), "f32"), ((3, 7), "f32"), ((3, 7), "f32")), {"axis": 1, "eps": 1e-3}
+            ),
         ],
     )
 )
