@@ -1,14 +1,18 @@
-"""Trains a network with two hidden layers on scikit-learn's handwritten digits; dlc compiles the whole step.
+"""Trains a network with two hidden layers on scikit-learn's handwritten digits.
+
+Dlc compiles the whole step.
 
     python examples/digits.py [--epochs 25] [--dump FOLDER]
 
-One call of `train_step` runs forward, backward and the Adam update as one native program, in place. At the end the
-program is written to a folder at every stage of its compilation, with a guide to what each file shows.
+One call of `train_step` runs forward, backward and the Adam update as one native program, in place.
+At the end the program is written to a folder at every stage of its compilation, with a guide to
+what each file shows.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import pathlib
 import sys
 import time
@@ -26,7 +30,7 @@ def initial_parameters(seed: int = 0) -> list[np.ndarray]:
     """Weights by He et al. (2015), and zero biases: float32 arrays w1, b1, w2, b2, w3, b3."""
     rng = np.random.default_rng(seed)
     arrays = []
-    for n_in, n_out in zip(SIZES, SIZES[1:], strict=False):
+    for n_in, n_out in itertools.pairwise(SIZES):
         arrays.append((rng.standard_normal((n_in, n_out)) * np.sqrt(2 / n_in)).astype(np.float32))
         arrays.append(np.zeros(n_out, np.float32))
     return arrays
@@ -52,7 +56,7 @@ def loss_of(parameters, x, labels):
 
 
 @dlc.compile
-def train_step(x: "f32[64,64]", labels: "i64[64]"):
+def train_step(x: f32[64, 64], labels: i64[64]):
     """One step of Adam (Kingma and Ba, 2015): forward, backward and update. Returns the loss."""
     loss, gradients = dlc.value_and_grad(loss_of)(PARAMETERS, x, labels)
     STEP.assign_add(1)
@@ -65,14 +69,15 @@ def train_step(x: "f32[64,64]", labels: "i64[64]"):
 
 
 @dlc.compile
-def predict(x: "f32[64,64]"):
+def predict(x: f32[64, 64]):
     """The likeliest digit of each image."""
     return dlc.argmax(logits(PARAMETERS, x), axis=1)
 
 
 def numpy_step(state, x, labels):
-    """The same step by hand in NumPy, at the precision of `state`; updates it and returns the loss."""
-    (w1, b1, w2, b2, w3, b3), first, second = state["p"], state["m"], state["v"]
+    """The same step by hand in NumPy, at the precision of `state`, which it updates."""
+    parameters, first, second = state["p"], state["m"], state["v"]
+    w1, b1, w2, b2, w3, b3 = parameters
     a1 = x @ w1 + b1
     h1 = np.maximum(a1, 0)
     a2 = h1 @ w2 + b2
@@ -90,12 +95,10 @@ def numpy_step(state, x, labels):
     gradients = [x.T @ d1, d1.sum(0), h1.T @ d2, d2.sum(0), h2.T @ d, d.sum(0)]
     state["t"] += 1
     rate = RATE * np.sqrt(1 - BETA2 ** state["t"]) / (1 - BETA1 ** state["t"])
-    for p, m, v, g in zip(state["p"], first, second, gradients, strict=True):
-        m *= BETA1
-        m += (1 - BETA1) * g
-        v *= BETA2
-        v += (1 - BETA2) * g * g
-        p -= (rate * m / (np.sqrt(v) + EPSILON)).astype(p.dtype)
+    for k, g in enumerate(gradients):
+        first[k] += (1 - BETA1) * (g - first[k])
+        second[k] += (1 - BETA2) * (g * g - second[k])
+        parameters[k] -= (rate * first[k] / (np.sqrt(second[k]) + EPSILON)).astype(g.dtype)
     return loss
 
 
@@ -158,7 +161,7 @@ def median_time(f, repeats=200):
 
 
 GUIDE = {
-    "traced": "the function as it was traced: one typed op a line, with the line of your source that made it",
+    "traced": "as traced: one typed op a line, with the line of your source that made it",
     "optimized": "after the passes: each `fusion` is one kernel, with its body",
     "kernels": "kernel IR: loop nests over scalar expressions, and the table of calls",
     "llvm": "the LLVM code of each kernel",
@@ -180,7 +183,9 @@ def dump_stages(folder):
 
 def main():
     """Trains, tests, compares with NumPy, dumps."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--dump", type=pathlib.Path, default=pathlib.Path("digits_stages"))
     options = parser.parse_args()
@@ -192,10 +197,16 @@ def main():
     accuracy = float(np.mean(predict(x_test).numpy() == y_test))
     print(f"test accuracy: {100 * accuracy:.2f} % on {len(x_test)} held-out digits")
     stats = train_step.stats
-    print(f"train_step: {stats.calls} calls, {stats.native_calls} native calls, {stats.interpreted_ops} interpreted ops")
+    print(
+        f"train_step: {stats.calls} calls, {stats.native_calls} native calls, "
+        f"{stats.interpreted_ops} interpreted ops"
+    )
     xb, yb = x[:BATCH], y[:BATCH]
     state = numpy_state(np.float32)
-    ours, numpys = median_time(lambda: train_step(xb, yb)), median_time(lambda: numpy_step(state, xb, yb))
+    ours, numpys = (
+        median_time(lambda: train_step(xb, yb)),
+        median_time(lambda: numpy_step(state, xb, yb)),
+    )
     print(f"time a step: dlc {ours:.0f} us, NumPy {numpys:.0f} us ({numpys / ours:.1f}x)")
     dump_stages(options.dump)
 

@@ -9,7 +9,9 @@ from dlc.codegen.kernel_ir import Kernel
 
 
 class Backend(Protocol):
-    """Compiles kernels. A new backend is a class like this and a loader for its code in `dlc.runtime.device`.
+    """Compiles kernels.
+
+    A new backend is a class like this and a loader for its code in `dlc.runtime.device`.
 
     name: the device kind that it serves.
     stages: the texts that it can show of kernels, in order, each one a file extension too.

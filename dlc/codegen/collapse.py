@@ -1,6 +1,6 @@
 """Merges neighbouring axes of a nest that every access walks as one, so that inner loops are long.
 
-    par i<8, j<3: o[i,j] = x[i,j]*y[i,j]      becomes      par n<24: o[n] = x[n]*y[n]
+par i<8, j<3: o[i,j] = x[i,j]*y[i,j]      becomes      par n<24: o[n] = x[n]*y[n]
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dlc.ir.scalar import Axis, Expr, fresh_axis, index, walk
 def collapse_axes(
     stmts: Sequence[Stmt], params: Sequence[Param]
 ) -> tuple[list[Stmt], tuple[Param, ...]]:
-    """The statements and parameters with axes merged where possible; a nest over assignments only."""
+    """The statements and parameters with axes merged where possible."""
     nest = stmts[0]
     if len(stmts) != 1 or not isinstance(nest, Par):
         return list(stmts), tuple(params)
@@ -69,7 +69,7 @@ class _Merge:
         return any(x.op in ("index", "block") and x.attr in self.names for x in walk(e))
 
     def _fits(self, name: str, ix: tuple[Expr, ...]) -> bool:
-        """Whether an access holds the pair side by side or not at all, as every other one of the tensor."""
+        """Whether an access holds the pair side by side, or not at all, as all of its tensor do."""
         hits = [d for d, e in enumerate(ix) if self._mentions(e)]
         place: int | None = None
         if hits:

@@ -6,10 +6,11 @@
             | 'for' axis ['while' e] ['carry' init;*] ':' stmt+   ordered; sets next_x
             | name '[' ix,* ']' [axis,*] ['+'] '=' e              tile or store
 
-Tensors are dense and row-major; views live in the indices. The symbols in a kernel's dims are its own (`dims`);
-a call binds them. A name that is not a parameter is a local: a scalar of the innermost `par` iteration when
-its assignment has no axes, else a tile indexed by those axes alone. `inout` names a buffer read before it is written.
-What changes bits (block of an axis, order of a `for`, `lanes` of a reduction) is in the kernel's text.
+Tensors are dense and row-major; views live in the indices. The symbols in a kernel's dims are its
+own (`dims`); a call binds them. A name that is not a parameter is a local: a scalar of the
+innermost `par` iteration when its assignment has no axes, else a tile indexed by those axes alone.
+`inout` names a buffer read before it is written. What changes bits (block of an axis, order of a
+`for`, `lanes` of a reduction) is in the kernel's text.
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ class Par:
 
 @dataclass(frozen=True)
 class For:
-    """Ordered iterations; `carry` initialises locals, `next_<local>` in the body sets their next value."""
+    """Ordered iterations.
+
+    `carry` initialises locals, `next_<local>` in the body sets their next value.
+    """
 
     axis: Axis
     body: tuple[Stmt, ...]

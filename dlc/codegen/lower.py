@@ -1,8 +1,11 @@
-"""Lowering: the body of a fusion becomes a kernel, or two for a reduction that is split over blocks.
+"""Lowering.
 
-The kernel's nest follows from what the body contains (see `dlc.passes.fuse`); right-hand sides come from the op rows
-through `dlc.ir.inline`. In a row kernel, values of one element a row become local scalars and values of a whole row that
-are costly and read more than once become tiles, in cache for the length of the row.
+The body of a fusion becomes a kernel, or two for a reduction that is split over blocks.
+
+The kernel's nest follows from what the body contains (see `dlc.passes.fuse`); right-hand sides come
+from the op rows through `dlc.ir.inline`. In a row kernel, values of one element a row become local
+scalars and values of a whole row that are costly and read more than once become tiles, in cache for
+the length of the row.
 """
 
 from __future__ import annotations
@@ -28,7 +31,10 @@ BLOCK = 4096  # elements a block of a split reduction; changes bits, so it is in
 
 
 class Arg(NamedTuple):
-    """What a parameter of a kernel stands for: a param or a result of the body, or a partial result, by number."""
+    """What a parameter of a kernel stands for.
+
+    A param or a result of the body, or a partial result, by number.
+    """
 
     kind: Literal["param", "result", "partial"]
     number: int
@@ -45,7 +51,7 @@ class LoweredKernel:
 
 @dataclass(frozen=True)
 class Lowered:
-    """The kernels of one fusion in order, and the types of the partial results that they pass on."""
+    """The kernels of one fusion in order, and the types of partial results between them."""
 
     kernels: tuple[LoweredKernel, ...]
     partials: tuple[TensorType, ...] = ()
@@ -63,7 +69,7 @@ class _Names:
         self.taken = set(taken)
 
     def make(self, wanted: str) -> str:
-        """`wanted` with what is not a letter, digit or underscore replaced, and a number when it is taken."""
+        """`wanted` as an identifier, with a number when it is taken."""
         base = "".join(c if c.isalnum() and c.isascii() else "_" for c in wanted) or "t"
         base = base if base[0].isalpha() or base[0] == "_" else f"t{base}"
         name, k = base, 2
@@ -74,9 +80,11 @@ class _Names:
 
 
 RESERVED = (
-    "kernel", "par", "for", "while", "carry", "in", "out", "inout", "let", "dot", "pad", "select", "sum", "prod",
+    "kernel", "par", "for", "while", "carry", "in", "out", "inout", "let", "dot", "pad", "select",
+    "sum", "prod",
     "rmax", "rmin", "any", "all", "argmax", "argmin", "inf", "nan", "true", "false", "may_alias",
-    *scalar.SCALAR_OPS, "f64", "f32", "f16", "bf16", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "bool",
+    *scalar.SCALAR_OPS, "f64", "f32", "f16", "bf16", "i8", "i16", "i32", "i64",
+    "u8", "u16", "u32", "u64", "bool",
 )  # fmt: skip
 
 
@@ -86,8 +94,13 @@ class _Lowering:
         self.names = _Names(RESERVED)
         self.users = body.users()
         self.param_names = {p: self.names.make(p.name or "p") for p in body.params}
-        self.out_names = [self.names.make("o" if len(body.results) == 1 else f"o{k}") for k in range(len(body.results))]
-        self.locals: dict[Node, tuple[str, int]] = {}  # name, number of leading row indices left out
+        self.out_names = [
+            self.names.make("o" if len(body.results) == 1 else f"o{k}")
+            for k in range(len(body.results))
+        ]
+        self.locals: dict[
+            Node, tuple[str, int]
+        ] = {}  # name, number of leading row indices left out
         self.rows: tuple[Expr, ...] = ()
         self.partials: dict[Node, tuple[str, Axis]] = {}
         self.partial_names: list[str] = []
@@ -96,16 +109,20 @@ class _Lowering:
         """The kernels of the body."""
         families = {n.op.family: n for n in self.body.nodes}
         if "scatter" in families:
-            return Lowered((self._finish([*self._scatter(families["scatter"])], self.body.results),))
+            return Lowered(
+                (self._finish([*self._scatter(families["scatter"])], self.body.results),)
+            )
         reductions = [n for n in self.body.nodes if n.op.family == "reduction"]
         rows, stretched = self._row_space(reductions, families)
         split = [n for n in reductions if _splits(n)]
         if split:
             return self._split(split, rows)
-        return Lowered((self._nest(rows, reductions, stretched),))
+        return Lowered((self._nest(rows, stretched),))
 
-    def _row_space(self, reductions: Sequence[Node], families: dict[str, Node]) -> tuple[Shape, bool]:
-        """The leading extents that every statement shares, and whether statements have axes of their own."""
+    def _row_space(
+        self, reductions: Sequence[Node], families: dict[str, Node]
+    ) -> tuple[Shape, bool]:
+        """The extents that all statements share, and whether statements have axes of their own."""
         if "contraction" in families:
             return families["contraction"].shape, False
         if reductions:
@@ -127,8 +144,10 @@ class _Lowering:
 
     # Nests
 
-    def _nest(self, rows: Shape, reductions: Sequence[Node], stretched: bool) -> LoweredKernel:
-        axes = tuple(Axis(self.names.make(n), d) for n, d in zip(_axis_names(len(rows)), rows, strict=True))
+    def _nest(self, rows: Shape, stretched: bool) -> LoweredKernel:
+        axes = tuple(
+            Axis(self.names.make(n), d) for n, d in zip(_axis_names(len(rows)), rows, strict=True)
+        )
         self.rows = tuple(scalar.index(a.name) for a in axes)
         inliner = Inliner(self._leaf, {a.name: a.extent for a in axes})
         stmts: list[Stmt] = []
@@ -137,10 +156,11 @@ class _Lowering:
             outputs.setdefault(r, []).append(name)
         for node in self.body.nodes:
             own = node.shape[len(rows) :] if stretched and node.shape[: len(rows)] == rows else ()
-            if self._is_local(node, rows, stretched) or (node in outputs and self._is_reread(node, own)):
+            if self._is_local(node, rows, stretched) or (
+                node in outputs and self._is_reread(node, own)
+            ):
                 stmts.append(self._assign_local(inliner, node, own))
-            for name in outputs.get(node, ()):
-                stmts.append(self._store(inliner, node, name, own))
+            stmts += [self._store(inliner, node, name, own) for name in outputs.get(node, ())]
         body = tuple(stmts)
         return self._finish([Par(axes, body)], self.body.results)
 
@@ -155,11 +175,18 @@ class _Lowering:
         return len(self.users[node]) > 1 and self._cost(node) > CHEAP
 
     def _is_reread(self, node: Node, own: Sequence[Dim]) -> bool:
-        """Whether a result is kept too, for what reads it in the same kernel: a scalar costs nothing, a tile memory."""
+        """Whether a result is kept too, for what reads it in the same kernel.
+
+        A scalar costs nothing, a tile memory.
+        """
         return bool(self.users[node]) and self._cost(node) > (CHEAP if own else 0)
 
     def _cost(self, node: Node) -> int:
-        if node in self.param_names or node in self.locals or node.op.family in ("reduction", "contraction"):
+        if (
+            node in self.param_names
+            or node in self.locals
+            or node.op.family in ("reduction", "contraction")
+        ):
             return 0
         return node.op.cost + sum(self._cost(x) for x in node.inputs)
 
@@ -185,7 +212,10 @@ class _Lowering:
     # Scatter
 
     def _scatter(self, node: Node) -> list[Stmt]:
-        """A copy of the operand, then ordered additions; independent over the axes that are not scattered."""
+        """A copy of the operand, then ordered additions.
+
+        Independent over the axes that are not scattered.
+        """
         x, indices, updates = node.inputs
         axis, along = node.attrs["axis"], node.op.name == "scatter_along"
         outer = tuple(
@@ -211,20 +241,35 @@ class _Lowering:
         return [Par(outer, (copy, add))]
 
     def _bounded_add(
-        self, name: str, before: tuple[Expr, ...], at: Expr, after: tuple[Expr, ...], update: Expr, extent: Dim
+        self,
+        name: str,
+        before: tuple[Expr, ...],
+        at: Expr,
+        after: tuple[Expr, ...],
+        update: Expr,
+        extent: Dim,
     ) -> Assign:
-        """`+=` that adds -0.0, which changes nothing, at the nearest place where `at` is out of bounds."""
+        """`+=` that, where `at` is out of bounds, adds -0.0 (nothing) at the nearest place."""
         low, end = scalar.const(0, at.dtype), scalar.dim(extent)
         inside = scalar.op("and", scalar.op("ge", at, low), scalar.op("lt", at, end))
         last = scalar.sub_index(end, scalar.const(1, at.dtype))
         place = scalar.op("min", scalar.op("max", at, low), last)
         nothing = scalar.const(-0.0 if update.dtype.is_float else 0, update.dtype)
-        return Assign(name, (*before, place, *after), (), scalar.select(inside, update, nothing), accumulate=True)
+        return Assign(
+            name,
+            (*before, place, *after),
+            (),
+            scalar.select(inside, update, nothing),
+            accumulate=True,
+        )
 
     # Split reductions
 
     def _split(self, split: Sequence[Node], rows: Shape) -> Lowered:
-        """Each split reduction over blocks first; then the rest of the body over the partial results."""
+        """Each split reduction over blocks first.
+
+        Then the rest of the body over the partial results.
+        """
         kernels: list[LoweredKernel] = []
         partial_types: dict[str, TensorType] = {}
         for node in split:
@@ -236,8 +281,12 @@ class _Lowering:
         kernels.append(rest.run(partial_types))
         return Lowered(tuple(kernels), tuple(partial_types.values()))
 
-    def _partial_kernel(self, node: Node, rows: Shape) -> tuple[LoweredKernel, str, TensorType, Axis]:
-        axes = tuple(Axis(self.names.make(n), d) for n, d in zip(_axis_names(len(rows)), rows, strict=True))
+    def _partial_kernel(
+        self, node: Node, rows: Shape
+    ) -> tuple[LoweredKernel, str, TensorType, Axis]:
+        axes = tuple(
+            Axis(self.names.make(n), d) for n, d in zip(_axis_names(len(rows)), rows, strict=True)
+        )
         self.rows = tuple(scalar.index(a.name) for a in axes)
         flat = self._flattened(node, rows)
         e = Inliner(self._leaf, {a.name: a.extent for a in axes}).computed(flat, self.rows)
@@ -273,7 +322,11 @@ class _Lowering:
     # Kernels
 
     def _params(
-        self, outs: Sequence[str], dtypes: Sequence[DType], shapes: Sequence[Shape], extra: Sequence[Param] = ()
+        self,
+        outs: Sequence[str],
+        dtypes: Sequence[DType],
+        shapes: Sequence[Shape],
+        extra: Sequence[Param] = (),
     ) -> tuple[Param, ...]:
         ins = [Param(n, "in", p.tensor.dtype, p.shape) for p, n in self.param_names.items()]
         mode: Mode = "out"
@@ -307,7 +360,8 @@ class _Rest:
         """The kernel over the partial results."""
         low = self.lowering
         axes = tuple(
-            Axis(low.names.make(n), d) for n, d in zip(_axis_names(len(self.rows)), self.rows, strict=True)
+            Axis(low.names.make(n), d)
+            for n, d in zip(_axis_names(len(self.rows)), self.rows, strict=True)
         )
         low.rows = tuple(scalar.index(a.name) for a in axes)
         stmts: list[Stmt] = []
@@ -352,5 +406,3 @@ _LOCAL_NAMES = {"reduce_sum": "s", "reduce_max": "m", "reduce_min": "m", "dot_ge
 
 def _local_name(node: Node) -> str:
     return _LOCAL_NAMES.get(node.op.name, node.op.name)
-
-

@@ -1,6 +1,7 @@
 """Memory planning: offsets in one arena for the temporaries of a program, from when they live.
 
-First fit by decreasing size over the lifetimes: a temporary may lie where another one was that is dead by then.
+First fit by decreasing size over the lifetimes: a temporary may lie where another one was that is
+dead by then.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Offsets of temporaries in the arena, its size, and the largest sum of what lives at one time (a lower bound)."""
+    """Offsets of temporaries in the arena, its size, and the most that lives at one time."""
 
     offsets: dict[int, int]
     arena_bytes: int

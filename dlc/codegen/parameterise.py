@@ -1,6 +1,9 @@
-"""Makes a kernel independent of its sizes: extents become run-time symbols, so that equal layers share code.
+"""Makes a kernel independent of its sizes.
 
-Also drops parameters that nothing reads, gives axes readable names, and notes which inputs an output may overwrite.
+Extents become run-time symbols, so that equal layers share code.
+
+Also drops parameters that nothing reads, gives axes readable names, and notes which inputs an
+output may overwrite.
 """
 
 from __future__ import annotations
@@ -32,10 +35,12 @@ def parameterise(
 
 
 class _Symbols:
-    """A symbol for each distinct dim but 1; a product of a tensor's neighbouring dims stays a product.
+    """A symbol for each distinct dim but 1.
 
-    That a dim happens to be such a product holds wherever the kernel is called from this program, and lets index
-    arithmetic see that a reshaped tensor is walked in order.
+    A product of a tensor's neighbouring dims stays a product.
+
+    That a dim happens to be such a product holds wherever the kernel is called from this program,
+    and lets index arithmetic see that a reshaped tensor is walked in order.
     """
 
     def __init__(self, names: _AxisNames, shapes: Sequence[Shape]) -> None:
@@ -94,7 +99,11 @@ def _expressions(s: Stmt) -> list[Expr]:
 
 
 def _map_expr(
-    e: Expr, axis: Callable[[Axis], Axis], name: Callable[[str], str], dim: Callable[[Dim], Dim], memo: dict[int, Expr]
+    e: Expr,
+    axis: Callable[[Axis], Axis],
+    name: Callable[[str], str],
+    dim: Callable[[Dim], Dim],
+    memo: dict[int, Expr],
 ) -> Expr:
     found = memo.get(id(e))
     if found is not None:
@@ -118,7 +127,11 @@ def _map_expr(
 
 
 def _map_stmt(
-    s: Stmt, axis: Callable[[Axis], Axis], name: Callable[[str], str], dim: Callable[[Dim], Dim], memo: dict[int, Expr]
+    s: Stmt,
+    axis: Callable[[Axis], Axis],
+    name: Callable[[str], str],
+    dim: Callable[[Dim], Dim],
+    memo: dict[int, Expr],
 ) -> Stmt:
     match s:
         case Assign():
@@ -129,10 +142,15 @@ def _map_stmt(
                 expr=_map_expr(s.expr, axis, name, dim, memo),
             )
         case Par():
-            return Par(tuple(axis(a) for a in s.axes), tuple(_map_stmt(x, axis, name, dim, memo) for x in s.body))
+            return Par(
+                tuple(axis(a) for a in s.axes),
+                tuple(_map_stmt(x, axis, name, dim, memo) for x in s.body),
+            )
         case For():
             carry = tuple(_map_stmt(c, axis, name, dim, memo) for c in s.carry)
-            condition = None if s.condition is None else _map_expr(s.condition, axis, name, dim, memo)
+            condition = (
+                None if s.condition is None else _map_expr(s.condition, axis, name, dim, memo)
+            )
             body = tuple(_map_stmt(x, axis, name, dim, memo) for x in s.body)
             return For(axis(s.axis), body, carry, condition)  # type: ignore[arg-type]
 
@@ -146,8 +164,11 @@ def _map_dims(s: Stmt, of: Callable[[Dim], Dim]) -> Stmt:
 
 
 def _with_aliases(param: Param, params: Sequence[Param], body: tuple[Stmt, ...]) -> Param:
-    """`param` with the inputs whose buffer it may take over: each element of those is read, for the last time, by
-    the very iteration that writes the element at the same place."""
+    """`param` with the inputs whose buffer it may take over.
+
+    Each element of those is read, for the last time, by the very iteration that writes the element
+    at the same place.
+    """
     if param.mode != "out":
         return param
     may = tuple(
@@ -176,7 +197,9 @@ def _same_place(out: str, source: str, body: tuple[Stmt, ...]) -> bool:
     if written is None:
         return False
     rows = _row_axes(body)
-    others = [e for s in statements(body) for e in _expressions(s) if e.op == "load" and e.attr == source]
+    others = [
+        e for s in statements(body) for e in _expressions(s) if e.op == "load" and e.attr == source
+    ]
     return all(e.args[: len(rows)] == rows for e in others)
 
 
@@ -184,4 +207,3 @@ def _row_axes(body: tuple[Stmt, ...]) -> tuple[Expr, ...]:
     (nest,) = body
     assert isinstance(nest, Par)
     return tuple(index(a.name) for a in nest.axes)
-

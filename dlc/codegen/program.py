@@ -1,7 +1,7 @@
 """Programs: the calls of kernels that compute a function, over numbered slots of memory.
 
-A program is data: which kernels, in which order, on which slots, with which dims. Sizes may be symbolic; binding it to
-the extents of a call makes a table that the runtime walks.
+A program is data: which kernels, in which order, on which slots, with which dims. Sizes may be
+symbolic; binding it to the extents of a call makes a table that the runtime walks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ SlotKind = Literal["input", "output", "constant", "temporary"]
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for one tensor. `shares` is the slot whose memory it takes over, by then read for the last time."""
+    """A place for one tensor.
+
+    `shares` is the slot whose memory it takes over, by then read for the last time.
+    """
 
     kind: SlotKind
     type: TensorType
@@ -48,7 +51,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Program:
-    """A compiled function without its code. `levels` are runs of calls that do not depend on each other."""
+    """A compiled function without its code.
+
+    `levels` are runs of calls that do not depend on each other.
+    """
 
     name: str
     params: tuple[TensorType, ...]
@@ -85,7 +91,10 @@ class Program:
 
 
 def build_program(function: Function, donated: Sequence[int] = ()) -> Program:
-    """The program of a fused function. `donated` are positions of params whose memory results may take over."""
+    """The program of a fused function.
+
+    `donated` are positions of params whose memory results may take over.
+    """
     return _ProgramBuilder(function, tuple(donated)).build()
 
 
@@ -115,14 +124,18 @@ class _ProgramBuilder:
         for node in self.function.nodes:
             match node.op.name:
                 case "constant":
-                    self.slot_of[node, 0] = self._slot(Slot("constant", node.tensor, len(self.constants)))
+                    self.slot_of[node, 0] = self._slot(
+                        Slot("constant", node.tensor, len(self.constants))
+                    )
                     self.constants.append(np.ascontiguousarray(node.attrs["value"]))
                 case "fusion":
                     self._fusion(node)
                 case "get":
                     pass
                 case name:
-                    raise BackendError(f"op {name} is left after fusion: the pipeline must end with fuse")
+                    raise BackendError(
+                        f"op {name} is left after fusion: the pipeline must end with fuse"
+                    )
         program = Program(
             self.function.name,
             tuple(p.tensor for p in self.function.params),
@@ -191,8 +204,9 @@ def last_uses(program: Program) -> dict[int, int]:
 def share_memory(program: Program) -> Program:
     """Lets outputs of a kernel take over the memory of inputs that it reads for the last time.
 
-    Only where the kernel says that this is safe (`may_alias`), the element counts are equal for every value of the
-    symbols, and nobody outside sees the memory: a temporary, or an input that was donated.
+    Only where the kernel says that this is safe (`may_alias`), the element counts are equal for
+    every value of the symbols, and nobody outside sees the memory: a temporary, or an input that
+    was donated.
     """
     last = last_uses(program)
     slots = list(program.slots)
@@ -233,7 +247,7 @@ def _may_take(program: Program, slots: list[Slot], source: int, out: int) -> boo
 
 
 def independent_runs(program: Program) -> list[range]:
-    """Cuts the calls into runs that may run at the same time: none writes what another one touches."""
+    """Cuts the calls into runs that may overlap: none writes what another one touches."""
     runs: list[range] = []
     start = 0
     read: set[int] = set()

@@ -27,7 +27,7 @@ def normalise_attrs(op: Op, attrs: dict[str, Any]) -> dict[str, Any]:
     """`attrs` in the row's order with defaults filled in, lists as tuples, dtypes as `DType`."""
     unknown = attrs.keys() - op.attrs.keys()
     if unknown:
-        raise ValueRangeError(f"op {op.name} has no attribute {sorted(unknown)[0]!r}")
+        raise ValueRangeError(f"op {op.name} has no attribute {min(unknown)!r}")
     result: dict[str, Any] = {}
     for name, kind in op.attrs.items():
         if name in attrs:
@@ -91,5 +91,5 @@ class IRBuilder:
         return self.constant(value=value)
 
     def function(self, name: str, params: Sequence[Node], results: Sequence[Node]) -> Function:
-        """The function with these parameters and results; nodes that no result needs stay listed."""
+        """The function of these parameters and results; nodes that no result needs stay."""
         return Function(name, params, results, self.nodes)

@@ -1,7 +1,8 @@
 """The tensor IR: immutable nodes and functions.
 
-A node is one application of an op; it is also the value that the op results in. A function lists its nodes in an
-order in which inputs come before users. Passes build new functions and share the nodes that they do not change.
+A node is one application of an op; it is also the value that the op results in. A function lists
+its nodes in an order in which inputs come before users. Passes build new functions and share the
+nodes that they do not change.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class Node:
-    """One application of an op. Immutable; compared by identity (`dlc.ir.equal` compares by structure)."""
+    """One application of an op.
+
+    Immutable; compared by identity (`dlc.ir.equal` compares by structure).
+    """
 
     __slots__ = ("__weakref__", "attrs", "inputs", "loc", "name", "op", "type")
     op: Op
@@ -42,7 +46,7 @@ class Node:
 
     @property
     def tensor(self) -> TensorType:
-        """The type of a node that is one tensor; an op with several results is read through `get`."""
+        """The type of a node that is one tensor; of several results, `get` reads one."""
         if isinstance(self.type, TupleType):
             raise TypeError(f"{self.op.name} has several results")
         return self.type
@@ -57,7 +61,10 @@ class Node:
 
 
 class Function:
-    """Parameters, nodes and results. `nodes` holds every node but the parameters, inputs before users."""
+    """Parameters, nodes and results.
+
+    `nodes` holds every node but the parameters, inputs before users.
+    """
 
     __slots__ = ("name", "nodes", "params", "results")
     name: str
@@ -88,7 +95,9 @@ class Function:
                 found.update(dict.fromkeys(sorted(symbols_of(d))))
         return tuple(found)
 
-    def with_results(self, results: Iterable[Node], nodes: Iterable[Node] | None = None) -> Function:
+    def with_results(
+        self, results: Iterable[Node], nodes: Iterable[Node] | None = None
+    ) -> Function:
         """The same parameters with other results."""
         return Function(self.name, self.params, results, nodes)
 
@@ -131,7 +140,8 @@ def substitute_nodes(
 ) -> Function:
     """Rebuilds `function`: each node becomes `transform(node, its new inputs)`.
 
-    `transform` returns the node itself to keep it. The result is `function` itself when nothing changed.
+    `transform` returns the node itself to keep it. The result is `function` itself when nothing
+    changed.
     """
     new: dict[Node, Node] = {p: p for p in function.params}
     changed = False

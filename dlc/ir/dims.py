@@ -1,7 +1,10 @@
-"""Dims: integers or symbolic integer expressions, in a canonical form so that equal dims compare equal.
+"""Dims.
 
-An expression is a polynomial over atoms. An atom is a symbol (an extent known at run time, at least 1) or
-an application of `floordiv`, `mod`, `max` or `min` to two expressions that could not be evaluated.
+Integers or symbolic integer expressions, in a canonical form so that equal dims compare equal.
+
+An expression is a polynomial over atoms. An atom is a symbol (an extent known at run time, at least
+1) or an application of `floordiv`, `mod`, `max` or `min` to two expressions that could not be
+evaluated.
 """
 
 from __future__ import annotations

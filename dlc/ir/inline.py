@@ -1,7 +1,9 @@
-"""Reading nodes as scalar expressions: the element of a node at given indices, in terms of stored tensors.
+"""Reading nodes as scalar expressions.
 
-Fusion asks it where a node reads its operands; lowering asks it for the right-hand sides of a kernel. Both go
-through the `lower` of the op rows, so that neither knows any op.
+The element of a node at given indices, in terms of stored tensors.
+
+Fusion asks it where a node reads its operands; lowering asks it for the right-hand sides of a
+kernel. Both go through the `lower` of the op rows, so that neither knows any op.
 """
 
 from __future__ import annotations
@@ -21,9 +23,9 @@ Leaf = Callable[[Node, tuple[Expr, ...]], Expr | None]
 class Inliner:
     """Expressions of nodes down to leaves.
 
-    `leaf(node, ix)` gives the expression of a node that is stored (a load, a local), or None for one that is to be
-    computed in place. `extents` are the extents of the axes that occur in indices; bounds checks that they make
-    needless are left out.
+    `leaf(node, ix)` gives the expression of a node that is stored (a load, a local), or None for
+    one that is to be computed in place. `extents` are the extents of the axes that occur in
+    indices; bounds checks that they make needless are left out.
     """
 
     def __init__(self, leaf: Leaf, extents: Mapping[str, Dim] | None = None) -> None:
@@ -139,7 +141,7 @@ class Read:
 
 
 def reads_of(node: Node, is_leaf: Callable[[Node], bool]) -> tuple[list[Read], Expr]:
-    """The reads of leaves by `node`, nodes in between computed in place, and its expression (loads named by position)."""
+    """The reads of leaves by `node`, what is in between computed in place, and its expression."""
     found: list[Read] = []
 
     def leaf(x: Node, ix: tuple[Expr, ...]) -> Expr | None:

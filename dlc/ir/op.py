@@ -3,10 +3,12 @@
     register(Op("exp", "Exponential.", infer=unary_float, reference=np.exp, lower=pointwise("exp"),
                 jvp=lambda b, out, x, t: b.mul(t, out), samples=...))
 
-A row says what the op's result type is, what it means (NumPy), how one element of it is computed (`lower`) or which
-simpler ops it stands for (`decompose`), and how it is differentiated. Nothing else in the compiler lists ops.
+A row says what the op's result type is, what it means (NumPy), how one element of it is computed
+(`lower`) or which simpler ops it stands for (`decompose`), and how it is differentiated. Nothing
+else in the compiler lists ops.
 
-Rules are written against a `Builder`: `b.<op name>(*inputs, **attrs)` emits a node (or, in eager mode, runs it).
+Rules are written against a `Builder`: `b.<op name>(*inputs, **attrs)` emits a node (or, in eager
+mode, runs it).
 """
 
 from __future__ import annotations
@@ -75,7 +77,10 @@ class NoDerivative:
 
 @dataclass(frozen=True)
 class Sample:
-    """One set of operands for the op table's tests: (shape, dtype short name) each, or arrays; and attributes."""
+    """One set of operands for the op table's tests.
+
+    (shape, dtype short name) each, or arrays; and attributes.
+    """
 
     inputs: tuple[Any, ...]
     attrs: Attrs = field(default_factory=dict[str, Any])
@@ -89,14 +94,19 @@ Lower: TypeAlias = Callable[[tuple[Expr, ...], Sequence[Input], Attrs, TensorTyp
 class Op:
     """A row of the op table.
 
-    infer(types, attrs): the result type; raises ShapeError, DTypeError or ValueRangeError for operands that do not fit.
+    infer(types, attrs): the result type; raises ShapeError, DTypeError or ValueRangeError for
+        operands that do not fit.
     reference(*arrays, **attrs): the meaning, in NumPy; dims among attrs are integers.
-    lower(ix, inputs, attrs, type): the scalar expression of the result's element at `ix`; None for an op that is
+    lower(ix, inputs, attrs, type): the scalar expression of the result's element at `ix`; None for
+        an op that is
         decomposed or that has statements of its own (family "scatter") or none ("param", "tuple").
     decompose(b, *inputs, **attrs): the same value in simpler ops.
-    jvp(b, out, inputs, tangents, **attrs): the tangent of the result, None when it is zero; a tangent is None when zero.
-    linear: the inputs in which the op is linear when the others are held fixed ("all": in all together).
-    transpose(b, ct, i, inputs, **attrs): the cotangent of linear input `i`; only the type of inputs[i] may be used.
+    jvp(b, out, inputs, tangents, **attrs): the tangent of the result, None when it is zero; a
+        tangent is None when zero.
+    linear: the inputs in which the op is linear when the others are held fixed ("all": in all
+        together).
+    transpose(b, ct, i, inputs, **attrs): the cotangent of linear input `i`; only the type of
+        inputs[i] may be used.
     samples: operands for the tests. `dtypes`: short names of element types that operands may have.
     """
 

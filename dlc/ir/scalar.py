@@ -1,14 +1,16 @@
-"""Scalar expressions: the closed set of operations that every tensor op lowers to and every backend runs.
+"""Scalar expressions.
+
+The closed set of operations that every tensor op lowers to and every backend runs.
 
 An `Expr` says what one element of a result is. Index arithmetic is the same language at type i64.
 Expressions are immutable and compared by structure; equal subexpressions may be shared.
 
 Meaning (all backends): float operations are IEEE 754, round to nearest even, never contracted or
-reassociated. Integer arithmetic wraps. `floordiv` and `mod` round towards minus infinity, as NumPy's do; a zero
-divisor gives 0 and the most negative integer divided by -1 gives itself; neither traps. `min`, `max` return
-NaN when an operand is NaN. `shl` and `shr` by a negative count or by the width or more give 0
-(`shr` of a negative number: -1). `convert` of a float to an integer truncates; NaN gives 0 and a value out
-of range saturates. `convert` to bool is `!= 0`.
+reassociated. Integer arithmetic wraps. `floordiv` and `mod` round towards minus infinity, as
+NumPy's do; a zero divisor gives 0 and the most negative integer divided by -1 gives itself; neither
+traps. `min`, `max` return NaN when an operand is NaN. `shl` and `shr` by a negative count or by the
+width or more give 0 (`shr` of a negative number: -1). `convert` of a float to an integer truncates;
+NaN gives 0 and a value out of range saturates. `convert` to bool is `!= 0`.
 """
 
 from __future__ import annotations
@@ -54,8 +56,9 @@ _ROWS = (
     *(
         ScalarOp(n, 1, "f", math=True)
         for n in (
-            "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos",
-            "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "sigmoid", "rsqrt", "cbrt",
+            "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin",
+            "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc",
+            "sigmoid", "rsqrt", "cbrt",
         )
     ),
     *(ScalarOp(n, 2, "f", math=True) for n in ("pow", "atan2", "hypot")),
@@ -88,7 +91,8 @@ class Expr:
       load    attr: a tensor name; args: one i64 index a dim
       pad     args: (a load, a fallback); the fallback where an index of the load is out of bounds
       reduce  attr: (kind, axes); args: (body,); in the order of the axes, last fastest
-      dot     attr: axes; args: (a, b); the sum of a*b over the axes, accumulated at this node's dtype
+      dot     attr: axes; args: (a, b); the sum of a*b over the axes, accumulated at this node's
+      dtype
     """
 
     __slots__ = ("_hash", "args", "attr", "dtype", "op")
@@ -142,13 +146,18 @@ class Expr:
 
     def with_args(self, args: tuple[Expr, ...]) -> Expr:
         """This node over other arguments; itself when they are the same objects."""
-        if len(args) == len(self.args) and all(a is b for a, b in zip(args, self.args, strict=True)):
+        if len(args) == len(self.args) and all(
+            a is b for a, b in zip(args, self.args, strict=True)
+        ):
             return self
         return Expr(self.op, args, self.dtype, self.attr)
 
 
 def op(name: str, *args: Expr, dtype: DType | None = None) -> Expr:
-    """The scalar op `name` applied to expressions; `dtype` is needed for `convert` and `bitcast` only."""
+    """The scalar op `name` applied to expressions.
+
+    `dtype` is needed for `convert` and `bitcast` only.
+    """
     row = SCALAR_OPS[name]
     if len(args) != row.arity:
         raise TypeError(f"scalar op {name} takes {row.arity} arguments, got {len(args)}")
@@ -199,8 +208,11 @@ def index(name: str) -> Expr:
 
 
 def dim(value: Dim) -> Expr:
-    """A dim as an i64 value. Extents stay `dim` nodes even where they are integers, so that kernels can be made
-    independent of them; 0 and 1 are literals."""
+    """A dim as an i64 value.
+
+    Extents stay `dim` nodes even where they are integers, so that kernels can be made independent
+    of them; 0 and 1 are literals.
+    """
     return Expr("const" if value in (0, 1) else "dim", (), int64, value)
 
 

@@ -1,7 +1,8 @@
 """Element types and tensor types.
 
 A `DType` is an element type, a `TensorType` an element type with a shape whose dims are integers or
-symbolic expressions (`dlc.ir.dims`). The short names (`f32`, `i64`, `bool`) are those of the text form.
+symbolic expressions (`dlc.ir.dims`). The short names (`f32`, `i64`, `bool`) are those of the text
+form.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
-"""Differentiation of functions: forward mode by the rows' jvp, reverse mode by transposing what the jvp traced.
+"""Differentiation of functions.
 
-An input in which an op is linear is transposed by the op's own rule. For any other input the op's jvp is traced with a
-placeholder tangent; the traced nodes that depend on the placeholder are linear in it and are transposed in reverse order
-(Frostig et al., "Decomposing reverse-mode automatic differentiation", 2021). So each op has one derivative rule.
+Forward mode by the rows' jvp, reverse mode by transposing what the jvp traced.
+
+An input in which an op is linear is transposed by the op's own rule. For any other input the op's
+jvp is traced with a placeholder tangent; the traced nodes that depend on the placeholder are linear
+in it and are transposed in reverse order (Frostig et al., "Decomposing reverse-mode automatic
+differentiation", 2021). So each op has one derivative rule.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ def is_differentiable(node: Node) -> bool:
 
 
 def active_nodes(function: Function, wrt: Iterable[Node]) -> set[Node]:
-    """The nodes through which the results may depend smoothly on `wrt`, with those of `wrt` that are floats."""
+    """The floats of `wrt`, and the nodes that may depend smoothly on them."""
     active = {p for p in wrt if p.tensor.dtype.is_float}
     for node in function.nodes:
         if any(x in active for x in node.inputs) and is_differentiable(node):
@@ -37,12 +40,15 @@ def active_nodes(function: Function, wrt: Iterable[Node]) -> set[Node]:
 def _rule(op: Op) -> Callable[..., Any]:
     if not callable(op.jvp):
         raise DerivativeError(
-            f"op {op.name} has no derivative", hint="wrap its input in dlc.stop_gradient if it is constant"
+            f"op {op.name} has no derivative",
+            hint="wrap its input in dlc.stop_gradient if it is constant",
         )
     return op.jvp
 
 
-def node_jvp(b: IRBuilder, node: Node, out: Node, inputs: Sequence[Node], tangents: Sequence[Node | None]) -> Node | None:
+def node_jvp(
+    b: IRBuilder, node: Node, out: Node, inputs: Sequence[Node], tangents: Sequence[Node | None]
+) -> Node | None:
     """The tangent of `node` (whose value is `out`), None when it is zero."""
     if all(t is None for t in tangents) or not is_differentiable(node):
         return None
@@ -87,7 +93,9 @@ def _split_linear(b: IRBuilder, start: int, placeholder: Node) -> list[Node]:
     return linear
 
 
-def transpose_nodes(b: IRBuilder, linear: Sequence[Node], cotangents: dict[Node, Node], source: Node) -> Node | None:
+def transpose_nodes(
+    b: IRBuilder, linear: Sequence[Node], cotangents: dict[Node, Node], source: Node
+) -> Node | None:
     """Sends cotangents back through nodes that are linear in `source`."""
     carried = {source, *linear}
     for n in reversed(linear):
@@ -98,7 +106,9 @@ def transpose_nodes(b: IRBuilder, linear: Sequence[Node], cotangents: dict[Node,
             if x not in carried:
                 continue
             if n.op.transpose is None or not _is_linear(n.op, i):
-                raise DerivativeError(f"the derivative rule used {n.op.name}, which is not linear in input {i}")
+                raise DerivativeError(
+                    f"the derivative rule used {n.op.name}, which is not linear in input {i}"
+                )
             part = n.op.transpose(b, ct, i, n.inputs, **n.attrs)
             total = add_tangents(b, cotangents.get(x), part)
             assert total is not None
@@ -109,7 +119,10 @@ def transpose_nodes(b: IRBuilder, linear: Sequence[Node], cotangents: dict[Node,
 def backward(
     b: IRBuilder, nodes: Sequence[Node], cotangents: dict[Node, Node], active: set[Node]
 ) -> dict[Node, Node]:
-    """Sends cotangents back through `nodes` (in execution order); returns those of every active value reached."""
+    """Sends cotangents back through `nodes` (in execution order).
+
+    Returns those of every active value reached.
+    """
     for node in reversed(nodes):
         ct = cotangents.get(node)
         if ct is None or node not in active:
@@ -125,10 +138,16 @@ def backward(
     return cotangents
 
 
-def vjp_function(function: Function, wrt: Sequence[int], results: Sequence[int] | None = None) -> Function:
-    """Reverse mode: (params, a cotangent for each of `results`) -> (results of `function`, cotangents of params `wrt`).
+def vjp_function(
+    function: Function, wrt: Sequence[int], results: Sequence[int] | None = None
+) -> Function:
+    """Reverse mode.
 
-    `results` are positions of float results, by default all float ones. A parameter that no result depends on gets zeros.
+    (params, a cotangent for each of `results`) -> (results of `function`, cotangents of params
+    `wrt`).
+
+    `results` are positions of float results, by default all float ones. A parameter that no result
+    depends on gets zeros.
     """
     function = expand_undifferentiable(function)
     if results is None:
@@ -149,7 +168,9 @@ def vjp_function(function: Function, wrt: Sequence[int], results: Sequence[int] 
     cotangents = backward(b, function.nodes, cotangents, active)
     b.loc = None
     gradients = [cotangents[s] if s in cotangents else zeros(b, s.tensor) for s in sources]
-    return Function(function.name + "_vjp", (*function.params, *extra), (*function.results, *gradients), b.nodes)
+    return Function(
+        function.name + "_vjp", (*function.params, *extra), (*function.results, *gradients), b.nodes
+    )
 
 
 def zeros(b: IRBuilder, type_: TensorType) -> Node:
@@ -158,7 +179,10 @@ def zeros(b: IRBuilder, type_: TensorType) -> Node:
 
 
 def jvp_function(function: Function, wrt: Sequence[int]) -> Function:
-    """Forward mode: (params, a tangent for each of params `wrt`) -> (results, a tangent for each float result)."""
+    """Forward mode.
+
+    (params, a tangent for each of params `wrt`) -> (results, a tangent for each float result).
+    """
     function = expand_undifferentiable(function)
     b = IRBuilder()
     tangents: dict[Node, Node] = {}
@@ -176,8 +200,8 @@ def jvp_function(function: Function, wrt: Sequence[int]) -> Function:
         if tangent is not None:
             tangents[node] = tangent
     b.loc = None
-    outs: list[Node] = []
-    for r in function.results:
-        if r.tensor.dtype.is_float:
-            outs.append(tangents[r] if r in tangents else zeros(b, r.tensor))
-    return Function(function.name + "_jvp", (*function.params, *extra), (*function.results, *outs), b.nodes)
+    floats = [r for r in function.results if r.tensor.dtype.is_float]
+    outs = [tangents[r] if r in tangents else zeros(b, r.tensor) for r in floats]
+    return Function(
+        function.name + "_jvp", (*function.params, *extra), (*function.results, *outs), b.nodes
+    )

@@ -1,16 +1,19 @@
 """Fusion: groups nodes into kernels.
 
-Nodes that only move elements, and cheap ones, are computed where they are read. Every other node is a unit, stored or
-kept in a kernel's locals. A unit joins the kernel of what it reads when both walk the same space in the same order:
+Nodes that only move elements, and cheap ones, are computed where they are read. Every other node is
+a unit, stored or kept in a kernel's locals. A unit joins the kernel of what it reads when both walk
+the same space in the same order:
 
     pointwise   one nest over a shape; several outputs
-    rows        reductions over trailing axes share the outer axes with whatever has the same rows: softmax, layer norm,
+    rows        reductions over trailing axes share the outer axes with whatever has the same rows:
+    softmax, layer norm,
                 cross entropy and their gradients read memory once
     columns     reductions over leading axes
     dot         a contraction with its pointwise epilogue
     scatter     ordered writes, alone
 
-The test of "same order" reads the op rows' own index maps (`dlc.ir.inline`), so that no op is named here.
+The test of "same order" reads the op rows' own index maps (`dlc.ir.inline`), so that no op is named
+here.
 """
 
 from __future__ import annotations
@@ -30,7 +33,10 @@ from dlc.ir.verifier import Stage
 from dlc.passes.manager import Pass, PassContext
 
 CHEAP = 3  # additions' worth of work that is done again sooner than stored
-SPLIT_ROWS, SPLIT_SIZE = 8, 65536  # a reduction of so few rows and so many elements is split, so not fused
+SPLIT_ROWS, SPLIT_SIZE = (
+    8,
+    65536,
+)  # a reduction of so few rows and so many elements is split, so not fused
 
 
 @dataclass
@@ -63,7 +69,9 @@ def is_kernel_root(node: Node) -> bool:
 
 def is_stored(node: Node) -> bool:
     """Whether `node` is in memory before any kernel runs, or is called by itself."""
-    return node.op.name in ("param", "constant") or node.op.lower is None and node.op.family != "scatter"
+    return node.op.name in ("param", "constant") or (
+        node.op.lower is None and node.op.family != "scatter"
+    )
 
 
 def _must_be_read(node: Node) -> bool:
@@ -109,7 +117,12 @@ class _Planner:
             if is_stored(node):
                 continue
             cost = node.op.cost + sum(self.inline_cost.get(x, 0) for x in node.inputs)
-            if is_kernel_root(node) or node in self.results or node in forced or not self._inlined(node, cost):
+            if (
+                is_kernel_root(node)
+                or node in self.results
+                or node in forced
+                or not self._inlined(node, cost)
+            ):
                 self.units[node] = self._make_unit(node)
             else:
                 self.inline_cost[node] = cost
@@ -130,7 +143,7 @@ class _Planner:
         return len({r.source for r in reads_of(node, self._is_leaf)[0]})
 
     def _read_once(self, node: Node, reader: Node, cost: int) -> bool:
-        """Whether `reader` reads each element of `node` at most once, looking through what moves elements."""
+        """Whether `reader` reads each element of `node` at most once, through moves of elements."""
         if reader.op.lower is None:
             return True
         reads, e = reads_of(reader, lambda x: True)
@@ -146,7 +159,7 @@ class _Planner:
         return True
 
     def _operands_to_store(self, dot: Node) -> set[Node]:
-        """What a contraction reads must be in memory, behind moves that amount to one load at affine indices."""
+        """A contraction reads memory, through moves that amount to one load at affine indices."""
         stored: set[Node] = set()
         for x in dot.inputs:
             if _must_be_read(x):
@@ -166,7 +179,7 @@ class _Planner:
         if node.op.family == "scatter":
             reads = [r for x in node.inputs for r in self._input_reads(x)]
             return Unit(node, reads, "scatter", node.shape)
-        reads, e = reads_of(node, self._is_leaf)
+        reads, _ = reads_of(node, self._is_leaf)
         if node.op.family == "contraction":
             return Unit(node, reads, "dot", node.shape)
         if node.op.family != "reduction":
@@ -197,7 +210,9 @@ class _Planner:
             self._add(unit, joined)
 
     def _candidates(self, unit: Unit) -> list[Group]:
-        producers = {self.group_of[r.source].number for r in unit.reads if r.source in self.group_of}
+        producers = {
+            self.group_of[r.source].number for r in unit.reads if r.source in self.group_of
+        }
         found = [self.groups[n] for n in sorted(producers, reverse=True)]
         if unit.kind in ("pointwise", "columns"):
             siblings = {
@@ -230,7 +245,11 @@ class _Planner:
                     return False
                 return unit.rows[:rank] == group.rows and _aligned(inner, rank)
             case "rows", "rows":
-                return unit.rows == group.rows and _aligned(inner, len(unit.rows)) and not _is_split(unit)
+                return (
+                    unit.rows == group.rows
+                    and _aligned(inner, len(unit.rows))
+                    and not _is_split(unit)
+                )
             case "rows", "pointwise":
                 rank = len(unit.rows)
                 if rank == 0 or _is_split(unit):
@@ -243,7 +262,7 @@ class _Planner:
                 return False
 
     def merge_groups(self) -> None:
-        """Joins a group with one that it reads, where units joined one by one have left the two apart."""
+        """Joins a group with one that it reads, where units one by one have left the two apart."""
         for group in list(self.groups):
             for n in sorted(self._predecessors(group), reverse=True):
                 before = self.groups[n]
@@ -260,7 +279,10 @@ class _Planner:
         others = self._predecessors(group) - {before.number}
         if any(self.groups[n].ancestors & bit for n in others):
             return False
-        if len(before.leaves | group.leaves) + len(before.units) + len(group.units) > self.max_params:
+        if (
+            len(before.leaves | group.leaves) + len(before.units) + len(group.units)
+            > self.max_params
+        ):
             return False
         if before.kind == "pointwise" and group.kind == "rows":
             rank = len(group.rows)
@@ -316,7 +338,10 @@ def _is_split(unit: Unit) -> bool:
 
 
 def is_split_reduction(rows: Sequence[Dim], reduced: Sequence[Dim]) -> bool:
-    """Few rows and many elements: two kernels, so that the work can be shared out. A function of the shape alone."""
+    """Few rows and many elements.
+
+    Two kernels, so that the work can be shared out. A function of the shape alone.
+    """
     count = size = 1
     for d in rows:
         if not isinstance(d, int):
@@ -366,16 +391,20 @@ class Fuse(Pass):
 
 
 def with_own_results(function: Function) -> Function:
-    """`function` with a copy where a result is a parameter, a constant or another result: each has its own buffer."""
+    """`function` with a copy where a result is a parameter, a constant or another result.
+
+    Each has its own buffer.
+    """
     seen: set[Node] = set()
     results: list[Node] = []
     nodes = list(function.nodes)
     for r in function.results:
+        own = r
         if is_stored(r) or r in seen:
-            r = make_node(OPS["convert"], (r,), {"dtype": r.tensor.dtype}, r.loc)
-            nodes.append(r)
-        seen.add(r)
-        results.append(r)
+            own = make_node(OPS["convert"], (r,), {"dtype": r.tensor.dtype}, r.loc)
+            nodes.append(own)
+        seen.add(own)
+        results.append(own)
     return function.with_results(results, nodes)
 
 
@@ -399,7 +428,10 @@ class _Assembler:
         return Function(self.function.name, self.function.params, results, self.nodes)
 
     def _order(self) -> list[Group]:
-        """Groups with producers before users; among those ready, the one whose last unit came first."""
+        """Groups with producers before users.
+
+        Among those ready, the one whose last unit came first.
+        """
         used = [g for g in self.planner.groups if g.units]
         return sorted(used, key=lambda g: (g.ancestors.bit_count(), g.number))
 
@@ -454,7 +486,9 @@ class _Body:
                 self.cloned[node] = self.params[node] = _body_param(node, len(self.params))
             elif ready:
                 inputs = tuple(self.cloned[x] for x in node.inputs)
-                self.cloned[node] = Node(node.op, inputs, node.attrs, node.type, node.loc, node.name)
+                self.cloned[node] = Node(
+                    node.op, inputs, node.attrs, node.type, node.loc, node.name
+                )
                 self.nodes.append(self.cloned[node])
             else:
                 stack.append((node, True))
@@ -464,4 +498,6 @@ class _Body:
 
 def _body_param(node: Node, position: int) -> Node:
     name = node.name if node.op.name == "param" else None
-    return Node(OPS["param"], (), {"type": (node.tensor,)}, node.tensor, node.loc, name or f"p{position}")
+    return Node(
+        OPS["param"], (), {"type": (node.tensor,)}, node.tensor, node.loc, name or f"p{position}"
+    )

@@ -14,7 +14,10 @@ ALIGNMENT = 64
 
 
 def empty(shape: Sequence[int], dtype: DType) -> np.ndarray[Any, Any]:
-    """An uninitialised, C-contiguous, aligned array; MemoryLimitError when the system has not enough."""
+    """An uninitialised, C-contiguous, aligned array.
+
+    MemoryLimitError when the system has not enough.
+    """
     size = dtype.itemsize
     for d in shape:
         size *= d

@@ -89,7 +89,9 @@ class BoundCpuProgram:
                 return root.position if root.kind == "input" else None
         return None
 
-    def run(self, inputs: Sequence[np.ndarray[Any, Any]], num_threads: int) -> list[np.ndarray[Any, Any]]:
+    def run(
+        self, inputs: Sequence[np.ndarray[Any, Any]], num_threads: int
+    ) -> list[np.ndarray[Any, Any]]:
         """Runs the table; the arrays must have the types that the program was bound for."""
         results = [
             empty(shape, dtype) if donor is None else inputs[donor]

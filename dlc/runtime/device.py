@@ -1,4 +1,7 @@
-"""Devices: for each kind, the backend that compiles for it and the loader that runs what was compiled."""
+"""Devices.
+
+For each kind, the backend that compiles for it and the loader that runs what was compiled.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Compiled functions: optimised, lowered, compiled or taken from the cache, and ready to be called with arrays."""
+"""Compiled functions.
+
+Optimised, lowered, compiled or taken from the cache, and ready to be called with arrays.
+"""
 
 from __future__ import annotations
 
@@ -163,7 +166,9 @@ class Executable:
             case _ if stage in self.backend.stages:
                 return self.backend.text(self.program.kernels, stage)
             case _:
-                raise ValueRangeError(f"there is no stage {stage!r}", hint=nearest(stage, self.stages))
+                raise ValueRangeError(
+                    f"there is no stage {stage!r}", hint=nearest(stage, self.stages)
+                )
 
     # Calls
 

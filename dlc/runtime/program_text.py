@@ -1,4 +1,7 @@
-"""Programs as bytes for the cache: JSON with kernels, types and dims in their text forms, and arrays in base64."""
+"""Programs as bytes for the cache.
+
+JSON with kernels, types and dims in their text forms, and arrays in base64.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ def program_to_bytes(program: Program) -> bytes:
         "params": [str(t) for t in program.params],
         "results": [str(t) for t in program.results],
         "kernels": [print_kernel(k) for k in program.kernels],
-        "calls": [[c.kernel, list(c.args), [dim_text(d) for d in c.dims], c.loc] for c in program.calls],
+        "calls": [
+            [c.kernel, list(c.args), [dim_text(d) for d in c.dims], c.loc] for c in program.calls
+        ],
         "constants": [_array_to_json(a) for a in program.constants],
         "donated": list(program.donated),
     }
@@ -60,7 +65,11 @@ def _call(kernel: int, args: list[int], dims: list[str], loc: list[Any] | None) 
 
 
 def _array_to_json(array: np.ndarray[Any, Any]) -> list[Any]:
-    return [dtype_of(array.dtype).short, list(array.shape), base64.b64encode(array.tobytes()).decode()]
+    return [
+        dtype_of(array.dtype).short,
+        list(array.shape),
+        base64.b64encode(array.tobytes()).decode(),
+    ]
 
 
 def _array_from_json(value: list[Any]) -> np.ndarray[Any, Any]:

@@ -32,7 +32,9 @@ class BoundReferenceProgram:
     def __init__(self, code: ReferenceProgram, values: Mapping[str, int]) -> None:
         self.code, self.values = code, values
 
-    def run(self, inputs: Sequence[np.ndarray[Any, Any]], num_threads: int) -> list[np.ndarray[Any, Any]]:
+    def run(
+        self, inputs: Sequence[np.ndarray[Any, Any]], num_threads: int
+    ) -> list[np.ndarray[Any, Any]]:
         """Runs the calls in order; every slot has an array of its own."""
         program = self.code.program
         arrays: list[np.ndarray[Any, Any]] = []
@@ -42,10 +44,14 @@ class BoundReferenceProgram:
             elif slot.kind == "constant":
                 arrays.append(program.constants[slot.position])
             else:
-                arrays.append(empty([evaluate(d, self.values) for d in slot.type.shape], slot.type.dtype))
+                arrays.append(
+                    empty([evaluate(d, self.values) for d in slot.type.shape], slot.type.dtype)
+                )
         for call in program.calls:
             kernel = self.code.kernels[call.kernel]
-            dims = {n: evaluate(d, self.values) for n, d in zip(kernel.dims, call.dims, strict=True)}
+            dims = {
+                n: evaluate(d, self.values) for n, d in zip(kernel.dims, call.dims, strict=True)
+            }
             named = {
                 p.name: arrays[a].reshape([evaluate(d, dims) for d in p.dims])
                 for p, a in zip(kernel.params, call.args, strict=True)

@@ -23,7 +23,10 @@ CODE_VERSION = "1"  # raised when the code of an unchanged kernel changes
 
 @dataclass(frozen=True)
 class CpuCode:
-    """The code of one kernel with what the runtime must know to call it; dims are over the kernel's symbols."""
+    """The code of one kernel with what the runtime must know to call it.
+
+    Dims are over the kernel's symbols.
+    """
 
     blob: Blob
     entry: str

@@ -28,13 +28,21 @@ def zero(type_: str) -> str:
     """The zero literal of an LLVM type."""
     if type_.startswith("<"):
         return "zeroinitializer"
-    return "0.0" if type_ in ("float", "double", "half", "bfloat") else "null" if type_ == "ptr" else "0"
+    return (
+        "0.0"
+        if type_ in ("float", "double", "half", "bfloat")
+        else "null"
+        if type_ == "ptr"
+        else "0"
+    )
 
 
 class Emitter:
     """Writes one function; `declarations` collects the intrinsics it uses."""
 
-    def __init__(self, name: str, parameters: Sequence[tuple[str, str]], result: str = "void") -> None:
+    def __init__(
+        self, name: str, parameters: Sequence[tuple[str, str]], result: str = "void"
+    ) -> None:
         """`parameters` are (LLVM type with attributes, name without %)."""
         self.name, self.parameters, self.result = name, tuple(parameters), result
         self.lines: list[str] = []
@@ -98,8 +106,8 @@ class Emitter:
     ) -> list[str]:
         """`for i = start; i < stop; i += step` (signed i64), with loop-carried values.
 
-        `carry` gives (LLVM type, initial value); `body(i, values)` returns their next values. Returns the
-        values after the loop, which are the initial ones when it runs no iteration.
+        `carry` gives (LLVM type, initial value); `body(i, values)` returns their next values.
+        Returns the values after the loop, which are the initial ones when it runs no iteration.
         """
         head, inside, done = self.fresh("head"), self.fresh("body"), self.fresh("done")
         before = self.current
@@ -122,7 +130,10 @@ class Emitter:
         return names
 
     def splat(self, type_: str, value: str, lanes: int) -> str:
-        """A vector with `value` of the scalar LLVM type `type_` in each lane; `value` itself for one lane."""
+        """A vector with `value` of the scalar LLVM type `type_` in each lane.
+
+        `value` itself for one lane.
+        """
         if lanes == 1:
             return value
         vector = f"<{lanes} x {type_}>"
@@ -148,7 +159,7 @@ class Emitter:
 
 
 def module_text(functions: Sequence[Emitter], attributes: str = "nounwind") -> str:
-    """A module of functions, their intrinsics declared once, attribute group #0 being `attributes`."""
+    """A module of functions with their intrinsics; attribute group #0 is `attributes`."""
     declarations = sorted(set[str]().union(*(f.declarations for f in functions)))
     bodies = "\n".join(f.text() for f in functions)
     return "\n".join(declarations) + "\n\n" + bodies + f"\nattributes #0 = {{ {attributes} }}\n"

@@ -142,7 +142,8 @@ def _log_softmax(b: Any, x: Any, axis: int) -> Any:
 
 def _axis_samples() -> list[Sample]:
     made = [Sample((((5, 19), d),), {"axis": 1}) for d in FLOATS]
-    return made + [
+    return [
+        *made,
         Sample((((5, 19, 3), "f32"),), {"axis": 1}),
         Sample((((70,), "f32"),), {"axis": 0}),
     ]

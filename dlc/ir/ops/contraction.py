@@ -37,7 +37,8 @@ def _infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     for i, j in zip((*lb, *lc), (*rb, *rc), strict=True):
         if not dims_equal(x.shape[i], y.shape[j]):
             raise ShapeError(
-                f"product of {x} and {y}: axis {i} has {x.shape[i]} elements, axis {j} has {y.shape[j]}",
+                f"product of {x} and {y}: axis {i} has {x.shape[i]} elements, "
+                f"axis {j} has {y.shape[j]}",
                 hint="the extents that are summed over must be equal",
             )
     batch = [x.shape[k] for k in lb]
@@ -50,7 +51,9 @@ def _infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     )
 
 
-def _reference(x: Any, y: Any, lhs_batch: Any, lhs_contract: Any, rhs_batch: Any, rhs_contract: Any) -> Any:
+def _reference(
+    x: Any, y: Any, lhs_batch: Any, lhs_contract: Any, rhs_batch: Any, rhs_contract: Any
+) -> Any:
     half = x.dtype.itemsize == 2 and x.dtype.kind not in "iu"
     a, b = (v.astype(np.float32) if half else v for v in (x, y))
     left, right = list(range(a.ndim)), list(range(a.ndim, a.ndim + b.ndim))
@@ -67,7 +70,9 @@ def _lower(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: T
     lb, lc, rb, rc = (attrs[a] for a in AXES)
     lf, rf = _free(x.type.rank, lb, lc), _free(y.type.rank, rb, rc)
     at_x: dict[int, Expr] = dict(zip((*lb, *lf), ix, strict=False))
-    at_y: dict[int, Expr] = dict(zip((*rb, *rf), (*ix[: len(lb)], *ix[len(lb) + len(lf) :]), strict=True))
+    at_y: dict[int, Expr] = dict(
+        zip((*rb, *rf), (*ix[: len(lb)], *ix[len(lb) + len(lf) :]), strict=True)
+    )
     axes: list[Axis] = []
     for i, j in zip(lc, rc, strict=True):
         axis = Axis(scalar.fresh_axis(), x.type.shape[i])
@@ -86,11 +91,19 @@ def _jvp(b: Any, out: Any, x: Any, t: Any, **attrs: Any) -> Any:
 
 
 def _transpose(
-    b: Any, ct: Any, i: int, x: Any, lhs_batch: Any, lhs_contract: Any, rhs_batch: Any, rhs_contract: Any
+    b: Any,
+    ct: Any,
+    i: int,
+    x: Any,
+    lhs_batch: Any,
+    lhs_contract: Any,
+    rhs_batch: Any,
+    rhs_contract: Any,
 ) -> Any:
     """The cotangent contracted with the other operand over that operand's free axes.
 
-    The operands keep their sides, so that the result's axes come in the order of input `i` where they can.
+    The operands keep their sides, so that the result's axes come in the order of input `i` where
+    they can.
     """
     batch, contract = ((lhs_batch, rhs_batch), (lhs_contract, rhs_contract))
     other = 1 - i
@@ -104,31 +117,44 @@ def _transpose(
         first = n + len(mine_free)
         in_ct = tuple(range(first, first + len(other_free)))
         result = b.dot_general(
-            ct, x[1], lhs_batch=batch_ct, lhs_contract=in_ct, rhs_batch=rhs_batch, rhs_contract=tuple(other_free)
+            ct,
+            x[1],
+            lhs_batch=batch_ct,
+            lhs_contract=in_ct,
+            rhs_batch=rhs_batch,
+            rhs_contract=tuple(other_free),
         )
         order = [*lhs_batch, *mine_free, *mine_contracted]
     else:
         in_ct = tuple(range(n, n + len(other_free)))
         result = b.dot_general(
-            x[0], ct, lhs_batch=lhs_batch, lhs_contract=tuple(other_free), rhs_batch=batch_ct, rhs_contract=in_ct
+            x[0],
+            ct,
+            lhs_batch=lhs_batch,
+            lhs_contract=tuple(other_free),
+            rhs_batch=batch_ct,
+            rhs_contract=in_ct,
         )
         order = [*rhs_batch, *mine_contracted, *mine_free]
     return b.transpose(result, axes=inverse(order)) if order != sorted(order) else result
 
 
-def _attrs(lb: Sequence[int], lc: Sequence[int], rb: Sequence[int], rc: Sequence[int]) -> dict[str, Any]:
+def _attrs(
+    lb: Sequence[int], lc: Sequence[int], rb: Sequence[int], rc: Sequence[int]
+) -> dict[str, Any]:
     return dict(zip(AXES, (tuple(lb), tuple(lc), tuple(rb), tuple(rc)), strict=True))
 
 
 _MATMUL = _attrs((), (1,), (), (0,))
 _SHAPES = (
-    (5, 7, 3), (1, 1, 1), (17, 13, 33), (64, 32, 48), (2, 0, 3), (0, 4, 3), (3, 4, 0), (1, 40, 10), (40, 1, 9), (70, 300, 65),
+    (5, 7, 3), (1, 1, 1), (17, 13, 33), (64, 32, 48), (2, 0, 3), (0, 4, 3),
+    (3, 4, 0), (1, 40, 10), (40, 1, 9), (70, 300, 65),
 )  # fmt: skip
 
 register(
     Op(
         "dot_general",
-        "Sums of products over the contracted axes; axes of the result are the batch axes, then lhs's, then rhs's.",
+        "Sums of products over the contracted axes; the result's axes: batch, lhs's, rhs's.",
         infer=_infer,
         reference=_reference,
         attrs=dict.fromkeys(AXES, "ints"),
@@ -140,12 +166,18 @@ register(
         cost=1000,
         samples=lambda: [
             *(Sample((((5, 7), d), ((7, 19), d)), _MATMUL) for d in NUMBERS),
-            *(Sample((((m, k), d), ((k, n), d)), _MATMUL) for m, k, n in _SHAPES for d in ("f32", "f64")),
+            *(
+                Sample((((m, k), d), ((k, n), d)), _MATMUL)
+                for m, k, n in _SHAPES
+                for d in ("f32", "f64")
+            ),
             Sample((((7, 5), "f32"), ((19, 7), "f32")), _attrs((), (0,), (), (1,))),
             Sample((((3, 5, 7), "f32"), ((3, 7, 4), "f32")), _attrs((0,), (2,), (0,), (1,))),
             Sample((((3, 5, 7), "f32"), ((7, 4, 3), "f32")), _attrs((0,), (2,), (2,), (0,))),
             Sample((((2, 3, 4, 5), "f32"), ((5, 3, 6), "f32")), _attrs((), (3, 1), (), (0, 1))),
-            Sample((((2, 3, 4, 5), "f32"), ((2, 3, 6, 5), "f32")), _attrs((0, 1), (3,), (0, 1), (3,))),
+            Sample(
+                (((2, 3, 4, 5), "f32"), ((2, 3, 6, 5), "f32")), _attrs((0, 1), (3,), (0, 1), (3,))
+            ),
             Sample((((6,), "f32"), ((6,), "f32")), _attrs((), (0,), (), (0,))),
             Sample((((6,), "f32"), ((5,), "f32")), _attrs((), (), (), ())),
             Sample((((6,), "f32"), ((6, 5), "f32")), _attrs((0,), (), (0,), ())),

@@ -122,15 +122,21 @@ _elementwise(
     "fma", "x * y + z, rounded once.", "f", arity=3,
     jvp=lambda b, out, x, t: _sum(
         b,
-        _sum(b, None if t[0] is None else b.mul(t[0], x[1]), None if t[1] is None else b.mul(x[0], t[1])),
+        _sum(
+            b,
+            None if t[0] is None else b.mul(t[0], x[1]),
+            None if t[1] is None else b.mul(x[0], t[1]),
+        ),
         t[2],
     ),
 )  # fmt: skip
 _elementwise(
-    "floordiv", "The floor of x / y; of integers 0 where y is 0.", "fiu", PIECEWISE, arity=2, cost=10
+    "floordiv", "The floor of x / y; of integers 0 where y is 0.", "fiu",
+    PIECEWISE, arity=2, cost=10,
 )  # fmt: skip
 _elementwise(
-    "mod", "x - floor(x / y) * y, of the sign of y; of integers 0 where y is 0.", "fiu", arity=2, cost=12,
+    "mod", "x - floor(x / y) * y, of the sign of y; of integers 0 where y is 0.", "fiu",
+    arity=2, cost=12,
     jvp=_binary(
         lambda b, x, y, out, t: t,
         lambda b, x, y, out, t: b.neg(b.mul(t, b.floor(b.div(x, y)))),
@@ -164,7 +170,12 @@ def _sign(b: Any, x: Any) -> Any:
     return b.select(b.lt(x, zero), b.neg(one), b.select(b.gt(x, zero), one, x))
 
 
-_elementwise("abs", "|x|; the most negative integer is unchanged.", "fiu", _unary(lambda b, x, out: _sign(b, x)))
+_elementwise(
+    "abs",
+    "|x|; the most negative integer is unchanged.",
+    "fiu",
+    _unary(lambda b, x, out: _sign(b, x)),
+)
 
 # Roots and rounding.
 _elementwise(
@@ -189,8 +200,20 @@ for _name, _doc in (
 
 # Exponentials and logarithms.
 _elementwise("exp", "e to the x.", "f", _unary(lambda b, x, out: out), cost=12)
-_elementwise("exp2", "2 to the x.", "f", _unary(lambda b, x, out: b.mul(out, _const(b, math.log(2), x))), cost=12)
-_elementwise("expm1", "exp(x) - 1, accurate near 0.", "f", _unary(lambda b, x, out: b.add(out, _const(b, 1.0, x))), cost=15)
+_elementwise(
+    "exp2",
+    "2 to the x.",
+    "f",
+    _unary(lambda b, x, out: b.mul(out, _const(b, math.log(2), x))),
+    cost=12,
+)
+_elementwise(
+    "expm1",
+    "exp(x) - 1, accurate near 0.",
+    "f",
+    _unary(lambda b, x, out: b.add(out, _const(b, 1.0, x))),
+    cost=15,
+)
 _elementwise("log", "The natural logarithm.", "f", lambda b, out, x, t: b.div(t[0], x[0]), cost=14)
 _elementwise(
     "log2", "The logarithm to base 2.", "f", cost=14,
@@ -225,7 +248,9 @@ _elementwise("pow", "x to the y (IEEE 754's pow).", "f", _pow_jvp, arity=2, cost
 
 # Trigonometric and hyperbolic functions.
 _elementwise("sin", "The sine of radians.", "f", _unary(lambda b, x, out: b.cos(x)), cost=20)
-_elementwise("cos", "The cosine of radians.", "f", _unary(lambda b, x, out: b.neg(b.sin(x))), cost=20)
+_elementwise(
+    "cos", "The cosine of radians.", "f", _unary(lambda b, x, out: b.neg(b.sin(x))), cost=20
+)
 
 
 def _one_plus_square(b: Any, y: Any) -> Any:
@@ -236,7 +261,13 @@ def _one_minus_square(b: Any, y: Any) -> Any:
     return b.sub(_const(b, 1.0, y), b.mul(y, y))
 
 
-_elementwise("tan", "The tangent of radians.", "f", _unary(lambda b, x, out: _one_plus_square(b, out)), cost=30)
+_elementwise(
+    "tan",
+    "The tangent of radians.",
+    "f",
+    _unary(lambda b, x, out: _one_plus_square(b, out)),
+    cost=30,
+)
 _elementwise(
     "asin", "The arc sine.", "f", cost=25,
     jvp=lambda b, out, x, t: b.mul(t[0], b.rsqrt(_one_minus_square(b, x[0]))),
@@ -245,7 +276,13 @@ _elementwise(
     "acos", "The arc cosine.", "f", cost=25,
     jvp=lambda b, out, x, t: b.neg(b.mul(t[0], b.rsqrt(_one_minus_square(b, x[0])))),
 )  # fmt: skip
-_elementwise("atan", "The arc tangent.", "f", lambda b, out, x, t: b.div(t[0], _one_plus_square(b, x[0])), cost=20)
+_elementwise(
+    "atan",
+    "The arc tangent.",
+    "f",
+    lambda b, out, x, t: b.div(t[0], _one_plus_square(b, x[0])),
+    cost=20,
+)
 
 
 def _atan2_jvp(b: Any, out: Any, x: Any, t: Any) -> Any:
@@ -256,7 +293,9 @@ def _atan2_jvp(b: Any, out: Any, x: Any, t: Any) -> Any:
     return _sum(b, s, u)
 
 
-_elementwise("atan2", "The angle of the point (y, x): atan2(y, x).", "f", _atan2_jvp, arity=2, cost=30)
+_elementwise(
+    "atan2", "The angle of the point (y, x): atan2(y, x).", "f", _atan2_jvp, arity=2, cost=30
+)
 _elementwise(
     "hypot", "sqrt(x*x + y*y) without overflow.", "f", arity=2, cost=20,
     jvp=_binary(
@@ -266,7 +305,13 @@ _elementwise(
 )  # fmt: skip
 _elementwise("sinh", "The hyperbolic sine.", "f", _unary(lambda b, x, out: b.cosh(x)), cost=25)
 _elementwise("cosh", "The hyperbolic cosine.", "f", _unary(lambda b, x, out: b.sinh(x)), cost=25)
-_elementwise("tanh", "The hyperbolic tangent.", "f", _unary(lambda b, x, out: _one_minus_square(b, out)), cost=18)
+_elementwise(
+    "tanh",
+    "The hyperbolic tangent.",
+    "f",
+    _unary(lambda b, x, out: _one_minus_square(b, out)),
+    cost=18,
+)
 _elementwise(
     "asinh", "The inverse hyperbolic sine.", "f", cost=30,
     jvp=lambda b, out, x, t: b.mul(t[0], b.rsqrt(_one_plus_square(b, x[0]))),
@@ -278,7 +323,13 @@ _elementwise(
         b.mul(b.rsqrt(b.sub(x[0], _const(b, 1.0, out))), b.rsqrt(b.add(x[0], _const(b, 1.0, out)))),
     ),
 )  # fmt: skip
-_elementwise("atanh", "The inverse hyperbolic tangent.", "f", lambda b, out, x, t: b.div(t[0], _one_minus_square(b, x[0])), cost=30)
+_elementwise(
+    "atanh",
+    "The inverse hyperbolic tangent.",
+    "f",
+    lambda b, out, x, t: b.div(t[0], _one_minus_square(b, x[0])),
+    cost=30,
+)
 
 
 def _gauss(b: Any, x: Any, scale: float) -> Any:
@@ -286,21 +337,50 @@ def _gauss(b: Any, x: Any, scale: float) -> Any:
 
 
 _SLOPE = 2 / math.sqrt(math.pi)
-_elementwise("erf", "The error function.", "f", _unary(lambda b, x, out: _gauss(b, x, _SLOPE)), cost=20)
-_elementwise("erfc", "1 - erf(x), accurate for large x.", "f", _unary(lambda b, x, out: _gauss(b, x, -_SLOPE)), cost=25)
+_elementwise(
+    "erf", "The error function.", "f", _unary(lambda b, x, out: _gauss(b, x, _SLOPE)), cost=20
+)
+_elementwise(
+    "erfc",
+    "1 - erf(x), accurate for large x.",
+    "f",
+    _unary(lambda b, x, out: _gauss(b, x, -_SLOPE)),
+    cost=25,
+)
 _elementwise(
     "sigmoid", "1 / (1 + exp(-x)).", "f", cost=16,
     jvp=_unary(lambda b, x, out: b.mul(out, b.sub(_const(b, 1.0, out), out))),
 )  # fmt: skip
 
 # Comparisons, logic and bits.
-for _name, _sign_text in (("eq", "=="), ("ne", "!="), ("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">=")):
-    _elementwise(_name, f"x {_sign_text} y; false where one is NaN (ne: true).", "fiub", INTEGER, arity=2, compare=True)
+for _name, _sign_text in (
+    ("eq", "=="),
+    ("ne", "!="),
+    ("lt", "<"),
+    ("le", "<="),
+    ("gt", ">"),
+    ("ge", ">="),
+):
+    _elementwise(
+        _name,
+        f"x {_sign_text} y; false where one is NaN (ne: true).",
+        "fiub",
+        INTEGER,
+        arity=2,
+        compare=True,
+    )
 for _name, _doc in (("and", "and"), ("or", "or"), ("xor", "exclusive or")):
     _elementwise(
-        f"bit_{_name}", f"Bitwise {_doc}; logical {_doc} of bools.", "iub", INTEGER, arity=2, scalar_op=_name
+        f"bit_{_name}",
+        f"Bitwise {_doc}; logical {_doc} of bools.",
+        "iub",
+        INTEGER,
+        arity=2,
+        scalar_op=_name,
     )
-_elementwise("bit_not", "Bitwise complement; logical not of bools.", "iub", INTEGER, scalar_op="not")
+_elementwise(
+    "bit_not", "Bitwise complement; logical not of bools.", "iub", INTEGER, scalar_op="not"
+)
 _elementwise("shl", "x shifted left by y bits; 0 for a count out of range.", "iu", INTEGER, arity=2)
 _elementwise("shr", "x shifted right by y bits, keeping the sign.", "iu", INTEGER, arity=2)
 
@@ -308,7 +388,9 @@ _elementwise("shr", "x shifted right by y bits, keeping the sign.", "iu", INTEGE
 def _infer_select(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     condition, a, b = types
     if condition.dtype is not bool_ or a.dtype is not b.dtype:
-        raise DTypeError(f"select of {condition}, {a}, {b}: it takes a bool and two of one element type")
+        raise DTypeError(
+            f"select of {condition}, {a}, {b}: it takes a bool and two of one element type"
+        )
     if not (same_shape(condition.shape, a.shape) and same_shape(a.shape, b.shape)):
         raise ShapeError(f"select of {condition}, {a}, {b}: shapes differ")
     return a
@@ -326,7 +408,9 @@ def _select_transpose(b: Any, ct: Any, i: int, x: Any) -> Any:
     return b.select(x[0], ct, zero) if i == 1 else b.select(x[0], zero, ct)
 
 
-def _lower_select(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+def _lower_select(
+    ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType
+) -> Expr:
     return scalar.select(*(x(*ix) for x in inputs))
 
 
@@ -357,7 +441,7 @@ def _convert_reference(x: Any, dtype: Any) -> Any:
 register(
     Op(
         "convert",
-        "x at another element type: float to integer truncates and saturates, NaN gives 0; to bool is x != 0.",
+        "x at another type: float to integer truncates and saturates, NaN gives 0; bool is x != 0.",
         infer=lambda types, attrs: types[0].with_dtype(attrs["dtype"]),
         reference=_convert_reference,
         attrs={"dtype": "dtype"},
@@ -372,8 +456,13 @@ register(
 
 
 def _infer_bitcast(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
-    if types[0].dtype.bits != attrs["dtype"].bits or "b" in (types[0].dtype.kind, attrs["dtype"].kind):
-        raise DTypeError(f"bitcast of {types[0]} to {attrs['dtype']}: the widths must be equal, and not bool")
+    if types[0].dtype.bits != attrs["dtype"].bits or "b" in (
+        types[0].dtype.kind,
+        attrs["dtype"].kind,
+    ):
+        raise DTypeError(
+            f"bitcast of {types[0]} to {attrs['dtype']}: the widths must be equal, and not bool"
+        )
     return types[0].with_dtype(attrs["dtype"])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlc.ir import scalar
-from dlc.ir.dims import DimUnknown, dims_equal
+from dlc.ir.dims import dims_equal
 from dlc.ir.errors import DTypeError, ShapeError, ValueRangeError
 from dlc.ir.op import Attrs, Infer, Input, Lower, Sample
 from dlc.ir.scalar import Expr
@@ -110,7 +110,7 @@ SHAPES = ((7, 5), (1,), (0, 3), ())
 def elementwise_samples(
     arity: int, dtypes: Iterable[str], bool_positions: Sequence[int] = ()
 ) -> Callable[[], list[Sample]]:
-    """Operands of one shape: an odd one for each element type, and size-1, empty and scalar ones."""
+    """Operands of one shape: an odd one for each type, and size-1, empty and scalar ones."""
 
     def samples() -> list[Sample]:
         made: list[Sample] = []

@@ -1,8 +1,8 @@
 """Rows that read or write at places given by integer tensors.
 
-Indices count from 0; a negative one or one past the end reads (`take_along`, `take`) as the nearest element within
-bounds and is left out by writes: so compiled code never leaves its buffers. The public functions turn Python's negative
-indices into these first, and check concrete ones.
+Indices count from 0; a negative one or one past the end reads (`take_along`, `take`) as the nearest
+element within bounds and is left out by writes: so compiled code never leaves its buffers. The
+public functions turn Python's negative indices into these first, and check concrete ones.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def _infer_take(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     return x.with_shape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
 
 
-def _lower_take(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+def _lower_take(
+    ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType
+) -> Expr:
     x, indices = inputs
     axis, n = attrs["axis"], inputs[1].type.rank
     place = _clamped(indices(*ix[axis : axis + n]), x.type.shape[axis])
@@ -92,7 +94,9 @@ def _check_wide(name: str, x: TensorType) -> None:
     """Half types are added up at float32, which is for the caller to make explicit."""
     check_kind(name, x, "fiu")
     if is_half(x.dtype):
-        raise DTypeError(f"{name} into {x}: half types lose additions", hint="convert to float32 and back")
+        raise DTypeError(
+            f"{name} into {x}: half types lose additions", hint="convert to float32 and back"
+        )
 
 
 def _added(b: Any, op_name: str, indices: Any, ct: Any, shape: Any, axis: int) -> Any:
@@ -113,14 +117,19 @@ def _check_scatter(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     check_axes("scatter_add", (axis,), x)
     expected = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
     if updates.dtype is not x.dtype or not same_shape(updates.shape, expected):
-        raise ShapeError(f"scatter_add of {updates} into {x} at {indices}: updates must be {x.with_shape(expected)}")
+        raise ShapeError(
+            f"scatter_add of {updates} into {x} at {indices}: "
+            f"updates must be {x.with_shape(expected)}"
+        )
     return x
 
 
 def _scatter_reference(x: Any, indices: Any, updates: Any, axis: int) -> Any:
     wide = np.moveaxis(x, axis, 0).copy()
     flat = indices.reshape(-1)
-    moved = np.moveaxis(updates.reshape((*x.shape[:axis], flat.size, *x.shape[axis + 1 :])), axis, 0)
+    moved = np.moveaxis(
+        updates.reshape((*x.shape[:axis], flat.size, *x.shape[axis + 1 :])), axis, 0
+    )
     for place, update in zip(flat, moved, strict=True):
         if 0 <= place < wide.shape[0]:
             wide[place] += update
@@ -181,7 +190,9 @@ def _infer_along(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     axis = attrs["axis"]
     _check_indices("take_along", indices)
     check_axes("take_along", (axis,), x)
-    if indices.rank != x.rank or not same_shape(_without(indices.shape, axis), _without(x.shape, axis)):
+    if indices.rank != x.rank or not same_shape(
+        _without(indices.shape, axis), _without(x.shape, axis)
+    ):
         raise ShapeError(f"take_along of {x} at {indices}: only axis {axis} may differ")
     return x.with_shape(indices.shape)
 
@@ -194,7 +205,9 @@ def _infer_take_along(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     return result
 
 
-def _lower_along(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+def _lower_along(
+    ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType
+) -> Expr:
     x, indices = inputs
     axis = attrs["axis"]
     place = _clamped(indices(*ix), x.type.shape[axis])
@@ -206,7 +219,7 @@ def _along_reference(x: Any, indices: Any, axis: int) -> Any:
 
 
 def _along_transpose(b: Any, ct: Any, i: int, x: Any, axis: int) -> Any:
-    """Where one index is taken of each row, an element of x gets the cotangent where its place is that index."""
+    """Of one index a row: an element of x gets the cotangent where its place is that index."""
     shape = x[0].tensor.shape
     clamped = _within(b, x[1], shape[axis])
     if x[1].tensor.shape[axis] == 1:
@@ -226,7 +239,9 @@ register(
         attrs={"axis": "int"},
         family="indexing",
         lower=_lower_along,
-        jvp=lambda b, out, x, t, axis: None if t[0] is None else b.take_along(t[0], x[1], axis=axis),
+        jvp=lambda b, out, x, t, axis: (
+            None if t[0] is None else b.take_along(t[0], x[1], axis=axis)
+        ),
         linear=(0,),
         transpose=_along_transpose,
         samples=lambda: [
@@ -243,7 +258,10 @@ def _infer_scatter_along(types: Sequence[TensorType], attrs: Attrs) -> TensorTyp
     _check_wide("scatter_along", x)
     _infer_along((x, indices), attrs)
     if updates.dtype is not x.dtype or not same_shape(updates.shape, indices.shape):
-        raise ShapeError(f"scatter_along of {updates} into {x} at {indices}: updates must have the indices' shape")
+        raise ShapeError(
+            f"scatter_along of {updates} into {x} at {indices}: "
+            "updates must have the indices' shape"
+        )
     return x
 
 
@@ -286,7 +304,10 @@ register(
         transpose=_scatter_along_transpose,
         samples=lambda: [
             *(
-                Sample((((3, 4), d), np.array([[2, 2, 0], [1, 0, 3], [3, 3, 3]]), ((3, 3), d)), {"axis": 1})
+                Sample(
+                    (((3, 4), d), np.array([[2, 2, 0], [1, 0, 3], [3, 3, 3]]), ((3, 3), d)),
+                    {"axis": 1},
+                )
                 for d in WIDE
             ),
             Sample((((3, 2), "f32"), np.array([[2, 0], [2, 1]]), ((2, 2), "f32")), {"axis": 0}),

@@ -1,5 +1,7 @@
-"""Counter-based random bits: Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy
-as 1, 2, 3", SC 2011). An element depends on the key and on its own position only, so any backend, fusion and
+"""Counter-based random bits.
+
+Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC
+2011). An element depends on the key and on its own position only, so any backend, fusion and
 partition gives the same bits.
 """
 
@@ -21,7 +23,9 @@ ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = 0x1BD11BDA
 
 
-def threefry(k0: Any, k1: Any, x0: Any, x1: Any, add: Any, xor: Any, rotate: Any, literal: Any) -> tuple[Any, Any]:
+def threefry(
+    k0: Any, k1: Any, x0: Any, x1: Any, add: Any, xor: Any, rotate: Any, literal: Any
+) -> tuple[Any, Any]:
     """Twenty rounds over whatever `add`, `xor`, `rotate(x, count)` and `literal` compute with."""
     keys = (k0, k1, xor(xor(k0, k1), literal(PARITY)))
     x0, x1 = add(x0, keys[0]), add(x1, keys[1])
@@ -36,7 +40,10 @@ def threefry(k0: Any, k1: Any, x0: Any, x1: Any, add: Any, xor: Any, rotate: Any
 
 def _infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     if types[0] != TensorType(uint32, (2,)):
-        raise DTypeError(f"random_bits: a key is u32[2], got {types[0]}", hint="make keys with dlc.random.key(seed)")
+        raise DTypeError(
+            f"random_bits: a key is u32[2], got {types[0]}",
+            hint="make keys with dlc.random.key(seed)",
+        )
     return TensorType(uint32, attrs["shape"])
 
 
@@ -75,7 +82,7 @@ def _lower(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: T
 register(
     Op(
         "random_bits",
-        "Uniform u32 bits: element i is the xor of the two words of Threefry-2x32 of the key and counter i.",
+        "Uniform u32 bits: the xor of the two words of Threefry-2x32 of the key and the position.",
         infer=_infer,
         reference=_reference,
         attrs={"shape": "dims"},
@@ -84,7 +91,8 @@ register(
         jvp=NoDerivative("integer"),
         cost=60,
         samples=lambda: [
-            Sample((np.array([1, 2], np.uint32),), {"shape": shape}) for shape in ((7, 5), (), (0,), (300,))
+            Sample((np.array([1, 2], np.uint32),), {"shape": shape})
+            for shape in ((7, 5), (), (0,), (300,))
         ],
     )
 )

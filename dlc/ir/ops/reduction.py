@@ -27,8 +27,10 @@ def _infer(name: str, kinds: str) -> Callable[[Sequence[TensorType], Attrs], Ten
     return infer
 
 
-def reduce_axes(ix: tuple[Expr, ...], shape: Shape, axes: Sequence[int]) -> tuple[tuple[Axis, ...], list[Expr]]:
-    """The axes of a reduction, and the index into the operand that `ix` into the result stands for."""
+def reduce_axes(
+    ix: tuple[Expr, ...], shape: Shape, axes: Sequence[int]
+) -> tuple[tuple[Axis, ...], list[Expr]]:
+    """The axes of a reduction, and the operand's index that the result's `ix` stands for."""
     kept, reduced, at = iter(ix), [], list[Expr]()
     for k, extent in enumerate(shape):
         if k in axes:
@@ -41,7 +43,9 @@ def reduce_axes(ix: tuple[Expr, ...], shape: Shape, axes: Sequence[int]) -> tupl
 
 
 def _lower(kind: ReduceKind) -> Callable[..., Expr]:
-    def lower(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+    def lower(
+        ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType
+    ) -> Expr:
         x = inputs[0]
         if not attrs["axes"]:
             return x(*ix)
@@ -65,7 +69,7 @@ def _accumulating(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def identity_of(kind: str, dtype: DType) -> Any:
-    """The value that a reduction of nothing has: 0, 1, or the least or greatest value of `dtype`."""
+    """What a reduction of nothing gives: 0, 1, or the least or greatest value of `dtype`."""
     if kind in ("sum", "any"):
         return 0
     if kind in ("prod", "all"):
@@ -83,7 +87,7 @@ def _keep(b: Any, reduced: Any, like: Shape, axes: Sequence[int]) -> Any:
 
 
 def _prod_jvp(b: Any, out: Any, x: Any, t: Any, axes: Any) -> Any:
-    """The sum over k of t[k] times the product of the others, which stays right where elements are zero."""
+    """The sum over k of t[k] times the product of the others: right where elements are zero."""
     shape = x[0].tensor.shape
     moved = [*(k for k in range(len(shape)) if k not in axes), *axes]
     n = product(shape[k] for k in axes)
@@ -116,7 +120,8 @@ def _samples(dtypes: Sequence[str]) -> Callable[[], list[Sample]]:
         made += [
             Sample(((shape, dtypes[0]),), {"axes": axes})
             for shape, axes in (
-                ((5, 19), (0,)), ((5, 19), (0, 1)), ((3, 4, 5), (1,)), ((3, 4, 5), (0, 2)), ((2, 0), (1,)),
+                ((5, 19), (0,)), ((5, 19), (0, 1)), ((3, 4, 5), (1,)), ((3, 4, 5), (0, 2)),
+                ((2, 0), (1,)),
                 ((), ()), ((4, 1), (1,)), ((70,), (0,)), ((3, 300), (1,)), ((129, 3), (0,)),
             )
         ]  # fmt: skip
@@ -177,7 +182,10 @@ for _name, _function, _doc in (("max", np.max, "largest"), ("min", np.min, "smal
             samples=_samples(NUMBERS),
         )
     )
-for _name, _function, _doc in (("any", np.any, "some element is"), ("all", np.all, "all elements are")):
+for _name, _function, _doc in (
+    ("any", np.any, "some element is"),
+    ("all", np.all, "all elements are"),
+):
     register(
         Op(
             f"reduce_{_name}",
@@ -206,7 +214,9 @@ def _infer_arg(name: str) -> Callable[[Sequence[TensorType], Attrs], TensorType]
 
 
 def _lower_arg(kind: ReduceKind) -> Callable[..., Expr]:
-    def lower(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+    def lower(
+        ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType
+    ) -> Expr:
         axes, at = reduce_axes(ix, inputs[0].type.shape, (attrs["axis"],))
         return scalar.reduce(kind, axes, inputs[0](*at))
 
@@ -225,7 +235,7 @@ for _name, _function in (("argmax", np.argmax), ("argmin", np.argmin)):
     register(
         Op(
             _name,
-            f"The first position of the {'largest' if _name == 'argmax' else 'smallest'} element along an axis; of the first NaN.",
+            f"The first position of the {_name[3:]}imum along an axis; of the first NaN.",
             infer=_infer_arg(_name),
             reference=_arg_reference(_function),
             attrs={"axis": "int"},

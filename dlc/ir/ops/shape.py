@@ -1,4 +1,6 @@
-"""Rows that move elements without changing them: reshape, transpose, broadcast, slice, pad, concat and the like.
+"""Rows that move elements without changing them.
+
+Reshape, transpose, broadcast, slice, pad, concat and the like.
 
 Each lowers to an index map, so that fusion can fold it into whatever reads the result.
 """
@@ -35,7 +37,9 @@ def linear_jvp(name: str) -> Callable[..., Any]:
 def check_axes(name: str, axes: Sequence[int], type_: TensorType) -> None:
     """IndexRangeError unless `axes` are distinct, in range and not negative."""
     if any(not 0 <= a < type_.rank for a in axes) or len(set(axes)) != len(axes):
-        raise IndexRangeError(f"{name} of {type_}: axes {tuple(axes)} must be distinct and below {type_.rank}")
+        raise IndexRangeError(
+            f"{name} of {type_}: axes {tuple(axes)} must be distinct and below {type_.rank}"
+        )
 
 
 # reshape
@@ -44,7 +48,9 @@ def check_axes(name: str, axes: Sequence[int], type_: TensorType) -> None:
 def _infer_reshape(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     if not dims_equal(types[0].size, product(attrs["shape"])):
         target = types[0].with_shape(attrs["shape"])
-        raise ShapeError(f"reshape of {types[0]} to {target}: {types[0].size} elements do not fill {target.size}")
+        raise ShapeError(
+            f"reshape of {types[0]} to {target}: {types[0].size} elements do not fill {target.size}"
+        )
     return types[0].with_shape(attrs["shape"])
 
 
@@ -56,7 +62,7 @@ def _known_equal(a: Dim, b: Dim) -> bool:
 
 
 def reshape_groups(old: Shape, new: Shape) -> list[tuple[range, range]]:
-    """Cuts two shapes of one size into the shortest runs (of old dims, of new dims) of equal size."""
+    """Cuts two shapes of one size into the shortest runs of dims of equal size."""
     groups: list[tuple[range, range]] = []
     i = j = 0
     while i < len(old) or j < len(new):
@@ -99,7 +105,9 @@ def ravel(ix: Sequence[Expr], shape: Sequence[Dim]) -> Expr:
     return flat
 
 
-def _lower_reshape(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+def _lower_reshape(
+    ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType
+) -> Expr:
     old, new = inputs[0].type.shape, type_.shape
     result: list[Expr] = []
     for a, b in reshape_groups(old, new):
@@ -126,7 +134,8 @@ register(
             *(
                 Sample(((old, "f32"),), {"shape": new})
                 for old, new in (
-                    ((2, 3, 5), (6, 5)), ((2, 3, 5), (2, 15)), ((7,), (1, 7, 1)), ((1, 1), ()), ((0, 4), (2, 0)),
+                    ((2, 3, 5), (6, 5)), ((2, 3, 5), (2, 15)), ((7,), (1, 7, 1)),
+                    ((1, 1), ()), ((0, 4), (2, 0)),
                     ((2, 3, 4, 5), (6, 2, 10)), ((4, 1, 6), (6, 4)),
                 )
             ),
@@ -167,7 +176,12 @@ register(
             *(Sample((((3, 17), d),), {"axes": (1, 0)}) for d in ALL),
             *(
                 Sample(((shape, "f32"),), {"axes": axes})
-                for shape, axes in (((2, 3, 5), (2, 0, 1)), ((2, 1, 4, 3), (0, 2, 1, 3)), ((), ()), ((0, 3), (1, 0)))
+                for shape, axes in (
+                    ((2, 3, 5), (2, 0, 1)),
+                    ((2, 1, 4, 3), (0, 2, 1, 3)),
+                    ((), ()),
+                    ((0, 3), (1, 0)),
+                )
             ),
         ],
     )
@@ -185,7 +199,9 @@ def _stretched(old: Shape, new: Shape) -> list[int]:
 def _infer_broadcast(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     old, new = types[0].shape, attrs["shape"]
     lead = len(new) - len(old)
-    if lead < 0 or not all(a == 1 or dims_equal(a, b) for a, b in zip(old, new[lead:], strict=True)):
+    if lead < 0 or not all(
+        a == 1 or dims_equal(a, b) for a, b in zip(old, new[lead:], strict=True)
+    ):
         raise ShapeError(
             f"broadcast of {types[0]} to {types[0].with_shape(new)}",
             hint="trailing extents must be equal or 1",
@@ -193,10 +209,14 @@ def _infer_broadcast(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     return types[0].with_shape(new)
 
 
-def _lower_broadcast(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+def _lower_broadcast(
+    ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType
+) -> Expr:
     old = inputs[0].type.shape
     own = ix[len(ix) - len(old) :]
-    return inputs[0](*(scalar.const(0, int64) if d == 1 else i for i, d in zip(own, old, strict=True)))
+    return inputs[0](
+        *(scalar.const(0, int64) if d == 1 else i for i, d in zip(own, old, strict=True))
+    )
 
 
 def _broadcast_transpose(b: Any, ct: Any, i: int, x: Any, shape: Shape) -> Any:
@@ -223,7 +243,13 @@ register(
             *(Sample((((3, 1), d),), {"shape": (2, 3, 5)}) for d in ALL),
             *(
                 Sample(((old, "f32"),), {"shape": new})
-                for old, new in (((), (3, 4)), ((5,), (4, 5)), ((1,), (1,)), ((1, 3), (0, 3)), ((2, 1, 3), (2, 4, 3)))
+                for old, new in (
+                    ((), (3, 4)),
+                    ((5,), (4, 5)),
+                    ((1,), (1,)),
+                    ((1, 3), (0, 3)),
+                    ((2, 1, 3), (2, 4, 3)),
+                )
             ),
         ],
     )
@@ -259,11 +285,13 @@ def _infer_slice(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
 
 
 def offset(value: Dim) -> Expr:
-    """A distance along an axis: part of what a kernel is when it is an integer, unlike an extent."""
+    """A distance along an axis; when an integer, part of the kernel's text, unlike an extent."""
     return scalar.const(value, int64) if isinstance(value, int) else scalar.dim(value)
 
 
-def _lower_slice(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+def _lower_slice(
+    ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType
+) -> Expr:
     return inputs[0](
         *(
             add_index(mul_index(i, scalar.const(step, int64)), offset(start))
@@ -272,7 +300,9 @@ def _lower_slice(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, ty
     )
 
 
-def numpy_slices(start: Sequence[int], limit: Sequence[int], step: Sequence[int]) -> tuple[slice, ...]:
+def numpy_slices(
+    start: Sequence[int], limit: Sequence[int], step: Sequence[int]
+) -> tuple[slice, ...]:
     """The NumPy index of a slice."""
     return tuple(slice(a, b, c) for a, b, c in zip(start, limit, step, strict=True))
 
@@ -309,7 +339,10 @@ register(
                 Sample(((shape, "f32"),), {"start": a, "limit": b, "step": c})
                 for shape, a, b, c in _SLICES
             ),
-            *(Sample((((9, 7), d),), {"start": (1, 2), "limit": (8, 6), "step": (2, 1)}) for d in ALL),
+            *(
+                Sample((((9, 7), d),), {"start": (1, 2), "limit": (8, 6), "step": (2, 1)})
+                for d in ALL
+            ),
         ],
     )
 )
@@ -331,7 +364,9 @@ def _update_reference(x: Any, u: Any, start: Any, limit: Any, step: Any) -> Any:
     return result
 
 
-def _lower_update(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+def _lower_update(
+    ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType
+) -> Expr:
     x, u = inputs
     at: list[Expr] = []
     on_grid: Expr | None = None
@@ -370,13 +405,18 @@ register(
         samples=lambda: [
             *(
                 Sample(
-                    ((shape, "f32"), (tuple(len(range(*p)) for p in zip(a, b, c, strict=True)), "f32")),
+                    (
+                        (shape, "f32"),
+                        (tuple(len(range(*p)) for p in zip(a, b, c, strict=True)), "f32"),
+                    ),
                     {"start": a, "limit": b, "step": c},
                 )
                 for shape, a, b, c in _SLICES
             ),
             *(
-                Sample((((9, 7), d), ((4, 4), d)), {"start": (1, 2), "limit": (8, 6), "step": (2, 1)})
+                Sample(
+                    (((9, 7), d), ((4, 4), d)), {"start": (1, 2), "limit": (8, 6), "step": (2, 1)}
+                )
                 for d in ALL
             ),
         ],
@@ -391,10 +431,14 @@ def _infer_flip(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     return types[0]
 
 
-def _lower_flip(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+def _lower_flip(
+    ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType
+) -> Expr:
     return inputs[0](
         *(
-            sub_index(sub_index(scalar.dim(d), scalar.const(1, int64)), i) if k in attrs["axes"] else i
+            sub_index(sub_index(scalar.dim(d), scalar.const(1, int64)), i)
+            if k in attrs["axes"]
+            else i
             for k, (i, d) in enumerate(zip(ix, type_.shape, strict=True))
         )
     )
@@ -437,7 +481,9 @@ def _pad_reference(x: Any, low: Any, high: Any, value: Any) -> Any:
     return np.pad(x, widths, constant_values=np.asarray(value, x.dtype)) if widths else x.copy()
 
 
-def _lower_pad(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+def _lower_pad(
+    ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType
+) -> Expr:
     at = [sub_index(i, offset(a)) for i, a in zip(ix, attrs["low"], strict=True)]
     return inputs[0].pad(at, scalar.const(attrs["value"], type_.dtype))
 
@@ -484,13 +530,17 @@ def _infer_concat(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
         if t.dtype is not first.dtype:
             raise DTypeError(f"concat of {', '.join(map(str, types))}: element types differ")
         rest = tuple(d for k, d in enumerate(t.shape) if k != axis)
-        if t.rank != first.rank or not same_shape(rest, tuple(d for k, d in enumerate(first.shape) if k != axis)):
+        if t.rank != first.rank or not same_shape(
+            rest, tuple(d for k, d in enumerate(first.shape) if k != axis)
+        ):
             raise ShapeError(f"concat of {', '.join(map(str, types))}: only axis {axis} may differ")
         total = total + t.shape[axis]
     return first.with_shape((*first.shape[:axis], total, *first.shape[axis + 1 :]))
 
 
-def _lower_concat(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
+def _lower_concat(
+    ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType
+) -> Expr:
     axis = attrs["axis"]
     offsets: list[Dim] = [0]
     for x in inputs[:-1]:
@@ -499,8 +549,12 @@ def _lower_concat(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, t
     def at(k: int) -> list[Expr]:
         return [sub_index(i, scalar.dim(offsets[k])) if d == axis else i for d, i in enumerate(ix)]
 
-    # Past the extents of one part lies the next; the last part's bounds are checked for the sake of the others.
-    result = inputs[-1].pad(at(len(inputs) - 1), scalar.const(0, type_.dtype)) if len(inputs) > 1 else inputs[0](*ix)
+    # Past the extents of one part lies the next.
+    result = (
+        inputs[-1].pad(at(len(inputs) - 1), scalar.const(0, type_.dtype))
+        if len(inputs) > 1
+        else inputs[0](*ix)
+    )
     for k in range(len(inputs) - 2, -1, -1):
         result = inputs[k].pad(at(k), result)
     return result
@@ -558,10 +612,15 @@ register(
         family="shape",
         lower=lambda ix, inputs, attrs, type_: scalar.convert(ix[attrs["axis"]], type_.dtype),
         jvp=NoDerivative("constant"),
-        samples=lambda: [
-            Sample((), {"shape": (3, 17), "axis": 1, "dtype": d})
-            for d in ("i64", "i32", "u8", "f32", "f64", "bf16", "f16")
-        ]
-        + [Sample((), {"shape": (3, 2), "axis": 0, "dtype": "i64"}), Sample((), {"shape": (0,), "axis": 0, "dtype": "i32"})],
+        samples=lambda: (
+            [
+                Sample((), {"shape": (3, 17), "axis": 1, "dtype": d})
+                for d in ("i64", "i32", "u8", "f32", "f64", "bf16", "f16")
+            ]
+            + [
+                Sample((), {"shape": (3, 2), "axis": 0, "dtype": "i64"}),
+                Sample((), {"shape": (0,), "axis": 0, "dtype": "i32"}),
+            ]
+        ),
     )
 )

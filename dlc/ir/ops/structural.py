@@ -1,4 +1,4 @@
-"""Rows without arithmetic: parameters, constants, dims as values, and nodes with several results."""
+"""Rows without arithmetic: parameters, constants, dims as values, several results."""
 
 from __future__ import annotations
 
