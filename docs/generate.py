@@ -1,12 +1,29 @@
-"""Writes the generated part of docs/settings.md: `python docs/generate.py`."""
+"""Writes the generated parts of settings.md and functions.md: `python docs/generate.py`."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import re
 from pathlib import Path
+from types import FunctionType
 
+from dlc.frontend import api
 from dlc.ir.config import Config
 
 PAGE = Path(__file__).parent / "settings.md"
+FUNCTIONS_PAGE = Path(__file__).parent / "functions.md"
+FAMILIES = (
+    "creation",
+    "elementwise",
+    "reduction",
+    "shape",
+    "rearrange",
+    "indexing",
+    "linalg",
+    "einsum",
+    "nn",
+)
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 
 
@@ -25,6 +42,35 @@ def settings_sections() -> str:
     return "\n".join(sections)
 
 
+def function_sections() -> str:
+    """One section a family: each public function's signature and the first line about it."""
+    sections: list[str] = []
+    for family in FAMILIES:
+        module = importlib.import_module(f"dlc.frontend.functions.{family}")
+        found = [
+            (name, value)
+            for name, value in vars(api).items()
+            if isinstance(value, FunctionType) and value.__module__ == module.__name__
+        ]
+        title = (module.__doc__ or "").partition("\n")[0].rstrip(".")
+        lines = [f"* `{name}{_signature(f)}`: {_summary(f)}" for name, f in sorted(found)]
+        sections.append("\n".join([f"## {title}\n", *lines, ""]))
+    return "\n".join(sections)
+
+
+def _signature(function: FunctionType) -> str:
+    """The parameters without their types, and without the mark of those that have no name."""
+    signature = inspect.signature(function)
+    bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+    shown = str(inspect.Signature(bare)).replace(", /", "")
+    return re.sub(r"dlc\.(\w+)", r"\1", shown)
+
+
+def _summary(function: FunctionType) -> str:
+    """The first sentence; of an alias, what it is another name of."""
+    return (inspect.getdoc(function) or "").partition("\n")[0]
+
+
 def page_with(sections: str, page: str) -> str:
     """Put the sections between the page's two marks."""
     before, _, rest = page.partition(BEGIN)
@@ -33,6 +79,5 @@ def page_with(sections: str, page: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(
-        page_with(settings_sections(), PAGE.read_text(encoding="utf-8")), encoding="utf-8"
-    )
+    for path, made in ((PAGE, settings_sections()), (FUNCTIONS_PAGE, function_sections())):
+        path.write_text(page_with(made, path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -651,8 +651,8 @@ def nextafter(x: ArrayLike, y: ArrayLike, /) -> Tensor:
         ShapeError: The shapes do not broadcast.
 
     Example:
-        >>> dlc.nextafter(dlc.asarray(1.0, dtype=dlc.float64), 2.0)
-        Tensor(1.00000000e+00, dtype=float64)
+        >>> dlc.nextafter(dlc.asarray(0.0), 1.0)
+        Tensor(1.e-45, dtype=float32)
     """
     x, y = match_shapes("nextafter", [materialise(t) for t in float_promote(x, y)])
     dtype = x.tensor.dtype

@@ -175,7 +175,7 @@ def _truth(name: str, words: str, empty: bool, shown: str) -> Callable[..., Tens
     return function
 
 
-any = _truth("any", "some element is", False, "True, True")
+any = _truth("any", "some element is", False, " True,  True")
 all = _truth("all", "all elements are", True, " True, False")
 
 _PLACE_DOC = """The first place of the {word} element, or of the first NaN.
