@@ -16,7 +16,7 @@ import importlib
 import threading
 from typing import TYPE_CHECKING, Any
 
-from dlc.version import __version__
+from dlc.ir.version import __version__
 
 if TYPE_CHECKING:
     from dlc.frontend.api import *  # noqa: F403

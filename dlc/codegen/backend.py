@@ -17,8 +17,11 @@ class Backend(Protocol):
     stages: the texts that it can show of kernels, in order, each one a file extension too.
     """
 
-    name: str
-    stages: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def stages(self) -> tuple[str, ...]: ...
 
     def key_entries(self) -> tuple[tuple[str, str], ...]:
         """What the code depends on besides the kernel: (label, text) entries of the cache key."""

@@ -31,7 +31,7 @@ from dlc.passes.pipelines import pipeline_of
 from dlc.runtime.cache import Key, default_cache
 from dlc.runtime.device import BoundProgram, LoadedProgram, find_device
 from dlc.runtime.program_text import program_from_bytes, program_to_bytes
-from dlc.version import __version__
+from dlc.ir.version import __version__
 
 log = logging.getLogger("dlc.compile")
 MAX_BOUND = 256  # extents for which a program keeps its table

@@ -257,7 +257,7 @@ def _layer_norm(b: Any, x: Any, scale: Any, shift: Any, axis: int, eps: float) -
 register(
     Op(
         "layer_norm",
-        "x at mean 0 and variance 1 over the axes from `axis`, scaled and shifted (Ba et al., 2016).",
+        "x at mean 0 and variance 1 over the axes from `axis`, scaled, shifted (Ba et al., 2016).",
         infer=_infer_norm,
         attrs={"axis": "int", "eps": "number"},
         defaults={"eps": 1e-5},
