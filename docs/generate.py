@@ -16,6 +16,7 @@ FUNCTIONS_PAGE = Path(__file__).parent / "functions.md"
 FAMILIES = (
     "creation",
     "elementwise",
+    "composed",
     "reduction",
     "shape",
     "rearrange",

@@ -17,6 +17,7 @@ import pytest
 import dlc
 from dlc.frontend import api
 from dlc.frontend.functions import (
+    composed,
     creation,
     einsum,
     elementwise,
@@ -28,7 +29,18 @@ from dlc.frontend.functions import (
     shape,
 )
 
-MODULES = (creation, einsum, elementwise, indexing, linalg, nn, rearrange, reduction, shape)
+MODULES = (
+    composed,
+    creation,
+    einsum,
+    elementwise,
+    indexing,
+    linalg,
+    nn,
+    rearrange,
+    reduction,
+    shape,
+)
 ROOT = Path(__file__).parent.parent
 PUBLIC = {
     name: value

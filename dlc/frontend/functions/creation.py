@@ -15,7 +15,7 @@ from dlc.frontend.apply import (
 )
 from dlc.frontend.apply import broadcast_to as stretch
 from dlc.frontend.extent import as_dim
-from dlc.frontend.functions import elementwise
+from dlc.frontend.functions import composed, elementwise
 from dlc.frontend.functions.arguments import (
     ArrayLike,
     check_device,
@@ -400,7 +400,7 @@ def linspace(
     result = elementwise.add(elementwise.multiply(places, step), first)
     if endpoint and count != 1:
         at_end = elementwise.equal(places, convert(apply("dim", dim=steps), float64))
-        result = elementwise.where(at_end, last, result)
+        result = composed.where(at_end, last, result)
     return convert(result, held)
 
 

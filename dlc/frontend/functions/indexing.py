@@ -15,7 +15,7 @@ from dlc.frontend.apply import (
 )
 from dlc.frontend.apply import broadcast_to as stretch
 from dlc.frontend.extent import as_dim
-from dlc.frontend.functions import elementwise
+from dlc.frontend.functions import composed, elementwise
 from dlc.frontend.functions.arguments import (
     ArrayLike,
     check_kinds,
@@ -56,7 +56,7 @@ def _places(name: str, indices: ArrayLike, extent: Dim) -> Tensor:
     if unsigned or (data is not None and not (data < 0).any()):
         return found
     counted = elementwise.add(found, apply("dim", dim=extent))
-    return elementwise.where(elementwise.less(found, 0), counted, found)
+    return composed.where(elementwise.less(found, 0), counted, found)
 
 
 def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int | None = None) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dlc.frontend.apply import apply, as_tensor, convert, float_promote, materialise
-from dlc.frontend.functions import elementwise, reduction
+from dlc.frontend.functions import composed, elementwise, reduction
 from dlc.frontend.functions.arguments import (
     ArrayLike,
     check_kinds,
@@ -295,7 +295,7 @@ def _of_probabilities(
         kept = elementwise.multiply(target, 1.0 - smoothing)
         target = elementwise.add(kept, elementwise.multiply(even, smoothing))
     # A class of probability 0 adds nothing, even where its logit is -inf.
-    parts = elementwise.where(elementwise.equal(target, 0), 0, elementwise.multiply(target, log_p))
+    parts = composed.where(elementwise.equal(target, 0), 0, elementwise.multiply(target, log_p))
     return reduction.sum(parts, axis=axis), dtype
 
 
@@ -325,4 +325,4 @@ def _without_strangers(losses: Tensor, target: Tensor, classes: Dim) -> Tensor:
     within = elementwise.logical_and(
         elementwise.greater_equal(places, 0), elementwise.less(places, apply("dim", dim=classes))
     )
-    return elementwise.where(within, losses, float("nan"))
+    return composed.where(within, losses, float("nan"))

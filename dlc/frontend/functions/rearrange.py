@@ -9,7 +9,7 @@ from typing import Any
 from dlc.frontend.apply import apply, as_tensor
 from dlc.frontend.apply import broadcast_to as stretch
 from dlc.frontend.extent import as_dim
-from dlc.frontend.functions import elementwise, reduction
+from dlc.frontend.functions import composed, elementwise, reduction
 from dlc.frontend.functions.arguments import (
     ArrayLike,
     AxisLike,
@@ -196,7 +196,7 @@ def _padded_places(extent: Dim, before: Dim, after: Dim, mode: str) -> Tensor:
     total = add(add(before, extent), after)
     places = elementwise.subtract(_places((total,), 0), _scalar(before))
     if mode == "edge":
-        return elementwise.clip(places, 0, _scalar(add(extent, -1)))
+        return composed.clip(places, 0, _scalar(add(extent, -1)))
     if mode == "wrap":
         return elementwise.remainder(places, _scalar(extent))
     # Mirrored, the axis repeats with a period of twice its extent, less the two outermost elements
@@ -283,7 +283,7 @@ def _triangle(name: str, x: ArrayLike, k: int, lower: bool) -> Tensor:
     columns = _places(matrix, 1)
     op = elementwise.less_equal if lower else elementwise.greater_equal
     zero = False if type_.dtype is bool_ else 0
-    return elementwise.where(op(columns, limit), tensor, zero)
+    return composed.where(op(columns, limit), tensor, zero)
 
 
 def tril(x: ArrayLike, /, *, k: int = 0) -> Tensor:
