@@ -12,6 +12,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from dlc.frontend import tree
 from dlc.frontend.apply import as_tensor, materialise
 from dlc.frontend.execution import Program, program_for
@@ -112,19 +114,20 @@ class Closure:
 
     # Eagerly.
 
-    def run(self, program: Program, arguments: Sequence[Array], donated: Sequence[int] = ()) -> list[Array]:
+    def run(self, program: Program, arguments: list[Array], donated: Sequence[int] = ()) -> list[Array]:
         """Runs a program of this closure's function, replaces the variables and returns the outputs.
 
         Args:
             program: What to run.
-            arguments: Arrays for the arguments.
+            arguments: Arrays for the arguments; the list is emptied, so that their memory can be reused.
             donated: Positions of parameters whose memory the program reuses.
         """
         with variables_lock if self.variables else nullcontext():
             return self._run(program, arguments, donated)
 
-    def _run(self, program: Program, arguments: Sequence[Array], donated: Sequence[int]) -> list[Array]:
+    def _run(self, program: Program, arguments: list[Array], donated: Sequence[int]) -> list[Array]:
         arrays = list(arguments)
+        arguments.clear()
         arrays += [t._array(*_OUTSIDE) for t in self.captures]
         arrays += [v._array(*_OUTSIDE) for v in self.variables]
         arrays += [g._array(*_OUTSIDE) for v in self.gradients if (g := v._grad) is not None]
@@ -194,11 +197,12 @@ _EXCLUSIVE = _baseline()
 
 def is_exclusive(held: list[Array], k: int) -> bool:
     """Whether `held[k]` and its memory are referenced by nothing but this list."""
-    array = held[k]
-    if array.base is None or not array.base.flags.owndata:
-        return False
-    del array
     counts = _counts(held, k)
+    base = held[k].base
+    if base is None:
+        return counts[0] <= _EXCLUSIVE[0]
+    if not (isinstance(base, np.ndarray) and base.flags.owndata):
+        return False
     return counts[0] <= _EXCLUSIVE[0] and counts[1] <= _EXCLUSIVE[1]
 
 

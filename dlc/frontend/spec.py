@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlc.frontend.apply import dtype_argument
+from dlc.frontend.tree import leaf_types
 from dlc.ir.errors import ArgumentError, ParseError
 from dlc.ir.types import DType, float32
 
@@ -22,6 +23,9 @@ class Spec:
 
     def __str__(self) -> str:
         return f"{self.dtype.short}[{','.join(map(str, self.shape))}]"
+
+
+leaf_types.add(Spec)
 
 
 def spec(shape: Any, dtype: Any = None) -> Spec:

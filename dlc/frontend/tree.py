@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dlc.ir.errors import ArgumentError, ShapeError
+from dlc.ir.types import DType
 
 __all__ = ["Structure", "flatten", "leaves", "map", "register_node", "structure", "unflatten"]
 
@@ -23,6 +24,8 @@ class _Registration(NamedTuple):
 
 
 _registered: dict[type, _Registration] = {}
+# Dataclasses that are leaves.
+leaf_types: set[type] = {DType}
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def _open(tree: Any) -> tuple[Any, Any, Sequence[Any]] | None:
         return kind, (tree.default_factory, keys), [tree[k] for k in keys]
     if _is_namedtuple(kind):
         return kind, None, tree
-    if dataclasses.is_dataclass(kind):
+    if dataclasses.is_dataclass(kind) and kind not in leaf_types:
         names = tuple(f.name for f in dataclasses.fields(kind))
         return kind, names, [getattr(tree, n) for n in names]
     return None

@@ -1,0 +1,495 @@
+"""`dlc.compile`: calls, keywords, specialisation, recompilation, stages, threads, methods."""
+
+import collections
+import dataclasses
+import gc
+import threading
+import warnings
+import weakref
+
+import numpy as np
+import pytest
+
+import dlc
+
+
+def double(x):
+    return x * 2
+
+
+# Calls
+
+
+def test_spellings():
+    @dlc.compile
+    def f(x):
+        return x + 1
+
+    @dlc.compile(level="O1", name="named")
+    def g(x):
+        return x + 1
+
+    for h in (f, g, dlc.jit(double.__wrapped__ if hasattr(double, "__wrapped__") else double)):
+        assert h(1.0).dtype is dlc.float32
+    assert f.__name__ == "f"
+    assert g.name == "named"
+    assert dlc.compile(f).__wrapped__ is f.__wrapped__
+    assert dlc.jit is dlc.compile
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        2.5, 3, True, np.float32(2), np.arange(3), np.arange(6.0).reshape(2, 3)[:, ::2], np.zeros((0, 3)),
+        np.ones((2, 1, 3), np.float16), np.array(7, np.uint8),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_arguments(value):
+    f = dlc.compile(double)
+    if isinstance(value, bool):
+        value = np.int64(value)
+    np.testing.assert_array_equal(f(value).numpy(), np.asarray(value) * 2)
+    np.testing.assert_array_equal(f(dlc.asarray(value)).numpy(), np.asarray(value) * 2)
+
+
+Point = collections.namedtuple("Point", "x y")
+
+
+@dataclasses.dataclass
+class Pair:
+    left: object
+    right: object
+
+
+def test_trees_in_and_out():
+    @dlc.compile
+    def f(tree, extra=None):
+        return {"sum": tree["a"][0] + tree["b"].x, "none": None, "pair": Pair(tree["b"].y, [tree["a"][1]])}
+
+    one = np.ones(2, np.float32)
+    result = f({"a": [one, one * 2], "b": Point(one * 3, one * 4)})
+    assert result["sum"].tolist() == [4, 4]
+    assert result["none"] is None
+    assert isinstance(result["pair"], Pair)
+    assert result["pair"].left.tolist() == [4, 4]
+    assert result["pair"].right[0].tolist() == [2, 2]
+
+
+def test_keywords_and_positions_are_one_call():
+    @dlc.compile
+    def f(x, y=2.0, *, z=1):
+        return x * y + z
+
+    assert f(1.0, 3.0).item() == f(x=1.0, y=3.0).item() == f(y=3.0, x=1.0).item() == 4
+    assert f.stats.compilations == 1
+    assert f(1.0).item() == 3
+    assert f(1.0, z=5).item() == 7
+
+
+def test_variadic_arguments():
+    f = dlc.compile(lambda *xs, **named: sum(xs) + sum(named.values()))
+    assert f(1, 2, 3, a=4).item() == 10
+    assert f(1, 2).item() == 3
+
+
+def test_results_that_are_no_tensors():
+    f = dlc.compile(lambda x: (x, 3, 2.5, None, np.arange(3)))
+    x, three, half, none, array = f(1.0)
+    assert three.dtype is dlc.int64
+    assert half.dtype is dlc.float32
+    assert none is None
+    assert array.tolist() == [0, 1, 2]
+
+
+def test_results_that_are_arguments_are_values_of_their_own():
+    f = dlc.compile(lambda x: (x, x, x.reshape(-1)))
+    array = np.arange(4, dtype=np.float32)
+    a, b, c = f(array)
+    array[0] = 9
+    a[1] = 7
+    assert (a.tolist(), b.tolist(), c.tolist()) == ([0, 7, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3])
+
+
+def test_no_arguments():
+    assert dlc.compile(lambda: dlc.ones((2,)))().tolist() == [1, 1]
+    assert dlc.compile(lambda: None)() is None
+
+
+@pytest.mark.parametrize("value", ["text", object(), {1, 2}, print, b"x"])
+def test_arguments_that_are_no_data(value):
+    with pytest.raises(dlc.ArgumentError, match="static_argnames") as error:
+        dlc.compile(lambda x, option: x)(1.0, {"deep": [value]})
+    assert "option['deep'][0]" in str(error.value)
+
+
+def test_wrong_arguments():
+    f = dlc.compile(lambda x: x)
+    for call in (lambda: f(), lambda: f(1, 2), lambda: f(1, y=2)):
+        with pytest.raises(dlc.ArgumentError, match="DLC104"):
+            call()
+    with pytest.raises(dlc.ArgumentError, match="returned a str at .'a'."):
+        dlc.compile(lambda x: {"a": "b"})(1)
+    with pytest.raises(dlc.ArgumentError):
+        dlc.compile(3)
+    with pytest.raises(dlc.ValueRangeError):
+        f(1 << 70)
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    [{"level": "O9"}, {"precision": "exakt"}, {"on_recompile": "never"}, {"static_argnames": "w"},
+     {"static_argnums": 4}, {"donate_argnums": 3}],
+    ids=str,
+)  # fmt: skip
+def test_bad_keywords(keyword):
+    with pytest.raises(dlc.ValueRangeError, match="DLC105"):
+        dlc.compile(lambda x: x, **keyword)
+    with pytest.raises(dlc.SettingError):
+        dlc.compile(lambda x: x, num_threads=0)
+
+
+@pytest.mark.parametrize("level", ["O0", "O1", "O2", "O3"])
+def test_levels(level):
+    f = dlc.compile(lambda x, y: dlc.softmax(x @ y) * 3 + x.sum(), level=level, verify=True)
+    x = np.random.default_rng(0).standard_normal((5, 5)).astype(np.float32)
+    e = np.exp(x @ x)
+    np.testing.assert_allclose(f(x, x).numpy(), e / e.sum(1, keepdims=True) * 3 + x.sum(), rtol=1e-5)
+    assert f.stats.interpreted_ops == 0
+
+
+def test_disable():
+    seen = []
+    f = dlc.compile(lambda x: seen.append(x) or x + 1, disable=True)
+    assert f(dlc.asarray(1.0)).item() == 2
+    assert not seen[0].is_traced
+    assert f.stats.compilations == 0
+
+
+def test_disable_jit_interprets():
+    f = dlc.compile(lambda x: dlc.exp(x) + 1)
+    with dlc.config.scope(disable_jit=True):
+        a = f(0.5).item()
+    assert f.stats.interpreted_ops > 0
+    assert f.stats.native_calls == 0
+    assert f(0.5).item() == pytest.approx(a, rel=1e-6)
+    assert f.stats.native_calls == 1
+
+
+# Specialisation
+
+
+def test_fifty_batch_sizes_compile_twice():
+    f = dlc.compile(lambda x, w: dlc.relu(x @ w).sum(axis=1))
+    w = np.random.default_rng(0).standard_normal((7, 5)).astype(np.float32)
+    for n in [32, *range(1, 51)]:
+        x = np.full((n, 7), 0.5, np.float32)
+        np.testing.assert_allclose(f(x, w).numpy(), np.maximum(x @ w, 0).sum(1), rtol=1e-5)
+    assert f.stats.compilations == 2
+    assert f.stats.traces == 2
+    assert f.stats.recompilations == ["dim 0 of x was 32, now 1"]
+    assert "dim 0 of x was 32, now 1" in f.explain()
+
+
+def test_empty_batches_have_a_program_of_their_own():
+    f = dlc.compile(lambda x: (x * 2, x.sum()))
+    for n in (3, 0, 4, 0, 5, 6):
+        y, s = f(np.ones((n, 2)))
+        assert y.shape == (n, 2)
+        assert s.item() == 2 * n
+    assert f.stats.compilations == 3
+
+
+def test_changed_numbers_do_nothing():
+    f = dlc.compile(lambda x, lr, n, flag: x * lr + n + flag)
+    x = np.ones(2, np.float32)
+    for k in range(5):
+        result = f(x, 0.1 * k, k, k % 2 == 0)
+        assert result.dtype is dlc.float32
+        np.testing.assert_allclose(result.numpy(), 0.1 * k + k + (k % 2 == 0), rtol=1e-6)
+    assert (f.stats.traces, f.stats.compilations, f.stats.calls) == (1, 1, 5)
+
+
+def test_numbers_are_weak():
+    f = dlc.compile(lambda x, a: (x * a, a, a * 2, dlc.sin(a) * x))
+    for dtype in ("f16", "f32", "f64"):
+        y, a, b, s = f(dlc.ones((2,), dtype=dtype), 0.1)
+        assert y.dtype == s.dtype == dlc.asarray(0, dtype=dtype).dtype
+        assert a.dtype is b.dtype is dlc.float32
+    assert f(dlc.ones((2,), dtype="f64"), 0.1)[0].numpy()[0] == 0.1
+
+
+def test_a_dim_that_changes_together_with_another():
+    f = dlc.compile(lambda x, y: (x.sum() + y.sum(), x, y))
+    for n, m in [(2, 2), (3, 3), (4, 4), (5, 6), (7, 8)]:
+        assert f(np.ones(n), np.ones(m))[0].item() == n + m
+    assert f.stats.compilations == 3
+
+
+def test_dtype_rank_and_structure_specialise():
+    f = dlc.compile(lambda x: dlc.sum(x[0] if isinstance(x, list) else x))
+    for x in (np.ones(2), np.ones(2, np.float32), np.ones((2, 2)), [np.ones(2)], 1.0):
+        f(x)
+    assert f.stats.compilations == 5
+    text = f.explain()
+    assert "the dtype of x was float64, now float32" in text
+    assert "x had 1 dims, now 2" in text
+    assert "nested differently" in text
+
+
+def test_static_arguments():
+    calls = []
+
+    @dlc.compile(static_argnames=["mode", "n"])
+    def f(x, mode, *, n=1):
+        calls.append(mode)
+        return x * 2 if mode == "double" else x**n
+
+    assert f(3.0, "double").item() == 6
+    assert f(3.0, mode="double").item() == 6
+    assert f(3.0, "power", n=2).item() == 9
+    assert f(3.0, "power", n=3).item() == 27
+    assert calls == ["double", "power", "power"]
+    assert "static argument n was 2, now 3" in f.explain()
+    with pytest.raises(dlc.ArgumentError, match="hashed"):
+        f(1.0, ["no"])
+
+
+def test_static_values_of_equal_hash_differ():
+    f = dlc.compile(lambda x, n: x * n, static_argnums=1)
+    assert f(dlc.asarray([2]), 1).dtype is dlc.int64
+    assert f(dlc.asarray([2]), 1.0).dtype is dlc.float32
+    assert f(dlc.asarray([2]), True).dtype is dlc.int64
+
+
+def test_policies():
+    with pytest.raises(dlc.RecompileError, match="dim 0 of x was 2, now 3"):
+        g = dlc.compile(double, on_recompile="error")
+        g(np.ones(2))
+        g(np.ones(3))
+    assert g(np.ones(2)).tolist() == [2, 2]
+    h = dlc.compile(double, on_recompile="warn")
+    h(np.ones(2))
+    with pytest.warns(UserWarning, match="compiled again") as seen:
+        h(np.ones(3))
+    assert seen[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        h(np.ones(4))
+
+
+def test_programs_are_bounded():
+    from dlc.frontend.compile import MAX_SPECIALISATIONS
+
+    f = dlc.compile(lambda x, n: x + n, static_argnums=1)
+    for n in range(MAX_SPECIALISATIONS + 5):
+        f(1.0, n % 7 if n < 8 else n)
+    held = sum(len(family.programs) for family in f._families.values())
+    assert held <= MAX_SPECIALISATIONS
+
+
+def test_equal_programs_are_compiled_once():
+    first, second = (dlc.compile(lambda x: dlc.cosh(x) * 17.25) for _ in range(2))
+    assert first(1.0).item() == second(1.0).item()
+    programs = [next(iter(f._order.values()))[1].program for f in (first, second)]
+    assert programs[0] is programs[1]
+
+
+# Nesting
+
+
+def test_compiled_functions_inside_are_inlined():
+    inner = dlc.compile(lambda x: x * 2)
+    outer = dlc.compile(lambda x: inner(inner(x)) + 1)
+    assert outer(3.0).item() == 13
+    assert inner.stats.calls == 0
+    assert [n.op.name for n in outer.lower(dlc.spec((2,))).function.nodes].count("mul") == 2
+
+
+def test_recursion_is_unrolled():
+    @dlc.compile(static_argnums=1)
+    def power(x, n):
+        return x if n == 1 else x * power(x, n - 1)
+
+    assert power(2.0, 5).item() == 32
+
+
+# Stages and warming up
+
+
+def test_lowering():
+    lowered = dlc.compile(lambda x, w: dlc.tanh(x @ w)).lower(dlc.spec(("b", 3)), "f32[3,4]")
+    assert "f32[b,3]" in lowered.as_text("traced")
+    assert "tanh" in lowered.as_text("optimized")
+    for stage in ("kernels", "llvm", "asm"):
+        assert stage in lowered.stages
+        assert lowered.as_text(stage)
+    with pytest.raises(dlc.ValueRangeError):
+        lowered.as_text("nothing")
+    compiled = lowered.compile()
+    x, w = np.ones((2, 3), np.float32), np.ones((3, 4), np.float32)
+    np.testing.assert_allclose(compiled(x, w).numpy(), np.tanh(x @ w), rtol=1e-6)
+
+
+def test_warming_up():
+    f = dlc.compile(lambda x: x * 2).warmup(dlc.spec(("n", 3)))
+    assert f.stats.compilations == 1
+    for n in (1, 2, 7):
+        assert f(np.ones((n, 3), np.float32)).shape == (n, 3)
+    assert f.stats.compilations == 1
+    assert f.stats.cache_hits == 3
+    f.warmup("f32[n,3]")
+    assert f.stats.compilations == 1
+    f.warmup(np.zeros((2, 2)))
+    f(np.ones((2, 2)))
+    assert f.stats.compilations == 2
+
+
+def test_named_extents_must_stay_free():
+    f = dlc.compile(lambda x: x * 2 if x.shape[0] > 4 else x)
+    with pytest.raises(dlc.ShapeError, match="b was declared to take any value"):
+        f.lower(dlc.spec(("b", 3)))
+    g = dlc.compile(lambda x, y: x + y)
+    with pytest.raises(dlc.ShapeError, match="b, c was declared|declared"):
+        g.lower(dlc.spec(("b",)), dlc.spec(("c",)))
+    assert g.lower(dlc.spec(("b",)), dlc.spec(("b",)))
+
+
+@pytest.mark.parametrize("text", ["f32", "f32[", "f32[a b]", "f32[-1]", "[3]", "f32[3,]"])
+def test_bad_specs(text):
+    with pytest.raises(dlc.ParseError):
+        dlc.spec(text)
+
+
+def test_specs():
+    assert str(dlc.spec((2, "n"), "i8")) == "i8[2,n]"
+    assert dlc.spec("f64[]").shape == ()
+    assert dlc.spec(4).shape == (4,)
+    assert dlc.spec(" bf16[ 2, n ]") == dlc.spec((2, "n"), dlc.bfloat16)
+    for bad in ((-1,), (1.5,), ("a-b",)):
+        with pytest.raises(dlc.ArgumentError):
+            dlc.spec(bad)
+    with pytest.raises(dlc.DTypeError):
+        dlc.spec("q8[2]")
+
+
+# Donation
+
+
+def test_donated_arguments():
+    f = dlc.compile(lambda x, y: x + y, donate_argnums=0)
+    x, y = dlc.ones((1000,)), dlc.ones((1000,))
+    address = x.numpy().ctypes.data
+    result = f(x, y)
+    assert result.numpy()[0] == 2
+    assert result.numpy().ctypes.data == address
+    for use in (lambda: x + 1, x.numpy, lambda: f(x, y), lambda: dlc.compile(lambda: x * 2)()):
+        with pytest.raises(dlc.DonatedBufferError, match="DLC205"):
+            use()
+    assert x.shape == (1000,)
+    assert (y + 1).tolist()[0] == 2
+
+
+def test_donated_memory_that_others_see_is_copied():
+    f = dlc.compile(lambda x: x + 1, donate_argnames="x")
+    x = dlc.zeros((1000,)) + 0
+    view, alias = x.numpy(), dlc.asarray(x, copy=False) if False else x[:]
+    result = f(x)
+    assert result.numpy()[0] == 1
+    assert view[0] == 0
+    assert alias.numpy()[0] == 0
+    array = np.zeros(1000, np.float32)
+    f(array)
+    assert array[0] == 0
+
+
+# Closures, methods, threads
+
+
+def test_tensors_that_are_closed_over_are_read_at_each_call():
+    scale = dlc.asarray([2.0])
+    f = dlc.compile(lambda x: x * scale)
+    assert f(dlc.asarray([3.0])).tolist() == [6]
+    scale[0] = 5
+    assert f(dlc.asarray([3.0])).tolist() == [15]
+    assert f.stats.compilations == 1
+
+
+class Model:
+    def __init__(self, scale):
+        self.scale = scale
+
+    @dlc.compile
+    def __call__(self, x):
+        return x * self.scale
+
+    @dlc.compile(static_argnums=2)
+    def power(self, x, n):
+        return x**n * self.scale
+
+
+def test_methods():
+    a, b = Model(2.0), Model(3.0)
+    for _ in range(2):
+        assert a(1.0).item() == 2
+        assert b(1.0).item() == 3
+        assert a.power(2.0, 3).item() == 16
+    assert a.power.stats.compilations == 1
+    assert isinstance(Model.power, dlc.CompiledFunction)
+
+
+def test_methods_do_not_keep_instances():
+    model = Model(2.0)
+    model(1.0)
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+    assert not Model.__dict__["__call__"]._bound
+
+
+def test_first_call_from_many_threads():
+    f = dlc.compile(lambda x, w: dlc.tanh(x @ w).sum())
+    x = np.ones((4, 4), np.float32)
+    barrier = threading.Barrier(32)
+    results, errors = [], []
+
+    def run():
+        try:
+            barrier.wait()
+            results.append(f(x, x).item())
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(32)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not errors
+    assert len(set(results)) == 1
+    assert f.stats.traces == f.stats.compilations == 1
+
+
+def test_calls_from_threads_with_many_shapes():
+    f = dlc.compile(lambda x: (x * 2).sum())
+    wrong = []
+
+    def run(k):
+        for n in range(1, 30):
+            if f(np.full(n, k, np.float32)).item() != 2 * n * k:
+                wrong.append((k, n))
+
+    threads = [threading.Thread(target=run, args=(k,)) for k in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+def test_num_threads_gives_the_same_bits():
+    x = np.random.default_rng(1).standard_normal((300, 301)).astype(np.float32)
+    results = [dlc.compile(lambda x: dlc.softmax(x).sum(axis=0), num_threads=n)(x).numpy() for n in (1, 2, 3)]
+    for r in results[1:]:
+        np.testing.assert_array_equal(r, results[0])
