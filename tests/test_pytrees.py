@@ -1,0 +1,92 @@
+"""`dlc.tree`."""
+
+import collections
+import dataclasses
+
+import pytest
+
+import dlc
+
+Point = collections.namedtuple("Point", "x y")
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    left: object
+    right: object
+    scale: object = dataclasses.field(default=1, init=False)
+
+
+class Box:
+    def __init__(self, item, label):
+        self.item, self.label = item, label
+
+
+dlc.tree.register_node(Box, lambda b: ((b.item,), b.label), lambda label, items: Box(items[0], label))
+
+TREES = [
+    (1, [1]), (None, []), ([], []), ((), []), ({}, []), ([1, (2, 3)], [1, 2, 3]), ({"b": 1, "a": 2}, [2, 1]),
+    (Point(1, [2]), [1, 2]), (Pair(1, {"k": 2}), [1, 2, 1]), ({2: "x", 1: None}, ["x"]),
+    (collections.OrderedDict([("b", 1), ("a", 2)]), [1, 2]),
+    (collections.defaultdict(list, {"b": 1, "a": 2}), [2, 1]),
+    ({"a": 1, 2: 3}, None), ([[[[1]]], None, (None,)], [1]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tree", "leaves"), TREES, ids=repr)
+def test_round_trip(tree, leaves):
+    found, structure = dlc.tree.flatten(tree)
+    if leaves is not None:
+        assert found == leaves
+    assert structure.num_leaves == len(found) == len(structure.paths())
+    back = dlc.tree.unflatten(structure, found)
+    assert back == tree
+    assert type(back) is type(tree)
+    assert dlc.tree.structure(back) == structure
+    assert hash(dlc.tree.structure(back)) == hash(structure)
+
+
+def test_structures_differ():
+    trees = [tree for tree, _ in TREES] + [{"a": 1, "c": 2}, Point([1], 2), [None], (1,)]
+    structures = [dlc.tree.structure(t) for t in trees]
+    for i, s in enumerate(structures):
+        assert sum(s == other for other in structures) == 1, trees[i]
+
+
+def test_a_defaultdict_keeps_its_factory():
+    tree = dlc.tree.map(lambda x: x, collections.defaultdict(list, a=1))
+    assert tree["missing"] == []
+
+
+def test_paths():
+    paths = dlc.tree.structure({"w": [1, Point(2, 3)], "p": Pair(4, 5)}).paths("params")
+    assert paths == [
+        "params['p'].left", "params['p'].right", "params['p'].scale", "params['w'][0]", "params['w'][1].x",
+        "params['w'][1].y",
+    ]  # fmt: skip
+
+
+def test_map():
+    assert dlc.tree.map(lambda x, y: x * y, {"a": [1, 2]}, {"a": [3, 4]}) == {"a": [3, 8]}
+    with pytest.raises(dlc.ShapeError, match="trees differ"):
+        dlc.tree.map(lambda x, y: x, [1], [1, 2])
+    with pytest.raises(dlc.ShapeError, match="1 leaves for a tree that has 2"):
+        dlc.tree.unflatten(dlc.tree.structure([1, 2]), [1])
+
+
+def test_registered_classes():
+    box = dlc.tree.map(lambda x: x + 1, Box(1, "label"))
+    assert (box.item, box.label) == (2, "label")
+    assert dlc.tree.structure(Box(1, "a")) != dlc.tree.structure(Box(1, "b"))
+    result = dlc.compile(lambda b: Box(b.item * 2, b.label))(Box(3.0, "x"))
+    assert result.item.item() == 6
+    with pytest.raises(dlc.ArgumentError, match="already"):
+        dlc.tree.register_node(Box, None, None)
+    assert dlc.tree.leaves(object) == [object]
+
+
+def test_deep_trees():
+    tree = 1
+    for _ in range(200):
+        tree = [tree]
+    assert dlc.tree.leaves(tree) == [1]
