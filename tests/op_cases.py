@@ -1,4 +1,4 @@
-"""The op table as test cases: functions of one op, operands with special values, and how exact a result must be."""
+"""The op table as test cases: functions of one op, operands, and how exact a result must be."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def special_values(dtype: DType) -> Array:
         return np.array(values + [-1, -2, -7] * (info.min < 0), dtype.numpy)
     info = ml_dtypes.finfo(dtype.numpy)
     values = [
-        0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, 3.0, -2.5, 1.5, 10.0, 88.5, -104.0, math.pi, 1e-3, 1e4,
-        math.inf, -math.inf, math.nan, float(info.max), -float(info.max), float(info.tiny),
-        -float(info.smallest_subnormal),
+        0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, 3.0, -2.5, 1.5, 10.0, 88.5, -104.0, math.pi,
+        1e-3, 1e4, math.inf, -math.inf, math.nan, float(info.max), -float(info.max),
+        float(info.tiny), -float(info.smallest_subnormal),
     ]  # fmt: skip
     with np.errstate(all="ignore"):
         return np.array(values, np.float64).astype(dtype.numpy)
@@ -76,7 +76,7 @@ def random_values(rng: np.random.Generator, dtype: DType, shape: Sequence[int]) 
 
 
 def operands(case: Case, resize: Callable[[int], int] = lambda d: d) -> list[Array]:
-    """Ordinary operands of a case. `resize` gives other extents; given arrays are repeated or cut to theirs."""
+    """Ordinary operands of a case, of extents `resize(d)`; given arrays are repeated or cut."""
     rng = np.random.default_rng(zlib.crc32(case.id.encode()))
     made: list[Array] = []
     for spec in case.sample.inputs:
@@ -95,7 +95,7 @@ def is_elementwise(case: Case) -> bool:
 
 
 def special_operands(case: Case) -> list[Array] | None:
-    """All combinations of special values for elementwise ops, special rows for reductions, None for others."""
+    """Every combination of special values (elementwise ops), special rows (reductions), or None."""
     inputs = case.sample.inputs
     if any(isinstance(spec, np.ndarray) for spec in inputs) or (inputs and 0 in inputs[0][0]):
         return None
@@ -151,10 +151,11 @@ def emit(
 def function_of(
     case: Case, args: Sequence[Array], symbolic: bool = False, wide: bool = False
 ) -> Function:
-    """A function of the one op. `symbolic`: every extent above 1 of the operands is a symbol, equal ones the same.
+    """A function of the one op.
 
-    `wide`: float operands are float64, which tells the true value. Raises what the op's type rule raises when the
-    attributes do not allow symbols.
+    `symbolic`: every extent above 1 of the operands is a symbol, equal ones the same; raises what
+    the op's type rule raises when the attributes do not allow symbols.
+    `wide`: float operands are float64, which tells the true value.
     """
     b = IRBuilder()
     params, result = emit(b, case, args, symbolic, wide)
@@ -164,7 +165,7 @@ def function_of(
 def function_of_many(
     chosen: Iterable[tuple[Case, list[Array]]], symbolic: bool = False
 ) -> tuple[Function, list[Part]]:
-    """One function of many cases, each with params and a result of its own: one compilation tests them all."""
+    """One function of many cases, each with params and a result of its own, to compile once."""
     b = IRBuilder()
     params: list[Node] = []
     results: list[Node] = []
@@ -186,8 +187,9 @@ def true_value(case: Case, args: Sequence[Array]) -> Array:
 
 EXACT_FAMILIES = ("shape", "indexing", "compare", "structural", "random")
 CORRECTLY_ROUNDED = (
-    "add", "sub", "mul", "div", "fma", "sqrt", "neg", "abs", "max", "min", "select", "convert", "bitcast",
-    "floor", "ceil", "trunc", "rint", "relu", "stop_gradient", "reduce_max", "reduce_min", "floordiv", "mod",
+    "add", "sub", "mul", "div", "fma", "sqrt", "neg", "abs", "max", "min", "select", "convert",
+    "bitcast", "floor", "ceil", "trunc", "rint", "relu", "stop_gradient", "reduce_max",
+    "reduce_min", "floordiv", "mod",
 )  # fmt: skip
 
 
@@ -222,10 +224,11 @@ def tiny(dtype: DType) -> float:
 def allowed_error(case: Case, args: Sequence[Array], true: Array, dtype: DType) -> Array:
     """How far from the true value a float result may lie.
 
-    Elementwise: the stated bound of the function, in units of the last place, and at float64 one more for the true
-    value's own error. Sums of n terms: n roundings of the sum of magnitudes (Higham, "Accuracy and Stability of
-    Numerical Algorithms", section 4.2), for half types those of float32. Composite ops: the roundings of a handful of
-    steps, relative to the largest magnitude.
+    Elementwise: the stated bound of the function, in units of the last place, and at float64 one
+    more for the true value's own error. Sums of n terms: n roundings of the sum of magnitudes
+    (Higham, "Accuracy and Stability of Numerical Algorithms", section 4.2), for half types those
+    of float32. Composite ops: the roundings of a handful of steps, relative to the largest
+    magnitude.
     """
     magnitude = np.abs(true)
     ulp = magnitude * unit(dtype) + tiny(dtype)

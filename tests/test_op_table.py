@@ -1,7 +1,7 @@
 """Every row of the op table: complete, and computed on every device as its reference says.
 
-All samples of an op are compiled as one function, each with params and a result of its own, so that the whole table
-takes seconds.
+All samples of an op are compiled as one function, each with params and a result of its own, so
+that the whole table takes seconds.
 """
 
 from dataclasses import replace
