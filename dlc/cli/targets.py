@@ -1,0 +1,194 @@
+"""FILE[:NAME]: finding the function or model that a command is about."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+import types
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dlc.frontend.compile import CompiledFunction
+from dlc.frontend.tensor import Tensor
+from dlc.ir.core import Function
+from dlc.ir.errors import ArgumentError, ParseError, nearest
+from dlc.ir.parser import parse_module
+
+STDIN = "-"
+_PYTHON, _IR = (".py", ".pyw"), (".ir",)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What FILE[:NAME] stands for: a callable of Python, or a function of the IR."""
+
+    name: str
+    value: Callable[..., Any] | Function
+
+
+def load_target(text: str) -> Target:
+    """Finds what a command is about.
+
+    Args:
+        text: A Python file (which is run) or an .ir file; `:NAME` after it says what in it, as in
+            `train.py:model.loss`. `-` is IR text on standard input.
+
+    Raises:
+        ArgumentError: for a file or a name that is not there, and without a name where there are
+            several to choose from.
+        ParseError: for a malformed .ir file.
+        Exception: what the Python file raises.
+
+    Example:
+        >>> load_target("examples/digits.py:train_step").name
+        'train_step'
+    """
+    file, name = _split(text)
+    if file == STDIN or Path(file).suffix in _IR:
+        return _ir_target(file, name)
+    if Path(file).suffix not in _PYTHON:
+        _check_file(file)
+        raise ArgumentError(
+            f"{file} is no file that dlc reads", hint="it reads Python (.py) and IR text (.ir)"
+        )
+    return _python_target(file, name)
+
+
+def read_ir(file: str) -> tuple[Function, ...]:
+    """The functions of an .ir file, or of standard input for `-`.
+
+    Raises:
+        ArgumentError: for a file that is not there.
+        ParseError: for what is no IR text.
+    """
+    if file == STDIN:
+        data, shown = sys.stdin.buffer.read(), "standard input"
+    else:
+        _check_file(file)
+        data, shown = Path(file).read_bytes(), file
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise ParseError(
+            "this is no text", line=line, column=column, expected="UTF-8", file=shown
+        ) from None
+    return parse_module(text, file=shown)
+
+
+def _split(text: str) -> tuple[str, str | None]:
+    file, colon, name = text.rpartition(":")
+    # A file's own name may have a colon, as `C:\net.py` does.
+    if not colon or Path(text).exists() or "\\" in name or "/" in name:
+        return text, None
+    if not file or not name:
+        raise ArgumentError(f"{text!r} is not FILE:NAME", hint="as in train.py:loss")
+    return file, name
+
+
+def _check_file(file: str) -> None:
+    path = Path(file)
+    if path.is_file():
+        return
+    if path.is_dir():
+        raise ArgumentError(f"{file} is a folder", hint="name a file in it")
+    there: list[str] = []
+    with contextlib.suppress(OSError):
+        there = [p.name for p in path.parent.iterdir() if p.suffix in _PYTHON + _IR]
+    close = nearest(path.name, there) if there else ""
+    raise ArgumentError(f"there is no file {file}", hint=close if close.startswith("did") else None)
+
+
+def _ir_target(file: str, name: str | None) -> Target:
+    functions = {f.name: f for f in read_ir(file)}
+    if name is None and len(functions) == 1:
+        (name,) = functions
+    if name is None:
+        raise _which(file, functions)
+    if name not in functions:
+        raise ArgumentError(f"{file} has no function @{name}", hint=nearest(name, functions))
+    return Target(name, functions[name])
+
+
+def _which(file: str, names: Iterable[str]) -> ArgumentError:
+    names = sorted(names)
+    if not names:
+        return ArgumentError(f"{file} defines no function")
+    return ArgumentError(
+        f"{file} has several functions: {', '.join(names)}", hint=f"say which: {file}:{names[0]}"
+    )
+
+
+def _python_target(file: str, name: str | None) -> Target:
+    module = _load_module(file)
+    if name is None:
+        found = _candidates(module)
+        if len(found) != 1:
+            raise _which(file, found)
+        (name,) = found
+    value: Any = module
+    for part in name.split("."):
+        try:
+            value = getattr(value, part)
+        except AttributeError:
+            names = [n for n in dir(value) if not n.startswith("_")]
+            where = file if value is module else type(value).__name__
+            raise ArgumentError(f"{where} has no {part!r}", hint=nearest(part, names)) from None
+    if inspect.isclass(value):
+        raise ArgumentError(f"{name} of {file} is a class", hint="name an instance of it")
+    if not callable(value):
+        raise ArgumentError(f"{name} of {file} is a {type(value).__name__}, which is no function")
+    return Target(name, value)
+
+
+def _candidates(module: types.ModuleType) -> list[str]:
+    """The names that a user may mean who gives none: compiled functions, else all of the file's."""
+    public = {n: v for n, v in vars(module).items() if not n.startswith("_")}
+    compiled = [n for n, v in public.items() if isinstance(v, CompiledFunction)]
+    if compiled:
+        return compiled
+    own = [
+        n
+        for n, v in public.items()
+        if inspect.isfunction(v) and v.__module__ == module.__name__ and n != "main"
+    ]
+    models = [
+        n
+        for n, v in public.items()
+        if type(v).__module__ == module.__name__ and callable(v) and not isinstance(v, Tensor)
+    ]
+    return own + models
+
+
+def _load_module(file: str) -> types.ModuleType:
+    """Runs a Python file as Python's own import would; what it prints goes to standard error."""
+    _check_file(file)
+    source = Path(file).read_bytes()
+    try:
+        code = compile(source, file, "exec", dont_inherit=True)
+    except ValueError as error:  # null characters
+        raise ArgumentError(f"{file} is no Python file: {error}") from None
+    name = Path(file).stem
+    # A file may be called as a module that is loaded already, and must not take its place.
+    module = types.ModuleType(f"{name}_file" if name in sys.modules else name)
+    module.__file__ = file
+    folder = str(Path(file).resolve().parent)
+    if folder not in sys.path:  # it stays: functions import more when they are traced
+        sys.path.insert(0, folder)
+    sys.modules[module.__name__] = module  # where dataclasses look for their module
+    arguments, sys.argv = sys.argv, [file]
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            exec(code, vars(module))
+    except SystemExit as ended:
+        raise ArgumentError(
+            f"{file} ended the process when it was loaded (exit status {ended.code})",
+            hint='guard what the file does when it is run with `if __name__ == "__main__":`',
+        ) from None
+    finally:
+        sys.argv = arguments
+    return module
