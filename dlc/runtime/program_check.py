@@ -1,0 +1,80 @@
+"""Runs a program's kernels by the kernel interpreter, each step of memory planning by itself.
+
+What a compiled program does with memory is done here with arrays: first every slot has an array of
+its own, then slots share memory as the program says, then temporaries lie in one arena at the
+planned offsets. Fresh memory holds values that show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from dlc.codegen.memory_plan import plan_memory
+from dlc.codegen.program import Program, independent_runs
+from dlc.codegen.reference.interpreter import run_kernel
+from dlc.ir.dims import evaluate
+
+Array: TypeAlias = npt.NDArray[Any]
+Memory: TypeAlias = Literal["own", "shared", "planned"]
+FRESH = 0x7F  # bytes that make large numbers of all types
+
+
+def run_program(
+    program: Program, args: Sequence[Array], values: Mapping[str, int], memory: Memory
+) -> list[Array]:
+    """The results of a program on `args`.
+
+    Args:
+        program: Without donated parameters.
+        args: Arrays of its parameters' types.
+        values: The extents of its symbols.
+        memory: Whether each slot has an array of its own, or memory is shared as the program says,
+            or temporaries lie at the offsets of the memory plan as well. In the last case, calls
+            that may run at the same time run in reverse order.
+    """
+    if memory == "own":
+        program = replace(program, slots=tuple(replace(s, shares=None) for s in program.slots))
+    arrays = _slots(program, args, values, planned=memory == "planned")
+    for run in independent_runs(program):
+        for k in reversed(run) if memory == "planned" else run:
+            call = program.calls[k]
+            kernel = program.kernels[call.kernel]
+            dims = {n: evaluate(d, values) for n, d in zip(kernel.dims, call.dims, strict=True)}
+            named = {
+                p.name: arrays[a].reshape([evaluate(d, dims) for d in p.dims])
+                for p, a in zip(kernel.params, call.args, strict=True)
+            }
+            # Iterations are independent: memory that is shared wrongly shows in another order.
+            run_kernel(kernel, named, dims, order_seed=None if memory == "own" else k)
+    outputs = {s.position: arrays[k] for k, s in enumerate(program.slots) if s.kind == "output"}
+    return [outputs[k] for k in range(len(program.results))]
+
+
+def _slots(
+    program: Program, args: Sequence[Array], values: Mapping[str, int], *, planned: bool
+) -> list[Array]:
+    plan = plan_memory(program, values)
+    arena = np.full(plan.arena_bytes, FRESH, np.uint8)
+    memory: dict[int, Array] = {}
+    arrays: list[Array] = []
+    for k, slot in enumerate(program.slots):
+        shape = tuple(evaluate(d, values) for d in slot.type.shape)
+        count = int(np.prod(shape)) * slot.type.dtype.itemsize
+        root = program.memory_of(k)
+        if slot.kind == "input":
+            arrays.append(args[slot.position].copy())
+        elif slot.kind == "constant":
+            arrays.append(program.constants[slot.position])
+        else:
+            if root not in memory:
+                at = plan.offsets.get(root) if planned else None
+                fresh = np.full(count, FRESH, np.uint8)
+                memory[root] = fresh if at is None else arena[at : at + count]
+            raw = memory[root][:count]
+            arrays.append(raw.view(slot.type.dtype.numpy).reshape(shape))
+    return arrays
