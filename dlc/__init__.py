@@ -6,8 +6,8 @@
     def f(x, w, b):
         return dlc.relu(x @ w + b)
 
-The names of this namespace are those of `dlc.frontend.api`. They are loaded when one of them is first used, so that
-`import dlc` costs next to nothing.
+The names of this namespace are those of `dlc.frontend.api`. They are loaded when one of them is
+first used, so that `import dlc` costs next to nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import importlib
 import threading
 from typing import TYPE_CHECKING, Any
 
-from dlc.ir.version import __version__
+from dlc.ir.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from dlc.frontend.api import *  # noqa: F403
@@ -45,5 +45,3 @@ def _suggestion(name: str, names: list[str]) -> str:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__getattr__("__all__")})
-
-

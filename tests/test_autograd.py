@@ -127,7 +127,10 @@ def test_tapes_watch_tensors_when_told():
     assert tape.gradient(z, y).tolist() == [1, 2]
     assert tape.gradient(y, x).tolist() == [2, 4]
     assert tape.gradient([z, y], x).tolist() == [5, 16]
-    assert tape.gradient(y, x, output_gradients=np.array([1.0, 10.0], np.float32)).tolist() == [2, 40]
+    assert tape.gradient(y, x, output_gradients=np.array([1.0, 10.0], np.float32)).tolist() == [
+        2,
+        40,
+    ]
 
 
 def test_what_a_target_does_not_depend_on():
@@ -309,7 +312,10 @@ def test_two_steps_in_one_function():
 
 def test_backward_errors_inside():
     x = dlc.Variable([1.0, 2.0], requires_grad=True)
-    for f, text in ((lambda: (x * 2).backward(), "no scalar"), (lambda: dlc.ones(()).backward(), "requires_grad")):
+    for f, text in (
+        (lambda: (x * 2).backward(), "no scalar"),
+        (lambda: dlc.ones(()).backward(), "requires_grad"),
+    ):
         with pytest.raises(dlc.DerivativeError, match=text):
             dlc.compile(f)()
     assert x.grad is None

@@ -65,7 +65,11 @@ class Pair:
 def test_trees_in_and_out():
     @dlc.compile
     def f(tree, extra=None):
-        return {"sum": tree["a"][0] + tree["b"].x, "none": None, "pair": Pair(tree["b"].y, [tree["a"][1]])}
+        return {
+            "sum": tree["a"][0] + tree["b"].x,
+            "none": None,
+            "pair": Pair(tree["b"].y, [tree["a"][1]]),
+        }
 
     one = np.ones(2, np.float32)
     result = f({"a": [one, one * 2], "b": Point(one * 3, one * 4)})
@@ -154,7 +158,9 @@ def test_levels(level):
     f = dlc.compile(lambda x, y: dlc.softmax(x @ y) * 3 + x.sum(), level=level, verify=True)
     x = np.random.default_rng(0).standard_normal((5, 5)).astype(np.float32)
     e = np.exp(x @ x)
-    np.testing.assert_allclose(f(x, x).numpy(), e / e.sum(1, keepdims=True) * 3 + x.sum(), rtol=1e-5)
+    np.testing.assert_allclose(
+        f(x, x).numpy(), e / e.sum(1, keepdims=True) * 3 + x.sum(), rtol=1e-5
+    )
     assert f.stats.interpreted_ops == 0
 
 
@@ -490,6 +496,23 @@ def test_calls_from_threads_with_many_shapes():
 
 def test_num_threads_gives_the_same_bits():
     x = np.random.default_rng(1).standard_normal((300, 301)).astype(np.float32)
-    results = [dlc.compile(lambda x: dlc.softmax(x).sum(axis=0), num_threads=n)(x).numpy() for n in (1, 2, 3)]
+    results = [
+        dlc.compile(lambda x: dlc.softmax(x).sum(axis=0), num_threads=n)(x).numpy()
+        for n in (1, 2, 3)
+    ]
     for r in results[1:]:
         np.testing.assert_array_equal(r, results[0])
+
+
+def test_analysis():
+    lowered = dlc.compile(lambda x, w: dlc.tanh(x @ w)).lower(
+        np.ones((2, 3), np.float32), np.ones((3, 4), np.float32)
+    )
+    cost, memory = lowered.cost_analysis(), lowered.memory_analysis()
+    assert cost["operations"] >= 2 * 2 * 3 * 4
+    assert cost["bytes"] >= 4 * (6 + 12 + 8)
+    assert memory["arguments"] == 4 * (6 + 12)
+    assert memory["results"] == 4 * 8
+    symbolic = dlc.compile(lambda x: x.sum(axis=1)).lower("f32[b,3]")
+    assert symbolic.memory_analysis()["arguments"] == "12*b"
+    assert symbolic.compile().cost_analysis()["kernels"] == 1

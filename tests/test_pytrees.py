@@ -22,7 +22,9 @@ class Box:
         self.item, self.label = item, label
 
 
-dlc.tree.register_node(Box, lambda b: ((b.item,), b.label), lambda label, items: Box(items[0], label))
+dlc.tree.register_node(
+    Box, lambda b: ((b.item,), b.label), lambda label, items: Box(items[0], label)
+)
 
 TREES = [
     (1, [1]), (None, []), ([], []), ((), []), ({}, []), ([1, (2, 3)], [1, 2, 3]), ({"b": 1, "a": 2}, [2, 1]),

@@ -150,8 +150,8 @@ def test_iteration_and_containment():
 
 def test_hash_is_identity_and_equality_elementwise():
     x = dlc.asarray([1.0, np.nan])
-    assert (x == x).tolist() == [True, False]  # noqa: PLR0124
-    assert (x != x).tolist() == [False, True]  # noqa: PLR0124
+    assert (x == x).tolist() == [True, False]
+    assert (x != x).tolist() == [False, True]
     assert len({x, x, dlc.asarray([1.0])}) == 2
 
 
@@ -371,11 +371,27 @@ def test_writing_converts_and_checks():
 
 # Operators
 
-BINARY = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "eq", "ne", "lt", "le", "gt", "ge"]
+BINARY = [
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+]
 
 
 @pytest.mark.parametrize("name", BINARY)
-@pytest.mark.parametrize("other", [2.0, 3, np.float32(1.5), np.full((2, 2), 3, np.float32)], ids=repr)
+@pytest.mark.parametrize(
+    "other", [2.0, 3, np.float32(1.5), np.full((2, 2), 3, np.float32)], ids=repr
+)
 def test_operators_in_both_orders(name, other):
     f = getattr(operator, name)
     array = np.array([[1.5, -2.0], [4.0, 0.5]], np.float32)
@@ -421,7 +437,9 @@ def test_operators_of_foreign_objects():
         dlc.asarray([1]) + "a"
 
 
-@pytest.mark.parametrize("name", ["sum", "prod", "mean", "var", "std", "max", "min", "argmax", "argmin"])
+@pytest.mark.parametrize(
+    "name", ["sum", "prod", "mean", "var", "std", "max", "min", "argmax", "argmin"]
+)
 def test_methods(name):
     array = np.arange(6, dtype=np.float32).reshape(2, 3) + 1
     x = dlc.asarray(array)
@@ -456,7 +474,10 @@ def test_operations_on_views(shape):
         (x[::-1, ::2] - 1, array[::-1, ::2] - 1),
         (dlc.broadcast_to(dlc.asarray(row), shape) + x, row + array),
         (dlc.exp(dlc.broadcast_to(dlc.asarray(1.0), shape)), np.exp(np.ones(shape, np.float32))),
-        (dlc.broadcast_to(x, (2, *shape)).transpose().sum(axis=2), np.broadcast_to(array, (2, *shape)).T.sum(2)),
+        (
+            dlc.broadcast_to(x, (2, *shape)).transpose().sum(axis=2),
+            np.broadcast_to(array, (2, *shape)).T.sum(2),
+        ),
         (x.T @ x, array.T @ array),
     ]
     for result, wanted in cases:

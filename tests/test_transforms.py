@@ -150,7 +150,9 @@ def test_vjp_of_trees():
 
 
 def test_jvp_of_integers():
-    value, slope = dlc.jvp(lambda x, n: (x * n, n + 1), (X, np.array([1, 2, 3])), (X, np.zeros(3, np.int64)))
+    value, slope = dlc.jvp(
+        lambda x, n: (x * n, n + 1), (X, np.array([1, 2, 3])), (X, np.zeros(3, np.int64))
+    )
     assert slope[0].tolist() == (X * [1, 2, 3]).tolist()
     assert slope[1].tolist() == [0, 0, 0]
     with pytest.raises(dlc.ArgumentError):
@@ -180,7 +182,9 @@ def test_no_grad():
         return x * 3
 
     for _ in range(2):
-        assert dlc.grad(lambda x: (x * scale(x)).sum())(X).tolist() == pytest.approx((3 * X).tolist())
+        assert dlc.grad(lambda x: (x * scale(x)).sum())(X).tolist() == pytest.approx(
+            (3 * X).tolist()
+        )
     with dlc.no_grad():
         assert dlc.grad(lambda x: (x * x).sum())(X).tolist() == (2 * X).tolist()
 

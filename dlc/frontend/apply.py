@@ -4,13 +4,15 @@
         x, y = broadcast(*promote(x, y))
         return apply("add", x, y)
 
-In a trace `apply` records a node with the user's line; otherwise it computes at once. `x.tensor` is the type that the
-IR sees (its `.shape` has plain dims, to be computed with by `dlc.ir.dims`); `x.shape` is for users.
+In a trace `apply` records a node with the user's line; otherwise it computes at once. `x.tensor` is
+the type that the IR sees (its `.shape` has plain dims, to be computed with by `dlc.ir.dims`);
+`x.shape` is for users.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -54,7 +56,9 @@ def apply(op_name: str, *operands: Any, **attrs: Any) -> Tensor:
     weak = bool(tensors) and all(t._weak for t in tensors)
     if not weak and any(t._weak for t in tensors):
         strong = {t.tensor.dtype for t in tensors if not t._weak}
-        tensors = [materialise(t) if t._weak and t.tensor.dtype not in strong else t for t in tensors]
+        tensors = [
+            materialise(t) if t._weak and t.tensor.dtype not in strong else t for t in tensors
+        ]
     for name, kind in op.attrs.items():
         if kind in _PLAIN_DIMS and name in attrs:
             value = attrs[name]
@@ -102,7 +106,8 @@ def as_tensor(x: Any, like: Tensor | None = None) -> Tensor:
     """`x` as a tensor: itself, a copy of an array, or a weak scalar.
 
     Args:
-        x: A tensor, a NumPy array or scalar, a Python number, nested lists of numbers, or anything with DLPack.
+        x: A tensor, a NumPy array or scalar, a Python number, nested lists of numbers, or anything
+            with DLPack.
         like: For a Python number, the tensor whose element type it takes.
 
     Raises:
@@ -133,7 +138,7 @@ def dim_tensor(dim: Dim) -> Tensor:
     """A dim as a weak integer scalar."""
     trace = current_trace()
     if isinstance(dim, int) or trace is None:
-        return weak_scalar(plain(dim).__index__())
+        return weak_scalar(index(dim))  # type: ignore[arg-type]
     return make(None, trace.emit(OPS["dim"], (), {"dim": dim}), trace, True)
 
 
@@ -163,11 +168,13 @@ def dtype_argument(dtype: Any) -> DType:
     try:
         return dtype_of(dtype)
     except (KeyError, TypeError):
-        raise DTypeError(f"{dtype!r} is no dtype", hint="write dlc.float32 or a NumPy dtype") from None
+        raise DTypeError(
+            f"{dtype!r} is no dtype", hint="write dlc.float32 or a NumPy dtype"
+        ) from None
 
 
 def as_array(x: Any) -> Array:
-    """A NumPy array of what a user gave, of a supported element type and byte order; may share memory."""
+    """A NumPy array of what a user gave, of a supported element type; may share memory."""
     if isinstance(x, np.ndarray):
         array: Array = x
     elif hasattr(x, "__array__") or hasattr(x, "__array_interface__"):
@@ -236,7 +243,9 @@ def _scalar(value: float, dtype: DType, weak: bool) -> Tensor:
     if trace is None or weak:
         with np.errstate(over="ignore"):
             return make(np.asarray(value).astype(dtype.numpy), weak=weak)
-    return make(None, trace.emit(OPS["full"], (), {"value": value, "shape": (), "dtype": dtype}), trace)
+    return make(
+        None, trace.emit(OPS["full"], (), {"value": value, "shape": (), "dtype": dtype}), trace
+    )
 
 
 def materialise(x: Tensor) -> Tensor:
@@ -285,7 +294,8 @@ def broadcast_shapes(*shapes: Sequence[Dim]) -> tuple[Dim, ...]:
         if any(not dims_equal(d, wide[0]) for d in wide[1:]):
             shown = ", ".join("(" + ", ".join(map(str, s)) + ")" for s in shapes)
             raise ShapeError(
-                f"shapes {shown} do not broadcast", hint="extents must be equal or 1, from the last axis on"
+                f"shapes {shown} do not broadcast",
+                hint="extents must be equal or 1, from the last axis on",
             )
         result.append(wide[0] if wide else 1)
     return tuple(result)
@@ -318,9 +328,11 @@ def asarray(
 
     Args:
         x: A tensor, a NumPy array, a number, nested lists, or anything with DLPack.
-        dtype: The element type; that of an array without one, and float32, int64 or bool for Python numbers.
+        dtype: The element type; that of an array without one, and float32, int64 or bool for Python
+            numbers.
         device: Where the tensor is to lie.
-        copy: False shares memory with `x`, which must then not be written to; an error where that is impossible.
+        copy: False shares memory with `x`, which must then not be written to; an error where that
+            is impossible.
 
     Raises:
         ArgumentError: for what is no data, and where `copy=False` cannot be had.
@@ -339,8 +351,10 @@ def asarray(
         kind = scalar_kind(x)
         held = wanted or DEFAULTS[kind.kind]
         check_scalar(x, held if kind.kind != "f" or held.kind == "f" else kind)
-        result = _scalar(x, held, weak=False) if kind.kind != "f" or held.is_float else convert(
-            _scalar(x, kind, weak=False), held
+        result = (
+            _scalar(x, held, weak=False)
+            if kind.kind != "f" or held.is_float
+            else convert(_scalar(x, kind, weak=False), held)
         )
     elif isinstance(x, (list, tuple)) and _contains_tensor(x):
         result = functions.stack([asarray(v, dtype=dtype) for v in promote_all(x)])
@@ -373,4 +387,4 @@ def promote_all(x: Sequence[Any]) -> list[Tensor]:
     return list(promote(*(asarray(v) if isinstance(v, (list, tuple)) else v for v in x)))
 
 
-__all__ += ["asarray", "broadcast_to", "int64", "Extent"]
+__all__ += ["Extent", "asarray", "broadcast_to", "int64"]

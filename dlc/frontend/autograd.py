@@ -1,14 +1,15 @@
-"""Gradients of what was computed already: `GradientTape` and `Tensor.backward`, eager and inside compiled functions.
+"""Gradients of what was computed already: `GradientTape` and `Tensor.backward`.
 
-Eagerly the graph is what `dlc.frontend.recording` keeps; in a trace it is the trace itself. Either way the part between
-the sources and the target becomes a function, is differentiated, and is run compiled or inlined.
+Eagerly the graph is what `dlc.frontend.recording` keeps; in a trace it is the trace itself. Either
+way the part between the sources and the target becomes a function, is differentiated, and is run
+compiled or inlined.
 """
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from dlc.frontend import tree
 from dlc.frontend.apply import apply, as_tensor, materialise
@@ -39,7 +40,7 @@ def owner_of(node: Node) -> Variable | None:
 
 
 def _reached(targets: Sequence[Node], stop: Callable[[Node], bool]) -> list[Node]:
-    """The nodes that `targets` are computed from, inputs first, going no further than where `stop` holds."""
+    """The nodes that `targets` are computed from, inputs first, no further than `stop` says."""
     order: list[Node] = []
     seen: set[Node] = set()
     stack = [(t, False) for t in reversed(targets)]
@@ -58,7 +59,7 @@ def _reached(targets: Sequence[Node], stop: Callable[[Node], bool]) -> list[Node
 def _function_between(
     sources: Sequence[Node], target: Node, is_input: Callable[[Node], bool]
 ) -> tuple[Function, list[Node]]:
-    """The function from `sources`, and from the other inputs that it needs, to `target`; and those inputs."""
+    """The function from `sources` and the other inputs that it needs to `target`; those inputs."""
     cut = set(sources)
     b = IRBuilder()
     new: dict[Node, Node] = {s: b.param(s.tensor) for s in sources}
@@ -82,10 +83,14 @@ def _function_between(
 def _recorded_gradients(target: Tensor, sources: Sequence[Node], cotangent: Tensor) -> list[Tensor]:
     """The gradients with respect to nodes of the recorded graph."""
     assert target._history is not None
-    function, others = _function_between(sources, target._history.node, lambda n: n.op.name == "constant")
+    function, others = _function_between(
+        sources, target._history.node, lambda n: n.op.name == "constant"
+    )
     derived = vjp_function(function, range(len(sources)), [0])
     values = [_value_of(n) for n in (*sources, *others)]
-    inputs = [make(v, history=History(n, False)) for v, n in zip(values, (*sources, *others), strict=True)]
+    inputs = [
+        make(v, history=History(n, False)) for v, n in zip(values, (*sources, *others), strict=True)
+    ]
     inputs.append(cotangent)
     results = program_for(derived)([contiguous(t._array("a gradient", "")) for t in inputs])
     histories = record_function(derived, {}, inputs) or [None] * len(results)
@@ -96,7 +101,9 @@ def _value_of(node: Node) -> Any:
     """The array of a leaf; what is computed from leaves is computed again."""
     if node.op.name == "constant":
         return node.attrs["value"]
-    leaves = [n for n in _reached([node], lambda n: n.op.name == "constant") if n.op.name == "constant"]
+    leaves = [
+        n for n in _reached([node], lambda n: n.op.name == "constant") if n.op.name == "constant"
+    ]
     function, others = _function_between([], node, lambda n: n.op.name == "constant")
     assert set(others) <= set(leaves)
     return program_for(function)([contiguous(o.attrs["value"]) for o in others])[0]
@@ -141,7 +148,7 @@ def _seed(target: Tensor, cotangent: Any, what: str) -> Tensor:
 
 
 def backward(target: Tensor, gradient: Any = None) -> None:
-    """Adds the gradients of `target` to the variables with `requires_grad`; see `Tensor.backward`."""
+    """Adds the gradients of `target` to variables with `requires_grad`; see `Tensor.backward`."""
     trace = current_trace()
     target = materialise(target)
     with recording(enabled=False):
@@ -179,7 +186,11 @@ def _backward_traced(trace: Trace, target: Tensor, seed: Tensor) -> None:
     node = target._node_in(trace)
     reached = set(_reached([node], lambda n: False))
     found = [
-        (n, v) for v, leaves in trace.leaves.items() if v.requires_grad for n in leaves if n in reached
+        (n, v)
+        for v, leaves in trace.leaves.items()
+        if v.requires_grad
+        for n in leaves
+        if n in reached
     ]
     if not found:
         raise _no_dependence(target)
@@ -216,7 +227,7 @@ class GradientTape:
         self._token: Any = None
         self._used = False
 
-    def __enter__(self) -> GradientTape:
+    def __enter__(self) -> Self:
         self._token = open_tape()
         return self
 
@@ -263,7 +274,8 @@ class GradientTape:
             target: A tensor; several in a list are added up.
             sources: Variables and watched tensors, or a tree of them.
             output_gradients: The cotangent of the target; ones when not given.
-            unconnected_gradients: What a source gives that the target does not depend on: None or zeros.
+            unconnected_gradients: What a source gives that the target does not depend on: None or
+                zeros.
 
         Returns:
             A tree like `sources`.
@@ -279,7 +291,9 @@ class GradientTape:
         self._used = True
         given, structure = tree.flatten(sources)
         targets = tree.leaves(target)
-        cotangents = [None] * len(targets) if output_gradients is None else tree.leaves(output_gradients)
+        cotangents = (
+            [None] * len(targets) if output_gradients is None else tree.leaves(output_gradients)
+        )
         total: list[Tensor | None] = [None] * len(given)
         for t, ct in zip(targets, cotangents, strict=True):
             for k, g in enumerate(self._gradients(as_tensor(t), given, ct)):
@@ -289,7 +303,9 @@ class GradientTape:
             total = [g if g is not None else _zeros(s) for g, s in zip(total, given, strict=True)]
         return tree.unflatten(structure, total)
 
-    def _gradients(self, target: Tensor, sources: Sequence[Any], cotangent: Any) -> list[Tensor | None]:
+    def _gradients(
+        self, target: Tensor, sources: Sequence[Any], cotangent: Any
+    ) -> list[Tensor | None]:
         target = materialise(target)
         if cotangent is None:
             held = target.tensor
@@ -321,7 +337,9 @@ class GradientTape:
     def _nodes_of(self, source: Any, trace: Trace | None, reached: set[Node]) -> list[Node]:
         """The nodes that a source is in the graph."""
         if not isinstance(source, Tensor):
-            raise ArgumentError(f"gradient with respect to a {type(source).__name__}: sources are tensors")
+            raise ArgumentError(
+                f"gradient with respect to a {type(source).__name__}: sources are tensors"
+            )
         if id(source) in self._watched:
             return [self._watched[id(source)][1]]
         if isinstance(source, Variable):
@@ -345,6 +363,3 @@ def _added(gradients: Sequence[Tensor]) -> Tensor | None:
 def _zeros(source: Tensor) -> Tensor:
     held = source.tensor
     return apply("full", value=0, shape=held.shape, dtype=held.dtype)
-
-
-

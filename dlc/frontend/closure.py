@@ -1,6 +1,7 @@
-"""A traced function with what it reads and writes outside: the form that `compile` and the transforms work on.
+"""A traced function with what it reads and writes outside, for `compile` and the transforms.
 
-Its parameters are, in order: the arguments, tensors that it closes over, variables, gradients of variables. Its
+Its parameters are, in order: the arguments, tensors that it closes over, variables, gradients of
+variables. Its
 results: the outputs, new values of variables, new gradients.
 """
 
@@ -43,7 +44,8 @@ _OUTSIDE = ("a call", "pass it as an argument")
 class Closure:
     """A traced function with what it reads and writes outside.
 
-    guards: variables of which it was asked whether they have a gradient, with the answer it was traced for.
+    guards: variables of which it was asked whether they have a gradient, with the answer it was
+        traced for.
     gradients_written: variables whose gradient was set, with whether it is a result (or None now).
     """
 
@@ -93,10 +95,11 @@ class Closure:
             return [make(contiguous(t._array(*_OUTSIDE)), history=t._history) for t in held]
 
     def settle(self, results: Sequence[Tensor]) -> list[Tensor]:
-        """Writes the state that a pure application (`apply_function`) resulted in; returns the other results.
+        """Writes the state that `apply_function` resulted in; returns the further results.
 
         Args:
-            results: Those of this closure's function, or of one derived from it with more results at the end.
+            results: Those of this closure's function, or of one derived from it with more results
+                at the end.
         """
         trace = current_trace()
         at = self.outputs
@@ -114,12 +117,15 @@ class Closure:
 
     # Eagerly.
 
-    def run(self, program: Program, arguments: list[Array], donated: Sequence[int] = ()) -> list[Array]:
-        """Runs a program of this closure's function, replaces the variables and returns the outputs.
+    def run(
+        self, program: Program, arguments: list[Array], donated: Sequence[int] = ()
+    ) -> list[Array]:
+        """Runs a program of this closure's function, replaces variables, returns the outputs.
 
         Args:
             program: What to run.
-            arguments: Arrays for the arguments; the list is emptied, so that their memory can be reused.
+            arguments: Arrays for the arguments; the list is emptied, so that their memory can be
+                reused.
             donated: Positions of parameters whose memory the program reuses.
         """
         with variables_lock if self.variables else nullcontext():
@@ -140,7 +146,9 @@ class Closure:
             results = self._run_donating(program, held, donated)
         return results[: self.outputs]
 
-    def _run_donating(self, program: Program, held: list[Array], donated: Sequence[int]) -> list[Array]:
+    def _run_donating(
+        self, program: Program, held: list[Array], donated: Sequence[int]
+    ) -> list[Array]:
         """Takes written variables' arrays out while the program may overwrite them."""
         first = self.arguments + len(self.captures)
         for v in self.written:
@@ -173,18 +181,20 @@ class Closure:
 
 
 def apply_function(function: Function, tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The results of a function of integer extents: recorded in the present trace, or computed compiled."""
+    """The results of a function of integer extents: recorded in the present trace, or computed."""
     trace = current_trace()
     if trace is not None:
         nodes = trace.inline(function, [t._node_in(trace) for t in tensors])
         return [make(None, n, trace) for n in nodes]
     results = program_for(function)([contiguous(t._array(*_OUTSIDE)) for t in tensors])
     histories = record_function(function, {}, tensors)
-    return [make(r, history=h) for r, h in zip(results, histories or [None] * len(results), strict=True)]
+    return [
+        make(r, history=h) for r, h in zip(results, histories or [None] * len(results), strict=True)
+    ]
 
 
 def _baseline() -> tuple[int, int]:
-    """The reference counts that a list's array, and its memory, have when nobody else can see them."""
+    """The reference counts of a list's array and its memory when nobody else can see them."""
     return _counts([empty((1,), float32)], 0)
 
 
@@ -207,7 +217,10 @@ def is_exclusive(held: list[Array], k: int) -> bool:
 
 
 def trace_closure(
-    name: str, call: Callable[[list[Tensor]], Any], params: Sequence[Param], where: str = "the function"
+    name: str,
+    call: Callable[[list[Tensor]], Any],
+    params: Sequence[Param],
+    where: str = "the function",
 ) -> Closure:
     """Traces `call`, which gets a tensor for each of `params` and returns a tree of tensors.
 
@@ -220,7 +233,9 @@ def trace_closure(
         nodes = [t._node for t in tensors]
         returned = call(tensors)
         found, output = tree.flatten(returned)
-        outputs = [_output(x, path, trace, where) for x, path in zip(found, output.paths(), strict=True)]
+        outputs = [
+            _output(x, path, trace, where) for x, path in zip(found, output.paths(), strict=True)
+        ]
         return _close(name, trace, [n for n in nodes if n is not None], output, outputs)
 
 
@@ -239,7 +254,9 @@ def _close(
 ) -> Closure:
     written = list(trace.written)
     gradients_written = [(v, trace.gradients[v] is not None) for v in trace.gradients_written]
-    new_gradients = [n for n in (trace.gradients[v] for v in trace.gradients_written) if n is not None]
+    new_gradients = [
+        n for n in (trace.gradients[v] for v in trace.gradients_written) if n is not None
+    ]
     results = [*outputs, *(trace.variables[v] for v in written), *new_gradients]
     gradients = {v: n for v, n in trace.gradient_inputs.items() if n is not None}
     all_params = [

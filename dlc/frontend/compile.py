@@ -1,7 +1,7 @@
 """`dlc.compile`: functions traced and compiled for the arguments that they are called with.
 
-A program is specialised for the structure, element types and ranks of the arguments. Its first call binds extents to
-integers; an extent that is seen with a second value becomes symbolic, for good.
+A program is specialised for the structure, element types and ranks of the arguments. Its first call
+binds extents to integers; an extent that is seen with a second value becomes symbolic, for good.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 from dlc.frontend import tree
 from dlc.frontend.closure import Closure, Param, trace_closure
@@ -60,7 +60,8 @@ class CompileStats:
 
     traces, compilations: how often it was traced and compiled.
     cache_hits: calls that found their program.
-    native_calls: runs of compiled programs; interpreted_ops: operations run by the interpreter instead.
+    native_calls: runs of compiled programs; interpreted_ops: operations run by the interpreter
+        instead.
     recompilations: why each compilation after the first happened.
     """
 
@@ -112,7 +113,7 @@ class _Family:
         return None
 
     def extents_for(self, shapes: tuple[tuple[int, ...], ...]) -> Extents:
-        """Symbols for the extents that differ from those of earlier calls; equal histories share one."""
+        """Symbols for extents that differ from those before; equal histories share one."""
         seen = [*self.observed, shapes]
         names: dict[tuple[int, ...], str] = {}
         values: dict[str, int] = {}
@@ -134,7 +135,9 @@ class _Family:
 class CompiledFunction:
     """A function that is compiled when it is called; made by `dlc.compile`."""
 
-    def __init__(self, function: Callable[..., Any], settings: Settings, signature: Signature) -> None:
+    def __init__(
+        self, function: Callable[..., Any], settings: Settings, signature: Signature
+    ) -> None:
         functools.update_wrapper(self, function, updated=())
         self.__wrapped__ = function
         self.settings = settings
@@ -151,7 +154,7 @@ class CompiledFunction:
         return f"<compiled function {self.name}>"
 
     def __get__(self, instance: Any, owner: type | None = None) -> CompiledFunction:
-        """The method of an instance: a compiled function of its own, which does not keep the instance alive."""
+        """The method of an instance: a compiled function of its own."""
         if instance is None:
             return self
         found = self._bound.get(id(instance))
@@ -163,7 +166,7 @@ class CompiledFunction:
                 reference = weakref.ref(instance, lambda _: self._bound.pop(key, None))
             except TypeError:
                 raise ArgumentError(
-                    f"a method of {type(instance).__name__} cannot be compiled, for want of weak references",
+                    f"a method of {type(instance).__name__} cannot be compiled: no weak references",
                     hint="add '__weakref__' to __slots__",
                 ) from None
             method = _method(self.__wrapped__, reference)
@@ -216,14 +219,19 @@ class CompiledFunction:
         outputs = s.closure.run(s.program, arrays, s.donated)
         if histories is None:
             return s.closure.value([make(a) for a in outputs])
-        return s.closure.value([make(a, history=h) for a, h in zip(outputs, histories, strict=False)])
+        return s.closure.value(
+            [make(a, history=h) for a, h in zip(outputs, histories, strict=False)]
+        )
 
     def _record(self, s: Specialisation, call: Call) -> list[History] | None:
         """The histories of the results; a function that replaces variables has none."""
         closure = s.closure
         if closure.has_state or not is_recording():
             return None
-        given = [x if isinstance(x, Tensor) else make(a) for x, a in zip(call.given, call.values, strict=True)]
+        given = [
+            x if isinstance(x, Tensor) else make(a)
+            for x, a in zip(call.given, call.values, strict=True)
+        ]
         gradients = [g for v in closure.gradients if (g := v._grad) is not None]
         read = [*given, *closure.captures, *closure.variables, *gradients]
         return record_function(closure.function, s.extents.bind(call.shapes), read)
@@ -266,7 +274,9 @@ class CompiledFunction:
 
         return trace_with_symbols(attempt, extents)
 
-    def _compile(self, call: Call, closure: Closure, extents: Extents, reason: str) -> Specialisation:
+    def _compile(
+        self, call: Call, closure: Closure, extents: Extents, reason: str
+    ) -> Specialisation:
         donated = (*call.donated, *closure.written_params)
         program = program_for(closure.function, replace(self.settings.options, donated=donated))
         self._stats.compilations += 1
@@ -311,14 +321,14 @@ class CompiledFunction:
         return "\n".join([*lines, *(f"  {k}. {r}" for k, r in enumerate(self._reasons, 1))])
 
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
-        """Traces the function for arguments, which may be specs (`dlc.spec`, `"f32[8,4]"`) in place of data."""
+        """Traces for arguments, which may be specs (`dlc.spec`, `"f32[8,4]"`) in place of data."""
         call, extents = self._declared(args, kwargs)
         closure = self._trace(call, extents)
         donated = (*call.donated, *closure.written_params)
         return Lowered(closure, replace(self.settings.options, donated=donated), self)
 
     def warmup(self, *args: Any, **kwargs: Any) -> CompiledFunction:
-        """Compiles for arguments, which may be specs, without running; returns the function itself."""
+        """Compiles for arguments, which may be specs, without running; returns itself."""
         call, extents = self._declared(args, kwargs)
         key = (call.key, config.disable_jit, config.isa)
         with self._lock:
@@ -330,7 +340,9 @@ class CompiledFunction:
 
     def _declared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, Extents]:
         """A call whose leaves may be specs."""
-        args, kwargs = tree.map(lambda x: spec(x) if isinstance(x, str) and "[" in x else x, (args, kwargs))
+        args, kwargs = tree.map(
+            lambda x: spec(x) if isinstance(x, str) and "[" in x else x, (args, kwargs)
+        )
         call = self.signature.take(args, kwargs)
         values: dict[str, int] = {}
         for shape in call.shapes:
@@ -388,7 +400,9 @@ def _key_change(signature: Signature, before: CallKey, after: CallKey) -> str:
         if a != b:
             name = signature.positional[place] if isinstance(place, int) else place
             return f"the static argument {name} was {a.value!r}, now {b.value!r}"
-    for name, a, b in zip(signature.leaf_names(after.structure), before.leaves, after.leaves, strict=True):
+    for name, a, b in zip(
+        signature.leaf_names(after.structure), before.leaves, after.leaves, strict=True
+    ):
         if a.rank != b.rank:
             return f"{name} had {a.rank} dims, now {b.rank}"
         if a.weak != b.weak:
@@ -416,11 +430,30 @@ def _tuple(value: Any) -> tuple[Any, ...]:
     return (value,) if isinstance(value, (int, str)) else tuple(value)
 
 
+class Keywords(TypedDict, total=False):
+    """The keywords of `compile`, for type checkers."""
+
+    device: str | None
+    level: str
+    precision: str
+    static_argnums: int | Sequence[int]
+    static_argnames: str | Sequence[str]
+    donate_argnums: int | Sequence[int]
+    donate_argnames: str | Sequence[str]
+    num_threads: int | None
+    on_recompile: Policy
+    verify: bool
+    name: str | None
+    disable: bool
+
+
 @overload
-def compile(function: Callable[..., Any], /, **keywords: Any) -> CompiledFunction: ...
+def compile(function: Callable[..., Any], /, **keywords: Unpack[Keywords]) -> CompiledFunction: ...
 @overload
-def compile(function: None = None, /, **keywords: Any) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
 def compile(
+    function: None = None, /, **keywords: Unpack[Keywords]
+) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
+def compile(  # noqa: PLR0913
     function: Callable[..., Any] | None = None,
     /,
     *,
@@ -437,20 +470,23 @@ def compile(
     name: str | None = None,
     disable: bool = False,
 ) -> CompiledFunction | Callable[[Callable[..., Any]], CompiledFunction]:
-    """A function that runs compiled; also a decorator, with or without keywords. `dlc.jit` is the same.
+    """A function that runs compiled; also a decorator. `dlc.jit` is the same.
 
-    The function is traced when it is called: it runs once with stand-ins for its tensor arguments, and what it does to
-    them is compiled. Arguments are tensors, arrays and numbers, and trees of them; a number is an input of the program,
-    so another value compiles nothing. Tensors and variables that it closes over are inputs too.
+    The function is traced when it is called: it runs once with stand-ins for its tensor arguments,
+    and what it does to them is compiled. Arguments are tensors, arrays and numbers, and trees of
+    them; a number is an input of the program, so another value compiles nothing. Tensors and
+    variables that it closes over are inputs too.
 
     Args:
         function: What to compile.
         device: Where it runs; `config.device` when not given.
         level: Optimisation level, "O0" to "O3".
         precision: "exact" follows `docs/semantics.md`; "fast" allows named shortcuts.
-        static_argnums: Positions of arguments that are no data: each value is compiled for by itself.
+        static_argnums: Positions of arguments that are no data: each value is compiled for by
+            itself.
         static_argnames: The same, by name.
-        donate_argnums: Positions of arguments whose memory the results may reuse; they cannot be used afterwards.
+        donate_argnums: Positions of arguments whose memory the results may reuse; they cannot be
+            used afterwards.
         donate_argnames: The same, by name.
         num_threads: Threads of a call.
         on_recompile: Whether compiling again is allowed, warned of, or an error.

@@ -65,8 +65,14 @@ def finfo(type: Any, /) -> FloatInfo:
     if not d.is_float:
         raise DTypeError(f"finfo of {d.name}", hint="use dlc.iinfo")
     info = ml_dtypes.finfo(d.numpy)
-    limits = (float(x) for x in (info.eps, info.max, info.min, info.smallest_normal))
-    return FloatInfo(d.bits, *limits, d)
+    return FloatInfo(
+        bits=d.bits,
+        eps=float(info.eps),
+        max=float(info.max),
+        min=float(info.min),
+        smallest_normal=float(info.smallest_normal),
+        dtype=d,
+    )
 
 
 def iinfo(type: Any, /) -> IntegerInfo:
@@ -87,7 +93,7 @@ def iinfo(type: Any, /) -> IntegerInfo:
 
 
 def isdtype(dtype: Any, kind: Any) -> bool:
-    """Whether an element type is of a kind, such as "integral", is another one, or is among several.
+    """Whether an element type is of a kind, such as "integral", or one of several.
 
     Raises:
         ArgumentError: for an unknown kind.

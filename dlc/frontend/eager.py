@@ -1,8 +1,9 @@
 """Running one operation at once: by a compiled kernel whose extents are run-time values.
 
-Kernels are cached by operation, attributes, element types and the pattern of the operands' dims, so that a handful
-serves all shapes. Operations that only rename elements are views of the immutable array. Views by transposition or
-repetition are not materialised before a kernel: the kernel reads the array below with the view folded in.
+Kernels are cached by operation, attributes, element types and the pattern of the operands' dims, so
+that a handful serves all shapes. Operations that only rename elements are views of the immutable
+array. Views by transposition or repetition are not materialised before a kernel: the kernel reads
+the array below with the view folded in.
 """
 
 from __future__ import annotations
@@ -27,7 +28,17 @@ from dlc.ir.types import DType, TensorType, dtype_of
 
 # Their NumPy reference gives a view, or fills in nothing but one number.
 VIEWS = frozenset(
-    {"reshape", "transpose", "broadcast_to", "slice", "flip", "full", "constant", "dim", "stop_gradient"}
+    {
+        "reshape",
+        "transpose",
+        "broadcast_to",
+        "slice",
+        "flip",
+        "full",
+        "constant",
+        "dim",
+        "stop_gradient",
+    }
 )
 _ELEMENTWISE = frozenset({"unary", "binary", "compare", "ternary"})
 _MAX_KEYS = 2048
@@ -42,7 +53,7 @@ class Operand(NamedTuple):
 
 
 def operand(array: Array) -> Operand:
-    """Looks through transposition and repetition; anything else that is not contiguous is copied."""
+    """Looks through transposition and repetition; copies what else is not contiguous."""
     rank = array.ndim
     order = tuple(range(rank))
     if array.flags.c_contiguous:
@@ -169,4 +180,3 @@ def _single(
         inputs.append(b.broadcast_to(x, shape=shape) if any(o.repeated) else x)
     result = b.emit(op, inputs, attrs)
     return b.function(op.name, params, [result])
-

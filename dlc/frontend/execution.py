@@ -1,4 +1,4 @@
-"""From a traced function to what runs it: a compiled program, or the interpreter where that is asked for."""
+"""From a traced function to what runs it: a compiled program, or the interpreter."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dlc.ir.config import config
 from dlc.ir.core import Function
 from dlc.ir.equal import structural_hash
 from dlc.ir.interpret import interpret
+from dlc.ir.types import dtype_of
 from dlc.runtime.buffers import aligned_copy
 from dlc.runtime.executable import Executable, Options, compile_function
-from dlc.ir.types import dtype_of
 
 MAX_PROGRAMS = 1024
 

@@ -1,7 +1,8 @@
 """Dims as users see them: `x.shape` has integers, and in a trace with symbolic dims also extents.
 
-An extent computes like an integer that is not known yet. Where Python needs its value (a comparison that depends on
-it, `range`, `int`), `DimUnknown` tells `compile` to trace again with the extent's present value as a constant.
+An extent computes like an integer that is not known yet. Where Python needs its value (a comparison
+that depends on it, `range`, `int`), `DimUnknown` tells `compile` to trace again with the extent's
+present value as a constant.
 """
 
 from __future__ import annotations
@@ -180,7 +181,7 @@ class Extent(DimExpr):
 
 
 def clamp(dim: Dim, high: Dim) -> Dim:
-    """`dim` kept within 0 to `high`, for slices; raises DimUnknown where that depends on symbols."""
+    """`dim` kept within 0 to `high`, for slices; DimUnknown where that depends on symbols."""
     if not at_least(dim, 0):
         return 0
     return dim if at_least(high, dim) else high
@@ -194,4 +195,3 @@ def slice_bound(value: Any, extent: Dim, default: Dim) -> Dim:
     if not at_least(d, 0):
         d = add(d, extent)
     return clamp(d, extent)
-

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from dlc.frontend.closure import Closure
-from dlc.ir.core import Function
+from dlc.ir.core import Function, Node
+from dlc.ir.dims import Dim, add, dim_text, mul, product
 from dlc.ir.printer import print_function
+from dlc.passes.decompose import Decompose
+from dlc.passes.manager import PassContext
 from dlc.runtime.executable import Executable, Options, compile_function
 
 
@@ -55,12 +58,62 @@ class Lowered:
         return Compiled(self)
 
     def cost_analysis(self) -> dict[str, Any]:
-        """Floating-point operations and bytes moved, by kernel and in all."""
-        return self.executable.cost_analysis()
+        """Arithmetic and memory traffic; expressions of the symbols where extents are symbolic.
+
+        Returns:
+            `operations` (in units of an addition; a multiplication and an addition of a contraction
+            are two), `bytes` that kernels read and write, and `kernels`, how many are called.
+        """
+        program = self.executable.program
+        total: Dim = 0
+        for call in program.calls:
+            for slot in call.args:
+                type_ = program.slots[slot].type
+                total = add(total, mul(type_.size, type_.dtype.itemsize))
+        decomposed = Decompose().run(self.function, PassContext())
+        operations: Dim = 0
+        for node in decomposed.nodes:
+            operations = add(operations, _operations(node))
+        return {
+            "operations": _readable(operations),
+            "bytes": _readable(total),
+            "kernels": len(program.calls),
+        }
 
     def memory_analysis(self) -> dict[str, Any]:
-        """Bytes of arguments, results and temporaries."""
-        return self.executable.memory_analysis()
+        """Bytes of memory, expressions of the symbols where extents are symbolic.
+
+        Returns:
+            `arguments`, `results`, `donated` (of the results, what lies in memory of arguments) and
+            `temporaries` (before they share memory), in bytes.
+        """
+        program = self.executable.program
+        found: dict[str, Dim] = dict.fromkeys(("arguments", "results", "donated", "temporaries"), 0)
+        for k, slot in enumerate(program.slots):
+            size = mul(slot.type.size, slot.type.dtype.itemsize)
+            kind = {"input": "arguments", "output": "results", "temporary": "temporaries"}.get(
+                slot.kind
+            )
+            if kind is not None:
+                found[kind] = add(found[kind], size)
+            owner = program.slots[program.memory_of(k)]
+            if slot.kind == "output" and owner.kind == "input":
+                found["donated"] = add(found["donated"], size)
+        return {name: _readable(value) for name, value in found.items()}
+
+
+def _operations(node: Node) -> Dim:
+    """What a node costs, in units of an addition."""
+    if node.op.family == "contraction":
+        x = node.inputs[0].tensor
+        summed = product(x.shape[k] for k in node.attrs["lhs_contract"])
+        return mul(mul(node.tensor.size, summed), 2)
+    counted = node.inputs[0] if node.op.family == "reduction" else node
+    return mul(counted.tensor.size, node.op.cost)
+
+
+def _readable(dim: Dim) -> int | str:
+    return dim if isinstance(dim, int) else dim_text(dim)
 
 
 class Compiled:
@@ -71,6 +124,7 @@ class Compiled:
         self.executable = lowered.executable
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs it on arguments of these types."""
         return self.lowered._call(*args, **kwargs)
 
     def as_text(self, stage: str = "optimized") -> str:

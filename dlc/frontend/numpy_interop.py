@@ -1,8 +1,9 @@
 """What happens when NumPy's own functions are called on tensors.
 
-On eager tensors they see arrays and return arrays. On traced ones, those with a dlc function of the same meaning trace;
-others raise. `array + tensor` reaches this file as well (NumPy's operators are its functions) and gives a tensor, as
-`tensor + array` does, so that gradients are not lost on the way.
+On eager tensors they see arrays and return arrays. On traced ones, those with a dlc function of the
+same meaning trace; others raise. `array + tensor` reaches this file as well (NumPy's operators are
+its functions) and gives a tensor, as `tensor + array` does, so that gradients are not lost on the
+way.
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ from dlc.ir.errors import TracedValueError
 
 # NumPy's name -> dlc's, where they differ.
 _RENAMED = {
-    "power": "pow", "absolute": "abs", "fabs": "abs", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
-    "arctan2": "atan2", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "true_divide": "divide",
-    "mod": "remainder", "concatenate": "concat", "invert": "bitwise_invert", "bitwise_not": "bitwise_invert",
-    "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift", "amax": "max", "amin": "min",
-    "rint": "round", "conjugate": "positive",
+    "power": "pow", "absolute": "abs", "fabs": "abs", "arcsin": "asin", "arccos": "acos",
+    "arctan": "atan", "arctan2": "atan2", "arcsinh": "asinh", "arccosh": "acosh",
+    "arctanh": "atanh", "true_divide": "divide", "mod": "remainder", "concatenate": "concat",
+    "invert": "bitwise_invert", "bitwise_not": "bitwise_invert", "left_shift": "bitwise_left_shift",
+    "right_shift": "bitwise_right_shift", "amax": "max", "amin": "min", "rint": "round",
+    "conjugate": "positive",
 }  # fmt: skip
 
 
 _OPERATORS = {
-    "add", "subtract", "multiply", "divide", "true_divide", "floor_divide", "remainder", "power", "matmul",
-    "bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift",
+    "add", "subtract", "multiply", "divide", "true_divide", "floor_divide", "remainder", "power",
+    "matmul", "bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift",
     "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
 }  # fmt: skip
 
@@ -70,8 +72,9 @@ def numpy_ufunc(ufunc: Any, method: str, inputs: Any, kwargs: dict[str, Any]) ->
     if not _is_tracing((inputs, kwargs)) and not _is_operator(ufunc, method, inputs, kwargs):
         return getattr(ufunc, method)(*_arrays(inputs), **_arrays(kwargs))
     if method != "__call__" or kwargs:
+        how = "keywords" if method == "__call__" else method
         raise TracedValueError(
-            f"numpy.{ufunc.__name__} of a traced value, with {method if method != '__call__' else 'keywords'}",
+            f"numpy.{ufunc.__name__} of a traced value, with {how}",
             hint="use the dlc function",
         )
     return _traced(ufunc.__name__, inputs, kwargs)

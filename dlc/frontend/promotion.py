@@ -1,4 +1,4 @@
-"""Which element type the operands of a function are brought to (`docs/semantics.md` has the table)."""
+"""The element type that operands are brought to (`docs/semantics.md` has the table)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from dlc.ir.types import (
     int16,
     int32,
     int64,
-    uint8,
 )
 
 _SIGNED = {8: int8, 16: int16, 32: int32, 64: int64}

@@ -1,10 +1,11 @@
 """`dlc.random`: random numbers from explicit keys, and from a global generator for eager use.
 
-A key is a tensor `uint32[2]`. Bits come from the counter-based generator Threefry-2x32 (`random_bits` of the op table):
-the same key and shape give the same numbers eager and compiled, on any device and any number of threads.
+A key is a tensor `uint32[2]`. Bits come from the counter-based generator Threefry-2x32
+(`random_bits` of the op table): the same key and shape give the same numbers eager and compiled, on
+any device and any number of threads.
 
-`uniform` takes the top 24 bits of a word for float32 (and narrower types), and the top 53 of two words for float64.
-`normal` is the Box-Muller transform of two uniforms.
+`uniform` takes the top 24 bits of a word for float32 (and narrower types), and the top 53 of two
+words for float64. `normal` is the Box-Muller transform of two uniforms.
 """
 
 from __future__ import annotations
@@ -66,14 +67,17 @@ def _key(given: Any, name: str) -> Tensor:
     if given is None:
         if current_trace() is not None:
             raise TracedValueError(
-                f"random.{name} without a key while tracing: every call of the program would give the same numbers",
-                hint="pass a key as an argument: dlc.random.key(0), and dlc.random.split for the next ones",
+                f"random.{name} without a key while tracing: every call of the program would give "
+                "the same numbers",
+                hint="pass a key as an argument: dlc.random.key(0), then dlc.random.split",
             )
         _generator.count += 1
         return fold_in(key(_generator.seed), _generator.count)
     k = as_tensor(given)
     if k.tensor != TensorType(uint32, (2,)):
-        raise DTypeError(f"random.{name}: a key is u32[2], got {k.tensor}", hint="make it with dlc.random.key(0)")
+        raise DTypeError(
+            f"random.{name}: a key is u32[2], got {k.tensor}", hint="make it with dlc.random.key(0)"
+        )
     return k
 
 
@@ -100,7 +104,9 @@ def fold_in(key: Tensor, data: Any) -> Tensor:
     if number.ndim or not as_tensor(data).dtype.is_integer:
         raise ArgumentError(f"fold_in of {as_tensor(data).tensor}: it takes an integer scalar")
     first = apply("random_bits", k, shape=(2,))
-    mixed = functions.bitwise_xor(first, functions.stack([number, functions.bitwise_invert(number)]))
+    mixed = functions.bitwise_xor(
+        first, functions.stack([number, functions.bitwise_invert(number)])
+    )
     return apply("random_bits", mixed, shape=(2,))
 
 
@@ -164,7 +170,9 @@ def uniform(
     if not (_is_number(low, 0.0) and _is_number(high, 1.0)):
         u = functions.add(functions.multiply(u, functions.subtract(high, low)), low)
         # Rounding may reach the upper bound.
-        u = functions.where(functions.less(u, high), u, functions.maximum(low, _below(high, u.dtype)))
+        u = functions.where(
+            functions.less(u, high), u, functions.maximum(low, _below(high, u.dtype))
+        )
     return functions.astype(u, d)
 
 
@@ -193,7 +201,9 @@ def normal(key: Tensor | None, shape: Any = (), dtype: Any = float32) -> Tensor:
     u, v = (_unit(keys[k], dims, wide) for k in (0, 1))
     # 1 - u is in (0, 1], where the logarithm is finite.
     radius = functions.sqrt(functions.multiply(functions.log(functions.subtract(1.0, u)), -2.0))
-    return functions.astype(functions.multiply(radius, functions.cos(functions.multiply(v, 2 * math.pi))), d)
+    return functions.astype(
+        functions.multiply(radius, functions.cos(functions.multiply(v, 2 * math.pi))), d
+    )
 
 
 def bernoulli(key: Tensor | None, p: Any = 0.5, shape: Any = None) -> Tensor:
@@ -210,5 +220,3 @@ def bernoulli(key: Tensor | None, p: Any = 0.5, shape: Any = None) -> Tensor:
     result = functions.less(u, chance)
     assert result.dtype is bool_
     return result
-
-

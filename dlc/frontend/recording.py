@@ -1,7 +1,8 @@
 """Recording what eager operations compute, for tapes and `backward`.
 
-The graph is made of IR nodes: a leaf is a `constant` that holds an array, so that a gradient is had by making a
-function of the graph, differentiating it and running it compiled. Values in between are not kept.
+The graph is made of IR nodes: a leaf is a `constant` that holds an array, so that a gradient is had
+by making a function of the graph, differentiating it and running it compiled. Values in between are
+not kept.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dlc.ir.types import TensorType, dtype_of
 
 
 class Recording(NamedTuple):
-    """What this thread records: nothing at all, or that of `tapes` open tapes beside what needs it anyway."""
+    """What this thread records: nothing, or what needs it and what open tapes see."""
 
     enabled: bool = True
     tapes: int = 0
@@ -73,7 +74,9 @@ def leaf(array: Array) -> Node:
     return Node(OPS["constant"], (), {"value": array}, type_)
 
 
-def record(op: Op, tensors: Sequence[Tensor], attrs: Mapping[str, Any], result: Array) -> History | None:
+def record(
+    op: Op, tensors: Sequence[Tensor], attrs: Mapping[str, Any], result: Array
+) -> History | None:
     """The history of a result, None when nothing asks for one."""
     state = _state.get()
     if not state.enabled:

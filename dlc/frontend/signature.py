@@ -118,13 +118,16 @@ class Signature:
             known = self.signature is not None and not self.variadic
             if known and not -count <= place < count:
                 raise ValueRangeError(
-                    f"{what}_argnums: {self.name} has {count} positional parameters, not {place + 1}"
+                    f"{what}_argnums: {self.name} has {count} positional parameters, "
+                    f"not {place + 1}"
                 )
             places.add(place + count if place < 0 else place)
         return frozenset(places)
 
-    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments with those given by name in their positions, so that both spellings are one call.
+    def bind(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments with those given by name in their positions: both spellings are one call.
 
         Raises:
             ArgumentError: for arguments that the function does not take.
@@ -143,7 +146,8 @@ class Signature:
         """Takes a call apart.
 
         Raises:
-            ArgumentError: for a leaf that is no data, and for a static argument that cannot be hashed.
+            ArgumentError: for a leaf that is no data, and for a static argument that cannot be
+                hashed.
         """
         args, kwargs = self.bind(args, kwargs)
         static: dict[Any, Any] = {}
@@ -173,7 +177,8 @@ class Signature:
             except TypeError:
                 name = self.positional[place] if isinstance(place, int) else place
                 raise ArgumentError(
-                    f"{self.name}: the static argument {name} is a {s.kind.__name__}, which cannot be hashed",
+                    f"{self.name}: the static argument {name} is a {s.kind.__name__}, "
+                    "which cannot be hashed",
                     hint="give a tuple instead of a list, or a frozen dataclass",
                 ) from None
 
@@ -192,14 +197,13 @@ class Signature:
                 raise ValueRangeError(f"{x} does not fit int64") from None
         if isinstance(x, Spec):
             return x, LeafKey(x.dtype, len(x.shape), False)
-        if isinstance(x, (str, DimExpr)) or callable(x):
-            array_like = None
-        else:
-            array_like = self._try_array(x)
+        no_data = isinstance(x, (str, DimExpr)) or callable(x)
+        array_like = None if no_data else self._try_array(x)
         if array_like is None:
             where = self.leaf_names(structure)[k]
             raise ArgumentError(
-                f"{self.name}: argument {where} is a {type(x).__name__}, which is no tensor, array or number",
+                f"{self.name}: argument {where} is a {type(x).__name__}, "
+                "which is no tensor, array or number",
                 hint="name it in static_argnames if it is no data",
             )
         return array_like, LeafKey(dtype_of(array_like.dtype), array_like.ndim, False)

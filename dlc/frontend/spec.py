@@ -1,4 +1,4 @@
-"""Shapes and element types without data: `dlc.spec((8, 4), dlc.float32)`, `dlc.spec("f32[b,784]")`."""
+"""Shapes and element types without data: `dlc.spec((8, 4))`, `dlc.spec("f32[b,784]")`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def spec(shape: Any, dtype: Any = None) -> Spec:
     """A stand-in for a tensor, for `lower`, `warmup` and `save`.
 
     Args:
-        shape: Integers and names; equal names are equal extents, of any value from 1. Or text such as `f32[b,784]`.
+        shape: Integers and names; equal names are equal extents, of any value from 1. Or text such
+            as `f32[b,784]`.
         dtype: The element type; float32 when not given.
 
     Raises:
@@ -52,14 +53,18 @@ def spec(shape: Any, dtype: Any = None) -> Spec:
     for d in dims:
         ok = _NAME.fullmatch(d) if isinstance(d, str) else isinstance(d, int) and d >= 0
         if not ok:
-            raise ArgumentError(f"{d!r} is no extent", hint="write a number of at least 0 or a name")
+            raise ArgumentError(
+                f"{d!r} is no extent", hint="write a number of at least 0 or a name"
+            )
     return Spec(dims, float32 if dtype is None else dtype_argument(dtype))
 
 
 def _parse(text: str) -> Spec:
     match = re.fullmatch(r"\s*(\w+)\s*\[([^\[\]]*)\]\s*", text)
     if match is None:
-        raise ParseError(f"{text!r} is no type", expected="a type such as f32[8,4] or f32[b,784]", text=text)
+        raise ParseError(
+            f"{text!r} is no type", expected="a type such as f32[8,4] or f32[b,784]", text=text
+        )
     parts = [p.strip() for p in match[2].split(",")] if match[2].strip() else []
     dims: list[int | str] = []
     for p in parts:

@@ -1,6 +1,7 @@
-"""`x[index]` and `x[index] = value`: integers, slices with any step, `...`, `None`, and one array of integers.
+"""`x[index]` and `x[index] = value`: integers, slices, `...`, `None`, one array of integers.
 
-Reading is a slice, a flip, a take and a reshape; writing is a `slice_update`, whose result the handle is given.
+Reading is a slice, a flip, a take and a reshape; writing is a `slice_update`, whose result the
+handle is given.
 """
 
 from __future__ import annotations
@@ -202,7 +203,8 @@ def _index_tensor(type_: TensorType, axis: int, item: Any) -> Tensor:
         if low < -extent or high >= extent:
             wrong = low if low < -extent else high
             raise IndexRangeError(
-                f"index {wrong} is out of range for axis {axis} of {type_}, which has {extent} elements"
+                f"index {wrong} is out of range for axis {axis} of {type_}, "
+                f"which has {extent} elements"
             )
         if low >= 0:
             return convert(indices, int64)
@@ -240,7 +242,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 
 
 def _result_shape(s: Subscript, shape: tuple[Dim, ...], extra: int) -> tuple[Dim, ...]:
-    """The shape after integers have removed axes and None has added some; a take has made `extra` more."""
+    """The shape that integers and None leave; a take has made `extra` axes more."""
     result: list[Dim] = []
     for axis in s.result:
         if axis is None:
@@ -296,7 +298,9 @@ def _stretched(update: Tensor, shape: tuple[Dim, ...], type_: TensorType) -> Ten
         return broadcast_to(update, shape)
     except ShapeError:
         wanted = type_.with_shape(shape)
-        raise ShapeError(f"assignment of {update.tensor} to a part of {type_} that is {wanted}") from None
+        raise ShapeError(
+            f"assignment of {update.tensor} to a part of {type_} that is {wanted}"
+        ) from None
 
 
 def _set_where(x: Tensor, index: Any, arrays: Sequence[Any], update: Tensor) -> Tensor:
@@ -313,9 +317,13 @@ def _set_where(x: Tensor, index: Any, arrays: Sequence[Any], update: Tensor) -> 
             return functions.where(mask, update, x)
         raise ArgumentError(
             f"assignment of {update.tensor} through a mask {mask.tensor} into {x.tensor}",
-            hint="use dlc.where(mask, value, x); through a mask of leading axes a scalar can be assigned",
+            hint="use dlc.where(mask, value, x); a scalar goes through a mask of leading axes",
         )
-    if len(arrays) == 1 and not mask.ndim and all(any(k is w or k == w for w in whole) for k in others):
+    if (
+        len(arrays) == 1
+        and not mask.ndim
+        and all(any(k is w or k == w for w in whole) for k in others)
+    ):
         axis = _axis_of(x, index, item)
         shape = x.tensor.shape
         places = apply("iota", shape=shape, axis=axis, dtype=int64)

@@ -1,4 +1,4 @@
-"""Assigning symbols to extents, and finding out by tracing which of them must be equal or constant."""
+"""Symbols for extents, and finding by tracing which must be equal or constant."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Extents:
         return [tuple(symbol(d) if isinstance(d, str) else d for d in p) for p in self.patterns]
 
     def matches(self, shapes: Shapes) -> bool:
-        """Whether shapes of the same ranks fit: equal integers, and each symbol one value of at least 1."""
+        """Whether shapes of the same ranks fit; each symbol has one value, of at least 1."""
         bound: dict[str, int] = {}
         for pattern, shape in zip(self.patterns, shapes, strict=True):
             for p, d in zip(pattern, shape, strict=True):
@@ -75,7 +75,7 @@ class Extents:
         return bound
 
     def resolve(self, unknown: DimUnknown) -> None:
-        """Decides a comparison that depends on symbols: makes two of them equal, or those in it constant.
+        """Decides a comparison by making two symbols equal, or those in it constant.
 
         Raises:
             ShapeError: when that concerns an extent that the user named.
@@ -94,7 +94,9 @@ class Extents:
             self._replace({b: a})
         else:
             words = f"{dim_text(unknown.a)} {unknown.relation} {dim_text(unknown.b)}"
-            self.reasons.append(f"{', '.join(sorted(names))} made constant: the program depends on {words}")
+            self.reasons.append(
+                f"{', '.join(sorted(names))} made constant: the program depends on {words}"
+            )
             self._replace({n: self.values[n] for n in names})
 
     def _replace(self, new: Mapping[str, int | str]) -> None:
@@ -114,7 +116,9 @@ def _plain_name(dim: Dim) -> str | None:
     return None
 
 
-def trace_with_symbols(build: Callable[[list[tuple[Dim, ...]]], Result], extents: Extents) -> Result:
+def trace_with_symbols(
+    build: Callable[[list[tuple[Dim, ...]]], Result], extents: Extents
+) -> Result:
     """`build(shapes)`, repeated with fewer symbols until no comparison depends on them.
 
     Changes `extents` to what the result was built with.

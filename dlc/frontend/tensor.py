@@ -1,7 +1,7 @@
 """`Tensor`: a handle on an immutable value, which is an array (eager) or a node of a trace.
 
-Methods and operators delegate to the public functions, which are written in terms of tensors and therefore stand
-above this file; `dlc.frontend.api` fills `functions` in.
+Methods and operators delegate to the public functions, which are written in terms of tensors and
+therefore stand above this file; `dlc.frontend.api` fills `functions` in.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from dlc.frontend.promotion import DEFAULTS
 from dlc.ir.core import Node
 from dlc.ir.errors import (
     ArgumentError,
-    DTypeError,
-    DonatedBufferError,
     DeviceError,
+    DonatedBufferError,
+    DTypeError,
     LeakedTracerError,
     ShapeError,
     TracedValueError,
@@ -41,8 +41,8 @@ class History:
 
     Args:
         node: The node, or what makes it when it is first needed.
-        persistent: Whether it was reached from a variable with `requires_grad`, so that what is computed from it is
-            recorded without a tape too.
+        persistent: Whether it was reached from a variable with `requires_grad`, so that what is
+            computed from it is recorded without a tape too.
     """
 
     __slots__ = ("_node", "persistent")
@@ -64,10 +64,10 @@ def contiguous(array: Array) -> Array:
 
 
 class Tensor:
-    """A value with a shape, an element type and a device; made by `dlc.asarray` and by every function.
+    """A value with a shape, an element type and a device; made by `dlc.asarray`.
 
-    A tensor never changes under anyone else: `x[i] = v` and `x += v` give this one object a new value.
-    Operators follow NumPy, with the promotion rules of `docs/semantics.md`.
+    A tensor never changes under anyone else: `x[i] = v` and `x += v` give this one object a new
+    value. Operators follow NumPy, with the promotion rules of `docs/semantics.md`.
 
     Example:
         >>> x = dlc.asarray([[1.0, 2.0], [3.0, 4.0]])
@@ -216,7 +216,9 @@ class Tensor:
             ShapeError: without an index, unless there is exactly one element.
             TracedValueError: while tracing.
         """
-        array = self._array(".item()", "keep it a tensor, or return it and call .item() on the result")
+        array = self._array(
+            ".item()", "keep it a tensor, or return it and call .item() on the result"
+        )
         if not index and array.size != 1:
             raise ShapeError(f".item() of {self.tensor}, which has {array.size} elements, not one")
         return array.item(*index)
@@ -259,7 +261,7 @@ class Tensor:
         return functions.stop_gradient(self)
 
     def backward(self, gradient: Any = None, *, retain_graph: bool = True) -> None:
-        """Adds d self / d v to `v.grad` for each variable with `requires_grad` it was computed from.
+        """Adds d self / d v to `v.grad` for each variable v with `requires_grad` it depends on.
 
         Args:
             gradient: The cotangent of this tensor; 1 for a scalar.
@@ -297,11 +299,18 @@ class Tensor:
         return functions.numpy_function(func, args, kwargs)
 
     def __dlpack__(
-        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
+        self,
+        *,
+        stream: Any = None,
+        max_version: Any = None,
+        dl_device: Any = None,
+        copy: Any = None,
     ) -> Any:
         array = self._array("DLPack", "exchange the result of the compiled function")
         if self.dtype.name == "bfloat16":
-            raise DTypeError("bfloat16 cannot be exchanged through DLPack", hint="use .astype first")
+            raise DTypeError(
+                "bfloat16 cannot be exchanged through DLPack", hint="use .astype first"
+            )
         # Consumers may write; the tensor's value must not change under it.
         shared = array if copy is not False and max_version is None else self.numpy()
         if copy is not False and max_version is None:
@@ -325,7 +334,9 @@ class Tensor:
     def _scalar(self, purpose: str, instead: str) -> Any:
         array = self._array(purpose, instead)
         if array.size != 1:
-            raise ShapeError(f"{purpose} of {self.tensor}, which has {array.size} elements, not one")
+            raise ShapeError(
+                f"{purpose} of {self.tensor}, which has {array.size} elements, not one"
+            )
         return array.reshape(())[()]
 
     def __bool__(self) -> bool:
@@ -338,7 +349,9 @@ class Tensor:
         )
 
     def __int__(self) -> int:
-        return int(self._scalar("int()", "use .astype(dlc.int64), or name the argument in static_argnames"))
+        return int(
+            self._scalar("int()", "use .astype(dlc.int64), or name the argument in static_argnames")
+        )
 
     def __float__(self) -> float:
         return float(self._scalar("float()", "use .astype(dlc.float32), or keep it a tensor"))
@@ -519,7 +532,9 @@ class Tensor:
         """The axes in another order, reversed when none is given."""
         if not axes:
             axes = tuple(range(self.ndim))[::-1]
-        return functions.permute_dims(self, axes[0] if len(axes) == 1 and not _is_int(axes[0]) else axes)
+        return functions.permute_dims(
+            self, axes[0] if len(axes) == 1 and not _is_int(axes[0]) else axes
+        )
 
     def flatten(self) -> Tensor:
         """The elements in row-major order, as one dim."""

@@ -1,7 +1,8 @@
 """Tracing: while a trace is current, functions record nodes into it instead of computing.
 
-What a traced function reads from outside (tensors that it closes over, variables, values of an enclosing trace)
-becomes an input of the trace, held by reference; so weights are never baked into a program.
+What a traced function reads from outside (tensors that it closes over, variables, values of an
+enclosing trace) becomes an input of the trace, held by reference; so weights are never baked into a
+program.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ class Trace:
     """One function being traced.
 
     captures: what the function reads from outside, with the parameters that stand for it.
-    variables: the values that variables have now; `inputs` the parameters for their first values, `written` those
-        that were assigned, `leaves` all values they had, as sources of gradients.
-    gradients: the gradients of variables now, None for an absent one; `gradient_inputs` what they were at first,
-        `gradients_written` those that were set.
+    variables: the values that variables have now. `inputs` has the parameters for their first
+        values, `written` those that were assigned, `leaves` all values they had, as sources of
+        gradients.
+    gradients: the gradients of variables now, None for an absent one. `gradient_inputs` has what
+        they were at first, `gradients_written` those that were set.
     """
 
     def __init__(self, parent: Trace | None = None) -> None:
@@ -132,7 +134,7 @@ class Trace:
         return [new[r] for r in function.results]
 
     def function(self, name: str, params: Sequence[Node], results: Sequence[Node]) -> Function:
-        """The function traced so far, without nodes that no result needs, in the order of the source."""
+        """The function traced so far, without nodes that no result needs."""
         needed = set(reachable(results))
         return Function(name, params, results, [n for n in self.builder.nodes if n in needed])
 

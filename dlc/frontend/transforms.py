@@ -1,7 +1,8 @@
 """`grad`, `value_and_grad`, `vjp`, `jvp`, `stop_gradient` and `no_grad`.
 
-A transform traces its function (inside the present trace, if there is one), differentiates the traced function, and
-inlines the result or runs it compiled. So transforms nest in any order, with each other and with `compile`.
+A transform traces its function (inside the present trace, if there is one), differentiates the
+traced function, and inlines the result or runs it compiled. So transforms nest in any order, with
+each other and with `compile`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def _leaf_tensor(x: Any, what: str) -> Tensor:
     try:
         return materialise(as_tensor(x))
     except ArgumentError:
-        raise ArgumentError(f"{what} is a {type(x).__name__}, which is no tensor, array or number") from None
+        raise ArgumentError(
+            f"{what} is a {type(x).__name__}, which is no tensor, array or number"
+        ) from None
 
 
 class _Traced:
@@ -43,7 +46,7 @@ class _Traced:
         rebuild: Callable[[list[Any]], Any],
         what: str,
     ) -> None:
-        """`inputs` are trees to trace with, `rebuild` calls the function with trees in their place."""
+        """`inputs` are trees to trace with; `rebuild` calls the function with trees like them."""
         self.name = _name(function)
         self.what = what
         flat = [tree.flatten(x) for x in inputs]
@@ -85,7 +88,9 @@ def _positions(argnums: int | Sequence[int], args: Sequence[Any], what: str) -> 
     given = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     for k in given:
         if not -len(args) <= k < len(args):
-            raise ValueRangeError(f"{what}: argnums={argnums}, but {len(args)} arguments were given")
+            raise ValueRangeError(
+                f"{what}: argnums={argnums}, but {len(args)} arguments were given"
+            )
     found = tuple(k % len(args) for k in given)
     if len(set(found)) != len(found):
         raise ValueRangeError(f"{what}: argnums={argnums} names an argument twice")
@@ -102,14 +107,16 @@ def value_and_grad(
     """A function that gives the value of `function` and its gradient.
 
     Args:
-        function: Of any arguments; it returns a float scalar, or with `has_aux` a pair of that and anything.
-        argnums: The arguments to differentiate with respect to, trees of floats; one position gives one gradient,
-            several give a tuple.
+        function: Of any arguments; it returns a float scalar, or with `has_aux` a pair of that and
+            anything.
+        argnums: The arguments to differentiate with respect to, trees of floats; one position gives
+            one gradient, several give a tuple.
         has_aux: Whether the function returns a pair.
 
     Returns:
-        A function of the same arguments that returns `(value, gradient)`, or `((value, aux), gradient)`. A gradient has
-        the structure of its argument; it is zero where the value does not depend on it.
+        A function of the same arguments that returns `(value, gradient)`, or `((value, aux),
+        gradient)`. A gradient has the structure of its argument; it is zero where the value does
+        not depend on it.
 
     Raises:
         DerivativeError: (from the call) for a result that is no scalar float.
@@ -169,7 +176,8 @@ def grad(
     """A function that gives the gradient of `function`; see `value_and_grad`.
 
     Returns:
-        A function of the same arguments that returns the gradient, or with `has_aux` `(gradient, aux)`.
+        A function of the same arguments that returns the gradient, or with `has_aux` `(gradient,
+        aux)`.
 
     Example:
         >>> grad(lambda x: x**3)(2.0)
@@ -186,7 +194,7 @@ def grad(
 
 
 def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
-    """The value of `function` at `primals`, and a function from cotangents of it to those of the primals.
+    """The value of `function` at `primals`, and a function that sends cotangents back.
 
     Args:
         function: Of as many arguments as there are primals.
@@ -194,8 +202,8 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
         has_aux: Whether the function returns a pair, of which only the first is differentiated.
 
     Returns:
-        `(value, pull_back)`, with `has_aux` `(value, pull_back, aux)`. `pull_back` takes a tree like the value and
-        returns a tuple with a tree for each primal.
+        `(value, pull_back)`, with `has_aux` `(value, pull_back, aux)`. `pull_back` takes a tree
+        like the value and returns a tuple with a tree for each primal.
 
     Example:
         >>> value, pull_back = vjp(lambda x: x * x, dlc.asarray([1.0, 2.0]))
@@ -217,7 +225,9 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     def pull_back(cotangents: Any) -> tuple[Any, ...]:
         found, given = tree.flatten(cotangents)
         if given != structure:
-            raise ShapeError(f"cotangents {given!r} for a value {structure!r}: the structures differ")
+            raise ShapeError(
+                f"cotangents {given!r} for a value {structure!r}: the structures differ"
+            )
         matched = [like_value(found[k], outputs[k], "the cotangent") for k in floats]
         results = apply_function(derived, [*inputs, *matched])
         return tuple(traced.unflatten(results[len(closure.function.results) :]))
@@ -234,18 +244,25 @@ def _check_pair(traced: _Traced, what: str) -> None:
 
 
 def like_value(x: Any, like: Tensor, what: str) -> Tensor:
-    """A given tangent or cotangent as a tensor of the type it must have."""
+    """A given tangent or cotangent, as a tensor of the type it must have."""
     t = as_tensor(x)
     held = like.tensor
     if t._weak or not t.ndim:
-        t = make_like(t) if t.tensor.dtype is held.dtype else apply("convert", materialise(t), dtype=held.dtype)
+        t = (
+            make_like(t)
+            if t.tensor.dtype is held.dtype
+            else apply("convert", materialise(t), dtype=held.dtype)
+        )
     if t.tensor != held:
         raise ShapeError(f"{what} is {t.tensor}, but the value is {held}")
     return t
 
 
 def jvp(
-    function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
+    function: Callable[..., Any],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    has_aux: bool = False,
 ) -> Any:
     """The value of `function` and its directional derivative.
 
@@ -256,7 +273,8 @@ def jvp(
         has_aux: Whether the function returns a pair, of which only the first is differentiated.
 
     Returns:
-        `(value, tangent)`, with `has_aux` `(value, tangent, aux)`; the tangent of an integer is zero.
+        `(value, tangent)`, with `has_aux` `(value, tangent, aux)`; the tangent of an integer is
+        zero.
 
     Example:
         >>> jvp(lambda x: x * x, (3.0,), (1.0,))
@@ -269,7 +287,9 @@ def jvp(
     for k, (s, t) in enumerate(zip(traced.structures, tangents, strict=True)):
         found, given = tree.flatten(t)
         if given != s:
-            raise ShapeError(f"jvp: tangent {k} is {given!r}, but the primal {s!r}: the structures differ")
+            raise ShapeError(
+                f"jvp: tangent {k} is {given!r}, but the primal {s!r}: the structures differ"
+            )
         flat += found
     wrt = [k for k, t in enumerate(traced.leaves) if t.dtype.is_float]
     directions = [like_value(flat[k], traced.leaves[k], "the tangent") for k in wrt]
@@ -307,7 +327,7 @@ def _stopped(x: Any) -> Tensor:
 
 
 class _NoGrad(contextlib.ContextDecorator):
-    """`no_grad()`: a context manager and a decorator."""
+    """What `no_grad` gives: a context manager and a decorator."""
 
     def __init__(self) -> None:
         self._entered: list[contextlib.AbstractContextManager[None]] = []
@@ -325,7 +345,7 @@ class _NoGrad(contextlib.ContextDecorator):
 
 
 def no_grad() -> _NoGrad:
-    """Inside `with no_grad():`, or a function decorated with it, nothing is recorded for gradients.
+    """Switches gradients off inside a `with`, or in a function decorated with it.
 
     What is computed there is constant for `backward`, tapes and the gradient transforms.
 

@@ -1,7 +1,7 @@
-"""Pytrees: nested lists, tuples, dicts, named tuples, dataclasses and registered classes with leaves.
+"""Pytrees: nested lists, tuples, dicts, named tuples, dataclasses and registered classes.
 
-Anything else is a leaf; None is a tree without leaves. Dicts are taken in the order of their sorted keys, so that equal
-dicts have equal structures.
+Anything else is a leaf; None is a tree without leaves. Dicts are taken in the order of their sorted
+keys, so that equal dicts have equal structures.
 """
 
 from __future__ import annotations

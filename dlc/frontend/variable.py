@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, Self
 
 from dlc.frontend.apply import asarray, broadcast_to, convert, promote
 from dlc.frontend.recording import leaf
@@ -21,8 +21,8 @@ variables_lock = threading.RLock()
 class Variable(Tensor):
     """A tensor with state: weights, counters, moving averages.
 
-    It can stand wherever a tensor can. Inside a compiled function it is an input, what is assigned to it is an
-    output, and its memory is reused for the new value.
+    It can stand wherever a tensor can. Inside a compiled function it is an input, what is assigned
+    to it is an output, and its memory is reused for the new value.
 
     Args:
         value: The first value, copied.
@@ -208,23 +208,27 @@ class Variable(Tensor):
         """Sets `grad` to None."""
         self.grad = None
 
-    def __iadd__(self, other: Any) -> Variable:
-        return self.assign(functions.add(self, other))
+    def __iadd__(self, other: Any) -> Self:
+        self.assign(functions.add(self, other))
+        return self
 
-    def __isub__(self, other: Any) -> Variable:
-        return self.assign(functions.subtract(self, other))
+    def __isub__(self, other: Any) -> Self:
+        self.assign(functions.subtract(self, other))
+        return self
 
-    def __imul__(self, other: Any) -> Variable:
-        return self.assign(functions.multiply(self, other))
+    def __imul__(self, other: Any) -> Self:
+        self.assign(functions.multiply(self, other))
+        return self
 
-    def __itruediv__(self, other: Any) -> Variable:
-        return self.assign(functions.divide(self, other))
+    def __itruediv__(self, other: Any) -> Self:
+        self.assign(functions.divide(self, other))
+        return self
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f"{self.name!r}, "
         if current_trace() is not None:
             return f"<Variable {name}{self._type}>"
-        return f"Variable({name}{super().__repr__()[len('Variable('):]}"
+        return f"Variable({name}{super().__repr__()[len('Variable(') :]}"
 
     def __copy__(self) -> Variable:
         return Variable(self.data, self.requires_grad, self.name)
@@ -234,4 +238,3 @@ class Variable(Tensor):
 
     def __reduce__(self) -> Any:
         return Variable, (self.numpy().copy(), self.requires_grad, self.name)
-
