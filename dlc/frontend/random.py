@@ -4,8 +4,8 @@ A key is a tensor `uint32[2]`. Bits come from the counter-based generator Threef
 (`random_bits` of the op table): the same key and shape give the same numbers eager and compiled, on
 any device and any number of threads.
 
-`uniform` takes the top 24 bits of a word for float32 (and narrower types), and the top 53 of two
-words for float64. `normal` is the Box-Muller transform of two uniforms.
+`uniform` takes the top 24 bits of a word for float32, 11 for float16, 8 for bfloat16, and the top
+53 of two words for float64. `normal` is the Box-Muller transform of two uniforms.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from dlc.frontend.apply import apply, as_dims, as_tensor, dtype_argument
+from dlc.frontend.apply import (
+    apply,
+    as_dims,
+    as_tensor,
+    broadcast,
+    convert,
+    dtype_argument,
+    promote,
+)
 from dlc.frontend.tensor import Tensor, functions
 from dlc.frontend.trace import current_trace
 from dlc.ir.dims import Dim
@@ -135,13 +143,18 @@ def _float_dtype(dtype: Any, name: str) -> DType:
     return d
 
 
-def _unit(k: Tensor, dims: tuple[Dim, ...], wide: bool) -> Tensor:
-    """Uniform numbers in [0, 1), float64 when `wide` else float32."""
-    if wide:
-        words = functions.bitwise_right_shift(bits(k, dims, uint64), _filled(11, uint64))
-        return functions.multiply(functions.astype(words, float64), 2.0**-53)
-    words = functions.bitwise_right_shift(bits(k, dims), _filled(8, uint32))
-    return functions.multiply(functions.astype(words, float32), 2.0**-24)
+_PRECISION = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
+
+
+def _unit(k: Tensor, dims: tuple[Dim, ...], d: DType) -> Tensor:
+    """Multiples of the precision of `d` in [0, 1), as float64 for float64 and else as float32."""
+    wide = d is float64
+    source, target = (uint64, float64) if wide else (uint32, float32)
+    taken = _PRECISION[d.name]
+    words = functions.bitwise_right_shift(
+        bits(k, dims, source), _filled(source.bits - taken, source)
+    )
+    return functions.multiply(functions.astype(words, target), 2.0**-taken)
 
 
 def uniform(
@@ -165,15 +178,16 @@ def uniform(
         (2, 3)
     """
     d = _float_dtype(dtype, "uniform")
-    u = _unit(_key(key, "uniform"), as_dims(shape), d is float64)
+    u = _unit(_key(key, "uniform"), as_dims(shape), d)
     low, high = minval, maxval
-    if not (_is_number(low, 0.0) and _is_number(high, 1.0)):
-        u = functions.add(functions.multiply(u, functions.subtract(high, low)), low)
-        # Rounding may reach the upper bound.
-        u = functions.where(
-            functions.less(u, high), u, functions.maximum(low, _below(high, u.dtype))
-        )
-    return functions.astype(u, d)
+    if _is_number(low, 0.0) and _is_number(high, 1.0):
+        return functions.astype(u, d)
+    # One rounding, so that no optimisation level can round otherwise.
+    scaled = broadcast(*promote(u, functions.subtract(high, low), low))
+    u = functions.astype(apply("fma", *(convert(x, u.dtype) for x in scaled)), d)
+    # Rounding may reach the upper bound.
+    below = functions.maximum(low, _below(high, d))
+    return functions.astype(functions.where(functions.less(u, high), u, below), d)
 
 
 def _is_number(x: Any, value: float) -> bool:
@@ -196,9 +210,9 @@ def normal(key: Tensor | None, shape: Any = (), dtype: Any = float32) -> Tensor:
     """
     d = _float_dtype(dtype, "normal")
     dims = as_dims(shape)
-    wide = d is float64
+    held = float64 if d is float64 else float32
     keys = split(_key(key, "normal"))
-    u, v = (_unit(keys[k], dims, wide) for k in (0, 1))
+    u, v = (_unit(keys[k], dims, held) for k in (0, 1))
     # 1 - u is in (0, 1], where the logarithm is finite.
     radius = functions.sqrt(functions.multiply(functions.log(functions.subtract(1.0, u)), -2.0))
     return functions.astype(
@@ -216,7 +230,8 @@ def bernoulli(key: Tensor | None, p: Any = 0.5, shape: Any = None) -> Tensor:
     """
     chance = as_tensor(p)
     dims = chance.tensor.shape if shape is None else as_dims(shape)
-    u = _unit(_key(key, "bernoulli"), dims, chance.tensor.dtype is float64 and not chance._weak)
+    wide = chance.tensor.dtype is float64 and not chance._weak
+    u = _unit(_key(key, "bernoulli"), dims, float64 if wide else float32)
     result = functions.less(u, chance)
     assert result.dtype is bool_
     return result
