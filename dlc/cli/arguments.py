@@ -98,10 +98,8 @@ def _plain(signature: inspect.Signature) -> str:
 
 def _from_annotation(annotation: Any, default: Any) -> Any:
     """The argument that an annotation describes; None where it describes none."""
-    if isinstance(annotation, str):
-        value = _from_text(annotation)
-    else:
-        value = _from_object(annotation)
+    read = _from_text if isinstance(annotation, str) else _from_object
+    value = read(annotation)
     if isinstance(value, (bool, int, float)) and isinstance(default, (bool, int, float)):
         return default
     return value
@@ -144,8 +142,9 @@ def _from_syntax(node: ast.expr) -> Any:
         case ast.Dict(keys=keys, values=items):
             values = _all([_from_syntax(x) for x in items])
             names = [k.value for k in keys if isinstance(k, ast.Constant)]
-            whole = values is not None and len(names) == len(items)
-            return dict(zip(names, values, strict=True)) if whole else None
+            if values is None or len(names) != len(items):
+                return None
+            return dict(zip(names, values, strict=True))
         case _:
             return None
 

@@ -1,7 +1,8 @@
 """The command `dlc`: finds the command that is meant, runs it, and reports what goes wrong.
 
 The file of a command is imported when it is wanted, so that `dlc --help` is there at once. It has
-`configure(parser)`, which declares its arguments, and `run(options)`, which returns the exit status.
+`configure(parser)`, which declares its arguments, and `run(options)`, which returns the exit
+status.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _INTERRUPTED
         except SystemExit as ended:  # argparse, after it has printed a help text
             return ended.code if isinstance(ended.code, int) else OK
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - all of them are reported to the user
             if "--traceback" in words:
                 traceback.print_exc()
             else:

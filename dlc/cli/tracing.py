@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from dlc.cli.arguments import arguments_of
 from dlc.cli.targets import Target, load_target
-from dlc.frontend.compile import CompiledFunction, compile
+from dlc.frontend import compile as compiling
+from dlc.frontend.compile import CompiledFunction
 from dlc.frontend.spec import Spec
 from dlc.ir.config import config
 from dlc.ir.core import Function
@@ -114,7 +115,7 @@ def _of_ir(function: Function, options: argparse.Namespace) -> Traced:
 def _of_python(target: Target, options: argparse.Namespace, arrays: Mapping[str, Array]) -> Traced:
     assert not isinstance(target.value, Function)
     value = target.value
-    compiled = value if isinstance(value, CompiledFunction) else compile(value)
+    compiled = value if isinstance(value, CompiledFunction) else compiling.compile(value)
     wanted = _options(options, compiled.settings.options)
     settings = replace(compiled.settings, options=wanted)
     compiled = CompiledFunction(compiled.__wrapped__, settings, compiled.signature)

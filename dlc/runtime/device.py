@@ -64,6 +64,11 @@ def unregister_device(kind: str) -> None:
     del _DEVICES[kind]
 
 
+def device_kinds() -> tuple[str, ...]:
+    """The kinds that there are: `("cpu", "reference")` and what has been added."""
+    return tuple(_DEVICES)
+
+
 def find_device(name: str) -> Device:
     """The device kind of `cpu`, `cuda:0` and the like; DeviceError for an unknown one."""
     kind = name.partition(":")[0]
