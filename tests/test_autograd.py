@@ -1,4 +1,4 @@
-"""Tapes and `backward`: eager, inside compiled functions, through them, and the habits of the peers."""
+"""Tapes and `backward`: eager, inside compiled functions, through them, in several habits."""
 
 import numpy as np
 import pytest
@@ -313,7 +313,7 @@ def test_two_steps_in_one_function():
 def test_backward_errors_inside():
     x = dlc.Variable([1.0, 2.0], requires_grad=True)
     for f, text in (
-        (lambda: (x * 2).backward(), "no scalar"),
+        (lambda: (x * 2).backward(None), "no scalar"),
         (lambda: dlc.ones(()).backward(), "requires_grad"),
     ):
         with pytest.raises(dlc.DerivativeError, match=text):

@@ -2,12 +2,16 @@
 
 import collections
 import dataclasses
+from typing import NamedTuple
 
 import pytest
 
 import dlc
 
-Point = collections.namedtuple("Point", "x y")
+
+class Point(NamedTuple):
+    x: object
+    y: object
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +31,8 @@ dlc.tree.register_node(
 )
 
 TREES = [
-    (1, [1]), (None, []), ([], []), ((), []), ({}, []), ([1, (2, 3)], [1, 2, 3]), ({"b": 1, "a": 2}, [2, 1]),
+    (1, [1]), (None, []), ([], []), ((), []), ({}, []), ([1, (2, 3)], [1, 2, 3]),
+    ({"b": 1, "a": 2}, [2, 1]),
     (Point(1, [2]), [1, 2]), (Pair(1, {"k": 2}), [1, 2, 1]), ({2: "x", 1: None}, ["x"]),
     (collections.OrderedDict([("b", 1), ("a", 2)]), [1, 2]),
     (collections.defaultdict(list, {"b": 1, "a": 2}), [2, 1]),
@@ -63,8 +68,8 @@ def test_a_defaultdict_keeps_its_factory():
 def test_paths():
     paths = dlc.tree.structure({"w": [1, Point(2, 3)], "p": Pair(4, 5)}).paths("params")
     assert paths == [
-        "params['p'].left", "params['p'].right", "params['p'].scale", "params['w'][0]", "params['w'][1].x",
-        "params['w'][1].y",
+        "params['p'].left", "params['p'].right", "params['p'].scale", "params['w'][0]",
+        "params['w'][1].x", "params['w'][1].y",
     ]  # fmt: skip
 
 

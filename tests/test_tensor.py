@@ -34,8 +34,8 @@ def test_arrays_keep_their_dtype(dtype):
 @pytest.mark.parametrize(
     ("value", "dtype"),
     [
-        (1.5, "f32"), (2, "i64"), (True, "bool"), ([1.0, 2], "f32"), ([1, 2], "i64"), ([True], "bool"),
-        ([], "f32"), ([[]], "f32"), ((1, 2.5), "f32"), (np.float64(2), "f64"), (np.int8(2), "i8"),
+        (1.5, "f32"), (2, "i64"), (True, "bool"), ([1.0, 2], "f32"), ([1, 2], "i64"),
+        ([True], "bool"), ([], "f32"), ([[]], "f32"), ((1, 2.5), "f32"), (np.float64(2), "f64"), (np.int8(2), "i8"),
         ([np.float64(1)], "f64"), (np.float16([1]), "f16"),
     ],
 )  # fmt: skip
@@ -318,8 +318,8 @@ def test_writing_equals_numpy(case, broadcast):
 @pytest.mark.parametrize(
     "index",
     [
-        [2, 0], ([3, -1],), (slice(None), [1, 1]), (..., np.array([[0], [2]])), (slice(1, 3), [2, 0]),
-        (None, [0, 1]), (1, [0, 2]), ([0, 1], slice(None, None, -1)), [],
+        [2, 0], ([3, -1],), (slice(None), [1, 1]), (..., np.array([[0], [2]])),
+        (slice(1, 3), [2, 0]), (None, [0, 1]), (1, [0, 2]), ([0, 1], slice(None, None, -1)), [],
     ],
     ids=str,
 )  # fmt: skip

@@ -123,7 +123,7 @@ def test_aux():
     value, pull_back, aux3 = dlc.vjp(f, X, has_aux=True)
     assert pull_back(1.0)[0].tolist() == (2 * X).tolist()
     assert aux3["n"].item() == 3
-    value, slope, aux4 = dlc.jvp(f, (X,), (np.ones(3),), has_aux=True)
+    _, slope, _ = dlc.jvp(f, (X,), (np.ones(3),), has_aux=True)
     assert slope.item() == pytest.approx(2 * X.sum())
 
 
@@ -136,7 +136,7 @@ def test_vjp_of_trees():
     def f(x, n, y):
         return {"a": x * y, "b": [x + n]}
 
-    value, pull_back = dlc.vjp(f, X, np.array([1, 2, 3]), X)
+    _, pull_back = dlc.vjp(f, X, np.array([1, 2, 3]), X)
     gx, gn, gy = pull_back({"a": np.ones(3), "b": [np.full(3, 2.0)]})
     assert gx.tolist() == (X + 2).tolist()
     assert gy.tolist() == X.tolist()
@@ -150,7 +150,7 @@ def test_vjp_of_trees():
 
 
 def test_jvp_of_integers():
-    value, slope = dlc.jvp(
+    _, slope = dlc.jvp(
         lambda x, n: (x * n, n + 1), (X, np.array([1, 2, 3])), (X, np.zeros(3, np.int64))
     )
     assert slope[0].tolist() == (X * [1, 2, 3]).tolist()
