@@ -255,6 +255,11 @@ class _Rewriter:
                 result = r.apply(b, node)
             except DimUnknown:
                 result = None
+            except Exception as error:
+                if self.fuel is not None:  # counted, so that bisection comes to it
+                    self.fuel.allows(self.pass_name, r.name, node.loc)
+                message = f"rule {r.name} raised {type(error).__name__}: {error}"
+                raise PassError(message, location=node.loc) from error
             if self.stats is not None:
                 elapsed = time.perf_counter() - start
                 self.stats.note(r.name, elapsed, matched=result is not None)

@@ -18,6 +18,7 @@ from dlc.codegen.memory_plan import plan_memory
 from dlc.codegen.program import Program, independent_runs
 from dlc.codegen.reference.interpreter import run_kernel
 from dlc.ir.dims import evaluate
+from dlc.ir.errors import BackendError
 
 Array: TypeAlias = npt.NDArray[Any]
 Memory: TypeAlias = Literal["own", "shared", "planned"]
@@ -36,6 +37,9 @@ def run_program(
         memory: Whether each slot has an array of its own, or memory is shared as the program says,
             or temporaries lie at the offsets of the memory plan as well. In the last case, calls
             that may run at the same time run in reverse order.
+
+    Raises:
+        BackendError: An argument was written to.
     """
     if memory == "own":
         program = replace(program, slots=tuple(replace(s, shares=None) for s in program.slots))
@@ -51,6 +55,9 @@ def run_program(
             }
             # Iterations are independent: memory that is shared wrongly shows in another order.
             run_kernel(kernel, named, dims, order_seed=None if memory == "own" else k)
+    for slot, array in zip(program.slots, arrays, strict=True):
+        if slot.kind == "input" and array.tobytes() != args[slot.position].tobytes():
+            raise BackendError(f"argument {slot.position} was written to")
     outputs = {s.position: arrays[k] for k, s in enumerate(program.slots) if s.kind == "output"}
     return [outputs[k] for k in range(len(program.results))]
 
@@ -67,7 +74,9 @@ def _slots(
         count = int(np.prod(shape)) * slot.type.dtype.itemsize
         root = program.memory_of(k)
         if slot.kind == "input":
-            arrays.append(args[slot.position].copy())
+            own = np.array(args[slot.position], order="C")
+            memory[k] = own.reshape(-1).view(np.uint8)
+            arrays.append(own)
         elif slot.kind == "constant":
             arrays.append(program.constants[slot.position])
         else:

@@ -96,6 +96,30 @@ def noise(key, x):
     return x + dlc.random.normal(key, x.shape), dlc.random.uniform(key, (3, 5))
 
 
+def signed_zeros(x, y):
+    first = (x + 0.0, x - y, x * -0.0)
+    return *first, x + -0.0 * y, y - x, (y + 0.0) * (x + -0.0), dlc.floor(x) + 2.0 * x
+
+
+def neighbours(x):
+    y = dlc.exp(x)
+    turned = y + dlc.permute_dims(y, (1, 0))
+    around = dlc.tanh(turned) * dlc.flip(turned, axis=0) - dlc.max(turned, axis=1, keepdims=True)
+    return turned, around
+
+
+def normalised_columns(x):
+    y = dlc.exp(x)
+    centred = y - dlc.mean(y, axis=0)
+    return centred / dlc.sqrt(dlc.sum(centred * y, axis=0) + 1.0), y
+
+
+def two_readers(x, w):
+    y = x @ w
+    z = dlc.exp(y) - dlc.sum(y, axis=0)
+    return z @ dlc.tanh(z), y @ z, dlc.arange(x.shape[0], dtype=dlc.float32) * y[0]
+
+
 def spec(shape, dtype=dlc.float32):
     return dlc.spec(shape, dtype)
 
@@ -115,6 +139,10 @@ PROGRAMS = {
     integers: [spec((B, D), dlc.int32), spec((B, D), dlc.int32)],
     shapes: [spec((B, D))],
     activations: [spec((B, D))],
+    signed_zeros: [spec((B, D)), spec((B, D))],
+    neighbours: [spec((D, D))],
+    normalised_columns: [spec((B, D))],
+    two_readers: [spec((H, H)), spec((H, H))],
     noise: [spec((2,), dlc.uint32), spec((B, D))],
 }  # fmt: skip
 

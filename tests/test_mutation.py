@@ -1,0 +1,76 @@
+"""Every rule and pass is broken on purpose, in turn: verification notices, bisection names it."""
+
+import importlib
+import pkgutil
+from itertools import chain, islice
+from pathlib import Path
+
+import mutations
+import pytest
+
+import dlc.passes
+from dlc.ir.parser import parse_function
+from dlc.ir.rewrite import all_rules
+from dlc.ir.rule_samples import rule_samples
+from dlc.passes.pipelines import pipeline_of
+from dlc.runtime.bisection import find_culprit
+from dlc.runtime.verification import compilation, verify_function
+
+for _module in pkgutil.iter_modules(dlc.passes.__path__, "dlc.passes."):
+    importlib.import_module(_module.name)
+CORPUS = [
+    parse_function(path.read_text(), file=path.name)
+    for path in sorted((Path(__file__).parent / "corpus").glob("*.ir"))
+]
+GOLDEN = [
+    parse_function(text[text.index("func") :], file=path.name)
+    for path in sorted((Path(__file__).parent / "golden").glob("*.ir"))
+    if "test.op" not in (text := path.read_text().partition("\n----\n")[0])
+]
+MAX_SAMPLES = 120  # of a rule
+
+
+def programs_for(mutation):
+    """Samples of the rules that may show it, then the corpus."""
+    names = {*mutation.samples, mutation.rule}
+    rules = [r for r in all_rules() if r.name in names]
+    samples = chain.from_iterable(islice(rule_samples(r), MAX_SAMPLES) for r in rules)
+    return chain(samples, GOLDEN, CORPUS)
+
+
+def culprit_of(mutation, passes, **keywords):
+    """Whom bisection names on the first program where verification notices; None for nobody."""
+    with mutation.in_place():
+        for program in programs_for(mutation):
+            culprit = find_culprit(compilation(program, passes=passes(), **keywords))
+            if culprit is not None:
+                return culprit
+    return None
+
+
+def only(name):
+    return [p for p in pipeline_of("O2") if p.name == name]
+
+
+@pytest.mark.parametrize("level", ["O0", "O1", "O2", "O3"])
+@pytest.mark.parametrize("program", CORPUS, ids=lambda f: f.name)
+def test_nothing_is_broken(program, level):
+    report = verify_function(program, level=level)
+    assert report.ok, str(report)
+
+
+def outcomes():
+    """Each mutation with whom bisection names."""
+    for mutation in [*mutations.rule_mutations(), *mutations.HELPERS]:
+        yield mutation, culprit_of(mutation, lambda m=mutation: only(m.stage), device="reference")
+    for mutation in [*mutations.PASSES, *mutations.FUSION, *mutations.LOWERINGS, *mutations.MEMORY]:
+        yield mutation, culprit_of(mutation, lambda: pipeline_of("O2"), device="reference")
+
+
+def test_verification_catches_mutations_and_bisection_names_them():
+    found = list(outcomes())
+    missed = [m.name for m, culprit in found if culprit is None]
+    misnamed = [f"{m.name}: {culprit}" for m, culprit in found if culprit and not m.blames(culprit)]
+    assert not misnamed, "\n".join(misnamed)
+    share = 1 - len(missed) / len(found)
+    assert share >= 0.95, f"{share:.1%} of {len(found)} caught; missed:\n" + "\n".join(missed)
