@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -14,13 +15,21 @@ from dlc.cli.arguments import parse_dims
 from dlc.cli.tracing import Traced
 from dlc.frontend.signature import ir_name
 from dlc.ir.dims import evaluate
-from dlc.ir.errors import ArgumentError, DTypeError, ParseError, ShapeError, nearest
+from dlc.ir.errors import (
+    ArgumentError,
+    DTypeError,
+    MemoryLimitError,
+    ParseError,
+    ShapeError,
+    nearest,
+)
 from dlc.ir.types import DType, TensorType
 from dlc.runtime.buffers import aligned_copy
 
 Array: TypeAlias = npt.NDArray[Any]
 
 DEFAULT_EXTENT = 8
+_LARGEST = 1 << 46  # bytes of an input: more than a process can address
 _HIGHEST = 10  # random integers are below it: labels and indices of small problems
 
 
@@ -78,6 +87,7 @@ def input_arrays(
     Raises:
         ArgumentError: for a given array that no parameter is called as, and unknown extents.
         DTypeError, ShapeError: for a given array that does not fit its parameter.
+        MemoryLimitError: for inputs that no machine can hold.
     """
     types = [p.tensor for p in traced.function.params]
     given = _by_parameter(traced, arrays)
@@ -88,8 +98,11 @@ def input_arrays(
         shape = tuple(evaluate(d, extents) for d in type_.shape)
         if k in given:
             array = _checked(given[k], type_, shape, name)
+        elif known is not None:
+            array = known
         else:
-            array = random_array(rng, type_.dtype, shape) if known is None else known
+            _check_size(type_, shape, name)
+            array = random_array(rng, type_.dtype, shape)
         made.append(aligned_copy(array, type_.dtype))
     return made
 
@@ -121,6 +134,12 @@ def random_array(rng: np.random.Generator, dtype: DType, shape: Sequence[int]) -
         return np.asarray(rng.standard_normal(shape)).astype(dtype.numpy)
     highest = 2 if dtype.kind == "b" else _HIGHEST
     return np.asarray(rng.integers(0, highest, shape)).astype(dtype.numpy)
+
+
+def _check_size(type_: TensorType, shape: Sequence[int], name: str) -> None:
+    size = math.prod(shape) * type_.dtype.itemsize
+    if size > _LARGEST:
+        raise MemoryLimitError(f"parameter {name}: {type_} takes {size} bytes")
 
 
 def _by_parameter(traced: Traced, arrays: Mapping[str, Array]) -> dict[int, Array]:

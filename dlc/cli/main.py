@@ -13,6 +13,7 @@ import importlib
 import io
 import os
 import sys
+import sysconfig
 import traceback
 import warnings
 from collections.abc import Generator, Iterable, Sequence
@@ -47,7 +48,11 @@ left out where the file has only one. `dlc COMMAND --help` explains a command, w
 _STATUS = """\
 exit status: 0 all is well; 1 `verify`, `bisect` or `doctor` found something wrong; 2 an error.
 """
-_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
+# What the user has not written: dlc, Python's library, what is installed.
+_NOT_THE_USERS = (
+    os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), ""),
+    *(os.path.join(sysconfig.get_path(p), "") for p in ("stdlib", "purelib", "platlib")),
+)
 # Where errors are made on the way to a command: nobody wants to read these places.
 _MACHINERY = frozenset({importlib.__file__, argparse.__file__, contextlib.__file__})
 
@@ -136,8 +141,6 @@ def _report(error: Exception, caller: str) -> str:
         if error.location is not None and error.location.file in {caller, *_MACHINERY}:
             error.location = None  # not a line of the user's
         return str(error)
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"dlc: {error.filename}: {error.strerror}"
     last = "".join(traceback.format_exception_only(error)).rstrip()
     frames = list(_users_frames(error.__traceback__))
     if frames:
@@ -145,13 +148,17 @@ def _report(error: Exception, caller: str) -> str:
         return f"Traceback (your code only; --traceback shows all):\n{lines}{last}"
     if isinstance(error, SyntaxError):
         return last
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"dlc: {error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return f"dlc: there is not enough memory: {error}"
     return f"dlc: internal error, please report it with what --traceback shows\n{last}"
 
 
 def _users_frames(trace: TracebackType | None) -> Iterable[traceback.FrameSummary]:
     for frame in traceback.extract_tb(trace):
-        machinery = frame.filename in _MACHINERY or frame.filename.startswith("<frozen ")
-        if not machinery and not os.path.abspath(frame.filename).startswith(_PACKAGE):
+        # Extension modules have frames of files that are not there.
+        if frame.line and not os.path.abspath(frame.filename).startswith(_NOT_THE_USERS):
             yield frame
 
 
@@ -160,7 +167,7 @@ def _plain_warnings() -> Generator[None]:
     """Warnings as one line on standard error, without the line of dlc that warns."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        print(f"dlc: warning: {message}", file=sys.stderr)
+        print(f"warning: {message}", file=sys.stderr)
 
     before = warnings.showwarning
     warnings.showwarning = show

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import inspect
 import sys
 import types
@@ -81,6 +82,8 @@ def read_ir(file: str) -> tuple[Function, ...]:
 
 
 def _split(text: str) -> tuple[str, str | None]:
+    if not text:
+        raise ArgumentError("FILE[:NAME] is empty", hint="as in train.py:loss")
     file, colon, name = text.rpartition(":")
     # A file's own name may have a colon, as `C:\net.py` does.
     if not colon or Path(text).exists() or "\\" in name or "/" in name:
@@ -141,7 +144,7 @@ def _python_target(file: str, name: str | None) -> Target:
     if inspect.isclass(value):
         raise ArgumentError(f"{name} of {file} is a class", hint="name an instance of it")
     if not callable(value):
-        raise ArgumentError(f"{name} of {file} is a {type(value).__name__}, which is no function")
+        raise ArgumentError(f"{name} of {file} is no function, but of type {type(value).__name__}")
     return Target(name, value)
 
 
@@ -167,11 +170,13 @@ def _candidates(module: types.ModuleType) -> list[str]:
 def _load_module(file: str) -> types.ModuleType:
     """Runs a Python file as Python's own import would; what it prints goes to standard error."""
     _check_file(file)
-    source = Path(file).read_bytes()
     try:
-        code = compile(source, file, "exec", dont_inherit=True)
-    except ValueError as error:  # null characters
+        source = importlib.util.decode_source(Path(file).read_bytes())
+    except (SyntaxError, UnicodeDecodeError) as error:
         raise ArgumentError(f"{file} is no Python file: {error}") from None
+    if "\0" in source:
+        raise ArgumentError(f"{file} is no Python file: it has null characters")
+    code = compile(source, file, "exec", dont_inherit=True)
     name = Path(file).stem
     # A file may be called as a module that is loaded already, and must not take its place.
     module = types.ModuleType(f"{name}_file" if name in sys.modules else name)
