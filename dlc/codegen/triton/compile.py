@@ -1,0 +1,142 @@
+"""Triton source to machine code, ahead of time: no GPU and no PyTorch is needed.
+
+Triton is imported by the functions that need it, never by importing this module.
+"""
+
+from __future__ import annotations
+
+import itertools
+import linecache
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from dlc.codegen.triton.code import ALIGNMENT, Variant
+from dlc.ir.errors import BackendError
+
+_numbers = itertools.count()
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A compiled variant.
+
+    Args:
+        entry: The name of the function in the machine code.
+        shared: Bytes of shared memory of a program.
+        scratch: Bytes of global scratch memory of a program.
+        cubin: The machine code.
+        texts: The stages `ttir`, `ptx` and `sass`.
+    """
+
+    entry: str
+    shared: int
+    scratch: int
+    cubin: bytes
+    texts: Mapping[str, str]
+
+
+def triton_version() -> str:
+    """The version of the installed Triton; BackendError where there is none."""
+    try:
+        import triton
+    except ImportError as error:
+        hint = "install it with: pip install 'dlc[gpu]'"
+        raise BackendError(f"Triton cannot be imported: {error}", hint=hint) from None
+    return str(triton.__version__)
+
+
+def jit_function(source: str, entry: str) -> Any:
+    """The function `entry` of a module in Triton's language, made a JIT function.
+
+    Triton reads the source of what it compiles from `linecache`, where the text is put under a name
+    of its own.
+    """
+    name = f"<dlc {entry} {next(_numbers)}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    namespace: dict[str, Any] = {"__name__": f"dlc_triton_{entry}"}
+    exec(compile(source, name, "exec"), namespace)
+    return namespace[entry]
+
+
+def arch_number(arch: str) -> int:
+    """90 of "sm_90"; BackendError for another form."""
+    prefix, _, number = arch.partition("_")
+    if prefix != "sm" or not number.isdigit():
+        raise BackendError(f"{arch!r} is no GPU architecture: it should read like 'sm_90'")
+    return int(number)
+
+
+def compile_variant(variant: Variant, signature: Mapping[str, str], arch: str) -> Binary:
+    """Machine code for a variant.
+
+    Args:
+        variant: What to compile.
+        signature: The types of the function's arguments, in order.
+        arch: The architecture, such as "sm_90".
+
+    Raises:
+        BackendError: Triton is missing, or refuses the source.
+    """
+    triton_version()
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    function = jit_function(variant.source, variant.entry)
+    known = [k for k, (n, t) in enumerate(signature.items()) if t[0] == "*" or variant.aligned]
+    attributes = {(k,): [["tt.divisibility", ALIGNMENT]] for k in known}
+    source = ASTSource(function, signature=dict(signature), constexprs={}, attrs=attributes)
+    options = {
+        "num_warps": variant.num_warps,
+        "num_stages": variant.num_stages,
+        "enable_fp_fusion": False,
+    }
+    with _lock, _private_cache(triton):
+        try:
+            made = triton.compile(
+                source, target=GPUTarget("cuda", arch_number(arch), 32), options=options
+            )
+        except Exception as error:
+            raise BackendError(f"Triton refuses {variant.entry}: {error}") from error
+        return _binary(made)
+
+
+def _binary(made: Any) -> Binary:
+    metadata, asm = made.metadata, made.asm
+    return Binary(
+        entry=str(metadata.name),
+        shared=int(metadata.shared),
+        scratch=int(getattr(metadata, "global_scratch_size", 0) or 0),
+        cubin=bytes(asm["cubin"]),
+        texts={"ttir": str(asm["ttir"]), "ptx": str(asm["ptx"])},
+    )
+
+
+@contextmanager
+def _private_cache(triton: Any) -> Iterator[None]:
+    """Triton's own cache in a folder that is thrown away: dlc keeps what it needs in its own.
+
+    Its key, a hash of half a gigabyte of libraries, is then of no use: the version stands in.
+    """
+    cache = triton.runtime.cache
+    key = cache.triton_key
+    with tempfile.TemporaryDirectory(prefix="dlc-triton-") as folder, triton.knobs.cache.scope():
+        triton.knobs.cache.dir = folder
+        cache.triton_key = lambda: f"dlc-{triton.__version__}"
+        try:
+            yield
+        finally:
+            cache.triton_key = key
+
+
+def disassemble(cubin: bytes) -> str:
+    """Machine code as text, by the tool in Triton's package."""
+    triton_version()
+    from triton.tools.disasm import get_sass
+
+    return str(get_sass(cubin))

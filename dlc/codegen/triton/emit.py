@@ -1,0 +1,26 @@
+"""A kernel as Triton source: products of matrices by tensor cores, everything else by nests."""
+
+from __future__ import annotations
+
+from dlc.codegen.kernel_ir import Kernel
+from dlc.codegen.triton.code import Launch
+from dlc.codegen.triton.nests import write_nest
+from dlc.codegen.triton.plan import plan_nests
+from dlc.codegen.triton.products import write_product
+
+
+def emit_kernel(kernel: Kernel) -> tuple[Launch, ...]:
+    """The launches of a kernel, to be run in order.
+
+    Raises:
+        BackendError: for a statement that has no form in Triton, naming it.
+
+    Example:
+        >>> (launch,) = emit_kernel(parse_kernel("kernel k(out y: f32[N]): par n<N: y[n] = 1.0"))
+        >>> [v.entry for v in launch.variants]
+        ['k_0_aligned', 'k_0']
+    """
+    product = write_product(kernel)
+    if product is not None:
+        return (product,)
+    return tuple(write_nest(nest, k) for k, nest in enumerate(plan_nests(kernel)))

@@ -1,0 +1,511 @@
+"""Parallel nests as Triton functions: which axes are blocks, loops, reductions and stores.
+
+One program does a block of one or two parallel axes, or one iteration of them, and walks reduced
+axes block by block. A row kernel is written in several variants: for rows that fit in one block,
+where every value is computed once and stays in registers, and for longer ones, which are read again
+by each loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from dlc.codegen.index_math import axis_name as axis_symbol
+from dlc.codegen.index_math import blocks_of, coefficient
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt
+from dlc.codegen.kernel_printer import print_kernel
+from dlc.codegen.schedule import Strides, vector_axis
+from dlc.codegen.triton.code import Launch, Variant, module_source
+from dlc.codegen.triton.plan import Item, Loop, Nest, Step, axes_of, row_extent
+from dlc.codegen.triton.scalars import literal, triton_type
+from dlc.codegen.triton.values import Scope, Span, Value, ValueWriter
+from dlc.ir.dims import Dim, add, floordiv, product, symbols_of
+from dlc.ir.scalar import Axis, Expr, load, walk
+from dlc.ir.types import DType, float32, int32, int64
+
+POINTWISE = 1024  # elements a program
+SHORT_ROW, SHORT_ROWS = 128, 8  # extent of a short row, and rows a program
+LONG_ROW = 4096  # extent up to which a row stays in registers
+ROW_BLOCK = 1024  # elements of a longer row at a time
+COLUMNS, COLUMN_ROWS = 128, 16  # of a reduction whose neighbours in memory are parallel
+LANES = 32  # what the cost model of `schedule` takes for a vector: a warp
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Sizes of blocks: of parallel axes by name, and of any axis inside of the nest.
+
+    held: whether the loops inside are a single block, so that values stay from one to the next.
+    """
+
+    blocks: dict[str, int]
+    inner: int
+    held: bool = False
+
+
+def write_nest(nest: Nest, number: int) -> Launch:
+    """The variants of a nest; `number` tells the nests of a kernel apart."""
+    return Launch(tuple(_variants(nest, number)))
+
+
+def _variants(nest: Nest, number: int) -> Iterator[Variant]:
+    def variant(tiling: Tiling, suffix: str, **facts: object) -> Variant:
+        entry = f"{nest.kernel.name}_{number}{suffix}"
+        writer = NestWriter(nest, tiling)
+        return Variant(writer.source(entry), entry, writer.grid(), **facts)  # type: ignore[arg-type]
+
+    vector = _vector_axis(nest)
+    has_loops = any(isinstance(s, Loop) for s in nest.steps)
+    inner = any(True for i in nest.items() for _ in axes_of(i))
+    if has_loops or (inner and vector is not None):
+        size = {vector: COLUMNS} if vector is not None else {}
+        tiling = Tiling(size, COLUMN_ROWS if size else ROW_BLOCK)
+        yield variant(tiling, "_aligned", aligned=True)
+        yield variant(tiling, "")
+        return
+    if not inner:
+        tiling = Tiling(_pointwise_blocks(nest), 1)
+        yield variant(tiling, "_aligned", aligned=True)
+        yield variant(tiling, "")
+        return
+    extent = row_extent(nest)
+    if extent is not None and not isinstance(extent, int):
+        rows = {a.name: SHORT_ROWS for a in nest.axes[-1:] if a.block is None}
+        short = Tiling(rows, SHORT_ROW, held=True)
+        yield variant(short, "_short", at_most=((extent, SHORT_ROW),))
+        held = Tiling({}, LONG_ROW, held=True)
+        yield variant(held, "_held", at_most=((extent, LONG_ROW),), num_warps=8)
+    yield variant(Tiling({}, ROW_BLOCK), "")
+
+
+def _as_statements(nest: Nest) -> Par:
+    """The nest as kernel IR again, for the cost model of schedules."""
+
+    def body(steps: Sequence[Step]) -> tuple[Stmt, ...]:
+        return tuple(
+            For(s.axis, body(s.body))
+            if isinstance(s, Loop)
+            else Assign(s.name, s.ix, s.axes, s.expr)
+            for s in steps
+        )
+
+    stores = [i for group in nest.stores for i in group]
+    return Par(nest.axes, body((*nest.steps, *stores)))
+
+
+def _vector_axis(nest: Nest) -> str | None:
+    par = _as_statements(nest)
+    kernel = Kernel(nest.kernel.name, nest.kernel.params, nest.kernel.dims, (par,))
+    axis = vector_axis(par, kernel, nest.math, LANES)
+    if axis is None and any(isinstance(s, Loop) for s in nest.steps):
+        # What is ordered inside leaves only the parallel axes to be blocks.
+        return next((a.name for a in reversed(nest.axes) if a.block is None), None)
+    return axis
+
+
+def _pointwise_blocks(nest: Nest) -> dict[str, int]:
+    axes = [a for a in nest.axes if a.block is None]
+    if not axes:
+        return {}
+    last = axes[-1]
+    if len(axes) == 1:
+        return {last.name: _block(last, POINTWISE)}
+    before = axes[-2]
+    if _is_transposed(nest, before):
+        return {before.name: _block(before, 32), last.name: _block(last, 32)}
+    size = _block(last, 128)
+    return {before.name: _block(before, POINTWISE // size), last.name: size}
+
+
+def _is_transposed(nest: Nest, axis: Axis) -> bool:
+    """Whether an access that varies along the last axis is contiguous along another one."""
+    strides, last = Strides(nest.kernel, nest.math), axis_symbol(nest.axes[-1].name)
+    for item in nest.items():
+        accesses = [n for n in walk(item.expr) if n.op == "load"]
+        for access in (*accesses, load(item.name, item.ix, item.expr.dtype)):
+            at = strides.offset(access)
+            found = coefficient(at, axis_symbol(axis.name))
+            if found is not None and found[0] == 1 and last in symbols_of(at):
+                return True
+    return False
+
+
+def _block(axis: Axis, size: int) -> int:
+    """The size of the block of an axis: a power of two, no larger than it need be."""
+    extent = axis.extent if axis.block is None else axis.block
+    return min(size, _power_of_two(extent)) if isinstance(extent, int) else size
+
+
+def _power_of_two(n: int) -> int:
+    return 1 << max(n - 1, 0).bit_length()
+
+
+class NestWriter(ValueWriter):
+    """Writes the function of one nest in one variant."""
+
+    def __init__(self, nest: Nest, tiling: Tiling) -> None:
+        super().__init__(nest.kernel, nest.math)
+        self.nest, self.tiling = nest, tiling
+
+    def source(self, entry: str) -> str:
+        """The module's text."""
+        scope = self._program_scope()
+        self.steps(self.nest.steps, scope)
+        for group in self.nest.stores:
+            self._stores(group, scope)
+        title = print_kernel(self.nest.kernel).rstrip().split("\n")
+        return module_source(self.kernel, entry, self.lines, title)
+
+    def _count(self, axis: Axis) -> Dim:
+        """The number of programs along a parallel axis."""
+        if axis.block is not None:
+            return blocks_of(axis)
+        size = self.tiling.blocks.get(axis.name, 1)
+        return axis.extent if size == 1 else floordiv(add(axis.extent, size - 1), size)
+
+    def grid(self) -> Dim:
+        """The number of programs."""
+        return product(self._count(a) for a in self.nest.axes)
+
+    def _program_scope(self) -> Scope:
+        """What one program does: its part of each parallel axis, the last fastest."""
+        axes = self.nest.axes
+        blocks = [(a.name, s) for a in axes if (s := self.tiling.blocks.get(a.name, 1)) > 1]
+        scope, outer = Scope(blocks=tuple(blocks)), Scope()
+        self.write("pid = tl.program_id(0).to(tl.int64)")
+        rest, parts = "pid", dict[str, str]()
+        for k, axis in reversed(list(enumerate(axes))):
+            if k == 0:
+                parts[axis.name] = rest
+                break
+            count = self.offset(self._count(axis), outer).text
+            parts[axis.name], following = self.name("pid"), self.name("pid")
+            self.write(f"{parts[axis.name]}, {following} = {rest} % {count}, {rest} // {count}")
+            rest = following
+        for axis in axes:
+            self._parallel_axis(axis, parts[axis.name], scope, outer)
+        return scope
+
+    def _parallel_axis(self, axis: Axis, part: str, scope: Scope, outer: Scope) -> None:
+        end = self.offset(axis.extent, outer).text
+        if axis.block is not None:
+            scope.spans[axis.name] = self._open(part, axis.block, end)
+            return
+        names = [n for n, _ in scope.blocks]
+        if axis.name not in names:
+            self.scalar_axis(scope, axis, part)
+            return
+        k = names.index(axis.name)
+        size = scope.blocks[k][1]
+        lane = f"tl.arange(0, {size})"
+        if scope.rank > 1:
+            lane += f"[{', '.join(':' if d == k else 'None' for d in range(scope.rank))}]"
+        own = frozenset({axis.name})
+        scope.indices[axis.name] = self.assign(f"{part} * {size} + {lane}", scope, own)
+        text = f"{scope.indices[axis.name].text} < {end}"
+        scope.masks[axis.name] = self.assign(text, scope, own)
+
+    def _open(self, number: str, block: int, end: str) -> Span:
+        start, stop = self.name("start"), self.name("end")
+        self.write(f"{start} = {number} * {block}")
+        self.write(f"{stop} = tl.minimum({start} + {block}, {end})")
+        return Span(start, stop, number)
+
+    # Statements
+
+    def steps(self, steps: Sequence[Step], scope: Scope) -> None:
+        """Statements in order."""
+        for s in steps:
+            if isinstance(s, Loop):
+                self.comment(s.text)
+                self._loop(s, scope)
+            elif s.name in self.params:
+                self._stores((s,), scope)
+            else:
+                self.comment(s.text)
+                scope.locals[s.name] = self.fresh(s.expr, scope)
+
+    def fresh(self, e: Expr, scope: Scope) -> Value:
+        """The value of an expression; nothing of it is kept when it may change."""
+        if self._is_volatile(e):
+            return self.value(e, scope.inner())
+        return self.value(e, scope)
+
+    def _is_volatile(self, e: Expr) -> bool:
+        volatile = self.nest.volatile
+        return bool(volatile) and any(n.op == "load" and n.attr in volatile for n in walk(e))
+
+    def _loop(self, s: Loop, scope: Scope) -> None:
+        extent = self.offset(s.axis.extent, scope).text
+        block = s.axis.block
+        limit = extent if block is None else f"({extent} + {block - 1}) // {block}"
+        counter = self._enter("0", limit, None)
+        inner = scope.inner()
+        if block is None:
+            self.scalar_axis(inner, s.axis, counter)
+        else:
+            inner.spans[s.axis.name] = self._open(counter, block, extent)
+        self.steps(s.body, inner)
+        self.depth -= 1
+
+    def _stores(self, items: Sequence[Item], scope: Scope) -> None:
+        """Assignments to parameters over the same axes: all are computed, then all are stored."""
+        for item in items:
+            self.comment(item.text)
+        ordered = any(i.name in self.nest.volatile for i in items)
+        with self.over(items[0].axes, scope, vector=len(items[0].axes) - 1) as inner:
+            values = [self.fresh(i.expr, inner) for i in items]
+            if ordered:  # other threads of the program have read, and will
+                self.write("tl.debug_barrier()")
+            for item, value in zip(items, values, strict=True):
+                work = inner.inner() if any(map(self._is_volatile, item.ix)) else inner
+                at = self.place(item.name, item.ix, work)
+                self.store(item.name, at, value, item.expr.dtype, work)
+            if ordered:
+                self.write("tl.debug_barrier()")
+
+    # Loops inside of a program
+
+    @contextmanager
+    def over(self, axes: Sequence[Axis], scope: Scope, vector: int) -> Iterator[Scope]:
+        """Loops over axes, the one numbered `vector` in blocks; gives the scope inside.
+
+        A negative `vector` walks all of them one value at a time.
+        """
+        inner, depth = scope, self.depth
+        for k, axis in enumerate(axes):
+            if k != vector:
+                span = self.span(axis, inner)
+                counter = self._enter(f"{span.start}", span.end, None)
+                inner = inner.inner()
+                self.scalar_axis(inner, axis, counter)
+        if vector >= 0:
+            inner = self._blocks(axes[vector], inner)
+        yield inner
+        self.depth = depth
+
+    def _enter(self, start: str, end: str, step: int | None) -> str:
+        """Opens a loop; gives its counter as an i64."""
+        counter, value = self.name("i"), self.name()
+        by = f", {step}" if step is not None else ""
+        self.write(f"for {counter} in range({start}, {end}{by}):")
+        self.depth += 1
+        self.write(f"{value} = {counter} + tl.full((), 0, tl.int64)")
+        return value
+
+    def span(self, axis: Axis, scope: Scope) -> Span:
+        """What an axis runs over here: its open block, or all of it."""
+        found = scope.span(axis.name) if axis.block is not None else None
+        return found or Span("0", self.offset(axis.extent, scope).text)
+
+    def single(self, axis: Axis) -> int | None:
+        """The size of the one block that holds all of an axis; None when there may be several."""
+        extent = axis.extent if axis.block is None else axis.block
+        if isinstance(extent, int):
+            return _power_of_two(extent) if extent <= self.tiling.inner else None
+        return self.tiling.inner if self.tiling.held else None
+
+    def _blocks(self, axis: Axis, scope: Scope) -> Scope:
+        """The scope of a block of an axis, in a loop where there may be several."""
+        span, lanes = self.span(axis, scope), self.single(axis)
+        if lanes is not None:
+            kept = scope.kept.get(axis.name)
+            if kept is None:
+                kept = scope.kept[axis.name] = scope.inner((axis.name, lanes))
+                self.block_axis(kept, axis.name, self._base(span.start), span.end)
+            return kept
+        counter = self._enter(span.start, span.end, self.tiling.inner)
+        inner = scope.inner((axis.name, self.tiling.inner))
+        self.block_axis(inner, axis.name, counter, span.end)
+        return inner
+
+    def _base(self, start: str) -> str:
+        return "tl.full((), 0, tl.int64)" if start == "0" else start
+
+    # Reductions
+
+    def reduction(self, e: Expr, scope: Scope) -> Value:
+        """A reduction: blocks are combined element by element, the last one's elements at the end."""
+        kind, axes = e.attr
+        body: Expr = e.args[0]
+        if kind.startswith("arg"):
+            return _Extreme(self, kind, axes, body).write(scope)
+        nested = scope.rank > len(self.tiling.blocks)
+        vector = -1 if nested or not axes else _vector_position(axes)
+        fold = _fold_of(kind, body.dtype)
+        loops = nested or len(axes) > 1 or self.single(axes[vector]) is None
+        if not loops:
+            with self.over(axes, scope, vector) as inner:
+                masked = self._masked(fold, body, inner)
+                return self._finish(fold, masked, inner, scope)
+        total = self.name("acc")
+        shape = scope
+        if vector >= 0:
+            axis = axes[vector]
+            shape = scope.inner((axis.name, self.single(axis) or self.tiling.inner))
+        self.write(f"{total} = {_filled(shape, fold.identity, fold.dtype)}")
+        with self.over(axes, scope, vector) as inner:
+            masked = self._masked(fold, body, inner)
+            self.write(f"{total} = {fold.combine(total, masked)}")
+        everywhere = frozenset(n for n, _ in shape.blocks)
+        if vector < 0:
+            return self.assign(fold.result(total), scope, everywhere)
+        return self._finish(fold, total, shape, scope)
+
+    def _masked(self, fold: _Fold, body: Expr, inner: Scope) -> str:
+        """The body's value with what is beyond the axis replaced by the identity."""
+        text = fold.prepare(self.fresh(body, inner).at(inner.rank))
+        name = inner.blocks[-1][0] if inner.blocks else ""
+        mask = inner.masks.get(name)
+        if mask is None:
+            return self.assign(text, inner, frozenset()).text if " " in text else text
+        first = literal(fold.identity, fold.dtype)
+        text = f"tl.where({mask.at(inner.rank)}, {text}, {first})"
+        return self.assign(text, inner, frozenset()).text
+
+    def _finish(self, fold: _Fold, text: str, inner: Scope, scope: Scope) -> Value:
+        value = fold.result(fold.reduce(text, inner.rank - 1))
+        return self.assign(value, scope, frozenset(n for n, _ in scope.blocks))
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """How a reduction combines: at which type, from which value on."""
+
+    kind: str
+    dtype: DType  # that it is computed at
+    result_dtype: DType
+    identity: float
+
+    def prepare(self, text: str) -> str:
+        """An element at the type of the computation."""
+        return text if self.dtype is self.result_dtype else f"{text}.to({triton_type(self.dtype)})"
+
+    @property
+    def function(self) -> str:
+        """The helper that combines two."""
+        name = {"any": "max", "all": "min"}.get(self.kind, self.kind)
+        return f"_fold_{name}{'_nan' if self.dtype.is_float and name != 'prod' else ''}"
+
+    def combine(self, a: str, b: str) -> str:
+        """Two blocks combined element by element."""
+        return f"{a} + {b}" if self.kind == "sum" else f"{self.function}({a}, {b})"
+
+    def reduce(self, text: str, dimension: int) -> str:
+        """A block reduced along a dimension."""
+        if self.kind == "sum":
+            return f"tl.sum({text}, {dimension})"
+        return f"tl.reduce({text}, {dimension}, {self.function})"
+
+    def result(self, text: str) -> str:
+        """The result at its own type."""
+        if self.result_dtype.kind == "b":
+            return f"{text} != 0"
+        return f"{text}.to({triton_type(self.result_dtype)})"
+
+
+def _fold_of(kind: str, dtype: DType) -> _Fold:
+    work = int32 if dtype.kind == "b" else float32 if dtype.is_float and dtype.bits == 16 else dtype
+    return _Fold(kind, work, dtype, _identity(kind, work))
+
+
+def _identity(kind: str, dtype: DType) -> float:
+    low = kind in ("max", "argmax")
+    match kind:
+        case "prod" | "all":
+            return 1
+        case "max" | "argmax" | "min" | "argmin":
+            if dtype.is_float:
+                return -np.inf if low else np.inf
+            limits = np.iinfo(dtype.numpy)
+            return int(limits.min if low else limits.max)
+        case _:
+            return 0
+
+
+def _filled(scope: Scope, value: float, dtype: DType) -> str:
+    """A value for each element of a block."""
+    if not scope.rank:
+        return literal(value, dtype)
+    return f"tl.broadcast_to({literal(value, dtype)}, {scope.shape})"
+
+
+def _vector_position(axes: Sequence[Axis]) -> int:
+    """Which of several reduced axes is walked in blocks: the last one that is not short."""
+    for k in reversed(range(len(axes))):
+        extent = axes[k].extent
+        if not isinstance(extent, int) or extent >= 32:
+            return k
+    return len(axes) - 1
+
+
+_FAR = 2**63 - 1  # beyond every position
+
+
+@dataclass(frozen=True)
+class _Extreme:
+    """argmax or argmin: the position of the first extreme; NaN is more extreme than all."""
+
+    writer: NestWriter
+    kind: str
+    axes: tuple[Axis, ...]
+    body: Expr
+
+    def write(self, scope: Scope) -> Value:
+        """The position among all reduced axes, the last fastest."""
+        w, fold = self.writer, _fold_of(self.kind.removeprefix("arg"), self.body.dtype)
+        nested = scope.rank > len(w.tiling.blocks)
+        vector = -1 if nested else len(self.axes) - 1
+        shape = scope
+        if vector >= 0:
+            last = self.axes[-1]
+            shape = scope.inner((last.name, w.single(last) or w.tiling.inner))
+        best, at = w.name("best"), w.name("at")
+        w.write(f"{best} = {_filled(shape, fold.identity, fold.dtype)}")
+        w.write(f"{at} = {_filled(shape, _FAR, int64)}")
+        with w.over(self.axes, scope, vector) as inner:
+            value = fold.prepare(w.fresh(self.body, inner).at(inner.rank))
+            position = self._position(inner)
+            sign = ">" if self.kind == "argmax" else "<"
+            better = f"({value} {sign} {best}) | ({at} == {_FAR})"
+            if fold.dtype.is_float:
+                better += f" | (({value} != {value}) & ({best} == {best}))"
+            mask = w.mask(frozenset({self.axes[-1].name}), inner) if vector >= 0 else None
+            if mask is not None:
+                better = f"{mask.at(inner.rank)} & ({better})"
+            found = w.assign(better, inner, frozenset()).text
+            w.write(f"{best} = tl.where({found}, {value}, {best})")
+            w.write(f"{at} = tl.where({found}, {position}, {at})")
+        everywhere = frozenset(n for n, _ in scope.blocks)
+        if vector >= 0:
+            at = self._across(fold, best, at, shape, scope)
+        return w.assign(f"tl.where({at} == {_FAR}, 0, {at})", scope, everywhere)
+
+    def _position(self, inner: Scope) -> str:
+        position = ""
+        for axis in self.axes:
+            span = self.writer.span(axis, inner)
+            here = inner.index(axis.name)
+            assert here is not None
+            text = here.at(inner.rank)
+            if span.start != "0":
+                text = f"({text} - {span.start})"
+            if position:
+                position = f"({position}) * ({span.end} - {span.start})"
+            position = f"{position} + {text}" if position else text
+        return position
+
+    def _across(self, fold: _Fold, best: str, at: str, shape: Scope, scope: Scope) -> str:
+        """The first position among the lanes that have the extreme."""
+        w, last = self.writer, shape.rank - 1
+        most = w.assign(fold.reduce(best, last), scope, frozenset()).text
+        spread = Value(most, scope.rank).at(shape.rank)
+        hit = f"({best} == {spread})"
+        if fold.dtype.is_float:
+            hit = f"({hit} | ({best} != {best}))"
+        first = w.assign(f"tl.where({hit}, {at}, {_FAR})", shape, frozenset()).text
+        return w.assign(f"tl.reduce({first}, {last}, _fold_min)", scope, frozenset()).text

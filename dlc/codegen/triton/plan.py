@@ -1,0 +1,301 @@
+"""Kernels brought into the form that Triton source is written from.
+
+Triton has no arrays of its own within a program, so tiles are gone: each read of a tile is replaced
+by its definition, and equal expressions are computed once where they stand in the same block. Axes
+that run over the same extent have the same name, so that what several reductions of a row need is
+found to be equal. Stores wait for the end of a nest, where one loop does all of an extent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from dlc.codegen.index_math import IndexMath
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt, statements
+from dlc.codegen.kernel_printer import print_with_lines
+from dlc.codegen.kernel_transform import normalise, rename_axes, rewrite
+from dlc.ir.dims import Dim
+from dlc.ir.errors import BackendError
+from dlc.ir.scalar import Axis, Expr, index, reduced_axes, walk
+
+
+@dataclass(frozen=True)
+class Item:
+    """An assignment: a scalar of the iteration, or a store over `axes`. `text`: the kernel's line."""
+
+    name: str
+    ix: tuple[Expr, ...]
+    axes: tuple[Axis, ...]
+    expr: Expr
+    text: str
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Ordered iterations over an axis within a program."""
+
+    axis: Axis
+    body: tuple[Step, ...]
+    text: str
+
+
+Step: TypeAlias = Item | Loop
+
+
+@dataclass(frozen=True)
+class Nest:
+    """One launch: independent iterations over `axes`.
+
+    stores: done after `steps`, grouped by the extents of their own axes.
+    volatile: parameters that are both read and written, so that a read may not be moved.
+    """
+
+    kernel: Kernel
+    axes: tuple[Axis, ...]
+    steps: tuple[Step, ...]
+    stores: tuple[tuple[Item, ...], ...]
+    volatile: frozenset[str]
+    math: IndexMath
+
+    def items(self) -> Iterator[Item]:
+        """Every assignment."""
+        yield from _items(self.steps)
+        for group in self.stores:
+            yield from group
+
+
+def _items(steps: Iterable[Step]) -> Iterator[Item]:
+    for s in steps:
+        if isinstance(s, Loop):
+            yield from _items(s.body)
+        else:
+            yield s
+
+
+def cannot(kernel: Kernel, text: str, why: str) -> BackendError:
+    """The error for a statement that has no form in Triton."""
+    return BackendError(f"kernel {kernel.name}: no Triton code for '{text.strip()}': {why}")
+
+
+def plan_nests(kernel: Kernel) -> list[Nest]:
+    """The launches of a kernel, in order.
+
+    Raises:
+        BackendError: for a statement that cannot be expressed, naming it.
+    """
+    return [_NestPlan(kernel, texts).nest(s) for s, texts in _top_level(kernel)]
+
+
+def _top_level(kernel: Kernel) -> Iterator[tuple[Stmt, dict[int, str]]]:
+    text, lines = print_with_lines(kernel)
+    printed = text.split("\n")
+
+    def line(s: Stmt) -> str:
+        return printed[lines[id(s)] - 1] if id(s) in lines else kernel.name
+
+    plain = normalise(kernel)
+    kinds = (Assign, For)
+    originals = [s for s in statements(kernel.body) if isinstance(s, kinds)]
+    normal = [s for s in statements(plain.body) if isinstance(s, kinds)]
+    texts = {id(n): line(o) for n, o in zip(normal, originals, strict=True)}
+    for s in plain.body:
+        yield s, texts
+
+
+class _NestPlan:
+    """The work on one nest."""
+
+    def __init__(self, kernel: Kernel, texts: Mapping[int, str]) -> None:
+        self.kernel, self.texts = kernel, texts
+        self.tiles: dict[str, Assign] = {}
+        self.names: dict[tuple[str, int], str] = {}
+        self.written: set[str] = set()
+
+    def nest(self, s: Stmt) -> Nest:
+        axes: tuple[Axis, ...] = ()
+        body: tuple[Stmt, ...] = (s,)
+        while len(body) == 1 and isinstance(body[0], Par):
+            axes, body = (*axes, *body[0].axes), body[0].body
+        inner = [t for x in body for t in statements((x,))]
+        self.written = {t.name for t in inner if isinstance(t, Assign)}
+        self.written &= {p.name for p in self.kernel.params}
+        steps = self.body(body)
+        read = {
+            n.attr
+            for i in _items(steps)
+            for e in (i.expr, *i.ix)
+            for n in walk(e)
+            if n.op == "load"
+        }
+        volatile = frozenset(read & self.written)
+        stores: list[tuple[Item, ...]] = []
+        if not volatile and not any(isinstance(x, Loop) for x in steps):
+            flat = [x for x in steps if isinstance(x, Item)]
+            steps = [x for x in flat if x.name not in self.written]
+            stores = _grouped([x for x in flat if x.name in self.written])
+        self._check_aliases(steps, stores)
+        math = IndexMath()
+        for axis in (*axes, *_inner_axes(steps, stores)):
+            math.declare(axis)
+        return Nest(self.kernel, axes, tuple(steps), tuple(stores), volatile, math)
+
+    def body(self, body: Sequence[Stmt]) -> list[Step]:
+        steps: list[Step] = []
+        for s in body:
+            match s:
+                case Assign():
+                    self._assign(s, steps)
+                case Par():
+                    inner = tuple(self.body(s.body))
+                    for axis in reversed(s.axes):
+                        inner = (Loop(axis, inner, f"par {axis.name}"),)
+                    steps += inner
+                case For():
+                    if s.carry or s.condition is not None:
+                        raise cannot(
+                            self.kernel,
+                            self._text(s),
+                            "values carried from one iteration to the next",
+                        )
+                    steps.append(Loop(s.axis, tuple(self.body(s.body)), self._text(s)))
+        return steps
+
+    def _text(self, s: Stmt) -> str:
+        return self.texts.get(id(s), self.kernel.name)
+
+    def _assign(self, s: Assign, steps: list[Step]) -> None:
+        text = self._text(s)
+        s = replace(s, expr=self._inlined(s.expr), ix=tuple(self._inlined(i) for i in s.ix))
+        if s.name not in self.written and s.axes:
+            if any(n.op == "load" and n.attr in self.written for n in walk(s.expr)):
+                raise cannot(self.kernel, text, "a tile of values that are overwritten")
+            self.tiles[s.name] = s
+            return
+        s = self._shared_axes(s)
+        steps.append(Item(s.name, s.ix, s.axes, s.expr, text))
+
+    def _inlined(self, e: Expr) -> Expr:
+        """`e` with reads of tiles replaced by what they hold."""
+
+        def change(node: Expr) -> Expr | None:
+            tile = self.tiles.get(node.attr) if node.op == "load" else None
+            if tile is None:
+                return None
+            at = [rewrite(i, change) for i in node.args]
+            names = {i.attr: a for i, a in zip(tile.ix, at, strict=True) if i != a}
+            return rename_axes(tile.expr, names)
+
+        return rewrite(e, change)
+
+    def _shared_axes(self, s: Assign) -> Assign:
+        """Own and reduced axes named after their extent and how deep they are nested."""
+        own, names = self._renamed(s.axes, 0)
+        depth = len(s.axes)
+        return Assign(
+            s.name,
+            tuple(self._with_names(i, names, depth) for i in s.ix),
+            own,
+            self._with_names(s.expr, names, depth),
+        )
+
+    def _renamed(
+        self, axes: Sequence[Axis], depth: int
+    ) -> tuple[tuple[Axis, ...], dict[str, Expr]]:
+        new: list[Axis] = []
+        names: dict[str, Expr] = {}
+        for k, a in enumerate(axes):
+            if a.block is not None:  # the block is open: the name says which one
+                new.append(a)
+                continue
+            key = (str(a.extent), depth + k)
+            name = self.names.setdefault(key, a.name)
+            new.append(Axis(name, a.extent))
+            names[a.name] = index(name)
+        return tuple(new), names
+
+    def _with_names(self, e: Expr, names: Mapping[str, Expr], depth: int) -> Expr:
+        def change(node: Expr) -> Expr | None:
+            if node.op == "index":
+                return names.get(node.attr)
+            if node.op != "reduce":
+                return None
+            kind, axes = node.attr
+            renamed, inner = self._renamed(axes, depth)
+            body = self._with_names(node.args[0], {**names, **inner}, depth + len(axes))
+            return Expr("reduce", (body,), node.dtype, (kind, renamed))
+
+        return rewrite(e, change)
+
+    def _check_aliases(self, steps: Sequence[Step], stores: Sequence[Sequence[Item]]) -> None:
+        """An output in the memory of an input must not be stored before a later read of that."""
+        done: dict[str, tuple[Expr, ...]] = {}
+        for group in ([i] for i in _items(steps)), stores:
+            for items in group:
+                places = {i.name: i.ix for i in items}
+                for item in items:
+                    for p in self.kernel.params:
+                        at = places.get(p.name)
+                        late = p.name in done
+                        if p.may_alias and (late or at is not None):
+                            self._check_reads(item, p.may_alias, None if late else at)
+                done.update(places)
+
+    def _check_reads(self, item: Item, inputs: Sequence[str], at: tuple[Expr, ...] | None) -> None:
+        for n in walk(item.expr):
+            if n.op == "load" and n.attr in inputs and n.args != at:
+                why = f"{n.attr} would be read again after its memory is taken over"
+                raise cannot(self.kernel, item.text, why)
+
+
+def _grouped(stores: Sequence[Item]) -> list[tuple[Item, ...]]:
+    groups: dict[tuple[Axis, ...], list[Item]] = {}
+    for item in stores:
+        groups.setdefault(item.axes, []).append(item)
+    return [tuple(g) for g in groups.values()]
+
+
+def _inner_axes(steps: Iterable[Step], stores: Iterable[Sequence[Item]]) -> Iterator[Axis]:
+    for s in steps:
+        if isinstance(s, Loop):
+            yield s.axis
+            yield from _inner_axes(s.body, ())
+        else:
+            yield from axes_of(s)
+    for group in stores:
+        for item in group:
+            yield from axes_of(item)
+
+
+def axes_of(item: Item) -> Iterator[Axis]:
+    """The axes of an item and those that its expressions reduce."""
+    yield from item.axes
+    for e in (item.expr, *item.ix):
+        for node in walk(e):
+            yield from reduced_axes(node)
+
+
+def row_extent(nest: Nest) -> Dim | None:
+    """The one extent of all loops inside of a nest; None when there are several, or nested ones."""
+    extents: set[Dim] = set()
+    if any(isinstance(s, Loop) for s in nest.steps):
+        return None
+    for item in nest.items():
+        if len(item.axes) > 1:
+            return None
+        extents.update(a.extent for a in item.axes)
+        if any(a.block is not None for a in axes_of(item)):
+            return None
+        for node in walk(item.expr):
+            axes = reduced_axes(node)
+            if not axes:
+                continue
+            nested = any(reduced_axes(n) for n in walk(node.args[0]))
+            if len(axes) > 1 or item.axes or nested:
+                return None
+            extents.add(axes[0].extent)
+    if len(extents) != 1:
+        return None
+    (extent,) = extents
+    return extent

@@ -1,0 +1,194 @@
+"""Products of matrices as Triton functions: `tl.dot` over blocks, with masks at ragged ends.
+
+Float32 operands are multiplied as float32, never rounded to fewer bits; float16 and bfloat16 ones
+go to the tensor cores as they are and are accumulated at float32. Batches, transposes and merged
+axes are strides of the operands' offsets. The epilogue is computed on the accumulators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from dlc.codegen.cpu.contraction_form import ACCUMULATOR, Contraction, Operand, contraction_of
+from dlc.codegen.kernel_ir import Kernel
+from dlc.codegen.kernel_printer import print_kernel
+from dlc.codegen.triton.code import Launch, Variant, module_source
+from dlc.codegen.triton.scalars import scalar_op, triton_type
+from dlc.codegen.triton.values import Scope, Value, ValueWriter
+from dlc.ir.dims import Dim, add, floordiv, mul
+from dlc.ir.scalar import Axis
+from dlc.ir.types import DType, float32
+
+SMALLEST = 16  # extent of a block that `tl.dot` takes
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Sizes of blocks, and warps a program."""
+
+    m: int
+    n: int
+    k: int
+    num_warps: int
+
+
+_HALF = (_Blocks(128, 128, 64, 8), _Blocks(64, 64, 32, 4))  # aligned dims, any dims
+_SINGLE = (_Blocks(64, 64, 16, 4), _Blocks(64, 64, 16, 4))
+
+
+def write_product(kernel: Kernel) -> Launch | None:
+    """The variants of a kernel that is one product with an epilogue; None for another kernel.
+
+    Products of integers and of float64 are not for tensor cores: they are nests.
+    """
+    form = contraction_of(kernel)
+    if form is None or not form.dtype.is_float or form.dtype.bits > 32:
+        return None
+    return Launch(tuple(_variants(form)))
+
+
+def _variants(form: Contraction) -> Iterator[Variant]:
+    narrow = _dot_dtype(form)
+    aligned, ragged = _HALF if narrow.bits == 16 else _SINGLE
+    for blocks, suffix in ((aligned, "_aligned"), (ragged, "")):
+        writer = _ProductWriter(form, narrow, blocks)
+        entry = f"{form.kernel.name}_0{suffix}"
+        yield Variant(
+            writer.source(entry),
+            entry,
+            writer.grid(),
+            num_warps=blocks.num_warps,
+            aligned=bool(suffix),
+        )
+
+
+def _dot_dtype(form: Contraction) -> DType:
+    """The type that both operands can be multiplied at."""
+    types = {_narrow(o) for o in (form.a, form.b)}
+    return types.pop() if len(types) == 1 else float32
+
+
+def _narrow(operand: Operand) -> DType:
+    """The type of an operand before a last conversion that only widens it."""
+    last = operand.dtypes[-1]
+    before = operand.dtypes[-2] if len(operand.dtypes) > 1 else last
+    widened = last is float32 and before.is_float and before.bits == 16
+    return before if widened else last
+
+
+def _fitting(axis: Axis, size: int) -> int:
+    extent = axis.extent
+    if not isinstance(extent, int):
+        return size
+    return max(SMALLEST, min(size, 1 << max(extent - 1, 0).bit_length()))
+
+
+def _parts(extent: Dim, size: int) -> Dim:
+    return floordiv(add(extent, size - 1), size)
+
+
+class _ProductWriter(ValueWriter):
+    def __init__(self, form: Contraction, narrow: DType, blocks: _Blocks) -> None:
+        super().__init__(form.kernel, form.math)
+        self.form, self.narrow = form, narrow
+        self.m = _fitting(form.m, blocks.m)
+        self.n = _fitting(form.n, blocks.n)
+        self.k = _fitting(form.k, blocks.k)
+
+    def grid(self) -> Dim:
+        form = self.form
+        tiles = mul(_parts(form.m.extent, self.m), _parts(form.n.extent, self.n))
+        return mul(tiles, form.batches)
+
+    def source(self, entry: str) -> str:
+        form = self.form
+        scope = self._program_scope()
+        total = Value("acc", 2, frozenset({form.m.name, form.n.name}))
+        self.write(f"acc = tl.zeros({scope.shape}, tl.float32)")
+        self._loop(scope)
+        if form.dtype is not float32:
+            total = self.assign(f"acc.to({triton_type(form.dtype)})", scope, total.axes)
+        scope.locals[ACCUMULATOR] = total
+        values = [self.value(s.expr, scope) for s in form.stores]
+        for s, value in zip(form.stores, values, strict=True):
+            self.store(s.name, self.place(s.name, s.ix, scope), value, s.expr.dtype, scope)
+        title = print_kernel(form.kernel).rstrip().split("\n")
+        return module_source(self.kernel, entry, self.lines, title)
+
+    def _program_scope(self) -> Scope:
+        form, outer = self.form, Scope()
+        scope = Scope(blocks=((form.m.name, self.m), (form.n.name, self.n)))
+        self.write("pid = tl.program_id(0).to(tl.int64)")
+        counts: list[Dim] = [_parts(form.m.extent, self.m), _parts(form.n.extent, self.n)]
+        counts += [a.extent for a in reversed(form.outer)]
+        parts: list[str] = []
+        rest = "pid"
+        for count in counts:
+            part, following = self.name("pid"), self.name("pid")
+            text = self.offset(count, outer).text
+            self.write(f"{part}, {following} = {rest} % {text}, {rest} // {text}")
+            parts.append(part)
+            rest = following
+        self._axis(scope, form.m, f"{parts[0]} * {self.m}", 0)
+        self._axis(scope, form.n, f"{parts[1]} * {self.n}", 1)
+        for axis, part in zip(reversed(form.outer), parts[2:], strict=True):
+            self.scalar_axis(scope, axis, part)
+        return scope
+
+    def _axis(self, scope: Scope, axis: Axis, base: str, dimension: int) -> None:
+        lane = "[:, None]" if dimension == 0 else "[None, :]"
+        size, own = scope.blocks[dimension][1], frozenset({axis.name})
+        at = self.assign(f"{base} + tl.arange(0, {size}){lane}", scope, own)
+        scope.indices[axis.name] = at
+        end = self.offset(axis.extent, Scope()).text
+        scope.masks[axis.name] = self.assign(f"{at.text} < {end}", scope, own)
+
+    def _loop(self, scope: Scope) -> None:
+        form = self.form
+        end = self.offset(form.k.extent, Scope()).text
+        self.write(f"for k in range(0, {end}, {self.k}):")
+        self.depth += 1
+        base = self.assign("k + tl.full((), 0, tl.int64)", scope, frozenset()).text
+        a = Scope(blocks=((form.m.name, self.m), (form.k.name, self.k)))
+        b = Scope(blocks=((form.k.name, self.k), (form.n.name, self.n)))
+        self._operand_axis(scope, a, form.m, 0)
+        self._axis(a, form.k, base, 1)
+        self._operand_axis(scope, b, form.n, 1)
+        self._axis(b, form.k, base, 0)
+        for inner in (a, b):
+            for axis in form.outer:
+                found = scope.index(axis.name)
+                assert found is not None
+                inner.indices[axis.name] = found
+        x, y = self._operand(form.a, a), self._operand(form.b, b)
+        self.write(f'acc = tl.dot({x}, {y}, acc, input_precision="ieee")')
+        self.depth -= 1
+
+    def _operand_axis(self, scope: Scope, inner: Scope, axis: Axis, dimension: int) -> None:
+        """The m or n axis, which has the same dimension of the operand as of the result."""
+        assert inner.blocks[dimension][0] == axis.name
+        inner.indices[axis.name] = scope.indices[axis.name]
+        inner.masks[axis.name] = scope.masks[axis.name]
+
+    def _operand(self, operand: Operand, scope: Scope) -> str:
+        at = self.offset(operand.at, scope)
+        everywhere = frozenset(n for n, _ in scope.blocks)
+        if at.axes != everywhere:
+            at = self.assign(f"tl.broadcast_to({at.text}, {scope.shape})", scope, everywhere)
+        mask = self.mask(everywhere, scope)
+        chain = self._chain(operand)
+        value = self.read(operand.tensor, chain[0], at, mask, scope)
+        for source, to in zip(chain, chain[1:], strict=False):
+            text = scalar_op("convert", to, source, [value.text])
+            value = self.assign(text, scope, everywhere)
+        return value.text
+
+    def _chain(self, operand: Operand) -> Sequence[DType]:
+        """The types that an element passes through on its way to the product."""
+        chain = list(operand.dtypes)
+        while len(chain) > 1 and chain[-1] is not self.narrow and chain[-2] is self.narrow:
+            chain.pop()
+        if chain[-1] is not self.narrow:
+            chain.append(self.narrow)
+        return chain
