@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import dlc
+from dlc.ir.parser import parse_function
 
 
 def double(x):
@@ -518,3 +519,31 @@ def test_analysis():
     symbolic = dlc.compile(lambda x: x.sum(axis=1)).lower("f32[b,3]")
     assert symbolic.memory_analysis()["arguments"] == "12*b"
     assert symbolic.compile().cost_analysis()["kernels"] == 1
+
+
+TEXT = """
+func @scaled(%x: f32[n,3], %w: f32[3,m]) -> (f32[n,m]) {
+  %0: f32[n,m] = dot_general(%x, %w) {lhs_batch=[], lhs_contract=[1], rhs_batch=[], rhs_contract=[0]}
+  %1: f32[n,m] = full() {value=2.0, shape=[n,m], dtype=f32}
+  %2: f32[n,m] = mul(%0, %1)
+  return %2
+}
+"""  # noqa: E501
+
+
+def test_functions_of_the_ir():
+    f = dlc.compile(parse_function(TEXT))
+    w = np.arange(6, dtype=np.float32).reshape(3, 2)
+    for n in (2, 4, 5, 1):
+        x = np.ones((n, 3), np.float32)
+        np.testing.assert_array_equal(f(x, w=w).numpy(), 2 * x @ w)
+    assert f.stats.compilations == 2
+    assert (
+        dlc.grad(lambda x: f(x, w).sum())(np.ones((2, 3), np.float32)).tolist() == [[2, 10, 18]] * 2
+    )
+    with pytest.raises(dlc.ShapeError, match=r"w is f32\[2,2\], but f32\[3,m\] is needed"):
+        f(np.ones((2, 3), np.float32), np.ones((2, 2), np.float32))
+    with pytest.raises(dlc.DTypeError):
+        f(np.ones((2, 3)), w)
+    with pytest.raises(dlc.ArgumentError):
+        f(w)

@@ -35,7 +35,8 @@ def test_arrays_keep_their_dtype(dtype):
     ("value", "dtype"),
     [
         (1.5, "f32"), (2, "i64"), (True, "bool"), ([1.0, 2], "f32"), ([1, 2], "i64"),
-        ([True], "bool"), ([], "f32"), ([[]], "f32"), ((1, 2.5), "f32"), (np.float64(2), "f64"), (np.int8(2), "i8"),
+        ([True], "bool"), ([], "f32"), ([[]], "f32"), ((1, 2.5), "f32"),
+        (np.float64(2), "f64"), (np.int8(2), "i8"),
         ([np.float64(1)], "f64"), (np.float16([1]), "f16"),
     ],
 )  # fmt: skip

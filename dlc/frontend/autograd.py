@@ -93,7 +93,7 @@ def _recorded_gradients(target: Tensor, sources: Sequence[Node], cotangent: Tens
     ]
     inputs.append(cotangent)
     results = program_for(derived)([contiguous(t._array("a gradient", "")) for t in inputs])
-    histories = record_function(derived, {}, inputs) or [None] * len(results)
+    histories = record_function(derived, dict, inputs) or [None] * len(results)
     return [make(r, history=h) for r, h in zip(results[1:], histories[1:], strict=True)]
 
 

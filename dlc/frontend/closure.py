@@ -187,7 +187,7 @@ def apply_function(function: Function, tensors: Sequence[Tensor]) -> list[Tensor
         nodes = trace.inline(function, [t._node_in(trace) for t in tensors])
         return [make(None, n, trace) for n in nodes]
     results = program_for(function)([contiguous(t._array(*_OUTSIDE)) for t in tensors])
-    histories = record_function(function, {}, tensors)
+    histories = record_function(function, dict, tensors)
     return [
         make(r, history=h) for r, h in zip(results, histories or [None] * len(results), strict=True)
     ]

@@ -21,6 +21,7 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 from dlc.frontend import tree
 from dlc.frontend.closure import Closure, Param, trace_closure
 from dlc.frontend.execution import Interpreted, Program, program_for
+from dlc.frontend.instantiate import callable_of
 from dlc.frontend.lowered import Lowered
 from dlc.frontend.recording import is_recording, record_function
 from dlc.frontend.signature import Call, CallKey, Signature, ir_name
@@ -30,7 +31,7 @@ from dlc.frontend.tensor import History, Tensor, make, make_like
 from dlc.frontend.trace import current_trace
 from dlc.frontend.variable import Variable
 from dlc.ir.config import config
-from dlc.ir.core import Node
+from dlc.ir.core import Function, Node
 from dlc.ir.errors import ArgumentError, RecompileError, ValueRangeError, nearest
 from dlc.ir.location import user_location
 from dlc.ir.op import OPS
@@ -234,7 +235,7 @@ class CompiledFunction:
         ]
         gradients = [g for v in closure.gradients if (g := v._grad) is not None]
         read = [*given, *closure.captures, *closure.variables, *gradients]
-        return record_function(closure.function, s.extents.bind(call.shapes), read)
+        return record_function(closure.function, lambda: s.extents.bind(call.shapes), read)
 
     # Compilation.
 
@@ -343,7 +344,7 @@ class CompiledFunction:
         args, kwargs = tree.map(
             lambda x: spec(x) if isinstance(x, str) and "[" in x else x, (args, kwargs)
         )
-        call = self.signature.take(args, kwargs)
+        call = self.signature.take(args, kwargs, specs=True)
         values: dict[str, int] = {}
         for shape in call.shapes:
             for d in shape:
@@ -454,7 +455,7 @@ def compile(
     function: None = None, /, **keywords: Unpack[Keywords]
 ) -> Callable[[Callable[..., Any]], CompiledFunction]: ...
 def compile(  # noqa: PLR0913
-    function: Callable[..., Any] | None = None,
+    function: Callable[..., Any] | Function | None = None,
     /,
     *,
     device: str | None = None,
@@ -478,7 +479,7 @@ def compile(  # noqa: PLR0913
     variables that it closes over are inputs too.
 
     Args:
-        function: What to compile.
+        function: What to compile: a Python function, or one of the IR.
         device: Where it runs; `config.device` when not given.
         level: Optimisation level, "O0" to "O3".
         precision: "exact" follows `docs/semantics.md`; "fast" allows named shortcuts.
@@ -517,7 +518,9 @@ def compile(  # noqa: PLR0913
     )
     settings = Settings(options, on_recompile, name, disable)
 
-    def decorate(f: Callable[..., Any]) -> CompiledFunction:
+    def decorate(f: Any) -> CompiledFunction:
+        if isinstance(f, Function):
+            f = callable_of(f)
         if not callable(f):
             raise ArgumentError(f"compile of a {type(f).__name__}, which cannot be called")
         if isinstance(f, CompiledFunction):

@@ -8,7 +8,7 @@ not kept.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -108,13 +108,13 @@ def _inputs(tensors: Sequence[Tensor]) -> tuple[Node, ...]:
 
 
 def record_function(
-    function: Function, dims: Mapping[str, int], tensors: Sequence[Tensor]
+    function: Function, dims: Callable[[], Mapping[str, int]], tensors: Sequence[Tensor]
 ) -> list[History] | None:
     """The histories of a function's results, None when nothing asks for them.
 
     Args:
         function: What was run at once.
-        dims: The values of its symbols.
+        dims: Gives the values of its symbols.
         tensors: Its arguments, before the call.
     """
     state = _state.get()
@@ -123,12 +123,12 @@ def record_function(
     wanted, persistent = _wanted(state, tensors)
     if not wanted:
         return None
-    inputs = _inputs(tensors)
+    inputs, values = _inputs(tensors), dims()
     made: list[Node] = []
 
     def node(k: int) -> Node:
         if not made:
-            made.extend(_expanded(function, dims, inputs))
+            made.extend(_expanded(function, values, inputs))
         return made[k]
 
     def history(k: int) -> History:
