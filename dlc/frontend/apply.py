@@ -25,7 +25,15 @@ from dlc.frontend.tensor import Array, Tensor, contiguous, functions, make
 from dlc.frontend.trace import Trace, current_trace
 from dlc.ir.build import find_op, normalise_attrs
 from dlc.ir.dims import Dim, DimExpr, dims_equal
-from dlc.ir.errors import ArgumentError, DTypeError, MemoryLimitError, ShapeError
+from dlc.ir.errors import (
+    ArgumentError,
+    DeviceError,
+    DlcError,
+    DTypeError,
+    MemoryLimitError,
+    ShapeError,
+    ValueRangeError,
+)
 from dlc.ir.op import OPS, Op
 from dlc.ir.types import DType, dtype_of, float32, float64, int64
 from dlc.runtime.buffers import aligned_copy
@@ -177,10 +185,13 @@ def as_array(x: Any) -> Array:
     """A NumPy array of what a user gave, of a supported element type; may share memory."""
     if isinstance(x, np.ndarray):
         array: Array = x
-    elif hasattr(x, "__array__") or hasattr(x, "__array_interface__"):
-        array = np.asarray(x)
-    elif hasattr(x, "__dlpack__"):
-        array = np.from_dlpack(x)
+        if isinstance(x, np.ma.MaskedArray):
+            raise ArgumentError(
+                "a masked array is not a tensor, which has no mask",
+                hint="fill it with .filled(value), and pass its mask as an array if it matters",
+            )
+    elif any(hasattr(x, name) for name in ("__array__", "__array_interface__", "__dlpack__")):
+        array = _exchanged(x)
     elif isinstance(x, (list, tuple)):
         return _from_sequence(x)
     else:
@@ -192,12 +203,27 @@ def as_array(x: Any) -> Array:
     return array if array.dtype.isnative else array.astype(dtype.numpy)
 
 
+def _exchanged(x: Any) -> Array:
+    """The array of an object with one of the protocols for exchange."""
+    by_dlpack = not (hasattr(x, "__array__") or hasattr(x, "__array_interface__"))
+    try:
+        return np.from_dlpack(x) if by_dlpack else np.asarray(x)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, DlcError):
+            raise
+        raise ArgumentError(
+            f"a {type(x).__name__} could not be read as an array: {error}"
+        ) from error
+
+
 def _from_sequence(x: Sequence[Any]) -> Array:
     """Nested lists: arrays inside keep their element type, Python numbers have the default one."""
     try:
         array = np.asarray(x)
     except ValueError:
         raise ShapeError("nested lists must have equal lengths at each depth") from None
+    if array.dtype.kind == "O" and all(isinstance(v, int) for v in array.flat):
+        raise ValueRangeError("a list with integers that do not fit 64 bits")
     if array.dtype.kind in "OUSMmVc":
         raise ArgumentError(f"a list of {_first_leaf(x)} is not a tensor")
     if array.dtype.kind == "f" and isinstance(_first(x), (int, float)) and not _has_arrays(x):
@@ -344,6 +370,8 @@ def asarray(
         Tensor([1., 2., 3.], dtype=float32)
     """
     wanted = None if dtype is None else dtype_argument(dtype)
+    if device is not None and str(device).partition(":")[0] != "cpu":
+        raise DeviceError(f"there is no device {device!r}", hint='tensors live on "cpu"')
     if isinstance(x, Tensor):
         result = materialise(x) if wanted is None else convert(x, wanted)
         result = make(result._data, result._node, result._trace, False, result._history)
@@ -362,7 +390,7 @@ def asarray(
         result = materialise(as_tensor(x)) if wanted is None else convert(as_tensor(x), wanted)
     else:
         result = _of_array(as_array(x), wanted, copy, x)
-    return result if device is None else result.to(device)
+    return result
 
 
 def _of_array(array: Array, wanted: DType | None, copy: bool | None, given: Any) -> Tensor:

@@ -25,6 +25,7 @@ from dlc.ir.dims import Dim
 from dlc.ir.errors import DlcError
 from dlc.ir.op import Op
 from dlc.ir.types import DType, TensorType, dtype_of
+from dlc.runtime.buffers import check_size
 
 # Their NumPy reference gives a view, or fills in nothing but one number.
 VIEWS = frozenset(
@@ -99,7 +100,7 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Array:
         DlcError: what the op's type rule raises for operands that do not fit.
     """
     if op.name in VIEWS:
-        op.infer([TensorType(dtype_of(a.dtype), a.shape) for a in arrays], attrs)
+        check_size(op.infer([TensorType(dtype_of(a.dtype), a.shape) for a in arrays], attrs))
         if op.name == "full":
             return np.broadcast_to(np.array(attrs["value"], attrs["dtype"].numpy), attrs["shape"])
         return np.asarray(op.reference(*arrays, **attrs))  # type: ignore[misc]

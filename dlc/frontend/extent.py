@@ -17,14 +17,16 @@ from dlc.ir.dims import (
     DimUnknown,
     add,
     at_least,
+    dim_text,
     dims_equal,
     floordiv,
     mod,
     mul,
 )
-from dlc.ir.errors import ArgumentError
+from dlc.ir.errors import ArgumentError, LeakedTracerError, TracedValueError, ValueRangeError
 
 _tensor_of: list[Callable[[DimExpr], Any]] = []
+_trace_now: list[Callable[[], object]] = []
 
 
 def tensors_by(make: Callable[[DimExpr], Any]) -> None:
@@ -32,17 +34,27 @@ def tensors_by(make: Callable[[DimExpr], Any]) -> None:
     _tensor_of[:] = [make]
 
 
+def belongs_to(trace: Callable[[], object]) -> None:
+    """Sets what gives the outermost trace, or None, to which new extents belong."""
+    _trace_now[:] = [trace]
+
+
 def plain(dim: Any) -> Dim:
     """The dim of the IR that an extent or an integer stands for; TypeError for anything else."""
-    if isinstance(dim, DimExpr):
-        return DimExpr(dim.terms) if isinstance(dim, Extent) else dim
-    return index(dim)
+    if isinstance(dim, Extent):
+        return dim.dim()
+    return dim if isinstance(dim, DimExpr) else index(dim)
 
 
 def as_dim(value: Any, what: str = "an extent") -> Dim:
     """`plain` with ArgumentError, for arguments that users give."""
     try:
         return plain(value)
+    except TracedValueError:
+        raise TracedValueError(
+            f"{what} must be known while tracing, got a traced value",
+            hint="use the shape of an argument, or name the argument in static_argnames",
+        ) from None
     except TypeError:
         raise ArgumentError(f"{what} must be an integer, got {type(value).__name__}") from None
 
@@ -52,17 +64,23 @@ def as_dims(shape: Any) -> tuple[Dim, ...]:
 
     Raises:
         ArgumentError: for anything else.
+        ValueRangeError: for a negative extent.
     """
     if isinstance(shape, DimExpr) or hasattr(shape, "__index__"):
-        return (as_dim(shape),)
-    if isinstance(shape, str) or not isinstance(shape, Iterable):
+        dims: tuple[Dim, ...] = (as_dim(shape),)
+    elif isinstance(shape, str) or not isinstance(shape, Iterable):
         raise ArgumentError(f"a shape must be integers, got {type(shape).__name__}")
-    return tuple(as_dim(d) for d in shape)
+    else:
+        dims = tuple(as_dim(d) for d in shape)
+    for d in dims:
+        if isinstance(d, int) and d < 0:
+            raise ValueRangeError(f"the shape {shape} has the negative extent {d}")
+    return dims
 
 
 def extents(shape: tuple[Dim, ...]) -> tuple[Any, ...]:
     """The dims of the IR as users see them."""
-    return tuple(Extent(d.terms) if isinstance(d, DimExpr) else d for d in shape)
+    return tuple([_wrap(d) for d in shape])
 
 
 def _wrap(dim: Dim) -> Any:
@@ -76,9 +94,26 @@ def _is_integer(value: Any) -> bool:
 
 
 class Extent(DimExpr):
-    """An extent that is not known while tracing; computes like an integer."""
+    """An extent that is not known while tracing; computes like an integer.
 
-    __slots__ = ()
+    Its symbols mean something only in the trace (and those inside it) that it was read in.
+    """
+
+    __slots__ = ("_trace",)
+
+    def __init__(self, terms: Any) -> None:
+        super().__init__(terms)
+        self._trace = _trace_now[0]()
+
+    def dim(self) -> DimExpr:
+        """The dim of the IR; LeakedTracerError outside of the trace."""
+        if self._trace is None or self._trace is not _trace_now[0]():
+            raise LeakedTracerError(
+                f"the extent {dim_text(self)} was used after the function that read it had "
+                "been traced",
+                hint="return what is computed from it from the function",
+            )
+        return DimExpr(self.terms)
 
     def _binary(
         self, other: Any, dims: Callable[[Dim, Dim], Dim], name: str, swap: bool = False
@@ -86,7 +121,7 @@ class Extent(DimExpr):
         if _is_integer(other):
             a, b = plain(self), plain(other)
             return _wrap(dims(b, a) if swap else dims(a, b))
-        mine = _tensor_of[0](DimExpr(self.terms))
+        mine = _tensor_of[0](self.dim())
         return getattr(mine, f"__r{name}__" if swap else f"__{name}__")(other)
 
     def __add__(self, other: Any) -> Any:
@@ -131,10 +166,10 @@ class Extent(DimExpr):
         return self // other, self % other
 
     def __truediv__(self, other: Any) -> Any:
-        return _tensor_of[0](DimExpr(self.terms)) / other
+        return _tensor_of[0](self.dim()) / other
 
     def __rtruediv__(self, other: Any) -> Any:
-        return other / _tensor_of[0](DimExpr(self.terms))
+        return other / _tensor_of[0](self.dim())
 
     def __pow__(self, other: Any) -> Any:
         if isinstance(other, int) and 0 <= other <= 8:
@@ -142,7 +177,7 @@ class Extent(DimExpr):
             for _ in range(other):
                 result = result * self
             return result
-        return _tensor_of[0](DimExpr(self.terms)) ** other
+        return _tensor_of[0](self.dim()) ** other
 
     def __eq__(self, other: object) -> bool:
         if not _is_integer(other):

@@ -142,8 +142,13 @@ class Signature:
             raise ArgumentError(f"{self.name}{self.signature}: {error}") from None
         return bound.args, bound.kwargs
 
-    def take(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    def take(self, args: tuple[Any, ...], kwargs: dict[str, Any], specs: bool = False) -> Call:
         """Takes a call apart.
+
+        Args:
+            args: The arguments by position.
+            kwargs: The arguments by name.
+            specs: Whether specs may stand for data.
 
         Raises:
             ArgumentError: for a leaf that is no data, and for a static argument that cannot be
@@ -161,6 +166,11 @@ class Signature:
         keys: list[LeafKey] = []
         for k, x in enumerate(given):
             value, key = self._leaf(x, structure, k)
+            if value is x and not specs and isinstance(x, Spec):
+                raise ArgumentError(
+                    f"{self.name}: argument {self.leaf_names(structure)[k]} is the spec {x}",
+                    hint="call with data; lower and warmup take specs",
+                )
             values.append(value)
             keys.append(key)
         held = tuple((k, Static(type(v), v)) for k, v in static.items())

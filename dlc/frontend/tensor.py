@@ -359,6 +359,18 @@ class Tensor:
     def __complex__(self) -> complex:
         return complex(self.__float__())
 
+    def __round__(self, decimals: int | None = None) -> Tensor:
+        return functions.round(self, decimals or 0)
+
+    def __trunc__(self) -> Tensor:
+        return functions.trunc(self)
+
+    def __floor__(self) -> Tensor:
+        return functions.floor(self)
+
+    def __ceil__(self) -> Tensor:
+        return functions.ceil(self)
+
     def __index__(self) -> int:
         if not self.dtype.is_integer or self.ndim:
             raise ArgumentError(f"only an integer scalar can be an index, got {self.tensor}")
@@ -394,7 +406,8 @@ class Tensor:
         if self._trace is not None and self._trace.closed:
             return f"<{self.tensor} of a trace that has ended>"
         if self._data is None:
-            return f"<traced {self.tensor}>"
+            kind = "donated" if self._trace is None else "traced"
+            return f"<{kind} {self.tensor}>"
         text = np.array2string(self.numpy(), separator=", ", prefix=f"{type(self).__name__}(")
         return f"{type(self).__name__}({text}, dtype={self.dtype.name})"
 

@@ -12,6 +12,7 @@ from collections.abc import Generator, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from dlc.frontend.extent import belongs_to
 from dlc.frontend.recording import is_recording
 from dlc.frontend.tensor import Tensor, donated, leaked, make
 from dlc.ir.build import IRBuilder
@@ -19,6 +20,7 @@ from dlc.ir.core import Function, Node, reachable
 from dlc.ir.location import user_location
 from dlc.ir.op import Op
 from dlc.ir.types import TensorType
+from dlc.runtime.buffers import check_size
 
 if TYPE_CHECKING:
     from dlc.frontend.variable import Variable
@@ -40,6 +42,7 @@ class Trace:
     def __init__(self, parent: Trace | None = None) -> None:
         self.builder = IRBuilder()
         self.parent = parent
+        self.root: Trace = self if parent is None else parent.root
         self.closed = False
         self._constant: set[Node] = set()  # made inside no_grad
         self._stops: dict[Node, Node] = {}
@@ -102,10 +105,13 @@ class Trace:
         builder = self.builder
         builder.loc = user_location()
         inputs = [t._node_in(self) for t in tensors]
-        if is_recording():
-            return builder.emit(op, inputs, attrs)
-        node = builder.emit(op, [self._stopped(x) for x in inputs], attrs)
-        self._constant.add(node)
+        recorded = is_recording()
+        if not recorded:
+            inputs = [self._stopped(x) for x in inputs]
+        node = builder.emit(op, inputs, attrs)
+        check_size(node.tensor)
+        if not recorded:
+            self._constant.add(node)
         return node
 
     def _stopped(self, node: Node) -> Node:
@@ -142,6 +148,14 @@ class Trace:
 def current_trace() -> Trace | None:
     """The trace that functions record into now; None in eager mode."""
     return _current.get()
+
+
+def _outermost() -> Trace | None:
+    trace = _current.get()
+    return None if trace is None else trace.root
+
+
+belongs_to(_outermost)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,11 @@ from dlc.ir.errors import ArgumentError, DerivativeError, DTypeError, ShapeError
 from dlc.passes.autodiff import jvp_function, vjp_function
 
 
+def _check_callable(function: Any, what: str) -> None:
+    if not callable(function):
+        raise ArgumentError(f"{what} of a {type(function).__name__}, which cannot be called")
+
+
 def _name(function: Callable[..., Any]) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
@@ -87,6 +92,8 @@ class _Traced:
 def _positions(argnums: int | Sequence[int], args: Sequence[Any], what: str) -> tuple[int, ...]:
     given = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     for k in given:
+        if not isinstance(k, int):
+            raise ArgumentError(f"{what}: argnums={argnums!r} must be positions of arguments")
         if not -len(args) <= k < len(args):
             raise ValueRangeError(
                 f"{what}: argnums={argnums}, but {len(args)} arguments were given"
@@ -126,6 +133,7 @@ def value_and_grad(
         >>> value_and_grad(lambda x: (x * x).sum())(dlc.asarray([1.0, 2.0]))
         (Tensor(5., dtype=float32), Tensor([2., 4.], dtype=float32))
     """
+    _check_callable(function, "grad")
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -210,6 +218,7 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
         >>> pull_back(dlc.asarray([1.0, 0.5]))
         (Tensor([2., 2.], dtype=float32),)
     """
+    _check_callable(function, "vjp")
     traced = _Traced(function, primals, lambda trees: function(*trees), "vjp")
     closure, inputs = traced.closure, traced.inputs()
     outputs = apply_function(closure.function, inputs)
@@ -280,6 +289,13 @@ def jvp(
         >>> jvp(lambda x: x * x, (3.0,), (1.0,))
         (Tensor(9., dtype=float32), Tensor(6., dtype=float32))
     """
+    _check_callable(function, "jvp")
+    for name, given in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(given, (tuple, list)):
+            raise ArgumentError(
+                f"jvp: the {name} are a {type(given).__name__}",
+                hint="give a tuple with one item for each argument: jvp(f, (x,), (t,))",
+            )
     if len(primals) != len(tangents):
         raise ArgumentError(f"jvp: {len(primals)} primals and {len(tangents)} tangents")
     traced = _Traced(function, primals, lambda trees: function(*trees), "jvp")

@@ -142,12 +142,18 @@ def _open(tree: Any) -> tuple[Any, Any, Sequence[Any]] | None:
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
     """The leaves of a tree, in order, and its structure.
 
+    Raises:
+        ArgumentError: for a tree that contains itself.
+
     Example:
         >>> flatten({"b": 2, "a": (1, None)})[0]
         [1, 2]
     """
     found: list[Any] = []
-    return found, _flatten_into(tree, found)
+    try:
+        return found, _flatten_into(tree, found)
+    except RecursionError:
+        raise ArgumentError("a tree that is nested too deeply, or contains itself") from None
 
 
 def _flatten_into(tree: Any, found: list[Any]) -> Structure:

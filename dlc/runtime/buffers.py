@@ -7,10 +7,38 @@ from typing import Any
 
 import numpy as np
 
-from dlc.ir.errors import MemoryLimitError
-from dlc.ir.types import DType
+from dlc.ir.errors import MemoryLimitError, ShapeError
+from dlc.ir.types import DType, TensorType
 
 ALIGNMENT = 64
+MAX_RANK = 64  # of NumPy's arrays
+_MAX_BYTES = 2**62  # offsets are signed 64-bit integers
+
+
+def check_size(type_: TensorType) -> None:
+    """Refuses types whose extents, or number of dims, no machine can address.
+
+    Raises:
+        ShapeError: for more than 64 dims.
+        MemoryLimitError: for more than 2**62 bytes.
+    """
+    shape = type_.shape
+    if len(shape) > MAX_RANK:
+        raise ShapeError(f"a tensor of {len(shape)} dims: there can be {MAX_RANK}")
+    size = type_.dtype.itemsize
+    for d in shape:
+        # A zero makes the tensor empty, and yet strides must be numbers.
+        size *= d if isinstance(d, int) and d else 1
+    if size > _MAX_BYTES:
+        raise too_large(shape, type_.dtype, size)
+
+
+def too_large(shape: Sequence[Any], dtype: DType, size: int) -> MemoryLimitError:
+    """The error for a tensor that memory does not suffice for."""
+    return MemoryLimitError(
+        f"a tensor {dtype}[{','.join(map(str, shape))}] needs {size:,} bytes",
+        hint="use a smaller batch or a narrower element type",
+    )
 
 
 def empty(shape: Sequence[int], dtype: DType) -> np.ndarray[Any, Any]:
@@ -24,10 +52,7 @@ def empty(shape: Sequence[int], dtype: DType) -> np.ndarray[Any, Any]:
     try:
         raw = np.empty(size + ALIGNMENT - 1, np.uint8)
     except (MemoryError, ValueError, OverflowError):
-        raise MemoryLimitError(
-            f"a tensor {dtype}[{','.join(map(str, shape))}] needs {size:,} bytes",
-            hint="use a smaller batch or a narrower element type",
-        ) from None
+        raise too_large(shape, dtype, size) from None
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size].view(dtype.numpy).reshape(shape)
 

@@ -23,15 +23,15 @@ from dlc.ir.config import config
 from dlc.ir.core import Function
 from dlc.ir.dims import DimExpr, Symbol, evaluate
 from dlc.ir.equal import structural_hash
-from dlc.ir.errors import ShapeError, ValueRangeError, nearest
+from dlc.ir.errors import MemoryLimitError, ShapeError, ValueRangeError, nearest
 from dlc.ir.printer import print_function
 from dlc.ir.types import TensorType
+from dlc.ir.version import __version__
 from dlc.passes.manager import run_pipeline
 from dlc.passes.pipelines import pipeline_of
 from dlc.runtime.cache import Key, default_cache
 from dlc.runtime.device import BoundProgram, LoadedProgram, find_device
 from dlc.runtime.program_text import program_from_bytes, program_to_bytes
-from dlc.ir.version import __version__
 
 log = logging.getLogger("dlc.compile")
 MAX_BOUND = 256  # extents for which a program keeps its table
@@ -179,7 +179,14 @@ class Executable:
             if bound is not None:
                 self._bound.move_to_end(values)
                 return bound
-        bound = self._loaded.bind(dict(zip(self._binder.names, values, strict=True)))
+        try:
+            bound = self._loaded.bind(dict(zip(self._binder.names, values, strict=True)))
+        except OverflowError:
+            given = ", ".join(f"{n}={v}" for n, v in zip(self._binder.names, values, strict=True))
+            raise MemoryLimitError(
+                f"{self.function.name} with {given} computes tensors that no memory can hold",
+                hint="use a smaller batch, or reduce before broadcasting",
+            ) from None
         with self._lock:
             self._bound[values] = bound
             while len(self._bound) > MAX_BOUND:

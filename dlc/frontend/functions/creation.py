@@ -28,7 +28,7 @@ from dlc.frontend.functions.arguments import (
 )
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, DimExpr, add, floordiv, maximum, mul
-from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
+from dlc.ir.errors import ArgumentError, ShapeError, TracedValueError, ValueRangeError
 from dlc.ir.types import DType, Shape, TensorType, bool_, float32, float64, int64
 
 
@@ -297,7 +297,7 @@ def arange(
 
     Raises:
         ArgumentError: Something is not a number; use `dlc.iota` with tensors.
-        ValueRangeError: The step is 0.
+        ValueRangeError: The step is 0, or a number is not finite.
         DTypeError: There is no such dtype, or it is bool.
 
     Example:
@@ -313,7 +313,10 @@ def arange(
     held = _dtype(dtype, float32 if floating else int64)
     if floating:
         low, high, by = (_float(v) for v in values)
-        count: Dim = max(math.ceil((high - low) / by), 0)
+        distance = (high - low) / by
+        if not (math.isfinite(distance) and math.isfinite(by)):
+            raise ValueRangeError(f"arange from {low} to {high} by {by}: how many is not finite")
+        count: Dim = max(math.ceil(distance), 0)
         result = apply("iota", shape=(count,), axis=0, dtype=float64)
         result = elementwise.add(elementwise.multiply(result, by), low)
     else:
@@ -332,7 +335,7 @@ def _number(name: str, value: Any) -> Dim | float:
         return float(value)
     try:
         return as_dim(value)
-    except ArgumentError:
+    except (ArgumentError, TracedValueError):
         raise ArgumentError(
             f"{name} takes numbers that are known while tracing, got {type(value).__name__}",
             hint="compute with dlc.iota(shape), or name the argument in static_argnames",
