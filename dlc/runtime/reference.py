@@ -56,7 +56,8 @@ class BoundReferenceProgram:
                 p.name: arrays[a].reshape([evaluate(d, dims) for d in p.dims])
                 for p, a in zip(kernel.params, call.args, strict=True)
             }
-            run_kernel(kernel, named, dims)
+            if any(named[p.name].size for p in kernel.params if p.mode != "in"):
+                run_kernel(kernel, named, dims)
         results: dict[int, np.ndarray[Any, Any]] = {
             s.position: arrays[k] for k, s in enumerate(program.slots) if s.kind == "output"
         }
