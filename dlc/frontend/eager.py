@@ -100,7 +100,9 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Array:
         DlcError: what the op's type rule raises for operands that do not fit.
     """
     if op.name in VIEWS:
-        check_size(op.infer([TensorType(dtype_of(a.dtype), a.shape) for a in arrays], attrs))
+        result = op.infer([TensorType(dtype_of(a.dtype), a.shape) for a in arrays], attrs)
+        assert isinstance(result, TensorType)
+        check_size(result)
         if op.name == "full":
             return np.broadcast_to(np.array(attrs["value"], attrs["dtype"].numpy), attrs["shape"])
         return np.asarray(op.reference(*arrays, **attrs))  # type: ignore[misc]
