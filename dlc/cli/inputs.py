@@ -62,9 +62,10 @@ def given_arrays(options: argparse.Namespace) -> dict[str, Array]:
     if options.inputs is None:
         return {}
     try:
-        with np.load(options.inputs, allow_pickle=False) as stored:
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise ParseError(f"{options.inputs} is no .npz file")
+        stored = np.load(options.inputs, allow_pickle=False)
+        if not isinstance(stored, np.lib.npyio.NpzFile):
+            raise ParseError(f"{options.inputs} is no .npz file")
+        with stored:
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
         raise ArgumentError(f"there is no file {options.inputs}") from None

@@ -26,10 +26,10 @@ closes over (parameters of a model, say) has the values that it has after the fi
 EXAMPLES = """\
 examples:
   $ dlc run net.py:softmax --arg f32[2,3]
-  result f32[2,3] in 0.2122 to 0.4742: 0.3048 0.2351 0.4601 0.3135 0.2122 0.4742
+  result f32[2,3] in 0.1869 to 0.4855: 0.2902 0.2242 0.4855 0.3547 0.1869 0.4584
 
   $ dlc run net.py:softmax --arg f32[b,3] --dim b=100 --save out.npz
-  result f32[100,3] in ... to ...: 0.3048 0.2351 0.4601 0.3135 0.2122 0.4742 ...
+  result f32[100,3] in ... to ...: 0.2902 0.2242 0.4855 ...
   saved 1 array in out.npz
 """
 _SHOWN = 8
