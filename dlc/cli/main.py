@@ -148,8 +148,9 @@ def _report(error: Exception, caller: str) -> str:
         return f"Traceback (your code only; --traceback shows all):\n{lines}{last}"
     if isinstance(error, SyntaxError):
         return last
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"dlc: {error.filename}: {error.strerror}"
+    if isinstance(error, OSError):
+        file = "" if error.filename is None else f"{error.filename}: "
+        return f"dlc: {file}{error.strerror or error}"
     if isinstance(error, MemoryError):
         return f"dlc: there is not enough memory: {error}"
     return f"dlc: internal error, please report it with what --traceback shows\n{last}"

@@ -7,8 +7,8 @@ import importlib.util
 import inspect
 import sys
 import types
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,14 @@ _PYTHON, _IR = (".py", ".pyw"), (".ir",)
 
 @dataclass(frozen=True)
 class Target:
-    """What FILE[:NAME] stands for: a callable of Python, or a function of the IR."""
+    """What FILE[:NAME] stands for: a callable of Python, or a function of the IR.
+
+    scope: the names that the Python file defines.
+    """
 
     name: str
     value: Callable[..., Any] | Function
+    scope: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def load_target(text: str) -> Target:
@@ -145,7 +149,7 @@ def _python_target(file: str, name: str | None) -> Target:
         raise ArgumentError(f"{name} of {file} is a class", hint="name an instance of it")
     if not callable(value):
         raise ArgumentError(f"{name} of {file} is no function, but of type {type(value).__name__}")
-    return Target(name, value)
+    return Target(name, value, vars(module))
 
 
 def _candidates(module: types.ModuleType) -> list[str]:

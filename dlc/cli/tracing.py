@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlc.cli.arguments import arguments_of
+from dlc.cli.state_names import state_names
 from dlc.cli.targets import Target, load_target
 from dlc.frontend import compile as compiling
 from dlc.frontend.compile import CompiledFunction
@@ -130,17 +131,17 @@ def _of_python(target: Target, options: argparse.Namespace, arrays: Mapping[str,
     call, _ = compiled._declared(args, kwargs)
     closure = lowered.closure
     state = [t.numpy() for t in closure.state()]
+    read, written = state_names(closure, target.scope)
     given = [
         None if isinstance(x, Spec) else np.asarray(x, p.tensor.dtype.numpy)
         for x, p in zip(call.given, closure.function.params, strict=False)
     ]
-    count = len(closure.function.params)
-    names = (*call.names(compiled.signature), *(f"state{k}" for k in range(len(state))))
-    results = [f"result{path}" for path in closure.output.paths()]
-    written = [f"new state {k}" for k in range(len(closure.function.results) - len(results))]
-    values = (*given, *state)
-    assert len(names) == len(values) == count
-    return Traced(closure.function, lowered.options, names, values, (*results, *written))
+    names = (*call.names(compiled.signature), *read)
+    results = (*(f"result{path}" for path in closure.output.paths()), *written)
+    function = closure.function
+    assert len(names) == len(given) + len(state) == len(function.params)
+    assert len(results) == len(function.results)
+    return Traced(function, lowered.options, names, (*given, *state), results)
 
 
 def _arguments_from(
