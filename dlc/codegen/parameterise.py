@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Param, Stmt, statements
-from dlc.ir.dims import Dim, product, symbol
+from dlc.ir.dims import Dim, lower_bound, product, symbol
 from dlc.ir.scalar import Axis, Expr, index, walk
 from dlc.ir.types import Shape
 
@@ -35,7 +35,7 @@ def parameterise(
 
 
 class _Symbols:
-    """A symbol for each distinct dim but 1.
+    """A symbol for each distinct dim but 0 and 1.
 
     A product of a tensor's neighbouring dims stays a product.
 
@@ -57,10 +57,13 @@ class _Symbols:
                         self._factors.setdefault(size, run)
 
     def of(self, dim: Dim) -> Dim:
-        if isinstance(dim, int) and dim == 1:
+        if isinstance(dim, int) and dim <= 1:
             return dim
         if dim in self._factors:
             return product(self.of(d) for d in self._factors[dim])
+        if (lower_bound(dim) or 0) < 1:
+            # Symbols are at least 1, and bounds checks go where that proves them.
+            return self.of(dim + 1) - 1
         if dim not in self.names:
             self.names[dim] = self._fresh("d", always_number=True)
         return symbol(self.names[dim])
