@@ -10,14 +10,17 @@ import struct
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from dlc.codegen.cpu.blob import Blob, link_object
+from dlc.codegen.cpu.backend import MODULE_SIZE, CpuBackend, CpuCode
+from dlc.codegen.cpu.blob import Blob, link_entries, link_object
 from dlc.codegen.cpu.elf import ElfObject, write_object
 from dlc.codegen.cpu.isa import ISA_LEVELS, host_flags, host_isa, host_machine, isa_named
 from dlc.codegen.cpu.llvm import compile_module
+from dlc.codegen.kernel_parser import parse_kernel
 from dlc.ir.errors import BackendError
 from dlc.runtime import loader
 from dlc.runtime.loader import load_blob, load_blobs
@@ -286,6 +289,7 @@ def test_exit_while_native_code_runs():
 import ctypes, threading, time
 from dlc.codegen.cpu.isa import host_isa
 from dlc.codegen.cpu.llvm import compile_module
+from dlc.codegen.kernel_parser import parse_kernel
 from dlc.runtime.loader import load_blob
 body = "br label %l\\nl:\\n %x = load volatile i8, ptr %p\\n br label %l"
 text = "define void @spin(ptr %p) {\\n" + body + "\\n}"
@@ -457,3 +461,140 @@ def test_damaged_objects_never_escape():
         damaged[place] ^= 1 << bit
         with contextlib.suppress(BackendError):
             link_object(bytes(damaged))
+
+
+ENTRIES = f"""
+@table = private constant [5 x double] [double 2.0, double 3.0, double 5.0, double 7.0, double 11.0]
+
+define internal double @helper(double %x) noinline section ".text.helper" {{
+  %y = call double @deeper(double %x)
+  %z = fmul double %y, 0x3FF0000000000001
+  ret double %z
+}}
+
+define internal double @deeper(double %x) noinline section ".text.deeper" {{
+  %y = fadd double %x, 0.1
+  ret double %y
+}}
+
+define internal double @other(i64 %i) noinline section ".text.other" {{
+  %q = getelementptr double, ptr @table, i64 %i
+  %v = load double, ptr %q
+  ret double %v
+}}
+
+define double @first(double %x) section ".text.first" {{
+  %y = call double @helper(double %x)
+  %z = fsub double %y, 0.3
+  ret double %z
+}}
+
+define double @second(i64 %i) section ".text.second" {{
+  %v = call double @other(i64 %i)
+  %z = call double @helper(double %v)
+  ret double %z
+}}
+
+define void @third(ptr %p) section ".text.third" {{
+  %x = load <16 x float>, ptr %p, align 4
+  %y = fadd <16 x float> %x, <{LANES}>
+  %z = fdiv <16 x float> %y, splat (float 3.0)
+  store <16 x float> %z, ptr %p, align 4
+  ret void
+}}
+"""
+
+
+@each_level
+def test_entries_are_linked_with_what_they_need(isa):
+    blobs = compile_module(ENTRIES, isa).blobs(["third", "first", "second"])
+    assert [list(b.symbols) for b in blobs] == [["third"], ["first"], ["second"]]
+    assert all(b.symbols[name] == 0 for b in blobs for name in b.symbols)
+    third, first, second = load_blobs(blobs)
+    one = function(first, "first", ctypes.c_double, ctypes.c_double)
+    assert one(2.0) == (2.0 + 0.1) * (1 + 2**-52) - 0.3
+    two = function(second, "second", ctypes.c_double, ctypes.c_int64)
+    assert [two(k) for k in range(5)] == [(x + 0.1) * (1 + 2**-52) for x in (2, 3, 5, 7, 11)]
+    values = np.arange(16, dtype=np.float32)
+    function(third, "third", None, ctypes.c_void_p)(values.ctypes.data)
+    lanes = np.arange(16, dtype=np.float32)
+    np.testing.assert_array_equal(values, (lanes + (lanes + np.float32(0.5))) / np.float32(3))
+
+
+@pytest.mark.parametrize("isa", ISA_LEVELS, ids=lambda isa: isa.name)
+def test_entries_leave_out_what_they_do_not_need(isa):
+    module = compile_module(ENTRIES, isa)
+    whole = module.blob()
+    third, first, second = module.blobs(["third", "first", "second"])
+    eleven = struct.pack("<d", 11.0)
+    assert eleven in whole.code
+    assert eleven in second.code
+    assert eleven not in first.code
+    if isa.vector_bits < 512:  # constants of 64 bytes lie among the tables, which are kept whole
+        assert eleven not in third.code
+    assert len(first.code) < len(second.code) < len(whole.code)
+    # 0.1 is used by the helper's helper, 0.3 by the first entry alone.
+    if isa.machine == "x86_64":
+        assert struct.pack("<d", 0.1) in first.code
+        assert struct.pack("<d", 0.1) in second.code
+        assert struct.pack("<d", 0.1) not in third.code
+        assert struct.pack("<d", -0.3) in first.code or struct.pack("<d", 0.3) in first.code
+        assert struct.pack("<d", -0.3) not in second.code + third.code
+
+
+def test_an_entry_that_is_not_there():
+    with pytest.raises(BackendError, match="(?s)no function 'frist'.*did you mean 'first'"):
+        compile_module(ENTRIES, host_isa()).blobs(["frist"])
+
+
+def test_damaged_objects_never_escape_entries():
+    data = compile_module(ENTRIES, host_isa()).object
+    generator = np.random.default_rng(0)
+    for place, bit in generator.integers([0, 0], [len(data), 8], (3000, 2)):
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << bit
+        with contextlib.suppress(BackendError):
+            link_entries(ElfObject(bytes(damaged)), ["first", "second", "third"])
+
+
+KERNELS = [
+    "kernel a(x: f32[N], out y: f32[N]): par n<N: y[n]=exp(x[n])",
+    "kernel b(x: f64[N], z: f64[N], out y: f64[N]): par n<N: y[n]=fma(x[n],z[n],pow(x[n],z[n]))",
+    "kernel c(a: f32[M,K], b: f32[K,N], out y: f32[M,N]):"
+    " par m<M, n<N: y[m,n]=dot(k<K, a[m,k]*b[k,n])",
+    "kernel d(x: f32[N], out y: f32[N]): par n<N: y[n]=tanh(x[n])",
+    "kernel e(a: f32[K,M], b: f32[K,N], out y: f32[M,N]):"
+    " par m<M, n<N: y[m,n]=max(dot(k<K, a[k,m]*b[k,n]),0.0)",
+]
+
+
+@pytest.mark.parametrize("isa", ISA_LEVELS, ids=lambda isa: isa.name)
+def test_a_kernel_compiled_with_others_is_as_it_is_alone(isa):
+    backend = CpuBackend(isa)
+    kernels = [parse_kernel(text) for text in KERNELS]
+    together = [CpuCode.from_bytes(p) for p in backend.compile(kernels)]
+    for kernel, code in zip(kernels, together, strict=True):
+        alone = CpuCode.from_bytes(backend.compile([kernel])[0])
+        if isa.vector_bits < 512:
+            assert code == alone
+        # Of constants of 64 bytes, a neighbour is kept where a reference does not tell them apart.
+        assert 0 <= len(code.blob.code) - len(alone.blob.code) <= 128
+        assert replace(code, blob=alone.blob) == alone
+
+
+def test_kernels_of_one_name_do_not_meet():
+    kernels = [parse_kernel("kernel same" + text[8:]) for text in KERNELS]
+    codes = [CpuCode.from_bytes(p) for p in CpuBackend(host_isa()).compile(kernels)]
+    assert [c.entry for c in codes] == ["same"] * len(KERNELS)
+    assert len({c.blob.code for c in codes}) == len(KERNELS)
+
+
+def test_modules_have_a_size():
+    kernels = [parse_kernel(KERNELS[0].replace("a(", f"a{k}(", 1)) for k in range(MODULE_SIZE + 3)]
+    codes = [CpuCode.from_bytes(p) for p in CpuBackend(host_isa()).compile(kernels)]
+    assert [c.entry for c in codes] == [f"a{k}" for k in range(MODULE_SIZE + 3)]
+    assert len({c.blob.code for c in codes}) == 1
+
+
+def test_nothing_to_compile():
+    assert CpuBackend(host_isa()).compile([]) == []

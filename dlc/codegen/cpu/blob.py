@@ -7,23 +7,25 @@ loading is a copy. Absolute addresses and writable data have no place in it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu.elf import (
     ALLOC,
     EXEC,
     MACHINES,
+    MERGE,
     NOBITS,
     PROGBITS,
     SHN_RESERVED,
     STT_FILE,
+    STT_SECTION,
     WRITE,
     ElfObject,
     Relocation,
     Section,
 )
-from dlc.ir.errors import BackendError
+from dlc.ir.errors import BackendError, nearest
 
 _HEADER = struct.Struct("<4sHHIIQ")
 _MAGIC, _VERSION = b"DLCB", 1
@@ -111,16 +113,136 @@ def link_object(data: bytes) -> Blob:
         BackendError: for what an image cannot have: writable data, undefined symbols, absolute
             addresses, unknown sections and relocations; each is named.
     """
-    elf = ElfObject(data)
-    undefined = elf.undefined_names()
-    if undefined:
-        raise BackendError(f"undefined symbols in compiled code: {', '.join(undefined)}")
-    bases, image, alignment = _lay_out(elf)
-    for relocation in elf.relocations:
-        if relocation.section not in bases:
-            continue  # tables for debuggers and unwinders
-        place = bases[relocation.section] + relocation.offset
-        target = _address(elf, bases, relocation) + relocation.addend
+    linker = _Linker(ElfObject(data))
+    return linker.link([(number, None) for number in linker.sections])
+
+
+def link_entries(elf: ElfObject, entries: Sequence[str], *, pooled: bool = False) -> list[Blob]:
+    """Link functions of an object, each with the sections that it leads to and no others.
+
+    Args:
+        elf: A relocatable object whose functions have sections of their own.
+        entries: Names of global functions.
+        pooled: Whether all constants are those of instructions, none of them larger than a
+            register, so that tables need not be kept together.
+
+    Returns:
+        An image for each entry, whose one symbol that is. Functions are in it whole; of constants
+        that are not parts of a table, only those that are used.
+
+    Raises:
+        BackendError: as `link_object` does, and for a name that is not there.
+    """
+    linker = _Linker(elf, pooled=pooled)
+    found = {s.name: s for s in elf.symbols if not s.local and s.section in linker.sections}
+    blobs: list[Blob] = []
+    for name in entries:
+        if name not in found:
+            raise BackendError(f"the object has no function {name!r}", hint=nearest(name, found))
+        blob = linker.link(linker.reachable((found[name].section, None)))
+        blobs.append(replace(blob, symbols={name: blob.symbols[name]}))
+    return blobs
+
+
+# A section that is linked whole, or one of the pieces of constants that it is made of.
+_Part = tuple[int, int | None]
+# No constant of an instruction crosses a boundary of so many bytes.
+_POOLED = 64
+# On x86-64, a reference is off by 4 bytes and by up to 4 more, the operand that follows in the
+# instruction. By way of a section's symbol, it does not quite tell which constant it means.
+_ADDEND = 4
+
+
+class _Linker:
+    """Lays out parts of an object."""
+
+    def __init__(self, elf: ElfObject, *, pooled: bool = False) -> None:
+        undefined = elf.undefined_names()
+        if undefined:
+            raise BackendError(f"undefined symbols in compiled code: {', '.join(undefined)}")
+        self.elf = elf
+        self.sections = dict(_kept(elf))
+        self.relocations: dict[int, list[Relocation]] = {}
+        for relocation in elf.relocations:
+            if relocation.section in self.sections:  # others are for debuggers and unwinders
+                self.relocations.setdefault(relocation.section, []).append(relocation)
+        self.divisible = self._divisible(pooled)
+
+    def _divisible(self, pooled: bool) -> dict[int, int]:
+        """The size of the pieces of each section that need not be linked whole."""
+        sections = {n: s for n, s in self.sections.items() if n not in self.relocations}
+        sizes = {n: s.entry_size for n, s in sections.items() if s.flags & MERGE and s.entry_size}
+        if self.elf.machine != "x86_64":
+            return sizes
+        by_section = {r.symbol.section for r in self.elf.relocations if _by_section(r)}
+        sizes = {n: size for n, size in sizes.items() if n not in by_section}
+        if pooled:
+            others = {r.symbol.section for r in self.elf.relocations if not _by_section(r)}
+            for n, s in sections.items():
+                constants = not s.flags & (EXEC | MERGE) and s.alignment <= _POOLED
+                if constants and n not in others:
+                    sizes[n] = _POOLED
+        return sizes
+
+    def reachable(self, root: _Part) -> list[_Part]:
+        """The parts that `root` refers to, and they to others; `root` is the first."""
+        found: dict[_Part, None] = {root: None}
+        waiting = [root]
+        while waiting:
+            section, entry = waiting.pop()
+            if entry is not None:
+                continue
+            for relocation in self.relocations.get(section, ()):
+                for part in self._parts(relocation):
+                    if part not in found:
+                        found[part] = None
+                        waiting.append(part)
+        # By name, since numbers differ with what else is in the object.
+        names = {part: self.sections[part[0]].name for part in found}
+        return [root, *sorted(found.keys() - {root}, key=lambda p: (names[p], p[0], p[1] or 0))]
+
+    def link(self, parts: Iterable[_Part]) -> Blob:
+        """The image of these parts: code first, in their order, then constants."""
+        ordered = sorted(parts, key=lambda part: not self.sections[part[0]].flags & EXEC)
+        bases, image, alignment = self._lay_out(ordered)
+        for part in ordered:
+            if part[1] is None:
+                for relocation in self.relocations.get(part[0], ()):
+                    self._apply(relocation, bases, image)
+                    if relocation.kind in _PAGE_RELATIVE and self.elf.machine == "aarch64":
+                        alignment = _PAGE
+        symbols = {
+            symbol.name: bases[symbol.section, None] + symbol.value
+            for symbol in self.elf.symbols
+            if not symbol.local and symbol.kind != STT_FILE and (symbol.section, None) in bases
+        }
+        return Blob(bytes(image), symbols, alignment, self.elf.machine)
+
+    def _lay_out(self, parts: Sequence[_Part]) -> tuple[dict[_Part, int], bytearray, int]:
+        """Give the offset of each part in the image, the image, and its alignment."""
+        bases: dict[_Part, int] = {}
+        image = bytearray()
+        alignment = _MIN_ALIGNMENT
+        for part in parts:
+            section, entry = self.sections[part[0]], part[1]
+            if section.alignment > _PAGE:
+                raise BackendError(f"compiled code wants an alignment of {section.alignment} bytes")
+            alignment = max(alignment, section.alignment)
+            own = section.alignment if entry is not None else max(section.alignment, 16)
+            image += bytes(-len(image) % own)
+            bases[part] = len(image)
+            size = section.size if entry is None else self.divisible[part[0]]
+            start = (entry or 0) * size
+            image += section.data[start : start + size]
+        return bases, image, alignment
+
+    def _apply(self, relocation: Relocation, bases: Mapping[_Part, int], image: bytearray) -> None:
+        elf = self.elf
+        place = bases[relocation.section, None] + relocation.offset
+        part, inside = self._target(
+            relocation, divide=(relocation.symbol.section, None) not in bases
+        )
+        target = bases[part] + inside
         rules = _X86_64 if elf.machine == "x86_64" else _AARCH64
         rule = rules.get(relocation.kind)
         if rule is None:
@@ -136,30 +258,39 @@ def link_object(data: bytes) -> Blob:
             raise BackendError(
                 f"a reference to {_name(elf, relocation)} does not fit into the image"
             ) from None
-        if relocation.kind in _PAGE_RELATIVE and elf.machine == "aarch64":
-            alignment = _PAGE
-    symbols = {
-        symbol.name: bases[symbol.section] + symbol.value
-        for symbol in elf.symbols
-        if not symbol.local and symbol.kind != STT_FILE and symbol.section in bases
-    }
-    return Blob(bytes(image), symbols, alignment, elf.machine)
+
+    def _parts(self, relocation: Relocation) -> list[_Part]:
+        """The parts that a relocation may refer to, of which `_target` gives the first."""
+        (section, entry), inside = self._target(relocation, divide=True)
+        if entry is None or self.elf.machine != "x86_64" or not _by_section(relocation):
+            return [(section, entry)]
+        size = self.divisible[section]
+        last = min(
+            entry + (inside + 2 * _ADDEND) // size, -(-self.sections[section].size // size) - 1
+        )
+        return [(section, e) for e in range(entry, last + 1)]
+
+    def _target(self, relocation: Relocation, *, divide: bool) -> tuple[_Part, int]:
+        """The part that a relocation refers to, and where in it."""
+        symbol, section = relocation.symbol, relocation.symbol.section
+        if section not in self.sections:
+            name = _name(self.elf, relocation)
+            raise BackendError(f"compiled code refers to {name}, outside of it")
+        target = symbol.value + relocation.addend
+        if not divide or section not in self.divisible:
+            return (section, None), target
+        size = self.divisible[section]
+        start = target if symbol.kind == STT_SECTION else symbol.value
+        if self.elf.machine == "x86_64" and symbol.kind == STT_SECTION:
+            start = max(0, start + _ADDEND)
+        if not 0 <= start < self.sections[section].size:
+            name = _name(self.elf, relocation)
+            raise BackendError(f"compiled code refers to {name}, outside of it")
+        return (section, start // size), target - start // size * size
 
 
-def _lay_out(elf: ElfObject) -> tuple[dict[int, int], bytearray, int]:
-    """Give the offset of each section in the image, the image, and its alignment."""
-    bases: dict[int, int] = {}
-    image = bytearray()
-    alignment = _MIN_ALIGNMENT
-    kept = sorted(_kept(elf), key=lambda item: not item[1].flags & EXEC)
-    for number, section in kept:
-        if section.alignment > _PAGE:
-            raise BackendError(f"compiled code wants an alignment of {section.alignment} bytes")
-        alignment = max(alignment, section.alignment)
-        image += bytes(-len(image) % max(section.alignment, 16))
-        bases[number] = len(image)
-        image += section.data
-    return bases, image, alignment
+def _by_section(relocation: Relocation) -> bool:
+    return relocation.symbol.kind == STT_SECTION
 
 
 def _kept(elf: ElfObject) -> Iterator[tuple[int, Section]]:
@@ -175,13 +306,6 @@ def _kept(elf: ElfObject) -> Iterator[tuple[int, Section]]:
         if section.kind != PROGBITS:
             raise BackendError(f"compiled code has a section {section.name} of unknown kind")
         yield number, section
-
-
-def _address(elf: ElfObject, bases: dict[int, int], relocation: Relocation) -> int:
-    base = bases.get(relocation.symbol.section)
-    if base is None:
-        raise BackendError(f"compiled code refers to {_name(elf, relocation)}, outside of it")
-    return base + relocation.symbol.value
 
 
 def _name(elf: ElfObject, relocation: Relocation) -> str:

@@ -10,9 +10,9 @@ from dlc.ir.errors import BackendError
 
 MACHINES = {62: "x86_64", 183: "aarch64"}
 PROGBITS, SYMTAB, STRTAB, RELA, NOBITS, REL = 1, 2, 3, 4, 8, 9
-WRITE, ALLOC, EXEC = 1, 2, 4
+WRITE, ALLOC, EXEC, MERGE = 1, 2, 4, 16
 # Symbol types and special section numbers.
-STT_FILE = 4
+STT_SECTION, STT_FILE = 3, 4
 SHN_UNDEF, SHN_ABS, SHN_COMMON, SHN_RESERVED = 0, 0xFFF1, 0xFFF2, 0xFF00
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
@@ -24,7 +24,10 @@ _IDENT = b"\x7fELF\x02\x01\x01" + bytes(9)
 
 @dataclass(frozen=True)
 class Section:
-    """One section: its header's fields and, but for `NOBITS`, its bytes."""
+    """One section: its header's fields and, but for `NOBITS`, its bytes.
+
+    `entry_size` is 0, or the size of the equal pieces that it is made of.
+    """
 
     name: str
     kind: int
@@ -33,6 +36,7 @@ class Section:
     alignment: int
     link: int
     info: int
+    entry_size: int
     data: memoryview
 
 
@@ -110,6 +114,7 @@ class ElfObject:
                 alignment=max(1, fields[8]),
                 link=fields[6],
                 info=fields[7],
+                entry_size=fields[9],
                 data=_bytes_of(data, fields),
             )
             for fields in raw

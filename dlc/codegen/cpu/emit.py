@@ -152,10 +152,14 @@ class Emitter:
         return self.value(f"icmp slt <{lanes} x i64> {self.lane_numbers(lanes)}, {limit}")
 
     def text(self) -> str:
-        """The whole function with its attributes group #0 (the module defines it)."""
+        """The whole function with its attributes group #0 (the module defines it).
+
+        Each has a section of its own, so that a kernel is linked with what it calls and no more.
+        """
         parameters = ", ".join(f"{t} %{n}" for t, n in self.parameters)
         body = "\n".join(self.lines)
-        return f"define {self.result} @{self.name}({parameters}) #0 {{\nentry:\n{body}\n}}\n"
+        head = f'define {self.result} @{self.name}({parameters}) #0 section ".text.{self.name}"'
+        return f"{head} {{\nentry:\n{body}\n}}\n"
 
 
 def module_text(functions: Sequence[Emitter], attributes: str = "nounwind") -> str:

@@ -11,11 +11,12 @@ import functools
 import importlib.util
 import re
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlc.codegen.cpu.blob import Blob, link_object
+from dlc.codegen.cpu.blob import Blob, link_entries, link_object
 from dlc.codegen.cpu.elf import ElfObject
 from dlc.codegen.cpu.isa import Isa, host_machine
 from dlc.ir.errors import BackendError, excerpt
@@ -39,13 +40,24 @@ class CompiledModule:
 
     Args:
         object: A relocatable ELF object for the level's architecture, without undefined symbols.
+        pooled: Whether it has no global constants, only those of instructions.
     """
 
     object: bytes
+    pooled: bool
+
+    @functools.cached_property
+    def elf(self) -> ElfObject:
+        """The object, parsed."""
+        return ElfObject(self.object)
 
     def blob(self) -> Blob:
         """Link it into code that can be mapped; raises BackendError as `link_object` does."""
         return link_object(self.object)
+
+    def blobs(self, entries: Sequence[str]) -> list[Blob]:
+        """Link each of these functions with what it needs alone; raises as `link_entries` does."""
+        return link_entries(self.elf, entries, pooled=self.pooled)
 
 
 def compile_module(text: str, isa: Isa) -> CompiledModule:
@@ -69,10 +81,11 @@ def compile_module(text: str, isa: Isa) -> CompiledModule:
     """
     module, machine = _optimized(text, isa)
     try:
-        compiled = machine.emit_object(module)
+        compiled: bytes = machine.emit_object(module)
     except RuntimeError as error:
         raise BackendError(f"LLVM could not compile for {isa.name}: {error}") from None
-    undefined = ElfObject(compiled).undefined_names()
+    result = CompiledModule(compiled, pooled=not list(module.global_variables))
+    undefined = result.elf.undefined_names()
     if undefined:
         raise BackendError(
             f"compiled for {isa.name}, the module needs {', '.join(undefined)}, "
@@ -80,7 +93,7 @@ def compile_module(text: str, isa: Isa) -> CompiledModule:
             hint="code must be complete in itself; operations without an instruction at this "
             "level have to be written out",
         )
-    return CompiledModule(compiled)
+    return result
 
 
 def optimized_text(text: str, isa: Isa) -> str:
