@@ -674,6 +674,14 @@ weights["itself"] = weights
 listed = [dlc.Variable([1.0, 2.0], requires_grad=True)]
 table = dlc.asarray([3.0, 4.0])
 
+def again(x: "f32[2]"):
+    loss = dlc.sum(x * counted)
+    loss.backward()
+    return loss
+
+counted = dlc.Variable([1.0, 2.0], requires_grad=True)
+counted.grad = dlc.asarray([1.0, 1.0])
+
 def step(x: "f32[2]"):
     inner = dlc.asarray([1.0, 1.0])
     loss = dlc.sum(x * listed[0] * table + inner)
@@ -685,11 +693,13 @@ def step(x: "f32[2]"):
 def test_state_has_the_names_of_the_file(output, folder):
     (folder / "stateful.py").write_text(STATEFUL)
     np.savez("in.npz", x=np.float32([1, 2]))
-    lines = output("run", "stateful.py", "--inputs", "in.npz").splitlines()
+    lines = output("run", "stateful.py:step", "--inputs", "in.npz").splitlines()
     assert lines == [
         "result f32[] in 21 to 21: 21",
         "new listed[0].grad f32[2] in 3 to 8: 3 8",
     ]
+    lines = output("run", "stateful.py:again", "--inputs", "in.npz").splitlines()
+    assert lines == ["result f32[] in 5 to 5: 5", "new counted.grad f32[2] in 2 to 3: 2 3"]
 
 
 def test_devices_agree(output):
@@ -816,6 +826,15 @@ def test_the_doctor_finds_what_is_wrong(dlc, monkeypatch, folder):
     assert out.endswith("2 problems\n")
 
 
+def test_the_doctor_finds_a_cache_without_room(dlc, folder):
+    from dlc.ir.config import config
+
+    with config.scope(cache_dir=folder / "small", cache_size=10):
+        status, out, _ = dlc("doctor", "--quiet")
+    assert status == 1
+    assert "limit of 10 bytes is too small" in out
+
+
 def test_the_doctor_tries_devices(dlc, monkeypatch):
     from dlc.codegen.cpu.backend import CpuBackend
 
@@ -849,6 +868,18 @@ def test_a_reader_that_leaves_early(folder):
     )  # fmt: skip
     assert done.stdout == "# ======== traced ========\n"
     assert done.stderr == "loading\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk(folder):
+    command = f"{shlex.quote(sys.executable)} -m dlc dump twice.ir --all > /dev/full"
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        capture_output=True, text=True, check=False, env=environ, cwd=folder, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "dlc: No space left on device\n"
 
 
 def test_bad_settings_are_errors(folder):

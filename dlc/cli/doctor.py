@@ -100,11 +100,11 @@ def findings() -> Iterator[Finding]:
     for package, use in _OPTIONAL.items():
         version = _version(package)
         yield Finding("optional", f"{package} {version or f'is not installed (for {use})'}")
+    yield _cache()  # before anything else meets it: its warning is given once
     yield _checked("isa", _isa)
     for kind in device_kinds():
         yield _checked("device", lambda kind=kind: f"{kind}: {_try_device(kind)}")
     yield Finding("threads", _threads())
-    yield _cache()
     yield from _settings()
 
 
@@ -175,8 +175,9 @@ def _cache() -> Finding:
         info = cache.info()
     if raised:
         return Finding("cache", str(raised[0].message), problem=True)
-    if info.in_memory:  # a limit of next to nothing
-        return Finding("cache", f"{info.folder} keeps nothing: its limit is {info.limit} bytes")
+    if info.in_memory:
+        text = f"{info.folder} cannot be written, or its limit of {info.limit} bytes is too small"
+        return Finding("cache", text, problem=True)
     size = f"{size_text(info.size)} of {size_text(info.limit)}"
     return Finding("cache", f"{info.folder}: {info.entries} entries, {size}")
 

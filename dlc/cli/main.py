@@ -97,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with _plain_warnings():
         try:
             status = _run(words)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # it is where the process was started without one
+                sys.stdout.flush()
         except BrokenPipeError:
             _forget_output()
             return _PIPE_CLOSED
