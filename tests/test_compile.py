@@ -1,5 +1,6 @@
 """`dlc.compile`: calls, keywords, specialisation, recompilation, stages, threads, methods."""
 
+import copy
 import dataclasses
 import gc
 import threading
@@ -547,3 +548,31 @@ def test_functions_of_the_ir():
         f(np.ones((2, 3)), w)
     with pytest.raises(dlc.ArgumentError):
         f(w)
+
+
+def test_copies_of_handles_inside_are_not_stale():
+    scale = dlc.asarray([2.0])
+    inner = dlc.compile(lambda s, x: s * x)
+    programs = [
+        dlc.compile(lambda x: inner(scale, x)),
+        dlc.compile(lambda x: scale[:] * x),
+        dlc.compile(lambda x: dlc.asarray(scale) * x),
+        dlc.compile(lambda x: dlc.positive(scale) * scale.astype("f32") * x / scale),
+        dlc.compile(lambda x: dlc.grad(lambda y, s: (y * s).sum())(x, scale)),
+        dlc.compile(lambda x: copy.copy(scale) * x),
+        dlc.compile(lambda x: dlc.stop_gradient(scale) * x),
+    ]
+    assert [f(np.ones(1, np.float32)).item() for f in programs] == [2] * len(programs)
+    scale[0] = 5
+    assert [f(np.ones(1, np.float32)).item() for f in programs] == [5] * len(programs)
+    assert len(inner.lower(scale, scale).function.params) == 2
+
+
+def test_the_least_recently_used_program_goes(monkeypatch):
+    monkeypatch.setattr("dlc.frontend.compile.MAX_SPECIALISATIONS", 3)
+    f = dlc.compile(lambda x, n: x + n, static_argnums=1)
+    for n in (0, 1, 2, 0, 3, 0):
+        assert f(1.0, n).item() == 1 + n
+    assert f.stats.compilations == 4
+    f(1.0, 1)
+    assert f.stats.compilations == 5

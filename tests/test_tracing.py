@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.frontend.trace import current_trace, tracing
+from dlc.frontend.context import current_trace
+from dlc.frontend.trace import tracing
 from dlc.ir.types import TensorType
 
 

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from dlc.frontend import eager
+from dlc.frontend.context import current_trace
 from dlc.frontend.extent import Extent, as_dim, as_dims, plain, tensors_by
 from dlc.frontend.promotion import DEFAULTS, check_scalar, common_dtype, scalar_kind
 from dlc.frontend.recording import record
-from dlc.frontend.tensor import Array, Tensor, contiguous, functions, make
-from dlc.frontend.trace import Trace, current_trace
+from dlc.frontend.tensor import Array, Tensor, contiguous, functions, make, make_like
+from dlc.frontend.trace import Trace
 from dlc.ir.build import find_op, normalise_attrs
 from dlc.ir.dims import Dim, DimExpr, dims_equal
 from dlc.ir.errors import (
@@ -91,7 +92,7 @@ def _is_literal(x: Tensor, trace: Trace) -> bool:
 def _run(op: Op, tensors: Sequence[Tensor], attrs: dict[str, Any], weak: bool) -> Tensor:
     """Computes an operation at once."""
     held = normalise_attrs(op, attrs)
-    arrays = [t._data if t._data is not None else _settled(t) for t in tensors]
+    arrays = [d if (d := t._data) is not None else _settled(t) for t in tensors]
     try:
         result = eager.run(op, arrays, held)
     except MemoryError as error:
@@ -261,7 +262,7 @@ def convert(x: Tensor, dtype: DType, weak: bool = False) -> Tensor:
         check_scalar(value, dtype)
         return _scalar(value, dtype, weak)
     result = x if x.tensor.dtype is dtype else apply("convert", x, dtype=dtype)
-    return make(result._data, result._node, result._trace, weak, result._history)
+    return make_like(result, weak)
 
 
 def _scalar(value: float, dtype: DType, weak: bool) -> Tensor:
@@ -374,7 +375,7 @@ def asarray(
         raise DeviceError(f"there is no device {device!r}", hint='tensors live on "cpu"')
     if isinstance(x, Tensor):
         result = materialise(x) if wanted is None else convert(x, wanted)
-        result = make(result._data, result._node, result._trace, False, result._history)
+        result = make_like(result, weak=False)
     elif isinstance(x, (bool, int, float)) and not isinstance(x, np.generic):
         kind = scalar_kind(x)
         held = wanted or DEFAULTS[kind.kind]

@@ -13,10 +13,11 @@ from typing import Any, Literal, Self
 
 from dlc.frontend import tree
 from dlc.frontend.apply import apply, as_tensor, materialise
+from dlc.frontend.context import current_trace
 from dlc.frontend.execution import program_for
 from dlc.frontend.recording import close_tape, leaf, open_tape, record_function, recording
 from dlc.frontend.tensor import History, Tensor, contiguous, functions, make
-from dlc.frontend.trace import Trace, current_trace
+from dlc.frontend.trace import Trace
 from dlc.frontend.transforms import like_value
 from dlc.frontend.variable import Variable
 from dlc.ir.build import IRBuilder

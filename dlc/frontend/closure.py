@@ -17,10 +17,11 @@ import numpy as np
 
 from dlc.frontend import tree
 from dlc.frontend.apply import as_tensor, materialise
+from dlc.frontend.context import current_trace
 from dlc.frontend.execution import Program, program_for
 from dlc.frontend.recording import record_function, recording, watch
 from dlc.frontend.tensor import Array, Tensor, contiguous, make
-from dlc.frontend.trace import Trace, current_trace, tracing
+from dlc.frontend.trace import Trace, tracing
 from dlc.frontend.tree import Structure
 from dlc.frontend.variable import Variable, variables_lock
 from dlc.ir.core import Function, Node
@@ -89,7 +90,7 @@ class Closure:
             nodes = [t._node_in(trace) for t in (*self.captures, *self.variables)]
             nodes += [n for n in map(trace.gradient_of, self.gradients) if n is not None]
             return [make(None, n, trace) for n in nodes]
-        held = [*self.captures, *self.variables, *(g for v in self.gradients if (g := v._grad))]
+        held = [*self.captures, *self.variables, *(g for v in self.gradients if (g := v._grad) is not None)]
         watch(held)
         with variables_lock if self.variables else nullcontext():
             return [make(contiguous(t._array(*_OUTSIDE)), history=t._history) for t in held]
@@ -128,25 +129,27 @@ class Closure:
                 reused.
             donated: Positions of parameters whose memory the program reuses.
         """
-        with variables_lock if self.variables else nullcontext():
-            return self._run(program, arguments, donated)
+        if not self.has_state:
+            # Others may replace a variable while this runs: its array is then copied.
+            with variables_lock if self.variables else nullcontext():
+                held = self._gather(arguments)
+            results = _call_donating(program, held, donated) if donated else program(held)
+            return results[: self.outputs]
+        with variables_lock:
+            results = self._run_replacing(program, self._gather(arguments), donated)
+            self._settle(results)
+        return results[: self.outputs]
 
-    def _run(self, program: Program, arguments: list[Array], donated: Sequence[int]) -> list[Array]:
+    def _gather(self, arguments: list[Array]) -> list[Array]:
+        """All inputs of a program, as kernels can read them."""
         arrays = list(arguments)
         arguments.clear()
         arrays += [t._array(*_OUTSIDE) for t in self.captures]
         arrays += [v._array(*_OUTSIDE) for v in self.variables]
         arrays += [g._array(*_OUTSIDE) for v in self.gradients if (g := v._grad) is not None]
-        held = [contiguous(a) for a in arrays]
-        del arrays
-        if not donated:
-            results = program(held)
-            self._settle(results)
-        else:
-            results = self._run_donating(program, held, donated)
-        return results[: self.outputs]
+        return [contiguous(a) for a in arrays]
 
-    def _run_donating(
+    def _run_replacing(
         self, program: Program, held: list[Array], donated: Sequence[int]
     ) -> list[Array]:
         """Takes written variables' arrays out while the program may overwrite them."""
@@ -155,10 +158,7 @@ class Closure:
             v._data = v._history = None
         done = False
         try:
-            for k in donated:
-                if not is_exclusive(held, k):
-                    held[k] = aligned_copy(held[k], dtype_of(held[k].dtype))
-            results = program(held)
+            results = _call_donating(program, held, donated)
             done = True
         finally:
             if not done:
@@ -166,7 +166,6 @@ class Closure:
                     if v._data is None:
                         v._data = held[first + k]
                         v._history = v._leaf()
-        self._settle(results)
         return results
 
     def _settle(self, results: Sequence[Array]) -> None:
@@ -203,6 +202,21 @@ def _counts(held: list[Array], k: int) -> tuple[int, int]:
 
 
 _EXCLUSIVE = _baseline()
+
+
+def _call_donating(program: Program, held: list[Array], donated: Sequence[int]) -> list[Array]:
+    """Runs a program that may overwrite the donated inputs; those that others see are copied."""
+    copied: dict[int, Array] = {}
+    for k in donated:
+        if not is_exclusive(held, k):
+            copied[k] = held[k]
+            held[k] = aligned_copy(held[k], dtype_of(held[k].dtype))
+    try:
+        return program(held)
+    except BaseException:
+        for k, array in copied.items():
+            held[k] = array
+        raise
 
 
 def is_exclusive(held: list[Array], k: int) -> bool:

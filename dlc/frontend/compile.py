@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import itertools
 import logging
 import threading
 import warnings
@@ -20,6 +21,7 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 
 from dlc.frontend import tree
 from dlc.frontend.closure import Closure, Param, trace_closure
+from dlc.frontend.context import current_trace
 from dlc.frontend.execution import Interpreted, Program, program_for
 from dlc.frontend.instantiate import callable_of
 from dlc.frontend.lowered import Lowered
@@ -28,7 +30,6 @@ from dlc.frontend.signature import Call, CallKey, Signature, ir_name
 from dlc.frontend.spec import spec
 from dlc.frontend.symbols import Extents, trace_with_symbols
 from dlc.frontend.tensor import History, Tensor, make, make_like
-from dlc.frontend.trace import current_trace
 from dlc.frontend.variable import Variable
 from dlc.ir.config import config
 from dlc.ir.core import Function, Node
@@ -42,6 +43,7 @@ log = logging.getLogger("dlc.recompiles")
 Policy = Literal["allow", "warn", "error"]
 MAX_SPECIALISATIONS = 64
 _MAX_MEMO = 4096
+_uses = itertools.count(1)
 _MAX_OBSERVED = 8
 
 
@@ -85,6 +87,7 @@ class Specialisation:
     program: Program
     donated: tuple[int, ...]
     reason: str
+    used: int = 0  # larger for one that was used later
 
     def fits(self, shapes: Sequence[tuple[int, ...]]) -> bool:
         """Whether a call with these extents can be run by it."""
@@ -213,6 +216,7 @@ class CompiledFunction:
             self._stats.interpreted_ops += len(s.closure.function.nodes)
         else:
             self._stats.native_calls += 1
+        s.used = next(_uses)
         histories = self._record(s, call)
         arrays = call.take_values()
         for k in call.donated:
@@ -246,6 +250,7 @@ class CompiledFunction:
         self._announce(reason)
         closure = self._trace(call, extents)
         made = self._compile(call, closure, extents, "; ".join([reason, *extents.reasons]))
+        made.used = next(_uses)
         family.programs.insert(0, made)
         if not extents.fixed_names:
             family.observed = [*family.observed, shapes][-_MAX_OBSERVED:]
@@ -253,9 +258,13 @@ class CompiledFunction:
             self._reasons.append(made.reason)
             self._order[id(made)] = (family, made)
             while len(self._order) > MAX_SPECIALISATIONS:
-                _, (old_family, old) = self._order.popitem(last=False)
+                oldest = min(self._order, key=lambda k: self._order[k][1].used)
+                old_family, old = self._order.pop(oldest)
                 old_family.programs = [s for s in old_family.programs if s is not old]
                 old_family.memo = {}
+                if not old_family.programs and old_family is not family:
+                    kept = {k: f for k, f in self._families.items() if f is not old_family}
+                    self._families = kept
         return made
 
     def _trace(self, call: Call, extents: Extents) -> Closure:

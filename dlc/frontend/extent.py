@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from operator import index
 from typing import Any
 
+from dlc.frontend.context import outermost_trace
 from dlc.ir.dims import (
     Dim,
     DimExpr,
@@ -26,17 +27,11 @@ from dlc.ir.dims import (
 from dlc.ir.errors import ArgumentError, LeakedTracerError, TracedValueError, ValueRangeError
 
 _tensor_of: list[Callable[[DimExpr], Any]] = []
-_trace_now: list[Callable[[], object]] = []
 
 
 def tensors_by(make: Callable[[DimExpr], Any]) -> None:
     """Sets what turns an extent into a tensor, for arithmetic with floats and tensors."""
     _tensor_of[:] = [make]
-
-
-def belongs_to(trace: Callable[[], object]) -> None:
-    """Sets what gives the outermost trace, or None, to which new extents belong."""
-    _trace_now[:] = [trace]
 
 
 def plain(dim: Any) -> Dim:
@@ -103,11 +98,11 @@ class Extent(DimExpr):
 
     def __init__(self, terms: Any) -> None:
         super().__init__(terms)
-        self._trace = _trace_now[0]()
+        self._trace = outermost_trace()
 
     def dim(self) -> DimExpr:
         """The dim of the IR; LeakedTracerError outside of the trace."""
-        if self._trace is None or self._trace is not _trace_now[0]():
+        if self._trace is None or self._trace is not outermost_trace():
             raise LeakedTracerError(
                 f"the extent {dim_text(self)} was used after the function that read it had "
                 "been traced",

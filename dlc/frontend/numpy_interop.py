@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from dlc.frontend import tree
+from dlc.frontend.context import current_trace
 from dlc.frontend.tensor import Tensor, functions
-from dlc.frontend.trace import current_trace
 from dlc.ir.errors import TracedValueError
 
 # NumPy's name -> dlc's, where they differ.

@@ -25,8 +25,8 @@ from dlc.frontend.apply import (
     dtype_argument,
     promote,
 )
+from dlc.frontend.context import current_trace
 from dlc.frontend.tensor import Tensor, functions
-from dlc.frontend.trace import current_trace
 from dlc.ir.dims import Dim
 from dlc.ir.errors import ArgumentError, DTypeError, TracedValueError, ValueRangeError
 from dlc.ir.types import DType, TensorType, bool_, float32, float64, uint32, uint64

@@ -21,7 +21,7 @@ from dlc.frontend.apply import (
     promote,
 )
 from dlc.frontend.extent import as_dim, slice_bound
-from dlc.frontend.tensor import Tensor, functions, make
+from dlc.frontend.tensor import Tensor, functions, make_like
 from dlc.ir.dims import Dim, DimExpr, add, at_least, floordiv, mul
 from dlc.ir.errors import ArgumentError, IndexRangeError, ShapeError, ValueRangeError
 from dlc.ir.types import TensorType, bool_, int64
@@ -238,7 +238,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     shape = _result_shape(s, y.tensor.shape, extra)
     if shape != y.tensor.shape:
         y = apply("reshape", y, shape=shape)
-    return make(y._data, y._node, y._trace, y._weak, y._history) if y is x else y
+    return make_like(y) if y is x else y
 
 
 def _result_shape(s: Subscript, shape: tuple[Dim, ...], extra: int) -> tuple[Dim, ...]:

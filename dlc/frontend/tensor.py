@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlc.frontend.context import current_trace
 from dlc.frontend.extent import extents
 from dlc.frontend.promotion import DEFAULTS
 from dlc.ir.core import Node
@@ -163,6 +164,14 @@ class Tensor:
         if own is not None and (own.closed or not trace.inside(own)):
             raise leaked()
         return trace.capture(self)
+
+    def _snapshot(self) -> Tensor:
+        """A new handle on the present value; in a trace a value of the trace."""
+        trace = current_trace()
+        if trace is not None and self._trace is None:
+            # A copy of the handle would not be told of later writes to this one.
+            return make(None, self._node_in(trace), trace, self._weak)
+        return make(self._data, self._node, self._trace, self._weak, self._history)
 
     def _watch(self) -> None:
         """Begins a history under a tape; only variables do so by themselves."""
@@ -656,6 +665,9 @@ def make(
     return t
 
 
-def make_like(x: Tensor) -> Tensor:
+def make_like(x: Tensor, weak: bool | None = None) -> Tensor:
     """A new handle on the value of `x`."""
-    return make(x._data, x._node, x._trace, x._weak, x._history)
+    value = x._snapshot()
+    if weak is not None:
+        value._weak = weak
+    return value

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Sequence
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from dlc.frontend.extent import belongs_to
+from dlc.frontend.context import current
 from dlc.frontend.recording import is_recording
 from dlc.frontend.tensor import Tensor, donated, leaked, make
 from dlc.ir.build import IRBuilder
@@ -24,8 +23,6 @@ from dlc.runtime.buffers import check_size
 
 if TYPE_CHECKING:
     from dlc.frontend.variable import Variable
-
-_current: ContextVar[Trace | None] = ContextVar("dlc.trace", default=None)
 
 
 class Trace:
@@ -145,36 +142,23 @@ class Trace:
         return Function(name, params, results, [n for n in self.builder.nodes if n in needed])
 
 
-def current_trace() -> Trace | None:
-    """The trace that functions record into now; None in eager mode."""
-    return _current.get()
-
-
-def _outermost() -> Trace | None:
-    trace = _current.get()
-    return None if trace is None else trace.root
-
-
-belongs_to(_outermost)
-
-
 @contextlib.contextmanager
 def tracing() -> Generator[Trace]:
     """Makes a new trace current, inside the present one if there is one."""
-    trace = Trace(_current.get())
-    token = _current.set(trace)
+    trace = Trace(current.get())
+    token = current.set(trace)
     try:
         yield trace
     finally:
-        _current.reset(token)
+        current.reset(token)
         trace.closed = True
 
 
 @contextlib.contextmanager
 def eager() -> Generator[None]:
     """Makes no trace current."""
-    token = _current.set(None)
+    token = current.set(None)
     try:
         yield
     finally:
-        _current.reset(token)
+        current.reset(token)

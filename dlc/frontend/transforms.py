@@ -15,9 +15,9 @@ from typing import Any
 from dlc.frontend import tree
 from dlc.frontend.apply import apply, as_tensor, materialise
 from dlc.frontend.closure import Closure, Param, apply_function, trace_closure
+from dlc.frontend.context import current_trace
 from dlc.frontend.recording import recording
 from dlc.frontend.tensor import Tensor, make, make_like
-from dlc.frontend.trace import current_trace
 from dlc.frontend.tree import Structure
 from dlc.ir.errors import ArgumentError, DerivativeError, DTypeError, ShapeError, ValueRangeError
 from dlc.passes.autodiff import jvp_function, vjp_function

@@ -6,9 +6,10 @@ import threading
 from typing import Any, Self
 
 from dlc.frontend.apply import asarray, broadcast_to, convert, promote
+from dlc.frontend.context import current_trace
 from dlc.frontend.recording import leaf
 from dlc.frontend.tensor import Array, History, Tensor, contiguous, functions, make
-from dlc.frontend.trace import Trace, current_trace
+from dlc.frontend.trace import Trace
 from dlc.ir.build import find_op
 from dlc.ir.core import Node
 from dlc.ir.errors import ArgumentError, DonatedBufferError, DTypeError, ShapeError
@@ -97,12 +98,16 @@ class Variable(Tensor):
         trace = current_trace()
         if trace is not None:
             return make(None, self._node_in(trace), trace)._array(purpose, instead)
-        if self._data is None:
+        data = self._data
+        if data is None:
             with variables_lock:  # a compiled program is replacing it
-                pass
-        if self._data is None:
+                data = self._data
+        if data is None:
             raise DonatedBufferError("the variable's memory was lost when a compiled call failed")
-        return self._data
+        return data
+
+    def _snapshot(self) -> Tensor:
+        return self.value()
 
     def _node_in(self, trace: Trace) -> Node:
         found = trace.variables.get(self)

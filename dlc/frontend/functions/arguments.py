@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from dlc.frontend.apply import apply, as_tensor, broadcast_to, promote
+from dlc.frontend.context import current_trace
 from dlc.frontend.extent import as_dim
 from dlc.frontend.tensor import Tensor, make_like
-from dlc.frontend.trace import current_trace
 from dlc.frontend.variable import Variable
 from dlc.ir.dims import Dim, DimExpr, dims_equal
 from dlc.ir.errors import (
