@@ -63,7 +63,10 @@ class _Symbols:
             return product(self.of(d) for d in self._factors[dim])
         if (lower_bound(dim) or 0) < 1:
             # Symbols are at least 1, and bounds checks go where that proves them.
-            return self.of(dim + 1) - 1
+            return self._symbol(dim + 1) - 1
+        return self._symbol(dim)
+
+    def _symbol(self, dim: Dim) -> Dim:
         if dim not in self.names:
             self.names[dim] = self._fresh("d", always_number=True)
         return symbol(self.names[dim])
