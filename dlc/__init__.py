@@ -16,6 +16,7 @@ import importlib
 import threading
 from typing import TYPE_CHECKING, Any
 
+from dlc.ir.config import config as config  # an unknown DLC_* variable stops the import
 from dlc.ir.version import __version__ as __version__
 
 if TYPE_CHECKING:

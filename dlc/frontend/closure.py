@@ -90,7 +90,8 @@ class Closure:
             nodes = [t._node_in(trace) for t in (*self.captures, *self.variables)]
             nodes += [n for n in map(trace.gradient_of, self.gradients) if n is not None]
             return [make(None, n, trace) for n in nodes]
-        held = [*self.captures, *self.variables, *(g for v in self.gradients if (g := v._grad) is not None)]
+        gradients = [g for v in self.gradients if (g := v._grad) is not None]
+        held = [*self.captures, *self.variables, *gradients]
         watch(held)
         with variables_lock if self.variables else nullcontext():
             return [make(contiguous(t._array(*_OUTSIDE)), history=t._history) for t in held]

@@ -112,6 +112,7 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Array:
         tuple(_hashable(v) for v in attrs.values()),
         tuple((o.array.dtype, o.order, o.repeated, _pattern(o.array.shape)) for o in operands),
         config.disable_jit,
+        config.device,
     )
     shapes = [a.shape for a in arrays]
     for kernel in _kernels.get(key, ()):

@@ -49,7 +49,7 @@ def program_for(function: Function, options: Options | None = None) -> Program:
     """What runs `function`: one program for all functions of equal structure and options."""
     if config.disable_jit:
         return Interpreted(function)
-    options = options or Options()
+    options = options or Options(device=config.device, verify=config.verify)
     key = (structural_hash(function), options, config.isa)
     with _lock:
         found = _programs.get(key)
