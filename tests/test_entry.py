@@ -686,3 +686,40 @@ def test_a_call_is_cheap():
     best = min(seconds(add) for _ in range(20))
     plain = min(seconds(lambda x, y: Tensor(np.add(x._data, y._data))) for _ in range(20))
     assert best < plain
+
+
+@native
+@pytest.mark.parametrize("second", ["first", "other", "unset"])
+def test_required_slots(second):
+    n = 15
+    parameters = [ArrayParameter(0, (3, 5), F32), ArrayParameter(1, (3, 5), F32, 1, True)]
+    layout = TensorLayout(Tensor, required={"_origin": None, "_name": "first"})
+    plan = EntryPlan(parameters, [Result(2, (3, 5), F32)], add_table(n), single=True)
+    add = make_entry(plan, layout, missed)
+    a, b = Tensor(random()), Tensor(random())
+    for x, name in ((a, "first"), (b, second)):
+        x._origin = None
+        if name != "unset":
+            x._name = name
+    if second == "first":
+        assert np.array_equal(add(a, b)._data, 2 * a._data)
+        b._origin = 0
+    with pytest.raises(Missed):
+        add(a, b)
+    assert np.array_equal(add(a, b._data)._data, 2 * a._data)  # an array has no such slots
+
+
+@native
+def test_entries_that_share_their_counts():
+    counts = np.zeros(2, np.int64)
+    last = add_entry((2,), lambda *_: "neither", counts=counts)
+    first = add_entry((3,), last, counts=counts)
+    two, three = Tensor(random((2,))), Tensor(random((3,)))
+    assert first(two, two)._data.shape == (2,)
+    assert first(three, three)._data.shape == (3,)
+    assert first(two, three) == "neither"
+    assert counts.tolist() == [2, 3]
+    assert call_counts(first) == call_counts(last) == (2, 3)
+    del last, first
+    gc.collect()
+    assert counts.tolist() == [2, 3]

@@ -94,11 +94,13 @@ class TensorLayout:
         cls: A Python class with `__slots__`; only its own instances are accepted, not a subclass's.
         data: The slot with the NumPy array.
         defaults: What other slots of a new tensor hold; those not named stay unset.
+        required: What slots of an argument must hold, the very objects; others go to the fallback.
     """
 
     cls: type
     data: str = "_data"
     defaults: Mapping[str, object] = field(default_factory=dict[str, object])
+    required: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class EntryPlan:
         num_threads: Most threads to use.
         release_gil: Whether other Python threads may run meanwhile: worth it from about 10 us.
         keep: Whatever must live as long as the entry, such as loaded code.
+        counts: Where calls served natively, and those passed on, are counted; entries may share it.
     """
 
     parameters: Sequence[ArrayParameter | ScalarParameter]
@@ -130,6 +133,9 @@ class EntryPlan:
     num_threads: int = 1
     release_gil: bool = False
     keep: object = None
+    counts: np.ndarray[tuple[int], np.dtype[np.int64]] = field(
+        default_factory=lambda: np.zeros(2, np.int64)
+    )
 
     def __post_init__(self) -> None:
         slots = [p.slot for p in self.parameters] + [r.slot for r in self.results]
@@ -215,15 +221,17 @@ def call_counts(entry: Entry) -> tuple[int, int]:
     if isinstance(entry, PythonEntry):
         return 0, entry._calls  # pyright: ignore[reportPrivateUsage]
     config = peek(id(entry) + layout.OBJECT["config"])
-    return peek(config + layout.CONFIG["hits"]), peek(config + layout.CONFIG["misses"])
+    counts = peek(config + layout.CONFIG["counts"])
+    return peek(counts), peek(counts + 8)
 
 
 class _Memory:
     """The memory that an entry's native code reads, with the Python objects that it refers to."""
 
     def __init__(self, plan: EntryPlan, tensor: TensorLayout, fallback: object) -> None:
-        self.kept: list[object] = [plan.table, plan.keep, tensor.cls, fallback]
+        self.kept: list[object] = [plan.table, plan.keep, plan.counts, tensor.cls, fallback]
         self.kept += [*plan.constants.values(), *tensor.defaults.values()]
+        self.kept += tensor.required.values()
         self.plan = plan
         n_slots = int(plan.table[3])
         n_params, n_results = len(plan.parameters), len(plan.results)
@@ -236,11 +244,6 @@ class _Memory:
         offsets[n_slots] = area_at
         params = self._params(offsets)
         values, bases = self._slots(n_slots, offsets)
-        defaults = [
-            word
-            for name, value in tensor.defaults.items()
-            for word in (slot_offset(tensor.cls, name), id(value))
-        ]
         fields = {
             "n_params": n_params,
             "n_outputs": n_results,
@@ -253,7 +256,9 @@ class _Memory:
             "tensor_type": id(tensor.cls),
             "data_offset": slot_offset(tensor.cls, tensor.data),
             "n_defaults": len(tensor.defaults),
-            "defaults": self._words(defaults),
+            "defaults": self._pairs(tensor.cls, tensor.defaults),
+            "n_required": len(tensor.required),
+            "required": self._pairs(tensor.cls, tensor.required),
             "params": params,
             "outputs": self._results(),
             "slot_values": values,
@@ -262,6 +267,7 @@ class _Memory:
             "block_bytes": area_at + work_area_bytes(plan.table),
             "inputs_at": inputs_at,
             "results_at": results_at,
+            "counts": plan.counts.ctypes.data,
         }
         self.address = self._words([fields.get(name, 0) for name in layout.CONFIG])
 
@@ -269,6 +275,9 @@ class _Memory:
         array = np.array([v & (2**64 - 1) for v in values] or [0], dtype=np.uint64)
         self.kept.append(array)
         return array.ctypes.data
+
+    def _pairs(self, cls: type, objects: Mapping[str, object]) -> int:
+        return self._words([w for n, o in objects.items() for w in (slot_offset(cls, n), id(o))])
 
     def _dtype(self, dtype: np.dtype[Any]) -> int:
         # The one that arrays of this dtype share: `dtype` may be an equal copy of it.

@@ -129,7 +129,24 @@ unwrap:
 inner_type:
   %kind_of_inner = call ptr @getp(ptr %inner, i64 $OB_TYPE)
   %inner_is_array = icmp eq ptr %kind_of_inner, %array_type
-  br i1 %inner_is_array, label %check, label %no
+  br i1 %inner_is_array, label %requirements, label %no
+requirements:
+  %n_required = call i64 @get(ptr %config, i64 $config_n_required)
+  %required = call ptr @getp(ptr %config, i64 $config_required)
+  br label %next_required
+next_required:
+  %r = phi i64 [ 0, %requirements ], [ %r1, %one_required ]
+  %all_met = icmp eq i64 %r, %n_required
+  br i1 %all_met, label %check, label %one_required
+one_required:
+  %pair_at = shl i64 %r, 4
+  %object_at = add i64 %pair_at, 8
+  %held_at = call i64 @get(ptr %required, i64 %pair_at)
+  %wanted = call ptr @getp(ptr %required, i64 %object_at)
+  %held = call ptr @getp(ptr %arg, i64 %held_at)
+  %met = icmp eq ptr %held, %wanted
+  %r1 = add i64 %r, 1
+  br i1 %met, label %next_required, label %no
 bare:
   %kind = call i64 @get(ptr %param, i64 $param_kind)
   %allowed = icmp eq i64 %kind, $TENSOR_OR_ARRAY
@@ -137,7 +154,7 @@ bare:
   %both = and i1 %allowed, %is_array
   br i1 %both, label %check, label %no
 check:
-  %array = phi ptr [ %inner, %inner_type ], [ %arg, %bare ]
+  %array = phi ptr [ %inner, %next_required ], [ %arg, %bare ]
   %descr = call ptr @getp(ptr %array, i64 $array_descr)
   %want_descr = call ptr @getp(ptr %param, i64 $param_descr)
   %same_descr = icmp eq ptr %descr, %want_descr
@@ -531,9 +548,10 @@ done:
 }
 
 define internal void @tally(ptr %config, i64 %offset) alwaysinline {
-  %old = call i64 @get(ptr %config, i64 %offset)
+  %counts = call ptr @getp(ptr %config, i64 $config_counts)
+  %old = call i64 @get(ptr %counts, i64 %offset)
   %new = add i64 %old, 1
-  call void @put(ptr %config, i64 %offset, i64 %new)
+  call void @put(ptr %counts, i64 %offset, i64 %new)
   ret void
 }
 
@@ -583,6 +601,7 @@ refuse:
   call void @give_block(ptr %config, ptr %block)
   br label %miss
 allocate:
+  call void @tally(ptr %config, i64 0)
   %made = call i64 @make_results(
     ptr %api, ptr %config, i64 %n_outputs, ptr %slots, ptr %results)
   %complete = icmp eq i64 %made, %n_outputs
@@ -599,12 +618,11 @@ undo:
   br label %close
 close:
   %result = phi ptr [ %value, %finish ], [ null, %undo ]
-  call void @tally(ptr %config, i64 $config_hits)
   call void @release_all(ptr %api, ptr %inputs, i64 %nargs)
   call void @give_block(ptr %config, ptr %block)
   ret ptr %result
 miss:
-  call void @tally(ptr %config, i64 $config_misses)
+  call void @tally(ptr %config, i64 8)
   %fallback = call ptr @getp(ptr %config, i64 $config_fallback)
   %vectorcall = call ptr @getp(ptr %api, i64 $api_PyObject_Vectorcall)
   %other = call ptr %vectorcall(ptr %fallback, ptr %args, i64 %nargsf, ptr %names)

@@ -92,6 +92,8 @@ CONFIG: Final = {
             "data_offset",
             "n_defaults",
             "defaults",  # (offset in a tensor, object) pairs
+            "n_required",
+            "required",  # such pairs, too
             "params",
             "outputs",
             "slot_values",
@@ -101,8 +103,7 @@ CONFIG: Final = {
             "block_bytes",
             "inputs_at",  # in the block: the arrays that are kept alive during a call
             "results_at",
-            "hits",
-            "misses",
+            "counts",  # where the numbers of hits and misses are
         )
     )
 }
