@@ -377,3 +377,35 @@ MEMORY = [
         (m, "independent_runs", lambda p: [range(len(p.calls))] if p.calls else [])
         for m in (program, memory_plan, cpu, program_check)), ("lower", "plan_memory")),
 ]  # fmt: skip
+
+
+# Derivatives: the row's rule is wrong.
+
+
+def _scaled(rule):
+    def wrong(b, *args, **attrs):
+        made = rule(b, *args, **attrs)
+        if made is None:
+            return None
+        return b.add(made, made)
+
+    return wrong
+
+
+def derivative_mutations(ops):
+    """For each op, its jvp and its transpose giving twice what they should."""
+    found = []
+    for name in ops:
+        op = OPS[name]
+        if callable(op.jvp):
+            found.append(Mutation(f"jvp of {name}", ((op, "jvp", _scaled(op.jvp)),), "jvp", name))
+        if op.transpose is not None:
+            found.append(
+                Mutation(
+                    f"transpose of {name}",
+                    ((op, "transpose", _scaled(op.transpose)),),
+                    ("vjp", "jvp"),
+                    name,
+                )
+            )
+    return found

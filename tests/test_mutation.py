@@ -6,14 +6,20 @@ from itertools import chain, islice
 from pathlib import Path
 
 import mutations
+import numpy as np
 import pytest
 
 import dlc.passes
+from dlc.ir.build import IRBuilder
+from dlc.ir.op import OPS
 from dlc.ir.parser import parse_function
 from dlc.ir.rewrite import all_rules
 from dlc.ir.rule_samples import rule_samples
+from dlc.ir.types import TensorType, dtype_of
 from dlc.passes.pipelines import pipeline_of
 from dlc.runtime.bisection import find_culprit
+from dlc.runtime.derivative_check import check_derivatives
+from dlc.runtime.random_args import random_args
 from dlc.runtime.verification import compilation, verify_function
 
 for _module in pkgutil.iter_modules(dlc.passes.__path__, "dlc.passes."):
@@ -74,3 +80,57 @@ def test_verification_catches_mutations_and_bisection_names_them():
     assert not misnamed, "\n".join(misnamed)
     share = 1 - len(missed) / len(found)
     assert share >= 0.95, f"{share:.1%} of {len(found)} caught; missed:\n" + "\n".join(missed)
+
+
+@pytest.mark.parametrize("program", CORPUS, ids=lambda f: f.name)
+def test_derivatives_are_right(program):
+    wrong = check_derivatives(program, random_args(program, 3))
+    assert wrong is None, str(wrong)
+
+
+def single_op_programs():
+    """A function of each sample of each op that has a derivative."""
+    for op in OPS.values():
+        if not callable(op.jvp) or op.samples is None:
+            continue
+        for sample in op.samples():
+            b = IRBuilder()
+            inputs = [
+                b.constant(value=i)
+                if isinstance(i, np.ndarray)
+                else b.param(TensorType(dtype_of(i[1]), i[0]))
+                for i in sample.inputs
+            ]
+            made = b.emit(op, inputs, dict(sample.attrs))
+            params = [x for x in inputs if x.op.name == "param"]
+            sizes = [x.tensor.size for x in (made, *params)]
+            if made.tensor.dtype.is_float and all(0 < n < 400 for n in sizes):
+                yield b.function(op.name, params, [made])
+
+
+def inside_the_domain(program):
+    """Arguments between 0.05 and 0.95, where nearly every op is smooth; above 1 for acosh."""
+    low = 1.05 if program.name == "acosh" else 0.05
+    return [
+        np.abs(a) % a.dtype.type(0.9) + a.dtype.type(low) if p.tensor.dtype.is_float else a
+        for p, a in zip(program.params, random_args(program, 7), strict=True)
+    ]
+
+
+def test_wrong_derivatives_are_caught_and_named():
+    programs = {}
+    for f in single_op_programs():
+        programs.setdefault(f.name, f)
+    broken = mutations.derivative_mutations(programs)
+    missed = []
+    for mutation in broken:
+        program = programs[mutation.rule]
+        args = inside_the_domain(program)
+        assert check_derivatives(program, args) is None, program.name
+        with mutation.in_place():
+            wrong = check_derivatives(program, args)
+        if wrong is None:
+            missed.append(mutation.name)
+        else:
+            assert wrong.op == mutation.rule, f"{mutation.name}: {wrong}"
+    assert len(missed) <= 0.05 * len(broken), f"missed: {missed}"
