@@ -44,7 +44,7 @@ def separated(rng, name, position, a):
 
 
 def problems(name):
-    """Distinct functions of an op at float64, operands of its domain, and which params are floats."""
+    """Distinct functions of an op at float64, operands of its domain, and which are floats."""
     seen = set()
     for number, case in enumerate(cases()):
         args = operands(case)

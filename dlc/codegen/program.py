@@ -231,6 +231,8 @@ def share_memory(program: Program) -> Program:
 
 def _may_take(program: Program, slots: list[Slot], source: int, out: int) -> bool:
     s, o = slots[source], slots[out]
+    if s.kind == "output":  # a result lives on, though calls read it for the last time
+        return False
     if s.type.size != o.type.size or s.type.dtype.itemsize != o.type.dtype.itemsize:
         return False
     root = source

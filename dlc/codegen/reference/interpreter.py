@@ -87,6 +87,10 @@ class _Local:
     kept: tuple[int, ...]
     origin: tuple[int, ...]
 
+    def tile_indices(self, ix: list[Array]) -> list[Array]:
+        """Those of `ix`, which states every index of the definition or only those of the tile."""
+        return ix if len(ix) == len(self.kept) else [ix[k] for k in self.kept]
+
 
 @dataclass
 class _Scope:
@@ -286,21 +290,26 @@ class _Run:
         else:
             array = local.values
             iterations = _positions(scope.grid, local.depth)
-            # A load states every index of the definition, or only those of the tile.
-            tile = ix if len(ix) == len(local.kept) else [ix[k] for k in local.kept]
+            tile = local.tile_indices(ix)
             at = (*iterations, *(i - o for i, o in zip(tile, local.origin, strict=True)))
         _check_bounds(name, at, array.shape)
         return np.asarray(array[at])
 
     def pad(self, name: str, ix: list[Array], outside: Array, scope: _Scope) -> Array:
-        shape = self.arrays[name].shape
+        local = scope.locals.get(name)
+        if local is None:
+            bounds = [(0, extent) for extent in self.arrays[name].shape]
+        else:
+            ix = local.tile_indices(ix)
+            extents = local.values.shape[local.depth :]
+            bounds = [(o, o + n) for o, n in zip(local.origin, extents, strict=True)]
         inside = np.asarray(True)
-        for i, extent in zip(ix, shape, strict=True):
-            inside = inside & (i >= 0) & (i < extent)
+        for i, (low, end) in zip(ix, bounds, strict=True):
+            inside = inside & (i >= low) & (i < end)
         if not inside.any():
             return np.broadcast_to(outside, np.broadcast_shapes(inside.shape, outside.shape))
-        loaded = self.load(name, [np.where(inside, i, 0) for i in ix], scope)
-        return np.where(inside, loaded, outside)
+        nearest = [np.where(inside, i, low) for i, (low, _) in zip(ix, bounds, strict=True)]
+        return np.where(inside, self.load(name, nearest, scope), outside)
 
     def product(self, e: Expr, scope: _Scope) -> Array:
         dtype = float32 if e.dtype.is_float and e.dtype.bits == 16 else e.dtype
