@@ -560,11 +560,15 @@ def test_damaged_objects_never_escape_entries():
 KERNELS = [
     "kernel a(x: f32[N], out y: f32[N]): par n<N: y[n]=exp(x[n])",
     "kernel b(x: f64[N], z: f64[N], out y: f64[N]): par n<N: y[n]=fma(x[n],z[n],pow(x[n],z[n]))",
-    "kernel c(a: f32[M,K], b: f32[K,N], out y: f32[M,N]):"
-    " par m<M, n<N: y[m,n]=dot(k<K, a[m,k]*b[k,n])",
+    (
+        "kernel c(a: f32[M,K], b: f32[K,N], out y: f32[M,N]):"
+        " par m<M, n<N: y[m,n]=dot(k<K, a[m,k]*b[k,n])"
+    ),
     "kernel d(x: f32[N], out y: f32[N]): par n<N: y[n]=tanh(x[n])",
-    "kernel e(a: f32[K,M], b: f32[K,N], out y: f32[M,N]):"
-    " par m<M, n<N: y[m,n]=max(dot(k<K, a[k,m]*b[k,n]),0.0)",
+    (
+        "kernel e(a: f32[K,M], b: f32[K,N], out y: f32[M,N]):"
+        " par m<M, n<N: y[m,n]=max(dot(k<K, a[k,m]*b[k,n]),0.0)"
+    ),
 ]
 
 

@@ -5,11 +5,13 @@ Optimised, lowered, compiled or taken from the cache, and ready to be called wit
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +20,7 @@ import numpy as np
 from dlc.codegen.backend import Backend
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.kernel_names import normalised_text
+from dlc.codegen.memory_plan import byte_size, plan_memory
 from dlc.codegen.program import Program, build_program
 from dlc.ir.config import config
 from dlc.ir.core import Function
@@ -32,9 +35,12 @@ from dlc.passes.pipelines import pipeline_of
 from dlc.runtime.cache import Key, default_cache
 from dlc.runtime.device import BoundProgram, LoadedProgram, find_device
 from dlc.runtime.program_text import program_from_bytes, program_to_bytes
+from dlc.runtime.progress import Progress
 
 log = logging.getLogger("dlc.compile")
 MAX_BOUND = 256  # extents for which a program keeps its table
+BATCH = 64  # kernels that are compiled, and then stored, at a time
+PHASES = ("key", "passes", "lower", "cache", "compile", "load")
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,13 @@ class Options:
 
 @dataclass
 class Stats:
-    """What compiling and running a function has cost. Times in seconds."""
+    """What compiling and running a function has cost.
+
+    seconds: by phase, in the order of their first time; those that did not happen are not there.
+        `key` prints and hashes, `passes` optimises the IR, `lower` makes kernels and the program,
+        `cache` reads and writes the cache, `compile` makes machine code, `load` puts it into
+        memory; `total` is all of it.
+    """
 
     kernels: int = 0
     kernels_compiled: int = 0
@@ -61,6 +73,19 @@ class Stats:
     native_calls: int = 0
     interpreted_ops: int = 0
     seconds: dict[str, float] = field(default_factory=dict[str, float])
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Generator[None]:
+        """Adds the time inside a `with` to a phase."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def times(self) -> str:
+        """The seconds in words, as milliseconds."""
+        return ", ".join(f"{name} {1e3 * t:.1f}" for name, t in self.seconds.items()) + " ms"
 
 
 class Executable:
@@ -79,19 +104,16 @@ class Executable:
     # Compilation
 
     def _compile(self) -> tuple[Program, LoadedProgram]:
-        start = time.perf_counter()
-        program = self._program()
-        self.stats.kernels = len(program.kernels)
-        payloads = self._payloads(program.kernels)
-        before_load = time.perf_counter()
-        loaded = self.device.load(program, payloads)
-        end = time.perf_counter()
-        self.stats.seconds["load"] = end - before_load
-        self.stats.seconds["total"] = end - start
+        stats = self.stats
+        with stats.phase("total"):
+            program, digests = self._program()
+            payloads = self._payloads(program.kernels, digests)
+            with stats.phase("load"):
+                loaded = self.device.load(program, payloads)
         log.info(
-            "%s: %d kernels, %d compiled, %d from the cache, %.1f ms",
-            self.function.name, self.stats.kernels, self.stats.kernels_compiled,
-            self.stats.kernels_from_cache, 1e3 * (end - start),
+            "%s: program %s, %d kernels, %d compiled, %d from the cache (%s)",
+            self.function.name, "from the cache" if stats.program_from_cache else "made",
+            stats.kernels, stats.kernels_compiled, stats.kernels_from_cache, stats.times(),
         )  # fmt: skip
         return program, loaded
 
@@ -109,37 +131,49 @@ class Executable:
             ]
         )
 
-    def _program(self) -> Program:
-        start = time.perf_counter()
-        key = self._key()
-        stored = default_cache().get("program", key)
-        if stored is not None:
-            program = program_from_bytes(stored, self.function.name)
-            if program is not None:
-                self.stats.program_from_cache = True
-                self.stats.seconds["program"] = time.perf_counter() - start
-                return program
-        optimized = self.optimized()
-        program = build_program(optimized, self.options.donated)
-        self.stats.seconds["program"] = time.perf_counter() - start
-        default_cache().put("program", key, program_to_bytes(program))
-        return program
+    def _program(self) -> tuple[Program, list[str]]:
+        """The program, from the cache or made now, with the digests of its kernels."""
+        stats, cache = self.stats, default_cache()
+        with stats.phase("key"):
+            key = self._key()
+        with stats.phase("cache"):
+            stored = cache.get("program", key)
+            found = None if stored is None else program_from_bytes(stored, self.function.name)
+        if found is not None:
+            stats.program_from_cache = True
+            return found
+        with stats.phase("passes"):
+            optimized = self.optimized()
+        with stats.phase("lower"):
+            program = build_program(optimized, self.options.donated)
+        with stats.phase("key"):
+            digests = [kernel_digest(k) for k in program.kernels]
+        with stats.phase("cache"):
+            cache.put("program", key, program_to_bytes(program, digests))
+        return program, digests
 
-    def _payloads(self, kernels: Sequence[Kernel]) -> list[bytes]:
+    def _payloads(self, kernels: Sequence[Kernel], digests: Sequence[str]) -> list[bytes]:
         """The code of each kernel, from the cache or compiled now."""
-        start = time.perf_counter()
-        cache = default_cache()
-        keys = [kernel_key(k, self.backend) for k in kernels]
-        payloads = [cache.get("kernel", key) for key in keys]
+        stats, cache = self.stats, default_cache()
+        with stats.phase("key"):
+            keys = [_kernel_key(digest, self.backend) for digest in digests]
+        with stats.phase("cache"):
+            payloads = [cache.get("kernel", key) for key in keys]
         missing = [k for k, p in enumerate(payloads) if p is None]
-        if missing:
-            made = self.backend.compile([kernels[k] for k in missing])
-            for k, payload in zip(missing, made, strict=True):
-                payloads[k] = payload
-                cache.put("kernel", keys[k], payload)
-        self.stats.kernels_compiled = len(missing)
-        self.stats.kernels_from_cache = len(kernels) - len(missing)
-        self.stats.seconds["kernels"] = time.perf_counter() - start
+        with Progress(f"dlc: compiling {self.function.name}", len(missing)) as progress:
+            for start in range(0, len(missing), BATCH):
+                batch = missing[start : start + BATCH]
+                log.debug("compiling %s", ", ".join(kernels[k].name for k in batch))
+                with stats.phase("compile"):
+                    made = self.backend.compile([kernels[k] for k in batch])
+                with stats.phase("cache"):
+                    for k, payload in zip(batch, made, strict=True):
+                        payloads[k] = payload
+                        cache.put("kernel", keys[k], payload)
+                progress.advance(len(batch))
+        stats.kernels = len(kernels)
+        stats.kernels_compiled = len(missing)
+        stats.kernels_from_cache = len(kernels) - len(missing)
         return [p for p in payloads if p is not None]
 
     def optimized(self) -> Function:
@@ -170,6 +204,34 @@ class Executable:
                     f"there is no stage {stage!r}", hint=nearest(stage, self.stages)
                 )
 
+    # Memory
+
+    def memory_analysis(self, values: Mapping[str, int] | None = None) -> dict[str, int]:
+        """The bytes that a call takes.
+
+        Args:
+            values: The extents of the function's symbols, if it has any.
+
+        Returns:
+            `arguments`, `results` and `constants`; `temporaries`, the arena in which they lie;
+            `live`, the most of them that is needed at one time, which no arena can be smaller than.
+
+        Raises:
+            ValueRangeError: for a symbol without a value.
+        """
+        program, known = self.program, dict(values or {})
+        missing = [n for n in self.function.symbols if n not in known]
+        if missing:
+            raise ValueRangeError(f"{self.function.name} needs the extent {missing[0]}")
+        plan = plan_memory(program, known)
+        return {
+            "arguments": sum(byte_size(t, known) for t in program.params),
+            "results": sum(byte_size(t, known) for t in program.results),
+            "constants": sum(a.nbytes for a in program.constants),
+            "temporaries": plan.arena_bytes,
+            "live": plan.live_bytes,
+        }
+
     # Calls
 
     def bind(self, values: tuple[int, ...]) -> BoundProgram:
@@ -188,7 +250,7 @@ class Executable:
                 hint="use a smaller batch, or reduce before broadcasting",
             ) from None
         with self._lock:
-            self._bound[values] = bound
+            bound = self._bound.setdefault(values, bound)
             while len(self._bound) > MAX_BOUND:
                 self._bound.popitem(last=False)
         return bound
@@ -196,14 +258,24 @@ class Executable:
     def __call__(self, arrays: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """Runs the function. The arrays must be C-contiguous and of the parameters' types."""
         bound = self.bind(self._binder.values(arrays))
-        self.stats.calls += 1
-        self.stats.native_calls += 1
+        with self._lock:
+            self.stats.calls += 1
+            self.stats.native_calls += 1
         return bound.run(arrays, config.thread_count(self.options.num_threads))
+
+
+def kernel_digest(kernel: Kernel) -> str:
+    """The hash of what a kernel computes."""
+    return hashlib.sha256(normalised_text(kernel).encode()).hexdigest()
 
 
 def kernel_key(kernel: Kernel, backend: Backend) -> Key:
     """What the code of a kernel depends on."""
-    entries = [("dlc", __version__), ("kernel", normalised_text(kernel)), ("backend", backend.name)]
+    return _kernel_key(kernel_digest(kernel), backend)
+
+
+def _kernel_key(digest: str, backend: Backend) -> Key:
+    entries = [("dlc", __version__), ("kernel", digest), ("backend", backend.name)]
     return Key([*entries, *backend.key_entries()])
 
 

@@ -1,33 +1,72 @@
 """Programs as bytes for the cache.
 
-JSON with kernels, types and dims in their text forms, and arrays in base64.
+JSON with types and dims in their text forms, and arrays in base64. Of a kernel, what calls of it
+need is there to read, and the text of the whole, which is parsed when its body is asked for.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from dlc.codegen.kernel_ir import Kernel, Param
 from dlc.codegen.kernel_parser import parse_kernel
 from dlc.codegen.kernel_printer import print_kernel
 from dlc.codegen.program import Call, Program, Slot
-from dlc.ir.dims import dim_text
+from dlc.ir.dims import Dim, dim_text
 from dlc.ir.errors import DlcError
 from dlc.ir.location import SourceLocation
 from dlc.ir.type_parser import parse_dim, parse_type
 from dlc.ir.types import TensorType, dtype_of
 
+_MODES = ("in", "out", "inout")
+_parse_dim = functools.lru_cache(4096)(parse_dim)
+_parse_type = functools.lru_cache(4096)(parse_type)
 
-def program_to_bytes(program: Program) -> bytes:
-    """The stored form of a program."""
+
+class StoredKernel(Kernel):
+    """A kernel from the cache; its body is parsed when it is first read."""
+
+    text: str
+
+    def __init__(
+        self, name: str, params: tuple[Param, ...], dims: tuple[str, ...], text: str
+    ) -> None:
+        # The class is frozen; without a body, reading it comes to `__getattr__`.
+        vars(self).update(name=name, params=params, dims=dims, text=text)
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "body":
+            raise AttributeError(f"a kernel has no attribute {name!r}")
+        body = vars(self)["body"] = parse_kernel(self.text).body
+        return body
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Kernel):
+            return NotImplemented
+        return _fields(self) == _fields(other)
+
+    def __hash__(self) -> int:
+        return hash(_fields(self))
+
+
+def _fields(kernel: Kernel) -> tuple[object, ...]:
+    return kernel.name, kernel.params, kernel.dims, kernel.body
+
+
+def program_to_bytes(program: Program, digests: Sequence[str]) -> bytes:
+    """The stored form of a program and of the digests of its kernels' texts."""
     value = {
         "slots": [[s.kind, str(s.type), s.position, s.shares] for s in program.slots],
         "params": [str(t) for t in program.params],
         "results": [str(t) for t in program.results],
-        "kernels": [print_kernel(k) for k in program.kernels],
+        "kernels": [_kernel_to_json(k) for k in program.kernels],
+        "digests": list(digests),
         "calls": [
             [c.kernel, list(c.args), [dim_text(d) for d in c.dims], c.loc] for c in program.calls
         ],
@@ -37,31 +76,59 @@ def program_to_bytes(program: Program) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def program_from_bytes(data: bytes, name: str) -> Program | None:
-    """Reads the stored form; None when it is not one, which makes it a miss."""
+def program_from_bytes(data: bytes, name: str) -> tuple[Program, list[str]] | None:
+    """Reads the stored form: the program under a name, and its kernels' digests.
+
+    None when it is not one, which makes it a miss.
+    """
     try:
         value = json.loads(data)
-        return Program(
+        program = Program(
             name,
             _types(value["params"]),
             _types(value["results"]),
-            tuple(Slot(k, parse_type(t), p, s) for k, t, p, s in value["slots"]),
-            tuple(parse_kernel(k) for k in value["kernels"]),
+            tuple(Slot(k, _parse_type(t), p, s) for k, t, p, s in value["slots"]),
+            tuple(_kernel_from_json(*k) for k in value["kernels"]),
             tuple(_call(*c) for c in value["calls"]),
             tuple(_array_from_json(a) for a in value["constants"]),
             tuple(value["donated"]),
         )
+        digests = [str(d) for d in value["digests"]]
     except (ValueError, KeyError, TypeError, DlcError):
         return None
+    return (program, digests) if len(digests) == len(program.kernels) else None
 
 
 def _types(texts: list[str]) -> tuple[TensorType, ...]:
-    return tuple(parse_type(t) for t in texts)
+    return tuple(_parse_type(t) for t in texts)
+
+
+def _dims(texts: list[str]) -> tuple[Dim, ...]:
+    return tuple(_parse_dim(t) for t in texts)
 
 
 def _call(kernel: int, args: list[int], dims: list[str], loc: list[Any] | None) -> Call:
     where = None if loc is None else SourceLocation(*loc)
-    return Call(kernel, tuple(args), tuple(parse_dim(d) for d in dims), where)
+    return Call(kernel, tuple(args), _dims(dims), where)
+
+
+def _kernel_to_json(kernel: Kernel) -> list[Any]:
+    params = [
+        [p.name, p.mode, p.dtype.short, [dim_text(d) for d in p.dims], list(p.may_alias)]
+        for p in kernel.params
+    ]
+    return [kernel.name, params, list(kernel.dims), print_kernel(kernel)]
+
+
+def _kernel_from_json(name: str, params: list[Any], dims: list[str], text: str) -> StoredKernel:
+    return StoredKernel(name, tuple(_param(*p) for p in params), tuple(dims), text)
+
+
+def _param(name: str, mode: str, dtype: str, dims: list[str], may_alias: list[str]) -> Param:
+    for known in _MODES:
+        if known == mode:
+            return Param(name, known, dtype_of(dtype), _dims(dims), tuple(may_alias))
+    raise ValueError(f"a parameter of mode {mode}")
 
 
 def _array_to_json(array: np.ndarray[Any, Any]) -> list[Any]:

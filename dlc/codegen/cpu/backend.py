@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from dlc.codegen.cpu.contraction import emit_contraction, is_contraction
 from dlc.codegen.cpu.emit import module_text
 from dlc.codegen.cpu.isa import Isa, current_isa
 from dlc.codegen.cpu.kernel_code import KernelCode
-from dlc.codegen.cpu.llvm import assembly, compile_module
+from dlc.codegen.cpu.llvm import assembly, compile_module, compiler_version
 from dlc.codegen.cpu.loops import emit_loops
 from dlc.codegen.kernel_ir import Kernel
 from dlc.ir.dims import Dim, dim_text
@@ -21,6 +22,8 @@ from dlc.ir.type_parser import parse_dim
 
 CODE_VERSION = "1"  # raised when the code of an unchanged kernel changes
 MODULE_SIZE = 16  # kernels that are compiled together
+# Kernels of one kind are cut up by the same formulas.
+_parse_dim = functools.lru_cache(4096)(parse_dim)
 _NAME = re.compile(r"@([-\w$.]+)\(")
 
 
@@ -50,7 +53,7 @@ class CpuCode:
         line, _, rest = data.partition(b"\n")
         try:
             facts = json.loads(line)
-            dims = [parse_dim(facts[n]) for n in ("units", "chunk", "scratch", "flops")]
+            dims = [_parse_dim(facts[n]) for n in ("units", "chunk", "scratch", "flops")]
             return CpuCode(Blob.from_bytes(rest), facts["entry"], *dims)
         except (ValueError, KeyError, TypeError) as error:
             raise BackendError(f"stored code is not readable: {error}") from None
@@ -66,8 +69,12 @@ class CpuBackend:
         self.isa = isa or current_isa()
 
     def key_entries(self) -> tuple[tuple[str, str], ...]:
-        """The ISA level and the version of this code generator."""
-        return (("isa", self.isa.name), ("cpu code", CODE_VERSION))
+        """The ISA level and the versions of this code generator and of LLVM."""
+        return (
+            ("isa", self.isa.name),
+            ("cpu code", CODE_VERSION),
+            ("llvm", compiler_version()),
+        )
 
     def emit(self, kernel: Kernel) -> KernelCode:
         """The kernel as LLVM functions."""
