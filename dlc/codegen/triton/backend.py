@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dlc.codegen.kernel_ir import Kernel
-from dlc.codegen.triton.code import Launch, signature_of
+from dlc.codegen.triton.code import Launch, dims_fit, signature_of
 from dlc.codegen.triton.compile import (
     Binary,
     arch_number,
@@ -16,7 +16,7 @@ from dlc.codegen.triton.compile import (
     triton_version,
 )
 from dlc.codegen.triton.emit import emit_kernel
-from dlc.ir.dims import Dim, dim_text, evaluate
+from dlc.ir.dims import Dim, dim_text
 from dlc.ir.errors import BackendError
 from dlc.ir.type_parser import parse_dim
 
@@ -52,14 +52,12 @@ class GpuVariant:
 
     def fits(self, dims: Mapping[str, int]) -> bool:
         """Whether it is right for these values of the kernel's dims."""
-        if self.aligned and any(v % 16 for v in dims.values()):
-            return False
-        return all(evaluate(extent, dims) <= limit for extent, limit in self.at_most)
+        return dims_fit(dims, self.at_most, self.aligned)
 
 
 @dataclass(frozen=True)
 class GpuCode:
-    """The code of one kernel: launches in order, each in variants of which the first that fits runs.
+    """The code of one kernel: launches in order; of the variants of each, the first that fits runs.
 
     Args:
         arch: The architecture, such as "sm_90".

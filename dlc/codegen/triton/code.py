@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dlc.codegen.kernel_ir import Kernel
@@ -42,9 +42,7 @@ class Variant:
             >>> Variant("", "k", 1, aligned=True).fits({"n": 20})
             False
         """
-        if self.aligned and any(v % ALIGNMENT for v in dims.values()):
-            return False
-        return all(evaluate(extent, dims) <= limit for extent, limit in self.at_most)
+        return dims_fit(dims, self.at_most, self.aligned)
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,13 @@ class Launch:
     def choose(self, dims: dict[str, int]) -> Variant:
         """The variant for these values of the kernel's dims."""
         return next(v for v in self.variants if v.fits(dims))
+
+
+def dims_fit(dims: Mapping[str, int], at_most: Iterable[tuple[Dim, int]], aligned: bool) -> bool:
+    """Whether extents are within limits and, where `aligned`, all dims multiples of `ALIGNMENT`."""
+    if aligned and any(v % ALIGNMENT for v in dims.values()):
+        return False
+    return all(evaluate(extent, dims) <= limit for extent, limit in at_most)
 
 
 def signature_of(kernel: Kernel) -> dict[str, str]:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import itertools
 import linecache
+import re
+import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dlc.codegen.triton.code import ALIGNMENT, Variant
@@ -88,7 +91,7 @@ def compile_variant(variant: Variant, signature: Mapping[str, str], arch: str) -
     from triton.compiler import ASTSource
 
     function = jit_function(variant.source, variant.entry)
-    known = [k for k, (n, t) in enumerate(signature.items()) if t[0] == "*" or variant.aligned]
+    known = [k for k, t in enumerate(signature.values()) if t[0] == "*" or variant.aligned]
     attributes = {(k,): [["tt.divisibility", ALIGNMENT]] for k in known}
     source = ASTSource(function, signature=dict(signature), constexprs={}, attrs=attributes)
     options = {
@@ -118,7 +121,7 @@ def _binary(made: Any) -> Binary:
 
 
 @contextmanager
-def _private_cache(triton: Any) -> Iterator[None]:
+def _private_cache(triton: Any) -> Generator[None]:
     """Triton's own cache in a folder that is thrown away: dlc keeps what it needs in its own.
 
     Its key, a hash of half a gigabyte of libraries, is then of no use: the version stands in.
@@ -136,7 +139,26 @@ def _private_cache(triton: Any) -> Iterator[None]:
 
 def disassemble(cubin: bytes) -> str:
     """Machine code as text, by the tool in Triton's package."""
-    triton_version()
-    from triton.tools.disasm import get_sass
+    return run_tool("nvdisasm", cubin, "-c")
 
-    return str(get_sass(cubin))
+
+def resources(cubin: bytes) -> dict[str, int]:
+    """What a program's threads use: `REG` registers, `STACK` bytes (of spilled ones) and more."""
+    text = run_tool("cuobjdump", cubin, "-res-usage")
+    return {name: int(value) for name, value in re.findall(r"(\w+):(\d+)", text)}
+
+
+def run_tool(tool: str, cubin: bytes, *options: str) -> str:
+    """What one of the tools in Triton's package says of machine code."""
+    triton_version()
+    import triton
+
+    path = getattr(triton.knobs.nvidia, tool).path
+    with tempfile.TemporaryDirectory(prefix="dlc-triton-") as folder:
+        file = Path(folder) / "kernel.cubin"
+        file.write_bytes(cubin)
+        command = [path, *options, str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BackendError(f"{tool} fails: {done.stderr.strip()}")
+    return done.stdout

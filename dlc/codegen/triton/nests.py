@@ -8,7 +8,7 @@ by each loop.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,10 +20,11 @@ from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt
 from dlc.codegen.kernel_printer import print_kernel
 from dlc.codegen.schedule import Strides, vector_axis
 from dlc.codegen.triton.code import Launch, Variant, module_source
-from dlc.codegen.triton.plan import Item, Loop, Nest, Step, axes_of, row_extent
+from dlc.codegen.triton.plan import Item, Loop, Nest, Step, axes_of, cannot, row_extent
 from dlc.codegen.triton.scalars import literal, triton_type
 from dlc.codegen.triton.values import Scope, Span, Value, ValueWriter
 from dlc.ir.dims import Dim, add, floordiv, product, symbols_of
+from dlc.ir.errors import BackendError
 from dlc.ir.scalar import Axis, Expr, load, walk
 from dlc.ir.types import DType, float32, int32, int64
 
@@ -31,7 +32,7 @@ POINTWISE = 1024  # elements a program
 SHORT_ROW, SHORT_ROWS = 128, 8  # extent of a short row, and rows a program
 LONG_ROW = 4096  # extent up to which a row stays in registers
 ROW_BLOCK = 1024  # elements of a longer row at a time
-COLUMNS, COLUMN_ROWS = 128, 16  # of a reduction whose neighbours in memory are parallel
+COLUMNS, COLUMN_ROWS = 128, 8  # of a reduction whose neighbours in memory are parallel
 LANES = 32  # what the cost model of `schedule` takes for a vector: a warp
 
 
@@ -227,7 +228,13 @@ class NestWriter(ValueWriter):
                 self._stores((s,), scope)
             else:
                 self.comment(s.text)
-                scope.locals[s.name] = self.fresh(s.expr, scope)
+                scope.locals[s.name] = self._item_value(s, scope)
+
+    def _item_value(self, item: Item, scope: Scope) -> Value:
+        try:
+            return self.fresh(item.expr, scope)
+        except BackendError as error:
+            raise cannot(self.kernel, item.text, error.message) from None
 
     def fresh(self, e: Expr, scope: Scope) -> Value:
         """The value of an expression; nothing of it is kept when it may change."""
@@ -258,7 +265,7 @@ class NestWriter(ValueWriter):
             self.comment(item.text)
         ordered = any(i.name in self.nest.volatile for i in items)
         with self.over(items[0].axes, scope, vector=len(items[0].axes) - 1) as inner:
-            values = [self.fresh(i.expr, inner) for i in items]
+            values = [self._item_value(i, inner) for i in items]
             if ordered:  # other threads of the program have read, and will
                 self.write("tl.debug_barrier()")
             for item, value in zip(items, values, strict=True):
@@ -271,7 +278,7 @@ class NestWriter(ValueWriter):
     # Loops inside of a program
 
     @contextmanager
-    def over(self, axes: Sequence[Axis], scope: Scope, vector: int) -> Iterator[Scope]:
+    def over(self, axes: Sequence[Axis], scope: Scope, vector: int) -> Generator[Scope]:
         """Loops over axes, the one numbered `vector` in blocks; gives the scope inside.
 
         A negative `vector` walks all of them one value at a time.
@@ -329,7 +336,7 @@ class NestWriter(ValueWriter):
     # Reductions
 
     def reduction(self, e: Expr, scope: Scope) -> Value:
-        """A reduction: blocks are combined element by element, the last one's elements at the end."""
+        """A reduction: blocks are combined element by element, then the elements of the result."""
         kind, axes = e.attr
         body: Expr = e.args[0]
         if kind.startswith("arg"):

@@ -23,7 +23,7 @@ from dlc.ir.scalar import Axis, Expr, index, reduced_axes, walk
 
 @dataclass(frozen=True)
 class Item:
-    """An assignment: a scalar of the iteration, or a store over `axes`. `text`: the kernel's line."""
+    """An assignment: a scalar of the iteration, or a store over `axes`; `text` is its line."""
 
     name: str
     ix: tuple[Expr, ...]
@@ -116,8 +116,11 @@ class _NestPlan:
     def nest(self, s: Stmt) -> Nest:
         axes: tuple[Axis, ...] = ()
         body: tuple[Stmt, ...] = (s,)
-        while len(body) == 1 and isinstance(body[0], Par):
-            axes, body = (*axes, *body[0].axes), body[0].body
+        while len(body) == 1:
+            (only,) = body
+            if not isinstance(only, Par):
+                break
+            axes, body = (*axes, *only.axes), only.body
         inner = [t for x in body for t in statements((x,))]
         self.written = {t.name for t in inner if isinstance(t, Assign)}
         self.written &= {p.name for p in self.kernel.params}
@@ -230,17 +233,15 @@ class _NestPlan:
 
     def _check_aliases(self, steps: Sequence[Step], stores: Sequence[Sequence[Item]]) -> None:
         """An output in the memory of an input must not be stored before a later read of that."""
-        done: dict[str, tuple[Expr, ...]] = {}
-        for group in ([i] for i in _items(steps)), stores:
-            for items in group:
-                places = {i.name: i.ix for i in items}
-                for item in items:
-                    for p in self.kernel.params:
-                        at = places.get(p.name)
-                        late = p.name in done
-                        if p.may_alias and (late or at is not None):
-                            self._check_reads(item, p.may_alias, None if late else at)
-                done.update(places)
+        done: set[str] = set()
+        for items in (*((i,) for i in _items(steps)), *stores):
+            places = {i.name: i.ix for i in items}
+            for item in items:
+                for p in self.kernel.params:
+                    late = p.name in done
+                    if p.may_alias and (late or p.name in places):
+                        self._check_reads(item, p.may_alias, None if late else places[p.name])
+            done.update(places)
 
     def _check_reads(self, item: Item, inputs: Sequence[str], at: tuple[Expr, ...] | None) -> None:
         for n in walk(item.expr):

@@ -1,4 +1,4 @@
-"""Functions in Triton's language that generated kernels call; each kernel's file has those it uses."""
+"""Functions in Triton's language that generated kernels call; each module has those it uses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def _odd_f32(x):
 
 def _sticky_f64(x, signed: tl.constexpr):
     # What float64 cannot hold only marks the number as not halfway.
-    sticky = (x & -0x800) | tl.where((x & 0x7FF) != 0, 0x400, 0).to(x.dtype)
+    low = x & 0x7FF
+    sticky = (x - low) | tl.where(low != 0, 0x400, 0).to(x.dtype)
     if signed:
         small = (x > -(2**53)) & (x < 2**53)
     else:

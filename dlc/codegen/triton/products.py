@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from dlc.codegen.cpu.contraction_form import ACCUMULATOR, Contraction, Operand, contraction_of
 from dlc.codegen.kernel_ir import Kernel
@@ -179,7 +180,7 @@ class _ProductWriter(ValueWriter):
         mask = self.mask(everywhere, scope)
         chain = self._chain(operand)
         value = self.read(operand.tensor, chain[0], at, mask, scope)
-        for source, to in zip(chain, chain[1:], strict=False):
+        for source, to in pairwise(chain):
             text = scalar_op("convert", to, source, [value.text])
             value = self.assign(text, scope, everywhere)
         return value.text

@@ -125,9 +125,10 @@ def _convert(op: _Op) -> str:
     if to is source:
         return x
     if to.kind == "b":
-        return f"{x} != 0"
+        return f"{x}.to(tl.float32) != 0" if source.is_float and source.bits == 16 else f"{x} != 0"
     if source.kind == "b":
-        return f"{x}.to(tl.int32).to({triton_type(to)})"
+        middle = "tl.float32" if to is bfloat16 else "tl.int32"
+        return f"{x}.to({middle}).to({triton_type(to)})"
     if source.is_float and to.is_integer:
         return _float_to_integer(to, source, x)
     if to is bfloat16 and source is float64:

@@ -1,8 +1,8 @@
 """Expressions as Triton source: each value is a block whose dimensions are the axes in use.
 
-A scope is a place in the source at which some axes are blocks. The values of an inner scope have one
-dimension more than those of the outer one, which get a trailing dimension of size one when they are
-read inside. Values that depend on no block are Triton scalars and broadcast by themselves.
+A scope is a place in the source at which some axes are blocks. The values of an inner scope have
+one dimension more than those of the outer one, which get a trailing dimension of size one when they
+are read inside. Values that depend on no block are Triton scalars and broadcast by themselves.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Span:
-    """The part of an axis that is in reach: from `start` to before `end`, and the block's number."""
+    """The part of an axis in reach: from `start` to before `end`, and the block's number."""
 
     start: str
     end: str

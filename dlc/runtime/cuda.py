@@ -1,0 +1,25 @@
+"""Programs for NVIDIA GPUs: compiled, stored and shown; this version has no launcher for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from dlc.codegen.program import Program
+from dlc.codegen.triton.backend import GpuCode
+from dlc.ir.errors import DeviceError
+
+
+class CudaProgram:
+    """A program with its machine code."""
+
+    def __init__(self, program: Program, payloads: Sequence[bytes]) -> None:
+        self.program = program
+        self.codes = [GpuCode.from_bytes(p) for p in payloads]
+
+    def bind(self, values: Mapping[str, int]) -> NoReturn:
+        """Raises DeviceError: nothing can be launched."""
+        raise DeviceError(
+            f"{self.program.name} cannot run: no NVIDIA driver is used by this version",
+            hint="compile for the device 'cpu' to run it, or read its code with `dlc dump`",
+        )

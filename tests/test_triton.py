@@ -1,0 +1,343 @@
+"""The Triton backend without a GPU: run in Triton's interpreter, compiled for sm_80 and sm_90."""
+
+import importlib.util
+import re
+
+import numpy as np
+import pytest
+from op_cases import cases, fault, function_of, operands, special_operands
+
+from dlc.codegen.backend import Backend
+from dlc.codegen.kernel_parser import parse_kernel
+from dlc.codegen.reference.interpreter import run_kernel as run_reference
+from dlc.codegen.triton.backend import GpuCode, TritonBackend
+from dlc.codegen.triton.emit import emit_kernel
+from dlc.ir.dims import evaluate
+from dlc.ir.errors import BackendError
+from dlc.ir.types import dtype_of
+
+if importlib.util.find_spec("triton") is None:
+    pytest.skip("Triton is not installed", allow_module_level=True)
+
+from triton_harness import Worker, fitting, run_function, run_kernel
+
+KERNELS = {
+    "pointwise": "kernel pw(x: f32[N], out y: f32[N]): par n<N: y[n] = x[n]*x[n]+1.0",
+    "exp": "kernel ex(x: f32[N], out y: f32[N]): par n<N: y[n] = exp(x[n])",
+    "broadcast": "kernel bc(x: f32[N], b: f32[M], out y: f32[M,N]):\n"
+    " par m<M, n<N: y[m,n] = x[n]+b[m]",
+    "transpose": "kernel tr(x: f32[N,M], out y: f32[M,N]): par m<M, n<N: y[m,n] = x[n,m]",
+    "softmax": "kernel sm(x: f32[R,N], out o: f32[R,N] may_alias(x)):\n par r<R:\n"
+    "  m[r] = rmax(n<N, x[r,n])\n  e[n] n<N = exp(x[r,n]-m[r])\n  s[r] = sum(n<N, e[n])\n"
+    "  o[r,n] n<N = e[n]/s[r]",
+    "norm": "kernel ln(x: f32[R,N], g: f32[N], out o: f32[R,N], out v: f32[R]):\n par r<R:\n"
+    "  u[r] = sum(n<N, x[r,n])/f32(dim(N))\n"
+    "  w[r] = sum(n<N, (x[r,n]-u[r])*(x[r,n]-u[r]))/f32(dim(N))\n"
+    "  o[r,n] n<N = (x[r,n]-u[r])*rsqrt(w[r]+1e-5)*g[n]\n  v[r] = w[r]",
+    "columns": "kernel cs(x: f32[P,C], out y: f32[C]): par c<C: y[c] = sum(p<P, x[p,c])",
+    "partial": "kernel pt(x: f32[P,C], out y: f32[floordiv(P+63,64),C]):\n"
+    " par p<P:64, c<C: y[#p,c] = sum(p, x[p,c])",
+    "long blocks": "kernel lb(x: f32[P], out y: f32[floordiv(P+4095,4096)]):\n"
+    " par p<P:4096: y[#p] = sum(p, x[p])",
+    "argmax": "kernel am(x: f32[M,N], out y: i64[M]): par m<M: y[m] = argmax(n<N, x[m,n])",
+    "argmin of columns": "kernel an(x: i32[N,M], out y: i64[M]):\n"
+    " par m<M: y[m] = argmin(n<N, x[n,m])",
+    "argmax of both": "kernel ab(x: f32[M,N], out y: i64[1]):\n"
+    " par a<1: y[a] = argmax(m<M, n<N, x[m,n])",
+    "any": "kernel ay(x: f32[M,N], out y: bool[M], out z: bool[M]):\n par m<M:\n"
+    "  y[m] = any(n<N, x[m,n] > 1.0)\n  z[m] = all(n<N, x[m,n] > -9.0)",
+    "nested": "kernel ns(x: f32[M,N], out y: f32[M]):\n"
+    " par m<M: y[m] = sum(n<N, x[m,n]*sum(k<N, x[m,k]))",
+    "gather": "kernel ga(x: f32[N,M], i: i64[M], out y: f32[M]): par m<M: y[m] = x[i[m],m]",
+    "pad": "kernel pd(x: f32[N], out y: f32[N]): par n<N: y[n] = pad(x[n-2], 7.0)+pad(x[n+3], 5.0)",
+    "scatter": "kernel sc(x: f32[V,C], i: i64[J], u: f32[J,C], out y: f32[V,C]):\n par c<C:\n"
+    "  y[v,c] v<V = x[v,c]\n  for j<J:\n   y[i[j],c] += u[j,c]",
+    "shift in place": "kernel sh(inout y: f32[N,C]):\n par c<C:\n  for n<N: y[n,c] = y[n,c]*2.0",
+    "two nests": "kernel tn(x: f32[N], inout y: f32[N]):\n par n<N: y[n] = x[n]\n"
+    " par n<N: y[n] = y[n]+x[N-1-n]",
+    "dot": "kernel dt(a: f32[M,K], b: f32[K,N], c: f32[N], out y: f32[M,N]):\n par m<M, n<N:\n"
+    "  s[m,n] = dot(k<K, a[m,k]*b[k,n])\n  y[m,n] = max(s[m,n]+c[n], 0.0)",
+    "bf16 dot": "kernel db(a: bf16[M,K], b: bf16[K,N], out y: f32[M,N]):\n"
+    " par m<M, n<N: y[m,n] = dot_f32(k<K, a[m,k]*b[k,n])",
+    "batched f16 dot": "kernel dh(a: f16[B,K,M], b: f16[B,N,K], out y: f16[B,M,N]):\n"
+    " par e<B, m<M, n<N: y[e,m,n] = dot(k<K, a[e,k,m]*b[e,n,k])",
+    "f64 dot": "kernel dd(a: f64[M,K], b: f64[K,N], out y: f64[M,N]):\n"
+    " par m<M, n<N: y[m,n] = dot(k<K, a[m,k]*b[k,n])",
+    "integer dot": "kernel di(a: i32[M,K], b: i32[K,N], out y: i32[M,N]):\n"
+    " par m<M, n<N: y[m,n] = dot(k<K, a[m,k]*b[k,n])",
+    "convolution": "kernel cv(x: f32[B,H,W,C], w: f32[3,3,C,K], out y: f32[B,H,W,K]):\n"
+    " par n<B, p<H, q<W, o<K:\n"
+    "  y[n,p,q,o] = dot(r<3, s<3, c<C, pad(x[n,p+r-1,q+s-1,c], 0.0)*w[r,s,c,o])",
+}
+SIZES = [
+    dict(N=5, M=3, K=7, R=3, P=100, C=5, V=4, J=9, B=2, H=4, W=3),
+    dict(N=160, M=48, K=33, R=9, P=64, C=130, V=3, J=4, B=1, H=5, W=4),
+    dict(N=16, M=16, K=16, R=16, P=16, C=16, V=16, J=16, B=16, H=3, W=3),
+    dict(N=1, M=1, K=1, R=1, P=1, C=1, V=1, J=1, B=1, H=1, W=1),
+]
+LONG = {"softmax", "norm", "argmax", "any"}
+
+
+@pytest.fixture(scope="module")
+def worker():
+    process = Worker()
+    yield process
+    process.close()
+
+
+def arrays_for(kernel, dims):
+    rng = np.random.default_rng(len(kernel.params))
+    arrays = {}
+    for p in kernel.params:
+        shape = [evaluate(d, dims) for d in p.dims]
+        if p.dtype.is_float:
+            arrays[p.name] = rng.standard_normal(shape).astype(p.dtype.numpy)
+        else:
+            # Indices stay within every extent that they are used for.
+            arrays[p.name] = rng.integers(0, min(dims["V"], dims["N"]), shape).astype(p.dtype.numpy)
+    return arrays
+
+
+def check(worker, kernel, dims, which):
+    """Against the same kernel at float64, where there are floats."""
+    dims = {n: dims[n] for n in kernel.dims}
+    full = dict(SIZES[0]) | dims
+    arrays = arrays_for(kernel, full)
+    expected = {n: a.copy() for n, a in arrays.items()}
+    run_reference(kernel, expected, dims)
+    found = run_kernel(worker, kernel, arrays, dims, which)
+    for p in kernel.params:
+        a, b = found[p.name], expected[p.name]
+        if p.mode == "in" or not p.dtype.is_float:
+            assert np.array_equal(a, b), p.name
+            continue
+        # Sums in another order: each of n terms of about 1 is rounded once more.
+        unit = float(np.finfo(np.float32 if p.dtype.bits < 64 else np.float64).eps)
+        own = {"f16": 2.0**-10, "bf16": 2.0**-7}.get(p.dtype.short, 0.0)
+        terms = max([*dims.values(), 8])
+        error = np.abs(a.astype(np.float64) - b.astype(np.float64))
+        size = np.maximum(np.abs(b.astype(np.float64)), 1.0)
+        assert (error <= (4 * terms * unit + own) * size * terms**0.5).all(), (p.name, error.max())
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_in_every_variant(worker, name):
+    kernel = parse_kernel(KERNELS[name])
+    sizes = [*SIZES, dict(SIZES[0], N=1030, R=2, M=2), dict(SIZES[0], N=4100, R=1, M=1)]
+    for dims in sizes if name in LONG else SIZES:
+        own = {n: dims[n] for n in kernel.dims}
+        count = max(len(fitting(launch, own)) for launch in emit_kernel(kernel))
+        for which in range(count):
+            check(worker, kernel, dims, which)
+
+
+@pytest.mark.parametrize("kind", ["max", "min"])
+def test_position_of_an_extreme(worker, kind):
+    kernel = parse_kernel(KERNELS["argmax"].replace("argmax", f"arg{kind}"))
+    inf, nan = np.inf, np.nan
+    rows = [
+        [1, 3, 3, 2], [nan, 1, nan, 9], [1, 9, nan, nan], [inf] * 4, [-inf] * 4,
+        [-0.0, 0.0, 0.0, 0.0],
+    ]  # fmt: skip
+    x = np.array(rows, np.float32)
+    numpy = np.argmax if kind == "max" else np.argmin
+    for which in range(3):
+        arrays = {"x": x, "y": np.zeros(len(x), np.int64)}
+        found = run_kernel(worker, kernel, arrays, dict(M=len(x), N=4), which)["y"]
+        assert found.tolist() == numpy(x, 1).tolist()
+
+
+def test_reductions_of_nothing(worker):
+    text = "kernel z(x: f32[M,N], out s: f32[M], out p: f32[M], out m: f32[M], out a: i64[M]):\n"
+    text += " par i<M:\n  s[i] = sum(n<N, x[i,n])\n  p[i] = prod(n<N, x[i,n])\n"
+    text += "  m[i] = rmax(n<N, x[i,n])\n  a[i] = argmax(n<N, x[i,n])"
+    kernel = parse_kernel(text)
+    outs = {n: np.full(3, 9, np.float32) for n in "spm"}
+    arrays = {"x": np.zeros((3, 0), np.float32), "a": np.full(3, 9), **outs}
+    for which in range(3):
+        found = run_kernel(worker, kernel, arrays, dict(M=3, N=0), which)
+        values = [found[n][0] for n in "spma"]
+        assert values == [0, 1, -np.inf, 0]
+
+
+def table(which, worker):
+    faults = []
+    for case in cases():
+        for make in (operands, special_operands):
+            args = make(case)
+            if args is None:
+                continue
+            (result,) = run_function(worker, function_of(case, args), args, which)
+            wrong = fault(case, args, result)
+            if wrong is not None:
+                faults.append(f"{case.id}: {wrong}")
+    return faults
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", [0, 9], ids=["first", "last"])
+def test_every_op(worker, which):
+    assert not table(which, worker)
+
+
+SAMPLED = [c for k, c in enumerate(cases()) if k % 8 == 0]
+
+
+def test_some_of_every_family_of_ops(worker):
+    assert len({c.op.family for c in SAMPLED}) > 8
+    for case in SAMPLED:
+        args = special_operands(case) or operands(case)
+        (result,) = run_function(worker, function_of(case, args), args)
+        assert fault(case, args, result) is None, case.id
+
+
+# What cannot be expressed
+
+
+@pytest.mark.parametrize(
+    ("text", "statement", "reason"),
+    [
+        (
+            (
+                "kernel k(x: f32[N,M], out z: f32[N]):\n par n<N:\n"
+                "  for m<M carry s[n] = 0f32: next_s[n] = s[n]+x[n,m]\n  z[n] = s[n]"
+            ),
+            "for m<M carry",
+            "carried",
+        ),
+        (
+            "kernel k(x: f16[N], out z: f16[N]): par n<N: z[n] = x[n]+x[n]",
+            "z[n] = x[n]+x[n]",
+            "no scalar op add on f16",
+        ),
+        (
+            (
+                "kernel k(x: f32[R,N], out o: f32[R,N] may_alias(x)):\n par r<R:\n"
+                "  t[n] n<N = x[r,n]*sum(k<N, x[r,k])\n  o[r,n] n<N = t[n]+t[N-1-n]"
+            ),
+            "o[r,n] n<N",
+            "taken over",
+        ),
+        (
+            (
+                "kernel k(inout x: f32[R,N]):\n par r<R:\n  t[n] n<N = x[r,n]+1.0\n"
+                "  x[r,n] n<N = t[N-1-n]"
+            ),
+            "t[n] n<N",
+            "overwritten",
+        ),
+    ],
+)
+def test_refusals_name_the_statement(text, statement, reason):
+    with pytest.raises(BackendError) as caught:
+        emit_kernel(parse_kernel(text))
+    assert statement in str(caught.value)
+    assert reason in str(caught.value)
+
+
+# Compiled code
+
+COMPILED = ["exp", "softmax", "norm", "columns", "partial", "argmax", "gather", "scatter", "dot"]
+COMPILED += ["bf16 dot", "f64 dot", "convolution", "transpose"]
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+@pytest.mark.parametrize("name", COMPILED)
+def test_code_has_no_spills_and_rounds_exactly(name, arch):
+    from dlc.codegen.triton.compile import resources
+
+    for variants in TritonBackend(arch).binaries(parse_kernel(KERNELS[name])):
+        for binary in variants:
+            used = resources(binary.cubin)
+            assert used["STACK"] == used["LOCAL"] == 0, binary.entry
+            assert used["REG"] <= (255 if "dot" in name else 128), binary.entry
+            ptx = binary.texts["ptx"]
+            assert not re.search(r"\.(approx|full|ftz)\b", ptx), binary.entry
+            assert "tf32" not in ptx
+            assert ".extern" not in ptx.replace(".extern .shared", "")
+
+
+def first_ptx(name, arch):
+    return TritonBackend(arch).binaries(parse_kernel(KERNELS[name]))[0][0].texts["ptx"]
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+def test_instructions_that_matter(arch):
+    assert re.search(r"ld\.global\.v4", first_ptx("pointwise", arch))
+    assert re.search(r"st\.global\.v4", first_ptx("pointwise", arch))
+    assert "fma.rn" not in first_ptx("pointwise", arch)
+    product = first_ptx("bf16 dot", arch)
+    assert ("wgmma" if arch == "sm_90" else "mma.sync") in product
+
+
+def test_scalar_ops_compile():
+    """Every op at every type goes through Triton's compiler, not only its interpreter."""
+    lines, params = [], []
+    for k, t in enumerate(["f32", "f64"]):
+        body = "x[n]%y[n]+floordiv(x[n],y[n])+rint(x[n])*trunc(y[n])+sqrt(abs(x[n]))/-y[n]"
+        body = body.replace("x[n]", f"x{k}[n]").replace("y[n]", f"y{k}[n]")
+        body = f"max(min({body}, x{k}[n]), fma(x{k}[n], y{k}[n], ceil(y{k}[n])))"
+        lines.append(
+            f"  o{k}[n] = {body}+f64(bf16({body})) " if t == "f64" else f"  o{k}[n] = {body}"
+        )
+        params.append(f"x{k}: {t}[N], y{k}: {t}[N], out o{k}: {t}[N]")
+    for t in ["i8", "i64", "u32", "u64"]:
+        lines.append(
+            f"  o{t}[n] = shl(a{t}[n], b{t}[n])%b{t}[n]+shr(a{t}[n]/b{t}[n], b{t}[n])"
+            f"+{t}(x0[n])-max(not(a{t}[n]), b{t}[n])"
+        )
+        params.append(f"a{t}: {t}[N], b{t}: {t}[N], out o{t}: {t}[N]")
+    lines.append("  oh[n] = bf16(ai64[n])")
+    params.append("out oh: bf16[N]")
+    kernel = parse_kernel(f"kernel every({', '.join(params)}):\n par n<N:\n" + "\n".join(lines))
+    assert TritonBackend("sm_80").compile([kernel])
+
+
+def test_backend_is_one():
+    backend: Backend = TritonBackend()
+    assert backend.name == "cuda"
+    labels = dict(backend.key_entries())
+    assert labels["arch"] == "sm_90"
+    assert set(labels) == {"arch", "triton", "triton code"}
+    with pytest.raises(BackendError):
+        TritonBackend("x86")
+
+
+def test_stored_code():
+    kernel = parse_kernel(KERNELS["softmax"])
+    (stored,) = TritonBackend().compile([kernel])
+    code = GpuCode.from_bytes(stored)
+    assert code.to_bytes() == stored
+    assert [n for n, _ in code.arguments] == ["p_x", "p_o", "dim_R", "dim_N"]
+    (variants,) = code.launches
+    chosen = {n: next(v for v in variants if v.fits(dict(R=4, N=n))).entry for n in (9, 999, 9999)}
+    assert chosen == {9: "sm_0_short", 999: "sm_0_held", 9999: "sm_0"}
+    assert evaluate(variants[0].grid, dict(R=20, N=9)) == 3
+    assert all(v.cubin[:4] == b"\x7fELF" and b".target sm_90" in v.ptx for v in variants)
+    for broken in (b"", b"{}\n", stored[:-1], stored + b"x", b"\xff" + stored):
+        with pytest.raises(BackendError):
+            GpuCode.from_bytes(broken)
+
+
+def test_texts():
+    kernel = parse_kernel(KERNELS["softmax"])
+    backend = TritonBackend()
+    source = backend.text([kernel], "triton")
+    assert "# s[r] = sum(n<N, e[n])" in source
+    assert source.count("@triton.jit\ndef sm_0") == 3
+    assert "tt.func" in backend.text([kernel], "ttir")
+    assert ".visible .entry sm_0" in backend.text([kernel], "ptx")
+    assert "EXIT" in backend.text([kernel], "sass")
+
+
+def test_source_is_the_same_in_every_process():
+    kernel = parse_kernel(KERNELS["norm"])
+    first = TritonBackend().text([kernel], "triton")
+    assert first == TritonBackend().text([parse_kernel(KERNELS["norm"])], "triton")
+
+
+def test_dtypes_of_pointers():
+    from dlc.codegen.triton.scalars import literal, pointer_type
+
+    assert pointer_type(dtype_of("bool")) == "*u8"
+    assert "bitcast" in literal(-0.0, dtype_of("float32"))

@@ -1,0 +1,141 @@
+"""Runs Triton source in Triton's interpreter, a process of its own: that changes Triton for good.
+
+Reads pickled requests from standard input and answers each with a pickle: the arrays after the
+launches, or the text of what went wrong. What Triton's interpreter gets wrong is put right here:
+conversions from and to bfloat16, products of it, comparisons that are broadcast, the zeros and NaN
+of `min` and `max`, and reductions by a function of ours, which it would do an element at a time.
+"""
+
+import os
+import pickle
+import sys
+import traceback
+
+os.environ["TRITON_INTERPRET"] = "1"
+
+import ml_dtypes
+import numpy as np
+import triton.language as tl
+from triton.runtime import interpreter
+
+from dlc.codegen.reference.reductions import fold
+from dlc.codegen.triton.compile import jit_function
+from dlc.ir.scalar_reference import NUMPY_SCALAR
+from dlc.ir.types import dtype_of
+
+BUILDER = interpreter.InterpreterBuilder
+HANDLE = interpreter.TensorHandle
+POINTEES = {
+    "float64": tl.float64, "float32": tl.float32, "float16": tl.float16, "bfloat16": tl.bfloat16,
+    "bool": tl.uint8, "int8": tl.int8, "int16": tl.int16, "int32": tl.int32, "int64": tl.int64,
+    "uint8": tl.uint8, "uint16": tl.uint16, "uint32": tl.uint32, "uint64": tl.uint64,
+}  # fmt: skip
+
+plain_cast, plain_splat = BUILDER.cast_impl, BUILDER.create_splat
+plain_reduce = interpreter.ReduceOps.apply_impl
+
+
+def cast(self, src, dst_type):
+    source, target = src.dtype.scalar, dst_type.scalar
+    if source is not tl.bfloat16 and target is not tl.bfloat16:
+        return plain_cast(self, src, dst_type)
+    value = src.data.view(ml_dtypes.bfloat16) if source is tl.bfloat16 else src.data
+    if target is tl.bfloat16:
+        if src.data.dtype.kind in "iu" and not src.data.any():  # what masked elements are
+            return HANDLE(np.zeros(src.data.shape, np.uint16), target)
+        assert source is tl.float32, "conversions to bfloat16 start at float32"
+        return HANDLE(value.astype(ml_dtypes.bfloat16).view(np.uint16), target)
+    assert target is tl.float32, "conversions from bfloat16 end at float32"
+    return HANDLE(value.astype(np.float32), target)
+
+
+def dot(self, a, b, d, input_precision, max_num_imprecise_acc):
+    x, y = (
+        v.data.view(ml_dtypes.bfloat16) if v.dtype.scalar is tl.bfloat16 else v.data for v in (a, b)
+    )
+    product = np.matmul(x.astype(d.data.dtype), y.astype(d.data.dtype))
+    return HANDLE(product + d.data, d.dtype.scalar)
+
+
+def splat(self, ret_ty, arg):
+    if arg.data.dtype != np.bool_:
+        return plain_splat(self, ret_ty, arg)
+    # The result of a comparison says that it has the type of what was compared.
+    return HANDLE(np.full(ret_ty.shape, arg.data), tl.int1)
+
+
+def reduce(self, inputs):
+    name = self.combine_fn.fn.__name__
+    if not name.startswith("_fold_"):
+        return plain_reduce(self, inputs)
+    kind = name.split("_")[2]
+    (x,) = inputs
+    data = np.moveaxis(x.handle.data, self.axis, -1)
+    return (self.to_tensor(fold(kind, data, dtype_of(data.dtype)), x.dtype),)
+
+
+def extreme(name):
+    def write(self, lhs, rhs):
+        return self.binary_op(lhs, rhs, NUMPY_SCALAR[name])
+
+    return write
+
+
+BUILDER.cast_impl, BUILDER.create_splat, BUILDER.create_dot = cast, splat, dot
+interpreter.ReduceOps.apply_impl = reduce
+BUILDER.create_maximumf, BUILDER.create_minimumf = extreme("max"), extreme("min")
+
+
+def pointer(array):
+    kind = tl.pointer_type(POINTEES[array.dtype.name])
+    return tl.tensor(HANDLE(np.array([array.ctypes.data], np.uint64), kind), kind)
+
+
+def integer(value):
+    return tl.tensor(HANDLE(np.array([value], np.int64), tl.int64), tl.int64)
+
+
+def guarded(array):
+    """A copy with room on either side, which would show stores out of bounds."""
+    room = 4096
+    whole = np.full(array.nbytes + 2 * room, 0xA5, np.uint8)
+    inner = whole[room : room + array.nbytes].view(array.dtype).reshape(array.shape)
+    inner[...] = array
+    return whole, inner
+
+
+def run(request):
+    """The arrays after a request: (arrays, [(source, entry, grid, slots, dims)])."""
+    arrays, launches = request
+    pairs = [guarded(a) for a in arrays]
+    held = [inner for _, inner in pairs]
+    for source, entry, grid, slots, dims in launches:
+        if grid:
+            function = jit_function(source, entry)
+            arguments = [pointer(held[s]) for s in slots] + [integer(d) for d in dims]
+            function[(grid,)](*arguments)
+    for whole, inner in pairs:
+        edge = np.concatenate([whole[:4096], whole[4096 + inner.nbytes :]])
+        assert (edge == 0xA5).all(), "something was stored out of bounds"
+    return [np.ascontiguousarray(a) for a in held]
+
+
+def main():
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what Triton prints is no answer
+    np.seterr(all="ignore")
+    while True:
+        try:
+            request = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        try:
+            answer = (True, run(request))
+        except Exception:  # noqa: BLE001  (whatever it is, the test shows it)
+            answer = (False, traceback.format_exc())
+        pickle.dump(answer, answers)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
