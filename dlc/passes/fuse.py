@@ -133,6 +133,8 @@ class _Planner:
             return True
         if cost == 0:
             return True
+        if not self.max_params:
+            return node.op.cost == 0
         if any(r.op.family == "scatter" for r in readers) and node.op.cost > 0:
             return len(readers) == 1
         if cost <= CHEAP and self._leaf_count(node) <= 1:
@@ -377,7 +379,7 @@ class Fuse(Pass):
 
     name: ClassVar[str] = "fuse"
     stage: ClassVar[Stage | None] = "fused"
-    groups: bool = True  # false: a kernel for each unit
+    groups: bool = True  # false: a kernel for each node that computes something
     max_params: int = 48
 
     def run(self, function: Function, context: PassContext) -> Function:
