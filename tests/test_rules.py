@@ -78,7 +78,7 @@ def test_the_corpus_exercises_the_rules():
         rewrite(f, RULES, stats=stats)
     fired = {name for name, count in stats.rules.items() if count.matches}
     assert {"mul_one", "move_number", "number_right"} <= fired
-    assert len(fired) >= 15, sorted(fired)
+    assert len(fired) >= 12, sorted(fired)
 
 
 KEPT = {

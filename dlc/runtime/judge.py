@@ -156,7 +156,7 @@ def _bounds(
     rng = np.random.default_rng(0)
     spread = [np.zeros(r.shape) for r in references]
     for _ in range(SAMPLES):
-        noise = [_noise(rng, t, size, values) for t, size in sizes]
+        noise = [_noise(rng, n, values) for n in sizes]
         for k, moved in enumerate(interpret(noisy, [*wide, *noise], dims=values)):
             np.maximum(spread[k], _distance(moved, references[k]), out=spread[k])
     return [
@@ -186,11 +186,18 @@ def _bound(reference: Array, spread: Array, dtype: DType) -> Array:
         return MARGIN * (np.maximum(spread, least) + size * float(info.eps)) + tiny
 
 
-def _noise(
-    rng: np.random.Generator, type_: TensorType, size: float, values: Mapping[str, int]
-) -> Array:
-    shape = [evaluate(d, values) for d in type_.shape]
-    return 1.0 + size * rng.uniform(-1, 1, shape)
+@dataclass(frozen=True)
+class _Noise:
+    """Numbers of at most `size` around `centre`."""
+
+    param: Node
+    centre: float
+    size: float
+
+
+def _noise(rng: np.random.Generator, noise: _Noise, values: Mapping[str, int]) -> Array:
+    shape = [evaluate(d, values) for d in noise.param.shape]
+    return noise.centre + noise.size * rng.uniform(-1, 1, shape)
 
 
 class _Widener:
@@ -198,7 +205,7 @@ class _Widener:
 
     def __init__(self, *, noisy: bool) -> None:
         self.b, self.noisy = IRBuilder(), noisy
-        self.noise: list[tuple[Node, float]] = []
+        self.noise: list[_Noise] = []
 
     def run(self, nodes: Sequence[Node], new: dict[Node, Node]) -> None:
         """Appends what `nodes` become; `new` maps old nodes to new ones."""
@@ -224,6 +231,8 @@ class _Widener:
         result = self.b.emit(node.op, inputs, _wide_attrs(node))
         if family not in _ROUNDING or node.op.name in _EXACT:
             return result
+        if family == "contraction":
+            result = self.blur_zero(result)
         return self.perturb(result, node.tensor.dtype, ULPS)
 
     def bitcast(self, node: Node, x: Node) -> Node:
@@ -237,9 +246,20 @@ class _Widener:
         """`x` times 1 plus noise of the size of so many units in the last place of `dtype`."""
         if not self.noisy or not dtype.is_float:
             return x
-        factor = self.b.param(x.tensor)
-        self.noise.append((factor, ulps * float(ml_dtypes.finfo(dtype.numpy).eps) / 2))
-        return self.b.mul(x, factor)
+        size = ulps * float(ml_dtypes.finfo(dtype.numpy).eps) / 2
+        return self.b.mul(x, self.param(x.tensor, 1.0, size))
+
+    def blur_zero(self, x: Node) -> Node:
+        """`x` where the sign of a zero, which contractions do not define, is random."""
+        if not self.noisy or not x.tensor.dtype.is_float:
+            return x
+        return self.b.add(x, self.param(x.tensor, 0.0, 1e-300))
+
+    def param(self, type_: TensorType, centre: float, size: float) -> Node:
+        """A parameter for noise."""
+        made = self.b.param(type_)
+        self.noise.append(_Noise(made, centre, size))
+        return made
 
 
 def _wide_attrs(node: Node) -> dict[str, Any]:
@@ -253,16 +273,16 @@ def _wide_attrs(node: Node) -> dict[str, Any]:
     return attrs
 
 
-def _widened(function: Function, *, noisy: bool) -> tuple[Function, list[tuple[TensorType, float]]]:
-    """`function` at float64, and the types and sizes of the noise that it takes as well."""
+def _widened(function: Function, *, noisy: bool) -> tuple[Function, list[_Noise]]:
+    """`function` at float64, and the noise that it takes as well."""
     widener = _Widener(noisy=noisy)
     new = {p: widener.b.param(_wide(p.tensor), p.name) for p in function.params}
     params = list(new.values())
     widener.run(function.nodes, new)
-    noise = [p for p, _ in widener.noise]
+    noise = [n.param for n in widener.noise]
     results = [new[r] for r in function.results]
     widened = Function(function.name, [*params, *noise], results, widener.b.nodes)
-    return widened, [(p.tensor, size) for p, size in widener.noise]
+    return widened, widener.noise
 
 
 def _wide(type_: TensorType) -> TensorType:
