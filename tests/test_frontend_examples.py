@@ -8,8 +8,8 @@ import pytest
 import dlc
 
 MODULES = [
-    "apply", "autograd", "compile", "dtypes", "promotion", "random", "spec", "tensor", "transforms", "tree",
-    "variable",
+    "apply", "autograd", "compile", "dtypes", "promotion", "random", "spec", "tensor", "transforms",
+    "tree", "variable",
 ]  # fmt: skip
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
