@@ -28,7 +28,7 @@ check: $(VENV)/.test
 	$(BIN)/pyright
 
 bench: $(VENV)/.bench
-	$(BIN)/dlc bench
+	$(BIN)/python bench/spine.py
 
 docs: $(VENV)/.docs
 	$(BIN)/python docs/generate.py
