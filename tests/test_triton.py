@@ -3,9 +3,12 @@
 import importlib.util
 import re
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 from op_cases import cases, fault, function_of, operands, special_operands
+from programs import programs
 
 from dlc.codegen.backend import Backend
 from dlc.codegen.kernel_parser import parse_kernel
@@ -14,12 +17,14 @@ from dlc.codegen.triton.backend import GpuCode, TritonBackend
 from dlc.codegen.triton.emit import emit_kernel
 from dlc.ir.dims import evaluate
 from dlc.ir.errors import BackendError
+from dlc.ir.printer import print_function
 from dlc.ir.types import dtype_of
+from dlc.runtime.verification import verify_function
 
 if importlib.util.find_spec("triton") is None:
     pytest.skip("Triton is not installed", allow_module_level=True)
 
-from triton_harness import Worker, fitting, run_function, run_kernel
+from triton_harness import Worker, device, fitting, run_function, run_kernel
 
 KERNELS = {
     "pointwise": "kernel pw(x: f32[N], out y: f32[N]): par n<N: y[n] = x[n]*x[n]+1.0",
@@ -191,6 +196,22 @@ def test_some_of_every_family_of_ops(worker):
         assert fault(case, args, result) is None, case.id
 
 
+FEW = settings(max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.parametrize("which", [0, 9], ids=["first", "last"])
+def test_random_programs(worker, which):
+    with device(worker, which) as kind:
+
+        @FEW
+        @given(st.one_of(programs(), programs(symbolic=True)))
+        def agrees(function):
+            report = verify_function(function, level="O2", device=kind)
+            assert report.ok, f"{print_function(function)}\n{report}"
+
+        agrees()
+
+
 # What cannot be expressed
 
 
@@ -238,7 +259,7 @@ def test_refusals_name_the_statement(text, statement, reason):
 # Compiled code
 
 COMPILED = ["exp", "softmax", "norm", "columns", "partial", "argmax", "gather", "scatter", "dot"]
-COMPILED += ["bf16 dot", "f64 dot", "convolution", "transpose"]
+COMPILED += ["bf16 dot", "f64 dot", "transpose", "nested"]
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])

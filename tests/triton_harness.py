@@ -3,16 +3,19 @@
 import pickle
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import ml_dtypes  # noqa: F401  (arrays of its types are sent)
 import numpy as np
 
 from dlc.codegen.program import build_program
+from dlc.codegen.reference.backend import ReferenceBackend
 from dlc.codegen.triton.emit import emit_kernel
 from dlc.ir.dims import evaluate
 from dlc.passes.manager import run_pipeline
 from dlc.passes.pipelines import pipeline_of
+from dlc.runtime.device import Device, register_device, unregister_device
 
 ROOT = Path(__file__).parent.parent
 
@@ -67,32 +70,69 @@ def run_kernel(worker, kernel, arrays, dims, which=0):
     return {p.name: a for p, a in zip(kernel.params, made, strict=True)}
 
 
-def run_function(worker, function, inputs, which=0, level="O2"):
-    """Compiles a function through fusion and the Triton backend, and runs it."""
-    program = build_program(run_pipeline(function, pipeline_of(level)))
-    assert not any(isinstance(d, str) for d in function.symbols)
-    arrays = []
-    for slot in program.slots:
-        if slot.kind == "input":
-            arrays.append(inputs[slot.position])
-        elif slot.kind == "constant":
-            arrays.append(program.constants[slot.position])
-        else:
-            shape = [evaluate(d, {}) for d in slot.type.shape]
-            arrays.append(np.zeros(shape, slot.type.dtype.numpy))
-    launches = []
-    for call in program.calls:
+class InterpretedProgram:
+    """A program whose kernels run in the worker; what a device loads."""
+
+    def __init__(self, worker, program, which=0):
+        self.worker, self.program, self.which = worker, program, which
+
+    def bind(self, values):
+        """The program for these values of the symbols."""
+        return BoundInterpretedProgram(self, dict(values))
+
+
+class BoundInterpretedProgram:
+    """A program with its extents."""
+
+    def __init__(self, code, values):
+        self.code, self.values = code, values
+
+    def run(self, inputs, num_threads=1):
+        """The results; slots that share memory do so here."""
+        program, values = self.code.program, self.values
+        arrays = []
+        for slot in program.slots:
+            if slot.kind == "input":
+                arrays.append(inputs[slot.position])
+            elif slot.kind == "constant":
+                arrays.append(program.constants[slot.position])
+            else:
+                shape = [evaluate(d, values) for d in slot.type.shape]
+                arrays.append(np.zeros(shape, slot.type.dtype.numpy))
+        launches = [x for call in program.calls for x in self.launches(call)]
+        made = self.code.worker.run(arrays, launches)
+        results = {}
+        for k, slot in enumerate(program.slots):
+            if slot.kind == "output":
+                held = made[program.memory_of(k)]
+                results[slot.position] = held.view(slot.type.dtype.numpy).reshape(arrays[k].shape)
+        return [results[k] for k in range(len(program.results))]
+
+    def launches(self, call):
+        """The launches of one call; none when it writes nothing."""
+        program = self.code.program
         kernel = program.kernels[call.kernel]
-        dims = {n: evaluate(d, {}) for n, d in zip(kernel.dims, call.dims, strict=True)}
+        dims = {n: evaluate(d, self.values) for n, d in zip(kernel.dims, call.dims, strict=True)}
         outs = [p for p in kernel.params if p.mode != "in"]
         if all(0 in [evaluate(d, dims) for d in p.dims] for p in outs):
-            continue
+            return []
         slots = [program.memory_of(a) for a in call.args]
-        launches += launches_of(kernel, slots, dims, which)
-    made = worker.run(arrays, launches)
-    results = {}
-    for k, slot in enumerate(program.slots):
-        if slot.kind == "output":
-            held = made[program.memory_of(k)]
-            results[slot.position] = held.view(slot.type.dtype.numpy).reshape(arrays[k].shape)
-    return [results[k] for k in range(len(program.results))]
+        return launches_of(kernel, slots, dims, self.code.which)
+
+
+def run_function(worker, function, inputs, which=0, level="O2"):
+    """Compiles a function of known extents through fusion and the Triton backend, and runs it."""
+    program = build_program(run_pipeline(function, pipeline_of(level)))
+    return InterpretedProgram(worker, program, which).bind({}).run(inputs)
+
+
+@contextmanager
+def device(worker, which):
+    """A kind of device, by name, that runs programs in the worker."""
+    kind = f"interpreted{which}"
+    load = lambda program, payloads: InterpretedProgram(worker, program, which)  # noqa: E731
+    register_device(kind, Device(ReferenceBackend, load))
+    try:
+        yield kind
+    finally:
+        unregister_device(kind)

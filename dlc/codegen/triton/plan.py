@@ -295,7 +295,7 @@ def row_extent(nest: Nest) -> Dim | None:
             nested = any(reduced_axes(n) for n in walk(node.args[0]))
             if len(axes) > 1 or item.axes or nested:
                 return None
-            extents.add(axes[0].extent)
+            extents.update(a.extent for a in axes)
     if len(extents) != 1:
         return None
     (extent,) = extents
