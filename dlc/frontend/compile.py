@@ -16,18 +16,20 @@ import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict, Unpack, overload
 
 from dlc.frontend import tree
 from dlc.frontend.closure import Closure, Param, trace_closure
-from dlc.frontend.context import current_trace
+from dlc.frontend.context import current, current_trace
 from dlc.frontend.execution import Interpreted, Program, program_for
 from dlc.frontend.instantiate import callable_of
 from dlc.frontend.lowered import Lowered
+from dlc.frontend.native_call import NativeCalls, native_program, overrides
 from dlc.frontend.recording import is_recording, record_function
 from dlc.frontend.signature import Call, CallKey, Signature, ir_name
 from dlc.frontend.spec import spec
+from dlc.frontend.stats import CompileStats
 from dlc.frontend.symbols import Extents, trace_with_symbols
 from dlc.frontend.tensor import History, Tensor, make, make_like
 from dlc.frontend.variable import Variable
@@ -37,7 +39,7 @@ from dlc.ir.errors import ArgumentError, RecompileError, ValueRangeError, neares
 from dlc.ir.location import user_location
 from dlc.ir.op import OPS
 from dlc.ir.types import TensorType
-from dlc.runtime.executable import Options
+from dlc.runtime.executable import Executable, Options
 
 log = logging.getLogger("dlc.recompiles")
 Policy = Literal["allow", "warn", "error"]
@@ -58,26 +60,6 @@ class Settings:
 
 
 @dataclass
-class CompileStats:
-    """What a compiled function has done so far.
-
-    traces, compilations: how often it was traced and compiled.
-    cache_hits: calls that found their program.
-    native_calls: runs of compiled programs; interpreted_ops: operations run by the interpreter
-        instead.
-    recompilations: why each compilation after the first happened.
-    """
-
-    calls: int = 0
-    traces: int = 0
-    compilations: int = 0
-    cache_hits: int = 0
-    native_calls: int = 0
-    interpreted_ops: int = 0
-    recompilations: list[str] = field(default_factory=list[str])
-
-
-@dataclass
 class Specialisation:
     """One program."""
 
@@ -87,6 +69,7 @@ class Specialisation:
     program: Program
     donated: tuple[int, ...]
     reason: str
+    native: Executable | None  # its program, where native entries can run it
     used: int = 0  # larger for one that was used later
 
     def fits(self, shapes: Sequence[tuple[int, ...]]) -> bool:
@@ -153,6 +136,7 @@ class CompiledFunction:
         self._lock = threading.RLock()
         self._bound: dict[int, tuple[weakref.ref[Any], CompiledFunction]] = {}
         self._reasons: list[str] = []
+        self._native = NativeCalls(self._stats, self._python_call)
 
     def __repr__(self) -> str:
         return f"<compiled function {self.name}>"
@@ -182,12 +166,26 @@ class CompiledFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the function on tensors, arrays and numbers, and trees of them."""
+        native = self._native.active
+        if (
+            native is not None
+            and current.get() is None
+            and overrides.get() is native.overrides
+            and config._generation == native.generation
+        ):
+            return native.entry(*args, **kwargs)
+        return self._python_call(*args, **kwargs)
+
+    def _python_call(self, *args: Any, **kwargs: Any) -> Any:
         if self.settings.disable or current_trace() is not None:
             return self._direct(args, kwargs)
         call = self.signature.take(args, kwargs)
         specialisation = self._find(call)
-        self._stats.calls += 1
-        return self._run(specialisation, call)
+        self._stats.python_calls += 1
+        result = self._run(specialisation, call)
+        if specialisation.native is not None:
+            self._native.note(specialisation.native, specialisation.closure, call)
+        return result
 
     def _direct(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Calls the user's function, with handles of its own so that writes stay inside."""
@@ -200,14 +198,14 @@ class CompiledFunction:
         if family is not None:
             found = family.find(call.shapes)
             if found is not None:
-                self._stats.cache_hits += 1
+                self._stats.python_found += 1
                 return found
         with self._lock:
             family = self._families.setdefault(key, family or _Family())
         with family.lock:
             found = family.find(call.shapes)
             if found is not None:
-                self._stats.cache_hits += 1
+                self._stats.python_found += 1
                 return found
             return self._specialise(family, call, family.extents_for(call.shapes), call.shapes)
 
@@ -215,7 +213,7 @@ class CompiledFunction:
         if isinstance(s.program, Interpreted):
             self._stats.interpreted_ops += len(s.closure.function.nodes)
         else:
-            self._stats.native_calls += 1
+            self._stats.python_runs += 1
         s.used = next(_uses)
         histories = self._record(s, call)
         arrays = call.take_values()
@@ -258,7 +256,7 @@ class CompiledFunction:
             self._reasons.append(made.reason)
             self._order[id(made)] = (family, made)
             while len(self._order) > MAX_SPECIALISATIONS:
-                oldest = min(self._order, key=lambda k: self._order[k][1].used)
+                oldest = min(self._order, key=self._last_use)
                 old_family, old = self._order.pop(oldest)
                 old_family.programs = [s for s in old_family.programs if s is not old]
                 old_family.memo = {}
@@ -266,6 +264,11 @@ class CompiledFunction:
                     kept = {k: f for k, f in self._families.items() if f is not old_family}
                     self._families = kept
         return made
+
+    def _last_use(self, key: int) -> tuple[bool, int]:
+        """When a program was used; calls of entries are not seen one by one."""
+        s = self._order[key][1]
+        return self._native.serves(s.program), s.used
 
     def _trace(self, call: Call, extents: Extents) -> Closure:
         names = call.names(self.signature)
@@ -290,7 +293,8 @@ class CompiledFunction:
         donated = (*call.donated, *closure.written_params)
         program = program_for(closure.function, replace(self.settings.options, donated=donated))
         self._stats.compilations += 1
-        return Specialisation(call.key, extents, closure, program, donated, reason)
+        native = native_program(call.key, closure, program, donated)
+        return Specialisation(call.key, extents, closure, program, donated, reason, native)
 
     def _reason(self, family: _Family, key: CallKey, shapes: tuple[Any, ...]) -> str:
         if not self._order:
@@ -314,7 +318,9 @@ class CompiledFunction:
         self._stats.recompilations.append(reason)
         log.info("%s", message)
         if policy == "warn":
-            warnings.warn(message, stacklevel=_stack_level())
+            place = user_location()
+            file, line = ("<unknown>", 1) if place is None else (place.file, place.line)
+            warnings.warn_explicit(message, UserWarning, file, line)
 
     # Looking inside.
 
@@ -387,10 +393,6 @@ def _donate(x: Any) -> None:
         type_ = x.tensor
         x._data, x._history = None, None
         x._node = Node(OPS["param"], (), {"type": (type_,)}, type_)
-
-
-def _stack_level() -> int:
-    return 1 if user_location() is None else 5
 
 
 def _shape_change(names: Sequence[str], before: Any, after: Any) -> str:
