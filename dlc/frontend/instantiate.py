@@ -14,6 +14,7 @@ from dlc.ir.core import Function, Node
 from dlc.ir.dims import Dim, DimExpr, Symbol, dims_equal, substitute
 from dlc.ir.errors import ArgumentError, DTypeError, ShapeError
 from dlc.ir.op import static_attrs
+from dlc.ir.verifier import verify
 
 
 def instantiate(function: Function, dims: Mapping[str, Dim]) -> Function:
@@ -73,9 +74,11 @@ def callable_of(function: Function) -> Callable[..., Any]:
     It returns a tensor, or a tuple when the function has several results or none.
 
     Raises:
+        VerifyError: for a function that breaks a rule of the IR.
         ArgumentError: (from the call) for another number of arguments.
         DTypeError, ShapeError: for arguments of other types.
     """
+    verify(function)
 
     def call(*args: Any) -> Any:
         if len(args) != len(function.params):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import linecache
 import os
 import sys
@@ -30,11 +31,12 @@ class SourceLocation(NamedTuple):
 # `user_location` were spelt by the import system in the same way.
 _PACKAGE = os.path.join(os.path.dirname(os.path.dirname(sys._getframe().f_code.co_filename)), "")
 
-# File name -> is it never the user's? Frames of contextlib and functools stand between dlc's own
-# context managers, or decorators, and their callers.
+# File name -> is it never the user's? Frames of contextlib, functools and importlib stand between
+# dlc's own context managers, decorators, or files that are loaded at first use, and their callers.
 _internal: dict[str, bool] = {
     contextlib.contextmanager.__code__.co_filename: True,
     functools.update_wrapper.__code__.co_filename: True,
+    importlib.import_module.__code__.co_filename: True,
 }
 
 
