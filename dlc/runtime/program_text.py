@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dlc.codegen.kernel_ir import Kernel, Param
+from dlc.codegen.kernel_ir import Kernel, Param, Stmt
 from dlc.codegen.kernel_parser import parse_kernel
 from dlc.codegen.kernel_printer import print_kernel
 from dlc.codegen.program import Call, Program, Slot
@@ -35,10 +35,18 @@ class StoredKernel(Kernel):
     text: str
 
     def __init__(
-        self, name: str, params: tuple[Param, ...], dims: tuple[str, ...], text: str
+        self,
+        name: str,
+        params: tuple[Param, ...],
+        dims: tuple[str, ...],
+        body: tuple[Stmt, ...] | None = None,
+        *,
+        text: str = "",
     ) -> None:
         # The class is frozen; without a body, reading it comes to `__getattr__`.
         vars(self).update(name=name, params=params, dims=dims, text=text)
+        if body is not None:  # `dataclasses.replace` gives one
+            vars(self)["body"] = body
 
     def __getattr__(self, name: str) -> Any:
         if name != "body":
@@ -121,7 +129,7 @@ def _kernel_to_json(kernel: Kernel) -> list[Any]:
 
 
 def _kernel_from_json(name: str, params: list[Any], dims: list[str], text: str) -> StoredKernel:
-    return StoredKernel(name, tuple(_param(*p) for p in params), tuple(dims), text)
+    return StoredKernel(name, tuple(_param(*p) for p in params), tuple(dims), text=text)
 
 
 def _param(name: str, mode: str, dtype: str, dims: list[str], may_alias: list[str]) -> Param:
