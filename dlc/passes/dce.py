@@ -15,7 +15,7 @@ class Dce(Pass):
 
     name: ClassVar[str] = "dce"
 
-    def run(self, function: Function, context: PassContext) -> Function:  # noqa: ARG002
+    def run(self, function: Function, context: PassContext) -> Function:
         """`function` without dead nodes."""
         live = set(reachable(function.results))
         if len(live) == len(function.nodes):

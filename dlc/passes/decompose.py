@@ -29,7 +29,7 @@ def _settle(
         inputs = tuple(new.get(x, x) for x in node.inputs)
         if chosen(node):
             inner = IRBuilder(node.loc)
-            result = node.op.decompose(inner, *inputs, **node.attrs)  # type: ignore[misc]
+            result: Node = node.op.decompose(inner, *inputs, **node.attrs)  # type: ignore[misc]
             new[node] = _settle(b, inner.nodes, {}, chosen).get(result, result)
         else:
             new[node] = with_inputs(node, inputs)
@@ -54,4 +54,6 @@ class Decompose(Pass):
 
     def run(self, function: Function, context: PassContext) -> Function:
         """`function` without composite ops."""
-        return expand(function, lambda n: n.op.decompose is not None)
+        composite = [n for n in function.nodes if n.op.decompose is not None]
+        kept = {n for n in composite if not context.allows(self.name, n.op.name, n.loc)}
+        return expand(function, lambda n: n.op.decompose is not None and n not in kept)

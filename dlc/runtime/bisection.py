@@ -82,8 +82,9 @@ def find_culprit(work: Compilation) -> Culprit | None:
 def _bisect_pass(work: Compilation, k: int, difference: Difference) -> Culprit:
     """The first change of pass k without which the pass is right."""
     p, before = work.passes[k], work.done[k]
-    stages = (q.stage for q in reversed(work.passes[:k]))
-    stage: Stage | None = next((s for s in stages if s is not None), None)
+    stage: Stage | None = None
+    for q in work.passes[:k]:
+        stage = q.stage or stage
     values = work.interpret(before)
     good, bad = 0, work.changes[k]
     culprit, last = difference, Fuel(bad)
