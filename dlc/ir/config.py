@@ -240,6 +240,8 @@ class Config:
         self._environ = environ
         self._values: dict[str, Any] = {}
         self._assigned: set[str] = set()
+        self._openmp: int | None = None  # OMP_NUM_THREADS once it was read, 0 where it says nothing
+        self._generation = 0  # counts assignments
         self._overrides: ContextVar[dict[str, Any] | None] = ContextVar("dlc.config", default=None)
         known = [setting.variable for setting in self.settings()]
         for variable in environ:
@@ -362,6 +364,7 @@ class Config:
             unwatch(previous)
         self._values[name] = value
         self._assigned.add(name)
+        self._generation += 1
 
     def _source(self, setting: Setting[Any, Any]) -> str:
         if setting.name in (self._overrides.get() or {}):
@@ -373,8 +376,10 @@ class Config:
     def _openmp_threads(self) -> int | None:
         # A list gives the count of each nesting level; a value that OpenMP itself would reject is
         # not dlc's to complain about.
-        first = self._environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-        return int(first) or None if first.isdecimal() else None
+        if self._openmp is None:
+            first = self._environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+            self._openmp = int(first) if first.isdecimal() else 0
+        return self._openmp or None
 
 
 config = Config(os.environ)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,6 +43,24 @@ def too_large(shape: Sequence[Any], dtype: DType, size: int) -> MemoryLimitError
     )
 
 
+_word_at = ctypes.c_uint64.from_address
+_DATA_AT = 16  # in NumPy's array objects
+
+
+def _has_data_at(array: np.ndarray[Any, Any]) -> bool:
+    known = sys.implementation.name == "cpython" and object.__basicsize__ == _DATA_AT
+    return known and _word_at(id(array) + _DATA_AT).value == array.ctypes.data
+
+
+def address_of(array: np.ndarray[Any, Any]) -> int:
+    """Where the data of an array begins."""
+    # NumPy's own ways take eight times as long.
+    return _word_at(id(array) + _DATA_AT).value if _READABLE else array.ctypes.data
+
+
+_READABLE = all(_has_data_at(np.empty(n, np.uint8)) for n in (1, 100, 10_000))
+
+
 def empty(shape: Sequence[int], dtype: DType) -> np.ndarray[Any, Any]:
     """An uninitialised, C-contiguous, aligned array.
 
@@ -53,7 +73,7 @@ def empty(shape: Sequence[int], dtype: DType) -> np.ndarray[Any, Any]:
         raw = np.empty(size + ALIGNMENT - 1, np.uint8)
     except (MemoryError, ValueError, OverflowError):
         raise too_large(shape, dtype, size) from None
-    start = -raw.ctypes.data % ALIGNMENT
+    start = -address_of(raw) % ALIGNMENT
     return raw[start : start + size].view(dtype.numpy).reshape(shape)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import ctypes
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,9 +14,9 @@ from dlc.codegen.memory_plan import MemoryPlan, plan_memory
 from dlc.codegen.program import Call, Program, independent_runs
 from dlc.ir.dims import evaluate, product
 from dlc.ir.types import DType, uint8
-from dlc.runtime.buffers import empty
+from dlc.runtime.buffers import ALIGNMENT, address_of, empty
 from dlc.runtime.loader import load_blobs
-from dlc.runtime.program_table import Job, ProgramTable, run_table
+from dlc.runtime.program_table import Job, ProgramTable, run_pointers, work_area_bytes
 
 
 class CpuProgram:
@@ -67,19 +67,27 @@ class BoundCpuProgram:
         self.plan: MemoryPlan = plan_memory(program, values)
         scratch = max((code.scratch_bytes(c, values) for c in program.calls), default=0)
         table = ProgramTable(len(program.slots), scratch)
+        self.chunks = 0  # of about ten microseconds each
         for run in independent_runs(program):
             jobs = [code.job(program.calls[k], values) for k in run]
+            self.chunks += sum(-(-job.units // job.chunk) for job in jobs)
             if len(jobs) == 1:
                 table.call(jobs[0])
             else:
                 table.group(jobs)
         self.table = table.array()
+        self.table_address = self.table.ctypes.data
         self.outputs: list[tuple[tuple[int, ...], DType, int | None]] = []
         for k, r in enumerate(program.results):
             shape = tuple(evaluate(d, values) for d in r.shape)
             self.outputs.append((shape, r.dtype, self._donor(k)))
-        self._arenas: list[np.ndarray[Any, Any]] = []
-        self._lock = threading.Lock()
+        self._inputs = self._slots("input")
+        self._outputs = [s for s in self._slots("output") if self._donor(s[1]) is None]
+        self._frames: list[_Frame] = []
+
+    def _slots(self, kind: str) -> list[tuple[int, int]]:
+        """The slots of a kind, each with its position among them."""
+        return [(s, x.position) for s, x in enumerate(self.program.slots) if x.kind == kind]
 
     def _donor(self, result: int) -> int | None:
         """The input whose memory a result is in."""
@@ -97,29 +105,36 @@ class BoundCpuProgram:
             empty(shape, dtype) if donor is None else inputs[donor]
             for shape, dtype, donor in self.outputs
         ]
-        arena = self._take_arena()
-        base = arena.ctypes.data if arena is not None else 0
-        pointers: list[int] = []
-        for s, slot in enumerate(self.program.slots):
-            match slot.kind:
-                case "input":
-                    pointers.append(inputs[slot.position].ctypes.data)
-                case "output":
-                    pointers.append(results[slot.position].ctypes.data)
-                case "constant":
-                    pointers.append(self.program.constants[slot.position].ctypes.data)
-                case "temporary":
-                    pointers.append(base + self.plan.offsets[s] if s in self.plan.offsets else 0)
-        run_table(self.table, pointers, num_threads)
-        if arena is not None:
-            with self._lock:
-                self._arenas.append(arena)
+        try:
+            frame = self._frames.pop()
+        except IndexError:
+            frame = _Frame(self)
+        pointers = frame.pointers
+        for s, position in self._inputs:
+            pointers[s] = address_of(inputs[position])
+        for s, position in self._outputs:
+            pointers[s] = address_of(results[position])
+        run_pointers(self.table_address, frame.address, num_threads)
+        self._frames.append(frame)
         return results
 
-    def _take_arena(self) -> np.ndarray[Any, Any] | None:
-        if not self.plan.arena_bytes:
-            return None
-        with self._lock:
-            if self._arenas:
-                return self._arenas.pop()
-        return empty((self.plan.arena_bytes,), uint8)
+
+class _Frame:
+    """What one call of a program needs: its slots, temporaries, and the driver's work area.
+
+    The slots of temporaries and constants are filled in for good.
+    """
+
+    def __init__(self, bound: BoundCpuProgram) -> None:
+        program, plan = bound.program, bound.plan
+        area_at = -(-plan.arena_bytes // ALIGNMENT) * ALIGNMENT
+        self.memory = empty((area_at + work_area_bytes(bound.table),), uint8)
+        base = address_of(self.memory)
+        self.pointers = (ctypes.c_uint64 * (len(program.slots) + 1))()
+        for s, slot in enumerate(program.slots):
+            if slot.kind == "constant":
+                self.pointers[s] = program.constants[slot.position].ctypes.data
+            elif s in plan.offsets:
+                self.pointers[s] = base + plan.offsets[s]
+        self.pointers[len(program.slots)] = base + area_at
+        self.address = ctypes.addressof(self.pointers)

@@ -27,6 +27,7 @@ from dlc.ir.core import Function
 from dlc.ir.dims import DimExpr, Symbol, evaluate
 from dlc.ir.equal import structural_hash
 from dlc.ir.errors import MemoryLimitError, ShapeError, ValueRangeError, nearest
+from dlc.ir.ops import BUILT_IN
 from dlc.ir.printer import print_function
 from dlc.ir.types import TensorType
 from dlc.ir.version import __version__
@@ -98,6 +99,7 @@ class Executable:
         self.stats = Stats()
         self.program, self._loaded = self._compile()
         self._bound: OrderedDict[tuple[int, ...], BoundProgram] = OrderedDict()
+        self._by_shapes: dict[tuple[tuple[int, ...], ...], BoundProgram] = {}
         self._lock = threading.Lock()
         self._binder = _Binder(function)
 
@@ -136,8 +138,10 @@ class Executable:
         stats, cache = self.stats, default_cache()
         with stats.phase("key"):
             key = self._key()
+        # What a row of someone else's does is not in the key, so such programs are made anew.
+        lasting = all(n.op in BUILT_IN for n in self.function.nodes)
         with stats.phase("cache"):
-            stored = cache.get("program", key)
+            stored = cache.get("program", key) if lasting else None
             found = None if stored is None else program_from_bytes(stored, self.function.name)
         if found is not None:
             stats.program_from_cache = True
@@ -148,8 +152,9 @@ class Executable:
             program = build_program(optimized, self.options.donated)
         with stats.phase("key"):
             digests = [kernel_digest(k) for k in program.kernels]
-        with stats.phase("cache"):
-            cache.put("program", key, program_to_bytes(program, digests))
+        if lasting:
+            with stats.phase("cache"):
+                cache.put("program", key, program_to_bytes(program, digests))
         return program, digests
 
     def _payloads(self, kernels: Sequence[Kernel], digests: Sequence[str]) -> list[bytes]:
@@ -255,9 +260,19 @@ class Executable:
                 self._bound.popitem(last=False)
         return bound
 
+    def bound_for(self, shapes: tuple[tuple[int, ...], ...]) -> BoundProgram:
+        """The program for arguments of these shapes; ShapeError when they do not fit."""
+        bound = self._by_shapes.get(shapes)
+        if bound is None:
+            bound = self.bind(self._binder.values(shapes))
+            if len(self._by_shapes) >= MAX_BOUND:
+                self._by_shapes.clear()
+            self._by_shapes[shapes] = bound
+        return bound
+
     def __call__(self, arrays: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """Runs the function. The arrays must be C-contiguous and of the parameters' types."""
-        bound = self.bind(self._binder.values(arrays))
+        bound = self.bound_for(tuple([a.shape for a in arrays]))
         with self._lock:
             self.stats.calls += 1
             self.stats.native_calls += 1
@@ -297,14 +312,14 @@ class _Binder:
                     return k, axis
         raise ShapeError(f"the extent {name} is not a dim of any argument by itself")
 
-    def values(self, arrays: Sequence[np.ndarray[Any, Any]]) -> tuple[int, ...]:
+    def values(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
         """The values; ShapeError when an argument does not fit its type."""
-        found = tuple(arrays[k].shape[axis] for k, axis in self.sources)
+        found = tuple(shapes[k][axis] for k, axis in self.sources)
         by_name: Mapping[str, int] = dict(zip(self.names, found, strict=True))
-        for k, (t, a) in enumerate(zip(self.types, arrays, strict=True)):
+        for k, (t, shape) in enumerate(zip(self.types, shapes, strict=True)):
             expected = tuple(evaluate(d, by_name) for d in t.shape)
-            if a.shape != expected:
-                raise ShapeError(f"argument {k} has shape {a.shape}, but {t} means {expected} here")
+            if shape != expected:
+                raise ShapeError(f"argument {k} has shape {shape}, but {t} means {expected} here")
         return found
 
 

@@ -137,6 +137,20 @@ def run_table(
         raise ValueError(f"the program has {table[3]} slots, not {len(slots)}")
     area = np.empty(work_area_bytes(table) + 63, dtype=np.uint8)
     pointers = np.array([*slots, (area.ctypes.data + 63) & -64], dtype=np.uint64)
-    status = _driver()(table.ctypes.data, pointers.ctypes.data, pool().address, num_threads)
+    run_pointers(table.ctypes.data, pointers.ctypes.data, num_threads)
+
+
+def run_pointers(table: int, pointers: int, num_threads: int) -> None:
+    """Run a program whose memory is laid out already; all must live until the call returns.
+
+    Args:
+        table: Address of the table.
+        pointers: Address of the slots' addresses, with that of the work area behind the last one.
+        num_threads: Most threads to use, the caller's included.
+
+    Raises:
+        BackendError: for a table that the driver does not know.
+    """
+    status = _driver()(table, pointers, pool().address, num_threads)
     if status != OK:
         raise BackendError(f"the program table is malformed (status {status})")
