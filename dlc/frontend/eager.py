@@ -108,7 +108,7 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Array:
         return np.asarray(op.reference(*arrays, **attrs))  # type: ignore[misc]
     operands = _operands(op, arrays)
     key = (
-        op.name,
+        op,
         tuple(_hashable(v) for v in attrs.values()),
         tuple((o.array.dtype, o.order, o.repeated, _pattern(o.array.shape)) for o in operands),
         config.disable_jit,

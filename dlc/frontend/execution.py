@@ -14,6 +14,7 @@ from dlc.ir.config import config
 from dlc.ir.core import Function
 from dlc.ir.equal import structural_hash
 from dlc.ir.interpret import interpret
+from dlc.ir.ops import BUILT_IN
 from dlc.ir.types import dtype_of
 from dlc.runtime.buffers import aligned_copy
 from dlc.runtime.executable import Executable, Options, compile_function
@@ -50,7 +51,9 @@ def program_for(function: Function, options: Options | None = None) -> Program:
     if config.disable_jit:
         return Interpreted(function)
     options = options or Options(device=config.device, verify=config.verify)
-    key = (structural_hash(function), options, config.isa)
+    # Rows of someone else's may be replaced by others of the same name.
+    added = frozenset(n.op for n in function.nodes) - BUILT_IN
+    key = (structural_hash(function), added, options, config.isa)
     with _lock:
         found = _programs.get(key)
         if found is not None:

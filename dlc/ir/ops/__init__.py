@@ -1,5 +1,6 @@
 """The op rows by family; importing this package fills the table `dlc.ir.op.OPS`."""
 
+from dlc.ir.op import OPS
 from dlc.ir.ops import (
     composite,
     contraction,
@@ -11,7 +12,11 @@ from dlc.ir.ops import (
     structural,
 )
 
+BUILT_IN = frozenset(OPS.values())
+"""The rows that come with dlc: what they mean is known from its version."""
+
 __all__ = [
+    "BUILT_IN",
     "composite",
     "contraction",
     "elementwise",
