@@ -278,6 +278,17 @@ def test_code_has_no_spills_and_rounds_exactly(name, arch):
             assert ".extern" not in ptx.replace(".extern .shared", "")
 
 
+def test_subnormals_are_not_flushed():
+    kernel = parse_kernel(
+        "kernel fl(x: f32[N], out y: f32[N], out z: f32[N], out w: f32[N]):\n par n<N:\n"
+        "  y[n] = floor(x[n])+ceil(x[n])\n  z[n] = trunc(x[n])+rint(x[n])\n"
+        "  w[n] = floordiv(x[n], 3f32)+mod(x[n], 3f32)"
+    )
+    for arch in ("sm_80", "sm_90"):
+        for binary in TritonBackend(arch).binaries(kernel)[0]:
+            assert not re.search(r"\.(approx|full|ftz)\b", binary.texts["ptx"])
+
+
 def first_ptx(name, arch):
     return TritonBackend(arch).binaries(parse_kernel(KERNELS[name]))[0][0].texts["ptx"]
 

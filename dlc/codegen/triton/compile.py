@@ -98,6 +98,7 @@ def compile_variant(variant: Variant, signature: Mapping[str, str], arch: str) -
         "num_warps": variant.num_warps,
         "num_stages": variant.num_stages,
         "enable_fp_fusion": False,
+        "enable_reflect_ftz": False,  # else floor and ceil take subnormals for zero
     }
     with _lock, _private_cache(triton):
         try:
