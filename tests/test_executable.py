@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from programs import programs
 
 from dlc.codegen.kernel_parser import parse_kernel
-from dlc.codegen.program import build_program
+from dlc.codegen.program import build_program, independent_runs
 from dlc.ir.config import config
 from dlc.ir.dims import evaluate
 from dlc.ir.errors import DeviceError, ShapeError, ValueRangeError
@@ -199,8 +199,8 @@ def test_a_second_process_compiles_nothing_and_loads_no_llvm(tmp_path):
 # Stored programs
 
 
-def program_of(function, donated=()):
-    return build_program(run_pipeline(function, pipeline_of("O2")), donated)
+def program_of(function, donated=(), level="O2"):
+    return build_program(run_pipeline(function, pipeline_of(level)), donated)
 
 
 def test_stored_programs_are_equal():
@@ -299,6 +299,21 @@ def test_values_are_not_read_after_they_are_overwritten(level, donated):
         for position, (array, before) in enumerate(((given_x, x), (given_y, y))):
             if position not in donated:
                 np.testing.assert_array_equal(array, before)
+
+
+def test_what_may_run_at_the_same_time():
+    text = """
+func @f(%x: f32[n], %y: f32[n]) -> (f32[n], f32[n]) {
+  %0: f32[n] = flip(%x) {axes=[0]}
+  %1: f32[n] = add(%x, %y)
+  return %0, %1
+}"""
+    function = parse_function(text)
+    assert independent_runs(program_of(function, level="O0")) == [range(2)]
+    # The sum lies where the other call still reads.
+    donating = program_of(function, (0,), level="O0")
+    assert donating.memory_of(3) == 0
+    assert independent_runs(donating) == [range(1), range(1, 2)]
 
 
 def test_a_donated_argument_is_written_in_place():
