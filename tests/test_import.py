@@ -1,0 +1,82 @@
+"""What `import dlc` loads: next to nothing, and never a heavy package."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+HEAVY = {
+    "cuda", "jax", "keras", "llvmlite", "matplotlib", "onnx", "onnxruntime", "safetensors",
+    "scipy", "sklearn", "tensorboard", "tensorflow", "torch", "triton",
+}  # fmt: skip
+
+
+def run(code: str) -> str:
+    # Without settings, which have to be looked at.
+    env = {k: v for k, v in os.environ.items() if not k.startswith("DLC_")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], env={**env, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=100, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+def modules_of(code: str) -> set[str]:
+    """The modules that `code` loads, without those that were there before."""
+    shown = run(f"import sys, json\nbefore = set(sys.modules)\n{code}\n"
+                "print(json.dumps(sorted(set(sys.modules) - before)))")  # fmt: skip
+    return set(json.loads(shown))
+
+
+# The settings, which are checked at once; all else when a name is first used.
+AT_ONCE = {
+    "dlc", "dlc.ir", "dlc.ir.config", "dlc.ir.cpus", "dlc.ir.errors", "dlc.ir.location",
+    "dlc.ir.logs", "dlc.ir.version",
+}  # fmt: skip
+
+
+def test_import_loads_settings_only():
+    found = modules_of("import dlc")
+    assert {m for m in found if m.startswith("dlc")} == AT_ONCE
+    assert {m.partition(".")[0] for m in found} - {"dlc"} <= set(sys.stdlib_module_names)
+
+
+def test_no_name_loads_a_heavy_package():
+    found = modules_of(
+        "import dlc\nfor name in dir(dlc): getattr(dlc, name)\ndlc.config.describe()"
+    )
+    tops = {m.partition(".")[0] for m in found}
+    assert not tops & HEAVY
+    outside = {t for t in tops if t not in sys.stdlib_module_names} - {"dlc", "numpy", "ml_dtypes"}
+    assert {t for t in outside if "cython" not in t} == set()  # parts of NumPy
+    assert not any(m.startswith(("dlc.cli", "dlc.interop", "dlc.codegen.triton")) for m in found)
+
+
+def test_running_from_the_cache_loads_no_heavy_package(tmp_path):
+    code = (
+        "import numpy as np, dlc\nf = dlc.jit(lambda x: dlc.tanh(x @ x).sum())\n"
+        f"with dlc.config.scope(cache_dir={str(tmp_path)!r}): f(np.ones((5, 5)))"
+    )
+    assert "llvmlite" in modules_of(code)
+    assert not {m.partition(".")[0] for m in modules_of(code)} & HEAVY
+
+
+def test_time(capsys):
+    # Printed, not asserted: machines that run tests are busy.
+    codes = {"numpy": "import numpy", "dlc": "import dlc", "first name": "import dlc; dlc.Tensor"}
+    times: dict[str, list[float]] = {name: [] for name in codes}
+    for _ in range(5):
+        for name, code in codes.items():
+            start = time.perf_counter()
+            run(code)
+            times[name].append(time.perf_counter() - start)
+    median = {name: statistics.median(values) for name, values in times.items()}
+    with capsys.disabled():
+        for name in ("dlc", "first name"):
+            print(f"\n{name}: {median[name] / median['numpy']:.2f} of `import numpy`", end=" ")
