@@ -136,6 +136,21 @@ def test_kernels_in_every_variant(worker, name):
             check(worker, kernel, dims, which)
 
 
+@pytest.mark.parametrize("name", ["dot", "bf16 dot", "f64 dot"])
+def test_special_values_stay_in_their_rows_and_columns(worker, name):
+    kernel = parse_kernel(KERNELS[name])
+    dims = {n: d for n, d in dict(M=5, N=6, K=7).items() if n in kernel.dims}
+    arrays = arrays_for(kernel, dict(SIZES[0]) | dims)
+    arrays["a"][1], arrays["a"][2, 3], arrays["b"][0, 4] = np.nan, np.inf, -np.inf
+    expected = {n: a.copy() for n, a in arrays.items()}
+    run_reference(kernel, expected, dims)
+    found, true = run_kernel(worker, kernel, arrays, dims)["y"], expected["y"]
+    assert np.isnan(true).any()
+    assert not np.isnan(true).all()
+    assert np.array_equal(np.isnan(found), np.isnan(true))
+    assert np.array_equal(np.isinf(found), np.isinf(true))
+
+
 @pytest.mark.parametrize("kind", ["max", "min"])
 def test_position_of_an_extreme(worker, kind):
     kernel = parse_kernel(KERNELS["argmax"].replace("argmax", f"arg{kind}"))
