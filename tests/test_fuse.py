@@ -1,0 +1,181 @@
+"""What is fused: kernels of known programs (more would be slower), and that groups are legal."""
+
+import numpy as np
+import pytest
+from functions_harness import trace
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from op_cases import random_values, same_bits
+from test_memory_plan import VALUES, functions
+
+import dlc
+from dlc.codegen.program import build_program
+from dlc.ir.dims import symbol
+from dlc.ir.interpret import interpret
+from dlc.ir.parser import parse_function
+from dlc.ir.verifier import verify
+from dlc.passes.fuse import Fuse, is_split_reduction
+from dlc.passes.manager import run_pipeline
+from dlc.passes.pipelines import pipeline_of
+
+X = np.ones((64, 300), np.float32)
+LABELS = np.zeros(64, np.int64)
+W, B, V, C = (np.ones(s, np.float32) for s in ((300, 100), (100,), (100, 10), (10,)))
+SCALE = np.ones(300, np.float32)
+
+
+def gradient(f, argnums=0):
+    return dlc.grad(lambda *a: dlc.sum(f(*a) * a[0]), argnums=argnums)
+
+
+def _loss(parameters, x, labels):
+    w, b, v, c = parameters
+    return dlc.cross_entropy(dlc.relu(x @ w + b) @ v + c, labels)
+
+
+def train_step(w, b, v, c, x, labels):
+    loss, slopes = dlc.value_and_grad(_loss)([w, b, v, c], x, labels)
+    return loss, *(p - 0.1 * s for p, s in zip([w, b, v, c], slopes, strict=True))
+
+
+def adam(p, m, v, g):
+    m = 0.9 * m + 0.1 * g
+    v = 0.99 * v + 0.01 * g * g
+    return p - 1e-3 * m / (dlc.sqrt(v) + 1e-8), m, v
+
+
+def softmax(x):
+    return dlc.softmax(x, axis=1)
+
+
+PROGRAMS = {
+    # name: (function, operands, most groups, most calls with extents known late)
+    "a chain": (lambda x: dlc.exp(x * 2 + 1) / (1 + dlc.abs(x)), [X], 1, 1),
+    "two results": (lambda x: (dlc.exp(x), dlc.sin(x) + 1), [X], 1, 1),
+    "softmax": (softmax, [X], 1, 1),
+    "log_softmax": (lambda x: dlc.log_softmax(x, axis=1), [X], 1, 1),
+    "logsumexp": (lambda x: dlc.logsumexp(x, axis=1), [X], 1, 1),
+    "softmax and its gradient": (gradient(softmax), [X], 1, 1),
+    "layer norm": (dlc.layer_norm, [X, SCALE, SCALE], 1, 1),
+    "layer norm's gradients": (gradient(dlc.layer_norm, (0, 1, 2)), [X, SCALE, SCALE], 2, 2),
+    "mean and variance of rows": (lambda x: (dlc.mean(x, axis=1), dlc.var(x, axis=1)), [X], 1, 1),
+    "sums of columns": (lambda x: (dlc.sum(x, axis=0), dlc.sum(x * x, axis=0)), [X], 1, 1),
+    "cross entropy": (dlc.cross_entropy, [X, LABELS], 2, 3),
+    "cross entropy and gradient": (dlc.value_and_grad(dlc.cross_entropy), [X, LABELS], 3, 5),
+    "a layer": (lambda x, w, b: dlc.relu(x @ w + b), [X, W, B], 1, 1),
+    "a transposed product": (lambda x, y: dlc.gelu(x.T @ y), [X, X], 1, 1),
+    "adam": (adam, [X, X, X, X], 1, 1),
+    "a training step": (train_step, [W, B, V, C, X, LABELS], 10, 12),
+}  # fmt: skip
+
+
+def fused(function):
+    return run_pipeline(function, pipeline_of("O2"), verify=True)
+
+
+def groups(function):
+    return [n for n in function.nodes if n.op.name == "fusion"]
+
+
+@pytest.mark.parametrize("name", list(PROGRAMS))
+def test_programs_need_no_more_kernels_than(name):
+    function, args, most, most_late = PROGRAMS[name]
+    optimized = fused(trace(function, args, symbolic=False)[0])
+    assert len(groups(optimized)) <= most, [g.attrs["body"].name for g in groups(optimized)]
+    late = build_program(fused(trace(function, args, symbolic=True)[0]))
+    assert len(late.calls) <= most_late, [k.name for k in late.kernels]
+
+
+def test_equal_layers_share_their_kernels():
+    def layers(x, *ws):
+        for w in ws:
+            x = dlc.relu(dlc.layer_norm(x @ w, np.ones(16, np.float32), np.zeros(16, np.float32)))
+        return x
+
+    args = [np.ones((8, 16), np.float32), *(np.ones((16, 16), np.float32) for _ in range(12))]
+    program = build_program(fused(trace(layers, args, symbolic=False)[0]))
+    assert len(program.kernels) <= 2
+    assert len(program.calls) >= 12
+
+
+def test_nothing_but_fusions_is_left():
+    for function, args, _, _ in PROGRAMS.values():
+        optimized = fused(trace(function, args, symbolic=False)[0])
+        assert {n.op.name for n in optimized.nodes} <= {"fusion", "get", "constant"}
+
+
+def test_every_op_has_a_kernel_at_the_lowest_level():
+    text = """func @f(%x: f32[4]) -> (f32[4]) {
+      %0: f32[4] = add(%x, %x)
+      %1: f32[4] = neg(%0)
+      %2: f32[2,2] = reshape(%1) {shape=[2,2]}
+      %3: f32[2,2] = exp(%2)
+      %4: f32[4] = reshape(%3) {shape=[4]}
+      return %4 }"""
+    optimized = run_pipeline(parse_function(text), pipeline_of("O0"))
+    # The last reshape is a result, so it is stored; the first is an index in the kernel of exp.
+    assert len(groups(optimized)) == 4
+
+
+@settings(max_examples=200)
+@given(functions(), st.booleans(), st.integers(3, 48))
+def test_groups_are_legal(function, grouped, most):
+    """Producers come first (the verifier sees to it), params are bounded, values stay the same."""
+    optimized = run_pipeline(function, (Fuse(groups=grouped, max_params=most),), verify=True)
+    verify(optimized)
+    for g in groups(optimized):
+        body = g.attrs["body"]
+        alone = sum(n.op.cost > 0 or n.op.family == "reduction" for n in body.nodes) <= 1
+        one = len(body.results) == 1
+        assert alone or one or len(body.params) + len(body.results) <= most
+    rng = np.random.default_rng(0)
+
+    def extent(d):
+        return d if isinstance(d, int) else VALUES[str(d)]
+
+    params = [p.tensor for p in function.params]
+    args = [random_values(rng, t.dtype, [extent(d) for d in t.shape]) for t in params]
+    for a, b in zip(interpret(optimized, args), interpret(function, args), strict=True):
+        assert same_bits(a, b)
+
+
+def test_a_cycle_between_groups_is_not_made():
+    """x -> (a sum of all) -> back into a chain that could have joined x's group."""
+    text = """func @f(%x: f32[8,16]) -> (f32[8,16]) {
+      %0: f32[8,16] = exp(%x)
+      %1: f32[16] = reduce_sum(%0) {axes=[0]}
+      %2: f32[8,16] = broadcast_to(%1) {shape=[8,16]}
+      %3: f32[8,16] = div(%0, %2)
+      return %3 }"""
+    optimized = run_pipeline(parse_function(text), (Fuse(),), verify=True)
+    assert 2 <= len(groups(optimized)) <= 3
+
+
+def test_results_have_buffers_of_their_own():
+    text = """func @f(%x: f32[4]) -> (f32[4], f32[4], f32[4]) {
+      %0: f32[4] = exp(%x)
+      return %0, %0, %x }"""
+    optimized = run_pipeline(parse_function(text), (Fuse(),))
+    assert len(set(optimized.results)) == 3
+    assert not set(optimized.results) & set(optimized.params)
+
+
+def test_dead_code_gets_no_kernel():
+    text = """func @f(%x: f32[4]) -> (f32[4]) {
+      %0: f32[4] = exp(%x)
+      %1: f32[4] = reduce_sum(%0) {axes=[]}
+      %2: f32[4] = neg(%x)
+      return %2 }"""
+    (group,) = groups(run_pipeline(parse_function(text), (Fuse(),)))
+    assert "exp" not in [n.op.name for n in group.attrs["body"].nodes]
+
+
+def test_what_is_split():
+    n = symbol("n")
+    assert is_split_reduction((), (1 << 16,))
+    assert is_split_reduction((7,), (256, 256))
+    assert not is_split_reduction((8,), (1 << 16,))
+    assert not is_split_reduction((), ((1 << 16) - 1,))
+    assert is_split_reduction((), (n,))
+    assert not is_split_reduction((3,), (n,))
+    assert not is_split_reduction((n,), (1 << 20,))

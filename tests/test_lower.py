@@ -1,0 +1,122 @@
+"""What groups are lowered to: statements and parameters of kernels, and what extents change."""
+
+import numpy as np
+import pytest
+from functions_harness import trace
+from test_fuse import PROGRAMS, fused
+
+import dlc
+from dlc.codegen.kernel_ir import Assign, For, Par, statements
+from dlc.codegen.kernel_parser import parse_kernel
+from dlc.codegen.kernel_printer import print_kernel
+from dlc.codegen.kernel_verifier import verify_kernel
+from dlc.codegen.lower import BLOCK
+from dlc.codegen.program import build_program
+from dlc.ir.interpret import interpret
+from dlc.ir.parser import parse_function
+from dlc.ir.scalar import walk
+from dlc.runtime.executable import compile_function
+
+
+def program_of(function, *args, symbolic=False):
+    return build_program(fused(trace(function, args, symbolic)[0]))
+
+
+def assigned(kernel):
+    return [s for s in statements(kernel.body) if isinstance(s, Assign)]
+
+
+@pytest.mark.parametrize("symbolic", [False, True])
+@pytest.mark.parametrize("name", list(PROGRAMS))
+def test_kernels_are_legal_and_parse_back(name, symbolic):
+    function, args, _, _ = PROGRAMS[name]
+    program = program_of(function, *args, symbolic=symbolic)
+    for kernel in program.kernels:
+        verify_kernel(kernel)
+        assert print_kernel(parse_kernel(print_kernel(kernel))) == print_kernel(kernel)
+    for call in program.calls:
+        kernel = program.kernels[call.kernel]
+        assert len(call.args) == len(kernel.params)
+        assert len(call.dims) == len(kernel.dims)
+
+
+def test_a_row_chain_keeps_its_row_in_locals():
+    (kernel,) = program_of(lambda x: dlc.softmax(x, axis=1), np.ones((5, 9), np.float32)).kernels
+    (nest,) = kernel.body
+    assert isinstance(nest, Par)
+    assert len(nest.axes) == 1
+    outs = [p.name for p in kernel.params if p.mode == "out"]
+    # The maximum, the exponentials as a tile, their sum; then the store.
+    assert [bool(s.axes) for s in nest.body] == [False, True, False, True]
+    assert [s.name in outs for s in nest.body] == [False, False, False, True]
+    exponentials = [n for s in nest.body for n in walk(s.expr) if n.op == "exp"]
+    assert len(exponentials) == 1
+
+
+def test_extents_and_literals_are_arguments():
+    """Programs that differ in extents, or in the numbers they use, share their kernels."""
+    x, y = np.ones((5, 9), np.float32), np.ones((70, 33), np.float32)
+    first = program_of(lambda x: dlc.tanh(x) + 1, x)
+    second = program_of(lambda x: dlc.tanh(x) + 1, y)
+    assert list(map(print_kernel, first.kernels)) == list(map(print_kernel, second.kernels))
+    assert first.calls[0].dims != second.calls[0].dims
+
+
+def test_contiguous_axes_become_one():
+    (kernel,) = program_of(dlc.exp, np.ones((3, 4, 5), np.float32)).kernels
+    assert [len(p.dims) for p in kernel.params] == [1, 1]
+
+
+def test_a_split_reduction_is_two_kernels():
+    program = program_of(dlc.sum, np.ones((300, 400), np.float32))
+    first, second = program.kernels
+    (nest,) = first.body
+    assert [a.block for a in nest.axes] == [BLOCK]
+    (partial,) = [s for s in program.slots if s.kind == "temporary"]
+    assert partial.type.shape == ((300 * 400 + BLOCK - 1) // BLOCK,)
+    assert not any(a.block for s in statements(second.body) if isinstance(s, Par) for a in s.axes)
+
+
+@pytest.mark.parametrize("count", [65535, 65536, 65537, 4096 * 17, 4096 * 17 + 1])
+def test_splits_at_their_limits(count):
+    function = parse_function(
+        f"""func @f(%x: f64[{count}]) -> (f64[], f64[], f64[]) {{
+          %0: f64[] = reduce_sum(%x) {{axes=[0]}}
+          %1: f64[] = reduce_max(%x) {{axes=[0]}}
+          %2: f64[] = reduce_min(%x) {{axes=[0]}}
+          return %0, %1, %2 }}"""
+    )
+    x = np.random.default_rng(count).integers(-1000, 1000, count).astype(np.float64)
+    for got, want in zip(compile_function(function)([x]), interpret(function, [x]), strict=True):
+        assert got == want  # sums of integers are exact
+
+
+def test_a_scatter_copies_then_adds_in_order():
+    text = """func @f(%x: f32[6,3], %i: i64[4], %u: f32[4,3]) -> (f32[6,3]) {
+      %0: f32[6,3] = scatter_add(%x, %i, %u) {axis=0}
+      return %0 }"""
+    (kernel,) = build_program(fused(parse_function(text))).kernels
+    assert sum(isinstance(s, For) for s in statements(kernel.body)) == 1
+    assert [s.accumulate for s in assigned(kernel)] == [False, True]
+
+
+def test_only_pointwise_outputs_may_take_over_inputs():
+    def aliases(function, *args):
+        (kernel,) = program_of(function, *args).kernels
+        return [p.may_alias for p in kernel.params if p.mode == "out"]
+
+    x, w = np.ones((4, 4), np.float32), np.ones((4, 4), np.float32)
+    assert aliases(lambda x: x + 1, x) != [()]
+    assert aliases(lambda x: dlc.flip(x, axis=0), x) == [()]
+    assert aliases(lambda x: x.T + 1, x) == [()]
+    assert aliases(lambda x, w: x @ w, x, w) == [()]
+    # Of two results, one may be written before the other one's element is read.
+    assert all(len(a) <= 1 for a in aliases(lambda x: (x + 1, x[::-1] * 2), x))
+    assert aliases(lambda x: (x + 1, x[::-1] * 2), x) == [(), ()]
+
+
+def test_names_show_what_a_kernel_does():
+    (kernel,) = program_of(
+        lambda x, w: dlc.relu(x @ w), *(np.ones((4, 4), np.float32),) * 2
+    ).kernels
+    assert kernel.name.startswith("dot_general")
