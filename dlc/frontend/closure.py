@@ -68,6 +68,8 @@ class Closure:
 
     def value(self, results: Sequence[Any]) -> Any:
         """The outputs among the results, as the function returned them."""
+        if self.output.kind is tree.Leaf:
+            return results[0]
         return tree.unflatten(self.output, results[: self.outputs])
 
     @property
@@ -146,9 +148,11 @@ class Closure:
         arrays = list(arguments)
         arguments.clear()
         arrays += [t._array(*_OUTSIDE) for t in self.captures]
-        arrays += [v._array(*_OUTSIDE) for v in self.variables]
-        arrays += [g._array(*_OUTSIDE) for v in self.gradients if (g := v._grad) is not None]
-        return [contiguous(a) for a in arrays]
+        held = [contiguous(a) for a in arrays]
+        # What variables hold is contiguous.
+        held += [d if (d := v._data) is not None else v._array(*_OUTSIDE) for v in self.variables]
+        held += [g._array(*_OUTSIDE) for v in self.gradients if (g := v._grad) is not None]
+        return held
 
     def _run_replacing(
         self, program: Program, held: list[Array], donated: Sequence[int]
@@ -173,7 +177,7 @@ class Closure:
         at = self.outputs
         for v in self.written:
             v._data = results[at]
-            v._history = v._leaf()
+            v._history = v._leaf() if v.requires_grad else None
             at += 1
         for v, present in self.gradients_written:
             v._grad = make(results[at]) if present else None
@@ -193,25 +197,21 @@ def apply_function(function: Function, tensors: Sequence[Tensor]) -> list[Tensor
     ]
 
 
-def _baseline() -> tuple[int, int]:
-    """The reference counts of a list's array and its memory when nobody else can see them."""
-    return _counts([empty((1,), float32)], 0)
+def _references(held: list[Array], positions: Sequence[int]) -> list[tuple[int, int]]:
+    """The reference counts of arrays of a list and of their memory."""
+    count = sys.getrefcount
+    return [(count(held[k]), count(held[k].base)) for k in positions]
 
 
-def _counts(held: list[Array], k: int) -> tuple[int, int]:
-    return sys.getrefcount(held[k]), sys.getrefcount(held[k].base)
-
-
-_EXCLUSIVE = _baseline()
+# What they are when nobody else can see an array.
+_EXCLUSIVE = _references([empty((1,), float32)], [0])[0]
 
 
 def _call_donating(program: Program, held: list[Array], donated: Sequence[int]) -> list[Array]:
     """Runs a program that may overwrite the donated inputs; those that others see are copied."""
-    copied: dict[int, Array] = {}
-    for k in donated:
-        if not is_exclusive(held, k):
-            copied[k] = held[k]
-            held[k] = aligned_copy(held[k], dtype_of(held[k].dtype))
+    copied = {k: held[k] for k in shared(held, donated)}
+    for k, array in copied.items():
+        held[k] = aligned_copy(array, dtype_of(array.dtype))
     try:
         return program(held)
     except BaseException:
@@ -220,15 +220,18 @@ def _call_donating(program: Program, held: list[Array], donated: Sequence[int]) 
         raise
 
 
-def is_exclusive(held: list[Array], k: int) -> bool:
-    """Whether `held[k]` and its memory are referenced by nothing but this list."""
-    counts = _counts(held, k)
-    base = held[k].base
-    if base is None:
-        return counts[0] <= _EXCLUSIVE[0]
-    if not (isinstance(base, np.ndarray) and base.flags.owndata):
-        return False
-    return counts[0] <= _EXCLUSIVE[0] and counts[1] <= _EXCLUSIVE[1]
+def shared(held: list[Array], positions: Sequence[int]) -> list[int]:
+    """Those of `positions` whose arrays, or their memory, are referenced by others than `held`."""
+    most, most_of_base = _EXCLUSIVE
+    return [
+        k
+        for k, (count, of_base) in zip(positions, _references(held, positions), strict=True)
+        if count > most
+        or (
+            (base := held[k].base) is not None
+            and not (of_base <= most_of_base and type(base) is np.ndarray and base.flags.owndata)
+        )
+    ]
 
 
 def trace_closure(

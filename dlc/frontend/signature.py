@@ -15,9 +15,13 @@ from dlc.frontend.apply import as_array, scalar_kind
 from dlc.frontend.spec import Spec
 from dlc.frontend.tensor import Array, Tensor
 from dlc.frontend.tree import Structure
+from dlc.frontend.variable import Variable
 from dlc.ir.dims import DimExpr
 from dlc.ir.errors import ArgumentError, ValueRangeError, nearest
 from dlc.ir.types import DType, dtype_of
+
+# Leaves, by their exact type; most calls have no others.
+_FLAT = frozenset({Tensor, Variable, np.ndarray, bool, int, float})
 
 
 class LeafKey(NamedTuple):
@@ -161,7 +165,10 @@ class Signature:
             static |= {k: v for k, v in kwargs.items() if k in self.static}
             args = tuple(None if k in static else v for k, v in enumerate(args))
             kwargs = {k: None if k in static else v for k, v in kwargs.items()}
-        given, structure = tree.flatten((args, kwargs))
+        if not kwargs and _FLAT.issuperset(map(type, args)):
+            given, structure = list(args), tree.flat_call(len(args))
+        else:
+            given, structure = tree.flatten((args, kwargs))
         values: list[Any] = []
         keys: list[LeafKey] = []
         for k, x in enumerate(given):

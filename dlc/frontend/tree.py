@@ -7,6 +7,7 @@ keys, so that equal dicts have equal structures.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,17 @@ class Structure:
     data: Any
     children: tuple[Structure, ...]
 
-    @property
+    @functools.cached_property
+    def _hash(self) -> int:
+        return hash((self.kind, self.data, self.children))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> Any:
+        return Structure, (self.kind, self.data, self.children)  # hashes hold in one process only
+
+    @functools.cached_property
     def num_leaves(self) -> int:
         """The number of leaves below."""
         if self.kind is Leaf:
@@ -165,6 +176,12 @@ def _flatten_into(tree: Any, found: list[Any]) -> Structure:
     if kind is None:
         return _NONE
     return Structure(kind, data, tuple([_flatten_into(c, found) for c in children]))
+
+
+@functools.cache
+def flat_call(count: int) -> Structure:
+    """The structure of `((leaf, leaf, ...), {})`: so many arguments that are leaves."""
+    return structure(((Leaf,) * count, {}))
 
 
 def leaves(tree: Any) -> list[Any]:

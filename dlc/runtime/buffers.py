@@ -58,6 +58,13 @@ def address_of(array: np.ndarray[Any, Any]) -> int:
     return _word_at(id(array) + _DATA_AT).value if _READABLE else array.ctypes.data
 
 
+def addresses_of(arrays: Sequence[np.ndarray[Any, Any]]) -> list[int]:
+    """Where the data of each array begins."""
+    if _READABLE:
+        return [_word_at(id(a) + _DATA_AT).value for a in arrays]
+    return [a.ctypes.data for a in arrays]
+
+
 _READABLE = all(_has_data_at(np.empty(n, np.uint8)) for n in (1, 100, 10_000))
 
 

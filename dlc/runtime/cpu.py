@@ -11,10 +11,10 @@ import numpy as np
 from dlc.codegen.cpu.backend import CpuCode
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.memory_plan import MemoryPlan, plan_memory
-from dlc.codegen.program import Call, Program, independent_runs
+from dlc.codegen.program import Program, independent_runs
 from dlc.ir.dims import evaluate, product
 from dlc.ir.types import DType, uint8
-from dlc.runtime.buffers import ALIGNMENT, address_of, empty
+from dlc.runtime.buffers import ALIGNMENT, address_of, addresses_of, empty
 from dlc.runtime.loader import load_blobs
 from dlc.runtime.program_table import Job, ProgramTable, run_pointers, work_area_bytes
 
@@ -33,24 +33,30 @@ class CpuProgram:
         """The table for these values of the symbols."""
         return BoundCpuProgram(self, values)
 
-    def job(self, call: Call, values: Mapping[str, int]) -> Job:
-        """One call of a kernel with its extents filled in."""
-        kernel, code = self.program.kernels[call.kernel], self.codes[call.kernel]
-        dims = tuple(evaluate(d, values) for d in call.dims)
+    def jobs(self, values: Mapping[str, int]) -> tuple[list[Job], int]:
+        """Every call with its extents filled in, and the scratch memory that a worker needs."""
+        # Of many equal layers, most calls are of the same kernel with the same extents.
+        known: dict[tuple[int, tuple[int, ...]], tuple[int, int, int]] = {}
+        jobs: list[Job] = []
+        for call in self.program.calls:
+            dims = tuple(evaluate(d, values) for d in call.dims)
+            found = known.get((call.kernel, dims))
+            if found is None:
+                found = known[call.kernel, dims] = self._work(call.kernel, dims)
+            units, chunk, _ = found
+            slots = tuple(self.program.memory_of(a) for a in call.args)
+            jobs.append(Job(self.addresses[call.kernel], units, chunk, slots, dims))
+        return jobs, max((scratch for _, _, scratch in known.values()), default=0)
+
+    def _work(self, number: int, dims: tuple[int, ...]) -> tuple[int, int, int]:
+        """The units, the chunk and the scratch bytes of a kernel for these extents."""
+        kernel, code = self.program.kernels[number], self.codes[number]
         own = dict(zip(kernel.dims, dims, strict=True))
-        slots = tuple(self.program.memory_of(a) for a in call.args)
-        address = self.addresses[call.kernel]
         if _writes_nothing(kernel, own):
-            return Job(address, 0, 1, slots, dims)
+            return 0, 1, 0
         # A hint about cost, which may divide by an extent.
         chunk = 1 if 0 in dims else max(1, evaluate(code.chunk, own))
-        return Job(address, evaluate(code.units, own), chunk, slots, dims)
-
-    def scratch_bytes(self, call: Call, values: Mapping[str, int]) -> int:
-        """What a worker needs for one call."""
-        kernel, code = self.program.kernels[call.kernel], self.codes[call.kernel]
-        own = {n: evaluate(d, values) for n, d in zip(kernel.dims, call.dims, strict=True)}
-        return 0 if _writes_nothing(kernel, own) else evaluate(code.scratch, own)
+        return evaluate(code.units, own), chunk, evaluate(code.scratch, own)
 
 
 def _writes_nothing(kernel: Kernel, values: Mapping[str, int]) -> bool:
@@ -65,11 +71,11 @@ class BoundCpuProgram:
         program = code.program
         self.code, self.program = code, program
         self.plan: MemoryPlan = plan_memory(program, values)
-        scratch = max((code.scratch_bytes(c, values) for c in program.calls), default=0)
+        every, scratch = code.jobs(values)
         table = ProgramTable(len(program.slots), scratch)
         self.chunks = 0  # of about ten microseconds each
         for run in independent_runs(program):
-            jobs = [code.job(program.calls[k], values) for k in run]
+            jobs = every[run.start : run.stop]
             self.chunks += sum(-(-job.units // job.chunk) for job in jobs)
             if len(jobs) == 1:
                 table.call(jobs[0])
@@ -78,24 +84,27 @@ class BoundCpuProgram:
         self.table = table.array()
         self.table_address = self.table.ctypes.data
         self.outputs: list[tuple[tuple[int, ...], DType, int | None]] = []
+        donors = self._donors()
         for k, r in enumerate(program.results):
             shape = tuple(evaluate(d, values) for d in r.shape)
-            self.outputs.append((shape, r.dtype, self._donor(k)))
-        self._inputs = self._slots("input")
-        self._outputs = [s for s in self._slots("output") if self._donor(s[1]) is None]
+            self.outputs.append((shape, r.dtype, donors.get(k)))
+        inputs, outputs = self._slots("input"), self._slots("output")
+        assert inputs == [(k, k) for k in range(len(program.params))]  # in the first slots
+        self._fresh = [s for s in outputs if s[1] not in donors]
         self._frames: list[_Frame] = []
 
     def _slots(self, kind: str) -> list[tuple[int, int]]:
         """The slots of a kind, each with its position among them."""
         return [(s, x.position) for s, x in enumerate(self.program.slots) if x.kind == kind]
 
-    def _donor(self, result: int) -> int | None:
-        """The input whose memory a result is in."""
-        for s, slot in enumerate(self.program.slots):
-            if slot.kind == "output" and slot.position == result:
-                root = self.program.slots[self.program.memory_of(s)]
-                return root.position if root.kind == "input" else None
-        return None
+    def _donors(self) -> dict[int, int]:
+        """For each result that is in the memory of an input, the position of that."""
+        found: dict[int, int] = {}
+        for s, position in self._slots("output"):
+            root = self.program.slots[self.program.memory_of(s)]
+            if root.kind == "input":
+                found[position] = root.position
+        return found
 
     def run(
         self, inputs: Sequence[np.ndarray[Any, Any]], num_threads: int
@@ -110,9 +119,8 @@ class BoundCpuProgram:
         except IndexError:
             frame = _Frame(self)
         pointers = frame.pointers
-        for s, position in self._inputs:
-            pointers[s] = address_of(inputs[position])
-        for s, position in self._outputs:
+        pointers[: len(inputs)] = addresses_of(inputs)
+        for s, position in self._fresh:
             pointers[s] = address_of(results[position])
         run_pointers(self.table_address, frame.address, num_threads)
         self._frames.append(frame)
