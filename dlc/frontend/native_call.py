@@ -8,19 +8,18 @@ tensor with a history goes through Python, so that gradients are recorded.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from dlc.frontend.closure import Closure
 from dlc.frontend.execution import Program
-from dlc.frontend.signature import Call, CallKey
+from dlc.frontend.signature import Call, CallKey, LeafKey
 from dlc.frontend.tensor import Tensor
 from dlc.frontend.tree import Leaf
 from dlc.ir.config import config
+from dlc.ir.locks import make_lock
 from dlc.runtime.call_plan import Argument, entry_plan
 from dlc.runtime.cpu import BoundCpuProgram
 from dlc.runtime.entry import Entry, PythonEntry, TensorLayout, make_entry
@@ -41,9 +40,9 @@ overrides = config._overrides
 
 
 class Kind(NamedTuple):
-    """Calls that one entry can serve; the program is kept alive by the entry."""
+    """Calls that one entry can serve."""
 
-    program: int
+    leaves: tuple[LeafKey, ...]
     shapes: tuple[tuple[int, ...], ...]
     numbers: tuple[bool, ...]
 
@@ -58,6 +57,7 @@ class Active(NamedTuple):
     overrides: dict[str, Any] | None
     generation: int
     kinds: tuple[Kind, ...]
+    programs: tuple[Executable, ...]
 
     def is_current(self) -> bool:
         """Whether no setting has changed, for this thread."""
@@ -117,28 +117,38 @@ class NativeCalls:
         self._stats, self._fallback = stats, fallback
         self._patience = REPEATS
         self._seen: dict[Kind, int] = {}
-        self._lock = threading.Lock()
+        self._seen_under: tuple[dict[str, Any] | None, int] = (None, 0)
+        self._lock = make_lock()
 
     def serves(self, program: object) -> bool:
         """Whether there is an entry for a program."""
-        return self.active is not None and any(k.program == id(program) for k in self.active.kinds)
+        return self.active is not None and program in self.active.programs
 
     def note(self, program: Executable, closure: Closure, call: Call) -> None:
         """Counts a call that went through Python; makes an entry when there were enough."""
         numbers = tuple([type(x) in _NUMBERS for x in call.given])
-        kind = Kind(id(program), call.shapes, numbers)
-        with self._lock:
-            seen = self._seen.get(kind, 0) + 1
-            if seen < self._patience:
-                if len(self._seen) >= _MAX_REMEMBERED:
-                    self._seen.clear()
-                self._seen[kind] = seen
-                return
-            self._seen.pop(kind, None)
-            self._make(kind, program, closure, call)
+        kind = Kind(call.key.leaves, call.shapes, numbers)
+        # Never waits: nothing depends on this call, and a fork may have copied the lock as held.
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            if len(self._seen) >= _MAX_REMEMBERED or not self._under_same_settings():
+                self._seen.clear()
+            seen = self._seen[kind] = self._seen.get(kind, 0) + 1
+            if seen >= self._patience:
+                del self._seen[kind]
+                self._make(kind, program, closure, call)
+        finally:
+            self._lock.release()
+
+    def _under_same_settings(self) -> bool:
+        """Whether settings are as when this was last asked."""
+        before, generation = self._seen_under
+        self._seen_under = (overrides.get(), config._generation)
+        return self._seen_under[0] is before and self._seen_under[1] == generation
 
     def _make(self, kind: Kind, program: Executable, closure: Closure, call: Call) -> None:
-        generation, now = config._generation, overrides.get()
+        now, generation = self._seen_under
         before = self.active
         if before is not None and before.is_current() and kind in before.kinds:
             return
@@ -167,6 +177,7 @@ class NativeCalls:
             self._seen.clear()
         fallback = self._fallback if before is None else before.entry
         kinds = (kind,) if before is None else (kind, *before.kinds)
-        entry = make_entry(replace(plan, keep=(bound, program)), LAYOUT, fallback)
+        programs = (program,) if before is None else (program, *before.programs)
+        entry = make_entry(plan, LAYOUT, fallback)
         if not isinstance(entry, PythonEntry):
-            self.active = Active(entry, now, generation, kinds)
+            self.active = Active(entry, now, generation, kinds, programs)
