@@ -81,6 +81,20 @@ def extreme(name):
     return write
 
 
+def patch_tensor(tensor, *rest):
+    plain_patch(tensor, *rest)
+    # Bounds of loops: NumPy 2.4 makes no integer of an array of one.
+    tensor.__index__ = lambda self: int(self.handle.data.item())
+
+
+def fma(self, x, y, z):
+    data = NUMPY_SCALAR["fma"](*np.broadcast_arrays(x.data, y.data, z.data))
+    return HANDLE(data.astype(z.data.dtype), z.dtype.scalar)
+
+
+if not hasattr(interpreter._interpreter, "fma_fp32"):  # Triton 3.6 rounds twice
+    BUILDER.create_fma = fma
+plain_patch, interpreter._patch_lang_tensor = interpreter._patch_lang_tensor, patch_tensor
 BUILDER.cast_impl, BUILDER.create_splat, BUILDER.create_dot = cast, splat, dot
 interpreter.ReduceOps.apply_impl = reduce
 BUILDER.create_maximumf, BUILDER.create_minimumf = extreme("max"), extreme("min")
