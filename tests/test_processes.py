@@ -288,6 +288,59 @@ def test_forks(cache, threads):
     assert output(FORKS, DLC_CACHE_DIR=cache, DLC_NUM_THREADS=threads) == "2\n"
 
 
+BUSY_FORKS = """
+import os, signal, threading, time
+import numpy as np, dlc
+v = dlc.Variable(np.zeros(100_000, np.float32))
+@dlc.jit
+def step(x):
+    v.assign_add(x)
+    return dlc.tanh(v).sum()
+x = np.ones(100_000, np.float32)
+step(x)
+stop = threading.Event()
+def update():
+    while not stop.is_set():
+        step(x)
+def compile_more():
+    k = 0
+    while not stop.is_set():
+        k += 1
+        dlc.jit(lambda x: dlc.sin(x * (1 + k)) @ x, name=f"f{k}")(np.ones(10 + k))
+threads = [threading.Thread(target=t) for t in (update, update, compile_more)]
+for t in threads:
+    t.start()
+for k in range(8):
+    time.sleep(0.02)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)  # instead of hanging
+        code = 1
+        try:
+            fresh = dlc.jit(lambda x: dlc.cos(x) + k)(np.zeros(5 + k))
+            assert fresh.tolist() == [k + 1.0] * (5 + k)
+            assert (dlc.asarray(x) + k).numpy()[3] == k + 1
+            before = v.numpy()
+            assert (before == before[0]).all()
+            step(x)
+            assert (v.numpy() == before[0] + 1).all()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+stop.set()
+for t in threads:
+    t.join()
+"""
+
+
+@posix
+def test_forks_while_threads_compile_and_update(cache):
+    # Python 3.12 and later warn of forks with threads.
+    done = run(BUSY_FORKS, DLC_CACHE_DIR=cache, PYTHONWARNINGS="ignore::DeprecationWarning")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 LOOP = """
 import numpy as np, dlc
 v = dlc.Variable(np.zeros(200_000, np.float32))

@@ -11,7 +11,6 @@ import functools
 import inspect
 import itertools
 import logging
-import threading
 import warnings
 import weakref
 from collections import OrderedDict
@@ -37,6 +36,7 @@ from dlc.ir.config import config
 from dlc.ir.core import Function, Node
 from dlc.ir.errors import ArgumentError, RecompileError, ValueRangeError, nearest
 from dlc.ir.location import user_location
+from dlc.ir.locks import make_lock
 from dlc.ir.op import OPS
 from dlc.ir.types import TensorType
 from dlc.runtime.executable import Executable, Options
@@ -81,7 +81,7 @@ class _Family:
     """The programs for one structure of arguments."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = make_lock()
         self.programs: list[Specialisation] = []
         self.observed: list[tuple[tuple[int, ...], ...]] = []
         self.memo: dict[Any, Specialisation] = {}
@@ -133,7 +133,7 @@ class CompiledFunction:
         self._stats = CompileStats()
         self._families: dict[Any, _Family] = {}
         self._order: OrderedDict[int, tuple[_Family, Specialisation]] = OrderedDict()
-        self._lock = threading.RLock()
+        self._lock = make_lock()
         self._bound: dict[int, tuple[weakref.ref[Any], CompiledFunction]] = {}
         self._reasons: list[str] = []
         self._native = NativeCalls(self._stats, self._python_call)

@@ -8,7 +8,6 @@ the array below with the view folded in.
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from dlc.ir.config import config
 from dlc.ir.core import Function, Node
 from dlc.ir.dims import Dim
 from dlc.ir.errors import DlcError
+from dlc.ir.locks import make_lock
 from dlc.ir.op import Op
 from dlc.ir.types import DType, TensorType, dtype_of
 from dlc.runtime.buffers import check_size
@@ -78,7 +78,7 @@ class _Kernel(NamedTuple):
 
 
 _kernels: OrderedDict[Any, list[_Kernel]] = OrderedDict()
-_lock = threading.Lock()
+_lock = make_lock()
 
 
 def _hashable(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,6 +13,7 @@ from dlc.ir.config import config
 from dlc.ir.core import Function
 from dlc.ir.equal import structural_hash
 from dlc.ir.interpret import interpret
+from dlc.ir.locks import make_lock
 from dlc.ir.ops import BUILT_IN
 from dlc.ir.types import dtype_of
 from dlc.runtime.buffers import aligned_copy
@@ -43,7 +43,7 @@ class Interpreted:
 
 
 _programs: OrderedDict[object, Executable] = OrderedDict()
-_lock = threading.Lock()
+_lock = make_lock()
 
 
 def program_for(function: Function, options: Options | None = None) -> Program:

@@ -13,10 +13,12 @@ from dlc.frontend.trace import Trace
 from dlc.ir.build import find_op
 from dlc.ir.core import Node
 from dlc.ir.errors import ArgumentError, DonatedBufferError, DTypeError, ShapeError
+from dlc.ir.locks import hold_during_fork
 from dlc.ir.types import TensorType
 
 # Held while a program that replaces variables runs, and while others read what they start from.
 variables_lock = threading.RLock()
+hold_during_fork(variables_lock)
 
 
 class Variable(Tensor):

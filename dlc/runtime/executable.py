@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Generator, Mapping, Sequence
@@ -27,6 +26,7 @@ from dlc.ir.core import Function
 from dlc.ir.dims import DimExpr, Symbol, evaluate
 from dlc.ir.equal import structural_hash
 from dlc.ir.errors import MemoryLimitError, ShapeError, ValueRangeError, nearest
+from dlc.ir.locks import make_lock
 from dlc.ir.ops import BUILT_IN
 from dlc.ir.printer import print_function
 from dlc.ir.types import TensorType
@@ -100,7 +100,7 @@ class Executable:
         self.program, self._loaded = self._compile()
         self._bound: OrderedDict[tuple[int, ...], BoundProgram] = OrderedDict()
         self._by_shapes: dict[tuple[tuple[int, ...], ...], BoundProgram] = {}
-        self._lock = threading.Lock()
+        self._lock = make_lock()
         self._binder = _Binder(function)
 
     # Compilation

@@ -20,6 +20,7 @@ from dlc.codegen.cpu.blob import Blob, link_entries, link_object
 from dlc.codegen.cpu.elf import ElfObject
 from dlc.codegen.cpu.isa import Isa, host_machine
 from dlc.ir.errors import BackendError, excerpt
+from dlc.ir.locks import hold_during_fork
 
 if TYPE_CHECKING:
     from llvmlite.binding import ModuleRef, TargetMachine
@@ -79,12 +80,14 @@ def compile_module(text: str, isa: Isa) -> CompiledModule:
         >>> compile_module("define void @f() { ret void }", isa_named("x86-64-v3")).object[:4]
         b'\x7fELF'
     """
-    module, machine = _optimized(text, isa)
-    try:
-        compiled: bytes = machine.emit_object(module)
-    except RuntimeError as error:
-        raise BackendError(f"LLVM could not compile for {isa.name}: {error}") from None
-    result = CompiledModule(compiled, pooled=not list(module.global_variables))
+    with _lock:
+        module, machine = _optimized(text, isa)
+        try:
+            compiled: bytes = machine.emit_object(module)
+        except RuntimeError as error:
+            raise BackendError(f"LLVM could not compile for {isa.name}: {error}") from None
+        result = CompiledModule(compiled, pooled=not list(module.global_variables))
+        del module
     undefined = result.elf.undefined_names()
     if undefined:
         raise BackendError(
@@ -98,13 +101,15 @@ def compile_module(text: str, isa: Isa) -> CompiledModule:
 
 def optimized_text(text: str, isa: Isa) -> str:
     """Give the LLVM text after the pipeline of `compile_module`; raises as it does."""
-    return str(_optimized(text, isa)[0])
+    with _lock:
+        return str(_optimized(text, isa)[0])
 
 
 def assembly(text: str, isa: Isa) -> str:
     """Give the assembly of `compile_module`, undefined symbols included; raises as it does."""
-    module, machine = _optimized(text, isa)
-    return machine.emit_assembly(module)
+    with _lock:
+        module, machine = _optimized(text, isa)
+        return machine.emit_assembly(module)
 
 
 @functools.cache
@@ -218,7 +223,10 @@ def _after_parameters(text: str, start: int) -> int:
     raise BackendError(f"LLVM text, line {line}: no parameter list\n{excerpt(text, line)}")
 
 
-_lock = threading.Lock()
+# LLVM works for one thread at a time. Were it at work during a fork, it would never be free again
+# in the child.
+_lock = threading.RLock()
+hold_during_fork(_lock)
 _machines: dict[Isa, TargetMachine] = {}
 
 
