@@ -263,6 +263,29 @@ def test_exceptions_of_the_user_pass_through():
     assert dlc.grad(lambda y: f(y).sum())(ROW).tolist() == [2, 2, 2]
 
 
+LATER = {
+    "reshape": (lambda x: x.reshape(2, -1), (4, 6, 8), 7, dlc.ShapeError),
+    "split": (lambda x: dlc.split(x, 2)[0], (4, 6, 8), 7, dlc.ShapeError),
+    "index": (lambda x: x[3], (4, 6, 8), 2, dlc.IndexRangeError),
+    "broadcast": (lambda x: x + np.ones(x.shape[0] // 9 + 1), (4, 6, 8), 20, dlc.ShapeError),
+    "empty": (lambda x: dlc.max(x), (4, 6, 8), 0, dlc.ShapeError),
+}
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_shape_that_fails_later_spoils_nothing(name):
+    body, good, bad, kind = LATER[name]
+    f = dlc.jit(body)
+    for n in good:
+        f(np.ones(n))
+    for _ in range(2):
+        fails(lambda: f(np.ones(bad)), kind)
+    traced = f.stats.compilations
+    for n in good:
+        assert f(np.ones(n)).numpy().max() == (2 if name == "broadcast" else 1)
+    assert f.stats.compilations == traced
+
+
 def test_a_failed_call_leaves_variables_alone():
     v = dlc.Variable(ROW)
 
