@@ -1,7 +1,7 @@
 """Overlapping writes: 10,000 generated programs, and six that are easily got wrong.
 
 All of them run eagerly, by compiled kernels of one op, and compiled, many in one function: the
-first 1,500 by native code, whose compilation takes most of the time, the others by the reference
+first 1,000 by native code, whose compilation takes most of the time, the others by the reference
 device, which runs the same fused kernels. Some also run as steps that update variables in place.
 Together they take two minutes of one core.
 """
@@ -15,7 +15,7 @@ from dlc.ir.build import IRBuilder
 from dlc.ir.types import TensorType, float32, int32
 from dlc.runtime.executable import Options, compile_function
 
-COUNT, NATIVE, BATCH = 10_000, 1500, 50
+COUNT, NATIVE, BATCH = 10_000, 1000, 50
 
 
 def programs(first, last):
