@@ -232,6 +232,26 @@ def test_random_programs(worker, which):
         agrees()
 
 
+@pytest.mark.parametrize(
+    ("body", "barriers"),
+    [
+        ("  for j<J:\n   y[i[j],c] += u[j,c]", 2),
+        ("  for j<J:\n   y[i[j],c] = u[j,c]", 2),
+        ("  y[v,c] v<V = 0f32\n  for j<J:\n   y[i[j],c] = u[j,c]", 4),
+        ("  y[v,c] v<V = 0f32\n  y[0,c] = 1f32", 4),
+        ("  y[v,c] v<V = 0f32", 0),
+    ],
+)
+def test_threads_wait_where_elements_are_touched_again(worker, body, barriers):
+    header = "kernel sc(i: i64[J], u: f32[J,C], inout y: f32[V,C]):\n par c<C:\n"
+    kernel = parse_kernel(header + body)
+    for launch in emit_kernel(kernel):
+        for v in launch.variants:
+            assert v.source.count("tl.debug_barrier()") == barriers
+    for dims in SIZES:
+        check(worker, kernel, dims, 0)
+
+
 # What cannot be expressed
 
 

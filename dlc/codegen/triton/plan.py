@@ -8,6 +8,7 @@ found to be equal. Stores wait for the end of a nest, where one loop does all of
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -49,7 +50,8 @@ class Nest:
     """One launch: independent iterations over `axes`.
 
     stores: done after `steps`, grouped by the extents of their own axes.
-    volatile: parameters that are both read and written, so that a read may not be moved.
+    volatile: written parameters whose elements are touched more than once: reads may not be moved,
+        and a store must wait for other threads.
     """
 
     kernel: Kernel
@@ -125,14 +127,7 @@ class _NestPlan:
         self.written = {t.name for t in inner if isinstance(t, Assign)}
         self.written &= {p.name for p in self.kernel.params}
         steps = self.body(body)
-        read = {
-            n.attr
-            for i in _items(steps)
-            for e in (i.expr, *i.ix)
-            for n in walk(e)
-            if n.op == "load"
-        }
-        volatile = frozenset(read & self.written)
+        volatile = self._volatile(steps)
         stores: list[tuple[Item, ...]] = []
         if not volatile and not any(isinstance(x, Loop) for x in steps):
             flat = [x for x in steps if isinstance(x, Item)]
@@ -143,6 +138,16 @@ class _NestPlan:
         for axis in (*axes, *_inner_axes(steps, stores)):
             math.declare(axis)
         return Nest(self.kernel, axes, tuple(steps), tuple(stores), volatile, math)
+
+    def _volatile(self, steps: Sequence[Step]) -> frozenset[str]:
+        """Written parameters of which an element may be touched twice, perhaps by other threads."""
+        items = list(_items(steps))
+        roots = [e for i in items for e in (i.expr, *i.ix)]
+        read = {n.attr for e in roots for n in walk(e) if n.op == "load"}
+        in_loops = {i.name for s in steps if isinstance(s, Loop) for i in _items(s.body)}
+        stores = Counter(i.name for i in items)
+        again = read | in_loops | {name for name, count in stores.items() if count > 1}
+        return frozenset(again & self.written)
 
     def body(self, body: Sequence[Stmt]) -> list[Step]:
         steps: list[Step] = []
