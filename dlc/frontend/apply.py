@@ -62,8 +62,9 @@ def apply(op_name: str, *operands: Any, **attrs: Any) -> Tensor:
     """
     op = OPS.get(op_name) or find_op(op_name)
     tensors = [x if isinstance(x, Tensor) else as_tensor(x) for x in operands]
-    weak = bool(tensors) and all(t._weak for t in tensors)
-    if not weak and any(t._weak for t in tensors):
+    weak_ones = [t for t in tensors if t._weak]
+    weak = bool(weak_ones) and len(weak_ones) == len(tensors)
+    if weak_ones and not weak:
         strong = {t.tensor.dtype for t in tensors if not t._weak}
         tensors = [
             materialise(t) if t._weak and t.tensor.dtype not in strong else t for t in tensors

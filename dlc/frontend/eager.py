@@ -78,6 +78,7 @@ class _Kernel(NamedTuple):
 
 
 _kernels: OrderedDict[Any, list[_Kernel]] = OrderedDict()
+_exact: dict[Any, Program] = {}  # for operations without attributes on contiguous arrays
 _lock = make_lock()
 
 
@@ -106,6 +107,9 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Array:
         if op.name == "full":
             return np.broadcast_to(np.array(attrs["value"], attrs["dtype"].numpy), attrs["shape"])
         return np.asarray(op.reference(*arrays, **attrs))  # type: ignore[misc]
+    exact = _exact_key(op, arrays, attrs)
+    if exact is not None and (program := _exact.get(exact)) is not None:
+        return program(arrays)[0]
     operands = _operands(op, arrays)
     key = (
         op,
@@ -124,7 +128,23 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Array:
             _kernels.setdefault(key, []).append(kernel)
             while len(_kernels) > _MAX_KEYS:
                 _kernels.popitem(last=False)
+    if exact is not None:
+        if len(_exact) >= _MAX_KEYS:
+            _exact.clear()
+        _exact[exact] = kernel.program
     return kernel.program([o.array for o in operands])[0]
+
+
+def _exact_key(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Any:
+    """What finds the program of a usual operation at once; None for an unusual one."""
+    if attrs or config._overrides.get() is not None:
+        return None
+    key: list[Any] = [op, config._generation]
+    for a in arrays:
+        if not a.flags.c_contiguous:
+            return None
+        key += (a.dtype, a.shape)
+    return tuple(key)
 
 
 def _operands(op: Op, arrays: Sequence[Array]) -> list[Operand]:

@@ -90,10 +90,13 @@ def record(
 
 def _wanted(state: Recording, tensors: Sequence[Tensor]) -> tuple[bool, bool]:
     """Whether what is computed from `tensors` is recorded, and whether persistently."""
-    watch(tensors)
+    if state.tapes:
+        watch(tensors)
     histories = [h for t in tensors if (h := t._history) is not None]
+    if not histories:
+        return False, False
     persistent = any(h.persistent for h in histories)
-    return persistent or bool(state.tapes and histories), persistent
+    return persistent or state.tapes > 0, persistent
 
 
 def _inputs(tensors: Sequence[Tensor]) -> tuple[Node, ...]:

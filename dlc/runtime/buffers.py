@@ -81,7 +81,7 @@ def empty(shape: Sequence[int], dtype: DType) -> np.ndarray[Any, Any]:
     except (MemoryError, ValueError, OverflowError):
         raise too_large(shape, dtype, size) from None
     start = -address_of(raw) % ALIGNMENT
-    return raw[start : start + size].view(dtype.numpy).reshape(shape)
+    return np.ndarray(shape, dtype.numpy, raw, start)
 
 
 def aligned_copy(array: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, Any]:

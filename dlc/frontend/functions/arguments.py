@@ -22,7 +22,7 @@ from dlc.ir.errors import (
     ShapeError,
     ValueRangeError,
 )
-from dlc.ir.types import Shape, TensorType
+from dlc.ir.types import DType, Shape, TensorType, dtype_of
 
 ArrayLike: TypeAlias = Tensor | np.ndarray[Any, Any] | np.generic | bool | int | float
 AxisLike: TypeAlias = int | Sequence[int] | None
@@ -36,14 +36,20 @@ def check_device(device: Any) -> None:
         raise DeviceError(f"there is no device {device!r}", hint='tensors live on "cpu"')
 
 
-def check_kinds(name: str, tensors: Iterable[Tensor], kinds: str, hint: str | None = None) -> None:
+def held_dtype(x: Tensor) -> DType:
+    """`x.tensor.dtype`, without making a type."""
+    return dtype_of(d.dtype) if (d := x._data) is not None else x.tensor.dtype
+
+
+def check_kinds(name: str, tensors: Sequence[Tensor], kinds: str, hint: str | None = None) -> None:
     """DTypeError, in the name of function `name`, unless each element kind is one of `kinds`."""
-    shown = [t.tensor for t in tensors]
-    for t in shown:
-        if t.dtype.kind not in kinds:
+    for t in tensors:
+        dtype = held_dtype(t)
+        if dtype.kind not in kinds:
+            shown = [t.tensor for t in tensors]
             wanted = " or ".join(_KINDS[k] for k in kinds)
             raise DTypeError(
-                f"{name} of {types_text(shown)}: the dtype must be {wanted}, not {t.dtype.name}",
+                f"{name} of {types_text(shown)}: the dtype must be {wanted}, not {dtype.name}",
                 hint=hint or "convert it first, for example with .astype(dlc.int32)",
             )
 
@@ -158,7 +164,22 @@ def match_shapes(name: str, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 def operands(name: str, *xs: Any) -> tuple[Tensor, ...]:
     """Arguments as tensors of their common dtype and shape."""
-    return match_shapes(name, promote(*xs))
+    return xs if _are_alike(xs) else match_shapes(name, promote(*xs))
+
+
+def _are_alike(xs: Sequence[Any]) -> bool:
+    """Whether all are tensors with arrays of one dtype and shape, which is usual and quick to see.
+
+    The answer may be False for others that are alike.
+    """
+    data = xs[0]._data if isinstance(xs[0], Tensor) else None
+    if data is None:
+        return False
+    for x in xs:
+        held = x._data if isinstance(x, Tensor) and not x._weak else None
+        if held is None or held.dtype is not data.dtype or held.shape != data.shape:
+            return False
+    return True
 
 
 def same_dtype(tensors: Sequence[Any]) -> tuple[Tensor, ...]:

@@ -17,6 +17,7 @@ from dlc.frontend.apply import (
 from dlc.frontend.functions.arguments import (
     ArrayLike,
     check_kinds,
+    held_dtype,
     match_shapes,
     new_handle,
     operands,
@@ -153,7 +154,7 @@ def _binary(
     def function(x: ArrayLike, y: ArrayLike, /) -> Tensor:
         pair = operands(name, x, y)
         check_kinds(name, pair, allowed)
-        row = op if of_bools is None or pair[0].tensor.dtype is not bool_ else of_bools
+        row = op if of_bools is None or held_dtype(pair[0]) is not bool_ else of_bools
         return apply(row, *pair)
 
     doc = _BINARY_DOC.format(
