@@ -1,4 +1,4 @@
-"""The digits example: its losses are those of a float64 loop by hand, and its step is one native program."""
+"""The digits example: losses as by hand in float64, and a step that is one native program."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 def digits() -> ModuleType:
     """A fresh copy of the example, with its initial parameters."""
     spec = importlib.util.spec_from_file_location("digits", ROOT / "examples" / "digits.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["digits"] = module
     spec.loader.exec_module(module)

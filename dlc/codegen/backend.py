@@ -18,10 +18,14 @@ class Backend(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The device kind that it serves."""
+        ...
 
     @property
-    def stages(self) -> tuple[str, ...]: ...
+    def stages(self) -> tuple[str, ...]:
+        """The texts that it can show, in order."""
+        ...
 
     def key_entries(self) -> tuple[tuple[str, str], ...]:
         """What the code depends on besides the kernel: (label, text) entries of the cache key."""

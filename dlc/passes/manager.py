@@ -67,7 +67,7 @@ class Pass:
             raise PassError(f"two passes are called {cls.name!r}: {known} and {cls}")
         PASSES[cls.name] = cls
 
-    def run(self, function: Function, context: PassContext) -> Function:  # noqa: ARG002
+    def run(self, function: Function, context: PassContext) -> Function:
         """The function that this pass makes of `function`; itself where nothing changes."""
         raise TypeError(f"pass {type(self).__name__} does not define run")
 

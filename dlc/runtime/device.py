@@ -15,8 +15,10 @@ from dlc.codegen.backend import Backend
 from dlc.codegen.cpu.backend import CpuBackend
 from dlc.codegen.program import Program
 from dlc.codegen.reference.backend import ReferenceBackend
+from dlc.codegen.triton.backend import TritonBackend
 from dlc.ir.errors import DeviceError, nearest
 from dlc.runtime.cpu import CpuProgram
+from dlc.runtime.cuda import CudaProgram
 from dlc.runtime.reference import ReferenceProgram
 
 
@@ -48,6 +50,7 @@ class Device:
 
 _DEVICES: dict[str, Device] = {
     "cpu": Device(CpuBackend, CpuProgram),
+    "cuda": Device(TritonBackend, CudaProgram),
     "reference": Device(ReferenceBackend, ReferenceProgram),
 }
 
