@@ -164,12 +164,38 @@ def test_rebinding_what_is_captured_is_seen():
         assert f(x).tolist() == [k] * 3
 
 
-def test_large_results_are_left_to_numpy():
+def test_large_results_are_left_to_numpy(monkeypatch):
+    looked = []
+    real = native_call.entry_plan
+
+    def plan(*args, **keywords):
+        looked.append(real(*args, **keywords))
+        return looked[-1]
+
+    monkeypatch.setattr(native_call, "entry_plan", plan)
     f = dlc.compile(lambda x: x + 1)
-    x = array(1 << 21)
-    for _ in range(4):
+    x = array((1 << 20) + 1)  # over 4 MiB
+    for _ in range(40):
         f(x)
     assert f._native.active is None
+    assert 1 <= len(looked) <= 5
+    assert looked == [None] * len(looked)
+
+
+def test_interpreters_without_native_entries(monkeypatch):
+    made = []
+
+    def python_entry(plan, layout, fallback):
+        made.append(native_call.PythonEntry(fallback))
+        return made[-1]
+
+    monkeypatch.setattr(native_call, "make_entry", python_entry)
+    f = add()
+    for k in range(50):
+        assert np.array_equal(f(np.float32([k]), np.float32([1])).numpy(), [k + 1])
+    assert f._native.active is None
+    assert len(made) == 1
+    assert (f.stats.calls, f.stats.native_calls) == (50, 50)
 
 
 # State of the thread that an entry does not know.

@@ -170,14 +170,21 @@ class NativeCalls:
             counts=self._stats.entry_counts,
         )
         if plan is None:
+            self._wait_longer()
             return
         if before is not None and (not before.is_current() or len(before.kinds) >= MAX_ENTRIES):
             before = None
-            self._patience = min(2 * self._patience, _MAX_PATIENCE)
-            self._seen.clear()
+            self._wait_longer()
         fallback = self._fallback if before is None else before.entry
-        kinds = (kind,) if before is None else (kind, *before.kinds)
-        programs = (program,) if before is None else (program, *before.programs)
         entry = make_entry(plan, LAYOUT, fallback)
-        if not isinstance(entry, PythonEntry):
-            self.active = Active(entry, now, generation, kinds, programs)
+        if isinstance(entry, PythonEntry):
+            self._patience = _MAX_PATIENCE  # there are no native entries here
+            return
+        kinds, programs = (kind,), (program,)
+        if before is not None:
+            kinds, programs = (kind, *before.kinds), (program, *before.programs)
+        self.active = Active(entry, now, generation, kinds, programs)
+
+    def _wait_longer(self) -> None:
+        self._patience = min(2 * self._patience, _MAX_PATIENCE)
+        self._seen.clear()
