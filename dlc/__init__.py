@@ -13,10 +13,18 @@ first used, so that `import dlc` costs next to nothing.
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from dlc.ir.config import config as config  # an unknown DLC_* variable stops the import
+try:
+    from dlc.ir.config import config as config  # an unknown DLC_* variable stops the import
+except ValueError as _error:
+    if os.path.basename(sys.argv[0]) not in ("-m", "dlc", "dlc.exe"):
+        raise
+    sys.stderr.write(f"{_error}\n")  # the command line: a message, no traceback
+    raise SystemExit(2) from None
 from dlc.ir.version import __version__ as __version__
 
 if TYPE_CHECKING:

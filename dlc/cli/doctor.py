@@ -18,7 +18,7 @@ from dlc.codegen.cpu.isa import current_isa, host_isa
 from dlc.codegen.program import build_program
 from dlc.ir.config import config
 from dlc.ir.cpus import available_cpus
-from dlc.ir.errors import DlcError
+from dlc.ir.errors import DeviceError, DlcError
 from dlc.ir.parser import parse_function
 from dlc.ir.version import __version__
 from dlc.passes.manager import run_pipeline
@@ -103,7 +103,7 @@ def findings() -> Iterator[Finding]:
     yield _cache()  # before anything else meets it: its warning is given once
     yield _checked("isa", _isa)
     for kind in device_kinds():
-        yield _checked("device", lambda kind=kind: f"{kind}: {_try_device(kind)}")
+        yield _device(kind)
     yield Finding("threads", _threads())
     yield from _settings()
 
@@ -112,6 +112,8 @@ def _checked(label: str, look: Callable[[], str]) -> Finding:
     """A finding; a problem where looking raises."""
     try:
         return Finding(label, look())
+    except DeviceError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever does not work is what is looked for
         text = f"{error.code}: {error.message}" if isinstance(error, DlcError) else repr(error)
         return Finding(label, text, problem=True)
@@ -140,6 +142,14 @@ def _llvm() -> str:
 def _isa() -> str:
     used, best = current_isa().name, host_isa().name
     return used if used == best else f"{used} (this machine runs {best})"
+
+
+def _device(kind: str) -> Finding:
+    """Whether a device works; one that this machine does not have is no problem."""
+    try:
+        return _checked("device", lambda: f"{kind}: {_try_device(kind)}")
+    except DeviceError as error:
+        return Finding("device", f"{kind}: not here: {error.message}")
 
 
 def _try_device(kind: str) -> str:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dlc.frontend.api import Tensor
 from dlc.frontend.compile import CompiledFunction
-from dlc.frontend.tensor import Tensor
 from dlc.ir.core import Function
 from dlc.ir.errors import ArgumentError, ParseError, nearest
 from dlc.ir.parser import parse_module

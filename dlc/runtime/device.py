@@ -5,6 +5,7 @@ For each kind, the backend that compiles for it and the loader that runs what wa
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,14 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from dlc.codegen.backend import Backend
-from dlc.codegen.cpu.backend import CpuBackend
 from dlc.codegen.program import Program
-from dlc.codegen.reference.backend import ReferenceBackend
-from dlc.codegen.triton.backend import TritonBackend
 from dlc.ir.errors import DeviceError, nearest
-from dlc.runtime.cpu import CpuProgram
-from dlc.runtime.cuda import CudaProgram
-from dlc.runtime.reference import ReferenceProgram
 
 
 class BoundProgram(Protocol):
@@ -48,10 +43,27 @@ class Device:
     load: Callable[[Program, Sequence[bytes]], LoadedProgram]
 
 
+def _named(path: str) -> Callable[..., Any]:
+    """The class `module:name`, imported at its first call: most programs use one device."""
+    module, _, name = path.partition(":")
+
+    def make(*args: Any) -> Any:
+        return getattr(importlib.import_module(module), name)(*args)
+
+    return make
+
+
 _DEVICES: dict[str, Device] = {
-    "cpu": Device(CpuBackend, CpuProgram),
-    "cuda": Device(TritonBackend, CudaProgram),
-    "reference": Device(ReferenceBackend, ReferenceProgram),
+    "cpu": Device(
+        _named("dlc.codegen.cpu.backend:CpuBackend"), _named("dlc.runtime.cpu:CpuProgram")
+    ),
+    "cuda": Device(
+        _named("dlc.codegen.triton.backend:TritonBackend"), _named("dlc.runtime.cuda:CudaProgram")
+    ),
+    "reference": Device(
+        _named("dlc.codegen.reference.backend:ReferenceBackend"),
+        _named("dlc.runtime.reference:ReferenceProgram"),
+    ),
 }
 
 
@@ -68,7 +80,7 @@ def unregister_device(kind: str) -> None:
 
 
 def device_kinds() -> tuple[str, ...]:
-    """The kinds that there are: `("cpu", "reference")` and what has been added."""
+    """The kinds that there are: `cpu`, `cuda`, `reference` and what has been added."""
     return tuple(_DEVICES)
 
 
