@@ -65,12 +65,12 @@ class Program:
     constants: tuple[np.ndarray[Any, Any], ...]
     donated: tuple[int, ...] = ()
 
-    def text(self) -> str:
+    def text(self, *, locations: bool = True) -> str:
         """The kernels and the table of calls."""
         kernels = "\n".join(print_kernel(k) for k in self.kernels)
-        return kernels + "\n" + "\n".join("# " + line for line in self.table_lines())
+        return kernels + "\n" + "\n".join("# " + line for line in self.table_lines(locations))
 
-    def table_lines(self) -> Iterator[str]:
+    def table_lines(self, locations: bool = True) -> Iterator[str]:
         """The slots and calls, a line each."""
         yield f"program {self.name}: {len(self.calls)} calls of {len(self.kernels)} kernels"
         for k, s in enumerate(self.slots):
@@ -79,7 +79,8 @@ class Program:
         for c in self.calls:
             args = ", ".join(f"s{a}" for a in c.args)
             dims = ", ".join(dim_text(d) for d in c.dims)
-            yield f"{self.kernels[c.kernel].name}({args}; {dims}){f'  {c.loc}' if c.loc else ''}"
+            place = f"  {c.loc}" if locations and c.loc else ""
+            yield f"{self.kernels[c.kernel].name}({args}; {dims}){place}"
 
     def memory_of(self, slot: int) -> int:
         """The slot whose memory `slot` is in."""

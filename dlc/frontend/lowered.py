@@ -43,15 +43,19 @@ class Lowered:
         """The names that `as_text` takes."""
         return self.executable.stages
 
-    def as_text(self, stage: str = "traced") -> str:
+    def as_text(self, stage: str = "traced", *, locations: bool = True) -> str:
         """The program at a stage: traced, optimized, kernels, and those of its backend (llvm, asm).
+
+        Args:
+            stage: The name of the stage.
+            locations: Whether to show the user's source lines.
 
         Raises:
             ValueRangeError: for an unknown stage.
         """
         if stage == "traced":
-            return print_function(self.function, locations=True)
-        return self.executable.text(stage)
+            return print_function(self.function, locations=locations)
+        return self.executable.text(stage, locations=locations)
 
     def compile(self) -> Compiled:
         """Compiles now, and gives something to call with arguments of these types."""
@@ -127,9 +131,9 @@ class Compiled:
         """Runs it on arguments of these types."""
         return self.lowered._call(*args, **kwargs)
 
-    def as_text(self, stage: str = "optimized") -> str:
+    def as_text(self, stage: str = "optimized", *, locations: bool = True) -> str:
         """The program at a stage."""
-        return self.lowered.as_text(stage)
+        return self.lowered.as_text(stage, locations=locations)
 
     def cost_analysis(self) -> dict[str, Any]:
         """Floating-point operations and bytes moved, by kernel and in all."""

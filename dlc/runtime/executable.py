@@ -193,15 +193,19 @@ class Executable:
         """The names that `text` takes."""
         return ("traced", "optimized", "kernels", *self.backend.stages)
 
-    def text(self, stage: str) -> str:
-        """The function at a stage; ValueRangeError for an unknown one."""
+    def text(self, stage: str, *, locations: bool = True) -> str:
+        """The function at a stage, by default with the user's source lines.
+
+        Raises:
+            ValueRangeError: for an unknown stage.
+        """
         match stage:
             case "traced":
-                return print_function(self.function, locations=True)
+                return print_function(self.function, locations=locations)
             case "optimized":
-                return print_function(self.optimized(), locations=True)
+                return print_function(self.optimized(), locations=locations)
             case "kernels":
-                return self.program.text()
+                return self.program.text(locations=locations)
             case _ if stage in self.backend.stages:
                 return self.backend.text(self.program.kernels, stage)
             case _:
