@@ -3,6 +3,7 @@
 import ctypes
 import os
 import shutil
+import signal
 import tempfile
 
 import hypothesis
@@ -16,6 +17,9 @@ _own_cache = pytest.StashKey[str]()
 
 
 def pytest_configure(config):
+    # A shell starts what runs in the background with interrupts ignored, and processes that the
+    # tests start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Workers of pytest-xdist inherit the variable, so that all share the first process's folder.
     if "DLC_CACHE_DIR" not in os.environ:
         folder = tempfile.mkdtemp(prefix="dlc-tests-")
