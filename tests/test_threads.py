@@ -101,6 +101,7 @@ def test_both_ways_to_sleep(futex):
     table.call(Job(kernel("private"), 64, 1, (0,), (300_000,)))
     came = 0
     for _ in range(200):  # on a busy machine a worker may not get a core in time
+        y[:] = 0
         pool.reset_stats()
         time.sleep(0.02)
         run_on(pool, table.array(), [y.ctypes.data], 7, futex=futex)
