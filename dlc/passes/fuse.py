@@ -27,7 +27,7 @@ from dlc.ir.core import Function, Node
 from dlc.ir.dims import Dim
 from dlc.ir.inline import Read, canonical_ix, reads_of
 from dlc.ir.op import OPS
-from dlc.ir.scalar import Expr, walk
+from dlc.ir.scalar import Expr, reduced_axes, walk
 from dlc.ir.types import Shape, TupleType
 from dlc.ir.verifier import Stage
 from dlc.passes.manager import Pass, PassContext
@@ -84,11 +84,7 @@ def _names(ix: Sequence[Expr]) -> set[str]:
 
 
 def _axes_of(e: Expr) -> set[str]:
-    found: set[str] = set()
-    for x in walk(e):
-        if x.op in ("reduce", "dot"):
-            found |= {a.name for a in (x.attr[1] if x.op == "reduce" else x.attr) if a.extent != 1}
-    return found
+    return {a.name for x in walk(e) for a in reduced_axes(x) if a.extent != 1}
 
 
 class _Planner:
@@ -142,7 +138,7 @@ class _Planner:
         return len(readers) == 1 and self._read_once(node, readers[0], cost)
 
     def _leaf_count(self, node: Node) -> int:
-        return len({r.source for r in reads_of(node, self._is_leaf)[0]})
+        return len({r.source for r in reads_of(node, self.is_leaf)[0]})
 
     def _read_once(self, node: Node, reader: Node, cost: int) -> bool:
         """Whether `reader` reads each element of `node` at most once, through moves of elements."""
@@ -174,14 +170,14 @@ class _Planner:
                 stored.add(x)
         return stored
 
-    def _is_leaf(self, node: Node) -> bool:
+    def is_leaf(self, node: Node) -> bool:
         return is_stored(node) or node in self.units
 
     def _make_unit(self, node: Node) -> Unit:
         if node.op.family == "scatter":
             reads = [r for x in node.inputs for r in self._input_reads(x)]
             return Unit(node, reads, "scatter", node.shape)
-        reads, _ = reads_of(node, self._is_leaf)
+        reads, _ = reads_of(node, self.is_leaf)
         if node.op.family == "contraction":
             return Unit(node, reads, "dot", node.shape)
         if node.op.family != "reduction":
@@ -193,9 +189,9 @@ class _Planner:
         return Unit(node, reads, "rows" if trailing else "columns", node.shape, reduced)
 
     def _input_reads(self, x: Node) -> list[Read]:
-        if self._is_leaf(x):
+        if self.is_leaf(x):
             return [Read(x, canonical_ix(x.tensor.rank))]
-        return reads_of(x, self._is_leaf)[0]
+        return reads_of(x, self.is_leaf)[0]
 
     # Groups
 
@@ -484,7 +480,7 @@ class _Body:
             node, ready = stack.pop()
             if node in self.cloned:
                 continue
-            if node not in self.inside and self.planner._is_leaf(node):
+            if node not in self.inside and self.planner.is_leaf(node):
                 self.cloned[node] = self.params[node] = _body_param(node, len(self.params))
             elif ready:
                 inputs = tuple(self.cloned[x] for x in node.inputs)

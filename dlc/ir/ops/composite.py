@@ -19,16 +19,13 @@ from dlc.ir.ops.families import (
     FLOATS,
     check_kind,
     elementwise_samples,
+    filled,
     infer_elementwise,
     is_half,
     same_shape,
 )
 from dlc.ir.ops.shape import check_axes
 from dlc.ir.types import TensorType, float32
-
-
-def _const(b: Any, value: float, like: Any) -> Any:
-    return b.full(value=value, shape=like.tensor.shape, dtype=like.tensor.dtype)
 
 
 def stretch(b: Any, reduced: Any, like: Any, axes: Sequence[int]) -> Any:
@@ -42,7 +39,7 @@ def element_count(b: Any, shape: Sequence[Dim], like: Any) -> Any:
     """The number of elements of `shape` as a float tensor like `like`."""
     n = product(shape)
     if isinstance(n, int):
-        return _const(b, float(n), like)
+        return filled(b, float(n), like)
     return b.broadcast_to(b.convert(b.dim(dim=n), dtype=like.tensor.dtype), shape=like.tensor.shape)
 
 
@@ -74,25 +71,25 @@ def _pointwise(name: str, doc: str, build: Callable[..., Any]) -> None:
 
 
 _pointwise("relu", "max(x, 0), NaN staying NaN; its derivative at 0 is 0.", lambda b, x: b.select(
-    b.le(x, _const(b, 0.0, x)), _const(b, 0.0, x), x))  # fmt: skip
+    b.le(x, filled(b, 0.0, x)), filled(b, 0.0, x), x))  # fmt: skip
 _pointwise("silu", "x * sigmoid(x).", lambda b, x: b.mul(x, b.sigmoid(x)))
 _pointwise(
     "gelu", "x times the normal distribution function of x (Hendrycks and Gimpel, 2016).",
     lambda b, x: b.mul(
-        b.mul(_const(b, 0.5, x), x),
-        b.add(_const(b, 1.0, x), b.erf(b.mul(x, _const(b, math.sqrt(0.5), x)))),
+        b.mul(filled(b, 0.5, x), x),
+        b.add(filled(b, 1.0, x), b.erf(b.mul(x, filled(b, math.sqrt(0.5), x)))),
     ),
 )  # fmt: skip
 _pointwise(
     "gelu_tanh", "The approximation of gelu by tanh.",
     lambda b, x: b.mul(
-        b.mul(_const(b, 0.5, x), x),
+        b.mul(filled(b, 0.5, x), x),
         b.add(
-            _const(b, 1.0, x),
+            filled(b, 1.0, x),
             b.tanh(
                 b.mul(
-                    _const(b, math.sqrt(2 / math.pi), x),
-                    b.add(x, b.mul(_const(b, 0.044715, x), b.mul(x, b.mul(x, x)))),
+                    filled(b, math.sqrt(2 / math.pi), x),
+                    b.add(x, b.mul(filled(b, 0.044715, x), b.mul(x, b.mul(x, x)))),
                 )
             ),
         ),
@@ -100,7 +97,7 @@ _pointwise(
 )  # fmt: skip
 _pointwise(
     "softplus", "log(1 + exp(x)) without overflow.",
-    lambda b, x: b.add(b.max(x, _const(b, 0.0, x)), b.log1p(b.exp(b.neg(b.abs(x))))),
+    lambda b, x: b.add(b.max(x, filled(b, 0.0, x)), b.log1p(b.exp(b.neg(b.abs(x))))),
 )  # fmt: skip
 
 
@@ -117,8 +114,8 @@ def _infer_axis(name: str, keep: bool) -> Callable[[Sequence[TensorType], Attrs]
 def _shifted(b: Any, x: Any, axis: int) -> tuple[Any, Any]:
     """The maximum over the axis (0 where it is infinite; held constant) and x minus it."""
     top = b.stop_gradient(b.reduce_max(x, axes=(axis,)))
-    finite = b.lt(b.abs(top), _const(b, math.inf, top))
-    top = b.select(finite, top, _const(b, 0.0, top))
+    finite = b.lt(b.abs(top), filled(b, math.inf, top))
+    top = b.select(finite, top, filled(b, 0.0, top))
     return top, b.sub(x, stretch(b, top, x, (axis,)))
 
 
@@ -191,7 +188,7 @@ def _var(b: Any, x: Any, axes: Sequence[int], correction: float) -> Any:
     total = b.reduce_sum(b.mul(centred, centred), axes=axes)
     n = element_count(b, [x.tensor.shape[k] for k in axes], total)
     # Fewer elements than the correction give 0 / 0 or a division by 0, not a negative count.
-    free = b.max(b.sub(n, _const(b, correction, total)), _const(b, 0.0, total))
+    free = b.max(b.sub(n, filled(b, correction, total)), filled(b, 0.0, total))
     return b.div(total, free)
 
 
@@ -246,7 +243,7 @@ def _layer_norm(b: Any, x: Any, scale: Any, shift: Any, axis: int, eps: float) -
     axes = tuple(range(axis, x.tensor.rank))
     centred = b.sub(x, stretch(b, _mean(b, x, axes), x, axes))
     variance = _mean(b, b.mul(centred, centred), axes)
-    factor = b.rsqrt(b.add(variance, _const(b, eps, variance)))
+    factor = b.rsqrt(b.add(variance, filled(b, eps, variance)))
     normal = b.mul(centred, stretch(b, factor, x, axes))
     shape = x.tensor.shape
     return b.add(

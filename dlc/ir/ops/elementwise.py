@@ -20,6 +20,7 @@ from dlc.ir.ops.families import (
     SIGNED,
     UNSIGNED,
     elementwise_samples,
+    filled,
     infer_elementwise,
     pointwise,
     same_shape,
@@ -77,10 +78,6 @@ def _unary(derivative: Callable[[Any, Any, Any], Any]) -> Callable[..., Any]:
 def _sum(b: Any, s: Any, t: Any) -> Any:
     """s + t where None is zero."""
     return t if s is None else s if t is None else b.add(s, t)
-
-
-def _const(b: Any, value: float, like: Any) -> Any:
-    return b.full(value=value, shape=like.tensor.shape, dtype=like.tensor.dtype)
 
 
 def _binary(dx: Callable[..., Any], dy: Callable[..., Any]) -> Callable[..., Any]:
@@ -150,7 +147,7 @@ def _extreme_jvp(b: Any, out: Any, x: Any, t: Any) -> Any:
     def share(mine: Any, other: Any, tangent: Any) -> Any:
         if tangent is None:
             return None
-        half, zero = _const(b, 0.5, mine), _const(b, 0.0, mine)
+        half, zero = filled(b, 0.5, mine), filled(b, 0.0, mine)
         chosen = b.select(b.eq(mine, out), tangent, b.mul(tangent, zero))
         return b.select(b.eq(mine, other), b.mul(tangent, half), chosen)
 
@@ -166,7 +163,7 @@ _elementwise(
 
 
 def _sign(b: Any, x: Any) -> Any:
-    one, zero = _const(b, 1.0, x), _const(b, 0.0, x)
+    one, zero = filled(b, 1.0, x), filled(b, 0.0, x)
     return b.select(b.lt(x, zero), b.neg(one), b.select(b.gt(x, zero), one, x))
 
 
@@ -180,15 +177,15 @@ _elementwise(
 # Roots and rounding.
 _elementwise(
     "sqrt", "The square root; NaN below zero.", "f", cost=8,
-    jvp=lambda b, out, x, t: b.div(b.mul(t[0], _const(b, 0.5, out)), out),
+    jvp=lambda b, out, x, t: b.div(b.mul(t[0], filled(b, 0.5, out)), out),
 )  # fmt: skip
 _elementwise(
     "rsqrt", "1 / sqrt(x).", "f", cost=8,
-    jvp=_unary(lambda b, x, out: b.mul(_const(b, -0.5, x), b.div(out, x))),
+    jvp=_unary(lambda b, x, out: b.mul(filled(b, -0.5, x), b.div(out, x))),
 )  # fmt: skip
 _elementwise(
     "cbrt", "The cube root.", "f", cost=20,
-    jvp=lambda b, out, x, t: b.div(t[0], b.mul(_const(b, 3.0, out), b.mul(out, out))),
+    jvp=lambda b, out, x, t: b.div(t[0], b.mul(filled(b, 3.0, out), b.mul(out, out))),
 )  # fmt: skip
 for _name, _doc in (
     ("floor", "The largest integer not above x."),
@@ -204,34 +201,34 @@ _elementwise(
     "exp2",
     "2 to the x.",
     "f",
-    _unary(lambda b, x, out: b.mul(out, _const(b, math.log(2), x))),
+    _unary(lambda b, x, out: b.mul(out, filled(b, math.log(2), x))),
     cost=12,
 )
 _elementwise(
     "expm1",
     "exp(x) - 1, accurate near 0.",
     "f",
-    _unary(lambda b, x, out: b.add(out, _const(b, 1.0, x))),
+    _unary(lambda b, x, out: b.add(out, filled(b, 1.0, x))),
     cost=15,
 )
 _elementwise("log", "The natural logarithm.", "f", lambda b, out, x, t: b.div(t[0], x[0]), cost=14)
 _elementwise(
     "log2", "The logarithm to base 2.", "f", cost=14,
-    jvp=lambda b, out, x, t: b.div(t[0], b.mul(x[0], _const(b, math.log(2), x[0]))),
+    jvp=lambda b, out, x, t: b.div(t[0], b.mul(x[0], filled(b, math.log(2), x[0]))),
 )  # fmt: skip
 _elementwise(
     "log10", "The logarithm to base 10.", "f", cost=14,
-    jvp=lambda b, out, x, t: b.div(t[0], b.mul(x[0], _const(b, math.log(10), x[0]))),
+    jvp=lambda b, out, x, t: b.div(t[0], b.mul(x[0], filled(b, math.log(10), x[0]))),
 )  # fmt: skip
 _elementwise(
     "log1p", "log(1 + x), accurate near 0.", "f", cost=16,
-    jvp=lambda b, out, x, t: b.div(t[0], b.add(x[0], _const(b, 1.0, x[0]))),
+    jvp=lambda b, out, x, t: b.div(t[0], b.add(x[0], filled(b, 1.0, x[0]))),
 )  # fmt: skip
 
 
 def _pow_jvp(b: Any, out: Any, x: Any, t: Any) -> Any:
     base, power = x
-    zero, one = _const(b, 0.0, base), _const(b, 1.0, base)
+    zero, one = filled(b, 0.0, base), filled(b, 1.0, base)
     s = u = None
     if t[0] is not None:
         # power * base ** (power - 1), and exactly 0 for power 0, where base ** -1 may be infinite.
@@ -254,11 +251,11 @@ _elementwise(
 
 
 def _one_plus_square(b: Any, y: Any) -> Any:
-    return b.add(_const(b, 1.0, y), b.mul(y, y))
+    return b.add(filled(b, 1.0, y), b.mul(y, y))
 
 
 def _one_minus_square(b: Any, y: Any) -> Any:
-    return b.sub(_const(b, 1.0, y), b.mul(y, y))
+    return b.sub(filled(b, 1.0, y), b.mul(y, y))
 
 
 _elementwise(
@@ -320,7 +317,7 @@ _elementwise(
     "acosh", "The inverse hyperbolic cosine.", "f", cost=30,
     jvp=lambda b, out, x, t: b.mul(
         t[0],
-        b.mul(b.rsqrt(b.sub(x[0], _const(b, 1.0, out))), b.rsqrt(b.add(x[0], _const(b, 1.0, out)))),
+        b.mul(b.rsqrt(b.sub(x[0], filled(b, 1.0, out))), b.rsqrt(b.add(x[0], filled(b, 1.0, out)))),
     ),
 )  # fmt: skip
 _elementwise(
@@ -333,7 +330,7 @@ _elementwise(
 
 
 def _gauss(b: Any, x: Any, scale: float) -> Any:
-    return b.mul(_const(b, scale, x), b.exp(b.neg(b.mul(x, x))))
+    return b.mul(filled(b, scale, x), b.exp(b.neg(b.mul(x, x))))
 
 
 _SLOPE = 2 / math.sqrt(math.pi)
@@ -349,7 +346,7 @@ _elementwise(
 )
 _elementwise(
     "sigmoid", "1 / (1 + exp(-x)).", "f", cost=16,
-    jvp=_unary(lambda b, x, out: b.mul(out, b.sub(_const(b, 1.0, out), out))),
+    jvp=_unary(lambda b, x, out: b.mul(out, b.sub(filled(b, 1.0, out), out))),
 )  # fmt: skip
 
 # Comparisons, logic and bits.
@@ -399,12 +396,12 @@ def _infer_select(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
 def _select_jvp(b: Any, out: Any, x: Any, t: Any) -> Any:
     if t[1] is None and t[2] is None:
         return None
-    zero = _const(b, 0.0, out)
+    zero = filled(b, 0.0, out)
     return b.select(x[0], t[1] if t[1] is not None else zero, t[2] if t[2] is not None else zero)
 
 
 def _select_transpose(b: Any, ct: Any, i: int, x: Any) -> Any:
-    zero = _const(b, 0.0, ct)
+    zero = filled(b, 0.0, ct)
     return b.select(x[0], ct, zero) if i == 1 else b.select(x[0], zero, ct)
 
 

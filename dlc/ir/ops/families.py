@@ -12,7 +12,7 @@ from dlc.ir.dims import dims_equal
 from dlc.ir.errors import DTypeError, ShapeError, ValueRangeError
 from dlc.ir.op import Attrs, Infer, Input, Lower, Sample
 from dlc.ir.scalar import Expr
-from dlc.ir.types import DType, Shape, TensorType, bool_, dtype_of, float32
+from dlc.ir.types import DType, Shape, TensorType, dtype_of, float32
 
 FLOATS = ("f64", "f32", "f16", "bf16")
 SIGNED = ("i8", "i16", "i32", "i64")
@@ -123,6 +123,6 @@ def elementwise_samples(
     return samples
 
 
-def bool_type(type_: TensorType) -> TensorType:
-    """The same shape with bool elements."""
-    return type_.with_dtype(bool_)
+def filled(b: Any, value: float, like: Any) -> Any:
+    """A tensor of the type of `like` filled with a number."""
+    return b.full(value=value, shape=like.tensor.shape, dtype=like.tensor.dtype)

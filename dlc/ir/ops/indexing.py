@@ -7,7 +7,7 @@ public functions turn Python's negative indices into these first, and check conc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from dlc.ir import scalar
 from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.op import Attrs, Input, Op, Sample, register
-from dlc.ir.ops.families import ALL, INTEGERS, check_kind, is_half, same_shape
+from dlc.ir.ops.families import ALL, INTEGERS, check_kind, filled, is_half, same_shape
 from dlc.ir.ops.shape import check_axes
 from dlc.ir.scalar import Expr
 from dlc.ir.types import TensorType, float32, int64
@@ -136,14 +136,16 @@ def _scatter_reference(x: Any, indices: Any, updates: Any, axis: int) -> Any:
     return np.moveaxis(wide, 0, axis)
 
 
-def _scatter_jvp(b: Any, out: Any, x: Any, t: Any, axis: int) -> Any:
-    if t[0] is None and t[2] is None:
-        return None
-    full = [
-        v if v is not None else b.full(value=0.0, shape=a.tensor.shape, dtype=a.tensor.dtype)
-        for a, v in ((x[0], t[0]), (x[2], t[2]))
-    ]
-    return b.scatter_add(full[0], x[1], full[1], axis=axis)
+def _scatter_jvp(name: str) -> Callable[..., Any]:
+    """The op on the tangents of the operand and the updates, where one is not zero."""
+
+    def jvp(b: Any, out: Any, x: Any, t: Any, axis: int) -> Any:
+        if t[0] is None and t[2] is None:
+            return None
+        given = [filled(b, 0.0, a) if v is None else v for a, v in ((x[0], t[0]), (x[2], t[2]))]
+        return getattr(b, name)(given[0], x[1], given[1], axis=axis)
+
+    return jvp
 
 
 def _scatter_transpose(b: Any, ct: Any, i: int, x: Any, axis: int) -> Any:
@@ -169,7 +171,7 @@ register(
         reference=_scatter_reference,
         attrs={"axis": "int"},
         family="scatter",
-        jvp=_scatter_jvp,
+        jvp=_scatter_jvp("scatter_add"),
         linear=(0, 2),
         transpose=_scatter_transpose,
         samples=lambda: [
@@ -281,16 +283,6 @@ def _scatter_along_transpose(b: Any, ct: Any, i: int, x: Any, axis: int) -> Any:
     return ct if i == 0 else b.take_along(ct, x[1], axis=axis)
 
 
-def _scatter_along_jvp(b: Any, out: Any, x: Any, t: Any, axis: int) -> Any:
-    if t[0] is None and t[2] is None:
-        return None
-    full = [
-        v if v is not None else b.full(value=0.0, shape=a.tensor.shape, dtype=a.tensor.dtype)
-        for a, v in ((x[0], t[0]), (x[2], t[2]))
-    ]
-    return b.scatter_along(full[0], x[1], full[1], axis=axis)
-
-
 register(
     Op(
         "scatter_along",
@@ -299,7 +291,7 @@ register(
         reference=_scatter_along_reference,
         attrs={"axis": "int"},
         family="scatter",
-        jvp=_scatter_along_jvp,
+        jvp=_scatter_jvp("scatter_along"),
         linear=(0, 2),
         transpose=_scatter_along_transpose,
         samples=lambda: [
