@@ -15,11 +15,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dlc.codegen.cpu.backend import MODULE_SIZE, CpuBackend, CpuCode
-from dlc.codegen.cpu.blob import Blob, link_entries, link_object
+from dlc.codegen.cpu.backend import CpuBackend
+from dlc.codegen.cpu.blob import Blob
 from dlc.codegen.cpu.elf import ElfObject, write_object
 from dlc.codegen.cpu.isa import ISA_LEVELS, host_flags, host_isa, host_machine, isa_named
+from dlc.codegen.cpu.linking import link_entries, link_object
 from dlc.codegen.cpu.llvm import compile_module
+from dlc.codegen.cpu.modules import MODULE_SIZE
+from dlc.codegen.cpu.stored_code import CpuCode
 from dlc.codegen.kernel_parser import parse_kernel
 from dlc.ir.errors import BackendError
 from dlc.runtime import loader

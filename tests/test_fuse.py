@@ -9,7 +9,7 @@ from op_cases import random_values, same_bits
 from test_memory_plan import VALUES, functions
 
 import dlc
-from dlc.codegen.program import build_program
+from dlc.codegen.program_builder import build_program
 from dlc.ir.dims import symbol
 from dlc.ir.interpret import interpret
 from dlc.ir.parser import parse_function

@@ -11,7 +11,7 @@ from dlc.codegen.kernel_parser import parse_kernel
 from dlc.codegen.kernel_printer import print_kernel
 from dlc.codegen.kernel_verifier import verify_kernel
 from dlc.codegen.lower import BLOCK
-from dlc.codegen.program import build_program
+from dlc.codegen.program_builder import build_program
 from dlc.ir.interpret import interpret
 from dlc.ir.parser import parse_function
 from dlc.ir.scalar import walk

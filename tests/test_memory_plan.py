@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from op_cases import same_bits
 
 from dlc.codegen.memory_plan import ALIGNMENT, byte_size, plan_memory
-from dlc.codegen.program import Program, build_program, independent_runs
+from dlc.codegen.program import Program, independent_runs
+from dlc.codegen.program_builder import build_program
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node
 from dlc.ir.dims import symbol

@@ -13,7 +13,7 @@ from programs import programs
 
 from dlc.codegen.backend import Backend
 from dlc.codegen.kernel_parser import parse_kernel
-from dlc.codegen.program import build_program
+from dlc.codegen.program_builder import build_program
 from dlc.codegen.reference.interpreter import run_kernel as run_reference
 from dlc.codegen.triton.backend import GpuCode, TritonBackend
 from dlc.codegen.triton.emit import emit_kernel

@@ -9,7 +9,7 @@ from pathlib import Path
 import ml_dtypes  # noqa: F401  (arrays of its types are sent)
 import numpy as np
 
-from dlc.codegen.program import build_program
+from dlc.codegen.program_builder import build_program
 from dlc.codegen.reference.backend import ReferenceBackend
 from dlc.codegen.triton.emit import emit_kernel
 from dlc.ir.dims import evaluate

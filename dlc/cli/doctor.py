@@ -15,7 +15,7 @@ import numpy as np
 
 from dlc.cli.cache import size_text
 from dlc.codegen.cpu.isa import current_isa, host_isa
-from dlc.codegen.program import build_program
+from dlc.codegen.program_builder import build_program
 from dlc.ir.config import config
 from dlc.ir.cpus import available_cpus
 from dlc.ir.errors import DeviceError, DlcError

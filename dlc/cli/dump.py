@@ -9,7 +9,8 @@ from pathlib import Path
 
 from dlc.cli.tracing import Traced, add_target_arguments, trace_options
 from dlc.codegen.backend import Backend
-from dlc.codegen.program import Program, build_program
+from dlc.codegen.program import Program
+from dlc.codegen.program_builder import build_program
 from dlc.ir.core import Function
 from dlc.ir.errors import ArgumentError, ValueRangeError, nearest
 from dlc.ir.printer import print_function

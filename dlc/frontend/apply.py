@@ -187,7 +187,7 @@ def as_array(x: Any) -> Array:
     """A NumPy array of what a user gave, of a supported element type; may share memory."""
     if isinstance(x, np.ndarray):
         array: Array = x
-        if isinstance(x, np.ma.MaskedArray):
+        if type(x) is not np.ndarray and isinstance(x, np.ma.MaskedArray):
             raise ArgumentError(
                 "a masked array is not a tensor, which has no mask",
                 hint="fill it with .filled(value), and pass its mask as an array if it matters",

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from dlc.codegen.program import build_program
+from dlc.codegen.program_builder import build_program
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node
 from dlc.ir.interpret import interpret

@@ -18,12 +18,18 @@ import warnings
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dlc.ir.config import config
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import CacheError
-from dlc.runtime.cache_archive import read_archive, write_archive
 from dlc.runtime.cache_entry import Key, KeyPart, check_kind, decode_header, encode_entry
 from dlc.runtime.cache_folder import CacheFolder
+
+if TYPE_CHECKING:
+    from dlc.runtime import cache_archive
+else:
+    cache_archive = deferred("dlc.runtime.cache_archive")
 
 _log = logging.getLogger("dlc.cache")
 # Bytes that are kept in memory where the disk cannot be used.
@@ -219,7 +225,7 @@ class DiskCache:
             CacheError: if the archive cannot be written.
         """
         files = self._folder.files() if self._may_read() else iter(())
-        return write_archive(Path(path), sorted(file.path for file in files))
+        return cache_archive.write_archive(Path(path), sorted(file.path for file in files))
 
     def import_(self, path: str | os.PathLike[str]) -> int:
         """Take the entries of an archive that `export` wrote.
@@ -234,10 +240,10 @@ class DiskCache:
             CacheError: for an archive that is damaged or holds anything else than entries; none
                 of it is then imported.
         """
-        for _ in read_archive(Path(path)):
+        for _ in cache_archive.read_archive(Path(path)):
             pass  # the whole is verified before any of it is used
         count = 0
-        for entry in read_archive(Path(path)):
+        for entry in cache_archive.read_archive(Path(path)):
             self.put(entry.kind, entry.key, entry.payload)
             count += 1
         return count

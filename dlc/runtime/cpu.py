@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dlc.codegen.cpu.backend import CpuCode
+from dlc.codegen.cpu.stored_code import CpuCode
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.memory_plan import MemoryPlan, plan_memory
 from dlc.codegen.program import Program, independent_runs

@@ -12,17 +12,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dlc.codegen.backend import Backend
 from dlc.codegen.kernel_ir import Kernel
-from dlc.codegen.kernel_names import normalised_text
 from dlc.codegen.memory_plan import byte_size, plan_memory
-from dlc.codegen.program import Program, build_program
+from dlc.codegen.program import Program
 from dlc.ir.config import config
 from dlc.ir.core import Function
+from dlc.ir.deferred import deferred
 from dlc.ir.dims import DimExpr, Symbol, evaluate
 from dlc.ir.equal import structural_hash
 from dlc.ir.errors import MemoryLimitError, ShapeError, ValueRangeError, nearest
@@ -31,12 +31,20 @@ from dlc.ir.ops import BUILT_IN
 from dlc.ir.printer import print_function
 from dlc.ir.types import TensorType
 from dlc.ir.version import __version__
-from dlc.passes.manager import run_pipeline
-from dlc.passes.pipelines import pipeline_of
 from dlc.runtime.cache import Key, default_cache
 from dlc.runtime.device import BoundProgram, LoadedProgram, find_device
 from dlc.runtime.program_text import program_from_bytes, program_to_bytes
 from dlc.runtime.progress import Progress
+
+# Not needed where everything comes from the cache.
+if TYPE_CHECKING:
+    from dlc.codegen import kernel_names, program_builder
+    from dlc.passes import manager, pipelines
+else:
+    kernel_names = deferred("dlc.codegen.kernel_names")
+    program_builder = deferred("dlc.codegen.program_builder")
+    manager = deferred("dlc.passes.manager")
+    pipelines = deferred("dlc.passes.pipelines")
 
 log = logging.getLogger("dlc.compile")
 MAX_BOUND = 256  # extents for which a program keeps its table
@@ -149,7 +157,7 @@ class Executable:
         with stats.phase("passes"):
             optimized = self.optimized()
         with stats.phase("lower"):
-            program = build_program(optimized, self.options.donated)
+            program = program_builder.build_program(optimized, self.options.donated)
         with stats.phase("key"):
             digests = [kernel_digest(k) for k in program.kernels]
         if lasting:
@@ -184,7 +192,8 @@ class Executable:
     def optimized(self) -> Function:
         """The function after the passes of its level."""
         verify = self.options.verify or config.verify
-        return run_pipeline(self.function, pipeline_of(self.options.level), verify=verify)
+        passes = pipelines.pipeline_of(self.options.level)
+        return manager.run_pipeline(self.function, passes, verify=verify)
 
     # Stages
 
@@ -285,7 +294,7 @@ class Executable:
 
 def kernel_digest(kernel: Kernel) -> str:
     """The hash of what a kernel computes."""
-    return hashlib.sha256(normalised_text(kernel).encode()).hexdigest()
+    return hashlib.sha256(kernel_names.normalised_text(kernel).encode()).hexdigest()
 
 
 def kernel_key(kernel: Kernel, backend: Backend) -> Key:

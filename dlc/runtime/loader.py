@@ -18,13 +18,19 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlc.codegen.cpu.blob import Blob
-from dlc.codegen.cpu.elf import write_object
 from dlc.codegen.cpu.isa import host_isa, host_machine
-from dlc.codegen.cpu.llvm import target_machine
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import BackendError, nearest
+
+if TYPE_CHECKING:
+    from dlc.codegen.cpu import elf
+    from dlc.codegen.cpu import llvm as code_generator
+else:
+    elf = deferred("dlc.codegen.cpu.elf")
+    code_generator = deferred("dlc.codegen.cpu.llvm")
 
 _log = logging.getLogger("dlc.code")
 _REGION = 2 << 20
@@ -145,7 +151,7 @@ def _llvm_linker(blobs: Sequence[Blob]) -> list[LoadedCode]:
         for blob in blobs:
             builder = llvm.JITLibraryBuilder()
             builder.add_object_img(
-                write_object(blob.code, blob.symbols, blob.alignment, blob.machine)
+                elf.write_object(blob.code, blob.symbols, blob.alignment, blob.machine)
             )
             for name in blob.symbols:
                 builder.export_symbol(name)
@@ -164,7 +170,7 @@ _library_numbers = itertools.count()
 def _lljit() -> Any:
     import llvmlite.binding as llvm
 
-    return llvm.create_lljit_compiler(target_machine(host_isa()))
+    return llvm.create_lljit_compiler(code_generator.target_machine(host_isa()))
 
 
 def _ways() -> list[Callable[[Sequence[Blob]], list[LoadedCode]]]:

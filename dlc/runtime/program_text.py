@@ -10,19 +10,24 @@ import base64
 import functools
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dlc.codegen.kernel_ir import Kernel, Param, Stmt
-from dlc.codegen.kernel_parser import parse_kernel
-from dlc.codegen.kernel_printer import print_kernel
 from dlc.codegen.program import Call, Program, Slot
+from dlc.ir.deferred import deferred
 from dlc.ir.dims import Dim, dim_text
 from dlc.ir.errors import DlcError
 from dlc.ir.location import SourceLocation
 from dlc.ir.type_parser import parse_dim, parse_type
 from dlc.ir.types import TensorType, dtype_of
+
+if TYPE_CHECKING:
+    from dlc.codegen import kernel_parser, kernel_printer
+else:
+    kernel_parser = deferred("dlc.codegen.kernel_parser")
+    kernel_printer = deferred("dlc.codegen.kernel_printer")
 
 _MODES = ("in", "out", "inout")
 _parse_dim = functools.lru_cache(4096)(parse_dim)
@@ -51,7 +56,7 @@ class StoredKernel(Kernel):
     def __getattr__(self, name: str) -> Any:
         if name != "body":
             raise AttributeError(f"a kernel has no attribute {name!r}")
-        body = vars(self)["body"] = parse_kernel(self.text).body
+        body = vars(self)["body"] = kernel_parser.parse_kernel(self.text).body
         return body
 
     def __eq__(self, other: object) -> bool:
@@ -125,7 +130,7 @@ def _kernel_to_json(kernel: Kernel) -> list[Any]:
         [p.name, p.mode, p.dtype.short, [dim_text(d) for d in p.dims], list(p.may_alias)]
         for p in kernel.params
     ]
-    return [kernel.name, params, list(kernel.dims), print_kernel(kernel)]
+    return [kernel.name, params, list(kernel.dims), kernel_printer.print_kernel(kernel)]
 
 
 def _kernel_from_json(name: str, params: list[Any], dims: list[str], text: str) -> StoredKernel:

@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from dlc.codegen.program import Program, build_program
+from dlc.codegen.program import Program
+from dlc.codegen.program_builder import build_program
 from dlc.ir.core import Function
 from dlc.ir.interpret import bind_symbols, interpret
 from dlc.ir.rewrite import Fuel, all_rules

@@ -6,9 +6,9 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dlc.codegen.cpu.blob import MACHINES
 from dlc.ir.errors import BackendError
 
-MACHINES = {62: "x86_64", 183: "aarch64"}
 PROGBITS, SYMTAB, STRTAB, RELA, NOBITS, REL = 1, 2, 3, 4, 8, 9
 WRITE, ALLOC, EXEC, MERGE = 1, 2, 4, 16
 # Symbol types and special section numbers.

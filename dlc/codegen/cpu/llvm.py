@@ -8,17 +8,16 @@ merged into their callers. llvmlite is imported when the first module is compile
 from __future__ import annotations
 
 import functools
-import importlib.util
 import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlc.codegen.cpu.blob import Blob, link_entries, link_object
+from dlc.codegen.cpu.blob import Blob
 from dlc.codegen.cpu.elf import ElfObject
 from dlc.codegen.cpu.isa import Isa, host_machine
+from dlc.codegen.cpu.linking import link_entries, link_object
 from dlc.ir.errors import BackendError, excerpt
 from dlc.ir.locks import hold_during_fork
 
@@ -29,8 +28,6 @@ _DEFINE = re.compile(r"^define\b", re.MULTILINE)
 _ADDRESS_KEYWORDS = re.compile(r"\s*(?:local_)?unnamed_addr\b")
 _LLVM_LINE = re.compile(r"<string>:(\d+):(\d+): error: (.*)")
 _INLINE_ASSEMBLY = re.compile(r"\bcall\b[^\n]*\basm\b|^module asm\b", re.MULTILINE)
-# Counts changes to what this file makes of the same text.
-_PIPELINE = 1
 # The number of the attribute group that is added; no emitter counts that far.
 _GROUP = 65521
 
@@ -110,25 +107,6 @@ def assembly(text: str, isa: Isa) -> str:
     with _lock:
         module, machine = _optimized(text, isa)
         return machine.emit_assembly(module)
-
-
-@functools.cache
-def compiler_version() -> str:
-    """Name the code generator's version, for cache keys, where possible without loading it."""
-    # Asking importlib.metadata would cost more than loading a program from the cache.
-    spec = importlib.util.find_spec("llvmlite")
-    if spec is None or spec.origin is None:
-        raise BackendError("llvmlite is not installed", hint="pip install llvmlite")
-    try:
-        text = Path(spec.origin).with_name("_version.py").read_text(encoding="utf-8")
-    except OSError:
-        text = ""
-    found = re.search(r"^version_version = '([^']+)'", text, re.MULTILINE)
-    if found is not None:
-        return f"llvmlite {found[1]}, pipeline {_PIPELINE}"
-    import llvmlite
-
-    return f"llvmlite {llvmlite.__version__}, pipeline {_PIPELINE}"
 
 
 def _optimized(text: str, isa: Isa) -> tuple[ModuleRef, TargetMachine]:

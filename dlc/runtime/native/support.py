@@ -6,11 +6,12 @@ import ctypes
 import functools
 import sys
 from string import Template
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dlc.codegen.cpu.blob import Blob
+from dlc.codegen.cpu.compiler_version import compiler_version
 from dlc.codegen.cpu.isa import Isa, host_isa
-from dlc.codegen.cpu.llvm import compile_module, compiler_version
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import BackendError
 from dlc.runtime.cache import default_cache
 from dlc.runtime.cache_entry import Key
@@ -20,6 +21,11 @@ from dlc.runtime.native.buffers import BUFFERS
 from dlc.runtime.native.driver import DRIVER
 from dlc.runtime.native.entry import CALL_CODE, GUARD_CODE, OBJECT_CODE
 from dlc.runtime.native.pool import CONDITION_SLEEP, FUTEX_NUMBER, FUTEX_SLEEP, PAUSE, POOL_CODE
+
+if TYPE_CHECKING:
+    from dlc.codegen.cpu import llvm
+else:
+    llvm = deferred("dlc.codegen.cpu.llvm")
 
 HAS_FUTEX: Final = sys.platform == "linux"
 
@@ -92,7 +98,7 @@ def load_once(name: str, text: str) -> LoadedCode:
     key = Key([("module", name), ("isa", isa.name), ("llvm", compiler_version()), ("text", text)])
     blob = _stored(key)
     if blob is None:
-        blob = compile_module(text, isa).blob()
+        blob = llvm.compile_module(text, isa).blob()
         default_cache().put("support", key, blob.to_bytes())
     code = load_blob(blob)
     keep_for_ever(code)

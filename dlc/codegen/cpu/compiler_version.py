@@ -1,0 +1,32 @@
+"""The code generator's version, for cache keys: LLVM's and that of what is done with it."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+from pathlib import Path
+
+from dlc.ir.errors import BackendError
+
+# Counts changes to what `dlc.codegen.cpu.llvm` makes of the same text.
+_PIPELINE = 1
+
+
+@functools.cache
+def compiler_version() -> str:
+    """Name the code generator's version, for cache keys, where possible without loading it."""
+    # Asking importlib.metadata would cost more than loading a program from the cache.
+    spec = importlib.util.find_spec("llvmlite")
+    if spec is None or spec.origin is None:
+        raise BackendError("llvmlite is not installed", hint="pip install llvmlite")
+    try:
+        text = Path(spec.origin).with_name("_version.py").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    found = re.search(r"^version_version = '([^']+)'", text, re.MULTILINE)
+    if found is not None:
+        return f"llvmlite {found[1]}, pipeline {_PIPELINE}"
+    import llvmlite
+
+    return f"llvmlite {llvmlite.__version__}, pipeline {_PIPELINE}"

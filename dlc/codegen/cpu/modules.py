@@ -1,0 +1,96 @@
+"""Kernels compiled together, in modules that share helper functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from dlc.codegen.cpu.blob import Blob
+from dlc.codegen.cpu.contraction import emit_contraction, is_contraction
+from dlc.codegen.cpu.emit import module_text
+from dlc.codegen.cpu.isa import Isa
+from dlc.codegen.cpu.kernel_code import KernelCode
+from dlc.codegen.cpu.llvm import assembly, compile_module
+from dlc.codegen.cpu.loops import emit_loops
+from dlc.codegen.cpu.stored_code import CpuCode
+from dlc.codegen.kernel_ir import Kernel
+
+MODULE_SIZE = 16  # kernels that are compiled together
+_NAME = re.compile(r"@([-\w$.]+)\(")
+
+
+def emit(kernel: Kernel, isa: Isa) -> KernelCode:
+    """The kernel as LLVM functions."""
+    return emit_contraction(kernel, isa) if is_contraction(kernel) else emit_loops(kernel, isa)
+
+
+def compile_kernels(kernels: Sequence[Kernel], isa: Isa) -> list[bytes]:
+    """The code of each kernel, complete in itself."""
+    payloads: dict[int, bytes] = {}
+    for module in _modules([emit(k, isa) for k in kernels]):
+        compiled = compile_module(module.text(), isa)
+        blobs = compiled.blobs([c.entry for c in module.codes])
+        for number, code, blob in zip(module.numbers, module.codes, blobs, strict=True):
+            payloads[number] = _cpu_code(code, blob).to_bytes()
+    return [payloads[k] for k in range(len(kernels))]
+
+
+def llvm_text(kernels: Sequence[Kernel], isa: Isa) -> str:
+    """The kernels as LLVM text, in the modules that `compile_kernels` makes of them."""
+    return "\n".join(m.text() for m in _modules([emit(k, isa) for k in kernels]))
+
+
+def assembly_text(kernels: Sequence[Kernel], isa: Isa) -> str:
+    """The kernels as assembly, module by module."""
+    return "\n".join(assembly(m.text(), isa) for m in _modules([emit(k, isa) for k in kernels]))
+
+
+def _cpu_code(code: KernelCode, blob: Blob) -> CpuCode:
+    return CpuCode(blob, code.entry, code.units, code.chunk, code.scratch, code.flops)
+
+
+class _Module:
+    """Kernels that are compiled together, with the helper functions that they share."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        self.codes: list[KernelCode] = []
+        self._functions: dict[str, str] = {}
+
+    def take(self, number: int, code: KernelCode) -> bool:
+        """Adds a kernel, unless there are enough or names of its functions mean something else."""
+        own = _functions(code)
+        clash = any(self._functions.get(name, text) != text for name, text in own.items())
+        if len(self.codes) == MODULE_SIZE or code.entry in self._functions or clash:
+            return False
+        self._functions |= own
+        self.numbers.append(number)
+        self.codes.append(code)
+        return True
+
+    def text(self) -> str:
+        """The LLVM text."""
+        return module_text([em for code in self.codes for em in code.emitters])
+
+
+def _functions(code: KernelCode) -> dict[str, str]:
+    """The text of each function of a kernel by name; its own functions are its alone."""
+    found: dict[str, str] = {}
+    for em in code.emitters:
+        found[em.name] = f"{code.entry}: {em.name}"
+        for declaration in em.declarations:
+            name = _NAME.search(declaration)
+            if name is not None:
+                found[name[1]] = declaration
+    return found
+
+
+def _modules(codes: Sequence[KernelCode]) -> list[_Module]:
+    """Kernels cut into modules; those with most helpers go first, so that they share them."""
+    modules: list[_Module] = []
+    helpers = [sum(len(em.declarations) for em in code.emitters) for code in codes]
+    for number in sorted(range(len(codes)), key=lambda k: -helpers[k]):
+        if not any(module.take(number, codes[number]) for module in modules):
+            modules.append(_Module())
+            modules[-1].take(number, codes[number])
+    return modules
