@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import functools
 import gc
 import threading
 import weakref
@@ -196,6 +197,68 @@ def test_interpreters_without_native_entries(monkeypatch):
     assert f._native.active is None
     assert len(made) == 1
     assert (f.stats.calls, f.stats.native_calls) == (50, 50)
+
+
+# The object that is called.
+
+
+def python_calls(f, *args, **kwargs):
+    """How many calls went through Python when `f` was called once."""
+    before = f.stats.python_calls
+    f(*args, **kwargs)
+    return f.stats.python_calls - before
+
+
+def test_every_way_to_call_reaches_the_entry():
+    f, x = add(), tensor(3)
+    warm(f, x, x)
+    assert python_calls(f, *[x, x]) == 0
+    before = int(f.stats.entry_counts[0])
+    functools.partial(f, x)(x)
+    list(map(f, [x, x], [x, x]))
+    assert int(f.stats.entry_counts[0]) == before + 3
+    assert f.__call__(x, x).tolist() == f(x, x).tolist()
+
+
+def test_classes_derived_from_compiled_functions():
+    class Twice(dlc.CompiledFunction):
+        def __call__(self, *args):
+            return [super().__call__(*args)] * 2
+
+    class Same(dlc.CompiledFunction):
+        pass
+
+    f, x = add(), tensor(3)
+    for kind, expected in ((Twice, 2), (Same, 3)):
+        g = kind(f.__wrapped__, f.settings, f.signature)
+        for _ in range(native_call.REPEATS + 2):
+            assert len(g(x, x)) == expected
+
+
+def test_functions_that_are_being_destroyed():
+    f, x = add(), tensor(3)
+    warm(f, x, x)
+    del f._entry
+    assert f(x, x).tolist() == (2 * x.numpy()).tolist()
+    del f._python
+    with pytest.raises(RuntimeError, match="destroyed"):
+        f(x, x)
+
+
+def test_layouts_that_are_not_known(monkeypatch):
+    from dlc.runtime import dispatch
+    from dlc.runtime.native import entry_layout
+
+    monkeypatch.setitem(entry_layout.CALLABLE, "entry", 40)
+
+    class Function(dlc.CompiledFunction):
+        __slots__ = ()
+
+    f, x = add(), tensor(3)
+    g = Function(f.__wrapped__, f.settings, f.signature)
+    for _ in range(native_call.REPEATS + 2):
+        assert g(x, x).tolist() == (2 * x.numpy()).tolist()
+    assert not dispatch._can_dispatch(Function)
 
 
 # State of the thread that an entry does not know.

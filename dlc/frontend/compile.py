@@ -20,11 +20,11 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 
 from dlc.frontend import tree
 from dlc.frontend.closure import Closure, Param, trace_closure
-from dlc.frontend.context import current, current_trace
+from dlc.frontend.context import current_trace
 from dlc.frontend.execution import Interpreted, Program, program_for
 from dlc.frontend.instantiate import callable_of
 from dlc.frontend.lowered import Lowered
-from dlc.frontend.native_call import NativeCalls, native_program, overrides
+from dlc.frontend.native_call import NativeCalls, native_program
 from dlc.frontend.recording import is_recording, record_function
 from dlc.frontend.signature import Call, CallKey, Signature, ir_name
 from dlc.frontend.spec import spec
@@ -39,6 +39,7 @@ from dlc.ir.location import user_location
 from dlc.ir.locks import make_lock
 from dlc.ir.op import OPS
 from dlc.ir.types import TensorType
+from dlc.runtime.dispatch import Dispatching, dispatch
 from dlc.runtime.executable import Executable, Options
 
 log = logging.getLogger("dlc.recompiles")
@@ -119,8 +120,11 @@ class _Family:
         return Extents(patterns, values)
 
 
-class CompiledFunction:
+class CompiledFunction(Dispatching):
     """A function that is compiled when it is called; made by `dlc.compile`."""
+
+    # The first two are read by native code.
+    __slots__ = ("__dict__", "__weakref__", "_entry", "_python")
 
     def __init__(
         self, function: Callable[..., Any], settings: Settings, signature: Signature
@@ -136,7 +140,8 @@ class CompiledFunction:
         self._lock = make_lock()
         self._bound: dict[int, tuple[weakref.ref[Any], CompiledFunction]] = {}
         self._reasons: list[str] = []
-        self._native = NativeCalls(self._stats, self._python_call)
+        self._python = self._python_call
+        self._native = NativeCalls(self._stats, self._python, functools.partial(dispatch, self))
 
     def __repr__(self) -> str:
         return f"<compiled function {self.name}>"
@@ -166,14 +171,6 @@ class CompiledFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the function on tensors, arrays and numbers, and trees of them."""
-        native = self._native.active
-        if (
-            native is not None
-            and current.get() is None
-            and overrides.get() is native.overrides
-            and config._generation == native.generation
-        ):
-            return native.entry(*args, **kwargs)
         return self._python_call(*args, **kwargs)
 
     def _python_call(self, *args: Any, **kwargs: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dlc.frontend.closure import Closure
+from dlc.frontend.context import current
 from dlc.frontend.execution import Program
 from dlc.frontend.signature import Call, CallKey, LeafKey
 from dlc.frontend.tensor import Tensor
@@ -22,7 +23,7 @@ from dlc.ir.config import config
 from dlc.ir.locks import make_lock
 from dlc.runtime.call_plan import Argument, entry_plan
 from dlc.runtime.cpu import BoundCpuProgram
-from dlc.runtime.entry import Entry, PythonEntry, TensorLayout, make_entry
+from dlc.runtime.entry import Conditions, Entry, PythonEntry, TensorLayout, make_entry
 from dlc.runtime.executable import Executable
 
 if TYPE_CHECKING:
@@ -110,11 +111,17 @@ class NativeCalls:
     Args:
         stats: Where calls are counted.
         fallback: Serves a call through Python.
+        use: Lets calls of the function go to an entry from now on.
     """
 
-    def __init__(self, stats: CompileStats, fallback: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        stats: CompileStats,
+        fallback: Callable[..., Any],
+        use: Callable[[Entry], None],
+    ) -> None:
         self.active: Active | None = None
-        self._stats, self._fallback = stats, fallback
+        self._stats, self._fallback, self._use = stats, fallback, use
         self._patience = REPEATS
         self._seen: dict[Kind, int] = {}
         self._seen_under: tuple[dict[str, Any] | None, int] = (None, 0)
@@ -168,6 +175,10 @@ class NativeCalls:
             single=closure.output.kind is Leaf,
             num_threads=config.thread_count(program.options.num_threads),
             counts=self._stats.entry_counts,
+            conditions=Conditions(
+                variables=[(current, None), (overrides, now)],
+                attributes=[(config, "_generation", generation)],
+            ),
         )
         if plan is None:
             self._wait_longer()
@@ -184,6 +195,7 @@ class NativeCalls:
         if before is not None:
             kinds, programs = (kind, *before.kinds), (program, *before.programs)
         self.active = Active(entry, now, generation, kinds, programs)
+        self._use(entry)
 
     def _wait_longer(self) -> None:
         self._patience = min(2 * self._patience, _MAX_PATIENCE)

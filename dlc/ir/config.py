@@ -165,6 +165,10 @@ class Config:
         4
     """
 
+    # Native code reads the slot: a generation is an object of its own, which never comes back.
+    __slots__ = ("__dict__", "_generation")
+    _generation: int
+
     cache_dir = Setting["Path | None", "str | os.PathLike[str] | None"](
         _path,
         None,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlc.runtime.cpu import BoundCpuProgram
-from dlc.runtime.entry import ArrayParameter, EntryPlan, Result, ScalarParameter
+from dlc.runtime.entry import ArrayParameter, Conditions, EntryPlan, Result, ScalarParameter
 
 _MAX_BYTES = 1 << 22
 """Larger results are better allocated by NumPy, which asks for huge pages; and an entry keeps the
@@ -30,6 +30,7 @@ def entry_plan(
     single: bool,
     num_threads: int,
     counts: np.ndarray[tuple[int], np.dtype[np.int64]],
+    conditions: Conditions,
 ) -> EntryPlan | None:
     """The plan of calls of a program, None for one that an entry cannot or should not run.
 
@@ -39,6 +40,7 @@ def entry_plan(
         single: Whether its one result is returned itself, not in a tuple.
         num_threads: Most threads to use.
         counts: Where the entry counts its calls.
+        conditions: What must be so when the entry is called.
     """
     slots = bound.program.slots
     donors = any(donor is not None for _, _, donor in bound.outputs)
@@ -78,6 +80,7 @@ def entry_plan(
         release_gil=bound.chunks > 1,
         keep=bound,
         counts=counts,
+        conditions=conditions,
     )
 
 

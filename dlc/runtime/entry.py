@@ -13,6 +13,7 @@ import functools
 import math
 import types
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -104,6 +105,19 @@ class TensorLayout:
 
 
 @dataclass(frozen=True)
+class Conditions:
+    """What must be so when an object that dispatches to an entry is called.
+
+    Args:
+        variables: Context variables, each with the very object that it must hold.
+        attributes: Attributes of `__slots__`, as object and name, with the very object to be held.
+    """
+
+    variables: Sequence[tuple[ContextVar[Any], object]] = ()
+    attributes: Sequence[tuple[object, str, object]] = ()
+
+
+@dataclass(frozen=True)
 class EntryPlan:
     """Everything that one call does.
 
@@ -119,6 +133,7 @@ class EntryPlan:
         release_gil: Whether other Python threads may run meanwhile: worth it from about 10 us.
         keep: Whatever must live as long as the entry, such as loaded code.
         counts: Where calls served natively, and those passed on, are counted; entries may share it.
+        conditions: What must be so besides; `dispatch` looks at it, a call of the entry does not.
     """
 
     parameters: Sequence[ArrayParameter | ScalarParameter]
@@ -136,6 +151,7 @@ class EntryPlan:
     counts: np.ndarray[tuple[int], np.dtype[np.int64]] = field(
         default_factory=lambda: np.zeros(2, np.int64)
     )
+    conditions: Conditions = field(default_factory=Conditions)
 
     def __post_init__(self) -> None:
         slots = [p.slot for p in self.parameters] + [r.slot for r in self.results]
@@ -268,6 +284,10 @@ class _Memory:
             "inputs_at": inputs_at,
             "results_at": results_at,
             "counts": plan.counts.ctypes.data,
+            "n_variables": len(plan.conditions.variables),
+            "variables": self._variables(),
+            "n_words": len(plan.conditions.attributes),
+            "words": self._attributes(),
         }
         self.address = self._words([fields.get(name, 0) for name in layout.CONFIG])
 
@@ -278,6 +298,18 @@ class _Memory:
 
     def _pairs(self, cls: type, objects: Mapping[str, object]) -> int:
         return self._words([w for n, o in objects.items() for w in (slot_offset(cls, n), id(o))])
+
+    def _variables(self) -> int:
+        pairs = self.plan.conditions.variables
+        self.kept += [x for pair in pairs for x in pair]
+        return self._words([id(x) for pair in pairs for x in pair])
+
+    def _attributes(self) -> int:
+        words: list[int] = []
+        for holder, name, value in self.plan.conditions.attributes:
+            self.kept += [holder, value]
+            words += [id(holder) + slot_offset(type(holder), name), id(value)]
+        return self._words(words)
 
     def _dtype(self, dtype: np.dtype[Any]) -> int:
         # The one that arrays of this dtype share: `dtype` may be an equal copy of it.

@@ -14,6 +14,7 @@ import struct
 import sys
 import sysconfig
 import threading
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -87,8 +88,9 @@ class NativeSupport:
         self._fill_api()
         self._handler = self._memory_handler(code.symbols)
         self._write("handler", id(self._handler))
-        self.type = _make_type(code.symbols)
+        self.type = _entry_type(code.symbols)
         self.vectorcall = code.address("entry_call")
+        self.dispatch = code.address("dispatch_call")
         keep_for_ever(self)
 
     def set_bypass(self, active: bool) -> None:
@@ -225,36 +227,63 @@ class _Spec(ctypes.Structure):
     )
 
 
-def _make_type(symbols: dict[str, int]) -> type:
-    api, at = ctypes.pythonapi, layout.OBJECT
-    members = (_Member * 4)(
-        _Member(b"__vectorcalloffset__", _SSIZE, at["vectorcall"], _READONLY, None),
-        _Member(b"__dictoffset__", _SSIZE, at["dict"], _READONLY, None),
-        _Member(b"__weaklistoffset__", _SSIZE, at["weakrefs"], _READONLY, None),
-        _Member(None, 0, 0, 0, None),
+def make_type(
+    name: str,
+    size: int,
+    flags: int,
+    functions: Mapping[int, int],
+    offsets: Mapping[str, int],
+    with_dict: bool = False,
+) -> type:
+    """Make a type whose instances have words that Python does not see; it lives for ever.
+
+    Args:
+        name: Its qualified name.
+        size: Bytes of an instance.
+        flags: Of the type, as CPython defines them.
+        functions: Addresses by the numbers of slots.
+        offsets: Special members, such as `__vectorcalloffset__`, and where they are.
+        with_dict: Whether it shows the `__dict__` of instances.
+    """
+    members = (_Member * (len(offsets) + 1))(
+        *(_Member(n.encode(), _SSIZE, at, _READONLY, None) for n, at in offsets.items())
     )
-    get_dict, set_dict = (
-        address_of(f) for f in (api.PyObject_GenericGetDict, api.PyObject_GenericSetDict)
-    )
-    getset = (_GetSet * 2)(
-        _GetSet(b"__dict__", get_dict, set_dict, None, None),
-        _GetSet(None, None, None, None, None),
-    )
-    slots = (_Slot * 7)(
-        _Slot(_TP_CALL, address_of(api.PyVectorcall_Call)),
-        _Slot(_TP_CLEAR, symbols["entry_clear"]),
-        _Slot(_TP_DEALLOC, symbols["entry_dealloc"]),
-        _Slot(_TP_TRAVERSE, symbols["entry_traverse"]),
-        _Slot(_TP_MEMBERS, ctypes.addressof(members)),
-        _Slot(_TP_GETSET, ctypes.addressof(getset)),
-        _Slot(0, None),
-    )
-    spec = _Spec(b"dlc.runtime.entry.Entry", layout.OBJECT_SIZE, 0, _FLAGS, slots)
-    for kept in (members, getset, slots, spec):
+    api = ctypes.pythonapi
+    getters = (api.PyObject_GenericGetDict, api.PyObject_GenericSetDict)
+    getset = (_GetSet * 2)()
+    slots = [_Slot(number, function) for number, function in functions.items()]
+    slots.append(_Slot(_TP_MEMBERS, ctypes.addressof(members)))
+    if with_dict:
+        getset[0] = _GetSet(b"__dict__", *map(address_of, getters), None, None)
+        slots.append(_Slot(_TP_GETSET, ctypes.addressof(getset)))
+    all_slots = (_Slot * (len(slots) + 1))(*slots)
+    spec = _Spec(name.encode(), size, 0, flags, all_slots)
+    for kept in (members, getset, all_slots, spec):
         keep_for_ever(kept)  # the type refers to them
     make = api.PyType_FromSpec
     make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p]
     return make(ctypes.addressof(spec))
+
+
+def _entry_type(symbols: dict[str, int]) -> type:
+    at = layout.OBJECT
+    return make_type(
+        "dlc.runtime.entry.Entry",
+        layout.OBJECT_SIZE,
+        _FLAGS,
+        {
+            _TP_CALL: address_of(ctypes.pythonapi.PyVectorcall_Call),
+            _TP_CLEAR: symbols["entry_clear"],
+            _TP_DEALLOC: symbols["entry_dealloc"],
+            _TP_TRAVERSE: symbols["entry_traverse"],
+        },
+        {
+            "__vectorcalloffset__": at["vectorcall"],
+            "__dictoffset__": at["dict"],
+            "__weaklistoffset__": at["weakrefs"],
+        },
+        with_dict=True,
+    )
 
 
 def slot_offset(cls: type, name: str) -> int:

@@ -629,3 +629,94 @@ miss:
   ret ptr %other
 }
 """
+
+DISPATCH_CODE = r"""
+; Whether settings are those that an entry was made under, for this thread and task.
+define internal i1 @conditions_hold(ptr %api, ptr %config) {
+entry:
+  %value_at = alloca ptr
+  %n_words = call i64 @get(ptr %config, i64 $config_n_words)
+  %words = call ptr @getp(ptr %config, i64 $config_words)
+  br label %word_head
+word_head:
+  %i = phi i64 [ 0, %entry ], [ %i1, %word ]
+  %more_words = icmp slt i64 %i, %n_words
+  br i1 %more_words, label %word, label %variables
+word:
+  %i1 = add i64 %i, 1
+  %word_pair = shl i64 %i, 4
+  %word_second = add i64 %word_pair, 8
+  %where = call ptr @getp(ptr %words, i64 %word_pair)
+  %wanted = call i64 @get(ptr %words, i64 %word_second)
+  %held = load i64, ptr %where
+  %same = icmp eq i64 %held, %wanted
+  br i1 %same, label %word_head, label %no
+variables:
+  %n_variables = call i64 @get(ptr %config, i64 $config_n_variables)
+  %pairs = call ptr @getp(ptr %config, i64 $config_variables)
+  %get_variable = call ptr @getp(ptr %api, i64 $api_PyContextVar_Get)
+  br label %head
+head:
+  %k = phi i64 [ 0, %variables ], [ %k1, %equal ]
+  %more = icmp slt i64 %k, %n_variables
+  br i1 %more, label %variable, label %yes
+variable:
+  %k1 = add i64 %k, 1
+  %pair = shl i64 %k, 4
+  %second = add i64 %pair, 8
+  %name = call ptr @getp(ptr %pairs, i64 %pair)
+  %expected = call ptr @getp(ptr %pairs, i64 %second)
+  store ptr null, ptr %value_at
+  %status = call i32 %get_variable(ptr %name, ptr null, ptr %value_at)
+  %value = load ptr, ptr %value_at
+  %unset = icmp eq ptr %value, null
+  br i1 %unset, label %no, label %compare
+compare:
+  call void @decref(ptr %api, ptr %value)
+  %match = icmp eq ptr %value, %expected
+  br i1 %match, label %equal, label %no
+equal:
+  br label %head
+yes:
+  ret i1 true
+no:
+  ret i1 false
+}
+
+; The vectorcall of a Python class whose instances have entries.
+define ptr @dispatch_call(ptr %self, ptr %args, i64 %nargsf, ptr %names) {
+entry:
+  %api = call ptr @getp(ptr %self, i64 $callable_api)
+  %target = call ptr @getp(ptr %self, i64 $callable_entry)
+  %no_entry = icmp eq ptr %target, null
+  br i1 %no_entry, label %python, label %look
+look:
+  %config = call ptr @getp(ptr %target, i64 $object_config)
+  %cleared = icmp eq ptr %config, null
+  br i1 %cleared, label %python, label %check
+check:
+  %ready = call i1 @conditions_hold(ptr %api, ptr %config)
+  br i1 %ready, label %run, label %python
+run:
+  call void @incref(ptr %api, ptr %target)
+  %result = call ptr @entry_call(ptr %target, ptr %args, i64 %nargsf, ptr %names)
+  call void @decref(ptr %api, ptr %target)
+  ret ptr %result
+python:
+  %function = call ptr @getp(ptr %self, i64 $callable_python)
+  %no_function = icmp eq ptr %function, null
+  br i1 %no_function, label %dead, label %slow
+slow:
+  call void @incref(ptr %api, ptr %function)
+  %vectorcall = call ptr @getp(ptr %api, i64 $api_PyObject_Vectorcall)
+  %other = call ptr %vectorcall(ptr %function, ptr %args, i64 %nargsf, ptr %names)
+  call void @decref(ptr %api, ptr %function)
+  ret ptr %other
+dead:
+  %set = call ptr @getp(ptr %api, i64 $api_PyErr_SetString)
+  %error = call ptr @getp(ptr %api, i64 $api_runtime_error)
+  %text = call ptr @getp(ptr %api, i64 $api_cleared_text)
+  call void %set(ptr %error, ptr %text)
+  ret ptr null
+}
+"""

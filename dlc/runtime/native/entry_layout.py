@@ -31,6 +31,10 @@ OBJECT: Final = {
 }
 OBJECT_SIZE: Final = 64
 
+# An object that dispatches its calls to entries: two words, then the slots of its Python class.
+CALLABLE: Final = {"vectorcall": 16, "api": 24, "entry": 32, "python": 40}
+CALLABLE_SIZE: Final = 32
+
 SIZE_CLASSES: Final = 15
 """Free lists of buffers: 64 bytes, 128, ... 1 MiB."""
 
@@ -57,6 +61,7 @@ API: Final = {
             "PyLong_AsLongLongAndOverflow",
             "PyMem_RawMalloc",
             "PyMem_RawFree",
+            "PyContextVar_Get",
             "PyArray_NewFromDescr",
             "dlc_run",
             "array_type",
@@ -104,6 +109,10 @@ CONFIG: Final = {
             "inputs_at",  # in the block: the arrays that are kept alive during a call
             "results_at",
             "counts",  # where the numbers of hits and misses are
+            "n_variables",
+            "variables",  # (context variable, object that it must hold) pairs
+            "n_words",
+            "words",  # (address, what it must hold) pairs
         )
     )
 }
