@@ -4,6 +4,7 @@ import ctypes
 import functools
 import mmap
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from dlc.codegen.cpu.llvm import assembly, compile_module
 from dlc.codegen.cpu.tiling import k_block
 from dlc.codegen.kernel_ir import Assign, Kernel, Par, Param
 from dlc.ir import scalar
-from dlc.ir.dims import evaluate, symbol
+from dlc.ir.dims import add, evaluate, floordiv, symbol
 from dlc.ir.errors import BackendError
 from dlc.ir.scalar import Axis, const, convert, dot, index, load
 from dlc.ir.types import (
@@ -257,6 +258,84 @@ def test_forms(isa, spec, extents):
     check(contraction(spec, known(extents)), isa, spec, extents)
     if all(extents.values()):
         check(contraction(spec, run_time(extents)), isa, spec, extents)
+
+
+@functools.cache
+def panels(extents, dtype, accumulator, width, epilogue=plain):
+    """`contraction("mk,kn->mn")` with b in panels."""
+    kernel = contraction("mk,kn->mn", extents, dtype, accumulator, epilogue)
+    k, n = index("k"), index("n")
+    w = const(width, int64)
+    at = (scalar.op("floordiv", n, w), k, scalar.op("mod", n, w))
+
+    def moved(e):
+        if e.op == "load":
+            return e.with_args(at) if e.attr == "b" else e
+        return e.with_args(tuple(moved(x) for x in e.args))
+
+    (nest,) = kernel.body
+    first, *rest = nest.body
+    body = (replace(first, expr=moved(first.expr)), *rest)
+    blocks, depth = floordiv(add(kernel.param("b").dims[1], width - 1), width), kernel.params[0]
+    stored = replace(kernel.param("b"), dims=(blocks, depth.dims[1], width))
+    params = tuple(stored if p.name == "b" else p for p in kernel.params)
+    return replace(kernel, params=params, body=(Par(nest.axes, body),))
+
+
+def in_panels(b, width):
+    """The matrix as `panels` takes it; what is behind the last column is NaN, and read by none."""
+    k, n = b.shape
+    blocks = -(-n // width)
+    padding = np.nan if b.dtype.kind not in "iu" else 77
+    wide = np.full((k, blocks * width), padding, b.dtype)
+    wide[:, :n] = b
+    return np.ascontiguousarray(wide.reshape(k, blocks, width).transpose(1, 0, 2))
+
+
+@level
+@pytest.mark.parametrize(
+    ("dtype", "accumulator", "width"),
+    [
+        (float32, float32, 32), (float64, float64, 16), (bfloat16, float32, 32),
+        (float16, float32, 48), (int8, int32, 16),
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("rows", [1, 8, 13, 25, None])
+def test_a_matrix_in_panels_gives_the_bits_of_one_in_rows(isa, dtype, accumulator, width, rows):
+    m, n, k = rows or 205, 77, k_block(accumulator) + 30
+    extents = (("m", rows), ("n", None), ("k", None))
+    dims = {"M": m, "N": n, "K": k}
+    inputs = inputs_of(contraction("mk,kn->mn", extents, dtype, accumulator), dims)
+    kernel = panels(extents, dtype, accumulator, width)
+    assert is_contraction(kernel, isa)
+    packed = inputs | {"b": in_panels(inputs["b"], width)}
+    rows_dims = {d: dims[d] for d in kernel.dims}
+    (expected,) = compiled(contraction("mk,kn->mn", extents, dtype, accumulator), isa)(
+        inputs, rows_dims
+    )
+    for cuts in (None, one_by_one):
+        (y,) = compiled(kernel, isa)(packed, rows_dims, cuts)
+        assert y.tobytes() == expected.tobytes()
+
+
+@level
+@pytest.mark.parametrize("columns", [5, 32, 33, 64])
+def test_panels_with_epilogues_and_pages_that_end(isa, columns):
+    extents = (("m", 3), ("n", None), ("k", None))
+    dims = {"N": columns, "K": 70}
+    plain_kernel = contraction("mk,kn->mn", extents, epilogue=two_outputs)
+    inputs = inputs_of(plain_kernel, dims)
+    expected = compiled(plain_kernel, isa)(inputs, dims)
+    kernel = panels(extents, float32, float32, 32, two_outputs)
+    inputs |= {"b": at_end_of_page(in_panels(inputs["b"], 32))}
+    found = compiled(kernel, isa)(inputs, dims)
+    assert [x.tobytes() for x in found] == [x.tobytes() for x in expected]
+
+
+def test_panels_of_no_whole_vectors_are_left_to_loops():
+    kernel = panels((("m", 3), ("n", None), ("k", None)), float32, float32, 7)
+    assert not any(is_contraction(kernel, isa) for isa in LEVELS)
 
 
 @level
@@ -516,12 +595,16 @@ def test_compiles_for_arm():
 
 @pytest.mark.parametrize("name", ["x86-64-v4", "x86-64-v3", "x86-64-v2"])
 @pytest.mark.parametrize("dtype", [float32, float64], ids=str)
-def test_micro_kernels_keep_their_sums_in_registers(name, dtype):
-    kernel = contraction("mk,kn->mn", run_time(dict(m=1, n=1, k=1)), dtype)
+@pytest.mark.parametrize("packed", [False, True], ids=["rows", "panels"])
+def test_micro_kernels_keep_their_sums_in_registers(name, dtype, packed):
     isa = isa_named(name)
+    extents = run_time(dict(m=1, n=1, k=1))
+    kernel = contraction("mk,kn->mn", extents, dtype)
+    if packed:
+        kernel = panels(extents, dtype, dtype, 2 * isa.lanes(dtype.bits))
     text = assembly(module_text(emit_contraction(kernel, isa).emitters), isa)
     functions = re.findall(
-        r'^"?(dlc\.mm\.[^":]*)"?:\n(.*?)\.Lfunc_end', text, re.MULTILINE | re.DOTALL
+        r'^"?(dlc\.[mp]m\.[^":]*)"?:\n(.*?)\.Lfunc_end', text, re.MULTILINE | re.DOTALL
     )
     assert len(functions) >= 3
     for label, body in functions:
@@ -532,7 +615,7 @@ def test_micro_kernels_keep_their_sums_in_registers(name, dtype):
 def test_what_is_not_a_contraction():
     extents = dict(m=4, n=4, k=4)
     kernel = contraction("mk,kn->mn", known(extents))
-    assert is_contraction(kernel)
+    assert is_contraction(kernel, LEVELS[0])
     (nest,) = kernel.body
     product = nest.body[0].expr
     other = dot(product.attr, product.args[1], product.args[0], float32)
@@ -543,10 +626,10 @@ def test_what_is_not_a_contraction():
     copy = Par(nest.axes, (Assign("y", nest.body[1].ix, (), load("a", nest.body[1].ix)),))
     blocked = Par((Axis("m", 4, 2), nest.axes[1]), nest.body)
     vectors = contraction("bk,bk->b", known(dict(b=3, k=5)))
-    assert not is_contraction(vectors)
+    assert not is_contraction(vectors, LEVELS[0])
     for body in [(nest, nest), (two_dots,), (copy,), (blocked,)]:
         changed = Kernel("kernel", kernel.params, (), body)
-        assert not is_contraction(changed)
+        assert not is_contraction(changed, LEVELS[0])
         with pytest.raises(BackendError):
             emit_contraction(changed, LEVELS[0])
 

@@ -22,6 +22,7 @@ from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.expressions import ExprEmitter, Tensor, Value, Vector
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
+from dlc.codegen.cpu.packed import call_packed
 from dlc.codegen.cpu.packing import Packer
 from dlc.codegen.cpu.panel import call_panel, call_row
 from dlc.codegen.cpu.tiling import FEW_ROWS, Tiling, choose_tiling
@@ -34,13 +35,16 @@ from dlc.ir.types import int64
 
 # One chunk of units is worth about ten microseconds.
 _CHUNK_FLOPS = 1 << 20
+# Fewer rows by a matrix in panels take as long: as long as reading it.
+_BOUND_ROWS = 8
 # Bytes of an operand's block that stay in the first-level cache whatever the stride.
 _SMALL_BLOCK = 16 << 10
 
 
-def is_contraction(kernel: Kernel) -> bool:
+def is_contraction(kernel: Kernel, isa: Isa) -> bool:
     """Whether `emit_contraction` takes this kernel."""
-    return contraction_of(kernel) is not None
+    form = contraction_of(kernel)
+    return form is not None and form.b.panel % isa.lanes(form.dtype.bits) == 0
 
 
 def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
@@ -55,7 +59,8 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
     tiling = choose_tiling(form, isa)
     em = _Writer(form, tiling, isa).entry()
     m, n, k = form.m.extent, form.n.extent, form.k.extent
-    unit = mul(mul(minimum(m, tiling.m_block), minimum(n, tiling.n_block)), maximum(k, 1))
+    rows = maximum(minimum(m, tiling.m_block), _BOUND_ROWS if form.b.panel else 1)
+    unit = mul(mul(rows, minimum(n, tiling.n_block)), maximum(k, 1))
     return KernelCode(
         emitters=[em],
         entry=kernel.name,
@@ -242,7 +247,7 @@ class _Writer:
         """Few rows are worked through in whole vectors of B where it is; what is left is packed."""
         em, b, tiling = self.em, self.form.b, self.tiling
         width = str(tiling.panel)
-        if not (_same_type(b) and b.stride == 1 and b.k_stride is not None):
+        if b.panel or not (_same_type(b) and b.stride == 1 and b.k_stride is not None):
             return _Stages(width, unit.columns, "1")
         few = em.value(f"icmp sle i64 {unit.rows}, {FEW_ROWS}")
         whole = em.value(f"and i64 {unit.columns}, {-self.lanes}")
@@ -261,6 +266,12 @@ class _Writer:
         """The sums of a panel: by micro-kernels, or from rows of B for a single row."""
         em, b = self.em, self.form.b
         adding = em.value(f"zext i1 {em.value(f'xor i1 {step.first}, true')} to i64")
+        if b.panel:
+            with self.ex.scope():
+                pointers = [a.pointer, self._address(b, "0", n, step.k0), target.pointer]
+            sizes = [unit.rows, step.length, a.stride, a.k_stride, target.row, adding]
+            call_packed(em, b.dtypes, self.tiling, self.isa, pointers, sizes)
+            return
 
         def tiles() -> None:
             with self.ex.scope():
@@ -371,6 +382,9 @@ class _Writer:
         return em.value(f"and i1 {em.value(f'or i1 {few}, {small}')}, {self._whole(columns)}")
 
     def _whole(self, columns: str) -> str:
+        """Whether no more columns are computed than there are."""
+        if self.form.b.panel:
+            return self.em.value(f"icmp eq i64 {columns}, {self.form.b.panel}")
         rest = self.em.value(f"and i64 {columns}, {self.lanes - 1}")
         return self.em.value(f"icmp eq i64 {rest}, 0")
 

@@ -15,6 +15,7 @@ from dlc.codegen.kernel_ir import Assign, Kernel, Par, Param
 from dlc.codegen.kernel_transform import rename_axes, rewrite
 from dlc.codegen.scalar_math import expand_all
 from dlc.ir.dims import Dim, add, mul, product, symbols_of
+from dlc.ir.panels import panels_of
 from dlc.ir.scalar import Axis, Expr, const, index, load, op, walk
 from dlc.ir.types import DType, int64
 
@@ -30,6 +31,8 @@ class Operand:
     at: the flattened offset of an element, a polynomial over the axes.
     stride: elements between neighbours along m (of `a`) or n (of `b`).
     k_stride: elements between neighbours along k; None when that differs.
+    panel: the width of the panels that it is stored in, 0 for none. `at` then holds for columns
+        that begin a panel; in it, neighbours along n are adjacent.
     """
 
     tensor: str
@@ -37,6 +40,7 @@ class Operand:
     at: Dim
     stride: Dim
     k_stride: Dim | None
+    panel: int = 0
 
 
 @dataclass(frozen=True)
@@ -269,16 +273,28 @@ class _Matching:
         math = self._math((*outer, m, n, k))
         operands: list[Operand] = []
         for (e, dtypes), axis in ((self.a, m), (self.b, n)):
+            panels = panels_of(e.args) if axis is n else None
             at = self._flat(math, e.attr, e.args)
+            if panels is not None and panels.axis == n.name:
+                at = self._panel_offset(math, e, panels.width)
             stride = _stride(at, axis.name)
             if stride is None:
                 return None
             last = () if dtypes[-1] is self.node.dtype else (self.node.dtype,)
-            operands.append(Operand(e.attr, (*dtypes, *last), at, stride, _stride(at, k.name)))
+            width = 0 if panels is None else panels.width
+            k_stride = _stride(at, k.name)
+            operands.append(Operand(e.attr, (*dtypes, *last), at, stride, k_stride, width))
         return Contraction(
             self.kernel, self.node.dtype, operands[0], operands[1], outer, m, n, k, self.stores,
             math, self._direct(math, m, n),
         )  # fmt: skip
+
+    def _panel_offset(self, math: IndexMath, e: Expr, width: int) -> Dim:
+        """The offset of `w[j/width,k,j%width]` where column j begins a panel."""
+        param = self.kernel.param(e.attr)
+        assert param is not None
+        column = math.polynomial(e.args[0].args[0])
+        return add(mul(column, param.dims[1]), mul(math.polynomial(e.args[1]), width))
 
     def _direct(self, math: IndexMath, m: Axis, n: Axis) -> tuple[Dim, Dim] | None:
         first = self.stores[0]

@@ -34,12 +34,22 @@ def define_internal(em: Emitter, function: Emitter) -> None:
     em.declarations.add(function.text().replace("define ", "define internal ", 1))
 
 
+def is_defined(em: Emitter, name: str) -> bool:
+    """Whether a helper function is in the module that `em` will be in."""
+    return any(d.startswith(f"define internal void @{name}(") for d in em.declarations)
+
+
+def call_internal(em: Emitter, name: str, pointers: Sequence[str], sizes: Sequence[str]) -> None:
+    """Calls a helper function that takes pointers, then i64 numbers."""
+    args = ", ".join([*(f"ptr {p}" for p in pointers), *(f"i64 {x}" for x in sizes)])
+    em.line(f"call void @{name}({args})")
+
+
 def micro_kernel(em: Emitter, dtype: DType, rows: int, vectors: int, isa: Isa) -> str:
     """Makes sure that a micro-kernel is defined; returns its name."""
     lanes = isa.lanes(dtype.bits)
     name = f"dlc.mm.{rows}x{vectors * lanes}x{dtype.short}"
-    head = f"define internal void @{name}("
-    if not any(d.startswith(head) for d in em.declarations):
+    if not is_defined(em, name):
         define_internal(em, _Tile(name, dtype, rows, vectors, isa).function())
     return name
 
@@ -73,6 +83,16 @@ class KernelWriter:
             self.store(place, value)
         em.branch(done)
         em.block(done)
+
+    def finish(self, rows: int, vectors: int, sums: Sequence[str]) -> None:
+        """Keeps the sums of a tile, row by row, and returns."""
+        places: list[str] = []
+        row = "%c"
+        for r in range(rows):
+            row = row if r == 0 else self.at(row, "%c_row")
+            places += [self.offset(row, v) for v in range(vectors)]
+        self.keep(places, sums)
+        self.em.line("ret void")
 
     def multiply_add(self, x: str, y: str, total: str) -> str:
         """x * y + total, in the level's way."""
@@ -128,15 +148,5 @@ class _Tile(KernelWriter):
                     result.append(self.multiply_add(spread, y, sums[r * self.vectors + v]))
             return [em.value(f"add i64 {at}, %a_k"), self.at(b, "%b_k"), *result]
 
-        self.finish(em.loop("0", "%kc", 1, body, carry)[2:])
+        self.finish(rows, self.vectors, em.loop("0", "%kc", 1, body, carry)[2:])
         return em
-
-    def finish(self, sums: list[str]) -> None:
-        """Keeps the sums and returns."""
-        places: list[str] = []
-        row = "%c"
-        for r in range(self.rows):
-            row = row if r == 0 else self.at(row, "%c_row")
-            places += [self.offset(row, v) for v in range(self.vectors)]
-        self.keep(places, sums)
-        self.em.line("ret void")

@@ -21,7 +21,7 @@ _NAME = re.compile(r"@([-\w$.]+)\(")
 
 def emit(kernel: Kernel, isa: Isa) -> KernelCode:
     """The kernel as LLVM functions."""
-    return emit_contraction(kernel, isa) if is_contraction(kernel) else emit_loops(kernel, isa)
+    return emit_contraction(kernel, isa) if is_contraction(kernel, isa) else emit_loops(kernel, isa)
 
 
 def compile_kernels(kernels: Sequence[Kernel], isa: Isa) -> list[bytes]:

@@ -9,6 +9,7 @@ count elements.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,14 @@ _TABLE_PARAMETERS = [*_PARAMETERS[:5], ("ptr", "row_at"), ("ptr", "column_at")]
 
 # Rows of the largest square blocks that are transposed in registers.
 _SIDE = 8
+
+
+def convert_loaded(em: Emitter, isa: Isa, dtypes: Sequence[DType], value: str, lanes: int) -> str:
+    """A value of the first of `dtypes` converted to each that follows."""
+    for source, target in itertools.pairwise(dtypes):
+        if source is not target:
+            value = emit_op(em, "convert", target, [source], [value], lanes, isa)
+    return value
 
 
 @dataclass(frozen=True)
@@ -83,10 +92,7 @@ class Packer:
         self.em.line(f"call void @{name}({given})")
 
     def _convert(self, em: Emitter, value: str, lanes: int) -> str:
-        for source, target in zip(self.dtypes, self.dtypes[1:], strict=False):
-            if source is not target:
-                value = emit_op(em, "convert", target, [source], [value], lanes, self.isa)
-        return value
+        return convert_loaded(em, self.isa, self.dtypes, value, lanes)
 
     def _copy(self, em: Emitter, dst: str, src: str, lanes: int, mask: str | None = None) -> None:
         value = self._convert(em, memory.load(em, self.dtypes[0], src, lanes, mask), lanes)

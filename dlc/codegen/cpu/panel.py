@@ -12,7 +12,13 @@ from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
-from dlc.codegen.cpu.micro_kernel import KernelWriter, define_internal, micro_kernel
+from dlc.codegen.cpu.micro_kernel import (
+    KernelWriter,
+    call_internal,
+    define_internal,
+    is_defined,
+    micro_kernel,
+)
 from dlc.codegen.cpu.packing import Packer
 from dlc.codegen.cpu.tiling import Tiling
 from dlc.ir.types import DType
@@ -40,9 +46,9 @@ def call_panel(
     name = f"dlc.panel.{tall}x{wide}.{dtype.short}"
     numbers = ["rows", "columns", "kc", "a_row", "a_k", "b_k", "c_row", "add"]
     parameters = [*(("ptr", x) for x in "abc"), *(("i64", x) for x in numbers)]
-    if not _defined(em, name):
+    if not is_defined(em, name):
         define_internal(em, _panel(Emitter(name, parameters), dtype, tiling, isa))
-    _call(em, name, pointers, sizes)
+    call_internal(em, name, pointers, sizes)
 
 
 def call_row(
@@ -56,18 +62,9 @@ def call_row(
     name = f"dlc.row.{dtype.short}"
     numbers = ["columns", "kc", "a_k", "b_n", "add"]
     parameters = [*(("ptr", x) for x in ("a", "b", "c", "buffer")), *(("i64", x) for x in numbers)]
-    if not _defined(em, name):
+    if not is_defined(em, name):
         define_internal(em, _row(Emitter(name, parameters), dtype, isa))
-    _call(em, name, pointers, sizes)
-
-
-def _defined(em: Emitter, name: str) -> bool:
-    return any(d.startswith(f"define internal void @{name}(") for d in em.declarations)
-
-
-def _call(em: Emitter, name: str, pointers: Sequence[str], sizes: Sequence[str]) -> None:
-    args = ", ".join([*(f"ptr {p}" for p in pointers), *(f"i64 {x}" for x in sizes)])
-    em.line(f"call void @{name}({args})")
+    call_internal(em, name, pointers, sizes)
 
 
 def _panel(em: Emitter, dtype: DType, tiling: Tiling, isa: Isa) -> Emitter:
@@ -85,20 +82,18 @@ def _panel(em: Emitter, dtype: DType, tiling: Tiling, isa: Isa) -> Emitter:
         def tile(height: int, m: str) -> None:
             pointers = [move("%a", m, "%a_row"), b, move(c, m, "%c_row")]
             sizes = ["%kc", "%a_row", "%a_k", "%b_k", "%c_row", "%add"]
-            _call(em, micro_kernel(em, dtype, height, width, isa), pointers, sizes)
+            call_internal(em, micro_kernel(em, dtype, height, width, isa), pointers, sizes)
 
         # The widest micro-kernel is for a single row.
-        _cover(em, "%rows", (1,) if width == tiling.wide else tiling.rows, tile)
+        cover(em, "%rows", (1,) if width == tiling.wide else tiling.rows, tile)
 
     widths = (tiling.wide, *tiling.vectors) if tiling.wide else tiling.vectors
-    _cover(em, vectors, widths, columns)
+    cover(em, vectors, widths, columns)
     em.line("ret void")
     return em
 
 
-def _cover(
-    em: Emitter, count: str, sizes: Sequence[int], piece: Callable[[int, str], None]
-) -> None:
+def cover(em: Emitter, count: str, sizes: Sequence[int], piece: Callable[[int, str], None]) -> None:
     """Calls `piece(size, start)` for pieces of these sizes, in turn, that cover [0, count)."""
 
     def pieces(start: str, size: int) -> str:
@@ -147,6 +142,6 @@ def _row(em: Emitter, dtype: DType, isa: Isa) -> Emitter:
 
     vectors = em.value(f"add i64 %columns, {lanes - 1}")
     vectors = em.value(f"udiv i64 {vectors}, {lanes}")
-    _cover(em, vectors, (_ROW_VECTORS, 1), columns)
+    cover(em, vectors, (_ROW_VECTORS, 1), columns)
     em.line("ret void")
     return em

@@ -17,6 +17,8 @@ _K_BYTES = 2048
 _SHARING_PANELS = 4
 # Rows below which packing a panel of B costs more than it saves.
 FEW_ROWS = 24
+# Rows whose elements may all have the same place in the first-level cache.
+_MOST_ROWS = 12
 # Bytes of A's block up to which it is read where it is, whatever its strides.
 _SMALL_A = 16 << 10
 
@@ -66,15 +68,18 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     """The sizes for a contraction: the micro-kernels its extents need, blocks that fit caches."""
     dtype, lanes = form.dtype, isa.lanes(form.dtype.bits)
     m, n, k = form.m.extent, form.n.extent, form.k.extent
-    height, width = _micro_kernel(m, n, lanes, isa)
-    panel = width * lanes
+    packed = form.b.panel
+    height, width = (
+        _packed_micro_kernel(m, packed // lanes, isa) if packed else _micro_kernel(m, n, lanes, isa)
+    )
+    panel = packed or width * lanes
     depth = min(k_block(dtype), k) if isinstance(k, int) else k_block(dtype)
     m_block = _M_BLOCK - _M_BLOCK % height
     m_rows = min(m_block, m) if isinstance(m, int) else m_block
     packs_a = _packs_a(form, m_rows * depth * dtype.itemsize)
     single = not isinstance(m, int) or m == 1
     wide = _single_row_width(isa)
-    wide = wide if not isinstance(m, int) and width < wide else 0
+    wide = wide if not isinstance(m, int) and width < wide and not packed else 0
     n_block, n_room = _n_block(m, n, panel, packs_a, bool(wide))
     a_row, a_column = _up(depth, lanes) + lanes, _up(m_rows, lanes)
     a_size = max(m_rows * a_row, depth * a_column) if packs_a else 0
@@ -92,7 +97,7 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     return Tiling(
         lanes=lanes,
         rows=_pieces(m, height),
-        vectors=_vector_pieces(m, n, lanes, width, m_block),
+        vectors=(width,) if packed else _vector_pieces(m, n, lanes, width, m_block),
         panel=panel,
         m_block=m_block,
         n_block=n_block,
@@ -159,6 +164,16 @@ def _micro_kernel(m: Dim, n: Dim, lanes: int, isa: Isa) -> tuple[int, int]:
             taller = 8 if wide or width == 1 else height
             height = height if isinstance(m, int) and m <= height else taller
     return height, width
+
+
+def _packed_micro_kernel(m: Dim, panel: int, isa: Isa) -> tuple[int, int]:
+    """(rows, vectors) for panels of so many vectors: few rows are cut into even pieces."""
+    width = 1 if panel % 2 else 2
+    most = min(_MOST_ROWS, (isa.registers - 1 - width) // 2)
+    if not isinstance(m, int):
+        return most, width
+    pieces = max(1, -(-m // most))
+    return max(1, -(-m // pieces)), width
 
 
 def _pieces(extent: Dim, size: int) -> tuple[int, ...]:
