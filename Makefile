@@ -28,7 +28,7 @@ check: $(VENV)/.test
 	$(BIN)/pyright
 
 bench: $(VENV)/.bench
-	$(BIN)/python bench/spine.py
+	$(BIN)/python -m dlc bench --out bench/results
 
 docs: $(VENV)/.docs
 	$(BIN)/python docs/generate.py

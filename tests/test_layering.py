@@ -22,6 +22,7 @@ FLOORS = {
     "optim": 5,
     "train": 5,
     "data": 5,
+    "bench": 6,
     "cli": 6,
     "interop": 6,
 }
@@ -30,8 +31,8 @@ TOP = 7  # files of dlc/ itself
 
 # Heavy or optional: imported where they are used, inside functions, and nowhere else.
 HEAVY = {
-    "cuda", "llvmlite", "matplotlib", "onnx", "safetensors", "sklearn", "tensorboard", "torch",
-    "triton",
+    "cuda", "jax", "llvmlite", "matplotlib", "onnx", "onnxruntime", "openvino", "safetensors",
+    "sklearn", "tensorboard", "torch", "triton",
 }  # fmt: skip
 CORE = {"dlc", "ml_dtypes", "numpy"}
 
@@ -232,13 +233,16 @@ def test_modules_of_the_lower_floors_load_no_heavy_package():
 
 
 def test_links_at_the_root_lead_into_the_package():
-    for name in ("ir", "passes", "codegen"):
+    for name in ("ir", "passes", "codegen", "bench"):
         assert (ROOT / name).is_symlink()
         assert (ROOT / name).resolve() == PACKAGE / name
 
 
 # Where the environment may be touched, and why.
-READERS = {"dlc.ir.config": "the settings"}
+READERS = {
+    "dlc.ir.config": "the settings",
+    "dlc.bench.process": "what the processes of other frameworks start with",
+}
 
 
 def environment_uses(tree):

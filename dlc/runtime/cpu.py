@@ -71,11 +71,11 @@ class BoundCpuProgram:
         program = code.program
         self.code, self.program = code, program
         self.plan: MemoryPlan = plan_memory(program, values)
-        every, scratch = code.jobs(values)
-        table = ProgramTable(len(program.slots), scratch)
+        self.jobs, self.scratch_bytes = code.jobs(values)
+        table = ProgramTable(len(program.slots), self.scratch_bytes)
         self.chunks = 0  # of about ten microseconds each
         for run in independent_runs(program):
-            jobs = every[run.start : run.stop]
+            jobs = self.jobs[run.start : run.stop]
             self.chunks += sum(-(-job.units // job.chunk) for job in jobs)
             if len(jobs) == 1:
                 table.call(jobs[0])

@@ -1,0 +1,1 @@
+"""The benchmarks: dlc and its peers on the same work, each in a process of its own."""

@@ -1,0 +1,109 @@
+"""What is compared: a file a framework, with its programs in a table by the problem's name.
+
+The files are imported in workers only, and import their package when a framework is started.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dlc.bench.problem import Array, Arrays, Case, Program
+
+Builder = Callable[..., Program]
+
+
+class Framework(Protocol):
+    """A framework in its worker; made with the number of threads and a folder for its caches."""
+
+    def settings(self) -> dict[str, str]:
+        """The versions and settings that a reader of the results wants to know."""
+        ...
+
+    def array(self, array: Array) -> Any:
+        """An input as the framework takes it."""
+        ...
+
+    def program(self, case: Case, constants: Sequence[Array]) -> Program | None:
+        """The function of the inputs; None where the framework does not have it."""
+        ...
+
+    def arrays(self, result: Any) -> Arrays:
+        """The results of a program as NumPy arrays."""
+        ...
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A framework as the parent process knows it.
+
+    Args:
+        module: Its file here.
+        packages: What must be installed.
+        environment: Variables that a worker is started with, from the threads and a cache folder.
+        asked: Variables that switch on caches on disk which are off by default, from the folder.
+        compiles: Whether a process compiles, so that a second one may find something in a cache.
+    """
+
+    module: str
+    packages: tuple[str, ...]
+    environment: Callable[[int, str], Mapping[str, str]] = lambda threads, cache: {}
+    asked: Callable[[str], Mapping[str, str]] | None = None
+    compiles: bool = False
+
+
+def _dlc(threads: int, cache: str) -> dict[str, str]:
+    return {"DLC_CACHE_DIR": cache, "DLC_NUM_THREADS": str(threads)}
+
+
+def _inductor(threads: int, cache: str) -> dict[str, str]:
+    return {"TORCHINDUCTOR_CACHE_DIR": cache}
+
+
+def _jax(threads: int, cache: str) -> dict[str, str]:
+    return {"JAX_PLATFORMS": "cpu"}
+
+
+def _jax_cache(cache: str) -> dict[str, str]:
+    return {
+        "JAX_COMPILATION_CACHE_DIR": cache,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+
+KINDS: dict[str, Kind] = {
+    "dlc": Kind("dlc_compiled", ("llvmlite", "ml_dtypes"), _dlc, compiles=True),
+    "numpy": Kind("numpy_arrays", ("numpy",)),
+    "torch": Kind("torch_eager", ("torch",)),
+    "torch.compile": Kind("torch_compiled", ("torch",), _inductor, compiles=True),
+    "jax": Kind("jax_compiled", ("jax",), _jax, _jax_cache, compiles=True),
+    "onnxruntime": Kind("onnx_runtime", ("onnx", "onnxruntime")),
+    "openvino": Kind("openvino_runtime", ("onnx", "openvino")),
+}
+OURS = "dlc"
+
+
+def environment(name: str, threads: int, cache: str, *, asked: bool = False) -> dict[str, str]:
+    """The variables of a worker: thread counts of all libraries, and the framework's own.
+
+    Args:
+        name: The framework.
+        threads: How many threads it may use.
+        cache: An existing folder for what it caches on disk.
+        asked: Whether caches are wanted that are off by default.
+    """
+    kind = KINDS[name]
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    made = {**dict.fromkeys(names, str(threads)), **kind.environment(threads, cache)}
+    if asked and kind.asked is not None:
+        made.update(kind.asked(cache))
+    return made
+
+
+def start(name: str, threads: int, cache: str) -> Framework:
+    """Imports a framework; raises ImportError where it is not installed."""
+    module = importlib.import_module(f"dlc.bench.frameworks.{KINDS[name].module}")
+    return module.start(threads, cache)

@@ -1,0 +1,159 @@
+"""dlc: functions compiled by `dlc.compile`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dlc
+from dlc.bench import problems
+from dlc.bench.peaks import Peaks, measure_peaks
+from dlc.bench.problem import Array, Arrays, Case, Program, as_arrays
+from dlc.codegen.cpu.isa import host_isa
+from dlc.runtime.kernel_times import ProgramTimer
+
+
+def _chain(x: Any, y: Any) -> Any:
+    return dlc.tanh(x * y + x) * dlc.exp(-y * y)
+
+
+def _attention(q: Any, k: Any, v: Any) -> Any:
+    fused = getattr(dlc, "scaled_dot_product_attention", None)
+    if fused is not None:
+        return fused(q, k, v)
+    scores = (q @ dlc.matrix_transpose(k)) / math.sqrt(q.shape[-1])
+    return dlc.softmax(scores, axis=-1) @ v
+
+
+def _layer_norm(x: Any, w: Any, b: Any) -> Any:
+    return dlc.layer_norm(x, w, b)
+
+
+def _rms_norm(x: Any, w: Any) -> Any:
+    return dlc.rms_norm(x, w, eps=1e-5)
+
+
+def _gradient(function: Callable[..., Any]) -> Program:
+    """The value and the gradients, from the inputs and a cotangent."""
+
+    def run(*arguments: Any) -> Any:
+        *inputs, cotangent = arguments
+        value, pull_back = dlc.vjp(function, *inputs)
+        return (value, *pull_back(cotangent))
+
+    return run
+
+
+def _plain(function: Program) -> Callable[[Sequence[Array]], Program]:
+    return lambda constants: function
+
+
+def _network(parameters: Sequence[Any], x: Any) -> Any:
+    w1, b1, w2, b2, w3, b3 = parameters
+    h = dlc.relu(x @ w1 + b1)
+    h = dlc.relu(h @ w2 + b2)
+    return h @ w3 + b3
+
+
+def _deep(constants: Sequence[Array]) -> Program:
+    parameters = [dlc.Variable(a) for a in constants]
+
+    def run(x: Any) -> Any:
+        for w, b in zip(parameters[::2], parameters[1::2], strict=True):
+            x = dlc.tanh(x @ w + b)
+        return x
+
+    return run
+
+
+def _training(constants: Sequence[Array]) -> Program:
+    parameters = [dlc.Variable(a) for a in constants]
+    first = [dlc.Variable(0 * a) for a in constants]
+    second = [dlc.Variable(0 * a) for a in constants]
+    count = dlc.Variable(dlc.asarray(0.0, dtype=dlc.float32))
+    beta1, beta2 = problems.BETA1, problems.BETA2
+
+    def loss_of(parameters: Sequence[Any], x: Any, labels: Any) -> Any:
+        return dlc.cross_entropy(_network(parameters, x), labels)
+
+    def step(x: Any, labels: Any) -> Any:
+        loss, gradients = dlc.value_and_grad(loss_of)(parameters, x, labels)
+        count.assign_add(1)
+        rate = problems.RATE / (1 - beta1**count)
+        root = dlc.sqrt(1 - beta2**count)
+        for p, m, v, g in zip(parameters, first, second, gradients, strict=True):
+            m.assign(m + (1 - beta1) * (g - m))
+            v.assign(v + (1 - beta2) * (g * g - v))
+            p.assign_sub(rate * m / (dlc.sqrt(v) / root + problems.EPSILON))
+        return loss
+
+    return step
+
+
+PROGRAMS: dict[str, Callable[[Sequence[Array]], Program]] = {
+    "warm_up": _plain(lambda x: dlc.sum(dlc.sqrt(x * x + 1), axis=-1)),
+    "add": _plain(lambda x, y: x + y),
+    "chain": _plain(_chain),
+    "softmax": _plain(lambda x: dlc.softmax(x, axis=-1)),
+    "log_softmax": _plain(lambda x: dlc.log_softmax(x, axis=-1)),
+    "layer_norm": _plain(_layer_norm),
+    "rms_norm": _plain(_rms_norm),
+    "softmax_gradient": _plain(_gradient(lambda x: dlc.softmax(x, axis=-1))),
+    "log_softmax_gradient": _plain(_gradient(lambda x: dlc.log_softmax(x, axis=-1))),
+    "layer_norm_gradient": _plain(_gradient(_layer_norm)),
+    "rms_norm_gradient": _plain(_gradient(_rms_norm)),
+    "cross_entropy_gradient": _plain(dlc.value_and_grad(dlc.cross_entropy)),
+    "attention": _plain(_attention),
+    "attention_gradient": _plain(_gradient(_attention)),
+    "matmul": _plain(lambda x, y: x @ y),
+    "matmul_batched": _plain(lambda x, y: x @ y),
+    "matmul_constant": lambda constants: lambda x: x @ constants[0],
+    "linear_gelu": _plain(lambda x, w, b: dlc.gelu(x @ w + b)),
+    "mlp": lambda constants: lambda x: _network(constants, x),
+    "mlp_training": _training,
+    "deep": _deep,
+}
+
+
+class Dlc:
+    """dlc at its defaults."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+    def settings(self) -> dict[str, str]:
+        """Version, threads and instruction set."""
+        return {"dlc": dlc.__version__, "threads": str(self.threads), "isa": host_isa().name}
+
+    def array(self, array: Array) -> Any:
+        """A tensor."""
+        return dlc.asarray(array)
+
+    def program(self, case: Case, constants: Sequence[Array]) -> Program | None:
+        """The compiled function."""
+        build = PROGRAMS.get(case.problem.name)
+        if build is None:
+            return None
+        return dlc.compile(build(constants), name=case.problem.name, num_threads=self.threads)
+
+    def further(self, program: Any, inputs: Sequence[Any]) -> dict[str, float]:
+        """The seconds of the program's kernels alone, as its table runs them."""
+        lowered = program.lower(*inputs)
+        state = lowered.closure.state()
+        arrays = [x.numpy() for x in (*inputs, *state)]
+        timer = ProgramTimer(lowered.executable, arrays, self.threads)
+        return {"kernels": len(timer.calls), "kernel_seconds": timer.seconds()}
+
+    def peaks(self) -> Peaks:
+        """What the machine can do."""
+        return measure_peaks(self.threads)
+
+    def arrays(self, result: Any) -> Arrays:
+        """The results."""
+        return as_arrays([r.numpy() for r in (result if isinstance(result, tuple) else (result,))])
+
+
+def start(threads: int, cache: str) -> Dlc:
+    """dlc, whose cache folder is set by the environment."""
+    return Dlc(threads)

@@ -1,0 +1,161 @@
+"""JAX: functions through jax.jit."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dlc.bench import problems
+from dlc.bench.problem import Array, Arrays, Case, Program, as_arrays
+
+jax: Any = importlib.import_module("jax")
+jnp: Any = importlib.import_module("jax.numpy")
+
+
+def _layer_norm(x: Any, w: Any, b: Any) -> Any:
+    centred = x - jnp.mean(x, axis=-1, keepdims=True)
+    variance = jnp.mean(centred * centred, axis=-1, keepdims=True)
+    return centred * jax.lax.rsqrt(variance + 1e-5) * w + b
+
+
+def _rms_norm(x: Any, w: Any) -> Any:
+    return x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-5) * w
+
+
+def _cross_entropy(x: Any, labels: Any) -> Any:
+    chosen = jnp.take_along_axis(jax.nn.log_softmax(x, axis=-1), labels[:, None], axis=1)
+    return -jnp.mean(chosen)
+
+
+def _attention(q: Any, k: Any, v: Any) -> Any:
+    q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
+    return jax.nn.dot_product_attention(q, k, v).swapaxes(1, 2)
+
+
+def _gradient(function: Program) -> Program:
+    def run(*arguments: Any) -> Any:
+        *inputs, cotangent = arguments
+        value, pull_back = jax.vjp(function, *inputs)
+        return (value, *pull_back(cotangent))
+
+    return run
+
+
+def _network(parameters: Sequence[Any], x: Any) -> Any:
+    w1, b1, w2, b2, w3, b3 = parameters
+    h = jax.nn.relu(x @ w1 + b1)
+    h = jax.nn.relu(h @ w2 + b2)
+    return h @ w3 + b3
+
+
+def _jit(function: Program) -> Callable[[Sequence[Any]], Program]:
+    return lambda constants: _waiting(jax.jit(function))
+
+
+def _closing(function: Callable[[Sequence[Any], Any], Any]) -> Callable[[Sequence[Any]], Program]:
+    """Over constants, which XLA sees."""
+    return lambda constants: _waiting(jax.jit(lambda x: function(constants, x)))
+
+
+def _waiting(compiled: Program) -> Program:
+    """Calls return before the work is done."""
+    return lambda *arguments: jax.block_until_ready(compiled(*arguments))
+
+
+def _deep(constants: Sequence[Any]) -> Program:
+    def run(parameters: Sequence[Any], x: Any) -> Any:
+        for w, b in zip(parameters[::2], parameters[1::2], strict=True):
+            x = jnp.tanh(x @ w + b)
+        return x
+
+    compiled = jax.jit(run)
+    return lambda x: compiled(constants, x).block_until_ready()
+
+
+def _training(constants: Sequence[Any]) -> Program:
+    beta1, beta2 = problems.BETA1, problems.BETA2
+
+    def loss_of(parameters: Sequence[Any], x: Any, labels: Any) -> Any:
+        return _cross_entropy(_network(parameters, x), labels)
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def update(state: Any, x: Any, labels: Any) -> Any:
+        parameters, first, second, count = state
+        loss, gradients = jax.value_and_grad(loss_of)(parameters, x, labels)
+        count = count + 1
+        rate, root = problems.RATE / (1 - beta1**count), jnp.sqrt(1 - beta2**count)
+        first = [m + (1 - beta1) * (g - m) for m, g in zip(first, gradients, strict=True)]
+        second = [v + (1 - beta2) * (g * g - v) for v, g in zip(second, gradients, strict=True)]
+        parameters = [
+            p - rate * m / (jnp.sqrt(v) / root + problems.EPSILON)
+            for p, m, v in zip(parameters, first, second, strict=True)
+        ]
+        return loss, (parameters, first, second, count)
+
+    zeros = [jnp.zeros_like(c) for c in constants]
+    state: Any = (list(constants), zeros, [jnp.zeros_like(c) for c in constants], jnp.float32(0))
+
+    def step(x: Any, labels: Any) -> Any:
+        nonlocal state
+        loss, state = update(state, x, labels)
+        jax.block_until_ready(state)
+        return loss
+
+    return step
+
+
+PROGRAMS: dict[str, Callable[[Sequence[Any]], Program]] = {
+    "warm_up": _jit(lambda x: jnp.sum(jnp.sqrt(x * x + 1), axis=-1)),
+    "add": _jit(lambda x, y: x + y),
+    "chain": _jit(lambda x, y: jnp.tanh(x * y + x) * jnp.exp(-y * y)),
+    "softmax": _jit(lambda x: jax.nn.softmax(x, axis=-1)),
+    "log_softmax": _jit(lambda x: jax.nn.log_softmax(x, axis=-1)),
+    "layer_norm": _jit(_layer_norm),
+    "rms_norm": _jit(_rms_norm),
+    "softmax_gradient": _jit(_gradient(lambda x: jax.nn.softmax(x, axis=-1))),
+    "log_softmax_gradient": _jit(_gradient(lambda x: jax.nn.log_softmax(x, axis=-1))),
+    "layer_norm_gradient": _jit(_gradient(_layer_norm)),
+    "rms_norm_gradient": _jit(_gradient(_rms_norm)),
+    "cross_entropy_gradient": _jit(jax.value_and_grad(_cross_entropy)),
+    "attention": _jit(_attention),
+    "attention_gradient": _jit(_gradient(_attention)),
+    "matmul": _jit(jnp.matmul),
+    "matmul_batched": _jit(jnp.matmul),
+    "matmul_constant": _closing(lambda constants, x: x @ constants[0]),
+    "linear_gelu": _jit(lambda x, w, b: jax.nn.gelu(x @ w + b, approximate=False)),
+    "mlp": _closing(_network),
+    "mlp_training": _training,
+    "deep": _deep,
+}
+
+
+class Jax:
+    """JAX on the CPU; it uses a thread for each CPU that the process may run on."""
+
+    def settings(self) -> dict[str, str]:
+        """Version and flags."""
+        return {
+            "jax": jax.__version__,
+            "matmul precision": str(jax.config.jax_default_matmul_precision),
+            "persistent cache": str(jax.config.jax_enable_compilation_cache),
+        }
+
+    def array(self, array: Array) -> Any:
+        """An array of JAX's; labels become int32, as they do by default."""
+        return jnp.asarray(array)
+
+    def program(self, case: Case, constants: Sequence[Array]) -> Program | None:
+        """The compiled function."""
+        build = PROGRAMS.get(case.problem.name)
+        return None if build is None else build([jnp.asarray(c) for c in constants])
+
+    def arrays(self, result: Any) -> Arrays:
+        """The results."""
+        return as_arrays(result)
+
+
+def start(threads: int, cache: str) -> Jax:
+    """JAX, whose caches are set by the environment."""
+    return Jax()

@@ -1,0 +1,205 @@
+"""The programs in PyTorch, for eager mode and for torch.compile."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dlc.bench import problems
+from dlc.bench.problem import Array, Arrays, Case, Program, as_arrays
+
+torch: Any = importlib.import_module("torch")
+functional: Any = importlib.import_module("torch.nn.functional")
+
+
+@dataclass(frozen=True)
+class Build:
+    """A program.
+
+    Args:
+        forward: What torch.compile compiles, made from the constants.
+        finish: From that to what is called, such as with a backward pass around it.
+    """
+
+    forward: Callable[[Sequence[Any]], Any]
+    finish: Callable[[Any, Sequence[Any]], Program] = lambda forward, constants: forward
+
+
+def _plain(function: Program) -> Build:
+    return Build(lambda constants: function)
+
+
+def _gradient(function: Program) -> Build:
+    def finish(forward: Any, constants: Sequence[Any]) -> Program:
+        def run(*arguments: Any) -> Any:
+            *inputs, cotangent = (x.detach() for x in arguments)
+            for x in inputs:
+                x.requires_grad_()
+            value = forward(*inputs)
+            value.backward(cotangent)
+            return (value.detach(), *(x.grad for x in inputs))
+
+        return run
+
+    return Build(lambda constants: function, finish)
+
+
+def _loss_gradient(forward: Any, constants: Sequence[Any]) -> Program:
+    def run(x: Any, labels: Any) -> Any:
+        x = x.detach().requires_grad_()
+        loss = forward(x, labels)
+        loss.backward()
+        return loss.detach(), x.grad
+
+    return run
+
+
+def _module(parameters: Sequence[Any], forward: Callable[[Sequence[Any], Any], Any]) -> Any:
+    """A module in evaluation mode, so that torch.compile may freeze its parameters."""
+
+    class Module(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.held = torch.nn.ParameterList(
+                torch.nn.Parameter(p, requires_grad=False) for p in parameters
+            )
+
+        def forward(self, x: Any) -> Any:
+            return forward(list(self.held), x)
+
+    return Module().eval()
+
+
+def _network(parameters: Sequence[Any], x: Any) -> Any:
+    w1, b1, w2, b2, w3, b3 = parameters
+    h = functional.relu(functional.linear(x, w1, b1))
+    h = functional.relu(functional.linear(h, w2, b2))
+    return functional.linear(h, w3, b3)
+
+
+def _transposed(constants: Sequence[Any]) -> list[Any]:
+    """Weights as torch's linear layers hold them."""
+    return [c.t().contiguous() if c.dim() == 2 else c.clone() for c in constants]
+
+
+def _deep(parameters: Sequence[Any], x: Any) -> Any:
+    for w, b in zip(parameters[::2], parameters[1::2], strict=True):
+        x = torch.tanh(functional.linear(x, w, b))
+    return x
+
+
+def _training_loss(constants: Sequence[Any]) -> Any:
+    parameters = [c.requires_grad_() for c in _transposed(constants)]
+
+    def loss(x: Any, labels: Any) -> Any:
+        return functional.cross_entropy(_network(parameters, x), labels)
+
+    setattr(loss, "parameters", parameters)  # noqa: B010  functions have no such attribute
+    return loss
+
+
+def _training_step(forward: Any, constants: Sequence[Any]) -> Program:
+    # torch.compile keeps the attributes of the function that it wraps.
+    parameters = forward.parameters
+    optimizer = torch.optim.Adam(
+        parameters,
+        lr=problems.RATE,
+        betas=(problems.BETA1, problems.BETA2),
+        eps=problems.EPSILON,
+        fused=True,
+    )
+
+    def step(x: Any, labels: Any) -> Any:
+        optimizer.zero_grad(set_to_none=True)
+        loss = forward(x, labels)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return step
+
+
+def _layer_norm(x: Any, w: Any, b: Any) -> Any:
+    return functional.layer_norm(x, w.shape, w, b, 1e-5)
+
+
+def _rms_norm(x: Any, w: Any) -> Any:
+    return functional.rms_norm(x, w.shape, w, 1e-5)
+
+
+def _attention(q: Any, k: Any, v: Any) -> Any:
+    return functional.scaled_dot_product_attention(q, k, v, scale=1 / math.sqrt(q.shape[-1]))
+
+
+PROGRAMS: dict[str, Build] = {
+    "warm_up": _plain(lambda x: torch.sqrt(x * x + 1).sum(dim=-1)),
+    "add": _plain(lambda x, y: x + y),
+    "chain": _plain(lambda x, y: torch.tanh(x * y + x) * torch.exp(-y * y)),
+    "softmax": _plain(lambda x: torch.softmax(x, -1)),
+    "log_softmax": _plain(lambda x: torch.log_softmax(x, -1)),
+    "layer_norm": _plain(_layer_norm),
+    "rms_norm": _plain(_rms_norm),
+    "softmax_gradient": _gradient(lambda x: torch.softmax(x, -1)),
+    "log_softmax_gradient": _gradient(lambda x: torch.log_softmax(x, -1)),
+    "layer_norm_gradient": _gradient(_layer_norm),
+    "rms_norm_gradient": _gradient(_rms_norm),
+    "cross_entropy_gradient": Build(lambda constants: functional.cross_entropy, _loss_gradient),
+    "attention": _plain(_attention),
+    "attention_gradient": _gradient(_attention),
+    "matmul": _plain(torch.matmul),
+    "matmul_batched": _plain(torch.matmul),
+    "matmul_constant": Build(
+        lambda constants: _module(_transposed(constants), lambda p, x: functional.linear(x, p[0]))
+    ),
+    "linear_gelu": _plain(lambda x, w, b: functional.gelu(torch.addmm(b, x, w))),
+    "mlp": Build(lambda constants: _module(_transposed(constants), _network)),
+    "mlp_training": Build(_training_loss, _training_step),
+    "deep": Build(lambda constants: _module(_transposed(constants), _deep)),
+}
+_FROZEN = ("matmul_constant", "mlp", "deep")  # weights, and nothing is differentiated
+
+
+class Torch:
+    """PyTorch; `wrap` is what is done to a forward function."""
+
+    def __init__(self, threads: int, *, compiled: bool) -> None:
+        torch.set_num_threads(threads)
+        self.compiled = compiled
+
+    def settings(self) -> dict[str, str]:
+        """Version, threads and how matrices are multiplied."""
+        return {
+            "torch": torch.__version__,
+            "threads": str(torch.get_num_threads()),
+            "matmul precision": torch.get_float32_matmul_precision(),
+            "mkldnn": str(torch.backends.mkldnn.is_available()),
+            **({"inductor": "freezing of constant weights"} if self.compiled else {}),
+        }
+
+    def array(self, array: Array) -> Any:
+        """A tensor."""
+        return torch.from_numpy(array.copy())
+
+    def program(self, case: Case, constants: Sequence[Array]) -> Program | None:
+        """The function, compiled or not."""
+        name = case.problem.name
+        build = PROGRAMS.get(name)
+        if build is None:
+            return None
+        frozen = name in _FROZEN
+        torch.set_grad_enabled(not frozen)
+        tensors = [torch.from_numpy(c.copy()) for c in constants]
+        forward = build.forward(tensors)
+        if self.compiled:
+            inductor: Any = importlib.import_module("torch._inductor.config")
+            inductor.freezing = frozen
+            forward = torch.compile(forward)
+        return build.finish(forward, tensors)
+
+    def arrays(self, result: Any) -> Arrays:
+        """The results."""
+        results = result if isinstance(result, tuple) else (result,)
+        return as_arrays([r.detach().numpy() for r in results])

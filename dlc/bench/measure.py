@@ -1,0 +1,221 @@
+"""One case, measured with every framework."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from dlc.bench.files import load_arrays, remove_arrays, save_arrays, scratch_folder
+from dlc.bench.frameworks import KINDS
+from dlc.bench.load import DISTURBED, Load
+from dlc.bench.problem import SETS, Arrays, Case
+from dlc.bench.process import Process, WorkerError
+from dlc.bench.timing import calls_for
+
+Record: TypeAlias = dict[str, Any]  # what the JSON holds
+Say: TypeAlias = Callable[[str], None]
+
+_SLOW = 0.25  # seconds of a call, and
+_BEHIND = 5  # times the fastest's: measured in a few rounds only
+_FEW = 3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure.
+
+    Args:
+        suite: Whose cases.
+        frameworks: Which ones, dlc first.
+        threads: For each of them.
+        rounds: In which every framework has its turn.
+        starts: Processes that are started to see how long the first result takes, each way.
+        at_least: Seconds that one turn takes.
+        python: The interpreter of the workers.
+    """
+
+    suite: str
+    frameworks: tuple[str, ...]
+    threads: int
+    rounds: int
+    starts: int
+    at_least: float
+    python: str
+
+
+@dataclass
+class _Runner:
+    """A framework that has prepared the case."""
+
+    process: Process
+    first: float
+    count: int = 1
+    seconds: list[float] = field(default_factory=list[float])
+
+
+def measure_case(case: Case, settings: Settings, say: Say) -> Record:
+    """Everything that is measured of a case, by framework; errors stand where figures would."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(_temporary()))
+        sets, constants = case.draw()
+        for k, inputs in enumerate(sets):
+            save_arrays(folder, f"set{k}", inputs)
+        save_arrays(folder, "constant", constants)
+        exact = case.exact(sets, constants)
+        del sets, constants
+        found: dict[str, Record] = {}
+        runners: dict[str, _Runner] = {}
+        for name in settings.frameworks:
+            say(f"{case.name}: {name}")
+            try:
+                runner = _prepare(name, case, settings, folder, exact, stack)
+                if runner is None:
+                    found[name] = {"absent": "has no such program"}
+                    continue
+                runners[name] = runner
+            except WorkerError as error:
+                found[name] = {"error": str(error)}
+        del exact
+        load = Load(r.process.pid for r in runners.values())
+        _run_rounds(case, runners, settings, say, found)
+        others = load.others()
+        for name, runner in runners.items():
+            if name not in found:
+                found[name] = _figures(name, runner, found)
+        for runner in runners.values():
+            runner.process.close()
+        for name in runners:
+            if KINDS[name].compiles and "error" not in found[name]:
+                say(f"{case.name}: {name} starts")
+                found[name].update(_starts(name, case, settings, folder))
+    return {
+        "extents": dict(case.extents),
+        "operations": case.problem.operations(case.extents),
+        "bytes": case.problem.bytes(case.extents),
+        "others": others,
+        "disturbed": others is not None and others > DISTURBED,
+        "frameworks": {name: found[name] for name in settings.frameworks},
+    }
+
+
+def _temporary() -> contextlib.AbstractContextManager[str]:
+    return tempfile.TemporaryDirectory(prefix="dlc-bench-", dir=scratch_folder())
+
+
+def _prepare(
+    name: str,
+    case: Case,
+    settings: Settings,
+    folder: Path,
+    exact: Sequence[Arrays],
+    stack: contextlib.ExitStack,
+) -> _Runner | None:
+    """Starts a worker, lets it compile something, then the case, and checks what that gives."""
+    cache = stack.enter_context(_temporary())
+    process = Process(name, settings.threads, cache, python=settings.python)
+    stack.enter_context(process)
+    process.ask("start")
+    process.ask("warm_up")
+    process.ask("prepare", suite=settings.suite, name=case.name, folder=str(folder))
+    first = process.ask("first")["seconds"]
+    if first is None:
+        process.close()
+        return None
+    process.ask("results", folder=str(folder))
+    for k in range(SETS):
+        wrong = case.error(load_arrays(folder, f"result{k}"), exact[k])
+        remove_arrays(folder, f"result{k}")
+        if wrong is not None:
+            process.close()
+            raise WorkerError(f"wrong for set {k}: {wrong}")
+    seconds = process.ask("run", count=1)["seconds"]
+    for _ in range(3):  # the first calls are not yet what later ones are
+        count = calls_for(seconds, settings.at_least)
+        if count == 1:
+            break
+        seconds = process.ask("run", count=max(1, count // 3))["seconds"]
+    process.rest()
+    return _Runner(process, first, calls_for(seconds, settings.at_least), [seconds])
+
+
+def _run_rounds(
+    case: Case,
+    runners: dict[str, _Runner],
+    settings: Settings,
+    say: Say,
+    found: dict[str, Record],
+) -> None:
+    """Gives each framework its turn in each round, another one first every time."""
+    names = list(runners)
+    fastest = min((r.seconds[0] for r in runners.values()), default=0.0)
+    slow = {n for n, r in runners.items() if r.seconds[0] > max(_SLOW, _BEHIND * fastest)}
+    for runner in runners.values():
+        runner.seconds.clear()
+    for k in range(settings.rounds):
+        say(f"{case.name}: round {k + 1} of {settings.rounds}")
+        at = k % max(1, len(names))
+        for name in names[at:] + names[:at]:
+            runner = runners[name]
+            if name in found or (name in slow and k >= _FEW):
+                continue
+            try:
+                runner.seconds.append(runner.process.ask("run", count=runner.count)["seconds"])
+            except WorkerError as error:
+                found[name] = {"error": str(error)}
+            runner.process.rest()
+
+
+def _figures(name: str, runner: _Runner, found: dict[str, Record]) -> Record:
+    try:
+        memory = runner.process.ask("memory")["peak"]
+        further = runner.process.ask("further")
+        runner.process.rest()
+    except WorkerError as error:
+        return {"error": str(error)}
+    seconds = runner.seconds
+    low, _, high = statistics.quantiles(seconds, n=4) if len(seconds) > 1 else seconds * 3
+    return {
+        "seconds": statistics.median(seconds),
+        "quartiles": [low, high],
+        "rounds": seconds,
+        "calls a round": runner.count,
+        "first call": runner.first,
+        "memory": memory,
+        **further,
+    }
+
+
+def _starts(name: str, case: Case, settings: Settings, folder: Path) -> Record:
+    """From the start of a process to its first result: with empty caches, and with filled ones."""
+    cold: list[float] = []
+    second: list[float] = []
+    try:
+        for _ in range(settings.starts):
+            with _temporary() as cache:
+                cold.append(_first_result(name, case, settings, folder, cache, asked=False))
+                if KINDS[name].asked is not None:
+                    _first_result(name, case, settings, folder, cache, asked=True)
+                second.append(_first_result(name, case, settings, folder, cache, asked=True))
+    except WorkerError as error:
+        return {"start error": str(error)}
+    if not cold:
+        return {}
+    return {"start": statistics.median(cold), "second start": statistics.median(second)}
+
+
+def _first_result(
+    name: str, case: Case, settings: Settings, folder: Path, cache: str, *, asked: bool
+) -> float:
+    with Process(name, settings.threads, cache, python=settings.python, asked=asked) as process:
+        process.send("start")
+        process.send("prepare", suite=settings.suite, name=case.name, folder=str(folder))
+        process.send("first")
+        for _ in range(3):
+            process.receive()
+        return time.perf_counter() - process.began

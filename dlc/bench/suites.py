@@ -1,0 +1,108 @@
+"""The cases of each suite."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+
+from dlc.bench import problems as p
+from dlc.bench.problem import Case, Problem
+from dlc.ir.errors import ArgumentError, nearest
+
+_ROWS = dict(m=4096, n=1024)
+_NETWORK = dict(i=784, h=512, o=10)
+
+
+def _square(n: int) -> Case:
+    return Case(f"matmul {n}", p.MATMUL, dict(m=n, k=n, n=n))
+
+
+def _skinny(m: int, n: int) -> Case:
+    return Case(f"matmul {m}x{n}x{n} constant", p.MATMUL_CONSTANT, dict(m=m, k=n, n=n))
+
+
+def _rows(problem: Problem) -> Case:
+    return Case(f"{problem.name.replace('_', ' ')} 4096x1024", problem, _ROWS)
+
+
+CORE = (
+    Case("add 16x16", p.ADD, dict(m=16, n=16)),
+    Case("300 parameters", p.DEEP, dict(m=1, n=16, layers=150)),
+    Case("chain 4M", p.CHAIN, dict(n=4_000_000)),
+    _rows(p.SOFTMAX),
+    _rows(p.LOG_SOFTMAX),
+    _rows(p.LAYER_NORM),
+    _rows(p.RMS_NORM),
+    _rows(p.SOFTMAX_GRADIENT),
+    _rows(p.LOG_SOFTMAX_GRADIENT),
+    _rows(p.LAYER_NORM_GRADIENT),
+    _rows(p.RMS_NORM_GRADIENT),
+    Case("cross entropy gradient 1024x50000", p.CROSS_ENTROPY_GRADIENT, dict(m=1024, n=50_000)),
+    Case("attention 8x12x512x64", p.ATTENTION, dict(b=8, h=12, t=512, d=64)),
+    Case("attention gradient 8x12x512x64", p.ATTENTION_GRADIENT, dict(b=8, h=12, t=512, d=64)),
+    *(_square(n) for n in (128, 256, 512, 1024, 2048)),
+    *(_skinny(m, n) for n in (1024, 4096) for m in (1, 8, 32)),
+    Case("mm+bias+gelu 1024x768x3072", p.LINEAR_GELU, dict(m=1024, k=768, n=3072)),
+    Case("matmul 96x128x64x128", p.MATMUL_BATCHED, dict(b=96, m=128, k=64, n=128)),
+    Case("mlp batch 1", p.MLP, dict(b=1, **_NETWORK)),
+    Case("mlp batch 64", p.MLP, dict(b=64, **_NETWORK)),
+    Case("mlp training batch 128", p.MLP_TRAINING, dict(b=128, **_NETWORK)),
+)
+# Every problem, small: whether the frameworks compute them at all.
+SMOKE = (
+    Case("add", p.ADD, dict(m=3, n=5)),
+    Case("deep", p.DEEP, dict(m=2, n=8, layers=3)),
+    Case("chain", p.CHAIN, dict(n=1000)),
+    *(
+        Case(problem.name.replace("_", " "), problem, dict(m=13, n=37))
+        for problem in (
+            p.SOFTMAX, p.LOG_SOFTMAX, p.LAYER_NORM, p.RMS_NORM, p.SOFTMAX_GRADIENT,
+            p.LOG_SOFTMAX_GRADIENT, p.LAYER_NORM_GRADIENT, p.RMS_NORM_GRADIENT,
+            p.CROSS_ENTROPY_GRADIENT,
+        )
+    ),
+    Case("attention", p.ATTENTION, dict(b=2, h=3, t=21, d=16)),
+    Case("attention gradient", p.ATTENTION_GRADIENT, dict(b=2, h=3, t=21, d=16)),
+    Case("matmul", p.MATMUL, dict(m=9, k=17, n=33)),
+    Case("matmul constant", p.MATMUL_CONSTANT, dict(m=3, k=17, n=33)),
+    Case("linear gelu", p.LINEAR_GELU, dict(m=9, k=17, n=33)),
+    Case("matmul batched", p.MATMUL_BATCHED, dict(b=3, m=9, k=17, n=33)),
+    Case("mlp", p.MLP, dict(b=3, i=20, h=16, o=10)),
+    Case("mlp training", p.MLP_TRAINING, dict(b=5, i=20, h=16, o=10)),
+)  # fmt: skip
+SUITES = {"core": CORE, "smoke": SMOKE}
+WARM_UP = Case("warm up", p.WARM_UP, dict(m=33, n=7))
+
+
+def find_cases(suite: str, patterns: Sequence[str] = (), *, perturb: bool = False) -> list[Case]:
+    """The cases of a suite that a pattern fits, or all without patterns.
+
+    Raises:
+        ArgumentError: for an unknown suite, and a pattern that nothing fits.
+
+    Example:
+        >>> [case.name for case in find_cases("core", ["add*"])]
+        ['add 16x16']
+    """
+    if suite not in SUITES:
+        raise ArgumentError(f"there is no suite {suite!r}", hint=nearest(suite, SUITES))
+    cases = SUITES[suite]
+    names = [case.name for case in cases]
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise ArgumentError(f"no case is called {pattern!r}", hint=nearest(pattern, names))
+    found = [
+        case
+        for case in cases
+        if not patterns or any(fnmatch.fnmatchcase(case.name, pattern) for pattern in patterns)
+    ]
+    return [case.perturbed() for case in found] if perturb else found
+
+
+def case_named(suite: str, name: str) -> Case:
+    """The case of this name, perturbed or not, or the warm-up."""
+    for case in (WARM_UP, *SUITES[suite]):
+        for found in (case, case.perturbed()):
+            if found.name == name:
+                return found
+    raise ArgumentError(f"suite {suite} has no case {name!r}")
