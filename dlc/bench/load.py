@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 DISTURBED = 0.05  # of the time of a CPU
+_UNCERTAIN = 0.05  # seconds: the system counts in steps of about 10 ms for each process
 
 
 class Load:
@@ -29,7 +30,7 @@ class Load:
             return None
         seconds = time.perf_counter() - self.start
         taken = (busy - self.busy) - (self._own() - self.own)
-        return max(0.0, taken / max(seconds, 1e-3))
+        return max(0.0, taken - _UNCERTAIN) / max(seconds, 1e-3)
 
     def _own(self) -> float:
         return sum(_seconds_of(pid) for pid in self.pids)
