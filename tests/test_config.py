@@ -16,7 +16,8 @@ from dlc.ir.config import Config
 from dlc.ir.config import config as process_config
 from dlc.ir.cpus import available_cpus, cgroup_quota
 from dlc.ir.errors import SettingError
-from dlc.ir.logs import LOG_TOPICS, TopicHandler
+from dlc.ir.log_handler import TopicHandler
+from dlc.ir.logs import LOG_TOPICS
 
 ROOT = Path(__file__).parent.parent
 

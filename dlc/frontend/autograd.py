@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from dlc.frontend import tree
 from dlc.frontend.apply import apply, as_tensor, materialise
@@ -22,8 +22,13 @@ from dlc.frontend.transforms import like_value
 from dlc.frontend.variable import Variable
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, DerivativeError
-from dlc.passes.autodiff import vjp_function
+
+if TYPE_CHECKING:
+    from dlc.passes import autodiff
+else:
+    autodiff = deferred("dlc.passes.autodiff")
 
 # The variable whose value a leaf of the recorded graph holds.
 _owners: weakref.WeakKeyDictionary[Node, weakref.ref[Variable]] = weakref.WeakKeyDictionary()
@@ -87,7 +92,7 @@ def _recorded_gradients(target: Tensor, sources: Sequence[Node], cotangent: Tens
     function, others = _function_between(
         sources, target._history.node, lambda n: n.op.name == "constant"
     )
-    derived = vjp_function(function, range(len(sources)), [0])
+    derived = autodiff.vjp_function(function, range(len(sources)), [0])
     values = [_value_of(n) for n in (*sources, *others)]
     inputs = [
         make(v, history=History(n, False)) for v, n in zip(values, (*sources, *others), strict=True)
@@ -116,7 +121,7 @@ def _traced_gradients(
     """The gradients with respect to nodes of the present trace."""
     dependent = _dependent(sources, target)
     function, others = _function_between(sources, target, lambda n: n not in dependent)
-    derived = vjp_function(function, range(len(sources)), [0])
+    derived = autodiff.vjp_function(function, range(len(sources)), [0])
     results = trace.inline(derived, [*sources, *others, cotangent._node_in(trace)])
     return [make(None, n, trace) for n in results[1:]]
 

@@ -10,20 +10,18 @@ import contextlib
 import functools
 import inspect
 import itertools
-import logging
 import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from dlc.frontend import tree
 from dlc.frontend.closure import Closure, Param, trace_closure
 from dlc.frontend.context import current_trace
 from dlc.frontend.execution import Interpreted, Program, program_for
 from dlc.frontend.instantiate import callable_of
-from dlc.frontend.lowered import Lowered
 from dlc.frontend.native_call import NativeCalls, native_program
 from dlc.frontend.recording import is_recording, record_function
 from dlc.frontend.signature import Call, CallKey, Signature, ir_name
@@ -34,15 +32,22 @@ from dlc.frontend.tensor import History, Tensor, make, make_like
 from dlc.frontend.variable import Variable
 from dlc.ir.config import config
 from dlc.ir.core import Function, Node
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, RecompileError, ValueRangeError, nearest
 from dlc.ir.location import user_location
 from dlc.ir.locks import make_lock
+from dlc.ir.logs import TopicLog
 from dlc.ir.op import OPS
 from dlc.ir.types import TensorType
 from dlc.runtime.dispatch import Dispatching, dispatch
 from dlc.runtime.executable import Executable, Options
 
-log = logging.getLogger("dlc.recompiles")
+if TYPE_CHECKING:
+    from dlc.frontend import lowered
+else:
+    lowered = deferred("dlc.frontend.lowered")
+
+log = TopicLog("recompiles")
 Policy = Literal["allow", "warn", "error"]
 MAX_SPECIALISATIONS = 64
 _MAX_MEMO = 4096
@@ -333,12 +338,12 @@ class CompiledFunction(Dispatching):
         lines = [f"{self.name} was compiled {len(self._reasons)} time(s):"]
         return "\n".join([*lines, *(f"  {k}. {r}" for k, r in enumerate(self._reasons, 1))])
 
-    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+    def lower(self, *args: Any, **kwargs: Any) -> lowered.Lowered:
         """Traces for arguments, which may be specs (`dlc.spec`, `"f32[8,4]"`) in place of data."""
         call, extents = self._declared(args, kwargs)
         closure = self._trace(call, extents)
         donated = (*call.donated, *closure.written_params)
-        return Lowered(closure, replace(self.settings.options, donated=donated), self)
+        return lowered.Lowered(closure, replace(self.settings.options, donated=donated), self)
 
     def warmup(self, *args: Any, **kwargs: Any) -> CompiledFunction:
         """Compiles for arguments, which may be specs, without running; returns itself."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ml_dtypes
 import numpy as np
 
 from dlc.frontend.apply import as_tensor, asarray, dtype_argument
 from dlc.frontend.promotion import common_dtype, promote_types
 from dlc.frontend.tensor import Tensor
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, DTypeError
 from dlc.ir.types import DTYPES, DType, dtype_of
+
+if TYPE_CHECKING:
+    import ml_dtypes
+else:
+    ml_dtypes = deferred("ml_dtypes")
 
 _KINDS = {
     "bool": "b",

@@ -11,6 +11,7 @@ any device and any number of threads.
 from __future__ import annotations
 
 import math
+import os
 import threading
 from typing import Any
 
@@ -38,7 +39,7 @@ class _Generator(threading.local):
     """The global generator of a thread: a key and how often it has been split."""
 
     def __init__(self) -> None:
-        self.seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+        self.seed = int.from_bytes(os.urandom(8), "little")
         self.count = 0
 
 

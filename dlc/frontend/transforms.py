@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlc.frontend import tree
 from dlc.frontend.apply import apply, as_tensor, materialise
@@ -19,8 +19,13 @@ from dlc.frontend.context import current_trace
 from dlc.frontend.recording import recording
 from dlc.frontend.tensor import Tensor, make, make_like
 from dlc.frontend.tree import Structure
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, DerivativeError, DTypeError, ShapeError, ValueRangeError
-from dlc.passes.autodiff import jvp_function, vjp_function
+
+if TYPE_CHECKING:
+    from dlc.passes import autodiff
+else:
+    autodiff = deferred("dlc.passes.autodiff")
 
 
 def _check_callable(function: Any, what: str) -> None:
@@ -149,7 +154,7 @@ def value_and_grad(
         traced.check_floats()
         _check_loss(traced, has_aux)
         count = len(traced.leaves)
-        derived = vjp_function(traced.closure.function, range(count), [0])
+        derived = autodiff.vjp_function(traced.closure.function, range(count), [0])
         loss = traced.closure.function.results[0].tensor
         seed = apply("full", value=1.0, shape=(), dtype=loss.dtype)
         results = apply_function(derived, [*traced.inputs(), seed])
@@ -229,7 +234,7 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
         _check_pair(traced, "vjp")
         structure, (value, aux) = structure.children[0], value
     floats = [k for k in range(structure.num_leaves) if outputs[k].dtype.is_float]
-    derived = vjp_function(closure.function, range(len(traced.leaves)), floats)
+    derived = autodiff.vjp_function(closure.function, range(len(traced.leaves)), floats)
 
     def pull_back(cotangents: Any) -> tuple[Any, ...]:
         found, given = tree.flatten(cotangents)
@@ -309,7 +314,7 @@ def jvp(
         flat += found
     wrt = [k for k, t in enumerate(traced.leaves) if t.dtype.is_float]
     directions = [like_value(flat[k], traced.leaves[k], "the tangent") for k in wrt]
-    derived = jvp_function(traced.closure.function, wrt)
+    derived = autodiff.jvp_function(traced.closure.function, wrt)
     closure = traced.closure
     results = apply_function(derived, [*traced.inputs(), *directions])
     slopes = iter(closure.settle(results))

@@ -8,18 +8,23 @@ the environment (read when the setting is first used), then the default.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import re
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextvars import ContextVar
-from pathlib import Path
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from dlc.ir.cpus import available_cpus
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import SettingError, nearest
-from dlc.ir.logs import LOG_TOPICS, TopicHandler, unwatch, watch, watching
+from dlc.ir.logs import LOG_TOPICS, choose_by, unwatch, watch, watching
+
+if TYPE_CHECKING:
+    import pathlib
+    from pathlib import Path
+else:
+    pathlib = deferred("pathlib")
 
 Value = TypeVar("Value")
 Given = TypeVar("Given", contravariant=True)
@@ -79,6 +84,34 @@ class Setting(Generic[Value, Given]):
             ) from None
 
 
+class FolderSetting(Setting["Path | None", "str | os.PathLike[str] | None"]):
+    """A folder. It is kept as text: `pathlib` takes longer to load than a program from the cache.
+
+    Args:
+        doc: What it is for.
+    """
+
+    def __init__(self, *, doc: str) -> None:
+        # What is checked is the text; reading gives the path.
+        check: Any = _path
+        super().__init__(check, None, kind="the path of a folder", doc=doc)
+
+    @overload
+    def __get__(self, config: None, owner: type[Config]) -> FolderSetting: ...
+    @overload
+    def __get__(self, config: Config, owner: type[Config]) -> Path | None: ...
+    def __get__(self, config: Config | None, owner: type[Config]) -> FolderSetting | Path | None:
+        if config is None:
+            return self
+        text = self.text(config)
+        return None if text is None else pathlib.Path(text)
+
+    def text(self, config: Config) -> str | None:
+        """The folder as text."""
+        found: Any = super().__get__(config, type(config))
+        return found
+
+
 def _boolean(value: object) -> bool:
     if isinstance(value, str):
         value = {
@@ -90,12 +123,12 @@ def _boolean(value: object) -> bool:
     return value
 
 
-def _path(value: object) -> Path | None:
+def _path(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
         raise ValueError("write the path of a folder")
-    return Path(os.fsdecode(value)).expanduser()
+    return os.path.expanduser(os.fsdecode(value))
 
 
 def _count(value: object) -> int | None:
@@ -169,10 +202,7 @@ class Config:
     __slots__ = ("__dict__", "_generation")
     _generation: int
 
-    cache_dir = Setting["Path | None", "str | os.PathLike[str] | None"](
-        _path,
-        None,
-        kind="the path of a folder",
+    cache_dir = FolderSetting(
         doc="Folder of the disk cache; without one, the platform's cache folder.",
     )
     cache_size = Setting[int, "int | str"](
@@ -189,10 +219,7 @@ class Config:
         + ", ".join(f"`{topic}`" for topic in LOG_TOPICS)
         + ". They are the loggers `dlc.compile` and so on.",
     )
-    dump_ir = Setting["Path | None", "str | os.PathLike[str] | None"](
-        _path,
-        None,
-        kind="the path of a folder",
+    dump_ir = FolderSetting(
         doc="Folder into which every stage of every compilation is written as text.",
     )
     verify = Setting[bool, bool](
@@ -307,20 +334,21 @@ class Config:
         count = requested or self.num_threads or self._openmp_threads()
         return count or available_cpus()
 
-    def cache_folder(self) -> Path:
+    def cache_folder(self) -> str:
         """Give the disk cache's folder: `cache_dir`, else `dlc` in the platform's cache folder."""
-        if self.cache_dir is not None:
-            return self.cache_dir.absolute()
-        home = Path("~").expanduser()
+        chosen = type(self).cache_dir.text(self)
+        if chosen is not None:
+            return os.path.join(os.getcwd(), chosen)
+        home = os.path.expanduser("~")
         if sys.platform == "win32":
-            base = self._environ.get("LOCALAPPDATA") or home / "AppData/Local"
+            base = self._environ.get("LOCALAPPDATA") or os.path.join(home, "AppData", "Local")
         elif sys.platform == "darwin":
-            base = home / "Library/Caches"
+            base = os.path.join(home, "Library", "Caches")
         else:
             base = self._environ.get("XDG_CACHE_HOME", "")
             if not os.path.isabs(base):  # the standard says to ignore those
-                base = home / ".cache"
-        return Path(base, "dlc")
+                base = os.path.join(home, ".cache")
+        return os.path.join(base, "dlc")
 
     def describe(self) -> list[dict[str, object]]:
         """List every setting, for `dlc doctor` and the documentation.
@@ -387,4 +415,4 @@ class Config:
 
 
 config = Config(os.environ)
-logging.getLogger("dlc").addHandler(TopicHandler(lambda: config.logs))
+choose_by(lambda: config.logs)

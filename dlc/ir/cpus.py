@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-from pathlib import Path
 
 
 def available_cpus() -> int:
@@ -22,10 +21,10 @@ def available_cpus() -> int:
 
 @functools.cache
 def _own_quota() -> float | None:
-    return cgroup_quota(Path("/"))
+    return cgroup_quota("/")
 
 
-def cgroup_quota(root: Path) -> float | None:
+def cgroup_quota(root: str | os.PathLike[str]) -> float | None:
     """Read the CPU quota of this process's control group, version 1 or 2.
 
     Args:
@@ -36,30 +35,30 @@ def cgroup_quota(root: Path) -> float | None:
         without a limit.
     """
     quotas: list[float] = []
-    for line in _read(root / "proc/self/cgroup").splitlines():
+    for line in _read(root, "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")
         if not controllers:
-            mount, read = root / "sys/fs/cgroup", _quota_v2
+            mount, read = os.path.join(root, "sys/fs/cgroup"), _quota_v2
         elif "cpu" in controllers.split(","):
-            mount, read = root / "sys/fs/cgroup/cpu", _quota_v1
+            mount, read = os.path.join(root, "sys/fs/cgroup/cpu"), _quota_v1
         else:
             continue
         # Inside a container the path may be the host's and not exist; its own group is then the
         # mount itself, which is always looked at.
-        path = mount / group.lstrip("/")
-        folders = [path, *path.parents]
-        quotas += filter(None, map(read, folders[: folders.index(mount) + 1]))
+        names = [name for name in group.split("/") if name]
+        folders = [os.path.join(mount, *names[:k]) for k in range(len(names), -1, -1)]
+        quotas += filter(None, map(read, folders))
     return min(quotas, default=None)
 
 
-def _quota_v2(folder: Path) -> float | None:
-    quota, _, period = _read(folder / "cpu.max").partition(" ")
+def _quota_v2(folder: str) -> float | None:
+    quota, _, period = _read(folder, "cpu.max").partition(" ")
     return _ratio(quota, period)
 
 
-def _quota_v1(folder: Path) -> float | None:
-    return _ratio(_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))
+def _quota_v1(folder: str) -> float | None:
+    return _ratio(_read(folder, "cpu.cfs_quota_us"), _read(folder, "cpu.cfs_period_us"))
 
 
 def _ratio(quota: str, period: str) -> float | None:
@@ -70,8 +69,9 @@ def _ratio(quota: str, period: str) -> float | None:
     return ratio if ratio > 0 else None  # version 1 writes -1 for no limit
 
 
-def _read(file: Path) -> str:
+def _read(folder: str | os.PathLike[str], name: str) -> str:
     try:
-        return file.read_text(encoding="ascii")
+        with open(os.path.join(folder, name), encoding="latin-1") as file:
+            return file.read()
     except (OSError, ValueError):
         return ""

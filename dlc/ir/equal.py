@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
 
 from dlc.ir.core import Function, Node
+from dlc.ir.digest import sha256
 from dlc.ir.printer import attribute_text, function_lines
 from dlc.ir.types import Type
 
@@ -30,7 +30,7 @@ def structural_hash(f: Function) -> str:
 
     It is the same in every process.
     """
-    return hashlib.sha256("\n".join(structure(f)).encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256("\n".join(structure(f)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def first_difference(f: Function, g: Function) -> str | None:
@@ -73,7 +73,7 @@ def _type_text(type_: Type, known: dict[int, str]) -> str:
 def _attribute(kind: str, value: Any) -> str:
     if kind == "array":
         raw = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
-        return f"{value.dtype.name}{value.shape}{hashlib.sha256(raw.data).hexdigest()}"
+        return f"{value.dtype.name}{value.shape}{sha256(raw.data).hexdigest()}"
     if kind == "function" and value is not None:
         return "{" + "\n".join(structure(value)) + "}"
     return attribute_text(kind, value)

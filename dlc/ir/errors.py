@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from dlc.ir.deferred import deferred
 from dlc.ir.location import SourceLocation, source_line, user_location
+
+if TYPE_CHECKING:
+    import difflib
+else:
+    difflib = deferred("difflib")
 
 
 class DlcError(Exception):

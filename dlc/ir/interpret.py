@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node
@@ -25,7 +24,7 @@ from dlc.ir.errors import (
 from dlc.ir.op import static_attrs
 from dlc.ir.types import TensorType, TupleType
 
-Array: TypeAlias = npt.NDArray[Any]
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Observer: TypeAlias = Callable[[Node, Any], None]
 
 

@@ -1,58 +1,81 @@
-"""Log topics: the loggers `dlc.compile`, `dlc.cache` and so on, and their way to standard error."""
+"""Log topics: the loggers `dlc.compile`, `dlc.cache` and so on, and their way to standard error.
+
+`logging` is loaded when somebody wants records: a topic is chosen, or the program has loaded it.
+"""
 
 from __future__ import annotations
 
-import collections
 import contextlib
-import logging
 import sys
-import threading
 from collections.abc import Callable, Generator, Iterable
+from typing import TYPE_CHECKING
+
+from dlc.ir.deferred import deferred
+
+if TYPE_CHECKING:
+    from dlc.ir import log_handler
+else:
+    log_handler = deferred("dlc.ir.log_handler")
 
 LOG_TOPICS = ("compile", "recompiles", "cache", "fusion", "code")
 
-_lock = threading.Lock()
-_watchers: collections.Counter[str] = collections.Counter()
 
-
-class TopicHandler(logging.Handler):
-    """Writes the records of the chosen topics to standard error, and drops all others.
+class TopicLog:
+    """The logger of one topic, for dlc's own records.
 
     Args:
-        topics: Gives the topics chosen for the calling thread.
+        topic: One of `LOG_TOPICS`.
     """
 
-    def __init__(self, topics: Callable[[], frozenset[str]]) -> None:
-        super().__init__()
-        self.topics = topics
-        self.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    def __init__(self, topic: str) -> None:
+        self.name = f"dlc.{topic}"
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one record to the standard error of this moment."""
-        _, _, rest = record.name.partition("dlc.")
-        if rest.partition(".")[0] not in self.topics():
-            return
-        try:
-            sys.stderr.write(self.format(record) + "\n")
-        except Exception:  # noqa: BLE001 - as in the standard handlers, logging never raises
-            self.handleError(record)
+    def watched(self) -> bool:
+        """Whether records of every level are wanted."""
+        return "logging" in sys.modules and log_handler.watched(self.name)
+
+    def debug(self, message: str, *args: object) -> None:
+        """A record for those who look for something."""
+        self._log("debug", message, args)
+
+    def info(self, message: str, *args: object) -> None:
+        """A record of what happened."""
+        self._log("info", message, args)
+
+    def warning(self, message: str, *args: object) -> None:
+        """A record of what went wrong."""
+        self._log("warning", message, args)
+
+    def _log(self, level: str, message: str, args: tuple[object, ...]) -> None:
+        if "logging" in sys.modules:  # else no handler can exist
+            log_handler.log(self.name, level, message, args)
+
+
+def choose_by(topics: Callable[[], frozenset[str]]) -> None:
+    """Say what gives the topics that are chosen for the calling thread."""
+    _choice.append(topics)
+    if "logging" in sys.modules:
+        log_handler.install()
+
+
+def chosen() -> frozenset[str]:
+    """The topics that are chosen for the calling thread."""
+    return _choice[-1]() if _choice else frozenset()
+
+
+_choice: list[Callable[[], frozenset[str]]] = []
 
 
 def watch(topics: Iterable[str]) -> None:
     """Let the loggers of these topics pass records of every level, until as many `unwatch`."""
-    with _lock:
-        for topic in topics:
-            _watchers[topic] += 1
-            logging.getLogger(f"dlc.{topic}").setLevel(logging.DEBUG)
+    if topics:
+        log_handler.watch(topics)
 
 
 def unwatch(topics: Iterable[str]) -> None:
     """Undo one `watch` of these topics."""
-    with _lock:
-        for topic in topics:
-            _watchers[topic] -= 1
-            if not _watchers[topic]:
-                logging.getLogger(f"dlc.{topic}").setLevel(logging.NOTSET)
+    if topics:
+        log_handler.unwatch(topics)
 
 
 @contextlib.contextmanager

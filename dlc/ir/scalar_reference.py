@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from dlc.ir.deferred import deferred
 from dlc.ir.scalar import SCALAR_OPS
 from dlc.ir.types import DType, bfloat16, bool_, dtype_of
 
-Array: TypeAlias = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import fractions
+else:
+    fractions = deferred("fractions")
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Meaning: TypeAlias = Callable[..., Array]
 
 _F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -57,7 +61,7 @@ def _fma_in_range(a: Array, b: Array, c: Array) -> Array:
 
 
 def _fma_exact(a: float, b: float, c: float) -> float:
-    exact = Fraction(a) * Fraction(b) + Fraction(c)
+    exact = fractions.Fraction(a) * fractions.Fraction(b) + fractions.Fraction(c)
     try:
         return float(exact)
     except OverflowError:

@@ -7,19 +7,24 @@ form.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import ml_dtypes
 import numpy as np
 
+from dlc.ir.deferred import deferred
 from dlc.ir.dims import Dim, dim_text, product
+
+if TYPE_CHECKING:
+    import ml_dtypes
+else:
+    ml_dtypes = deferred("ml_dtypes")
 
 Kind = Literal["f", "i", "u", "b"]
 
 
-@dataclass(frozen=True, eq=False)
 class DType:
     """An element type, for example `dlc.float32`. Interned: compare with `==` or `is`.
 
@@ -30,7 +35,17 @@ class DType:
     short: str
     kind: Kind
     bits: int
-    numpy: np.dtype[Any]
+
+    def __init__(self, name: str, short: str, kind: Kind, bits: int) -> None:
+        vars(self).update(name=name, short=short, kind=kind, bits=bits)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"an element type has no {name} to set")
+
+    @functools.cached_property
+    def numpy(self) -> np.dtype[Any]:
+        """NumPy's type of the same elements; that of bfloat16 comes from `ml_dtypes`."""
+        return np.dtype(ml_dtypes.bfloat16 if self.name == "bfloat16" else self.name)
 
     @property
     def itemsize(self) -> int:
@@ -70,24 +85,19 @@ class DType:
         return dtype_of, (self.short,)
 
 
-def _dtype(name: str, short: str, kind: Kind, bits: int) -> DType:
-    scalar = ml_dtypes.bfloat16 if name == "bfloat16" else name
-    return DType(name, short, kind, bits, np.dtype(scalar))
-
-
-float64 = _dtype("float64", "f64", "f", 64)
-float32 = _dtype("float32", "f32", "f", 32)
-float16 = _dtype("float16", "f16", "f", 16)
-bfloat16 = _dtype("bfloat16", "bf16", "f", 16)
-int8 = _dtype("int8", "i8", "i", 8)
-int16 = _dtype("int16", "i16", "i", 16)
-int32 = _dtype("int32", "i32", "i", 32)
-int64 = _dtype("int64", "i64", "i", 64)
-uint8 = _dtype("uint8", "u8", "u", 8)
-uint16 = _dtype("uint16", "u16", "u", 16)
-uint32 = _dtype("uint32", "u32", "u", 32)
-uint64 = _dtype("uint64", "u64", "u", 64)
-bool_ = _dtype("bool", "bool", "b", 8)
+float64 = DType("float64", "f64", "f", 64)
+float32 = DType("float32", "f32", "f", 32)
+float16 = DType("float16", "f16", "f", 16)
+bfloat16 = DType("bfloat16", "bf16", "f", 16)
+int8 = DType("int8", "i8", "i", 8)
+int16 = DType("int16", "i16", "i", 16)
+int32 = DType("int32", "i32", "i", 32)
+int64 = DType("int64", "i64", "i", 64)
+uint8 = DType("uint8", "u8", "u", 8)
+uint16 = DType("uint16", "u16", "u", 16)
+uint32 = DType("uint32", "u32", "u", 32)
+uint64 = DType("uint64", "u64", "u", 64)
+bool_ = DType("bool", "bool", "b", 8)
 
 DTYPES: tuple[DType, ...] = (
     float64, float32, float16, bfloat16,
@@ -96,7 +106,7 @@ DTYPES: tuple[DType, ...] = (
 _BY_NAME: dict[Any, DType] = {
     **{d.short: d for d in DTYPES},
     **{d.name: d for d in DTYPES},
-    **{d.numpy: d for d in DTYPES},
+    **{d.numpy: d for d in DTYPES if d is not bfloat16},
     float: float32,
     int: int64,
     bool: bool_,
@@ -117,9 +127,10 @@ def dtype_of(spec: Any) -> DType:
         found = None
     if found is None:
         try:
-            found = _BY_NAME.get(np.dtype(spec))
+            dtype = np.dtype(spec)
         except TypeError:
-            found = None
+            raise KeyError(spec) from None
+        found = bfloat16 if dtype.name == "bfloat16" else _BY_NAME.get(dtype)
     if found is None:
         raise KeyError(spec)
     return found

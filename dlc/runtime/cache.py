@@ -9,29 +9,35 @@ memory.
 from __future__ import annotations
 
 import collections
-import heapq
-import logging
+import functools
 import os
-import random
 import threading
 import warnings
 import weakref
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlc.ir.config import config
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import CacheError
+from dlc.ir.logs import TopicLog
 from dlc.runtime.cache_entry import Key, KeyPart, check_kind, decode_header, encode_entry
 from dlc.runtime.cache_folder import CacheFolder
 
 if TYPE_CHECKING:
+    import heapq
+    import pathlib
+    import random
+    from pathlib import Path
+
     from dlc.runtime import cache_archive
 else:
+    heapq = deferred("heapq")
+    pathlib = deferred("pathlib")
+    random = deferred("random")
     cache_archive = deferred("dlc.runtime.cache_archive")
 
-_log = logging.getLogger("dlc.cache")
+_log = TopicLog("cache")
 # Bytes that are kept in memory where the disk cannot be used.
 _MEMORY_LIMIT = 256 << 20
 # The folder's size is looked at once in this share of its limit written, by chance, so that many
@@ -119,7 +125,7 @@ class DiskCache:
     """
 
     def __init__(self, root: str | os.PathLike[str], *, limit: int | None = None) -> None:
-        self._folder = CacheFolder(Path(root).expanduser().absolute())
+        self._folder = CacheFolder(os.path.join(os.getcwd(), os.path.expanduser(root)))
         self._limit = limit
         self._memory: collections.OrderedDict[tuple[str, str], bytes] = collections.OrderedDict()
         self._memory_size = 0
@@ -127,7 +133,6 @@ class DiskCache:
         self._readable: bool | None = None  # None: not yet known, there is no folder
         self._writable = True
         self._warned = False
-        self._chance = random.Random()
         self._lock = threading.Lock()
         _instances.add(self)
 
@@ -140,7 +145,7 @@ class DiskCache:
             if payload is not None:
                 self._folder.touch(kind, key)
         self._count("misses" if payload is None else "hits")
-        if _log.isEnabledFor(logging.DEBUG):
+        if _log.watched():
             found = "miss" if payload is None else "hit"
             _log.debug("%s %s %s\n%s", found, kind, key.digest[:16], key.describe())
         return payload
@@ -198,6 +203,10 @@ class DiskCache:
             in_memory=len(self._memory),
         )
 
+    @functools.cached_property
+    def _chance(self) -> random.Random:
+        return random.Random()
+
     @property
     def limit(self) -> int:
         """Bytes that the entries are kept under."""
@@ -225,7 +234,7 @@ class DiskCache:
             CacheError: if the archive cannot be written.
         """
         files = self._folder.files() if self._may_read() else iter(())
-        return cache_archive.write_archive(Path(path), sorted(file.path for file in files))
+        return cache_archive.write_archive(pathlib.Path(path), sorted(file.path for file in files))
 
     def import_(self, path: str | os.PathLike[str]) -> int:
         """Take the entries of an archive that `export` wrote.
@@ -240,10 +249,10 @@ class DiskCache:
             CacheError: for an archive that is damaged or holds anything else than entries; none
                 of it is then imported.
         """
-        for _ in cache_archive.read_archive(Path(path)):
+        for _ in cache_archive.read_archive(pathlib.Path(path)):
             pass  # the whole is verified before any of it is used
         count = 0
-        for entry in cache_archive.read_archive(Path(path)):
+        for entry in cache_archive.read_archive(pathlib.Path(path)):
             self.put(entry.kind, entry.key, entry.payload)
             count += 1
         return count
@@ -339,7 +348,7 @@ class DiskCache:
 
 # A child made by `fork` may find locks held by threads that it does not have.
 _instances: weakref.WeakSet[DiskCache] = weakref.WeakSet()
-_defaults: dict[Path, DiskCache] = {}
+_defaults: dict[str, DiskCache] = {}
 _defaults_lock = threading.Lock()
 
 
@@ -358,7 +367,7 @@ def _after_fork() -> None:
     _defaults_lock = threading.Lock()
     for cache in list(_instances):
         cache._lock = threading.Lock()
-        cache._chance.seed()
+        vars(cache).pop("_chance", None)
 
 
 if hasattr(os, "register_at_fork"):

@@ -6,12 +6,12 @@ SHA-256 of everything before it, so that no damaged byte goes unnoticed.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from dlc.ir.digest import sha256
 from dlc.ir.errors import CacheError
 
 FORMAT_VERSION = 1
@@ -68,7 +68,7 @@ class Key:
         self.parts = tuple(parts)
         if len({part.label for part in parts}) != len(parts):
             raise ValueError("a cache key has a label twice")
-        whole = hashlib.sha256()
+        whole = sha256()
         for part in parts:
             label = part.label.encode()
             whole.update(struct.pack("<H", len(label)) + label + part.digest)
@@ -114,7 +114,7 @@ def encode_entry(kind: str, key: Key, payload: bytes) -> bytes:
         label, shown = part.label.encode(), part.shown.encode()
         chunks += [_PART.pack(len(label), len(shown), part.digest), label, shown]
     data = b"".join([*chunks, payload])
-    return data + hashlib.sha256(data).digest()
+    return data + sha256(data).digest()
 
 
 def decode_entry(data: bytes) -> Entry:
@@ -125,7 +125,7 @@ def decode_entry(data: bytes) -> Entry:
     """
     end = len(data) - _DIGEST_SIZE
     view = memoryview(data)
-    if end < 0 or hashlib.sha256(view[:end]).digest() != view[end:]:
+    if end < 0 or sha256(view[:end]).digest() != view[end:]:
         raise CacheError("a damaged cache entry: its checksum does not match")
     kind, key, length, start = _header(data)
     if start + length != end:
@@ -166,4 +166,4 @@ def _part(label: str, value: str | bytes) -> KeyPart:
         raise ValueError("the label of a cache key is too long")
     raw = value.encode() if isinstance(value, str) else value
     short = isinstance(value, str) and len(raw) <= _SHOWN and value.isprintable()
-    return KeyPart(label, hashlib.sha256(raw).digest(), str(value) if short else "")
+    return KeyPart(label, sha256(raw).digest(), str(value) if short else "")

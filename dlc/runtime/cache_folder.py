@@ -10,11 +10,17 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import CacheError
 from dlc.runtime.cache_entry import FORMAT_VERSION, Entry, Key, decode_entry
+
+if TYPE_CHECKING:
+    import pathlib
+    from pathlib import Path
+else:
+    pathlib = deferred("pathlib")
 
 # Flags that some systems lack: a symbolic link is not followed, a pipe does not block.
 _SAFE = (
@@ -42,13 +48,20 @@ class StoredFile(NamedTuple):
 class CacheFolder:
     """The folder of a cache, with one file an entry.
 
+    Entries are found and read without `pathlib`, which takes longer to load than they do.
+
     Args:
         root: The folder; it is made, private, when the first entry is written.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._entries = root / f"v{FORMAT_VERSION}"
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._entries = os.path.join(root, f"v{FORMAT_VERSION}")
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return pathlib.Path(self._root)
 
     def check(self) -> bool:
         """Tell whether the folder is there.
@@ -57,7 +70,7 @@ class CacheFolder:
             CacheError: where it belongs to another user, or others may write to it.
         """
         try:
-            status = self.root.stat()
+            status = os.stat(self._root)
         except OSError:
             return False
         complaint = _complaint(status)
@@ -71,7 +84,10 @@ class CacheFolder:
 
     def path(self, kind: str, key: Key) -> Path:
         """Give the file of an entry."""
-        return self._entries / kind / key.digest[:2] / (key.digest[2:] + _SUFFIX)
+        return pathlib.Path(self._file(kind, key))
+
+    def _file(self, kind: str, key: Key) -> str:
+        return os.path.join(self._entries, kind, key.digest[:2], key.digest[2:] + _SUFFIX)
 
     def read(self, kind: str, key: Key) -> bytes | None:
         """Read the payload of an entry, None where there is none.
@@ -79,7 +95,7 @@ class CacheFolder:
         Raises:
             CacheError: for an entry that is damaged, or that others can write.
         """
-        path = self.path(kind, key)
+        path = self._file(kind, key)
         entry = read_entry(path)
         if entry is None:
             return None
@@ -89,16 +105,18 @@ class CacheFolder:
 
     def touch(self, kind: str, key: Key) -> None:
         """Note that an entry was used now."""
-        path = self.path(kind, key)
+        path = self._file(kind, key)
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _TOUCH_SECONDS:
+            if time.time() - os.stat(path).st_mtime > _TOUCH_SECONDS:
                 os.utime(path)
 
     def write(self, kind: str, key: Key, data: bytes) -> None:
         """Put an entry's bytes in place, whole or not at all; raises OSError."""
-        path = self.path(kind, key)
-        self._make_folders(path.parent)
-        unfinished = path.parent / f"{key.digest[2:]}.{os.urandom(8).hex()}{_UNFINISHED}"
+        path = self._file(kind, key)
+        folder = os.path.dirname(path)
+        self._make_folders(folder)
+        name = f"{key.digest[2:]}.{os.urandom(8).hex()}{_UNFINISHED}"
+        unfinished = os.path.join(folder, name)
         handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, 0o600)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -159,25 +177,24 @@ class CacheFolder:
                     removed += suffix == _SUFFIX
         return removed
 
-    def _make_folders(self, folder: Path) -> None:
-        if folder.is_dir():
+    def _make_folders(self, folder: str) -> None:
+        if os.path.isdir(folder):
             return
-        self.root.parent.mkdir(parents=True, exist_ok=True)
-        inside = folder.relative_to(self.root).parts
-        path = self.root
-        for name in ("", *inside):
-            path = path / name
-            path.mkdir(mode=0o700, exist_ok=True)
+        os.makedirs(os.path.dirname(self._root), exist_ok=True)
+        inside = os.path.relpath(folder, self._root).split(os.sep)
+        for k in range(len(inside) + 1):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(os.path.join(self._root, *inside[:k]), mode=0o700)
         self.check()
 
     def _walk(self, suffix: str) -> Iterator[Path]:
         for folder, _, names in os.walk(self._entries):
             for name in names:
                 if name.endswith(suffix):
-                    yield Path(folder, name)
+                    yield pathlib.Path(folder, name)
 
 
-def read_entry(path: Path) -> Entry | None:
+def read_entry(path: str | Path) -> Entry | None:
     """Read and verify one file, None where there is none.
 
     Raises:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import logging
 import os
 import struct
 import sys
@@ -20,10 +19,11 @@ from typing import Any, Final
 import numpy as np
 
 from dlc.ir.errors import BackendError
+from dlc.ir.logs import TopicLog
 from dlc.runtime.native import entry_layout as layout
 from dlc.runtime.native.support import entry_code, keep_for_ever, pool_code
 
-_log = logging.getLogger("dlc.code")
+_log = TopicLog("code")
 
 # Numbers of slots and flags in CPython's stable ABI.
 _TP_CALL, _TP_CLEAR, _TP_DEALLOC, _TP_TRAVERSE, _TP_MEMBERS, _TP_GETSET = 50, 51, 52, 71, 72, 73

@@ -6,8 +6,6 @@ Optimised, lowered, compiled or taken from the cache, and ready to be called wit
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Generator, Mapping, Sequence
@@ -23,10 +21,12 @@ from dlc.codegen.program import Program
 from dlc.ir.config import config
 from dlc.ir.core import Function
 from dlc.ir.deferred import deferred
+from dlc.ir.digest import sha256
 from dlc.ir.dims import DimExpr, Symbol, evaluate
 from dlc.ir.equal import structural_hash
 from dlc.ir.errors import MemoryLimitError, ShapeError, ValueRangeError, nearest
 from dlc.ir.locks import make_lock
+from dlc.ir.logs import TopicLog
 from dlc.ir.ops import BUILT_IN
 from dlc.ir.printer import print_function
 from dlc.ir.types import TensorType
@@ -46,7 +46,7 @@ else:
     manager = deferred("dlc.passes.manager")
     pipelines = deferred("dlc.passes.pipelines")
 
-log = logging.getLogger("dlc.compile")
+log = TopicLog("compile")
 MAX_BOUND = 256  # extents for which a program keeps its table
 BATCH = 64  # kernels that are compiled, and then stored, at a time
 PHASES = ("key", "passes", "lower", "cache", "compile", "load")
@@ -294,7 +294,7 @@ class Executable:
 
 def kernel_digest(kernel: Kernel) -> str:
     """The hash of what a kernel computes."""
-    return hashlib.sha256(kernel_names.normalised_text(kernel).encode()).hexdigest()
+    return sha256(kernel_names.normalised_text(kernel).encode()).hexdigest()
 
 
 def kernel_key(kernel: Kernel, backend: Backend) -> Key:

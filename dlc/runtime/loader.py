@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
-import logging
 import mmap
 import os
 import sys
@@ -24,6 +23,7 @@ from dlc.codegen.cpu.blob import Blob
 from dlc.codegen.cpu.isa import host_isa, host_machine
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import BackendError, nearest
+from dlc.ir.logs import TopicLog
 
 if TYPE_CHECKING:
     from dlc.codegen.cpu import elf
@@ -32,7 +32,7 @@ else:
     elf = deferred("dlc.codegen.cpu.elf")
     code_generator = deferred("dlc.codegen.cpu.llvm")
 
-_log = logging.getLogger("dlc.code")
+_log = TopicLog("code")
 _REGION = 2 << 20
 _READ, _WRITE, _EXEC = 1, 2, 4
 

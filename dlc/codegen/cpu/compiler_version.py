@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import re
-from pathlib import Path
 
 from dlc.ir.errors import BackendError
 
@@ -21,7 +21,8 @@ def compiler_version() -> str:
     if spec is None or spec.origin is None:
         raise BackendError("llvmlite is not installed", hint="pip install llvmlite")
     try:
-        text = Path(spec.origin).with_name("_version.py").read_text(encoding="utf-8")
+        with open(os.path.join(os.path.dirname(spec.origin), "_version.py")) as file:
+            text = file.read()
     except OSError:
         text = ""
     found = re.search(r"^version_version = '([^']+)'", text, re.MULTILINE)

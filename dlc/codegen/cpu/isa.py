@@ -11,7 +11,6 @@ import platform
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -206,7 +205,8 @@ def host_machine() -> str:
 def host_flags() -> frozenset[str]:
     """List the CPU's flags by their names in Linux's `/proc/cpuinfo`."""
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        with open("/proc/cpuinfo", encoding="latin-1") as file:
+            text = file.read()
     except OSError:
         return _numpy_flags()
     return cpuinfo_flags(text)
