@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import logging
 import sys
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from dlc.ir.logs import TopicLog
 from dlc.runtime.entry_type import (
     Unsupported,
     address_of,
@@ -27,7 +27,7 @@ from dlc.runtime.native import entry_layout as layout
 if TYPE_CHECKING:
     from dlc.runtime.entry import Entry
 
-_log = logging.getLogger("dlc.code")
+_log = TopicLog("code")
 
 _TP_CALL: Final = 50
 _DEFAULT, _VECTORCALL, _MAY_BE_BASE = 1 << 18, 1 << 11, 1 << 10
