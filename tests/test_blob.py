@@ -510,7 +510,8 @@ define void @third(ptr %p) section ".text.third" {{
 
 @each_level
 def test_entries_are_linked_with_what_they_need(isa):
-    blobs = compile_module(ENTRIES, isa).blobs(["third", "first", "second"])
+    pieces = compile_module(ENTRIES, isa).pieces(["third", "first", "second"])
+    blobs = [p.blob for p in pieces]
     assert [list(b.symbols) for b in blobs] == [["third"], ["first"], ["second"]]
     assert all(b.symbols[name] == 0 for b in blobs for name in b.symbols)
     third, first, second = load_blobs(blobs)
@@ -528,7 +529,7 @@ def test_entries_are_linked_with_what_they_need(isa):
 def test_entries_leave_out_what_they_do_not_need(isa):
     module = compile_module(ENTRIES, isa)
     whole = module.blob()
-    third, first, second = module.blobs(["third", "first", "second"])
+    third, first, second = (p.blob for p in module.pieces(["third", "first", "second"]))
     eleven = struct.pack("<d", 11.0)
     assert eleven in whole.code
     assert eleven in second.code
@@ -547,7 +548,7 @@ def test_entries_leave_out_what_they_do_not_need(isa):
 
 def test_an_entry_that_is_not_there():
     with pytest.raises(BackendError, match="(?s)no function 'frist'.*did you mean 'first'"):
-        compile_module(ENTRIES, host_isa()).blobs(["frist"])
+        compile_module(ENTRIES, host_isa()).pieces(["frist"])
 
 
 def test_damaged_objects_never_escape_entries():

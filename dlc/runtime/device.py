@@ -55,7 +55,7 @@ def _named(path: str) -> Callable[..., Any]:
 
 _DEVICES: dict[str, Device] = {
     "cpu": Device(
-        _named("dlc.codegen.cpu.backend:CpuBackend"), _named("dlc.runtime.cpu:CpuProgram")
+        _named("dlc.runtime.cpu_backend:cached_backend"), _named("dlc.runtime.cpu:CpuProgram")
     ),
     "cuda": Device(
         _named("dlc.codegen.triton.backend:TritonBackend"), _named("dlc.runtime.cuda:CudaProgram")

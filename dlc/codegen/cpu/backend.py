@@ -12,6 +12,7 @@ from dlc.ir.deferred import deferred
 
 if TYPE_CHECKING:
     from dlc.codegen.cpu import modules
+    from dlc.codegen.cpu.helper_code import HelperStore
     from dlc.codegen.cpu.kernel_code import KernelCode
 else:
     modules = deferred("dlc.codegen.cpu.modules")
@@ -25,8 +26,9 @@ class CpuBackend:
     name = "cpu"
     stages = ("llvm", "asm")
 
-    def __init__(self, isa: Isa | None = None) -> None:
+    def __init__(self, isa: Isa | None = None, helpers: HelperStore | None = None) -> None:
         self.isa = isa or current_isa()
+        self.helpers = helpers
 
     def key_entries(self) -> tuple[tuple[str, str], ...]:
         """The ISA level and the versions of this code generator and of LLVM."""
@@ -42,7 +44,7 @@ class CpuBackend:
 
     def compile(self, kernels: Sequence[Kernel]) -> list[bytes]:
         """The code of each kernel, complete in itself."""
-        return modules.compile_kernels(kernels, self.isa)
+        return modules.compile_kernels(kernels, self.isa, self.helpers)
 
     def text(self, kernels: Sequence[Kernel], stage: str) -> str:
         """The kernels as LLVM text or assembly, in the modules that `compile` makes of them."""

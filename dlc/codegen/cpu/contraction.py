@@ -22,9 +22,9 @@ from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.expressions import ExprEmitter, Tensor, Value, Vector
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
-from dlc.codegen.cpu.packed import call_packed
+from dlc.codegen.cpu.packed import packed
 from dlc.codegen.cpu.packing import Packer
-from dlc.codegen.cpu.panel import call_panel, call_row
+from dlc.codegen.cpu.panel import panel, row
 from dlc.codegen.cpu.tiling import FEW_ROWS, Tiling, choose_tiling
 from dlc.codegen.index_math import axis_name, coefficient
 from dlc.codegen.kernel_ir import Kernel
@@ -219,7 +219,7 @@ class _Writer:
         a = self._pack_a(unit, step)
         stages = self._stages(unit)
 
-        def panel(j: str, columns: str) -> None:
+        def one_panel(j: str, columns: str) -> None:
             n = iv.add(em, unit.n0, j)
             target = self._target(unit, n, j, columns)
             self._products(unit, step, n, columns, a, target)
@@ -235,7 +235,7 @@ class _Writer:
             def one(j: str, _: list[str]) -> list[str]:
                 columns = iv.minimum(em, iv.subtract(em, stop, j), stages.width)
                 with ex.scope():
-                    panel(j, columns)
+                    one_panel(j, columns)
                 return []
 
             em.loop(start, stop, stages.width, one)
@@ -270,7 +270,9 @@ class _Writer:
             with self.ex.scope():
                 pointers = [a.pointer, self._address(b, "0", n, step.k0), target.pointer]
             sizes = [unit.rows, step.length, a.stride, a.k_stride, target.row, adding]
-            call_packed(em, b.dtypes, self.tiling, self.isa, pointers, sizes)
+            rows, (vectors,) = self.tiling.rows, self.tiling.vectors
+            helper = packed(b.dtypes, self.isa, rows, vectors, self.tiling.panel)
+            em.call_helper(helper, [*pointers, *sizes])
             return
 
         def tiles() -> None:
@@ -279,21 +281,23 @@ class _Writer:
                 pointers = [a.pointer, source.pointer, target.pointer]
                 sizes = [unit.rows, columns, step.length, a.stride, a.k_stride, source.k_stride]
                 sizes += [target.row, adding]
-                call_panel(em, self.dtype, self.tiling, self.isa, pointers, sizes)
+                tiling = self.tiling
+                helper = panel(self.dtype, self.isa, tiling.rows, tiling.vectors, tiling.wide)
+                em.call_helper(helper, [*pointers, *sizes])
 
         if b.k_stride != 1 or b.stride == 1 or not _same_type(b) or not self.tiling.single:
             tiles()
             return
         one = em.value(f"icmp eq i64 {unit.rows}, 1")
 
-        def row() -> None:
+        def single() -> None:
             with self.ex.scope():
                 place, stride = self._address(b, "0", n, step.k0), self.ex.index(b.stride)
             pointers = [a.pointer, place, target.pointer, self._scratch(self.tiling.b_at)]
             sizes = [columns, step.length, a.k_stride, stride, adding]
-            call_row(em, self.dtype, self.isa, pointers, sizes)
+            em.call_helper(row(self.dtype, self.isa), [*pointers, *sizes])
 
-        em.when(one, row)
+        em.when(one, single)
         em.when(em.value(f"xor i1 {one}, true"), tiles)
 
     # Operands

@@ -5,7 +5,7 @@ Values are strings: an SSA name (`%v7`) or a literal. Types are strings of LLVM'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from dlc.ir.types import DType
 
@@ -38,7 +38,11 @@ def zero(type_: str) -> str:
 
 
 class Emitter:
-    """Writes one function; `declarations` collects the intrinsics it uses."""
+    """Writes one function.
+
+    declarations: the intrinsics that it uses.
+    helpers: the functions that it calls which are compiled apart from it, by name.
+    """
 
     def __init__(
         self, name: str, parameters: Sequence[tuple[str, str]], result: str = "void"
@@ -47,6 +51,7 @@ class Emitter:
         self.name, self.parameters, self.result = name, tuple(parameters), result
         self.lines: list[str] = []
         self.declarations: set[str] = set()
+        self.helpers: dict[str, Emitter] = {}
         self.current = "entry"
         self._count = 0
 
@@ -73,6 +78,13 @@ class Emitter:
             self.line(text)
             return ""
         return self.value(text)
+
+    def call_helper(self, helper: Emitter, args: Sequence[str]) -> None:
+        """Calls a function without a result that is compiled apart from this one."""
+        self.helpers[helper.name] = helper
+        types = [t for t, _ in helper.parameters]
+        given = ", ".join(f"{t} {a}" for t, a in zip(types, args, strict=True))
+        self.line(f"call void @{helper.name}({given})")
 
     def block(self, label: str) -> None:
         """Starts the block `label`."""
@@ -162,8 +174,42 @@ class Emitter:
         return f"{head} {{\nentry:\n{body}\n}}\n"
 
 
+def all_helpers(functions: Iterable[Emitter]) -> dict[str, Emitter]:
+    """The helpers of functions and those of the helpers, by name."""
+    found: dict[str, Emitter] = {}
+    waiting = [h for f in functions for h in f.helpers.values()]
+    while waiting:
+        helper = waiting.pop()
+        if helper.name not in found:
+            found[helper.name] = helper
+            waiting.extend(helper.helpers.values())
+    return found
+
+
 def module_text(functions: Sequence[Emitter], attributes: str = "nounwind") -> str:
-    """A module of functions with their intrinsics; attribute group #0 is `attributes`."""
+    """A module of functions, complete with their helpers and intrinsics.
+
+    Attribute group #0 is `attributes`.
+    """
+    helpers = all_helpers(functions)
+    inner = [helpers[n].text().replace("define ", "define internal ", 1) for n in sorted(helpers)]
+    return _module(
+        [*functions, *helpers.values()], inner + [f.text() for f in functions], attributes
+    )
+
+
+def open_module_text(functions: Sequence[Emitter], attributes: str = "nounwind") -> str:
+    """A module of functions that declares the helpers which are not among them."""
+    own = {f.name for f in functions}
+    helpers = {h.name: h for f in functions for h in f.helpers.values() if h.name not in own}
+    inner = [
+        f"declare hidden {h.result} @{h.name}({', '.join(t for t, _ in h.parameters)})\n"
+        for _, h in sorted(helpers.items())
+    ]
+    return _module(functions, inner + [f.text() for f in functions], attributes)
+
+
+def _module(functions: Sequence[Emitter], bodies: Sequence[str], attributes: str) -> str:
     declarations = sorted(set[str]().union(*(f.declarations for f in functions)))
-    bodies = "\n".join(f.text() for f in functions)
-    return "\n".join(declarations) + "\n\n" + bodies + f"\nattributes #0 = {{ {attributes} }}\n"
+    text = "\n".join(bodies)
+    return "\n".join(declarations) + f"\n\n{text}\nattributes #0 = {{ {attributes} }}\n"

@@ -6,8 +6,7 @@ addresses and writable data have no place in it.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from dlc.codegen.cpu.blob import MIN_ALIGNMENT, PAGE, Blob
@@ -25,6 +24,8 @@ from dlc.codegen.cpu.elf import (
     Relocation,
     Section,
 )
+from dlc.codegen.cpu.pieces import Piece, Reference
+from dlc.codegen.cpu.relocations import fill_in, is_page_relative
 from dlc.ir.errors import BackendError, nearest
 
 
@@ -42,15 +43,18 @@ def link_object(data: bytes) -> Blob:
             addresses, unknown sections and relocations; each is named.
     """
     linker = _Linker(ElfObject(data))
-    return linker.link([(number, None) for number in linker.sections])
+    return linker.link([(number, None) for number in linker.sections]).blob
 
 
-def link_entries(elf: ElfObject, entries: Sequence[str], *, pooled: bool = False) -> list[Blob]:
+def link_entries(
+    elf: ElfObject, entries: Sequence[str], *, outside: Collection[str] = (), pooled: bool = False
+) -> list[Piece]:
     """Link functions of an object, each with the sections that it leads to and no others.
 
     Args:
         elf: A relocatable object whose functions have sections of their own.
         entries: Names of global functions.
+        outside: Names of functions that are left to be joined later, in the object or not.
         pooled: Whether all constants are those of instructions, none of them larger than a
             register, so that tables need not be kept together.
 
@@ -61,15 +65,16 @@ def link_entries(elf: ElfObject, entries: Sequence[str], *, pooled: bool = False
     Raises:
         BackendError: as `link_object` does, and for a name that is not there.
     """
-    linker = _Linker(elf, pooled=pooled)
+    linker = _Linker(elf, frozenset(outside), pooled=pooled)
     found = {s.name: s for s in elf.symbols if not s.local and s.section in linker.sections}
-    blobs: list[Blob] = []
+    pieces: list[Piece] = []
     for name in entries:
         if name not in found:
             raise BackendError(f"the object has no function {name!r}", hint=nearest(name, found))
-        blob = linker.link(linker.reachable((found[name].section, None)))
-        blobs.append(replace(blob, symbols={name: blob.symbols[name]}))
-    return blobs
+        piece = linker.link(linker.reachable((found[name].section, None)))
+        blob = replace(piece.blob, symbols={name: piece.blob.symbols[name]})
+        pieces.append(replace(piece, blob=blob))
+    return pieces
 
 
 # A section that is linked whole, or one of the pieces of constants that it is made of.
@@ -84,11 +89,13 @@ _ADDEND = 4
 class _Linker:
     """Lays out parts of an object."""
 
-    def __init__(self, elf: ElfObject, *, pooled: bool = False) -> None:
-        undefined = elf.undefined_names()
+    def __init__(
+        self, elf: ElfObject, outside: frozenset[str] = frozenset(), *, pooled: bool = False
+    ) -> None:
+        undefined = [name for name in elf.undefined_names() if name not in outside]
         if undefined:
             raise BackendError(f"undefined symbols in compiled code: {', '.join(undefined)}")
-        self.elf = elf
+        self.elf, self.outside = elf, outside
         self.sections = dict(_kept(elf))
         self.relocations: dict[int, list[Relocation]] = {}
         for relocation in elf.relocations:
@@ -121,6 +128,8 @@ class _Linker:
             if entry is not None:
                 continue
             for relocation in self.relocations.get(section, ()):
+                if relocation.symbol.name in self.outside:
+                    continue
                 for part in self._parts(relocation):
                     if part not in found:
                         found[part] = None
@@ -129,22 +138,30 @@ class _Linker:
         names = {part: self.sections[part[0]].name for part in found}
         return [root, *sorted(found.keys() - {root}, key=lambda p: (names[p], p[0], p[1] or 0))]
 
-    def link(self, parts: Iterable[_Part]) -> Blob:
+    def link(self, parts: Iterable[_Part]) -> Piece:
         """The image of these parts: code first, in their order, then constants."""
         ordered = sorted(parts, key=lambda part: not self.sections[part[0]].flags & EXEC)
         bases, image, alignment = self._lay_out(ordered)
+        machine = self.elf.machine
+        references: list[Reference] = []
         for part in ordered:
-            if part[1] is None:
-                for relocation in self.relocations.get(part[0], ()):
+            if part[1] is not None:
+                continue
+            for relocation in self.relocations.get(part[0], ()):
+                kind, name = relocation.kind, relocation.symbol.name
+                if name in self.outside:
+                    place = bases[part] + relocation.offset
+                    references.append(Reference(name, place, kind, relocation.addend))
+                else:
                     self._apply(relocation, bases, image)
-                    if relocation.kind in _PAGE_RELATIVE and self.elf.machine == "aarch64":
-                        alignment = PAGE
+                if is_page_relative(machine, kind):
+                    alignment = PAGE
         symbols = {
             symbol.name: bases[symbol.section, None] + symbol.value
             for symbol in self.elf.symbols
             if not symbol.local and symbol.kind != STT_FILE and (symbol.section, None) in bases
         }
-        return Blob(bytes(image), symbols, alignment, self.elf.machine)
+        return Piece(Blob(bytes(image), symbols, alignment, machine), tuple(references))
 
     def _lay_out(self, parts: Sequence[_Part]) -> tuple[dict[_Part, int], bytearray, int]:
         """Give the offset of each part in the image, the image, and its alignment."""
@@ -171,21 +188,7 @@ class _Linker:
             relocation, divide=(relocation.symbol.section, None) not in bases
         )
         target = bases[part] + inside
-        rules = _X86_64 if elf.machine == "x86_64" else _AARCH64
-        rule = rules.get(relocation.kind)
-        if rule is None:
-            raise BackendError(
-                f"{elf.machine} relocation {relocation.kind} against {_name(elf, relocation)} "
-                "in compiled code",
-                hint="code must be position independent: no tables of addresses, no globals that "
-                "other modules may replace",
-            )
-        try:
-            rule(image, place, target)
-        except (struct.error, IndexError, OverflowError):
-            raise BackendError(
-                f"a reference to {_name(elf, relocation)} does not fit into the image"
-            ) from None
+        fill_in(image, elf.machine, relocation.kind, place, target, _name(elf, relocation))
 
     def _parts(self, relocation: Relocation) -> list[_Part]:
         """The parts that a relocation may refer to, of which `_target` gives the first."""
@@ -243,99 +246,3 @@ def _name(elf: ElfObject, relocation: Relocation) -> str:
     if symbol.section < min(SHN_RESERVED, len(elf.sections)):
         return elf.sections[symbol.section].name
     return f"section {symbol.section}"
-
-
-# A rule gets the image, the place to fill in and the target, both as offsets into the image. A
-# value that does not fit ends in struct.error.
-_Rule = Callable[[bytearray, int, int], None]
-
-
-def _relative32(image: bytearray, place: int, target: int) -> None:
-    struct.pack_into("<i", image, place, target - place)
-
-
-def _relative64(image: bytearray, place: int, target: int) -> None:
-    struct.pack_into("<q", image, place, target - place)
-
-
-def _relaxed_load(image: bytearray, place: int, target: int) -> None:
-    # A load of the address from the table of offsets becomes the address itself: mov to lea.
-    if image[place - 2] != 0x8B:
-        raise BackendError("compiled code uses the table of global offsets")
-    image[place - 2] = 0x8D
-    _relative32(image, place, target)
-
-
-def _field(image: bytearray, place: int, value: int, width: int, shift: int) -> None:
-    """Put a value into a bit field of an AArch64 instruction."""
-    (word,) = struct.unpack_from("<I", image, place)
-    mask = (1 << width) - 1
-    struct.pack_into("<I", image, place, word & ~(mask << shift) | (value & mask) << shift)
-
-
-def _signed(value: int, width: int) -> int:
-    if not -(1 << (width - 1)) <= value < 1 << (width - 1):
-        raise struct.error("out of range")
-    return value
-
-
-def _branch(width: int, shift: int) -> _Rule:
-    def rule(image: bytearray, place: int, target: int) -> None:
-        distance = target - place
-        if distance % 4:
-            raise BackendError("compiled code branches to a place between instructions")
-        _field(image, place, _signed(distance >> 2, width), width, shift)
-
-    return rule
-
-
-def _split_immediate(image: bytearray, place: int, value: int) -> None:
-    value = _signed(value, 21)
-    _field(image, place, value, 2, 29)
-    _field(image, place, value >> 2, 19, 5)
-
-
-def _adr(image: bytearray, place: int, target: int) -> None:
-    _split_immediate(image, place, target - place)
-
-
-def _adrp(image: bytearray, place: int, target: int) -> None:
-    _split_immediate(image, place, (target >> 12) - (place >> 12))
-
-
-def _low_bits(scale: int) -> _Rule:
-    def rule(image: bytearray, place: int, target: int) -> None:
-        low = target & (PAGE - 1)
-        if low & ((1 << scale) - 1):
-            raise BackendError("compiled code has a misaligned constant")
-        _field(image, place, low >> scale, 12 - scale, 10)
-
-    return rule
-
-
-_X86_64: dict[int, _Rule] = {
-    2: _relative32,  # R_X86_64_PC32
-    4: _relative32,  # R_X86_64_PLT32
-    24: _relative64,  # R_X86_64_PC64
-    41: _relaxed_load,  # R_X86_64_GOTPCRELX
-    42: _relaxed_load,  # R_X86_64_REX_GOTPCRELX
-}
-_AARCH64: dict[int, _Rule] = {
-    260: _relative64,  # R_AARCH64_PREL64
-    261: _relative32,  # R_AARCH64_PREL32
-    273: _branch(19, 5),  # R_AARCH64_LD_PREL_LO19
-    274: _adr,  # R_AARCH64_ADR_PREL_LO21
-    275: _adrp,  # R_AARCH64_ADR_PREL_PG_HI21
-    277: _low_bits(0),  # R_AARCH64_ADD_ABS_LO12_NC
-    278: _low_bits(0),  # R_AARCH64_LDST8_ABS_LO12_NC
-    279: _branch(14, 5),  # R_AARCH64_TSTBR14
-    280: _branch(19, 5),  # R_AARCH64_CONDBR19
-    282: _branch(26, 0),  # R_AARCH64_JUMP26
-    283: _branch(26, 0),  # R_AARCH64_CALL26
-    284: _low_bits(1),  # R_AARCH64_LDST16_ABS_LO12_NC
-    285: _low_bits(2),  # R_AARCH64_LDST32_ABS_LO12_NC
-    286: _low_bits(3),  # R_AARCH64_LDST64_ABS_LO12_NC
-    299: _low_bits(4),  # R_AARCH64_LDST128_ABS_LO12_NC
-}
-# Right only where the image begins at a page.
-_PAGE_RELATIVE = frozenset({275, 277, 278, 284, 285, 286, 299})

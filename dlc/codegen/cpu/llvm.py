@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from dlc.codegen.cpu.blob import Blob
 from dlc.codegen.cpu.elf import ElfObject
 from dlc.codegen.cpu.isa import Isa, host_machine
 from dlc.codegen.cpu.linking import link_entries, link_object
+from dlc.codegen.cpu.pieces import Piece
 from dlc.ir.errors import BackendError, excerpt
 from dlc.ir.locks import hold_during_fork
 
@@ -53,12 +54,12 @@ class CompiledModule:
         """Link it into code that can be mapped; raises BackendError as `link_object` does."""
         return link_object(self.object)
 
-    def blobs(self, entries: Sequence[str]) -> list[Blob]:
+    def pieces(self, entries: Sequence[str], outside: Collection[str] = ()) -> list[Piece]:
         """Link each of these functions with what it needs alone; raises as `link_entries` does."""
-        return link_entries(self.elf, entries, pooled=self.pooled)
+        return link_entries(self.elf, entries, outside=outside, pooled=self.pooled)
 
 
-def compile_module(text: str, isa: Isa) -> CompiledModule:
+def compile_module(text: str, isa: Isa, *, outside: Collection[str] = ()) -> CompiledModule:
     r"""Compile LLVM text to an object.
 
     Functions need no attributes of their own for the target: vector width and the ban on library
@@ -68,10 +69,11 @@ def compile_module(text: str, isa: Isa) -> CompiledModule:
     Args:
         text: An LLVM module.
         isa: The level to compile for.
+        outside: Names of functions that the module may declare without defining them.
 
     Raises:
-        BackendError: for text that LLVM rejects (with the line), and for calls to anything that
-            the module does not define (with the names).
+        BackendError: for text that LLVM rejects (with the line), and for calls to anything else
+            that the module does not define (with the names).
 
     Example:
         >>> compile_module("define void @f() { ret void }", isa_named("x86-64-v3")).object[:4]
@@ -85,7 +87,7 @@ def compile_module(text: str, isa: Isa) -> CompiledModule:
             raise BackendError(f"LLVM could not compile for {isa.name}: {error}") from None
         result = CompiledModule(compiled, pooled=not list(module.global_variables))
         del module
-    undefined = result.elf.undefined_names()
+    undefined = [name for name in result.elf.undefined_names() if name not in outside]
     if undefined:
         raise BackendError(
             f"compiled for {isa.name}, the module needs {', '.join(undefined)}, "

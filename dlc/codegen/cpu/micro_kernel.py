@@ -9,6 +9,7 @@ it to that when `add` is not 0. Strides count elements.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from dlc.codegen.cpu.emit import Emitter, llvm_type
@@ -28,30 +29,12 @@ _PARAMETERS = [
 ]
 
 
-def define_internal(em: Emitter, function: Emitter) -> None:
-    """Adds a helper function to the module that `em` will be in; equal ones are there once."""
-    em.declarations |= function.declarations
-    em.declarations.add(function.text().replace("define ", "define internal ", 1))
-
-
-def is_defined(em: Emitter, name: str) -> bool:
-    """Whether a helper function is in the module that `em` will be in."""
-    return any(d.startswith(f"define internal void @{name}(") for d in em.declarations)
-
-
-def call_internal(em: Emitter, name: str, pointers: Sequence[str], sizes: Sequence[str]) -> None:
-    """Calls a helper function that takes pointers, then i64 numbers."""
-    args = ", ".join([*(f"ptr {p}" for p in pointers), *(f"i64 {x}" for x in sizes)])
-    em.line(f"call void @{name}({args})")
-
-
-def micro_kernel(em: Emitter, dtype: DType, rows: int, vectors: int, isa: Isa) -> str:
-    """Makes sure that a micro-kernel is defined; returns its name."""
+@functools.cache
+def micro_kernel(dtype: DType, rows: int, vectors: int, isa: Isa) -> Emitter:
+    """The micro-kernel of a tile of `rows` by `vectors` vectors."""
     lanes = isa.lanes(dtype.bits)
     name = f"dlc.mm.{rows}x{vectors * lanes}x{dtype.short}"
-    if not is_defined(em, name):
-        define_internal(em, _Tile(name, dtype, rows, vectors, isa).function())
-    return name
+    return _Tile(name, dtype, rows, vectors, isa).function()
 
 
 class KernelWriter:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from dlc.codegen.cpu.blob import Blob
 from dlc.codegen.cpu.contraction import emit_contraction, is_contraction
-from dlc.codegen.cpu.emit import module_text
+from dlc.codegen.cpu.emit import Emitter, all_helpers, module_text, open_module_text
+from dlc.codegen.cpu.helper_code import HelperStore, helper_pieces
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
 from dlc.codegen.cpu.llvm import assembly, compile_module
 from dlc.codegen.cpu.loops import emit_loops
+from dlc.codegen.cpu.pieces import join
 from dlc.codegen.cpu.stored_code import CpuCode
 from dlc.codegen.kernel_ir import Kernel
 
@@ -24,14 +26,18 @@ def emit(kernel: Kernel, isa: Isa) -> KernelCode:
     return emit_contraction(kernel, isa) if is_contraction(kernel, isa) else emit_loops(kernel, isa)
 
 
-def compile_kernels(kernels: Sequence[Kernel], isa: Isa) -> list[bytes]:
-    """The code of each kernel, complete in itself."""
+def compile_kernels(
+    kernels: Sequence[Kernel], isa: Isa, store: HelperStore | None = None
+) -> list[bytes]:
+    """The code of each kernel, complete in itself; helpers are taken from `store` and put there."""
     payloads: dict[int, bytes] = {}
     for module in _modules([emit(k, isa) for k in kernels]):
-        compiled = compile_module(module.text(), isa)
-        blobs = compiled.blobs([c.entry for c in module.codes])
-        for number, code, blob in zip(module.numbers, module.codes, blobs, strict=True):
-            payloads[number] = _cpu_code(code, blob).to_bytes()
+        helpers = module.helpers()
+        compiled = compile_module(module.open_text(), isa, outside=helpers)
+        pieces = compiled.pieces([c.entry for c in module.codes], outside=helpers)
+        others = helper_pieces(helpers, isa, store)
+        for number, code, piece in zip(module.numbers, module.codes, pieces, strict=True):
+            payloads[number] = _cpu_code(code, join(piece, others)).to_bytes()
     return [payloads[k] for k in range(len(kernels))]
 
 
@@ -69,8 +75,19 @@ class _Module:
         return True
 
     def text(self) -> str:
-        """The LLVM text."""
-        return module_text([em for code in self.codes for em in code.emitters])
+        """The LLVM text, helpers included."""
+        return module_text(self._emitters())
+
+    def open_text(self) -> str:
+        """The LLVM text without the helpers that are compiled apart."""
+        return open_module_text(self._emitters())
+
+    def helpers(self) -> dict[str, Emitter]:
+        """The helpers that are compiled apart, by name."""
+        return all_helpers(self._emitters())
+
+    def _emitters(self) -> list[Emitter]:
+        return [em for code in self.codes for em in code.emitters]
 
 
 def _functions(code: KernelCode) -> dict[str, str]:
@@ -82,6 +99,7 @@ def _functions(code: KernelCode) -> dict[str, str]:
             name = _NAME.search(declaration)
             if name is not None:
                 found[name[1]] = declaration
+    found |= {name: h.text() for name, h in all_helpers(code.emitters).items()}
     return found
 
 

@@ -8,16 +8,15 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
-from dlc.codegen.cpu.micro_kernel import KernelWriter, call_internal, define_internal, is_defined
+from dlc.codegen.cpu.micro_kernel import KernelWriter
 from dlc.codegen.cpu.packing import convert_loaded
 from dlc.codegen.cpu.panel import cover
-from dlc.codegen.cpu.tiling import Tiling
 from dlc.ir.types import DType
 
 _LINE = 64  # bytes that one prefetch brings
@@ -25,37 +24,27 @@ _NEAR = 32 << 10  # bytes from what is read to what is fetched, in the same bloc
 _TO_SECOND_LEVEL = 2  # LLVM's locality
 
 
-def call_packed(
-    em: Emitter,
-    dtypes: tuple[DType, ...],
-    tiling: Tiling,
-    isa: Isa,
-    pointers: Sequence[str],
-    sizes: Sequence[str],
-) -> None:
-    """Calls void dlc.packed.*(a, b, c, rows, kc, a_row, a_k, c_row, add).
+@functools.cache
+def packed(
+    dtypes: tuple[DType, ...], isa: Isa, rows: tuple[int, ...], vectors: int, width: int
+) -> Emitter:
+    """The function dlc.packed.*(a, b, c, rows, kc, a_row, a_k, c_row, add).
 
     Arguments mean what those of a micro-kernel do; b is a block of a panel, of the first of
-    `dtypes`, whose width is that of the tiling's panels. All of its columns are computed.
+    `dtypes`, `width` columns wide. All of its columns are computed, by micro-kernels of `rows` by
+    `vectors`.
     """
     shorts = ".".join(d.short for d in dtypes)
-    rows = "_".join(map(str, tiling.rows))
-    name = f"dlc.packed.{rows}x{tiling.panel}.{shorts}"
+    name = f"dlc.packed.{'_'.join(map(str, rows))}x{vectors}.{width}.{shorts}"
     numbers = ["rows", "kc", "a_row", "a_k", "c_row", "add"]
-    parameters = [*(("ptr", x) for x in "abc"), *(("i64", x) for x in numbers)]
-    if not is_defined(em, name):
-        define_internal(em, _panel(Emitter(name, parameters), dtypes, tiling, isa))
-    call_internal(em, name, pointers, sizes)
-
-
-def _panel(em: Emitter, dtypes: tuple[DType, ...], tiling: Tiling, isa: Isa) -> Emitter:
-    row_bytes = tiling.panel * dtypes[0].itemsize
+    em = Emitter(name, [*(("ptr", x) for x in "abc"), *(("i64", x) for x in numbers)])
+    row_bytes = width * dtypes[0].itemsize
     block = em.value(f"mul i64 %kc, {row_bytes}")
 
     def columns(j: str, _: list[str]) -> list[str]:
         b = memory.element_pointer(em, dtypes[0], "%b", j)
         c = memory.element_pointer(em, dtypes[-1], "%c", j)
-        cover(em, "%rows", tiling.rows, lambda height, m: tile(height, m, b, c))
+        cover(em, "%rows", rows, lambda height, m: tile(height, m, b, c))
         return []
 
     def tile(height: int, m: str, b: str, c: str) -> None:
@@ -68,38 +57,41 @@ def _panel(em: Emitter, dtypes: tuple[DType, ...], tiling: Tiling, isa: Isa) -> 
         ahead = em.value(f"getelementptr i8, ptr {b}, i64 {start}")
         step = em.value(f"udiv i64 {height * row_bytes}, %rows")
         sizes = ["%kc", "%a_row", "%a_k", "%c_row", "%add", step]
-        name = _micro_kernel(em, dtypes, height, tiling, isa)
-        call_internal(em, name, [a, b, c, ahead], sizes)
+        helper = _micro_kernel(dtypes, isa, height, vectors, width)
+        em.call_helper(helper, [a, b, c, ahead, *sizes])
 
-    (vectors,) = tiling.vectors
-    em.loop("0", str(tiling.panel), vectors * tiling.lanes, columns)
+    em.loop("0", str(width), vectors * isa.lanes(dtypes[-1].bits), columns)
     em.line("ret void")
     return em
 
 
+@functools.cache
 def _micro_kernel(
-    em: Emitter, dtypes: tuple[DType, ...], rows: int, tiling: Tiling, isa: Isa
-) -> str:
-    """Makes sure that a micro-kernel for rows of a panel is defined; returns its name."""
+    dtypes: tuple[DType, ...], isa: Isa, rows: int, vectors: int, width: int
+) -> Emitter:
+    """The micro-kernel for rows of a panel."""
     shorts = ".".join(d.short for d in dtypes)
-    name = f"dlc.pm.{rows}x{tiling.vectors[0] * tiling.lanes}.{tiling.panel}.{shorts}"
-    if not is_defined(em, name):
-        define_internal(em, _Tile(name, dtypes, rows, tiling, isa).function())
-    return name
+    name = f"dlc.pm.{rows}x{vectors}.{width}.{shorts}"
+    return _Tile(name, dtypes, isa, rows, vectors, width).function()
 
 
 class _Tile(KernelWriter):
     """A micro-kernel being written."""
 
     def __init__(
-        self, name: str, dtypes: tuple[DType, ...], rows: int, tiling: Tiling, isa: Isa
+        self,
+        name: str,
+        dtypes: tuple[DType, ...],
+        isa: Isa,
+        rows: int,
+        vectors: int,
+        width: int,
     ) -> None:
         numbers = ["kc", "a_row", "a_k", "c_row", "add", "step"]
         pointers = [("ptr", x) for x in ("a", "b", "c", "ahead")]
         em = Emitter(name, [*pointers, *(("i64", x) for x in numbers)])
         super().__init__(em, dtypes[-1], isa)
-        self.dtypes, self.rows, self.panel = dtypes, rows, tiling.panel
-        (self.vectors,) = tiling.vectors
+        self.dtypes, self.rows, self.vectors, self.panel = dtypes, rows, vectors, width
 
     def function(self) -> Emitter:
         """The whole function."""

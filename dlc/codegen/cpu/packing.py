@@ -9,6 +9,7 @@ count elements.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
 from dlc.codegen.cpu.emit import Emitter, llvm_type
 from dlc.codegen.cpu.isa import Isa
-from dlc.codegen.cpu.micro_kernel import define_internal
 from dlc.codegen.cpu.scalars import emit_op
 from dlc.ir.types import DType, int64
 
@@ -60,36 +60,22 @@ class Packer:
 
     def contiguous(self, args: Sequence[str]) -> None:
         """Packs from rows whose elements are adjacent; `args` are all but the last."""
-        self._call("rows", _PARAMETERS, [*args, "1"], self._contiguous)
+        self._call("rows", [*args, "1"])
 
     def strided(self, args: Sequence[str]) -> None:
         """Packs element by element."""
-        self._call("strided", _PARAMETERS, args, self._strided)
+        self._call("strided", args)
 
     def transposed(self, args: Sequence[str]) -> None:
         """Packs from columns whose elements are adjacent (`src_row` is 1), in square blocks."""
-        self._call("transposed", _PARAMETERS, args, self._transposed)
+        self._call("transposed", args)
 
     def by_table(self, args: Sequence[str]) -> None:
         """Packs `src[row_at[i] + column_at[j]]`: strides are tables of i64 offsets."""
-        self._call("table", _TABLE_PARAMETERS, args, self._by_table)
+        self._call("table", args)
 
-    def _call(
-        self,
-        kind: str,
-        parameters: list[tuple[str, str]],
-        args: Sequence[str],
-        body: Callable[[Emitter], None],
-    ) -> None:
-        name = ".".join(["dlc.pack", kind, *(d.short for d in self.dtypes)])
-        head = f"define internal void @{name}("
-        if not any(d.startswith(head) for d in self.em.declarations):
-            function = Emitter(name, parameters)
-            body(function)
-            function.line("ret void")
-            define_internal(self.em, function)
-        given = ", ".join(f"{t} {a}" for (t, _), a in zip(parameters, args, strict=True))
-        self.em.line(f"call void @{name}({given})")
+    def _call(self, kind: str, args: Sequence[str]) -> None:
+        self.em.call_helper(_packing(kind, self.isa, self.dtypes), args)
 
     def _convert(self, em: Emitter, value: str, lanes: int) -> str:
         return convert_loaded(em, self.isa, self.dtypes, value, lanes)
@@ -220,6 +206,24 @@ class Packer:
         em.loop("0", covered, lanes, columns)
         em.branch(done)
         em.block(done)
+
+
+@functools.cache
+def _packing(kind: str, isa: Isa, dtypes: tuple[DType, ...]) -> Emitter:
+    """The packing function of a kind for these types."""
+    name = ".".join(["dlc.pack", kind, *(d.short for d in dtypes)])
+    em = Emitter(name, _TABLE_PARAMETERS if kind == "table" else _PARAMETERS)
+    packer = Packer(em, isa, dtypes)
+    if kind == "rows":
+        packer._contiguous(em)
+    elif kind == "strided":
+        packer._strided(em)
+    elif kind == "transposed":
+        packer._transposed(em)
+    else:
+        packer._by_table(em)
+    em.line("ret void")
+    return em
 
 
 def transpose(em: Emitter, dtype: DType, rows: list[str]) -> list[str]:

@@ -6,21 +6,15 @@ contractions of a module share them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
-from dlc.codegen.cpu.micro_kernel import (
-    KernelWriter,
-    call_internal,
-    define_internal,
-    is_defined,
-    micro_kernel,
-)
+from dlc.codegen.cpu.micro_kernel import KernelWriter, micro_kernel
 from dlc.codegen.cpu.packing import Packer
-from dlc.codegen.cpu.tiling import Tiling
 from dlc.ir.types import DType
 
 # Products that the kernel of a single row has packed at a time: they stay in the first-level cache.
@@ -29,48 +23,24 @@ _ROW_BLOCK = 64
 _ROW_VECTORS = 4
 
 
-def call_panel(
-    em: Emitter,
-    dtype: DType,
-    tiling: Tiling,
-    isa: Isa,
-    pointers: Sequence[str],
-    sizes: Sequence[str],
-) -> None:
-    """Calls void dlc.panel.*(a, b, c, rows, columns, kc, a_row, a_k, b_k, c_row, add).
+_Widths = tuple[int, ...]
+
+
+@functools.cache
+def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) -> Emitter:
+    """The function dlc.panel.*(a, b, c, rows, columns, kc, a_row, a_k, b_k, c_row, add).
 
     Arguments mean what those of a micro-kernel do; `columns` that are no whole number of vectors
-    are computed up to one.
+    are computed up to one. The micro-kernels are those of `rows` by `vectors`, largest first, and
+    one of a single row by `wide` vectors where that is not 0.
     """
-    tall, wide = ("_".join(map(str, x)) for x in (tiling.rows, (tiling.wide, *tiling.vectors)))
-    name = f"dlc.panel.{tall}x{wide}.{dtype.short}"
+    tall, across = ("_".join(map(str, x)) for x in (rows, (wide, *vectors)))
     numbers = ["rows", "columns", "kc", "a_row", "a_k", "b_k", "c_row", "add"]
     parameters = [*(("ptr", x) for x in "abc"), *(("i64", x) for x in numbers)]
-    if not is_defined(em, name):
-        define_internal(em, _panel(Emitter(name, parameters), dtype, tiling, isa))
-    call_internal(em, name, pointers, sizes)
-
-
-def call_row(
-    em: Emitter, dtype: DType, isa: Isa, pointers: Sequence[str], sizes: Sequence[str]
-) -> None:
-    """Calls void dlc.row.*(a, b, c, buffer, columns, kc, a_k, b_n, add): one row by B as it lies.
-
-    B is contiguous along k, its columns `b_n` apart; the buffer holds some of its rows. Sums are
-    those of micro-kernels; `columns` that are no whole number of vectors are computed up to one.
-    """
-    name = f"dlc.row.{dtype.short}"
-    numbers = ["columns", "kc", "a_k", "b_n", "add"]
-    parameters = [*(("ptr", x) for x in ("a", "b", "c", "buffer")), *(("i64", x) for x in numbers)]
-    if not is_defined(em, name):
-        define_internal(em, _row(Emitter(name, parameters), dtype, isa))
-    call_internal(em, name, pointers, sizes)
-
-
-def _panel(em: Emitter, dtype: DType, tiling: Tiling, isa: Isa) -> Emitter:
-    lanes = tiling.lanes
-    vectors = em.value(f"add i64 %columns, {lanes - 1}")
-    vectors = em.value(f"udiv i64 {vectors}, {lanes}")
+    em = Emitter(f"dlc.panel.{tall}x{across}.{dtype.short}", parameters)
+    lanes = isa.lanes(dtype.bits)
+    count = em.value(f"add i64 %columns, {lanes - 1}")
+    count = em.value(f"udiv i64 {count}, {lanes}")
 
     def move(pointer: str, count: str, stride: str) -> str:
         return memory.element_pointer(em, dtype, pointer, iv.multiply(em, count, stride))
@@ -82,13 +52,12 @@ def _panel(em: Emitter, dtype: DType, tiling: Tiling, isa: Isa) -> Emitter:
         def tile(height: int, m: str) -> None:
             pointers = [move("%a", m, "%a_row"), b, move(c, m, "%c_row")]
             sizes = ["%kc", "%a_row", "%a_k", "%b_k", "%c_row", "%add"]
-            call_internal(em, micro_kernel(em, dtype, height, width, isa), pointers, sizes)
+            em.call_helper(micro_kernel(dtype, height, width, isa), [*pointers, *sizes])
 
         # The widest micro-kernel is for a single row.
-        cover(em, "%rows", (1,) if width == tiling.wide else tiling.rows, tile)
+        cover(em, "%rows", (1,) if width == wide else rows, tile)
 
-    widths = (tiling.wide, *tiling.vectors) if tiling.wide else tiling.vectors
-    cover(em, vectors, widths, columns)
+    cover(em, count, (wide, *vectors) if wide else vectors, columns)
     em.line("ret void")
     return em
 
@@ -109,7 +78,16 @@ def cover(em: Emitter, count: str, sizes: Sequence[int], piece: Callable[[int, s
         at = pieces(at, size)
 
 
-def _row(em: Emitter, dtype: DType, isa: Isa) -> Emitter:
+@functools.cache
+def row(dtype: DType, isa: Isa) -> Emitter:
+    """The function dlc.row.*(a, b, c, buffer, columns, kc, a_k, b_n, add): one row by B as it lies.
+
+    B is contiguous along k, its columns `b_n` apart; the buffer holds some of its rows. Sums are
+    those of micro-kernels; `columns` that are no whole number of vectors are computed up to one.
+    """
+    numbers = ["columns", "kc", "a_k", "b_n", "add"]
+    parameters = [*(("ptr", x) for x in ("a", "b", "c", "buffer")), *(("i64", x) for x in numbers)]
+    em = Emitter(f"dlc.row.{dtype.short}", parameters)
     writer = KernelWriter(em, dtype, isa)
     lanes = writer.lanes
 
