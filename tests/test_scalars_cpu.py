@@ -114,6 +114,15 @@ def grid(row, dtype):
     if row.name == "select":
         a, b = (np.array(x) for x in zip(*itertools.product(values, values), strict=True))
         return [RNG.random(len(a)) < 0.5, a, b]
+    if row.name == "ldexp":
+        bias = 127 if dtype is float32 else 1023
+        most = bias * 3 // 2
+        n = [0, 1, -1, 5, bias, -bias, *range(bias - 30, bias + 30), most, -most]
+        n += [-k for k in range(bias - 30, bias + 60)]
+        size = np.abs(values)
+        values = values[~(size > 0) | ((size > 2.0**-30) & (size < 2.0**30)) | (size == math.inf)]
+        pairs = list(itertools.product(values, n))
+        return [np.array(column, dtype.numpy) for column in zip(*pairs, strict=True)]
     if row.arity == 3:
         return [RNG.choice(values, 20000) for _ in range(3)]
     pairs = list(itertools.product(values, repeat=row.arity))

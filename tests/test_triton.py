@@ -348,7 +348,7 @@ def test_scalar_ops_compile():
     for k, t in enumerate(["f32", "f64"]):
         body = "x[n]%y[n]+floordiv(x[n],y[n])+rint(x[n])*trunc(y[n])+sqrt(abs(x[n]))/-y[n]"
         body = body.replace("x[n]", f"x{k}[n]").replace("y[n]", f"y{k}[n]")
-        body = f"max(min({body}, x{k}[n]), fma(x{k}[n], y{k}[n], ceil(y{k}[n])))"
+        body = f"max(min({body}, x{k}[n]), fma(x{k}[n], ldexp(y{k}[n], x{k}[n]), ceil(y{k}[n])))"
         lines.append(
             f"  o{k}[n] = {body}+f64(bf16({body})) " if t == "f64" else f"  o{k}[n] = {body}"
         )

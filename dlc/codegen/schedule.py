@@ -286,7 +286,7 @@ def _unroll(par: Par) -> int:
     ops = count_ops(roots)
     if ops <= 4 and any(n.op == "reduce" for e in roots for n in walk(e)):
         return 8  # a reduction of columns reads a few adjacent vectors of each row
-    return 4 if ops <= 10 else 2 if ops <= 60 else 1
+    return 4 if ops <= 10 else 2  # two at least: long chains of operations wait for each other
 
 
 def body_cost(body: Sequence[Stmt], lanes: int) -> Dim:

@@ -9,7 +9,9 @@ Meaning (all backends): float operations are IEEE 754, round to nearest even, ne
 reassociated. Integer arithmetic wraps. `floordiv` and `mod` round towards minus infinity, as
 NumPy's do; a zero divisor gives 0 and the most negative integer divided by -1 gives itself; neither
 traps. `min`, `max` return NaN when an operand is NaN. `shl` and `shr` by a negative count or by the
-width or more give 0 (`shr` of a negative number: -1). `convert` of a float to an integer truncates;
+width or more give 0 (`shr` of a negative number: -1). `ldexp(x, n)` is x * 2^n rounded once, for an
+integral n up to 1.5 times the exponent bias and an x that is zero, not finite, or of a magnitude
+from 2^-30 to 2^30; for others it is any value. `convert` of a float to an integer truncates;
 NaN gives 0 and a value out of range saturates. `convert` to bool is `!= 0`.
 """
 
@@ -42,7 +44,7 @@ class ScalarOp:
 
 _ROWS = (
     *(ScalarOp(n, 2, "fiu") for n in ("add", "sub", "mul", "min", "max", "floordiv", "mod")),
-    ScalarOp("div", 2, "f"),
+    *(ScalarOp(n, 2, "f") for n in ("div", "ldexp")),
     ScalarOp("fma", 3, "f"),
     *(ScalarOp(n, 1, "fiu") for n in ("neg", "abs")),
     *(ScalarOp(n, 1, "f") for n in ("sqrt", "floor", "ceil", "trunc", "rint")),

@@ -91,6 +91,11 @@ def _fma(a: Array, b: Array, c: Array) -> Array:
     return _odd_sum(*np.broadcast_arrays(product, c.astype(_F64))).astype(a.dtype)
 
 
+def _ldexp(x: Array, n: Array) -> Array:
+    limit = 4.0 * np.finfo(x.dtype).maxexp
+    return np.ldexp(x, np.clip(np.nan_to_num(n), -limit, limit).astype(np.int32))
+
+
 def _minimum(a: Array, b: Array) -> Array:
     result = np.minimum(a, b)
     if a.dtype.kind != "f":
@@ -178,7 +183,8 @@ def _rsqrt(x: Array) -> Array:
 
 _BASIC: dict[str, Meaning] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "min": _minimum, "max": _maximum,
-    "floordiv": np.floor_divide, "mod": np.mod, "div": np.divide, "fma": _fma, "neg": np.negative,
+    "floordiv": np.floor_divide, "mod": np.mod, "div": np.divide, "ldexp": _ldexp,
+    "fma": _fma, "neg": np.negative,
     "abs": np.abs, "sqrt": np.sqrt, "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc,
     "rint": np.rint,
     "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater,

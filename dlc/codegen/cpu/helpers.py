@@ -27,6 +27,75 @@ def fma(em: Emitter, dtype: DType, args: Sequence[str], lanes: int, isa: Isa) ->
     return _call(em, f"dlc.fma.{lanes}xf64", t, args, lambda f, a: _fma_f64(f, a, lanes))
 
 
+def ldexp(em: Emitter, dtype: DType, args: Sequence[str], lanes: int, isa: Isa) -> str:
+    """`args[0] * 2^args[1]` with one rounding, for float32 and float64, where that is defined."""
+    x, n = args
+    if isa.scales:
+        return _scaled(em, dtype, args, lanes, isa)
+    fraction, bias = (23, 127) if dtype is float32 else (52, 1023)
+    t, element = llvm_type(dtype, lanes), f"i{dtype.bits}"
+    q = vector_type(element, lanes)
+
+    def shifted(instruction: str, value: str, by: int) -> str:
+        count = splat_literal(element, str(by), lanes)
+        return em.value(f"{instruction} {q} {value}, {count}")
+
+    # 2^n itself may not be a float: two factors, of which only the second may round. Their sum is
+    # in the low bits of a number whose last place is 1, with the bias of both.
+    magic = literal(1.5 * 2.0**fraction + 2 * bias, dtype, lanes)
+    bits = em.value(f"bitcast {t} {em.value(f'fadd {t} {n}, {magic}')} to {q}")
+    half = shifted("lshr", bits, 1)
+    for part in (half, em.value(f"sub {q} {bits}, {half}")):
+        power = em.value(f"bitcast {q} {shifted('shl', part, fraction)} to {t}")
+        x = em.value(f"fmul {t} {x}, {power}")
+    return x
+
+
+def _scaled(em: Emitter, dtype: DType, args: Sequence[str], lanes: int, isa: Isa) -> str:
+    """`ldexp` by the instruction, in pieces that a register holds."""
+    width = min(max(lanes, 128 // dtype.bits), isa.lanes(dtype.bits))
+    register, element = llvm_type(dtype, width), llvm_type(dtype)
+    bits = width * dtype.bits
+    mask = f"i{max(width, 8)}"
+    name = f"llvm.x86.avx512.mask.scalef.{'ps' if dtype is float32 else 'pd'}.{bits}"
+    rounding = [("i32", "4")] if bits == 512 else []
+
+    def scale(x: str, n: str) -> str:
+        operands = [(register, v) for v in (x, n, x)]
+        return em.call(name, register, [*operands, (mask, "-1"), *rounding])
+
+    if lanes == 1:
+        first = [
+            em.value(f"insertelement {register} zeroinitializer, {element} {a}, i64 0")
+            for a in args
+        ]
+        return em.value(f"extractelement {register} {scale(*first)}, i64 0")
+    if lanes == width:
+        return scale(*args)
+    whole, result = llvm_type(dtype, lanes), "poison"
+    for start in range(0, lanes, width):
+        order = ", ".join(f"i32 {start + k}" for k in range(width))
+        parts = [
+            em.value(f"shufflevector {whole} {a}, {whole} poison, <{width} x i32> <{order}>")
+            for a in args
+        ]
+        result = _placed(em, whole, register, (result, scale(*parts)), (start, width, lanes))
+    return result
+
+
+def _placed(
+    em: Emitter, whole: str, register: str, values: tuple[str, str], place: tuple[int, int, int]
+) -> str:
+    """A vector with the `width` lanes from `start` on replaced."""
+    (start, width, lanes), (vector, part) = place, values
+    spread = ", ".join(f"i32 {k % width}" for k in range(lanes))
+    part = em.value(
+        f"shufflevector {register} {part}, {register} poison, <{lanes} x i32> <{spread}>"
+    )
+    order = ", ".join(f"i32 {lanes + k if start <= k < start + width else k}" for k in range(lanes))
+    return em.value(f"shufflevector {whole} {vector}, {whole} {part}, <{lanes} x i32> <{order}>")
+
+
 def fmod(em: Emitter, dtype: DType, args: Sequence[str], lanes: int, isa: Isa) -> str:
     """C's exact `fmod(args[0], args[1])` for float32 and float64: the sign of the dividend."""
     t = llvm_type(dtype, lanes)

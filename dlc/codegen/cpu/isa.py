@@ -36,6 +36,7 @@ class Isa:
         half: Whether float16 is converted to and from float32 by instructions.
         masked: Whether loads and stores take a mask register.
         gather: Whether there are gather instructions.
+        scales: Whether one instruction multiplies by a power of two (`ldexp`).
     """
 
     name: str
@@ -50,6 +51,7 @@ class Isa:
     half: bool
     masked: bool
     gather: bool
+    scales: bool
 
     def lanes(self, bits: int) -> int:
         """Count the elements of `bits` bits (at least 8) in a vector register.
@@ -94,6 +96,7 @@ ISA_LEVELS: tuple[Isa, ...] = (
         half=True,
         masked=True,
         gather=True,
+        scales=True,
     ),
     Isa(
         name="x86-64-v3",
@@ -108,6 +111,7 @@ ISA_LEVELS: tuple[Isa, ...] = (
         half=True,
         masked=False,
         gather=True,
+        scales=False,
     ),
     Isa(
         name="x86-64-v2",
@@ -122,6 +126,7 @@ ISA_LEVELS: tuple[Isa, ...] = (
         half=False,
         masked=False,
         gather=False,
+        scales=False,
     ),
     Isa(
         name="aarch64",
@@ -137,6 +142,7 @@ ISA_LEVELS: tuple[Isa, ...] = (
         half=True,
         masked=False,
         gather=False,
+        scales=False,
     ),
 )
 

@@ -278,6 +278,7 @@ _FLOAT: dict[str, _Write] = {
     "max": _intrinsic("maximum"),
     "floordiv": _float_floordiv,
     "mod": _float_mod,
+    "ldexp": lambda w: helpers.ldexp(w.em, w.arg_dtypes[-1], w.args, w.lanes, w.isa),
     "fma": lambda w: helpers.fma(w.em, w.arg_dtypes[-1], w.args, w.lanes, w.isa),
     "neg": lambda w: w.em.value(f"fneg {w.type} {w.args[0]}"),
     "abs": _intrinsic("fabs"),

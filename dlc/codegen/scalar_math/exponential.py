@@ -2,17 +2,18 @@
 
 x = n*ln2 + r with |r| <= ln2/2 (two parts of ln2 and fma: the first step is exact), then e^r = 1 +
 r + r^2*q(r) with q a minimax polynomial. n comes out of the low bits of x/ln2 + 1.5*2^p, where p
-is the number of fraction bits, without a conversion. Coefficients: Remez exchange at 60 digits on
-|r| <= 1.003*ln2/2, the error weighed relative to e^r - 1: 2^-26.2 for float32 (degree 4), 2^-55.6
-for float64 (degree 9). tanh x = x + x^3*T(x^2) up to 0.5625, fitted in the same way (degrees 4 and
-10, relative errors 2^-29.5 and 2^-59.7); beyond, 1 - 2/(e^2x + 1).
+is the number of fraction bits, without a conversion. e^r * 2^n is rounded once. Coefficients:
+Remez exchange at 60 digits on |r| <= 1.003*ln2/2, the error weighed relative to e^r - 1: 2^-26.2
+for float32 (degree 4), 2^-55.6 for float64 (degree 9). tanh x = x + x^3*T(x^2), fitted in the same
+way up to 0.5625 (degrees 4 and 10, relative errors 2^-29.5 and 2^-59.7; the first serves up to
+0.6); beyond, 1 - 2/(e^2x + 1).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dlc.codegen.scalar_math.value import Value, fma, horner, select, with_sign
+from dlc.codegen.scalar_math.value import Value, fma, horner, ldexp, select, with_sign
 from dlc.ir.types import DType, float32
 
 
@@ -29,6 +30,7 @@ class _Format:
     infinite_above: float
     minus_one_below: float  # expm1 is -1
     one_above: float  # tanh is 1
+    tanh_near: float  # below, tanh is a polynomial
     sinh_above: float  # sinh and cosh are infinite
 
     @property
@@ -49,7 +51,7 @@ _F32 = _Format(
         -0.3333331346511841, 0.13332442939281464, -0.0538361594080925, 0.021001214161515236,
         -0.006169838365167379,
     ),
-    -104.0, 89.0, -20.0, 10.0, 89.5,
+    -104.0, 89.0, -20.0, 10.0, 0.6, 89.5,
 )  # fmt: skip
 _F64 = _Format(
     52,
@@ -65,7 +67,7 @@ _F64 = _Format(
         -0.008863231851610287, 0.0035920838194470647, -0.0014554868596671525, 0.000588204150252058,
         -0.00023274989168914427, 8.238791659197018e-05, -1.890995934960859e-05,
     ),
-    -746.0, 710.0, -40.0, 22.0, 710.5,
+    -746.0, 710.0, -40.0, 22.0, 0.5625, 710.5,
 )  # fmt: skip
 
 
@@ -85,54 +87,41 @@ def at_least(x: Value, limit: float) -> Value:
 
 def _reduce(x: Value, offset: int) -> tuple[Value, Value]:
     """Bits whose low end is n + offset, and r."""
-    i, r, _ = _reduce_twice(x, offset)
-    return i, r
-
-
-def _reduce_twice(x: Value, offset: int) -> tuple[Value, Value, Value]:
-    """As `_reduce`, and what r lacks."""
     form = _format(x.dtype)
     magic = form.magic + offset
     t = fma(x, _LOG2E, magic)
     n = t - magic
-    first = fma(-n, form.ln2[0], x)
-    r = fma(-n, form.ln2[1], first)
-    return t.bits, r, fma(-n, form.ln2[1], first - r)
+    return t.bits, fma(-n, form.ln2[1], fma(-n, form.ln2[0], x))
 
 
-def exp_scaled(i: Value, p: Value) -> Value:
-    """p * 2^n, i being bits with n + 2*bias at the low end; overflow and subnormals round once."""
-    form = _format(p.dtype)
-    # Two factors, since 2^n itself may not be a float.
-    half = i >> 1
-    first = (half << form.fraction_bits).as_float
-    second = ((i - half) << form.fraction_bits).as_float
-    return p * first * second
+def _reduce_to_float(x: Value) -> tuple[Value, Value]:
+    """n as a float, and r but for its second part of ln2."""
+    form = _format(x.dtype)
+    n = fma(x, _LOG2E, form.magic) - form.magic
+    return n, fma(-n, form.ln2[0], x)
+
+
+def _power(r: Value) -> Value:
+    """e^r for |r| <= ln2/2."""
+    return fma(fma(horner(r, _format(r.dtype).q), r, 1.0), r, 1.0)
 
 
 def exp(x: Value) -> Value:
     """e^x."""
     form = _format(x.dtype)
-    x = at_least(at_most(x, form.infinite_above), form.zero_below)
-    return exp_in_range(x)
+    n, r = _reduce_to_float(at_least(at_most(x, form.infinite_above), form.zero_below))
+    return ldexp(_power(fma(-n, form.ln2[1], r)), n)
 
 
-def exp_in_range(x: Value, correction: Value | None = None, factor: Value | None = None) -> Value:
+def exp_in_range(x: Value, correction: Value, factor: Value | None = None) -> Value:
     """factor * e^(x + correction), for results that are not far out of range."""
     form = _format(x.dtype)
-    i, r = _reduce(x, 2 * form.bias)
-    if correction is not None:
-        r = r + correction
-    high, low = _power(r)
-    return exp_scaled(i, high + low if factor is None else fma(high, factor, low * factor))
-
-
-def _power(r: Value, extra: Value | None = None) -> tuple[Value, Value]:
-    """e^(r + extra) for |r| <= ln2/2 in two parts, the first 1 + r."""
+    n, r = _reduce_to_float(x)
+    r = fma(-n, form.ln2[1], r) + correction
+    # The power in two parts, the first 1 + r.
     high = r + 1.0
-    low = r - (high - 1.0)
-    small = low if extra is None else low + extra
-    return high, fma(r * r, horner(r, _format(r.dtype).q), small)
+    low = fma(r * r, horner(r, form.q), r - (high - 1.0))
+    return ldexp(high + low if factor is None else fma(high, factor, low * factor), n)
 
 
 def exp2(x: Value) -> Value:
@@ -140,13 +129,11 @@ def exp2(x: Value) -> Value:
     form = _format(x.dtype)
     limit = form.bias + 1.0
     x = at_least(at_most(x, limit), -limit - form.fraction_bits - 1)
-    magic = form.magic + 2 * form.bias
-    t = x + magic
-    d = x - (t - magic)
+    n = (x + form.magic) - form.magic
+    d = x - n
     r = d * form.ln2[0]
     low = fma(d, form.ln2[0], -r) + d * form.ln2[1]
-    p = fma(r * r, horner(r, form.q), low) + r + 1.0
-    return exp_scaled(t.bits, p)
+    return ldexp(fma(r * r, horner(r, form.q), low) + r + 1.0, n)
 
 
 def _expm1_times(x: Value, exponent: int) -> Value:
@@ -190,20 +177,23 @@ def tanh(x: Value) -> Value:
     a = at_most(abs(x), form.one_above)
     z = a * a
     near = fma(z * a, horner(z, form.tanh), a)
-    i, r = _reduce(a + a, form.bias)
-    e = (fma(r * r, horner(r, form.q), r) + 1.0) * (i << form.fraction_bits).as_float
-    far = 1.0 - 2.0 / (e + 1.0)
-    return with_sign(select(a < 0.5625, near, far), x.sign_bit)
+    n, r = _reduce_to_float(a + a)
+    if x.dtype is float32:
+        # n is small where the quotient is not, so that the second part of ln2 is not missed.
+        power = _power(r)
+    else:
+        r = fma(-n, form.ln2[1], r)
+        power = fma(r * r, horner(r, form.q), r) + 1.0
+    far = 1.0 - 2.0 / (ldexp(power, n) + 1.0)
+    return with_sign(select(a < form.tanh_near, near, far), x.sign_bit)
 
 
 def sigmoid(x: Value) -> Value:
     """1 / (1 + e^-x), by e^-|x|, which does not overflow."""
     form = _format(x.dtype)
-    i, r, r_low = _reduce_twice(at_least(-abs(x), form.zero_below), 2 * form.bias)
-    # The quotient enlarges the error of e, which is therefore kept below 0.7 ulp.
-    high, low = _power(r, r_low)
-    e = exp_scaled(i, high + low)
-    # So are the errors of the sum and of the division, by the residual.
+    n, r = _reduce_to_float(at_least(-abs(x), form.zero_below))
+    e = ldexp(_power(fma(-n, form.ln2[1], r)), n)
+    # The errors of the sum and of the division are taken off, by the residual.
     top, bottom = select(x >= 0.0, 1.0, e), e + 1.0
     inverse = 1.0 / bottom
     y = top * inverse

@@ -121,6 +121,11 @@ def fma(a: Operand, b: Operand, c: Operand) -> Value:
     return some.lift(a).op("fma", b, c)
 
 
+def ldexp(x: Value, n: Value) -> Value:
+    """x * 2^n with one rounding, for an integral n and an x near 1 (see `dlc.ir.scalar`)."""
+    return x.op("ldexp", n)
+
+
 def select(condition: Value, a: Operand, b: Operand) -> Value:
     """`a` where the condition holds, else `b`; at least one is a Value."""
     some = a if isinstance(a, Value) else b

@@ -6,9 +6,9 @@ import re
 import textwrap
 
 _FLOATS = {
-    # sign bit, unsigned type, signed type, 2^(fraction bits)
-    "f32": ("0x80000000", "tl.uint32", "tl.float32", 2.0**23),
-    "f64": ("0x8000000000000000", "tl.uint64", "tl.float64", 2.0**52),
+    # sign bit, unsigned type, float type, fraction bits, exponent bias
+    "f32": ("0x80000000", "tl.uint32", "tl.float32", 23, 127),
+    "f64": ("0x8000000000000000", "tl.uint64", "tl.float64", 52, 1023),
 }
 
 _PLAIN = """
@@ -115,6 +115,15 @@ def _rint_{w}(x):
     magic = tl.full((), {magic!r}, {float})
     return tl.where(size < magic, _copysign_{w}((size + magic) - magic, x), x)
 
+def _ldexp_{w}(x, n):
+    # 2^n itself may not be a float: two factors, of which only the second may round.
+    magic = tl.full((), {powers!r}, {float})
+    i = (n + magic).to({uint}, bitcast=True)
+    half = i >> 1
+    first = (half << {fraction}).to({float}, bitcast=True)
+    second = ((i - half) << {fraction}).to({float}, bitcast=True)
+    return x * first * second
+
 def _floor_parts_{w}(a, b):
     # The remainder with a's sign, and where the divisor's differs.
     rest = _fmod_{w}(a, b)
@@ -172,11 +181,11 @@ def _fmod_{w}(a, b):
 
 def _library() -> dict[str, str]:
     text = _PLAIN
-    for w, (sign, uint, float_, magic) in _FLOATS.items():
-        divide = "tl.div_rn" if w == "f32" else "_div"
+    for w, (sign, uint, float_, fraction, bias) in _FLOATS.items():
         text += _BY_WIDTH.format(
-            w=w, sign=sign, uint=uint, float=float_, magic=magic, divide=divide
-        )
+            w=w, sign=sign, uint=uint, float=float_, fraction=fraction, magic=2.0**fraction,
+            powers=1.5 * 2.0**fraction + 2 * bias, divide="tl.div_rn" if w == "f32" else "_div",
+        )  # fmt: skip
     text += _FMOD.format(
         w="f32", uint="tl.uint32", float="tl.float32", step=40, rounds=7, fraction=23,
         hidden=1 << 23, offset=150, infinite=0x7F800000, nan=0x7FC00000,

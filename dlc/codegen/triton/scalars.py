@@ -206,6 +206,7 @@ _FLOAT: dict[str, Callable[[_Op], str]] = {
     "max": _call("tl.maximum", _NAN),
     "floordiv": _of_width("_floordiv"),
     "mod": _of_width("_mod"),
+    "ldexp": _of_width("_ldexp"),
     "fma": _call("tl.fma"),
     "neg": _of_width("_neg"),
     "abs": _call("tl.abs"),
