@@ -505,7 +505,8 @@ def test_memory_of_calls_is_given_back():
         for _ in range(20):
             make()()
         gc.collect()
-        assert tracemalloc.get_traced_memory()[0] < start + 1_000_000
+        # One free block is kept for the next that needs as much.
+        assert tracemalloc.get_traced_memory()[0] < start + (3 << 20) + 1_000_000
     finally:
         tracemalloc.stop()
 

@@ -14,9 +14,10 @@ from dlc.codegen.memory_plan import MemoryPlan, plan_memory
 from dlc.codegen.program import Program, independent_runs
 from dlc.ir.dims import evaluate, product
 from dlc.ir.types import DType, uint8
-from dlc.runtime.buffers import ALIGNMENT, address_of, addresses_of, empty
+from dlc.runtime.buffers import ALIGNMENT, address_of, addresses_of
 from dlc.runtime.loader import load_blobs
 from dlc.runtime.program_table import Job, ProgramTable, run_pointers, work_area_bytes
+from dlc.runtime.result_memory import empty_result
 
 
 class CpuProgram:
@@ -111,7 +112,7 @@ class BoundCpuProgram:
     ) -> list[np.ndarray[Any, Any]]:
         """Runs the table; the arrays must have the types that the program was bound for."""
         results = [
-            empty(shape, dtype) if donor is None else inputs[donor]
+            empty_result(shape, dtype) if donor is None else inputs[donor]
             for shape, dtype, donor in self.outputs
         ]
         try:
@@ -136,7 +137,7 @@ class _Frame:
     def __init__(self, bound: BoundCpuProgram) -> None:
         program, plan = bound.program, bound.plan
         area_at = -(-plan.arena_bytes // ALIGNMENT) * ALIGNMENT
-        self.memory = empty((area_at + work_area_bytes(bound.table),), uint8)
+        self.memory = empty_result((area_at + work_area_bytes(bound.table),), uint8)
         base = address_of(self.memory)
         self.pointers = (ctypes.c_uint64 * (len(program.slots) + 1))()
         for s, slot in enumerate(program.slots):

@@ -30,12 +30,15 @@ _TP_CALL, _TP_CLEAR, _TP_DEALLOC, _TP_TRAVERSE, _TP_MEMBERS, _TP_GETSET = 50, 51
 _FLAGS: Final = 1 << 18 | 1 << 14 | 1 << 11 | 1 << 7  # default, gc, vectorcall, no instantiation
 _SSIZE, _OBJECT_EX, _READONLY = 19, 16, 1
 
-_GET_HANDLER, _NEW_FROM_DESCR, _ARRAY_TYPE = 305, 94, 2  # positions in NumPy's API table
+# Positions in NumPy's API table.
+_SET_HANDLER, _GET_HANDLER, _NEW_FROM_DESCR, _ARRAY_TYPE = 304, 305, 94, 2
 
 _FAILURE: Final = b"a compiled program is malformed"
 _CLEARED: Final = b"a compiled function was called while it was being destroyed"
 
 _CACHED_BYTES: Final = 1 << 20  # of each class of free buffers
+_CACHED_LARGE_BYTES: Final = 1 << 29  # of free buffers beyond the classes, at most
+_CACHED_LARGE_SHARE: Final = 16  # and no more than one part in so many of the machine's memory
 
 
 _lock = threading.Lock()
@@ -52,6 +55,15 @@ if hasattr(os, "register_at_fork"):
 
 class Unsupported(Exception):
     """This interpreter or NumPy cannot have native entries; the message says why."""
+
+
+def _cached_large_bytes() -> int:
+    """How many bytes of large free buffers are kept."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # a system that does not tell
+        return _CACHED_LARGE_BYTES >> 3
+    return min(_CACHED_LARGE_BYTES, memory // _CACHED_LARGE_SHARE)
 
 
 def peek(address: int) -> int:
@@ -87,6 +99,8 @@ class NativeSupport:
         self.api = ctypes.addressof(self._memory)
         self._fill_api()
         self._handler = self._memory_handler(code.symbols)
+        set_handler = peek(self._numpy_api + 8 * _SET_HANDLER)
+        self._set_handler = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(set_handler)
         self._write("handler", id(self._handler))
         self.type = _entry_type(code.symbols)
         self.vectorcall = code.address("entry_call")
@@ -97,6 +111,14 @@ class NativeSupport:
         """Send all calls through Python, or no longer."""
         self._write("bypass", int(active))
 
+    def buffer(self, size: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+        """Make an array of bytes in a buffer of ours, aligned and perhaps used before."""
+        before = self._set_handler(self._handler)
+        try:
+            return np.empty(size, np.uint8)
+        finally:
+            self._set_handler(before)
+
     def _write(self, name: str, value: int) -> None:
         poke(self.api + layout.API[name], value)
 
@@ -106,6 +128,8 @@ class NativeSupport:
                 self._write(name, address_of(getattr(ctypes.pythonapi, name)))
         self._write("PyArray_NewFromDescr", peek(self._numpy_api + 8 * _NEW_FROM_DESCR))
         self._write("dlc_run", pool_code())
+        if sys.platform == "linux":
+            self._write("madvise", address_of(ctypes.CDLL(None).madvise))
         named: dict[str, object] = {
             "array_type": np.ndarray,
             "float_type": float,
@@ -121,6 +145,7 @@ class NativeSupport:
         for size_class in range(layout.SIZE_CLASSES):
             most = min(64, max(4, _CACHED_BYTES >> (size_class + 6)))
             poke(self.api + layout.FREE_LISTS + 24 * size_class + 16, most)
+        poke(self.api + layout.LARGE_MOST, _cached_large_bytes())
 
     def _memory_handler(self, symbols: dict[str, int]) -> object:
         # PyDataMem_Handler: name, version, then the context and the four functions.

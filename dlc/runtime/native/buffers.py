@@ -1,8 +1,11 @@
-"""LLVM text of the memory of results: aligned to 64 bytes, with free lists of small sizes.
+"""LLVM text of the memory of results: aligned to 64 bytes, with lists of free buffers.
 
-NumPy gives the buffers back through a memory handler. The free lists are guarded by the
-interpreter's lock, which NumPy and the entry hold. A buffer's data follows a line that says where
-its memory begins, which class it is of (-1: none), and how many bytes it has.
+Small sizes have a list each. Large buffers are in one list, the last freed first, which holds a
+limited number of bytes: the system would take their pages back and clear them for the next result,
+which costs more than most kernels. NumPy gives the buffers back through a memory handler. The
+lists are guarded by the interpreter's lock, which NumPy and the entry hold. A buffer's data follows
+a line that says where its memory begins, which class it is of (-1: none), and how many bytes it
+has.
 """
 
 from __future__ import annotations
@@ -41,6 +44,70 @@ define internal ptr @free_list(ptr %api, i64 %class) alwaysinline {
   ret ptr %p
 }
 
+define internal void @release(ptr %api, ptr %data) {
+  %raw = call ptr @getp(ptr %data, i64 -64)
+  %free = call ptr @getp(ptr %api, i64 $api_PyMem_RawFree)
+  call void %free(ptr %raw)
+  ret void
+}
+
+; Takes a buffer out of the list of large ones; %at is where the pointer to it is.
+define internal void @unlink(ptr %api, ptr %at, ptr %data) alwaysinline {
+  %next = load ptr, ptr %data
+  store ptr %next, ptr %at
+  %bytes = call i64 @get(ptr %data, i64 -48)
+  %held = call i64 @get(ptr %api, i64 $LARGE_HELD)
+  %left = sub i64 %held, %bytes
+  call void @put(ptr %api, i64 $LARGE_HELD, i64 %left)
+  ret void
+}
+
+; The first free buffer of this many bytes and not an eighth more, null if there is none.
+define internal ptr @take_large(ptr %api, i64 %bytes) {
+entry:
+  %eighth = lshr i64 %bytes, 3
+  %first = getelementptr i8, ptr %api, i64 $LARGE_FIRST
+  br label %head
+head:
+  %at = phi ptr [ %first, %entry ], [ %data, %look ]
+  %data = load ptr, ptr %at
+  %none = icmp eq ptr %data, null
+  br i1 %none, label %done, label %look
+look:
+  %has = call i64 @get(ptr %data, i64 -48)
+  %over = sub i64 %has, %bytes
+  %fits = icmp ule i64 %over, %eighth
+  br i1 %fits, label %found, label %head
+found:
+  call void @unlink(ptr %api, ptr %at, ptr %data)
+  br label %done
+done:
+  ret ptr %data
+}
+
+; Gives large buffers back to the system, those freed first, until this many bytes are held.
+define internal void @trim_large(ptr %api, i64 %most) {
+entry:
+  %first = getelementptr i8, ptr %api, i64 $LARGE_FIRST
+  br label %head
+head:
+  %held = call i64 @get(ptr %api, i64 $LARGE_HELD)
+  %over = icmp ugt i64 %held, %most
+  br i1 %over, label %walk, label %done
+walk:
+  %at = phi ptr [ %first, %head ], [ %data, %walk ]
+  %data = load ptr, ptr %at
+  %next = load ptr, ptr %data
+  %last = icmp eq ptr %next, null
+  br i1 %last, label %drop, label %walk
+drop:
+  call void @unlink(ptr %api, ptr %at, ptr %data)
+  call void @release(ptr %api, ptr %data)
+  br label %head
+done:
+  ret void
+}
+
 define ptr @buffer_malloc(ptr %api, i64 %size) {
 entry:
   %absurd = icmp ugt i64 %size, 4611686018427387904
@@ -70,7 +137,11 @@ round:
 large:
   %up0 = add i64 %size, 63
   %up1 = and i64 %up0, -64
-  br label %allocate
+  %held = call ptr @take_large(ptr %api, i64 %up1)
+  %fresh = icmp eq ptr %held, null
+  br i1 %fresh, label %allocate, label %again
+again:
+  ret ptr %held
 allocate:
   %class = phi i64 [ %class0, %round ], [ -1, %large ]
   %bytes = phi i64 [ %rounded, %round ], [ %up1, %large ]
@@ -78,16 +149,37 @@ allocate:
   %total = add i64 %bytes, 128
   %raw = call ptr %malloc(i64 %total)
   %failed = icmp eq ptr %raw, null
-  br i1 %failed, label %none, label %align
+  br i1 %failed, label %retry, label %align
+retry:
+  call void @trim_large(ptr %api, i64 0)
+  %second = call ptr %malloc(i64 %total)
+  %failed2 = icmp eq ptr %second, null
+  br i1 %failed2, label %none, label %align
 align:
-  %address = ptrtoint ptr %raw to i64
+  %memory = phi ptr [ %raw, %allocate ], [ %second, %retry ]
+  %address = ptrtoint ptr %memory to i64
   %a1 = add i64 %address, 127
   %a2 = and i64 %a1, -64
   %back = sub i64 %a2, %address
-  %data = getelementptr i8, ptr %raw, i64 %back
-  call void @putp(ptr %data, i64 -64, ptr %raw)
+  %data = getelementptr i8, ptr %memory, i64 %back
+  call void @putp(ptr %data, i64 -64, ptr %memory)
   call void @put(ptr %data, i64 -56, i64 %class)
   call void @put(ptr %data, i64 -48, i64 %bytes)
+  %advise = call ptr @getp(ptr %api, i64 $api_madvise)
+  %can = icmp ne ptr %advise, null
+  %long = icmp uge i64 %bytes, $HUGE_PAGES_FROM
+  %both = and i1 %can, %long
+  br i1 %both, label %huge, label %ready
+huge:
+  ; From the first whole page on; where the system refuses, nothing is lost.
+  %page0 = add i64 %a2, 4095
+  %page = and i64 %page0, -4096
+  %skipped = sub i64 %page, %a2
+  %rest = sub i64 %bytes, %skipped
+  %pages = inttoptr i64 %page to ptr
+  %status = call i32 %advise(ptr %pages, i64 %rest, i32 $MADV_HUGEPAGE)
+  br label %ready
+ready:
   ret ptr %data
 none:
   ret ptr null
@@ -103,7 +195,21 @@ entry:
 look:
   %class = call i64 @get(ptr %data, i64 -56)
   %large = icmp slt i64 %class, 0
-  br i1 %large, label %release, label %room
+  br i1 %large, label %keep, label %room
+keep:
+  %bytes = call i64 @get(ptr %data, i64 -48)
+  %largest = call i64 @get(ptr %api, i64 $LARGE_MOST)
+  %huge = icmp ugt i64 %bytes, %largest
+  br i1 %huge, label %release, label %link
+link:
+  %before = call ptr @getp(ptr %api, i64 $LARGE_FIRST)
+  store ptr %before, ptr %data
+  call void @putp(ptr %api, i64 $LARGE_FIRST, ptr %data)
+  %held = call i64 @get(ptr %api, i64 $LARGE_HELD)
+  %held1 = add i64 %held, %bytes
+  call void @put(ptr %api, i64 $LARGE_HELD, i64 %held1)
+  call void @trim_large(ptr %api, i64 %largest)
+  ret void
 room:
   %list = call ptr @free_list(ptr %api, i64 %class)
   %count = call i64 @get(ptr %list, i64 8)
@@ -118,9 +224,7 @@ push:
   call void @put(ptr %list, i64 8, i64 %count1)
   ret void
 release:
-  %raw = call ptr @getp(ptr %data, i64 -64)
-  %free = call ptr @getp(ptr %api, i64 $api_PyMem_RawFree)
-  call void %free(ptr %raw)
+  call void @release(ptr %api, ptr %data)
   br label %done
 done:
   ret void

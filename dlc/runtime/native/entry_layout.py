@@ -61,6 +61,7 @@ API: Final = {
             "PyLong_AsLongLongAndOverflow",
             "PyMem_RawMalloc",
             "PyMem_RawFree",
+            "madvise",  # of the system; 0 where there are no huge pages to ask for
             "PyContextVar_Get",
             "PyArray_NewFromDescr",
             "dlc_run",
@@ -77,8 +78,14 @@ API: Final = {
         )
     )
 }
-FREE_LISTS: Final = 8 * 32
-API_BYTES: Final = FREE_LISTS + SIZE_CLASSES * 24  # for each class: first free, count, most
+FREE_LISTS: Final = 8 * len(API)
+# For each class: first free, count, most. Then of large buffers: first free, bytes held, most.
+LARGE_FIRST: Final = FREE_LISTS + SIZE_CLASSES * 24
+LARGE_HELD: Final = LARGE_FIRST + 8
+LARGE_MOST: Final = LARGE_FIRST + 16
+HUGE_PAGES_FROM: Final = 1 << 22
+MADV_HUGEPAGE: Final = 14
+API_BYTES: Final = LARGE_FIRST + 24
 
 # One entry.
 CONFIG: Final = {
