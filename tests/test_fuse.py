@@ -48,6 +48,11 @@ def softmax(x):
     return dlc.softmax(x, axis=1)
 
 
+def likelihood(x, labels):
+    chosen = dlc.take_along_axis(dlc.log_softmax(x, axis=-1), labels[:, None], axis=1)
+    return -dlc.mean(chosen)
+
+
 PROGRAMS = {
     # name: (function, operands, most groups, most calls with extents known late)
     "a chain": (lambda x: dlc.exp(x * 2 + 1) / (1 + dlc.abs(x)), [X], 1, 1),
@@ -61,7 +66,8 @@ PROGRAMS = {
     "mean and variance of rows": (lambda x: (dlc.mean(x, axis=1), dlc.var(x, axis=1)), [X], 1, 1),
     "sums of columns": (lambda x: (dlc.sum(x, axis=0), dlc.sum(x * x, axis=0)), [X], 1, 1),
     "cross entropy": (dlc.cross_entropy, [X, LABELS], 2, 3),
-    "cross entropy and gradient": (dlc.value_and_grad(dlc.cross_entropy), [X, LABELS], 3, 5),
+    "cross entropy and gradient": (dlc.value_and_grad(dlc.cross_entropy), [X, LABELS], 2, 4),
+    "likelihood by labels and gradient": (dlc.value_and_grad(likelihood), [X, LABELS], 2, 4),
     "a layer": (lambda x, w, b: dlc.relu(x @ w + b), [X, W, B], 1, 1),
     "a transposed product": (lambda x, y: dlc.gelu(x.T @ y), [X, X], 1, 1),
     "adam": (adam, [X, X, X, X], 1, 1),

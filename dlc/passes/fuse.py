@@ -260,13 +260,20 @@ class _Planner:
                 return False
 
     def merge_groups(self) -> None:
-        """Joins a group with one that it reads, where units one by one have left the two apart."""
+        """Joins a group with those that it reads, where units one by one have left them apart."""
         for group in list(self.groups):
-            for n in sorted(self._predecessors(group), reverse=True):
-                before = self.groups[n]
-                if self._mergeable(before, group):
-                    self._merge(before, group)
-                    break
+            joined: Group | None = group
+            while joined is not None:
+                joined = self._merge_one(joined)
+
+    def _merge_one(self, group: Group) -> Group | None:
+        """Joins a group with one that it reads, the last that fits, and returns the two as one."""
+        for n in sorted(self._predecessors(group), reverse=True):
+            before = self.groups[n]
+            if self._mergeable(before, group):
+                self._merge(before, group)
+                return before
+        return None
 
     def _predecessors(self, group: Group) -> set[int]:
         found = {self.group_of[x].number for x in group.leaves if x in self.group_of}
