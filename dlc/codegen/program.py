@@ -7,7 +7,7 @@ symbolic; binding it to the extents of a call makes a table that the runtime wal
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -53,7 +53,7 @@ class Call:
 class Program:
     """A compiled function without its code.
 
-    `levels` are runs of calls that do not depend on each other.
+    `texts` are the normalised texts of the kernels, of a program that was built in this process.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Program:
     calls: tuple[Call, ...]
     constants: tuple[np.ndarray[Any, Any], ...]
     donated: tuple[int, ...] = ()
+    texts: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def text(self, *, locations: bool = True) -> str:
         """The kernels and the table of calls."""

@@ -72,6 +72,7 @@ class _ProgramBuilder:
             tuple(self.calls),
             tuple(self.constants),
             self.donated,
+            tuple(self.kernels),
         )
         return share_memory(program)
 

@@ -30,6 +30,7 @@ from dlc.frontend.stats import CompileStats
 from dlc.frontend.symbols import Extents, trace_with_symbols
 from dlc.frontend.tensor import History, Tensor, make, make_like
 from dlc.frontend.variable import Variable
+from dlc.ir.collection import no_collection
 from dlc.ir.config import config
 from dlc.ir.core import Function, Node
 from dlc.ir.deferred import deferred
@@ -248,8 +249,9 @@ class CompiledFunction(Dispatching):
     ) -> Specialisation:
         reason = self._reason(family, call.key, shapes)
         self._announce(reason)
-        closure = self._trace(call, extents)
-        made = self._compile(call, closure, extents, "; ".join([reason, *extents.reasons]))
+        with no_collection():
+            closure = self._trace(call, extents)
+            made = self._compile(call, closure, extents, "; ".join([reason, *extents.reasons]))
         made.used = next(_uses)
         family.programs.insert(0, made)
         if not extents.fixed_names:

@@ -66,7 +66,7 @@ class Function:
     `nodes` holds every node but the parameters, inputs before users.
     """
 
-    __slots__ = ("name", "nodes", "params", "results")
+    __slots__ = ("digest", "name", "nodes", "params", "results")
     name: str
     params: tuple[Node, ...]
     nodes: tuple[Node, ...]
@@ -81,6 +81,7 @@ class Function:
     ) -> None:
         """Without `nodes`, they are those the results need, in a depth-first order."""
         self.name, self.params, self.results = name, tuple(params), tuple(results)
+        self.digest: str | None = None  # see `dlc.ir.equal.structural_hash`
         self.nodes = tuple(nodes) if nodes is not None else reachable(self.results)
 
     def __repr__(self) -> str:

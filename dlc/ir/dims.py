@@ -9,9 +9,13 @@ evaluated.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, Union
+
+# Sums and products of dims that are not made anew.
+_REMEMBERED = 1 << 13
 
 Dim: TypeAlias = Union[int, "DimExpr"]
 
@@ -53,15 +57,21 @@ class DimUnknown(Exception):
 class DimExpr:
     """A polynomial with integer coefficients over atoms; immutable, canonical, hashable."""
 
-    __slots__ = ("_hash", "terms")
+    __slots__ = ("_hash", "_symbols", "_text", "terms")
     terms: tuple[tuple[Monomial, int], ...]
 
     def __init__(self, terms: tuple[tuple[Monomial, int], ...]) -> None:
         self.terms = terms
         self._hash = hash(terms)
+        self._text: str | None = None
+        self._symbols: frozenset[str] | None = None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, DimExpr) and self.terms == other.terms
+        if self is other:
+            return True
+        return (
+            isinstance(other, DimExpr) and self._hash == other._hash and self.terms == other.terms
+        )
 
     def __hash__(self) -> int:
         return self._hash
@@ -128,6 +138,11 @@ def add(a: Dim, b: Dim) -> Dim:
     """a + b."""
     if isinstance(a, int) and isinstance(b, int):
         return a + b
+    return _add(a, b)
+
+
+@functools.lru_cache(_REMEMBERED)
+def _add(a: Dim, b: Dim) -> Dim:
     terms = _terms(a)
     for monomial, c in _terms(b).items():
         terms[monomial] = terms.get(monomial, 0) + c
@@ -138,6 +153,11 @@ def mul(a: Dim, b: Dim) -> Dim:
     """a * b."""
     if isinstance(a, int) and isinstance(b, int):
         return a * b
+    return _mul(a, b)
+
+
+@functools.lru_cache(_REMEMBERED)
+def _mul(a: Dim, b: Dim) -> Dim:
     terms: dict[Monomial, int] = {}
     for ma, ca in _terms(a).items():
         for mb, cb in _terms(b).items():
@@ -323,10 +343,19 @@ def evaluate(dim: Dim, values: Mapping[str, int]) -> int:
     return result
 
 
-def symbols_of(dim: Dim) -> set[str]:
+_NO_SYMBOLS: frozenset[str] = frozenset()
+
+
+def symbols_of(dim: Dim) -> frozenset[str]:
     """The names of the symbols in `dim`."""
     if isinstance(dim, int):
-        return set()
+        return _NO_SYMBOLS
+    if dim._symbols is None:
+        dim._symbols = frozenset(_symbols_in(dim))
+    return dim._symbols
+
+
+def _symbols_in(dim: DimExpr) -> set[str]:
     names: set[str] = set()
     for monomial, _ in dim.terms:
         for atom in monomial:
@@ -341,6 +370,12 @@ def dim_text(dim: Dim) -> str:
     """The text form: `8`, `n`, `2*n+1`, `floordiv(n,2)`."""
     if not isinstance(dim, DimExpr):
         return str(dim)
+    if dim._text is None:
+        dim._text = _text(dim)
+    return dim._text
+
+
+def _text(dim: DimExpr) -> str:
     parts: list[str] = []
     for monomial, c in dim.terms:
         factors = [str(a) for a in monomial]

@@ -30,7 +30,10 @@ def structural_hash(f: Function) -> str:
 
     It is the same in every process.
     """
-    return sha256("\n".join(structure(f)).encode("utf-8", "surrogatepass")).hexdigest()
+    if f.digest is None:
+        text = "\n".join(structure(f))
+        f.digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f.digest
 
 
 def first_difference(f: Function, g: Function) -> str | None:

@@ -119,7 +119,7 @@ def _plain_symbol(dim: Dim) -> str | None:
     if isinstance(dim, DimExpr):
         names = symbols_of(dim)
         if len(names) == 1 and str(dim) in names:
-            return names.pop()
+            return str(dim)
     return None
 
 

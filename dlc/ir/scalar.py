@@ -20,6 +20,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import is_
 from typing import Any, Literal
 
 from dlc.ir.dims import Dim
@@ -97,7 +98,7 @@ class Expr:
       dtype
     """
 
-    __slots__ = ("_hash", "args", "attr", "dtype", "op")
+    __slots__ = ("_free", "_hash", "args", "attr", "dtype", "op")
     op: str
     args: tuple[Expr, ...]
     dtype: DType
@@ -106,12 +107,15 @@ class Expr:
     def __init__(self, op: str, args: tuple[Expr, ...], dtype: DType, attr: Any = None) -> None:
         self.op, self.args, self.dtype, self.attr = op, args, dtype, attr
         self._hash = hash((op, args, dtype.short, self._held()))
+        self._free: frozenset[str] | None = None  # see `dlc.codegen.cpu.scopes.FreeNames`
 
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        if not isinstance(other, Expr) or self._hash != other._hash:
+        if not isinstance(other, Expr) or not self._is_like(other):
             return False
+        if all(map(is_, self.args, other.args)):
+            return True
         # Each pair once: written out, an expression may be exponentially larger than its graph.
         seen: set[tuple[int, int]] = set()
         stack: list[tuple[Expr, Expr]] = [(self, other)]

@@ -121,8 +121,8 @@ class CacheFolder:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            # Not forced to the disk, which takes longer than compiling: of an entry that a crash of
+            # the machine leaves behind in part, the checksum is wrong, which makes it a miss.
             os.replace(unfinished, path)
         except BaseException:
             with contextlib.suppress(OSError):

@@ -18,6 +18,7 @@ from dlc.codegen.backend import Backend
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.memory_plan import byte_size, plan_memory
 from dlc.codegen.program import Program
+from dlc.ir.collection import no_collection
 from dlc.ir.config import config
 from dlc.ir.core import Function
 from dlc.ir.deferred import deferred
@@ -115,7 +116,7 @@ class Executable:
 
     def _compile(self) -> tuple[Program, LoadedProgram]:
         stats = self.stats
-        with stats.phase("total"):
+        with no_collection(), stats.phase("total"):
             program, digests = self._program()
             payloads = self._payloads(program.kernels, digests)
             with stats.phase("load"):
@@ -159,7 +160,7 @@ class Executable:
         with stats.phase("lower"):
             program = program_builder.build_program(optimized, self.options.donated)
         with stats.phase("key"):
-            digests = [kernel_digest(k) for k in program.kernels]
+            digests = [_digest(text) for text in program.texts]
         if lasting:
             with stats.phase("cache"):
                 cache.put("program", key, program_to_bytes(program, digests))
@@ -294,7 +295,11 @@ class Executable:
 
 def kernel_digest(kernel: Kernel) -> str:
     """The hash of what a kernel computes."""
-    return sha256(kernel_names.normalised_text(kernel).encode()).hexdigest()
+    return _digest(kernel_names.normalised_text(kernel))
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
 
 
 def kernel_key(kernel: Kernel, backend: Backend) -> Key:

@@ -22,7 +22,7 @@ from dlc.codegen.cpu.emit import llvm_type
 from dlc.codegen.cpu.indices import IndexEmitter, Place
 from dlc.codegen.cpu.literals import literal
 from dlc.codegen.cpu.scalars import emit_op
-from dlc.codegen.cpu.scopes import Tensor, Value, Vector, is_short
+from dlc.codegen.cpu.scopes import Tensor, Value, Vector, free_names, is_short
 from dlc.codegen.index_math import axis_name, block_name, split_term, term, terms_of
 from dlc.ir.dims import Dim, add
 from dlc.ir.errors import BackendError
@@ -100,7 +100,7 @@ class ExprEmitter(IndexEmitter):
                 stack.extend((a, False) for a in reversed(children))
                 continue
             value = self._kept(self._node(node, passing), node.dtype)
-            if self.volatile & self.free(node):
+            if self.volatile and self.volatile & free_names(node):
                 passing[node] = value
             else:
                 self._remember(node, value)
@@ -113,12 +113,12 @@ class ExprEmitter(IndexEmitter):
         return self._used(value, node.dtype)
 
     def _known(self, node: Expr, passing: Mapping[Expr, Value]) -> Value | None:
-        found = passing.get(node)
-        return found if found is not None else self._recall(node, self._level(self.free(node)))
+        found = passing.get(node) if passing else None
+        return found if found is not None else self._recall_expression(node)
 
     def is_known(self, e: Expr) -> bool:
         """Whether the value of an expression has been emitted and is still valid."""
-        return self._recall(e, self._level(self.free(e))) is not None
+        return self._recall_expression(e) is not None
 
     def _node(self, node: Expr, passing: Mapping[Expr, Value]) -> Value:
         match node.op:
@@ -284,7 +284,7 @@ class ExprEmitter(IndexEmitter):
             if node in seen or node.op in ("const", "index", "block"):
                 continue
             seen.add(node)
-            names = self.free(node)
+            names = free_names(node)
             fixed = not names & (hidden | self.volatile)
             if fixed and (loads or all(n[0] in "@#" for n in names)):
                 self._prepare_value(node, lanes)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from dlc.codegen.cpu.scopes import FreeNames
+from dlc.codegen.cpu.scopes import free_names
 from dlc.codegen.index_math import axis_name
 from dlc.codegen.kernel_ir import Assign
 from dlc.codegen.kernel_transform import rename_axes, rewrite
@@ -59,7 +59,6 @@ class Grouping:
         self.params = frozenset(params)
         self.aliases = aliases
         self.known = known
-        self.free = FreeNames()
         self._count = 0
 
     def fresh(self) -> str:
@@ -82,7 +81,7 @@ class Grouping:
         hidden = {axis_name(a.name) for a in axes}
 
         def change(node: Expr) -> Expr | None:
-            if node.op != "reduce" or self.free(node) & hidden or self.known(node):
+            if node.op != "reduce" or free_names(node) & hidden or self.known(node):
                 return None
             over = reduced_axes(node)
             body = self.extract(node.args[0], over, found)
@@ -112,7 +111,7 @@ class Grouping:
 
     def reads(self, item: Item) -> frozenset[str]:
         """The tensors and locals that an item reads."""
-        names = frozenset[str]().union(*(self.free(e) for e in (item.expr, *item.ix)))
+        names = frozenset[str]().union(*(free_names(e) for e in (item.expr, *item.ix)))
         return frozenset(n for n in names if n[0] not in "@#")
 
     def _overwrites(self, item: Item) -> frozenset[str]:
@@ -181,10 +180,10 @@ def _same_place(item: Item, tile: Item) -> bool:
     return all(n.args == tile.ix for n in loads if n.attr == tile.name)
 
 
-def uses(groups: Iterable[Group], free: Callable[[Expr], frozenset[str]]) -> set[str]:
+def uses(groups: Iterable[Group]) -> set[str]:
     """Every name that the items of some groups refer to."""
     names: set[str] = set()
     for group in groups:
         for item in group.items:
-            names |= free(item.expr).union(*(free(i) for i in item.ix))
+            names |= free_names(item.expr).union(*map(free_names, item.ix))
     return names

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
-from dlc.codegen.cpu.scopes import Scopes, Tensor
+from dlc.codegen.cpu.scopes import Scopes, Tensor, free_names
 from dlc.codegen.index_math import (
     axis_name,
     coefficient,
@@ -224,7 +224,7 @@ class IndexEmitter(Scopes, ABC):
         vector = self._state.vector
         if vector is None or vector.lanes == 1:
             return False
-        names = self.free(e)
+        names = free_names(e)
         if axis_name(vector.axis) in names:
             return True
         for name in names:

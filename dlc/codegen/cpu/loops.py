@@ -15,7 +15,6 @@ from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.expressions import Tensor, Vector
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
-from dlc.codegen.cpu.scopes import FreeNames
 from dlc.codegen.cpu.statements import StatementEmitter, names_read
 from dlc.codegen.index_math import IndexMath, blocks_of
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt, statements
@@ -266,9 +265,8 @@ def _units(nest: Par) -> Dim:
 
 def _independent(nests: Sequence[Par]) -> bool:
     """Whether no nest touches what another one writes."""
-    free = FreeNames()
     writes = [{s.name for s in statements(n.body) if isinstance(s, Assign)} for n in nests]
-    reads = [names_read(n.body, free) for n in nests]
+    reads = [names_read(n.body) for n in nests]
     for k, written in enumerate(writes):
         for m in range(len(nests)):
             if m != k and written & (reads[m] | writes[m]):

@@ -11,7 +11,7 @@ from dlc.codegen.cpu.emit import Emitter, llvm_type
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.index_math import IndexMath, axis_name, block_name
 from dlc.ir.dims import Dim, symbols_of
-from dlc.ir.scalar import Expr, reduced_axes, walk
+from dlc.ir.scalar import Expr, reduced_axes
 from dlc.ir.types import DType
 
 
@@ -59,29 +59,37 @@ def _own_names(e: Expr) -> frozenset[str]:
     return frozenset({e.attr}) if e.op == "load" else _EMPTY
 
 
-class FreeNames:
-    """The names that expressions refer to without binding them; remembered by structure."""
+def free_names(e: Expr) -> frozenset[str]:
+    """The names that an expression refers to without binding them; the expression remembers them.
 
-    def __init__(self) -> None:
-        self._known: dict[Expr, frozenset[str]] = {}
-
-    def __call__(self, e: Expr) -> frozenset[str]:
-        """Axes as `@n`, block numbers as `#n`, tensors and locals by name."""
-        found = self._known.get(e)
-        if found is None:
-            for node in walk(e):
-                if node not in self._known:
-                    self._known[node] = self._names(node)
-            found = self._known[e]
+    Axes as `@n`, block numbers as `#n`, tensors and locals by name.
+    """
+    found = e._free
+    if found is not None:
         return found
+    stack = [e]
+    while stack:
+        node = stack[-1]
+        unknown = [a for a in node.args if a._free is None]
+        if unknown:
+            stack += unknown
+            continue
+        stack.pop()
+        if node._free is None:
+            node._free = _names(node)
+    assert e._free is not None
+    return e._free
 
-    def _names(self, node: Expr) -> frozenset[str]:
-        names = _own_names(node).union(*(self._known[a] for a in node.args))
-        for axis in reduced_axes(node):
-            names -= {axis_name(axis.name)}
-            if axis.block is not None:
-                names |= {block_name(axis.name)}
-        return names
+
+def _names(node: Expr) -> frozenset[str]:
+    if not node.args:
+        return _own_names(node)
+    names = _own_names(node).union(*[a._free or _EMPTY for a in node.args])
+    for axis in reduced_axes(node):
+        names -= {axis_name(axis.name)}
+        if axis.block is not None:
+            names |= {block_name(axis.name)}
+    return names
 
 
 @dataclass
@@ -111,7 +119,6 @@ class Scopes:
         self.em = em
         self.isa = isa
         self.math = math
-        self.free = FreeNames()
         self.volatile = volatile
         self.reduce = reduce
         self._state = _State(dict(symbols), {}, {}, {}, None)
@@ -194,17 +201,27 @@ class Scopes:
 
     def _names_in(self, key: Any) -> frozenset[str]:
         if isinstance(key, Expr):
-            return self.free(key)
+            return free_names(key)
         return self._names_of(key[1]) if key[0] == "index" else _EMPTY
 
     def _level(self, names: Iterable[str]) -> int:
-        return max((self._state.levels.get(n, 0) for n in names), default=0)
+        level, levels = 0, self._state.levels
+        for n in names:
+            known = levels.get(n)
+            if known is not None and known > level:
+                level = known
+        return level
 
     def _recall(self, key: Any, level: int) -> Any:
         for memo in reversed(self._state.memo[level:]):
             if key in memo:
                 return memo[key]
         return None
+
+    def _recall_expression(self, e: Expr) -> Any:
+        # No level is above the innermost scope, where most of what is asked for is found.
+        found = self._state.memo[-1].get(e)
+        return found if found is not None else self._recall(e, self._level(free_names(e)))
 
     def _remember(self, key: Any, value: Any) -> None:
         self._state.memo[-1][key] = value
@@ -215,7 +232,7 @@ class Scopes:
     def _names_of(self, p: Dim) -> frozenset[str]:
         names: set[str] = set()
         for name in symbols_of(p):
-            names |= self.free(self.math.opaque[name]) if name[0] == "$" else {name}
+            names |= free_names(self.math.opaque[name]) if name[0] == "$" else {name}
         return frozenset(names)
 
     def _polynomial_level(self, p: Dim) -> int:

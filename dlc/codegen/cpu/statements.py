@@ -18,7 +18,7 @@ from dlc.codegen.cpu.group_loop import GroupLoop, entered, runs
 from dlc.codegen.cpu.grouping import Group, Grouping, Item, uses
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.scalars import emit_op
-from dlc.codegen.cpu.scopes import FreeNames
+from dlc.codegen.cpu.scopes import free_names
 from dlc.codegen.index_math import IndexMath, block_name, blocks_of
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt, statements
 from dlc.codegen.schedule import tile_extents
@@ -104,9 +104,9 @@ class StatementEmitter:
 
     def _run(self, run: Sequence[Assign], following: Sequence[Stmt]) -> None:
         groups = self.grouping.groups(run)
-        later = names_read(following, self.ex.free) | self._carried
+        later = names_read(following) | self._carried
         for k, group in enumerate(groups):
-            outside = later | uses([*groups[:k], *groups[k + 1 :]], self.ex.free)
+            outside = later | uses([*groups[:k], *groups[k + 1 :]])
             self._group(group, outside)
 
     def _group(self, group: Group, outside: set[str]) -> None:
@@ -380,13 +380,13 @@ def _axes(s: Stmt) -> tuple[Axis, ...]:
     return (s.axis,) if isinstance(s, For) else s.axes
 
 
-def names_read(body: Sequence[Stmt], free: Callable[[Expr], frozenset[str]]) -> set[str]:
+def names_read(body: Sequence[Stmt]) -> set[str]:
     """Every name that statements refer to."""
-    return set[str]().union(*(free(e) for s in statements(tuple(body)) for e in _roots(s)))
+    return set[str]().union(*(free_names(e) for s in statements(tuple(body)) for e in _roots(s)))
 
 
 def read_and_written(kernel: Kernel) -> frozenset[str]:
     """The parameters that a kernel both loads from and stores to."""
     params = {p.name for p in kernel.params}
     stored = {s.name for s in statements(kernel.body) if isinstance(s, Assign)}
-    return frozenset(params & stored & names_read(kernel.body, FreeNames()))
+    return frozenset(params & stored & names_read(kernel.body))
