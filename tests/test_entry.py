@@ -21,16 +21,14 @@ from dlc.codegen.cpu.isa import ISA_LEVELS
 from dlc.codegen.cpu.llvm import compile_module
 from dlc.runtime import entry as entry_module
 from dlc.runtime import entry_type
-from dlc.runtime.entry import (
+from dlc.runtime.entry import PythonEntry, call_counts, make_entry, set_bypass
+from dlc.runtime.entry_plan import (
+    RESULT,
     ArrayParameter,
     EntryPlan,
-    PythonEntry,
     Result,
     ScalarParameter,
     TensorLayout,
-    call_counts,
-    make_entry,
-    set_bypass,
 )
 from dlc.runtime.native import entry_layout
 from dlc.runtime.native.support import entry_text
@@ -73,7 +71,7 @@ def add_table(n, *, chunk=1 << 30):
 def add_entry(shape=(3, 5), fallback=missed, wrapped=None, **options):
     n = int(np.prod(shape))
     parameters = [ArrayParameter(0, shape, F32), ArrayParameter(1, shape, F32)]
-    options = {"single": True, **options}
+    options = {"form": RESULT, **options}
     plan = EntryPlan(parameters, [Result(2, shape, F32)], add_table(n), **options)
     return make_entry(plan, LAYOUT, fallback, wrapped)
 
@@ -205,7 +203,7 @@ def test_alignment_and_plain_arrays():
         ArrayParameter(0, (4,), F32, alignment=64),
         ArrayParameter(1, (4,), F32, accepts_arrays=True),
     ]
-    plan = EntryPlan(parameters, [Result(2, (4,), F32)], add_table(4), single=True)
+    plan = EntryPlan(parameters, [Result(2, (4,), F32)], add_table(4), form=RESULT)
     add = make_entry(plan, LAYOUT, missed)
     raw = np.arange(64, dtype=F32)
     start = (-raw.ctypes.data % 64) // 4
@@ -232,7 +230,7 @@ def test_dtypes(dtype):
     size = np.dtype(dtype).itemsize * 3
     table.call(Job(ctypes.cast(function, ctypes.c_void_p).value, size, size, (0, 1)))
     parameter, result = ArrayParameter(0, (3,), np.dtype(dtype)), Result(1, (3,), np.dtype(dtype))
-    plan = EntryPlan([parameter], [result], table.array(), single=True, keep=function)
+    plan = EntryPlan([parameter], [result], table.array(), form=RESULT, keep=function)
     x = np.array([0, 1, 1]).astype(dtype)
     r = make_entry(plan, LAYOUT, missed)(Tensor(x))
     assert r._data.dtype == x.dtype
@@ -362,7 +360,7 @@ def scalar_entry(dtype):
         [ScalarParameter(0, dtype)],
         [Result(1, (), dtype)],
         table.array(),
-        single=True,
+        form=RESULT,
         keep=function,
     )
     return make_entry(plan, LAYOUT, missed)
@@ -552,7 +550,7 @@ def test_data_may_be_swapped_during_the_call():
             [ArrayParameter(0, (3, 5), F32)],
             [Result(1, (3, 5), F32)],
             table.array(),
-            single=True,
+            form=RESULT,
             release_gil=release_gil,
         )
         assert np.array_equal(make_entry(plan, LAYOUT, missed)(a)._data, expected)
@@ -588,7 +586,7 @@ def test_malformed_table():
     words = add_table(15).copy()
     words[4] = 99
     parameters = [ArrayParameter(0, (3, 5), F32), ArrayParameter(1, (3, 5), F32)]
-    plan = EntryPlan(parameters, [Result(2, (3, 5), F32)], words, single=True)
+    plan = EntryPlan(parameters, [Result(2, (3, 5), F32)], words, form=RESULT)
     with pytest.raises(RuntimeError, match="malformed"):
         make_entry(plan, LAYOUT, missed)(Tensor(random()), Tensor(random()))
 
@@ -600,8 +598,8 @@ def test_bad_plans():
         EntryPlan([a], [r], table)
     with pytest.raises(ValueError, match="do not fill"):
         EntryPlan([a, b, b], [r], table)
-    with pytest.raises(ValueError, match="single"):
-        EntryPlan([a, b], [], table, constants={2: random()}, single=True)
+    with pytest.raises(ValueError, match="form"):
+        EntryPlan([a, b], [], table, constants={2: random()}, form=RESULT)
     with pytest.raises(ValueError, match="outside"):
         EntryPlan([a, b], [], table, temporaries={2: 65}, arena_bytes=64)
     with pytest.raises(ValueError, match="contiguous"):
@@ -695,7 +693,7 @@ def test_required_slots(second):
     n = 15
     parameters = [ArrayParameter(0, (3, 5), F32), ArrayParameter(1, (3, 5), F32, 1, True)]
     layout = TensorLayout(Tensor, required={"_origin": None, "_name": "first"})
-    plan = EntryPlan(parameters, [Result(2, (3, 5), F32)], add_table(n), single=True)
+    plan = EntryPlan(parameters, [Result(2, (3, 5), F32)], add_table(n), form=RESULT)
     add = make_entry(plan, layout, missed)
     a, b = Tensor(random()), Tensor(random())
     for x, name in ((a, "first"), (b, second)):

@@ -111,8 +111,7 @@ class Closure:
             if trace is not None:
                 v.assign(results[at])
             else:
-                v._data, v._history = contiguous(results[at]._array(*_OUTSIDE)), None
-                v._history = v._leaf()
+                v._hold(contiguous(results[at]._array(*_OUTSIDE)))
             at += 1
         for v, present in self.gradients_written:
             v.grad = results[at] if present else None
@@ -160,7 +159,7 @@ class Closure:
         """Takes written variables' arrays out while the program may overwrite them."""
         first = self.arguments + len(self.captures)
         for v in self.written:
-            v._data = v._history = None
+            v._hold(None)
         done = False
         try:
             results = _call_donating(program, held, donated)
@@ -169,15 +168,13 @@ class Closure:
             if not done:
                 for k, v in enumerate(self.variables):
                     if v._data is None:
-                        v._data = held[first + k]
-                        v._history = v._leaf()
+                        v._hold(held[first + k])
         return results
 
     def _settle(self, results: Sequence[Array]) -> None:
         at = self.outputs
         for v in self.written:
-            v._data = results[at]
-            v._history = v._leaf() if v.requires_grad else None
+            v._hold(results[at])
             at += 1
         for v, present in self.gradients_written:
             v._grad = make(results[at]) if present else None

@@ -18,27 +18,27 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from dlc.frontend import tree
+from dlc.frontend.call_guards import Given
 from dlc.frontend.closure import Closure, Param, trace_closure
 from dlc.frontend.context import current_trace
 from dlc.frontend.execution import Interpreted, Program, program_for
 from dlc.frontend.instantiate import callable_of
-from dlc.frontend.native_call import NativeCalls, native_program
+from dlc.frontend.native_call import NativeCalls
 from dlc.frontend.recording import is_recording, record_function
 from dlc.frontend.signature import Call, CallKey, Signature, ir_name
 from dlc.frontend.spec import spec
 from dlc.frontend.stats import CompileStats
 from dlc.frontend.symbols import Extents, trace_with_symbols
-from dlc.frontend.tensor import History, Tensor, make, make_like
+from dlc.frontend.tensor import History, Tensor, donated_node, make, make_like
 from dlc.frontend.variable import Variable
 from dlc.ir.collection import no_collection
 from dlc.ir.config import config
-from dlc.ir.core import Function, Node
+from dlc.ir.core import Function
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, RecompileError, ValueRangeError, nearest
 from dlc.ir.location import user_location
 from dlc.ir.locks import make_lock
 from dlc.ir.logs import TopicLog
-from dlc.ir.op import OPS
 from dlc.ir.types import TensorType
 from dlc.runtime.dispatch import Dispatching, dispatch
 from dlc.runtime.executable import Executable, Options
@@ -76,7 +76,6 @@ class Specialisation:
     program: Program
     donated: tuple[int, ...]
     reason: str
-    native: Executable | None  # its program, where native entries can run it
     used: int = 0  # larger for one that was used later
 
     def fits(self, shapes: Sequence[tuple[int, ...]]) -> bool:
@@ -147,7 +146,8 @@ class CompiledFunction(Dispatching):
         self._bound: dict[int, tuple[weakref.ref[Any], CompiledFunction]] = {}
         self._reasons: list[str] = []
         self._python = self._python_call
-        self._native = NativeCalls(self._stats, self._python, functools.partial(dispatch, self))
+        use = functools.partial(dispatch, self)
+        self._native = NativeCalls(self._stats, signature, self._python, use)
 
     def __repr__(self) -> str:
         return f"<compiled function {self.name}>"
@@ -186,8 +186,9 @@ class CompiledFunction(Dispatching):
         specialisation = self._find(call)
         self._stats.python_calls += 1
         result = self._run(specialisation, call)
-        if specialisation.native is not None:
-            self._native.note(specialisation.native, specialisation.closure, call)
+        if isinstance(specialisation.program, Executable):
+            given = Given(args, kwargs)
+            self._native.note(specialisation.program, specialisation.closure, call, given)
         return result
 
     def _direct(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -297,8 +298,7 @@ class CompiledFunction(Dispatching):
         donated = (*call.donated, *closure.written_params)
         program = program_for(closure.function, replace(self.settings.options, donated=donated))
         self._stats.compilations += 1
-        native = native_program(call.key, closure, program, donated)
-        return Specialisation(call.key, extents, closure, program, donated, reason, native)
+        return Specialisation(call.key, extents, closure, program, donated, reason)
 
     def _reason(self, family: _Family, key: CallKey, shapes: tuple[Any, ...]) -> str:
         if not self._order:
@@ -396,7 +396,7 @@ def _donate(x: Any) -> None:
     if isinstance(x, Tensor) and not isinstance(x, Variable) and x._data is not None:
         type_ = x.tensor
         x._data, x._history = None, None
-        x._node = Node(OPS["param"], (), {"type": (type_,)}, type_)
+        x._node = donated_node(type_)
 
 
 def _shape_change(names: Sequence[str], before: Any, after: Any) -> str:

@@ -1,29 +1,32 @@
 """Calls of compiled functions that native code serves, without Python in between.
 
-When a function has been called a few times with arguments of the same shapes, it gets an entry for
-them (`dlc.runtime.entry`). What an entry cannot know is looked at before it is called: whether a
-trace is in progress, and whether settings have changed since. What it does know is in its guards: a
-tensor with a history goes through Python, so that gradients are recorded.
+When a function has been called a few times with arguments of the same form and shapes, it gets an
+entry for them (`dlc.runtime.entry`), which looks at everything that the result depends on: the
+arguments, the variables and tensors that the function uses, settings, and whether a trace is in
+progress. What would have a history goes through Python, so that gradients are recorded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
+from dlc.frontend.call_guards import NUMBERS, Given, Unusual, call_form
 from dlc.frontend.closure import Closure
 from dlc.frontend.context import current
-from dlc.frontend.execution import Program
-from dlc.frontend.signature import Call, CallKey, LeafKey
+from dlc.frontend.recording import Recording, recording_state
+from dlc.frontend.signature import Call, CallKey, Signature
 from dlc.frontend.tensor import Tensor
-from dlc.frontend.tree import Leaf
+from dlc.frontend.tree import Structure
+from dlc.frontend.variable import Variable, variables_lock
 from dlc.ir.config import config
 from dlc.ir.locks import make_lock
-from dlc.runtime.call_plan import Argument, entry_plan
+from dlc.runtime.call_plan import entry_plan
 from dlc.runtime.cpu import BoundCpuProgram
-from dlc.runtime.entry import Conditions, Entry, PythonEntry, TensorLayout, make_entry
+from dlc.runtime.entry import Entry, PythonEntry, make_entry
+from dlc.runtime.entry_plan import Conditions, EntryPlan, TensorLayout
 from dlc.runtime.executable import Executable
 
 if TYPE_CHECKING:
@@ -34,75 +37,63 @@ REPEATS = 2
 _MAX_REMEMBERED = 256
 _MAX_PATIENCE = 1 << 20
 
-_NUMBERS = (bool, int, float)
-_PLAIN = {"_history": None, "_weak": False, "_trace": None}
-LAYOUT = TensorLayout(Tensor, "_data", defaults={**_PLAIN, "_node": None}, required=_PLAIN)
+_PLAIN = {"_weak": False, "_trace": None}
+_MADE = {"_history": None, **_PLAIN, "_node": None}
+_RESET = {"_history": None}
+LAYOUT = TensorLayout(Tensor, "_data", _MADE, {"_history": None, **_PLAIN}, _RESET)
+# Where histories do not matter: in functions that replace variables, and inside `no_grad`.
+LAYOUT_WITHOUT_HISTORIES = replace(LAYOUT, required=_PLAIN)
 overrides = config._overrides
 
 
 class Kind(NamedTuple):
     """Calls that one entry can serve."""
 
-    leaves: tuple[LeafKey, ...]
+    program: Executable
+    key: CallKey
     shapes: tuple[tuple[int, ...], ...]
-    numbers: tuple[bool, ...]
+    classes: tuple[type, ...]
+    positional: int
+    names: tuple[str, ...]
+    orders: tuple[tuple[Any, ...], ...]  # of the keys of dicts, which the key of a call hides
+
+
+class State(NamedTuple):
+    """What an entry depends on that is no argument; each is compared by identity."""
+
+    overrides: dict[str, Any] | None
+    generation: int
+    recording: Recording | None  # None where it does not matter
+
+    def is_current(self) -> bool:
+        """Whether it is so for this thread."""
+        return (
+            self.overrides is overrides.get()
+            and self.generation == config._generation
+            and self.recording in (None, recording_state.get())
+        )
+
+    def conditions(self) -> Conditions:
+        """For the native code that dispatches calls."""
+        variables: list[Any] = [(current, None), (overrides, self.overrides)]
+        if self.recording is not None:
+            variables.append((recording_state, self.recording))
+        return Conditions(variables, [(config, "_generation", self.generation)])
 
 
 class Active(NamedTuple):
-    """The entries of a function, with the settings that they were made under.
+    """The entries of a function, with what they depend on.
 
     entry: the newest one; each passes on to the one before it, the first to Python.
     """
 
     entry: Entry
-    overrides: dict[str, Any] | None
-    generation: int
+    state: State
     kinds: tuple[Kind, ...]
-    programs: tuple[Executable, ...]
-
-    def is_current(self) -> bool:
-        """Whether no setting has changed, for this thread."""
-        return self.overrides is overrides.get() and self.generation == config._generation
-
-
-def native_program(
-    key: CallKey, closure: Closure, program: Program, donated: tuple[int, ...]
-) -> Executable | None:
-    """The program, if calls of it can be native.
-
-    Its arguments must be a flat list, its results one tensor or a tuple of them, and it must not
-    touch anything else.
-    """
-    args, kwargs = key.structure.children
-    output = closure.output
-    outside = closure.captures or closure.variables or closure.gradients or closure.guards
-    if outside or closure.has_state or donated or key.static or kwargs.children:
-        return None
-    if output.kind is not Leaf and (output.kind is not tuple or not output.children):
-        return None
-    if not isinstance(program, Executable):
-        return None
-    leaves = (*args.children, *output.children)
-    return program if all(c.kind is Leaf for c in leaves) else None
-
-
-def _argument(given: Any, weak: bool, shape: tuple[int, ...]) -> Argument | None:
-    """What an entry can be made for to take `given`; None if it would not take it."""
-    if isinstance(given, Tensor):
-        if type(given) is not Tensor or given._weak or given._history is not None:
-            return None
-        given = given._data
-    elif type(given) in _NUMBERS:
-        kind = np.bool_ if type(given) is bool else np.int64 if type(given) is int else np.float64
-        return Argument((), np.dtype(kind), scalar=True)
-    if type(given) is not np.ndarray or weak or given.shape != shape:
-        return None
-    usable = given.flags.c_contiguous and given.flags.aligned and given.dtype.isnative
-    return Argument(shape, given.dtype) if usable else None
 
 
 class NativeCalls:
-    """The entries of one compiled function: a few, for the shapes that it is called with.
+    """The entries of one compiled function: a few, for the calls that it gets.
 
     A call that no entry takes goes through Python, which makes an entry when such calls repeat.
     When there are too many, or settings have changed, all are dropped; each time that happens the
@@ -110,6 +101,7 @@ class NativeCalls:
 
     Args:
         stats: Where calls are counted.
+        signature: The function's.
         fallback: Serves a call through Python.
         use: Lets calls of the function go to an entry from now on.
     """
@@ -117,86 +109,129 @@ class NativeCalls:
     def __init__(
         self,
         stats: CompileStats,
+        signature: Signature,
         fallback: Callable[..., Any],
         use: Callable[[Entry], None],
     ) -> None:
         self.active: Active | None = None
-        self._stats, self._fallback, self._use = stats, fallback, use
+        self._stats, self._signature = stats, signature
+        self._fallback, self._use = fallback, use
         self._patience = REPEATS
-        self._seen: dict[Kind, int] = {}
-        self._seen_under: tuple[dict[str, Any] | None, int] = (None, 0)
+        self._seen: dict[tuple[Any, ...], int] = {}
+        self._seen_under = State(None, 0, None)
         self._lock = make_lock()
 
     def serves(self, program: object) -> bool:
         """Whether there is an entry for a program."""
-        return self.active is not None and program in self.active.programs
+        active = self.active
+        return active is not None and any(kind.program is program for kind in active.kinds)
 
-    def note(self, program: Executable, closure: Closure, call: Call) -> None:
+    def note(self, program: Executable, closure: Closure, call: Call, given: Given) -> None:
         """Counts a call that went through Python; makes an entry when there were enough."""
-        numbers = tuple([type(x) in _NUMBERS for x in call.given])
-        kind = Kind(call.key.leaves, call.shapes, numbers)
+        classes = tuple([_class(x) for x in call.given])
+        names = tuple(given.kwargs)
+        has_dicts = _has_dicts(call.key.structure.children[0]) or given.kwargs
+        orders = tuple(_key_orders(given)) if has_dicts else ()
+        kind = Kind(program, call.key, call.shapes, classes, len(given.args), names, orders)
         # Never waits: nothing depends on this call, and a fork may have copied the lock as held.
         if not self._lock.acquire(blocking=False):
             return
         try:
             if len(self._seen) >= _MAX_REMEMBERED or not self._under_same_settings():
                 self._seen.clear()
-            seen = self._seen[kind] = self._seen.get(kind, 0) + 1
+            like = kind[1:]  # calls may come to be served by another program
+            seen = self._seen[like] = self._seen.get(like, 0) + 1
             if seen >= self._patience:
-                del self._seen[kind]
-                self._make(kind, program, closure, call)
+                del self._seen[like]
+                self._make(kind, closure, call, given)
         finally:
             self._lock.release()
 
     def _under_same_settings(self) -> bool:
         """Whether settings are as when this was last asked."""
-        before, generation = self._seen_under
-        self._seen_under = (overrides.get(), config._generation)
-        return self._seen_under[0] is before and self._seen_under[1] == generation
+        before = self._seen_under
+        now = self._seen_under = State(overrides.get(), config._generation, None)
+        return now.overrides is before.overrides and now.generation == before.generation
 
-    def _make(self, kind: Kind, program: Executable, closure: Closure, call: Call) -> None:
-        now, generation = self._seen_under
+    def _make(self, kind: Kind, closure: Closure, call: Call, given: Given) -> None:
         before = self.active
-        if before is not None and before.is_current() and kind in before.kinds:
+        if before is not None and before.state.is_current() and kind in before.kinds:
             return
-        arguments = [
-            _argument(x, leaf.weak, shape)
-            for x, leaf, shape in zip(call.given, call.key.leaves, call.shapes, strict=True)
-        ]
-        usable = [a for a in arguments if a is not None]
-        if len(usable) < len(arguments) or config.debug_nans:
+        if config.debug_nans:
             return
-        bound = program.bound_for(call.shapes)
-        if not isinstance(bound, BoundCpuProgram):
-            return
-        plan = entry_plan(
-            bound,
-            usable,
-            single=closure.output.kind is Leaf,
-            num_threads=config.thread_count(program.options.num_threads),
-            counts=self._stats.entry_counts,
-            conditions=Conditions(
-                variables=[(current, None), (overrides, now)],
-                attributes=[(config, "_generation", generation)],
-            ),
-        )
-        if plan is None:
+        try:
+            plan, layout, state = self._plan(kind, closure, call, given)
+        except Unusual:
             self._wait_longer()
             return
-        if before is not None and (not before.is_current() or len(before.kinds) >= MAX_ENTRIES):
+        if before is not None and (
+            not before.state.is_current() or len(before.kinds) >= MAX_ENTRIES
+        ):
             before = None
             self._wait_longer()
-        fallback = self._fallback if before is None else before.entry
-        entry = make_entry(plan, LAYOUT, fallback)
+        if before is not None:
+            state = state._replace(recording=state.recording or before.state.recording)
+        plan = replace(plan, conditions=state.conditions())
+        entry = make_entry(plan, layout, self._fallback if before is None else before.entry)
         if isinstance(entry, PythonEntry):
             self._patience = _MAX_PATIENCE  # there are no native entries here
             return
-        kinds, programs = (kind,), (program,)
-        if before is not None:
-            kinds, programs = (kind, *before.kinds), (program, *before.programs)
-        self.active = Active(entry, now, generation, kinds, programs)
+        kinds = (kind,) if before is None else (kind, *before.kinds)
+        self.active = Active(entry, state, kinds)
         self._use(entry)
+
+    def _plan(
+        self, kind: Kind, closure: Closure, call: Call, given: Given
+    ) -> tuple[EntryPlan, TensorLayout, State]:
+        recording = recording_state.get()
+        form, matters = call_form(call, given, self._signature, closure, recording.enabled)
+        if matters and recording.enabled and recording.tapes:
+            raise Unusual("variables under a tape")
+        program = kind.program
+        bound = program.bound_for(_input_shapes(call, closure))
+        if not isinstance(bound, BoundCpuProgram):
+            raise Unusual("another device")
+        plan = entry_plan(
+            bound,
+            form,
+            lock=variables_lock if closure.has_state else None,
+            num_threads=config.thread_count(program.options.num_threads),
+            counts=self._stats.entry_counts,
+        )
+        if plan is None:
+            raise Unusual("large temporaries")
+        state = self._seen_under._replace(recording=recording if matters else None)
+        with_histories = not closure.has_state and (recording.enabled or not matters)
+        return plan, LAYOUT if with_histories else LAYOUT_WITHOUT_HISTORIES, state
 
     def _wait_longer(self) -> None:
         self._patience = min(2 * self._patience, _MAX_PATIENCE)
         self._seen.clear()
+
+
+def _class(x: Any) -> type:
+    """What tells arguments apart that have equal keys: numbers, variables, and all others."""
+    kind = type(x)
+    return kind if kind in NUMBERS or issubclass(kind, Variable) else Tensor
+
+
+@functools.lru_cache(256)
+def _has_dicts(s: Structure) -> bool:
+    return s.kind is dict or any(map(_has_dicts, s.children))
+
+
+def _key_orders(value: Any) -> Iterator[tuple[Any, ...]]:
+    children = value
+    if type(value) is dict:
+        yield tuple(value)
+        children = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return
+    for child in children:
+        yield from _key_orders(child)
+
+
+def _input_shapes(call: Call, closure: Closure) -> tuple[tuple[int, ...], ...]:
+    gradients = [g for v in closure.gradients if (g := v._grad) is not None]
+    others = (*closure.captures, *closure.variables, *gradients)
+    return (*call.shapes, *(tuple(x.shape) for x in others))

@@ -8,6 +8,7 @@ not kept.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -28,40 +29,49 @@ class Recording(NamedTuple):
     tapes: int = 0
 
 
-_state: ContextVar[Recording] = ContextVar("dlc.recording", default=Recording())  # noqa: B039
+@functools.cache
+def _interned(enabled: bool, tapes: int) -> Recording:
+    # Equal states are one object, so that native code can compare them.
+    return Recording(enabled, tapes)
+
+
+_INITIAL = _interned(True, 0)
+recording_state: ContextVar[Recording] = ContextVar("dlc.recording", default=_INITIAL)
 
 
 def is_recording() -> bool:
     """Whether gradients are recorded, that is, not inside `no_grad`."""
-    return _state.get().enabled
+    return recording_state.get().enabled
 
 
 @contextlib.contextmanager
 def recording(enabled: bool | None = None, tapes: int = 0) -> Generator[None]:
     """Switches recording on or off, or opens `tapes` more tapes."""
-    now = _state.get()
-    token = _state.set(Recording(now.enabled if enabled is None else enabled, now.tapes + tapes))
+    now = recording_state.get()
+    token = recording_state.set(
+        _interned(now.enabled if enabled is None else enabled, now.tapes + tapes)
+    )
     try:
         yield
     finally:
-        _state.reset(token)
+        recording_state.reset(token)
 
 
 def open_tape() -> Any:
     """Begins recording for a tape; returns what `close_tape` takes."""
-    now = _state.get()
-    return _state.set(now._replace(tapes=now.tapes + 1))
+    now = recording_state.get()
+    return recording_state.set(_interned(now.enabled, now.tapes + 1))
 
 
 def close_tape(token: Any) -> None:
     """Ends recording for a tape."""
-    now = _state.get()
-    _state.set(now._replace(tapes=now.tapes - 1))
+    now = recording_state.get()
+    recording_state.set(_interned(now.enabled, now.tapes - 1))
 
 
 def watch(tensors: Sequence[Tensor]) -> None:
     """Lets the variables among tensors that an operation reads be seen by open tapes."""
-    state = _state.get()
+    state = recording_state.get()
     if state.enabled and state.tapes:
         for t in tensors:
             if t._history is None:
@@ -78,7 +88,7 @@ def record(
     op: Op, tensors: Sequence[Tensor], attrs: Mapping[str, Any], result: Array
 ) -> History | None:
     """The history of a result, None when nothing asks for one."""
-    state = _state.get()
+    state = recording_state.get()
     if not state.enabled:
         return None
     wanted, persistent = _wanted(state, tensors)
@@ -120,7 +130,7 @@ def record_function(
         dims: Gives the values of its symbols.
         tensors: Its arguments, before the call.
     """
-    state = _state.get()
+    state = recording_state.get()
     if not state.enabled:
         return None
     wanted, persistent = _wanted(state, tensors)

@@ -25,6 +25,7 @@ from dlc.ir.errors import (
     ShapeError,
     TracedValueError,
 )
+from dlc.ir.op import OPS
 from dlc.ir.types import DType, TensorType, dtype_of
 from dlc.runtime.buffers import aligned_copy, is_usable
 
@@ -647,6 +648,11 @@ def donated(x: Tensor) -> DonatedBufferError:
         f"{x.tensor} was donated to a compiled call, which may have reused its memory",
         hint="use the call's result, or leave the argument out of donate_argnums",
     )
+
+
+def donated_node(type_: TensorType) -> Node:
+    """What a donated tensor of this type has for a node, for messages."""
+    return Node(OPS["param"], (), {"type": (type_,)}, type_)
 
 
 _new = object.__new__

@@ -16,6 +16,8 @@ from dlc.ir.errors import ArgumentError, DonatedBufferError, DTypeError, ShapeEr
 from dlc.ir.locks import hold_during_fork
 from dlc.ir.types import TensorType
 
+_held_history: Any = vars(Tensor)["_history"]
+
 # Held while a program that replaces variables runs, and while others read what they start from.
 variables_lock = threading.RLock()
 hold_during_fork(variables_lock)
@@ -61,15 +63,30 @@ class Variable(Tensor):
         assert held._data is not None
         if requires_grad and not held.dtype.is_float:
             raise DTypeError(f"requires_grad of {held.tensor}: only floats have gradients")
-        self._data, self._node, self._trace, self._weak = contiguous(held._data), None, None, False
+        self._node, self._trace, self._weak = None, None, False
         self._type = held.tensor
         self.name, self.requires_grad, self._grad = name, requires_grad, None
-        self._history = self._leaf()
+        self._hold(contiguous(held._data))
 
-    def _leaf(self) -> History | None:
-        if not self.requires_grad:
-            return None
-        return self._new_leaf(persistent=True)
+    def _hold(self, array: Array | None) -> None:
+        """Takes another value; None while a program is computing it."""
+        self._data = array
+        _held_history.__set__(self, None)
+
+    @property
+    def _history(self) -> History | None:
+        """The leaf of the graph that the present value is; made when it is first asked for."""
+        held = _held_history.__get__(self)
+        if held is None and self.requires_grad:
+            held = self._new_leaf(persistent=True)
+            _held_history.__set__(self, held)
+        return held
+
+    @_history.setter
+    def _history(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self, history: History | None
+    ) -> None:
+        _held_history.__set__(self, history)
 
     def _new_leaf(self, persistent: bool) -> History:
         node = leaf(self._array("a gradient", "make it eagerly"))
@@ -79,7 +96,7 @@ class Variable(Tensor):
     def _watch(self) -> None:
         """Begins a history under a tape."""
         if self._type.dtype.is_float:
-            self._history = self._new_leaf(self.requires_grad)
+            _held_history.__set__(self, self._new_leaf(self.requires_grad))
 
     @property
     def tensor(self) -> TensorType:
@@ -136,8 +153,7 @@ class Variable(Tensor):
             assert new._data is not None
             data = new._data
             with variables_lock:
-                self._data = contiguous(data)
-                self._history = self._leaf()
+                self._hold(contiguous(data))
             return self
         self._node_in(trace)
         # A node of its own: what is computed from the new value has no gradient through the old.

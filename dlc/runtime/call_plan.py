@@ -2,70 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from dlc.runtime.cpu import BoundCpuProgram
-from dlc.runtime.entry import ArrayParameter, Conditions, EntryPlan, Result, ScalarParameter
+from dlc.runtime.entry_plan import Cleared, EntryPlan, Guard, Held, Result
 
-_MAX_BYTES = 1 << 22
-"""Larger results are better allocated by NumPy, which asks for huge pages; and an entry keeps the
-temporaries of each thread that calls it. Such a call takes long, so that little is lost."""
+_MAX_ARENA = 1 << 26
+"""An entry has temporaries of its own, besides those of the calls before it."""
 
 
-class Argument(NamedTuple):
-    """What a caller passes for one parameter: a tensor or an array, or a Python scalar."""
+@dataclass(frozen=True)
+class CallForm:
+    """What calls look like from outside.
 
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    scalar: bool = False
+    Args:
+        parameters: A guard for each argument; input k of the program is in slot k.
+        names: Of the last arguments.
+        held: Guards of the program's other inputs.
+        targets: For each result the object and the attribute that get it; None if it is returned.
+        cleared: What is None after a call.
+        form: What is returned, as `EntryPlan` has it.
+        finish: Makes what is returned of that.
+    """
+
+    parameters: Sequence[Guard]
+    names: tuple[str, ...]
+    held: Sequence[Held]
+    targets: Sequence[tuple[object, str] | None]
+    cleared: Sequence[Cleared]
+    form: Any
+    finish: Callable[[Any], Any] | None
 
 
 def entry_plan(
     bound: BoundCpuProgram,
-    arguments: Sequence[Argument],
+    call: CallForm,
     *,
-    single: bool,
+    lock: Any,
     num_threads: int,
     counts: np.ndarray[tuple[int], np.dtype[np.int64]],
-    conditions: Conditions,
 ) -> EntryPlan | None:
     """The plan of calls of a program, None for one that an entry cannot or should not run.
 
     Args:
         bound: The program.
-        arguments: One for each of its parameters.
-        single: Whether its one result is returned itself, not in a tuple.
+        call: What a call looks like.
+        lock: What is held while variables are replaced.
         num_threads: Most threads to use.
         counts: Where the entry counts its calls.
-        conditions: What must be so when the entry is called.
     """
     slots = bound.program.slots
-    donors = any(donor is not None for _, _, donor in bound.outputs)
-    sizes = [t.itemsize * _product(shape) for shape, t, _ in bound.outputs]
-    if donors or bound.plan.arena_bytes + sum(sizes) > _MAX_BYTES:
+    if bound.plan.arena_bytes > _MAX_ARENA:
         return None
-    place = {(s.kind, s.position): k for k, s in enumerate(slots)}
-    places = [("input", k) for k in range(len(arguments))]
-    places += [("output", k) for k in range(len(bound.outputs))]
-    if any(p not in place for p in places):
+    place = {s.position: k for k, s in enumerate(slots) if s.kind == "output"}
+    if any(k not in place for k in range(len(bound.outputs))):
         return None
-    parameters: list[ArrayParameter | ScalarParameter] = []
-    for k, a in enumerate(arguments):
-        slot = place["input", k]
-        if a.scalar:
-            parameters.append(ScalarParameter(slot, a.dtype))
-        else:
-            parameters.append(ArrayParameter(slot, a.shape, a.dtype, accepts_arrays=True))
+    results: list[Result | Cleared] = []
+    for k, ((shape, dtype, donor), target) in enumerate(
+        zip(bound.outputs, call.targets, strict=True)
+    ):
+        holder, attribute = target or (None, None)
+        results.append(Result(place[k], shape, dtype.numpy, donor, holder, attribute))
+    releases = bound.chunks > 1
     return EntryPlan(
-        parameters,
-        [
-            Result(place["output", k], shape, dtype.numpy)
-            for k, (shape, dtype, _) in enumerate(bound.outputs)
-        ],
+        call.parameters,
+        [*results, *call.cleared],
         bound.table,
+        call.names,
+        call.held,
         constants={
             k: bound.program.constants[s.position]
             for k, s in enumerate(slots)
@@ -75,17 +83,11 @@ def entry_plan(
             k: bound.plan.offsets.get(k, 0) for k, s in enumerate(slots) if s.kind == "temporary"
         },
         arena_bytes=bound.plan.arena_bytes,
-        single=single,
+        form=call.form,
+        finish=call.finish,
         num_threads=num_threads,
-        release_gil=bound.chunks > 1,
+        release_gil=releases,
+        lock=lock if releases else None,
         keep=bound,
         counts=counts,
-        conditions=conditions,
     )
-
-
-def _product(shape: Sequence[int]) -> int:
-    size = 1
-    for d in shape:
-        size *= d
-    return size

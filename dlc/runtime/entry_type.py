@@ -132,10 +132,14 @@ class NativeSupport:
             self._write("madvise", address_of(ctypes.CDLL(None).madvise))
         named: dict[str, object] = {
             "array_type": np.ndarray,
+            "list_type": list,
+            "dict_type": dict,
+            "str_type": str,
             "float_type": float,
             "int_type": int,
             "true": True,
             "false": False,
+            "none": None,
             "runtime_error": RuntimeError,
         }
         for name, value in named.items():
@@ -182,6 +186,18 @@ def _check_interpreter() -> None:
         raise Unsupported("native entries need the interpreter's lock")
     if struct.calcsize("P") != 8 or object.__basicsize__ != 16 or sys.byteorder != "little":
         raise Unsupported("the interpreter's objects have an unknown layout")
+    first, second = object(), object()
+    pair, several = (first, second), [first, second]
+    items = peek(id(several) + layout.LIST_ITEMS)
+    expected = (
+        (peek(id(pair) + layout.OB_SIZE), peek(id(several) + layout.OB_SIZE)) == (2, 2)
+        and peek(id(pair) + layout.TUPLE_ITEMS + 8) == id(second)
+        and (peek(items), peek(items + 8)) == (id(first), id(second))
+        # What holds it: the name, and a place in the tuple and in the list.
+        and ctypes.c_uint32.from_address(id(second)).value == 3
+    )
+    if not expected:
+        raise Unsupported("the interpreter's lists, tuples or references have an unknown layout")
 
 
 def _numpy_api() -> int:
@@ -199,6 +215,7 @@ def _numpy_api() -> int:
 
 def _check_arrays(numpy_api: int) -> None:
     probe = np.empty((3, 5), np.float32)
+    view = probe[1:]
     at, offsets = id(probe), layout.ARRAY
     get_handler = ctypes.PYFUNCTYPE(ctypes.py_object)(peek(numpy_api + 8 * _GET_HANDLER))
     handler = get_handler()
@@ -211,6 +228,8 @@ def _check_arrays(numpy_api: int) -> None:
         and ctypes.c_int32.from_address(at + offsets["nd"]).value == 2
         and (peek(dims), peek(dims + 8)) == (3, 5)
         and peek(at + offsets["descr"]) == id(np.dtype(np.float32))
+        and peek(at + offsets["base"]) == 0
+        and peek(id(view) + offsets["base"]) == at
         and ctypes.c_int32.from_address(at + offsets["flags"]).value == flags
         and peek(at + offsets["mem_handler"]) == id(handler)
     )
@@ -311,6 +330,7 @@ def _entry_type(symbols: dict[str, int]) -> type:
     )
 
 
+@functools.cache
 def slot_offset(cls: type, name: str) -> int:
     """Find where in its instances a class keeps an attribute of `__slots__`.
 

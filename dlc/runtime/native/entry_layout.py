@@ -6,10 +6,15 @@ from typing import Final
 
 # CPython's objects, and NumPy's array: compared with the running interpreter before they are used.
 OB_TYPE: Final = 8
+OB_SIZE: Final = 16
+LIST_ITEMS: Final = 24  # where a list has the address of its items
+TUPLE_ITEMS: Final = tuple.__basicsize__  # where a tuple's items are
+PY_EQ: Final = 2
 ARRAY: Final = {
     "data": 16,
     "nd": 24,
     "dims": 32,
+    "base": 48,
     "descr": 56,
     "flags": 64,
     "mem_handler": 88,
@@ -46,13 +51,21 @@ API: Final = {
             "Py_IncRef",
             "Py_DecRef",
             "PyObject_Vectorcall",
+            "PyObject_RichCompareBool",
             "PyErr_SetString",
+            "PyErr_Occurred",
             "PyErr_NoMemory",
             "PyErr_CheckSignals",
             "PyEval_SaveThread",
             "PyEval_RestoreThread",
             "PyTuple_New",
             "PyTuple_SetItem",
+            "PyList_New",
+            "PyList_SetItem",
+            "PyDict_New",
+            "PyDict_SetItem",
+            "PyDict_Size",
+            "PyDict_Next",
             "PyType_GenericAlloc",
             "PyObject_GC_UnTrack",
             "PyObject_GC_Del",
@@ -66,10 +79,14 @@ API: Final = {
             "PyArray_NewFromDescr",
             "dlc_run",
             "array_type",
+            "list_type",
+            "dict_type",
+            "str_type",
             "float_type",
             "int_type",
             "true",
             "false",
+            "none",
             "runtime_error",
             "handler",  # the capsule that makes NumPy give buffers back here
             "bypass",  # not 0: all entries call their fallback
@@ -92,28 +109,39 @@ CONFIG: Final = {
     name: 8 * position
     for position, name in enumerate(
         (
-            "n_params",
+            "n_positional",
+            "n_given",  # arguments, those with names included
+            "names",  # a tuple, or null
+            "n_held",
+            "nodes",  # a tree for each argument, then for each held object
             "n_outputs",
+            "n_returned",  # of the outputs, which are the first
+            "outputs",
+            "form",  # pieces of the returned value
+            "finish",  # a function that makes it what it is, or null
+            "n_taken",
+            "taken",
             "n_slots",
             "table",
             "pool",
             "num_threads",
-            "single",
             "release_gil",
+            "acquire",  # methods of the lock that is held meanwhile, or null
+            "unlock",
             "tensor_type",
             "data_offset",
             "n_defaults",
             "defaults",  # (offset in a tensor, object) pairs
             "n_required",
             "required",  # such pairs, too
-            "params",
-            "outputs",
+            "n_reset",
+            "reset",  # such pairs for what has got a new array
             "slot_values",
             "slot_bases",  # for each slot 1 if its value is an offset in the block
             "fallback",
             "free_block",
             "block_bytes",
-            "inputs_at",  # in the block: the arrays that are kept alive during a call
+            "keeps_at",  # in the block: the arrays that are kept alive during a call
             "results_at",
             "counts",  # where the numbers of hits and misses are
             "n_variables",
@@ -128,9 +156,48 @@ CONFIG_BYTES: Final = 8 * len(CONFIG)
 BLOCK_SLOTS: Final = 64
 """In the memory of one call, after a line for the list of free blocks."""
 
-PARAM: Final = {"kind": 0, "slot": 8, "descr": 16, "nd": 24, "dims": 32, "mask": 40, "cell": 48}
-PARAM_BYTES: Final = 64
-TENSOR, TENSOR_OR_ARRAY, F32, F64, I32, I64, BOOL = range(7)
+KEEP_BYTES: Final = 16  # an array, and what holds it
 
-OUTPUT: Final = {"slot": 0, "descr": 8, "nd": 16, "dims": 24, "bytes": 32}
-OUTPUT_BYTES: Final = 64
+# What a call knows while it runs.
+STATE: Final = {"api": 0, "config": 8, "block": 16, "keep": 24, "first_keep": 32}
+STATE_WORDS: Final = len(STATE)
+
+# A node of what arguments must be; its children follow it.
+NODE: Final = {
+    "kind": 0,
+    "slot": 8,
+    "descr": 16,
+    "nd": 24,
+    "dims": 32,
+    "mask": 40,
+    "cell": 48,
+    "object": 56,  # the type of a tensor or tuple, or the value itself
+    "count": 8,  # of children; or the offset of a field
+    "keys": 16,
+}
+NODE_BYTES: Final = 64
+TENSOR, TENSOR_OR_ARRAY, LIST, TUPLE, DICT, SAME, EQUAL, FIELD, HELD = range(9)
+F32, F64, I32, I64, BOOL = range(9, 14)
+
+OUTPUT: Final = {
+    "slot": 0,
+    "descr": 8,
+    "nd": 16,
+    "dims": 24,
+    "bytes": 32,
+    "how": 40,
+    "donor": 48,  # the number of the kept array that it is
+    "holder": 56,  # what gets it, ...
+    "field": 64,  # ... and where in that
+}
+OUTPUT_BYTES: Final = 72
+FRESH, OVERWRITTEN, CLEARED = range(3)
+
+# An array that the program overwrites: its number among those kept, what its holder has meanwhile.
+TAKEN: Final = {"keep": 0, "for_good": 8, "n_pairs": 16, "pairs": 24}
+TAKEN_BYTES: Final = 32
+
+# A piece of the form of the returned value; what is in a list follows it.
+PIECE: Final = {"kind": 0, "count": 8, "keys": 16}
+PIECE_BYTES: Final = 24
+RESULT, NOTHING = 20, 21

@@ -19,13 +19,21 @@ from dlc.runtime.loader import LoadedCode, load_blob
 from dlc.runtime.native import entry_layout, layout
 from dlc.runtime.native.buffers import BUFFERS
 from dlc.runtime.native.driver import DRIVER
-from dlc.runtime.native.entry import CALL_CODE, DISPATCH_CODE, GUARD_CODE, OBJECT_CODE
+from dlc.runtime.native.entry import CALL_CODE, DISPATCH_CODE
+from dlc.runtime.native.entry_guards import GUARD_CODE
+from dlc.runtime.native.entry_leaves import LEAF_CODE
+from dlc.runtime.native.entry_object import OBJECT_CODE
+from dlc.runtime.native.entry_results import RESULT_CODE
 from dlc.runtime.native.pool import CONDITION_SLEEP, FUTEX_NUMBER, FUTEX_SLEEP, PAUSE, POOL_CODE
 
 if TYPE_CHECKING:
     from dlc.codegen.cpu import llvm
 else:
     llvm = deferred("dlc.codegen.cpu.llvm")
+
+_RECORDS: Final = (
+    *("API", "ARRAY", "CALLABLE", "CONFIG", "NODE", "OBJECT", "OUTPUT", "PIECE", "STATE", "TAKEN"),
+)
 
 HAS_FUTEX: Final = sys.platform == "linux"
 
@@ -64,14 +72,13 @@ def entry_text() -> str:
     names: dict[str, object] = {
         name: value for name, value in vars(entry_layout).items() if name.isupper()
     }
-    for prefix in ("API", "ARRAY", "CALLABLE", "CONFIG", "OBJECT", "OUTPUT", "PARAM"):
+    for prefix in _RECORDS:
         fields: dict[str, int] = getattr(entry_layout, prefix)
         names |= {f"{prefix.lower()}_{name}": at for name, at in fields.items()}
     needed = entry_layout.C_CONTIGUOUS | entry_layout.ALIGNED
     names |= {"NEEDED_FLAGS": needed, "NEW_FLAGS": needed | entry_layout.WRITEABLE}
-    return Template(BUFFERS + OBJECT_CODE + GUARD_CODE + CALL_CODE + DISPATCH_CODE).substitute(
-        names
-    )
+    objects = (BUFFERS, OBJECT_CODE, LEAF_CODE, GUARD_CODE, RESULT_CODE, CALL_CODE, DISPATCH_CODE)
+    return Template("".join(objects)).substitute(names)
 
 
 @functools.cache
