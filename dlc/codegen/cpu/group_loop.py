@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu.expressions import Value, Vector
+from dlc.codegen.cpu.fetch_ahead import LONGEST_ROW, Ahead
 from dlc.codegen.cpu.grouping import Group, Item
 from dlc.codegen.cpu.reductions import Reduction
 from dlc.codegen.index_math import axis_name
 from dlc.codegen.schedule import inner_first, reduction_unroll
-from dlc.ir.dims import Dim, lower_bound
+from dlc.ir.dims import Dim, lower_bound, mul
 from dlc.ir.scalar import Axis, Expr, const, index, op
 from dlc.ir.types import int64
 
@@ -20,10 +21,16 @@ if TYPE_CHECKING:
 
 
 class GroupLoop:
-    """The loop of one group, with the accumulators of its reductions."""
+    """The loop of one group, with the accumulators of its reductions, and what it fetches."""
 
-    def __init__(self, owner: StatementEmitter, group: Group, outside: set[str]) -> None:
-        self.owner, self.group, self.outside = owner, group, outside
+    def __init__(
+        self,
+        owner: StatementEmitter,
+        group: Group,
+        outside: set[str],
+        ahead: Sequence[Ahead] = (),
+    ) -> None:
+        self.owner, self.group, self.outside, self.ahead = owner, group, outside, ahead
         self.em, self.ex = owner.em, owner.ex
         self.reductions = {
             i.name: Reduction(i.reduction, i.expr.dtype, owner.isa)
@@ -72,6 +79,8 @@ class GroupLoop:
         loads = all(runs(a) for a in axes)
         for width in widths:
             self.ex.prepare(self.roots, hidden, lanes=width, loads=loads)
+        for access in self.ahead:
+            self.ex.prepare_place(access.name, access.ix, entered(axes))
         for item in self.group.items:
             if item.kind == "store" or (item.kind == "tile" and item.name in self.outside):
                 self.ex.prepare_place(item.name, item.ix, entered(axes))
@@ -122,12 +131,22 @@ class GroupLoop:
         longest = self._longest(axis)
         if isinstance(longest, int) and longest < wide:
             return [v for _, v in held]
+        reaches = [self._reach(axis, access) for access in self.ahead]
 
         def iteration(i: str, values: list[str]) -> list[str]:
             with self.ex.scope({axis.name: i}, Vector(axis.name, wide)):
+                for access, reach in zip(self.ahead, reaches, strict=True):
+                    self.ex.fetch(access.name, access.ix, reach)
                 return self._step(values, wide, None)
 
         return self.em.loop(bounds[0], self._main_end(bounds, wide), wide, iteration, held)
+
+    def _reach(self, axis: Axis, access: Ahead) -> tuple[str, str]:
+        """How many bytes on an access fetches, and whether its rows are short enough to."""
+        size = self.ex.tensor(access.name).dtype.itemsize
+        row = self.ex.index(mul(axis.extent, size))
+        short = self.em.value(f"icmp sle i64 {row}, {LONGEST_ROW}")
+        return self.ex.index(mul(access.distance, size)), short
 
     def _main_end(self, bounds: tuple[str, str], wide: int) -> str:
         low, end = bounds

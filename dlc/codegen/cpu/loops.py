@@ -149,7 +149,8 @@ class _LoopEmitter:
         axis = next((a for a in nest.axes if a.name == how.vector_axis), None)
         if axis is None:
             self.statements.prepare(nest.body, nest.axes, (1,))
-            self._rows(nest.axes, low, high, lambda _: self.statements.body(nest.body))
+            last = nest.axes[-1] if nest.axes and nest.axes[-1].block is None else None
+            self._rows(nest.axes, low, high, lambda _: self.statements.body(nest.body, last))
             return
         others = [a for a in nest.axes if a is not axis]
         self.statements.prepare(nest.body, nest.axes, ())

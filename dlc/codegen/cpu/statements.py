@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu.emit import Emitter, llvm_type
 from dlc.codegen.cpu.expressions import ExprEmitter, Tensor, Value
+from dlc.codegen.cpu.fetch_ahead import Ahead, RowAccesses
 from dlc.codegen.cpu.group_loop import GroupLoop, entered, runs
 from dlc.codegen.cpu.grouping import Group, Grouping, Item, uses
 from dlc.codegen.cpu.isa import Isa
@@ -83,8 +84,8 @@ class StatementEmitter:
 
     # Bodies
 
-    def body(self, body: Sequence[Stmt]) -> None:
-        """Emits statements in the current scope."""
+    def body(self, body: Sequence[Stmt], row: Axis | None = None) -> None:
+        """Emits statements in the current scope; those of a row, when `row` leads to the next."""
         k = 0
         while k < len(body):
             s = body[k]
@@ -94,7 +95,7 @@ class StatementEmitter:
                     while k < len(body) and isinstance(a := body[k], Assign):
                         run.append(a)
                         k += 1
-                    self._run(run, body[k:])
+                    self._run(run, body[k:], row)
                     continue
                 case Par():
                     self._inner_par(s)
@@ -102,21 +103,26 @@ class StatementEmitter:
                     self._for(s)
             k += 1
 
-    def _run(self, run: Sequence[Assign], following: Sequence[Stmt]) -> None:
+    def _run(
+        self, run: Sequence[Assign], following: Sequence[Stmt], row: Axis | None = None
+    ) -> None:
         groups = self.grouping.groups(run)
+        ahead: list[list[Ahead]] = [[] for _ in groups]
+        if row is not None and self.ex.lanes == 1:
+            ahead = RowAccesses(self.math, self.kernel.params, row).fetches(groups)
         later = names_read(following) | self._carried
         for k, group in enumerate(groups):
             outside = later | uses([*groups[:k], *groups[k + 1 :]])
-            self._group(group, outside)
+            self._group(group, outside, ahead[k])
 
-    def _group(self, group: Group, outside: set[str]) -> None:
+    def _group(self, group: Group, outside: set[str], ahead: Sequence[Ahead] = ()) -> None:
         if not group.axes:
             self._at_once(group.items)
             return
         for item in group.items:
             if item.kind == "tile" and item.name in outside:
                 self._bind_tile(item)
-        GroupLoop(self, group, outside).emit()
+        GroupLoop(self, group, outside, ahead).emit()
 
     def _at_once(self, items: Sequence[Item]) -> None:
         stores: list[tuple[Item, str]] = []

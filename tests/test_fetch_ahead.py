@@ -1,0 +1,75 @@
+"""Which loops of a row kernel fetch, and what."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlc.codegen.cpu.emit import module_text
+from dlc.codegen.cpu.fetch_ahead import RowAccesses
+from dlc.codegen.cpu.grouping import Grouping
+from dlc.codegen.cpu.isa import isa_named
+from dlc.codegen.cpu.llvm import assembly
+from dlc.codegen.cpu.loops import emit_loops, index_math
+from dlc.codegen.kernel_ir import Par
+from dlc.codegen.kernel_parser import parse_kernel
+from dlc.codegen.kernel_transform import normalise
+from dlc.ir.dims import dim_text
+
+SOFTMAX = """
+kernel softmax(x: f32[R,N], out o: f32[R,N]):
+ par r<R:
+  m[r] = rmax(n<N, x[r,n])
+  e[n] n<N = exp(x[r,n]-m[r])
+  s[r] = sum(n<N, e[n])
+  o[r,n] n<N = e[n]/s[r]
+"""
+SCALED = """
+kernel scaled(x: f32[R,N], g: f32[N], out o: f32[R,N]):
+ par r<R:
+  s[r] = sum(n<N, x[r,n]*x[r,n])
+  o[r,n] n<N = x[r,n]/s[r]*g[n]
+"""
+SUMS = """
+kernel sums(x: f32[R,N], out o: f32[R]):
+ par r<R:
+  o[r] = sum(n<N, x[r,n])
+"""
+COLUMNS = """
+kernel columns(x: f32[N,R], out o: f32[N,R]):
+ par r<R:
+  s[r] = sum(n<N, x[n,r])
+  o[n,r] n<N = x[n,r]/s[r]
+"""
+
+
+def fetched(text):
+    kernel = normalise(parse_kernel(text))
+    (nest,) = kernel.body
+    assert isinstance(nest, Par)
+    grouping = Grouping([p.name for p in kernel.params], {}, lambda _: False)
+    groups = grouping.groups(nest.body)
+    accesses = RowAccesses(index_math(kernel), kernel.params, nest.axes[-1])
+    loops = [found for g, found in zip(groups, accesses.fetches(groups), strict=True) if g.axes]
+    return [[(a.name, dim_text(a.distance)) for a in found] for found in loops]
+
+
+def test_the_heaviest_loop_after_the_first_fetches():
+    # The next row of x where it is read again, this row of o where it is not yet written.
+    assert fetched(SOFTMAX) == [[], [("x", "N"), ("o", "0")], []]
+    # Nothing for g, which every row reads.
+    assert fetched(SCALED) == [[("o", "0")], [("x", "N")]]
+
+
+@pytest.mark.parametrize("text", [SUMS, COLUMNS], ids=["read once", "columns"])
+def test_nothing_is_fetched(text):
+    assert not any(fetched(text))
+
+
+@pytest.mark.parametrize("level", ["x86-64-v4", "x86-64-v2", "aarch64"])
+def test_instructions(level):
+    isa = isa_named(level)
+    code = assembly(module_text(emit_loops(parse_kernel(SOFTMAX), isa).emitters), isa)
+    assert code.count("prefetcht0" if isa.machine == "x86_64" else "prfm") >= 2
+    code = assembly(module_text(emit_loops(parse_kernel(SUMS), isa).emitters), isa)
+    assert "prefetch" not in code
+    assert "prfm" not in code
