@@ -1002,3 +1002,28 @@ def test_code_compiles_for_aarch64() -> None:
     isa = isa_named("aarch64")
     for kernel in (reduction("sum", float32, "row"), reduction("argmax", float64, "column")):
         assert compile_module(module_text(emit_loops(kernel, isa).emitters), isa).object
+
+
+@pytest.mark.parametrize("isa", levels(), ids=lambda x: x.name)
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+def test_extremes_know_signs_of_zero_and_every_nan(dtype: DType, isa: Isa) -> None:
+    rng = np.random.default_rng(4)
+    nan = np.array(np.nan, dtype.numpy)
+    pools = [[0.0, -0.0], [-0.0], [0.0, -0.0, -1.0], [0.0, -0.0, 1.0], [1.0, -1.0, nan, -0.0]]
+    pools += [[-1.0, -2.0, -nan], [-np.inf, -nan], [np.inf, -np.inf, 3.0]]
+    for kind in ("max", "min"):
+        compiled = Compiled(reduction(kind, dtype, "row"), isa)
+        for columns in (1, 5, 16, 63, 64, 150):
+            x = np.stack([rng.choice(np.array(p, dtype.numpy), columns) for p in pools])
+            arrays = arrays_for(compiled.kernel, {"R": len(pools), "N": columns, "C": 1})
+            arrays["x"] = x
+            compiled(arrays, {"R": len(pools), "N": columns, "C": 1})
+            fold = np.max if kind == "max" else np.min
+            want = fold(x, axis=1)
+            # Of zeros, the positive one is the larger.
+            some = (~np.signbit(x)).any(axis=1) if kind == "max" else ~np.signbit(x).any(axis=1)
+            want = np.where(want == 0, np.where(some, 0.0, -0.0), want)
+            got = arrays["o"]
+            assert ((got == want) | (np.isnan(got) & np.isnan(want))).all(), (kind, columns)
+            numbers = ~np.isnan(want)
+            assert (np.signbit(got) == np.signbit(want))[numbers].all(), (kind, columns)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu.expressions import Value, Vector
+from dlc.codegen.cpu.extremes import as_folded
 from dlc.codegen.cpu.fetch_ahead import LONGEST_ROW, Ahead
 from dlc.codegen.cpu.grouping import Group, Item
 from dlc.codegen.cpu.reductions import Reduction
@@ -48,6 +49,7 @@ class GroupLoop:
             held = self._ordered(0, self._start(lanes), lanes)
             self._bind(held, lanes, Value("", lanes > 1))
             return
+        self.reductions = {name: as_folded(r) for name, r in self.reductions.items()}
         narrow = owner.lanes
         wide = narrow * reduction_unroll(self.roots)
         held = self._vectorised(0, [*self._start(wide), *self._start(narrow)], wide, narrow)

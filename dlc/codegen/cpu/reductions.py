@@ -130,11 +130,8 @@ class Reduction:
         current = list(held)
         while lanes > to:
             half = lanes // 2
-            parts = [
-                [_half(em, t, v, lanes, upper=upper) for (t, _), v in self._typed(current, lanes)]
-                for upper in (False, True)
-            ]
-            current = self.merge(em, parts[0], parts[1], half)
+            parts = [halves(em, t, v, lanes) for (t, _), v in self._typed(current, lanes)]
+            current = self.merge(em, [p[0] for p in parts], [p[1] for p in parts], half)
             lanes = half
         return current
 
@@ -160,6 +157,14 @@ def _choose(em: Emitter, type_: str, mask: str | None, a: str, b: str, lanes: in
     if mask is None:
         return a
     return em.value(f"select {llvm_type(bool_, lanes)} {mask}, {type_} {a}, {type_} {b}")
+
+
+def halves(em: Emitter, type_: str, value: str, lanes: int) -> tuple[str, str]:
+    """The lower and the upper lanes of a vector."""
+    return (
+        _half(em, type_, value, lanes, upper=False),
+        _half(em, type_, value, lanes, upper=True),
+    )
 
 
 def _half(em: Emitter, type_: str, value: str, lanes: int, *, upper: bool) -> str:
