@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.frontend import native_call
+from dlc.frontend import entry_chain, native_call
 from dlc.runtime import call_plan, entry_type
 from dlc.runtime.buffers import address_of, addresses_of
 
@@ -38,7 +38,7 @@ def served(f, *args, **kwargs):
 
 def warm(f, *args):
     """Calls until an entry serves such calls."""
-    for _ in range(native_call.REPEATS):
+    for _ in range(entry_chain.REPEATS):
         assert served(f, *args)[0] == 0
     assert served(f, *args)[0] == 1
     return f
@@ -184,10 +184,10 @@ def test_interpreters_without_native_entries(monkeypatch):
     made = []
 
     def python_entry(plan, layout, fallback):
-        made.append(native_call.PythonEntry(fallback))
+        made.append(entry_chain.PythonEntry(fallback))
         return made[-1]
 
-    monkeypatch.setattr(native_call, "make_entry", python_entry)
+    monkeypatch.setattr(entry_chain, "make_entry", python_entry)
     f = add()
     for k in range(50):
         assert np.array_equal(f(np.float32([k]), np.float32([1])).numpy(), [k + 1])
@@ -228,7 +228,7 @@ def test_classes_derived_from_compiled_functions():
     f, x = add(), tensor(3)
     for kind, expected in ((Twice, 2), (Same, 3)):
         g = kind(f.__wrapped__, f.settings, f.signature)
-        for _ in range(native_call.REPEATS + 2):
+        for _ in range(entry_chain.REPEATS + 2):
             assert len(g(x, x)) == expected
 
 
@@ -253,7 +253,7 @@ def test_layouts_that_are_not_known(monkeypatch):
 
     f, x = add(), tensor(3)
     g = Function(f.__wrapped__, f.settings, f.signature)
-    for _ in range(native_call.REPEATS + 2):
+    for _ in range(entry_chain.REPEATS + 2):
         assert g(x, x).tolist() == (2 * x.numpy()).tolist()
     assert not dispatch._can_dispatch(Function)
 
@@ -372,7 +372,7 @@ def test_disable_jit():
     finally:
         dlc.config.disable_jit = False
     assert served(f, x, x)[0] == 0  # made under other settings
-    for _ in range(2 * native_call.REPEATS):
+    for _ in range(2 * entry_chain.REPEATS):
         f(x, x)
     assert served(f, x, x)[0] == 1
 
@@ -431,8 +431,8 @@ def test_short_scopes_make_no_entries():
 
 def test_alternating_shapes_are_all_served():
     f = add()
-    shapes = [tensor(n, n) for n in range(2, 2 + native_call.MAX_ENTRIES)]
-    for _ in range(native_call.REPEATS):
+    shapes = [tensor(n, n) for n in range(2, 2 + entry_chain.MAX_ENTRIES)]
+    for _ in range(entry_chain.REPEATS):
         for x in shapes:
             f(x, x)
     for _ in range(3):
@@ -445,8 +445,8 @@ def test_alternating_shapes_are_all_served():
 
 def test_many_shapes_do_not_thrash(monkeypatch):
     made = []
-    real = native_call.make_entry
-    monkeypatch.setattr(native_call, "make_entry", lambda *a: made.append(1) or real(*a))
+    real = entry_chain.make_entry
+    monkeypatch.setattr(entry_chain, "make_entry", lambda *a: made.append(1) or real(*a))
     f = add()
     for k in range(600):
         x = tensor(2 + k % 12)
@@ -480,7 +480,7 @@ def test_statistics():
         f(x, x)
         assert (stats.calls, stats.native_calls, stats.cache_hits) == (k, k, k - 1)
         assert f.stats is stats
-    assert int(stats.entry_counts[0]) == 20 - native_call.REPEATS
+    assert int(stats.entry_counts[0]) == 20 - entry_chain.REPEATS
     f(tensor(4), tensor(4))
     assert (stats.calls, stats.cache_hits, stats.compilations) == (21, 19, 2)
     assert "calls=21" in repr(stats)

@@ -13,7 +13,7 @@ import pytest
 from test_native_call import array, served, tensor
 
 import dlc
-from dlc.frontend import native_call
+from dlc.frontend import entry_chain
 from dlc.runtime import entry_type
 
 pytestmark = pytest.mark.skipif(
@@ -32,7 +32,7 @@ def renewed(text):
 
 
 def warm_with(f, *args, **kwargs):
-    for _ in range(native_call.REPEATS):
+    for _ in range(entry_chain.REPEATS):
         f(*args, **kwargs)
     assert served(f, *args, **kwargs)[0] == 1
     return f
@@ -446,7 +446,7 @@ def test_gradients_that_come_and_go():
 def test_donated_arguments():
     f = dlc.compile(lambda x, y: x + y, donate_argnums=0)
     y = tensor(64)
-    for _ in range(native_call.REPEATS):
+    for _ in range(entry_chain.REPEATS):
         f(tensor(64), y)
     x = tensor(64) * 1
     at = x._data.ctypes.data
@@ -463,7 +463,7 @@ def test_donated_arguments():
 
 def test_donated_arguments_that_others_see():
     f = dlc.compile(lambda x: x + 1, donate_argnums=0)
-    for _ in range(native_call.REPEATS):
+    for _ in range(entry_chain.REPEATS):
         f(tensor(8))
     x = tensor(8) * 1
     view = x.numpy()
@@ -487,7 +487,7 @@ def test_donated_trees():
     state = {"a": tensor(5) * 1, "b": [tensor(6) * 1]}
     for _ in range(8):
         state = f(state)
-    assert f.stats.entry_counts[0] == 8 - native_call.REPEATS
+    assert f.stats.entry_counts[0] == 8 - entry_chain.REPEATS
     assert np.allclose(state["a"].numpy(), array(5) + 8)
     assert np.allclose(state["b"][0].numpy(), array(6) * 2**8)
 

@@ -170,6 +170,7 @@ from dlc.frontend.functions.shape import (
     unstack,
 )
 from dlc.frontend.numpy_interop import numpy_function, numpy_ufunc
+from dlc.frontend.operators import install_operators
 from dlc.frontend.spec import Spec, spec
 from dlc.frontend.subscript import getitem, setitem
 from dlc.frontend.tensor import Tensor, make_like
@@ -451,3 +452,4 @@ method_functions.__dict__.update(
     rebuild=asarray,
     setitem=setitem,
 )
+install_operators()

@@ -13,6 +13,7 @@ import numpy as np
 
 from dlc.frontend import tree
 from dlc.frontend.closure import Closure
+from dlc.frontend.entry_chain import Unusual
 from dlc.frontend.signature import Call, LeafKey, Signature
 from dlc.frontend.tensor import Tensor, donated_node
 from dlc.frontend.tree import Leaf, Structure
@@ -32,10 +33,6 @@ from dlc.runtime.entry_plan import (
 )
 
 NUMBERS = (bool, int, float)
-
-
-class Unusual(Exception):
-    """Calls of this kind stay with Python."""
 
 
 class Given(NamedTuple):

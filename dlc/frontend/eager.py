@@ -8,8 +8,10 @@ the array below with the view folded in.
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,9 +109,43 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Array:
         if op.name == "full":
             return np.broadcast_to(np.array(attrs["value"], attrs["dtype"].numpy), attrs["shape"])
         return np.asarray(op.reference(*arrays, **attrs))  # type: ignore[misc]
+    program, held = _program(op, arrays, attrs)
+    result = program(held)[0]
+    watcher = _watcher.get()
+    if watcher is not None:
+        watcher.append(Run(program, held, result))
+    return result
+
+
+class Run(NamedTuple):
+    """A program that an operation ran, on what, and what came out."""
+
+    program: Program
+    operands: Sequence[Array]
+    result: Array
+
+
+_watcher: ContextVar[list[Run] | None] = ContextVar("dlc.eager", default=None)
+
+
+@contextlib.contextmanager
+def watched() -> Generator[list[Run]]:
+    """Collects what operations run inside a `with`; views are not among it."""
+    runs: list[Run] = []
+    token = _watcher.set(runs)
+    try:
+        yield runs
+    finally:
+        _watcher.reset(token)
+
+
+def _program(
+    op: Op, arrays: Sequence[Array], attrs: dict[str, Any]
+) -> tuple[Program, Sequence[Array]]:
+    """The program of an operation, and the arrays that it takes."""
     exact = _exact_key(op, arrays, attrs)
     if exact is not None and (program := _exact.get(exact)) is not None:
-        return program(arrays)[0]
+        return program, arrays
     operands = _operands(op, arrays)
     key = (
         op,
@@ -132,7 +168,7 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Array:
         if len(_exact) >= _MAX_KEYS:
             _exact.clear()
         _exact[exact] = kernel.program
-    return kernel.program([o.array for o in operands])[0]
+    return kernel.program, [o.array for o in operands]
 
 
 def _exact_key(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Any:

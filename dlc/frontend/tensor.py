@@ -36,6 +36,8 @@ Array = np.ndarray[Any, Any]
 
 # The public functions that methods delegate to.
 functions: Any = SimpleNamespace()
+# What the signs +, -, < and so on do, by the name of the function.
+operators: Any = SimpleNamespace()
 
 
 class History:
@@ -432,40 +434,40 @@ class Tensor:
     # Operators.
 
     def __add__(self, other: Any) -> Tensor:
-        return _binary("add", self, other)
+        return operators.add(self, other)
 
     def __radd__(self, other: Any) -> Tensor:
-        return _binary("add", other, self)
+        return operators.add(other, self)
 
     def __sub__(self, other: Any) -> Tensor:
-        return _binary("subtract", self, other)
+        return operators.subtract(self, other)
 
     def __rsub__(self, other: Any) -> Tensor:
-        return _binary("subtract", other, self)
+        return operators.subtract(other, self)
 
     def __mul__(self, other: Any) -> Tensor:
-        return _binary("multiply", self, other)
+        return operators.multiply(self, other)
 
     def __rmul__(self, other: Any) -> Tensor:
-        return _binary("multiply", other, self)
+        return operators.multiply(other, self)
 
     def __truediv__(self, other: Any) -> Tensor:
-        return _binary("divide", self, other)
+        return operators.divide(self, other)
 
     def __rtruediv__(self, other: Any) -> Tensor:
-        return _binary("divide", other, self)
+        return operators.divide(other, self)
 
     def __floordiv__(self, other: Any) -> Tensor:
-        return _binary("floor_divide", self, other)
+        return operators.floor_divide(self, other)
 
     def __rfloordiv__(self, other: Any) -> Tensor:
-        return _binary("floor_divide", other, self)
+        return operators.floor_divide(other, self)
 
     def __mod__(self, other: Any) -> Tensor:
-        return _binary("remainder", self, other)
+        return operators.remainder(self, other)
 
     def __rmod__(self, other: Any) -> Tensor:
-        return _binary("remainder", other, self)
+        return operators.remainder(other, self)
 
     def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
         return self // other, self % other
@@ -474,64 +476,64 @@ class Tensor:
         return other // self, other % self
 
     def __pow__(self, other: Any) -> Tensor:
-        return _binary("pow", self, other)
+        return operators.pow(self, other)
 
     def __rpow__(self, other: Any) -> Tensor:
-        return _binary("pow", other, self)
+        return operators.pow(other, self)
 
     def __matmul__(self, other: Any) -> Tensor:
-        return _binary("matmul", self, other)
+        return operators.matmul(self, other)
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        return _binary("matmul", other, self)
+        return operators.matmul(other, self)
 
     def __and__(self, other: Any) -> Tensor:
-        return _binary("bitwise_and", self, other)
+        return operators.bitwise_and(self, other)
 
     def __rand__(self, other: Any) -> Tensor:
-        return _binary("bitwise_and", other, self)
+        return operators.bitwise_and(other, self)
 
     def __or__(self, other: Any) -> Tensor:
-        return _binary("bitwise_or", self, other)
+        return operators.bitwise_or(self, other)
 
     def __ror__(self, other: Any) -> Tensor:
-        return _binary("bitwise_or", other, self)
+        return operators.bitwise_or(other, self)
 
     def __xor__(self, other: Any) -> Tensor:
-        return _binary("bitwise_xor", self, other)
+        return operators.bitwise_xor(self, other)
 
     def __rxor__(self, other: Any) -> Tensor:
-        return _binary("bitwise_xor", other, self)
+        return operators.bitwise_xor(other, self)
 
     def __lshift__(self, other: Any) -> Tensor:
-        return _binary("bitwise_left_shift", self, other)
+        return operators.bitwise_left_shift(self, other)
 
     def __rlshift__(self, other: Any) -> Tensor:
-        return _binary("bitwise_left_shift", other, self)
+        return operators.bitwise_left_shift(other, self)
 
     def __rshift__(self, other: Any) -> Tensor:
-        return _binary("bitwise_right_shift", self, other)
+        return operators.bitwise_right_shift(self, other)
 
     def __rrshift__(self, other: Any) -> Tensor:
-        return _binary("bitwise_right_shift", other, self)
+        return operators.bitwise_right_shift(other, self)
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return _binary("equal", self, other)
+        return operators.equal(self, other)
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return _binary("not_equal", self, other)
+        return operators.not_equal(self, other)
 
     def __lt__(self, other: Any) -> Tensor:
-        return _binary("less", self, other)
+        return operators.less(self, other)
 
     def __le__(self, other: Any) -> Tensor:
-        return _binary("less_equal", self, other)
+        return operators.less_equal(self, other)
 
     def __gt__(self, other: Any) -> Tensor:
-        return _binary("greater", self, other)
+        return operators.greater(self, other)
 
     def __ge__(self, other: Any) -> Tensor:
-        return _binary("greater_equal", self, other)
+        return operators.greater_equal(self, other)
 
     def __neg__(self) -> Tensor:
         return functions.negative(self)
@@ -622,16 +624,6 @@ class Tensor:
 
 def _is_int(value: Any) -> bool:
     return isinstance(value, int)
-
-
-def _binary(name: str, a: Any, b: Any) -> Tensor:
-    """An operator: NotImplemented for operands of another library, so that they may answer."""
-    other = b if isinstance(a, Tensor) else a
-    if not isinstance(other, (Tensor, int, float, np.ndarray, np.generic)) and not hasattr(
-        other, "terms"
-    ):
-        return NotImplemented
-    return getattr(functions, name)(a, b)
 
 
 def leaked() -> LeakedTracerError:

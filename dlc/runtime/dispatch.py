@@ -54,7 +54,7 @@ def _make_base() -> type:
 if TYPE_CHECKING:
 
     class Dispatching:
-        """Derive from it with the slots `_entry` and `_python` (what serves other calls)."""
+        """Derive from it with the slots `_entry` and `_python` (what serves other calls) only."""
 
         __slots__ = ("_entry", "_python")
         _entry: Any

@@ -156,6 +156,7 @@ class EntryMemory:
                 self._next_cell += 8
                 kind = _SCALAR_KINDS[guard.dtype.name]
                 fields = {"kind": kind, "slot": guard.slot, "cell": cell}
+                fields["accepts_ints"] = int(guard.accepts_ints)
             case Value():
                 kind = layout.EQUAL if type(guard.value) in _COMPARED else layout.SAME
                 fields = {"kind": kind, "object": self._object(guard.value)}

@@ -46,10 +46,12 @@ class ScalarParameter:
     Args:
         slot: Slot of the program that takes the address of its value.
         dtype: float32, float64, int32, int64 or bool.
+        accepts_ints: Whether an int of 64 bits may be given in place of a float.
     """
 
     slot: int
     dtype: np.dtype[Any]
+    accepts_ints: bool = False
 
 
 @dataclass(frozen=True)

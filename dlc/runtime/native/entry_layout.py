@@ -171,6 +171,7 @@ NODE: Final = {
     "dims": 32,
     "mask": 40,
     "cell": 48,
+    "accepts_ints": 56,
     "object": 56,  # the type of a tensor or tuple, or the value itself
     "count": 8,  # of children; or the offset of a field
     "keys": 16,

@@ -123,7 +123,31 @@ entry:
 float:
   %float_type = call ptr @getp(ptr %api, i64 $api_float_type)
   %is_float = icmp eq ptr %type, %float_type
-  br i1 %is_float, label %read_float, label %no
+  br i1 %is_float, label %read_float, label %perhaps_int
+perhaps_int:
+  %accepts_ints = call i64 @get(ptr %node, i64 $node_accepts_ints)
+  %takes_ints = icmp ne i64 %accepts_ints, 0
+  %an_int = call ptr @getp(ptr %api, i64 $api_int_type)
+  %is_an_int = icmp eq ptr %type, %an_int
+  %both = and i1 %takes_ints, %is_an_int
+  br i1 %both, label %convert, label %no
+convert:
+  %to_long = call ptr @getp(ptr %api, i64 $api_PyLong_AsLongLongAndOverflow)
+  %whole = call i64 %to_long(ptr %arg, ptr %over_at)
+  %beyond = load i32, ptr %over_at
+  %exact = icmp eq i32 %beyond, 0
+  br i1 %exact, label %round, label %no
+round:
+  %as_f32 = sitofp i64 %whole to float
+  %as_f64 = sitofp i64 %whole to double
+  %to_narrow = icmp eq i64 %kind, $F32
+  br i1 %to_narrow, label %whole_f32, label %whole_f64
+whole_f32:
+  store float %as_f32, ptr %cell
+  ret i1 true
+whole_f64:
+  store double %as_f64, ptr %cell
+  ret i1 true
 read_float:
   %as_double = call ptr @getp(ptr %api, i64 $api_PyFloat_AsDouble)
   %value = call double %as_double(ptr %arg)
