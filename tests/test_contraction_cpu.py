@@ -13,7 +13,7 @@ from dlc.codegen.cpu.contraction import emit_contraction, is_contraction
 from dlc.codegen.cpu.emit import module_text
 from dlc.codegen.cpu.isa import ISA_LEVELS, host_flags, host_machine, isa_named
 from dlc.codegen.cpu.llvm import assembly, compile_module
-from dlc.codegen.cpu.tiling import k_block
+from dlc.codegen.cpu.stored_code import THREADS
 from dlc.codegen.kernel_ir import Assign, Kernel, Par, Param
 from dlc.ir import scalar
 from dlc.ir.dims import add, evaluate, floordiv, symbol
@@ -108,7 +108,7 @@ class Compiled:
                     outputs[-1].array[...] = inputs[param.name]
                 arrays.append(outputs[-1].array)
         units = evaluate(self.code.units, dims)
-        assert evaluate(self.code.chunk, dims) >= 1
+        assert evaluate(self.code.chunk, dims | {THREADS: 2}) >= 1
         scratch = Guarded([evaluate(self.code.scratch, dims)], np.uint8)
         args = (ctypes.c_void_p * len(arrays))(*[x.ctypes.data for x in arrays])
         values = (ctypes.c_int64 * max(1, len(dims)))(*[dims[d] for d in self.kernel.dims])
@@ -303,7 +303,7 @@ def in_panels(b, width):
 )  # fmt: skip
 @pytest.mark.parametrize("rows", [1, 8, 13, 25, None])
 def test_a_matrix_in_panels_gives_the_bits_of_one_in_rows(isa, dtype, accumulator, width, rows):
-    m, n, k = rows or 205, 77, k_block(accumulator) + 30
+    m, n, k = rows or 205, 77, 800  # several steps of K
     extents = (("m", rows), ("n", None), ("k", None))
     dims = {"M": m, "N": n, "K": k}
     inputs = inputs_of(contraction("mk,kn->mn", extents, dtype, accumulator), dims)
@@ -487,7 +487,7 @@ def test_cuts_do_not_change_bits(isa, spec, epilogue):
 @pytest.mark.parametrize("dtype", [float32, float64], ids=str)
 def test_bits_depend_on_k_alone(isa, dtype):
     """Sub-blocks, transposed operands and batches give the bits of the whole product."""
-    m, n, k = 203, 150, 2 * k_block(dtype) + 77
+    m, n, k = 203, 150, 1100
     rng = np.random.default_rng(1)
     a, b = (rng.standard_normal(s).astype(dtype.numpy) for s in ((m, k), (k, n)))
     results = {}

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from dlc.codegen.cpu.stored_code import CpuCode
+from dlc.codegen.cpu.stored_code import THREADS, CpuCode
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.memory_plan import MemoryPlan, plan_memory
 from dlc.codegen.program import Program, independent_runs
+from dlc.ir.config import config
 from dlc.ir.dims import evaluate, product
 from dlc.ir.types import DType, uint8
 from dlc.runtime.buffers import ALIGNMENT, address_of, addresses_of
@@ -56,7 +57,9 @@ class CpuProgram:
         if _writes_nothing(kernel, own):
             return 0, 1, 0
         # A hint about cost, which may divide by an extent.
-        chunk = 1 if 0 in dims else max(1, evaluate(code.chunk, own))
+        chunk = (
+            1 if 0 in dims else max(1, evaluate(code.chunk, own | {THREADS: config.thread_count()}))
+        )
         return evaluate(code.units, own), chunk, evaluate(code.scratch, own)
 
 

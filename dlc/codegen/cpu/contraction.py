@@ -5,7 +5,7 @@ it packs what is not already in a good order (`packing`), runs micro-kernels ove
 panel of columns (`panel`), and after the last block computes the stored expressions over the panel
 while it is in cache.
 
-Every element is the sum of its blocks of `k_block` products in order, each block a chain of
+Every element is the sum of its blocks of `k_step` products in order, each block a chain of
 multiply-adds in order: its bits depend on K and the kernel's text, not on where the element lies
 or how units are cut.
 """
@@ -13,7 +13,7 @@ or how units are cut.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
@@ -25,20 +25,24 @@ from dlc.codegen.cpu.kernel_code import KernelCode
 from dlc.codegen.cpu.packed import packed
 from dlc.codegen.cpu.packing import Packer
 from dlc.codegen.cpu.panel import panel, row
-from dlc.codegen.cpu.tiling import FEW_ROWS, Tiling, choose_tiling
+from dlc.codegen.cpu.stored_code import THREADS
+from dlc.codegen.cpu.tiling import FEW_ROWS, Tiling, choose_tiling, k_step
 from dlc.codegen.index_math import axis_name, coefficient
 from dlc.codegen.kernel_ir import Kernel
-from dlc.ir.dims import Dim, add, floordiv, maximum, minimum, mul
+from dlc.ir.dims import Dim, add, floordiv, maximum, minimum, mul, symbol
 from dlc.ir.errors import BackendError
 from dlc.ir.scalar import walk
 from dlc.ir.types import int64
 
 # One chunk of units is worth about ten microseconds.
 _CHUNK_FLOPS = 1 << 20
+_CHUNKS_PER_THREAD = 4
 # Fewer rows by a matrix in panels take as long: as long as reading it.
 _BOUND_ROWS = 8
-# Bytes of an operand's block that stay in the first-level cache whatever the stride.
+# Bytes of a block of A that stay in the first-level cache whatever the stride.
 _SMALL_BLOCK = 16 << 10
+# Bytes of a block of B, with what lies between its rows, of which panels are read as they lie.
+_SMALL_B = 256 << 10
 
 
 def is_contraction(kernel: Kernel, isa: Isa) -> bool:
@@ -61,11 +65,15 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
     m, n, k = form.m.extent, form.n.extent, form.k.extent
     rows = maximum(minimum(m, tiling.m_block), _BOUND_ROWS if form.b.panel else 1)
     unit = mul(mul(rows, minimum(n, tiling.n_block)), maximum(k, 1))
+    m_blocks = _blocks(m, tiling.m_block)
+    units = mul(form.batches, mul(m_blocks, _blocks(n, tiling.n_block)))
+    # Units that follow each other share packed panels of B; threads take several chunks each.
+    sharing = minimum(m_blocks, floordiv(units, mul(symbol(THREADS), _CHUNKS_PER_THREAD)))
     return KernelCode(
         emitters=[em],
         entry=kernel.name,
-        units=mul(form.batches, mul(_blocks(m, tiling.m_block), _blocks(n, tiling.n_block))),
-        chunk=maximum(1, floordiv(_CHUNK_FLOPS, maximum(1, mul(unit, 2)))),
+        units=units,
+        chunk=maximum(maximum(1, sharing), floordiv(_CHUNK_FLOPS, maximum(1, mul(unit, 2)))),
         scratch=tiling.scratch,
         flops=mul(mul(form.batches, 2), mul(m, mul(n, k))),
     )
@@ -77,12 +85,20 @@ def _blocks(extent: Dim, block: Dim) -> Dim:
 
 @dataclass(frozen=True)
 class _Unit:
-    """The block that a unit computes: where it begins and how large it is."""
+    """The block that a unit computes: where it begins and how large it is.
+
+    shares: whether its panels of B are kept for units that follow.
+    fresh: whether its panels of B are others than those of the unit before it.
+    next_b: where the block of B of the next batch begins, if there are batches.
+    """
 
     m0: str
     n0: str
     rows: str
     columns: str
+    shares: str
+    fresh: str
+    next_b: str | None
 
 
 @dataclass(frozen=True)
@@ -97,11 +113,15 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where micro-kernels read an operand: address and strides in elements."""
+    """Where micro-kernels read an operand: address and strides in elements.
+
+    ahead: where what is read next lies, and how many bytes of it are to be fetched.
+    """
 
     pointer: str
     stride: str
     k_stride: str
+    ahead: tuple[str, str] = ("null", "0")
 
 
 @dataclass(frozen=True)
@@ -148,7 +168,7 @@ class _Writer:
             place = memory.element_pointer(em, int64, "%args", str(k))
             pointer = em.value(f"load ptr, ptr {place}, align 8")
             self.ex.bind_tensor(param.name, Tensor(param.dtype, pointer, param.dims))
-        em.loop("%lo", "%hi", 1, lambda u, _: self._unit(u))
+        em.loop("%lo", "%hi", 1, self._unit, [("i64", "-1")])
         em.line("ret void")
         return em
 
@@ -159,25 +179,43 @@ class _Writer:
 
     # Units
 
-    def _unit(self, unit: str) -> Sequence[str]:
+    def _unit(self, unit: str, values: list[str]) -> Sequence[str]:
         form, tiling, ex, em = self.form, self.tiling, self.ex, self.em
         with ex.scope():
             extents = [a.extent for a in form.outer]
-            extents += [
-                _blocks(form.m.extent, tiling.m_block),
-                _blocks(form.n.extent, tiling.n_block),
-            ]
-            *outer, mb, nb = self._positions(unit, extents)
-            width = ex.index(tiling.n_block)
-            m0 = iv.multiply(em, mb, str(tiling.m_block))
+            m_blocks = _blocks(form.m.extent, tiling.m_block)
+            extents += [_blocks(form.n.extent, tiling.n_block), m_blocks]
+            *outer, nb, mb = self._positions(unit, extents)
+            sharing = em.value(f"udiv i64 {unit}, {ex.index(maximum(m_blocks, 1))}")
+            fresh = em.value(f"icmp ne i64 {sharing}, {values[0]}")
+            width, height = ex.index(tiling.n_block), ex.index(tiling.m_block)
+            m0 = iv.multiply(em, mb, height)
             n0 = iv.multiply(em, nb, width)
             m, n = ex.index(form.m.extent), ex.index(form.n.extent)
-            rows = iv.minimum(em, iv.subtract(em, m, m0), str(tiling.m_block))
+            rows = iv.minimum(em, iv.subtract(em, m, m0), height)
             columns = iv.minimum(em, iv.subtract(em, n, n0), width)
             axes = {a.name: v for a, v in zip(form.outer, outer, strict=True)}
+            shares = em.value(f"icmp slt i64 {rows}, {m}")
+            many = em.value(f"icmp sgt i64 {rows}, {FEW_ROWS}")
+            several = em.value(f"icmp sgt i64 {em.value('sub i64 %hi, %lo')}, 1")
+            shares = em.value(f"and i1 {shares}, {em.value(f'and i1 {many}, {several}')}")
+            following = self._next_b(unit, extents)
             with ex.scope(axes=axes):
-                self._steps(_Unit(m0, n0, rows, columns))
-        return []
+                self._steps(_Unit(m0, n0, rows, columns, shares, fresh, following))
+        return [sharing]
+
+    def _next_b(self, unit: str, extents: Sequence[Dim]) -> str | None:
+        """Where B of the unit that follows begins, of the same unit if none does."""
+        form, em = self.form, self.em
+        if form.b.panel or all(a.extent == 1 for a in form.outer):
+            return None
+        last = em.value("sub i64 %hi, 1")
+        following = iv.minimum(em, em.value(f"add i64 {unit}, 1"), last)
+        *outer, nb, _ = self._positions(following, extents)
+        axes = {a.name: v for a, v in zip(form.outer, outer, strict=True)}
+        with self.ex.scope(axes=axes):
+            n = iv.multiply(em, nb, self.ex.index(self.tiling.n_block))
+            return self._address(form.b, "0", n, "0")
 
     def _positions(self, unit: str, extents: Sequence[Dim]) -> list[str]:
         """The unit's number as one number an extent, the last fastest."""
@@ -196,16 +234,16 @@ class _Writer:
 
     def _steps(self, unit: _Unit) -> None:
         """The blocks of the contracted axis; one of no products when it is empty."""
-        extent, block = self.form.k.extent, self.tiling.k_block
-        if isinstance(extent, int) and extent <= block:
+        extent = self.form.k.extent
+        if isinstance(extent, int) and k_step(extent, self.dtype) == extent:
             self._step(unit, _Step("0", str(extent), "true", "true"))
             return
         em = self.em
-        k = self.ex.index(extent)
+        k, block = self.ex.index(extent), self.ex.index(k_step(extent, self.dtype))
 
         def body(k0: str, _: list[str]) -> list[str]:
             left = iv.subtract(em, k, k0)
-            length = iv.minimum(em, left, str(block))
+            length = iv.minimum(em, left, block)
             first = em.value(f"icmp eq i64 {k0}, 0")
             last = em.value(f"icmp sle i64 {left}, {block}")
             with self.ex.scope():
@@ -222,7 +260,7 @@ class _Writer:
         def one_panel(j: str, columns: str) -> None:
             n = iv.add(em, unit.n0, j)
             target = self._target(unit, n, j, columns)
-            self._products(unit, step, n, columns, a, target)
+            self._products(unit, step, (n, j), columns, a, target)
             done = em.value(f"xor i1 {target.direct}, true")
             done = em.value(f"and i1 {done}, {step.last}")
             em.when(done, lambda: self._epilogue(unit, n, columns, target))
@@ -261,10 +299,19 @@ class _Writer:
         return _Stages(width, split, count)
 
     def _products(
-        self, unit: _Unit, step: _Step, n: str, columns: str, a: _Source, target: _Panel
+        self,
+        unit: _Unit,
+        step: _Step,
+        start: tuple[str, str],
+        columns: str,
+        a: _Source,
+        target: _Panel,
     ) -> None:
-        """The sums of a panel: by micro-kernels, or from rows of B for a single row."""
-        em, b = self.em, self.form.b
+        """The sums of a panel: by micro-kernels, or from rows of B for a single row.
+
+        `start` is its first column, of all and of the unit.
+        """
+        em, b, (n, j) = self.em, self.form.b, start
         adding = em.value(f"zext i1 {em.value(f'xor i1 {step.first}, true')} to i64")
         if b.panel:
             with self.ex.scope():
@@ -277,10 +324,11 @@ class _Writer:
 
         def tiles() -> None:
             with self.ex.scope():
-                source = self._pack_b(unit, step, n, columns)
-                pointers = [a.pointer, source.pointer, target.pointer]
+                source = self._pack_b(unit, step, n, j, columns)
+                ahead, size = source.ahead
+                pointers = [a.pointer, source.pointer, target.pointer, ahead]
                 sizes = [unit.rows, columns, step.length, a.stride, a.k_stride, source.k_stride]
-                sizes += [target.row, adding]
+                sizes += [target.row, adding, size]
                 tiling = self.tiling
                 helper = panel(self.dtype, self.isa, tiling.rows, tiling.vectors, tiling.wide)
                 em.call_helper(helper, [*pointers, *sizes])
@@ -353,28 +401,73 @@ class _Writer:
         em.when(large, pack)
         return self._choose(large, result, own)
 
-    def _pack_b(self, unit: _Unit, step: _Step, n: str, columns: str) -> _Source:
-        b, em, ex, tiling = self.form.b, self.em, self.ex, self.tiling
-        packer, packed = Packer(em, self.isa, b.dtypes), self._scratch(tiling.b_at)
-        panel = _Source(packed, "1", str(tiling.panel))
+    def _pack_b(self, unit: _Unit, step: _Step, n: str, j: str, columns: str) -> _Source:
+        b, em, ex = self.form.b, self.em, self.ex
+        panel, wanted = self._place_b(unit, step, j)
+        packer = Packer(em, self.isa, b.dtypes)
+        args = [panel.pointer, step.length, columns, panel.k_stride]
         if b.k_stride is None:
-            row_at, column_at = reversed(self._tables(b, self.form.n.name, n, columns, step))
-            base = ex.tensor(b.tensor).pointer
-            packer.by_table([packed, base, step.length, columns, panel.k_stride, row_at, column_at])
+
+            def by_table() -> None:
+                along, along_k = self._tables(b, self.form.n.name, n, columns, step)
+                base = ex.tensor(b.tensor).pointer
+                packer.by_table([args[0], base, *args[1:], along_k, along])
+
+            em.when(wanted, by_table)
             return panel
         place = self._address(b, "0", n, step.k0)
         own = _Source(place, ex.index(b.stride), ex.index(b.k_stride))
-        args = [packed, place, step.length, columns, panel.k_stride]
+        args.insert(1, place)
         if b.stride != 1:
             pack = packer.transposed if b.k_stride == 1 else packer.strided
-            pack([*args, own.k_stride, own.stride])
+            em.when(wanted, lambda: pack([*args, own.k_stride, own.stride]))
             return panel
         if not _same_type(b):
-            packer.contiguous([*args, own.k_stride])
+            em.when(wanted, lambda: packer.contiguous([*args, own.k_stride]))
             return panel
-        needed = em.value(f"xor i1 {self._in_place(unit, step, columns, own)}, true")
-        em.when(needed, lambda: packer.contiguous([*args, own.k_stride]))
-        return self._choose(needed, panel, own)
+        packed = em.value(f"xor i1 {self._in_place(unit, step, columns, own)}, true")
+        wanted = em.value(f"and i1 {packed}, {wanted}")
+        em.when(wanted, lambda: packer.contiguous([*args, own.k_stride]))
+        after, size = panel.ahead
+        other, other_size = self._ahead_in_place(unit, step, j, own)
+        size = em.value(f"select i1 {packed}, i64 {size}, i64 {other_size}")
+        after = em.value(f"select i1 {packed}, ptr {after}, ptr {other}")
+        return replace(self._choose(packed, panel, own), ahead=(after, size))
+
+    def _ahead_in_place(self, unit: _Unit, step: _Step, j: str, own: _Source) -> tuple[str, str]:
+        """What to fetch where B is read as it lies: at the first panel, the next batch's."""
+        em = self.em
+        if unit.next_b is None:
+            return own.pointer, "0"
+        size = iv.multiply(em, step.length, own.k_stride)
+        size = iv.multiply(em, size, str(self.dtype.itemsize))
+        small = em.value(f"icmp sle i64 {size}, {_SMALL_B}")
+        first = em.value(f"icmp eq i64 {j}, 0")
+        small = em.value(f"and i1 {small}, {first}")
+        return unit.next_b, em.value(f"select i1 {small}, i64 {size}, i64 0")
+
+    def _place_b(self, unit: _Unit, step: _Step, j: str) -> tuple[_Source, str]:
+        """Where a panel's block of B is packed, and whether it has to be.
+
+        Blocks of many rows' panels are kept for the next unit, in the order of their use, so that
+        the one that follows can be fetched meanwhile.
+        """
+        em, tiling = self.em, self.tiling
+        end = iv.add(em, step.k0, step.length)
+        kept = em.value(f"icmp sle i64 {end}, {tiling.k_kept}")
+        kept = em.value(f"and i1 {kept}, {unit.shares}")
+        offset = iv.add(
+            em, iv.multiply(em, step.k0, str(tiling.n_room)), iv.multiply(em, j, step.length)
+        )
+        area = self._scratch(tiling.kept_at)
+        place = memory.element_pointer(em, self.dtype, area, offset)
+        place = em.value(f"select i1 {kept}, ptr {place}, ptr {self._scratch(tiling.b_at)}")
+        old = em.value(f"and i1 {kept}, {em.value(f'xor i1 {unit.fresh}, true')}")
+        block = iv.multiply(em, step.length, str(tiling.panel * self.dtype.itemsize))
+        size = em.value(f"select i1 {old}, i64 {block}, i64 0")
+        after = em.value(f"getelementptr i8, ptr {place}, i64 {size}")
+        source = _Source(place, "1", str(tiling.panel), (after, size))
+        return source, em.value(f"xor i1 {old}, true")
 
     def _in_place(self, unit: _Unit, step: _Step, columns: str, own: _Source) -> str:
         """Whether micro-kernels read B where it is: whole vectors, and too little use to pack."""
@@ -382,7 +475,12 @@ class _Writer:
         few = em.value(f"icmp sle i64 {unit.rows}, {FEW_ROWS}")
         size = em.value(f"mul i64 {step.length}, {own.k_stride}")
         size = em.value(f"mul i64 {size}, {self.dtype.itemsize}")
-        small = em.value(f"icmp sle i64 {size}, {_SMALL_BLOCK}")
+        small = em.value(f"icmp sle i64 {size}, {_SMALL_B}")
+        # Vectors that straddle cache lines take twice as long to read, each time.
+        row = iv.multiply(em, own.k_stride, str(self.dtype.itemsize))
+        straddling = em.value(f"and i64 {row}, 63")
+        aligned = em.value(f"icmp eq i64 {straddling}, 0")
+        small = em.value(f"and i1 {small}, {aligned}")
         return em.value(f"and i1 {em.value(f'or i1 {few}, {small}')}, {self._whole(columns)}")
 
     def _whole(self, columns: str) -> str:

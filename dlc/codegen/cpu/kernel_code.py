@@ -16,7 +16,8 @@ class KernelCode:
         emitters: The functions, the entry among them; none refers to an external symbol.
         entry: Name of the function `void entry(ptr args, ptr dims, i64 lo, i64 hi, ptr scratch)`.
         units: How many work units there are, over the kernel's dims; `[lo, hi)` is a range of them.
-        chunk: How many units to hand to a worker at a time.
+        chunk: How many units to hand to a worker at a time, over the kernel's dims and
+            `stored_code.THREADS`.
         scratch: Bytes of scratch memory that a worker needs, 64-byte aligned.
         flops: An estimate of the scalar operations in all units.
     """

@@ -1,10 +1,11 @@
 """Micro-kernels: one tile of a matrix product held in registers over all of a block of K.
 
-    void dlc.mm.RxC(a, b, c, kc, a_row, a_k, b_k, c_row, add)
+    void dlc.mm.RxC(a, b, c, ahead, kc, a_row, a_k, b_k, c_row, add, step)
 
 computes, for r < R and n < C, `sum(k < kc, a[r*a_row + k*a_k] * b[k*b_k + n])`, one k after another
 (with fused multiply-adds where the level has them) and stores it to `c[r*c_row + n]`, or adds
-it to that when `add` is not 0. Strides count elements.
+it to that when `add` is not 0. Strides count elements. On the way it fetches the tile of c, and
+what is at `ahead`, `step` bytes on with each k, into the cache.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ _PARAMETERS = [
     ("ptr", "a"),
     ("ptr", "b"),
     ("ptr", "c"),
+    ("ptr", "ahead"),
     ("i64", "kc"),
     ("i64", "a_row"),
     ("i64", "a_k"),
     ("i64", "b_k"),
     ("i64", "c_row"),
     ("i64", "add"),
+    ("i64", "step"),
 ]
 
 
@@ -69,12 +72,7 @@ class KernelWriter:
 
     def finish(self, rows: int, vectors: int, sums: Sequence[str]) -> None:
         """Keeps the sums of a tile, row by row, and returns."""
-        places: list[str] = []
-        row = "%c"
-        for r in range(rows):
-            row = row if r == 0 else self.at(row, "%c_row")
-            places += [self.offset(row, v) for v in range(vectors)]
-        self.keep(places, sums)
+        self.keep(self.places(rows, vectors), sums)
         self.em.line("ret void")
 
     def multiply_add(self, x: str, y: str, total: str) -> str:
@@ -86,6 +84,21 @@ class KernelWriter:
             suffix = f"{'' if self.lanes == 1 else f'v{self.lanes}'}f{self.dtype.bits}"
             return em.call(f"llvm.fma.{suffix}", t, [(t, x), (t, y), (t, total)])
         return em.value(f"fadd {t} {em.value(f'fmul {t} {x}, {y}')}, {total}")
+
+    def fetch(self, pointer: str, level: int) -> None:
+        """Asks for the cache line at an address, in the first- or second-level cache."""
+        # LLVM counts the levels backwards.
+        args = [("ptr", pointer), ("i32", "0"), ("i32", str(4 - level)), ("i32", "1")]
+        self.em.call("llvm.prefetch.p0", "void", args)
+
+    def places(self, rows: int, vectors: int) -> list[str]:
+        """The addresses of the vectors of a tile of c, row by row."""
+        found: list[str] = []
+        row = "%c"
+        for r in range(rows):
+            row = row if r == 0 else self.at(row, "%c_row")
+            found += [self.offset(row, v) for v in range(vectors)]
+        return found
 
     def at(self, pointer: str, elements: str) -> str:
         """The address `elements` on."""
@@ -117,11 +130,14 @@ class _Tile(KernelWriter):
         starts = ["%a"]
         for _ in range(1, rows):
             starts.append(self.at(starts[-1], "%a_row"))
-        carry = [("i64", "0"), ("ptr", "%b")]
+        for place in self.places(rows, self.vectors):
+            self.fetch(place, 1)
+        carry = [("i64", "0"), ("ptr", "%b"), ("ptr", "%ahead")]
         carry += [(self.vector, "zeroinitializer")] * (rows * self.vectors)
 
         def body(_: str, values: list[str]) -> list[str]:
-            at, b, *sums = values
+            at, b, ahead, *sums = values
+            self.fetch(ahead, 2)
             columns = [self.load(self.offset(b, v)) for v in range(self.vectors)]
             result: list[str] = []
             for r in range(rows):
@@ -129,7 +145,8 @@ class _Tile(KernelWriter):
                 spread = self.broadcast(pointer)
                 for v, y in enumerate(columns):
                     result.append(self.multiply_add(spread, y, sums[r * self.vectors + v]))
-            return [em.value(f"add i64 {at}, %a_k"), self.at(b, "%b_k"), *result]
+            ahead = em.value(f"getelementptr i8, ptr {ahead}, i64 %step")
+            return [em.value(f"add i64 {at}, %a_k"), self.at(b, "%b_k"), ahead, *result]
 
-        self.finish(rows, self.vectors, em.loop("0", "%kc", 1, body, carry)[2:])
+        self.finish(rows, self.vectors, em.loop("0", "%kc", 1, body, carry)[3:])
         return em

@@ -21,7 +21,6 @@ from dlc.ir.types import DType
 
 _LINE = 64  # bytes that one prefetch brings
 _NEAR = 32 << 10  # bytes from what is read to what is fetched, in the same block
-_TO_SECOND_LEVEL = 2  # LLVM's locality
 
 
 @functools.cache
@@ -105,7 +104,7 @@ class _Tile(KernelWriter):
         def body(_: str, values: list[str]) -> list[str]:
             at, b, ahead, *sums = values
             columns = [self._column(b, v * self.lanes) for v in range(self.vectors)]
-            self._fetch(ahead)
+            self._fetch_row(ahead)
             result: list[str] = []
             for r in range(self.rows):
                 spread = self.broadcast(self.at(starts[r], at))
@@ -124,9 +123,8 @@ class _Tile(KernelWriter):
         value = memory.load(self.em, self.dtypes[0], place, self.lanes)
         return convert_loaded(self.em, self.isa, self.dtypes, value, self.lanes)
 
-    def _fetch(self, ahead: str) -> None:
+    def _fetch_row(self, ahead: str) -> None:
         """Prefetches as much as a row of the panel has."""
         for at in range(0, self.vectors * self.lanes * self.dtypes[0].itemsize, _LINE):
             place = self.em.value(f"getelementptr i8, ptr {ahead}, i64 {at}") if at else ahead
-            args = [("ptr", place), ("i32", "0"), ("i32", str(_TO_SECOND_LEVEL)), ("i32", "1")]
-            self.em.call("llvm.prefetch.p0", "void", args)
+            self.fetch(place, 2)

@@ -28,15 +28,17 @@ _Widths = tuple[int, ...]
 
 @functools.cache
 def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) -> Emitter:
-    """The function dlc.panel.*(a, b, c, rows, columns, kc, a_row, a_k, b_k, c_row, add).
+    """The function dlc.panel.*.
 
+    Its parameters: (a, b, c, ahead, rows, columns, kc, a_row, a_k, b_k, c_row, add, size).
     Arguments mean what those of a micro-kernel do; `columns` that are no whole number of vectors
     are computed up to one. The micro-kernels are those of `rows` by `vectors`, largest first, and
-    one of a single row by `wide` vectors where that is not 0.
+    one of a single row by `wide` vectors where that is not 0. Together they fetch the `size` bytes
+    at `ahead` into the cache.
     """
     tall, across = ("_".join(map(str, x)) for x in (rows, (wide, *vectors)))
-    numbers = ["rows", "columns", "kc", "a_row", "a_k", "b_k", "c_row", "add"]
-    parameters = [*(("ptr", x) for x in "abc"), *(("i64", x) for x in numbers)]
+    numbers = ["rows", "columns", "kc", "a_row", "a_k", "b_k", "c_row", "add", "size"]
+    parameters = [*(("ptr", x) for x in ("a", "b", "c", "ahead")), *(("i64", x) for x in numbers)]
     em = Emitter(f"dlc.panel.{tall}x{across}.{dtype.short}", parameters)
     lanes = isa.lanes(dtype.bits)
     count = em.value(f"add i64 %columns, {lanes - 1}")
@@ -45,13 +47,20 @@ def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) ->
     def move(pointer: str, count: str, stride: str) -> str:
         return memory.element_pointer(em, dtype, pointer, iv.multiply(em, count, stride))
 
+    some = iv.maximum(em, "%rows", "1")
+    row_share = em.value(f"udiv i64 %size, {some}")
+    step = em.value(f"udiv i64 {row_share}, {iv.maximum(em, '%kc', '1')}")
+
     def columns(width: int, v: str) -> None:
         column = em.value(f"mul i64 {v}, {lanes}")
         b, c = move("%b", column, "1"), move("%c", column, "1")
 
         def tile(height: int, m: str) -> None:
-            pointers = [move("%a", m, "%a_row"), b, move(c, m, "%c_row")]
+            ahead = em.value(f"mul i64 {m}, {row_share}")
+            ahead = em.value(f"getelementptr i8, ptr %ahead, i64 {ahead}")
+            pointers = [move("%a", m, "%a_row"), b, move(c, m, "%c_row"), ahead]
             sizes = ["%kc", "%a_row", "%a_k", "%b_k", "%c_row", "%add"]
+            sizes.append(em.value(f"mul i64 {step}, {height}"))
             em.call_helper(micro_kernel(dtype, height, width, isa), [*pointers, *sizes])
 
         # The widest micro-kernel is for a single row.

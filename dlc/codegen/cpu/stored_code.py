@@ -11,6 +11,8 @@ from dlc.ir.dims import Dim, dim_text
 from dlc.ir.errors import BackendError
 from dlc.ir.type_parser import parse_dim
 
+# The number of threads, in formulas of what cannot change bits.
+THREADS = "_threads"
 # Kernels of one kind are cut up by the same formulas.
 _parse_dim = functools.lru_cache(4096)(parse_dim)
 
@@ -19,7 +21,7 @@ _parse_dim = functools.lru_cache(4096)(parse_dim)
 class CpuCode:
     """The code of one kernel with what the runtime must know to call it.
 
-    Dims are over the kernel's symbols.
+    Dims are over the kernel's symbols, `chunk` over `THREADS` too.
     """
 
     blob: Blob

@@ -1,4 +1,4 @@
-"""Tile and block sizes of a contraction for a level; of these only `k_block` changes bits."""
+"""Tile and block sizes of a contraction for a level; of these only `k_step` changes bits."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from dataclasses import dataclass
 
 from dlc.codegen.cpu.contraction_form import Contraction
 from dlc.codegen.cpu.isa import Isa
-from dlc.ir.dims import Dim, floordiv, maximum, minimum, mul
+from dlc.ir.dims import Dim, add, floordiv, maximum, minimum, mul
 from dlc.ir.types import DType
 
 # The most rows of blocks of A, a multiple of the rows of every micro-kernel that is used with it.
 _M_BLOCK = 192
 # Bytes of a row of K that is summed in registers before it is added to the rest.
 _K_BYTES = 2048
-# Panels in a unit whose block of A is packed, so that packing is shared by them.
+# The most panels in a unit, which share its block of A, and units from which there are so many.
 _SHARING_PANELS = 4
+_ENOUGH_UNITS = 16
+# Bytes of packed panels that are kept from one unit to the next.
+_KEPT_BYTES = 8 << 20
 # Rows below which packing a panel of B costs more than it saves.
 FEW_ROWS = 24
 # Rows whose elements may all have the same place in the first-level cache.
@@ -28,12 +31,14 @@ class Tiling:
     """How a contraction is cut.
 
     rows, vectors: the micro-kernels, largest first; `vectors` of `lanes` elements.
-    m_block, n_block, k_block: extents of a unit and of a step; n_block is a multiple of `panel`.
+    m_block, n_block: extents of a unit; n_block is a multiple of `panel`.
+    k_kept: the products whose packed blocks of B are kept from one unit to the next.
     m_rows, n_room: the most rows and columns that a unit has.
     wide: vectors of the micro-kernel for a single row at run time, 0 without one.
     single: whether there may be a single row.
     packs_a: whether blocks of A may be packed: rows `a_row` or columns `a_column` elements apart.
-    c_at, b_at, a_at, table_at, k_table_at: where the parts of scratch memory begin, in bytes.
+    c_at, b_at, a_at, table_at, k_table_at, kept_at: where the parts of scratch memory begin, in
+        bytes.
     scratch: bytes of scratch memory.
     """
 
@@ -41,9 +46,9 @@ class Tiling:
     rows: tuple[int, ...]
     vectors: tuple[int, ...]
     panel: int
-    m_block: int
+    m_block: Dim
     n_block: Dim
-    k_block: int
+    k_kept: int
     packs_a: bool
     wide: int
     single: bool
@@ -56,12 +61,27 @@ class Tiling:
     a_at: int
     table_at: int
     k_table_at: int
-    scratch: int
+    kept_at: int
+    scratch: Dim
 
 
-def k_block(dtype: DType) -> int:
-    """Products summed in a row before they are added to the rest, for an accumulator type."""
+def _k_block(dtype: DType) -> int:
     return _K_BYTES // max(dtype.itemsize, 4)
+
+
+def k_step(k: Dim, dtype: DType) -> Dim:
+    """Products summed in a row before they are added to the rest, of `k` for an accumulator type.
+
+    The steps are about equal: a short one would cost an update of all sums for little work.
+    """
+    block = _k_block(dtype)
+    steps = maximum(1, floordiv(add(k, block // 2), block))
+    return maximum(1, _blocks(k, steps))
+
+
+def _longest_step(dtype: DType) -> int:
+    block = _k_block(dtype)
+    return block + block // 2
 
 
 def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
@@ -73,14 +93,19 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
         _packed_micro_kernel(m, packed // lanes, isa) if packed else _micro_kernel(m, n, lanes, isa)
     )
     panel = packed or width * lanes
-    depth = min(k_block(dtype), k) if isinstance(k, int) else k_block(dtype)
-    m_block = _M_BLOCK - _M_BLOCK % height
-    m_rows = min(m_block, m) if isinstance(m, int) else m_block
+    depth = k_step(k, dtype)
+    depth = depth if isinstance(depth, int) else _longest_step(dtype)
+    most_rows = _M_BLOCK - _M_BLOCK % height
+    m_blocks = _blocks(m, most_rows)
+    m_block = mul(height, maximum(1, _blocks(m, mul(height, maximum(1, m_blocks)))))
+    m_rows = min(most_rows, m) if isinstance(m, int) else most_rows
     packs_a = _packs_a(form, m_rows * depth * dtype.itemsize)
     single = not isinstance(m, int) or m == 1
     wide = _single_row_width(isa)
     wide = wide if not isinstance(m, int) and width < wide and not packed else 0
-    n_block, n_room = _n_block(m, n, panel, packs_a, bool(wide))
+    n_block, n_room = _n_block(m, n, panel, mul(form.batches, m_blocks))
+    k_kept = 0 if packed else max(depth, _KEPT_BYTES // (n_room * dtype.itemsize))
+    kept = mul(minimum(k, k_kept), n_room * dtype.itemsize)
     a_row, a_column = _up(depth, lanes) + lanes, _up(m_rows, lanes)
     a_size = max(m_rows * a_row, depth * a_column) if packs_a else 0
     tables = form.a.k_stride is None or form.b.k_stride is None
@@ -97,11 +122,11 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     return Tiling(
         lanes=lanes,
         rows=_pieces(m, height),
-        vectors=(width,) if packed else _vector_pieces(m, n, lanes, width, m_block),
+        vectors=(width,) if packed else _vector_pieces(m, n, lanes, width, most_rows),
         panel=panel,
         m_block=m_block,
         n_block=n_block,
-        k_block=k_block(dtype),
+        k_kept=k_kept,
         packs_a=packs_a,
         wide=wide,
         single=single,
@@ -114,19 +139,28 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
         a_at=starts[2],
         table_at=starts[3],
         k_table_at=starts[4],
-        scratch=starts[5],
+        kept_at=starts[5],
+        scratch=add(starts[5], kept),
     )
 
 
-def _n_block(m: Dim, n: Dim, panel: int, packs_a: bool, wide: bool) -> tuple[Dim, int]:
-    """(columns of a unit, the most that these are): several panels where they share something."""
-    most = panel * _SHARING_PANELS if packs_a or wide else panel
-    if isinstance(n, int):
-        most = min(most, max(1, -(-n // panel)) * panel)
-    if packs_a or most == panel:
-        return most, most
-    # Few rows make little work of a panel.
-    return minimum(most, mul(panel, maximum(1, floordiv(FEW_ROWS, maximum(m, 1))))), most
+def _blocks(extent: Dim, block: Dim) -> Dim:
+    return floordiv(add(extent, add(block, -1)), block)
+
+
+def _n_block(m: Dim, n: Dim, panel: int, m_units: Dim) -> tuple[Dim, int]:
+    """(columns of a unit, the most that these are), a multiple of `panel`.
+
+    Panels share what is done once for a unit; few units do not keep threads busy, and few rows make
+    little work of a panel.
+    """
+    panels = _blocks(n, panel)
+    spare = floordiv(mul(panels, m_units), _ENOUGH_UNITS)
+    wanted = maximum(maximum(1, floordiv(FEW_ROWS, maximum(m, 1))), spare)
+    most = _SHARING_PANELS
+    if isinstance(panels, int):
+        most = min(most, max(1, panels))
+    return mul(panel, minimum(most, wanted)), panel * most
 
 
 def _packs_a(form: Contraction, block_bytes: int) -> bool:
