@@ -193,6 +193,7 @@ def _quotient(a: Dim, b: Dim) -> Dim | None:
     return _make(terms)
 
 
+@functools.lru_cache(_REMEMBERED)
 def floordiv(a: Dim, b: Dim) -> Dim:
     """a // b (floor); ZeroDivisionError for the integer 0."""
     if isinstance(a, int) and isinstance(b, int):
@@ -216,6 +217,7 @@ def mod(a: Dim, b: Dim) -> Dim:
     return _atom("mod", a, b)
 
 
+@functools.lru_cache(_REMEMBERED)
 def maximum(a: Dim, b: Dim) -> Dim:
     """max(a, b)."""
     known = _sign_of_difference(a, b)
@@ -224,6 +226,7 @@ def maximum(a: Dim, b: Dim) -> Dim:
     return _atom("max", *sorted((a, b), key=dim_text))
 
 
+@functools.lru_cache(_REMEMBERED)
 def minimum(a: Dim, b: Dim) -> Dim:
     """min(a, b)."""
     known = _sign_of_difference(a, b)

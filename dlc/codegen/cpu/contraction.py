@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
-from dlc.codegen.cpu.contraction_form import ACCUMULATOR, Contraction, Operand, contraction_of
+from dlc.codegen.cpu.contraction_epilogue import Epilogue, open_scope
+from dlc.codegen.cpu.contraction_form import Contraction, Operand, contraction_of
 from dlc.codegen.cpu.emit import Emitter
-from dlc.codegen.cpu.expressions import ExprEmitter, Tensor, Value, Vector
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
 from dlc.codegen.cpu.packed import packed
@@ -31,7 +31,6 @@ from dlc.codegen.index_math import axis_name, coefficient
 from dlc.codegen.kernel_ir import Kernel
 from dlc.ir.dims import Dim, add, floordiv, maximum, minimum, mul, symbol
 from dlc.ir.errors import BackendError
-from dlc.ir.scalar import walk
 from dlc.ir.types import int64
 
 # One chunk of units is worth about ten microseconds.
@@ -61,7 +60,8 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
     if form is None:
         raise BackendError(f"kernel {kernel.name} is not one contraction with an epilogue")
     tiling = choose_tiling(form, isa)
-    em = _Writer(form, tiling, isa).entry()
+    epilogue = Epilogue(form, tiling, isa)
+    em = _Writer(form, tiling, isa, epilogue).entry()
     m, n, k = form.m.extent, form.n.extent, form.k.extent
     rows = maximum(minimum(m, tiling.m_block), _BOUND_ROWS if form.b.panel else 1)
     unit = mul(mul(rows, minimum(n, tiling.n_block)), maximum(k, 1))
@@ -70,7 +70,7 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
     # Units that follow each other share packed panels of B; threads take several chunks each.
     sharing = minimum(m_blocks, floordiv(units, mul(symbol(THREADS), _CHUNKS_PER_THREAD)))
     return KernelCode(
-        emitters=[em],
+        emitters=[em, epilogue.function()] if epilogue.called else [em],
         entry=kernel.name,
         units=units,
         chunk=maximum(maximum(1, sharing), floordiv(_CHUNK_FLOPS, maximum(1, mul(unit, 2)))),
@@ -90,6 +90,7 @@ class _Unit:
     shares: whether its panels of B are kept for units that follow.
     fresh: whether its panels of B are others than those of the unit before it.
     next_b: where the block of B of the next batch begins, if there are batches.
+    outer: the values of the outer axes.
     """
 
     m0: str
@@ -99,6 +100,7 @@ class _Unit:
     shares: str
     fresh: str
     next_b: str | None
+    outer: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,8 @@ class _Stages:
 class _Writer:
     """Writes the entry of one contraction."""
 
-    def __init__(self, form: Contraction, tiling: Tiling, isa: Isa) -> None:
-        self.form, self.tiling, self.isa = form, tiling, isa
+    def __init__(self, form: Contraction, tiling: Tiling, isa: Isa, epilogue: Epilogue) -> None:
+        self.form, self.tiling, self.isa, self.epilogue = form, tiling, isa, epilogue
         parameters = [("ptr", "args"), ("ptr", "dims"), ("i64", "lo"), ("i64", "hi")]
         self.em = Emitter(form.kernel.name, [*parameters, ("ptr", "scratch")])
         self.dtype = form.dtype
@@ -154,20 +156,11 @@ class _Writer:
 
     def entry(self) -> Emitter:
         """The whole function."""
-        em, kernel = self.em, self.form.kernel
-        symbols: dict[str, str] = {}
-        for k, name in enumerate(kernel.dims):
-            place = memory.element_pointer(em, int64, "%dims", str(k))
-            symbols[name] = em.value(f"load i64, ptr {place}, align 8")
-        stored = {s.name for s in self.form.stores}
-        loaded = {x.attr for s in self.form.stores for x in walk(s.expr) if x.op == "load"}
-        self.ex = ExprEmitter(
-            em, self.isa, self.form.math, symbols, volatile=frozenset(stored & loaded)
-        )
-        for k, param in enumerate(kernel.params):
-            place = memory.element_pointer(em, int64, "%args", str(k))
-            pointer = em.value(f"load ptr, ptr {place}, align 8")
-            self.ex.bind_tensor(param.name, Tensor(param.dtype, pointer, param.dims))
+        em = self.em
+        if self.form.a.k_stride is not None and self.form.b.k_stride is not None:
+            # All that takes time is in helpers: the quickest way to instructions will do.
+            em.attributes = "optnone noinline #0"
+        self.ex = open_scope(em, self.form, self.isa)
         em.loop("%lo", "%hi", 1, self._unit, [("i64", "-1")])
         em.line("ret void")
         return em
@@ -182,16 +175,16 @@ class _Writer:
     def _unit(self, unit: str, values: list[str]) -> Sequence[str]:
         form, tiling, ex, em = self.form, self.tiling, self.ex, self.em
         with ex.scope():
-            extents = [a.extent for a in form.outer]
-            m_blocks = _blocks(form.m.extent, tiling.m_block)
-            extents += [_blocks(form.n.extent, tiling.n_block), m_blocks]
-            *outer, nb, mb = self._positions(unit, extents)
-            sharing = em.value(f"udiv i64 {unit}, {ex.index(maximum(m_blocks, 1))}")
-            fresh = em.value(f"icmp ne i64 {sharing}, {values[0]}")
             width, height = ex.index(tiling.n_block), ex.index(tiling.m_block)
+            m, n = ex.index(form.m.extent), ex.index(form.n.extent)
+            m_blocks = self._blocks(m, height)
+            extents = [ex.index(a.extent) for a in form.outer]
+            extents += [self._blocks(n, width), m_blocks]
+            *outer, nb, mb = self._positions(unit, extents)
+            sharing = iv.floordiv(em, unit, m_blocks, unsigned=True)
+            fresh = em.value(f"icmp ne i64 {sharing}, {values[0]}")
             m0 = iv.multiply(em, mb, height)
             n0 = iv.multiply(em, nb, width)
-            m, n = ex.index(form.m.extent), ex.index(form.n.extent)
             rows = iv.minimum(em, iv.subtract(em, m, m0), height)
             columns = iv.minimum(em, iv.subtract(em, n, n0), width)
             axes = {a.name: v for a, v in zip(form.outer, outer, strict=True)}
@@ -201,10 +194,15 @@ class _Writer:
             shares = em.value(f"and i1 {shares}, {em.value(f'and i1 {many}, {several}')}")
             following = self._next_b(unit, extents)
             with ex.scope(axes=axes):
-                self._steps(_Unit(m0, n0, rows, columns, shares, fresh, following))
+                self._steps(_Unit(m0, n0, rows, columns, shares, fresh, following, tuple(outer)))
         return [sharing]
 
-    def _next_b(self, unit: str, extents: Sequence[Dim]) -> str | None:
+    def _blocks(self, extent: str, block: str) -> str:
+        """How many blocks there are; no unit runs where there is none."""
+        most = iv.add(self.em, extent, iv.subtract(self.em, block, "1"))
+        return iv.floordiv(self.em, most, block, unsigned=True)
+
+    def _next_b(self, unit: str, extents: Sequence[str]) -> str | None:
         """Where B of the unit that follows begins, of the same unit if none does."""
         form, em = self.form, self.em
         if form.b.panel or all(a.extent == 1 for a in form.outer):
@@ -217,19 +215,18 @@ class _Writer:
             n = iv.multiply(em, nb, self.ex.index(self.tiling.n_block))
             return self._address(form.b, "0", n, "0")
 
-    def _positions(self, unit: str, extents: Sequence[Dim]) -> list[str]:
+    def _positions(self, unit: str, extents: Sequence[str]) -> list[str]:
         """The unit's number as one number an extent, the last fastest."""
         em, result, rest = self.em, list[str](), unit
-        wide = [k for k, e in enumerate(extents) if e != 1]
+        wide = [k for k, e in enumerate(extents) if e != "1"]
         for k in reversed(range(len(extents))):
             if k not in wide:
                 result.append("0")
             elif k == wide[0]:
                 result.append(rest)
             else:
-                extent = self.ex.index(maximum(extents[k], 1))
-                result.append(em.value(f"urem i64 {rest}, {extent}"))
-                rest = em.value(f"udiv i64 {rest}, {extent}")
+                result.append(iv.mod(em, rest, extents[k], unsigned=True))
+                rest = iv.floordiv(em, rest, extents[k], unsigned=True)
         return result[::-1]
 
     def _steps(self, unit: _Unit) -> None:
@@ -263,7 +260,9 @@ class _Writer:
             self._products(unit, step, (n, j), columns, a, target)
             done = em.value(f"xor i1 {target.direct}, true")
             done = em.value(f"and i1 {done}, {step.last}")
-            em.when(done, lambda: self._epilogue(unit, n, columns, target))
+            args = [target.pointer, unit.m0, n, unit.rows, columns, *unit.outer]
+            if not self._always_direct():
+                em.when(done, lambda: self.epilogue.call(em, args))
 
         def stage(s: str, _: list[str]) -> list[str]:
             second = em.value(f"icmp ne i64 {s}, 0")
@@ -529,6 +528,10 @@ class _Writer:
 
     # Tiles
 
+    def _always_direct(self) -> bool:
+        n = self.form.n.extent
+        return self.form.direct is not None and isinstance(n, int) and n % self.lanes == 0
+
     def _target(self, unit: _Unit, n: str, j: str, columns: str) -> _Panel:
         em, form, tiling = self.em, self.form, self.tiling
         buffer = memory.element_pointer(em, self.dtype, self._scratch(tiling.c_at), j)
@@ -546,49 +549,6 @@ class _Writer:
             em.value(f"select i1 {whole}, i64 {self.ex.index(row)}, i64 {own.row}"),
             whole,
         )
-
-    def _move(self, pointer: str, count: str, stride: str) -> str:
-        return memory.element_pointer(
-            self.em, self.dtype, pointer, iv.multiply(self.em, count, stride)
-        )
-
-    # Epilogue
-
-    def _epilogue(self, unit: _Unit, n: str, columns: str, target: _Panel) -> None:
-        em, ex, lanes, axis = self.em, self.ex, self.lanes, self.form.n.name
-        expressions = [s.expr for s in self.form.stores]
-        entering = {axis_name(axis), ACCUMULATOR}
-
-        def vector(source: str, j: str, mask: str | None) -> None:
-            with ex.scope(axes={axis: iv.add(em, n, j)}, vector=Vector(axis, lanes, mask)):
-                place = memory.element_pointer(em, self.dtype, source, j)
-                value = memory.load(em, self.dtype, place, lanes)
-                ex.bind_value(ACCUMULATOR, Value(value, True), self.dtype)
-                values = [ex.vector(e) for e in expressions]
-                for s, result in zip(self.form.stores, values, strict=True):
-                    ex.store(s.name, s.ix, result)
-
-        def row(r: str, _: list[str]) -> list[str]:
-            source = self._move(target.pointer, r, str(self.tiling.n_room))
-            with ex.scope(axes={self.form.m.name: iv.add(em, unit.m0, r)}):
-                ex.prepare(expressions, entering, lanes=lanes)
-                for s in self.form.stores:
-                    ex.prepare_place(s.name, s.ix, entering)
-
-                def whole_vector(j: str, _: list[str]) -> list[str]:
-                    vector(source, j, None)
-                    return []
-
-                em.loop("0", whole, lanes, whole_vector)
-                em.when(ragged, lambda: vector(source, whole, mask))
-            return []
-
-        with ex.scope():
-            whole = em.value(f"and i64 {columns}, {-lanes}")
-            left = iv.subtract(em, columns, whole)
-            ragged = em.value(f"icmp ne i64 {left}, 0")
-            mask = em.mask_below(left, lanes)
-            em.loop("0", unit.rows, 1, row)
 
 
 def _same_type(operand: Operand) -> bool:

@@ -42,6 +42,7 @@ class Emitter:
 
     declarations: the intrinsics that it uses.
     helpers: the functions that it calls which are compiled apart from it, by name.
+    attributes: LLVM's attributes of the function.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Emitter:
         self.lines: list[str] = []
         self.declarations: set[str] = set()
         self.helpers: dict[str, Emitter] = {}
+        self.attributes = "#0"
         self.current = "entry"
         self._count = 0
 
@@ -170,7 +172,8 @@ class Emitter:
         """
         parameters = ", ".join(f"{t} %{n}" for t, n in self.parameters)
         body = "\n".join(self.lines)
-        head = f'define {self.result} @{self.name}({parameters}) #0 section ".text.{self.name}"'
+        head = f"define {self.result} @{self.name}({parameters}) {self.attributes}"
+        head += f' section ".text.{self.name}"'
         return f"{head} {{\nentry:\n{body}\n}}\n"
 
 

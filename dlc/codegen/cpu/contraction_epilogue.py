@@ -1,0 +1,102 @@
+"""What a contraction's kernel does with finished sums: a function over a panel of them.
+
+It is apart from the entry, which is compiled with less care.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dlc.codegen.cpu import index_values as iv
+from dlc.codegen.cpu import memory
+from dlc.codegen.cpu.contraction_form import ACCUMULATOR, Contraction
+from dlc.codegen.cpu.emit import Emitter
+from dlc.codegen.cpu.expressions import ExprEmitter, Tensor, Value, Vector
+from dlc.codegen.cpu.isa import Isa
+from dlc.codegen.cpu.tiling import Tiling
+from dlc.codegen.index_math import axis_name
+from dlc.ir.scalar import walk
+from dlc.ir.types import int64
+
+
+def open_scope(em: Emitter, form: Contraction, isa: Isa) -> ExprEmitter:
+    """Reads the kernel's dims and arguments in a function with parameters `args` and `dims`."""
+    symbols: dict[str, str] = {}
+    for k, name in enumerate(form.kernel.dims):
+        place = memory.element_pointer(em, int64, "%dims", str(k))
+        symbols[name] = em.value(f"load i64, ptr {place}, align 8")
+    stored = {s.name for s in form.stores}
+    loaded = {x.attr for s in form.stores for x in walk(s.expr) if x.op == "load"}
+    ex = ExprEmitter(em, isa, form.math, symbols, volatile=frozenset(stored & loaded))
+    for k, param in enumerate(form.kernel.params):
+        place = memory.element_pointer(em, int64, "%args", str(k))
+        pointer = em.value(f"load ptr, ptr {place}, align 8")
+        ex.bind_tensor(param.name, Tensor(param.dtype, pointer, param.dims))
+    return ex
+
+
+class Epilogue:
+    """The function (args, dims, sums, m, n, rows, columns, outer..).
+
+    It computes the stored expressions of `rows` by `columns` sums, `n_room` apart, whose first is
+    that of m and n.
+    """
+
+    def __init__(self, form: Contraction, tiling: Tiling, isa: Isa) -> None:
+        self.form, self.tiling, self.isa, self.called = form, tiling, isa, False
+        numbers = ["m", "n", "rows", "columns", *(f"outer{k}" for k in range(len(form.outer)))]
+        parameters = [
+            *(("ptr", x) for x in ("args", "dims", "sums")),
+            *(("i64", x) for x in numbers),
+        ]
+        self.em = Emitter(f"{form.kernel.name}.epilogue", parameters)
+
+    def call(self, em: Emitter, args: Sequence[str]) -> None:
+        """Calls it; `args` begin with `sums`."""
+        self.called = True
+        given = ", ".join([f"ptr {args[0]}", *(f"i64 {x}" for x in args[1:])])
+        em.line(f"call void @{self.em.name}(ptr %args, ptr %dims, {given})")
+
+    def function(self) -> Emitter:
+        """The whole function."""
+        em, form, lanes = self.em, self.form, self.tiling.lanes
+        self.ex = open_scope(em, form, self.isa)
+        outer = {a.name: f"%outer{k}" for k, a in enumerate(form.outer)}
+        with self.ex.scope(axes=outer):
+            whole = em.value(f"and i64 %columns, {-lanes}")
+            left = em.value(f"sub i64 %columns, {whole}")
+            ragged = em.value(f"icmp ne i64 {left}, 0")
+            mask = em.mask_below(left, lanes)
+            em.loop("0", "%rows", 1, lambda r, _: self._row(r, whole, ragged, mask))
+        em.line("ret void")
+        return em
+
+    def _row(self, r: str, whole: str, ragged: str, mask: str) -> Sequence[str]:
+        em, ex, form, lanes = self.em, self.ex, self.form, self.tiling.lanes
+        expressions = [s.expr for s in form.stores]
+        entering = {axis_name(form.n.name), ACCUMULATOR}
+        at = em.value(f"mul i64 {r}, {self.tiling.n_room}")
+        sums = memory.element_pointer(em, form.dtype, "%sums", at)
+        with ex.scope(axes={form.m.name: iv.add(em, "%m", r)}):
+            ex.prepare(expressions, entering, lanes=lanes)
+            for s in form.stores:
+                ex.prepare_place(s.name, s.ix, entering)
+
+            def whole_vector(j: str, _: list[str]) -> list[str]:
+                self._vector(sums, j, None)
+                return []
+
+            em.loop("0", whole, lanes, whole_vector)
+            em.when(ragged, lambda: self._vector(sums, whole, mask))
+        return []
+
+    def _vector(self, sums: str, j: str, mask: str | None) -> None:
+        em, ex, form = self.em, self.ex, self.form
+        lanes, axis = self.tiling.lanes, form.n.name
+        with ex.scope(axes={axis: iv.add(em, "%n", j)}, vector=Vector(axis, lanes, mask)):
+            place = memory.element_pointer(em, form.dtype, sums, j)
+            value = memory.load(em, form.dtype, place, lanes)
+            ex.bind_value(ACCUMULATOR, Value(value, True), form.dtype)
+            values = [ex.vector(s.expr) for s in form.stores]
+            for s, result in zip(form.stores, values, strict=True):
+                ex.store(s.name, s.ix, result)
