@@ -149,6 +149,7 @@ class ArenaBackend:
 
     name = "arena"
     stages = ("upper",)
+    panel_bits = 256
 
     def key_entries(self):
         return (("arena", "1"),)
@@ -163,8 +164,8 @@ class ArenaBackend:
 class ArenaProgram:
     """Runs kernels in random orders, temporaries and shared slots where the plan puts them."""
 
-    def __init__(self, program, payloads):
-        self.program = program
+    def __init__(self, program, payloads, fixed):
+        self.program, self.fixed = program, fixed
         self.kernels = [parse_kernel(p.decode()) for p in payloads]
 
     def bind(self, values):
@@ -182,7 +183,7 @@ class BoundArenaProgram:
         arrays = []
         for k in range(len(program.slots)):
             arrays.append(self._array(k, arena, inputs, arrays))
-        for number, call in enumerate(program.calls):
+        for number, call in enumerate((*program.once, *program.calls)):
             kernel = self.code.kernels[call.kernel]
             dims = {
                 n: evaluate(d, self.values) for n, d in zip(kernel.dims, call.dims, strict=True)
@@ -207,7 +208,9 @@ class BoundArenaProgram:
             return inputs[slot.position]
         if slot.kind == "constant":
             return self.code.program.constants[slot.position]
-        if slot.kind == "output":
+        if slot.kind == "fixed":
+            return self.code.fixed[slot.position]
+        if slot.kind in ("output", "kept"):
             return np.empty(shape, dtype)
         start = self.plan.offsets[k]
         return (

@@ -123,6 +123,7 @@ def symbolic_cases(name: str) -> list[Case]:
 WITHOUT_SYMBOLS = {
     "constant", "full", "iota", "dim",  # no operand
     "random_bits",  # the extent of a key is 2
+    "from_panels",  # the width of panels is a number
 }  # fmt: skip
 
 

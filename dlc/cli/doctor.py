@@ -157,7 +157,7 @@ def _try_device(kind: str) -> str:
     function = run_pipeline(parse_function(_PROGRAM), pipeline_of("O2"), verify=True)
     program = build_program(function)
     device = find_device(kind)
-    loaded = device.load(program, device.backend().compile(program.kernels))
+    loaded = device.load(program, device.backend().compile(program.kernels), ())
     x = np.arange(-17, 20, dtype=np.float32)
     (result,) = loaded.bind({"n": x.size}).run([x], 1)
     if not np.array_equal(result, x * x + x):

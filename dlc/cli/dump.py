@@ -120,15 +120,22 @@ class Stages:
                 f"there is no stage {name!r} on {device}", hint=nearest(name, self.names)
             )
 
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """Those of its level."""
+        options = self.traced.options
+        return pipeline_of(options.level, self.backend.panel_bits, options.fixed)
+
     @functools.cached_property
     def optimized(self) -> Function:
         """The function after the passes of its level."""
-        return run_pipeline(self.traced.function, pipeline_of(self.traced.options.level))
+        return run_pipeline(self.traced.function, self.passes)
 
     @functools.cached_property
     def program(self) -> Program:
         """Its kernels and table."""
-        return build_program(self.optimized, self.traced.options.donated)
+        options = self.traced.options
+        return build_program(self.optimized, options.donated, options.fixed)
 
     def text(self, name: str) -> str:
         """The text of a stage."""
@@ -151,5 +158,5 @@ class Stages:
                 name = f"pass{len(found) + 1}_{step.name}"
                 found.append((name, print_function(after, locations=self.locations)))
 
-        run_pipeline(self.traced.function, pipeline_of(self.traced.options.level), callback=note)
+        run_pipeline(self.traced.function, self.passes, callback=note)
         return found

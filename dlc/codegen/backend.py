@@ -15,6 +15,8 @@ class Backend(Protocol):
 
     name: the device kind that it serves.
     stages: the texts that it can show of kernels, in order, each one a file extension too.
+    panel_bits: the width of the panels in which products read fixed matrices (`Prepack`); 0 where
+        they read rows as well.
     """
 
     @property
@@ -25,6 +27,11 @@ class Backend(Protocol):
     @property
     def stages(self) -> tuple[str, ...]:
         """The texts that it can show, in order."""
+        ...
+
+    @property
+    def panel_bits(self) -> int:
+        """The width of the panels of packed matrices, 0 for none."""
         ...
 
     def key_entries(self) -> tuple[tuple[str, str], ...]:

@@ -13,9 +13,11 @@ from dataclasses import replace
 
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Param, Stmt, statements
 from dlc.ir.dims import Dim, lower_bound, product, symbol
+from dlc.ir.panels import panels_of
 from dlc.ir.scalar import Axis, Expr, index, walk
 from dlc.ir.types import Shape
 
+FEW_ROWS = 64  # of a product; more of them share code with any number
 AXIS_NAMES = ("n", "m", "p", "q", "r", "s", "t", "u")
 
 
@@ -25,7 +27,7 @@ def parameterise(
     """The kernel over symbols, and the dims that those stand for. `taken` are names in use."""
     names = _AxisNames(taken)
     body = tuple(_renamed(s, names) for s in stmts)
-    symbols = _Symbols(names, [p.dims for p in params])
+    symbols = _Symbols(names, [p.dims for p in params], _numbers(params, body))
     body = tuple(_map_dims(s, symbols.of) for s in body)
     used = {e.attr for s in statements(body) for e in _expressions(s) if e.op == "load"}
     used |= {s.name for s in statements(body) if isinstance(s, Assign)}
@@ -34,8 +36,28 @@ def parameterise(
     return Kernel(name, aliased, tuple(symbols.names.values()), body), tuple(symbols.names)
 
 
+def _numbers(params: Sequence[Param], body: Sequence[Stmt]) -> set[Dim]:
+    """The extents that stay numbers in a product with a matrix in panels.
+
+    The width of the panels is how memory is laid out. Micro-kernels are made for a few rows.
+    """
+    found: set[Dim] = set()
+    for s in body:
+        for x in statements((s,)):
+            dots = [e for e in _expressions(x) if e.op == "dot"]
+            loads = [e for d in dots for e in walk(d) if e.op == "load"]
+            panels = [p for e in loads if (p := panels_of(e.args)) is not None]
+            if not panels or not isinstance(s, Par):
+                continue
+            found |= {p.width for p in panels}
+            columns = {p.axis for p in panels}
+            rows = [a.extent for a in s.axes if a.name not in columns]
+            found |= {d for d in rows if isinstance(d, int) and d <= FEW_ROWS}
+    return found
+
+
 class _Symbols:
-    """A symbol for each distinct dim but 0 and 1.
+    """A symbol for each distinct dim but 0, 1 and `numbers`.
 
     A product of a tensor's neighbouring dims stays a product.
 
@@ -43,8 +65,9 @@ class _Symbols:
     and lets index arithmetic see that a reshaped tensor is walked in order.
     """
 
-    def __init__(self, names: _AxisNames, shapes: Sequence[Shape]) -> None:
+    def __init__(self, names: _AxisNames, shapes: Sequence[Shape], numbers: set[Dim]) -> None:
         self.names: dict[Dim, str] = {}
+        self.numbers = numbers
         self._fresh = names.fresh
         self._factors: dict[Dim, Shape] = {}
         for shape in shapes:
@@ -57,7 +80,7 @@ class _Symbols:
                         self._factors.setdefault(size, run)
 
     def of(self, dim: Dim) -> Dim:
-        if isinstance(dim, int) and dim <= 1:
+        if (isinstance(dim, int) and dim <= 1) or dim in self.numbers:
             return dim
         if dim in self._factors:
             return product(self.of(d) for d in self._factors[dim])
@@ -125,7 +148,9 @@ def _map_expr(
         elif x.op == "dot":
             new = Expr(x.op, args, x.dtype, tuple(axis(a) for a in x.attr))
         elif x.op == "dim":
-            new = Expr("dim", (), x.dtype, dim(x.attr))
+            value = dim(x.attr)
+            kind = "const" if isinstance(value, int) else "dim"
+            new = Expr(kind, (), x.dtype, value)
         else:
             new = x.with_args(args)
         memo[id(x)] = new

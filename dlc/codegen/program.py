@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 else:
     kernel_printer = deferred("dlc.codegen.kernel_printer")
 
-SlotKind = Literal["input", "output", "constant", "temporary"]
+SlotKind = Literal["input", "output", "constant", "fixed", "kept", "temporary"]
 
 
 @dataclass(frozen=True)
 class Slot:
     """A place for one tensor.
 
+    `fixed` slots hold what is given once, when the program is loaded, and `kept` ones what is
+    computed from that and from constants.
     `shares` is the slot whose memory it takes over, by then read for the last time.
     """
 
@@ -53,7 +55,9 @@ class Call:
 class Program:
     """A compiled function without its code.
 
-    `texts` are the normalised texts of the kernels, of a program that was built in this process.
+    `params` are what a call gives. `fixed` are the types of what is given when the program is
+    loaded; `once` are the calls that are made then, of which `calls` find the results. `texts` are
+    the normalised texts of the kernels, of a program that was built in this process.
     """
 
     name: str
@@ -64,7 +68,19 @@ class Program:
     calls: tuple[Call, ...]
     constants: tuple[np.ndarray[Any, Any], ...]
     donated: tuple[int, ...] = ()
+    fixed: tuple[TensorType, ...] = ()
+    once: tuple[Call, ...] = ()
     texts: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def standing(self) -> tuple[int, ...]:
+        """The slots that calls read and that hold the same in each call."""
+        read = {a for c in self.calls for a in c.args}
+        return tuple(
+            k
+            for k, s in enumerate(self.slots)
+            if k in read and s.kind in ("constant", "fixed", "kept")
+        )
 
     def text(self, *, locations: bool = True) -> str:
         """The kernels and the table of calls."""
@@ -77,11 +93,12 @@ class Program:
         for k, s in enumerate(self.slots):
             shared = "" if s.shares is None else f" in the memory of s{s.shares}"
             yield f"s{k}: {s.kind} {s.position} {s.type}{shared}"
-        for c in self.calls:
+        for c in (*self.once, *self.calls):
             args = ", ".join(f"s{a}" for a in c.args)
             dims = ", ".join(dim_text(d) for d in c.dims)
             place = f"  {c.loc}" if locations and c.loc else ""
-            yield f"{self.kernels[c.kernel].name}({args}; {dims}){place}"
+            when = "once " if c in self.once else ""
+            yield f"{when}{self.kernels[c.kernel].name}({args}; {dims}){place}"
 
     def memory_of(self, slot: int) -> int:
         """The slot whose memory `slot` is in."""

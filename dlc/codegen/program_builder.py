@@ -17,17 +17,25 @@ from dlc.ir.equal import structural_hash
 from dlc.ir.errors import BackendError
 
 
-def build_program(function: Function, donated: Sequence[int] = ()) -> Program:
+def build_program(
+    function: Function, donated: Sequence[int] = (), fixed: Sequence[int] = ()
+) -> Program:
     """The program of a fused function.
 
-    `donated` are positions of params whose memory results may take over.
+    Args:
+        function: What the program computes.
+        donated: Positions of params whose memory results may take over.
+        fixed: Positions of params that have the same value in every call.
     """
-    return _ProgramBuilder(function, tuple(donated)).build()
+    return _ProgramBuilder(function, donated, fixed).build()
 
 
 class _ProgramBuilder:
-    def __init__(self, function: Function, donated: tuple[int, ...]) -> None:
-        self.function, self.donated = function, donated
+    def __init__(self, function: Function, donated: Sequence[int], fixed: Sequence[int]) -> None:
+        self.function = function
+        self.given = [p for k, p in enumerate(function.params) if k not in fixed]
+        self.fixed = [function.params[k] for k in fixed]
+        self.donated = tuple(self.given.index(function.params[k]) for k in donated)
         self.slots: list[Slot] = []
         self.slot_of: dict[tuple[Node, int], int] = {}
         self.kernels: dict[str, int] = {}
@@ -46,8 +54,10 @@ class _ProgramBuilder:
 
     def build(self) -> Program:
         """Lowers every fusion and numbers what it reads and writes."""
-        for k, p in enumerate(self.function.params):
+        for k, p in enumerate(self.given):
             self.slot_of[p, 0] = self._slot(Slot("input", p.tensor, k))
+        for k, p in enumerate(self.fixed):
+            self.slot_of[p, 0] = self._slot(Slot("fixed", p.tensor, k))
         for node in self.function.nodes:
             match node.op.name:
                 case "constant":
@@ -65,16 +75,17 @@ class _ProgramBuilder:
                     )
         program = Program(
             self.function.name,
-            tuple(p.tensor for p in self.function.params),
+            tuple(p.tensor for p in self.given),
             tuple(r.tensor for r in self.function.results),
             tuple(self.slots),
             tuple(self.unique),
             tuple(self.calls),
             tuple(self.constants),
             self.donated,
-            tuple(self.kernels),
+            tuple(p.tensor for p in self.fixed),
+            texts=tuple(self.kernels),
         )
-        return share_memory(program)
+        return share_memory(with_kept_results(program))
 
     def _slot(self, slot: Slot) -> int:
         self.slots.append(slot)
@@ -119,6 +130,31 @@ class _ProgramBuilder:
             name = f"{lowered.kernel.name}_{len(self.unique)}"
             self.unique.append(replace(lowered.kernel, name=name))
         return self.kernels[key]
+
+
+def with_kept_results(program: Program) -> Program:
+    """Moves the calls whose results are the same every time to `once`.
+
+    They read what is fixed alone, write no output, and have extents that are known.
+    """
+    slots = list(program.slots)
+    known = {k for k, s in enumerate(slots) if s.kind in ("constant", "fixed")}
+    once: list[Call] = []
+    calls: list[Call] = []
+    for call in program.calls:
+        params = program.kernels[call.kernel].params
+        modes = list(zip(params, call.args, strict=True))
+        outs = {a for p, a in modes if p.mode != "in"}
+        same = all(a in known for p, a in modes if p.mode == "in") and outs != set(call.args)
+        fits = all(slots[a].kind == "temporary" for a in outs)
+        if same and fits and all(isinstance(d, int) for d in call.dims):
+            known |= outs
+            once.append(call)
+            for a in outs:
+                slots[a] = replace(slots[a], kind="kept")
+        else:
+            calls.append(call)
+    return replace(program, slots=tuple(slots), calls=tuple(calls), once=tuple(once))
 
 
 def last_uses(program: Program) -> dict[int, int]:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from dlc.frontend import eager
+from dlc.frontend.constants import constant_copy
 from dlc.frontend.context import current_trace
 from dlc.frontend.extent import Extent, as_dim, as_dims, plain, tensors_by
 from dlc.frontend.promotion import DEFAULTS, check_scalar, common_dtype, scalar_kind
@@ -157,9 +158,11 @@ tensors_by(dim_tensor)
 
 def _constant(array: Array) -> Tensor:
     trace = current_trace()
-    if trace is not None and array.size <= SMALL:
+    if trace is None:
+        return make(aligned_copy(array, dtype_of(array.dtype)))
+    if array.size <= SMALL:
         return make(None, trace.emit(OPS["constant"], (), {"value": array.copy()}), trace)
-    return make(aligned_copy(array, dtype_of(array.dtype)))
+    return trace.root.fixed_tensor(constant_copy(array))
 
 
 def supported(dtype: np.dtype[Any]) -> DType:
@@ -401,9 +404,8 @@ def _of_array(array: Array, wanted: DType | None, copy: bool | None, given: Any)
         if (wanted is not None and wanted is not dtype) or isinstance(given, (list, tuple)):
             raise ArgumentError("asarray(copy=False) of data that has to be converted")
         return make(contiguous(array))
-    if wanted is None or wanted is dtype:
-        return make(aligned_copy(array, dtype))
-    return convert(make(aligned_copy(array, dtype)), wanted)
+    made = _constant(array)
+    return made if wanted is None or wanted is dtype else convert(made, wanted)
 
 
 def _contains_tensor(x: Any) -> bool:

@@ -182,7 +182,7 @@ class _LeafGuards:
         closure = self._closure
         at = closure.arguments
         held: list[Held] = []
-        for x in (*closure.captures, *closure.variables):
+        for x in (*closure.changing, *closure.variables):
             guard = self._tensor(at, x)
             overwritten = {"_data": None} if id(x) in self._written else None
             guard = ArrayParameter(

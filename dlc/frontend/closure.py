@@ -45,6 +45,7 @@ _OUTSIDE = ("a call", "pass it as an argument")
 class Closure:
     """A traced function with what it reads and writes outside.
 
+    fixed: the positions, among the captures, of those whose value never changes.
     guards: variables of which it was asked whether they have a gradient, with the answer it was
         traced for.
     gradients_written: variables whose gradient was set, with whether it is a result (or None now).
@@ -53,6 +54,7 @@ class Closure:
     function: Function
     arguments: int
     captures: list[Tensor]
+    fixed: list[int]
     variables: list[Variable]
     gradients: list[Variable]
     output: Structure
@@ -71,6 +73,20 @@ class Closure:
         if self.output.kind is tree.Leaf:
             return results[0]
         return tree.unflatten(self.output, results[: self.outputs])
+
+    @property
+    def changing(self) -> list[Tensor]:
+        """The captures whose value may be another one in each call."""
+        return [t for k, t in enumerate(self.captures) if k not in self.fixed]
+
+    @property
+    def fixed_params(self) -> tuple[int, ...]:
+        """The positions of the parameters whose value never changes."""
+        return tuple(self.arguments + k for k in self.fixed)
+
+    def fixed_values(self) -> list[Array]:
+        """The values of `fixed_params`."""
+        return [self.captures[k]._array(*_OUTSIDE) for k in self.fixed]
 
     @property
     def written_params(self) -> tuple[int, ...]:
@@ -273,6 +289,8 @@ def _close(
         n for n in (trace.gradients[v] for v in trace.gradients_written) if n is not None
     ]
     results = [*outputs, *(trace.variables[v] for v in written), *new_gradients]
+    captures = [t for t, _ in trace.captures.values()]
+    never_change = set(map(id, trace.root.fixed.values()))
     gradients = {v: n for v, n in trace.gradient_inputs.items() if n is not None}
     all_params = [
         *params,
@@ -283,7 +301,8 @@ def _close(
     return Closure(
         function=trace.function(name, all_params, results),
         arguments=len(params),
-        captures=[t for t, _ in trace.captures.values()],
+        captures=captures,
+        fixed=[k for k, t in enumerate(captures) if id(t) in never_change],
         variables=list(trace.inputs),
         gradients=list(gradients),
         output=output,

@@ -296,7 +296,8 @@ class CompiledFunction(Dispatching):
         self, call: Call, closure: Closure, extents: Extents, reason: str
     ) -> Specialisation:
         donated = (*call.donated, *closure.written_params)
-        program = program_for(closure.function, replace(self.settings.options, donated=donated))
+        options = replace(self.settings.options, donated=donated, fixed=closure.fixed_params)
+        program = program_for(closure.function, options, closure.fixed_values())
         self._stats.compilations += 1
         return Specialisation(call.key, extents, closure, program, donated, reason)
 
@@ -345,7 +346,8 @@ class CompiledFunction(Dispatching):
         call, extents = self._declared(args, kwargs)
         closure = self._trace(call, extents)
         donated = (*call.donated, *closure.written_params)
-        return lowered.Lowered(closure, replace(self.settings.options, donated=donated), self)
+        options = replace(self.settings.options, donated=donated, fixed=closure.fixed_params)
+        return lowered.Lowered(closure, options, self)
 
     def warmup(self, *args: Any, **kwargs: Any) -> CompiledFunction:
         """Compiles for arguments, which may be specs, without running; returns itself."""

@@ -46,11 +46,21 @@ _programs: OrderedDict[object, Executable] = OrderedDict()
 _lock = make_lock()
 
 
-def program_for(function: Function, options: Options | None = None) -> Program:
-    """What runs `function`: one program for all functions of equal structure and options."""
+def program_for(
+    function: Function, options: Options | None = None, fixed: Sequence[Array] = ()
+) -> Program:
+    """What runs `function`: one program for all functions of equal structure and options.
+
+    Args:
+        function: A traced function.
+        options: How to compile it.
+        fixed: The values of fixed parameters; what has some is a program of its own.
+    """
     if config.disable_jit:
         return Interpreted(function)
     options = options or Options(device=config.device, verify=config.verify)
+    if options.fixed:
+        return compile_function(function, options=options, fixed=fixed)
     # Rows of someone else's may be replaced by others of the same name.
     added = frozenset(n.op for n in function.nodes) - BUILT_IN
     key = (structural_hash(function), added, options, config.isa)

@@ -35,7 +35,8 @@ class Lowered:
     def executable(self) -> Executable:
         """The compiled program, made when first asked for."""
         if self._executable is None:
-            self._executable = compile_function(self.function, options=self.options)
+            fixed = self.closure.fixed_values()
+            self._executable = compile_function(self.function, options=self.options, fixed=fixed)
         return self._executable
 
     @property

@@ -129,5 +129,5 @@ def _key_orders(value: Any) -> Iterator[tuple[Any, ...]]:
 
 def _input_shapes(call: Call, closure: Closure) -> tuple[tuple[int, ...], ...]:
     gradients = [g for v in closure.gradients if (g := v._grad) is not None]
-    others = (*closure.captures, *closure.variables, *gradients)
+    others = (*closure.changing, *closure.variables, *gradients)
     return (*call.shapes, *(tuple(x.shape) for x in others))

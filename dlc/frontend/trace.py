@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.frontend.context import current
 from dlc.frontend.recording import is_recording
-from dlc.frontend.tensor import Tensor, donated, leaked, make
+from dlc.frontend.tensor import Array, Tensor, donated, leaked, make
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node, reachable
 from dlc.ir.location import user_location
@@ -29,6 +29,7 @@ class Trace:
     """One function being traced.
 
     captures: what the function reads from outside, with the parameters that stand for it.
+    fixed: of the outermost trace: tensors on arrays that nobody writes, by number of the array.
     variables: the values that variables have now. `inputs` has the parameters for their first
         values, `written` those that were assigned, `leaves` all values they had, as sources of
         gradients.
@@ -44,6 +45,7 @@ class Trace:
         self._constant: set[Node] = set()  # made inside no_grad
         self._stops: dict[Node, Node] = {}
         self.captures: dict[int, tuple[Tensor, Node]] = {}
+        self.fixed: dict[int, Tensor] = {}
         self.variables: dict[Variable, Node] = {}
         self.inputs: dict[Variable, Node] = {}
         self.written: dict[Variable, None] = {}
@@ -68,6 +70,13 @@ class Trace:
     def wrap(self, node: Node, weak: bool = False) -> Tensor:
         """A node of this trace, as a tensor."""
         return make(None, node, self, weak)
+
+    def fixed_tensor(self, array: Array) -> Tensor:
+        """A tensor on an array that nobody writes; one for each array."""
+        found = self.fixed.get(id(array))
+        if found is None:
+            found = self.fixed[id(array)] = make(array)
+        return found
 
     def capture(self, tensor: Tensor) -> Node:
         """The parameter that stands for a tensor from outside."""

@@ -27,6 +27,7 @@ from dlc.ir.core import Function, Node
 from dlc.ir.dims import Dim
 from dlc.ir.inline import Read, canonical_ix, reads_of
 from dlc.ir.op import OPS
+from dlc.ir.panels import panels_of
 from dlc.ir.scalar import Expr, reduced_axes, walk
 from dlc.ir.types import Shape, TupleType
 from dlc.ir.verifier import Stage
@@ -157,14 +158,14 @@ class _Planner:
         return True
 
     def _operands_to_store(self, dot: Node) -> set[Node]:
-        """A contraction reads memory, through moves that amount to one load at affine indices."""
+        """A contraction reads memory, through moves that amount to one load of a matrix."""
         stored: set[Node] = set()
         for x in dot.inputs:
             if _must_be_read(x):
                 stored.add(x)
                 continue
             reads, e = reads_of(x, _must_be_read)
-            if len(reads) == 1 and e.op == "load" and all(is_affine(i) for i in reads[0].ix):
+            if len(reads) == 1 and e.op == "load" and _is_matrix(reads[0]):
                 stored.add(reads[0].source)
             else:
                 stored.add(x)
@@ -374,6 +375,13 @@ def is_affine(e: Expr) -> bool:
     if e.op == "mul":
         return all(is_affine(a) for a in e.args) and any(not _names([a]) for a in e.args)
     return False
+
+
+def _is_matrix(read: Read) -> bool:
+    """Whether a contraction can walk what is read: at affine indices, or in panels made for it."""
+    if read.source.op.family == "layout" and panels_of(read.ix) is not None:
+        return is_affine(read.ix[1])
+    return all(is_affine(i) for i in read.ix)
 
 
 @dataclass(frozen=True)

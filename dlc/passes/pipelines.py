@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dlc.ir.errors import ValueRangeError, nearest
 from dlc.passes.cse import Cse
 from dlc.passes.dce import Dce
@@ -10,6 +12,7 @@ from dlc.passes.fold_constants import FoldConstants
 from dlc.passes.fuse import Fuse
 from dlc.passes.fuse_fma import FuseFma
 from dlc.passes.manager import Pass
+from dlc.passes.prepack import Prepack
 from dlc.passes.simplify import Simplify
 
 O0: tuple[Pass, ...] = (
@@ -30,6 +33,7 @@ O2: tuple[Pass, ...] = (
     Cse(),  # rules make equal nodes
     Dce(),  # and dead ones, whose reads would count below
     FuseFma(),  # decides bits, so before fusion
+    Prepack(),  # fixed weights as products read them; other passes would see through it
     Fuse(),  # memory is read once a kernel
 )
 O3: tuple[Pass, ...] = (
@@ -42,15 +46,23 @@ O3: tuple[Pass, ...] = (
     Cse(),  # as above
     Dce(),  # dead nodes' reads would count below
     FuseFma(),  # decides bits, so before fusion
+    Prepack(),  # fixed weights as products read them; other passes would see through it
     Fuse(),  # memory is read once a kernel
 )
 LEVELS: dict[str, tuple[Pass, ...]] = {"O0": O0, "O1": O1, "O2": O2, "O3": O3}
 
 
-def pipeline_of(level: str) -> tuple[Pass, ...]:
-    """The passes of a level; ValueRangeError for an unknown one."""
+def pipeline_of(level: str, panel_bits: int = 0, fixed: Sequence[int] = ()) -> tuple[Pass, ...]:
+    """The passes of a level; ValueRangeError for an unknown one.
+
+    Args:
+        level: Its name.
+        panel_bits: The width of the panels of packed matrices, which is the backend's to say.
+        fixed: The positions of parameters that have the same value in every call.
+    """
     if level not in LEVELS:
         raise ValueRangeError(
             f"there is no optimisation level {level!r}", hint=nearest(level, LEVELS)
         )
-    return LEVELS[level]
+    packing = Prepack(panel_bits, " ".join(map(str, fixed)))
+    return tuple(packing if isinstance(p, Prepack) else p for p in LEVELS[level])

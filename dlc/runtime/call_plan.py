@@ -11,6 +11,7 @@ import numpy as np
 from dlc.runtime.cpu import BoundCpuProgram
 from dlc.runtime.entry_plan import Cleared, EntryPlan, Guard, Held, Result
 
+_NOTHING = np.empty(0, np.uint8)
 _MAX_ARENA = 1 << 26
 """An entry has temporaries of its own, besides those of the calls before it."""
 
@@ -67,6 +68,8 @@ def entry_plan(
     ):
         holder, attribute = target or (None, None)
         results.append(Result(place[k], shape, dtype.numpy, donor, holder, attribute))
+    standing = ("constant", "fixed", "kept")
+    unread = {k: _NOTHING for k, s in enumerate(slots) if s.kind in standing}
     releases = bound.chunks > 1
     return EntryPlan(
         call.parameters,
@@ -74,11 +77,7 @@ def entry_plan(
         bound.table,
         call.names,
         call.held,
-        constants={
-            k: bound.program.constants[s.position]
-            for k, s in enumerate(slots)
-            if s.kind == "constant"
-        },
+        constants=unread | bound.code.standing,
         temporaries={
             k: bound.plan.offsets.get(k, 0) for k, s in enumerate(slots) if s.kind == "temporary"
         },

@@ -11,36 +11,57 @@ import numpy as np
 from dlc.codegen.cpu.stored_code import THREADS, CpuCode
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.memory_plan import MemoryPlan, plan_memory
-from dlc.codegen.program import Program, independent_runs
+from dlc.codegen.program import Call, Program, independent_runs
 from dlc.ir.config import config
 from dlc.ir.dims import evaluate, product
 from dlc.ir.types import DType, uint8
 from dlc.runtime.buffers import ALIGNMENT, address_of, addresses_of
+from dlc.runtime.kept import standing_arrays
 from dlc.runtime.loader import load_blobs
-from dlc.runtime.program_table import Job, ProgramTable, run_pointers, work_area_bytes
+from dlc.runtime.program_table import (
+    Job,
+    ProgramTable,
+    run_pointers,
+    run_table,
+    work_area_bytes,
+)
 from dlc.runtime.result_memory import empty_result
 
 
 class CpuProgram:
     """A program whose kernels are in executable memory."""
 
-    def __init__(self, program: Program, payloads: Sequence[bytes]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        payloads: Sequence[bytes],
+        fixed: Sequence[np.ndarray[Any, Any]] = (),
+    ) -> None:
         self.program = program
         self.codes = [CpuCode.from_bytes(p) for p in payloads]
         loaded = load_blobs([c.blob for c in self.codes])
         self.loaded = loaded
         self.addresses = [x.address(c.entry) for x, c in zip(loaded, self.codes, strict=True)]
+        self.standing = standing_arrays(program, payloads, fixed, self._run_once)
 
     def bind(self, values: Mapping[str, int]) -> BoundCpuProgram:
         """The table for these values of the symbols."""
         return BoundCpuProgram(self, values)
 
-    def jobs(self, values: Mapping[str, int]) -> tuple[list[Job], int]:
-        """Every call with its extents filled in, and the scratch memory that a worker needs."""
+    def _run_once(self, calls: Sequence[Call], arrays: Mapping[int, np.ndarray[Any, Any]]) -> None:
+        jobs, scratch = self.jobs(calls, {})
+        table = ProgramTable(len(self.program.slots), scratch)
+        for job in jobs:
+            table.call(job)
+        pointers = [address_of(arrays[s]) if s in arrays else 0 for s in range(table.n_slots)]
+        run_table(table.array(), pointers, config.thread_count(None))
+
+    def jobs(self, calls: Sequence[Call], values: Mapping[str, int]) -> tuple[list[Job], int]:
+        """Calls with their extents filled in, and the scratch memory that a worker needs."""
         # Of many equal layers, most calls are of the same kernel with the same extents.
         known: dict[tuple[int, tuple[int, ...]], tuple[int, int, int]] = {}
         jobs: list[Job] = []
-        for call in self.program.calls:
+        for call in calls:
             dims = tuple(evaluate(d, values) for d in call.dims)
             found = known.get((call.kernel, dims))
             if found is None:
@@ -75,7 +96,7 @@ class BoundCpuProgram:
         program = code.program
         self.code, self.program = code, program
         self.plan: MemoryPlan = plan_memory(program, values)
-        self.jobs, self.scratch_bytes = code.jobs(values)
+        self.jobs, self.scratch_bytes = code.jobs(program.calls, values)
         table = ProgramTable(len(program.slots), self.scratch_bytes)
         self.chunks = 0  # of about ten microseconds each
         for run in independent_runs(program):
@@ -143,10 +164,9 @@ class _Frame:
         self.memory = empty_result((area_at + work_area_bytes(bound.table),), uint8)
         base = address_of(self.memory)
         self.pointers = (ctypes.c_uint64 * (len(program.slots) + 1))()
-        for s, slot in enumerate(program.slots):
-            if slot.kind == "constant":
-                self.pointers[s] = program.constants[slot.position].ctypes.data
-            elif s in plan.offsets:
-                self.pointers[s] = base + plan.offsets[s]
+        for s, offset in plan.offsets.items():
+            self.pointers[s] = base + offset
+        for s, array in bound.code.standing.items():
+            self.pointers[s] = address_of(array)
         self.pointers[len(program.slots)] = base + area_at
         self.address = ctypes.addressof(self.pointers)

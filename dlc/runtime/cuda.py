@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import numpy as np
 
 from dlc.codegen.program import Program
 from dlc.codegen.triton.backend import GpuCode
@@ -13,7 +15,12 @@ from dlc.ir.errors import DeviceError
 class CudaProgram:
     """A program with its machine code."""
 
-    def __init__(self, program: Program, payloads: Sequence[bytes]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        payloads: Sequence[bytes],
+        fixed: Sequence[np.ndarray[Any, Any]] = (),
+    ) -> None:
         self.program = program
         self.codes = [GpuCode.from_bytes(p) for p in payloads]
 

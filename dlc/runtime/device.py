@@ -37,10 +37,13 @@ class LoadedProgram(Protocol):
 
 @dataclass(frozen=True)
 class Device:
-    """How programs get onto a kind of device."""
+    """How programs get onto a kind of device.
+
+    load: takes a program, the code of its kernels, and the values of its `fixed` slots.
+    """
 
     backend: Callable[[], Backend]
-    load: Callable[[Program, Sequence[bytes]], LoadedProgram]
+    load: Callable[[Program, Sequence[bytes], Sequence[np.ndarray[Any, Any]]], LoadedProgram]
 
 
 def _named(path: str) -> Callable[..., Any]:

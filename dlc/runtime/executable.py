@@ -55,7 +55,11 @@ PHASES = ("key", "passes", "lower", "cache", "compile", "load")
 
 @dataclass(frozen=True)
 class Options:
-    """How a function is compiled."""
+    """How a function is compiled.
+
+    donated, fixed: positions of parameters whose memory may be reused, and of those whose values
+        are given once, when the program is loaded.
+    """
 
     level: str = "O2"
     precision: str = "exact"
@@ -63,6 +67,7 @@ class Options:
     num_threads: int | None = None
     verify: bool = False
     donated: tuple[int, ...] = ()
+    fixed: tuple[int, ...] = ()
 
 
 @dataclass
@@ -99,28 +104,37 @@ class Stats:
 
 
 class Executable:
-    """A compiled function. Safe to call from many threads at once."""
+    """A compiled function. Safe to call from many threads at once.
 
-    def __init__(self, function: Function, options: Options) -> None:
+    Args:
+        function: What it computes.
+        options: How it is compiled.
+        fixed: The values of the parameters that `options.fixed` names, in that order.
+    """
+
+    def __init__(
+        self, function: Function, options: Options, fixed: Sequence[np.ndarray[Any, Any]] = ()
+    ) -> None:
         self.function, self.options = function, options
+        self._given = [k for k in range(len(function.params)) if k not in options.fixed]
         self.device = find_device(options.device)
         self.backend: Backend = self.device.backend()
         self.stats = Stats()
-        self.program, self._loaded = self._compile()
+        self.program, self._loaded = self._compile(fixed)
         self._bound: OrderedDict[tuple[int, ...], BoundProgram] = OrderedDict()
         self._by_shapes: dict[tuple[tuple[int, ...], ...], BoundProgram] = {}
         self._lock = make_lock()
-        self._binder = _Binder(function)
+        self._binder = _Binder(function, self.program.params)
 
     # Compilation
 
-    def _compile(self) -> tuple[Program, LoadedProgram]:
+    def _compile(self, fixed: Sequence[np.ndarray[Any, Any]]) -> tuple[Program, LoadedProgram]:
         stats = self.stats
         with no_collection(), stats.phase("total"):
             program, digests = self._program()
             payloads = self._payloads(program.kernels, digests)
             with stats.phase("load"):
-                loaded = self.device.load(program, payloads)
+                loaded = self.device.load(program, payloads, fixed)
         log.info(
             "%s: program %s, %d kernels, %d compiled, %d from the cache (%s)",
             self.function.name, "from the cache" if stats.program_from_cache else "made",
@@ -137,6 +151,7 @@ class Executable:
                 ("level", options.level),
                 ("precision", options.precision),
                 ("donated", ",".join(map(str, options.donated))),
+                ("fixed", ",".join(map(str, options.fixed))),
                 ("backend", self.backend.name),
                 *self.backend.key_entries(),
             ]
@@ -158,7 +173,8 @@ class Executable:
         with stats.phase("passes"):
             optimized = self.optimized()
         with stats.phase("lower"):
-            program = program_builder.build_program(optimized, self.options.donated)
+            options = self.options
+            program = program_builder.build_program(optimized, options.donated, options.fixed)
         with stats.phase("key"):
             digests = [_digest(text) for text in program.texts]
         if lasting:
@@ -193,7 +209,8 @@ class Executable:
     def optimized(self) -> Function:
         """The function after the passes of its level."""
         verify = self.options.verify or config.verify
-        passes = pipelines.pipeline_of(self.options.level)
+        options, bits = self.options, self.backend.panel_bits
+        passes = pipelines.pipeline_of(options.level, bits, options.fixed)
         return manager.run_pipeline(self.function, passes, verify=verify)
 
     # Stages
@@ -246,7 +263,7 @@ class Executable:
         return {
             "arguments": sum(byte_size(t, known) for t in program.params),
             "results": sum(byte_size(t, known) for t in program.results),
-            "constants": sum(a.nbytes for a in program.constants),
+            "constants": sum(byte_size(program.slots[s].type, known) for s in program.standing),
             "temporaries": plan.arena_bytes,
             "live": plan.live_bytes,
         }
@@ -285,7 +302,12 @@ class Executable:
         return bound
 
     def __call__(self, arrays: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        """Runs the function. The arrays must be C-contiguous and of the parameters' types."""
+        """Runs the function on arrays for all parameters; what is fixed has its value already.
+
+        The arrays must be C-contiguous and of the parameters' types.
+        """
+        if self.options.fixed:
+            arrays = [arrays[k] for k in self._given]
         bound = self.bound_for(tuple([a.shape for a in arrays]))
         with self._lock:
             self.stats.calls += 1
@@ -315,8 +337,8 @@ def _kernel_key(digest: str, backend: Backend) -> Key:
 class _Binder:
     """Finds the values of a function's symbols from the shapes of its arguments."""
 
-    def __init__(self, function: Function) -> None:
-        self.types: list[TensorType] = [p.tensor for p in function.params]
+    def __init__(self, function: Function, types: Sequence[TensorType]) -> None:
+        self.types = types
         self.names = function.symbols
         self.sources: list[tuple[int, int]] = []
         for name in self.names:
@@ -341,6 +363,11 @@ class _Binder:
         return found
 
 
-def compile_function(function: Function, *, options: Options | None = None) -> Executable:
-    """Compiles a function for the device of `options`."""
-    return Executable(function, options or Options())
+def compile_function(
+    function: Function,
+    *,
+    options: Options | None = None,
+    fixed: Sequence[np.ndarray[Any, Any]] = (),
+) -> Executable:
+    """Compiles a function for the device of `options`; `fixed` as of `Executable`."""
+    return Executable(function, options or Options(), fixed)

@@ -109,10 +109,11 @@ class _Memory:
                     address = address_of(self.inputs[slot.position])
                 case "output":
                     address = address_of(self.outputs[slot.position])
-                case "constant":
-                    address = program.constants[slot.position].ctypes.data
                 case "temporary":
                     address = base + plan.offsets.get(s, 0)
+                case "constant" | "fixed" | "kept":
+                    array = bound.code.standing.get(s)
+                    address = 0 if array is None else address_of(array)
             self.pointers.append(address)
 
     def restore(self, arrays: Sequence[np.ndarray[Any, Any]]) -> None:

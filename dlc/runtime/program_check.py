@@ -31,7 +31,7 @@ def run_program(
     """The results of a program on `args`.
 
     Args:
-        program: Without donated parameters.
+        program: Without donated or fixed parameters.
         args: Arrays of its parameters' types.
         values: The extents of its symbols.
         memory: Whether each slot has an array of its own, or memory is shared as the program says,
@@ -44,20 +44,21 @@ def run_program(
     if memory == "own":
         program = replace(program, slots=tuple(replace(s, shares=None) for s in program.slots))
     arrays = _slots(program, args, values, planned=memory == "planned")
+    calls = list(program.once)
     for run in independent_runs(program):
-        for k in reversed(run) if memory == "planned" else run:
-            call = program.calls[k]
-            kernel = program.kernels[call.kernel]
-            dims = {n: evaluate(d, values) for n, d in zip(kernel.dims, call.dims, strict=True)}
-            named = {
-                p.name: arrays[a].reshape([evaluate(d, dims) for d in p.dims])
-                for p, a in zip(kernel.params, call.args, strict=True)
-            }
-            outs = [named[p.name] for p in kernel.params if p.mode != "in"]
-            if all(out.size == 0 for out in outs):  # devices leave such calls out
-                continue
-            # Iterations are independent: memory that is shared wrongly shows in another order.
-            run_kernel(kernel, named, dims, order_seed=None if memory == "own" else k)
+        calls += [program.calls[k] for k in (reversed(run) if memory == "planned" else run)]
+    for k, call in enumerate(calls):
+        kernel = program.kernels[call.kernel]
+        dims = {n: evaluate(d, values) for n, d in zip(kernel.dims, call.dims, strict=True)}
+        named = {
+            p.name: arrays[a].reshape([evaluate(d, dims) for d in p.dims])
+            for p, a in zip(kernel.params, call.args, strict=True)
+        }
+        outs = [named[p.name] for p in kernel.params if p.mode != "in"]
+        if all(out.size == 0 for out in outs):  # devices leave such calls out
+            continue
+        # Iterations are independent: memory that is shared wrongly shows in another order.
+        run_kernel(kernel, named, dims, order_seed=None if memory == "own" else k)
     for slot, array in zip(program.slots, arrays, strict=True):
         if slot.kind == "input" and array.tobytes() != args[slot.position].tobytes():
             raise BackendError(f"argument {slot.position} was written to")

@@ -80,11 +80,11 @@ def program_to_bytes(program: Program, digests: Sequence[str]) -> bytes:
         "results": [str(t) for t in program.results],
         "kernels": [_kernel_to_json(k) for k in program.kernels],
         "digests": list(digests),
-        "calls": [
-            [c.kernel, list(c.args), [dim_text(d) for d in c.dims], c.loc] for c in program.calls
-        ],
+        "calls": [_call_to_json(c) for c in program.calls],
+        "once": [_call_to_json(c) for c in program.once],
         "constants": [_array_to_json(a) for a in program.constants],
         "donated": list(program.donated),
+        "fixed": [str(t) for t in program.fixed],
     }
     return json.dumps(value, separators=(",", ":")).encode()
 
@@ -105,6 +105,8 @@ def program_from_bytes(data: bytes, name: str) -> tuple[Program, list[str]] | No
             tuple(_call(*c) for c in value["calls"]),
             tuple(_array_from_json(a) for a in value["constants"]),
             tuple(value["donated"]),
+            _types(value["fixed"]),
+            tuple(_call(*c) for c in value["once"]),
         )
         digests = [str(d) for d in value["digests"]]
     except (ValueError, KeyError, TypeError, DlcError):
@@ -118,6 +120,10 @@ def _types(texts: list[str]) -> tuple[TensorType, ...]:
 
 def _dims(texts: list[str]) -> tuple[Dim, ...]:
     return tuple(_parse_dim(t) for t in texts)
+
+
+def _call_to_json(call: Call) -> list[Any]:
+    return [call.kernel, list(call.args), [dim_text(d) for d in call.dims], call.loc]
 
 
 def _call(kernel: int, args: list[int], dims: list[str], loc: list[Any] | None) -> Call:

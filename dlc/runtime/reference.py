@@ -3,23 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from dlc.codegen.kernel_parser import parse_kernel
-from dlc.codegen.program import Program
+from dlc.codegen.program import Call, Program
 from dlc.codegen.reference.interpreter import run_kernel
 from dlc.ir.dims import evaluate
 from dlc.runtime.buffers import empty
+from dlc.runtime.kept import standing_arrays
+
+Array: TypeAlias = np.ndarray[Any, Any]
 
 
 class ReferenceProgram:
     """A program whose code is the text of its kernels."""
 
-    def __init__(self, program: Program, payloads: Sequence[bytes]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        payloads: Sequence[bytes],
+        fixed: Sequence[np.ndarray[Any, Any]] = (),
+    ) -> None:
         self.program = program
         self.kernels = [parse_kernel(p.decode()) for p in payloads]
+        self.standing = standing_arrays(program, payloads, fixed, self._run_once)
+
+    def _run_once(self, calls: Sequence[Call], arrays: Mapping[int, Array]) -> None:
+        for call in calls:
+            self.run(call, arrays, {})
+
+    def run(self, call: Call, arrays: Mapping[int, Array], values: Mapping[str, int]) -> None:
+        """Runs a call on the arrays of its slots."""
+        kernel = self.kernels[call.kernel]
+        dims = {n: evaluate(d, values) for n, d in zip(kernel.dims, call.dims, strict=True)}
+        named = {
+            p.name: arrays[a].reshape([evaluate(d, dims) for d in p.dims])
+            for p, a in zip(kernel.params, call.args, strict=True)
+        }
+        if any(named[p.name].size for p in kernel.params if p.mode != "in"):
+            run_kernel(kernel, named, dims)
 
     def bind(self, values: Mapping[str, int]) -> BoundReferenceProgram:
         """The program for these values of the symbols."""
@@ -37,27 +61,15 @@ class BoundReferenceProgram:
     ) -> list[np.ndarray[Any, Any]]:
         """Runs the calls in order; every slot has an array of its own."""
         program = self.code.program
-        arrays: list[np.ndarray[Any, Any]] = []
-        for slot in program.slots:
+        arrays = dict(self.code.standing)
+        for k, slot in enumerate(program.slots):
             if slot.kind == "input":
-                arrays.append(inputs[slot.position])
-            elif slot.kind == "constant":
-                arrays.append(program.constants[slot.position])
-            else:
-                arrays.append(
-                    empty([evaluate(d, self.values) for d in slot.type.shape], slot.type.dtype)
-                )
+                arrays[k] = inputs[slot.position]
+            elif slot.kind in ("output", "temporary"):
+                shape = [evaluate(d, self.values) for d in slot.type.shape]
+                arrays[k] = empty(shape, slot.type.dtype)
         for call in program.calls:
-            kernel = self.code.kernels[call.kernel]
-            dims = {
-                n: evaluate(d, self.values) for n, d in zip(kernel.dims, call.dims, strict=True)
-            }
-            named = {
-                p.name: arrays[a].reshape([evaluate(d, dims) for d in p.dims])
-                for p, a in zip(kernel.params, call.args, strict=True)
-            }
-            if any(named[p.name].size for p in kernel.params if p.mode != "in"):
-                run_kernel(kernel, named, dims)
+            self.code.run(call, arrays, self.values)
         results: dict[int, np.ndarray[Any, Any]] = {
             s.position: arrays[k] for k, s in enumerate(program.slots) if s.kind == "output"
         }

@@ -183,7 +183,8 @@ class Compilation:
         """The device's own code, compiled now: what caches hold is not asked."""
         assert self._program is not None
         device = find_device(self.device)
-        loaded = device.load(self._program, device.backend().compile(self._program.kernels))
+        codes = device.backend().compile(self._program.kernels)
+        loaded = device.load(self._program, codes, ())
         for judge, args, dims in zip(self.judges, self.arguments, self.dims, strict=True):
             bound = loaded.bind(dims)
             given = [np.ascontiguousarray(a) for a in args]

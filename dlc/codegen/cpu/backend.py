@@ -30,6 +30,11 @@ class CpuBackend:
         self.isa = isa or current_isa()
         self.helpers = helpers
 
+    @property
+    def panel_bits(self) -> int:
+        """Two vectors: the more rows of sums fit the registers beside them."""
+        return 2 * self.isa.vector_bits
+
     def key_entries(self) -> tuple[tuple[str, str], ...]:
         """The ISA level and the versions of this code generator and of LLVM."""
         return (

@@ -19,7 +19,7 @@ from dlc.codegen.cpu.packing import convert_loaded
 from dlc.codegen.cpu.panel import cover
 from dlc.ir.types import DType
 
-_LINE = 64  # bytes that one prefetch brings
+_PAIR = 128  # bytes that one prefetch brings: the other line of a pair comes by itself
 _NEAR = 32 << 10  # bytes from what is read to what is fetched, in the same block
 
 
@@ -125,6 +125,6 @@ class _Tile(KernelWriter):
 
     def _fetch_row(self, ahead: str) -> None:
         """Prefetches as much as a row of the panel has."""
-        for at in range(0, self.vectors * self.lanes * self.dtypes[0].itemsize, _LINE):
+        for at in range(0, self.vectors * self.lanes * self.dtypes[0].itemsize, _PAIR):
             place = self.em.value(f"getelementptr i8, ptr {ahead}, i64 {at}") if at else ahead
             self.fetch(place, 2)

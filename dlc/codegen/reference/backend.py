@@ -16,6 +16,7 @@ class ReferenceBackend:
 
     name = "reference"
     stages: tuple[str, ...] = ()
+    panel_bits = 0
 
     def key_entries(self) -> tuple[tuple[str, str], ...]:
         """Nothing: the text says all."""

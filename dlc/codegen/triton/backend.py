@@ -143,6 +143,7 @@ class TritonBackend:
 
     name = "cuda"
     stages = ("triton", "ttir", "ptx", "sass")
+    panel_bits = 0
 
     def __init__(self, arch: str = "sm_90") -> None:
         arch_number(arch)
