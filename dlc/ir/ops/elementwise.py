@@ -111,7 +111,8 @@ _elementwise(
     "div", "x / y of floats.", "f", arity=2, cost=8,
     jvp=_binary(
         lambda b, x, y, out, t: b.div(t, y),
-        lambda b, x, y, out, t: b.neg(b.mul(t, b.div(out, y))),
+        # Divided last, so that both cotangents have one quotient in common.
+        lambda b, x, y, out, t: b.div(b.neg(b.mul(t, out)), y),
     ),
     linear=(0,), transpose=lambda b, ct, i, x: b.div(ct, x[1]),
 )  # fmt: skip
