@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dlc.codegen.cpu.emit import module_text
-from dlc.codegen.cpu.fetch_ahead import RowAccesses
+from dlc.codegen.cpu.fetch_ahead import RowAccesses, streamed
 from dlc.codegen.cpu.grouping import Grouping
 from dlc.codegen.cpu.isa import isa_named
 from dlc.codegen.cpu.llvm import assembly
@@ -63,6 +63,29 @@ def test_the_heaviest_loop_after_the_first_fetches():
 @pytest.mark.parametrize("text", [SUMS, COLUMNS], ids=["read once", "columns"])
 def test_nothing_is_fetched(text):
     assert not any(fetched(text))
+
+
+def streams(text):
+    kernel = normalise(parse_kernel(text))
+    (nest,) = kernel.body
+    assert isinstance(nest, Par)
+    found = streamed(index_math(kernel), kernel.params, nest, nest.axes[-1])
+    return [a.attr for a in found]
+
+
+def test_long_chains_fetch_their_streams():
+    assert streams(
+        "kernel f(x: f32[R,N], b: f32[N], s: f32[R], out o: f32[R,N]):\n par r<R, n<N:\n"
+        "  o[r,n] = tanh(x[r,n]+b[n])*exp(s[r])"
+    ) == ["x", "o"]
+    # Loops inside, little to compute, and elements that are not adjacent.
+    assert not streams(
+        "kernel f(x: f32[N,R], out o: f32[R]):\n par r<R:\n  o[r] = sum(n<N, tanh(x[n,r]))"
+    )
+    assert not streams("kernel f(x: f32[N], out o: f32[N]):\n par n<N:\n  o[n] = x[n]*2.0")
+    assert streams(
+        "kernel f(x: f32[N,R], out o: f32[R,N]):\n par r<R, n<N:\n  o[r,n] = tanh(x[n,r])"
+    ) == ["o"]
 
 
 @pytest.mark.parametrize("level", ["x86-64-v4", "x86-64-v2", "aarch64"])

@@ -3,7 +3,8 @@
 The first loop that reads a row waits for memory, and so does the one that writes the result; the
 loops between them compute on what is in the cache. The heaviest of those fetches the next row of
 what is read, and the lines of this row that are written later: rows are too short for the CPU to
-see where the next one begins.
+see where the next one begins. A pointwise computation of many operations fetches what it reads and
+writes a little later: it fills the CPU's window with few vectors, so that loads begin too late.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from dataclasses import dataclass
 from dlc.codegen.cpu.contraction_form import flat_offset
 from dlc.codegen.cpu.grouping import Group
 from dlc.codegen.index_math import IndexMath, axis_name, coefficient
-from dlc.codegen.kernel_ir import Param
+from dlc.codegen.kernel_ir import Assign, Par, Param
 from dlc.codegen.kernel_transform import rename_axes
 from dlc.codegen.schedule import count_ops, value_nodes
-from dlc.ir.dims import Dim
+from dlc.ir.dims import Dim, symbols_of
 from dlc.ir.scalar import Axis, Expr, index
 
+FEW_OPS = 10  # a shorter one keeps memory busy by itself
+STREAM_AHEAD = 2048  # bytes that a long pointwise computation fetches ahead
 LONGEST_ROW = 1 << 18  # bytes; what is fetched must still be in the cache when it is used
 
 
@@ -112,3 +115,25 @@ class RowAccesses:
 
 def _alike(a: Group, b: Group) -> bool:
     return len(a.axes) == 1 and a.axes[0].block is None and a.axes[0].extent == b.axes[0].extent
+
+
+def streamed(math: IndexMath, params: Iterable[Param], nest: Par, axis: Axis) -> list[Expr]:
+    """What a pointwise computation of many operations fetches: its accesses along an axis."""
+    by_name = {p.name: p for p in params}
+    assigns = [s for s in nest.body if isinstance(s, Assign) and not s.axes]
+    nodes = [n for s in assigns for n in value_nodes(s.expr)]
+    loops = len(assigns) != len(nest.body) or any(n.op in ("reduce", "dot") for n in nodes)
+    if loops or count_ops(s.expr for s in assigns) <= FEW_OPS:
+        return []
+    accesses = [n for n in nodes if n.op == "load"]
+    accesses += [Expr("load", s.ix, s.expr.dtype, s.name) for s in assigns]
+    found: list[Expr] = []
+    for access in dict.fromkeys(accesses):
+        if access.attr in by_name:
+            offset = flat_offset(math, by_name[access.attr], access.args)
+            linear = coefficient(offset, axis_name(axis.name))
+            # What does not vary with every axis is read again, from the cache.
+            varies = set(symbols_of(offset)) >= {axis_name(a.name) for a in nest.axes}
+            if linear is not None and linear[0] == 1 and varies:
+                found.append(access)
+    return found

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.expressions import Tensor, Vector
+from dlc.codegen.cpu.fetch_ahead import STREAM_AHEAD, streamed
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
 from dlc.codegen.cpu.statements import StatementEmitter, names_read
@@ -228,8 +229,12 @@ class _LoopEmitter:
         # A segment before the first unit of a range has a negative length.
         end = iv.add(em, low, iv.maximum(em, whole, "0"))
 
+        streams = streamed(self.math, self.kernel.params, nest, axis)
+
         def full(i: str, _: list[str]) -> list[str]:
             with self.ex.scope({axis.name: i}, Vector(axis.name, width)):
+                for access in streams:
+                    self.ex.fetch(access.attr, access.args, (str(STREAM_AHEAD), "true"))
                 self.statements.body(nest.body)
             return []
 
