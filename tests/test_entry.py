@@ -31,6 +31,7 @@ from dlc.runtime.entry_plan import (
     TensorLayout,
 )
 from dlc.runtime.native import entry_layout
+from dlc.runtime.native.layout import HEADER_WORDS
 from dlc.runtime.native.support import entry_text
 from dlc.runtime.program_table import Job, ProgramTable
 
@@ -584,7 +585,7 @@ def test_too_large_results():
 @native
 def test_malformed_table():
     words = add_table(15).copy()
-    words[4] = 99
+    words[HEADER_WORDS] = 99
     parameters = [ArrayParameter(0, (3, 5), F32), ArrayParameter(1, (3, 5), F32)]
     plan = EntryPlan(parameters, [Result(2, (3, 5), F32)], words, form=RESULT)
     with pytest.raises(RuntimeError, match="malformed"):

@@ -29,6 +29,7 @@ from dlc.passes.pipelines import pipeline_of
 from dlc.runtime import executable, progress
 from dlc.runtime.cache import default_cache
 from dlc.runtime.executable import PHASES, Options, compile_function, kernel_digest, kernel_key
+from dlc.runtime.native.layout import CALL, GROUP, HEADER_WORDS
 from dlc.runtime.program_text import StoredKernel, program_from_bytes, program_to_bytes
 
 NETWORK = """
@@ -507,3 +508,22 @@ def test_batches_are_stored_as_they_are_done(empty_cache, monkeypatch):
 
 
 DEVICE = executable.find_device("cpu")
+
+
+def test_little_work_is_not_shared():
+    two = compile_function(
+        parse_function(
+            "func @two(%x: f32[b], %y: f32[b,3]) -> (f32[b], f32[b,3]) {\n"
+            "  %0: f32[b] = exp(%x)\n  %1: f32[b,3] = tanh(%y)\n  return %0, %1\n}"
+        )
+    )
+    small, large = (two.bound_for(((n,), (n, 3))) for n in (50, 1 << 20))
+    assert 0 < small.work < 1 < 20 < large.work
+    assert (int(small.table[HEADER_WORDS]), int(small.table[4])) == (CALL, 0)
+    assert (int(large.table[HEADER_WORDS]), int(large.table[4])) == (GROUP, 1)
+    for bound in (small, large):
+        x = np.linspace(-1, 1, bound.outputs[0][0][0], dtype=np.float32)
+        y = np.stack([x, x, x], 1)
+        a, b = bound.run([x, y], 3)
+        assert np.allclose(a, np.exp(x))
+        assert np.allclose(b, np.tanh(y))

@@ -70,6 +70,40 @@ def test_results_and_counters(num_threads, stealing):
             assert not any(found.chunks[num_threads:])
 
 
+SMALL_PROGRAMS = """
+import time
+import numpy as np
+from native_samples import kernel
+from dlc.runtime import threads
+from dlc.runtime.program_table import Job, ProgramTable, run_table
+
+x, y = np.arange(1000), np.zeros(1000, np.int64)
+
+def run(wakes, times):
+    table = ProgramTable(2)
+    table.wakes = wakes
+    for _ in range(times):
+        table.call(Job(kernel("axpy"), 1000, 10, (0, 1), (1,)))
+    run_table(table.array(), [x.ctypes.data, y.ctypes.data], 2)
+
+for _ in range(3):
+    run(False, 2)
+    time.sleep(0.002)
+assert threads.stats().workers == 0, "a small program started a thread"
+assert sum(threads.stats().chunks) == threads.stats().regions * 100 == 600
+run(True, 1)
+assert threads.stats().workers == 1
+run(False, 2)
+assert np.array_equal(y, 9 * x)
+"""
+
+
+def test_small_programs_leave_threads_asleep():
+    folder = str(Path(__file__).parent)
+    code = f"import sys; sys.path.insert(0, {folder!r}){SMALL_PROGRAMS}"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_stealing_order_depends_on_the_seed(stealing):
     def order(seed):
         seen = []

@@ -27,6 +27,9 @@ from dlc.runtime.program_table import (
 )
 from dlc.runtime.result_memory import empty_result
 
+_WAKING = 12
+"""Chunks from which on it pays to wake threads that sleep: that alone takes as long as a few."""
+
 
 class CpuProgram:
     """A program whose kernels are in executable memory."""
@@ -98,14 +101,17 @@ class BoundCpuProgram:
         self.plan: MemoryPlan = plan_memory(program, values)
         self.jobs, self.scratch_bytes = code.jobs(program.calls, values)
         table = ProgramTable(len(program.slots), self.scratch_bytes)
-        self.chunks = 0  # of about ten microseconds each
+        self.work = 0.0  # in chunks, of about ten microseconds each
         for run in independent_runs(program):
             jobs = self.jobs[run.start : run.stop]
-            self.chunks += sum(-(-job.units // job.chunk) for job in jobs)
-            if len(jobs) == 1:
-                table.call(jobs[0])
+            work = sum(job.units / job.chunk for job in jobs)
+            self.work += work
+            if len(jobs) == 1 or work < 1:  # too little to share
+                for job in jobs:
+                    table.call(job)
             else:
                 table.group(jobs)
+        table.wakes = self.work >= _WAKING
         self.table = table.array()
         self.table_address = self.table.ctypes.data
         self.outputs: list[tuple[tuple[int, ...], DType, int | None]] = []

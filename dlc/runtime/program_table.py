@@ -1,6 +1,6 @@
 """Program tables: the kernel calls of a compiled program, as words that native code walks.
 
-A table is an int64 array: a header `[magic, max_args, scratch_bytes, n_slots]`, then records:
+A table is an int64 array: a header `[magic, max_args, scratch_bytes, n_slots, wakes]`, and records:
 
 * `[1, job]` calls one kernel; `[2, n, job * n]` calls independent kernels as one parallel region;
 * `[0]` ends the program.
@@ -67,6 +67,9 @@ class ProgramTable:
         n_slots: Pointers that the program works on: inputs, outputs, constants, temporaries.
         scratch_bytes: Private memory that each thread needs, the most of all kernels.
 
+    wakes: Whether there is enough to do to wake threads that sleep. Otherwise only those help that
+        are awake, unless such programs follow each other closely.
+
     Example:
         >>> table = ProgramTable(n_slots=2)
         >>> table.call(Job(function=address, units=64, chunk=16, slots=(0, 1), dims=(64,)))
@@ -78,6 +81,7 @@ class ProgramTable:
             raise ValueError(f"{n_slots} slots, {scratch_bytes} bytes of scratch memory")
         self.n_slots = n_slots
         self.scratch_bytes = scratch_bytes
+        self.wakes = True
         self._records: list[int] = []
         self._max_args = 0
 
@@ -95,7 +99,7 @@ class ProgramTable:
 
     def array(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """The finished table, int64[n]; it must live, unmoved, as long as it may be run."""
-        header = [TABLE_MAGIC, self._max_args, self.scratch_bytes, self.n_slots]
+        header = [TABLE_MAGIC, self._max_args, self.scratch_bytes, self.n_slots, int(self.wakes)]
         words = np.array([*header, *self._records, END], dtype=np.int64)
         words.flags.writeable = False
         return words

@@ -33,6 +33,7 @@ _FUNCTIONS: Final = {
     "mutex_unlock": "pthread_mutex_unlock",
     "cond_wait": "pthread_cond_wait",
     "cond_broadcast": "pthread_cond_broadcast",
+    "clock_gettime": "clock_gettime",
 }
 
 

@@ -114,11 +114,53 @@ done:
   ret i64 %sum
 }
 
+define internal i64 @now(ptr %pool) {
+  %time = alloca [2 x i64]
+  %clock = call ptr @function(ptr %pool, i64 $pool_clock_gettime)
+  %r = call i32 %clock(i32 $CLOCK_MONOTONIC, ptr %time)
+  %seconds = load i64, ptr %time
+  %rest_at = getelementptr i64, ptr %time, i64 1
+  %rest = load i64, ptr %rest_at
+  %whole = mul i64 %seconds, 1000000000
+  %sum = add i64 %whole, %rest
+  ret i64 %sum
+}
+
+; Whether sleeping workers are worth waking, which takes as long as a small program: where there is
+; much to do, and where small programs follow each other closely, as the workers then stay awake.
+define internal i1 @wakes(ptr %table, ptr %pool, ptr %decision) {
+entry:
+  %known = load i64, ptr %decision
+  %fresh = icmp slt i64 %known, 0
+  br i1 %fresh, label %decide, label %done
+decide:
+  %large0 = call i64 @word(ptr %table, i64 4)
+  %large = icmp ne i64 %large0, 0
+  br i1 %large, label %store, label %look
+look:
+  %time = call i64 @now(ptr %pool)
+  %last = call i64 @field(ptr %pool, i64 $pool_last_run)
+  %gap = sub i64 %time, %last
+  %hot = icmp slt i64 %gap, $HOT
+  br label %store
+store:
+  %yes = phi i1 [ true, %decide ], [ %hot, %look ]
+  %made = zext i1 %yes to i64
+  store i64 %made, ptr %decision
+  br label %done
+done:
+  %answer = phi i64 [ %known, %entry ], [ %made, %store ]
+  %wake = icmp ne i64 %answer, 0
+  ret i1 %wake
+}
+
 ; slots has one pointer more than the program names: the caller's own work area, which holds the
 ; arguments of the kernel being called, then scratch memory.
 define i32 @dlc_run(ptr %table, ptr %slots, ptr %pool, i64 %threads) {
 entry:
   %end = alloca ptr
+  %decision = alloca i64
+  store i64 -1, ptr %decision
   %magic = load i64, ptr %table
   %known = icmp eq i64 %magic, $TABLE_MAGIC
   br i1 %known, label %start, label %bad
@@ -161,8 +203,9 @@ consider:
   %small = icmp ule i64 %total, 1
   br i1 %small, label %inline, label %parallel
 parallel:
+  %wake = call i1 @wakes(ptr %table, ptr %pool, ptr %decision)
   %done = call i1 @run_region(
-    ptr %pool, ptr %first, i64 %total, ptr %slots, i64 %threads,
+    ptr %pool, i1 %wake, ptr %first, i64 %total, ptr %slots, i64 %threads,
     ptr %args, i64 %args_bytes, ptr %scratch, i64 %scratch_bytes)
   br i1 %done, label %region, label %inline
 region:
@@ -172,6 +215,14 @@ inline:
   %after_inline = call ptr @run_inline(ptr %first, i64 %n, ptr %slots, ptr %args, ptr %scratch)
   br label %head
 finished:
+  %decided = load i64, ptr %decision
+  %slept = icmp eq i64 %decided, 0
+  br i1 %slept, label %note, label %leave
+note:
+  %ended = call i64 @now(ptr %pool)
+  call void @set(ptr %pool, i64 $pool_last_run, i64 %ended)
+  br label %leave
+leave:
   ret i32 $OK
 bad:
   ret i32 $BAD_TABLE

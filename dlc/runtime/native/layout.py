@@ -7,13 +7,16 @@ from typing import Final
 LINE: Final = 128
 """Bytes between words of different threads: adjacent cache lines are fetched in pairs."""
 
+HOT: Final = 10_000
+"""Nanoseconds between two calls that follow each other closely."""
+
 MAX_WORKERS: Final = 255
 """Threads that the pool can start; the word that announces a region counts to 4095."""
 
-TABLE_MAGIC: Final = 0x444C43_0001
+TABLE_MAGIC: Final = 0x444C43_0002
 """First word of a program table: "DLC" and the version of the format."""
 
-HEADER_WORDS: Final = 4
+HEADER_WORDS: Final = 5
 END, CALL, GROUP = 0, 1, 2
 
 OK, BAD_TABLE = 0, 1
@@ -37,6 +40,8 @@ POOL: Final = {
     "cond_wait": 104,
     "cond_broadcast": 112,
     "syscall": 120,
+    "clock_gettime": 128,
+    "last_run": LINE + 64,  # when the last small program ended that woke nobody, in nanoseconds
     "word": 2 * LINE,  # epoch << 25 | open << 24 | wanted << 12 | inside
     "busy": 3 * LINE,  # 1 while a caller owns the pool
     "started": 3 * LINE + 8,  # workers that run; these two words are the owner's

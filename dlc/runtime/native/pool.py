@@ -5,7 +5,7 @@ A region is a set of chunks that any thread may run. Its owner (the calling thre
 for a while and then sleep, each on a flag of its own. A worker joins by adding one to the count in
 the word while the region is open, takes chunks from `next`, and leaves. The owner takes chunks too,
 closes the region when none is left, and waits only for those that joined: a worker that wakes late
-delays nobody.
+delays nobody. Small programs leave sleeping workers asleep, unless they follow each other closely.
 """
 
 from __future__ import annotations
@@ -423,7 +423,7 @@ done:
 
 ; Runs one region on up to `threads` threads; false (and nothing done) when the pool cannot be had.
 define internal i1 @run_region(
-    ptr %pool, ptr %first, i64 %total, ptr %slots, i64 %threads,
+    ptr %pool, i1 %wake, ptr %first, i64 %total, ptr %slots, i64 %threads,
     ptr %args, i64 %args_bytes, ptr %scratch, i64 %scratch_bytes) noinline {
 entry:
   %capacity = call i64 @field(ptr %pool, i64 $pool_capacity)
@@ -442,7 +442,8 @@ acquire:
 own:
   %last = sub i64 %useful, 1
   %started = call i64 @field(ptr %pool, i64 $pool_started)
-  %short = icmp ult i64 %started, %last
+  %missing = icmp ult i64 %started, %last
+  %short = and i1 %missing, %wake
   br i1 %short, label %start, label %prepare
 start:
   call void @start_workers(ptr %pool, i64 %last)
@@ -473,7 +474,11 @@ prepare:
   %n0 = or i64 %e2, %wanted_bits
   %n1 = or i64 %n0, 16777216
   %old = atomicrmw xchg ptr %word, i64 %n1 seq_cst
+  br i1 %wake, label %rouse_all, label %begin
+rouse_all:
   call void @wake_workers(ptr %pool, i64 %wanted)
+  br label %begin
+begin:
   %seed = call i64 @field(ptr %pool, i64 $pool_seed)
   %random = icmp ne i64 %seed, 0
   br i1 %random, label %meet, label %share

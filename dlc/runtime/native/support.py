@@ -37,6 +37,8 @@ _RECORDS: Final = (
 
 HAS_FUTEX: Final = sys.platform == "linux"
 
+CLOCK_MONOTONIC: Final = 6 if sys.platform == "darwin" else 1
+
 _PAUSE = r"""
 $declare_pause
 
@@ -61,6 +63,7 @@ def pool_text(isa: Isa, *, futex: bool) -> str:
     names |= {
         "declare_pause": PAUSE[isa.machine][0],
         "pause": PAUSE[isa.machine][1],
+        "CLOCK_MONOTONIC": CLOCK_MONOTONIC,
         "futex_number": FUTEX_NUMBER[isa.machine],
         "ALL_SIGNALS": ", ".join(["i64 -1"] * 16),
     }
