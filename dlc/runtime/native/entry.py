@@ -137,18 +137,31 @@ no:
   ret i1 false
 }
 
+; An exception that is set stays so: no function may be called with one.
 define internal void @unlock(ptr %api, ptr %config) {
 entry:
+  %error = alloca [3 x ptr]
+  %value_at = getelementptr ptr, ptr %error, i64 1
+  %trace_at = getelementptr ptr, ptr %error, i64 2
   %release = call ptr @getp(ptr %config, i64 $config_unlock)
   %none = icmp eq ptr %release, null
   br i1 %none, label %done, label %call
 call:
+  %fetch = call ptr @getp(ptr %api, i64 $api_PyErr_Fetch)
+  call void %fetch(ptr %error, ptr %value_at, ptr %trace_at)
   %vectorcall = call ptr @getp(ptr %api, i64 $api_PyObject_Vectorcall)
   %r = call ptr %vectorcall(ptr %release, ptr null, i64 0, ptr null)
   %failed = icmp eq ptr %r, null
-  br i1 %failed, label %done, label %drop
+  br i1 %failed, label %restore, label %drop
 drop:
   call void @decref(ptr %api, ptr %r)
+  br label %restore
+restore:
+  %put_back = call ptr @getp(ptr %api, i64 $api_PyErr_Restore)
+  %type = load ptr, ptr %error
+  %value = load ptr, ptr %value_at
+  %trace = load ptr, ptr %trace_at
+  call void %put_back(ptr %type, ptr %value, ptr %trace)
   br label %done
 done:
   ret void

@@ -54,6 +54,8 @@ API: Final = {
             "PyObject_RichCompareBool",
             "PyErr_SetString",
             "PyErr_Occurred",
+            "PyErr_Fetch",
+            "PyErr_Restore",
             "PyErr_NoMemory",
             "PyErr_CheckSignals",
             "PyEval_SaveThread",
