@@ -7,7 +7,7 @@ import pytest
 from native_samples import KERNEL_TYPE, kernel
 
 from dlc.ir.errors import BackendError
-from dlc.runtime.native.layout import TABLE_MAGIC
+from dlc.runtime.native.layout import HEADER_WORDS, TABLE_MAGIC
 from dlc.runtime.program_table import Job, ProgramTable, run_table
 
 
@@ -48,12 +48,12 @@ def test_bad_tables():
         table.group([Job(8, 1, 1, (0,)), Job(8, 1, 1, (5,))])
     with pytest.raises(ValueError, match="-1 slots"):
         ProgramTable(-1)
-    assert table.array().tolist() == [TABLE_MAGIC, 0, 0, 2, 0]
+    assert table.array().tolist() == [TABLE_MAGIC, 0, 0, 2, 1, 0]
     with pytest.raises(ValueError, match="2 slots, not 1"):
         run_table(table.array(), [0])
 
 
-@pytest.mark.parametrize(("position", "value"), [(0, 7), (4, 3), (4, -1)])
+@pytest.mark.parametrize(("position", "value"), [(0, 7), (HEADER_WORDS, 3), (HEADER_WORDS, -1)])
 def test_malformed_table(position, value):
     words = ProgramTable(0).array().copy()
     words[position] = value
