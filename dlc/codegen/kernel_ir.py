@@ -16,10 +16,10 @@ innermost `par` iteration when its assignment has no axes, else a tile indexed b
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from dlc.ir.dims import Dim
+from dlc.ir.record import dataclass
 from dlc.ir.scalar import Axis, Expr, walk
 from dlc.ir.types import DType
 

@@ -7,10 +7,10 @@ dead by then.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from dlc.codegen.program import Program, independent_runs
 from dlc.ir.dims import evaluate
+from dlc.ir.record import dataclass
 from dlc.ir.types import TensorType
 
 ALIGNMENT = 64

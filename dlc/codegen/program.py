@@ -7,7 +7,6 @@ symbolic; binding it to the extents of a call makes a table that the runtime wal
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from dlc.codegen.kernel_ir import Kernel
 from dlc.ir.deferred import deferred
 from dlc.ir.dims import Dim, dim_text
 from dlc.ir.location import SourceLocation
+from dlc.ir.record import dataclass, field
 from dlc.ir.types import TensorType
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from dlc.frontend.promotion import common_dtype, promote_types
 from dlc.frontend.tensor import Tensor
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, DTypeError
+from dlc.ir.record import dataclass
 from dlc.ir.types import DTYPES, DType, dtype_of
 
 if TYPE_CHECKING:

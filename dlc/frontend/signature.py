@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from dlc.frontend.tree import Structure
 from dlc.frontend.variable import Variable
 from dlc.ir.dims import DimExpr
 from dlc.ir.errors import ArgumentError, ValueRangeError, nearest
+from dlc.ir.record import dataclass
 from dlc.ir.types import DType, dtype_of
 
 # Leaves, by their exact type; most calls have no others.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from dlc.frontend.apply import dtype_argument
 from dlc.frontend.tree import leaf_types
 from dlc.ir.errors import ArgumentError, ParseError
+from dlc.ir.record import dataclass
 from dlc.ir.types import DType, float32
 
 _NAME = re.compile(r"[A-Za-z_]\w*")

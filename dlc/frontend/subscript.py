@@ -7,7 +7,6 @@ handle is given.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from dlc.frontend.extent import as_dim, slice_bound
 from dlc.frontend.tensor import Tensor, functions, make_like
 from dlc.ir.dims import Dim, DimExpr, add, at_least, floordiv, mul
 from dlc.ir.errors import ArgumentError, IndexRangeError, ShapeError, ValueRangeError
+from dlc.ir.record import dataclass, field
 from dlc.ir.types import TensorType, bool_, int64
 
 

@@ -10,10 +10,10 @@ import dataclasses
 import functools
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dlc.ir.errors import ArgumentError, ShapeError
+from dlc.ir.record import dataclass
 from dlc.ir.types import DType
 
 __all__ = ["Structure", "flatten", "leaves", "map", "register_node", "structure", "unflatten"]

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias, Union
+
+from dlc.ir.record import dataclass
 
 # Sums and products of dims that are not made anew.
 _REMEMBERED = 1 << 13

@@ -9,11 +9,11 @@ kernel. Both go through the `lower` of the op rows, so that neither knows any op
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from dlc.ir import scalar
 from dlc.ir.core import Node
 from dlc.ir.dims import Dim
+from dlc.ir.record import dataclass
 from dlc.ir.scalar import Axis, Expr
 from dlc.ir.types import DType, TensorType, int64
 

@@ -14,12 +14,12 @@ mode, runs it).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
 from dlc.ir.dims import Dim
+from dlc.ir.record import dataclass, field
 from dlc.ir.scalar import Expr
 from dlc.ir.types import TensorType, Type
 

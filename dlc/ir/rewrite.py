@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from dlc.ir.core import Function, Node, with_inputs
@@ -12,6 +11,7 @@ from dlc.ir.dims import DimUnknown
 from dlc.ir.errors import PassError, VerifyError
 from dlc.ir.location import SourceLocation
 from dlc.ir.patterns import Match
+from dlc.ir.record import dataclass
 from dlc.ir.rules import (
     AnyRule,
     FunctionRule,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -22,6 +21,7 @@ from dlc.ir.patterns import (
     parse_pattern,
     variants,
 )
+from dlc.ir.record import dataclass, field
 
 Uses: TypeAlias = Callable[[Node], int]
 Given: TypeAlias = Mapping[str, Sequence[Any]]

@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from operator import is_
 from typing import Any, Literal
 
 from dlc.ir.dims import Dim
+from dlc.ir.record import dataclass
 from dlc.ir.types import DType, bool_, float32, int64
 
 

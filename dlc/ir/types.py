@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from dlc.ir.deferred import deferred
 from dlc.ir.dims import Dim, dim_text, product
+from dlc.ir.record import dataclass
 
 if TYPE_CHECKING:
     import ml_dtypes

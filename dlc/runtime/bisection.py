@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,6 +13,7 @@ from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node
 from dlc.ir.interpret import interpret
 from dlc.ir.location import SourceLocation
+from dlc.ir.record import dataclass
 from dlc.ir.rewrite import Fuel, Spent
 from dlc.ir.verifier import Stage, verify
 from dlc.passes.fuse import Fuse

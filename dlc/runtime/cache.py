@@ -14,13 +14,13 @@ import os
 import threading
 import warnings
 import weakref
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlc.ir.config import config
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import CacheError
 from dlc.ir.logs import TopicLog
+from dlc.ir.record import dataclass
 from dlc.runtime.cache_entry import Key, KeyPart, check_kind, decode_header, encode_entry
 from dlc.runtime.cache_folder import CacheFolder
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from dlc.ir.record import dataclass
 from dlc.runtime.cpu import BoundCpuProgram
 from dlc.runtime.entry_plan import Cleared, EntryPlan, Guard, Held, Result
 

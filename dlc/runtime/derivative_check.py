@@ -8,7 +8,6 @@ the values that they meet, so that the wrong one is named.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +18,7 @@ from dlc.ir.core import Function, Node
 from dlc.ir.dims import evaluate
 from dlc.ir.interpret import bind_symbols, interpret
 from dlc.ir.location import SourceLocation
+from dlc.ir.record import dataclass
 from dlc.passes.autodiff import jvp_function, vjp_function
 from dlc.passes.decompose import expand_undifferentiable
 from dlc.runtime.judge import widened

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from dlc.codegen.backend import Backend
 from dlc.codegen.program import Program
 from dlc.ir.errors import DeviceError, nearest
+from dlc.ir.record import dataclass
 
 
 class BoundProgram(Protocol):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+
+from dlc.ir.record import dataclass, field
 
 SCALARS: Final = frozenset({"float32", "float64", "int32", "int64", "bool"})
 """Dtypes that a Python scalar can be passed as."""

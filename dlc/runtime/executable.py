@@ -9,7 +9,6 @@ import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from dlc.ir.locks import make_lock
 from dlc.ir.logs import TopicLog
 from dlc.ir.ops import BUILT_IN
 from dlc.ir.printer import print_function
+from dlc.ir.record import dataclass, field
 from dlc.ir.types import TensorType
 from dlc.ir.version import __version__
 from dlc.runtime.cache import Key, default_cache

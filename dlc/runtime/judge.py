@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import ml_dtypes
@@ -21,6 +20,7 @@ from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node
 from dlc.ir.dims import evaluate
 from dlc.ir.interpret import bind_symbols, decomposition, interpret
+from dlc.ir.record import dataclass
 from dlc.ir.types import DType, TensorType, dtype_of, float64
 
 Array: TypeAlias = npt.NDArray[Any]

@@ -16,7 +16,6 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dlc.codegen.cpu.blob import Blob
@@ -24,6 +23,7 @@ from dlc.codegen.cpu.isa import host_isa, host_machine
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import BackendError, nearest
 from dlc.ir.logs import TopicLog
+from dlc.ir.record import dataclass, field
 
 if TYPE_CHECKING:
     from dlc.codegen.cpu import elf

@@ -16,11 +16,11 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from dlc.ir.errors import BackendError
+from dlc.ir.record import dataclass
 from dlc.runtime.native.layout import CALL, END, GROUP, OK, TABLE_MAGIC
 from dlc.runtime.native.support import pool_code
 from dlc.runtime.threads import pool

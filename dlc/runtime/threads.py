@@ -10,10 +10,10 @@ import ctypes
 import os
 import sys
 import weakref
-from dataclasses import dataclass
 from typing import Final
 
 from dlc.ir.cpus import available_cpus
+from dlc.ir.record import dataclass
 from dlc.runtime.native.layout import LINE, MAX_WORKERS, POOL, POOL_BYTES, THREAD
 from dlc.runtime.native.support import keep_for_ever
 

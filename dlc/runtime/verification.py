@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +18,7 @@ from dlc.codegen.program import Program
 from dlc.codegen.program_builder import build_program
 from dlc.ir.core import Function
 from dlc.ir.interpret import bind_symbols, interpret
+from dlc.ir.record import dataclass, field
 from dlc.ir.rewrite import Fuel, all_rules
 from dlc.ir.verifier import Stage, verify
 from dlc.passes.manager import Pass, PassContext

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from dlc.ir.errors import BackendError
+from dlc.ir.record import dataclass
 
 _HEADER = struct.Struct("<4sHHIIQ")
 _MAGIC, _VERSION = b"DLCB", 1

@@ -10,12 +10,12 @@ import functools
 import platform
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
 from dlc.ir.config import config
 from dlc.ir.errors import BackendError, SettingError, nearest
+from dlc.ir.record import dataclass
 
 
 @dataclass(frozen=True)

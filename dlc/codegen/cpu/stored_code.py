@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
 
 from dlc.codegen.cpu.blob import Blob
 from dlc.ir.dims import Dim, dim_text
 from dlc.ir.errors import BackendError
+from dlc.ir.record import dataclass
 from dlc.ir.type_parser import parse_dim
 
 # The number of threads, in formulas of what cannot change bits.

@@ -1,0 +1,158 @@
+"""Data classes of `dlc.ir.record` behave as the standard library's."""
+
+import copy
+import dataclasses
+import itertools
+import pickle
+from typing import Any
+
+import pytest
+
+from dlc.ir import record
+
+_count = itertools.count().__next__
+
+
+@record.dataclass(frozen=True)
+class Base:
+    a: int
+    b: str = "b"
+
+
+@record.dataclass(frozen=True)
+class Derived(Base):
+    c: list[int] = record.field(default_factory=list[int], compare=False)
+    d: object = record.field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.a < 0:
+            raise ValueError("negative")
+
+    @property
+    def double(self) -> int:
+        return 2 * self.a
+
+
+@record.dataclass
+class Unkept:
+    x: int
+
+
+@record.dataclass
+class Open:
+    x: int
+    late: int = record.field(init=False)
+    n: int = record.field(default_factory=_count)
+
+
+@record.dataclass(frozen=True, order=True)
+class Ordered:
+    major: int
+    minor: int
+
+
+@record.dataclass(frozen=True, eq=False)
+class Identity:
+    x: int
+
+
+@record.dataclass(frozen=True)
+class OwnEquality:  # noqa: PLW1641 - the decorator gives it the hash
+    x: int
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OwnEquality)
+
+
+def test_values_and_defaults() -> None:
+    x = Derived(1)
+    assert (x.a, x.b, x.c, x.d, x.double) == (1, "b", [], None, 2)
+    assert Derived(1).c is not x.c
+    y = Derived(1, d=4, b="q")
+    assert repr(y) == "Derived(a=1, b='q', c=[])"
+    assert [Open(1).n + 1, Open(1, 9).n] == [Open(1).n, 9]
+    assert not hasattr(Open(1), "late")
+
+
+@pytest.mark.parametrize("args", [(), (1, "b", [], None, 5)])
+def test_wrong_arguments(args: tuple[Any, ...]) -> None:
+    for _ in range(2):  # before `__init__` is compiled, and after
+        with pytest.raises(TypeError, match=r"__init__\(\)"):
+            Derived(*args)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'e'"):
+        Derived(1, e=3)  # pyright: ignore[reportCallIssue]
+
+
+def test_checks_run_on_each_instance() -> None:
+    for _ in range(2):
+        with pytest.raises(ValueError, match="negative"):
+            Derived(-1)
+
+
+def test_equality_and_hashes() -> None:
+    assert Derived(1, c=[1]) == Derived(1, c=[2])
+    assert hash(Derived(1, c=[1])) == hash(Derived(1, c=[2]))
+    assert Derived(1, d=2) != Derived(1)
+    assert Base(1) != Derived(1)
+    assert Base(1) != 1
+    assert len({Base(1), Base(1), Base(2)}) == 2
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Unkept(1))
+    assert Unkept(1) == Unkept(1)
+    assert Identity(1) != Identity(1)
+    assert len({Identity(1), Identity(1)}) == 2
+    assert OwnEquality(1) == OwnEquality(2)
+    assert hash(OwnEquality(1)) == hash((1,))
+
+
+def test_order() -> None:
+    assert Ordered(1, 9) < Ordered(2, 0) <= Ordered(2, 0)
+    assert max(Ordered(1, 2), Ordered(1, 3)).minor == 3
+    with pytest.raises(TypeError):
+        _ = Ordered(1, 1) < 3  # pyright: ignore[reportOperatorIssue]
+
+
+def test_frozen() -> None:
+    x = Derived(1)
+    for name in ("a", "new"):
+        with pytest.raises(dataclasses.FrozenInstanceError, match=f"assign to field '{name}'"):
+            setattr(x, name, 2)
+    with pytest.raises(dataclasses.FrozenInstanceError, match="delete field 'a'"):
+        del x.a
+    Open(1).x = 2
+
+
+def test_standard_functions_know_them() -> None:
+    assert dataclasses.is_dataclass(Derived)
+    assert [f.name for f in dataclasses.fields(Derived)] == ["a", "b", "c", "d"]
+    assert dataclasses.fields(Base)[1].default == "b"
+    assert dataclasses.replace(Derived(1, c=[3]), b="z") == Derived(1, "z")
+    assert copy.copy(Base(3)) == pickle.loads(pickle.dumps(Base(3))) == Base(3)
+    match Base(3, "q"):
+        case Base(a, b):
+            assert (a, b) == (3, "q")
+    assert Open.__match_args__ == ("x", "n")
+
+
+def test_standard_classes_derive_from_them() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Standard(Derived):
+        e: int = 5
+
+    assert repr(Standard(1, e=6)).endswith("Standard(a=1, b='b', c=[], e=6)")
+    with pytest.raises(ValueError, match="negative"):
+        Standard(-1)
+    with pytest.raises(TypeError, match="frozen"):
+        dataclasses.dataclass(type("Thawed", (Base,), {}))
+    with pytest.raises(TypeError, match="standard library"):
+        record.dataclass(frozen=True)(type("Back", (Standard,), {}))
+
+
+def test_nothing_is_compiled_before_use() -> None:
+    @record.dataclass(frozen=True)
+    class Unused:
+        x: int
+
+    assert "late" in Unused.__init__.__code__.co_name
+    assert Unused(1) == Unused(1)
+    assert Unused.__init__.__code__.co_name == "__init__"
