@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import gc
+import re
 import threading
 import warnings
 import weakref
@@ -517,9 +518,67 @@ def test_analysis():
     assert cost["bytes"] >= 4 * (6 + 12 + 8)
     assert memory["arguments"] == 4 * (6 + 12)
     assert memory["results"] == 4 * 8
+    assert memory["peak"] >= memory["least"] >= 4 * (6 + 12 + 8)
     symbolic = dlc.compile(lambda x: x.sum(axis=1)).lower("f32[b,3]")
     assert symbolic.memory_analysis()["arguments"] == "12*b"
+    assert "peak" not in symbolic.memory_analysis()
+    assert symbolic.memory_analysis(b=5)["peak"] >= 4 * (15 + 5)
     assert symbolic.compile().cost_analysis()["kernels"] == 1
+
+
+def test_memory_at_one_time():
+    """Temporaries share memory, constants and donated arguments count once."""
+
+    def deep(x, w):
+        for _ in range(6):
+            x = dlc.tanh(x @ w) @ w
+        return x
+
+    lowered = dlc.compile(deep).lower("f32[64,64]", "f32[64,64]")
+    memory = lowered.memory_analysis()
+    assert memory["peak"] < memory["arguments"] + memory["results"] + memory["temporaries"]
+    assert memory["peak"] >= memory["least"]
+    v = dlc.Variable(np.zeros(1000, np.float32))
+
+    def step():
+        v.assign_add(1)
+
+    memory = dlc.compile(step).lower().memory_analysis()
+    assert memory["donated"] == 4000
+    assert memory["peak"] == memory["arguments"] == 4000
+    table = np.ones(500, np.float32)
+    memory = dlc.compile(lambda x: x + table).lower("f32[500]").memory_analysis()
+    assert memory["constants"] in (0, 2000)
+    assert memory["peak"] >= 4000 + memory["constants"]
+
+
+def test_phases_are_timed(caplog):
+    caplog.set_level("INFO", "dlc.compile")
+
+    def f(x):
+        return dlc.tanh(x * 3) + 0.125
+
+    compiled = dlc.compile(f)
+    assert compiled.stats.seconds == {}
+    compiled(np.ones(3, np.float32))
+    assert any(re.fullmatch(r"f: traced \(\d+\.\d ms\)", m) for m in caplog.messages)
+    seconds = dict(compiled.stats.seconds)
+    assert {"trace", "key", "cache", "load", "total"} <= seconds.keys()
+    assert all(s >= 0 for s in seconds.values())
+    parts = sum(s for phase, s in seconds.items() if phase not in ("trace", "total"))
+    assert parts <= seconds["total"]
+    compiled(np.ones(3, np.float32))
+    assert compiled.stats.seconds == seconds
+    compiled(np.ones((3, 3), np.float32))
+    assert compiled.stats.seconds["trace"] > seconds["trace"]
+    # A program that is there already costs its trace alone.
+    again = dlc.compile(f)
+    again(np.ones(3, np.float32))
+    assert again.stats.seconds.keys() == {"trace"}
+    failing = dlc.compile(lambda x: x.nothing)
+    with pytest.raises(AttributeError):
+        failing(np.ones(3, np.float32))
+    assert failing.stats.seconds.keys() == {"trace"}
 
 
 TEXT = """

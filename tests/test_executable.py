@@ -474,6 +474,22 @@ def test_progress_shows_on_a_terminal_when_it_takes_long(monkeypatch):
     assert not text.rstrip("\r").rpartition("\r")[2].strip()
 
 
+@pytest.mark.parametrize("way", ["missing", "closed", "a writer"])
+def test_no_progress_without_a_proper_standard_error(monkeypatch, way):
+    class Writer:
+        def write(self, text):
+            raise AssertionError("nothing is to be written")
+
+    closed = io.StringIO()
+    closed.close()
+    there = {"missing": None, "closed": closed, "a writer": Writer()}[way]
+    monkeypatch.setattr(progress, "DELAY", 0.0)
+    monkeypatch.setattr(sys, "stderr", there)
+    with progress.Progress("compiling f", total=1) as shown:
+        shown.advance(1)
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("way", ["no terminal", "switched off", "quick"])
 def test_no_progress_otherwise(monkeypatch, way):
     monkeypatch.setattr(sys, "stderr", io.StringIO() if way == "no terminal" else Terminal())

@@ -6,7 +6,7 @@ import contextlib
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -59,8 +59,17 @@ class _Runner:
     seconds: list[float] = field(default_factory=list[float])
 
 
-def measure_case(case: Case, settings: Settings, say: Say) -> Record:
-    """Everything that is measured of a case, by framework; errors stand where figures would."""
+def measure_case(
+    case: Case, settings: Settings, say: Say, caches: Mapping[str, str] | None = None
+) -> Record:
+    """Everything that is measured of a case, by framework; errors stand where figures would.
+
+    Args:
+        case: What is measured.
+        settings: How.
+        say: Told what is being done.
+        caches: Folders that workers of some frameworks share with those of other cases.
+    """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(_temporary()))
         sets, constants = case.draw()
@@ -74,7 +83,9 @@ def measure_case(case: Case, settings: Settings, say: Say) -> Record:
         for name in settings.frameworks:
             say(f"{case.name}: {name}")
             try:
-                runner = _prepare(name, case, settings, folder, exact, stack)
+                runner = _prepare(
+                    name, case, settings, folder, exact, stack, (caches or {}).get(name)
+                )
                 if runner is None:
                     found[name] = {"absent": "has no such program"}
                     continue
@@ -115,9 +126,10 @@ def _prepare(
     folder: Path,
     exact: Sequence[Arrays],
     stack: contextlib.ExitStack,
+    cache: str | None,
 ) -> _Runner | None:
     """Starts a worker, lets it compile something, then the case, and checks what that gives."""
-    cache = stack.enter_context(_temporary())
+    cache = cache or stack.enter_context(_temporary())
     process = Process(name, settings.threads, cache, python=settings.python)
     stack.enter_context(process)
     process.ask("start")

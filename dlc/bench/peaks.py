@@ -6,11 +6,12 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 
 import dlc
+from dlc.bench.share import Peaks
 from dlc.codegen.cpu.isa import Isa, host_isa
 from dlc.codegen.cpu.llvm import compile_module
 from dlc.runtime.loader import LoadedCode, load_blob
@@ -18,17 +19,6 @@ from dlc.runtime.loader import LoadedCode, load_blob
 _TRIES = 7
 _ITERATIONS = 2_000_000
 FOOTPRINTS = (4 << 20, 64 << 20, 512 << 20)  # bytes: caches of a core, of all cores, memory
-
-
-class Peaks(TypedDict):
-    """What the machine can do.
-
-    operations: Additions and multiplications of float32, a second.
-    bytes: Moved a second, by the size of what is worked on.
-    """
-
-    operations: float
-    bytes: dict[str, float]
 
 
 def measure_peaks(threads: int) -> Peaks:

@@ -9,8 +9,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from dlc.bench.load import DISTURBED
 from dlc.bench.measure import Record, Say, Settings, measure_case
 from dlc.bench.problem import Case
 from dlc.bench.process import Process, WorkerError
+from dlc.bench.share import limit_of
 from dlc.ir.version import __version__
 
 JUDGE = "torch"  # its product of 1024 by 1024 shows whether the machine is itself
@@ -56,38 +56,55 @@ def installed(python: str) -> dict[str, str | None]:
     }
 
 
-def run_cases(cases: Sequence[Case], settings: Settings, say: Say) -> Record:
+def run_cases(
+    cases: Sequence[Case], settings: Settings, say: Say, keep: Callable[[Record], None]
+) -> Record:
     """Measures the cases one after the other.
 
     Args:
         cases: Which ones.
         settings: How.
         say: Told what is being done, again and again.
+        keep: Given what there is after each case.
     """
-    started = dt.datetime.now(dt.UTC)
     with contextlib.ExitStack() as stack:
         machine = _Machine(settings, stack, say)
-        measured = {case.name: measure_case(case, settings, say) for case in cases}
-        machine.look_again()
-        about: Record = {
-            "started": started.isoformat(timespec="seconds"),
-            "dlc": __version__,
-            "python": platform.python_version(),
-            "system": platform.platform(),
-            "processor": _processor(),
-            "threads": settings.threads,
-            "rounds": settings.rounds,
-            "frameworks": _settings(settings, say),
-            "peaks": machine.peaks,
-            "judge": machine.judged,
-            "void": machine.void(),
+        about = _about(settings, say)
+        warm = {
+            name: stack.enter_context(tempfile.TemporaryDirectory(prefix="dlc-bench-"))
+            for name, kind in KINDS.items()
+            if kind.shared
         }
-        if settings.starts:
-            about["imports"] = _imports(settings, say)
-    for record in measured.values():
-        record["run"] = about["started"]
-        _add_ratios(record, about)
-    return {"runs": {about["started"]: about}, "cases": measured}
+        record: Record = {"runs": {about["started"]: about}, "cases": {}}
+        for k, case in enumerate(cases):
+            measured = measure_case(case, settings, say, warm)
+            measured["run"] = about["started"]
+            record["cases"][case.name] = measured
+            if k == len(cases) - 1:
+                machine.look_again()
+            about.update(peaks=machine.peaks, judge=machine.judged, void=machine.void())
+            for done in record["cases"].values():
+                _add_ratios(done, about)
+            keep(record)
+    return record
+
+
+def _about(settings: Settings, say: Say) -> Record:
+    """What a reader wants to know of a run, but for the machine's peaks."""
+    started = dt.datetime.now(dt.UTC)
+    about: Record = {
+        "started": started.isoformat(timespec="seconds"),
+        "dlc": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "threads": settings.threads,
+        "rounds": settings.rounds,
+        "frameworks": _settings(settings, say),
+    }
+    if settings.starts:
+        about["imports"] = _imports(settings, say)
+    return about
 
 
 class _Machine:
@@ -127,9 +144,8 @@ class _Machine:
                 self.shares.append(reached / self.peaks["operations"])
 
     def _reached(self, judge: Process) -> float:
-        """Operations a second of the judge's product, in the median of a few tries."""
-        found = [judge.ask("product", size=1024)["seconds"] for _ in range(5)]
-        return 2 * 1024**3 / statistics.median(found)
+        """Operations a second of the judge's product, at its best, as the peaks are."""
+        return 2 * 1024**3 / judge.ask("product", size=1024, count=60)["seconds"]
 
     @property
     def judged(self) -> float | None:
@@ -193,7 +209,9 @@ def _add_ratios(record: Record, about: Record) -> None:
         record["void"] = f"others kept {record['others']:.2f} CPUs busy (at most {DISTURBED})"
     timed = {n: f for n, f in record["frameworks"].items() if "seconds" in f}
     for figures in timed.values():
-        figures["share"], record["binds"] = _share(record, figures["seconds"], about["peaks"])
+        if about["peaks"] is not None:
+            least, record["binds"] = limit_of(record["operations"], record["bytes"], about["peaks"])
+            figures["share"] = least / figures["seconds"]
     ours = timed.pop(OURS, None)
     if ours is None or not timed:
         return
@@ -203,21 +221,6 @@ def _add_ratios(record: Record, about: Record) -> None:
     record["best peer"] = best
     record["ratio"] = statistics.median(ratios)
     record["ratio quartiles"] = [float(q) for q in np.quantile(ratios, (0.25, 0.75))]
-
-
-def _share(record: Record, seconds: float, peaks: Any) -> tuple[float | None, str | None]:
-    """The share of the machine's limit, and whether that is operations or bytes."""
-    if peaks is None:
-        return None, None
-    moved: dict[str, float] = peaks["bytes"]
-    sizes = sorted(moved, key=int)
-    fitting = next((s for s in sizes if record["bytes"] <= int(s)), sizes[-1])
-    times = {
-        "operations": record["operations"] / peaks["operations"],
-        "bytes": record["bytes"] / moved[fitting],
-    }
-    binds = max(times, key=lambda name: times[name])
-    return times[binds] / seconds, binds
 
 
 def merge(old: Record, new: Record) -> Record:

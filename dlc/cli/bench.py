@@ -84,12 +84,14 @@ def run(options: argparse.Namespace) -> int:
         return 0
     settings = _settings(options)
     progress = _Progress()
+    keeper = None if options.out is None else _Keeper(options.out)
     try:
-        record = run_cases(cases, settings, progress.say)
+        record = run_cases(cases, settings, progress.say, keeper or (lambda record: None))
     finally:
         progress.end()
-    if options.out is not None:
-        record = _keep(record, options.out)
+    if keeper is not None:
+        record = keeper.record
+        print(f"kept in {keeper.path}", file=sys.stderr)
     print(json.dumps(record, indent=1) if options.json else markdown(record), end="")
     ours = [record["cases"][case.name]["frameworks"][OURS] for case in cases]
     return 1 if any("error" in figures or "start error" in figures for figures in ours) else 0
@@ -131,17 +133,27 @@ def _peers(options: argparse.Namespace) -> list[str]:
     return [name for name in names if not missing[name]]
 
 
-def _keep(record: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Writes the results of the day, with what was there already."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{dt.datetime.now():%Y-%m-%d}.json"
-    if path.exists():
-        record = merge(json.loads(path.read_text(encoding="utf-8")), record)
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    path.with_suffix(".md").write_text(markdown(record), encoding="utf-8")
-    path.with_suffix(".svg").write_text(svg(record), encoding="utf-8")
-    print(f"kept in {path}", file=sys.stderr)
-    return record
+class _Keeper:
+    """Writes the results of the day, with those that were there already.
+
+    Args:
+        folder: Where to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{dt.datetime.now():%Y-%m-%d}.json"
+        self.record: dict[str, Any] = {"runs": {}, "cases": {}}
+        if self.path.exists():
+            self.record = json.loads(self.path.read_text(encoding="utf-8"))
+
+    def __call__(self, record: dict[str, Any]) -> None:
+        """Writes what there is by now."""
+        self.record = merge(self.record, record)
+        whole = json.dumps(self.record, indent=1) + "\n"
+        self.path.write_text(whole, encoding="utf-8")
+        self.path.with_suffix(".md").write_text(markdown(self.record), encoding="utf-8")
+        self.path.with_suffix(".svg").write_text(svg(self.record), encoding="utf-8")
 
 
 class _Progress:

@@ -252,7 +252,7 @@ class CompiledFunction(Dispatching):
         reason = self._reason(family, call.key, shapes)
         self._announce(reason)
         with no_collection():
-            closure = self._trace(call, extents)
+            closure = self._stats.time_trace(self.name, lambda: self._trace(call, extents))
             made = self._compile(call, closure, extents, "; ".join([reason, *extents.reasons]))
         made.used = next(_uses)
         family.programs.insert(0, made)
@@ -298,8 +298,9 @@ class CompiledFunction(Dispatching):
     ) -> Specialisation:
         donated = (*call.donated, *closure.written_params)
         options = replace(self.settings.options, donated=donated, fixed=closure.fixed_params)
-        program = program_for(closure.function, options, closure.fixed_values())
-        self._stats.compilations += 1
+        program = self._stats.time_compilation(
+            lambda: program_for(closure.function, options, closure.fixed_values())
+        )
         return Specialisation(call.key, extents, closure, program, donated, reason)
 
     def _reason(self, family: _Family, key: CallKey, shapes: tuple[Any, ...]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from dlc.frontend.closure import Closure
 from dlc.ir.core import Function, Node
-from dlc.ir.dims import Dim, add, dim_text, mul, product
+from dlc.ir.dims import Dim, add, dim_text, evaluate, mul, product
 from dlc.ir.printer import print_function
 from dlc.passes.decompose import Decompose
 from dlc.passes.manager import PassContext
@@ -85,13 +85,40 @@ class Lowered:
             "kernels": len(program.calls),
         }
 
-    def memory_analysis(self) -> dict[str, Any]:
+    def memory_analysis(self, **extents: int) -> dict[str, Any]:
         """Bytes of memory, expressions of the symbols where extents are symbolic.
+
+        Args:
+            **extents: The values of the symbols; the last three figures need them.
 
         Returns:
             `arguments`, `results`, `donated` (of the results, what lies in memory of arguments) and
-            `temporaries` (before they share memory), in bytes.
+            `temporaries` (before they share memory), in bytes; `constants`; `peak`, the most that a
+            call holds (arguments, constants, results and the memory that temporaries share), and
+            `least`, the same with no more than the temporaries that are needed at one time.
+
+        Raises:
+            ValueRangeError: for some of the extents only.
+
+        Example:
+            >>> lowered = dlc.compile(lambda x: dlc.softmax(x, axis=1)).lower("f32[b,10]")
+            >>> lowered.memory_analysis()["arguments"], lowered.memory_analysis(b=4)["peak"]
+            ('40*b', 320)
         """
+        if self.function.symbols and not extents:
+            return {name: _readable(size) for name, size in self._sizes().items()}
+        sizes = {name: evaluate(size, extents) for name, size in self._sizes().items()}
+        bound = self.executable.memory_analysis(extents)
+        kept = bound["arguments"] + bound["constants"] + bound["results"] - sizes["donated"]
+        more = {
+            "constants": bound["constants"],
+            "peak": kept + bound["temporaries"],
+            "least": kept + bound["live"],
+        }
+        return {**sizes, **more}
+
+    def _sizes(self) -> dict[str, Dim]:
+        """Bytes by what they are for."""
         program = self.executable.program
         found: dict[str, Dim] = dict.fromkeys(("arguments", "results", "donated", "temporaries"), 0)
         for k, slot in enumerate(program.slots):
@@ -104,7 +131,7 @@ class Lowered:
             owner = program.slots[program.memory_of(k)]
             if slot.kind == "output" and owner.kind == "input":
                 found["donated"] = add(found["donated"], size)
-        return {name: _readable(value) for name, value in found.items()}
+        return found
 
 
 def _operations(node: Node) -> Dim:
@@ -140,6 +167,6 @@ class Compiled:
         """Floating-point operations and bytes moved, by kernel and in all."""
         return self.lowered.cost_analysis()
 
-    def memory_analysis(self) -> dict[str, Any]:
-        """Bytes of arguments, results and temporaries."""
-        return self.lowered.memory_analysis()
+    def memory_analysis(self, **extents: int) -> dict[str, Any]:
+        """Bytes of arguments, results, constants and temporaries, and the most at one time."""
+        return self.lowered.memory_analysis(**extents)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
 import numpy as np
+
+from dlc.runtime.executable import Executable
+
+log = logging.getLogger("dlc.compile")
+Made = TypeVar("Made")
 
 
 class CompileStats:
@@ -11,6 +21,8 @@ class CompileStats:
     traces, compilations: how often it was traced and compiled.
     interpreted_ops: operations run by the interpreter instead of by a compiled program.
     recompilations: why each compilation after the first happened.
+    seconds: what its compilations took, by phase: `trace` runs the Python function, the others are
+        those of `dlc.runtime.executable.Stats`, whose `total` is without the trace.
     python_calls, python_found, python_runs: `calls`, `cache_hits` and `native_calls` without those
         that a native entry served.
     entry_counts: calls that native entries served, and those that they passed on.
@@ -21,6 +33,7 @@ class CompileStats:
         self.compilations = 0
         self.interpreted_ops = 0
         self.recompilations: list[str] = []
+        self.seconds: dict[str, float] = {}
         self.python_calls = 0
         self.python_found = 0
         self.python_runs = 0
@@ -40,6 +53,30 @@ class CompileStats:
     def native_calls(self) -> int:
         """Runs of compiled programs."""
         return self.python_runs + int(self.entry_counts[0])
+
+    def time_trace(self, name: str, trace: Callable[[], Made]) -> Made:
+        """Runs the trace of a function, and counts its time, also when it fails."""
+        start = time.perf_counter()
+        try:
+            return trace()
+        finally:
+            took = time.perf_counter() - start
+            self._add({"trace": took})
+            log.info("%s: traced (%.1f ms)", name, 1e3 * took)
+
+    def time_compilation(self, compile_: Callable[[], Made]) -> Made:
+        """Runs a compilation; counts the phases of what it made, if it did not only find it."""
+        start = time.perf_counter()
+        made = compile_()
+        took = time.perf_counter() - start
+        self.compilations += 1
+        if isinstance(made, Executable) and made.stats.seconds["total"] <= took:
+            self._add(made.stats.seconds)
+        return made
+
+    def _add(self, seconds: Mapping[str, float]) -> None:
+        for phase, more in seconds.items():
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + more
 
     def __repr__(self) -> str:
         names = ("calls", "traces", "compilations", "cache_hits", "native_calls", "interpreted_ops")

@@ -291,6 +291,10 @@ class Executable:
                 self._bound.popitem(last=False)
         return bound
 
+    def extents_of(self, shapes: tuple[tuple[int, ...], ...]) -> dict[str, int]:
+        """The values of the function's symbols; ShapeError when these shapes do not fit."""
+        return dict(zip(self._binder.names, self._binder.values(shapes), strict=True))
+
     def bound_for(self, shapes: tuple[tuple[int, ...], ...]) -> BoundProgram:
         """The program for arguments of these shapes; ShapeError when they do not fit."""
         bound = self._by_shapes.get(shapes)

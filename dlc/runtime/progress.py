@@ -14,6 +14,14 @@ DELAY = 2.0  # seconds before the line appears
 _INTERVAL = 0.25
 
 
+def _on_terminal() -> bool:
+    """Whether standard error is a terminal; it may also be missing, closed, or a notebook's."""
+    try:
+        return sys.stderr is not None and sys.stderr.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
 class Progress:
     """Shows how far a long piece of work is, on standard error if that is a terminal.
 
@@ -31,7 +39,7 @@ class Progress:
         self.start = time.perf_counter()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        if total and config.progress and sys.stderr.isatty():
+        if total and config.progress and _on_terminal():
             self._thread = threading.Thread(target=self._show, name="dlc progress", daemon=True)
             self._thread.start()
 

@@ -45,6 +45,8 @@ class Kind:
         environment: Variables that a worker is started with, from the threads and a cache folder.
         asked: Variables that switch on caches on disk which are off by default, from the folder.
         compiles: Whether a process compiles, so that a second one may find something in a cache.
+        shared: Whether the workers of a run have one cache folder. They find in it what each of
+            their compilations needs and takes seconds to make, and nothing of the case itself.
     """
 
     module: str
@@ -52,6 +54,7 @@ class Kind:
     environment: Callable[[int, str], Mapping[str, str]] = lambda threads, cache: {}
     asked: Callable[[str], Mapping[str, str]] | None = None
     compiles: bool = False
+    shared: bool = False
 
 
 def _dlc(threads: int, cache: str) -> dict[str, str]:
@@ -78,7 +81,7 @@ KINDS: dict[str, Kind] = {
     "dlc": Kind("dlc_compiled", ("llvmlite", "ml_dtypes"), _dlc, compiles=True),
     "numpy": Kind("numpy_arrays", ("numpy",)),
     "torch": Kind("torch_eager", ("torch",)),
-    "torch.compile": Kind("torch_compiled", ("torch",), _inductor, compiles=True),
+    "torch.compile": Kind("torch_compiled", ("torch",), _inductor, compiles=True, shared=True),
     "jax": Kind("jax_compiled", ("jax",), _jax, _jax_cache, compiles=True),
     "onnxruntime": Kind("onnx_runtime", ("onnx", "onnxruntime")),
     "openvino": Kind("openvino_runtime", ("onnx", "openvino")),

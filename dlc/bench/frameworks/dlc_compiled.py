@@ -8,8 +8,9 @@ from typing import Any
 
 import dlc
 from dlc.bench import problems
-from dlc.bench.peaks import Peaks, measure_peaks
+from dlc.bench.peaks import measure_peaks
 from dlc.bench.problem import Array, Arrays, Case, Program, as_arrays
+from dlc.bench.share import Peaks
 from dlc.codegen.cpu.isa import host_isa
 from dlc.runtime.kernel_times import ProgramTimer
 
