@@ -318,7 +318,13 @@ def parse(*words):
     return parser.parse(words)
 
 
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups")
+def children(pid):
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/task", str(os.getpid()), "children").exists(), reason="no such list"
+)
 def test_an_interrupt_leaves_no_worker(tmp_path):
     words = ["--suite", "smoke", "--cases", "matmul", "--peers", "numpy", "--at-least", "5000"]
     command = [sys.executable, "-m", "dlc", "bench", *words]
@@ -326,11 +332,15 @@ def test_an_interrupt_leaves_no_worker(tmp_path):
     with subprocess.Popen(
         command, start_new_session=True, env=environ, stdout=subprocess.PIPE, text=True
     ) as process:
-        time.sleep(3)
+        workers = []
+        while not workers:
+            time.sleep(0.05)
+            workers = children(process.pid)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        assert process.wait(20) == 130
-        with pytest.raises(ProcessLookupError):
-            os.killpg(process.pid, 0)
+        assert process.wait(60) == 130
+        for worker in workers:
+            with pytest.raises(ProcessLookupError):
+                os.kill(worker, 0)
 
 
 # How it is told.

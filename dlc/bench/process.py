@@ -55,6 +55,7 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 env=variables,
+                start_new_session=True,  # with what the framework starts, it ends as one
                 text=True,
                 encoding="utf-8",
             )
@@ -107,13 +108,16 @@ class Process:
     def rest(self) -> None:
         """Stops the process until it is asked something: its threads take no time from others."""
         if hasattr(signal, "SIGSTOP") and self._process.poll() is None:
-            self._process.send_signal(signal.SIGSTOP)
+            self._signal(signal.SIGSTOP)
             self._stopped = True
 
     def close(self) -> None:
         """Ends the process."""
         if self._process.poll() is None:
-            self._process.kill()
+            if hasattr(os, "killpg"):
+                self._signal(signal.SIGKILL)
+            else:
+                self._process.kill()
             self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
@@ -123,8 +127,13 @@ class Process:
 
     def _continue(self) -> None:
         if self._stopped:
-            self._process.send_signal(signal.SIGCONT)
+            self._signal(signal.SIGCONT)
             self._stopped = False
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Signals the worker and the processes that it has started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
 
     def _said(self) -> str:
         self._errors.seek(0)
