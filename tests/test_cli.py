@@ -702,6 +702,12 @@ def test_state_has_the_names_of_the_file(output, folder):
     assert lines == ["result f32[] in 5 to 5: 5", "new counted.grad f32[2] in 2 to 3: 2 3"]
 
 
+def test_arrays_that_are_closed_over(output, folder):
+    text = "import dlc, numpy\nW = numpy.ones((4, 2), numpy.float32)\n"
+    (folder / "closes.py").write_text(f"{text}\ndef f(x: 'f32[3,4]'):\n    return x @ W\n")
+    assert output("run", "closes.py:f").startswith("result f32[3,2]")
+
+
 def test_devices_agree(output):
     with_cpu = output("run", "user.py:softmax", "--save", "cpu.npz")
     output("run", "user.py:softmax", "--save", "reference.npz", "--device", "reference")

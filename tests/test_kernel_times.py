@@ -28,6 +28,13 @@ def test_independent_calls_and_symbols():
     assert timer.seconds() > 0
 
 
+def test_fixed_values_are_there_already():
+    lowered = lowered_of(lambda x: x @ X.T, X)
+    state = [t.numpy() for t in lowered.closure.state()]
+    timer = ProgramTimer(lowered.executable, [X, *state], num_threads=2)
+    assert timer.seconds() > 0
+
+
 def test_inputs_stay_as_they_are():
     v = dlc.Variable(X)
 

@@ -19,6 +19,12 @@ from dlc.ir.dims import evaluate
 SVG = "{http://www.w3.org/2000/svg}"
 FILE = """
 import dlc
+import numpy
+
+WEIGHTS = numpy.ones((16, 8), numpy.float32)
+
+def closes_over(x: "f32[4,16]"):
+    return x @ WEIGHTS
 
 def net(x: "f32[8,32]", w: "f32[32,32]"):
     for _ in range(3):
@@ -111,7 +117,7 @@ def test_the_table(profile):
     rows = [line for line in lines[3:] if "user.py:" in line]
     assert len(rows) == len(lines) - 3
     # Three equal layers are one line.
-    assert any(re.search(r" 3 .*user.py:6 in net", row) for row in rows)
+    assert any(re.search(r" 3 .*user.py:12 in net", row) for row in rows)
     parts = [int(re.search(r"(\d+) %", row)[1]) for row in rows]
     assert parts == sorted(parts, reverse=True)
     assert sum(parts) == pytest.approx(100, abs=len(parts))
@@ -142,6 +148,7 @@ def test_json_trace_and_picture(profile, tmp_path):
 def test_symbols_inputs_and_ir(profile, tmp_path):
     (kernel, *_) = json.loads(profile("user.py:grows", "--dim", "n=100", "--json"))["kernels"]
     assert 100 in kernel["dims"].values()
+    assert profile("user.py:closes_over").startswith("@closes_over: ")
     np.savez("in.npz", x=np.ones((7, 16), np.float32))
     (kernel, *_) = json.loads(profile("user.py:grows", "--inputs", "in.npz", "--json"))["kernels"]
     assert 7 in kernel["dims"].values()

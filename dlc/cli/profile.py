@@ -100,11 +100,12 @@ def run(options: argparse.Namespace) -> int:
     arrays = given_arrays(options)
     traced = trace_options(options, arrays)
     inputs = input_arrays(traced, options, arrays)
-    executable = compile_function(traced.function, options=traced.options)
+    fixed = [inputs[k] for k in traced.options.fixed]
+    executable = compile_function(traced.function, options=traced.options, fixed=fixed)
     timer = ProgramTimer(executable, inputs, threads)
     with config.scope(num_threads=threads):
         peaks = measure_peaks(threads)
-    values = executable.extents_of(tuple(a.shape for a in inputs))
+    values = executable.extents_of(tuple(a.shape for a in executable.changing(inputs)))
     rows = _rows(timer, values, peaks)
     name, whole = traced.function.name, timer.seconds()
     if options.json:

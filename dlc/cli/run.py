@@ -53,8 +53,9 @@ def run(options: argparse.Namespace) -> int:
     arrays = given_arrays(options)
     traced = trace_options(options, arrays)
     inputs = input_arrays(traced, options, arrays)
+    fixed = [inputs[k] for k in traced.options.fixed]
     with config.scope(num_threads=threads):
-        results = program_for(traced.function, traced.options)(inputs)
+        results = program_for(traced.function, traced.options, fixed)(inputs)
     for name, array in zip(traced.results, results, strict=True):
         print(f"{name} {summary(array)}")
     if options.save is not None:

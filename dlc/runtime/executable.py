@@ -295,6 +295,10 @@ class Executable:
         """The values of the function's symbols; ShapeError when these shapes do not fit."""
         return dict(zip(self._binder.names, self._binder.values(shapes), strict=True))
 
+    def changing(self, arrays: Sequence[np.ndarray[Any, Any]]) -> Sequence[np.ndarray[Any, Any]]:
+        """Of arrays for all parameters, those for the ones that are not fixed."""
+        return [arrays[k] for k in self._given] if self.options.fixed else arrays
+
     def bound_for(self, shapes: tuple[tuple[int, ...], ...]) -> BoundProgram:
         """The program for arguments of these shapes; ShapeError when they do not fit."""
         bound = self._by_shapes.get(shapes)
@@ -310,8 +314,7 @@ class Executable:
 
         The arrays must be C-contiguous and of the parameters' types.
         """
-        if self.options.fixed:
-            arrays = [arrays[k] for k in self._given]
+        arrays = self.changing(arrays)
         bound = self.bound_for(tuple([a.shape for a in arrays]))
         with self._lock:
             self.stats.calls += 1

@@ -44,6 +44,7 @@ class ProgramTimer:
     def __init__(
         self, executable: Executable, arrays: Sequence[np.ndarray[Any, Any]], num_threads: int
     ) -> None:
+        arrays = executable.changing(arrays)
         bound = executable.bound_for(tuple([a.shape for a in arrays]))
         if not isinstance(bound, BoundCpuProgram):
             raise DeviceError(
