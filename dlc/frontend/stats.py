@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import numpy as np
 
+from dlc.ir.logs import TopicLog
 from dlc.runtime.executable import Executable
 
-log = logging.getLogger("dlc.compile")
+log = TopicLog("compile")
 Made = TypeVar("Made")
 
 
