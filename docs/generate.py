@@ -24,6 +24,7 @@ FAMILIES = (
     "linalg",
     "einsum",
     "nn",
+    "attention",
 )
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 

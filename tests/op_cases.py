@@ -227,8 +227,8 @@ def allowed_error(case: Case, args: Sequence[Array], true: Array, dtype: DType) 
     Elementwise: the stated bound of the function, in units of the last place, and at float64 one
     more for the true value's own error. Sums of n terms: n roundings of the sum of magnitudes
     (Higham, "Accuracy and Stability of Numerical Algorithms", section 4.2), for half types those
-    of float32. Composite ops: the roundings of a handful of steps, relative to the largest
-    magnitude.
+    of float32. Composite ops and attention: the roundings of a handful of steps, relative to the
+    largest magnitude.
     """
     magnitude = np.abs(true)
     ulp = magnitude * unit(dtype) + tiny(dtype)
@@ -242,6 +242,9 @@ def allowed_error(case: Case, args: Sequence[Array], true: Array, dtype: DType) 
             finite = [np.abs(a.astype(np.float64)) for a in args]
             largest = max(float(np.max(f, initial=0.0, where=np.isfinite(f))) for f in finite)
             return 4 * ulp + 64 * unit(computed_at) * (magnitude + min(largest, 1e3) + 1.0)
+        case "attention":
+            largest = float(np.max(magnitude, initial=1.0, where=np.isfinite(magnitude)))
+            return ulp + 64 * unit(computed_at) * largest
         case _:
             bound = ULP_BOUNDS.get((case.op.name, computed_at), 1.0)
             return ((bound if dtype.bits >= 32 else 1.0) + (dtype is float64)) * ulp

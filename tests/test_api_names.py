@@ -31,6 +31,7 @@ NAMES = [
     "nextafter", "no_grad", "not_equal", "one_hot", "ones", "ones_like", "outer", "pad",
     "permute_dims", "positive", "pow", "prod", "random", "ravel", "reciprocal", "relu",
     "remainder", "repeat", "reshape", "result_type", "rms_norm", "roll", "round", "rsqrt",
+    "scaled_dot_product_attention",
     "sigmoid", "sign", "signbit", "silu", "sin", "sinh", "softmax", "softplus", "spec",
     "split", "sqrt", "square", "squeeze", "stack", "std", "stop_gradient", "subtract",
     "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot", "tile",

@@ -23,7 +23,7 @@ DOMAINS = {
     "log": [POSITIVE], "log2": [POSITIVE], "log10": [POSITIVE], "log1p": [(-0.6, 3.0)],
     "sqrt": [POSITIVE], "rsqrt": [POSITIVE], "cbrt": [POSITIVE], "asin": [UNIT], "acos": [UNIT],
     "atanh": [UNIT], "acosh": [(1.5, 4.0)], "tan": [(-1.0, 1.0)], "div": [ANY, POSITIVE],
-    "mod": [(3.1, 3.9), (1.1, 1.4)], "pow": [POSITIVE, ANY], "atan2": [POSITIVE, ANY],
+    "mod": [(3.1, 3.9), (1.35, 1.5)], "pow": [POSITIVE, ANY], "atan2": [POSITIVE, ANY],
     "hypot": [POSITIVE, ANY], "reduce_prod": [(0.7, 1.4)],
 }  # fmt: skip
 

@@ -107,7 +107,8 @@ class Stages:
 
     def __init__(self, traced: Traced, locations: bool) -> None:
         self.traced, self.locations = traced, locations
-        self.backend: Backend = find_device(traced.options.device).backend()
+        self.device = find_device(traced.options.device)
+        self.backend: Backend = self.device.backend()
         self.names = ("traced", "optimized", "kernels", *self.backend.stages)
         kept = [c if c.isalnum() or c in "._-" else "_" for c in traced.function.name]
         self.file_name = "".join(kept)
@@ -123,8 +124,9 @@ class Stages:
     @property
     def passes(self) -> tuple[Pass, ...]:
         """Those of its level."""
-        options = self.traced.options
-        return pipeline_of(options.level, self.backend.panel_bits, options.fixed)
+        options, own = self.traced.options, self.device.own_kernels
+        bits = self.backend.panel_bits
+        return pipeline_of(options.level, bits, options.fixed, own_kernels=own)
 
     @functools.cached_property
     def optimized(self) -> Function:

@@ -58,6 +58,7 @@ class _Normaliser:
         self.used: set[str] = set()
         self.kept: dict[str, tuple[int, ...]] = {}
         self.params: dict[str, DType] = {}
+        self.keep_dots = False
 
     def fresh(self, name: str) -> str:
         """A name for an axis that no other axis has."""
@@ -144,6 +145,8 @@ class _Normaliser:
         args = [self.expression(a, inner) for a in node.args]
         if node.op == "dot":
             a, b = (convert(x, node.dtype) for x in args)
+            if self.keep_dots:
+                return Expr("dot", (a, b), node.dtype, tuple(axes))
             return _half_as_single(reduce("sum", tuple(axes), op("mul", a, b)))
         return _half_as_single(Expr("reduce", tuple(args), node.dtype, (node.attr[0], tuple(axes))))
 
@@ -192,9 +195,13 @@ def map_expressions(body: tuple[Stmt, ...], f: Callable[[Expr], Expr]) -> tuple[
     return tuple(result)
 
 
-def normalise(kernel: Kernel) -> Kernel:
-    """The kernel in the form that the module's docstring describes; it means the same."""
+def normalise(kernel: Kernel, *, keep_dots: bool = False) -> Kernel:
+    """The kernel in the form that the module's docstring describes; it means the same.
+
+    keep_dots: leave each `dot` that it is.
+    """
     work = _Normaliser()
+    work.keep_dots = keep_dots
     work.params = {p.name: p.dtype for p in kernel.params}
     body = work.body(kernel.body, _Scope())
     body = map_expressions(body, expand_all)

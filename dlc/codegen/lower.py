@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 from dlc.codegen.collapse import collapse_axes
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
+from dlc.codegen.lower_attention import attention_statements
 from dlc.codegen.parameterise import parameterise
 from dlc.ir import scalar
 from dlc.ir.build import make_node
@@ -108,6 +109,8 @@ class _Lowering:
     def run(self) -> Lowered:
         """The kernels of the body."""
         families = {n.op.family: n for n in self.body.nodes}
+        if any(n.op.own_kernel for n in self.body.nodes):
+            return Lowered((self._own_kernel(),))
         if "scatter" in families:
             return Lowered(
                 (self._finish([*self._scatter(families["scatter"])], self.body.results),)
@@ -208,6 +211,15 @@ class _Lowering:
         inliner.extents.update((a.name, a.extent) for a in axes)
         ix = (*self.rows, *at)
         return Assign(name, ix, axes, inliner.value(node, ix))
+
+    # Ops with a kernel of their own
+
+    def _own_kernel(self) -> LoweredKernel:
+        results = self.body.results
+        inliner = Inliner(self._leaf)
+        stmts = attention_statements(results, self.out_names, self.names.make, inliner.value)
+        widths = [x.shape[-1] for x in results[0].inputs[:3]]
+        return self._finish(stmts, results, constant=widths)
 
     # Scatter
 
@@ -334,13 +346,18 @@ class _Lowering:
         return (*ins, *extra, *made)
 
     def _finish(
-        self, stmts: Sequence[Stmt], results: Sequence[Node], extra: Sequence[Param] = ()
+        self,
+        stmts: Sequence[Stmt],
+        results: Sequence[Node],
+        extra: Sequence[Param] = (),
+        constant: Sequence[Dim] = (),
     ) -> LoweredKernel:
         params = self._params(
             self.out_names, [r.tensor.dtype for r in results], [r.shape for r in results], extra
         )
         stmts, params = collapse_axes(stmts, params)
-        kernel, dims = parameterise(self._kernel_name(), params, stmts, tuple(self.names.taken))
+        taken = tuple(self.names.taken)
+        kernel, dims = parameterise(self._kernel_name(), params, stmts, taken, constant)
         return LoweredKernel(kernel, dims, self._args(kernel))
 
     def _kernel_name(self) -> str:

@@ -8,7 +8,7 @@ output may overwrite.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Param, Stmt, statements
@@ -22,12 +22,20 @@ AXIS_NAMES = ("n", "m", "p", "q", "r", "s", "t", "u")
 
 
 def parameterise(
-    name: str, params: Sequence[Param], stmts: Sequence[Stmt], taken: Sequence[str]
+    name: str,
+    params: Sequence[Param],
+    stmts: Sequence[Stmt],
+    taken: Sequence[str],
+    constant: Collection[Dim] = (),
 ) -> tuple[Kernel, tuple[Dim, ...]]:
-    """The kernel over symbols, and the dims that those stand for. `taken` are names in use."""
+    """The kernel over symbols, and the dims that those stand for.
+
+    `taken` are names in use; `constant` integers that stay.
+    """
     names = _AxisNames(taken)
     body = tuple(_renamed(s, names) for s in stmts)
-    symbols = _Symbols(names, [p.dims for p in params], _numbers(params, body))
+    numbers = _numbers(params, body) | {d for d in constant if isinstance(d, int)}
+    symbols = _Symbols(names, [p.dims for p in params], numbers)
     body = tuple(_map_dims(s, symbols.of) for s in body)
     used = {e.attr for s in statements(body) for e in _expressions(s) if e.op == "load"}
     used |= {s.name for s in statements(body) if isinstance(s, Assign)}
@@ -186,12 +194,22 @@ def _map_stmt(
             return For(axis(s.axis), body, carry, condition)  # type: ignore[arg-type]
 
 
+def map_statement(
+    s: Stmt,
+    axis: Callable[[Axis], Axis],
+    name: Callable[[str], str],
+    dim: Callable[[Dim], Dim],
+) -> Stmt:
+    """A statement with its axes, the names of axes in expressions, and dims mapped."""
+    return _map_stmt(s, axis, name, dim, {})
+
+
 def _renamed(s: Stmt, names: _AxisNames) -> Stmt:
-    return _map_stmt(s, lambda a: replace(a, name=names.of(a.name)), names.of, lambda d: d, {})
+    return map_statement(s, lambda a: replace(a, name=names.of(a.name)), names.of, lambda d: d)
 
 
 def _map_dims(s: Stmt, of: Callable[[Dim], Dim]) -> Stmt:
-    return _map_stmt(s, lambda a: replace(a, extent=of(a.extent)), lambda n: n, of, {})
+    return map_statement(s, lambda a: replace(a, extent=of(a.extent)), lambda n: n, of)
 
 
 def _with_aliases(param: Param, params: Sequence[Param], body: tuple[Stmt, ...]) -> Param:

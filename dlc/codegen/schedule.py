@@ -321,6 +321,8 @@ def _expression_cost(e: Expr, lanes: int) -> Dim:
             axes = reduced_axes(node)
             inside = _expression_cost(node.args[0], lanes)
             total = add(total, add(mul(inside, _iterations(axes)), _LOOP))
+        elif node.op == "dot":
+            total = add(total, mul(max(1, _VECTOR_OP // lanes), _iterations(node.attr)))
         elif node.op not in ("const", "index", "dim"):
             total = add(total, max(1, _VECTOR_OP // lanes))
     return total
@@ -332,14 +334,19 @@ def _chunk(cost: Dim, step: int) -> Dim:
     return mul(maximum(floordiv(CHUNK_COST, mul(one, step)), 1), step)
 
 
-def choose_schedule(kernel: Kernel, isa: VectorWidth, math: IndexMath) -> Schedule:
-    """The schedule of a normalised kernel; `math` knows its axes."""
+def choose_schedule(
+    kernel: Kernel, isa: VectorWidth, math: IndexMath, *, inside: bool = False
+) -> Schedule:
+    """The schedule of a normalised kernel; `math` knows its axes.
+
+    inside: vectors are for the loops inside of nests alone.
+    """
     lanes = kernel_lanes(kernel, isa)
     nests: list[NestSchedule] = []
     for s in kernel.body:
         if not isinstance(s, Par):
             continue
-        axis = vector_axis(s, kernel, math, lanes)
+        axis = None if inside else vector_axis(s, kernel, math, lanes)
         unroll = 1 if axis is None else _unroll(s)
         chunk = _chunk(body_cost(s.body, lanes), lanes * unroll if axis is not None else 1)
         nests.append(NestSchedule(axis, lanes, unroll, chunk))

@@ -11,6 +11,7 @@ from dlc.frontend.apply import asarray
 from dlc.frontend.autograd import GradientTape, backward, note_leaf
 from dlc.frontend.compile import CompiledFunction, compile
 from dlc.frontend.dtypes import can_cast, finfo, from_dlpack, iinfo, isdtype, result_type
+from dlc.frontend.functions.attention import scaled_dot_product_attention
 from dlc.frontend.functions.composed import (
     astype,
     clip,
@@ -390,6 +391,7 @@ __all__ = [
     "roll",
     "round",
     "rsqrt",
+    "scaled_dot_product_attention",
     "sigmoid",
     "sign",
     "signbit",

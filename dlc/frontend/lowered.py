@@ -75,7 +75,7 @@ class Lowered:
             for slot in call.args:
                 type_ = program.slots[slot].type
                 total = add(total, mul(type_.size, type_.dtype.itemsize))
-        decomposed = Decompose().run(self.function, PassContext())
+        decomposed = Decompose(own_kernels=False).run(self.function, PassContext())
         operations: Dim = 0
         for node in decomposed.nodes:
             operations = add(operations, _operations(node))

@@ -107,6 +107,10 @@ class Op:
         together).
     transpose(b, ct, i, inputs, **attrs): the cotangent of linear input `i`; only the type of
         inputs[i] may be used.
+    vjp(b, out, ct, i, inputs, **attrs): the cotangent of input `i`, in the place of what follows
+        from the derivatives of the ops in `decompose`.
+    own_kernel: whether an op with `decompose` is computed by a kernel of its own, which a backend
+        without ordered loops that carry values leaves to `decompose`.
     samples: operands for the tests. `dtypes`: short names of element types that operands may have.
     """
 
@@ -122,7 +126,9 @@ class Op:
     jvp: Callable[..., Any] | NoDerivative | None = None
     linear: tuple[int, ...] | Literal["all"] = ()
     transpose: Callable[..., Any] | None = None
+    vjp: Callable[..., Any] | None = None
     samples: Callable[[], Iterable[Sample]] | None = None
+    own_kernel: bool = False
     cost: int = 1  # of an element, in units of an addition; what fusion weighs
 
     def __repr__(self) -> str:

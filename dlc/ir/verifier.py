@@ -133,7 +133,7 @@ class _Verifier:
         op = node.op
         if self.stage == "traced" and op.name == "fusion":
             self.fail("a fusion before the stage of fusion", node)
-        if self.stage in ("decomposed", "fused") and op.decompose is not None:
+        if self.stage in ("decomposed", "fused") and op.decompose is not None and not op.own_kernel:
             self.fail(f"{op.name} is to be decomposed before this stage", node)
         if self.stage == "fused":
             if op.name == "fusion" and inside_fusion:

@@ -68,6 +68,8 @@ def input_cotangent(b: IRBuilder, node: Node, ct: Node, i: int) -> Node | None:
     """The cotangent that `node` passes to its input `i`."""
     if node.op.transpose is not None and _is_linear(node.op, i):
         return node.op.transpose(b, ct, i, node.inputs, **node.attrs)
+    if node.op.vjp is not None:
+        return node.op.vjp(b, node, ct, i, node.inputs, **node.attrs)
     placeholder = b.param(node.inputs[i].tensor)
     tangents = [placeholder if k == i else None for k in range(len(node.inputs))]
     start = len(b.nodes)
@@ -149,7 +151,7 @@ def vjp_function(
     `results` are positions of float results, by default all float ones. A parameter that no result
     depends on gets zeros.
     """
-    function = expand_undifferentiable(function)
+    function = expand_undifferentiable(function, reverse=True)
     if results is None:
         results = [k for k, r in enumerate(function.results) if r.tensor.dtype.is_float]
     b = IRBuilder()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import ClassVar
 
 from dlc.ir.build import IRBuilder
@@ -37,23 +38,29 @@ def _settle(
     return new
 
 
-def _has_no_derivative(op: Op) -> bool:
-    return op.decompose is not None and op.jvp is None
+def _has_no_derivative(op: Op, reverse: bool) -> bool:
+    own = op.jvp is not None or (reverse and op.vjp is not None)
+    return op.decompose is not None and not own
 
 
-def expand_undifferentiable(function: Function) -> Function:
+def expand_undifferentiable(function: Function, *, reverse: bool = False) -> Function:
     """Expands the ops whose derivative is that of what they stand for."""
-    return expand(function, lambda n: _has_no_derivative(n.op))
+    return expand(function, lambda n: _has_no_derivative(n.op, reverse))
 
 
+@dataclass(frozen=True)
 class Decompose(Pass):
     """Expands every op that stands for simpler ones."""
 
     name: ClassVar[str] = "decompose"
     stage: ClassVar[Stage | None] = "decomposed"
+    own_kernels: bool = True  # whether ops stay that have kernels of their own
 
     def run(self, function: Function, context: PassContext) -> Function:
         """`function` without composite ops."""
-        composite = [n for n in function.nodes if n.op.decompose is not None]
+        composite = [n for n in function.nodes if self._expands(n.op)]
         kept = {n for n in composite if not context.allows(self.name, n.op.name, n.loc)}
-        return expand(function, lambda n: n.op.decompose is not None and n not in kept)
+        return expand(function, lambda n: self._expands(n.op) and n not in kept)
+
+    def _expands(self, op: Op) -> bool:
+        return op.decompose is not None and not (self.own_kernels and op.own_kernel)

@@ -11,6 +11,7 @@ the same space in the same order:
     columns     reductions over leading axes
     dot         a contraction with its pointwise epilogue
     scatter     ordered writes, alone
+    own         ops of one family with a kernel of their own, on the same inputs
 
 The test of "same order" reads the op rows' own index maps (`dlc.ir.inline`), so that no op is named
 here.
@@ -46,7 +47,7 @@ class Unit:
 
     node: Node
     reads: list[Read]
-    kind: str  # "pointwise", "rows", "columns", "dot" or "scatter"
+    kind: str  # "pointwise", "rows", "columns", "dot", "scatter" or "own"
     rows: Shape  # the leading dims of its nest; for columns the kept ones
     reduced: Shape = ()
 
@@ -65,18 +66,18 @@ class Group:
 
 def is_kernel_root(node: Node) -> bool:
     """Whether `node` is never computed inside another node's expression."""
-    return node.op.family in ("reduction", "contraction", "scatter")
+    return node.op.own_kernel or node.op.family in ("reduction", "contraction", "scatter")
 
 
 def is_stored(node: Node) -> bool:
     """Whether `node` is in memory before any kernel runs, or is called by itself."""
     return node.op.name in ("param", "constant") or (
-        node.op.lower is None and node.op.family != "scatter"
+        node.op.lower is None and not is_kernel_root(node)
     )
 
 
 def _must_be_read(node: Node) -> bool:
-    """Whether a contraction cannot compute `node` in place."""
+    """Whether a contraction, or a kernel of an op's own, cannot compute `node` in place."""
     return is_stored(node) or is_kernel_root(node) or node.op.cost > 0
 
 
@@ -108,7 +109,7 @@ class _Planner:
         """Decides for every node, in order, whether it is a unit."""
         forced: set[Node] = set()
         for node in self.function.nodes:
-            if node.op.family == "contraction":
+            if node.op.family == "contraction" or node.op.own_kernel:
                 forced |= self._operands_to_store(node)
         for node in self.function.nodes:
             if is_stored(node):
@@ -157,10 +158,10 @@ class _Planner:
             return len(onward) == 1 and self._read_once(reader, onward[0], cost)
         return True
 
-    def _operands_to_store(self, dot: Node) -> set[Node]:
-        """A contraction reads memory, through moves that amount to one load of a matrix."""
+    def _operands_to_store(self, reader: Node) -> set[Node]:
+        """What reads memory, through moves that amount to one load of a matrix."""
         stored: set[Node] = set()
-        for x in dot.inputs:
+        for x in reader.inputs:
             if _must_be_read(x):
                 stored.add(x)
                 continue
@@ -175,9 +176,9 @@ class _Planner:
         return is_stored(node) or node in self.units
 
     def _make_unit(self, node: Node) -> Unit:
-        if node.op.family == "scatter":
+        if node.op.family == "scatter" or node.op.own_kernel:
             reads = [r for x in node.inputs for r in self._input_reads(x)]
-            return Unit(node, reads, "scatter", node.shape)
+            return Unit(node, reads, "own" if node.op.own_kernel else "scatter", node.shape)
         reads, _ = reads_of(node, self.is_leaf)
         if node.op.family == "contraction":
             return Unit(node, reads, "dot", node.shape)
@@ -213,7 +214,7 @@ class _Planner:
             self.group_of[r.source].number for r in unit.reads if r.source in self.group_of
         }
         found = [self.groups[n] for n in sorted(producers, reverse=True)]
-        if unit.kind in ("pointwise", "columns"):
+        if unit.kind in ("pointwise", "columns", "own"):
             siblings = {
                 g.number
                 for r in unit.reads
@@ -254,6 +255,10 @@ class _Planner:
                 if rank == 0 or _is_split(unit):
                     return False
                 return group.rows[:rank] == unit.rows and _aligned(inner, rank)
+            case "own", "own":
+                mine, theirs = unit.node, group.units[0].node
+                alike = mine.op.family == theirs.op.family and mine.attrs == theirs.attrs
+                return alike and mine.inputs == theirs.inputs
             case "columns", "columns":
                 same = group.units[0].reduced == unit.reduced and group.rows == unit.rows
                 return same and not inner

@@ -52,17 +52,24 @@ O3: tuple[Pass, ...] = (
 LEVELS: dict[str, tuple[Pass, ...]] = {"O0": O0, "O1": O1, "O2": O2, "O3": O3}
 
 
-def pipeline_of(level: str, panel_bits: int = 0, fixed: Sequence[int] = ()) -> tuple[Pass, ...]:
+def pipeline_of(
+    level: str, panel_bits: int = 0, fixed: Sequence[int] = (), *, own_kernels: bool = True
+) -> tuple[Pass, ...]:
     """The passes of a level; ValueRangeError for an unknown one.
 
     Args:
         level: Its name.
         panel_bits: The width of the panels of packed matrices, which is the backend's to say.
         fixed: The positions of parameters that have the same value in every call.
+        own_kernels: Whether the backend compiles the kernels of ops that have some of their own.
     """
     if level not in LEVELS:
         raise ValueRangeError(
             f"there is no optimisation level {level!r}", hint=nearest(level, LEVELS)
         )
     packing = Prepack(panel_bits, " ".join(map(str, fixed)))
-    return tuple(packing if isinstance(p, Prepack) else p for p in LEVELS[level])
+    passes = [packing if isinstance(p, Prepack) else p for p in LEVELS[level]]
+    if own_kernels:
+        return tuple(passes)
+    expand = Decompose(own_kernels=False)
+    return tuple(expand if isinstance(p, Decompose) else p for p in passes)

@@ -40,10 +40,12 @@ class Device:
     """How programs get onto a kind of device.
 
     load: takes a program, the code of its kernels, and the values of its `fixed` slots.
+    own_kernels: whether its backend compiles the kernels of ops that have some of their own.
     """
 
     backend: Callable[[], Backend]
     load: Callable[[Program, Sequence[bytes], Sequence[np.ndarray[Any, Any]]], LoadedProgram]
+    own_kernels: bool = True
 
 
 def _named(path: str) -> Callable[..., Any]:
@@ -61,7 +63,9 @@ _DEVICES: dict[str, Device] = {
         _named("dlc.runtime.cpu_backend:cached_backend"), _named("dlc.runtime.cpu:CpuProgram")
     ),
     "cuda": Device(
-        _named("dlc.codegen.triton.backend:TritonBackend"), _named("dlc.runtime.cuda:CudaProgram")
+        _named("dlc.codegen.triton.backend:TritonBackend"),
+        _named("dlc.runtime.cuda:CudaProgram"),
+        own_kernels=False,
     ),
     "reference": Device(
         _named("dlc.codegen.reference.backend:ReferenceBackend"),

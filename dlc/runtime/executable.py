@@ -210,7 +210,8 @@ class Executable:
         """The function after the passes of its level."""
         verify = self.options.verify or config.verify
         options, bits = self.options, self.backend.panel_bits
-        passes = pipelines.pipeline_of(options.level, bits, options.fixed)
+        own = self.device.own_kernels
+        passes = pipelines.pipeline_of(options.level, bits, options.fixed, own_kernels=own)
         return manager.run_pipeline(self.function, passes, verify=verify)
 
     # Stages

@@ -221,7 +221,8 @@ def compilation(
 ) -> Compilation:
     """A compilation to check; arguments as of `verify_function`."""
     given = argument_sets(function, seed) if args is None else [args]
-    chosen = pipeline_of(level) if passes is None else passes
+    own = find_device(device).own_kernels
+    chosen = pipeline_of(level, own_kernels=own) if passes is None else passes
     return Compilation(function, given, chosen, device, threads)
 
 

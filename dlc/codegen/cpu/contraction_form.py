@@ -224,8 +224,12 @@ class _Matching:
         places = [load(s.name, s.ix) for s in self.stores]
         other: set[str] = set()
         pending = [s.expr for s in self.stores]
+        seen: set[int] = set()
         while pending:
             e = pending.pop()
+            if id(e) in seen:
+                continue
+            seen.add(id(e))
             if e.op == "load":
                 if e.attr != ACCUMULATOR:
                     places.append(e)

@@ -145,6 +145,13 @@ class IndexEmitter(Scopes, ABC):
             offset = add(mul(offset, extent), i)
         return self.math.recombine(mul(offset, tensor.lanes) if tensor.lanes else offset)
 
+    def stride(self, name: str, ix: Sequence[Expr], axis: str) -> Dim | None:
+        """The elements between neighbours along an axis; None when that differs."""
+        found = coefficient(self._offset(self._state.tensors[name], ix), axis_name(axis))
+        if found is None or any(map(is_varying_name, symbols_of(found[0]))):
+            return None
+        return found[0]
+
     def place(self, name: str, ix: Sequence[Expr]) -> Place:
         """Where the elements of a load or store with these indices are."""
         tensor = self._state.tensors[name]

@@ -48,7 +48,7 @@ def emit_loops(kernel: Kernel, isa: Isa, schedule: Schedule | None = None) -> Ke
     chosen = choose_schedule(kernel, isa, math)
     if schedule is not None:
         _check_schedule(kernel, chosen, schedule)
-    return _LoopEmitter(kernel, isa, math, schedule or chosen).code()
+    return LoopEmitter(kernel, isa, math, schedule or chosen).code()
 
 
 def index_math(kernel: Kernel) -> IndexMath:
@@ -83,7 +83,9 @@ def _values(body: tuple[Stmt, ...]) -> list[Expr]:
     return [s.expr for s in statements(body) if isinstance(s, Assign)]
 
 
-class _LoopEmitter:
+class LoopEmitter:
+    """Emits a kernel: its nests as units of work, or all of it as a single one."""
+
     def __init__(self, kernel: Kernel, isa: Isa, math: IndexMath, schedule: Schedule) -> None:
         self.kernel, self.isa, self.math, self.schedule = kernel, isa, math, schedule
         self.em = Emitter(
@@ -104,6 +106,7 @@ class _LoopEmitter:
         return self.em.value(f"getelementptr {type_}, ptr {base}, i64 {k}") if k else base
 
     def code(self) -> KernelCode:
+        """The function with how its work is cut."""
         nests = [s for s in self.kernel.body if isinstance(s, Par)]
         units: Dim = 1
         chunk: Dim = 1
@@ -150,8 +153,7 @@ class _LoopEmitter:
         axis = next((a for a in nest.axes if a.name == how.vector_axis), None)
         if axis is None:
             self.statements.prepare(nest.body, nest.axes, (1,))
-            last = nest.axes[-1] if nest.axes and nest.axes[-1].block is None else None
-            self._rows(nest.axes, low, high, lambda _: self.statements.body(nest.body, last))
+            self._rows(nest.axes, low, high, lambda _: self.nest_body(nest))
             return
         others = [a for a in nest.axes if a is not axis]
         self.statements.prepare(nest.body, nest.axes, ())
@@ -173,6 +175,11 @@ class _LoopEmitter:
             self._segment(nest, axis, how, begin, stop)
 
         self._rows(others, first, last, row)
+
+    def nest_body(self, nest: Par) -> None:
+        """One iteration of a nest without a vector axis."""
+        last = nest.axes[-1] if nest.axes and nest.axes[-1].block is None else None
+        self.statements.body(nest.body, last)
 
     def _rows(
         self,

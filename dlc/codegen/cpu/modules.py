@@ -15,6 +15,7 @@ from dlc.codegen.cpu.llvm import assembly, compile_module
 from dlc.codegen.cpu.loops import emit_loops
 from dlc.codegen.cpu.pieces import join
 from dlc.codegen.cpu.stored_code import CpuCode
+from dlc.codegen.cpu.tiles import emit_tiles
 from dlc.codegen.kernel_ir import Kernel
 
 MODULE_SIZE = 16  # kernels that are compiled together
@@ -23,7 +24,9 @@ _NAME = re.compile(r"@([-\w$.]+)\(")
 
 def emit(kernel: Kernel, isa: Isa) -> KernelCode:
     """The kernel as LLVM functions."""
-    return emit_contraction(kernel, isa) if is_contraction(kernel, isa) else emit_loops(kernel, isa)
+    if is_contraction(kernel, isa):
+        return emit_contraction(kernel, isa)
+    return emit_tiles(kernel, isa) or emit_loops(kernel, isa)
 
 
 def compile_kernels(

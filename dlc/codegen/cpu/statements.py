@@ -95,7 +95,7 @@ class StatementEmitter:
                     while k < len(body) and isinstance(a := body[k], Assign):
                         run.append(a)
                         k += 1
-                    self._run(run, body[k:], row)
+                    self.run(run, body[k:], row)
                     continue
                 case Par():
                     self._inner_par(s)
@@ -103,9 +103,10 @@ class StatementEmitter:
                     self._for(s)
             k += 1
 
-    def _run(
+    def run(
         self, run: Sequence[Assign], following: Sequence[Stmt], row: Axis | None = None
     ) -> None:
+        """Emits assignments; `following` are the statements that may read what they make."""
         groups = self.grouping.groups(run)
         ahead: list[list[Ahead]] = [[] for _ in groups]
         if row is not None and self.ex.lanes == 1:
@@ -139,7 +140,7 @@ class StatementEmitter:
     def _bind_tile(self, item: Item) -> None:
         dims = tile_extents(item.axes, item.ix)
         by_name = {a.name: a for a in item.axes}
-        origin = tuple(self._origin(by_name[i.attr]) for i in item.ix)
+        origin = tuple(self.origin(by_name[i.attr]) for i in item.ix)
         lanes = self.ex.lanes if self.ex.lanes > 1 else 0
         pointer = self._storage.get(item.name)
         if pointer is None:
@@ -154,7 +155,8 @@ class StatementEmitter:
         return self.em.value(f"getelementptr i8, ptr %scratch, i64 {offset}")
 
     @staticmethod
-    def _origin(axis: Axis) -> Dim:
+    def origin(axis: Axis) -> Dim:
+        """The first value of an open block, 0 for other axes."""
         return 0 if axis.block is None else mul(symbol(block_name(axis.name)), axis.block)
 
     # Ranges
@@ -259,7 +261,7 @@ class StatementEmitter:
     def _initial(self, carry: Sequence[Assign]) -> list[_Carried]:
         """Emits the initial values of carried locals."""
         outer, self._carried = self._carried, self._carried | {c.name for c in carry}
-        self._run(carry, ())
+        self.run(carry, ())
         self._carried = outer
         found: list[_Carried] = []
         for c in carry:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dlc.codegen.cpu.contraction_form import Contraction
 from dlc.codegen.cpu.isa import Isa
-from dlc.ir.dims import Dim, add, floordiv, maximum, minimum, mul
+from dlc.ir.dims import Dim, add, floordiv, maximum, minimum, mul, symbol
 from dlc.ir.types import DType
 
 # The most rows of blocks of A, a multiple of the rows of every micro-kernel that is used with it.
@@ -63,6 +63,12 @@ class Tiling:
     k_table_at: int
     kept_at: int
     scratch: Dim
+
+
+def tile_sizes(dtype: DType, isa: Isa) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(rows, vectors) of micro-kernels for tiles of any extents, largest first: few, shared."""
+    height, width = _micro_kernel(symbol("m"), symbol("n"), isa.lanes(dtype.bits), isa)
+    return (height, 1), tuple(w for w in (4, 2, 1) if w <= width)
 
 
 def _k_block(dtype: DType) -> int:

@@ -110,7 +110,9 @@ def exp(x: Value) -> Value:
     """e^x."""
     form = _format(x.dtype)
     n, r = _reduce_to_float(at_least(at_most(x, form.infinite_above), form.zero_below))
-    return ldexp(_power(fma(-n, form.ln2[1], r)), n)
+    power = _power(fma(-n, form.ln2[1], r))
+    # Zero at once: to scale a number down to it is slow.
+    return ldexp(select(x < form.zero_below, 0.0, power), n)
 
 
 def exp_in_range(x: Value, correction: Value, factor: Value | None = None) -> Value:

@@ -2,6 +2,7 @@
 
 from dlc.ir.op import OPS
 from dlc.ir.ops import (
+    attention,
     composite,
     contraction,
     elementwise,
@@ -18,6 +19,7 @@ BUILT_IN = frozenset(OPS.values())
 
 __all__ = [
     "BUILT_IN",
+    "attention",
     "composite",
     "contraction",
     "elementwise",

@@ -67,17 +67,29 @@ def reshape_groups(old: Shape, new: Shape) -> list[tuple[range, range]]:
     i = j = 0
     while i < len(old) or j < len(new):
         i0, j0 = i, j
-        a: Dim = 1
-        b: Dim = 1
-        while True:
-            if i < len(old) and (i == i0 or not _known_equal(a, b)):
-                a, i = a * old[i], i + 1
-            if j < len(new) and (j == j0 or not _known_equal(a, b)):
-                b, j = b * new[j], j + 1
-            if _known_equal(a, b) or (i == len(old) and j == len(new)):
-                break
+        if j < len(new) and new[j] == 1:
+            j += 1
+        elif i < len(old) and old[i] == 1:
+            i += 1
+        else:
+            i, j = _end_of_group(old[i:], new[j:], i, j)
         groups.append((range(i0, i), range(j0, j)))
     return groups
+
+
+def _end_of_group(old: Shape, new: Shape, i: int, j: int) -> tuple[int, int]:
+    """Where the first run of dims of equal size ends in two shapes that begin at i and j."""
+    a, b = product(old[:1]), product(new[:1])
+    m, n = min(1, len(old)), min(1, len(new))
+    while not _known_equal(a, b) and (m < len(old) or n < len(new)):
+        known = isinstance(a, int) and isinstance(b, int)
+        if m < len(old) and (n == len(new) or not known or a < b):  # type: ignore[operator]
+            a, m = a * old[m], m + 1
+        elif n < len(new):
+            b, n = b * new[n], n + 1
+        if not known and n < len(new) and not _known_equal(a, b):
+            b, n = b * new[n], n + 1
+    return i + m, j + n
 
 
 def unravel(flat: Expr, shape: Sequence[Dim]) -> list[Expr]:

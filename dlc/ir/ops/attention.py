@@ -1,0 +1,275 @@
+"""Attention (Vaswani et al., 2017) and what its gradient needs.
+
+Queries are [..., T, D], keys [..., S, D] and values [..., S, E] with the same leading axes, the
+heads; queries may have one more, [..., G, T, D], a group that reads the same keys. A mask
+[..., (G), T, S], any of whose extents may be 1, is added to the scores or, of bools, says which
+keys take part; a causal score has only keys up to the query's own position. All rows of the family
+have the inputs of `attention` first, so that those of the same inputs can be computed by one
+kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dlc.ir.errors import DTypeError, ShapeError
+from dlc.ir.op import Attrs, Op, Sample, register
+from dlc.ir.ops.composite import stretch
+from dlc.ir.ops.families import check_kind, filled, is_half, same_shape
+from dlc.ir.types import TensorType, int64
+
+
+def _product(b: Any, x: Any, y: Any, x_axes: Sequence[int], y_axes: Sequence[int]) -> Any:
+    """Sums of products over axes counted from the end, for each head of y, which has two more."""
+    heads = tuple(range(y.tensor.rank - 2))
+    return b.dot_general(
+        x,
+        y,
+        lhs_batch=heads,
+        rhs_batch=heads,
+        lhs_contract=tuple(a + x.tensor.rank for a in x_axes),
+        rhs_contract=tuple(a + y.tensor.rank for a in y_axes),
+    )
+
+
+def _over_queries(b: Any, x: Any, y: Any, k: Any) -> Any:
+    """Sums of products over the queries of each of the heads that k has."""
+    heads = k.tensor.rank - 2
+    axes = tuple(range(heads, x.tensor.rank - 1))
+    batch = tuple(range(heads))
+    return b.dot_general(
+        x, y, lhs_batch=batch, rhs_batch=batch, lhs_contract=axes, rhs_contract=axes
+    )
+
+
+def _check(name: str, types: Sequence[TensorType], more: int) -> None:
+    """Checks the operands of `attention` before and after the `more` that a gradient has."""
+    q, k, v, *rest = types
+    shown = ", ".join(map(str, types))
+    check_kind(name, q, "f")
+    mask = rest[more:]
+    n = k.rank - 2
+    fits = (
+        n >= 0
+        and v.rank == k.rank
+        and q.rank in (k.rank, k.rank + 1)
+        and same_shape(k.shape, (*q.shape[:n], k.shape[n], q.shape[-1]))
+        and same_shape(v.shape[:-1], k.shape[:-1])
+        and len(mask) <= 1
+        and all(_is_mask_of(m, (*q.shape[:-1], k.shape[n])) for m in mask)
+    )
+    if not fits:
+        raise ShapeError(
+            f"{name} of {shown}: the shapes must be [..., T, D], [..., S, D] and [..., S, E], "
+            "that of a mask [..., T, S]"
+        )
+    same = all(t.dtype is q.dtype for t in types[: 3 + more])
+    if not same or is_half(q.dtype) or any(m.dtype.kind not in ("b", q.dtype.kind) for m in mask):
+        raise DTypeError(f"{name} of {shown}: the element types must be f32 or f64, and equal")
+
+
+def _is_mask_of(mask: TensorType, shape: Sequence[Any]) -> bool:
+    return mask.rank == len(shape) and all(
+        m == 1 or same_shape((m,), (d,)) for m, d in zip(mask.shape, shape, strict=True)
+    )
+
+
+def _infer(name: str, pick: Callable[..., TensorType]) -> Callable[..., TensorType]:
+    def infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+        _check(name, types, 0)
+        return pick(*types)
+
+    return infer
+
+
+def _infer_grad(name: str, which: int) -> Callable[..., TensorType]:
+    def infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+        if len(types) < 6:
+            raise ShapeError(f"{name} of {len(types)} operands: it takes 6 or 7")
+        _check(name, types, 3)
+        q, v, (lse, ct, delta) = types[0], types[2], types[3:6]
+        rows = q.shape[:-1]
+        if not all(
+            same_shape(t.shape, shape)
+            for t, shape in ((lse, rows), (delta, rows), (ct, (*rows, v.shape[-1])))
+        ):
+            raise ShapeError(f"{name} of {', '.join(map(str, types))}: the cotangent does not fit")
+        return types[which]
+
+    return infer
+
+
+def _scores(b: Any, q: Any, k: Any, mask: Sequence[Any], scale: float, causal: bool) -> Any:
+    """[..., T, S]: products of queries and keys, scaled and masked."""
+    s = _product(b, q, k, (-1,), (-1,))
+    s = b.mul(s, filled(b, scale, s))
+    shape, nothing = s.tensor.shape, filled(b, -math.inf, s)
+    for m in mask:
+        wide = b.broadcast_to(m, shape=shape)
+        s = b.select(wide, s, nothing) if wide.tensor.dtype.kind == "b" else b.add(s, wide)
+    if causal:
+        i, j = (b.iota(axis=a, shape=shape, dtype=int64) for a in (len(shape) - 2, len(shape) - 1))
+        s = b.select(b.le(j, i), s, nothing)
+    return s
+
+
+def _exponentials(
+    b: Any, q: Any, k: Any, mask: Sequence[Any], scale: float, causal: bool
+) -> tuple[Any, Any, Any]:
+    """Of each row: its largest score (0 where no key takes part), the exponentials, their sum."""
+    s = _scores(b, q, k, mask, scale, causal)
+    last = (s.tensor.rank - 1,)
+    top = _finite(b, b.stop_gradient(b.reduce_max(s, axes=last)))
+    e = b.exp(b.sub(s, stretch(b, top, s, last)))
+    return top, e, b.reduce_sum(e, axes=last)
+
+
+def _finite(b: Any, x: Any) -> Any:
+    """x with 0 in the place of -inf."""
+    return b.select(b.eq(x, filled(b, -math.inf, x)), filled(b, 0.0, x), x)
+
+
+def _attention(b: Any, q: Any, k: Any, v: Any, *mask: Any, scale: float, causal: bool) -> Any:
+    _, e, total = _exponentials(b, q, k, mask, scale, causal)
+    # A row without keys is 0.
+    total = b.select(b.eq(total, filled(b, 0.0, total)), filled(b, 1.0, total), total)
+    out = _product(b, e, v, (-1,), (-2,))
+    return b.div(out, _as_column(b, total, out))
+
+
+def _as_column(b: Any, x: Any, like: Any) -> Any:
+    """One element for each row of `like`, along the rows."""
+    return stretch(b, x, like, (like.tensor.rank - 1,))
+
+
+def _lse(b: Any, q: Any, k: Any, v: Any, *mask: Any, scale: float, causal: bool) -> Any:
+    top, _, total = _exponentials(b, q, k, mask, scale, causal)
+    return b.add(b.log(total), top)
+
+
+def _probabilities(
+    b: Any, q: Any, k: Any, lse: Any, mask: Sequence[Any], scale: float, causal: bool
+) -> Any:
+    s = _scores(b, q, k, mask, scale, causal)
+    return b.exp(b.sub(s, _as_column(b, _finite(b, lse), s)))
+
+
+def _score_cotangents(b: Any, p: Any, v: Any, ct: Any, delta: Any) -> Any:
+    dp = _product(b, ct, v, (-1,), (-1,))
+    return b.mul(p, b.sub(dp, _as_column(b, delta, dp)))
+
+
+def _grad_query(
+    b: Any, q: Any, k: Any, v: Any, lse: Any, ct: Any, delta: Any, *mask: Any,
+    scale: float, causal: bool,
+) -> Any:  # fmt: skip
+    p = _probabilities(b, q, k, lse, mask, scale, causal)
+    ds = _score_cotangents(b, p, v, ct, delta)
+    dq = _product(b, ds, k, (-1,), (-2,))
+    return b.mul(dq, filled(b, scale, dq))
+
+
+def _grad_key(
+    b: Any, q: Any, k: Any, v: Any, lse: Any, ct: Any, delta: Any, *mask: Any,
+    scale: float, causal: bool,
+) -> Any:  # fmt: skip
+    p = _probabilities(b, q, k, lse, mask, scale, causal)
+    ds = _score_cotangents(b, p, v, ct, delta)
+    dk = _over_queries(b, ds, q, k)
+    return b.mul(dk, filled(b, scale, dk))
+
+
+def _grad_value(
+    b: Any, q: Any, k: Any, v: Any, lse: Any, ct: Any, delta: Any, *mask: Any,
+    scale: float, causal: bool,
+) -> Any:  # fmt: skip
+    p = _probabilities(b, q, k, lse, mask, scale, causal)
+    return _over_queries(b, p, ct, k)
+
+
+_GRADIENTS = ("attention_grad_query", "attention_grad_key", "attention_grad_value")
+
+
+def _vjp(b: Any, out: Any, ct: Any, i: int, inputs: Sequence[Any], **attrs: Any) -> Any:
+    """The cotangent of input `i`: of the mask in simple ops, of the others by their own rows."""
+    q, k, v, *mask = inputs
+    lse = b.attention_lse(q, k, v, *mask, **attrs)
+    delta = b.reduce_sum(b.mul(ct, out), axes=(ct.tensor.rank - 1,))
+    if i < 3:
+        return getattr(b, _GRADIENTS[i])(q, k, v, lse, ct, delta, *mask, **attrs)
+    ds = _score_cotangents(b, _probabilities(b, q, k, lse, mask, **attrs), v, ct, delta)
+    shape = mask[0].tensor.shape
+    repeated = tuple(a for a, d in enumerate(shape) if d == 1)
+    return b.reshape(b.reduce_sum(ds, axes=repeated), shape=shape) if repeated else ds
+
+
+def _samples(grad: bool) -> Callable[[], list[Sample]]:
+    plain, causal = {"scale": 0.5, "causal": False}, {"scale": 0.3, "causal": True}
+
+    def of(lead: tuple[int, ...], group: tuple[int, ...], sizes: str, dtype: str = "f32") -> Any:
+        t, s, d, e = map(int, sizes.split())
+        rows = (*lead, *group, t)
+        shapes = [(*rows, d), (*lead, s, d), (*lead, s, e)]
+        shapes += [rows, (*rows, e), rows] if grad else []
+        return tuple((shape, dtype) for shape in shapes)
+
+    def samples() -> list[Sample]:
+        return [
+            Sample(of((2, 3), (), "7 5 4 6"), plain),
+            Sample(of((2, 3), (2,), "7 9 4 6", "f64"), causal),
+            Sample((*of((2,), (), "5 11 3 3"), ((2, 5, 11), "f32")), plain),
+            Sample((*of((2, 1), (2,), "6 7 3 3"), ((2, 1, 1, 1, 7), "bool")), causal),
+            Sample(of((), (), "1 1 1 1"), plain),
+        ]
+
+    return samples
+
+
+_ATTRS: dict[str, Any] = {"scale": "number", "causal": "bool"}
+
+register(
+    Op(
+        "attention",
+        "The mean of values by the softmax of scores, products of queries and keys; see the file.",
+        infer=_infer(
+            "attention", lambda q, k, v, *mask: q.with_shape((*q.shape[:-1], v.shape[-1]))
+        ),
+        attrs=_ATTRS,
+        family="attention",
+        own_kernel=True,
+        decompose=_attention,
+        vjp=_vjp,
+        samples=_samples(grad=False),
+    )
+)
+register(
+    Op(
+        "attention_lse",
+        "The logarithm of the sum of the exponentials of each row of attention's scores.",
+        infer=_infer("attention_lse", lambda q, k, v, *mask: q.with_shape(q.shape[:-1])),
+        attrs=_ATTRS,
+        family="attention",
+        own_kernel=True,
+        decompose=_lse,
+        samples=_samples(grad=False),
+    )
+)
+for _which, (_name, _build) in enumerate(
+    zip(_GRADIENTS, (_grad_query, _grad_key, _grad_value), strict=True)
+):
+    _input = _name.rpartition("_")[2]
+    register(
+        Op(
+            _name,
+            f"The cotangent of attention's {_input}, from its rows' logarithms of sums, its "
+            "result's cotangent, and the sums of products of that with the result.",
+            infer=_infer_grad(_name, _which),
+            attrs=_ATTRS,
+            family="attention",
+            own_kernel=True,
+            decompose=_build,
+            samples=_samples(grad=True),
+        )
+    )
