@@ -12,36 +12,30 @@ or how units are cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
 from dlc.codegen.cpu.contraction_epilogue import Epilogue, open_scope
-from dlc.codegen.cpu.contraction_form import Contraction, Operand, contraction_of
+from dlc.codegen.cpu.contraction_form import Contraction, contraction_of
+from dlc.codegen.cpu.contraction_operands import Operands, Source, Step, Unit, same_type
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
 from dlc.codegen.cpu.packed import packed
-from dlc.codegen.cpu.packing import Packer
 from dlc.codegen.cpu.panel import panel, row
 from dlc.codegen.cpu.stored_code import THREADS
 from dlc.codegen.cpu.tiling import FEW_ROWS, Tiling, choose_tiling, k_step
-from dlc.codegen.index_math import axis_name, coefficient
 from dlc.codegen.kernel_ir import Kernel
 from dlc.ir.dims import Dim, add, floordiv, maximum, minimum, mul, symbol
 from dlc.ir.errors import BackendError
-from dlc.ir.types import int64
 
 # One chunk of units is worth about ten microseconds.
 _CHUNK_FLOPS = 1 << 20
 _CHUNKS_PER_THREAD = 4
 # Fewer rows by a matrix in panels take as long: as long as reading it.
 _BOUND_ROWS = 8
-# Bytes of a block of A that stay in the first-level cache whatever the stride.
-_SMALL_BLOCK = 16 << 10
-# Bytes of a block of B, with what lies between its rows, of which panels are read as they lie.
-_SMALL_B = 256 << 10
 
 
 def is_contraction(kernel: Kernel, isa: Isa) -> bool:
@@ -84,49 +78,6 @@ def _blocks(extent: Dim, block: Dim) -> Dim:
 
 
 @dataclass(frozen=True)
-class _Unit:
-    """The block that a unit computes: where it begins and how large it is.
-
-    shares: whether its panels of B are kept for units that follow.
-    fresh: whether its panels of B are others than those of the unit before it.
-    next_b: where the block of B of the next batch begins, if there are batches.
-    outer: the values of the outer axes.
-    """
-
-    m0: str
-    n0: str
-    rows: str
-    columns: str
-    shares: str
-    fresh: str
-    next_b: str | None
-    outer: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Step:
-    """A block of the contracted axis: where it begins, its length, whether it is first and last."""
-
-    k0: str
-    length: str
-    first: str
-    last: str
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Where micro-kernels read an operand: address and strides in elements.
-
-    ahead: where what is read next lies, and how many bytes of it are to be fetched.
-    """
-
-    pointer: str
-    stride: str
-    k_stride: str
-    ahead: tuple[str, str] = ("null", "0")
-
-
-@dataclass(frozen=True)
 class _Panel:
     """Where a panel's sums go: address, row stride, and whether that is the output itself."""
 
@@ -161,14 +112,10 @@ class _Writer:
             # All that takes time is in helpers: the quickest way to instructions will do.
             em.attributes = "optnone noinline #0"
         self.ex = open_scope(em, self.form, self.isa)
+        self.operands = Operands(self.form, self.tiling, self.isa, self.ex)
         em.loop("%lo", "%hi", 1, self._unit, [("i64", "-1")])
         em.line("ret void")
         return em
-
-    def _scratch(self, offset: int) -> str:
-        return "%scratch" if not offset else self.em.value(
-            f"getelementptr i8, ptr %scratch, i64 {offset}"
-        )  # fmt: skip
 
     # Units
 
@@ -194,7 +141,7 @@ class _Writer:
             shares = em.value(f"and i1 {shares}, {em.value(f'and i1 {many}, {several}')}")
             following = self._next_b(unit, extents)
             with ex.scope(axes=axes):
-                self._steps(_Unit(m0, n0, rows, columns, shares, fresh, following, tuple(outer)))
+                self._steps(Unit(m0, n0, rows, columns, shares, fresh, following, tuple(outer)))
         return [sharing]
 
     def _blocks(self, extent: str, block: str) -> str:
@@ -213,7 +160,7 @@ class _Writer:
         axes = {a.name: v for a, v in zip(form.outer, outer, strict=True)}
         with self.ex.scope(axes=axes):
             n = iv.multiply(em, nb, self.ex.index(self.tiling.n_block))
-            return self._address(form.b, "0", n, "0")
+            return self.operands.address(form.b, "0", n, "0")
 
     def _positions(self, unit: str, extents: Sequence[str]) -> list[str]:
         """The unit's number as one number an extent, the last fastest."""
@@ -229,11 +176,11 @@ class _Writer:
                 rest = iv.floordiv(em, rest, extents[k], unsigned=True)
         return result[::-1]
 
-    def _steps(self, unit: _Unit) -> None:
+    def _steps(self, unit: Unit) -> None:
         """The blocks of the contracted axis; one of no products when it is empty."""
         extent = self.form.k.extent
         if isinstance(extent, int) and k_step(extent, self.dtype) == extent:
-            self._step(unit, _Step("0", str(extent), "true", "true"))
+            self._step(unit, Step("0", str(extent), "true", "true"))
             return
         em = self.em
         k, block = self.ex.index(extent), self.ex.index(k_step(extent, self.dtype))
@@ -244,14 +191,14 @@ class _Writer:
             first = em.value(f"icmp eq i64 {k0}, 0")
             last = em.value(f"icmp sle i64 {left}, {block}")
             with self.ex.scope():
-                self._step(unit, _Step(k0, length, first, last))
+                self._step(unit, Step(k0, length, first, last))
             return []
 
         em.loop("0", iv.maximum(em, k, "1"), block, body)
 
-    def _step(self, unit: _Unit, step: _Step) -> None:
+    def _step(self, unit: Unit, step: Step) -> None:
         em, ex = self.em, self.ex
-        a = self._pack_a(unit, step)
+        a = self.operands.pack_a(unit, step)
         stages = self._stages(unit)
 
         def one_panel(j: str, columns: str) -> None:
@@ -280,11 +227,11 @@ class _Writer:
 
         em.loop("0", stages.count, 1, stage)
 
-    def _stages(self, unit: _Unit) -> _Stages:
+    def _stages(self, unit: Unit) -> _Stages:
         """Few rows are worked through in whole vectors of B where it is; what is left is packed."""
         em, b, tiling = self.em, self.form.b, self.tiling
         width = str(tiling.panel)
-        if b.panel or not (_same_type(b) and b.stride == 1 and b.k_stride is not None):
+        if b.panel or not (same_type(b) and b.stride == 1 and b.k_stride is not None):
             return _Stages(width, unit.columns, "1")
         few = em.value(f"icmp sle i64 {unit.rows}, {FEW_ROWS}")
         whole = em.value(f"and i64 {unit.columns}, {-self.lanes}")
@@ -299,11 +246,11 @@ class _Writer:
 
     def _products(
         self,
-        unit: _Unit,
-        step: _Step,
+        unit: Unit,
+        step: Step,
         start: tuple[str, str],
         columns: str,
-        a: _Source,
+        a: Source,
         target: _Panel,
     ) -> None:
         """The sums of a panel: by micro-kernels, or from rows of B for a single row.
@@ -314,7 +261,7 @@ class _Writer:
         adding = em.value(f"zext i1 {em.value(f'xor i1 {step.first}, true')} to i64")
         if b.panel:
             with self.ex.scope():
-                pointers = [a.pointer, self._address(b, "0", n, step.k0), target.pointer]
+                pointers = [a.pointer, self.operands.address(b, "0", n, step.k0), target.pointer]
             sizes = [unit.rows, step.length, a.stride, a.k_stride, target.row, adding]
             rows, (vectors,) = self.tiling.rows, self.tiling.vectors
             helper = packed(b.dtypes, self.isa, rows, vectors, self.tiling.panel)
@@ -323,7 +270,7 @@ class _Writer:
 
         def tiles() -> None:
             with self.ex.scope():
-                source = self._pack_b(unit, step, n, j, columns)
+                source = self.operands.pack_b(unit, step, n, j, columns)
                 ahead, size = source.ahead
                 pointers = [a.pointer, source.pointer, target.pointer, ahead]
                 sizes = [unit.rows, columns, step.length, a.stride, a.k_stride, source.k_stride]
@@ -332,199 +279,20 @@ class _Writer:
                 helper = panel(self.dtype, self.isa, tiling.rows, tiling.vectors, tiling.wide)
                 em.call_helper(helper, [*pointers, *sizes])
 
-        if b.k_stride != 1 or b.stride == 1 or not _same_type(b) or not self.tiling.single:
+        if b.k_stride != 1 or b.stride == 1 or not same_type(b) or not self.tiling.single:
             tiles()
             return
         one = em.value(f"icmp eq i64 {unit.rows}, 1")
 
         def single() -> None:
             with self.ex.scope():
-                place, stride = self._address(b, "0", n, step.k0), self.ex.index(b.stride)
-            pointers = [a.pointer, place, target.pointer, self._scratch(self.tiling.b_at)]
+                place, stride = self.operands.address(b, "0", n, step.k0), self.ex.index(b.stride)
+            pointers = [a.pointer, place, target.pointer, self.operands.scratch(self.tiling.b_at)]
             sizes = [columns, step.length, a.k_stride, stride, adding]
             em.call_helper(row(self.dtype, self.isa), [*pointers, *sizes])
 
         em.when(one, single)
         em.when(em.value(f"xor i1 {one}, true"), tiles)
-
-    # Operands
-
-    def _address(self, operand: Operand, m: str, n: str, k: str) -> str:
-        form = self.form
-        with self.ex.scope(axes={form.m.name: m, form.n.name: n, form.k.name: k}):
-            at = self.ex.index(operand.at)
-        tensor = self.ex.tensor(operand.tensor)
-        return memory.element_pointer(self.em, tensor.dtype, tensor.pointer, at)
-
-    def _pack_a(self, unit: _Unit, step: _Step) -> _Source:
-        a, em, ex, tiling = self.form.a, self.em, self.ex, self.tiling
-        packer, packed = Packer(em, self.isa, a.dtypes), self._scratch(tiling.a_at)
-        by_rows = _Source(packed, str(tiling.a_row), "1")
-        if a.k_stride is None:
-            tables = self._tables(a, self.form.m.name, unit.m0, unit.rows, step)
-            base = ex.tensor(a.tensor).pointer
-            packer.by_table([packed, base, unit.rows, step.length, by_rows.stride, *tables])
-            return by_rows
-        place = self._address(a, unit.m0, "0", step.k0)
-        own = _Source(place, ex.index(a.stride), ex.index(a.k_stride))
-        if not tiling.packs_a:
-            return own
-        by_columns = _Source(packed, "1", str(tiling.a_column))
-        result = by_columns if a.stride == 1 else by_rows
-        size = iv.multiply(em, iv.multiply(em, unit.rows, step.length), str(self.dtype.itemsize))
-        large = em.value(f"icmp sgt i64 {size}, {_SMALL_BLOCK}")
-        shared = em.value(f"icmp sgt i64 {unit.columns}, {tiling.panel}")
-        large = em.value(f"and i1 {large}, {shared}") if _same_type(a) else "true"
-
-        def pack() -> None:
-            if a.stride == 1:
-                args = [packed, place, step.length, unit.rows, by_columns.k_stride, own.k_stride]
-                packer.contiguous(args)
-            elif a.k_stride == 1:
-                packer.contiguous(
-                    [packed, place, unit.rows, step.length, by_rows.stride, own.stride]
-                )
-            else:
-                packer.strided(
-                    [
-                        packed,
-                        place,
-                        unit.rows,
-                        step.length,
-                        by_rows.stride,
-                        own.stride,
-                        own.k_stride,
-                    ]
-                )
-
-        em.when(large, pack)
-        return self._choose(large, result, own)
-
-    def _pack_b(self, unit: _Unit, step: _Step, n: str, j: str, columns: str) -> _Source:
-        b, em, ex = self.form.b, self.em, self.ex
-        panel, wanted = self._place_b(unit, step, j)
-        packer = Packer(em, self.isa, b.dtypes)
-        args = [panel.pointer, step.length, columns, panel.k_stride]
-        if b.k_stride is None:
-
-            def by_table() -> None:
-                along, along_k = self._tables(b, self.form.n.name, n, columns, step)
-                base = ex.tensor(b.tensor).pointer
-                packer.by_table([args[0], base, *args[1:], along_k, along])
-
-            em.when(wanted, by_table)
-            return panel
-        place = self._address(b, "0", n, step.k0)
-        own = _Source(place, ex.index(b.stride), ex.index(b.k_stride))
-        args.insert(1, place)
-        if b.stride != 1:
-            pack = packer.transposed if b.k_stride == 1 else packer.strided
-            em.when(wanted, lambda: pack([*args, own.k_stride, own.stride]))
-            return panel
-        if not _same_type(b):
-            em.when(wanted, lambda: packer.contiguous([*args, own.k_stride]))
-            return panel
-        packed = em.value(f"xor i1 {self._in_place(unit, step, columns, own)}, true")
-        wanted = em.value(f"and i1 {packed}, {wanted}")
-        em.when(wanted, lambda: packer.contiguous([*args, own.k_stride]))
-        after, size = panel.ahead
-        other, other_size = self._ahead_in_place(unit, step, j, own)
-        size = em.value(f"select i1 {packed}, i64 {size}, i64 {other_size}")
-        after = em.value(f"select i1 {packed}, ptr {after}, ptr {other}")
-        return replace(self._choose(packed, panel, own), ahead=(after, size))
-
-    def _ahead_in_place(self, unit: _Unit, step: _Step, j: str, own: _Source) -> tuple[str, str]:
-        """What to fetch where B is read as it lies: at the first panel, the next batch's."""
-        em = self.em
-        if unit.next_b is None:
-            return own.pointer, "0"
-        size = iv.multiply(em, step.length, own.k_stride)
-        size = iv.multiply(em, size, str(self.dtype.itemsize))
-        small = em.value(f"icmp sle i64 {size}, {_SMALL_B}")
-        first = em.value(f"icmp eq i64 {j}, 0")
-        small = em.value(f"and i1 {small}, {first}")
-        return unit.next_b, em.value(f"select i1 {small}, i64 {size}, i64 0")
-
-    def _place_b(self, unit: _Unit, step: _Step, j: str) -> tuple[_Source, str]:
-        """Where a panel's block of B is packed, and whether it has to be.
-
-        Blocks of many rows' panels are kept for the next unit, in the order of their use, so that
-        the one that follows can be fetched meanwhile.
-        """
-        em, tiling = self.em, self.tiling
-        end = iv.add(em, step.k0, step.length)
-        kept = em.value(f"icmp sle i64 {end}, {tiling.k_kept}")
-        kept = em.value(f"and i1 {kept}, {unit.shares}")
-        offset = iv.add(
-            em, iv.multiply(em, step.k0, str(tiling.n_room)), iv.multiply(em, j, step.length)
-        )
-        area = self._scratch(tiling.kept_at)
-        place = memory.element_pointer(em, self.dtype, area, offset)
-        place = em.value(f"select i1 {kept}, ptr {place}, ptr {self._scratch(tiling.b_at)}")
-        old = em.value(f"and i1 {kept}, {em.value(f'xor i1 {unit.fresh}, true')}")
-        block = iv.multiply(em, step.length, str(tiling.panel * self.dtype.itemsize))
-        size = em.value(f"select i1 {old}, i64 {block}, i64 0")
-        after = em.value(f"getelementptr i8, ptr {place}, i64 {size}")
-        source = _Source(place, "1", str(tiling.panel), (after, size))
-        return source, em.value(f"xor i1 {old}, true")
-
-    def _in_place(self, unit: _Unit, step: _Step, columns: str, own: _Source) -> str:
-        """Whether micro-kernels read B where it is: whole vectors, and too little use to pack."""
-        em = self.em
-        few = em.value(f"icmp sle i64 {unit.rows}, {FEW_ROWS}")
-        size = em.value(f"mul i64 {step.length}, {own.k_stride}")
-        size = em.value(f"mul i64 {size}, {self.dtype.itemsize}")
-        small = em.value(f"icmp sle i64 {size}, {_SMALL_B}")
-        # Vectors that straddle cache lines take twice as long to read, each time.
-        row = iv.multiply(em, own.k_stride, str(self.dtype.itemsize))
-        straddling = em.value(f"and i64 {row}, 63")
-        aligned = em.value(f"icmp eq i64 {straddling}, 0")
-        small = em.value(f"and i1 {small}, {aligned}")
-        return em.value(f"and i1 {em.value(f'or i1 {few}, {small}')}, {self._whole(columns)}")
-
-    def _whole(self, columns: str) -> str:
-        """Whether no more columns are computed than there are."""
-        if self.form.b.panel:
-            return self.em.value(f"icmp eq i64 {columns}, {self.form.b.panel}")
-        rest = self.em.value(f"and i64 {columns}, {self.lanes - 1}")
-        return self.em.value(f"icmp eq i64 {rest}, 0")
-
-    def _choose(self, condition: str, a: _Source, b: _Source) -> _Source:
-        em = self.em
-        return _Source(
-            em.value(f"select i1 {condition}, ptr {a.pointer}, ptr {b.pointer}"),
-            em.value(f"select i1 {condition}, i64 {a.stride}, i64 {b.stride}"),
-            em.value(f"select i1 {condition}, i64 {a.k_stride}, i64 {b.k_stride}"),
-        )
-
-    def _tables(
-        self, operand: Operand, axis: str, start: str, count: str, step: _Step
-    ) -> tuple[str, str]:
-        """Tables of the offsets along m or n, and along k (with the rest of the offset)."""
-        em, ex = self.em, self.ex
-        linear = coefficient(operand.at, axis_name(axis))
-        assert linear is not None
-        stride, rest = linear
-        along, along_k = self._scratch(self.tiling.table_at), self._scratch(self.tiling.k_table_at)
-
-        def fill(table: str, start: str, count: str, value: Callable[[str], str]) -> None:
-            def body(i: str, _: list[str]) -> list[str]:
-                with ex.scope():
-                    entry = value(iv.add(em, start, i))
-                place = memory.element_pointer(em, int64, table, i)
-                em.line(f"store i64 {entry}, ptr {place}, align 8")
-                return []
-
-            em.loop("0", count, 1, body)
-
-        def k_offset(k: str) -> str:
-            with ex.scope(axes={self.form.k.name: k}):
-                return ex.index(rest)
-
-        factor = ex.index(stride)
-        fill(along, start, count, lambda i: iv.multiply(em, i, factor))
-        fill(along_k, step.k0, step.length, k_offset)
-        return along, along_k
 
     # Tiles
 
@@ -532,9 +300,9 @@ class _Writer:
         n = self.form.n.extent
         return self.form.direct is not None and isinstance(n, int) and n % self.lanes == 0
 
-    def _target(self, unit: _Unit, n: str, j: str, columns: str) -> _Panel:
+    def _target(self, unit: Unit, n: str, j: str, columns: str) -> _Panel:
         em, form, tiling = self.em, self.form, self.tiling
-        buffer = memory.element_pointer(em, self.dtype, self._scratch(tiling.c_at), j)
+        buffer = memory.element_pointer(em, self.dtype, self.operands.scratch(tiling.c_at), j)
         own = _Panel(buffer, str(tiling.n_room), "false")
         if form.direct is None:
             return own
@@ -543,13 +311,9 @@ class _Writer:
             offset = self.ex.index(at)
         tensor = self.ex.tensor(form.stores[0].name)
         place = memory.element_pointer(em, tensor.dtype, tensor.pointer, offset)
-        whole = self._whole(columns)
+        whole = self.operands.whole(columns)
         return _Panel(
             em.value(f"select i1 {whole}, ptr {place}, ptr {own.pointer}"),
             em.value(f"select i1 {whole}, i64 {self.ex.index(row)}, i64 {own.row}"),
             whole,
         )
-
-
-def _same_type(operand: Operand) -> bool:
-    return all(d is operand.dtypes[0] for d in operand.dtypes)

@@ -1,0 +1,265 @@
+"""The operands of a contraction's entry: where micro-kernels read them, and what is packed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from dlc.codegen.cpu import index_values as iv
+from dlc.codegen.cpu import memory
+from dlc.codegen.cpu.contraction_form import Contraction, Operand
+from dlc.codegen.cpu.emit import Emitter
+from dlc.codegen.cpu.expressions import ExprEmitter
+from dlc.codegen.cpu.isa import Isa
+from dlc.codegen.cpu.packing import Packer
+from dlc.codegen.cpu.tiling import FEW_ROWS, Tiling
+from dlc.codegen.index_math import axis_name, coefficient
+from dlc.ir.types import int64
+
+# Bytes of a block of A that stay in the first-level cache whatever the stride.
+_SMALL_BLOCK = 16 << 10
+# Bytes of a block of B, with what lies between its rows, of which panels are read as they lie.
+_SMALL_B = 256 << 10
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The block that a unit computes: where it begins and how large it is.
+
+    shares: whether its panels of B are kept for units that follow.
+    fresh: whether its panels of B are others than those of the unit before it.
+    next_b: where the block of B of the next batch begins, if there are batches.
+    outer: the values of the outer axes.
+    """
+
+    m0: str
+    n0: str
+    rows: str
+    columns: str
+    shares: str
+    fresh: str
+    next_b: str | None
+    outer: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A block of the contracted axis: where it begins, its length, whether it is first and last."""
+
+    k0: str
+    length: str
+    first: str
+    last: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where micro-kernels read an operand: address and strides in elements.
+
+    ahead: where what is read next lies, and how many bytes of it are to be fetched.
+    """
+
+    pointer: str
+    stride: str
+    k_stride: str
+    ahead: tuple[str, str] = ("null", "0")
+
+
+class Operands:
+    """Writes what concerns the operands into the entry `em`, in the scope `ex`."""
+
+    def __init__(self, form: Contraction, tiling: Tiling, isa: Isa, ex: ExprEmitter) -> None:
+        self.form, self.tiling, self.isa, self.ex = form, tiling, isa, ex
+        self.em: Emitter = ex.em
+        self.dtype, self.lanes = form.dtype, tiling.lanes
+
+    def scratch(self, offset: int) -> str:
+        """The address of a part of scratch memory."""
+        return "%scratch" if not offset else self.em.value(
+            f"getelementptr i8, ptr %scratch, i64 {offset}"
+        )  # fmt: skip
+
+    def address(self, operand: Operand, m: str, n: str, k: str) -> str:
+        """The address of the element of m, n and k."""
+        form = self.form
+        with self.ex.scope(axes={form.m.name: m, form.n.name: n, form.k.name: k}):
+            at = self.ex.index(operand.at)
+        tensor = self.ex.tensor(operand.tensor)
+        return memory.element_pointer(self.em, tensor.dtype, tensor.pointer, at)
+
+    def pack_a(self, unit: Unit, step: Step) -> Source:
+        """Packs the block of A unless it is read as it lies; where it is read."""
+        a, em, ex, tiling = self.form.a, self.em, self.ex, self.tiling
+        packer, packed = Packer(em, self.isa, a.dtypes), self.scratch(tiling.a_at)
+        by_rows = Source(packed, str(tiling.a_row), "1")
+        if a.k_stride is None:
+            tables = self._tables(a, self.form.m.name, unit.m0, unit.rows, step)
+            base = ex.tensor(a.tensor).pointer
+            packer.by_table([packed, base, unit.rows, step.length, by_rows.stride, *tables])
+            return by_rows
+        place = self.address(a, unit.m0, "0", step.k0)
+        own = Source(place, ex.index(a.stride), ex.index(a.k_stride))
+        if not tiling.packs_a:
+            return own
+        by_columns = Source(packed, "1", str(tiling.a_column))
+        result = by_columns if a.stride == 1 else by_rows
+        size = iv.multiply(em, iv.multiply(em, unit.rows, step.length), str(self.dtype.itemsize))
+        large = em.value(f"icmp sgt i64 {size}, {_SMALL_BLOCK}")
+        shared = em.value(f"icmp sgt i64 {unit.columns}, {tiling.panel}")
+        large = em.value(f"and i1 {large}, {shared}") if same_type(a) else "true"
+
+        def pack() -> None:
+            if a.stride == 1:
+                args = [packed, place, step.length, unit.rows, by_columns.k_stride, own.k_stride]
+                packer.contiguous(args)
+            elif a.k_stride == 1:
+                packer.contiguous(
+                    [packed, place, unit.rows, step.length, by_rows.stride, own.stride]
+                )
+            else:
+                packer.strided(
+                    [
+                        packed,
+                        place,
+                        unit.rows,
+                        step.length,
+                        by_rows.stride,
+                        own.stride,
+                        own.k_stride,
+                    ]
+                )
+
+        em.when(large, pack)
+        return self._choose(large, result, own)
+
+    def pack_b(self, unit: Unit, step: Step, n: str, j: str, columns: str) -> Source:
+        """Packs a panel's block of B unless it was kept or is read as it lies; where it is read."""
+        b, em, ex = self.form.b, self.em, self.ex
+        panel, wanted = self._place_b(unit, step, j)
+        packer = Packer(em, self.isa, b.dtypes)
+        args = [panel.pointer, step.length, columns, panel.k_stride]
+        if b.k_stride is None:
+
+            def by_table() -> None:
+                along, along_k = self._tables(b, self.form.n.name, n, columns, step)
+                base = ex.tensor(b.tensor).pointer
+                packer.by_table([args[0], base, *args[1:], along_k, along])
+
+            em.when(wanted, by_table)
+            return panel
+        place = self.address(b, "0", n, step.k0)
+        own = Source(place, ex.index(b.stride), ex.index(b.k_stride))
+        args.insert(1, place)
+        if b.stride != 1:
+            pack = packer.transposed if b.k_stride == 1 else packer.strided
+            em.when(wanted, lambda: pack([*args, own.k_stride, own.stride]))
+            return panel
+        if not same_type(b):
+            em.when(wanted, lambda: packer.contiguous([*args, own.k_stride]))
+            return panel
+        packed = em.value(f"xor i1 {self._in_place(unit, step, columns, own)}, true")
+        wanted = em.value(f"and i1 {packed}, {wanted}")
+        em.when(wanted, lambda: packer.contiguous([*args, own.k_stride]))
+        after, size = panel.ahead
+        other, other_size = self._ahead_in_place(unit, step, j, own)
+        size = em.value(f"select i1 {packed}, i64 {size}, i64 {other_size}")
+        after = em.value(f"select i1 {packed}, ptr {after}, ptr {other}")
+        return replace(self._choose(packed, panel, own), ahead=(after, size))
+
+    def _ahead_in_place(self, unit: Unit, step: Step, j: str, own: Source) -> tuple[str, str]:
+        """What to fetch where B is read as it lies: at the first panel, the next batch's."""
+        em = self.em
+        if unit.next_b is None:
+            return own.pointer, "0"
+        size = iv.multiply(em, step.length, own.k_stride)
+        size = iv.multiply(em, size, str(self.dtype.itemsize))
+        small = em.value(f"icmp sle i64 {size}, {_SMALL_B}")
+        first = em.value(f"icmp eq i64 {j}, 0")
+        small = em.value(f"and i1 {small}, {first}")
+        return unit.next_b, em.value(f"select i1 {small}, i64 {size}, i64 0")
+
+    def _place_b(self, unit: Unit, step: Step, j: str) -> tuple[Source, str]:
+        """Where a panel's block of B is packed, and whether it has to be.
+
+        Blocks of many rows' panels are kept for the next unit, in the order of their use, so that
+        the one that follows can be fetched meanwhile.
+        """
+        em, tiling = self.em, self.tiling
+        end = iv.add(em, step.k0, step.length)
+        kept = em.value(f"icmp sle i64 {end}, {tiling.k_kept}")
+        kept = em.value(f"and i1 {kept}, {unit.shares}")
+        offset = iv.add(
+            em, iv.multiply(em, step.k0, str(tiling.n_room)), iv.multiply(em, j, step.length)
+        )
+        area = self.scratch(tiling.kept_at)
+        place = memory.element_pointer(em, self.dtype, area, offset)
+        place = em.value(f"select i1 {kept}, ptr {place}, ptr {self.scratch(tiling.b_at)}")
+        old = em.value(f"and i1 {kept}, {em.value(f'xor i1 {unit.fresh}, true')}")
+        block = iv.multiply(em, step.length, str(tiling.panel * self.dtype.itemsize))
+        size = em.value(f"select i1 {old}, i64 {block}, i64 0")
+        after = em.value(f"getelementptr i8, ptr {place}, i64 {size}")
+        source = Source(place, "1", str(tiling.panel), (after, size))
+        return source, em.value(f"xor i1 {old}, true")
+
+    def _in_place(self, unit: Unit, step: Step, columns: str, own: Source) -> str:
+        """Whether micro-kernels read B where it is: whole vectors, and too little use to pack."""
+        em = self.em
+        few = em.value(f"icmp sle i64 {unit.rows}, {FEW_ROWS}")
+        size = em.value(f"mul i64 {step.length}, {own.k_stride}")
+        size = em.value(f"mul i64 {size}, {self.dtype.itemsize}")
+        small = em.value(f"icmp sle i64 {size}, {_SMALL_B}")
+        # Vectors that straddle cache lines take twice as long to read, each time.
+        row = iv.multiply(em, own.k_stride, str(self.dtype.itemsize))
+        straddling = em.value(f"and i64 {row}, 63")
+        aligned = em.value(f"icmp eq i64 {straddling}, 0")
+        small = em.value(f"and i1 {small}, {aligned}")
+        return em.value(f"and i1 {em.value(f'or i1 {few}, {small}')}, {self.whole(columns)}")
+
+    def whole(self, columns: str) -> str:
+        """Whether no more columns are computed than there are."""
+        if self.form.b.panel:
+            return self.em.value(f"icmp eq i64 {columns}, {self.form.b.panel}")
+        rest = self.em.value(f"and i64 {columns}, {self.lanes - 1}")
+        return self.em.value(f"icmp eq i64 {rest}, 0")
+
+    def _choose(self, condition: str, a: Source, b: Source) -> Source:
+        em = self.em
+        return Source(
+            em.value(f"select i1 {condition}, ptr {a.pointer}, ptr {b.pointer}"),
+            em.value(f"select i1 {condition}, i64 {a.stride}, i64 {b.stride}"),
+            em.value(f"select i1 {condition}, i64 {a.k_stride}, i64 {b.k_stride}"),
+        )
+
+    def _tables(
+        self, operand: Operand, axis: str, start: str, count: str, step: Step
+    ) -> tuple[str, str]:
+        """Tables of the offsets along m or n, and along k (with the rest of the offset)."""
+        em, ex = self.em, self.ex
+        linear = coefficient(operand.at, axis_name(axis))
+        assert linear is not None
+        stride, rest = linear
+        along, along_k = self.scratch(self.tiling.table_at), self.scratch(self.tiling.k_table_at)
+
+        def fill(table: str, start: str, count: str, value: Callable[[str], str]) -> None:
+            def body(i: str, _: list[str]) -> list[str]:
+                with ex.scope():
+                    entry = value(iv.add(em, start, i))
+                place = memory.element_pointer(em, int64, table, i)
+                em.line(f"store i64 {entry}, ptr {place}, align 8")
+                return []
+
+            em.loop("0", count, 1, body)
+
+        def k_offset(k: str) -> str:
+            with ex.scope(axes={self.form.k.name: k}):
+                return ex.index(rest)
+
+        factor = ex.index(stride)
+        fill(along, start, count, lambda i: iv.multiply(em, i, factor))
+        fill(along_k, step.k0, step.length, k_offset)
+        return along, along_k
+
+
+def same_type(operand: Operand) -> bool:
+    """Whether an operand is in memory as it is multiplied."""
+    return all(d is operand.dtypes[0] for d in operand.dtypes)
