@@ -5,7 +5,8 @@
 computes, for r < R and n < C, `sum(k < kc, a[r*a_row + k*a_k] * b[k*b_k + n])`, one k after another
 (with fused multiply-adds where the level has them) and stores it to `c[r*c_row + n]`, or adds
 it to that when `add` is not 0. Strides count elements. On the way it fetches the tile of c, and
-what is at `ahead`, `step` bytes on with each k, into the cache.
+what is at `ahead`, `step` bytes on with each k, into the cache. Those that stream b from memory,
+named dlc.ms, fetch its rows some time before they read them instead.
 """
 
 from __future__ import annotations
@@ -31,13 +32,18 @@ _PARAMETERS = [
     ("i64", "step"),
 ]
 
+# Vectors of b from what is read to what is fetched: as many as hide the latency of memory.
+_VECTORS_AHEAD = 128
+
 
 @functools.cache
-def micro_kernel(dtype: DType, rows: int, vectors: int, isa: Isa) -> Emitter:
+def micro_kernel(
+    dtype: DType, rows: int, vectors: int, isa: Isa, *, streams: bool = False
+) -> Emitter:
     """The micro-kernel of a tile of `rows` by `vectors` vectors."""
     lanes = isa.lanes(dtype.bits)
-    name = f"dlc.mm.{rows}x{vectors * lanes}x{dtype.short}"
-    return _Tile(name, dtype, rows, vectors, isa).function()
+    name = f"dlc.{'ms' if streams else 'mm'}.{rows}x{vectors * lanes}x{dtype.short}"
+    return _Tile(name, dtype, rows, vectors, isa, streams=streams).function()
 
 
 class KernelWriter:
@@ -120,9 +126,11 @@ class KernelWriter:
 class _Tile(KernelWriter):
     """A micro-kernel being written."""
 
-    def __init__(self, name: str, dtype: DType, rows: int, vectors: int, isa: Isa) -> None:
+    def __init__(
+        self, name: str, dtype: DType, rows: int, vectors: int, isa: Isa, *, streams: bool
+    ) -> None:
         super().__init__(Emitter(name, _PARAMETERS), dtype, isa)
-        self.rows, self.vectors = rows, vectors
+        self.rows, self.vectors, self.streams = rows, vectors, streams
 
     def function(self) -> Emitter:
         """The whole function."""
@@ -132,12 +140,16 @@ class _Tile(KernelWriter):
             starts.append(self.at(starts[-1], "%a_row"))
         for place in self.places(rows, self.vectors):
             self.fetch(place, 1)
-        carry = [("i64", "0"), ("ptr", "%b"), ("ptr", "%ahead")]
+        first = "%ahead"
+        if self.streams:
+            first = self.at("%b", em.value(f"mul i64 %b_k, {_VECTORS_AHEAD // self.vectors}"))
+        carry = [("i64", "0"), ("ptr", "%b"), ("ptr", first)]
         carry += [(self.vector, "zeroinitializer")] * (rows * self.vectors)
 
         def body(_: str, values: list[str]) -> list[str]:
             at, b, ahead, *sums = values
-            self.fetch(ahead, 2)
+            for v in range(self.vectors if self.streams else 1):
+                self.fetch(self.offset(ahead, v), 2)
             columns = [self.load(self.offset(b, v)) for v in range(self.vectors)]
             result: list[str] = []
             for r in range(rows):
@@ -145,7 +157,11 @@ class _Tile(KernelWriter):
                 spread = self.broadcast(pointer)
                 for v, y in enumerate(columns):
                     result.append(self.multiply_add(spread, y, sums[r * self.vectors + v]))
-            ahead = em.value(f"getelementptr i8, ptr {ahead}, i64 %step")
+            ahead = (
+                self.at(ahead, "%b_k")
+                if self.streams
+                else em.value(f"getelementptr i8, ptr {ahead}, i64 %step")
+            )
             return [em.value(f"add i64 {at}, %a_k"), self.at(b, "%b_k"), ahead, *result]
 
         self.finish(rows, self.vectors, em.loop("0", "%kc", 1, body, carry)[3:])

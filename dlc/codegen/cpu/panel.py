@@ -15,6 +15,7 @@ from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.micro_kernel import KernelWriter, micro_kernel
 from dlc.codegen.cpu.packing import Packer
+from dlc.codegen.cpu.tiling import FEW_ROWS
 from dlc.ir.types import DType
 
 # Products that the kernel of a single row has packed at a time: they stay in the first-level cache.
@@ -34,7 +35,7 @@ def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) ->
     Arguments mean what those of a micro-kernel do; `columns` that are no whole number of vectors
     are computed up to one. The micro-kernels are those of `rows` by `vectors`, largest first, and
     one of a single row by `wide` vectors where that is not 0. Together they fetch the `size` bytes
-    at `ahead` into the cache.
+    at `ahead` into the cache. Of few rows, the first tile streams b where that is 0.
     """
     tall, across = ("_".join(map(str, x)) for x in (rows, (wide, *vectors)))
     numbers = ["rows", "columns", "kc", "a_row", "a_k", "b_k", "c_row", "add", "size"]
@@ -51,6 +52,9 @@ def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) ->
     row_share = em.value(f"udiv i64 %size, {some}")
     step = em.value(f"udiv i64 {row_share}, {iv.maximum(em, '%kc', '1')}")
 
+    few = em.value(f"icmp sle i64 %rows, {FEW_ROWS}")
+    few = em.value(f"and i1 {few}, {em.value('icmp eq i64 %size, 0')}")
+
     def columns(width: int, v: str) -> None:
         column = em.value(f"mul i64 {v}, {lanes}")
         b, c = move("%b", column, "1"), move("%c", column, "1")
@@ -61,7 +65,15 @@ def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) ->
             pointers = [move("%a", m, "%a_row"), b, move(c, m, "%c_row"), ahead]
             sizes = ["%kc", "%a_row", "%a_k", "%b_k", "%c_row", "%add"]
             sizes.append(em.value(f"mul i64 {step}, {height}"))
-            em.call_helper(micro_kernel(dtype, height, width, isa), [*pointers, *sizes])
+            args = [*pointers, *sizes]
+            usual = micro_kernel(dtype, height, width, isa)
+            if height == 1 or width != max(vectors):
+                em.call_helper(usual, args)
+                return
+            streams = em.value(f"and i1 {few}, {em.value(f'icmp eq i64 {m}, 0')}")
+            streaming = micro_kernel(dtype, height, width, isa, streams=True)
+            em.when(streams, lambda: em.call_helper(streaming, args))
+            em.when(em.value(f"xor i1 {streams}, true"), lambda: em.call_helper(usual, args))
 
         # The widest micro-kernel is for a single row.
         cover(em, "%rows", (1,) if width == wide else rows, tile)
