@@ -12,6 +12,7 @@ import numpy as np
 
 import dlc.codegen.memory_plan as memory_plan
 import dlc.codegen.program as program
+import dlc.codegen.program_builder as builder
 import dlc.passes.cse as cse
 import dlc.passes.dce as dce
 import dlc.passes.decompose as decompose
@@ -365,10 +366,10 @@ def _first_reads(p):
 
 
 MEMORY = [
-    Mutation("memory is shared with anyone", ((program, "_may_take", lambda p, slots, s, o: (
+    Mutation("memory is shared with anyone", ((builder, "_may_take", lambda p, slots, s, o: (
         slots[s].type.size == slots[o].type.size
         and slots[s].type.dtype.itemsize == slots[o].type.dtype.itemsize)),), "share_memory"),
-    Mutation("memory is shared too early", ((program, "last_uses", _first_reads),), "share_memory"),
+    Mutation("memory is shared too early", ((builder, "last_uses", _first_reads),), "share_memory"),
     Mutation("lifetimes end too early", ((memory_plan, "_lifetimes", lambda p: {
         s: (first, first) for s, (first, _) in _lifetimes(p).items()}),), "plan_memory"),
     Mutation("offsets are all 0", ((memory_plan, "_first_gap", lambda busy, size: 0),),
