@@ -73,8 +73,8 @@ def run_kernel(worker, kernel, arrays, dims, which=0):
 class InterpretedProgram:
     """A program whose kernels run in the worker; what a device loads."""
 
-    def __init__(self, worker, program, which=0):
-        self.worker, self.program, self.which = worker, program, which
+    def __init__(self, worker, program, which=0, fixed=()):
+        self.worker, self.program, self.which, self.fixed = worker, program, which, fixed
 
     def bind(self, values):
         """The program for these values of the symbols."""
@@ -96,10 +96,12 @@ class BoundInterpretedProgram:
                 arrays.append(inputs[slot.position])
             elif slot.kind == "constant":
                 arrays.append(program.constants[slot.position])
+            elif slot.kind == "fixed":
+                arrays.append(self.code.fixed[slot.position])
             else:
                 shape = [evaluate(d, values) for d in slot.type.shape]
                 arrays.append(np.zeros(shape, slot.type.dtype.numpy))
-        launches = [x for call in program.calls for x in self.launches(call)]
+        launches = [x for call in (*program.once, *program.calls) for x in self.launches(call)]
         made = self.code.worker.run(arrays, launches)
         results = {}
         for k, slot in enumerate(program.slots):
@@ -122,7 +124,7 @@ class BoundInterpretedProgram:
 
 def run_function(worker, function, inputs, which=0, level="O2"):
     """Compiles a function of known extents through fusion and the Triton backend, and runs it."""
-    program = build_program(run_pipeline(function, pipeline_of(level)))
+    program = build_program(run_pipeline(function, pipeline_of(level, own_kernels=False)))
     return InterpretedProgram(worker, program, which).bind({}).run(inputs)
 
 
@@ -130,8 +132,11 @@ def run_function(worker, function, inputs, which=0, level="O2"):
 def device(worker, which):
     """A kind of device, by name, that runs programs in the worker."""
     kind = f"interpreted{which}"
-    load = lambda program, payloads: InterpretedProgram(worker, program, which)  # noqa: E731
-    register_device(kind, Device(ReferenceBackend, load))
+
+    def load(program, payloads, fixed):
+        return InterpretedProgram(worker, program, which, fixed)
+
+    register_device(kind, Device(ReferenceBackend, load, own_kernels=False))
     try:
         yield kind
     finally:

@@ -18,6 +18,8 @@ from dlc.ir.types import DType
 
 __all__ = ["Structure", "flatten", "leaves", "map", "register_node", "structure", "unflatten"]
 
+_DEEP = 100  # calls; no tree that people make is this deep
+
 
 class _Registration(NamedTuple):
     flatten: Callable[[Any], tuple[Iterable[Any], Hashable]]
@@ -163,8 +165,18 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
     found: list[Any] = []
     try:
         return found, _flatten_into(tree, found)
-    except RecursionError:
+    except RecursionError as error:
+        if _depth(error) < _DEEP:
+            raise  # little room was left when it began
         raise ArgumentError("a tree that is nested too deeply, or contains itself") from None
+
+
+def _depth(error: BaseException) -> int:
+    """The calls between where an error is caught and where it was raised."""
+    depth, place = 0, error.__traceback__
+    while place is not None:
+        depth, place = depth + 1, place.tb_next
+    return depth
 
 
 def _flatten_into(tree: Any, found: list[Any]) -> Structure:
