@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from dlc.codegen.chunks import CHUNK_COST
 from dlc.codegen.index_math import IndexMath, axis_name, coefficient
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt, statements
 from dlc.ir.dims import Dim, add, floordiv, lower_bound, maximum, mul, product, symbols_of
@@ -19,7 +20,6 @@ from dlc.ir.scalar import Axis, Expr, load, reduced_axes, walk
 _VECTOR_OP = 30
 _BYTE = 8
 _LOOP = 500
-CHUNK_COST = 1_500_000  # a chunk is about 15 us
 
 _NEAR, _FIXED, _FAR = 1.0, 0.1, 8.0  # a vector load: adjacent, the same for all lanes, scattered
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dlc.codegen.chunks import CHUNK_COST
 from dlc.codegen.cpu.stored_code import THREADS, CpuCode
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.memory_plan import MemoryPlan, plan_memory
@@ -62,29 +63,32 @@ class CpuProgram:
     def jobs(self, calls: Sequence[Call], values: Mapping[str, int]) -> tuple[list[Job], int]:
         """Calls with their extents filled in, and the scratch memory that a worker needs."""
         # Of many equal layers, most calls are of the same kernel with the same extents.
-        known: dict[tuple[int, tuple[int, ...]], tuple[int, int, int]] = {}
+        known: dict[tuple[int, tuple[int, ...]], tuple[int, int, int, float]] = {}
         jobs: list[Job] = []
         for call in calls:
             dims = tuple(evaluate(d, values) for d in call.dims)
             found = known.get((call.kernel, dims))
             if found is None:
                 found = known[call.kernel, dims] = self._work(call.kernel, dims)
-            units, chunk, _ = found
+            units, chunk, _, work = found
             slots = tuple(self.program.memory_of(a) for a in call.args)
-            jobs.append(Job(self.addresses[call.kernel], units, chunk, slots, dims))
-        return jobs, max((scratch for _, _, scratch in known.values()), default=0)
+            jobs.append(Job(self.addresses[call.kernel], units, chunk, slots, dims, work))
+        return jobs, max((scratch for _, _, scratch, _ in known.values()), default=0)
 
-    def _work(self, number: int, dims: tuple[int, ...]) -> tuple[int, int, int]:
-        """The units, the chunk and the scratch bytes of a kernel for these extents."""
+    def _work(self, number: int, dims: tuple[int, ...]) -> tuple[int, int, int, float]:
+        """The units, the chunk, the scratch bytes and the work of a kernel for these extents."""
         kernel, code = self.program.kernels[number], self.codes[number]
         own = dict(zip(kernel.dims, dims, strict=True))
         if _writes_nothing(kernel, own):
-            return 0, 1, 0
+            return 0, 1, 0, 0.0
         # A hint about cost, which may divide by an extent.
         chunk = (
             1 if 0 in dims else max(1, evaluate(code.chunk, own | {THREADS: config.thread_count()}))
         )
-        return evaluate(code.units, own), chunk, evaluate(code.scratch, own)
+        units, scratch = evaluate(code.units, own), evaluate(code.scratch, own)
+        # A chunk costs more than is usual where there is little to share out.
+        work = 0.0 if 0 in dims else max(units / chunk, evaluate(code.cost, own) / CHUNK_COST)
+        return units, chunk, scratch, work
 
 
 def _writes_nothing(kernel: Kernel, values: Mapping[str, int]) -> bool:
@@ -101,10 +105,10 @@ class BoundCpuProgram:
         self.plan: MemoryPlan = plan_memory(program, values)
         self.jobs, self.scratch_bytes = code.jobs(program.calls, values)
         table = ProgramTable(len(program.slots), self.scratch_bytes)
-        self.work = 0.0  # in chunks, of about ten microseconds each
+        self.work = 0.0  # in chunks of the usual cost
         for run in independent_runs(program):
             jobs = self.jobs[run.start : run.stop]
-            work = sum(job.units / job.chunk for job in jobs)
+            work = sum(job.work for job in jobs)
             self.work += work
             if len(jobs) == 1 or work < 1:  # too little to share
                 for job in jobs:

@@ -36,6 +36,7 @@ class Job:
         chunk: Units that a thread takes at once, 1 or more.
         slots: For each pointer parameter, the number of the slot that holds it.
         dims: Run-time integers, in the kernel's order.
+        work: What it costs, in chunks of the usual cost.
     """
 
     function: int
@@ -43,6 +44,7 @@ class Job:
     chunk: int
     slots: tuple[int, ...]
     dims: tuple[int, ...] = ()
+    work: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.function:

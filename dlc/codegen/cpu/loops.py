@@ -117,14 +117,14 @@ class LoopEmitter:
             self.statements.prepare(self.kernel.body, (), (1,))
             self.statements.body(self.kernel.body)
         self.em.line("ret void")
-        flops = body_cost(self.kernel.body, 1)
+        cost = body_cost(self.kernel.body, kernel_lanes(self.kernel, self.isa))
         return KernelCode(
             [self.em],
             self.kernel.name,
             units,
             chunk,
             self.statements.scratch.size,
-            flops,
+            cost,
         )
 
     def _parallel(self, nests: Sequence[Par]) -> tuple[Dim, Dim]:

@@ -55,7 +55,7 @@ def assembly_text(kernels: Sequence[Kernel], isa: Isa) -> str:
 
 
 def _cpu_code(code: KernelCode, blob: Blob) -> CpuCode:
-    return CpuCode(blob, code.entry, code.units, code.chunk, code.scratch, code.flops)
+    return CpuCode(blob, code.entry, code.units, code.chunk, code.scratch, code.cost)
 
 
 class _Module:

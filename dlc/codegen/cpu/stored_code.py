@@ -29,12 +29,12 @@ class CpuCode:
     units: Dim
     chunk: Dim
     scratch: Dim
-    flops: Dim
+    cost: Dim
 
     def to_bytes(self) -> bytes:
         """The stored form: a line of JSON and the blob."""
         facts = {"entry": self.entry}
-        facts |= {n: dim_text(getattr(self, n)) for n in ("units", "chunk", "scratch", "flops")}
+        facts |= {n: dim_text(getattr(self, n)) for n in ("units", "chunk", "scratch", "cost")}
         return json.dumps(facts).encode() + b"\n" + self.blob.to_bytes()
 
     @staticmethod
@@ -43,7 +43,7 @@ class CpuCode:
         line, _, rest = data.partition(b"\n")
         try:
             facts = json.loads(line)
-            dims = [_parse_dim(facts[n]) for n in ("units", "chunk", "scratch", "flops")]
+            dims = [_parse_dim(facts[n]) for n in ("units", "chunk", "scratch", "cost")]
             return CpuCode(Blob.from_bytes(rest), facts["entry"], *dims)
         except (ValueError, KeyError, TypeError) as error:
             raise BackendError(f"stored code is not readable: {error}") from None
