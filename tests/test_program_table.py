@@ -53,6 +53,21 @@ def test_bad_tables():
         run_table(table.array(), [0])
 
 
+def test_independent_jobs_are_a_group_when_there_is_work_to_share():
+    def table_of(add, works):
+        table = ProgramTable(1)
+        jobs = [Job(7, 4, 2, (0,), (), work) for work in works]
+        add(table, jobs)
+        return table.array().tolist()
+
+    def each(table, jobs):
+        for job in jobs:
+            table.call(job)
+
+    for works, add in (((0.5, 0.4), each), ((3.0,), each), ((0.5, 0.5), ProgramTable.group)):
+        assert table_of(ProgramTable.independent, works) == table_of(add, works)
+
+
 @pytest.mark.parametrize(("position", "value"), [(0, 7), (HEADER_WORDS, 3), (HEADER_WORDS, -1)])
 def test_malformed_table(position, value):
     words = ProgramTable(0).array().copy()

@@ -108,13 +108,8 @@ class BoundCpuProgram:
         self.work = 0.0  # in chunks of the usual cost
         for run in independent_runs(program):
             jobs = self.jobs[run.start : run.stop]
-            work = sum(job.work for job in jobs)
-            self.work += work
-            if len(jobs) == 1 or work < 1:  # too little to share
-                for job in jobs:
-                    table.call(job)
-            else:
-                table.group(jobs)
+            self.work += sum(job.work for job in jobs)
+            table.independent(jobs)
         table.wakes = self.work >= _WAKING
         self.table = table.array()
         self.table_address = self.table.ctypes.data

@@ -76,11 +76,7 @@ class ProgramTimer:
         runs = self._runs if call is None else [range(call, call + 1)]
         for _ in range(repeats):
             for run in runs:
-                jobs = self.jobs[run.start : run.stop]
-                if len(jobs) == 1:
-                    table.call(jobs[0])
-                else:
-                    table.group(jobs)
+                table.independent(self.jobs[run.start : run.stop])
         return table.array()
 
     def _start_anew(self) -> None:

@@ -99,6 +99,14 @@ class ProgramTable:
         for job in jobs:
             self._records += job.words()
 
+    def independent(self, jobs: Sequence[Job]) -> None:
+        """Add kernels that do not depend on each other: as a group, if there is work to share."""
+        if len(jobs) > 1 and sum(job.work for job in jobs) >= 1:
+            self.group(jobs)
+            return
+        for job in jobs:
+            self.call(job)
+
     def array(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """The finished table, int64[n]; it must live, unmoved, as long as it may be run."""
         header = [TABLE_MAGIC, self._max_args, self.scratch_bytes, self.n_slots, int(self.wakes)]
