@@ -456,6 +456,24 @@ def test_reductions_of_special_values(where: str, isa: Isa) -> None:
                 check(compiled.kernel, dims, isa, arrays, compiled)
 
 
+@pytest.mark.parametrize("isa", levels(), ids=lambda x: x.name)
+@pytest.mark.parametrize("where", ["row", "column"])
+def test_extremes_order_zeros_by_their_signs(where: str, isa: Isa) -> None:
+    rng = np.random.default_rng(3)
+    for kind, worse in (("max", -1.0), ("min", 1.0)):
+        compiled = Compiled(reduction(kind, float32, where), isa)
+        for rows, columns in ((2, 3), (4, 37), (35, 80)):
+            dims = {"R": rows, "N": columns, "C": 1}
+            arrays = arrays_for(compiled.kernel, dims)
+            x = rng.choice(np.array([-0.0, 0.0, worse, worse], np.float32), (rows, columns))
+            got = check(compiled.kernel, dims, isa, arrays | {"x": x}, compiled)["o"]
+            is_zero, negative = x == 0.0, np.signbit(x)
+            best = is_zero & (negative == (kind == "min"))
+            axis = 1 if where == "row" else 0
+            sign = np.where(best.any(axis), kind == "min", kind == "max")
+            np.testing.assert_array_equal(np.signbit(got.ravel()), sign)
+
+
 @pytest.mark.parametrize("kind", ["sum", "prod", "max", "min", "argmax"])
 @pytest.mark.parametrize("dtype", [float32, int32], ids=str)
 def test_empty_reductions_give_the_identity(kind: str, dtype: DType) -> None:

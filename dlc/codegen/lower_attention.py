@@ -284,7 +284,8 @@ class _Text:
         if values:
             value = self._at(self._heads, "j", "e")
             lines.append(f"   next_a[i,e] e<{e} = a[i,e]*f[i]+dot(j, p[j,i]*v[{value}])")
-            lines.append(f"  o[{row},e] e<{e} = select(l[i] == 0.0, 0.0, a[i,e]/l[i])")
+            lines.append("  r[i] = select(l[i] == 0.0, 0.0, 1.0/l[i])")
+            lines.append(f"  o[{row},e] e<{e} = a[i,e]*r[i]")
         if "total" in wanted:
             lines.append(f"  total[{row}] = m[i]+log(l[i])")
         return self._head("qkv" if values else "qk", sorted(wanted)) + "\n".join(lines) + "\n"

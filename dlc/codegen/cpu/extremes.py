@@ -105,20 +105,37 @@ class FoldedExtreme(Reduction):
         return [best, nan, signs]
 
     def finish(self, em: Emitter, held: Sequence[str], lanes: int) -> str:
-        """The result of a set of accumulators of one lane."""
+        """The result of each lane; of `FoldedExtreme` when there are no more than of a flag."""
         best, nan, signs = held
-        type_ = llvm_type(self.dtype)
-        sign = em.value(f"and {self._integer} {signs}, {-(1 << (self.dtype.bits - 1))}")
-        zero = em.value(f"bitcast {self._integer} {sign} to {type_}")
-        is_zero = em.value(f"fcmp oeq {type_} {best}, {literal(0.0, self.dtype)}")
-        best = em.value(f"select i1 {is_zero}, {type_} {zero}, {type_} {best}")
-        some = literal(float("nan"), self.dtype)
-        return em.value(f"select i1 {nan}, {type_} {some}, {type_} {best}")
+        type_, flags = llvm_type(self.dtype, lanes), llvm_type(bool_, lanes)
+        bits = vector_type(self._integer, lanes)
+        top = splat_literal(self._integer, str(-(1 << (self.dtype.bits - 1))), lanes)
+        zero = em.value(f"bitcast {bits} {em.value(f'and {bits} {signs}, {top}')} to {type_}")
+        is_zero = em.value(f"fcmp oeq {type_} {best}, {literal(0.0, self.dtype, lanes)}")
+        best = em.value(f"select {flags} {is_zero}, {type_} {zero}, {type_} {best}")
+        some = literal(float("nan"), self.dtype, lanes)
+        return em.value(f"select {flags} {nan}, {type_} {some}, {type_} {best}")
+
+
+class ExtremeOfLanes(FoldedExtreme):
+    """`max` or `min` of floats for each lane: flags and signs are as many as the values."""
+
+    def _narrow(self, lanes: int) -> int:
+        return lanes
 
 
 def as_folded(reduction: Reduction) -> Reduction:
     """The reduction in the form that is best where its lanes are folded into one result."""
+    return _quicker(reduction, FoldedExtreme)
+
+
+def as_lanes(reduction: Reduction) -> Reduction:
+    """The reduction in the form that is best where each lane has a result of its own."""
+    return _quicker(reduction, ExtremeOfLanes)
+
+
+def _quicker(reduction: Reduction, form: type[Reduction]) -> Reduction:
     dtype = reduction.dtype
     if reduction.kind not in ("max", "min") or not dtype.is_float or dtype.bits < 32:
         return reduction
-    return FoldedExtreme(reduction.kind, dtype, reduction.isa)
+    return form(reduction.kind, dtype, reduction.isa)

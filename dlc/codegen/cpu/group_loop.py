@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu.expressions import Value, Vector
-from dlc.codegen.cpu.extremes import as_folded
+from dlc.codegen.cpu.extremes import as_folded, as_lanes
 from dlc.codegen.cpu.fetch_ahead import LONGEST_ROW, Ahead
 from dlc.codegen.cpu.grouping import Group, Item
 from dlc.codegen.cpu.reductions import Reduction
@@ -46,6 +46,8 @@ class GroupLoop:
         owner, group = self.owner, self.group
         lanes = self.ex.lanes
         if lanes > 1 or inner_first(group.items, owner.math, owner.kernel):
+            if lanes > 1:
+                self.reductions = {name: as_lanes(r) for name, r in self.reductions.items()}
             held = self._ordered(0, self._start(lanes), lanes)
             self._bind(held, lanes, Value("", lanes > 1))
             return

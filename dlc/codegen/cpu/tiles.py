@@ -70,6 +70,7 @@ class _TileEmitter(LoopEmitter):
         self.plan, self.lanes = plan, self.schedule.nests[0].lanes
         self.places: dict[str, tuple[Expr, ...]] = {}
         self.packed: dict[Product, _Source] = {}
+        self.loops: list[Axis] = []
         shared = frozenset(_memory(n) for n in plan.tiles)
         self.statements.grouping.params |= shared
         self.ex.volatile |= shared
@@ -120,7 +121,9 @@ class _TileEmitter(LoopEmitter):
             return []
 
         condition = None if s.condition is None else test
+        self.loops.append(s.axis)
         ordered_loop(self.em, self.ex.index(count), [], iteration, condition)
+        self.loops.pop()
 
     # Runs
 
@@ -250,9 +253,27 @@ class _TileEmitter(LoopEmitter):
         pointers += [self._address(name, p.ix, axes), b.pointer]
         sizes = [rows, self._length(p.n), self._length(p.k)]
         sizes += [self._stride(a_name, p.a.args, p.m), self._stride(a_name, p.a.args, p.k)]
-        sizes += [b.k_stride, self._stride(name, p.ix, p.m), "1" if p.adds else "0", "0"]
+        sizes += [b.k_stride, self._stride(name, p.ix, p.m), "1" if p.adds else "0"]
+        ahead, size = self._ahead(p) or (b.pointer, "0")
+        pointers[3] = ahead
+        sizes.append(size)
         rows, vectors = tile_sizes(p.dtype, self.isa)
         self.em.call_helper(panel(p.dtype, self.isa, rows, vectors, 0), [*pointers, *sizes])
+
+    def _ahead(self, p: Product) -> tuple[str, str] | None:
+        """(at, bytes) of what the product reads of a parameter in the next iteration."""
+        if not self.loops:
+            return None
+        loop = self.loops[-1]
+        for e in (p.a, p.b):
+            name = e.attr
+            if self.kernel.param(name) is None or not _mentions(e.args, loop):
+                continue
+            first = self._address(name, e.args, (p.m, p.n, p.k))
+            stride = iv.multiply(self.em, self._stride(name, e.args, loop), str(p.dtype.itemsize))
+            size = iv.multiply(self.em, self._length(loop), stride)
+            return self.em.value(f"getelementptr i8, ptr {first}, i64 {size}"), size
+        return None
 
     def _tensor_name(self, e: Expr) -> str:
         return e.attr if self.kernel.param(e.attr) else _memory(self._own(e.attr))

@@ -68,7 +68,7 @@ class Tiling:
 def tile_sizes(dtype: DType, isa: Isa) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(rows, vectors) of micro-kernels for tiles of any extents, largest first: few, shared."""
     height, width = _micro_kernel(symbol("m"), symbol("n"), isa.lanes(dtype.bits), isa)
-    return (height, 1), tuple(w for w in (4, 2, 1) if w <= width)
+    return (height, 2, 1), tuple(w for w in (4, 2, 1) if w <= width)
 
 
 def _k_block(dtype: DType) -> int:
