@@ -120,6 +120,55 @@ def test_stealing_order_depends_on_the_seed(stealing):
     assert len({tuple(seen) for seen in found}) == 4
 
 
+def chunks_by_thread(total, num_threads, before):
+    """The chunks that each thread takes, in order; `before(chunk, taken)` is called in it first."""
+    taken, lock = {}, threading.Lock()
+
+    def body(args, dims, lo, hi, scratch):
+        with lock:
+            mine = taken.setdefault(threading.get_ident(), [])
+            mine.append(lo)
+        before(lo, taken)
+
+    function = KERNEL_TYPE(body)
+    table = ProgramTable(0)
+    table.call(Job(ctypes.cast(function, ctypes.c_void_p).value, total, 1, ()))
+    run_table(table.array(), [], num_threads)
+    assert sorted(c for chunks in taken.values() for c in chunks) == list(range(total))
+    return taken.pop(threading.get_ident()), sorted(taken.values())
+
+
+@pytest.mark.parametrize("num_threads", [2, 3, 7])
+def test_each_thread_begins_with_its_share(num_threads):
+    for total in (num_threads, 30, 31):
+        together = threading.Barrier(num_threads)
+        starts = [k * total // num_threads for k in range(num_threads)]
+
+        def before(chunk, taken, together=together, starts=starts):
+            if chunk in starts:
+                together.wait(60)
+
+        mine, others = chunks_by_thread(total, num_threads, before)
+        assert [mine[0], *(chunks[0] for chunks in others)] == starts
+
+
+def test_a_late_thread_is_helped_from_the_end_of_its_share():
+    total, alone = 20, threading.Event()
+
+    def before(chunk, taken):
+        if chunk == total // 2:
+            assert alone.wait(60)
+        elif chunk == 0:  # the other one is there
+            while len(taken) < 2:
+                time.sleep(0.001)
+        elif chunk == total // 2 + 1:
+            alone.set()
+
+    mine, (others,) = chunks_by_thread(total, 2, before)
+    assert mine == [*range(10), *range(19, 10, -1)]
+    assert others == [10]
+
+
 @pytest.mark.parametrize("futex", FUTEX)
 def test_both_ways_to_sleep(futex):
     pool = threads.ThreadPool(capacity=6)

@@ -17,8 +17,8 @@ from dlc.ir.record import dataclass
 from dlc.runtime.native.layout import LINE, MAX_WORKERS, POOL, POOL_BYTES, THREAD
 from dlc.runtime.native.support import keep_for_ever
 
-_SPIN: Final = 1000
-"""Pauses before a thread sleeps: about 50 us, more than lies between two kernels of a program."""
+_SPIN: Final = 100_000
+"""Nanoseconds before a thread sleeps: about what it takes to wake it, both threads together."""
 
 _SIG_SETMASK: Final = 3 if sys.platform == "darwin" else 2
 

@@ -36,6 +36,9 @@ _CHUNK_FLOPS = 1 << 20
 _CHUNKS_PER_THREAD = 4
 # Fewer rows by a matrix in panels take as long: as long as reading it.
 _BOUND_ROWS = 8
+# Costs, in hundredths of a nanosecond: an operation, and reading a byte of a large matrix.
+_OPERATION = 1
+_BYTE = 5
 
 
 def is_contraction(kernel: Kernel, isa: Isa) -> bool:
@@ -69,8 +72,13 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
         units=units,
         chunk=maximum(maximum(1, sharing), floordiv(_CHUNK_FLOPS, maximum(1, mul(unit, 2)))),
         scratch=tiling.scratch,
-        cost=mul(mul(form.batches, 2), mul(m, mul(n, k))),  # at 100 GFLOP/s
+        cost=mul(mul(form.batches, mul(n, k)), _row_cost(form)),
     )
+
+
+def _row_cost(form: Contraction) -> Dim:
+    """The cost of an element of B: by all rows of A it is multiplied, and once it is read."""
+    return maximum(mul(form.m.extent, 2 * _OPERATION), _BYTE * form.b.dtypes[0].itemsize)
 
 
 def _blocks(extent: Dim, block: Dim) -> Dim:

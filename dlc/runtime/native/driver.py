@@ -127,8 +127,8 @@ define internal i64 @now(ptr %pool) {
 }
 
 ; Whether sleeping workers are worth waking, which takes as long as a small program: where there is
-; much to do, and where small programs follow each other closely, as the workers then stay awake. In
-; test mode they always are.
+; much to do, and where small programs follow each other closely, as the workers then stay awake in
+; between. In test mode they always are.
 define internal i1 @wakes(ptr %table, ptr %pool, ptr %decision) {
 entry:
   %known = load i64, ptr %decision
@@ -144,7 +144,8 @@ look:
   %time = call i64 @now(ptr %pool)
   %last = call i64 @field(ptr %pool, i64 $pool_last_run)
   %gap = sub i64 %time, %last
-  %hot = icmp slt i64 %gap, $HOT
+  %spin = call i64 @field(ptr %pool, i64 $pool_spin)
+  %hot = icmp slt i64 %gap, %spin
   br label %store
 store:
   %yes = phi i1 [ true, %decide ], [ %hot, %look ]
@@ -219,8 +220,8 @@ inline:
   br label %head
 finished:
   %decided = load i64, ptr %decision
-  %slept = icmp eq i64 %decided, 0
-  br i1 %slept, label %note, label %leave
+  %shared = icmp sge i64 %decided, 0
+  br i1 %shared, label %note, label %leave
 note:
   %ended = call i64 @now(ptr %pool)
   call void @set(ptr %pool, i64 $pool_last_run, i64 %ended)

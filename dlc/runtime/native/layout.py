@@ -7,8 +7,11 @@ from typing import Final
 LINE: Final = 128
 """Bytes between words of different threads: adjacent cache lines are fetched in pairs."""
 
-HOT: Final = 10_000
-"""Nanoseconds between two calls that follow each other closely."""
+BRIEF: Final = 10_000
+"""Nanoseconds that a thread waits without giving its CPU away in between."""
+
+LOST: Final = 20_000
+"""Nanoseconds after which a thread that gave its CPU away knows that somebody else had it."""
 
 MAX_WORKERS: Final = 255
 """Threads that the pool can start; the word that announces a region counts to 4095."""
@@ -25,7 +28,7 @@ OK, BAD_TABLE = 0, 1
 # Byte offsets in the pool's memory. Its first line is written once, before any worker runs.
 POOL: Final = {
     "capacity": 0,  # workers that may be started; 0 where threads cannot be
-    "spin": 8,  # pauses before a waiting thread sleeps
+    "spin": 8,  # nanoseconds before a waiting thread sleeps
     "cpus": 16,  # threads beyond this number do not spin
     "seed": 24,  # 0, or the seed of the order in which chunks are taken (test mode)
     "pthread_create": 32,
@@ -41,21 +44,21 @@ POOL: Final = {
     "cond_broadcast": 112,
     "syscall": 120,
     "clock_gettime": 128,
-    "last_run": LINE + 64,  # when the last small program ended that woke nobody, in nanoseconds
+    "last_run": LINE + 64,  # when the last program ended, in nanoseconds
     "word": 2 * LINE,  # epoch << 25 | open << 24 | wanted << 12 | inside
     "busy": 3 * LINE,  # 1 while a caller owns the pool
     "started": 3 * LINE + 8,  # workers that run; these two words are the owner's
     "regions": 3 * LINE + 16,
-    "next": 4 * LINE,  # the next chunk to be taken
-    "first": 5 * LINE,  # the region: its first job in the table, ...
-    "total": 5 * LINE + 8,  # ... chunks of all jobs, ...
-    "slots": 5 * LINE + 16,
-    "args_bytes": 5 * LINE + 24,  # ... and what each thread needs: pointers of arguments, ...
-    "area_bytes": 5 * LINE + 32,  # ... and those with scratch memory
-    "caller_asleep": 6 * LINE,
-    "mutex": 7 * LINE,  # these two only where there is no futex
-    "cond": 8 * LINE,
-    "lines": 9 * LINE,  # one line a thread: 0 is the caller's
+    "first": 4 * LINE,  # the region: its first job in the table, ...
+    "total": 4 * LINE + 8,  # ... chunks of all jobs, ...
+    "lanes": 4 * LINE + 16,  # ... threads that these were dealt out to, ...
+    "slots": 4 * LINE + 24,
+    "args_bytes": 4 * LINE + 32,  # ... and what each thread needs: pointers of arguments, ...
+    "area_bytes": 4 * LINE + 40,  # ... and those with scratch memory
+    "caller_asleep": 5 * LINE,
+    "mutex": 6 * LINE,  # these two only where there is no futex
+    "cond": 7 * LINE,
+    "lines": 8 * LINE,  # one line a thread: 0 is the caller's
 }
 
 # Byte offsets in the line of one thread.
@@ -68,6 +71,7 @@ THREAD: Final = {
     "raw": 40,  # its work area as allocated, ...
     "aligned": 48,
     "capacity": 56,
+    "lane": 64,  # chunks that are its own and not taken yet: end << 32 | front
 }
 
 POOL_BYTES: Final = POOL["lines"] + (MAX_WORKERS + 1) * LINE

@@ -2,10 +2,11 @@
 
 A region is a set of chunks that any thread may run. Its owner (the calling thread, which holds
 `busy`) writes what is to be done, then publishes `word` with a new epoch. Workers spin on that word
-for a while and then sleep, each on a flag of its own. A worker joins by adding one to the count in
-the word while the region is open, takes chunks from `next`, and leaves. The owner takes chunks too,
-closes the region when none is left, and waits only for those that joined: a worker that wakes late
-delays nobody. Small programs leave sleeping workers asleep, unless they follow each other closely.
+for a while and then sleep (`pool_waiting`), each on a flag of its own. A worker joins by adding one
+to the count in the word while the region is open, takes chunks (`pool_chunks`), and leaves. The
+owner takes chunks too, closes the region when none is left, and waits only for those that joined: a
+worker that wakes late delays nobody. Small programs leave sleeping workers asleep, unless they
+follow each other closely.
 """
 
 from __future__ import annotations
@@ -34,126 +35,6 @@ define internal void @set(ptr %base, i64 %offset, i64 %value) alwaysinline {
   %p = getelementptr i8, ptr %base, i64 %offset
   store i64 %value, ptr %p
   ret void
-}
-
-define internal i64 @mix(i64 %a, i64 %b) {
-  %b1 = mul i64 %b, -7046029254386353131
-  %x0 = xor i64 %a, %b1
-  %s0 = lshr i64 %x0, 32
-  %x1 = xor i64 %x0, %s0
-  %x2 = mul i64 %x1, -4658895280553007687
-  %s2 = lshr i64 %x2, 29
-  %x3 = xor i64 %x2, %s2
-  ret i64 %x3
-}
-
-; Test mode: a delay that depends on the seed, the region, the chunk and the thread.
-define internal void @delay(ptr %pool, i64 %k, i64 %me) {
-entry:
-  %seed = call i64 @field(ptr %pool, i64 $pool_seed)
-  %region = call i64 @field(ptr %pool, i64 $pool_regions)
-  %h0 = call i64 @mix(i64 %seed, i64 %region)
-  %h1 = call i64 @mix(i64 %h0, i64 %k)
-  %h = call i64 @mix(i64 %h1, i64 %me)
-  %n = and i64 %h, 511
-  %y = lshr i64 %h, 40
-  %y1 = and i64 %y, 1
-  %yields = icmp eq i64 %y1, 0
-  br i1 %yields, label %give, label %head
-give:
-  %yield = call ptr @function(ptr %pool, i64 $pool_sched_yield)
-  call i32 %yield()
-  br label %head
-head:
-  %i = phi i64 [ %n, %entry ], [ %n, %give ], [ %i1, %body ]
-  %more = icmp ne i64 %i, 0
-  br i1 %more, label %body, label %done
-body:
-  call void @pause()
-  %i1 = sub i64 %i, 1
-  br label %head
-done:
-  ret void
-}
-
-; Test mode: the chunk taken k-th, a permutation of 0 .. total-1. The factors are primes above any
-; total.
-define internal i64 @shuffled(ptr %pool, i64 %k, i64 %total) {
-  %seed = call i64 @field(ptr %pool, i64 $pool_seed)
-  %region = call i64 @field(ptr %pool, i64 $pool_regions)
-  %h = call i64 @mix(i64 %seed, i64 %region)
-  %bit = and i64 %h, 1
-  %odd = icmp eq i64 %bit, 0
-  %factor = select i1 %odd, i64 2654435761, i64 3266489917
-  %shift0 = lshr i64 %h, 8
-  %shift = and i64 %shift0, 1073741823
-  %f = urem i64 %factor, %total
-  %product = mul i64 %k, %f
-  %sum = add i64 %product, %shift
-  %c = urem i64 %sum, %total
-  ret i64 %c
-}
-
-; Takes chunks until none is left; returns how many.
-define internal i64 @work(ptr %pool, ptr %args, ptr %scratch, i64 %me) noinline {
-entry:
-  %first = call ptr @function(ptr %pool, i64 $pool_first)
-  %total = call i64 @field(ptr %pool, i64 $pool_total)
-  %slots = call ptr @function(ptr %pool, i64 $pool_slots)
-  %seed = call i64 @field(ptr %pool, i64 $pool_seed)
-  %random = icmp ne i64 %seed, 0
-  %next = getelementptr i8, ptr %pool, i64 $pool_next
-  %count0 = call i64 @chunks_of(ptr %first)
-  br label %take
-take:
-  %job0 = phi ptr [ %first, %entry ], [ %job, %ran ]
-  %base0 = phi i64 [ 0, %entry ], [ %base, %ran ]
-  %size0 = phi i64 [ %count0, %entry ], [ %size, %ran ]
-  %ready0 = phi i1 [ false, %entry ], [ true, %ran ]
-  %taken = phi i64 [ 0, %entry ], [ %taken1, %ran ]
-  %k = atomicrmw add ptr %next, i64 1 monotonic
-  %more = icmp ult i64 %k, %total
-  br i1 %more, label %order, label %done
-order:
-  br i1 %random, label %shuffle, label %find
-shuffle:
-  call void @delay(ptr %pool, i64 %k, i64 %me)
-  %c1 = call i64 @shuffled(ptr %pool, i64 %k, i64 %total)
-  br label %find
-find:
-  %c = phi i64 [ %k, %order ], [ %c1, %shuffle ], [ %c, %skip ]
-  %job = phi ptr [ %job0, %order ], [ %first, %shuffle ], [ %job_next, %skip ]
-  %base = phi i64 [ %base0, %order ], [ 0, %shuffle ], [ %base_next, %skip ]
-  %size = phi i64 [ %size0, %order ], [ %count0, %shuffle ], [ %size_next, %skip ]
-  %ready = phi i1 [ %ready0, %order ], [ false, %shuffle ], [ false, %skip ]
-  %within = sub i64 %c, %base
-  %here = icmp ult i64 %within, %size
-  br i1 %here, label %prepare, label %skip
-skip:
-  %base_next = add i64 %base, %size
-  %job_next = call ptr @after(ptr %job)
-  %size_next = call i64 @chunks_of(ptr %job_next)
-  br label %find
-prepare:
-  br i1 %ready, label %execute, label %collect
-collect:
-  call void @gather(ptr %job, ptr %slots, ptr %args)
-  br label %execute
-execute:
-  %units = call i64 @word(ptr %job, i64 1)
-  %chunk = call i64 @word(ptr %job, i64 2)
-  %lo = mul i64 %within, %chunk
-  %left = sub i64 %units, %lo
-  %whole = icmp ult i64 %chunk, %left
-  %length = select i1 %whole, i64 %chunk, i64 %left
-  %hi = add i64 %lo, %length
-  call void @call_job(ptr %job, ptr %args, i64 %lo, i64 %hi, ptr %scratch)
-  br label %ran
-ran:
-  %taken1 = add i64 %taken, 1
-  br label %take
-done:
-  ret i64 %taken
 }
 
 define internal void @count(ptr %line, i64 %taken) {
@@ -244,13 +125,14 @@ entry:
   %cpus = call i64 @field(ptr %pool, i64 $pool_cpus)
   %fits = icmp ult i64 %me, %cpus
   %spin = select i1 %fits, i64 %spin0, i64 0
+  %since = alloca i64
   %word = getelementptr i8, ptr %pool, i64 $pool_word
   %asleep = getelementptr i8, ptr %line, i64 $thread_asleep
   br label %poll
 poll:
   %seen = phi i64 [ %seen_start, %entry ], [ %seen, %waste ], [ %epoch, %decline ],
     [ %epoch, %worked ], [ %seen, %woken ]
-  %spins = phi i64 [ 0, %entry ], [ %spins1, %waste ], [ %spins, %decline ],
+  %turn = phi i64 [ 0, %entry ], [ %turn1, %waste ], [ %turn, %decline ],
     [ 0, %worked ], [ 0, %woken ]
   %w0 = load atomic i64, ptr %word acquire, align 8
   %epoch0 = lshr i64 %w0, 25
@@ -278,11 +160,10 @@ worked:
   call void @participate(ptr %pool, ptr %line, i64 %me)
   br label %poll
 idle:
-  %patient = icmp ult i64 %spins, %spin
+  %patient = call i1 @linger(ptr %pool, i64 %turn, ptr %since, i64 %spin)
   br i1 %patient, label %waste, label %sleep
 waste:
-  call void @pause()
-  %spins1 = add i64 %spins, 1
+  %turn1 = add i64 %turn, 1
   br label %poll
 sleep:
   %was = atomicrmw xchg ptr %asleep, i32 1 seq_cst
@@ -389,21 +270,21 @@ entry:
   %spin0 = call i64 @field(ptr %pool, i64 $pool_spin)
   %cpus = call i64 @field(ptr %pool, i64 $pool_cpus)
   %fits = icmp ule i64 %wanted, %cpus
-  %fewer = lshr i64 %spin0, 2
+  %fewer = lshr i64 %spin0, 1
   %spin = select i1 %fits, i64 %fewer, i64 0
+  %since = alloca i64
   br label %poll
 poll:
-  %spins = phi i64 [ 0, %entry ], [ %spins1, %waste ], [ 0, %woken ]
+  %turn = phi i64 [ 0, %entry ], [ %turn1, %waste ], [ 0, %woken ]
   %w = load atomic i64, ptr %word acquire, align 8
   %inside = and i64 %w, 4095
   %empty = icmp eq i64 %inside, 0
   br i1 %empty, label %done, label %idle
 idle:
-  %patient = icmp ult i64 %spins, %spin
+  %patient = call i1 @linger(ptr %pool, i64 %turn, ptr %since, i64 %spin)
   br i1 %patient, label %waste, label %sleep
 waste:
-  call void @pause()
-  %spins1 = add i64 %spins, 1
+  %turn1 = add i64 %turn, 1
   br label %poll
 sleep:
   %was = atomicrmw xchg ptr %asleep, i32 1 seq_cst
@@ -432,7 +313,9 @@ entry:
   %allowed = select i1 %t0, i64 %threads, i64 %most
   %t1 = icmp ult i64 %total, %allowed
   %useful = select i1 %t1, i64 %total, i64 %allowed
-  %possible = icmp ugt i64 %useful, 1
+  %several = icmp ugt i64 %useful, 1
+  %countable = icmp ult i64 %total, 2147483648
+  %possible = and i1 %several, %countable
   br i1 %possible, label %acquire, label %refuse
 acquire:
   %busy = getelementptr i8, ptr %pool, i64 $pool_busy
@@ -457,7 +340,6 @@ prepare:
   call void @set(ptr %pool, i64 $pool_args_bytes, i64 %args_bytes)
   %area_bytes = add i64 %args_bytes, %scratch_bytes
   call void @set(ptr %pool, i64 $pool_area_bytes, i64 %area_bytes)
-  call void @set(ptr %pool, i64 $pool_next, i64 0)
   %regions = call i64 @field(ptr %pool, i64 $pool_regions)
   %regions1 = add i64 %regions, 1
   call void @set(ptr %pool, i64 $pool_regions, i64 %regions1)
@@ -465,6 +347,8 @@ prepare:
   %there = add i64 %running, 1
   %t2 = icmp ult i64 %there, %useful
   %wanted = select i1 %t2, i64 %there, i64 %useful
+  call void @set(ptr %pool, i64 $pool_lanes, i64 %wanted)
+  call void @deal(ptr %pool, i64 %total, i64 %wanted)
   %word = getelementptr i8, ptr %pool, i64 $pool_word
   %w = load atomic i64, ptr %word monotonic, align 8
   %e0 = lshr i64 %w, 25
@@ -495,63 +379,5 @@ share:
   ret i1 true
 refuse:
   ret i1 false
-}
-"""
-
-# Intrinsics, as inline assembly would need LLVM's assembly parsers.
-PAUSE = {
-    "x86_64": ("declare void @llvm.x86.sse2.pause()", "call void @llvm.x86.sse2.pause()"),
-    "aarch64": ("declare void @llvm.aarch64.hint(i32)", "call void @llvm.aarch64.hint(i32 1)"),
-}
-
-FUTEX_NUMBER = {"x86_64": 202, "aarch64": 98}
-
-# futex(address, FUTEX_WAIT_PRIVATE = 128 or FUTEX_WAKE_PRIVATE = 129, value, no timeout)
-FUTEX_SLEEP = r"""
-define internal void @futex_wait(ptr %pool, ptr %flag) {
-  %syscall = call ptr @function(ptr %pool, i64 $pool_syscall)
-  %r = call i64 (i64, ...) %syscall(i64 $futex_number, ptr %flag, i64 128, i64 1, ptr null)
-  ret void
-}
-
-define internal void @futex_wake(ptr %pool, ptr %flag) {
-  %syscall = call ptr @function(ptr %pool, i64 $pool_syscall)
-  %r = call i64 (i64, ...) %syscall(i64 $futex_number, ptr %flag, i64 129, i64 1, ptr null)
-  ret void
-}
-"""
-
-CONDITION_SLEEP = r"""
-define internal void @futex_wait(ptr %pool, ptr %flag) {
-entry:
-  %mutex = getelementptr i8, ptr %pool, i64 $pool_mutex
-  %cond = getelementptr i8, ptr %pool, i64 $pool_cond
-  %lock = call ptr @function(ptr %pool, i64 $pool_mutex_lock)
-  %unlock = call ptr @function(ptr %pool, i64 $pool_mutex_unlock)
-  %wait = call ptr @function(ptr %pool, i64 $pool_cond_wait)
-  %r0 = call i32 %lock(ptr %mutex)
-  br label %head
-head:
-  %v = load atomic i32, ptr %flag seq_cst, align 4
-  %sleeps = icmp eq i32 %v, 1
-  br i1 %sleeps, label %body, label %done
-body:
-  %r1 = call i32 %wait(ptr %cond, ptr %mutex)
-  br label %head
-done:
-  %r2 = call i32 %unlock(ptr %mutex)
-  ret void
-}
-
-define internal void @futex_wake(ptr %pool, ptr %flag) {
-  %mutex = getelementptr i8, ptr %pool, i64 $pool_mutex
-  %cond = getelementptr i8, ptr %pool, i64 $pool_cond
-  %lock = call ptr @function(ptr %pool, i64 $pool_mutex_lock)
-  %unlock = call ptr @function(ptr %pool, i64 $pool_mutex_unlock)
-  %broadcast = call ptr @function(ptr %pool, i64 $pool_cond_broadcast)
-  %r0 = call i32 %lock(ptr %mutex)
-  %r1 = call i32 %broadcast(ptr %cond)
-  %r2 = call i32 %unlock(ptr %mutex)
-  ret void
 }
 """

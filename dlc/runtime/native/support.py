@@ -24,7 +24,15 @@ from dlc.runtime.native.entry_guards import GUARD_CODE
 from dlc.runtime.native.entry_leaves import LEAF_CODE
 from dlc.runtime.native.entry_object import OBJECT_CODE
 from dlc.runtime.native.entry_results import RESULT_CODE
-from dlc.runtime.native.pool import CONDITION_SLEEP, FUTEX_NUMBER, FUTEX_SLEEP, PAUSE, POOL_CODE
+from dlc.runtime.native.pool import POOL_CODE
+from dlc.runtime.native.pool_chunks import CHUNK_CODE
+from dlc.runtime.native.pool_waiting import (
+    CONDITION_SLEEP,
+    FUTEX_NUMBER,
+    FUTEX_SLEEP,
+    PAUSE,
+    WAIT_CODE,
+)
 
 if TYPE_CHECKING:
     from dlc.codegen.cpu import llvm
@@ -38,15 +46,6 @@ _RECORDS: Final = (
 HAS_FUTEX: Final = sys.platform == "linux"
 
 CLOCK_MONOTONIC: Final = 6 if sys.platform == "darwin" else 1
-
-_PAUSE = r"""
-$declare_pause
-
-define internal void @pause() alwaysinline {
-  $pause
-  ret void
-}
-"""
 
 
 def pool_text(isa: Isa, *, futex: bool) -> str:
@@ -67,7 +66,8 @@ def pool_text(isa: Isa, *, futex: bool) -> str:
         "futex_number": FUTEX_NUMBER[isa.machine],
         "ALL_SIGNALS": ", ".join(["i64 -1"] * 16),
     }
-    return Template(_PAUSE + DRIVER + POOL_CODE + sleep).substitute(names)
+    parts = (DRIVER, CHUNK_CODE, WAIT_CODE, sleep, POOL_CODE)
+    return Template("".join(parts)).substitute(names)
 
 
 def entry_text() -> str:
