@@ -34,6 +34,9 @@ _PARAMETERS = [
 
 # Vectors of b from what is read to what is fetched: as many as hide the latency of memory.
 _VECTORS_AHEAD = 128
+# Products in a step of the loop, and products for each prefetch of what is read next.
+_UNROLL = 4
+_FETCHES = 2
 
 
 @functools.cache
@@ -143,26 +146,39 @@ class _Tile(KernelWriter):
         first = "%ahead"
         if self.streams:
             first = self.at("%b", em.value(f"mul i64 %b_k, {_VECTORS_AHEAD // self.vectors}"))
-        carry = [("i64", "0"), ("ptr", "%b"), ("ptr", first)]
-        carry += [(self.vector, "zeroinitializer")] * (rows * self.vectors)
+        start = ["0", "%b", first, *["zeroinitializer"] * (rows * self.vectors)]
+        types = ["i64", "ptr", "ptr", *[self.vector] * (rows * self.vectors)]
 
-        def body(_: str, values: list[str]) -> list[str]:
-            at, b, ahead, *sums = values
+        def several(_: str, values: list[str]) -> list[str]:
+            for step in range(_UNROLL):
+                values = self._product(starts, values, fetches=step % _FETCHES == 0)
+            return values
+
+        def one(_: str, values: list[str]) -> list[str]:
+            return self._product(starts, values, fetches=False)
+
+        whole = em.value(f"and i64 %kc, {-_UNROLL}")
+        values = em.loop("0", whole, _UNROLL, several, list(zip(types, start, strict=True)))
+        values = em.loop(whole, "%kc", 1, one, list(zip(types, values, strict=True)))
+        self.finish(rows, self.vectors, values[3:])
+        return em
+
+    def _product(self, starts: Sequence[str], values: list[str], *, fetches: bool) -> list[str]:
+        """One k of a tile: the offset into rows of a, where b is, what is fetched, and the sums."""
+        em = self.em
+        at, b, ahead, *sums = values
+        if fetches or self.streams:
             for v in range(self.vectors if self.streams else 1):
                 self.fetch(self.offset(ahead, v), 2)
-            columns = [self.load(self.offset(b, v)) for v in range(self.vectors)]
-            result: list[str] = []
-            for r in range(rows):
-                pointer = self.at(starts[r], at)
-                spread = self.broadcast(pointer)
-                for v, y in enumerate(columns):
-                    result.append(self.multiply_add(spread, y, sums[r * self.vectors + v]))
-            ahead = (
-                self.at(ahead, "%b_k")
-                if self.streams
-                else em.value(f"getelementptr i8, ptr {ahead}, i64 %step")
-            )
-            return [em.value(f"add i64 {at}, %a_k"), self.at(b, "%b_k"), ahead, *result]
-
-        self.finish(rows, self.vectors, em.loop("0", "%kc", 1, body, carry)[3:])
-        return em
+        columns = [self.load(self.offset(b, v)) for v in range(self.vectors)]
+        result: list[str] = []
+        for r in range(self.rows):
+            spread = self.broadcast(self.at(starts[r], at))
+            for v, y in enumerate(columns):
+                result.append(self.multiply_add(spread, y, sums[r * self.vectors + v]))
+        ahead = (
+            self.at(ahead, "%b_k")
+            if self.streams
+            else em.value(f"getelementptr i8, ptr {ahead}, i64 %step")
+        )
+        return [em.value(f"add i64 {at}, %a_k"), self.at(b, "%b_k"), ahead, *result]
