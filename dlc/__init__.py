@@ -25,6 +25,7 @@ except ValueError as _error:
         raise
     sys.stderr.write(f"{_error}\n")  # the command line: a message, no traceback
     raise SystemExit(2) from None
+from dlc.ir.collection import no_collection as _no_collection
 from dlc.ir.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def __getattr__(name: str) -> Any:
     if name.startswith("__") and name != "__all__":
         raise AttributeError(f"module 'dlc' has no attribute {name!r}")
     with _loading:
-        api = importlib.import_module("dlc.frontend.api")
+        with _no_collection():
+            api = importlib.import_module("dlc.frontend.api")
         names = globals()
         if "__all__" not in names:
             names.update({public: getattr(api, public) for public in api.__all__})

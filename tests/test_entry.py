@@ -31,8 +31,8 @@ from dlc.runtime.entry_plan import (
     TensorLayout,
 )
 from dlc.runtime.native import entry_layout
+from dlc.runtime.native.entry_support import entry_text
 from dlc.runtime.native.layout import HEADER_WORDS
-from dlc.runtime.native.support import entry_text
 from dlc.runtime.program_table import Job, ProgramTable
 
 F32 = np.dtype(np.float32)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 import dlc
-from dlc.runtime.entry_type import native_support, poke
+from dlc.runtime.entry_type import native_support
 from dlc.runtime.native import entry_layout as layout
-from dlc.runtime.native.support import entry_code
+from dlc.runtime.native.entry_support import entry_code
+from dlc.runtime.object_layout import poke
 
 pytestmark = pytest.mark.skipif(native_support() is None, reason="no native entries here")
 
@@ -117,3 +120,18 @@ def test_free_buffers_are_given_back_before_memory_runs_out():
     assert not memory.take(5 * MIB)
     memory.failures = 0
     assert memory.take(5 * MIB)
+
+
+def test_a_first_result_does_not_wait_for_native_entries():
+    code = (
+        "import sys, numpy as np, dlc\n"
+        "f = dlc.compile(lambda x: x + 1)\n"
+        "x = np.zeros((1 << 20,), np.float32)\n"
+        "first = f(x)\n"
+        "assert 'dlc.runtime.entry_type' not in sys.modules\n"
+        "again = [f(x) for _ in range(3)]\n"
+        "from dlc.runtime.entry_type import made_support\n"
+        "assert made_support() is not None\n"
+        "assert all((y.numpy() == 1).all() for y in (first, *again))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

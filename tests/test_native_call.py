@@ -13,7 +13,7 @@ import pytest
 
 import dlc
 from dlc.frontend import entry_chain, native_call
-from dlc.runtime import call_plan, entry_type
+from dlc.runtime import call_plan, entry, entry_type
 from dlc.runtime.buffers import address_of, addresses_of
 
 pytestmark = pytest.mark.skipif(
@@ -184,10 +184,10 @@ def test_interpreters_without_native_entries(monkeypatch):
     made = []
 
     def python_entry(plan, layout, fallback):
-        made.append(entry_chain.PythonEntry(fallback))
+        made.append(entry.PythonEntry(fallback))
         return made[-1]
 
-    monkeypatch.setattr(entry_chain, "make_entry", python_entry)
+    monkeypatch.setattr(entry, "make_entry", python_entry)
     f = add()
     for k in range(50):
         assert np.array_equal(f(np.float32([k]), np.float32([1])).numpy(), [k + 1])
@@ -445,8 +445,8 @@ def test_alternating_shapes_are_all_served():
 
 def test_many_shapes_do_not_thrash(monkeypatch):
     made = []
-    real = entry_chain.make_entry
-    monkeypatch.setattr(entry_chain, "make_entry", lambda *a: made.append(1) or real(*a))
+    real = entry.make_entry
+    monkeypatch.setattr(entry, "make_entry", lambda *a: made.append(1) or real(*a))
     f = add()
     for k in range(600):
         x = tensor(2 + k % 12)

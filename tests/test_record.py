@@ -156,3 +156,22 @@ def test_nothing_is_compiled_before_use() -> None:
     assert "late" in Unused.__init__.__code__.co_name
     assert Unused(1) == Unused(1)
     assert Unused.__init__.__code__.co_name == "__init__"
+
+
+@dataclasses.dataclass(frozen=True)
+class Standard(Base):
+    c: int = 3
+
+
+def test_replace() -> None:
+    x = Derived(1, c=[7])
+    y = record.replace(x, a=2, d=4)
+    assert (y.a, y.b, y.d, type(y)) == (2, "b", 4, Derived)
+    assert y.c is x.c
+    z = record.replace(Standard(1, "q", 5), c=6)
+    assert (z, type(z)) == (Standard(1, "q", 6), Standard)
+    with pytest.raises(ValueError, match="negative"):
+        record.replace(x, a=-1)
+    for wrong in (x, Open(1)):
+        with pytest.raises(TypeError):
+            record.replace(wrong, nothing=1)

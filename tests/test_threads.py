@@ -18,8 +18,9 @@ from native_samples import KERNEL_TYPE, kernel, run_on
 from dlc.codegen.cpu.isa import ISA_LEVELS
 from dlc.codegen.cpu.llvm import compile_module
 from dlc.runtime import threads
+from dlc.runtime.native.entry_support import entry_text
 from dlc.runtime.native.layout import MAX_WORKERS, POOL
-from dlc.runtime.native.support import entry_text, pool_text
+from dlc.runtime.native.support import pool_text
 from dlc.runtime.program_table import Job, ProgramTable, run_table
 
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

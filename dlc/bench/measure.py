@@ -226,7 +226,7 @@ def _first_result(
 ) -> float:
     with Process(name, settings.threads, cache, python=settings.python, asked=asked) as process:
         process.send("start")
-        process.send("prepare", suite=settings.suite, name=case.name, folder=str(folder))
+        process.send("prepare", suite=settings.suite, name=case.name, folder=str(folder), sets=1)
         process.send("first")
         for _ in range(3):
             process.receive()

@@ -51,10 +51,10 @@ class Worker:
         assert program is not None
         program(*map(self.framework.array, sets[0]))
 
-    def prepare(self, suite: str, name: str, folder: str) -> None:
-        """Loads the inputs of a case."""
+    def prepare(self, suite: str, name: str, folder: str, sets: int = SETS) -> None:
+        """Loads the inputs of a case, all of them or what a first call needs."""
         self.case = case_named(suite, name)
-        arrays = [load_arrays(Path(folder), f"set{k}") for k in range(SETS)]
+        arrays = [load_arrays(Path(folder), f"set{k}") for k in range(sets)]
         self.sets = [tuple(map(self.framework.array, inputs)) for inputs in arrays]
         self.constants = load_arrays(Path(folder), "constant")
 

@@ -14,7 +14,6 @@ import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from dlc.frontend import tree
@@ -39,7 +38,7 @@ from dlc.ir.errors import ArgumentError, RecompileError, ValueRangeError, neares
 from dlc.ir.location import user_location
 from dlc.ir.locks import make_lock
 from dlc.ir.logs import TopicLog
-from dlc.ir.record import dataclass
+from dlc.ir.record import dataclass, replace
 from dlc.ir.types import TensorType
 from dlc.runtime.dispatch import Dispatching, dispatch
 from dlc.runtime.executable import Executable, Options

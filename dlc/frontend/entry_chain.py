@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.frontend.context import current
 from dlc.frontend.recording import Recording, recording_state
 from dlc.frontend.tensor import Tensor
 from dlc.ir.config import config
+from dlc.ir.deferred import deferred
 from dlc.ir.locks import make_lock
-from dlc.runtime.entry import Entry, PythonEntry, make_entry
+from dlc.ir.record import replace
 from dlc.runtime.entry_plan import Conditions, EntryPlan, TensorLayout
+
+# Not needed by a process that calls nothing twice.
+if TYPE_CHECKING:
+    from dlc.runtime import entry as entries
+    from dlc.runtime.entry import Entry
+else:
+    entries = deferred("dlc.runtime.entry")
 
 MAX_ENTRIES = 4
 REPEATS = 2
@@ -147,8 +154,8 @@ class EntryChain:
         state = self._seen_under._replace(recording=planned.recording or earlier)
         made = replace(planned.plan, conditions=state.conditions())
         below = self._fallback if before is None else before.entry
-        entry = make_entry(made, planned.layout, below)
-        if isinstance(entry, PythonEntry):
+        entry = entries.make_entry(made, planned.layout, below)
+        if isinstance(entry, entries.PythonEntry):
             self._patience = _MAX_PATIENCE  # there are no native entries here
             return
         kinds = (kind,) if before is None else (kind, *before.kinds)

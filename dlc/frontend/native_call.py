@@ -29,11 +29,11 @@ from dlc.frontend.variable import Variable, variables_lock
 from dlc.ir.config import config
 from dlc.runtime.call_plan import entry_plan
 from dlc.runtime.cpu import BoundCpuProgram
-from dlc.runtime.entry import Entry
 from dlc.runtime.executable import Executable
 
 if TYPE_CHECKING:
     from dlc.frontend.stats import CompileStats
+    from dlc.runtime.entry import Entry
 
 
 class Kind(NamedTuple):

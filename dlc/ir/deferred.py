@@ -13,6 +13,7 @@ test of the floors, and loaded when one of its names is read:
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 
@@ -27,12 +28,16 @@ class Deferred:
     def __getattr__(self, name: str) -> Any:
         return getattr(importlib.import_module(self._module_name), name)
 
+    def __bool__(self) -> bool:
+        """Whether the module is there already, by whomever it was imported."""
+        return self._module_name in sys.modules
+
     def __repr__(self) -> str:
         return f"<deferred module {self._module_name}>"
 
 
 def deferred(module_name: str) -> Any:
-    """The module of this full name, imported when an attribute of it is read.
+    """The module of this full name, imported when an attribute of it is read; true from then on.
 
     Example:
         >>> pipelines = deferred("dlc.passes.pipelines")

@@ -15,12 +15,13 @@ from operator import attrgetter, ge, gt, le, lt
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dataclasses import dataclass, field
+    from dataclasses import dataclass, field, replace
 
-__all__ = ["dataclass", "field"]
+__all__ = ["dataclass", "field", "replace"]
 
 _Methods = dict[str, Any]
 _NONE: Any = object()
+_FIELDS = "__dataclass_fields__"
 
 
 class _Given:
@@ -44,7 +45,7 @@ class _Fields:
             inherited = vars(base).get("__record__")
             if inherited is not None:
                 self.options |= inherited.options
-            elif "__dataclass_fields__" in vars(base):
+            elif _FIELDS in vars(base):
                 raise TypeError(f"{cls.__name__} derives from a dataclass of the standard library")
         own = vars(cls)
         for name, annotation in cls.__annotations__.items():
@@ -195,7 +196,7 @@ def _define(cls: Any, *, frozen: bool, eq: bool, order: bool) -> Any:
             setattr(cls, name, method)
     cls.__match_args__ = tuple(fields.having("init"))
     cls.__record__ = fields
-    for name in ("__dataclass_fields__", "__dataclass_params__"):
+    for name in (_FIELDS, "__dataclass_params__"):
         setattr(cls, name, _Standard(name))
     return cls
 
@@ -213,3 +214,12 @@ if not TYPE_CHECKING:
     def field(**options: Any) -> Any:
         """As the standard one, with `default`, `default_factory`, `init`, `compare`, `repr`."""
         return _Given(options)
+
+    def replace(record: Any, /, **changes: Any) -> Any:
+        """As the standard one, which would make all that `dataclasses` wants to know first."""
+        cls: Any = type(record)
+        known = next(c for c in cls.__mro__ if vars(c).keys() & {"__record__", _FIELDS})
+        if "__record__" not in vars(known):  # a data class of the standard library
+            return importlib.import_module("dataclasses").replace(record, **changes)
+        names = cls.__record__.having("init")
+        return cls(**{name: getattr(record, name) for name in names} | changes)

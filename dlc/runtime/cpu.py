@@ -122,6 +122,7 @@ class BoundCpuProgram:
         assert inputs == [(k, k) for k in range(len(program.params))]  # in the first slots
         self._fresh = [s for s in outputs if s[1] not in donors]
         self._frames: list[_Frame] = []
+        self._ran = False
 
     def _slots(self, kind: str) -> list[tuple[int, int]]:
         """The slots of a kind, each with its position among them."""
@@ -141,7 +142,7 @@ class BoundCpuProgram:
     ) -> list[np.ndarray[Any, Any]]:
         """Runs the table; the arrays must have the types that the program was bound for."""
         results = [
-            empty_result(shape, dtype) if donor is None else inputs[donor]
+            empty_result(shape, dtype, repeated=self._ran) if donor is None else inputs[donor]
             for shape, dtype, donor in self.outputs
         ]
         try:
@@ -154,6 +155,7 @@ class BoundCpuProgram:
             pointers[s] = address_of(results[position])
         run_pointers(self.table_address, frame.address, num_threads)
         self._frames.append(frame)
+        self._ran = True
         return results
 
 
@@ -166,7 +168,8 @@ class _Frame:
     def __init__(self, bound: BoundCpuProgram) -> None:
         program, plan = bound.program, bound.plan
         area_at = -(-plan.arena_bytes // ALIGNMENT) * ALIGNMENT
-        self.memory = empty_result((area_at + work_area_bytes(bound.table),), uint8)
+        size = area_at + work_area_bytes(bound.table)
+        self.memory = empty_result((size,), uint8, repeated=False)
         base = address_of(self.memory)
         self.pointers = (ctypes.c_uint64 * (len(program.slots) + 1))()
         for s, offset in plan.offsets.items():

@@ -12,20 +12,24 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from dlc.ir.deferred import deferred
 from dlc.ir.logs import TopicLog
-from dlc.runtime.entry_type import (
+from dlc.runtime.native import entry_layout as layout
+from dlc.runtime.object_layout import (
     Unsupported,
     address_of,
     make_type,
-    native_support,
     peek,
     poke,
     slot_offset,
 )
-from dlc.runtime.native import entry_layout as layout
 
+# Not needed by a process that calls nothing twice.
 if TYPE_CHECKING:
+    from dlc.runtime import entry_type
     from dlc.runtime.entry import Entry
+else:
+    entry_type = deferred("dlc.runtime.entry_type")
 
 _log = TopicLog("code")
 
@@ -95,7 +99,7 @@ def _check_layout(cls: type) -> None:
 def dispatch(instance: Dispatching, entry: Entry) -> None:
     """Let calls of an instance go to an entry while its conditions hold, else to `_python`."""
     instance._entry = entry
-    support = native_support()
+    support = entry_type.native_support()
     if support is not None and _can_dispatch(type(instance)):
         poke(id(instance) + layout.CALLABLE["api"], support.api)
         poke(id(instance) + layout.CALLABLE["vectorcall"], support.dispatch)

@@ -16,8 +16,9 @@ from typing import Any, Protocol, cast
 
 from dlc.runtime.entry_memory import EntryMemory
 from dlc.runtime.entry_plan import EntryPlan, TensorLayout
-from dlc.runtime.entry_type import NativeSupport, Unsupported, native_support, peek, poke
+from dlc.runtime.entry_type import NativeSupport, native_support
 from dlc.runtime.native import entry_layout as layout
+from dlc.runtime.object_layout import Unsupported, peek, poke
 
 
 class Entry(Protocol):

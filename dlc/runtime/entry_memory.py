@@ -21,8 +21,8 @@ from dlc.runtime.entry_plan import (
     TensorLayout,
     Value,
 )
-from dlc.runtime.entry_type import slot_offset
 from dlc.runtime.native import entry_layout as layout
+from dlc.runtime.object_layout import slot_offset
 from dlc.runtime.program_table import work_area_bytes
 from dlc.runtime.threads import pool
 

@@ -13,22 +13,22 @@ import struct
 import sys
 import sysconfig
 import threading
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from dlc.ir.errors import BackendError
 from dlc.ir.logs import TopicLog
 from dlc.runtime.native import entry_layout as layout
-from dlc.runtime.native.support import entry_code, keep_for_ever, pool_code
+from dlc.runtime.native.entry_support import entry_code
+from dlc.runtime.native.support import keep_for_ever, pool_code
+from dlc.runtime.object_layout import Unsupported, address_of, make_type, peek, poke
 
 _log = TopicLog("code")
 
 # Numbers of slots and flags in CPython's stable ABI.
-_TP_CALL, _TP_CLEAR, _TP_DEALLOC, _TP_TRAVERSE, _TP_MEMBERS, _TP_GETSET = 50, 51, 52, 71, 72, 73
+_TP_CALL, _TP_CLEAR, _TP_DEALLOC, _TP_TRAVERSE = 50, 51, 52, 71
 _FLAGS: Final = 1 << 18 | 1 << 14 | 1 << 11 | 1 << 7  # default, gc, vectorcall, no instantiation
-_SSIZE, _OBJECT_EX, _READONLY = 19, 16, 1
 
 # Positions in NumPy's API table.
 _SET_HANDLER, _GET_HANDLER, _NEW_FROM_DESCR, _ARRAY_TYPE = 304, 305, 94, 2
@@ -53,10 +53,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-class Unsupported(Exception):
-    """This interpreter or NumPy cannot have native entries; the message says why."""
-
-
 def _cached_large_bytes() -> int:
     """How many bytes of large free buffers are kept."""
     try:
@@ -64,21 +60,6 @@ def _cached_large_bytes() -> int:
     except (AttributeError, OSError, ValueError):  # a system that does not tell
         return _CACHED_LARGE_BYTES >> 3
     return min(_CACHED_LARGE_BYTES, memory // _CACHED_LARGE_SHARE)
-
-
-def peek(address: int) -> int:
-    """Read the word at an address."""
-    return ctypes.c_uint64.from_address(address).value
-
-
-def poke(address: int, value: int) -> None:
-    """Write the word at an address."""
-    ctypes.c_uint64.from_address(address).value = value & (2**64 - 1)
-
-
-def address_of(function: Any) -> int:
-    """Give the address of a foreign function or variable."""
-    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 class NativeSupport:
@@ -170,6 +151,11 @@ def native_support() -> NativeSupport | None:
         return _make_support()
 
 
+def made_support() -> NativeSupport | None:
+    """As `native_support`, but None too where nothing has asked for that yet."""
+    return _make_support() if _make_support.cache_info().currsize else None
+
+
 @functools.cache
 def _make_support() -> NativeSupport | None:
     try:
@@ -237,78 +223,6 @@ def _check_arrays(numpy_api: int) -> None:
         raise Unsupported(f"arrays of NumPy {np.__version__} have an unknown layout")
 
 
-class _Slot(ctypes.Structure):
-    _fields_ = (("slot", ctypes.c_int), ("function", ctypes.c_void_p))
-
-
-class _Member(ctypes.Structure):
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("type", ctypes.c_int),
-        ("offset", ctypes.c_ssize_t),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    )
-
-
-class _GetSet(ctypes.Structure):
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("get", ctypes.c_void_p),
-        ("set", ctypes.c_void_p),
-        ("doc", ctypes.c_char_p),
-        ("closure", ctypes.c_void_p),
-    )
-
-
-class _Spec(ctypes.Structure):
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("basicsize", ctypes.c_int),
-        ("itemsize", ctypes.c_int),
-        ("flags", ctypes.c_uint),
-        ("slots", ctypes.POINTER(_Slot)),
-    )
-
-
-def make_type(
-    name: str,
-    size: int,
-    flags: int,
-    functions: Mapping[int, int],
-    offsets: Mapping[str, int],
-    with_dict: bool = False,
-) -> type:
-    """Make a type whose instances have words that Python does not see; it lives for ever.
-
-    Args:
-        name: Its qualified name.
-        size: Bytes of an instance.
-        flags: Of the type, as CPython defines them.
-        functions: Addresses by the numbers of slots.
-        offsets: Special members, such as `__vectorcalloffset__`, and where they are.
-        with_dict: Whether it shows the `__dict__` of instances.
-    """
-    members = (_Member * (len(offsets) + 1))(
-        *(_Member(n.encode(), _SSIZE, at, _READONLY, None) for n, at in offsets.items())
-    )
-    api = ctypes.pythonapi
-    getters = (api.PyObject_GenericGetDict, api.PyObject_GenericSetDict)
-    getset = (_GetSet * 2)()
-    slots = [_Slot(number, function) for number, function in functions.items()]
-    slots.append(_Slot(_TP_MEMBERS, ctypes.addressof(members)))
-    if with_dict:
-        getset[0] = _GetSet(b"__dict__", *map(address_of, getters), None, None)
-        slots.append(_Slot(_TP_GETSET, ctypes.addressof(getset)))
-    all_slots = (_Slot * (len(slots) + 1))(*slots)
-    spec = _Spec(name.encode(), size, 0, flags, all_slots)
-    for kept in (members, getset, all_slots, spec):
-        keep_for_ever(kept)  # the type refers to them
-    make = api.PyType_FromSpec
-    make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p]
-    return make(ctypes.addressof(spec))
-
-
 def _entry_type(symbols: dict[str, int]) -> type:
     at = layout.OBJECT
     return make_type(
@@ -328,26 +242,3 @@ def _entry_type(symbols: dict[str, int]) -> type:
         },
         with_dict=True,
     )
-
-
-@functools.cache
-def slot_offset(cls: type, name: str) -> int:
-    """Find where in its instances a class keeps an attribute of `__slots__`.
-
-    Raises:
-        Unsupported: when it cannot be told for sure.
-    """
-    descriptor: Any = next((vars(c)[name] for c in cls.__mro__ if name in vars(c)), None)
-    if type(descriptor).__name__ != "member_descriptor":
-        raise Unsupported(f"{cls.__name__}.{name} is not an attribute of __slots__")
-    member = peek(id(descriptor) + layout.MEMBER_OF_DESCRIPTOR)
-    offset = peek(member + layout.OFFSET_OF_MEMBER)
-    kind = ctypes.c_int.from_address(member + layout.OFFSET_OF_MEMBER - 8).value
-    if kind != _OBJECT_EX or cls.__itemsize__ or not 16 <= offset <= cls.__basicsize__ - 8:
-        raise Unsupported(f"the place of {cls.__name__}.{name} is unknown")
-    probe, value = object.__new__(cls), object()
-    before = peek(id(probe) + offset)
-    type(descriptor).__set__(descriptor, probe, value)
-    if before != 0 or peek(id(probe) + offset) != id(value):
-        raise Unsupported(f"the place of {cls.__name__}.{name} is unknown")
-    return offset

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dlc
 from dlc.bench import problems
-from dlc.bench.peaks import measure_peaks
 from dlc.bench.problem import Array, Arrays, Case, Program, as_arrays
 from dlc.bench.share import Peaks
 from dlc.codegen.cpu.isa import host_isa
-from dlc.runtime.kernel_times import ProgramTimer
+from dlc.ir.deferred import deferred
+
+# Not needed for a first result.
+if TYPE_CHECKING:
+    from dlc.bench import peaks
+    from dlc.runtime import kernel_times
+else:
+    peaks = deferred("dlc.bench.peaks")
+    kernel_times = deferred("dlc.runtime.kernel_times")
 
 
 def _chain(x: Any, y: Any) -> Any:
@@ -143,12 +150,12 @@ class Dlc:
         lowered = program.lower(*inputs)
         state = lowered.closure.state()
         arrays = [x.numpy() for x in (*inputs, *state)]
-        timer = ProgramTimer(lowered.executable, arrays, self.threads)
+        timer = kernel_times.ProgramTimer(lowered.executable, arrays, self.threads)
         return {"kernels": len(timer.calls), "kernel_seconds": timer.seconds()}
 
     def peaks(self) -> Peaks:
         """What the machine can do."""
-        return measure_peaks(self.threads)
+        return peaks.measure_peaks(self.threads)
 
     def arrays(self, result: Any) -> Arrays:
         """The results."""

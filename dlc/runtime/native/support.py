@@ -16,14 +16,8 @@ from dlc.ir.errors import BackendError
 from dlc.runtime.cache import default_cache
 from dlc.runtime.cache_entry import Key
 from dlc.runtime.loader import LoadedCode, load_blob
-from dlc.runtime.native import entry_layout, layout
-from dlc.runtime.native.buffers import BUFFERS
+from dlc.runtime.native import layout
 from dlc.runtime.native.driver import DRIVER
-from dlc.runtime.native.entry import CALL_CODE, DISPATCH_CODE
-from dlc.runtime.native.entry_guards import GUARD_CODE
-from dlc.runtime.native.entry_leaves import LEAF_CODE
-from dlc.runtime.native.entry_object import OBJECT_CODE
-from dlc.runtime.native.entry_results import RESULT_CODE
 from dlc.runtime.native.pool import POOL_CODE
 from dlc.runtime.native.pool_chunks import CHUNK_CODE
 from dlc.runtime.native.pool_waiting import (
@@ -38,10 +32,6 @@ if TYPE_CHECKING:
     from dlc.codegen.cpu import llvm
 else:
     llvm = deferred("dlc.codegen.cpu.llvm")
-
-_RECORDS: Final = (
-    *("API", "ARRAY", "CALLABLE", "CONFIG", "NODE", "OBJECT", "OUTPUT", "PIECE", "STATE", "TAKEN"),
-)
 
 HAS_FUTEX: Final = sys.platform == "linux"
 
@@ -70,20 +60,6 @@ def pool_text(isa: Isa, *, futex: bool) -> str:
     return Template("".join(parts)).substitute(names)
 
 
-def entry_text() -> str:
-    """Write the LLVM module of the call entry: `entry_*` and `buffer_*`, for any architecture."""
-    names: dict[str, object] = {
-        name: value for name, value in vars(entry_layout).items() if name.isupper()
-    }
-    for prefix in _RECORDS:
-        fields: dict[str, int] = getattr(entry_layout, prefix)
-        names |= {f"{prefix.lower()}_{name}": at for name, at in fields.items()}
-    needed = entry_layout.C_CONTIGUOUS | entry_layout.ALIGNED
-    names |= {"NEEDED_FLAGS": needed, "NEW_FLAGS": needed | entry_layout.WRITEABLE}
-    objects = (BUFFERS, OBJECT_CODE, LEAF_CODE, GUARD_CODE, RESULT_CODE, CALL_CODE, DISPATCH_CODE)
-    return Template("".join(objects)).substitute(names)
-
-
 @functools.cache
 def pool_code(*, futex: bool = HAS_FUTEX) -> int:
     """Load the pool's code, from the disk cache if it is there; gives the address of `dlc_run`.
@@ -92,16 +68,6 @@ def pool_code(*, futex: bool = HAS_FUTEX) -> int:
         BackendError: where machine code cannot be made or run.
     """
     return load_once("pool", pool_text(host_isa(), futex=futex)).address("dlc_run")
-
-
-@functools.cache
-def entry_code() -> LoadedCode:
-    """Load the entry's code, from the disk cache if it is there.
-
-    Raises:
-        BackendError: where machine code cannot be made or run.
-    """
-    return load_once("entry", entry_text())
 
 
 def load_once(name: str, text: str) -> LoadedCode:
