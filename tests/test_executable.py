@@ -108,7 +108,9 @@ def test_a_program_and_its_kernels_are_found_again(empty_cache):
     assert second.stats.kernels_from_cache == first.stats.kernels
     for a, b in zip(first(arguments()), second(arguments()), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert empty_cache.info().kinds == {"program": 1, "kernel": first.stats.kernels}
+    kinds = empty_cache.info().kinds
+    kinds.pop("helper", None)  # unless an earlier test has made them
+    assert kinds == {"program": 1, "kernel": first.stats.kernels}
 
 
 def test_equal_kernels_of_other_programs_are_found(empty_cache):
