@@ -39,6 +39,15 @@ def attention(q, k, v):
     return dlc.softmax(q @ dlc.swapaxes(k, 1, 2) / 8.0, axis=-1) @ v
 
 
+def attention_and_gradients(q, k, v):
+    def loss(*x):
+        out = dlc.scaled_dot_product_attention(*x, is_causal=True)
+        return dlc.sum(dlc.sin(out)), out
+
+    slopes, out = dlc.grad(loss, argnums=(0, 1, 2), has_aux=True)(q, k, v)
+    return out, *slopes
+
+
 PROGRAMS = {
     "a chain": (lambda x: dlc.exp(dlc.sin(x) * x) + dlc.erf(x), [(1003, 517)]),
     "sums": (
@@ -51,6 +60,7 @@ PROGRAMS = {
     "norm": (norm_and_gradients, [(515, 300), (300,), (300,)]),
     "matmul": (lambda x, y: (x @ y, x.T @ x), [(517, 301), (301, 499)]),
     "attention": (attention, [(3, 129, 64)] * 3),
+    "attention as one op": (attention_and_gradients, [(2, 3, 211, 70)] * 3),
     "columns": (lambda x: (dlc.var(x, axis=0), dlc.std(x, axis=(0, 1))), [(4099, 67)]),
 }  # fmt: skip
 

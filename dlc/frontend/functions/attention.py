@@ -16,7 +16,7 @@ from dlc.frontend.apply import (
 from dlc.frontend.functions import elementwise
 from dlc.frontend.functions.arguments import ArrayLike, common_shape, reshaped, types_text
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, dims_equal, floordiv, mod
+from dlc.ir.dims import Dim, dims_equal, floordiv, mod, mul
 from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.types import Shape, TensorType, float32
 
@@ -35,7 +35,8 @@ def scaled_dot_product_attention(
 ) -> Tensor:
     """softmax(query @ key.T * scale + attn_mask) @ value, as PyTorch's function of that name.
 
-    It is computed without the matrix of scores, forward and backward.
+    It is computed without the matrix of scores, forward and backward. There is no dropout of
+    weights: PyTorch's `dropout_p` is not among the arguments.
 
     Args:
         query: A tensor or array [..., heads, L, E].
@@ -76,6 +77,9 @@ def scaled_dot_product_attention(
     k, v = (broadcast_to(t, (*common, *t.tensor.shape[-2:])) for t in (k, v))
     if heads is not None:
         q, *masks = (_grouped(t, heads) for t in (q, *masks))
+        if not is_causal and all(m.tensor.shape[-3:-1] == (1, 1) for m in masks):
+            # To each query its place does not matter: those of a group are queries of one head.
+            q, *masks = (_flattened(t) for t in (q, *masks))
     out = apply("attention", q, k, v, *masks, scale=factor, causal=bool(is_causal))
     return convert(reshaped(out, (*lead, types[0].shape[-2], v.tensor.shape[-1])), dtype)
 
@@ -125,6 +129,12 @@ def _grouped(x: Tensor, heads: tuple[Dim, Dim]) -> Tensor:
     shape = x.tensor.shape
     own = (1, 1) if shape[-3] == 1 else heads
     return reshaped(x, (*shape[:-3], *own, *shape[-2:]))
+
+
+def _flattened(x: Tensor) -> Tensor:
+    """Queries, or a mask, with the heads of a group one after the other."""
+    *lead, group, rows, row = x.tensor.shape
+    return reshaped(x, (*lead, mul(group, rows), row))
 
 
 def _scaled(q: Tensor, scale: float | None) -> tuple[Tensor, float]:
