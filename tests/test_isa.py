@@ -31,7 +31,7 @@ define void @scale(ptr %p, ptr %q) {{
 
 
 def test_lanes():
-    assert [isa.lanes(32) for isa in ISA_LEVELS] == [16, 8, 4, 4]
+    assert [isa.lanes(32) for isa in ISA_LEVELS] == [16, 16, 8, 4, 4]
     assert [V4.lanes(bits) for bits in (8, 16, 64)] == [64, 32, 8]
     for bits in (0, 1, 4, 24, 1024):
         with pytest.raises(ValueError, match=f"{bits} bits"):
@@ -61,6 +61,7 @@ def test_cpuinfo_takes_the_flags_of_all_cpus():
 def fake_host(monkeypatch, machine, flags):
     monkeypatch.setattr(isa_module, "host_machine", lambda: machine)
     monkeypatch.setattr(isa_module, "host_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(isa_module, "matrix_unit_granted", lambda: True)
     return host_isa.__wrapped__
 
 
@@ -95,8 +96,18 @@ def test_numpy_knows_the_flags_elsewhere(monkeypatch, features, level):
 def test_numpy_agrees_with_the_system():
     if sys.platform == "linux" and isa_module.host_machine() == "x86_64":
         flags = isa_module._numpy_flags()
-        best = next(isa for isa in ISA_LEVELS if isa.runs_on("x86_64", flags))
-        assert best is host_isa()
+        known = [isa for isa in ISA_LEVELS if not isa.matrix]  # whole levels only
+        flags_here = isa_module.host_flags()
+        best = next(isa for isa in known if isa.runs_on("x86_64", flags_here))
+        assert next(isa for isa in known if isa.runs_on("x86_64", flags)) is best
+
+
+def test_a_matrix_unit_needs_the_grant_of_the_system(monkeypatch):
+    amx = isa_named("x86-64-amx")
+    best = fake_host(monkeypatch, "x86_64", amx.requires)
+    assert best() is amx
+    monkeypatch.setattr(isa_module, "matrix_unit_granted", lambda: False)
+    assert best() is V4
 
 
 def test_the_setting_chooses(monkeypatch):
@@ -129,10 +140,10 @@ def test_detection_does_not_load_llvm():
 @pytest.mark.parametrize("isa", ISA_LEVELS, ids=lambda isa: isa.name)
 def test_each_level_uses_its_registers_and_never_contracts(isa):
     text = assembly(SCALE.format(lanes=isa.lanes(32)), isa)
-    marks = {"x86-64-v4": "%zmm0", "x86-64-v3": "%ymm0", "x86-64-v2": "%xmm0", "aarch64": "v0.4s"}
-    wider = {"x86-64-v4": "%none", "x86-64-v3": "%zmm", "x86-64-v2": "%ymm", "aarch64": "%"}
-    assert marks[isa.name] in text
-    assert wider[isa.name] not in text
+    x86 = {512: ("%zmm0", "%none"), 256: ("%ymm0", "%zmm"), 128: ("%xmm0", "%ymm")}
+    used, wider = ("v0.4s", "%") if isa.machine == "aarch64" else x86[isa.vector_bits]
+    assert used in text
+    assert wider not in text
     assert "fma" not in text
     assert "fmla" not in text
 

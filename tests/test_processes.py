@@ -131,7 +131,7 @@ def supported(level: str) -> bool:
     return host_isa().name in names[: names.index(level) + 1] and host_isa().name[0] == level[0]
 
 
-@pytest.mark.parametrize("level", ["x86-64-v2", "x86-64-v3", "x86-64-v4"])
+@pytest.mark.parametrize("level", ["x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-amx"])
 def test_levels_of_instructions(first, cache, level):
     if not supported(level):
         pytest.skip(f"this machine has no {level}")

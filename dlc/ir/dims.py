@@ -207,6 +207,11 @@ def floordiv(a: Dim, b: Dim) -> Dim:
     return _atom("floordiv", a, b)
 
 
+def ceildiv(a: Dim, b: Dim) -> Dim:
+    """The number of blocks of `b` (positive) that cover `a`."""
+    return floordiv(add(a, add(b, -1)), b)
+
+
 def mod(a: Dim, b: Dim) -> Dim:
     """a % b (the sign of b)."""
     if isinstance(a, int) and isinstance(b, int):

@@ -19,16 +19,17 @@ from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
 from dlc.codegen.cpu.contraction_epilogue import Epilogue, open_scope
 from dlc.codegen.cpu.contraction_form import Contraction, contraction_of
-from dlc.codegen.cpu.contraction_operands import Operands, Source, Step, Unit, same_type
+from dlc.codegen.cpu.contraction_operands import Operands, Source, Step, Unit, address, same_type
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
+from dlc.codegen.cpu.matrix_contraction import emit_matrix_contraction, on_matrix_unit
 from dlc.codegen.cpu.packed import packed
 from dlc.codegen.cpu.panel import panel, row
 from dlc.codegen.cpu.stored_code import THREADS
 from dlc.codegen.cpu.tiling import FEW_ROWS, Tiling, choose_tiling, k_step
 from dlc.codegen.kernel_ir import Kernel
-from dlc.ir.dims import Dim, add, floordiv, maximum, minimum, mul, symbol
+from dlc.ir.dims import Dim, ceildiv, floordiv, maximum, minimum, mul, symbol
 from dlc.ir.errors import BackendError
 
 # One chunk of units is worth about ten microseconds.
@@ -56,14 +57,16 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
     form = contraction_of(kernel)
     if form is None:
         raise BackendError(f"kernel {kernel.name} is not one contraction with an epilogue")
+    if on_matrix_unit(form, isa):
+        return emit_matrix_contraction(form, isa)
     tiling = choose_tiling(form, isa)
-    epilogue = Epilogue(form, tiling, isa)
+    epilogue = Epilogue(form, isa, tiling.n_room)
     em = _Writer(form, tiling, isa, epilogue).entry()
     m, n, k = form.m.extent, form.n.extent, form.k.extent
     rows = maximum(minimum(m, tiling.m_block), _BOUND_ROWS if form.b.panel else 1)
     unit = mul(mul(rows, minimum(n, tiling.n_block)), maximum(k, 1))
-    m_blocks = _blocks(m, tiling.m_block)
-    units = mul(form.batches, mul(m_blocks, _blocks(n, tiling.n_block)))
+    m_blocks = ceildiv(m, tiling.m_block)
+    units = mul(form.batches, mul(m_blocks, ceildiv(n, tiling.n_block)))
     # Units that follow each other share packed panels of B; threads take several chunks each.
     sharing = minimum(m_blocks, floordiv(units, mul(symbol(THREADS), _CHUNKS_PER_THREAD)))
     return KernelCode(
@@ -79,10 +82,6 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
 def _row_cost(form: Contraction) -> Dim:
     """The cost of an element of B: by all rows of A it is multiplied, and once it is read."""
     return maximum(mul(form.m.extent, 2 * _OPERATION), _BYTE * form.b.dtypes[0].itemsize)
-
-
-def _blocks(extent: Dim, block: Dim) -> Dim:
-    return floordiv(add(extent, add(block, -1)), block)
 
 
 @dataclass(frozen=True)
@@ -132,10 +131,10 @@ class _Writer:
         with ex.scope():
             width, height = ex.index(tiling.n_block), ex.index(tiling.m_block)
             m, n = ex.index(form.m.extent), ex.index(form.n.extent)
-            m_blocks = self._blocks(m, height)
+            m_blocks = iv.blocks(em, m, height)
             extents = [ex.index(a.extent) for a in form.outer]
-            extents += [self._blocks(n, width), m_blocks]
-            *outer, nb, mb = self._positions(unit, extents)
+            extents += [iv.blocks(em, n, width), m_blocks]
+            *outer, nb, mb = iv.positions(em, unit, extents)
             sharing = iv.floordiv(em, unit, m_blocks, unsigned=True)
             fresh = em.value(f"icmp ne i64 {sharing}, {values[0]}")
             m0 = iv.multiply(em, mb, height)
@@ -152,11 +151,6 @@ class _Writer:
                 self._steps(Unit(m0, n0, rows, columns, shares, fresh, following, tuple(outer)))
         return [sharing]
 
-    def _blocks(self, extent: str, block: str) -> str:
-        """How many blocks there are; no unit runs where there is none."""
-        most = iv.add(self.em, extent, iv.subtract(self.em, block, "1"))
-        return iv.floordiv(self.em, most, block, unsigned=True)
-
     def _next_b(self, unit: str, extents: Sequence[str]) -> str | None:
         """Where B of the unit that follows begins, of the same unit if none does."""
         form, em = self.form, self.em
@@ -164,25 +158,11 @@ class _Writer:
             return None
         last = em.value("sub i64 %hi, 1")
         following = iv.minimum(em, em.value(f"add i64 {unit}, 1"), last)
-        *outer, nb, _ = self._positions(following, extents)
+        *outer, nb, _ = iv.positions(em, following, extents)
         axes = {a.name: v for a, v in zip(form.outer, outer, strict=True)}
         with self.ex.scope(axes=axes):
             n = iv.multiply(em, nb, self.ex.index(self.tiling.n_block))
-            return self.operands.address(form.b, "0", n, "0")
-
-    def _positions(self, unit: str, extents: Sequence[str]) -> list[str]:
-        """The unit's number as one number an extent, the last fastest."""
-        em, result, rest = self.em, list[str](), unit
-        wide = [k for k, e in enumerate(extents) if e != "1"]
-        for k in reversed(range(len(extents))):
-            if k not in wide:
-                result.append("0")
-            elif k == wide[0]:
-                result.append(rest)
-            else:
-                result.append(iv.mod(em, rest, extents[k], unsigned=True))
-                rest = iv.floordiv(em, rest, extents[k], unsigned=True)
-        return result[::-1]
+            return address(self.ex, form, form.b, "0", n, "0")
 
     def _steps(self, unit: Unit) -> None:
         """The blocks of the contracted axis; one of no products when it is empty."""
@@ -269,7 +249,11 @@ class _Writer:
         adding = em.value(f"zext i1 {em.value(f'xor i1 {step.first}, true')} to i64")
         if b.panel:
             with self.ex.scope():
-                pointers = [a.pointer, self.operands.address(b, "0", n, step.k0), target.pointer]
+                pointers = [
+                    a.pointer,
+                    address(self.ex, self.form, b, "0", n, step.k0),
+                    target.pointer,
+                ]
             sizes = [unit.rows, step.length, a.stride, a.k_stride, target.row, adding]
             rows, (vectors,) = self.tiling.rows, self.tiling.vectors
             helper = packed(b.dtypes, self.isa, rows, vectors, self.tiling.panel)
@@ -294,7 +278,10 @@ class _Writer:
 
         def single() -> None:
             with self.ex.scope():
-                place, stride = self.operands.address(b, "0", n, step.k0), self.ex.index(b.stride)
+                place, stride = (
+                    address(self.ex, self.form, b, "0", n, step.k0),
+                    self.ex.index(b.stride),
+                )
             pointers = [a.pointer, place, target.pointer, self.operands.scratch(self.tiling.b_at)]
             sizes = [columns, step.length, a.k_stride, stride, adding]
             em.call_helper(row(self.dtype, self.isa), [*pointers, *sizes])

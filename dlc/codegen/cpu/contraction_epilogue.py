@@ -13,7 +13,6 @@ from dlc.codegen.cpu.contraction_form import ACCUMULATOR, Contraction
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.expressions import ExprEmitter, Tensor, Value, Vector
 from dlc.codegen.cpu.isa import Isa
-from dlc.codegen.cpu.tiling import Tiling
 from dlc.codegen.index_math import axis_name
 from dlc.ir.scalar import walk
 from dlc.ir.types import int64
@@ -42,8 +41,9 @@ class Epilogue:
     that of m and n.
     """
 
-    def __init__(self, form: Contraction, tiling: Tiling, isa: Isa) -> None:
-        self.form, self.tiling, self.isa, self.called = form, tiling, isa, False
+    def __init__(self, form: Contraction, isa: Isa, n_room: int) -> None:
+        self.form, self.isa, self.n_room, self.called = form, isa, n_room, False
+        self.lanes = isa.lanes(form.dtype.bits)
         numbers = ["m", "n", "rows", "columns", *(f"outer{k}" for k in range(len(form.outer)))]
         parameters = [
             *(("ptr", x) for x in ("args", "dims", "sums")),
@@ -59,7 +59,7 @@ class Epilogue:
 
     def function(self) -> Emitter:
         """The whole function."""
-        em, form, lanes = self.em, self.form, self.tiling.lanes
+        em, form, lanes = self.em, self.form, self.lanes
         self.ex = open_scope(em, form, self.isa)
         outer = {a.name: f"%outer{k}" for k, a in enumerate(form.outer)}
         with self.ex.scope(axes=outer):
@@ -72,10 +72,10 @@ class Epilogue:
         return em
 
     def _row(self, r: str, whole: str, ragged: str, mask: str) -> Sequence[str]:
-        em, ex, form, lanes = self.em, self.ex, self.form, self.tiling.lanes
+        em, ex, form, lanes = self.em, self.ex, self.form, self.lanes
         expressions = [s.expr for s in form.stores]
         entering = {axis_name(form.n.name), ACCUMULATOR}
-        at = em.value(f"mul i64 {r}, {self.tiling.n_room}")
+        at = em.value(f"mul i64 {r}, {self.n_room}")
         sums = memory.element_pointer(em, form.dtype, "%sums", at)
         with ex.scope(axes={form.m.name: iv.add(em, "%m", r)}):
             ex.prepare(expressions, entering, lanes=lanes)
@@ -92,7 +92,7 @@ class Epilogue:
 
     def _vector(self, sums: str, j: str, mask: str | None) -> None:
         em, ex, form = self.em, self.ex, self.form
-        lanes, axis = self.tiling.lanes, form.n.name
+        lanes, axis = self.lanes, form.n.name
         with ex.scope(axes={axis: iv.add(em, "%n", j)}, vector=Vector(axis, lanes, mask)):
             place = memory.element_pointer(em, form.dtype, sums, j)
             value = memory.load(em, form.dtype, place, lanes)

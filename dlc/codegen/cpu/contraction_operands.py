@@ -65,6 +65,14 @@ class Source:
     ahead: tuple[str, str] = ("null", "0")
 
 
+def address(ex: ExprEmitter, form: Contraction, operand: Operand, m: str, n: str, k: str) -> str:
+    """The address of an operand's element of m, n and k, in a scope with the outer axes."""
+    with ex.scope(axes={form.m.name: m, form.n.name: n, form.k.name: k}):
+        at = ex.index(operand.at)
+    tensor = ex.tensor(operand.tensor)
+    return memory.element_pointer(ex.em, tensor.dtype, tensor.pointer, at)
+
+
 class Operands:
     """Writes what concerns the operands into the entry `em`, in the scope `ex`."""
 
@@ -79,14 +87,6 @@ class Operands:
             f"getelementptr i8, ptr %scratch, i64 {offset}"
         )  # fmt: skip
 
-    def address(self, operand: Operand, m: str, n: str, k: str) -> str:
-        """The address of the element of m, n and k."""
-        form = self.form
-        with self.ex.scope(axes={form.m.name: m, form.n.name: n, form.k.name: k}):
-            at = self.ex.index(operand.at)
-        tensor = self.ex.tensor(operand.tensor)
-        return memory.element_pointer(self.em, tensor.dtype, tensor.pointer, at)
-
     def pack_a(self, unit: Unit, step: Step) -> Source:
         """Packs the block of A unless it is read as it lies; where it is read."""
         a, em, ex, tiling = self.form.a, self.em, self.ex, self.tiling
@@ -97,7 +97,7 @@ class Operands:
             base = ex.tensor(a.tensor).pointer
             packer.by_table([packed, base, unit.rows, step.length, by_rows.stride, *tables])
             return by_rows
-        place = self.address(a, unit.m0, "0", step.k0)
+        place = address(ex, self.form, a, unit.m0, "0", step.k0)
         own = Source(place, ex.index(a.stride), ex.index(a.k_stride))
         if not tiling.packs_a:
             return own
@@ -147,7 +147,7 @@ class Operands:
 
             em.when(wanted, by_table)
             return panel
-        place = self.address(b, "0", n, step.k0)
+        place = address(ex, self.form, b, "0", n, step.k0)
         own = Source(place, ex.index(b.stride), ex.index(b.k_stride))
         args.insert(1, place)
         if b.stride != 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dlc.codegen.cpu.emit import Emitter
 
@@ -79,6 +79,27 @@ def mod(em: Emitter, a: str, b: str, *, unsigned: bool) -> str:
     rest = em.value(f"srem i64 {a}, {b}")
     negative = em.value(f"ashr i64 {rest}, 63")
     return em.value(f"add i64 {rest}, {em.value(f'and i64 {negative}, {b}')}")
+
+
+def blocks(em: Emitter, extent: str, block: str) -> str:
+    """How many blocks cover an extent."""
+    most = add(em, extent, subtract(em, block, "1"))
+    return floordiv(em, most, block, unsigned=True)
+
+
+def positions(em: Emitter, number: str, extents: Sequence[str]) -> list[str]:
+    """A number as one number an extent, the last fastest."""
+    result, rest = list[str](), number
+    wide = [k for k, e in enumerate(extents) if e != "1"]
+    for k in reversed(range(len(extents))):
+        if k not in wide:
+            result.append("0")
+        elif k == wide[0]:
+            result.append(rest)
+        else:
+            result.append(mod(em, rest, extents[k], unsigned=True))
+            rest = floordiv(em, rest, extents[k], unsigned=True)
+    return result[::-1]
 
 
 def vector_binary(em: Emitter, name: str, a: str, b: str, lanes: int) -> str:

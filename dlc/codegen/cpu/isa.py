@@ -37,6 +37,7 @@ class Isa:
         masked: Whether loads and stores take a mask register.
         gather: Whether there are gather instructions.
         scales: Whether one instruction multiplies by a power of two (`ldexp`).
+        matrix: Whether there is a unit that multiplies tiles of bfloat16 (AMX).
     """
 
     name: str
@@ -52,6 +53,7 @@ class Isa:
     masked: bool
     gather: bool
     scales: bool
+    matrix: bool = False
 
     def lanes(self, bits: int) -> int:
         """Count the elements of `bits` bits (at least 8) in a vector register.
@@ -66,7 +68,9 @@ class Isa:
 
     def runs_on(self, machine: str, flags: Iterable[str]) -> bool:
         """Tell whether a CPU of an architecture with these flags runs the level's code."""
-        return machine == self.machine and self.requires <= frozenset(flags)
+        if machine != self.machine or not self.requires <= frozenset(flags):
+            return False
+        return not self.matrix or matrix_unit_granted()
 
 
 def _triple(machine: str) -> str:
@@ -80,9 +84,26 @@ def _triple(machine: str) -> str:
 _V2_FLAGS = frozenset({"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"})
 _V3_FLAGS = _V2_FLAGS | {"abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"}
 _V4_FLAGS = _V3_FLAGS | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+_AMX_FLAGS = _V4_FLAGS | {"amx_tile", "amx_bf16"}
 
 # From the most to the least capable.
 ISA_LEVELS: tuple[Isa, ...] = (
+    Isa(
+        name="x86-64-amx",
+        machine="x86_64",
+        triple=_triple("x86_64"),
+        cpu="x86-64-v4",
+        features="-prefer-256-bit,+amx-tile,+amx-bf16",
+        vector_bits=512,
+        registers=32,
+        requires=_AMX_FLAGS,
+        fma=True,
+        half=True,
+        masked=True,
+        gather=True,
+        scales=True,
+        matrix=True,
+    ),
     Isa(
         name="x86-64-v4",
         machine="x86_64",
@@ -227,6 +248,22 @@ def cpuinfo_flags(text: str) -> frozenset[str]:
             flags = frozenset(value.split())
             found = flags if found is None else found & flags
     return found or frozenset()
+
+
+# Linux's arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA), "Using XSTATE features in user
+# space applications" in the kernel's documentation.
+_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA = 158, 0x1023, 18
+
+
+@functools.cache
+def matrix_unit_granted() -> bool:
+    """Ask the system for the tile registers, which each process has to before it uses them."""
+    if sys.platform != "linux":
+        return False
+    import ctypes  # only where the CPU has such registers
+
+    request = getattr(ctypes.CDLL(None), "syscall", None)
+    return request is not None and request(_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA) == 0
 
 
 def _numpy_flags() -> frozenset[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dlc.codegen.cpu.contraction_form import Contraction
 from dlc.codegen.cpu.isa import Isa
-from dlc.ir.dims import Dim, add, floordiv, maximum, minimum, mul, symbol
+from dlc.ir.dims import Dim, add, ceildiv, floordiv, maximum, minimum, mul, symbol
 from dlc.ir.types import DType
 
 # The most rows of blocks of A, a multiple of the rows of every micro-kernel that is used with it.
@@ -82,7 +82,7 @@ def k_step(k: Dim, dtype: DType) -> Dim:
     """
     block = _k_block(dtype)
     steps = maximum(1, floordiv(add(k, block // 2), block))
-    return maximum(1, _blocks(k, steps))
+    return maximum(1, ceildiv(k, steps))
 
 
 def _longest_step(dtype: DType) -> int:
@@ -102,8 +102,8 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     depth = k_step(k, dtype)
     depth = depth if isinstance(depth, int) else _longest_step(dtype)
     most_rows = _M_BLOCK - _M_BLOCK % height
-    m_blocks = _blocks(m, most_rows)
-    m_block = mul(height, maximum(1, _blocks(m, mul(height, maximum(1, m_blocks)))))
+    m_blocks = ceildiv(m, most_rows)
+    m_block = mul(height, maximum(1, ceildiv(m, mul(height, maximum(1, m_blocks)))))
     m_rows = min(most_rows, m) if isinstance(m, int) else most_rows
     packs_a = _packs_a(form, m_rows * depth * dtype.itemsize)
     single = not isinstance(m, int) or m == 1
@@ -150,17 +150,13 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     )
 
 
-def _blocks(extent: Dim, block: Dim) -> Dim:
-    return floordiv(add(extent, add(block, -1)), block)
-
-
 def _n_block(m: Dim, n: Dim, panel: int, m_units: Dim) -> tuple[Dim, int]:
     """(columns of a unit, the most that these are), a multiple of `panel`.
 
     Panels share what is done once for a unit; few units do not keep threads busy, and few rows make
     little work of a panel.
     """
-    panels = _blocks(n, panel)
+    panels = ceildiv(n, panel)
     spare = floordiv(mul(panels, m_units), _ENOUGH_UNITS)
     wanted = maximum(maximum(1, floordiv(FEW_ROWS, maximum(m, 1))), spare)
     most = _SHARING_PANELS
