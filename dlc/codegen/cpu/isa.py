@@ -6,6 +6,7 @@ so that the level's name stands for it in cache keys.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import platform
 import sys
@@ -260,7 +261,6 @@ def matrix_unit_granted() -> bool:
     """Ask the system for the tile registers, which each process has to before it uses them."""
     if sys.platform != "linux":
         return False
-    import ctypes  # only where the CPU has such registers
 
     request = getattr(ctypes.CDLL(None), "syscall", None)
     return request is not None and request(_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA) == 0
