@@ -149,6 +149,27 @@ def test_softmax(axis):
         )
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_is_within_some_units_of_the_quotient(dtype):
+    # Of multiples of 1/8 the distances from the maximum are exact, of few of them sums nearly so.
+    x = np.random.default_rng(2).integers(-60, 60, (500, 37)).astype(dtype) / 8
+    wide = x.astype(np.longdouble)
+    e = np.exp(wide - wide.max(axis=1, keepdims=True))
+    want = e / e.sum(axis=1, keepdims=True)
+    got = dlc.softmax(x, axis=1).numpy()
+    assert (abs(got - want) <= 4 * np.spacing(want.astype(dtype))).all()
+
+
+def test_softmax_of_special_rows():
+    inf, nan = np.inf, np.nan
+    x = [[-inf, -inf, -inf], [inf, 0, -inf], [nan, 0, 1], [-inf, 3, -inf], [0, -104, -200]]
+    got = dlc.softmax(np.array(x, np.float32), axis=1).numpy()
+    assert np.isnan(got[:3]).all()
+    assert got[3:].tolist() == [[0, 1, 0], [1, 0, 0]]
+    small = dlc.softmax(np.array([0, -100], np.float32)).numpy()  # a subnormal stays one
+    assert 0 < small[1] == np.exp(np.float64(-100)).astype(np.float32)
+
+
 def test_softmax_does_not_overflow():
     x = np.array([[1e4, 1e4, -np.inf], [-1e4, -1e4, -2e4]], np.float32)
     assert dlc.softmax(x).numpy().tolist() == [[0.5, 0.5, 0], [0.5, 0.5, 0]]

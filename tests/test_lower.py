@@ -46,9 +46,9 @@ def test_a_row_chain_keeps_its_row_in_locals():
     assert isinstance(nest, Par)
     assert len(nest.axes) == 1
     outs = [p.name for p in kernel.params if p.mode == "out"]
-    # The maximum, the exponentials as a tile, their sum; then the store.
-    assert [bool(s.axes) for s in nest.body] == [False, True, False, True]
-    assert [s.name in outs for s in nest.body] == [False, False, False, True]
+    # The maximum, the exponentials as a tile, their sum and its reciprocal; then the store.
+    assert [bool(s.axes) for s in nest.body] == [False, True, False, False, True]
+    assert [s.name in outs for s in nest.body] == [False] * 4 + [True]
     exponentials = [n for s in nest.body for n in walk(s.expr) if n.op == "exp"]
     assert len(exponentials) == 1
 

@@ -122,6 +122,8 @@ def grid(row, dtype):
         size = np.abs(values)
         values = values[~(size > 0) | ((size > 2.0**-30) & (size < 2.0**30)) | (size == math.inf)]
         pairs = list(itertools.product(values, n))
+        lowest = float(np.finfo(dtype.numpy).min)
+        pairs += itertools.product((0.0, -0.0), (-2.0 * most, -1e30, lowest, -math.inf))
         return [np.array(column, dtype.numpy) for column in zip(*pairs, strict=True)]
     if row.arity == 3:
         return [RNG.choice(values, 20000) for _ in range(3)]

@@ -11,7 +11,8 @@ NumPy's do; a zero divisor gives 0 and the most negative integer divided by -1 g
 traps. `min`, `max` return NaN when an operand is NaN. `shl` and `shr` by a negative count or by the
 width or more give 0 (`shr` of a negative number: -1). `ldexp(x, n)` is x * 2^n rounded once, for an
 integral n up to 1.5 times the exponent bias and an x that is zero, not finite, or of a magnitude
-from 2^-30 to 2^30; for others it is any value. `convert` of a float to an integer truncates;
+from 2^-30 to 2^30; a zero x may have any n down to minus infinity. For others it is any value.
+`convert` of a float to an integer truncates;
 NaN gives 0 and a value out of range saturates. `convert` to bool is `!= 0`.
 """
 

@@ -261,13 +261,12 @@ class ExprEmitter(IndexEmitter):
         offsets = place.offsets if place.step is None else self._lane_offsets(place.step)
         memory.scatter(em, dtype, place.pointer, offsets, value, lanes, mask)
 
-    def fetch(self, name: str, ix: Sequence[Expr], reach: tuple[str, str]) -> None:
+    def fetch(self, name: str, ix: Sequence[Expr], reach: tuple[str, str], *, write: bool) -> None:
         """Brings lines into the cache: `reach` bytes on from these indices, if it says so."""
         place = self.place(name, ix)
         far, wanted = reach
-        memory.fetch(
-            self.em, place.pointer, far, wanted, self.lanes * self.tensor(name).dtype.itemsize
-        )
+        size = self.lanes * self.tensor(name).dtype.itemsize
+        memory.fetch(self.em, place.pointer, far, wanted, size, write=write)
 
     # Moving work out of loops
 

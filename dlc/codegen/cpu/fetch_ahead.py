@@ -28,11 +28,15 @@ LONGEST_ROW = 1 << 18  # bytes; what is fetched must still be in the cache when 
 
 @dataclass(frozen=True)
 class Ahead:
-    """An access of the fetching loop; what is fetched is `distance` elements on."""
+    """An access of the fetching loop; what is fetched is `distance` elements on.
+
+    write: it is to be written there, not read.
+    """
 
     name: str
     ix: tuple[Expr, ...]
     distance: Dim
+    write: bool
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class RowAccesses:
             distance = self._distance(uses[0][1])
             if len(uses) > 1 and distance != 0:
                 k, access = max(uses[1:], key=lambda use: weights[use[0]])
-                found[k].append(Ahead(access.attr, access.args, distance))
+                found[k].append(Ahead(access.attr, access.args, distance, write=False))
         for k, group in enumerate(groups):
             for access in self._stores(group):
                 before = [m for m in range(k) if _alike(groups[m], group)]
@@ -76,7 +80,7 @@ class RowAccesses:
                     m = max(before, key=lambda m: weights[m])
                     renamed = {group.axes[0].name: index(groups[m].axes[0].name)}
                     ix = tuple(rename_axes(i, renamed) for i in access.args)
-                    found[m].append(Ahead(access.attr, ix, 0))
+                    found[m].append(Ahead(access.attr, ix, 0, write=True))
         return found
 
     def _offset(self, access: Expr) -> Dim | None:

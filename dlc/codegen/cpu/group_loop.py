@@ -140,7 +140,7 @@ class GroupLoop:
         def iteration(i: str, values: list[str]) -> list[str]:
             with self.ex.scope({axis.name: i}, Vector(axis.name, wide)):
                 for access, reach in zip(self.ahead, reaches, strict=True):
-                    self.ex.fetch(access.name, access.ix, reach)
+                    self.ex.fetch(access.name, access.ix, reach, write=access.write)
                 return self._step(values, wide, None)
 
         return self.em.loop(bounds[0], self._main_end(bounds, wide), wide, iteration, held)

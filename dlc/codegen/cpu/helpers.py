@@ -41,7 +41,11 @@ def ldexp(em: Emitter, dtype: DType, args: Sequence[str], lanes: int, isa: Isa) 
         return em.value(f"{instruction} {q} {value}, {count}")
 
     # 2^n itself may not be a float: two factors, of which only the second may round. Their sum is
-    # in the low bits of a number whose last place is 1, with the bias of both.
+    # in the low bits of a number whose last place is 1, with the bias of both. Only a zero has a
+    # lower n, for which there are none.
+    least = literal(-float(bias * 3 // 2), dtype, lanes)
+    low = em.value(f"fcmp olt {t} {n}, {least}")
+    n = em.value(f"select {vector_type('i1', lanes)} {low}, {t} {least}, {t} {n}")
     magic = literal(1.5 * 2.0**fraction + 2 * bias, dtype, lanes)
     bits = em.value(f"bitcast {t} {em.value(f'fadd {t} {n}, {magic}')} to {q}")
     half = shifted("lshr", bits, 1)

@@ -237,11 +237,14 @@ class LoopEmitter:
         end = iv.add(em, low, iv.maximum(em, whole, "0"))
 
         streams = streamed(self.math, self.kernel.params, nest, axis)
+        written = {p.name for p in self.kernel.params if p.mode != "in"}
+        far = (str(STREAM_AHEAD), "true")
 
         def full(i: str, _: list[str]) -> list[str]:
             with self.ex.scope({axis.name: i}, Vector(axis.name, width)):
                 for access in streams:
-                    self.ex.fetch(access.attr, access.args, (str(STREAM_AHEAD), "true"))
+                    name = access.attr
+                    self.ex.fetch(name, access.args, far, write=name in written)
                 self.statements.body(nest.body)
             return []
 

@@ -152,11 +152,15 @@ def scatter(
     )
 
 
-def fetch(em: Emitter, pointer: str, distance: str, wanted: str, size: int) -> None:
-    """Brings the lines of `size` bytes at a distance from a pointer into the cache, if wanted."""
+def fetch(em: Emitter, pointer: str, distance: str, wanted: str, size: int, *, write: bool) -> None:
+    """Brings the lines of `size` bytes at a distance from a pointer into the cache, if wanted.
+
+    write: they come as this core's own, to be written.
+    """
+    use = str(int(write))
     far = em.value(f"getelementptr i8, ptr {pointer}, i64 {distance}")
     # No address is wrong; the scratch memory's is at hand.
     place = em.value(f"select i1 {wanted}, ptr {far}, ptr %scratch")
     for line in range(0, size, 64):
         at = em.value(f"getelementptr i8, ptr {place}, i64 {line}") if line else place
-        em.call("llvm.prefetch.p0", "void", [("ptr", at), ("i32", "0"), ("i32", "3"), ("i32", "1")])
+        em.call("llvm.prefetch.p0", "void", [("ptr", at), ("i32", use), ("i32", "3"), ("i32", "1")])

@@ -109,9 +109,9 @@ def _power(r: Value) -> Value:
 def exp(x: Value) -> Value:
     """e^x."""
     form = _format(x.dtype)
-    n, r = _reduce_to_float(at_least(at_most(x, form.infinite_above), form.zero_below))
+    n, r = _reduce_to_float(at_most(x, form.infinite_above))
     power = _power(fma(-n, form.ln2[1], r))
-    # Zero at once: to scale a number down to it is slow.
+    # Zero at once, which has any n: to scale a number down to it is slow.
     return ldexp(select(x < form.zero_below, 0.0, power), n)
 
 

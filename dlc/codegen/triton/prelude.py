@@ -116,7 +116,10 @@ def _rint_{w}(x):
     return tl.where(size < magic, _copysign_{w}((size + magic) - magic, x), x)
 
 def _ldexp_{w}(x, n):
-    # 2^n itself may not be a float: two factors, of which only the second may round.
+    # 2^n itself may not be a float: two factors, of which only the second may round. Only a zero
+    # has a lower n, for which there are none.
+    least = tl.full((), {least!r}, {float})
+    n = tl.where(n < least, least, n)
     magic = tl.full((), {powers!r}, {float})
     i = (n + magic).to({uint}, bitcast=True)
     half = i >> 1
@@ -184,7 +187,8 @@ def _library() -> dict[str, str]:
     for w, (sign, uint, float_, fraction, bias) in _FLOATS.items():
         text += _BY_WIDTH.format(
             w=w, sign=sign, uint=uint, float=float_, fraction=fraction, magic=2.0**fraction,
-            powers=1.5 * 2.0**fraction + 2 * bias, divide="tl.div_rn" if w == "f32" else "_div",
+            powers=1.5 * 2.0**fraction + 2 * bias, least=-float(bias * 3 // 2),
+            divide="tl.div_rn" if w == "f32" else "_div",
         )  # fmt: skip
     text += _FMOD.format(
         w="f32", uint="tl.uint32", float="tl.float32", step=40, rounds=7, fraction=23,

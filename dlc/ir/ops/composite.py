@@ -122,7 +122,9 @@ def _shifted(b: Any, x: Any, axis: int) -> tuple[Any, Any]:
 def _softmax(b: Any, x: Any, axis: int) -> Any:
     top = b.stop_gradient(b.reduce_max(x, axes=(axis,)))
     e = b.exp(b.sub(x, stretch(b, top, x, (axis,))))
-    return b.div(e, stretch(b, b.reduce_sum(e, axes=(axis,)), x, (axis,)))
+    total = b.reduce_sum(e, axes=(axis,))
+    # One division for the axis, not one an element: the sum is at least 1 where it is a number.
+    return b.mul(e, stretch(b, b.div(filled(b, 1.0, total), total), x, (axis,)))
 
 
 def _logsumexp(b: Any, x: Any, axis: int) -> Any:
