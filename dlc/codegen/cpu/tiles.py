@@ -12,9 +12,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu import index_values as iv
+from dlc.codegen.cpu import memory
 from dlc.codegen.cpu.expressions import Tensor, Vector
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
+from dlc.codegen.cpu.literals import literal
 from dlc.codegen.cpu.loops import LoopEmitter, index_math
 from dlc.codegen.cpu.packing import Packer
 from dlc.codegen.cpu.panel import panel
@@ -32,7 +34,7 @@ from dlc.codegen.cpu.tile_plan import (
     tile_plan,
     without_axis,
 )
-from dlc.codegen.cpu.tiling import tile_sizes
+from dlc.codegen.cpu.tiling import FEW_ROWS, tile_sizes
 from dlc.codegen.index_math import axis_name, block_name, blocks_of
 from dlc.codegen.kernel_ir import Assign, Kernel, Par
 from dlc.codegen.kernel_transform import normalise
@@ -82,8 +84,21 @@ class _TileEmitter(LoopEmitter):
             pointer = self.statements.tile_pointer(_memory(name), 0, dims, tile.dtype)
             origin = tuple(map(self.statements.origin, tile.axes))
             self.ex.bind_tensor(_memory(name), Tensor(tile.dtype, pointer, dims, origin))
+            if len(dims) == 1:
+                self._clear(tile, pointer, dims[0])
         self._pack_outside(self.plan.steps)
         self._steps(self.plan.steps)
+
+    def _clear(self, tile: Tile, pointer: str, extent: Dim) -> None:
+        """Sets a row of memory to zero: the lanes past the end of its axis are not set later."""
+        lanes = self.isa.lanes(tile.dtype.bits)
+
+        def vector(i: str, _: list[str]) -> list[str]:
+            place = memory.element_pointer(self.em, tile.dtype, pointer, i)
+            memory.store(self.em, tile.dtype, place, literal(0, tile.dtype, lanes), lanes)
+            return []
+
+        self.em.loop("0", self.ex.index(extent), lanes, vector)
 
     def _tile_dims(self, tile: Tile) -> tuple[Dim, ...]:
         *outer, last = (a.extent if a.block is None else a.block for a in tile.axes)
@@ -143,14 +158,12 @@ class _TileEmitter(LoopEmitter):
 
             self.em.loop(low, end, 1, row)
             return
-        wide = self._width(run, assigns)
-        if not self._reads_outside(assigns, axis):
-            self._vectors(assigns, axis, (low, end), wide, masked=False)
-            return
+        wide, outside = self._width(run, assigns), self._reads_outside(assigns, axis)
         whole = self.em.value(f"and i64 {iv.subtract(self.em, end, low)}, {-wide}")
         middle = iv.add(self.em, low, whole)
         self._vectors(assigns, axis, (low, middle), wide, masked=False)
-        self._vectors(assigns, axis, (middle, end), self.lanes, masked=True)
+        # Lanes that nothing has set may hold denormals, which are slow to calculate with.
+        self._vectors(assigns, axis, (middle, end), self.lanes, masked=outside)
 
     def _vectors(
         self,
@@ -254,14 +267,17 @@ class _TileEmitter(LoopEmitter):
         sizes = [rows, self._length(p.n), self._length(p.k)]
         sizes += [self._stride(a_name, p.a.args, p.m), self._stride(a_name, p.a.args, p.k)]
         sizes += [b.k_stride, self._stride(name, p.ix, p.m), "1" if p.adds else "0"]
-        ahead, size = self._ahead(p) or (b.pointer, "0")
+        ahead, size = self._ahead(p, rows) or (b.pointer, "0")
         pointers[3] = ahead
         sizes.append(size)
         rows, vectors = tile_sizes(p.dtype, self.isa)
         self.em.call_helper(panel(p.dtype, self.isa, rows, vectors, 0), [*pointers, *sizes])
 
-    def _ahead(self, p: Product) -> tuple[str, str] | None:
-        """(at, bytes) of what the product reads of a parameter in the next iteration."""
+    def _ahead(self, p: Product, rows: str) -> tuple[str, str] | None:
+        """(at, bytes) of what the product reads of a parameter in the next iteration.
+
+        Nothing for few rows, which take too few steps to fetch it; they stream b.
+        """
         if not self.loops:
             return None
         loop = self.loops[-1]
@@ -272,7 +288,9 @@ class _TileEmitter(LoopEmitter):
             first = self._address(name, e.args, (p.m, p.n, p.k))
             stride = iv.multiply(self.em, self._stride(name, e.args, loop), str(p.dtype.itemsize))
             size = iv.multiply(self.em, self._length(loop), stride)
-            return self.em.value(f"getelementptr i8, ptr {first}, i64 {size}"), size
+            at = self.em.value(f"getelementptr i8, ptr {first}, i64 {size}")
+            few = self.em.value(f"icmp sle i64 {rows}, {FEW_ROWS}")
+            return at, self.em.value(f"select i1 {few}, i64 0, i64 {size}")
         return None
 
     def _tensor_name(self, e: Expr) -> str:
