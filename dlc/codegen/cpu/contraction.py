@@ -27,14 +27,15 @@ from dlc.codegen.cpu.matrix_contraction import emit_matrix_contraction, on_matri
 from dlc.codegen.cpu.packed import packed
 from dlc.codegen.cpu.panel import panel, row
 from dlc.codegen.cpu.stored_code import THREADS
-from dlc.codegen.cpu.tiling import FEW_ROWS, Tiling, choose_tiling, k_step
+from dlc.codegen.cpu.tiling import FEW_ROWS, M_BLOCK, Tiling, choose_tiling, k_step
 from dlc.codegen.kernel_ir import Kernel
-from dlc.ir.dims import Dim, ceildiv, floordiv, maximum, minimum, mul, symbol
+from dlc.ir.dims import Dim, add, ceildiv, floordiv, maximum, minimum, mod, mul, symbol
 from dlc.ir.errors import BackendError
 
 # One chunk of units is worth about ten microseconds.
 _CHUNK_FLOPS = 1 << 20
-_CHUNKS_PER_THREAD = 4
+# Units of a thread that are cut into more chunks than two.
+_MANY_UNITS = 48
 # Fewer rows by a matrix in panels take as long: as long as reading it.
 _BOUND_ROWS = 8
 # Costs, in hundredths of a nanosecond: an operation, and reading a byte of a large matrix.
@@ -65,18 +66,29 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
     m, n, k = form.m.extent, form.n.extent, form.k.extent
     rows = maximum(minimum(m, tiling.m_block), _BOUND_ROWS if form.b.panel else 1)
     unit = mul(mul(rows, minimum(n, tiling.n_block)), maximum(k, 1))
-    m_blocks = ceildiv(m, tiling.m_block)
-    units = mul(form.batches, mul(m_blocks, ceildiv(n, tiling.n_block)))
-    # Units that follow each other share packed panels of B; threads take several chunks each.
-    sharing = minimum(m_blocks, floordiv(units, mul(symbol(THREADS), _CHUNKS_PER_THREAD)))
+    m_blocks, n_blocks = ceildiv(m, tiling.m_block), ceildiv(n, tiling.n_block)
+    units = mul(form.batches, mul(m_blocks, n_blocks))
+    about = mul(form.batches, mul(ceildiv(m, M_BLOCK), n_blocks))  # of a simpler formula
+    least = floordiv(_CHUNK_FLOPS, maximum(1, mul(unit, 2)))
     return KernelCode(
         emitters=[em, epilogue.function()] if epilogue.called else [em],
         entry=kernel.name,
         units=units,
-        chunk=maximum(maximum(1, sharing), floordiv(_CHUNK_FLOPS, maximum(1, mul(unit, 2)))),
+        chunk=maximum(least, 1 if form.b.panel else _chunk(about)),
         scratch=tiling.scratch,
         cost=mul(mul(form.batches, mul(n, k)), _row_cost(form)),
     )
+
+
+def _chunk(units: Dim) -> Dim:
+    """The units of a chunk where there are many: a thread's share, cut into few.
+
+    Units that follow each other share packed panels of B; and an odd share in two would leave one
+    thread waiting for another.
+    """
+    share = maximum(1, ceildiv(units, symbol(THREADS)))
+    cuts = add(add(1, mod(add(share, 1), 2)), floordiv(share, _MANY_UNITS))
+    return ceildiv(share, cuts)
 
 
 def _row_cost(form: Contraction) -> Dim:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from dlc.codegen.cpu.contraction_form import Contraction
 from dlc.codegen.cpu.isa import Isa
-from dlc.ir.dims import Dim, add, ceildiv, floordiv, maximum, minimum, mul, symbol
+from dlc.ir.dims import Dim, add, ceildiv, floordiv, maximum, minimum, mod, mul, symbol
 from dlc.ir.types import DType
 
 # The most rows of blocks of A, a multiple of the rows of every micro-kernel that is used with it.
-_M_BLOCK = 192
+M_BLOCK = 192
 # Bytes of a row of K that is summed in registers before it is added to the rest.
 _K_BYTES = 2048
 # The most panels in a unit, which share its block of A, and units from which there are so many.
@@ -101,7 +101,7 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     panel = packed or width * lanes
     depth = k_step(k, dtype)
     depth = depth if isinstance(depth, int) else _longest_step(dtype)
-    most_rows = _M_BLOCK - _M_BLOCK % height
+    most_rows = M_BLOCK - M_BLOCK % height
     m_blocks = ceildiv(m, most_rows)
     m_block = mul(height, maximum(1, ceildiv(m, mul(height, maximum(1, m_blocks)))))
     m_rows = min(most_rows, m) if isinstance(m, int) else most_rows
@@ -154,7 +154,7 @@ def _n_block(m: Dim, n: Dim, panel: int, m_units: Dim) -> tuple[Dim, int]:
     """(columns of a unit, the most that these are), a multiple of `panel`.
 
     Panels share what is done once for a unit; few units do not keep threads busy, and few rows make
-    little work of a panel.
+    little work of a panel. One panel less keeps the last unit from being narrow.
     """
     panels = ceildiv(n, panel)
     spare = floordiv(mul(panels, m_units), _ENOUGH_UNITS)
@@ -162,7 +162,8 @@ def _n_block(m: Dim, n: Dim, panel: int, m_units: Dim) -> tuple[Dim, int]:
     most = _SHARING_PANELS
     if isinstance(panels, int):
         most = min(most, max(1, panels))
-    return mul(panel, minimum(most, wanted)), panel * most
+    even = add(_SHARING_PANELS - 1, floordiv(mod(add(panels, -1), _SHARING_PANELS), 2))
+    return mul(panel, minimum(minimum(even, most), wanted)), panel * most
 
 
 def _packs_a(form: Contraction, block_bytes: int) -> bool:
