@@ -11,7 +11,7 @@ NAMES = [
     "ArgumentError", "BackendError", "CacheError", "CompiledFunction", "DType",
     "DTypeError", "DerivativeError", "DeviceError", "DlcError", "DonatedBufferError",
     "GradientTape", "IndexRangeError", "LeakedTracerError", "MemoryLimitError",
-    "ParseError", "PassError", "RecompileError", "SettingError", "ShapeError", "Spec",
+    "NanError", "ParseError", "PassError", "RecompileError", "SettingError", "ShapeError", "Spec",
     "Tensor", "TracedValueError", "ValueRangeError", "Variable", "VerifyError",
     "__version__", "abs", "acos", "acosh", "add", "all", "any", "arange", "argmax",
     "argmin", "asarray", "asin", "asinh", "astype", "atan", "atan2", "atanh", "bfloat16",

@@ -36,6 +36,7 @@ BASES = {
     "DLC203": ("DerivativeError", TypeError),
     "DLC204": ("RecompileError", RuntimeError),
     "DLC205": ("DonatedBufferError", RuntimeError),
+    "DLC206": ("NanError", FloatingPointError),
     "DLC301": ("ParseError", ValueError),
     "DLC302": ("VerifyError", ValueError),
     "DLC303": ("PassError", ValueError),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from dlc.frontend import tree
 from dlc.frontend.apply import apply, as_tensor, materialise
 from dlc.frontend.context import current_trace
-from dlc.frontend.execution import program_for
+from dlc.frontend.execution import run_function
 from dlc.frontend.recording import close_tape, leaf, open_tape, record_function, recording
 from dlc.frontend.tensor import History, Tensor, contiguous, functions, make
 from dlc.frontend.trace import Trace
@@ -98,7 +98,7 @@ def _recorded_gradients(target: Tensor, sources: Sequence[Node], cotangent: Tens
         make(v, history=History(n, False)) for v, n in zip(values, (*sources, *others), strict=True)
     ]
     inputs.append(cotangent)
-    results = program_for(derived)([contiguous(t._array("a gradient", "")) for t in inputs])
+    results = run_function(derived, [contiguous(t._array("a gradient", "")) for t in inputs])
     histories = record_function(derived, dict, inputs) or [None] * len(results)
     return [make(r, history=h) for r, h in zip(results[1:], histories[1:], strict=True)]
 
@@ -112,7 +112,7 @@ def _value_of(node: Node) -> Any:
     ]
     function, others = _function_between([], node, lambda n: n.op.name == "constant")
     assert set(others) <= set(leaves)
-    return program_for(function)([contiguous(o.attrs["value"]) for o in others])[0]
+    return run_function(function, [contiguous(o.attrs["value"]) for o in others])[0]
 
 
 def _traced_gradients(

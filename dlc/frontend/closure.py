@@ -17,7 +17,7 @@ import numpy as np
 from dlc.frontend import tree
 from dlc.frontend.apply import as_tensor, materialise
 from dlc.frontend.context import current_trace
-from dlc.frontend.execution import Program, program_for
+from dlc.frontend.execution import Program, Runner, run_function, searching
 from dlc.frontend.recording import record_function, recording, watch
 from dlc.frontend.tensor import Array, Tensor, contiguous, make
 from dlc.frontend.trace import Trace, tracing
@@ -147,14 +147,15 @@ class Closure:
                 reused.
             donated: Positions of parameters whose memory the program reuses.
         """
+        call = searching(program, self.function)
         if not self.has_state:
             # Others may replace a variable while this runs: its array is then copied.
             with variables_lock if self.variables else nullcontext():
                 held = self._gather(arguments)
-            results = _call_donating(program, held, donated) if donated else program(held)
+            results = _call_donating(call, held, donated) if donated else call(held)
             return results[: self.outputs]
         with variables_lock:
-            results = self._run_replacing(program, self._gather(arguments), donated)
+            results = self._run_replacing(call, self._gather(arguments), donated)
             self._settle(results)
         return results[: self.outputs]
 
@@ -170,7 +171,7 @@ class Closure:
         return held
 
     def _run_replacing(
-        self, program: Program, held: list[Array], donated: Sequence[int]
+        self, call: Runner, held: list[Array], donated: Sequence[int]
     ) -> list[Array]:
         """Takes written variables' arrays out while the program may overwrite them."""
         first = self.arguments + len(self.captures)
@@ -178,7 +179,7 @@ class Closure:
             v._hold(None)
         done = False
         try:
-            results = _call_donating(program, held, donated)
+            results = _call_donating(call, held, donated)
             done = True
         finally:
             if not done:
@@ -203,7 +204,7 @@ def apply_function(function: Function, tensors: Sequence[Tensor]) -> list[Tensor
     if trace is not None:
         nodes = trace.inline(function, [t._node_in(trace) for t in tensors])
         return [make(None, n, trace) for n in nodes]
-    results = program_for(function)([contiguous(t._array(*_OUTSIDE)) for t in tensors])
+    results = run_function(function, [contiguous(t._array(*_OUTSIDE)) for t in tensors])
     histories = record_function(function, dict, tensors)
     return [
         make(r, history=h) for r, h in zip(results, histories or [None] * len(results), strict=True)
@@ -220,13 +221,13 @@ def _references(held: list[Array], positions: Sequence[int]) -> list[tuple[int, 
 _EXCLUSIVE = _references([empty((1,), float32)], [0])[0]
 
 
-def _call_donating(program: Program, held: list[Array], donated: Sequence[int]) -> list[Array]:
+def _call_donating(call: Runner, held: list[Array], donated: Sequence[int]) -> list[Array]:
     """Runs a program that may overwrite the donated inputs; those that others see are copied."""
     copied = {k: held[k] for k in shared(held, donated)}
     for k, array in copied.items():
         held[k] = aligned_copy(array, dtype_of(array.dtype))
     try:
-        return program(held)
+        return call(held)
     except BaseException:
         for k, array in copied.items():
             held[k] = array

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
 from dlc.frontend.tensor import Array
 from dlc.ir.config import config
 from dlc.ir.core import Function
+from dlc.ir.deferred import deferred
 from dlc.ir.equal import structural_hash
 from dlc.ir.interpret import interpret
 from dlc.ir.locks import make_lock
@@ -19,11 +20,21 @@ from dlc.ir.types import dtype_of
 from dlc.runtime.buffers import aligned_copy
 from dlc.runtime.executable import Executable, Options, compile_function
 
+if TYPE_CHECKING:
+    from dlc.runtime import nan_search
+else:
+    nan_search = deferred("dlc.runtime.nan_search")
+
 MAX_PROGRAMS = 1024
+
+
+Runner: TypeAlias = Callable[[Sequence[Array]], list[Array]]
 
 
 class Program(Protocol):
     """What runs a function."""
+
+    function: Function
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         """The results, in arrays of their own or in those of donated inputs."""
@@ -75,3 +86,25 @@ def program_for(
         while len(_programs) > MAX_PROGRAMS:
             _programs.popitem(last=False)
     return found
+
+
+def searching(program: Program, function: Function) -> Runner:
+    """`program`; where `config.debug_nans` is set, one that raises when a result is NaN.
+
+    `function` is what it computes, with the lines of the one who calls it: programs are shared.
+    """
+    if not config.debug_nans:
+        return program
+
+    def checked(arrays: Sequence[Array]) -> list[Array]:
+        # The search needs what a donated array held, and what raises must not have changed it.
+        results = program([aligned_copy(a, dtype_of(a.dtype)) for a in arrays])
+        nan_search.check_results(function, arrays, results)
+        return results
+
+    return checked
+
+
+def run_function(function: Function, arrays: Sequence[Array]) -> list[Array]:
+    """The results of a function on contiguous arrays."""
+    return searching(program_for(function), function)(arrays)

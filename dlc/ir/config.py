@@ -232,7 +232,7 @@ class Config:
         _boolean,
         False,
         kind="a boolean",
-        doc="Raise where the first NaN is made, with the operation and your line.",
+        doc="Raise where a result is NaN, with the operation that made it and your line. Slow.",
     )
     disable_jit = Setting[bool, bool](
         _boolean,

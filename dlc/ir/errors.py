@@ -137,6 +137,34 @@ class DonatedBufferError(DlcError, RuntimeError):
     code = "DLC205"
 
 
+class NanError(DlcError, FloatingPointError):
+    """A result is NaN, and `config.debug_nans` is set.
+
+    Args:
+        message: The operation that made the first NaN, and where.
+        inputs: The type and range of each of its inputs, a line for each.
+        hint, location: As of `DlcError`.
+    """
+
+    code = "DLC206"
+    inputs: list[str]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        inputs: Iterable[str] = (),
+        hint: str | None = None,
+        location: SourceLocation | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, location=location)
+        self.inputs = list(inputs)
+
+    def details(self) -> list[str]:
+        """The inputs."""
+        return self.inputs
+
+
 class ParseError(DlcError, ValueError):
     """Text (tensor IR, kernel IR, pass lists) that does not follow its grammar.
 

@@ -261,7 +261,6 @@ def matrix_unit_granted() -> bool:
     """Ask the system for the tile registers, which each process has to before it uses them."""
     if sys.platform != "linux":
         return False
-
     request = getattr(ctypes.CDLL(None), "syscall", None)
     return request is not None and request(_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA) == 0
 
