@@ -329,6 +329,43 @@ def test_workers_block_signals():
     assert sum(bool(mask & interrupt) for mask in masks) >= 3
 
 
+_PLACES = """
+import os, sys, time
+sys.path.insert(0, {tests!r})
+import numpy as np
+from native_samples import kernel, run_on
+from dlc.runtime import threads
+from dlc.runtime.program_table import Job, ProgramTable
+
+threads.pool()._write("cpus", 3)
+mine = os.sched_getaffinity(0)
+others = []
+table = ProgramTable(1, scratch_bytes=8)
+table.call(Job(kernel("private"), 64, 1, (0,), (100_000,)))
+words, y = table.array(), np.zeros(64, np.int64)
+for _ in range(20):
+    run_on(threads.pool(), words, [y.ctypes.data], 3)
+    time.sleep(0.002)  # they sleep
+    others = [int(t) for t in os.listdir("/proc/self/task") if int(t) != os.getpid()]
+assert len(others) >= 2
+for _ in range(1000):
+    if all(os.sched_getaffinity(t) == mine for t in others):
+        break
+    time.sleep(0.01)  # until the last one that was woken has run
+else:
+    raise AssertionError([os.sched_getaffinity(t) for t in others])
+assert os.sched_getaffinity(0) == mine
+"""
+
+
+@linux
+def test_woken_threads_may_run_where_their_caller_may():
+    code = _PLACES.format(tests=str(Path(__file__).parent))
+    root = str(Path(__file__).parent.parent)
+    environment = {**os.environ, "PYTHONPATH": root}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+
+
 _SCRIPT = """
 import sys, threading, time, os
 sys.path.insert(0, {tests!r})

@@ -36,6 +36,13 @@ _FUNCTIONS: Final = {
     "clock_gettime": "clock_gettime",
 }
 
+_PLACING: Final = {
+    "sched_getcpu": "sched_getcpu",
+    "sched_getaffinity": "sched_getaffinity",
+    "sched_setaffinity": "sched_setaffinity",
+    "pthread_setaffinity": "pthread_setaffinity_np",
+}
+
 
 @dataclass(frozen=True)
 class PoolStats:
@@ -116,6 +123,10 @@ class ThreadPool:
         if sys.platform == "linux":
             syscall = ctypes.cast(library.syscall, ctypes.c_void_p)
             self._write("syscall", syscall.value or 0)
+            if all(hasattr(library, symbol) for symbol in _PLACING.values()):
+                for name, symbol in _PLACING.items():
+                    function = ctypes.cast(getattr(library, symbol), ctypes.c_void_p)
+                    self._write(name, function.value or 0)
         self._write("sig_setmask", _SIG_SETMASK)
 
     def _initialise_waiting(self) -> None:

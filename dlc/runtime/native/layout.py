@@ -44,6 +44,10 @@ POOL: Final = {
     "cond_broadcast": 112,
     "syscall": 120,
     "clock_gettime": 128,
+    "sched_getcpu": 136,  # these four are null where there is no such function
+    "sched_getaffinity": 144,
+    "sched_setaffinity": 152,
+    "pthread_setaffinity": 160,
     "last_run": LINE + 64,  # when the last program ended, in nanoseconds
     "word": 2 * LINE,  # epoch << 25 | open << 24 | wanted << 12 | inside
     "busy": 3 * LINE,  # 1 while a caller owns the pool
@@ -58,7 +62,8 @@ POOL: Final = {
     "caller_asleep": 5 * LINE,
     "mutex": 6 * LINE,  # these two only where there is no futex
     "cond": 7 * LINE,
-    "lines": 8 * LINE,  # one line a thread: 0 is the caller's
+    "mask": 8 * LINE,  # the CPUs that the last caller which woke a worker could use
+    "lines": 9 * LINE,  # one line a thread: 0 is the caller's
 }
 
 # Byte offsets in the line of one thread.
@@ -72,6 +77,8 @@ THREAD: Final = {
     "aligned": 48,
     "capacity": 56,
     "lane": 64,  # chunks that are its own and not taken yet: end << 32 | front
+    "handle": 72,  # of the thread; these two are for the owner
+    "placed": 80,  # 1 when it was kept off a CPU
 }
 
 POOL_BYTES: Final = POOL["lines"] + (MAX_WORKERS + 1) * LINE

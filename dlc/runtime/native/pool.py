@@ -43,15 +43,21 @@ define internal void @count(ptr %line, i64 %taken) {
   ret void
 }
 
-; Clears a sleeper's flag and wakes it, if it was set.
-define internal void @rouse(ptr %pool, ptr %flag) {
+; Clears a sleeper's flag and wakes it, if it was set: a worker, which has a line, or the caller.
+define internal void @rouse(ptr %pool, ptr %flag, ptr %line) {
   %seen = load atomic i32, ptr %flag seq_cst, align 4
   %sleeps = icmp eq i32 %seen, 1
   br i1 %sleeps, label %clear, label %done
 clear:
   %pair = cmpxchg ptr %flag, i32 1, i32 0 seq_cst seq_cst
   %mine = extractvalue { i32, i1 } %pair, 1
-  br i1 %mine, label %wake, label %done
+  br i1 %mine, label %whose, label %done
+whose:
+  %caller = icmp eq ptr %line, null
+  br i1 %caller, label %wake, label %prepare
+prepare:
+  call void @place(ptr %pool, ptr %line)
+  br label %wake
 wake:
   call void @futex_wake(ptr %pool, ptr %flag)
   br label %done
@@ -110,7 +116,7 @@ leave:
   br i1 %last, label %tell, label %done
 tell:
   %flag = getelementptr i8, ptr %pool, i64 $pool_caller_asleep
-  call void @rouse(ptr %pool, ptr %flag)
+  call void @rouse(ptr %pool, ptr %flag, ptr null)
   br label %done
 done:
   ret void
@@ -157,6 +163,7 @@ join:
   %joined = extractvalue { i64, i1 } %pair, 1
   br i1 %joined, label %worked, label %look
 worked:
+  call void @roam(ptr %pool, ptr %line)
   call void @participate(ptr %pool, ptr %line, i64 %me)
   br label %poll
 idle:
@@ -176,6 +183,7 @@ wait:
   br label %woken
 woken:
   store atomic i32 0, ptr %asleep seq_cst, align 4
+  call void @roam(ptr %pool, ptr %line)
   br label %poll
 }
 
@@ -213,6 +221,8 @@ start:
   br i1 %fine, label %release, label %done
 release:
   %id = load i64, ptr %thread
+  call void @set(ptr %line, i64 $thread_handle, i64 %id)
+  call void @place(ptr %pool, ptr %line)
   %r1 = call i32 %detach(i64 %id)
   call void @set(ptr %pool, i64 $pool_started, i64 %index)
   br label %head
@@ -231,7 +241,7 @@ head:
 body:
   %line = call ptr @line_of(ptr %pool, i64 %i)
   %flag = getelementptr i8, ptr %line, i64 $thread_asleep
-  call void @rouse(ptr %pool, ptr %flag)
+  call void @rouse(ptr %pool, ptr %flag, ptr %line)
   %i1 = add i64 %i, 1
   br label %head
 done:
@@ -261,8 +271,9 @@ done:
   ret void
 }
 
-; Waits until every worker that joined has left. A caller sleeps sooner than a worker: one that it
-; waits for may have lost its CPU to another process, and can then have the caller's.
+; Waits until every worker that joined has left. A caller sleeps later than a worker, as it would be
+; woken on the CPU of the one that it waits for; but that may have lost its CPU to another process,
+; and can have the caller's in the end.
 define internal void @wait_workers(ptr %pool, i64 %wanted) {
 entry:
   %word = getelementptr i8, ptr %pool, i64 $pool_word
@@ -270,8 +281,8 @@ entry:
   %spin0 = call i64 @field(ptr %pool, i64 $pool_spin)
   %cpus = call i64 @field(ptr %pool, i64 $pool_cpus)
   %fits = icmp ule i64 %wanted, %cpus
-  %fewer = lshr i64 %spin0, 1
-  %spin = select i1 %fits, i64 %fewer, i64 0
+  %more = mul i64 %spin0, 10
+  %spin = select i1 %fits, i64 %more, i64 0
   %since = alloca i64
   br label %poll
 poll:

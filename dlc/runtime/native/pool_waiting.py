@@ -2,6 +2,10 @@
 
 Waking a thread takes tens of microseconds, so one that waits stays awake for about as long. It
 gives its CPU away in between, to whoever can use it, and sleeps at once when somebody did.
+
+A system may wake a thread on the CPU of the one that wakes it, where it waits for milliseconds
+while another CPU idles (virtual machines do: a CPU that halted counts as busy). So workers are kept
+off that CPU until they run.
 """
 
 from __future__ import annotations
@@ -55,6 +59,80 @@ yes:
   ret i1 true
 no:
   ret i1 false
+}
+"""
+
+PLACE_CODE = r"""
+; Has a worker wake on another CPU than the calling thread's, of those that this one may use, if
+; there are CPUs enough.
+define internal void @place(ptr %pool, ptr %line) {
+entry:
+  %mask = alloca [16 x i64]
+  %all = getelementptr i8, ptr %pool, i64 $pool_mask
+  %cpu_of = call ptr @function(ptr %pool, i64 $pool_sched_getcpu)
+  %can = icmp ne ptr %cpu_of, null
+  %me = call i64 @field(ptr %line, i64 $thread_index)
+  %cpus = call i64 @field(ptr %pool, i64 $pool_cpus)
+  %fits = icmp ult i64 %me, %cpus
+  %wanted = and i1 %can, %fits
+  br i1 %wanted, label %ask, label %done
+ask:
+  %get = call ptr @function(ptr %pool, i64 $pool_sched_getaffinity)
+  %r = call i32 %get(i32 0, i64 128, ptr %mask)
+  %here = call i32 %cpu_of()
+  %known = icmp eq i32 %r, 0
+  %listed = icmp ult i32 %here, 1024
+  %fine = and i1 %known, %listed
+  br i1 %fine, label %clear, label %done
+clear:
+  %full = load [16 x i64], ptr %mask
+  store [16 x i64] %full, ptr %all
+  %cpu = zext i32 %here to i64
+  %number = lshr i64 %cpu, 6
+  %place = getelementptr i64, ptr %mask, i64 %number
+  %old = load i64, ptr %place
+  %shift = and i64 %cpu, 63
+  %bit = shl i64 1, %shift
+  %others = xor i64 %bit, -1
+  %new = and i64 %old, %others
+  store i64 %new, ptr %place
+  br label %head
+head:
+  %i = phi i64 [ 0, %clear ], [ %i1, %next ]
+  %more = icmp ult i64 %i, 16
+  br i1 %more, label %next, label %done
+next:
+  %at = getelementptr i64, ptr %mask, i64 %i
+  %word = load i64, ptr %at
+  %i1 = add i64 %i, 1
+  %some = icmp ne i64 %word, 0
+  br i1 %some, label %keep, label %head
+keep:
+  %handle = call i64 @field(ptr %line, i64 $thread_handle)
+  %set = call ptr @function(ptr %pool, i64 $pool_pthread_setaffinity)
+  %r1 = call i32 %set(i64 %handle, i64 128, ptr %mask)
+  %flag = getelementptr i8, ptr %line, i64 $thread_placed
+  store atomic i64 1, ptr %flag release, align 8
+  br label %done
+done:
+  ret void
+}
+
+; A worker that was placed, and runs now, may run on all CPUs again.
+define internal void @roam(ptr %pool, ptr %line) {
+entry:
+  %flag = getelementptr i8, ptr %line, i64 $thread_placed
+  %placed = load atomic i64, ptr %flag acquire, align 8
+  %once = icmp ne i64 %placed, 0
+  br i1 %once, label %free, label %done
+free:
+  store atomic i64 0, ptr %flag monotonic, align 8
+  %all = getelementptr i8, ptr %pool, i64 $pool_mask
+  %set = call ptr @function(ptr %pool, i64 $pool_sched_setaffinity)
+  %r = call i32 %set(i32 0, i64 128, ptr %all)
+  br label %done
+done:
+  ret void
 }
 """
 

@@ -25,6 +25,7 @@ from dlc.runtime.native.pool_waiting import (
     FUTEX_NUMBER,
     FUTEX_SLEEP,
     PAUSE,
+    PLACE_CODE,
     WAIT_CODE,
 )
 
@@ -56,7 +57,7 @@ def pool_text(isa: Isa, *, futex: bool) -> str:
         "futex_number": FUTEX_NUMBER[isa.machine],
         "ALL_SIGNALS": ", ".join(["i64 -1"] * 16),
     }
-    parts = (DRIVER, CHUNK_CODE, WAIT_CODE, sleep, POOL_CODE)
+    parts = (DRIVER, CHUNK_CODE, WAIT_CODE, PLACE_CODE, sleep, POOL_CODE)
     return Template("".join(parts)).substitute(names)
 
 
