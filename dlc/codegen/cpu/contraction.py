@@ -27,7 +27,14 @@ from dlc.codegen.cpu.matrix_contraction import emit_matrix_contraction, on_matri
 from dlc.codegen.cpu.packed import packed
 from dlc.codegen.cpu.panel import panel, row
 from dlc.codegen.cpu.stored_code import THREADS
-from dlc.codegen.cpu.tiling import FEW_ROWS, M_BLOCK, Tiling, choose_tiling, k_step
+from dlc.codegen.cpu.tiling import (
+    FEW_ROWS,
+    M_BLOCK,
+    PANELS_ROWS,
+    Tiling,
+    choose_tiling,
+    k_step,
+)
 from dlc.codegen.kernel_ir import Kernel
 from dlc.ir.dims import Dim, add, ceildiv, floordiv, maximum, minimum, mod, mul, symbol
 from dlc.ir.errors import BackendError
@@ -231,7 +238,11 @@ class _Writer:
         """Few rows are worked through in whole vectors of B where it is; what is left is packed."""
         em, b, tiling = self.em, self.form.b, self.tiling
         width = str(tiling.panel)
-        if b.panel or not (same_type(b) and b.stride == 1 and b.k_stride is not None):
+        if b.panel:
+            several = em.value(f"icmp sle i64 {unit.rows}, {PANELS_ROWS}")
+            width = em.value(f"select i1 {several}, i64 {tiling.n_room}, i64 {width}")
+            return _Stages(width, unit.columns, "1")
+        if not (same_type(b) and b.stride == 1 and b.k_stride is not None):
             return _Stages(width, unit.columns, "1")
         few = em.value(f"icmp sle i64 {unit.rows}, {FEW_ROWS}")
         whole = em.value(f"and i64 {unit.columns}, {-self.lanes}")
@@ -261,12 +272,13 @@ class _Writer:
         adding = em.value(f"zext i1 {em.value(f'xor i1 {step.first}, true')} to i64")
         if b.panel:
             with self.ex.scope():
-                pointers = [
-                    a.pointer,
-                    address(self.ex, self.form, b, "0", n, step.k0),
-                    target.pointer,
-                ]
+                block = address(self.ex, self.form, b, "0", n, step.k0)
+            pointers = [a.pointer, block, target.pointer]
+            panels = iv.add(em, columns, str(b.panel - 1))
+            panels = iv.floordiv(em, panels, str(b.panel), unsigned=True)
+            apart = iv.multiply(em, self.ex.index(self.form.k.extent), str(b.panel))
             sizes = [unit.rows, step.length, a.stride, a.k_stride, target.row, adding]
+            sizes += [panels, apart]
             rows, (vectors,) = self.tiling.rows, self.tiling.vectors
             helper = packed(b.dtypes, self.isa, rows, vectors, self.tiling.panel)
             em.call_helper(helper, [*pointers, *sizes])

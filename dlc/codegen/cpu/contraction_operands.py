@@ -218,7 +218,8 @@ class Operands:
     def whole(self, columns: str) -> str:
         """Whether no more columns are computed than there are."""
         if self.form.b.panel:
-            return self.em.value(f"icmp eq i64 {columns}, {self.form.b.panel}")
+            rest = self.em.value(f"and i64 {columns}, {self.form.b.panel - 1}")
+            return self.em.value(f"icmp eq i64 {rest}, 0")
         rest = self.em.value(f"and i64 {columns}, {self.lanes - 1}")
         return self.em.value(f"icmp eq i64 {rest}, 0")
 

@@ -3,12 +3,13 @@
 A panel lies in memory in the order in which it is read, one panel after the other. So while a block
 of it is multiplied, what follows is on its way into the second-level cache: each micro-kernel
 fetches the share of the next block that its rows are of all rows. Few rows then run at the speed of
-memory.
+memory; the fewest take several panels at once, so that there are sums enough to work on.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
@@ -19,59 +20,111 @@ from dlc.codegen.cpu.packing import convert_loaded
 from dlc.codegen.cpu.panel import cover
 from dlc.ir.types import DType
 
-_PAIR = 128  # bytes that one prefetch brings: the other line of a pair comes by itself
-_NEAR = 32 << 10  # bytes from what is read to what is fetched, in the same block
+_LINE = 64  # bytes that a prefetch brings
+# Bytes from what is read to what is fetched into the first-level cache, in the same panel, and to
+# what is fetched into the second by a micro-kernel that does all rows.
+_NEAR = 1536
+_FAR = 16 << 10
+# Sums that hide the latency of multiply-adds, and the most vectors that they are of.
+_SUMS = 16
+_MOST_VECTORS = 8
+
+
+def span(height: int, vectors: int, width: int, isa: Isa, lanes: int) -> int:
+    """The vectors that a micro-kernel for `height` rows alone takes at once, of several panels."""
+    wider = 2 * vectors
+    fits = height * wider <= _SUMS and (height + 1) * wider < isa.registers
+    whole = width % (wider * lanes) == 0 or wider * lanes % width == 0
+    if fits and whole and wider <= _MOST_VECTORS:
+        return span(height, wider, width, isa, lanes)
+    return vectors
 
 
 @functools.cache
 def packed(
     dtypes: tuple[DType, ...], isa: Isa, rows: tuple[int, ...], vectors: int, width: int
 ) -> Emitter:
-    """The function dlc.packed.*(a, b, c, rows, kc, a_row, a_k, c_row, add).
+    """The function dlc.packed.*(a, b, c, rows, kc, a_row, a_k, c_row, add, panels, apart).
 
-    Arguments mean what those of a micro-kernel do; b is a block of a panel, of the first of
-    `dtypes`, `width` columns wide. All of its columns are computed, by micro-kernels of `rows` by
-    `vectors`.
+    Arguments mean what those of a micro-kernel do; b is a block of the first of `panels`, of the
+    first of `dtypes`, `width` columns wide and `apart` elements from each other. All of their
+    columns are computed, by micro-kernels of `rows` by `vectors`, and by wider ones where those for
+    all rows have few sums.
     """
     shorts = ".".join(d.short for d in dtypes)
     name = f"dlc.packed.{'_'.join(map(str, rows))}x{vectors}.{width}.{shorts}"
-    numbers = ["rows", "kc", "a_row", "a_k", "c_row", "add"]
+    numbers = ["rows", "kc", "a_row", "a_k", "c_row", "add", "panels", "apart"]
     em = Emitter(name, [*(("ptr", x) for x in "abc"), *(("i64", x) for x in numbers)])
+    lanes = isa.lanes(dtypes[-1].bits)
     row_bytes = width * dtypes[0].itemsize
     block = em.value(f"mul i64 %kc, {row_bytes}")
 
-    def columns(j: str, _: list[str]) -> list[str]:
-        b = memory.element_pointer(em, dtypes[0], "%b", j)
-        c = memory.element_pointer(em, dtypes[-1], "%c", j)
-        cover(em, "%rows", rows, lambda height, m: tile(height, m, b, c))
-        return []
+    def columns(p: str, step: int, body: Callable[[str, str], None]) -> None:
+        """Calls `body(b, c)` for every `step` columns of panel p."""
+        start = memory.element_pointer(em, dtypes[0], "%b", iv.multiply(em, p, "%apart"))
+        first = iv.multiply(em, p, str(width))
+
+        def one(j: str, _: list[str]) -> list[str]:
+            b = memory.element_pointer(em, dtypes[0], start, j)
+            body(b, memory.element_pointer(em, dtypes[-1], "%c", iv.add(em, first, j)))
+            return []
+
+        em.loop("0", str(width), step, one)
+
+    def alone(height: int, across: int) -> None:
+        """All rows, by micro-kernels of `across` vectors."""
+        panels = max(1, across * lanes // width)
+
+        def group(count: int, p: str) -> None:
+            helper = _micro_kernel(dtypes, isa, height, min(across, width // lanes), width, count)
+            sizes = ["%kc", "%a_row", "%a_k", "%c_row", "%add", "0", "%apart"]
+            step = min(across * lanes, width)
+            columns(p, step, lambda b, c: em.call_helper(helper, ["%a", b, c, b, *sizes]))
+
+        cover(em, "%panels", (panels, 1) if panels > 1 else (1,), group)
 
     def tile(height: int, m: str, b: str, c: str) -> None:
         a = memory.element_pointer(em, dtypes[-1], "%a", iv.multiply(em, m, "%a_row"))
         c = memory.element_pointer(em, dtypes[-1], c, iv.multiply(em, m, "%c_row"))
         share = em.value(f"udiv i64 {em.value(f'mul i64 {m}, {block}')}, %rows")
         # A micro-kernel that does all rows reads the block from memory itself.
-        alone = em.value(f"icmp sge i64 {height}, %rows")
-        start = em.value(f"select i1 {alone}, i64 {_NEAR}, i64 {iv.add(em, block, share)}")
+        all_rows = em.value(f"icmp sge i64 {height}, %rows")
+        start = em.value(f"select i1 {all_rows}, i64 {_FAR}, i64 {iv.add(em, block, share)}")
         ahead = em.value(f"getelementptr i8, ptr {b}, i64 {start}")
         step = em.value(f"udiv i64 {height * row_bytes}, %rows")
-        sizes = ["%kc", "%a_row", "%a_k", "%c_row", "%add", step]
-        helper = _micro_kernel(dtypes, isa, height, vectors, width)
+        sizes = ["%kc", "%a_row", "%a_k", "%c_row", "%add", step, "%apart"]
+        helper = _micro_kernel(dtypes, isa, height, vectors, width, 0)
         em.call_helper(helper, [a, b, c, ahead, *sizes])
 
-    em.loop("0", str(width), vectors * isa.lanes(dtypes[-1].bits), columns)
+    def tiles(p: str, _: list[str]) -> list[str]:
+        step = vectors * lanes
+        columns(p, step, lambda b, c: cover(em, "%rows", rows, lambda h, m: tile(h, m, b, c)))
+        return []
+
+    other = "true"
+    for height in rows:
+        across = span(height, vectors, width, isa, lanes)
+        if across == vectors:
+            continue
+        this = em.value(f"icmp eq i64 %rows, {height}")
+        em.when(this, lambda h=height, v=across: alone(h, v))
+        other = em.value(f"and i1 {other}, {em.value(f'xor i1 {this}, true')}")
+    em.when(other, lambda: em.loop("0", "%panels", 1, tiles))
     em.line("ret void")
     return em
 
 
 @functools.cache
 def _micro_kernel(
-    dtypes: tuple[DType, ...], isa: Isa, rows: int, vectors: int, width: int
+    dtypes: tuple[DType, ...], isa: Isa, rows: int, vectors: int, width: int, panels: int
 ) -> Emitter:
-    """The micro-kernel for rows of a panel."""
+    """The micro-kernel for rows of a number of panels; of one, some way ahead too, where it is 0.
+
+    Its parameters: (a, b, c, ahead, kc, a_row, a_k, c_row, add, step, apart).
+    """
     shorts = ".".join(d.short for d in dtypes)
-    name = f"dlc.pm.{rows}x{vectors}.{width}.{shorts}"
-    return _Tile(name, dtypes, isa, rows, vectors, width).function()
+    name = f"dlc.pm.{rows}x{vectors}.{width}.{panels}.{shorts}"
+    return _Tile(name, dtypes, isa, rows, vectors, width, panels).function()
 
 
 class _Tile(KernelWriter):
@@ -85,12 +138,14 @@ class _Tile(KernelWriter):
         rows: int,
         vectors: int,
         width: int,
+        panels: int,
     ) -> None:
-        numbers = ["kc", "a_row", "a_k", "c_row", "add", "step"]
+        numbers = ["kc", "a_row", "a_k", "c_row", "add", "step", "apart"]
         pointers = [("ptr", x) for x in ("a", "b", "c", "ahead")]
         em = Emitter(name, [*pointers, *(("i64", x) for x in numbers)])
         super().__init__(em, dtypes[-1], isa)
         self.dtypes, self.rows, self.vectors, self.panel = dtypes, rows, vectors, width
+        self.panels, self.looks_ahead = max(panels, 1), panels == 0
 
     def function(self) -> Emitter:
         """The whole function."""
@@ -98,23 +153,32 @@ class _Tile(KernelWriter):
         starts = ["%a"]
         for _ in range(1, self.rows):
             starts.append(self.at(starts[-1], "%a_row"))
-        carry = [("i64", "0"), ("ptr", "%b"), ("ptr", "%ahead")]
-        carry += [(self.vector, "zeroinitializer")] * (self.rows * self.vectors)
+        across = self.vectors * self.panels
+        pointers = ["%b"]
+        for _ in range(1, self.panels):
+            pointers.append(memory.element_pointer(em, self.dtypes[0], pointers[-1], "%apart"))
+        carry = [("i64", "0"), ("ptr", "%ahead"), *(("ptr", p) for p in pointers)]
+        carry += [(self.vector, "zeroinitializer")] * (self.rows * across)
 
         def body(_: str, values: list[str]) -> list[str]:
-            at, b, ahead, *sums = values
-            columns = [self._column(b, v * self.lanes) for v in range(self.vectors)]
-            self._fetch_row(ahead)
+            at, ahead, *rest = values
+            bs, sums = rest[: self.panels], rest[self.panels :]
+            columns = [self._column(b, v * self.lanes) for b in bs for v in range(self.vectors)]
+            for b in bs:
+                self._fetch_row(em.value(f"getelementptr i8, ptr {b}, i64 {_NEAR}"), 1)
+            if self.looks_ahead:
+                self._fetch_row(ahead, 2)
             result: list[str] = []
             for r in range(self.rows):
                 spread = self.broadcast(self.at(starts[r], at))
                 for v, y in enumerate(columns):
-                    result.append(self.multiply_add(spread, y, sums[r * self.vectors + v]))
-            following = memory.element_pointer(em, self.dtypes[0], b, str(self.panel))
+                    result.append(self.multiply_add(spread, y, sums[r * across + v]))
+            following = [memory.element_pointer(em, self.dtypes[0], b, str(self.panel)) for b in bs]
             ahead = em.value(f"getelementptr i8, ptr {ahead}, i64 %step")
-            return [em.value(f"add i64 {at}, %a_k"), following, ahead, *result]
+            return [em.value(f"add i64 {at}, %a_k"), ahead, *following, *result]
 
-        self.finish(self.rows, self.vectors, em.loop("0", "%kc", 1, body, carry)[3:])
+        values = em.loop("0", "%kc", 1, body, carry)
+        self.finish(self.rows, across, values[2 + self.panels :])
         return em
 
     def _column(self, row: str, offset: int) -> str:
@@ -123,8 +187,8 @@ class _Tile(KernelWriter):
         value = memory.load(self.em, self.dtypes[0], place, self.lanes)
         return convert_loaded(self.em, self.isa, self.dtypes, value, self.lanes)
 
-    def _fetch_row(self, ahead: str) -> None:
-        """Prefetches as much as a row of the panel has."""
-        for at in range(0, self.vectors * self.lanes * self.dtypes[0].itemsize, _PAIR):
-            place = self.em.value(f"getelementptr i8, ptr {ahead}, i64 {at}") if at else ahead
-            self.fetch(place, 2)
+    def _fetch_row(self, place: str, level: int) -> None:
+        """Prefetches as much as a row of the tile in a panel has."""
+        for at in range(0, self.vectors * self.lanes * self.dtypes[0].itemsize, _LINE):
+            line = self.em.value(f"getelementptr i8, ptr {place}, i64 {at}") if at else place
+            self.fetch(line, level)

@@ -20,6 +20,9 @@ _ENOUGH_UNITS = 16
 _KEPT_BYTES = 8 << 20
 # Rows below which packing a panel of B costs more than it saves.
 FEW_ROWS = 24
+# The most rows for which several panels are read at once, and panels that make that worthwhile.
+PANELS_ROWS = 4
+_ENOUGH_PANELS = 16
 # Rows whose elements may all have the same place in the first-level cache.
 _MOST_ROWS = 12
 # Bytes of A's block up to which it is read where it is, whatever its strides.
@@ -109,7 +112,12 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     single = not isinstance(m, int) or m == 1
     wide = _single_row_width(isa)
     wide = wide if not isinstance(m, int) and width < wide and not packed else 0
-    n_block, n_room = _n_block(m, n, panel, mul(form.batches, m_blocks))
+    m_units = mul(form.batches, m_blocks)
+    together = _panels_at_once(m, n, panel) if packed and not packs_a else 0
+    if together:
+        n_block = n_room = panel * together
+    else:
+        n_block, n_room = _n_block(m, n, panel, m_units)
     k_kept = 0 if packed else max(depth, _KEPT_BYTES // (n_room * dtype.itemsize))
     kept = mul(minimum(k, k_kept), n_room * dtype.itemsize)
     a_row, a_column = _up(depth, lanes) + lanes, _up(m_rows, lanes)
@@ -164,6 +172,16 @@ def _n_block(m: Dim, n: Dim, panel: int, m_units: Dim) -> tuple[Dim, int]:
         most = min(most, max(1, panels))
     even = add(_SHARING_PANELS - 1, floordiv(mod(add(panels, -1), _SHARING_PANELS), 2))
     return mul(panel, minimum(minimum(even, most), wanted)), panel * most
+
+
+def _panels_at_once(m: Dim, n: Dim, panel: int) -> int:
+    """Panels that are a unit of few rows: as many as are read at once; 0 for other rows."""
+    if not isinstance(m, int) or not isinstance(n, int) or m > FEW_ROWS:
+        return 0
+    most = 4 if m <= PANELS_ROWS // 2 else 2 if m <= PANELS_ROWS else 1
+    while most > 1 and -(-n // panel) < most * _ENOUGH_PANELS // 2:
+        most //= 2
+    return most
 
 
 def _packs_a(form: Contraction, block_bytes: int) -> bool:
