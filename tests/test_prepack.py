@@ -59,6 +59,20 @@ def test_a_fixed_matrix_gives_the_bits_of_one_that_is_passed(level, rows, depth,
     assert product_error(dlc.compile(lambda x: x @ w)(x).numpy(), x, w) < depth * 2.0**-24
 
 
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("columns", [550, 1100, 2100])
+def test_few_rows_take_several_panels_at_once(level, columns):
+    w, b = numbers(600, columns), numbers(columns, seed=1)
+    with config.scope(isa=level):
+        fixed = dlc.compile(lambda x: x @ w - b)
+        passed = dlc.compile(lambda x, w, b: x @ w - b)
+        for rows in (1, 2, 3, 4, 5, 13):  # from the second on by one program for any number
+            x = numbers(rows, 600, seed=2)
+            assert fixed(x).numpy().tobytes() == passed(x, w, b).numpy().tobytes()
+            known = dlc.compile(lambda x: x @ w - b, num_threads=3)(x)  # a program of its own
+            assert known.numpy().tobytes() == fixed(x).numpy().tobytes()
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float16", dlc.bfloat16.numpy, "int32"], ids=str)
 def test_every_type_is_packed(dtype):
     x, w = 8 * numbers(6, 130), 8 * numbers(130, 37, seed=1)

@@ -109,7 +109,11 @@ def packed(
         this = em.value(f"icmp eq i64 %rows, {height}")
         em.when(this, lambda h=height, v=across: alone(h, v))
         other = em.value(f"and i1 {other}, {em.value(f'xor i1 {this}, true')}")
-    em.when(other, lambda: em.loop("0", "%panels", 1, tiles))
+
+    def by_tiles() -> None:
+        em.loop("0", "%panels", 1, tiles)
+
+    em.when(other, by_tiles)
     em.line("ret void")
     return em
 
