@@ -88,6 +88,33 @@ def test_other_dtypes(dtype, tolerance):
     np.testing.assert_allclose(got.astype(dlc.float64).numpy(), wanted, tolerance, tolerance)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_types_are_converted_in_the_kernel(dtype):
+    q, k, v = (dlc.asarray(draw(2, 4, n, 8)).astype(getattr(dlc, dtype)) for n in (9, 30, 30))
+    mask = draw(9, 30)
+    f = dlc.compile(lambda *x: attend(*x, mask, is_causal=True))
+    got = f(q, k, v)
+    wanted = expected(*(x.astype(dlc.float64).numpy() for x in (q, k, v)), mask, True)
+    tolerance = 2e-3 if dtype == "float16" else 2e-2
+    np.testing.assert_allclose(got.astype(dlc.float64).numpy(), wanted, tolerance, tolerance)
+    kernels = f.lower(q, k, v).as_text("kernels")
+    assert kernels.count("\nkernel ") + kernels.startswith("kernel ") == 1, kernels
+
+
+def test_gradients_of_half_types():
+    wide = [draw(2, n, 6) for n in (9, 12, 12)]
+    half = [dlc.asarray(x).astype(dlc.float16) for x in wide]
+
+    def loss(*x):
+        return dlc.sum(dlc.sin(attend(*x).astype(dlc.float32)))
+
+    for a, b in zip(
+        dlc.grad(loss, (0, 1, 2))(*half), dlc.grad(loss, (0, 1, 2))(*wide), strict=True
+    ):
+        assert a.dtype is dlc.float16
+        np.testing.assert_allclose(a.astype(dlc.float32).numpy(), b.numpy(), rtol=0.02, atol=5e-3)
+
+
 def test_the_scale():
     q, k, v = (draw(2, 6, 4) for _ in range(3))
     np.testing.assert_allclose(attend(q, k, v, scale=2.0), expected(q, k, v, scale=2.0), 2e-5)

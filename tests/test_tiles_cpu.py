@@ -14,6 +14,7 @@ from dlc.codegen.kernel_printer import print_kernel
 from dlc.codegen.kernel_verifier import verify_kernel
 from dlc.codegen.reference.interpreter import run_kernel
 from dlc.ir.dims import evaluate
+from dlc.ir.types import bfloat16
 from dlc.runtime.loader import load_blob
 
 INPUTS = "q: {t}[H,T,{d}], k: {t}[H,S,{d}], v: {t}[H,S,{e}], c: {t}[H,T]"
@@ -57,6 +58,7 @@ kernel adding(INPUTS, out o: {t}[H,S,{d}], out n: {t}[H,T]):
    n[h,i] = b[i]
 """
 KERNELS = {"by keys": BY_KEYS, "by queries": BY_QUERIES, "adding": ADDING}
+HALVES = {"f16": np.float16, "bf16": bfloat16.numpy}
 SIZES = [
     (2, 40, 50, 16, 32),
     (1, 33, 7, 5, 19),
@@ -104,18 +106,28 @@ class Compiled:
 
 def program(name, sizes, dtype):
     h, t, s, d, e = sizes
-    kernel = parse_kernel(KERNELS[name].replace("INPUTS", INPUTS).format(t=dtype, d=d, e=e))
+    text = KERNELS[name].replace("INPUTS", INPUTS)
+    half = HALVES.get(dtype)
+    if half is not None:
+        text = text.replace(
+            "{t}[H,T,{d}], k: {t}[H,S,{d}], v: {t}[H", "{h}[H,T,{d}], k: {h}[H,S,{d}], v: {h}[H"
+        )
+        for x in ("q[h,i,d]", "k[h,j,d]", "v[h,j,e]"):
+            text = text.replace(x, f"f32({x})")
+    kernel = parse_kernel(text.format(t="f32" if half else dtype, h=dtype, d=d, e=e))
     verify_kernel(kernel)
     assert parse_kernel(print_kernel(kernel)) == kernel
     rng = np.random.default_rng(1)
-    numpy_type = np.float32 if dtype == "f32" else np.float64
+    numpy_type = np.float64 if dtype == "f64" else np.float32
     shapes = {"q": (h, t, d), "k": (h, s, d), "v": (h, s, e), "c": (h, t)}
     inputs = {n: rng.standard_normal(x).astype(numpy_type) for n, x in shapes.items()}
+    if half is not None:
+        inputs |= {n: inputs[n].astype(half) for n in "qkv"}
     return kernel, inputs, {"H": h, "T": t, "S": s}
 
 
 @level
-@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("dtype", ["f32", "f64", *HALVES])
 @pytest.mark.parametrize("name", list(KERNELS))
 def test_tile_programs(name, dtype, isa):
     for sizes in SIZES if dtype == "f32" else SIZES[:2]:
@@ -130,7 +142,7 @@ def test_tile_programs(name, dtype, isa):
         run = Compiled(kernel, isa)
         last = {n: at_end_of_page(x) if x.size else x for n, x in inputs.items()}
         whole = run(last, dims, 1 << 30)
-        tolerance = 2e-4 if dtype == "f32" else 1e-11
+        tolerance = 1e-11 if dtype == "f64" else 2e-4
         for got, wanted in zip(whole, outs.values(), strict=True):
             np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance)
         for got, one in zip(run(last, dims, 1), whole, strict=True):

@@ -26,6 +26,7 @@ from dlc.ir.scalar import Axis, Expr
 # Rows of a block of queries and of a block of keys. They change bits.
 QUERIES = KEYS = 96
 
+_HALVES = ("f16", "bf16")
 _OPERANDS: tuple[str, ...] = ("q", "k", "v", "lse", "ct", "delta", "mask")
 _FORWARD = {"attention": "o", "attention_lse": "total"}
 _BACKWARD = {
@@ -70,7 +71,7 @@ def attention_statements(
         _mask_kind(rest),
         first.attrs["scale"],
         first.attrs["causal"],
-        first.tensor.dtype.short,
+        first.inputs[0].tensor.dtype.short,
     )
     symbols = [*(a.upper() for a in axes), "T", "S", "D", "E"]
     sizes = (*q[: heads + len(group)], q[-2], k[-2], q[-1], v[-1])
@@ -172,6 +173,7 @@ class _Text:
     """The text of the kernels: of queries with the axes `axes`, the last of which may be a group.
 
     d, e: the extents of rows of queries and keys, and of values.
+    held: the element type of queries, keys, values and of the result.
     """
 
     axes: tuple[str, ...]
@@ -180,7 +182,17 @@ class _Text:
     mask: tuple[str, tuple[bool, ...]] | None
     scale: float
     causal: bool
-    dtype: str
+    held: str
+
+    @property
+    def dtype(self) -> str:
+        """The element type that is calculated with."""
+        return "f32" if self.held in _HALVES else self.held
+
+    def _load(self, name: str, ix: str) -> str:
+        """An element of an operand at the type that is calculated with."""
+        x = f"{name}[{ix}]"
+        return x if self.held == self.dtype else f"{self.dtype}({x})"
 
     @property
     def _heads(self) -> tuple[str, ...]:
@@ -201,12 +213,13 @@ class _Text:
             "o": [*rows, self.e], "total": rows,
             "dq": [*rows, self.d], "dk": [*heads, "S", self.d], "dv": [*heads, "S", self.e],
         }  # fmt: skip
-        params = [f"{n}: {self.dtype}[{','.join(shapes[n])}]" for n in names]
+        types = dict.fromkeys("qkvo", self.held)
+        params = [f"{n}: {types.get(n, self.dtype)}[{','.join(shapes[n])}]" for n in names]
         if self.mask is not None:
             kind, single = self.mask
             shape = ["1" if one else n for one, n in zip(single, [*rows, "S"], strict=True)]
             params.append(f"mask: {'bool' if kind == 'b' else self.dtype}[{','.join(shape)}]")
-        params += [f"out {n}: {self.dtype}[{','.join(shapes[n])}]" for n in outs]
+        params += [f"out {n}: {types.get(n, self.dtype)}[{','.join(shapes[n])}]" for n in outs]
         symbols = [*rows, "S", *(x for x in (self.d, self.e) if x in "DE")]
         return f"kernel attention<{','.join(symbols)}>({', '.join(params)}):\n"
 
@@ -225,7 +238,7 @@ class _Text:
     def _score(self) -> list[str]:
         """Lines that set the score of key j for query i, a product of their rows."""
         key, query = self._at(self._heads, "j", "d"), self._at(self.axes, "i", "d")
-        lines = [f"s[j,i] = dot(d<{self.d}, k[{key}]*q[{query}])"]
+        lines = [f"s[j,i] = dot(d<{self.d}, {self._load('k', key)}*{self._load('q', query)})"]
         s = "s[j,i]"
         if self.mask is not None:
             kind, single = self.mask
@@ -283,9 +296,11 @@ class _Text:
         row = self._at(self.axes, "i")
         if values:
             value = self._at(self._heads, "j", "e")
-            lines.append(f"   next_a[i,e] e<{e} = a[i,e]*f[i]+dot(j, p[j,i]*v[{value}])")
+            dot = f"dot(j, p[j,i]*{self._load('v', value)})"
+            lines.append(f"   next_a[i,e] e<{e} = a[i,e]*f[i]+{dot}")
             lines.append("  r[i] = select(l[i] == 0.0, 0.0, 1.0/l[i])")
-            lines.append(f"  o[{row},e] e<{e} = a[i,e]*r[i]")
+            result = "a[i,e]*r[i]" if self.held == dtype else f"{self.held}(a[i,e]*r[i])"
+            lines.append(f"  o[{row},e] e<{e} = {result}")
         if "total" in wanted:
             lines.append(f"  total[{row}] = m[i]+log(l[i])")
         return self._head("qkv" if values else "qk", sorted(wanted)) + "\n".join(lines) + "\n"

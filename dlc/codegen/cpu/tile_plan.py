@@ -9,89 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
 
+from dlc.codegen.cpu.tile_steps import Copy, Loop, Product, Run, Step, Tile, TilePlan, all_steps
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt
 from dlc.codegen.kernel_transform import rewrite
-from dlc.ir.scalar import Axis, Expr, load, walk
+from dlc.ir.scalar import Axis, Expr, index, load, walk
 from dlc.ir.types import DType
 from dlc.passes.fuse import is_affine
-
-
-@dataclass(frozen=True)
-class Product:
-    """`target[..m.., ..n..] = dot(k, a*b)`, or `+=`; `a` varies with m, `b` with n."""
-
-    target: str
-    ix: tuple[Expr, ...]
-    m: Axis
-    n: Axis
-    k: Axis
-    a: Expr
-    b: Expr
-    dtype: DType
-    adds: bool
-
-
-@dataclass(frozen=True)
-class Copy:
-    """`target[rows, columns] = source`, a load of a parameter.
-
-    dtypes: its type in memory, then each that it is converted to.
-    """
-
-    target: str
-    ix: tuple[Expr, ...]
-    rows: Axis
-    columns: Axis
-    source: Expr
-    dtypes: tuple[DType, ...]
-
-
-@dataclass(frozen=True)
-class Run:
-    """Assignments in one loop over an axis; without one, they have loops of their own.
-
-    vector: whether the axis is the last one of the tiles, so that its elements are lanes.
-    """
-
-    axis: Axis | None
-    vector: bool
-    assigns: tuple[Assign, ...]
-
-
-@dataclass(frozen=True)
-class Loop:
-    """An ordered loop over blocks, and the steps that set what it carries."""
-
-    axis: Axis
-    condition: Expr | None
-    carried: frozenset[str]
-    start: tuple[Step, ...]
-    body: tuple[Step, ...]
-
-
-Step: TypeAlias = Product | Copy | Run | Loop
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A local that is kept in memory: its axes in the order of its indices."""
-
-    axes: tuple[Axis, ...]
-    dtype: DType
-
-
-@dataclass
-class TilePlan:
-    """A nest as steps.
-
-    tiles: the locals in memory by name; `next_x` of a carried x is x.
-    """
-
-    nest: Par
-    steps: tuple[Step, ...]
-    tiles: dict[str, Tile]
 
 
 class _NotTiles(Exception):
@@ -114,14 +38,6 @@ def tile_plan(kernel: Kernel, lanes: Callable[[DType], int]) -> TilePlan | None:
         return TilePlan(nest, steps, planner.kept(steps))
     except _NotTiles:
         return None
-
-
-def all_steps(steps: Sequence[Step]) -> Iterator[Step]:
-    """Every step, those of loops after the loop itself."""
-    for s in steps:
-        yield s
-        if isinstance(s, Loop):
-            yield from all_steps((*s.start, *s.body))
 
 
 @dataclass
@@ -190,30 +106,33 @@ class _Planner:
             rest, node = added
             if rest is not None:
                 yield replace(s, expr=rest)
-            yield self._product(s.name, s.ix, s.axes, node, adds=True)
+            yield from self._product(s.name, s.ix, s.axes, node, adds=True)
             return
         if s.expr.op == "dot" and s.name not in self.params:
-            yield self._product(s.name, s.ix, s.axes, s.expr, adds=False)
+            yield from self._product(s.name, s.ix, s.axes, s.expr, adds=False)
             return
-        made: list[Product] = []
+        made: list[Product | Copy] = []
         names: dict[Expr, Expr] = {}
 
         def change(node: Expr) -> Expr | None:
             if node.op != "dot":
                 return None
             if node not in names:
-                self.count += 1
                 own = {a.name for a in s.axes}
                 ix = tuple(i for i in s.ix if i.op == "index" and i.attr in own)
-                name = f"$product{self.count}"
+                name = self._fresh("product")
                 self._declare(name, s.axes, ix, node.dtype)
-                made.append(self._product(name, ix, s.axes, node, adds=False))
+                made.extend(self._product(name, ix, s.axes, node, adds=False))
                 names[node] = load(name, ix, node.dtype)
             return names[node]
 
         expr = rewrite(s.expr, change)
         yield from made
         yield replace(s, expr=expr)
+
+    def _fresh(self, kind: str) -> str:
+        self.count += 1
+        return f"${kind}{self.count}"
 
     def _declare(self, name: str, axes: Sequence[Axis], ix: tuple[Expr, ...], dtype: DType) -> None:
         by_name = {a.name: a for a in axes}
@@ -224,17 +143,14 @@ class _Planner:
 
     def _copy(self, s: Assign) -> Copy | None:
         """The assignment as a copy into a tile of two axes, if it is one."""
-        dtypes, e = [s.expr.dtype], s.expr
-        while e.op == "convert":
-            e = e.args[0]
-            dtypes.insert(0, e.dtype)
+        e, dtypes = _unconverted(s.expr)
         known = e.op == "load" and e.attr in self.params and all(map(is_affine, e.args))
         if not known or len(s.axes) != 2 or len(s.ix) != 2:
             return None
         rows, columns = self.tiles[self.own(s.name)].axes
         if not (_varies(e, rows) and _varies(e, columns)):
             return None
-        return Copy(s.name, s.ix, rows, columns, e, tuple(dtypes))
+        return Copy(s.name, s.ix, rows, columns, e, dtypes)
 
     def _addend(self, s: Assign) -> tuple[Expr | None, Expr] | None:
         """(x, dot) of `s = x + dot` for a local or for an output that is x itself."""
@@ -257,22 +173,29 @@ class _Planner:
 
     def _product(
         self, name: str, ix: tuple[Expr, ...], axes: Sequence[Axis], node: Expr, *, adds: bool
-    ) -> Product:
+    ) -> list[Product | Copy]:
+        """The product as a step, after a copy of an `a` that has another type in memory."""
         order = [i.attr for i in ix if i.op == "index"]
         tile = sorted((a for a in axes if a.name in order), key=lambda a: order.index(a.name))
         if len(tile) != 2 or len(axes) != 2 or len(node.attr) != 1:
             raise _NotTiles
         (m, n), (k,) = tile, node.attr
-        a, b = node.args
-        if any(x.op != "load" or x.dtype is not node.dtype for x in (a, b)):
-            raise _NotTiles
-        if not all(is_affine(i) for x in (a, b) for i in x.args):
-            raise _NotTiles
+        (a, a_dtypes), (b, b_dtypes) = map(_unconverted, node.args)
         if _varies(b, m):
-            a, b = b, a
+            a, a_dtypes, b, b_dtypes = b, b_dtypes, a, a_dtypes
         if _varies(a, n) or _varies(b, m):
             raise _NotTiles
-        return Product(name, ix, m, n, k, a, b, node.dtype, adds)
+        for x, dtypes in ((a, a_dtypes), (b, b_dtypes)):
+            known = x.op == "load" and (len(dtypes) == 1 or x.attr in self.params)
+            if not known or dtypes[-1] is not node.dtype or not all(map(is_affine, x.args)):
+                raise _NotTiles
+        steps: list[Product | Copy] = []
+        if len(a_dtypes) > 1:
+            held, at = self._fresh("operand"), (index(m.name), index(k.name))
+            self._declare(held, (m, k), at, node.dtype)
+            steps.append(Copy(held, at, m, k, a, a_dtypes))
+            a = load(held, at, node.dtype)
+        return [*steps, Product(name, ix, m, n, k, a, b, b_dtypes, adds)]
 
     # Runs
 
@@ -366,6 +289,15 @@ class _Planner:
             return run.axis is not None and self.places[old][0].attr == run.axis.name
         loads = [e for a in run.assigns for e in walk(a.expr) if e.op == "load" and e.attr == old]
         return all(e.args == a.ix for a in run.assigns if a.name == "next_" + old for e in loads)
+
+
+def _unconverted(e: Expr) -> tuple[Expr, tuple[DType, ...]]:
+    """What an expression converts, and the types from that one's to its own."""
+    dtypes = [e.dtype]
+    while e.op == "convert":
+        e = e.args[0]
+        dtypes.insert(0, e.dtype)
+    return e, tuple(dtypes)
 
 
 def _varies(e: Expr, axis: Axis) -> bool:

@@ -22,18 +22,8 @@ from dlc.codegen.cpu.packing import Packer
 from dlc.codegen.cpu.panel import panel
 from dlc.codegen.cpu.scopes import free_names
 from dlc.codegen.cpu.statements import ordered_loop
-from dlc.codegen.cpu.tile_plan import (
-    Copy,
-    Loop,
-    Product,
-    Run,
-    Step,
-    Tile,
-    TilePlan,
-    all_steps,
-    tile_plan,
-    without_axis,
-)
+from dlc.codegen.cpu.tile_plan import tile_plan, without_axis
+from dlc.codegen.cpu.tile_steps import Copy, Loop, Product, Run, Step, Tile, TilePlan, all_steps
 from dlc.codegen.cpu.tiling import FEW_ROWS, tile_sizes
 from dlc.codegen.index_math import axis_name, block_name, blocks_of
 from dlc.codegen.kernel_ir import Assign, Kernel, Par
@@ -286,7 +276,7 @@ class _TileEmitter(LoopEmitter):
             if self.kernel.param(name) is None or not _mentions(e.args, loop):
                 continue
             first = self._address(name, e.args, (p.m, p.n, p.k))
-            stride = iv.multiply(self.em, self._stride(name, e.args, loop), str(p.dtype.itemsize))
+            stride = iv.multiply(self.em, self._stride(name, e.args, loop), str(e.dtype.itemsize))
             size = iv.multiply(self.em, self._length(loop), stride)
             at = self.em.value(f"getelementptr i8, ptr {first}, i64 {size}")
             few = self.em.value(f"icmp sle i64 {rows}, {FEW_ROWS}")
@@ -329,9 +319,9 @@ class _TileEmitter(LoopEmitter):
                         self.packed[p] = self._pack(p)
 
     def _is_packed(self, p: Product) -> bool:
-        """Whether B cannot be read where it is: in whole vectors along n."""
+        """Whether B cannot be read where it is: in its type and in whole vectors along n."""
         name = self._tensor_name(p.b)
-        if self.ex.stride(name, p.b.args, p.n.name) != 1:
+        if len(p.b_dtypes) > 1 or self.ex.stride(name, p.b.args, p.n.name) != 1:
             return True
         if self.kernel.param(p.b.attr) is None:
             return False
@@ -355,7 +345,7 @@ class _TileEmitter(LoopEmitter):
         target = em.value(f"getelementptr i8, ptr %scratch, i64 {offset}")
         row = self.ex.index(width)
         args = [target, place, self._length(p.k), self._length(p.n), row]
-        self._copied((p.dtype,), args, (k_stride, along))
+        self._copied(p.b_dtypes, args, (k_stride, along))
         return _Source(target, "1", row)
 
     def _copied(

@@ -64,7 +64,8 @@ def scaled_dot_product_attention(
     given = float_promote(query, key, value)
     q, k, v = (materialise(t) for t in given)
     dtype = q.tensor.dtype
-    if dtype.bits == 16:
+    if dtype.bits == 16 and scale is None and not isinstance(q.tensor.shape[-1], int):
+        # The query is scaled itself.
         q, k, v = (convert(t, float32) for t in (q, k, v))
     types = (q.tensor, k.tensor, v.tensor)
     _check_ranks(types)
@@ -155,7 +156,7 @@ def _mask(given: ArrayLike, q: Tensor, k: Tensor, types: Sequence[TensorType]) -
     if held.dtype.kind not in "fb":
         raise DTypeError(f"{_NAME} with a mask {held}: it must be of floats or bools")
     if held.dtype.is_float:
-        mask = convert(mask, q.tensor.dtype)
+        mask = convert(mask, float32 if q.tensor.dtype.bits == 16 else q.tensor.dtype)
     full = (*q.tensor.shape[:-1], k.tensor.shape[-2])
     if held.rank > len(full) or common_shape(_NAME, [held.shape, full], [held, *types]) != full:
         raise ShapeError(

@@ -3,9 +3,10 @@
 Queries are [..., T, D], keys [..., S, D] and values [..., S, E] with the same leading axes, the
 heads; queries may have one more, [..., G, T, D], a group that reads the same keys. A mask
 [..., (G), T, S], any of whose extents may be 1, is added to the scores or, of bools, says which
-keys take part; a causal score has only keys up to the query's own position. All rows of the family
-have the inputs of `attention` first, so that those of the same inputs can be computed by one
-kernel.
+keys take part; a causal score has only keys up to the query's own position. Half types are computed
+at float32, which added masks, the logarithms of sums and the operands of gradients have. All rows
+of the family have the inputs of `attention` first, so that those of the same inputs can be computed
+by one kernel.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.op import Attrs, Op, Sample, register
 from dlc.ir.ops.composite import stretch
 from dlc.ir.ops.families import check_kind, filled, is_half, same_shape
-from dlc.ir.types import TensorType, int64
+from dlc.ir.types import DType, TensorType, float32, int64
 
 
 def _product(b: Any, x: Any, y: Any, x_axes: Sequence[int], y_axes: Sequence[int]) -> Any:
@@ -66,8 +67,25 @@ def _check(name: str, types: Sequence[TensorType], more: int) -> None:
             "that of a mask [..., T, S]"
         )
     same = all(t.dtype is q.dtype for t in types[: 3 + more])
-    if not same or is_half(q.dtype) or any(m.dtype.kind not in ("b", q.dtype.kind) for m in mask):
-        raise DTypeError(f"{name} of {shown}: the element types must be f32 or f64, and equal")
+    wide = _wide(q)
+    if not same or any(m.dtype.kind != "b" and m.dtype is not wide for m in mask):
+        raise DTypeError(f"{name} of {shown}: the element types must be floats, and equal")
+    if more and is_half(q.dtype):
+        raise DTypeError(f"{name} of {shown}: the element types must be f32 or f64")
+
+
+def _wide(type_: TensorType) -> DType:
+    """The element type at which attention of operands of a type is computed."""
+    return float32 if is_half(type_.dtype) else type_.dtype
+
+
+def _converted(b: Any, x: Any, dtype: DType) -> Any:
+    return x if x.tensor.dtype is dtype else b.convert(x, dtype=dtype)
+
+
+def _at_float32(b: Any, operands: Sequence[Any]) -> list[Any]:
+    """Operands at which half types are computed; others as they are."""
+    return [_converted(b, x, _wide(x.tensor)) for x in operands]
 
 
 def _is_mask_of(mask: TensorType, shape: Sequence[Any]) -> bool:
@@ -132,11 +150,13 @@ def _finite(b: Any, x: Any) -> Any:
 
 
 def _attention(b: Any, q: Any, k: Any, v: Any, *mask: Any, scale: float, causal: bool) -> Any:
+    dtype = q.tensor.dtype
+    q, k, v = _at_float32(b, (q, k, v))
     _, e, total = _exponentials(b, q, k, mask, scale, causal)
     # A row without keys is 0.
     total = b.select(b.eq(total, filled(b, 0.0, total)), filled(b, 1.0, total), total)
     out = _product(b, e, v, (-1,), (-2,))
-    return b.div(out, _as_column(b, total, out))
+    return _converted(b, b.div(out, _as_column(b, total, out)), dtype)
 
 
 def _as_column(b: Any, x: Any, like: Any) -> Any:
@@ -145,6 +165,7 @@ def _as_column(b: Any, x: Any, like: Any) -> Any:
 
 
 def _lse(b: Any, q: Any, k: Any, v: Any, *mask: Any, scale: float, causal: bool) -> Any:
+    q, k = _at_float32(b, (q, k))
     top, _, total = _exponentials(b, q, k, mask, scale, causal)
     return b.add(b.log(total), top)
 
@@ -194,11 +215,13 @@ _GRADIENTS = ("attention_grad_query", "attention_grad_key", "attention_grad_valu
 
 def _vjp(b: Any, out: Any, ct: Any, i: int, inputs: Sequence[Any], **attrs: Any) -> Any:
     """The cotangent of input `i`: of the mask in simple ops, of the others by their own rows."""
-    q, k, v, *mask = inputs
+    out, ct, q, k, v = _at_float32(b, (out, ct, *inputs[:3]))
+    mask = inputs[3:]
     lse = b.attention_lse(q, k, v, *mask, **attrs)
     delta = b.reduce_sum(b.mul(ct, out), axes=(ct.tensor.rank - 1,))
     if i < 3:
-        return getattr(b, _GRADIENTS[i])(q, k, v, lse, ct, delta, *mask, **attrs)
+        found = getattr(b, _GRADIENTS[i])(q, k, v, lse, ct, delta, *mask, **attrs)
+        return _converted(b, found, inputs[i].tensor.dtype)
     ds = _score_cotangents(b, _probabilities(b, q, k, lse, mask, **attrs), v, ct, delta)
     shape = mask[0].tensor.shape
     repeated = tuple(a for a, d in enumerate(shape) if d == 1)
@@ -216,7 +239,12 @@ def _samples(grad: bool) -> Callable[[], list[Sample]]:
         return tuple((shape, dtype) for shape in shapes)
 
     def samples() -> list[Sample]:
+        halves = [
+            Sample((*of((2,), (), "7 9 4 6", "bf16"), ((2, 7, 9), "f32")), causal),
+            Sample(of((2,), (2,), "7 5 16 6", "f16"), plain),
+        ]
         return [
+            *([] if grad else halves),
             Sample(of((2, 3), (), "7 5 4 6"), plain),
             Sample(of((2, 3), (2,), "7 9 4 6", "f64"), causal),
             Sample((*of((2,), (), "5 11 3 3"), ((2, 5, 11), "f32")), plain),
@@ -248,7 +276,7 @@ register(
     Op(
         "attention_lse",
         "The logarithm of the sum of the exponentials of each row of attention's scores.",
-        infer=_infer("attention_lse", lambda q, k, v, *mask: q.with_shape(q.shape[:-1])),
+        infer=_infer("attention_lse", lambda q, k, v, *mask: TensorType(_wide(q), q.shape[:-1])),
         attrs=_ATTRS,
         family="attention",
         own_kernel=True,
