@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 from dlc.codegen.collapse import collapse_axes
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
 from dlc.codegen.lower_attention import attention_statements
+from dlc.codegen.lower_columns import ROWS, Partial, accumulated, in_blocks, sum_of_partials
 from dlc.codegen.parameterise import parameterise
 from dlc.ir import scalar
 from dlc.ir.build import make_node
@@ -26,7 +27,7 @@ from dlc.ir.inline import Inliner
 from dlc.ir.op import OPS
 from dlc.ir.scalar import Axis, Expr
 from dlc.ir.types import DType, Shape, TensorType
-from dlc.passes.fuse import CHEAP, is_split_reduction
+from dlc.passes.fuse import CHEAP, is_row_reduction, is_split_reduction
 
 BLOCK = 4096  # elements a block of a split reduction; changes bits, so it is in the kernel's text
 
@@ -105,6 +106,7 @@ class _Lowering:
         self.rows: tuple[Expr, ...] = ()
         self.partials: dict[Node, tuple[str, Axis]] = {}
         self.partial_names: list[str] = []
+        self.summed: dict[Node, str] = {}  # column reductions of a row kernel, and their partials
 
     def run(self) -> Lowered:
         """The kernels of the body."""
@@ -112,15 +114,18 @@ class _Lowering:
         if any(n.op.own_kernel for n in self.body.nodes):
             return Lowered((self._own_kernel(),))
         if "scatter" in families:
-            return Lowered(
-                (self._finish([*self._scatter(families["scatter"])], self.body.results),)
-            )
+            return Lowered((self._finish(self._scatter(families["scatter"])),))
         reductions = [n for n in self.body.nodes if n.op.family == "reduction"]
         rows, stretched = self._row_space(reductions, families)
         split = [n for n in reductions if _splits(n)]
         if split:
             return self._split(split, rows)
-        return Lowered((self._nest(rows, stretched),))
+        columns = [n for n in reductions if not is_row_reduction(n)]
+        if len(columns) < len(reductions):
+            self.summed = {n: self.names.make("partial") for n in columns}
+        if self.summed:
+            return self._summed(rows)
+        return Lowered((self._finish(self._nest(rows, stretched)),))
 
     def _row_space(
         self, reductions: Sequence[Node], families: dict[str, Node]
@@ -129,7 +134,8 @@ class _Lowering:
         if "contraction" in families:
             return families["contraction"].shape, False
         if reductions:
-            return reductions[0].shape, True
+            first = next((n for n in reductions if is_row_reduction(n)), reductions[0])
+            return first.shape, True
         return self.body.results[0].shape, False
 
     # Reading values
@@ -147,7 +153,7 @@ class _Lowering:
 
     # Nests
 
-    def _nest(self, rows: Shape, stretched: bool) -> LoweredKernel:
+    def _nest(self, rows: Shape, stretched: bool) -> list[Stmt]:
         axes = tuple(
             Axis(self.names.make(n), d) for n, d in zip(_axis_names(len(rows)), rows, strict=True)
         )
@@ -158,14 +164,16 @@ class _Lowering:
         for r, name in zip(self.body.results, self.out_names, strict=True):
             outputs.setdefault(r, []).append(name)
         for node in self.body.nodes:
+            if node in self.summed:
+                stmts.append(self._add_to_sum(inliner, node))
+                continue
             own = node.shape[len(rows) :] if stretched and node.shape[: len(rows)] == rows else ()
             if self._is_local(node, rows, stretched) or (
                 node in outputs and self._is_reread(node, own)
             ):
                 stmts.append(self._assign_local(inliner, node, own))
             stmts += [self._store(inliner, node, name, own) for name in outputs.get(node, ())]
-        body = tuple(stmts)
-        return self._finish([Par(axes, body)], self.body.results)
+        return [Par(axes, tuple(stmts))]
 
     def _is_local(self, node: Node, rows: Shape, stretched: bool) -> bool:
         """Whether a node that is not a result is kept in a local scalar or tile."""
@@ -212,6 +220,39 @@ class _Lowering:
         ix = (*self.rows, *at)
         return Assign(name, ix, axes, inliner.value(node, ix))
 
+    # Sums over the rows of a row kernel
+
+    def _add_to_sum(self, inliner: Inliner, node: Node) -> Assign:
+        axes = self._own_axes(node.shape)
+        ix = (*self.rows, *(scalar.index(a.name) for a in axes))
+        inliner.extents.update((a.name, a.extent) for a in axes)
+        value = scalar.convert(inliner.value(node.inputs[0], ix), accumulated(node.tensor.dtype))
+        return Assign(self.summed[node], ix, axes, value, accumulate=True)
+
+    def _summed(self, rows: Shape) -> Lowered:
+        """The row kernel with the sums of its blocks, and the kernel that adds those up."""
+        stmts = self._nest(rows, stretched=True)
+        made = [
+            Param(n, "out", accumulated(x.tensor.dtype), (*rows, *x.shape))
+            for x, n in self.summed.items()
+        ]
+        stmts, params = collapse_axes(stmts, (*self._all_params(), *made))
+        (nest,) = stmts
+        assert isinstance(nest, Par)
+        rank, names = len(nest.axes), list(self.summed.values())
+        nest, outer = in_blocks(nest, params, names)
+        params = tuple(
+            replace(p, dims=(*outer, *p.dims[rank:])) if p.name in names else p for p in params
+        )
+        self.partial_names += names
+        first = self._kernel(self._kernel_name(), params, [nest], constant=[ROWS])
+        partials = [Partial(x, n, outer) for x, n in self.summed.items()]
+        outs = dict(zip(self.body.results, self.out_names, strict=True))
+        sums = [sum_of_partials(p, outs[p.node]) for p in partials]
+        read = [Param(p.name, "in", p.dtype, p.type.shape) for p in partials]
+        second = self._kernel("sum", (*read, *(p for _, p in sums)), [n for n, _ in sums])
+        return Lowered((first, second), tuple(p.type for p in partials))
+
     # Ops with a kernel of their own
 
     def _own_kernel(self) -> LoweredKernel:
@@ -219,7 +260,7 @@ class _Lowering:
         inliner = Inliner(self._leaf)
         stmts = attention_statements(results, self.out_names, self.names.make, inliner.value)
         widths = [x.shape[-1] for x in results[0].inputs[:3]]
-        return self._finish(stmts, results, constant=widths)
+        return self._finish(stmts, constant=widths)
 
     # Scatter
 
@@ -312,10 +353,9 @@ class _Lowering:
         total = Expr("reduce", reduction.args, reduction.dtype, (kind, (blocked,)))
         nest = Par((*axes, blocked), (Assign(name, (*self.rows, number), (), total),))
         params = self._params([name], [type_.dtype], [type_.shape])
-        kernel, dims = parameterise("partial_" + kind, params, [nest], tuple(self.names.taken))
         self.partial_names.append(name)
-        axis = Axis(scalar.fresh_axis(), blocks)
-        return LoweredKernel(kernel, dims, self._args(kernel)), name, type_, axis
+        kernel = self._kernel("partial_" + kind, params, [nest])
+        return kernel, name, type_, Axis(scalar.fresh_axis(), blocks)
 
     def _flattened(self, node: Node, rows: Shape) -> Node:
         """The reduction with its axes made one."""
@@ -348,16 +388,26 @@ class _Lowering:
     def _finish(
         self,
         stmts: Sequence[Stmt],
-        results: Sequence[Node],
         extra: Sequence[Param] = (),
         constant: Sequence[Dim] = (),
     ) -> LoweredKernel:
-        params = self._params(
-            self.out_names, [r.tensor.dtype for r in results], [r.shape for r in results], extra
+        stmts, params = collapse_axes(stmts, self._all_params(extra))
+        return self._kernel(self._kernel_name(), params, stmts, constant)
+
+    def _all_params(self, extra: Sequence[Param] = ()) -> tuple[Param, ...]:
+        types = [r.tensor for r in self.body.results]
+        return self._params(
+            self.out_names, [t.dtype for t in types], [t.shape for t in types], extra
         )
-        stmts, params = collapse_axes(stmts, params)
-        taken = tuple(self.names.taken)
-        kernel, dims = parameterise(self._kernel_name(), params, stmts, taken, constant)
+
+    def _kernel(
+        self,
+        name: str,
+        params: Sequence[Param],
+        stmts: Sequence[Stmt],
+        constant: Sequence[Dim] = (),
+    ) -> LoweredKernel:
+        kernel, dims = parameterise(name, params, stmts, tuple(self.names.taken), constant)
         return LoweredKernel(kernel, dims, self._args(kernel))
 
     def _kernel_name(self) -> str:
@@ -390,7 +440,7 @@ class _Rest:
                 if r is node:
                     stmts.append(low._store(inliner, node, name, ()))
         extra = [Param(n, "in", t.dtype, t.shape) for n, t in partial_types.items()]
-        return low._finish([Par(axes, tuple(stmts))], low.body.results, extra)
+        return low._finish([Par(axes, tuple(stmts))], extra)
 
     def _reduce_partials(
         self, node: Node, partial_types: dict[str, TensorType], rows: tuple[Expr, ...]
@@ -406,11 +456,9 @@ class _Rest:
 
 
 def _splits(node: Node) -> bool:
-    if "axes" not in node.attrs:
+    if "axes" not in node.attrs or not is_row_reduction(node):
         return False
     source, axes = node.inputs[0], node.attrs["axes"]
-    if set(axes) != set(range(source.tensor.rank - len(axes), source.tensor.rank)):
-        return False
     return is_split_reduction(node.shape, [source.shape[a] for a in axes])
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Param, Stmt, statements
+from dlc.ir import scalar
 from dlc.ir.dims import Dim, lower_bound, product, symbol
 from dlc.ir.panels import panels_of
 from dlc.ir.scalar import Axis, Expr, index, walk
@@ -157,8 +158,7 @@ def _map_expr(
             new = Expr(x.op, args, x.dtype, tuple(axis(a) for a in x.attr))
         elif x.op == "dim":
             value = dim(x.attr)
-            kind = "const" if isinstance(value, int) else "dim"
-            new = Expr(kind, (), x.dtype, value)
+            new = x if value == x.attr else scalar.dim(value)
         else:
             new = x.with_args(args)
         memo[id(x)] = new

@@ -8,6 +8,7 @@ the same space in the same order:
     rows        reductions over trailing axes share the outer axes with whatever has the same rows:
     softmax, layer norm,
                 cross entropy and their gradients read memory once
+                sums over their rows join them, by blocks of rows
     columns     reductions over leading axes
     dot         a contraction with its pointwise epilogue
     scatter     ordered writes, alone
@@ -23,9 +24,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from dlc.ir import scalar
 from dlc.ir.build import make_node
 from dlc.ir.core import Function, Node
-from dlc.ir.dims import Dim
+from dlc.ir.dims import Dim, product
 from dlc.ir.inline import Read, canonical_ix, reads_of
 from dlc.ir.op import OPS
 from dlc.ir.panels import panels_of
@@ -35,6 +37,7 @@ from dlc.ir.verifier import Stage
 from dlc.passes.manager import Pass, PassContext
 
 CHEAP = 3  # additions' worth of work that is done again sooner than stored
+MANY_ROWS = 256  # so many are shared out by blocks that add up their columns
 SPLIT_ROWS, SPLIT_SIZE = (
     8,
     65536,
@@ -50,6 +53,7 @@ class Unit:
     kind: str  # "pointwise", "rows", "columns", "dot", "scatter" or "own"
     rows: Shape  # the leading dims of its nest; for columns the kept ones
     reduced: Shape = ()
+    over: tuple[Expr, ...] = ()  # the indices that a reduction runs over
 
 
 @dataclass
@@ -67,6 +71,16 @@ class Group:
 def is_kernel_root(node: Node) -> bool:
     """Whether `node` is never computed inside another node's expression."""
     return node.op.own_kernel or node.op.family in ("reduction", "contraction", "scatter")
+
+
+def _reduced_axes(node: Node) -> list[int]:
+    return sorted(node.attrs["axes"]) if "axes" in node.attrs else [node.attrs["axis"]]
+
+
+def is_row_reduction(node: Node) -> bool:
+    """Whether a reduction is over trailing axes."""
+    rank, axes = node.inputs[0].tensor.rank, _reduced_axes(node)
+    return axes == list(range(rank - len(axes), rank))
 
 
 def is_stored(node: Node) -> bool:
@@ -179,16 +193,15 @@ class _Planner:
         if node.op.family == "scatter" or node.op.own_kernel:
             reads = [r for x in node.inputs for r in self._input_reads(x)]
             return Unit(node, reads, "own" if node.op.own_kernel else "scatter", node.shape)
-        reads, _ = reads_of(node, self.is_leaf)
+        reads, e = reads_of(node, self.is_leaf)
         if node.op.family == "contraction":
             return Unit(node, reads, "dot", node.shape)
         if node.op.family != "reduction":
             return Unit(node, reads, "pointwise", node.shape)
-        source = node.inputs[0]
-        axes = node.attrs["axes"] if "axes" in node.attrs else (node.attrs["axis"],)
-        reduced = tuple(source.shape[a] for a in sorted(axes))
-        trailing = set(axes) == set(range(source.tensor.rank - len(axes), source.tensor.rank))
-        return Unit(node, reads, "rows" if trailing else "columns", node.shape, reduced)
+        reduced = tuple(node.inputs[0].shape[a] for a in _reduced_axes(node))
+        over = tuple(scalar.index(a.name) for x in walk(e) for a in reduced_axes(x))
+        kind = "rows" if is_row_reduction(node) else "columns"
+        return Unit(node, reads, kind, node.shape, reduced, over)
 
     def _input_reads(self, x: Node) -> list[Read]:
         if self.is_leaf(x):
@@ -215,17 +228,18 @@ class _Planner:
         }
         found = [self.groups[n] for n in sorted(producers, reverse=True)]
         if unit.kind in ("pointwise", "columns", "own"):
+            beside = "rows" if unit.kind == "columns" else unit.kind
             siblings = {
                 g.number
                 for r in unit.reads
                 for g in self.readers.get(r.source, ())
-                if g.kind == unit.kind and g.number not in producers
+                if g.kind in (unit.kind, beside) and g.number not in producers
             }
             found += [self.groups[n] for n in sorted(siblings, reverse=True)]
         return found
 
     def _joins(self, unit: Unit, group: Group) -> bool:
-        if not self._compatible(unit, group):
+        if not self._compatible(unit, group) or self._needs_column(unit, group):
             return False
         leaves = group.leaves | {r.source for r in unit.reads}
         if len(leaves) + len(group.units) + 1 > self.max_params:
@@ -233,6 +247,11 @@ class _Planner:
         bit = 1 << group.number
         outside = (self.group_of[r.source] for r in unit.reads if r.source in self.group_of)
         return not any(g is not group and g.ancestors & bit for g in outside)
+
+    def _needs_column(self, unit: Unit, group: Group) -> bool:
+        """Whether a unit reads what the group's kernel only has when it has seen all rows."""
+        inside = [r.source for r in unit.reads if self.group_of.get(r.source) is group]
+        return group.kind == "rows" and any(self.units[x].kind == "columns" for x in inside)
 
     def _compatible(self, unit: Unit, group: Group) -> bool:
         inner = [r for r in unit.reads if self.group_of.get(r.source) is group]
@@ -262,6 +281,10 @@ class _Planner:
             case "columns", "columns":
                 same = group.units[0].reduced == unit.reduced and group.rows == unit.rows
                 return same and not inner
+            case "columns", "rows":
+                return _sums_rows(unit, group) and all(
+                    r.ix[: len(group.rows)] == unit.over for r in inner
+                )
             case _:
                 return False
 
@@ -290,6 +313,8 @@ class _Planner:
         others = self._predecessors(group) - {before.number}
         if any(self.groups[n].ancestors & bit for n in others):
             return False
+        if any(self._needs_column(u, before) for u in group.units):
+            return False
         if (
             len(before.leaves | group.leaves) + len(before.units) + len(group.units)
             > self.max_params
@@ -304,7 +329,10 @@ class _Planner:
     def _reads_aligned(self, unit: Unit, group: Group, rank: int) -> bool:
         if unit.kind == "rows" and _is_split(unit):
             return False
-        return _aligned([r for r in unit.reads if self.group_of.get(r.source) is group], rank)
+        inner = [r for r in unit.reads if self.group_of.get(r.source) is group]
+        if unit.kind == "columns":
+            return all(r.ix[:rank] == unit.over for r in inner)
+        return _aligned(inner, rank)
 
     def _merge(self, before: Group, group: Group) -> None:
         units, group.units = group.units, []
@@ -339,6 +367,16 @@ class _Planner:
             for g in self.groups:
                 if g.ancestors & bit:
                     g.ancestors |= group.ancestors
+
+
+def _sums_rows(unit: Unit, group: Group) -> bool:
+    """Whether a reduction of columns adds up the rows of a row kernel, and many enough."""
+    if unit.node.op.name != "reduce_sum" or unit.reduced != group.rows:
+        return False
+    if _reduced_axes(unit.node) != list(range(len(group.rows))):
+        return False
+    rows = product(group.rows)
+    return not isinstance(rows, int) or rows >= MANY_ROWS
 
 
 def _is_split(unit: Unit) -> bool:

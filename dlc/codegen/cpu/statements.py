@@ -248,7 +248,7 @@ class StatementEmitter:
             with ExitStack() as stack:
                 enter(i, values, stack)
                 outer, self._carried = self._carried, self._carried | names
-                self.body(s.body)
+                self.body(s.body, s.axis if s.axis.block is None else None)
                 self._carried = outer
                 return self._next_values(carried, values, s.body)
 
