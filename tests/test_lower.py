@@ -120,3 +120,26 @@ def test_names_show_what_a_kernel_does():
         lambda x, w: dlc.relu(x @ w), *(np.ones((4, 4), np.float32),) * 2
     ).kernels
     assert kernel.name.startswith("dot_general")
+
+
+def test_long_chains_do_not_exhaust_the_stack():
+    def chain(x):
+        for _ in range(700):
+            x = x * 0.5 + 1
+        return x, dlc.sum(x)
+
+    def reads(x):
+        for _ in range(200):
+            x = x[::-1] * 0.5
+        return x
+
+    x = np.linspace(-3, 3, 10, dtype=np.float32)
+    want = x
+    for _ in range(700):
+        want = want * np.float32(0.5) + np.float32(1)
+    y, total = (r.numpy() for r in dlc.compile(chain)(x))
+    np.testing.assert_allclose(y, want, rtol=1e-6)
+    np.testing.assert_allclose(total, want.sum(), rtol=1e-6)
+    (kernel,) = program_of(reads, x).kernels
+    assert len(kernel.params) == 2
+    np.testing.assert_array_equal(dlc.compile(reads)(x).numpy(), x * np.float32(0.5) ** 200)

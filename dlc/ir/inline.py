@@ -9,6 +9,7 @@ kernel. Both go through the `lower` of the op rows, so that neither knows any op
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from dlc.ir import scalar
 from dlc.ir.core import Node
@@ -18,6 +19,11 @@ from dlc.ir.scalar import Axis, Expr
 from dlc.ir.types import DType, TensorType, int64
 
 Leaf = Callable[[Node, tuple[Expr, ...]], Expr | None]
+
+DEEPEST = 60  # operands inside of operands, of a few calls each, before the stack is unwound
+
+
+_Key: TypeAlias = tuple[Node, tuple[Expr, ...]]
 
 
 class Inliner:
@@ -31,7 +37,9 @@ class Inliner:
     def __init__(self, leaf: Leaf, extents: Mapping[str, Dim] | None = None) -> None:
         self.leaf = leaf
         self.extents = dict(extents or {})
-        self._memo: dict[tuple[Node, tuple[Expr, ...]], Expr] = {}
+        self.unwound = False  # whether some operands were asked for more than once
+        self._memo: dict[_Key, Expr] = {}
+        self._depth = 0
 
     def value(self, node: Node, ix: tuple[Expr, ...]) -> Expr:
         """The element of `node` at `ix`, which is within bounds."""
@@ -42,12 +50,37 @@ class Inliner:
         """The element of `node` by its own row, over its operands."""
         key = (node, ix)
         found = self._memo.get(key)
-        if found is None:
-            if node.op.lower is None:
-                raise TypeError(f"{node.op.name} cannot be computed in place")
-            inputs = [_Operand(self, x) for x in node.inputs]
+        if found is not None:
+            return found
+        if self._depth == DEEPEST:
+            raise _TooDeep(key)
+        return self._lowered(key) if self._depth else self._from_top(key)
+
+    def _from_top(self, key: _Key) -> Expr:
+        """What lies too deep for Python's stack is computed first, from an empty stack."""
+        pending = [key]
+        while True:
+            try:
+                found = self._lowered(pending[-1])
+            except _TooDeep as deeper:
+                self.unwound = True
+                pending.append(deeper.key)
+                continue
+            pending.pop()
+            if not pending:
+                return found
+
+    def _lowered(self, key: _Key) -> Expr:
+        node, ix = key
+        if node.op.lower is None:
+            raise TypeError(f"{node.op.name} cannot be computed in place")
+        inputs = [_Operand(self, x) for x in node.inputs]
+        self._depth += 1
+        try:
             found = self._memo[key] = node.op.lower(ix, inputs, node.attrs, node.tensor)
-            self._note_extents(found)
+        finally:
+            self._depth -= 1
+        self._note_extents(found)
         return found
 
     def _note_extents(self, e: Expr) -> None:
@@ -84,6 +117,14 @@ class Inliner:
         for check in checks[1:]:
             result = scalar.op("and", result, check)
         return result
+
+
+class _TooDeep(Exception):
+    """Ends an attempt to lower a node; `key` is what must be lowered before."""
+
+    def __init__(self, key: _Key) -> None:
+        super().__init__()
+        self.key = key
 
 
 class _Operand:
@@ -152,4 +193,8 @@ def reads_of(node: Node, is_leaf: Callable[[Node], bool]) -> tuple[list[Read], E
 
     shape = node.shape
     inliner = Inliner(leaf, {f"i{k}": d for k, d in enumerate(shape)})
-    return found, inliner.computed(node, canonical_ix(len(shape)))
+    e = inliner.computed(node, canonical_ix(len(shape)))
+    if inliner.unwound:
+        used = sorted({int(x.attr) for x in scalar.walk(e) if x.op == "load"})
+        found = [found[k] for k in used]
+    return found, e
