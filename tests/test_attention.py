@@ -234,6 +234,38 @@ def _second(f):
     return dlc.grad(lambda *x: sum(dlc.sum(dlc.cos(g)) for g in first(*x)), argnums=(0, 1, 2))
 
 
+@pytest.mark.parametrize("shape", [None, (7, 1100), (1, 1100), (2, 7, 1), (1, 1)], ids=str)
+def test_gradients_by_parts_of_the_keys(shape):
+    q, k, v = (draw(2, n, 6, dtype=np.float64) for n in (7, 1100, 1100))
+    masks = [] if shape is None else [draw(*shape, dtype=np.float64)]
+
+    def slopes(f):
+        grad = dlc.grad(lambda *x: dlc.sum(dlc.sin(f(*x))), (0, 1, 2, *(3 for _ in masks)))
+        return dlc.compile(grad, num_threads=3)
+
+    ours = slopes(attend)
+    assert "f64[2,2,550,6] = attention_grad_key" in ours.lower(q, k, v, *masks).as_text("optimized")
+    with config.scope(disable_jit=True):
+        theirs = slopes(composed)(q, k, v, *masks)
+    for a, b in zip(ours(q, k, v, *masks), theirs, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-8, atol=1e-11)
+
+
+def test_gradients_of_groups_by_parts_of_the_keys():
+    q, k, v = draw(4, 5, 6), draw(1, 1024, 6), draw(1, 1024, 6)
+    mask = draw(4, 5, 1024) > -1.0
+
+    def slopes(f, *operands, **settings):
+        return dlc.grad(lambda *x: dlc.sum(f(*x, mask, **settings) ** 2), (0, 1, 2))(*operands)
+
+    wide = [np.repeat(x, 4, axis=0) for x in (k, v)]
+    dq, *others = slopes(attend, q, k, v, enable_gqa=True)
+    same, *apart = slopes(attend, q, *wide)
+    np.testing.assert_allclose(dq.numpy(), same.numpy(), rtol=1e-3, atol=1e-5)
+    for a, b in zip(others, apart, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy().sum(0, keepdims=True), rtol=1e-3, atol=1e-5)
+
+
 def test_gradients_of_grouped_heads():
     q, k, v = draw(2, 6, 11, 8), draw(2, 2, 13, 8), draw(2, 2, 13, 5)
     w = draw(2, 6, 11, 5)

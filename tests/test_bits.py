@@ -39,9 +39,9 @@ def attention(q, k, v):
     return dlc.softmax(q @ dlc.swapaxes(k, 1, 2) / 8.0, axis=-1) @ v
 
 
-def attention_and_gradients(q, k, v):
+def attention_and_gradients(q, k, v, *, is_causal=False):
     def loss(*x):
-        out = dlc.scaled_dot_product_attention(*x, is_causal=True)
+        out = dlc.scaled_dot_product_attention(*x, is_causal=is_causal)
         return dlc.sum(dlc.sin(out)), out
 
     slopes, out = dlc.grad(loss, argnums=(0, 1, 2), has_aux=True)(q, k, v)
@@ -60,7 +60,10 @@ PROGRAMS = {
     "norm": (norm_and_gradients, [(515, 300), (300,), (300,)]),
     "matmul": (lambda x, y: (x @ y, x.T @ x), [(517, 301), (301, 499)]),
     "attention": (attention, [(3, 129, 64)] * 3),
-    "attention as one op": (attention_and_gradients, [(2, 3, 211, 70)] * 3),
+    "causal attention": (
+        lambda *x: attention_and_gradients(*x, is_causal=True), [(2, 3, 211, 70)] * 3
+    ),
+    "long attention": (attention_and_gradients, [(2, 130, 30), (2, 1024, 30), (2, 1024, 30)]),
     "columns": (lambda x: (dlc.var(x, axis=0), dlc.std(x, axis=(0, 1))), [(4099, 67)]),
 }  # fmt: skip
 

@@ -15,11 +15,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from dlc.ir.dims import Dim, product
 from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.op import Attrs, Op, Sample, register
 from dlc.ir.ops.composite import stretch
 from dlc.ir.ops.families import check_kind, filled, is_half, same_shape
 from dlc.ir.types import DType, TensorType, float32, int64
+
+# Gradients are computed by parts of at least so many keys where there are fewer heads than jobs.
+_KEYS, _JOBS = 512, 8
 
 
 def _product(b: Any, x: Any, y: Any, x_axes: Sequence[int], y_axes: Sequence[int]) -> Any:
@@ -210,6 +214,47 @@ def _grad_value(
     return _over_queries(b, p, ct, k)
 
 
+def _part_count(heads: Dim, keys: Dim) -> int:
+    """Of how many equal parts of the keys the gradients are computed."""
+    if not (isinstance(heads, int) and isinstance(keys, int) and heads > 0):
+        return 1
+    most = min(_JOBS // heads, keys // _KEYS)
+    return next((n for n in range(most, 1, -1) if keys % n == 0), 1)
+
+
+def _in_parts(b: Any, which: int, operands: Sequence[Any], scale: float, causal: bool) -> Any:
+    """The cotangent of one of the inputs; where there are few heads, parts of the keys are some.
+
+    A kernel takes the keys of a head in order, as all of them add to its queries' cotangents. What
+    parts give to the queries is added up in the end.
+    """
+    q, k, v, lse, ct, delta, *mask = operands
+    gradient = getattr(b, _GRADIENTS[which])
+    heads, keys = k.tensor.rank - 2, k.tensor.shape[-2]
+    count = 1 if causal else _part_count(product(k.tensor.shape[:-2]), keys)
+    if count == 1:
+        return gradient(*operands, scale=scale, causal=causal)
+
+    def repeated(x: Any, times: int = count) -> Any:
+        lead, rest = x.tensor.shape[:heads], x.tensor.shape[heads:]
+        x = b.reshape(x, shape=(*lead, 1, *rest))
+        return b.broadcast_to(x, shape=(*lead, times, *rest))
+
+    def cut(x: Any, axis: int) -> Any:
+        shape = x.tensor.shape
+        axis += len(shape)
+        x = b.reshape(x, shape=(*shape[:axis], count, keys // count, *shape[axis + 1 :]))
+        before = [a for a in range(len(shape) + 1) if a != axis]
+        return b.transpose(x, axes=(*before[:heads], axis, *before[heads:]))
+
+    parts = [repeated(q), cut(k, -2), cut(v, -2), *map(repeated, (lse, ct, delta))]
+    parts += [repeated(m, 1) if m.tensor.shape[-1] == 1 else cut(m, -1) for m in mask]
+    found = gradient(*parts, scale=scale, causal=causal)
+    if which == 0:
+        return b.reduce_sum(found, axes=(heads,))
+    return b.reshape(found, shape=operands[which].tensor.shape)
+
+
 _GRADIENTS = ("attention_grad_query", "attention_grad_key", "attention_grad_value")
 
 
@@ -220,7 +265,7 @@ def _vjp(b: Any, out: Any, ct: Any, i: int, inputs: Sequence[Any], **attrs: Any)
     lse = b.attention_lse(q, k, v, *mask, **attrs)
     delta = b.reduce_sum(b.mul(ct, out), axes=(ct.tensor.rank - 1,))
     if i < 3:
-        found = getattr(b, _GRADIENTS[i])(q, k, v, lse, ct, delta, *mask, **attrs)
+        found = _in_parts(b, i, (q, k, v, lse, ct, delta, *mask), **attrs)
         return _converted(b, found, inputs[i].tensor.dtype)
     ds = _score_cotangents(b, _probabilities(b, q, k, lse, mask, **attrs), v, ct, delta)
     shape = mask[0].tensor.shape
