@@ -170,6 +170,19 @@ def test_softmax_of_special_rows():
     assert 0 < small[1] == np.exp(np.float64(-100)).astype(np.float32)
 
 
+@pytest.mark.parametrize("shape", [(3, 66_000), (1, 70_001), (2, 256, 257)])
+def test_few_long_rows(shape):
+    # Their reductions are split over blocks.
+    x = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+    axes = tuple(range(1, x.ndim))
+    y = dlc.compile(lambda v: v - dlc.max(v, axis=axes, keepdims=True))(x).numpy()
+    assert (y == x - x.max(axis=axes, keepdims=True)).all()
+    flat, wide = x.reshape(shape[0], -1), x.reshape(shape[0], -1).astype(np.float64)
+    got, total = dlc.compile(lambda v: (dlc.softmax(v, axis=1), 2 * dlc.sum(v, axis=1)))(flat)
+    np.testing.assert_allclose(got.numpy(), softmax(wide, 1), rtol=1e-4)
+    np.testing.assert_allclose(total.numpy(), 2 * wide.sum(axis=1), rtol=1e-4)
+
+
 def test_softmax_does_not_overflow():
     x = np.array([[1e4, 1e4, -np.inf], [-1e4, -1e4, -2e4]], np.float32)
     assert dlc.softmax(x).numpy().tolist() == [[0.5, 0.5, 0], [0.5, 0.5, 0]]

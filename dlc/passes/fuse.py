@@ -260,14 +260,14 @@ class _Planner:
                 return unit.rows == group.rows and _aligned(inner, len(group.rows))
             case "pointwise", "rows":
                 rank = len(group.rows)
-                if rank == 0 and unit.rows:
+                if unit.rows != group.rows and (rank == 0 or _has_split(group)):
                     return False
                 return unit.rows[:rank] == group.rows and _aligned(inner, rank)
             case "rows", "rows":
                 return (
                     unit.rows == group.rows
                     and _aligned(inner, len(unit.rows))
-                    and not _is_split(unit)
+                    and not (_is_split(unit) or _has_split(group))
                 )
             case "rows", "pointwise":
                 rank = len(unit.rows)
@@ -384,6 +384,11 @@ def _is_split(unit: Unit) -> bool:
     if "axes" not in unit.node.attrs:  # argmax: positions count from the start of the row
         return False
     return is_split_reduction(unit.rows, unit.reduced)
+
+
+def _has_split(group: Group) -> bool:
+    """Whether a group's kernel ends with what blocks have left, when the elements are gone."""
+    return any(u.kind == "rows" and _is_split(u) for u in group.units)
 
 
 def is_split_reduction(rows: Sequence[Dim], reduced: Sequence[Dim]) -> bool:
