@@ -176,6 +176,34 @@ def test_dead_code_gets_no_kernel():
     assert "exp" not in [n.op.name for n in group.attrs["body"].nodes]
 
 
+def test_an_element_of_each_row_is_taken_by_the_rows_kernel():
+    def likely(x, labels):
+        p = dlc.softmax(x, axis=1)
+        return dlc.take_along_axis(p, labels[:, None], axis=1), dlc.max(p, axis=1)
+
+    def all_of_it(x, labels):
+        p = dlc.softmax(x, axis=1)
+        return p, dlc.take_along_axis(p, labels[:, None], axis=1), dlc.take(p, labels[:3], axis=0)
+
+    x = np.random.default_rng(0).standard_normal((64, 300)).astype(np.float32)
+    labels = np.arange(64) * 7 % 300 - 20  # some count from the end
+    e = np.exp(x.astype(np.float64))
+    p = e / e.sum(axis=1, keepdims=True)
+    picked = p[np.arange(64), labels][:, None]
+    for function, want, kernels in (
+        (likely, (picked, p.max(axis=1)), 1),
+        (all_of_it, (p, picked, p[labels[:3]]), 2),
+    ):
+        program = build_program(fused(trace(function, [x, labels], symbolic=False)[0]))
+        assert len(program.kernels) == kernels
+        for got, right in zip(dlc.compile(function)(x, labels), want, strict=True):
+            np.testing.assert_allclose(got.numpy(), right, rtol=1e-5)
+    # No matrix is left in memory between the kernels of a loss.
+    traced, _ = trace(dlc.value_and_grad(dlc.cross_entropy), [X, LABELS], symbolic=False)
+    slots = build_program(fused(traced)).slots
+    assert all(s.type.size < X.size for s in slots if s.kind == "temporary")
+
+
 def test_what_is_split():
     n = symbol("n")
     assert is_split_reduction((), (1 << 16,))

@@ -149,6 +149,8 @@ class _Lowering:
         name, skipped = local
         if ix[: len(self.rows)] != self.rows:
             return None
+        if any(e.op == "load" for i in ix[skipped:] for e in scalar.walk(i)):
+            return None  # one element of a tile, by an index out of memory: computed again
         return scalar.load(name, ix[skipped:], node.tensor.dtype)
 
     # Nests

@@ -143,6 +143,8 @@ class _Planner:
         readers = self.users[node]
         if not readers:
             return True
+        if self.max_params and node.op.family == "indexing" and self._picks(node):
+            return False
         if cost == 0:
             return True
         if not self.max_params:
@@ -152,6 +154,13 @@ class _Planner:
         if cost <= CHEAP and self._leaf_count(node) <= 1:
             return True
         return len(readers) == 1 and self._read_once(node, readers[0], cost)
+
+    def _picks(self, node: Node) -> bool:
+        """Whether elements are taken out of what a kernel computes: best by that very kernel.
+
+        It need not store the others then.
+        """
+        return any(r.source in self.units for r in reads_of(node, self.is_leaf)[0])
 
     def _leaf_count(self, node: Node) -> int:
         return len({r.source for r in reads_of(node, self.is_leaf)[0]})
