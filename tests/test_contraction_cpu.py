@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import itertools
 import mmap
 import re
 from dataclasses import replace
@@ -643,3 +644,28 @@ def test_units_and_cost_of_a_known_product():
     dynamic = emit_contraction(contraction("mk,kn->mn", run_time(dict(m=1, n=1, k=1))), isa)
     assert evaluate(dynamic.units, dict(M=600, N=256, K=64)) == 16
     assert evaluate(dynamic.units, dict(M=1, N=1024, K=64)) == 4
+
+
+@pytest.mark.parametrize("spec", ["mk,kn->mn", "km,kn->mn", "bmk,bkn->bmn"])
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_threads_share_units_equally_in_few_chunks(spec, threads):
+    code = emit_contraction(contraction(spec, run_time("bmkn")), isa_named("x86-64-v4"))
+    for size in range(100, 2500, 83):
+        dims = {"B": 5, "M": size, "K": size, "N": size}
+        units = evaluate(code.units, dims)
+        chunk = evaluate(code.chunk, dims | {THREADS: threads})
+        chunks = -(-units // chunk)
+        ends = [min(chunk * (t * chunks // threads), units) for t in range(threads + 1)]
+        most = max(b - a for a, b in itertools.pairwise(ends))
+        assert most <= max(-(-units // threads) * 1.1, chunk)
+        assert chunks <= threads * max(2, 2 + units / threads / 48)
+
+
+@level
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+def test_rows_of_a_that_are_far_apart_are_packed(isa, dtype):
+    """Blocks of more rows and columns than one, all ragged, of a product of gradients."""
+    sizes = {"m": 200, "n": 281, "k": 600}
+    kernel = contraction("km,kn->mn", run_time(sizes), dtype)
+    assert "@dlc.pack.transposed." in compiled(kernel, isa).text
+    check(kernel, isa, "km,kn->mn", sizes, dtype)

@@ -209,7 +209,9 @@ def floordiv(a: Dim, b: Dim) -> Dim:
 
 def ceildiv(a: Dim, b: Dim) -> Dim:
     """The number of blocks of `b` (positive) that cover `a`."""
-    return floordiv(add(a, add(b, -1)), b)
+    if isinstance(b, int):
+        return floordiv(add(a, b - 1), b)
+    return add(floordiv(add(a, -1), b), 1)  # a large `b` is better written once
 
 
 def mod(a: Dim, b: Dim) -> Dim:

@@ -29,11 +29,11 @@ from dlc.codegen.cpu.panel import panel, row
 from dlc.codegen.cpu.stored_code import THREADS
 from dlc.codegen.cpu.tiling import (
     FEW_ROWS,
-    M_BLOCK,
     PANELS_ROWS,
     Tiling,
     choose_tiling,
     k_step,
+    row_block,
 )
 from dlc.codegen.kernel_ir import Kernel
 from dlc.ir.dims import Dim, add, ceildiv, floordiv, maximum, minimum, mod, mul, symbol
@@ -71,11 +71,12 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
     epilogue = Epilogue(form, isa, tiling.n_room)
     em = _Writer(form, tiling, isa, epilogue).entry()
     m, n, k = form.m.extent, form.n.extent, form.k.extent
-    rows = maximum(minimum(m, tiling.m_block), _BOUND_ROWS if form.b.panel else 1)
-    unit = mul(mul(rows, minimum(n, tiling.n_block)), maximum(k, 1))
+    rows = maximum(minimum(m, row_block(form)), _BOUND_ROWS if form.b.panel else 1)
+    columns = tiling.n_block if form.b.panel else tiling.panel  # of a simpler formula
+    unit = mul(mul(rows, minimum(n, columns)), maximum(k, 1))
     m_blocks, n_blocks = ceildiv(m, tiling.m_block), ceildiv(n, tiling.n_block)
     units = mul(form.batches, mul(m_blocks, n_blocks))
-    about = mul(form.batches, mul(ceildiv(m, M_BLOCK), n_blocks))  # of a simpler formula
+    about = mul(form.batches, mul(ceildiv(m, row_block(form)), n_blocks))  # likewise
     least = floordiv(_CHUNK_FLOPS, maximum(1, mul(unit, 2)))
     return KernelCode(
         emitters=[em, epilogue.function()] if epilogue.called else [em],

@@ -101,36 +101,21 @@ class Operands:
         own = Source(place, ex.index(a.stride), ex.index(a.k_stride))
         if not tiling.packs_a:
             return own
-        by_columns = Source(packed, "1", str(tiling.a_column))
-        result = by_columns if a.stride == 1 else by_rows
         size = iv.multiply(em, iv.multiply(em, unit.rows, step.length), str(self.dtype.itemsize))
         large = em.value(f"icmp sgt i64 {size}, {_SMALL_BLOCK}")
         shared = em.value(f"icmp sgt i64 {unit.columns}, {tiling.panel}")
         large = em.value(f"and i1 {large}, {shared}") if same_type(a) else "true"
 
         def pack() -> None:
-            if a.stride == 1:
-                args = [packed, place, step.length, unit.rows, by_columns.k_stride, own.k_stride]
+            args = [packed, place, unit.rows, step.length, by_rows.stride, own.stride]
+            if a.k_stride == 1:
                 packer.contiguous(args)
-            elif a.k_stride == 1:
-                packer.contiguous(
-                    [packed, place, unit.rows, step.length, by_rows.stride, own.stride]
-                )
-            else:
-                packer.strided(
-                    [
-                        packed,
-                        place,
-                        unit.rows,
-                        step.length,
-                        by_rows.stride,
-                        own.stride,
-                        own.k_stride,
-                    ]
-                )
+                return
+            how = packer.transposed if a.stride == 1 else packer.strided
+            how([*args, own.k_stride])
 
         em.when(large, pack)
-        return self._choose(large, result, own)
+        return self._choose(large, by_rows, own)
 
     def pack_b(self, unit: Unit, step: Step, n: str, j: str, columns: str) -> Source:
         """Packs a panel's block of B unless it was kept or is read as it lies; where it is read."""

@@ -10,7 +10,7 @@ from dlc.ir.dims import Dim, add, ceildiv, floordiv, maximum, minimum, mod, mul,
 from dlc.ir.types import DType
 
 # The most rows of blocks of A, a multiple of the rows of every micro-kernel that is used with it.
-M_BLOCK = 192
+_M_BLOCK = 192
 # Bytes of a row of K that is summed in registers before it is added to the rest.
 _K_BYTES = 2048
 # The most panels in a unit, which share its block of A, and units from which there are so many.
@@ -39,7 +39,7 @@ class Tiling:
     m_rows, n_room: the most rows and columns that a unit has.
     wide: vectors of the micro-kernel for a single row at run time, 0 without one.
     single: whether there may be a single row.
-    packs_a: whether blocks of A may be packed: rows `a_row` or columns `a_column` elements apart.
+    packs_a: whether blocks of A may be packed: rows `a_row` elements apart.
     c_at, b_at, a_at, table_at, k_table_at, kept_at: where the parts of scratch memory begin, in
         bytes.
     scratch: bytes of scratch memory.
@@ -58,7 +58,6 @@ class Tiling:
     m_rows: int
     n_room: int
     a_row: int
-    a_column: int
     c_at: int
     b_at: int
     a_at: int
@@ -93,6 +92,11 @@ def _longest_step(dtype: DType) -> int:
     return block + block // 2
 
 
+def row_block(form: Contraction) -> int:
+    """About the most rows of a unit: less where A is packed for each, to have units for threads."""
+    return _M_BLOCK if form.a.k_stride == 1 else _M_BLOCK // 2
+
+
 def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     """The sizes for a contraction: the micro-kernels its extents need, blocks that fit caches."""
     dtype, lanes = form.dtype, isa.lanes(form.dtype.bits)
@@ -104,7 +108,8 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     panel = packed or width * lanes
     depth = k_step(k, dtype)
     depth = depth if isinstance(depth, int) else _longest_step(dtype)
-    most_rows = M_BLOCK - M_BLOCK % height
+    most_rows = row_block(form)
+    most_rows -= most_rows % height
     m_blocks = ceildiv(m, most_rows)
     m_block = mul(height, maximum(1, ceildiv(m, mul(height, maximum(1, m_blocks)))))
     m_rows = min(most_rows, m) if isinstance(m, int) else most_rows
@@ -112,16 +117,16 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     single = not isinstance(m, int) or m == 1
     wide = _single_row_width(isa)
     wide = wide if not isinstance(m, int) and width < wide and not packed else 0
-    m_units = mul(form.batches, m_blocks)
+    enough = _ENOUGH_UNITS if form.a.k_stride == 1 else _ENOUGH_UNITS // 2
     together = _panels_at_once(m, n, panel) if packed and not packs_a else 0
     if together:
         n_block = n_room = panel * together
     else:
-        n_block, n_room = _n_block(m, n, panel, m_units)
+        n_block, n_room = _n_block(m, n, panel, mul(form.batches, m_blocks), enough)
     k_kept = 0 if packed else max(depth, _KEPT_BYTES // (n_room * dtype.itemsize))
     kept = mul(minimum(k, k_kept), n_room * dtype.itemsize)
-    a_row, a_column = _up(depth, lanes) + lanes, _up(m_rows, lanes)
-    a_size = max(m_rows * a_row, depth * a_column) if packs_a else 0
+    a_row = _up(depth, lanes) + lanes
+    a_size = m_rows * a_row if packs_a else 0
     tables = form.a.k_stride is None or form.b.k_stride is None
     parts = [
         m_rows * n_room * dtype.itemsize,
@@ -147,7 +152,6 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
         m_rows=m_rows,
         n_room=n_room,
         a_row=a_row,
-        a_column=a_column,
         c_at=starts[0],
         b_at=starts[1],
         a_at=starts[2],
@@ -158,20 +162,22 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     )
 
 
-def _n_block(m: Dim, n: Dim, panel: int, m_units: Dim) -> tuple[Dim, int]:
+def _n_block(m: Dim, n: Dim, panel: int, m_units: Dim, enough: int) -> tuple[Dim, int]:
     """(columns of a unit, the most that these are), a multiple of `panel`.
 
     Panels share what is done once for a unit; few units do not keep threads busy, and few rows make
     little work of a panel. One panel less keeps the last unit from being narrow.
     """
     panels = ceildiv(n, panel)
-    spare = floordiv(mul(panels, m_units), _ENOUGH_UNITS)
+    spare = floordiv(mul(panels, m_units), enough)
     wanted = maximum(maximum(1, floordiv(FEW_ROWS, maximum(m, 1))), spare)
+    some = minimum(_SHARING_PANELS, wanted)
+    left = mod(add(panels, -1), some)  # one less than the panels of the last unit
+    even = maximum(1, add(add(some, -1), floordiv(mul(2, left), some)))
     most = _SHARING_PANELS
     if isinstance(panels, int):
         most = min(most, max(1, panels))
-    even = add(_SHARING_PANELS - 1, floordiv(mod(add(panels, -1), _SHARING_PANELS), 2))
-    return mul(panel, minimum(minimum(even, most), wanted)), panel * most
+    return mul(panel, minimum(even, most)), panel * most
 
 
 def _panels_at_once(m: Dim, n: Dim, panel: int) -> int:
