@@ -34,8 +34,10 @@ _PARAMETERS = [
 
 # Vectors of b from what is read to what is fetched: as many as hide the latency of memory.
 _VECTORS_AHEAD = 128
-# Products in a step of the loop, and products for each prefetch of what is read next.
+# Products in a step of the loop, where tiles have many sums (it takes longer to compile), and
+# products to a prefetch of what is read next.
 _UNROLL = 4
+_MANY_SUMS = 20
 _FETCHES = 2
 
 
@@ -149,16 +151,21 @@ class _Tile(KernelWriter):
         start = ["0", "%b", first, *["zeroinitializer"] * (rows * self.vectors)]
         types = ["i64", "ptr", "ptr", *[self.vector] * (rows * self.vectors)]
 
+        large = rows * self.vectors >= _MANY_SUMS
+        unroll = 1 if self.streams else _UNROLL if large else _FETCHES
+
         def several(_: str, values: list[str]) -> list[str]:
-            for step in range(_UNROLL):
+            for step in range(unroll):
                 values = self._product(starts, values, fetches=step % _FETCHES == 0)
             return values
 
         def one(_: str, values: list[str]) -> list[str]:
             return self._product(starts, values, fetches=False)
 
-        whole = em.value(f"and i64 %kc, {-_UNROLL}")
-        values = em.loop("0", whole, _UNROLL, several, list(zip(types, start, strict=True)))
+        whole, values = "0", start
+        if unroll > 1:
+            whole = em.value(f"and i64 %kc, {-unroll}")
+            values = em.loop("0", whole, unroll, several, list(zip(types, values, strict=True)))
         values = em.loop(whole, "%kc", 1, one, list(zip(types, values, strict=True)))
         self.finish(rows, self.vectors, values[3:])
         return em
