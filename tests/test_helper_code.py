@@ -7,7 +7,7 @@ import pytest
 from dlc.codegen.cpu import helper_code
 from dlc.codegen.cpu.backend import CpuBackend
 from dlc.codegen.cpu.emit import Emitter, all_helpers, module_text, open_module_text
-from dlc.codegen.cpu.helper_code import helper_pieces
+from dlc.codegen.cpu.helper_code import Helpers
 from dlc.codegen.cpu.isa import ISA_LEVELS, host_isa
 from dlc.codegen.cpu.llvm import compile_module
 from dlc.codegen.cpu.pieces import Piece, Reference, join
@@ -65,6 +65,16 @@ def run(blob, name):
     return list(result)
 
 
+def helper_pieces(helpers, isa, store=None):
+    """The code of functions, compiled where it is not known."""
+    found = Helpers(isa, store)
+    found.want(helpers)
+    for batch in found.batches():
+        text = open_module_text(list(batch.values()))
+        found.take(batch, compile_module(text, isa, outside=helpers))
+    return found.pieces(helpers)
+
+
 def joined(em, isa, store=None):
     helpers = all_helpers([em])
     module = compile_module(open_module_text([em]), isa, outside=helpers)
@@ -91,7 +101,7 @@ def test_helpers_come_from_the_store_in_another_process(nothing_known, monkeypat
     blob = joined(chain(), host_isa(), shelf)
     assert shelf.puts == 2
     monkeypatch.setattr(helper_code, "_known", {})
-    monkeypatch.setattr(helper_code, "compile_module", None)
+    monkeypatch.setattr(Helpers, "take", None)
     assert helper_pieces(all_helpers([chain()]), host_isa(), shelf).keys() == {"second", "third"}
     monkeypatch.undo()
     assert joined(chain(), host_isa(), shelf) == blob

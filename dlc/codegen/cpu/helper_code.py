@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from dlc.codegen.cpu.compiler_version import compiler_version
-from dlc.codegen.cpu.emit import Emitter, open_module_text
+from dlc.codegen.cpu.emit import Emitter, all_helpers
 from dlc.codegen.cpu.isa import Isa
-from dlc.codegen.cpu.llvm import compile_module
+from dlc.codegen.cpu.llvm import CompiledModule
 from dlc.codegen.cpu.pieces import Piece
 from dlc.ir.errors import BackendError
 
@@ -30,52 +30,78 @@ class HelperStore(Protocol):
         ...
 
 
+MODULE_LINES = 1200
+"""Lines of LLVM text from which on a module gets no more functions: modules are compiled side by
+side, and each takes 2 ms more."""
+
+_Text: TypeAlias = tuple[str, str]  # a function's name and text
 _lock = threading.Lock()
 _known: dict[tuple[str, str], Piece] = {}  # by level and text
 
 
-def helper_pieces(
-    helpers: Mapping[str, Emitter], isa: Isa, store: HelperStore | None = None
-) -> dict[str, Piece]:
-    """The code of helper functions, by name.
+class Helpers:
+    """The code of helper functions: looked for, or compiled together with what calls them.
 
     Args:
-        helpers: Functions by their names, with those that they call.
         isa: The level.
         store: Where code is looked for that this process has not met, and put.
     """
-    texts = {name: helper.text() for name, helper in helpers.items()}
-    found: dict[str, Piece] = {}
-    missing: list[str] = []
-    with _lock:
-        for name, text in texts.items():
-            piece = _known.get((isa.name, text)) or _stored(name, text, isa, store)
+
+    def __init__(self, isa: Isa, store: HelperStore | None = None) -> None:
+        self.isa, self.store = isa, store
+        self._found: dict[_Text, Piece] = {}
+        self._missing: dict[_Text, Emitter] = {}
+
+    def want(self, helpers: Mapping[str, Emitter]) -> None:
+        """Looks for functions, given by their names, with those that they call."""
+        for name, helper in helpers.items():
+            key = name, helper.text()
+            if key in self._found or key in self._missing:
+                continue
+            with _lock:
+                piece = _known.get((self.isa.name, key[1])) or self._stored(key)
             if piece is None:
-                missing.append(name)
+                self._missing[key] = helper
             else:
-                found[name] = _known[isa.name, text] = piece
-    if not missing:
-        return found
-    module = compile_module(
-        open_module_text([helpers[n] for n in missing]), isa, outside=helpers.keys()
-    )
-    made = module.pieces(missing, outside=helpers.keys())
-    for name, piece in zip(missing, made, strict=True):
-        found[name] = piece
-        if store is not None:
-            store.put(_key(name, texts[name], isa), piece.to_bytes())
-    with _lock:
-        _known.update({(isa.name, texts[name]): found[name] for name in missing})
-    return found
+                self._keep(key, piece)
 
+    def batches(self) -> list[dict[str, Emitter]]:
+        """The functions that have to be compiled, cut into modules."""
+        batches: list[dict[str, Emitter]] = []
+        room = 0
+        for (name, _), helper in self._missing.items():
+            if room <= 0 or name in batches[-1]:
+                batches.append({})
+                room = MODULE_LINES
+            batches[-1][name] = helper
+            room -= len(helper.lines)
+        return batches
 
-def _key(name: str, text: str, isa: Isa) -> list[tuple[str, str]]:
-    return [("helper", name), ("isa", isa.name), ("llvm", compiler_version()), ("text", text)]
+    def take(self, batch: Mapping[str, Emitter], module: CompiledModule) -> None:
+        """Keeps the code of a batch."""
+        made = module.pieces(list(batch), outside=all_helpers(batch.values()))
+        for (name, helper), piece in zip(batch.items(), made, strict=True):
+            key = name, helper.text()
+            self._keep(key, piece)
+            if self.store is not None:
+                self.store.put(self._entries(key), piece.to_bytes())
 
+    def pieces(self, helpers: Mapping[str, Emitter]) -> dict[str, Piece]:
+        """The code of functions that were wanted, by name."""
+        return {name: self._found[name, helper.text()] for name, helper in helpers.items()}
 
-def _stored(name: str, text: str, isa: Isa, store: HelperStore | None) -> Piece | None:
-    data = None if store is None else store.get(_key(name, text, isa))
-    try:
-        return None if data is None else Piece.from_bytes(data)
-    except BackendError:
-        return None  # written by another format of this version; compiled again
+    def _keep(self, key: _Text, piece: Piece) -> None:
+        self._found[key] = piece
+        with _lock:
+            _known[self.isa.name, key[1]] = piece
+
+    def _entries(self, key: _Text) -> list[tuple[str, str]]:
+        isa, llvm = self.isa.name, compiler_version()
+        return [("helper", key[0]), ("isa", isa), ("llvm", llvm), ("text", key[1])]
+
+    def _stored(self, key: _Text) -> Piece | None:
+        data = None if self.store is None else self.store.get(self._entries(key))
+        try:
+            return None if data is None else Piece.from_bytes(data)
+        except BackendError:
+            return None  # written by another format of this version; compiled again

@@ -7,18 +7,21 @@ merged into their callers. llvmlite is imported when the first module is compile
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlc.codegen.cpu.blob import Blob
 from dlc.codegen.cpu.elf import ElfObject
+from dlc.codegen.cpu.emission import emit_objects
 from dlc.codegen.cpu.isa import Isa, host_machine
 from dlc.codegen.cpu.linking import link_entries, link_object
 from dlc.codegen.cpu.pieces import Piece
+from dlc.ir.cpus import available_cpus
 from dlc.ir.errors import BackendError, excerpt
 from dlc.ir.locks import hold_during_fork
 
@@ -64,7 +67,7 @@ def compile_module(text: str, isa: Isa, *, outside: Collection[str] = ()) -> Com
 
     Functions need no attributes of their own for the target: vector width and the ban on library
     calls are added here. The level may be of another architecture. Safe to call from many threads;
-    LLVM itself works for one at a time.
+    LLVM itself works for one of them at a time.
 
     Args:
         text: An LLVM module.
@@ -79,15 +82,43 @@ def compile_module(text: str, isa: Isa, *, outside: Collection[str] = ()) -> Com
         >>> compile_module("define void @f() { ret void }", isa_named("x86-64-v3")).object[:4]
         b'\x7fELF'
     """
+    return compile_modules([text], isa, outside=outside)[0]
+
+
+def compile_modules(
+    texts: Sequence[str], isa: Isa, *, outside: Collection[str] = ()
+) -> list[CompiledModule]:
+    """As `compile_module` for each text, on as many CPUs as there are; raises as it does."""
     with _lock:
-        module, machine = _optimized(text, isa)
-        try:
-            compiled: bytes = machine.emit_object(module)
-        except RuntimeError as error:
-            raise BackendError(f"LLVM could not compile for {isa.name}: {error}") from None
-        result = CompiledModule(compiled, pooled=not list(module.global_variables))
-        del module
-    undefined = [name for name in result.elf.undefined_names() if name not in outside]
+        compiled = _compiled(texts, isa)  # modules and contexts go before the lock does
+    for module in compiled.values():
+        _check_complete(module, isa, outside)
+    return [compiled[k] for k in range(len(texts))]
+
+
+def _compiled(texts: Sequence[str], isa: Isa) -> dict[int, CompiledModule]:
+    modules: dict[int, ModuleRef] = {}
+
+    def prepared() -> Iterator[ModuleRef]:
+        # The longest first, so that none is left to one thread at the end.
+        for k in sorted(range(len(texts)), key=lambda k: -len(texts[k])):
+            modules[k] = _optimized(texts[k], isa)[0]
+            yield modules[k]
+
+    lanes = max(1, min(len(texts), available_cpus()))
+    compiled: dict[int, CompiledModule] = {}
+    with contextlib.ExitStack() as stack:
+        stack.callback(lambda: [module.close() for module in modules.values()])
+        objects = emit_objects(prepared(), [target_machine(isa, lane) for lane in range(lanes)])
+        for (k, module), made in zip(modules.items(), objects, strict=True):
+            if isinstance(made, RuntimeError):
+                raise BackendError(f"LLVM could not compile for {isa.name}: {made}") from None
+            compiled[k] = CompiledModule(made, pooled=not list(module.global_variables))
+    return compiled
+
+
+def _check_complete(module: CompiledModule, isa: Isa, outside: Collection[str]) -> None:
+    undefined = [name for name in module.elf.undefined_names() if name not in outside]
     if undefined:
         raise BackendError(
             f"compiled for {isa.name}, the module needs {', '.join(undefined)}, "
@@ -95,28 +126,39 @@ def compile_module(text: str, isa: Isa, *, outside: Collection[str] = ()) -> Com
             hint="code must be complete in itself; operations without an instruction at this "
             "level have to be written out",
         )
-    return result
 
 
 def optimized_text(text: str, isa: Isa) -> str:
     """Give the LLVM text after the pipeline of `compile_module`; raises as it does."""
-    with _lock:
-        return str(_optimized(text, isa)[0])
+    with _lock, contextlib.closing(_optimized(text, isa)[0]) as module:
+        return str(module)
 
 
 def assembly(text: str, isa: Isa) -> str:
     """Give the assembly of `compile_module`, undefined symbols included; raises as it does."""
     with _lock:
         module, machine = _optimized(text, isa)
-        return machine.emit_assembly(module)
+        with contextlib.closing(module):
+            return machine.emit_assembly(module)
 
 
 def _optimized(text: str, isa: Isa) -> tuple[ModuleRef, TargetMachine]:
+    # The caller closes the module. Were it left to the collector of garbage, as part of an error's
+    # traceback, its context might go first.
     if isa.machine != host_machine() and _INLINE_ASSEMBLY.search(text):
         # LLVM would end the process: it has an assembler for this machine only.
         raise BackendError(f"inline assembly cannot be compiled for {isa.name} on this machine")
     machine = target_machine(isa)
     module = _parse(_with_attributes(text, isa), text)
+    try:
+        _optimize(module, machine, isa)
+    except BaseException:
+        module.close()
+        raise
+    return module, machine
+
+
+def _optimize(module: ModuleRef, machine: TargetMachine, isa: Isa) -> None:
     module.triple = isa.triple
     module.data_layout = str(machine.target_data)
     import llvmlite.binding as llvm
@@ -130,7 +172,6 @@ def _optimized(text: str, isa: Isa) -> tuple[ModuleRef, TargetMachine]:
     except RuntimeError as error:
         raise BackendError(f"LLVM's verifier rejected a module: {str(error).strip()}") from None
     _run_pipeline(module, machine)
-    return module, machine
 
 
 def _parse(text: str, original: str) -> ModuleRef:
@@ -207,20 +248,20 @@ def _after_parameters(text: str, start: int) -> int:
 # in the child.
 _lock = threading.RLock()
 hold_during_fork(_lock)
-_machines: dict[Isa, TargetMachine] = {}
+_machines: dict[tuple[Isa, int], TargetMachine] = {}
 
 
-def target_machine(isa: Isa) -> TargetMachine:
-    """Give LLVM's code generator for a level, one for the whole process."""
+def target_machine(isa: Isa, lane: int = 0) -> TargetMachine:
+    """Give LLVM's code generator for a level, one for the whole process and each of its lanes."""
     with _lock:
         if not _machines:
             _initialize()
-        machine = _machines.get(isa)
+        machine = _machines.get((isa, lane))
         if machine is None:
             import llvmlite.binding as llvm
 
             target = llvm.Target.from_triple(isa.triple)
-            machine = _machines[isa] = target.create_target_machine(
+            machine = _machines[isa, lane] = target.create_target_machine(
                 cpu=isa.cpu, features=isa.features, opt=2, reloc="pic", codemodel="small"
             )
         return machine

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dlc.codegen.cpu.blob import Blob
 from dlc.codegen.cpu.contraction import emit_contraction, is_contraction
 from dlc.codegen.cpu.emit import Emitter, all_helpers, module_text, open_module_text
-from dlc.codegen.cpu.helper_code import HelperStore, helper_pieces
+from dlc.codegen.cpu.helper_code import MODULE_LINES, Helpers, HelperStore
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
-from dlc.codegen.cpu.llvm import assembly, compile_module
+from dlc.codegen.cpu.llvm import assembly, compile_modules
 from dlc.codegen.cpu.loops import emit_loops
 from dlc.codegen.cpu.pieces import join
 from dlc.codegen.cpu.stored_code import CpuCode
@@ -33,12 +33,22 @@ def compile_kernels(
     kernels: Sequence[Kernel], isa: Isa, store: HelperStore | None = None
 ) -> list[bytes]:
     """The code of each kernel, complete in itself; helpers are taken from `store` and put there."""
+    modules = _modules([emit(k, isa) for k in kernels])
+    helpers = Helpers(isa, store)
+    for module in modules:
+        helpers.want(module.helpers())
+    batches = helpers.batches()
+    texts = [m.open_text() for m in modules]
+    texts += [open_module_text(list(batch.values())) for batch in batches]
+    names = {name for m in modules for name in m.helpers()}
+    compiled = compile_modules(texts, isa, outside=names)
+    for batch, made in zip(batches, compiled[len(modules) :], strict=True):
+        helpers.take(batch, made)
     payloads: dict[int, bytes] = {}
-    for module in _modules([emit(k, isa) for k in kernels]):
-        helpers = module.helpers()
-        compiled = compile_module(module.open_text(), isa, outside=helpers)
-        pieces = compiled.pieces([c.entry for c in module.codes], outside=helpers)
-        others = helper_pieces(helpers, isa, store)
+    for module, made in zip(modules, compiled, strict=False):
+        needed = module.helpers()
+        pieces = made.pieces([c.entry for c in module.codes], outside=needed)
+        others = helpers.pieces(needed)
         for number, code, piece in zip(module.numbers, module.codes, pieces, strict=True):
             payloads[number] = _cpu_code(code, join(piece, others)).to_bytes()
     return [payloads[k] for k in range(len(kernels))]
@@ -65,13 +75,16 @@ class _Module:
         self.numbers: list[int] = []
         self.codes: list[KernelCode] = []
         self._functions: dict[str, str] = {}
+        self._lines = 0
 
     def take(self, number: int, code: KernelCode) -> bool:
         """Adds a kernel, unless there are enough or names of its functions mean something else."""
         own = _functions(code)
         clash = any(self._functions.get(name, text) != text for name, text in own.items())
-        if len(self.codes) == MODULE_SIZE or code.entry in self._functions or clash:
+        full = len(self.codes) == MODULE_SIZE or self._lines >= MODULE_LINES
+        if full or code.entry in self._functions or clash:
             return False
+        self._lines += sum(len(em.lines) for em in code.emitters)
         self._functions |= own
         self.numbers.append(number)
         self.codes.append(code)

@@ -1,0 +1,93 @@
+"""Object code of several LLVM modules, on several CPUs.
+
+llvmlite lets one thread at a time into LLVM. But LLVM keeps modules of different contexts apart,
+and generating code takes most of a compilation: that one function is called past llvmlite's lock,
+by threads that have a code generator each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llvmlite.binding import ModuleRef, TargetMachine
+
+
+def emit_objects(
+    modules: Iterable[ModuleRef], machines: Sequence[TargetMachine]
+) -> list[bytes | RuntimeError]:
+    """The object of each module, or what LLVM says is wrong with it.
+
+    Args:
+        modules: Modules with contexts of their own. They are asked for on this thread, while others
+            are at work.
+        machines: Code generators that nobody else uses meanwhile, one for each thread.
+    """
+    waiting: SimpleQueue[tuple[int, ModuleRef] | None] = SimpleQueue()
+    found: dict[int, bytes | RuntimeError] = {}
+
+    def work(machine: TargetMachine) -> None:
+        while (item := waiting.get()) is not None:
+            number, module = item
+            try:
+                found[number] = _emit(module, machine)
+            except RuntimeError as error:
+                found[number] = error.with_traceback(None)  # that would keep the module
+
+    helpers = [threading.Thread(target=work, args=(m,), daemon=True) for m in machines[1:]]
+    started: list[threading.Thread] = []
+    try:
+        with contextlib.suppress(RuntimeError):  # where there can be no more threads
+            for helper in helpers:
+                helper.start()
+                started.append(helper)
+        for item in enumerate(modules):
+            waiting.put(item)
+    finally:
+        for _ in machines:  # each thread ends at one of these
+            waiting.put(None)
+        work(machines[0])
+        for helper in started:
+            helper.join()
+    return [found[k] for k in sorted(found)]
+
+
+def _emit(module: ModuleRef, machine: TargetMachine) -> bytes:
+    generate = _generate()
+    if generate is None:
+        return machine.emit_object(module)
+    ffi = _ffi()
+    with ffi.OutputString() as complaint:
+        memory = generate(machine, module, 1, complaint)
+        if not memory:
+            raise RuntimeError(str(complaint))
+    library = ffi.lib
+    try:
+        start, size = library.LLVMPY_GetBufferStart(memory), library.LLVMPY_GetBufferSize(memory)
+        return ctypes.string_at(start, size)
+    finally:
+        library.LLVMPY_DisposeMemoryBuffer(memory)
+
+
+def _ffi() -> Any:
+    import llvmlite.binding as llvm
+
+    return getattr(llvm, "ffi")  # noqa: B009  it is not part of the stub
+
+
+@functools.cache
+def _generate() -> Callable[..., Any] | None:
+    """LLVM's code generation without a lock; None for an llvmlite that is made otherwise."""
+    try:
+        locked = _ffi().lib.LLVMPY_TargetMachineEmitToMemory
+        free = ctypes.CDLL(_ffi().lib._name).LLVMPY_TargetMachineEmitToMemory
+        free.argtypes, free.restype = locked.argtypes, locked.restype
+    except (AttributeError, OSError):
+        return None
+    return free

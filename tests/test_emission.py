@@ -1,0 +1,117 @@
+"""LLVM modules compiled side by side: the objects are those of one after the other."""
+
+import threading
+
+import pytest
+
+from dlc.codegen.cpu import emission, llvm
+from dlc.codegen.cpu.emit import Emitter
+from dlc.codegen.cpu.helper_code import MODULE_LINES, Helpers
+from dlc.codegen.cpu.isa import host_isa
+from dlc.codegen.cpu.llvm import compile_module, compile_modules
+from dlc.codegen.cpu.modules import compile_kernels
+from dlc.codegen.kernel_parser import parse_kernel
+from dlc.ir.errors import BackendError
+
+
+def function(number, length):
+    lines = [f"  %v{k + 1} = mul i64 %v{k}, {2 * k + 3 + number}" for k in range(length)]
+    return "\n".join(
+        [f"define i64 @f{number}(i64 %v0) {{", *lines, f"  ret i64 %v{length}", "}", ""]
+    )
+
+
+NOT_LLVM = "define void @f() {\n  %x = add i32 foo, 1\n  ret void\n}"
+NOT_COMPLETE = "declare void @g()\ndefine void @f() { call void @g() ret void }"
+TEXTS = [function(k, 5 + 37 * k % 50) for k in range(9)]
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 3, 16])
+def test_objects_do_not_depend_on_the_number_of_cpus(cpus, monkeypatch):
+    monkeypatch.setattr(llvm, "available_cpus", lambda: cpus)
+    isa = host_isa()
+    assert [m.object for m in compile_modules(TEXTS, isa)] == [
+        compile_module(text, isa).object for text in TEXTS
+    ]
+    assert compile_modules([], isa) == []
+
+
+def test_a_module_that_llvm_refuses_ends_the_threads(monkeypatch):
+    monkeypatch.setattr(llvm, "available_cpus", lambda: 4)
+    before = threading.active_count()
+    with pytest.raises(BackendError, match="line 2"):
+        compile_modules(
+            [*TEXTS, "define void @f() {\n  %x = add i32 foo, 1\n  ret void\n}"], host_isa()
+        )
+    with pytest.raises(BackendError, match="needs g"):
+        compile_modules(
+            [*TEXTS, "declare void @g()\ndefine void @f() { call void @g() ret void }"], host_isa()
+        )
+    assert threading.active_count() == before
+    assert len(compile_modules(TEXTS, host_isa())) == len(TEXTS)
+
+
+def test_what_cannot_be_emitted_is_an_error_of_its_own_module(monkeypatch):
+    monkeypatch.setattr(llvm, "available_cpus", lambda: 3)
+    emit, isa = emission._emit, host_isa()
+
+    def fail_sometimes(module, machine):
+        if "@f3(" in str(module):
+            raise RuntimeError("no such instruction")
+        return emit(module, machine)
+
+    monkeypatch.setattr(emission, "_emit", fail_sometimes)
+    with pytest.raises(BackendError, match="no such instruction"):
+        compile_modules(TEXTS, isa)
+    assert len(compile_modules(TEXTS[4:], isa)) == 5
+
+
+def test_without_threads_or_an_unlocked_llvm(monkeypatch):
+    expected = [m.object for m in compile_modules(TEXTS, host_isa())]
+    monkeypatch.setattr(llvm, "available_cpus", lambda: 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(emission, "_generate", lambda: None)
+        assert [m.object for m in compile_modules(TEXTS, host_isa())] == expected
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert [m.object for m in compile_modules(TEXTS, host_isa())] == expected
+
+
+def test_many_threads_compile_at_once(monkeypatch):
+    monkeypatch.setattr(llvm, "available_cpus", lambda: 2)
+    expected = [m.object for m in compile_modules(TEXTS, host_isa())]
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(compile_modules(TEXTS, host_isa())))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [[m.object for m in made] for made in found] == [expected] * 4
+
+
+def test_long_modules_are_cut():
+    texts = [
+        f"kernel k{n}(x: f32[N], out y: f32[N]): par i<N: y[i]=tanh(x[i]*{n}.5)+exp(x[i])"
+        for n in range(12)
+    ]
+    kernels = [parse_kernel(text) for text in texts]
+    together = compile_kernels(kernels, host_isa())
+    assert together == [compile_kernels([k], host_isa())[0] for k in kernels]
+
+
+def test_helpers_are_compiled_in_batches_with_no_name_twice():
+    def helper(name, lines, value):
+        em = Emitter(name, [("ptr", "p")])
+        em.lines = [f"  store i64 {value}, ptr %p, align 8"] * lines + ["  ret void"]
+        return em
+
+    found = Helpers(host_isa())
+    found.want({"a": helper("a", MODULE_LINES, 1), "b": helper("b", 3, 2), "c": helper("c", 3, 3)})
+    found.want({"b": helper("b", 3, 4), "c": helper("c", 3, 3)})
+    assert [list(batch) for batch in found.batches()] == [["a"], ["b", "c"], ["b"]]
