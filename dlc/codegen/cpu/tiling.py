@@ -118,9 +118,8 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     wide = _single_row_width(isa)
     wide = wide if not isinstance(m, int) and width < wide and not packed else 0
     enough = _ENOUGH_UNITS if form.a.k_stride == 1 else _ENOUGH_UNITS // 2
-    together = _panels_at_once(m, n, panel) if packed and not packs_a else 0
-    if together:
-        n_block = n_room = panel * together
+    if packed and not packs_a and isinstance(m, int) and m <= FEW_ROWS:
+        n_block, n_room = _panels_at_once(m, n, panel)
     else:
         n_block, n_room = _n_block(m, n, panel, mul(form.batches, m_blocks), enough)
     k_kept = 0 if packed else max(depth, _KEPT_BYTES // (n_room * dtype.itemsize))
@@ -180,14 +179,16 @@ def _n_block(m: Dim, n: Dim, panel: int, m_units: Dim, enough: int) -> tuple[Dim
     return mul(panel, minimum(even, most)), panel * most
 
 
-def _panels_at_once(m: Dim, n: Dim, panel: int) -> int:
-    """Panels that are a unit of few rows: as many as are read at once; 0 for other rows."""
-    if not isinstance(m, int) or not isinstance(n, int) or m > FEW_ROWS:
-        return 0
-    most = 4 if m <= PANELS_ROWS // 2 else 2 if m <= PANELS_ROWS else 1
-    while most > 1 and -(-n // panel) < most * _ENOUGH_PANELS // 2:
-        most //= 2
-    return most
+def _panels_at_once(m: int, n: Dim, panel: int) -> tuple[Dim, int]:
+    """(columns of a unit of few rows, the most of them): what is read at once, one after another.
+
+    That is several panels of the fewest rows, if there are many.
+    """
+    panels = ceildiv(n, panel)
+    many, more = (minimum(1, floordiv(panels, p)) for p in (_ENOUGH_PANELS, 4 * _ENOUGH_PANELS))
+    if m <= PANELS_ROWS // 2:
+        return mul(panel, add(add(1, many), mul(2, more))), 4 * panel
+    return (mul(panel, add(1, many)), 2 * panel) if m <= PANELS_ROWS else (panel, panel)
 
 
 def _packs_a(form: Contraction, block_bytes: int) -> bool:
