@@ -16,7 +16,7 @@ from dlc.ir import scalar
 from dlc.ir.dims import Dim, lower_bound, product, symbol
 from dlc.ir.panels import panels_of
 from dlc.ir.scalar import Axis, Expr, index, walk
-from dlc.ir.types import Shape
+from dlc.ir.types import Shape, int64
 
 FEW_ROWS = 64  # of a product; more of them share code with any number
 AXIS_NAMES = ("n", "m", "p", "q", "r", "s", "t", "u")
@@ -158,7 +158,7 @@ def _map_expr(
             new = Expr(x.op, args, x.dtype, tuple(axis(a) for a in x.attr))
         elif x.op == "dim":
             value = dim(x.attr)
-            new = x if value == x.attr else scalar.dim(value)
+            new = scalar.const(value, int64) if isinstance(value, int) else scalar.dim(value)
         else:
             new = x.with_args(args)
         memo[id(x)] = new
