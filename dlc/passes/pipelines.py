@@ -14,6 +14,7 @@ from dlc.passes.fuse_fma import FuseFma
 from dlc.passes.manager import Pass
 from dlc.passes.prepack import Prepack
 from dlc.passes.simplify import Simplify
+from dlc.passes.split_products import SplitProducts
 
 O0: tuple[Pass, ...] = (
     Decompose(),  # kernels know simple ops only
@@ -34,6 +35,7 @@ O2: tuple[Pass, ...] = (
     Dce(),  # and dead ones, whose reads would count below
     FuseFma(),  # decides bits, so before fusion
     Prepack(),  # fixed weights as products read them; other passes would see through it
+    SplitProducts(),  # also of packed weights; decides bits, so before fusion
     Fuse(),  # memory is read once a kernel
 )
 O3: tuple[Pass, ...] = (
@@ -47,6 +49,7 @@ O3: tuple[Pass, ...] = (
     Dce(),  # dead nodes' reads would count below
     FuseFma(),  # decides bits, so before fusion
     Prepack(),  # fixed weights as products read them; other passes would see through it
+    SplitProducts(),  # also of packed weights; decides bits, so before fusion
     Fuse(),  # memory is read once a kernel
 )
 LEVELS: dict[str, tuple[Pass, ...]] = {"O0": O0, "O1": O1, "O2": O2, "O3": O3}

@@ -277,7 +277,7 @@ class _Writer:
             pointers = [a.pointer, block, target.pointer]
             panels = iv.add(em, columns, str(b.panel - 1))
             panels = iv.floordiv(em, panels, str(b.panel), unsigned=True)
-            apart = iv.multiply(em, self.ex.index(self.form.k.extent), str(b.panel))
+            apart = iv.multiply(em, self.ex.index(b.stride), str(b.panel))
             sizes = [unit.rows, step.length, a.stride, a.k_stride, target.row, adding]
             sizes += [panels, apart]
             rows, (vectors,) = self.tiling.rows, self.tiling.vectors

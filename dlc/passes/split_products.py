@@ -1,0 +1,126 @@
+"""Cuts long sums of products where a product's result is small, so that threads can share them.
+
+A product of few rows and columns is one piece of work, however long its sums are. Here it becomes a
+batch of products of parts of the contracted axis, and a sum over the batch. How it is cut follows
+from the shapes alone, as it decides bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+from dlc.ir.build import IRBuilder
+from dlc.ir.core import Function, Node, with_inputs
+from dlc.ir.ops.families import is_half
+from dlc.ir.types import float32
+from dlc.passes.manager import Pass, PassContext
+
+_PARTS = 32  # pieces of work that are enough
+_TILE = (64, 64)  # rows and columns of a result that are one
+_LEAST = 2048  # products of an element that are summed in one go, at least, and
+_WORTHWHILE = 1 << 19  # multiplications and reads of a part: it is worth sharing
+_ROUND = 64  # lengths of parts are multiples of it
+
+
+@dataclass(frozen=True)
+class SplitProducts(Pass):
+    """Cuts the longest contracted axis of products with small results and long sums."""
+
+    name: ClassVar[str] = "split_products"
+
+    def run(self, function: Function, context: PassContext) -> Function:
+        """`function` with such products in parts."""
+        lengths = {n: length for n in function.nodes if (length := _part(n))}
+        if not lengths:
+            return function
+        b = IRBuilder()
+        new: dict[Node, Node] = {p: p for p in function.params}
+        for node in function.nodes:
+            kept = with_inputs(node, tuple(new[x] for x in node.inputs))
+            length = lengths.get(node, 0)
+            if length and context.allows(self.name, node.op.name, node.loc):
+                b.loc = node.loc
+                new[node] = _in_parts(b, kept, length)
+            else:
+                new[node] = kept
+                b.nodes.append(kept)
+        return Function(function.name, function.params, [new[r] for r in function.results], b.nodes)
+
+
+def _part(node: Node) -> int:
+    """The length along the longest contracted axis of a part of a product; 0 for one in one piece.
+
+    Shapes that are not known when the program is compiled do not count: programs for any number of
+    rows have rows enough.
+    """
+    if node.op.family != "contraction":
+        return 0
+    lhs, rhs = (_numbers(x.shape) for x in node.inputs)
+    summed = [lhs[a] for a in node.attrs["lhs_contract"]] if lhs and rhs else []
+    if not summed or 0 in lhs or 0 in rhs:
+        return 0
+    batch = prod(lhs[a] for a in node.attrs["lhs_batch"])
+    rows, columns = (prod(s) // batch // prod(summed) for s in (lhs, rhs))
+    work = batch * -(-rows // _TILE[0]) * -(-columns // _TILE[1])
+    each = rows * columns + rows + columns
+    parts = min(_PARTS // work, prod(summed) // max(_LEAST, _WORTHWHILE // (batch * each)))
+    longest = max(summed)
+    length = longest // max(1, parts)
+    length -= length % _ROUND if length > _LEAST else 0
+    return length if parts > 1 else 0
+
+
+def _numbers(shape: Sequence[object]) -> list[int]:
+    """The extents of a shape; none when one is not known."""
+    found = [d for d in shape if isinstance(d, int)]
+    return found if len(found) == len(shape) else []
+
+
+def _in_parts(b: IRBuilder, node: Node, length: int) -> Node:
+    """The product as a sum of products of `length` along the longest contracted axis."""
+    attrs, type_ = node.attrs, node.tensor
+    lhs, rhs = node.inputs
+    if is_half(type_.dtype):  # sums of parts are rounded once, at the end
+        lhs, rhs = (b.convert(x, dtype=float32) for x in (lhs, rhs))
+    extents = _numbers([lhs.shape[a] for a in attrs["lhs_contract"]])
+    extent = max(extents)
+    which = extents.index(extent)
+    at = (attrs["lhs_contract"][which], attrs["rhs_contract"][which])
+    parts = extent // length
+    batch = {
+        f"{side}_{kind}": ((a,) if kind == "batch" else ()) + _moved(attrs[f"{side}_{kind}"], a)
+        for side, a in zip(("lhs", "rhs"), at, strict=True)
+        for kind in ("batch", "contract")
+    }
+    pieces = [_cut(b, x, a, parts, length) for x, a in zip((lhs, rhs), at, strict=True)]
+    total = b.reduce_sum(b.dot_general(*pieces, **batch), axes=(0,))
+    if parts * length < extent:
+        rest = [
+            _slice(b, x, a, parts * length, extent) for x, a in zip((lhs, rhs), at, strict=True)
+        ]
+        total = b.add(total, b.dot_general(*rest, **attrs))
+    return b.convert(total, dtype=type_.dtype) if total.tensor.dtype is not type_.dtype else total
+
+
+def _moved(axes: Sequence[int], at: int) -> tuple[int, ...]:
+    """Axes of a tensor as numbered when a new one is in front of axis `at`."""
+    return tuple(a + (a >= at) for a in axes)
+
+
+def _cut(b: IRBuilder, x: Node, axis: int, parts: int, length: int) -> Node:
+    """The first parts of an axis, with their number as an axis in front of it."""
+    whole = _slice(b, x, axis, 0, parts * length)
+    shape = (*x.shape[:axis], parts, length, *x.shape[axis + 1 :])
+    return b.reshape(whole, shape=shape)
+
+
+def _slice(b: IRBuilder, x: Node, axis: int, start: int, limit: int) -> Node:
+    if start == 0 and limit == x.shape[axis]:
+        return x
+    rank = x.tensor.rank
+    starts = tuple(start if k == axis else 0 for k in range(rank))
+    limits = tuple(limit if k == axis else d for k, d in enumerate(x.shape))
+    return b.slice(x, start=starts, limit=limits, step=(1,) * rank)
