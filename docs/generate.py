@@ -18,6 +18,7 @@ FAMILIES = (
     "elementwise",
     "composed",
     "reduction",
+    "cumulative",
     "shape",
     "rearrange",
     "indexing",

@@ -234,7 +234,7 @@ def allowed_error(case: Case, args: Sequence[Array], true: Array, dtype: DType) 
     ulp = magnitude * unit(dtype) + tiny(dtype)
     computed_at = dtype if dtype.bits >= 32 else float32
     match case.op.family:
-        case "reduction" | "contraction" | "scatter":
+        case "reduction" | "contraction" | "scatter" | "recurrence":
             terms = max(int(np.prod(args[0].shape)), 1)
             total = _absolute_value(case, args)
             return ulp + (terms + 2) * unit(computed_at) * total

@@ -26,6 +26,7 @@ from dlc.ir.errors import DlcError
 from dlc.ir.interpret import bind_symbols, interpret
 from dlc.ir.op import OPS, NoDerivative
 from dlc.ir.verifier import verify
+from dlc.passes.fuse import ORDERED
 from dlc.runtime.executable import Options, compile_function
 
 WITHOUT_SAMPLES = {"param", "get", "fusion"}  # what functions are made of
@@ -47,7 +48,7 @@ def holes(op):
         yield "samples"
     if op.reference is None and op.decompose is None:
         yield "a meaning: reference or decompose"
-    own_statements = op.family == "scatter" or op.name == "constant"
+    own_statements = op.family in ORDERED or op.name == "constant"
     if op.lower is None and op.decompose is None and not own_statements:
         yield "code: lower or decompose"
     if op.jvp is None and op.decompose is None:

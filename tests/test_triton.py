@@ -54,6 +54,11 @@ KERNELS = {
     " par m<M: y[m] = argmin(n<N, x[n,m])",
     "argmax of both": "kernel ab(x: f32[M,N], out y: i64[1]):\n"
     " par a<1: y[a] = argmax(m<M, n<N, x[m,n])",
+    "carried": "kernel ca(x: f32[N,M], out y: f32[N,M], out z: f32[N]):\n par n<N:\n"
+    "  for m<M carry s[n] = 0f32: next_s[n] = s[n]+x[n,m]; y[n,m] = next_s[n]*2.0\n  z[n] = s[n]",
+    "carried columns": "kernel cc(x: f32[M,N], out y: f32[M,N]):\n par n<N:\n"
+    "  for m<M carry s[n] = 1f32; t[n] = x[0,n]:\n   next_s[n] = s[n]*x[m,n]\n"
+    "   next_t[n] = s[n]\n   y[m,n] = t[n]+s[n]",
     "any": "kernel ay(x: f32[M,N], out y: bool[M], out z: bool[M]):\n par m<M:\n"
     "  y[m] = any(n<N, x[m,n] > 1.0)\n  z[m] = all(n<N, x[m,n] > -9.0)",
     "nested": "kernel ns(x: f32[M,N], out y: f32[M]):\n"
@@ -261,10 +266,11 @@ def test_threads_wait_where_elements_are_touched_again(worker, body, barriers):
         (
             (
                 "kernel k(x: f32[N,M], out z: f32[N]):\n par n<N:\n"
-                "  for m<M carry s[n] = 0f32: next_s[n] = s[n]+x[n,m]\n  z[n] = s[n]"
+                "  for m<M while s[n] < 9.0 carry s[n] = 0f32: next_s[n] = s[n]+x[n,m]\n"
+                "  z[n] = s[n]"
             ),
-            "for m<M carry",
-            "carried",
+            "for m<M while",
+            "early end",
         ),
         (
             "kernel k(x: f16[N], out z: f16[N]): par n<N: z[n] = x[n]+x[n]",

@@ -10,7 +10,7 @@ the length of the row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -25,6 +25,7 @@ from dlc.ir.core import Function, Node
 from dlc.ir.dims import Dim, product
 from dlc.ir.inline import Inliner
 from dlc.ir.op import OPS
+from dlc.ir.ops.families import accumulator
 from dlc.ir.scalar import Axis, Expr
 from dlc.ir.types import DType, Shape, TensorType
 from dlc.passes.fuse import CHEAP, is_row_reduction, is_split_reduction
@@ -113,8 +114,9 @@ class _Lowering:
         families = {n.op.family: n for n in self.body.nodes}
         if any(n.op.own_kernel for n in self.body.nodes):
             return Lowered((self._own_kernel(),))
-        if "scatter" in families:
-            return Lowered((self._finish(self._scatter(families["scatter"])),))
+        for family, statements in (("scatter", self._scatter), ("recurrence", self._recurrence)):
+            if family in families:
+                return Lowered((self._finish(statements(families[family])),))
         reductions = [n for n in self.body.nodes if n.op.family == "reduction"]
         rows, stretched = self._row_space(reductions, families)
         split = [n for n in reductions if _splits(n)]
@@ -318,6 +320,30 @@ class _Lowering:
             accumulate=True,
         )
 
+    # Recurrences
+
+    def _recurrence(self, node: Node) -> list[Stmt]:
+        """A walk along an axis that carries a value; independent over the other axes."""
+        axis, reverse = node.attrs["axis"], node.attrs["reverse"]
+        rest = [(k, d) for k, d in enumerate(node.shape) if k != axis]
+        outer = tuple(Axis(self.names.make(f"i{k}"), d) for k, d in rest)
+        step = Axis(self.names.make("j"), node.shape[axis])
+        inliner = Inliner(self._leaf, {a.name: a.extent for a in (*outer, step)})
+        rows = tuple(scalar.index(a.name) for a in outer)
+        j = scalar.index(step.name)
+        last = scalar.sub_index(scalar.dim(step.extent), scalar.const(1, j.dtype))
+        place = (*rows[:axis], scalar.sub_index(last, j) if reverse else j, *rows[axis:])
+        carried, (name,) = self.names.make("h"), self.out_names
+        self.names.taken.add("next_" + carried)
+        dtype = accumulator(node.tensor.dtype)
+        held = scalar.load(carried, rows, dtype)
+        given = [scalar.convert(inliner.value(x, place), dtype) for x in node.inputs]
+        first, following = _RECURRENCES[node.op.name](held, given)
+        result = scalar.convert(scalar.load("next_" + carried, rows, dtype), node.tensor.dtype)
+        body = (Assign("next_" + carried, rows, (), following), Assign(name, place, (), result))
+        start = Assign(carried, rows, (), scalar.const(first, dtype))
+        return [Par(outer, (For(step, body, (start,)),))]
+
     # Split reductions
 
     def _split(self, split: Sequence[Node], rows: Shape) -> Lowered:
@@ -455,6 +481,14 @@ class _Rest:
         local = low.names.make(_local_name(node))
         low.locals[node] = (local, 0)
         return Assign(local, rows, (), scalar.convert(total, node.tensor.dtype))
+
+
+# What a recurrence begins with, and its next value from the one held and the operands.
+_RECURRENCES: dict[str, Callable[[Expr, Sequence[Expr]], tuple[int, Expr]]] = {
+    "cumulative_sum": lambda h, x: (0, scalar.op("add", h, x[0])),
+    "cumulative_prod": lambda h, x: (1, scalar.op("mul", h, x[0])),
+    "linear_recurrence": lambda h, x: (0, scalar.op("add", scalar.op("mul", x[0], h), x[1])),
+}
 
 
 def _splits(node: Node) -> bool:

@@ -21,6 +21,7 @@ _VECTOR_OP = 30
 _BYTE = 8
 _LOOP = 500
 
+_WALK = 0.25  # a scalar access in an ordered loop, of one lane's share of others
 _NEAR, _FIXED, _FAR = 1.0, 0.1, 8.0  # a vector load: adjacent, the same for all lanes, scattered
 
 
@@ -136,6 +137,10 @@ class Strides:
         self.math = math
         self.dims: dict[str, tuple[Dim, ...]] = {p.name: p.dims for p in kernel.params}
         self.tiles = _tile_dims(kernel.body)
+
+    def in_memory(self, name: str) -> bool:
+        """Whether a name is that of a parameter or a tile: other locals are in registers."""
+        return name in self.dims or name in self.tiles
 
     def offset(self, access: Expr) -> Dim:
         """The flattened offset of a load."""
@@ -253,17 +258,19 @@ def vector_axis(par: Par, kernel: Kernel, math: IndexMath, lanes: int) -> str | 
         return None  # lanes would leave the loop at different times
     nest = _accesses(par.body, _Nest(), False, None)
     strides = Strides(kernel, math)
+    in_memory = [a for a in nest.accesses if strides.in_memory(a.node.attr)]
 
     def weight(a: _Access) -> float:
         return 1.0 if not nest.loops or a.inner is not None or a.ordered else 0.01
 
     def cost(axis: str | None) -> float:
         total = 0.0
-        for a in nest.accesses:
+        for a in in_memory:
             if axis is not None:
                 total += weight(a) * strides.cost(a.node, axis)
             elif a.inner is None:
-                total += weight(a) * lanes
+                # An ordered loop walks along memory, and what it touches is in the cache.
+                total += weight(a) * lanes * (_WALK if a.ordered else 1.0)
             else:
                 total += weight(a) * strides.cost(a.node, a.inner.name) * _short(a.inner)
         return total

@@ -42,6 +42,13 @@ from dlc.frontend.functions.creation import (
     zeros,
     zeros_like,
 )
+from dlc.frontend.functions.cumulative import (
+    cumprod,
+    cumsum,
+    cumulative_prod,
+    cumulative_sum,
+    diff,
+)
 from dlc.frontend.functions.einsum import einsum
 from dlc.frontend.functions.elementwise import (
     abs,
@@ -294,7 +301,12 @@ __all__ = [
     "cosh",
     "count_nonzero",
     "cross_entropy",
+    "cumprod",
+    "cumsum",
+    "cumulative_prod",
+    "cumulative_sum",
     "diagonal",
+    "diff",
     "divide",
     "dot",
     "e",

@@ -11,7 +11,7 @@ the same space in the same order:
                 sums over their rows join them, by blocks of rows
     columns     reductions over leading axes
     dot         a contraction with its pointwise epilogue
-    scatter     ordered writes, alone
+    ordered     a walk along an axis in order, alone
     own         ops of one family with a kernel of their own, on the same inputs
 
 The test of "same order" reads the op rows' own index maps (`dlc.ir.inline`), so that no op is named
@@ -36,6 +36,7 @@ from dlc.ir.types import Shape, TupleType
 from dlc.ir.verifier import Stage
 from dlc.passes.manager import Pass, PassContext
 
+ORDERED = ("scatter", "recurrence")  # families that walk an axis in order, in kernels of their own
 CHEAP = 3  # additions' worth of work that is done again sooner than stored
 MANY_ROWS = 256  # so many are shared out by blocks that add up their columns
 SPLIT_ROWS, SPLIT_SIZE = (
@@ -50,7 +51,7 @@ class Unit:
 
     node: Node
     reads: list[Read]
-    kind: str  # "pointwise", "rows", "columns", "dot", "scatter" or "own"
+    kind: str  # "pointwise", "rows", "columns", "dot", "ordered" or "own"
     rows: Shape  # the leading dims of its nest; for columns the kept ones
     reduced: Shape = ()
     over: tuple[Expr, ...] = ()  # the indices that a reduction runs over
@@ -70,7 +71,7 @@ class Group:
 
 def is_kernel_root(node: Node) -> bool:
     """Whether `node` is never computed inside another node's expression."""
-    return node.op.own_kernel or node.op.family in ("reduction", "contraction", "scatter")
+    return node.op.own_kernel or node.op.family in ("reduction", "contraction", *ORDERED)
 
 
 def _reduced_axes(node: Node) -> list[int]:
@@ -149,7 +150,7 @@ class _Planner:
             return True
         if not self.max_params:
             return node.op.cost == 0
-        if any(r.op.family == "scatter" for r in readers) and node.op.cost > 0:
+        if any(r.op.family in ORDERED for r in readers) and node.op.cost > 0:
             return len(readers) == 1
         if cost <= CHEAP and self._leaf_count(node) <= 1:
             return True
@@ -199,9 +200,9 @@ class _Planner:
         return is_stored(node) or node in self.units
 
     def _make_unit(self, node: Node) -> Unit:
-        if node.op.family == "scatter" or node.op.own_kernel:
+        if node.op.family in ORDERED or node.op.own_kernel:
             reads = [r for x in node.inputs for r in self._input_reads(x)]
-            return Unit(node, reads, "own" if node.op.own_kernel else "scatter", node.shape)
+            return Unit(node, reads, "own" if node.op.own_kernel else "ordered", node.shape)
         reads, e = reads_of(node, self.is_leaf)
         if node.op.family == "contraction":
             return Unit(node, reads, "dot", node.shape)

@@ -28,7 +28,7 @@ Array: TypeAlias = npt.NDArray[Any]
 SAMPLES = 4  # noisy runs
 ULPS = 4  # of each operation: what the math functions may err
 MARGIN = 16  # times what the noisy runs have shown
-_ROUNDING = ("unary", "binary", "ternary", "reduction", "contraction", "scatter")
+_ROUNDING = ("unary", "binary", "ternary", "reduction", "contraction", "scatter", "recurrence")
 _EXACT = ("select", "neg", "abs", "max", "min", "floor", "ceil", "trunc", "rint", "bitcast")
 
 

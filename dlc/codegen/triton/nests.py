@@ -86,11 +86,14 @@ def _variants(nest: Nest, number: int) -> Iterator[Variant]:
 def _as_statements(nest: Nest) -> Par:
     """The nest as kernel IR again, for the cost model of schedules."""
 
+    def assign(i: Item) -> Assign:
+        return Assign(i.name, i.ix, i.axes, i.expr)
+
     def body(steps: Sequence[Step]) -> tuple[Stmt, ...]:
         return tuple(
-            For(s.axis, body(s.body))
+            For(s.axis, body(s.body), tuple(map(assign, s.carry)))
             if isinstance(s, Loop)
-            else Assign(s.name, s.ix, s.axes, s.expr)
+            else assign(s)
             for s in steps
         )
 
@@ -247,17 +250,37 @@ class NestWriter(ValueWriter):
         return bool(volatile) and any(n.op == "load" and n.attr in volatile for n in walk(e))
 
     def _loop(self, s: Loop, scope: Scope) -> None:
+        carried = {c.name: self._carried(self._item_value(c, scope), scope) for c in s.carry}
         extent = self.offset(s.axis.extent, scope).text
         block = s.axis.block
         limit = extent if block is None else f"({extent} + {block - 1}) // {block}"
         counter = self._enter("0", limit, None)
         inner = scope.inner()
+        inner.locals |= carried
         if block is None:
             self.scalar_axis(inner, s.axis, counter)
         else:
             inner.spans[s.axis.name] = self._open(counter, block, extent)
         self.steps(s.body, inner)
+        replaced = [
+            (held.text, self._broadcast(following, scope))
+            for name, held in carried.items()
+            if (following := inner.locals.get("next_" + name)) is not None
+        ]
+        if replaced:  # all at once: one may be the present value of another
+            names, values = (", ".join(x) for x in zip(*replaced, strict=True))
+            self.write(f"{names} = {values}")
         self.depth -= 1
+        scope.locals |= carried
+
+    def _carried(self, first: Value, scope: Scope) -> Value:
+        """A variable that a loop replaces: of one shape throughout."""
+        text = self._broadcast(first, scope)
+        return self.assign(text, scope, frozenset(n for n, _ in scope.blocks))
+
+    def _broadcast(self, value: Value, scope: Scope) -> str:
+        text = value.at(scope.rank)
+        return f"tl.broadcast_to({text}, {scope.shape})" if scope.rank else text
 
     def _stores(self, items: Sequence[Item], scope: Scope) -> None:
         """Assignments to parameters over the same axes: all are computed, then all are stored."""

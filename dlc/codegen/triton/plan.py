@@ -35,11 +35,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Loop:
-    """Ordered iterations over an axis within a program."""
+    """Ordered iterations over an axis within a program; `carry` are first values of scalars."""
 
     axis: Axis
     body: tuple[Step, ...]
     text: str
+    carry: tuple[Item, ...] = ()
 
 
 Step: TypeAlias = Item | Loop
@@ -71,6 +72,7 @@ class Nest:
 def _items(steps: Iterable[Step]) -> Iterator[Item]:
     for s in steps:
         if isinstance(s, Loop):
+            yield from s.carry
             yield from _items(s.body)
         else:
             yield s
@@ -161,14 +163,15 @@ class _NestPlan:
                         inner = (Loop(axis, inner, f"par {axis.name}"),)
                     steps += inner
                 case For():
-                    if s.carry or s.condition is not None:
-                        raise cannot(
-                            self.kernel,
-                            self._text(s),
-                            "values carried from one iteration to the next",
-                        )
-                    steps.append(Loop(s.axis, tuple(self.body(s.body)), self._text(s)))
+                    steps.append(self._loop(s))
         return steps
+
+    def _loop(self, s: For) -> Loop:
+        text = self._text(s)
+        if s.condition is not None or any(c.axes for c in s.carry):
+            raise cannot(self.kernel, text, "an early end, or tiles that are carried")
+        carry = tuple(Item(c.name, c.ix, (), self._inlined(c.expr), text) for c in s.carry)
+        return Loop(s.axis, tuple(self.body(s.body)), text, carry)
 
     def _text(self, s: Stmt) -> str:
         return self.texts.get(id(s), self.kernel.name)

@@ -33,7 +33,7 @@ def _reduce(op: str, x: Tensor, axes: tuple[int, ...], keepdims: bool, **attrs: 
     return _with_ones(result, x.tensor.shape, axes) if keepdims else result
 
 
-def _accumulator(name: str, x: Tensor, dtype: Any) -> DType:
+def accumulator(name: str, x: Tensor, dtype: Any) -> DType:
     """The dtype that a sum or product has: integers narrower than 64 bits would soon overflow."""
     if dtype is not None:
         target = dtype_argument(dtype)
@@ -72,7 +72,7 @@ def sum(
     """
     x = materialise(as_tensor(x))
     axes = find_axes("sum", axis, x.tensor)
-    return _reduce("reduce_sum", convert(x, _accumulator("sum", x, dtype)), axes, keepdims)
+    return _reduce("reduce_sum", convert(x, accumulator("sum", x, dtype)), axes, keepdims)
 
 
 def prod(
@@ -100,7 +100,7 @@ def prod(
     """
     x = materialise(as_tensor(x))
     axes = find_axes("prod", axis, x.tensor)
-    return _reduce("reduce_prod", convert(x, _accumulator("prod", x, dtype)), axes, keepdims)
+    return _reduce("reduce_prod", convert(x, accumulator("prod", x, dtype)), axes, keepdims)
 
 
 _EXTREME_DOC = """The {word} element; NaN where there is one.

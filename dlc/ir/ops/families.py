@@ -123,6 +123,11 @@ def elementwise_samples(
     return samples
 
 
+def accumulator(dtype: DType) -> DType:
+    """The type in which values of a type are added up: float32 for half types."""
+    return float32 if is_half(dtype) else dtype
+
+
 def filled(b: Any, value: float, like: Any) -> Any:
     """A tensor of the type of `like` filled with a number."""
     return b.full(value=value, shape=like.tensor.shape, dtype=like.tensor.dtype)

@@ -1,0 +1,169 @@
+"""Functions that walk along an axis: running sums and products, differences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlc.frontend.apply import apply, as_tensor, convert, materialise
+from dlc.frontend.functions.arguments import ArrayLike, find_axis, reshaped
+from dlc.frontend.functions.creation import full
+from dlc.frontend.functions.elementwise import not_equal, subtract
+from dlc.frontend.functions.reduction import accumulator
+from dlc.frontend.functions.shape import concat
+from dlc.frontend.tensor import Tensor
+from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
+from dlc.ir.types import bool_
+
+
+def _running(
+    name: str, x: ArrayLike, axis: int | None, dtype: Any, include_initial: bool, first: int
+) -> Tensor:
+    x = materialise(as_tensor(x))
+    if axis is None:
+        if x.tensor.rank != 1:
+            raise ArgumentError(f"{name} of {x.tensor} needs an axis", hint="pass axis=-1")
+        axis = 0
+    at = find_axis(name, axis, x.tensor)
+    result = apply(name, convert(x, accumulator(name, x, dtype)), axis=at, reverse=False)
+    if not include_initial:
+        return result
+    edge = tuple(1 if k == at else d for k, d in enumerate(x.tensor.shape))
+    start = full(edge, first, dtype=result.tensor.dtype)
+    return concat([start, result], axis=at)
+
+
+def cumulative_sum(
+    x: ArrayLike, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Tensor:
+    """The sums of each element and those before it along an axis.
+
+    Args:
+        x: A tensor, array or number of at least one dim.
+        axis: The axis; may be left out when there is one only.
+        dtype: The dtype in which elements are added and returned. That of x by default, but int64
+            for signed integers and bools, and uint64 for unsigned integers.
+        include_initial: Whether the sum of nothing comes first, so that the axis is one longer.
+
+    Returns:
+        A tensor of the shape of x. Elements are added in order, half types at float32.
+
+    Raises:
+        ArgumentError: x has several axes and none is named.
+        IndexRangeError: The axis is out of range.
+        DTypeError: `dtype` is not a dtype of numbers.
+
+    Example:
+        >>> dlc.cumulative_sum(dlc.asarray([1, 2, 3]), include_initial=True)
+        Tensor([0, 1, 3, 6], dtype=int64)
+    """
+    return _running("cumulative_sum", x, axis, dtype, include_initial, 0)
+
+
+def cumulative_prod(
+    x: ArrayLike, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Tensor:
+    """The products of each element and those before it along an axis.
+
+    Args:
+        x: A tensor, array or number of at least one dim.
+        axis: The axis; may be left out when there is one only.
+        dtype: The dtype in which elements are multiplied and returned, as of `cumulative_sum`.
+        include_initial: Whether the product of nothing comes first, so that the axis is one longer.
+
+    Returns:
+        A tensor of the shape of x. Elements are multiplied in order, half types at float32.
+
+    Raises:
+        ArgumentError: x has several axes and none is named.
+        IndexRangeError: The axis is out of range.
+        DTypeError: `dtype` is not a dtype of numbers.
+
+    Example:
+        >>> dlc.cumulative_prod(dlc.asarray([1.0, 2.0, 3.0]))
+        Tensor([1., 2., 6.], dtype=float32)
+    """
+    return _running("cumulative_prod", x, axis, dtype, include_initial, 1)
+
+
+def _flat(x: ArrayLike, axis: int | None) -> tuple[Tensor, int]:
+    tensor = materialise(as_tensor(x))
+    return (tensor, axis) if axis is not None else (reshaped(tensor, (tensor.tensor.size,)), 0)
+
+
+def cumsum(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
+    """`cumulative_sum` as NumPy spells it: of the flattened tensor when no axis is named.
+
+    Raises:
+        IndexRangeError: The axis is out of range.
+        DTypeError: `dtype` is not a dtype of numbers.
+
+    Example:
+        >>> dlc.cumsum(dlc.asarray([[1, 2], [3, 4]]))
+        Tensor([ 1,  3,  6, 10], dtype=int64)
+    """
+    tensor, axis = _flat(x, axis)
+    return cumulative_sum(tensor, axis=axis, dtype=dtype)
+
+
+def cumprod(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
+    """`cumulative_prod` as NumPy spells it: of the flattened tensor when no axis is named.
+
+    Raises:
+        IndexRangeError: The axis is out of range.
+        DTypeError: `dtype` is not a dtype of numbers.
+
+    Example:
+        >>> dlc.cumprod(dlc.asarray([[1, 2], [3, 4]]), axis=1)
+        Tensor([[ 1,  2],
+                [ 3, 12]], dtype=int64)
+    """
+    tensor, axis = _flat(x, axis)
+    return cumulative_prod(tensor, axis=axis, dtype=dtype)
+
+
+def diff(
+    x: ArrayLike,
+    /,
+    *,
+    axis: int = -1,
+    n: int = 1,
+    prepend: ArrayLike | None = None,
+    append: ArrayLike | None = None,
+) -> Tensor:
+    """The differences of neighbours along an axis, n times.
+
+    Args:
+        x: A tensor or array of at least one dim.
+        axis: The axis; it gets n shorter, and is empty when it was no longer than n.
+        n: How many times; x itself for 0.
+        prepend: What stands before x, of the same shape but for the axis.
+        append: What stands after x, likewise.
+
+    Returns:
+        A tensor of the dtype of x. Of bools, whether neighbours differ.
+
+    Raises:
+        ValueRangeError: n is negative.
+        IndexRangeError: The axis is out of range.
+        ShapeError: x is a number, or `prepend` or `append` does not fit.
+
+    Example:
+        >>> dlc.diff(dlc.asarray([1, 4, 9, 16]), n=2)
+        Tensor([2, 2], dtype=int64)
+    """
+    tensor = materialise(as_tensor(x))
+    if tensor.tensor.rank == 0:
+        raise ShapeError(f"diff of {tensor.tensor}, which has no axis")
+    if n < 0:
+        raise ValueRangeError(f"diff of order n={n}", hint="n must be 0 or more")
+    at = find_axis("diff", axis, tensor.tensor)
+    if n == 0:
+        return tensor
+    given = [prepend, tensor, append]
+    parts = [materialise(as_tensor(t)) for t in given if t is not None]
+    tensor = concat(parts, axis=at) if len(parts) > 1 else tensor
+    before = (slice(None),) * at
+    difference = not_equal if tensor.tensor.dtype is bool_ else subtract
+    for _ in range(n):
+        tensor = difference(tensor[(*before, slice(1, None))], tensor[(*before, slice(None, -1))])
+    return tensor
