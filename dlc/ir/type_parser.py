@@ -5,6 +5,8 @@ Everything is bounded, so that no text takes long or overflows: the limits are t
 
 from __future__ import annotations
 
+import functools
+
 from dlc.ir.dims import Atom, Dim, DimExpr, Symbol, add, apply_function, mul, symbol
 from dlc.ir.errors import nearest
 from dlc.ir.lexer import Reader
@@ -164,6 +166,7 @@ def _terms(dim: Dim) -> int:
     return len(dim.terms) if isinstance(dim, DimExpr) else 1
 
 
+@functools.lru_cache(4096)
 def _size(dim: Dim) -> int:
     """The atoms of a dim written out; quick, because each dim is checked when it is made."""
     if not isinstance(dim, DimExpr):

@@ -35,7 +35,7 @@ def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) ->
     Arguments mean what those of a micro-kernel do; `columns` that are no whole number of vectors
     are computed up to one. The micro-kernels are those of `rows` by `vectors`, largest first, and
     one of a single row by `wide` vectors where that is not 0. Together they fetch the `size` bytes
-    at `ahead` into the cache. Of few rows, the first tile streams b where that is 0.
+    at `ahead` into the cache. Of few rows, a first tile of the most streams b where that is 0.
     """
     tall, across = ("_".join(map(str, x)) for x in (rows, (wide, *vectors)))
     numbers = ["rows", "columns", "kc", "a_row", "a_k", "b_k", "c_row", "add", "size"]
@@ -67,7 +67,7 @@ def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) ->
             sizes.append(em.value(f"mul i64 {step}, {height}"))
             args = [*pointers, *sizes]
             usual = micro_kernel(dtype, height, width, isa)
-            if height == 1 or width != max(vectors):
+            if height == 1 or height != max(rows) or width != max(vectors):
                 em.call_helper(usual, args)
                 return
             streams = em.value(f"and i1 {few}, {em.value(f'icmp eq i64 {m}, 0')}")
