@@ -1,5 +1,6 @@
 """`dlc bench`: what is computed, how it is measured and told, and what goes wrong with others."""
 
+import copy
 import json
 import os
 import re
@@ -449,6 +450,21 @@ def test_tables(told):
     assert report.seconds_text(0.00000012) == "0.120 us"
     assert report.seconds_text(12.3) == "12.3 s"
     assert report.seconds_text(None) == ""
+
+
+def test_how_compilers_stand_is_told(told):
+    record = told()
+    cases = {name: copy.deepcopy(record["cases"]["add 16x16"]) for name in ("one", "two", "three")}
+    for name, ours, theirs in (("one", 0.5, 1.0), ("two", 0.25, 2.0), ("three", 1.0, None)):
+        frameworks = cases[name]["frameworks"]
+        frameworks["dlc"]["start"] = ours
+        frameworks["jax"]["start"] = theirs
+        frameworks["numpy"]["start"] = theirs  # compiles nothing
+    text = report.markdown(record | {"cases": cases})
+    said = "jax / dlc is 4.00 in the geometric mean of 2 cases, at least 2.00 (one)"
+    assert f"* process start to first result: {said}" in text
+    assert "numpy / dlc" not in text
+    assert "the same with caches: jax / dlc" not in text
 
 
 def test_the_picture(told):

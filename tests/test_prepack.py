@@ -21,7 +21,9 @@ from dlc.passes.pipelines import pipeline_of
 from dlc.passes.prepack import Prepack
 from dlc.runtime import kept
 from dlc.runtime.bisection import find_culprit
-from dlc.runtime.verification import compilation
+from dlc.runtime.device import find_device
+from dlc.runtime.executable import Options, passes_of
+from dlc.runtime.verification import compilation, verify_function
 
 LEVELS = [isa.name for isa in ISA_LEVELS if isa.runs_on(host_machine(), host_flags())]
 
@@ -268,3 +270,20 @@ def test_a_pass_that_packs_wrongly_is_caught_and_named(monkeypatch):
     culprit = find_culprit(compilation(function, passes=passes, device="reference"))
     assert culprit is not None
     assert culprit.stage == "prepack"
+
+
+def test_the_passes_that_compile_are_those_that_are_verified():
+    chosen = compilation(parse_function(PROGRAM)).passes
+    assert chosen == passes_of(Options())
+    (step,) = [p for p in chosen if isinstance(p, Prepack)]
+    assert step.panel_bits == find_device("cpu").backend().panel_bits > 0
+    w = numbers(96, 80)
+    closure = dlc.compile(lambda x: x @ w).lower("f32[3,96]").closure
+    passes = passes_of(Options(fixed=closure.fixed_params))
+    packed = run_pipeline(closure.function, passes)
+    assert any(n.op.name == "panels" for f in kernels_of(packed) for n in f.nodes)
+    assert verify_function(closure.function, passes=passes).ok
+
+
+def kernels_of(function):
+    return [n.attrs["body"] for n in function.nodes if n.op.name == "fusion"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
@@ -38,7 +39,8 @@ def _ratio_text(ratio: float | None) -> str:
 def markdown(record: Record) -> str:
     """The whole report."""
     names = _names(record)
-    parts = [*_about(record), _calls(record, names), _starts(record, names), _problems(record)]
+    parts = [*_about(record), _calls(record, names), _starts(record, names)]
+    parts += [_standing(record, names), _problems(record)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -111,18 +113,21 @@ def _note(case: Record, ours: Record) -> str:
     return ", ".join(notes)
 
 
+# What comes before the calls: where the JSON has it, what it is called, and how it is written.
+_BEFORE = (
+    ("first call", "first call, warm process", seconds_text),
+    ("start", "process start to first result", seconds_text),
+    ("second start", "the same with caches", seconds_text),
+    ("memory", "memory", _bytes_text),
+)
+
+
 def _starts(record: Record, names: Sequence[str]) -> str:
     """What comes before the calls: compilation, starts of processes, memory."""
     compilers = [n for n in names if KINDS[n].compiles]
-    columns = (
-        ("first call", "first call, warm process", seconds_text),
-        ("start", "process start to first result", seconds_text),
-        ("second start", "the same with caches", seconds_text),
-        ("memory", "memory", _bytes_text),
-    )
     present = [
         column
-        for column in columns
+        for column in _BEFORE
         if any(column[0] in f for c in record["cases"].values() for f in c["frameworks"].values())
     ]
     head = ["case", *(f"{what}: {n}" for _, what, _ in present for n in compilers)]
@@ -133,6 +138,33 @@ def _starts(record: Record, names: Sequence[str]) -> str:
             [name, *(text(found.get(n, {}).get(k)) for k, _, text in present for n in compilers)]
         )
     return _table(rows) if present and compilers else ""
+
+
+def _standing(record: Record, names: Sequence[str]) -> str:
+    """How the other compilers stand beside dlc in what comes before the calls."""
+    lines: list[str] = []
+    for key, what, _ in _BEFORE:
+        for name in names:
+            ratios = _ratios(record, key, name)
+            if name == OURS or not KINDS[name].compiles or not ratios:
+                continue
+            mean = statistics.geometric_mean(ratios.values())
+            worst = min(ratios, key=lambda case: ratios[case])
+            lines.append(
+                f"* {what}: {name} / dlc is {mean:.2f} in the geometric mean of {len(ratios)} "
+                f"cases, at least {ratios[worst]:.2f} ({worst})"
+            )
+    return "\n".join(lines)
+
+
+def _ratios(record: Record, key: str, peer: str) -> dict[str, float]:
+    """A peer's figure over dlc's, by case, where both have one."""
+    found: dict[str, float] = {}
+    for name, case in record["cases"].items():
+        theirs, ours = (case["frameworks"].get(n, {}).get(key) for n in (peer, OURS))
+        if theirs and ours:
+            found[name] = theirs / ours
+    return found
 
 
 def _problems(record: Record) -> str:

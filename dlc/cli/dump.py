@@ -16,8 +16,8 @@ from dlc.ir.errors import ArgumentError, ValueRangeError, nearest
 from dlc.ir.printer import print_function
 from dlc.ir.rewrite import RewriteStats
 from dlc.passes.manager import Pass, run_pipeline
-from dlc.passes.pipelines import pipeline_of
 from dlc.runtime.device import find_device
+from dlc.runtime.executable import passes_of
 
 DESCRIPTION = """\
 Prints a program at a stage of its compilation:
@@ -124,9 +124,7 @@ class Stages:
     @property
     def passes(self) -> tuple[Pass, ...]:
         """Those of its level."""
-        options, own = self.traced.options, self.device.own_kernels
-        bits = self.backend.panel_bits
-        return pipeline_of(options.level, bits, options.fixed, own_kernels=own)
+        return passes_of(self.traced.options)
 
     @functools.cached_property
     def optimized(self) -> Function:

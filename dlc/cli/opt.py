@@ -11,13 +11,14 @@ from pathlib import Path
 
 import dlc.passes
 from dlc.cli.targets import read_ir
+from dlc.ir.config import config
 from dlc.ir.core import Function
 from dlc.ir.errors import ArgumentError, PassError, nearest
 from dlc.ir.printer import print_function, print_module
 from dlc.ir.rewrite import RewriteStats
 from dlc.ir.verifier import verify
 from dlc.passes.manager import PASSES, Callback, Pass, parse_pipeline, pipeline_text, run_pipeline
-from dlc.passes.pipelines import pipeline_of
+from dlc.runtime.executable import Options, passes_of
 
 DESCRIPTION = """\
 Runs passes over every function of an .ir file, and prints what they make of it. What --print-after
@@ -96,7 +97,10 @@ def _passes(options: argparse.Namespace) -> tuple[Pass, ...]:
             "dlc opt needs either -p or --level",
             hint=f'as in -p "simplify,cse" or --level O2; there are {", ".join(sorted(PASSES))}',
         )
-    passes = parse_pipeline(options.passes) if options.level is None else pipeline_of(options.level)
+    if options.level is None:
+        passes = parse_pipeline(options.passes)
+    else:
+        passes = passes_of(Options(level=options.level, device=config.device))
     names = {p.name for p in passes}
     if options.print_after not in (None, "all", *names):
         raise PassError(

@@ -8,8 +8,7 @@ from dlc.cli.inputs import Array, add_input_arguments, given_arrays, given_exten
 from dlc.cli.tracing import Traced, add_target_arguments, trace_options
 from dlc.ir.verifier import verify
 from dlc.passes.manager import parse_pipeline
-from dlc.passes.pipelines import pipeline_of
-from dlc.runtime.device import find_device
+from dlc.runtime.executable import passes_of
 from dlc.runtime.random_args import random_args
 from dlc.runtime.verification import Compilation, check
 
@@ -59,9 +58,7 @@ def compilation_of(options: argparse.Namespace) -> Compilation:
     traced = trace_options(options, arrays)
     verify(traced.function)
     given = options.passes
-    own = find_device(traced.options.device).own_kernels
-    level = traced.options.level
-    passes = pipeline_of(level, own_kernels=own) if given is None else parse_pipeline(given)
+    passes = passes_of(traced.options) if given is None else parse_pipeline(given)
     given_set = [input_arrays(traced, options, arrays)] if arrays else None
     sets = given_set or _argument_sets(traced, options)
     return Compilation(traced.function, sets, passes, traced.options.device)

@@ -209,10 +209,7 @@ class Executable:
     def optimized(self) -> Function:
         """The function after the passes of its level."""
         verify = self.options.verify or config.verify
-        options, bits = self.options, self.backend.panel_bits
-        own = self.device.own_kernels
-        passes = pipelines.pipeline_of(options.level, bits, options.fixed, own_kernels=own)
-        return manager.run_pipeline(self.function, passes, verify=verify)
+        return manager.run_pipeline(self.function, passes_of(self.options), verify=verify)
 
     # Stages
 
@@ -321,6 +318,17 @@ class Executable:
             self.stats.calls += 1
             self.stats.native_calls += 1
         return bound.run(arrays, config.thread_count(self.options.num_threads))
+
+
+def passes_of(options: Options) -> tuple[manager.Pass, ...]:
+    """The passes of a level as they are for a device and parameters that are fixed.
+
+    Raises:
+        ValueRangeError: for an unknown level. DeviceError: for an unknown device.
+    """
+    device = find_device(options.device)
+    bits, own = device.backend().panel_bits, device.own_kernels
+    return pipelines.pipeline_of(options.level, bits, options.fixed, own_kernels=own)
 
 
 def kernel_digest(kernel: Kernel) -> str:

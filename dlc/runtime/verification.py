@@ -22,8 +22,8 @@ from dlc.ir.record import dataclass, field
 from dlc.ir.rewrite import Fuel, all_rules
 from dlc.ir.verifier import Stage, verify
 from dlc.passes.manager import Pass, PassContext
-from dlc.passes.pipelines import pipeline_of
 from dlc.runtime.device import find_device
+from dlc.runtime.executable import Options, passes_of
 from dlc.runtime.judge import Difference, Judge, first_exact_difference
 from dlc.runtime.program_check import run_program
 from dlc.runtime.random_args import random_args
@@ -221,8 +221,7 @@ def compilation(
 ) -> Compilation:
     """A compilation to check; arguments as of `verify_function`."""
     given = argument_sets(function, seed) if args is None else [args]
-    own = find_device(device).own_kernels
-    chosen = pipeline_of(level, own_kernels=own) if passes is None else passes
+    chosen = passes_of(Options(level=level, device=device)) if passes is None else passes
     return Compilation(function, given, chosen, device, threads)
 
 
