@@ -156,3 +156,46 @@ def test_what_needs_the_sums_is_another_kernel():
     s = y.sum(axis=0)
     for a, b in zip(got, (y, y * s[:, None], y - s, (y * s[:, None]).max(axis=1)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+TALL = [(4096, 40), (1000, 300), (300, 500, 3), (66_000, 1), (257, 256), (256, 1, 700)]
+
+
+def columns(x):
+    squares = dlc.sum(x * x, axis=0)
+    return dlc.sum(x, axis=0), 2 * squares + 1, dlc.max(x, axis=0), dlc.mean(dlc.exp(x), axis=0)
+
+
+@pytest.mark.parametrize("shape", TALL)
+def test_columns_of_many_rows(shape):
+    x = RNG.standard_normal(shape).astype(np.float32)
+    program = program_of(columns, [x])
+    assert any(k.name.startswith("partial") for k in program.kernels)
+    assert 1 in shape or len(program.kernels) == 2
+    results = [[r.numpy() for r in dlc.compile(columns, num_threads=t)(x)] for t in (1, 2, 7)]
+    assert all(same_bits(a, b) for r in results[1:] for a, b in zip(r, results[0], strict=True))
+    w = x.astype(np.float64)
+    want = w.sum(0), 2 * (w * w).sum(0) + 1, w.max(0), np.exp(w).mean(0)
+    for a, b in zip(results[0], want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
+
+
+def test_columns_of_other_kinds():
+    x = np.zeros((20_000, 7), np.float32)
+    x[:, 1], x[7, 2], x[19_999, 3], x[40, 4], x[41, 4] = -0.0, np.nan, np.inf, np.inf, -np.inf
+    n = RNG.integers(-(2**62), 2**62, (20_000, 7))  # their sums wrap
+
+    def function(x, n):
+        return (
+            dlc.sum(n, axis=0), dlc.any(n > 2**61, axis=0), dlc.min(x, axis=0), dlc.sum(x, axis=0),
+            dlc.sum(x.astype(dlc.bfloat16), axis=0), dlc.argmax(x, axis=0),
+        )  # fmt: skip
+
+    got = [r.numpy() for r in dlc.compile(function)(x, n)]
+    assert (got[0] == n.sum(axis=0)).all()
+    assert (got[1] == (n > 2**61).any(axis=0)).all()
+    assert same_bits(got[2], np.array([0, -0.0, np.nan, 0, -np.inf, 0, 0], np.float32))
+    sums = np.array([0, 0, np.nan, np.inf, np.nan, 0, 0], np.float32)
+    assert same_bits(got[3], sums)
+    assert same_bits(got[4].astype(np.float32), sums)
+    assert (got[5] == [0, 0, 7, 19_999, 40, 0, 0]).all()

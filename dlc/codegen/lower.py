@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 from dlc.codegen.collapse import collapse_axes
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
+from dlc.codegen.kernel_transform import rename_axes
 from dlc.codegen.lower_attention import attention_statements
 from dlc.codegen.lower_columns import ROWS, Partial, accumulated, in_blocks, sum_of_partials
 from dlc.codegen.parameterise import parameterise
@@ -28,7 +29,13 @@ from dlc.ir.op import OPS
 from dlc.ir.ops.families import accumulator
 from dlc.ir.scalar import Axis, Expr
 from dlc.ir.types import DType, Shape, TensorType
-from dlc.passes.fuse import CHEAP, is_row_reduction, is_split_reduction
+from dlc.passes.fuse import (
+    CHEAP,
+    MANY_ROWS,
+    SPLIT_SIZE,
+    is_row_reduction,
+    is_split_reduction,
+)
 
 BLOCK = 4096  # elements a block of a split reduction; changes bits, so it is in the kernel's text
 
@@ -58,6 +65,20 @@ class Lowered:
 
     kernels: tuple[LoweredKernel, ...]
     partials: tuple[TensorType, ...] = ()
+
+
+class _Blocks(NamedTuple):
+    """Where the partial results of a split reduction are.
+
+    Args:
+        name: Of the parameter.
+        axis: Over the blocks.
+        first: Whether that is the first axis of the parameter, or the last.
+    """
+
+    name: str
+    axis: Axis
+    first: bool
 
 
 def lower_fusion(body: Function) -> Lowered:
@@ -105,7 +126,7 @@ class _Lowering:
             Node, tuple[str, int]
         ] = {}  # name, number of leading row indices left out
         self.rows: tuple[Expr, ...] = ()
-        self.partials: dict[Node, tuple[str, Axis]] = {}
+        self.partials: dict[Node, _Blocks] = {}
         self.partial_names: list[str] = []
         self.summed: dict[Node, str] = {}  # column reductions of a row kernel, and their partials
 
@@ -127,6 +148,8 @@ class _Lowering:
             self.summed = {n: self.names.make("partial") for n in columns}
         if self.summed:
             return self._summed(rows)
+        if columns and all(_splits_columns(n) for n in columns):
+            return self._split_columns(columns, rows)
         return Lowered((self._finish(self._nest(rows, stretched)),))
 
     def _row_space(
@@ -357,10 +380,39 @@ class _Lowering:
             lowered, name, type_, axis = self._partial_kernel(node, rows)
             kernels.append(lowered)
             partial_types[name] = type_
-            self.partials[node] = (name, axis)
+            self.partials[node] = _Blocks(name, axis, first=False)
         rest = _Rest(self, rows)
         kernels.append(rest.run(partial_types))
         return Lowered(tuple(kernels), tuple(partial_types.values()))
+
+    def _split_columns(self, split: Sequence[Node], kept: Shape) -> Lowered:
+        """Reductions of many rows, all of them over blocks in one kernel first."""
+        names = map(self.names.make, _axis_names(len(kept)))
+        axes = tuple(Axis(n, d) for n, d in zip(names, kept, strict=True))
+        self.rows = tuple(scalar.index(a.name) for a in axes)
+        size = product(split[0].inputs[0].shape[: len(split[0].attrs["axes"])])
+        block = Axis(scalar.fresh_axis(), size, block=ROWS)
+        blocks = (size + (ROWS - 1)) // ROWS
+        number = Expr("block", (), scalar.int64, block.name)
+        inliner = Inliner(self._leaf, {a.name: a.extent for a in axes})
+        types: dict[str, TensorType] = {}
+        assigns: list[Assign] = []
+        for node in split:
+            flat = make_node(OPS["reshape"], node.inputs, {"shape": (size, *kept)})
+            e = inliner.computed(make_node(node.op, (flat,), {"axes": (0,)}), self.rows)
+            reduction = e.args[0] if e.op == "convert" else e
+            kind, (axis,) = reduction.attr
+            body = rename_axes(reduction.args[0], {axis.name: scalar.index(block.name)})
+            total = Expr("reduce", (body,), reduction.dtype, (kind, (block,)))
+            name = self.names.make("partial")
+            assigns.append(Assign(name, (number, *self.rows), (), total))
+            types[name] = TensorType(reduction.dtype, (blocks, *kept))
+            self.partials[node] = _Blocks(name, Axis(scalar.fresh_axis(), blocks), first=True)
+        self.partial_names += types
+        made = [(t.dtype, t.shape) for t in types.values()]
+        params = self._params(list(types), [d for d, _ in made], [s for _, s in made])
+        first = self._kernel("partial_columns", params, [Par((block, *axes), tuple(assigns))])
+        return Lowered((first, _Rest(self, kept).run(types)), tuple(types.values()))
 
     def _partial_kernel(
         self, node: Node, rows: Shape
@@ -474,9 +526,12 @@ class _Rest:
         self, node: Node, partial_types: dict[str, TensorType], rows: tuple[Expr, ...]
     ) -> Assign:
         low = self.lowering
-        name, axis = low.partials[node]
+        blocks = low.partials[node]
+        name, axis = blocks.name, blocks.axis
         kind = node.op.name.removeprefix("reduce_")
-        body = scalar.load(name, (*rows, scalar.index(axis.name)), partial_types[name].dtype)
+        number = scalar.index(axis.name)
+        ix = (number, *rows) if blocks.first else (*rows, number)
+        body = scalar.load(name, ix, partial_types[name].dtype)
         total = scalar.reduce(kind, (axis,), body)  # type: ignore[arg-type]
         local = low.names.make(_local_name(node))
         low.locals[node] = (local, 0)
@@ -489,6 +544,21 @@ _RECURRENCES: dict[str, Callable[[Expr, Sequence[Expr]], tuple[int, Expr]]] = {
     "cumulative_prod": lambda h, x: (1, scalar.op("mul", h, x[0])),
     "linear_recurrence": lambda h, x: (0, scalar.op("add", scalar.op("mul", x[0], h), x[1])),
 }
+
+
+def _splits_columns(node: Node) -> bool:
+    """Whether a reduction over leading axes is of so many rows that blocks of them are shared out.
+
+    Few columns are too little to share out, and rows are read in order.
+    """
+    axes, shape = node.attrs.get("axes", ()), node.inputs[0].shape
+    rows = product(shape[: len(axes)])
+    if tuple(axes) != tuple(range(len(axes))) or not isinstance(rows, int):
+        return False
+    columns = product(node.shape)
+    if rows < MANY_ROWS or not isinstance(columns, int):
+        return False
+    return rows * columns >= SPLIT_SIZE
 
 
 def _splits(node: Node) -> bool:
