@@ -10,7 +10,7 @@ from dlc.codegen.kernel_ir import Assign, For, Par, statements
 from dlc.codegen.kernel_parser import parse_kernel
 from dlc.codegen.kernel_printer import print_kernel
 from dlc.codegen.kernel_verifier import verify_kernel
-from dlc.codegen.lower import BLOCK
+from dlc.codegen.lower_split import BLOCK
 from dlc.codegen.program_builder import build_program
 from dlc.ir.interpret import interpret
 from dlc.ir.parser import parse_function

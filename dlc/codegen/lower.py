@@ -16,28 +16,18 @@ from typing import Literal, NamedTuple
 
 from dlc.codegen.collapse import collapse_axes
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
-from dlc.codegen.kernel_transform import rename_axes
 from dlc.codegen.lower_attention import attention_statements
-from dlc.codegen.lower_columns import ROWS, Partial, accumulated, in_blocks, sum_of_partials
+from dlc.codegen.lower_columns import ROWS, Partial, in_blocks, sum_of_partials
+from dlc.codegen.lower_split import split_reductions, splits_columns, splits_rows
 from dlc.codegen.parameterise import parameterise
 from dlc.ir import scalar
-from dlc.ir.build import make_node
 from dlc.ir.core import Function, Node
-from dlc.ir.dims import Dim, product
+from dlc.ir.dims import Dim
 from dlc.ir.inline import Inliner
-from dlc.ir.op import OPS
 from dlc.ir.ops.families import accumulator
 from dlc.ir.scalar import Axis, Expr
 from dlc.ir.types import DType, Shape, TensorType
-from dlc.passes.fuse import (
-    CHEAP,
-    MANY_ROWS,
-    SPLIT_SIZE,
-    is_row_reduction,
-    is_split_reduction,
-)
-
-BLOCK = 4096  # elements a block of a split reduction; changes bits, so it is in the kernel's text
+from dlc.passes.fuse import CHEAP, is_row_reduction
 
 
 class Arg(NamedTuple):
@@ -67,23 +57,9 @@ class Lowered:
     partials: tuple[TensorType, ...] = ()
 
 
-class _Blocks(NamedTuple):
-    """Where the partial results of a split reduction are.
-
-    Args:
-        name: Of the parameter.
-        axis: Over the blocks.
-        first: Whether that is the first axis of the parameter, or the last.
-    """
-
-    name: str
-    axis: Axis
-    first: bool
-
-
 def lower_fusion(body: Function) -> Lowered:
     """Lowers the body of a fusion."""
-    return _Lowering(body).run()
+    return Lowering(body).run()
 
 
 class _Names:
@@ -112,7 +88,9 @@ RESERVED = (
 )  # fmt: skip
 
 
-class _Lowering:
+class Lowering:
+    """The lowering of one body: names, locals, and where values are."""
+
     def __init__(self, body: Function) -> None:
         self.body = body
         self.names = _Names(RESERVED)
@@ -126,7 +104,6 @@ class _Lowering:
             Node, tuple[str, int]
         ] = {}  # name, number of leading row indices left out
         self.rows: tuple[Expr, ...] = ()
-        self.partials: dict[Node, _Blocks] = {}
         self.partial_names: list[str] = []
         self.summed: dict[Node, str] = {}  # column reductions of a row kernel, and their partials
 
@@ -137,20 +114,20 @@ class _Lowering:
             return Lowered((self._own_kernel(),))
         for family, statements in (("scatter", self._scatter), ("recurrence", self._recurrence)):
             if family in families:
-                return Lowered((self._finish(statements(families[family])),))
+                return Lowered((self.finish(statements(families[family])),))
         reductions = [n for n in self.body.nodes if n.op.family == "reduction"]
         rows, stretched = self._row_space(reductions, families)
-        split = [n for n in reductions if _splits(n)]
+        split = [n for n in reductions if splits_rows(n)]
         if split:
-            return self._split(split, rows)
+            return Lowered(*split_reductions(self, split, rows, first=False))
         columns = [n for n in reductions if not is_row_reduction(n)]
         if len(columns) < len(reductions):
             self.summed = {n: self.names.make("partial") for n in columns}
         if self.summed:
             return self._summed(rows)
-        if columns and all(_splits_columns(n) for n in columns):
-            return self._split_columns(columns, rows)
-        return Lowered((self._finish(self._nest(rows, stretched)),))
+        if columns and all(map(splits_columns, columns)):
+            return Lowered(*split_reductions(self, columns, rows, first=True))
+        return Lowered((self.finish(self._nest(rows, stretched)),))
 
     def _row_space(
         self, reductions: Sequence[Node], families: dict[str, Node]
@@ -165,7 +142,21 @@ class _Lowering:
 
     # Reading values
 
-    def _leaf(self, node: Node, ix: tuple[Expr, ...]) -> Expr | None:
+    def axes(self, rows: Shape) -> tuple[Axis, ...]:
+        """New axes of a nest, whose statements are about the element of `rows` that they are at."""
+        names = map(self.names.make, _axis_names(len(rows)))
+        axes = tuple(Axis(n, d) for n, d in zip(names, rows, strict=True))
+        self.rows = tuple(scalar.index(a.name) for a in axes)
+        return axes
+
+    def local(self, node: Node, skipped: int = 0) -> str:
+        """A new local for a node; loads of it leave out that many of the row's indices."""
+        name = self.names.make(_local_name(node))
+        self.locals[node] = (name, skipped)
+        return name
+
+    def leaf(self, node: Node, ix: tuple[Expr, ...]) -> Expr | None:
+        """The load of a value that is in memory or in a local, None for others."""
         if node in self.param_names:
             return scalar.load(self.param_names[node], ix, node.tensor.dtype)
         local = self.locals.get(node)
@@ -181,11 +172,8 @@ class _Lowering:
     # Nests
 
     def _nest(self, rows: Shape, stretched: bool) -> list[Stmt]:
-        axes = tuple(
-            Axis(self.names.make(n), d) for n, d in zip(_axis_names(len(rows)), rows, strict=True)
-        )
-        self.rows = tuple(scalar.index(a.name) for a in axes)
-        inliner = Inliner(self._leaf, {a.name: a.extent for a in axes})
+        axes = self.axes(rows)
+        inliner = Inliner(self.leaf, {a.name: a.extent for a in axes})
         stmts: list[Stmt] = []
         outputs: dict[Node, list[str]] = {}
         for r, name in zip(self.body.results, self.out_names, strict=True):
@@ -199,7 +187,7 @@ class _Lowering:
                 node in outputs and self._is_reread(node, own)
             ):
                 stmts.append(self._assign_local(inliner, node, own))
-            stmts += [self._store(inliner, node, name, own) for name in outputs.get(node, ())]
+            stmts += [self.store(inliner, node, name, own) for name in outputs.get(node, ())]
         return [Par(axes, tuple(stmts))]
 
     def _is_local(self, node: Node, rows: Shape, stretched: bool) -> bool:
@@ -236,11 +224,11 @@ class _Lowering:
         at = tuple(scalar.index(a.name) for a in axes)
         inliner.extents.update((a.name, a.extent) for a in axes)
         value = inliner.computed(node, (*self.rows, *at))
-        name = self.names.make(_local_name(node))
-        self.locals[node] = (name, len(self.rows) if own else 0)
+        name = self.local(node, len(self.rows) if own else 0)
         return Assign(name, at if own else self.rows, axes, value)
 
-    def _store(self, inliner: Inliner, node: Node, name: str, own: Sequence[Dim]) -> Assign:
+    def store(self, inliner: Inliner, node: Node, name: str, own: Sequence[Dim]) -> Assign:
+        """The store of a result, whose own axes follow those of the rows."""
         axes = self._own_axes(own)
         at = tuple(scalar.index(a.name) for a in axes)
         inliner.extents.update((a.name, a.extent) for a in axes)
@@ -253,14 +241,14 @@ class _Lowering:
         axes = self._own_axes(node.shape)
         ix = (*self.rows, *(scalar.index(a.name) for a in axes))
         inliner.extents.update((a.name, a.extent) for a in axes)
-        value = scalar.convert(inliner.value(node.inputs[0], ix), accumulated(node.tensor.dtype))
+        value = scalar.convert(inliner.value(node.inputs[0], ix), accumulator(node.tensor.dtype))
         return Assign(self.summed[node], ix, axes, value, accumulate=True)
 
     def _summed(self, rows: Shape) -> Lowered:
         """The row kernel with the sums of its blocks, and the kernel that adds those up."""
         stmts = self._nest(rows, stretched=True)
         made = [
-            Param(n, "out", accumulated(x.tensor.dtype), (*rows, *x.shape))
+            Param(n, "out", accumulator(x.tensor.dtype), (*rows, *x.shape))
             for x, n in self.summed.items()
         ]
         stmts, params = collapse_axes(stmts, (*self._all_params(), *made))
@@ -272,22 +260,22 @@ class _Lowering:
             replace(p, dims=(*outer, *p.dims[rank:])) if p.name in names else p for p in params
         )
         self.partial_names += names
-        first = self._kernel(self._kernel_name(), params, [nest], constant=[ROWS])
+        first = self.kernel(self._kernel_name(), params, [nest], constant=[ROWS])
         partials = [Partial(x, n, outer) for x, n in self.summed.items()]
         outs = dict(zip(self.body.results, self.out_names, strict=True))
         sums = [sum_of_partials(p, outs[p.node]) for p in partials]
         read = [Param(p.name, "in", p.dtype, p.type.shape) for p in partials]
-        second = self._kernel("sum", (*read, *(p for _, p in sums)), [n for n, _ in sums])
+        second = self.kernel("sum", (*read, *(p for _, p in sums)), [n for n, _ in sums])
         return Lowered((first, second), tuple(p.type for p in partials))
 
     # Ops with a kernel of their own
 
     def _own_kernel(self) -> LoweredKernel:
         results = self.body.results
-        inliner = Inliner(self._leaf)
+        inliner = Inliner(self.leaf)
         stmts = attention_statements(results, self.out_names, self.names.make, inliner.value)
         widths = [x.shape[-1] for x in results[0].inputs[:3]]
-        return self._finish(stmts, constant=widths)
+        return self.finish(stmts, constant=widths)
 
     # Scatter
 
@@ -302,7 +290,7 @@ class _Lowering:
             Axis(self.names.make(f"i{k}"), d) for k, d in enumerate(node.shape) if k != axis
         )
         place = Axis(self.names.make("v"), node.shape[axis])
-        inliner = Inliner(self._leaf, {a.name: a.extent for a in (*outer, place)})
+        inliner = Inliner(self.leaf, {a.name: a.extent for a in (*outer, place)})
         o = [scalar.index(a.name) for a in outer]
         before, after = tuple(o[:axis]), tuple(o[axis:])
         v = scalar.index(place.name)
@@ -351,7 +339,7 @@ class _Lowering:
         rest = [(k, d) for k, d in enumerate(node.shape) if k != axis]
         outer = tuple(Axis(self.names.make(f"i{k}"), d) for k, d in rest)
         step = Axis(self.names.make("j"), node.shape[axis])
-        inliner = Inliner(self._leaf, {a.name: a.extent for a in (*outer, step)})
+        inliner = Inliner(self.leaf, {a.name: a.extent for a in (*outer, step)})
         rows = tuple(scalar.index(a.name) for a in outer)
         j = scalar.index(step.name)
         last = scalar.sub_index(scalar.dim(step.extent), scalar.const(1, j.dtype))
@@ -367,82 +355,7 @@ class _Lowering:
         start = Assign(carried, rows, (), scalar.const(first, dtype))
         return [Par(outer, (For(step, body, (start,)),))]
 
-    # Split reductions
-
-    def _split(self, split: Sequence[Node], rows: Shape) -> Lowered:
-        """Each split reduction over blocks first.
-
-        Then the rest of the body over the partial results.
-        """
-        kernels: list[LoweredKernel] = []
-        partial_types: dict[str, TensorType] = {}
-        for node in split:
-            lowered, name, type_, axis = self._partial_kernel(node, rows)
-            kernels.append(lowered)
-            partial_types[name] = type_
-            self.partials[node] = _Blocks(name, axis, first=False)
-        rest = _Rest(self, rows)
-        kernels.append(rest.run(partial_types))
-        return Lowered(tuple(kernels), tuple(partial_types.values()))
-
-    def _split_columns(self, split: Sequence[Node], kept: Shape) -> Lowered:
-        """Reductions of many rows, all of them over blocks in one kernel first."""
-        names = map(self.names.make, _axis_names(len(kept)))
-        axes = tuple(Axis(n, d) for n, d in zip(names, kept, strict=True))
-        self.rows = tuple(scalar.index(a.name) for a in axes)
-        size = product(split[0].inputs[0].shape[: len(split[0].attrs["axes"])])
-        block = Axis(scalar.fresh_axis(), size, block=ROWS)
-        blocks = (size + (ROWS - 1)) // ROWS
-        number = Expr("block", (), scalar.int64, block.name)
-        inliner = Inliner(self._leaf, {a.name: a.extent for a in axes})
-        types: dict[str, TensorType] = {}
-        assigns: list[Assign] = []
-        for node in split:
-            flat = make_node(OPS["reshape"], node.inputs, {"shape": (size, *kept)})
-            e = inliner.computed(make_node(node.op, (flat,), {"axes": (0,)}), self.rows)
-            reduction = e.args[0] if e.op == "convert" else e
-            kind, (axis,) = reduction.attr
-            body = rename_axes(reduction.args[0], {axis.name: scalar.index(block.name)})
-            total = Expr("reduce", (body,), reduction.dtype, (kind, (block,)))
-            name = self.names.make("partial")
-            assigns.append(Assign(name, (number, *self.rows), (), total))
-            types[name] = TensorType(reduction.dtype, (blocks, *kept))
-            self.partials[node] = _Blocks(name, Axis(scalar.fresh_axis(), blocks), first=True)
-        self.partial_names += types
-        made = [(t.dtype, t.shape) for t in types.values()]
-        params = self._params(list(types), [d for d, _ in made], [s for _, s in made])
-        first = self._kernel("partial_columns", params, [Par((block, *axes), tuple(assigns))])
-        return Lowered((first, _Rest(self, kept).run(types)), tuple(types.values()))
-
-    def _partial_kernel(
-        self, node: Node, rows: Shape
-    ) -> tuple[LoweredKernel, str, TensorType, Axis]:
-        axes = tuple(
-            Axis(self.names.make(n), d) for n, d in zip(_axis_names(len(rows)), rows, strict=True)
-        )
-        self.rows = tuple(scalar.index(a.name) for a in axes)
-        flat = self._flattened(node, rows)
-        e = Inliner(self._leaf, {a.name: a.extent for a in axes}).computed(flat, self.rows)
-        reduction = e.args[0] if e.op == "convert" else e
-        kind, (axis,) = reduction.attr
-        blocked = replace(axis, block=BLOCK)
-        blocks = (axis.extent + (BLOCK - 1)) // BLOCK
-        type_ = TensorType(reduction.dtype, (*rows, blocks))
-        number = Expr("block", (), scalar.int64, blocked.name)
-        name = self.names.make("partial")
-        total = Expr("reduce", reduction.args, reduction.dtype, (kind, (blocked,)))
-        nest = Par((*axes, blocked), (Assign(name, (*self.rows, number), (), total),))
-        params = self._params([name], [type_.dtype], [type_.shape])
-        self.partial_names.append(name)
-        kernel = self._kernel("partial_" + kind, params, [nest])
-        return kernel, name, type_, Axis(scalar.fresh_axis(), blocks)
-
-    def _flattened(self, node: Node, rows: Shape) -> Node:
-        """The reduction with its axes made one."""
-        (source,) = node.inputs
-        size = product(source.shape[len(rows) :])
-        flat = make_node(OPS["reshape"], (source,), {"shape": (*rows, size)})
-        return make_node(node.op, (flat,), {"axes": (len(rows),)})
+    # Kernels
 
     def _args(self, kernel: Kernel) -> tuple[Arg, ...]:
         """What the parameters of `kernel` stand for."""
@@ -451,42 +364,43 @@ class _Lowering:
         known |= {n: Arg("partial", k) for k, n in enumerate(self.partial_names)}
         return tuple(known[p.name] for p in kernel.params)
 
-    # Kernels
-
-    def _params(
+    def params(
         self,
         outs: Sequence[str],
         dtypes: Sequence[DType],
         shapes: Sequence[Shape],
         extra: Sequence[Param] = (),
     ) -> tuple[Param, ...]:
+        """What the body reads, `extra`, and outputs with these names, types and shapes."""
         ins = [Param(n, "in", p.tensor.dtype, p.shape) for p, n in self.param_names.items()]
         mode: Mode = "out"
         made = [Param(n, mode, d, s) for n, d, s in zip(outs, dtypes, shapes, strict=True)]
         return (*ins, *extra, *made)
 
-    def _finish(
+    def finish(
         self,
         stmts: Sequence[Stmt],
         extra: Sequence[Param] = (),
         constant: Sequence[Dim] = (),
     ) -> LoweredKernel:
+        """The kernel of the body's results; `constant` extents stay numbers in its text."""
         stmts, params = collapse_axes(stmts, self._all_params(extra))
-        return self._kernel(self._kernel_name(), params, stmts, constant)
+        return self.kernel(self._kernel_name(), params, stmts, constant)
 
     def _all_params(self, extra: Sequence[Param] = ()) -> tuple[Param, ...]:
         types = [r.tensor for r in self.body.results]
-        return self._params(
+        return self.params(
             self.out_names, [t.dtype for t in types], [t.shape for t in types], extra
         )
 
-    def _kernel(
+    def kernel(
         self,
         name: str,
         params: Sequence[Param],
         stmts: Sequence[Stmt],
         constant: Sequence[Dim] = (),
     ) -> LoweredKernel:
+        """A kernel for any sizes."""
         kernel, dims = parameterise(name, params, stmts, tuple(self.names.taken), constant)
         return LoweredKernel(kernel, dims, self._args(kernel))
 
@@ -497,75 +411,12 @@ class _Lowering:
         return "_".join(distinct) or "copy"
 
 
-class _Rest:
-    """The second kernel of a split: the reductions read their partial results."""
-
-    def __init__(self, lowering: _Lowering, rows: Shape) -> None:
-        self.lowering, self.rows = lowering, rows
-
-    def run(self, partial_types: dict[str, TensorType]) -> LoweredKernel:
-        """The kernel over the partial results."""
-        low = self.lowering
-        axes = tuple(
-            Axis(low.names.make(n), d)
-            for n, d in zip(_axis_names(len(self.rows)), self.rows, strict=True)
-        )
-        low.rows = tuple(scalar.index(a.name) for a in axes)
-        stmts: list[Stmt] = []
-        inliner = Inliner(low._leaf, {a.name: a.extent for a in axes})
-        for node in low.body.nodes:
-            if node in low.partials:
-                stmts.append(self._reduce_partials(node, partial_types, low.rows))
-            for r, name in zip(low.body.results, low.out_names, strict=True):
-                if r is node:
-                    stmts.append(low._store(inliner, node, name, ()))
-        extra = [Param(n, "in", t.dtype, t.shape) for n, t in partial_types.items()]
-        return low._finish([Par(axes, tuple(stmts))], extra)
-
-    def _reduce_partials(
-        self, node: Node, partial_types: dict[str, TensorType], rows: tuple[Expr, ...]
-    ) -> Assign:
-        low = self.lowering
-        blocks = low.partials[node]
-        name, axis = blocks.name, blocks.axis
-        kind = node.op.name.removeprefix("reduce_")
-        number = scalar.index(axis.name)
-        ix = (number, *rows) if blocks.first else (*rows, number)
-        body = scalar.load(name, ix, partial_types[name].dtype)
-        total = scalar.reduce(kind, (axis,), body)  # type: ignore[arg-type]
-        local = low.names.make(_local_name(node))
-        low.locals[node] = (local, 0)
-        return Assign(local, rows, (), scalar.convert(total, node.tensor.dtype))
-
-
 # What a recurrence begins with, and its next value from the one held and the operands.
 _RECURRENCES: dict[str, Callable[[Expr, Sequence[Expr]], tuple[int, Expr]]] = {
     "cumulative_sum": lambda h, x: (0, scalar.op("add", h, x[0])),
     "cumulative_prod": lambda h, x: (1, scalar.op("mul", h, x[0])),
     "linear_recurrence": lambda h, x: (0, scalar.op("add", scalar.op("mul", x[0], h), x[1])),
 }
-
-
-def _splits_columns(node: Node) -> bool:
-    """Whether a reduction over leading axes is of so many rows that blocks of them are shared out.
-
-    Few columns are too little to share out, and rows are read in order.
-    """
-    axes, shape = node.attrs.get("axes", ()), node.inputs[0].shape
-    rows = product(shape[: len(axes)])
-    if tuple(axes) != tuple(range(len(axes))) or not isinstance(rows, int):
-        return False
-    columns = product(node.shape)
-    if rows < MANY_ROWS or not isinstance(columns, int):
-        return False
-    return rows * columns >= SPLIT_SIZE
-
-
-def _splits(node: Node) -> bool:
-    if "axes" not in node.attrs or not is_row_reduction(node):
-        return False
-    source, axes = node.inputs[0], node.attrs["axes"]
-    return is_split_reduction(node.shape, [source.shape[a] for a in axes])
 
 
 def _axis_names(rank: int) -> list[str]:

@@ -19,8 +19,9 @@ from dlc.codegen.kernel_transform import rewrite
 from dlc.ir import scalar
 from dlc.ir.core import Node
 from dlc.ir.dims import product
+from dlc.ir.ops.families import accumulator
 from dlc.ir.scalar import Axis, Expr
-from dlc.ir.types import DType, Shape, TensorType, float32
+from dlc.ir.types import DType, Shape, TensorType
 
 ROWS = 32  # of a block; changes bits, so it is in the kernel's text
 
@@ -42,17 +43,12 @@ class Partial:
     @property
     def dtype(self) -> DType:
         """Of the sums: float32 for shorter floats."""
-        return accumulated(self.node.tensor.dtype)
+        return accumulator(self.node.tensor.dtype)
 
     @property
     def type(self) -> TensorType:
         """Of the sums in memory."""
         return TensorType(self.dtype, (*self.outer, product(self.node.shape)))
-
-
-def accumulated(dtype: DType) -> DType:
-    """What elements of a type are added up in."""
-    return float32 if dtype.is_float and dtype.bits < 32 else dtype
 
 
 def in_blocks(nest: Par, params: Sequence[Param], partials: Sequence[str]) -> tuple[Par, Shape]:
