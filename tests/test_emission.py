@@ -1,6 +1,7 @@
 """LLVM modules compiled side by side: the objects are those of one after the other."""
 
 import threading
+import time
 
 import pytest
 
@@ -64,6 +65,42 @@ def test_what_cannot_be_emitted_is_an_error_of_its_own_module(monkeypatch):
     with pytest.raises(BackendError, match="no such instruction"):
         compile_modules(TEXTS, isa)
     assert len(compile_modules(TEXTS[4:], isa)) == 5
+
+
+def test_an_interrupt_waits_for_the_other_threads(monkeypatch):
+    monkeypatch.setattr(llvm, "available_cpus", lambda: 4)
+    emit, before = emission._emit, threading.active_count()
+
+    def interrupted(module, machine):
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        time.sleep(0.02)
+        return emit(module, machine)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(emission, "_emit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            compile_modules(TEXTS, host_isa())
+    assert threading.active_count() == before
+    assert len(compile_modules(TEXTS, host_isa())) == len(TEXTS)
+
+
+def test_an_interrupt_while_waiting_is_raised_afterwards():
+    class Slow:
+        joined = 0
+
+        def is_alive(self):
+            return self.joined < 3
+
+        def join(self):
+            self.joined += 1
+            if self.joined == 1:
+                raise KeyboardInterrupt
+
+    slow = [Slow(), Slow()]
+    with pytest.raises(KeyboardInterrupt):
+        emission._wait_for(slow)
+    assert [thread.joined for thread in slow] == [3, 3]
 
 
 def test_without_threads_or_an_unlocked_llvm(monkeypatch):

@@ -41,21 +41,33 @@ def emit_objects(
                 found[number] = error.with_traceback(None)  # that would keep the module
 
     helpers = [threading.Thread(target=work, args=(m,), daemon=True) for m in machines[1:]]
-    started: list[threading.Thread] = []
     try:
         with contextlib.suppress(RuntimeError):  # where there can be no more threads
             for helper in helpers:
                 helper.start()
-                started.append(helper)
         for item in enumerate(modules):
             waiting.put(item)
     finally:
         for _ in machines:  # each thread ends at one of these
             waiting.put(None)
-        work(machines[0])
-        for helper in started:
-            helper.join()
+        try:
+            work(machines[0])
+        finally:
+            _wait_for(helpers)  # what they work on is closed afterwards
     return [found[k] for k in sorted(found)]
+
+
+def _wait_for(threads: Sequence[threading.Thread]) -> None:
+    """Waits for those that were started, through Ctrl-C, which is raised then."""
+    interrupt: KeyboardInterrupt | None = None
+    for thread in threads:
+        while thread.is_alive():
+            try:
+                thread.join()
+            except KeyboardInterrupt as error:
+                interrupt = error
+    if interrupt is not None:
+        raise interrupt
 
 
 def _emit(module: ModuleRef, machine: TargetMachine) -> bytes:
