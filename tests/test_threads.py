@@ -139,11 +139,17 @@ def chunks_by_thread(total, num_threads, before):
     return taken.pop(threading.get_ident()), sorted(taken.values())
 
 
+def goes_backwards():
+    """Whether the next region of the process's pool does."""
+    return bool(threads.pool()._word("runs").value % 2)
+
+
 @pytest.mark.parametrize("num_threads", [2, 3, 7])
 def test_each_thread_begins_with_its_share(num_threads):
-    for total in (num_threads, 30, 31):
+    for total in (num_threads, 30, 30, 31, 31):
         together = threading.Barrier(num_threads)
-        starts = [k * total // num_threads for k in range(num_threads)]
+        ends = [k * total // num_threads for k in range(num_threads + 1)]
+        starts = [end - 1 for end in ends[1:]] if goes_backwards() else ends[:-1]
 
         def before(chunk, taken, together=together, starts=starts):
             if chunk in starts:
@@ -153,21 +159,39 @@ def test_each_thread_begins_with_its_share(num_threads):
         assert [mine[0], *(chunks[0] for chunks in others)] == starts
 
 
-def test_a_late_thread_is_helped_from_the_end_of_its_share():
-    total, alone = 20, threading.Event()
+@pytest.mark.parametrize("run", [0, 1])
+def test_a_late_thread_is_helped_from_the_end_of_its_share(run):
+    forwards = [*range(10), *range(19, 10, -1)], [10]
+    backwards = [*range(9, -1, -1), *range(10, 19)], [19]
+    expected, (late,) = backwards if goes_backwards() else forwards
+    alone = threading.Event()
 
     def before(chunk, taken):
-        if chunk == total // 2:
+        if chunk == late:
             assert alone.wait(60)
-        elif chunk == 0:  # the other one is there
+        elif chunk == expected[0]:  # the other one is there
             while len(taken) < 2:
                 time.sleep(0.001)
-        elif chunk == total // 2 + 1:
+        elif chunk == expected[-1]:
             alone.set()
 
-    mine, (others,) = chunks_by_thread(total, 2, before)
-    assert mine == [*range(10), *range(19, 10, -1)]
-    assert others == [10]
+    assert chunks_by_thread(20, 2, before) == (expected, [[late]])
+
+
+def test_every_other_region_goes_backwards_and_that_changes_with_each_run():
+    pool, orders = threads.ThreadPool(), []
+    seen = []
+    function = KERNEL_TYPE(lambda args, dims, lo, hi, scratch: seen.append(lo))
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    for regions in (1, 1, 2, 2, 3):
+        table = ProgramTable(0)
+        table.wakes = False  # the caller is alone
+        for _ in range(regions):
+            table.call(Job(address, 5, 1, ()))
+        seen.clear()
+        run_on(pool, table.array(), [], 2)
+        orders.append([seen[k] > seen[k + 1] for k in range(0, 5 * regions, 5)])
+    assert orders == [[False], [True], [False, True], [True, False], [False, True, False]]
 
 
 @pytest.mark.parametrize("futex", FUTEX)

@@ -164,6 +164,8 @@ define i32 @dlc_run(ptr %table, ptr %slots, ptr %pool, i64 %threads) {
 entry:
   %end = alloca ptr
   %decision = alloca i64
+  %regions = alloca i64
+  store i64 0, ptr %regions
   store i64 -1, ptr %decision
   %magic = load i64, ptr %table
   %known = icmp eq i64 %magic, $TABLE_MAGIC
@@ -208,11 +210,16 @@ consider:
   br i1 %small, label %inline, label %parallel
 parallel:
   %wake = call i1 @wakes(ptr %table, ptr %pool, ptr %decision)
+  %before = load i64, ptr %regions
+  %runs = call i64 @field(ptr %pool, i64 $pool_runs)
+  %turn = add i64 %runs, %before
   %done = call i1 @run_region(
-    ptr %pool, i1 %wake, ptr %first, i64 %total, ptr %slots, i64 %threads,
+    ptr %pool, i1 %wake, i64 %turn, ptr %first, i64 %total, ptr %slots, i64 %threads,
     ptr %args, i64 %args_bytes, ptr %scratch, i64 %scratch_bytes)
   br i1 %done, label %region, label %inline
 region:
+  %so_far = add i64 %before, 1
+  store i64 %so_far, ptr %regions
   %after_region = load ptr, ptr %end
   br label %head
 inline:
@@ -225,6 +232,9 @@ finished:
 note:
   %ended = call i64 @now(ptr %pool)
   call void @set(ptr %pool, i64 $pool_last_run, i64 %ended)
+  %past = call i64 @field(ptr %pool, i64 $pool_runs)
+  %past1 = add i64 %past, 1
+  call void @set(ptr %pool, i64 $pool_runs, i64 %past1)
   br label %leave
 leave:
   ret i32 $OK

@@ -49,6 +49,7 @@ POOL: Final = {
     "sched_setaffinity": 152,
     "pthread_setaffinity": 160,
     "last_run": LINE + 64,  # when the last program ended, in nanoseconds
+    "runs": LINE + 72,  # programs that had regions
     "word": 2 * LINE,  # epoch << 25 | open << 24 | wanted << 12 | inside
     "busy": 3 * LINE,  # 1 while a caller owns the pool
     "started": 3 * LINE + 8,  # workers that run; these two words are the owner's
@@ -59,6 +60,7 @@ POOL: Final = {
     "slots": 4 * LINE + 24,
     "args_bytes": 4 * LINE + 32,  # ... and what each thread needs: pointers of arguments, ...
     "area_bytes": 4 * LINE + 40,  # ... and those with scratch memory
+    "turn": 4 * LINE + 48,  # odd: backwards
     "caller_asleep": 5 * LINE,
     "mutex": 6 * LINE,  # these two only where there is no futex
     "cond": 7 * LINE,

@@ -315,7 +315,7 @@ done:
 
 ; Runs one region on up to `threads` threads; false (and nothing done) when the pool cannot be had.
 define internal i1 @run_region(
-    ptr %pool, i1 %wake, ptr %first, i64 %total, ptr %slots, i64 %threads,
+    ptr %pool, i1 %wake, i64 %turn, ptr %first, i64 %total, ptr %slots, i64 %threads,
     ptr %args, i64 %args_bytes, ptr %scratch, i64 %scratch_bytes) noinline {
 entry:
   %capacity = call i64 @field(ptr %pool, i64 $pool_capacity)
@@ -347,6 +347,7 @@ prepare:
   %slots_int = ptrtoint ptr %slots to i64
   call void @set(ptr %pool, i64 $pool_first, i64 %first_int)
   call void @set(ptr %pool, i64 $pool_total, i64 %total)
+  call void @set(ptr %pool, i64 $pool_turn, i64 %turn)
   call void @set(ptr %pool, i64 $pool_slots, i64 %slots_int)
   call void @set(ptr %pool, i64 $pool_args_bytes, i64 %args_bytes)
   %area_bytes = add i64 %args_bytes, %scratch_bytes

@@ -1,9 +1,10 @@
 """LLVM text that shares out the chunks of a region.
 
 Each thread has a *lane*, an equal share of neighbouring chunks, and takes them in order. One whose
-lane is empty takes from the ends of the others'. So a thread that comes late costs nothing, and one
-that comes in time computes what it computed in the last call: what its chunks read, such as the
-weights of a layer, may still be in its own caches.
+lane is empty takes from the other ends of the others'. So a thread that comes late costs nothing,
+and one that comes in time computes what it computed in the last call: what its chunks read, such as
+the weights of a layer, may still be in its own caches. Every other region goes backwards, and so
+does one of a program in every other run: it begins with what was touched last.
 """
 
 from __future__ import annotations
@@ -126,6 +127,9 @@ entry:
   %slots = call ptr @function(ptr %pool, i64 $pool_slots)
   %seed = call i64 @field(ptr %pool, i64 $pool_seed)
   %random = icmp ne i64 %seed, 0
+  %turn = call i64 @field(ptr %pool, i64 $pool_turn)
+  %odd = and i64 %turn, 1
+  %backward = icmp ne i64 %odd, 0
   %count0 = call i64 @chunks_of(ptr %first)
   br label %take
 take:
@@ -136,7 +140,8 @@ take:
   %ready0 = phi i1 [ false, %entry ], [ true, %ran ], [ %ready0, %empty ]
   %taken = phi i64 [ 0, %entry ], [ %taken1, %ran ], [ %taken, %empty ]
   %own = icmp eq i64 %lane, %me
-  %k = call i64 @take(ptr %pool, i64 %lane, i1 %own)
+  %front_first = xor i1 %own, %backward
+  %k = call i64 @take(ptr %pool, i64 %lane, i1 %front_first)
   %got = icmp sge i64 %k, 0
   br i1 %got, label %order, label %empty
 empty:
