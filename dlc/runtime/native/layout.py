@@ -13,6 +13,9 @@ BRIEF: Final = 10_000
 LOST: Final = 20_000
 """Nanoseconds after which a thread that gave its CPU away knows that somebody else had it."""
 
+MEETING: Final = 20_000_000
+"""Nanoseconds that a caller waits for workers to arrive, in test mode."""
+
 MAX_WORKERS: Final = 255
 """Threads that the pool can start; the word that announces a region counts to 4095."""
 

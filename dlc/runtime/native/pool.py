@@ -253,19 +253,20 @@ define internal void @rendezvous(ptr %pool, i64 %wanted) {
 entry:
   %yield = call ptr @function(ptr %pool, i64 $pool_sched_yield)
   %word = getelementptr i8, ptr %pool, i64 $pool_word
+  %start = call i64 @now(ptr %pool)
   br label %head
 head:
-  %i = phi i64 [ 0, %entry ], [ %i1, %body ]
   %w = load atomic i64, ptr %word monotonic, align 8
   %inside = and i64 %w, 4095
   %here = add i64 %inside, 1
   %missing = icmp ult i64 %here, %wanted
-  %patient = icmp ult i64 %i, 1000
+  %time = call i64 @now(ptr %pool)
+  %waited = sub i64 %time, %start
+  %patient = icmp slt i64 %waited, $MEETING
   %more = and i1 %missing, %patient
   br i1 %more, label %body, label %done
 body:
   call i32 %yield()
-  %i1 = add i64 %i, 1
   br label %head
 done:
   ret void
