@@ -7,7 +7,7 @@ import pytest
 from dlc.codegen.cpu.emit import module_text
 from dlc.codegen.cpu.fetch_ahead import RowAccesses, streamed
 from dlc.codegen.cpu.grouping import Grouping
-from dlc.codegen.cpu.isa import isa_named
+from dlc.codegen.cpu.isa import ISA_LEVELS, isa_named
 from dlc.codegen.cpu.llvm import assembly
 from dlc.codegen.cpu.loops import emit_loops, index_math
 from dlc.codegen.kernel_ir import Par
@@ -92,7 +92,7 @@ def test_long_chains_fetch_their_streams():
 FETCHES = {"x86-64-v2": ("prefetcht0", "prefetcht0"), "aarch64": ("pldl1keep", "pstl1keep")}
 
 
-@pytest.mark.parametrize("level", ["x86-64-v4", "x86-64-v3", "x86-64-v2", "aarch64"])
+@pytest.mark.parametrize("level", [isa.name for isa in ISA_LEVELS])
 def test_instructions(level):
     isa = isa_named(level)
     code = assembly(module_text(emit_loops(parse_kernel(SOFTMAX), isa).emitters), isa)
