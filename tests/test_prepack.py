@@ -1,5 +1,6 @@
 """Matrices that no call changes: in panels, made once, shared, with the bits of run-time ones."""
 
+import itertools
 import subprocess
 import sys
 
@@ -15,12 +16,14 @@ from dlc.ir.interpret import interpret
 from dlc.ir.op import OPS
 from dlc.ir.parser import parse_function
 from dlc.ir.printer import print_function
+from dlc.ir.types import float32, float64
 from dlc.passes import prepack
 from dlc.passes.manager import parse_pipeline, run_pipeline
 from dlc.passes.pipelines import pipeline_of
 from dlc.passes.prepack import Prepack
 from dlc.runtime import kept
 from dlc.runtime.bisection import find_culprit
+from dlc.runtime.buffers import ALIGNMENT, HUGE_PAGE, is_usable, together
 from dlc.runtime.device import find_device
 from dlc.runtime.executable import Options, passes_of
 from dlc.runtime.verification import compilation, verify_function
@@ -287,3 +290,25 @@ def test_the_passes_that_compile_are_those_that_are_verified():
 
 def kernels_of(function):
     return [n.attrs["body"] for n in function.nodes if n.op.name == "fusion"]
+
+
+def test_what_is_kept_lies_side_by_side_in_huge_pages():
+    types = [((300, 1000), float32), ((7,), float64), ((0, 3), float32), ((513, 1023), float32)]
+    arrays = together(types)
+    for (shape, dtype), array in zip(types, arrays, strict=True):
+        assert (array.shape, array.dtype) == (shape, dtype.numpy)
+        assert is_usable(array)
+        assert array.ctypes.data % ALIGNMENT == 0
+    places = [(a.ctypes.data, a.ctypes.data + a.nbytes) for a in arrays]
+    assert places[0][0] % HUGE_PAGE == 0
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(places))
+    assert places[-1][1] - places[0][0] < sum(a.nbytes for a in arrays) + 64 * len(arrays)
+    for k, array in enumerate(arrays):
+        array[...] = k
+    assert [set(a.ravel().tolist()) for a in arrays] == [{0.0}, {1.0}, set(), {3.0}]
+
+
+def test_little_that_is_kept_has_memory_of_its_own():
+    first, second = together([((3, 4), float32), ((5,), float32)])
+    assert first.base is not second.base
+    assert first.nbytes + second.nbytes == 68

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from dlc.ir.errors import MemoryLimitError, ShapeError
-from dlc.ir.types import DType, TensorType
+from dlc.ir.types import DType, TensorType, uint8
 
 ALIGNMENT = 64
+HUGE_PAGE = 2 << 20
 MAX_RANK = 64  # of NumPy's arrays
 _MAX_BYTES = 2**62  # offsets are signed 64-bit integers
 
@@ -82,6 +84,27 @@ def empty(shape: Sequence[int], dtype: DType) -> np.ndarray[Any, Any]:
         raise too_large(shape, dtype, size) from None
     start = -address_of(raw) % ALIGNMENT
     return np.ndarray(shape, dtype.numpy, raw, start)
+
+
+def together(
+    types: Sequence[tuple[Sequence[int], DType]],
+) -> list[np.ndarray[Any, Any]]:
+    """Uninitialised arrays as of `empty`, side by side: large ones in huge pages.
+
+    What is read in every call then lies in few pages, and in few of the places that the sets of a
+    cache have for it.
+    """
+    sizes = [-(-math.prod(shape) * d.itemsize // ALIGNMENT) * ALIGNMENT for shape, d in types]
+    total = sum(sizes)
+    if total < HUGE_PAGE // 2:
+        return [empty(shape, dtype) for shape, dtype in types]
+    # NumPy asks the system for huge pages from 4 MiB on.
+    raw = empty((-(-total // HUGE_PAGE) * HUGE_PAGE + HUGE_PAGE,), uint8)
+    at, found = -address_of(raw) % HUGE_PAGE, list[np.ndarray[Any, Any]]()
+    for (shape, dtype), size in zip(types, sizes, strict=True):
+        found.append(np.ndarray(shape, dtype.numpy, raw, at))
+        at += size
+    return found
 
 
 def aligned_copy(array: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, Any]:

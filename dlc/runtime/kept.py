@@ -15,7 +15,7 @@ import numpy as np
 from dlc.codegen.program import Call, Program
 from dlc.ir.digest import sha256
 from dlc.ir.locks import make_lock
-from dlc.runtime.buffers import empty
+from dlc.runtime.buffers import together
 
 Array: TypeAlias = np.ndarray[Any, Any]
 # Runs calls on the arrays of their slots.
@@ -42,10 +42,10 @@ def standing_arrays(
     wanted = [s for s in program.standing if program.slots[s].kind == "kept"]
     known = {s: _find(origins.key(s), origins.sources(s)) for s in wanted}
     if any(a is None for a in known.values()):
-        for s, slot in enumerate(program.slots):
-            if slot.kind == "kept":
-                shape = [d for d in slot.type.shape if isinstance(d, int)]
-                found[s] = empty(shape, slot.type.dtype)
+        kept = {s: slot.type for s, slot in enumerate(program.slots) if slot.kind == "kept"}
+        shapes = [[d for d in t.shape if isinstance(d, int)] for t in kept.values()]
+        types = [t.dtype for t in kept.values()]
+        found |= zip(kept, together(list(zip(shapes, types, strict=True))), strict=True)
         run(program.once, found)
         for s in wanted:
             _share(origins.key(s), origins.sources(s), found[s])
