@@ -1,5 +1,7 @@
 """The pass manager: registry, command-line form, running, fuel, verification."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -325,3 +327,13 @@ def test_every_level_is_legal_at_every_stage():
     for f in sample_functions():
         for passes in LEVELS.values():
             run_pipeline(f, passes, verify=True)
+
+
+def test_passes_are_known_before_anything_was_compiled():
+    program = (
+        "from dlc.passes.manager import parse_pipeline; print(parse_pipeline('simplify,cse,fuse'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert done.stdout.startswith("(Simplify("), done.stderr

@@ -17,7 +17,14 @@ from dlc.ir.errors import ArgumentError, PassError, nearest
 from dlc.ir.printer import print_function, print_module
 from dlc.ir.rewrite import RewriteStats
 from dlc.ir.verifier import verify
-from dlc.passes.manager import PASSES, Callback, Pass, parse_pipeline, pipeline_text, run_pipeline
+from dlc.passes.manager import (
+    Callback,
+    Pass,
+    known_passes,
+    parse_pipeline,
+    pipeline_text,
+    run_pipeline,
+)
 from dlc.runtime.executable import Options, passes_of
 
 DESCRIPTION = """\
@@ -64,8 +71,8 @@ def run(options: argparse.Namespace) -> int:
     for module in pkgutil.iter_modules(dlc.passes.__path__):
         importlib.import_module(f"dlc.passes.{module.name}")  # passes are known once imported
     if options.list:
-        for name in sorted(PASSES):
-            print(_with_options(PASSES[name]))
+        for _, kind in sorted(known_passes().items()):
+            print(_with_options(kind))
         return 0
     if options.file is None:
         raise ArgumentError(
@@ -93,9 +100,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _passes(options: argparse.Namespace) -> tuple[Pass, ...]:
     if (options.passes is None) == (options.level is None):
+        names = ", ".join(sorted(known_passes()))
         raise ArgumentError(
             "dlc opt needs either -p or --level",
-            hint=f'as in -p "simplify,cse" or --level O2; there are {", ".join(sorted(PASSES))}',
+            hint=f'as in -p "simplify,cse" or --level O2; there are {names}',
         )
     if options.level is None:
         passes = parse_pipeline(options.passes)

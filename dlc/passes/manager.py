@@ -9,15 +9,21 @@ import types
 import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from dlc.ir.core import Function
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import ParseError, PassError, nearest
 from dlc.ir.lexer import Reader
 from dlc.ir.location import SourceLocation
 from dlc.ir.rewrite import Fuel, RewriteStats
 from dlc.ir.verifier import Stage
 from dlc.ir.verifier import verify as verify_function
+
+if TYPE_CHECKING:
+    from dlc.passes import pipelines
+else:
+    pipelines = deferred("dlc.passes.pipelines")
 
 
 @dataclass
@@ -102,6 +108,11 @@ def pipeline_text(passes: Iterable[Pass]) -> str:
     return ",".join(map(str, passes))
 
 
+def known_passes() -> dict[str, type[Pass]]:
+    """All passes by name: those of the levels are there from when their files are imported."""
+    return PASSES if pipelines.LEVELS else {}
+
+
 def parse_pipeline(text: str) -> tuple[Pass, ...]:
     """The passes that a text such as `simplify,cse,fuse{max_params=16}` names.
 
@@ -131,7 +142,7 @@ def parse_pipeline(text: str) -> tuple[Pass, ...]:
 
 def _read_pass(reader: Reader) -> Pass:
     name = reader.take("name")
-    kind = PASSES.get(name)
+    kind = known_passes().get(name)
     if kind is None:
         raise PassError(f"there is no pass {name!r}", hint=nearest(name, PASSES))
     options: dict[str, Any] = {}
