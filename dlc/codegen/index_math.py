@@ -18,6 +18,7 @@ from dlc.ir.dims import (
     Monomial,
     Symbol,
     add,
+    ceildiv,
     floordiv,
     lower_bound,
     mul,
@@ -278,7 +279,7 @@ class IndexMath:
 def blocks_of(axis: Axis) -> Dim:
     """The number of blocks of a blocked axis."""
     assert axis.block is not None
-    return floordiv(add(axis.extent, axis.block - 1), axis.block)
+    return ceildiv(axis.extent, axis.block)
 
 
 def evaluate_at(p: Dim, values: Mapping[str, Dim]) -> Dim:

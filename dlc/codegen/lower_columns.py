@@ -18,7 +18,7 @@ from dlc.codegen.kernel_ir import Assign, For, Par, Param, Stmt
 from dlc.codegen.kernel_transform import rewrite
 from dlc.ir import scalar
 from dlc.ir.core import Node
-from dlc.ir.dims import product
+from dlc.ir.dims import ceildiv, product
 from dlc.ir.ops.families import accumulator
 from dlc.ir.scalar import Axis, Expr
 from dlc.ir.types import DType, Shape, TensorType
@@ -61,7 +61,7 @@ def in_blocks(nest: Par, params: Sequence[Param], partials: Sequence[str]) -> tu
     """
     known = {p.name for p in params}
     row = nest.axes[-1]
-    block = Axis(scalar.fresh_axis(), (row.extent + (ROWS - 1)) // ROWS)
+    block = Axis(scalar.fresh_axis(), ceildiv(row.extent, ROWS))
     inner = Axis(scalar.fresh_axis(), ROWS)
     number, own = scalar.index(block.name), scalar.index(inner.name)
     first = scalar.mul_index(number, scalar.const(ROWS, scalar.int64))

@@ -17,7 +17,7 @@ from dlc.codegen.lower_columns import ROWS
 from dlc.ir import scalar
 from dlc.ir.build import make_node
 from dlc.ir.core import Node
-from dlc.ir.dims import product
+from dlc.ir.dims import ceildiv, product
 from dlc.ir.inline import Inliner
 from dlc.ir.op import OPS
 from dlc.ir.scalar import Axis, Expr
@@ -84,7 +84,7 @@ def split_reductions(
     block = Axis(scalar.fresh_axis(), size, elements)
     number = Expr("block", (), scalar.int64, block.name)
     ix = (number, *low.rows) if first else (*low.rows, number)
-    blocks = (size + (elements - 1)) // elements
+    blocks = ceildiv(size, elements)
     assigns: list[Assign] = []
     partials: dict[Node, _Partial] = {}
     for node in split:

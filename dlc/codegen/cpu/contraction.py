@@ -303,10 +303,8 @@ class _Writer:
 
         def single() -> None:
             with self.ex.scope():
-                place, stride = (
-                    address(self.ex, self.form, b, "0", n, step.k0),
-                    self.ex.index(b.stride),
-                )
+                place = address(self.ex, self.form, b, "0", n, step.k0)
+                stride = self.ex.index(b.stride)
             pointers = [a.pointer, place, target.pointer, self.operands.scratch(self.tiling.b_at)]
             sizes = [columns, step.length, a.k_stride, stride, adding]
             em.call_helper(row(self.dtype, self.isa), [*pointers, *sizes])

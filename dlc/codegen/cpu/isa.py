@@ -16,7 +16,7 @@ import numpy as np
 
 from dlc.ir.config import config
 from dlc.ir.errors import BackendError, SettingError, nearest
-from dlc.ir.record import dataclass
+from dlc.ir.record import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -85,41 +85,33 @@ def _triple(machine: str) -> str:
 _V2_FLAGS = frozenset({"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"})
 _V3_FLAGS = _V2_FLAGS | {"abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"}
 _V4_FLAGS = _V3_FLAGS | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
-_AMX_FLAGS = _V4_FLAGS | {"amx_tile", "amx_bf16"}
+
+_V4 = Isa(
+    name="x86-64-v4",
+    machine="x86_64",
+    triple=_triple("x86_64"),
+    cpu="x86-64-v4",
+    features="-prefer-256-bit,+prfchw",
+    vector_bits=512,
+    registers=32,
+    requires=_V4_FLAGS,
+    fma=True,
+    half=True,
+    masked=True,
+    gather=True,
+    scales=True,
+)
 
 # From the most to the least capable.
 ISA_LEVELS: tuple[Isa, ...] = (
-    Isa(
+    replace(
+        _V4,
         name="x86-64-amx",
-        machine="x86_64",
-        triple=_triple("x86_64"),
-        cpu="x86-64-v4",
-        features="-prefer-256-bit,+prfchw,+amx-tile,+amx-bf16",
-        vector_bits=512,
-        registers=32,
-        requires=_AMX_FLAGS,
-        fma=True,
-        half=True,
-        masked=True,
-        gather=True,
-        scales=True,
+        features=_V4.features + ",+amx-tile,+amx-bf16",
+        requires=_V4_FLAGS | {"amx_tile", "amx_bf16"},
         matrix=True,
     ),
-    Isa(
-        name="x86-64-v4",
-        machine="x86_64",
-        triple=_triple("x86_64"),
-        cpu="x86-64-v4",
-        features="-prefer-256-bit,+prfchw",
-        vector_bits=512,
-        registers=32,
-        requires=_V4_FLAGS,
-        fma=True,
-        half=True,
-        masked=True,
-        gather=True,
-        scales=True,
-    ),
+    _V4,
     Isa(
         name="x86-64-v3",
         machine="x86_64",

@@ -12,9 +12,10 @@ import functools
 from collections.abc import Callable, Sequence
 
 from dlc.codegen.cpu import index_values as iv
+from dlc.codegen.cpu import memory
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.packing import transpose
-from dlc.ir.types import int32
+from dlc.ir.types import int16, int32, uint8
 
 ROWS = 32  # of A and sums that are worked on together: two tiles
 COLUMNS = 32  # of a panel of B: two tiles
@@ -125,9 +126,11 @@ def pairs_of_rows() -> Emitter:
         other = _at(em, source, "%step")
         for k, mask in enumerate(masks):
             at = str(k * _SIDE * 2)
-            low = _masked(em, _at(em, source, at), mask, _SIDE)
-            high = _masked(em, _at(em, other, at), mask, _SIDE) if second else None
-            _store(em, _at(em, target, str(k * _TILE_ROW)), _zipped(em, low, high))
+            low = memory.load(em, int16, _at(em, source, at), _SIDE, mask)
+            high = memory.load(em, int16, _at(em, other, at), _SIDE, mask) if second else None
+            memory.store(
+                em, int32, _at(em, target, str(k * _TILE_ROW)), _zipped(em, low, high), _SIDE
+            )
 
     _pairs(em, "%rows", pair, lambda i: _clear(em, "%dst", i))
     em.line("ret void")
@@ -158,7 +161,7 @@ def _pairs(
 def _clear(em: Emitter, base: str, i: str) -> None:
     target = _at(em, base, em.value(f"mul i64 {i}, {COLUMNS * 4}"))
     for k in range(2):
-        _store(em, _at(em, target, str(k * _TILE_ROW)), "zeroinitializer")
+        memory.store(em, int32, _at(em, target, str(k * _TILE_ROW)), "zeroinitializer", _SIDE)
 
 
 @functools.cache
@@ -179,11 +182,13 @@ def pairs_of_columns() -> Emitter:
                 mask = em.value(f"and <{DEPTH} x i1> {there}, {inside}")
                 place = _at(em, "%src", em.value(f"mul i64 %step, {column}"))
                 place = _at(em, place, em.value(f"shl i64 {i}, 1"))
-                loaded = _masked(em, place, mask, DEPTH)
+                loaded = memory.load(em, int16, place, DEPTH, mask)
                 rows.append(em.value(f"bitcast <{DEPTH} x i16> {loaded} to <{_SIDE} x i32>"))
             target = _at(em, "%dst", em.value(f"mul i64 {i}, {COLUMNS * 2}"))
             for r, value in enumerate(transpose(em, int32, rows)):
-                _store(em, _at(em, target, str(r * COLUMNS * 4 + k * _TILE_ROW)), value)
+                memory.store(
+                    em, int32, _at(em, target, str(r * COLUMNS * 4 + k * _TILE_ROW)), value, _SIDE
+                )
             return []
 
         em.loop("0", "%rows", DEPTH, block)
@@ -213,12 +218,14 @@ def turned() -> Emitter:
                 there = em.splat("i1", em.value(f"icmp sgt i64 {left}, {k}"), _SIDE)
                 both = em.value(f"and <{_SIDE} x i1> {there}, {mask}")
                 place = _at(em, source, em.value(f"mul i64 %step, {k}"))
-                loaded.append(_masked(em, _at(em, place, str(h * _SIDE * 2)), both, _SIDE))
+                loaded.append(
+                    memory.load(em, int16, _at(em, place, str(h * _SIDE * 2)), _SIDE, both)
+                )
             zipped = [_zipped(em, x, y) for x, y in zip(loaded[::2], loaded[1::2], strict=True)]
             target = _at(em, "%dst", em.value(f"mul i64 %dst_step, {h * _SIDE}"))
             target = _at(em, target, em.value(f"shl i64 {k0}, 1"))
             for value in transpose(em, int32, zipped):
-                _store(em, target, value)
+                memory.store(em, int32, target, value, _SIDE)
                 target = _at(em, target, "%dst_step")
         return []
 
@@ -244,15 +251,13 @@ def aligned() -> Emitter:
 
         def copy(k: str, mask: str | None) -> None:
             place = em.value(f"shl i64 {k}, 1")
-            x = _at(em, source, place)
-            value = _masked(em, x, mask, DEPTH) if mask else em.value(f"{load} {x}, align 2")
-            em.line(f"store <{DEPTH} x i16> {value}, ptr {_at(em, target, place)}, align 2")
+            value = memory.load(em, int16, _at(em, source, place), DEPTH, mask)
+            memory.store(em, int16, _at(em, target, place), value, DEPTH)
 
         def block(k: str, _: list[str]) -> list[str]:
             copy(k, None)
             return []
 
-        load = f"load <{DEPTH} x i16>, ptr"
         em.loop("0", whole, DEPTH, block)
         em.when(ragged, lambda: copy(whole, mask))
         return []
@@ -270,9 +275,7 @@ def _packer(name: str, numbers: Sequence[str]) -> Emitter:
 
 def _at(em: Emitter, pointer: str, offset: str) -> str:
     """The address some bytes on."""
-    if offset == "0":
-        return pointer
-    return em.value(f"getelementptr i8, ptr {pointer}, i64 {offset}")
+    return memory.element_pointer(em, uint8, pointer, offset)
 
 
 def _up(em: Emitter, size: str, multiple: int) -> str:
@@ -285,13 +288,6 @@ def _masks(em: Emitter, count: str) -> list[str]:
     return [em.mask_below(x, _SIDE) for x in (count, second)]
 
 
-def _masked(em: Emitter, place: str, mask: str, lanes: int) -> str:
-    """Elements of two bytes; those outside of the mask are zero and not read."""
-    type_ = f"<{lanes} x i16>"
-    args = [("ptr", place), ("i32", "2"), (f"<{lanes} x i1>", mask), (type_, "zeroinitializer")]
-    return em.call(f"llvm.masked.load.v{lanes}i16.p0", type_, args)
-
-
 def _zipped(em: Emitter, low: str, high: str | None) -> str:
     """Pairs of elements, as 32-bit integers."""
     narrow, wide = f"<{_SIDE} x i16>", f"<{_SIDE} x i32>"
@@ -301,7 +297,3 @@ def _zipped(em: Emitter, low: str, high: str | None) -> str:
     second = em.value(f"zext {narrow} {high} to {wide}")
     second = em.value(f"shl {wide} {second}, splat (i32 16)")
     return em.value(f"or {wide} {first}, {second}")
-
-
-def _store(em: Emitter, place: str, value: str) -> None:
-    em.line(f"store <{_SIDE} x i32> {value}, ptr {place}, align 4")

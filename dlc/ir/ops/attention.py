@@ -19,8 +19,8 @@ from dlc.ir.dims import Dim, product
 from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.op import Attrs, Op, Sample, register
 from dlc.ir.ops.composite import stretch
-from dlc.ir.ops.families import check_kind, filled, is_half, same_shape
-from dlc.ir.types import DType, TensorType, float32, int64
+from dlc.ir.ops.families import accumulator, check_kind, filled, is_half, same_shape
+from dlc.ir.types import DType, TensorType, int64
 
 # Gradients are computed by parts of at least so many keys where there are fewer heads than jobs.
 _KEYS, _JOBS = 512, 8
@@ -80,7 +80,7 @@ def _check(name: str, types: Sequence[TensorType], more: int) -> None:
 
 def _wide(type_: TensorType) -> DType:
     """The element type at which attention of operands of a type is computed."""
-    return float32 if is_half(type_.dtype) else type_.dtype
+    return accumulator(type_.dtype)
 
 
 def _converted(b: Any, x: Any, dtype: DType) -> Any:

@@ -11,10 +11,10 @@ from dlc.ir import scalar
 from dlc.ir.dims import dims_equal
 from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.op import Attrs, Input, Op, Sample, register
-from dlc.ir.ops.families import NUMBERS, check_kind, is_half
+from dlc.ir.ops.families import NUMBERS, accumulator, check_kind
 from dlc.ir.ops.shape import check_axes, inverse
 from dlc.ir.scalar import Axis, Expr
-from dlc.ir.types import TensorType, float32
+from dlc.ir.types import TensorType
 
 AXES = ("lhs_batch", "lhs_contract", "rhs_batch", "rhs_contract")
 
@@ -80,8 +80,8 @@ def _lower(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: T
         at_x[i] = at_y[j] = scalar.index(axis.name)
     a = x(*(at_x[k] for k in range(x.type.rank)))
     b = y(*(at_y[k] for k in range(y.type.rank)))
-    accumulator = float32 if is_half(type_.dtype) else type_.dtype
-    return scalar.convert(scalar.dot(tuple(axes), a, b, accumulator), type_.dtype)
+    total = scalar.dot(tuple(axes), a, b, accumulator(type_.dtype))
+    return scalar.convert(total, type_.dtype)
 
 
 def _jvp(b: Any, out: Any, x: Any, t: Any, **attrs: Any) -> Any:

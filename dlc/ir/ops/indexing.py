@@ -15,10 +15,10 @@ import numpy as np
 from dlc.ir import scalar
 from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.op import Attrs, Input, Op, Sample, register
-from dlc.ir.ops.families import ALL, INTEGERS, check_kind, filled, is_half, same_shape
+from dlc.ir.ops.families import ALL, INTEGERS, accumulator, check_kind, filled, is_half, same_shape
 from dlc.ir.ops.shape import check_axes
 from dlc.ir.scalar import Expr
-from dlc.ir.types import TensorType, float32, int64
+from dlc.ir.types import TensorType, int64
 
 WIDE = ("f64", "f32", *INTEGERS)
 
@@ -102,7 +102,7 @@ def _check_wide(name: str, x: TensorType) -> None:
 def _added(b: Any, op_name: str, indices: Any, ct: Any, shape: Any, axis: int) -> Any:
     """Cotangents added up at the places that were read, at float32 for half types."""
     dtype = ct.tensor.dtype
-    wide = float32 if is_half(dtype) else dtype
+    wide = accumulator(dtype)
     zeros = b.full(value=0.0, shape=shape, dtype=wide)
     updates = b.convert(ct, dtype=wide) if wide is not dtype else ct
     total = getattr(b, op_name)(zeros, indices, updates, axis=axis)
