@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import test_batch
 import test_derivatives
 import test_op_table
 from op_cases import same_bits
@@ -19,6 +20,7 @@ from dlc.ir import scalar
 from dlc.ir.dims import evaluate
 from dlc.ir.errors import DeviceError, DTypeError
 from dlc.ir.op import Op, Sample, register, unregister
+from dlc.ir.ops import batching
 from dlc.ir.ops.families import elementwise_samples, half_aware, infer_elementwise
 from dlc.ir.parser import parse_function
 from dlc.ir.printer import print_function
@@ -50,6 +52,7 @@ SOFTSIGN = Op(
     reference=_softsign_reference,
     lower=lambda ix, inputs, attrs, type_: half_aware(_softsign, [inputs[0](*ix)]),
     jvp=_softsign_jvp,
+    batch=batching.elementwise("softsign"),
     family="composite",  # a few roundings
     cost=9,
     samples=elementwise_samples(1, ("f32", "f64", "f16", "bf16")),
@@ -104,6 +107,8 @@ def test_the_tables_tests_take_the_op(softsign, device, level):
     test_op_table.test_one_program_serves_many_sizes("softsign", device, level)
     test_derivatives.test_first_derivatives("softsign")
     test_derivatives.test_second_derivatives("softsign")
+    test_batch.test_rows_are_batched_as_a_loop_over_the_reference("softsign")
+    test_batch.test_batched_rows_on_the_cpu("softsign")
 
 
 def test_a_row_that_is_replaced_is_not_remembered(softsign):
@@ -135,6 +140,7 @@ def test_an_op_that_stands_for_others_is_a_row_too():
         test_op_table.test_the_row_has_no_hole("double_square")
         test_op_table.test_devices_compute_the_reference("double_square", "cpu", "O2")
         test_derivatives.test_first_derivatives("double_square")
+        test_batch.test_rows_are_batched_as_a_loop_over_the_reference("double_square")
         found = dlc.compile(dlc.grad(lambda x: dlc.sum(apply("double_square", x))))(X)
         np.testing.assert_allclose(found.numpy(), 8 * X, rtol=1e-6)
     finally:

@@ -53,6 +53,9 @@ def holes(op):
         yield "code: lower or decompose"
     if op.jvp is None and op.decompose is None:
         yield "a derivative: jvp, NoDerivative or decompose"
+    has_operands = op.samples is not None and any(s.inputs for s in op.samples())
+    if has_operands and op.batch is None and op.decompose is None:
+        yield "a batching rule: batch or decompose"
     if bool(op.linear) != (op.transpose is not None):
         yield "a transpose with the inputs in which the op is linear"
     if op.linear and (op.jvp is None or isinstance(op.jvp, NoDerivative)):
@@ -73,6 +76,7 @@ def test_a_hole_is_found():
         OPS["exp"], samples=None, reference=None, lower=None, jvp=None, linear=(0,), doc="exp"
     )
     assert len(list(holes(row))) == 7
+    assert list(holes(replace(OPS["exp"], batch=None))) == ["a batching rule: batch or decompose"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,8 +4,8 @@
                 jvp=lambda b, out, x, t: b.mul(t, out), samples=...))
 
 A row says what the op's result type is, what it means (NumPy), how one element of it is computed
-(`lower`) or which simpler ops it stands for (`decompose`), and how it is differentiated. Nothing
-else in the compiler lists ops.
+(`lower`) or which simpler ops it stands for (`decompose`), how it is differentiated, and how it is
+batched. Nothing else in the compiler lists ops.
 
 Rules are written against a `Builder`: `b.<op name>(*inputs, **attrs)` emits a node (or, in eager
 mode, runs it).
@@ -109,6 +109,11 @@ class Op:
         inputs[i] may be used.
     vjp(b, out, ct, i, inputs, **attrs): the cotangent of input `i`, in the place of what follows
         from the derivatives of the ops in `decompose`.
+    batch(b, inputs, batched, **attrs): the results for every element of a batch: inputs[k] where
+        batched[k] (of at least one) has the batch axis in front of the axes that the op knows, and
+        so has the result. None leaves it to `decompose`, as a row without a rule does; of an op of
+        several results, a tuple of them or one value of their types. `dlc.ir.ops.batching` has the
+        rules of families.
     own_kernel: whether an op with `decompose` is computed by a kernel of its own, which a backend
         without ordered loops that carry values leaves to `decompose`.
     samples: operands for the tests. `dtypes`: short names of element types that operands may have.
@@ -127,6 +132,7 @@ class Op:
     linear: tuple[int, ...] | Literal["all"] = ()
     transpose: Callable[..., Any] | None = None
     vjp: Callable[..., Any] | None = None
+    batch: Callable[..., Any] | None = None
     samples: Callable[[], Iterable[Sample]] | None = None
     own_kernel: bool = False
     cost: int = 1  # of an element, in units of an addition; what fusion weighs

@@ -18,6 +18,7 @@ from typing import Any
 from dlc.ir.dims import Dim, product
 from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.op import Attrs, Op, Sample, register
+from dlc.ir.ops import batching
 from dlc.ir.ops.composite import stretch
 from dlc.ir.ops.families import accumulator, check_kind, filled, is_half, same_shape
 from dlc.ir.types import DType, TensorType, int64
@@ -300,6 +301,24 @@ def _samples(grad: bool) -> Callable[[], list[Sample]]:
     return samples
 
 
+def _batch(name: str, mask_at: int) -> Callable[..., Any]:
+    """The rule of a row of the family: the batch axis is one more of the heads."""
+
+    def batch(b: Any, inputs: Sequence[Any], batched: Sequence[bool], **attrs: Any) -> Any:
+        size = batching.batch_size(inputs, batched)
+        operands: list[Any] = []
+        for i, (x, has) in enumerate(zip(inputs, batched, strict=True)):
+            if has:
+                operands.append(x)
+            elif i < mask_at:
+                operands.append(batching.repeated(b, x, size))
+            else:
+                operands.append(b.reshape(x, shape=(1, *x.tensor.shape)))
+        return getattr(b, name)(*operands, **attrs)
+
+    return batch
+
+
 _ATTRS: dict[str, Any] = {"scale": "number", "causal": "bool"}
 
 register(
@@ -314,6 +333,7 @@ register(
         own_kernel=True,
         decompose=_attention,
         vjp=_vjp,
+        batch=_batch("attention", 3),
         samples=_samples(grad=False),
     )
 )
@@ -326,6 +346,7 @@ register(
         family="attention",
         own_kernel=True,
         decompose=_lse,
+        batch=_batch("attention_lse", 3),
         samples=_samples(grad=False),
     )
 )
@@ -343,6 +364,7 @@ for _which, (_name, _build) in enumerate(
             family="attention",
             own_kernel=True,
             decompose=_build,
+            batch=_batch(_name, 6),
             samples=_samples(grad=True),
         )
     )

@@ -15,6 +15,7 @@ from typing import Any
 from dlc.ir.dims import Dim, product
 from dlc.ir.errors import ShapeError
 from dlc.ir.op import Attrs, Op, Sample, register
+from dlc.ir.ops import batching
 from dlc.ir.ops.families import (
     FLOATS,
     check_kind,
@@ -65,6 +66,7 @@ def _pointwise(name: str, doc: str, build: Callable[..., Any]) -> None:
             infer=infer_elementwise(name, "f"),
             family="composite",
             decompose=at_float32(build),
+            batch=batching.elementwise(name),
             samples=elementwise_samples(1, FLOATS),
         )
     )
@@ -165,6 +167,7 @@ for _name, _doc, _build in (
             attrs={"axis": "int"},
             family="composite",
             decompose=at_float32(_build),
+            batch=batching.along_axis(_name),
             samples=_axis_samples,
         )
     )
@@ -210,6 +213,7 @@ register(
         attrs={"axes": "ints"},
         family="composite",
         decompose=at_float32(_mean),
+        batch=batching.over_axes("reduce_mean"),
         samples=_reduction_samples(),
     )
 )
@@ -222,6 +226,7 @@ register(
         defaults={"correction": 0.0},
         family="composite",
         decompose=at_float32(_var),
+        batch=batching.over_axes("reduce_var"),
         samples=_reduction_samples(correction=1.0),
     )
 )
@@ -253,6 +258,13 @@ def _layer_norm(b: Any, x: Any, scale: Any, shift: Any, axis: int, eps: float) -
     )
 
 
+def _norm_batch(b: Any, inputs: Any, batched: Any, axis: int, eps: float) -> Any:
+    x, scale, shift = inputs
+    if tuple(batched) != (True, False, False):
+        return None  # each element's own scale and shift are no longer those of all rows
+    return b.layer_norm(x, scale, shift, axis=axis + 1, eps=eps)
+
+
 register(
     Op(
         "layer_norm",
@@ -262,6 +274,7 @@ register(
         defaults={"eps": 1e-5},
         family="composite",
         decompose=at_float32(_layer_norm),
+        batch=_norm_batch,
         samples=lambda: [
             *(Sample((((5, 19), d), ((19,), d), ((19,), d)), {"axis": 1}) for d in FLOATS),
             Sample(
@@ -279,6 +292,7 @@ register(
         family="composite",
         jvp=lambda b, out, x, t: None,
         decompose=lambda b, x: x,
+        batch=batching.elementwise("stop_gradient"),
         samples=lambda: [Sample((((3, 5), "f32"),))],
     )
 )

@@ -11,6 +11,7 @@ from dlc.ir import scalar
 from dlc.ir.dims import dims_equal
 from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.op import Attrs, Input, Op, Sample, register
+from dlc.ir.ops.batching import to_front
 from dlc.ir.ops.families import NUMBERS, accumulator, check_kind
 from dlc.ir.ops.shape import check_axes, inverse
 from dlc.ir.scalar import Axis, Expr
@@ -139,6 +140,22 @@ def _transpose(
     return b.transpose(result, axes=inverse(order)) if order != sorted(order) else result
 
 
+def _batch(b: Any, inputs: Any, batched: Any, **attrs: Any) -> Any:
+    """A batch axis of both operands is a batch axis, one of a single operand a free one."""
+    lb, lc, rb, rc = (tuple(attrs[a]) for a in AXES)
+    if batched[0]:
+        lb, lc = (tuple(a + 1 for a in axes) for axes in (lb, lc))
+    if batched[1]:
+        rb, rc = (tuple(a + 1 for a in axes) for axes in (rb, rc))
+    both = batched[0] and batched[1]
+    if both:
+        lb, rb = (0, *lb), (0, *rb)
+    out = b.dot_general(*inputs, **_attrs(lb, lc, rb, rc))
+    # A free axis 0 is the first of the free ones of its operand.
+    lhs_free = 0 if batched[0] else inputs[0].tensor.rank - len(lb) - len(lc)
+    return out if both else to_front(b, out, len(lb) + lhs_free)
+
+
 def _attrs(
     lb: Sequence[int], lc: Sequence[int], rb: Sequence[int], rc: Sequence[int]
 ) -> dict[str, Any]:
@@ -163,6 +180,7 @@ register(
         jvp=_jvp,
         linear=(0, 1),
         transpose=_transpose,
+        batch=_batch,
         cost=1000,
         samples=lambda: [
             *(Sample((((5, 7), d), ((7, 19), d)), _MATMUL) for d in NUMBERS),

@@ -14,6 +14,7 @@ import numpy as np
 from dlc.ir import scalar
 from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.op import Attrs, Input, NoDerivative, Op, Sample, register
+from dlc.ir.ops import batching
 from dlc.ir.ops.families import (
     ALL,
     FLOATS,
@@ -64,6 +65,7 @@ def _elementwise(
             jvp=jvp,
             linear=linear,
             transpose=transpose,
+            batch=batching.elementwise(name),
             samples=elementwise_samples(arity, _names(kinds)),
             cost=cost,
         )
@@ -423,6 +425,7 @@ register(
         jvp=_select_jvp,
         linear=(1, 2),
         transpose=_select_transpose,
+        batch=batching.elementwise("select"),
         samples=elementwise_samples(3, ALL, bool_positions=(0,)),
     )
 )
@@ -448,6 +451,7 @@ register(
         jvp=_convert_jvp,
         linear=(0,),
         transpose=lambda b, ct, i, x, dtype: b.convert(ct, dtype=x[0].tensor.dtype),
+        batch=batching.elementwise("convert"),
         samples=lambda: [Sample((((7, 5), a),), {"dtype": b}) for a in ALL for b in ALL if a != b],
     )
 )
@@ -474,6 +478,7 @@ register(
         family="unary",
         lower=lambda ix, inputs, attrs, type_: scalar.bitcast(inputs[0](*ix), type_.dtype),
         jvp=INTEGER,
+        batch=batching.elementwise("bitcast"),
         samples=lambda: [
             Sample((((7, 5), a),), {"dtype": b})
             for a, b in (("f32", "u32"), ("i64", "f64"), ("u16", "bf16"), ("i8", "u8"))

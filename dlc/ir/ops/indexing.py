@@ -7,14 +7,17 @@ public functions turn Python's negative indices into these first, and check conc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from dlc.ir import scalar
+from dlc.ir.dims import product
 from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.op import Attrs, Input, Op, Sample, register
+from dlc.ir.ops import batching
 from dlc.ir.ops.families import ALL, INTEGERS, accumulator, check_kind, filled, is_half, same_shape
 from dlc.ir.ops.shape import check_axes
 from dlc.ir.scalar import Expr
@@ -68,6 +71,23 @@ def _take_transpose(b: Any, ct: Any, i: int, x: Any, axis: int) -> Any:
     return _added(b, "scatter_add", _within(b, x[1], shape[axis]), ct, shape, axis)
 
 
+def _take_batch(b: Any, inputs: Any, batched: Any, axis: int) -> Any:
+    x, indices = inputs
+    if not batched[1]:
+        return b.take(x, indices, axis=axis + 1)
+    if not batched[0]:
+        return batching.to_front(b, b.take(x, indices, axis=axis), axis)
+    # Each element's own table: its indices are repeated for the slices that they pick from.
+    size, *table = x.tensor.shape
+    own = indices.tensor.shape[1:]
+    count = product(own)
+    lead, tail = table[:axis], table[axis + 1 :]
+    wide = b.reshape(indices, shape=(size, *(1,) * axis, count, *(1,) * len(tail)))
+    wide = b.broadcast_to(wide, shape=(size, *lead, count, *tail))
+    found = b.take_along(x, wide, axis=axis + 1)
+    return b.reshape(found, shape=(size, *lead, *own, *tail))
+
+
 register(
     Op(
         "take",
@@ -80,6 +100,7 @@ register(
         jvp=lambda b, out, x, t, axis: None if t[0] is None else b.take(t[0], x[1], axis=axis),
         linear=(0,),
         transpose=_take_transpose,
+        batch=_take_batch,
         samples=lambda: [
             *(Sample((((6, 19), d), np.array([[3, 0, 5], [5, -1, 9]])), {"axis": 0}) for d in ALL),
             Sample((((6, 19), "f32"), np.array([18, 2])), {"axis": 1}),
@@ -148,15 +169,54 @@ def _scatter_jvp(name: str) -> Callable[..., Any]:
     return jvp
 
 
+def _inside(b: Any, indices: Any, extent: Any) -> Any:
+    """Which indices are within bounds."""
+    shape = indices.tensor.shape
+    low = b.ge(indices, b.full(value=0, shape=shape, dtype=int64))
+    return b.bit_and(low, b.lt(indices, b.broadcast_to(b.dim(dim=extent), shape=shape)))
+
+
+def _scatter_batch(b: Any, inputs: Any, batched: Any, axis: int) -> Any:
+    """Of indices that differ: into the tables of all elements, one behind the other."""
+    if not batched[1]:
+        flags = (batched[0], batched[2])
+        x, updates = batching.all_batched(b, (inputs[0], inputs[2]), flags)
+        return b.scatter_add(x, inputs[1], updates, axis=axis + 1)
+    x, indices, updates = batching.all_batched(b, inputs, batched)
+    size, *table = x.tensor.shape
+    extent, rest = table[axis], (*table[:axis], *table[axis + 1 :])
+    own = indices.tensor.shape[1:]
+    # The axis, or the axes in its place in the updates, behind the batch axis.
+    moved = _second(b, x, axis + 1, 1)
+    flat = b.reshape(moved, shape=(size * extent, *rest))
+    placed = b.reshape(
+        _second(b, updates, axis + 1, len(own)), shape=(*indices.tensor.shape, *rest)
+    )
+    shape = indices.tensor.shape
+    number = b.iota(shape=shape, axis=0, dtype=int64)
+    first = b.mul(number, b.broadcast_to(b.dim(dim=extent), shape=shape))
+    outside = b.full(value=-1, shape=shape, dtype=int64)
+    places = b.select(_inside(b, indices, extent), b.add(first, indices), outside)
+    total = b.reshape(b.scatter_add(flat, places, placed, axis=0), shape=moved.tensor.shape)
+    back = (0, *range(2, axis + 2), 1, *range(axis + 2, x.tensor.rank))
+    return total if axis == 0 else b.transpose(total, axes=back)
+
+
+def _second(b: Any, x: Any, axis: int, count: int) -> Any:
+    """`x` with `count` axes from `axis` on moved behind axis 0."""
+    if axis == 1:
+        return x
+    moved = range(axis, axis + count)
+    rest = (k for k in range(1, x.tensor.rank) if k not in moved)
+    return b.transpose(x, axes=(0, *moved, *rest))
+
+
 def _scatter_transpose(b: Any, ct: Any, i: int, x: Any, axis: int) -> Any:
     if i == 0:
         return ct
     taken = b.take(ct, x[1], axis=axis)
-    limit = x[0].tensor.shape[axis]
     shape = x[1].tensor.shape
-    low = b.ge(x[1], b.full(value=0, shape=shape, dtype=int64))
-    end = b.broadcast_to(b.dim(dim=limit), shape=shape)
-    inside = b.bit_and(low, b.lt(x[1], end))
+    inside = _inside(b, x[1], x[0].tensor.shape[axis])
     lead, tail = taken.tensor.shape[:axis], taken.tensor.shape[axis + len(shape) :]
     mask = b.reshape(inside, shape=(*(1,) * len(lead), *shape, *(1,) * len(tail)))
     mask = b.broadcast_to(mask, shape=taken.tensor.shape)
@@ -174,6 +234,7 @@ register(
         jvp=_scatter_jvp("scatter_add"),
         linear=(0, 2),
         transpose=_scatter_transpose,
+        batch=_scatter_batch,
         samples=lambda: [
             *(
                 Sample((((6, 19), d), np.array([3, 0, 3, 3, 9, -1]), ((6, 19), d)), {"axis": 0})
@@ -246,6 +307,7 @@ register(
         ),
         linear=(0,),
         transpose=_along_transpose,
+        batch=batching.along_axis("take_along"),
         samples=lambda: [
             *(Sample((((3, 19), d), np.array([[18], [0], [7]])), {"axis": 1}) for d in ALL),
             Sample((((3, 4), "f32"), np.array([[2, 2, 0], [-1, 4, 3], [3, 3, 3]])), {"axis": 1}),
@@ -269,8 +331,8 @@ def _infer_scatter_along(types: Sequence[TensorType], attrs: Attrs) -> TensorTyp
 
 def _scatter_along_reference(x: Any, indices: Any, updates: Any, axis: int) -> Any:
     wide = np.moveaxis(x, axis, -1).copy()
-    rows = wide.reshape(-1, wide.shape[-1])
-    places = np.moveaxis(indices, axis, -1).reshape(rows.shape[0], -1)
+    rows = wide.reshape(math.prod(wide.shape[:-1]), wide.shape[-1])
+    places = np.moveaxis(indices, axis, -1).reshape(rows.shape[0], indices.shape[axis])
     values = np.moveaxis(updates, axis, -1).reshape(places.shape)
     for r, (row_places, row_values) in enumerate(zip(places, values, strict=True)):
         for place, value in zip(row_places, row_values, strict=True):
@@ -294,6 +356,7 @@ register(
         jvp=_scatter_jvp("scatter_along"),
         linear=(0, 2),
         transpose=_scatter_along_transpose,
+        batch=batching.along_axis("scatter_along"),
         samples=lambda: [
             *(
                 Sample(

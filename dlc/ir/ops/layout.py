@@ -72,6 +72,21 @@ def _lower_back(
     return inputs[0](block, row, place)
 
 
+def _batch(b: Any, inputs: Any, batched: Any, width: int) -> Any:
+    """The rows of all matrices, one below the other, in panels."""
+    size, rows, columns = inputs[0].tensor.shape
+    flat = b.panels(b.reshape(inputs[0], shape=(size * rows, columns)), width=width)
+    split = b.reshape(flat, shape=(flat.tensor.shape[0], size, rows, width))
+    return b.transpose(split, axes=(1, 0, 2, 3))
+
+
+def _batch_back(b: Any, inputs: Any, batched: Any, columns: Dim) -> Any:
+    size, blocks, rows, width = inputs[0].tensor.shape
+    moved = b.transpose(inputs[0], axes=(1, 0, 2, 3))
+    flat = b.from_panels(b.reshape(moved, shape=(blocks, size * rows, width)), columns=columns)
+    return b.reshape(flat, shape=(size, rows, columns))
+
+
 register(
     Op(
         "panels",
@@ -85,6 +100,7 @@ register(
         jvp=linear_jvp("panels"),
         linear=(0,),
         transpose=lambda b, ct, i, x, width: b.from_panels(ct, columns=x[0].tensor.shape[1]),
+        batch=_batch,
         samples=lambda: [
             *(Sample((((3, 5), d),), {"width": 2}) for d in ALL),
             Sample((((7, 64), "f32"),), {"width": 32}),
@@ -106,6 +122,7 @@ register(
         jvp=linear_jvp("from_panels"),
         linear=(0,),
         transpose=lambda b, ct, i, x, columns: b.panels(ct, width=x[0].tensor.shape[2]),
+        batch=_batch_back,
         cost=0,
         samples=lambda: [
             *(Sample((((3, 4, 2), d),), {"columns": 5}) for d in ALL),

@@ -39,15 +39,20 @@ def threefry(
 
 
 def _infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
-    if types[0] != TensorType(uint32, (2,)):
+    key = types[0]
+    if key.dtype is not uint32 or key.shape[-1:] != (2,):
         raise DTypeError(
-            f"random_bits: a key is u32[2], got {types[0]}",
+            f"random_bits: a key is u32[2], got {key}",
             hint="make keys with dlc.random.key(seed)",
         )
-    return TensorType(uint32, attrs["shape"])
+    return TensorType(uint32, (*key.shape[:-1], *attrs["shape"]))
 
 
 def _reference(key: Any, shape: Any) -> Any:
+    if key.ndim > 1:
+        keys = key.reshape(-1, 2)
+        bits = [_reference(k, shape) for k in keys]
+        return np.reshape(bits, (*key.shape[:-1], *shape)).astype(np.uint32)
     counter = np.arange(int(np.prod(shape)), dtype=np.uint64).reshape(shape)
 
     def rotate(x: Any, count: int) -> Any:
@@ -59,7 +64,8 @@ def _reference(key: Any, shape: Any) -> Any:
 
 
 def _lower(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
-    counter = ravel(ix, type_.shape)
+    lead = inputs[0].type.rank - 1
+    counter = ravel(ix[lead:], type_.shape[lead:])
     high = scalar.convert(scalar.op("shr", counter, scalar.const(32, int64)), uint32)
     low = scalar.convert(scalar.op("and", counter, scalar.const(0xFFFFFFFF, int64)), uint32)
 
@@ -71,7 +77,7 @@ def _lower(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: T
             "or", scalar.op("shl", x, literal(count)), scalar.op("shr", x, literal(32 - count))
         )
 
-    k0, k1 = (inputs[0](scalar.const(k, int64)) for k in (0, 1))
+    k0, k1 = (inputs[0](*ix[:lead], scalar.const(k, int64)) for k in (0, 1))
     a, b = threefry(
         k0, k1, high, low,
         lambda x, y: scalar.op("add", x, y), lambda x, y: scalar.op("xor", x, y), rotate, literal,
@@ -82,17 +88,23 @@ def _lower(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: T
 register(
     Op(
         "random_bits",
-        "Uniform u32 bits: the xor of the two words of Threefry-2x32 of the key and the position.",
+        "Uniform u32 bits: the xor of the two words of Threefry-2x32 of the key and the position; "
+        "of keys u32[..., 2], those of each key.",
         infer=_infer,
         reference=_reference,
         attrs={"shape": "dims"},
         family="random",
         lower=_lower,
         jvp=NoDerivative("integer"),
+        batch=lambda b, inputs, batched, shape: b.random_bits(inputs[0], shape=shape),
         cost=60,
         samples=lambda: [
-            Sample((np.array([1, 2], np.uint32),), {"shape": shape})
-            for shape in ((7, 5), (), (0,), (300,))
+            *(
+                Sample((np.array([1, 2], np.uint32),), {"shape": shape})
+                for shape in ((7, 5), (), (0,), (300,))
+            ),
+            Sample((np.arange(12, dtype=np.uint32).reshape(3, 2, 2),), {"shape": (7,)}),
+            Sample((np.arange(6, dtype=np.uint32).reshape(3, 2),), {"shape": ()}),
         ],
     )
 )

@@ -12,6 +12,7 @@ import numpy as np
 
 from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.op import Attrs, Op, Sample, register
+from dlc.ir.ops import batching
 from dlc.ir.ops.families import FLOATS, NUMBERS, check_kind, same_shape
 from dlc.ir.ops.shape import check_axes
 from dlc.ir.types import TensorType
@@ -128,6 +129,7 @@ register(
         jvp=_sum_jvp,
         linear=(0,),
         transpose=_sum_transpose,
+        batch=batching.along_axis("cumulative_sum"),
         samples=_samples(1, NUMBERS),
     )
 )
@@ -141,6 +143,7 @@ register(
         attrs=_ATTRS,
         family="recurrence",
         jvp=_prod_jvp,
+        batch=batching.along_axis("cumulative_prod"),
         samples=_samples(1, NUMBERS),
     )
 )
@@ -156,6 +159,7 @@ register(
         jvp=_linear_jvp,
         linear=(1,),
         transpose=_linear_transpose,
+        batch=batching.along_axis("linear_recurrence"),
         samples=_samples(2, FLOATS),
     )
 )

@@ -11,6 +11,7 @@ from dlc.ir import scalar
 from dlc.ir.dims import product
 from dlc.ir.errors import ShapeError
 from dlc.ir.op import Attrs, Input, NoDerivative, Op, Sample, register
+from dlc.ir.ops import batching
 from dlc.ir.ops.families import FLOATS, NUMBERS, check_kind, is_half
 from dlc.ir.ops.shape import check_axes
 from dlc.ir.scalar import Axis, Expr, ReduceKind
@@ -142,6 +143,7 @@ register(
         jvp=lambda b, out, x, t, axes: b.reduce_sum(t[0], axes=axes),
         linear=(0,),
         transpose=lambda b, ct, i, x, axes: _keep(b, ct, x[0].tensor.shape, axes),
+        batch=batching.over_axes("reduce_sum"),
         samples=_samples(NUMBERS),
     )
 )
@@ -155,6 +157,7 @@ register(
         family="reduction",
         lower=_lower("prod"),
         jvp=_prod_jvp,
+        batch=batching.over_axes("reduce_prod"),
         samples=_samples(NUMBERS),
     )
 )
@@ -179,6 +182,7 @@ for _name, _function, _doc in (("max", np.max, "largest"), ("min", np.min, "smal
             family="reduction",
             lower=_lower(_name),  # type: ignore[arg-type]
             jvp=_extreme_jvp,
+            batch=batching.over_axes(f"reduce_{_name}"),
             samples=_samples(NUMBERS),
         )
     )
@@ -196,6 +200,7 @@ for _name, _function, _doc in (
             family="reduction",
             lower=_lower(_name),  # type: ignore[arg-type]
             jvp=NoDerivative("integer"),
+            batch=batching.over_axes(f"reduce_{_name}"),
             samples=_samples(("bool",)),
         )
     )
@@ -242,6 +247,7 @@ for _name, _function in (("argmax", np.argmax), ("argmin", np.argmin)):
             family="reduction",
             lower=_lower_arg(_name),  # type: ignore[arg-type]
             jvp=NoDerivative("integer"),
+            batch=batching.along_axis(_name),
             samples=lambda: [
                 *(Sample((((5, 19), d),), {"axis": 1}) for d in (*NUMBERS, "bool")),
                 *(Sample((((5, 19), d),), {"axis": 0}) for d in FLOATS),

@@ -16,6 +16,7 @@ from dlc.ir import scalar
 from dlc.ir.dims import Dim, DimUnknown, at_least, dims_equal, floordiv, product
 from dlc.ir.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from dlc.ir.op import Attrs, Input, NoDerivative, Op, Sample, register
+from dlc.ir.ops import batching
 from dlc.ir.ops.families import ALL, check_number, same_shape
 from dlc.ir.scalar import Expr, add_index, mul_index, sub_index
 from dlc.ir.types import Shape, TensorType, int64
@@ -128,6 +129,10 @@ def _lower_reshape(
     return inputs[0](*result)
 
 
+def _reshape_batch(b: Any, inputs: Any, batched: Any, shape: Shape) -> Any:
+    return b.reshape(inputs[0], shape=(inputs[0].tensor.shape[0], *shape))
+
+
 register(
     Op(
         "reshape",
@@ -140,6 +145,7 @@ register(
         jvp=linear_jvp("reshape"),
         linear=(0,),
         transpose=lambda b, ct, i, x, shape: b.reshape(ct, shape=x[0].tensor.shape),
+        batch=_reshape_batch,
         cost=0,
         samples=lambda: [
             *(Sample((((4, 6), d),), {"shape": (3, 8)}) for d in ALL),
@@ -183,6 +189,7 @@ register(
         jvp=linear_jvp("transpose"),
         linear=(0,),
         transpose=lambda b, ct, i, x, axes: b.transpose(ct, axes=inverse(axes)),
+        batch=lambda b, x, batched, axes: b.transpose(x[0], axes=(0, *(a + 1 for a in axes))),
         cost=0,
         samples=lambda: [
             *(Sample((((3, 17), d),), {"axes": (1, 0)}) for d in ALL),
@@ -238,6 +245,13 @@ def _broadcast_transpose(b: Any, ct: Any, i: int, x: Any, shape: Shape) -> Any:
     return total if same_shape(total.tensor.shape, old) else b.reshape(total, shape=old)
 
 
+def _broadcast_batch(b: Any, inputs: Any, batched: Any, shape: Shape) -> Any:
+    size, *own = inputs[0].tensor.shape
+    lead = (1,) * (len(shape) - len(own))
+    x = b.reshape(inputs[0], shape=(size, *lead, *own)) if lead else inputs[0]
+    return b.broadcast_to(x, shape=(size, *shape))
+
+
 register(
     Op(
         "broadcast_to",
@@ -250,6 +264,7 @@ register(
         jvp=linear_jvp("broadcast_to"),
         linear=(0,),
         transpose=_broadcast_transpose,
+        batch=_broadcast_batch,
         cost=0,
         samples=lambda: [
             *(Sample((((3, 1), d),), {"shape": (2, 3, 5)}) for d in ALL),
@@ -324,6 +339,18 @@ def _slice_transpose(b: Any, ct: Any, i: int, x: Any, **attrs: Any) -> Any:
     return b.slice_update(zeros, ct, **attrs)
 
 
+def _slice_batch(name: str) -> Callable[..., Any]:
+    def batch(
+        b: Any, inputs: Any, batched: Any, start: Shape, limit: Shape, step: Sequence[int]
+    ) -> Any:
+        operands = batching.all_batched(b, inputs, batched)
+        size = operands[0].tensor.shape[0]
+        places = {"start": (0, *start), "limit": (size, *limit), "step": (1, *step)}
+        return getattr(b, name)(*operands, **places)
+
+    return batch
+
+
 SLICE_ATTRS = {"start": "dims", "limit": "dims", "step": "ints"}
 _SLICES = (
     ((9, 7), (1, 0), (8, 7), (3, 1)),
@@ -345,6 +372,7 @@ register(
         jvp=linear_jvp("slice"),
         linear=(0,),
         transpose=_slice_transpose,
+        batch=_slice_batch("slice"),
         cost=0,
         samples=lambda: [
             *(
@@ -414,6 +442,7 @@ register(
         jvp=linear_jvp("slice_update"),
         linear=(0, 1),
         transpose=_update_transpose,
+        batch=_slice_batch("slice_update"),
         samples=lambda: [
             *(
                 Sample(
@@ -468,6 +497,7 @@ register(
         jvp=linear_jvp("flip"),
         linear=(0,),
         transpose=lambda b, ct, i, x, axes: b.flip(ct, axes=axes),
+        batch=batching.over_axes("flip"),
         cost=0,
         samples=lambda: [
             *(Sample((((5, 19), d),), {"axes": (1,)}) for d in ALL),
@@ -522,6 +552,9 @@ register(
         jvp=_pad_jvp,
         linear=(0,),
         transpose=_pad_transpose,
+        batch=lambda b, x, batched, low, high, value: b.pad(
+            x[0], low=(0, *low), high=(0, *high), value=value
+        ),
         samples=lambda: [
             *(Sample((((3, 5), d),), {"low": (1, 0), "high": (2, 3), "value": 1}) for d in ALL),
             Sample((((0, 2), "f32"),), {"low": (2, 1), "high": (0, 0), "value": -0.5}),
@@ -594,6 +627,7 @@ register(
         jvp=linear_jvp("concat"),
         linear="all",
         transpose=_concat_transpose,
+        batch=batching.along_axis("concat"),
         samples=lambda: [
             *(Sample((((3, 5), d), ((3, 18), d), ((3, 1), d)), {"axis": 1}) for d in ALL),
             Sample((((2, 3), "f32"), ((0, 3), "f32"), ((4, 3), "f32")), {"axis": 0}),

@@ -105,6 +105,7 @@ register(
         "One of the results of a node that has several.",
         infer=_get_type,
         reference=lambda values, index: values[index],
+        batch=lambda b, inputs, batched, index: b.get(inputs[0], index=index),
         attrs={"index": "int"},
         family="structural",
     )
