@@ -28,6 +28,21 @@ DOMAINS = {
 }  # fmt: skip
 
 
+def definite(a):
+    """A well-conditioned symmetric positive definite matrix."""
+    return a @ np.swapaxes(a, -1, -2) / 4 + np.eye(a.shape[-1])
+
+
+def dominant(a):
+    """A well-conditioned matrix."""
+    return a + 3 * a.shape[-1] * np.eye(a.shape[-1])
+
+
+MATRICES = {
+    "cholesky": definite, "inverse": dominant, "solve": dominant, "triangular_solve": dominant
+}  # fmt: skip
+
+
 def is_differentiable(op: Op) -> bool:
     return not isinstance(op.jvp, NoDerivative) and op.samples is not None
 
@@ -63,6 +78,8 @@ def problems(name):
         seen.add(repr(key))
         rng = np.random.default_rng(number)
         given = [separated(rng, name, k, a) if k in floats else a for k, a in enumerate(args)]
+        if name in MATRICES:
+            given[0] = MATRICES[name](given[0])
         if not np.isfinite(interpret(function, given)[0]).all():  # an extreme of nothing
             continue
         yield function, given, floats, rng

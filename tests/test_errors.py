@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dlc.ir import errors
@@ -37,6 +38,7 @@ BASES = {
     "DLC204": ("RecompileError", RuntimeError),
     "DLC205": ("DonatedBufferError", RuntimeError),
     "DLC206": ("NanError", FloatingPointError),
+    "DLC207": ("LinAlgError", np.linalg.LinAlgError),
     "DLC301": ("ParseError", ValueError),
     "DLC302": ("VerifyError", ValueError),
     "DLC303": ("PassError", ValueError),

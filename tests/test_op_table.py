@@ -48,7 +48,7 @@ def holes(op):
         yield "samples"
     if op.reference is None and op.decompose is None:
         yield "a meaning: reference or decompose"
-    own_statements = op.family in ORDERED or op.name == "constant"
+    own_statements = op.family in (*ORDERED, "host") or op.name == "constant"
     if op.lower is None and op.decompose is None and not own_statements:
         yield "code: lower or decompose"
     if op.jvp is None and op.decompose is None:

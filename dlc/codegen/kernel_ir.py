@@ -1,6 +1,6 @@
 """Kernel IR: what one fused group of ops computes, as loop nests over scalar expressions.
 
-    kernel := 'kernel' name '(' param,* ')' ':' stmt+
+    kernel := 'kernel' name '(' param,* ')' ':' (stmt+ | 'host' op ['{' attributes '}'])
     param  := ['out'|'inout'] name ':' dtype '[' dim,* ']'
     stmt   := 'par' axis,* ':' stmt+                            independent, any order
             | 'for' axis ['while' e] ['carry' init;*] ':' stmt+   ordered; sets next_x
@@ -16,9 +16,10 @@ innermost `par` iteration when its assignment has no axes, else a tile indexed b
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from dlc.ir.dims import Dim
+from dlc.ir.op import Op
 from dlc.ir.record import dataclass
 from dlc.ir.scalar import Axis, Expr, walk
 from dlc.ir.types import DType
@@ -73,13 +74,29 @@ Stmt: TypeAlias = Assign | Par | For
 
 
 @dataclass(frozen=True)
+class Host:
+    """The reference of an op row, which runs in Python.
+
+    `attrs` are the op's attributes over the kernel's dims, in the row's order.
+    """
+
+    op: Op
+    attrs: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
 class Kernel:
-    """A kernel; `dims` are its symbols in the order in which a call binds them."""
+    """A kernel; `dims` are its symbols in the order in which a call binds them.
+
+    With `host` it has no statements, and backends make no code of it: the runtime, which knows how
+    to reach Python from where programs run, calls that from its inputs to its outputs.
+    """
 
     name: str
     params: tuple[Param, ...]
     dims: tuple[str, ...]
     body: tuple[Stmt, ...]
+    host: Host | None = None
 
     def param(self, name: str) -> Param | None:
         """The parameter `name`, None for a local."""

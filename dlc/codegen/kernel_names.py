@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt
+from dlc.codegen.kernel_ir import Assign, For, Host, Kernel, Par, Stmt
 from dlc.codegen.kernel_printer import print_kernel
 from dlc.ir.dims import Dim, DimExpr, substitute, symbol
+from dlc.ir.op import map_attr_dims
 from dlc.ir.scalar import Axis, Expr, reduced_axes
 
 
@@ -57,7 +58,10 @@ class _Renamer:
         )
         dims = tuple(f"d{k}" for k in range(len(self.kernel.dims)))
         body = self.body(self.kernel.body, _Names({}, dict(self.params)))
-        return Kernel("k", params, dims, body)
+        host = self.kernel.host
+        if host is not None:
+            host = Host(host.op, tuple(map_attr_dims(a, self.dim) for a in host.attrs))
+        return Kernel("k", params, dims, body, host)
 
     def dim(self, d: Dim) -> Dim:
         return substitute(d, self.dims)

@@ -6,9 +6,12 @@ Any text may be given: nesting and sizes are limited, and errors are ParseErrors
 from __future__ import annotations
 
 from dlc.codegen.kernel_expressions import ExpressionParser, Literal
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
+from dlc.codegen.kernel_ir import Assign, For, Host, Kernel, Mode, Par, Param, Stmt
 from dlc.codegen.kernel_lexer import KernelReader
 from dlc.codegen.kernel_words import RESERVED, implied_dims
+from dlc.ir.errors import nearest
+from dlc.ir.op import OPS
+from dlc.ir.parser import parse_attributes
 from dlc.ir.scalar import Axis, Expr
 from dlc.ir.type_parser import MAX_RANK, read_tensor_type
 
@@ -49,10 +52,11 @@ class _Parser(ExpressionParser):
         self.params_known = frozenset(self.tensors)
         self.symbols = implied_dims(params) if stated is None else stated
         reader.expect(":")
-        body = self.block(-1, 0)
+        host = self.host() if reader.accept("host") else None
+        body = () if host else self.block(-1, 0)
         if reader.kind != "end":
             reader.fail_expecting("the end of the text, or a statement with the indentation above")
-        return Kernel(name, params, self.symbols, body)
+        return Kernel(name, params, self.symbols, body, host)
 
     def dims(self) -> tuple[str, ...]:
         reader = self.reader
@@ -152,6 +156,20 @@ class _Parser(ExpressionParser):
             condition, carry = self.loop()
             return For(axis, self.nested((axis,), own, depth), carry, condition)
         return self.assign()
+
+    def host(self) -> Host:
+        """`host op {attributes}`, to the end of the line, in the form of the tensor IR."""
+        reader = self.reader
+        start, name = reader.start, reader.take("name")
+        op = OPS.get(name)
+        if op is None:
+            reader.fail(f"there is no op {name!r}", at=start, hint=nearest(name, OPS))
+        first = start + len(name)
+        newline = reader.text.find("\n", first)
+        last = len(reader.text) if newline < 0 else newline
+        attrs = parse_attributes(op, reader.text[first:last])
+        reader.skip_to(last)
+        return Host(op, tuple(attrs.values()))
 
     def nested(self, axes: tuple[Axis, ...], own: int, depth: int) -> tuple[Stmt, ...]:
         self.reader.expect(":")

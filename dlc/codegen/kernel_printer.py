@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Param, Stmt
+from dlc.codegen.kernel_ir import Assign, For, Host, Kernel, Par, Param, Stmt
 from dlc.codegen.kernel_words import (
     COMPARISONS,
     INFIX,
@@ -20,6 +20,7 @@ from dlc.codegen.kernel_words import (
     literal_group,
 )
 from dlc.ir.dims import Dim, DimExpr, Symbol, dim_text
+from dlc.ir.printer import attributes_text
 from dlc.ir.scalar import Axis, Expr, const
 from dlc.ir.types import DType
 
@@ -127,6 +128,8 @@ class _Printer:
         k = self.kernel
         dims = "" if k.dims == implied_dims(k.params) else f"<{','.join(k.dims)}>"
         self.lines.append(f"kernel {k.name}{dims}({', '.join(map(_param, k.params))}):")
+        if k.host is not None:
+            self.lines.append(INDENT + _host(k.host))
         self.body(k.body, 1)
         return "\n".join(self.lines) + "\n", self.places
 
@@ -287,6 +290,11 @@ def _axes(axes: Iterable[Axis]) -> str:
     return ", ".join(
         f"{a.name}<{dim_text(a.extent)}" + ("" if a.block is None else f":{a.block}") for a in axes
     )
+
+
+def _host(s: Host) -> str:
+    attrs = dict(zip(s.op.attrs, s.attrs, strict=True))
+    return f"host {s.op.name}{attributes_text(s.op, attrs)}"
 
 
 def _param(p: Param) -> str:

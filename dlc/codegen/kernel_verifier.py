@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from dlc.codegen.kernel_injectivity import is_injective
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt
+from dlc.codegen.kernel_ir import Assign, For, Host, Kernel, Par, Stmt
 from dlc.codegen.kernel_printer import print_with_lines
 from dlc.codegen.kernel_words import RESERVED, literal_group
 from dlc.ir.dims import Dim, symbols_of
 from dlc.ir.errors import VerifyError, excerpt, nearest
 from dlc.ir.scalar import REDUCE_KINDS, SCALAR_OPS, Axis, Expr, reduced_axes
-from dlc.ir.types import DType, bool_, int64
+from dlc.ir.types import DType, TensorType, TupleType, bool_, int64
 
 
 def verify_kernel(kernel: Kernel, *, pass_name: str | None = None) -> None:
@@ -73,7 +73,10 @@ class _Verifier:
 
     def run(self) -> None:
         self.header()
-        self.body(self.kernel.body, _Scope())
+        if self.kernel.host is not None:
+            self.host(self.kernel.host)
+        else:
+            self.body(self.kernel.body, _Scope())
 
     def fail(self, message: str, hint: str | None = None) -> NoReturn:
         text, lines = print_with_lines(self.kernel)
@@ -101,8 +104,8 @@ class _Verifier:
                 aliased = self.params.get(other)
                 if aliased is None or aliased.mode != "in" or p.mode == "in":
                     self.fail(f"{p.name} may alias {other!r}; only outputs may, and only inputs")
-        if not k.body:
-            self.fail("the body is empty")
+        if bool(k.body) == (k.host is not None):
+            self.fail("the body is empty" if k.host is None else "host beside statements")
 
     def new_name(self, name: str, what: str) -> None:
         if not name.replace(".", "_").isidentifier() or name in RESERVED:
@@ -128,6 +131,18 @@ class _Verifier:
                 self.par(s, scope)
             else:
                 self.for_(s, scope)
+
+    def host(self, s: Host) -> None:
+        """Checks that the op of a host kernel gives what the kernel's outputs are."""
+        if s.op.family != "host":
+            self.fail(f"{s.op.name} is no op that runs on the host")
+        ins = [TensorType(p.dtype, p.dims) for p in self.kernel.params if p.mode == "in"]
+        outs = [TensorType(p.dtype, p.dims) for p in self.kernel.params if p.mode == "out"]
+        found = s.op.infer(ins, dict(zip(s.op.attrs, s.attrs, strict=True)))
+        given = found.items if isinstance(found, TupleType) else (found,)
+        if list(given) != outs or len(ins) + len(outs) != len(self.kernel.params):
+            shown = ", ".join(map(str, given))
+            self.fail(f"{s.op.name} gives {shown}, which are not the outputs' types")
 
     def axis(self, axis: Axis, scope: _Scope) -> None:
         self.new_name(axis.name, "axis")

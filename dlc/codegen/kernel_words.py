@@ -30,8 +30,8 @@ INFIX: dict[tuple[str, str], str] = {
 
 FLOATS = tuple(d for d in DTYPES if d.is_float)
 RESERVED = frozenset({
-    "kernel", "par", "for", "while", "carry", "in", "out", "inout", "let", "may_alias", "dim",
-    "dot", "pad", "true", "false", "inf", "nan",
+    "kernel", "par", "for", "host", "while", "carry", "in", "out", "inout", "let", "may_alias",
+    "dim", "dot", "pad", "true", "false", "inf", "nan",
     *SCALAR_OPS, *REDUCTIONS.values(),
     *(prefix + d.short for d in DTYPES for prefix in ("", "bits_", "dot_")),
     *(prefix + d.short for d in FLOATS for prefix in ("inf_", "nan_")),

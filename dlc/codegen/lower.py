@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from dlc.codegen.collapse import collapse_axes
+from dlc.codegen.host_call import host_kernel
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
 from dlc.codegen.lower_attention import attention_statements
 from dlc.codegen.lower_columns import ROWS, Partial, in_blocks, sum_of_partials
@@ -80,8 +81,8 @@ class _Names:
 
 
 RESERVED = (
-    "kernel", "par", "for", "while", "carry", "in", "out", "inout", "let", "dot", "pad", "select",
-    "sum", "prod",
+    "kernel", "par", "for", "host", "while", "carry", "in", "out", "inout", "let", "dot", "pad",
+    "select", "sum", "prod",
     "rmax", "rmin", "any", "all", "argmax", "argmin", "inf", "nan", "true", "false", "may_alias",
     *scalar.SCALAR_OPS, "f64", "f32", "f16", "bf16", "i8", "i16", "i32", "i64",
     "u8", "u16", "u32", "u64", "bool",
@@ -110,6 +111,8 @@ class Lowering:
     def run(self) -> Lowered:
         """The kernels of the body."""
         families = {n.op.family: n for n in self.body.nodes}
+        if "host" in families:
+            return Lowered((self._host(families["host"]),))
         if any(n.op.own_kernel for n in self.body.nodes):
             return Lowered((self._own_kernel(),))
         for family, statements in (("scatter", self._scatter), ("recurrence", self._recurrence)):
@@ -128,6 +131,13 @@ class Lowering:
         if columns and all(map(splits_columns, columns)):
             return Lowered(*split_reductions(self, columns, rows, first=True))
         return Lowered((self.finish(self._nest(rows, stretched)),))
+
+    def _host(self, node: Node) -> LoweredKernel:
+        kernel, dims = host_kernel(node)
+        numbers = {p: k for k, p in enumerate(self.body.params)}
+        args = [Arg("param", numbers[x]) for x in node.inputs]
+        args += [Arg("result", k) for k in range(len(self.body.results))]
+        return LoweredKernel(kernel, dims, tuple(args))
 
     def _row_space(
         self, reductions: Sequence[Node], families: dict[str, Node]

@@ -82,6 +82,10 @@ class Program:
             if k in read and s.kind in ("constant", "fixed", "kept")
         )
 
+    def runs_in_python(self, call: int) -> bool:
+        """Whether a call is one of Python."""
+        return self.kernels[self.calls[call].kernel].host is not None
+
     def text(self, *, locations: bool = True) -> str:
         """The kernels and the table of calls."""
         kernels = "\n".join(kernel_printer.print_kernel(k) for k in self.kernels)
@@ -110,7 +114,10 @@ class Program:
 
 
 def independent_runs(program: Program) -> list[range]:
-    """Cuts the calls into runs that may overlap: none writes what another one touches."""
+    """Cuts the calls into runs that may overlap: none writes what another one touches.
+
+    A call of Python is a run of its own.
+    """
     runs: list[range] = []
     start = 0
     read: set[int] = set()
@@ -120,7 +127,8 @@ def independent_runs(program: Program) -> list[range]:
         memory = [program.memory_of(a) for a in call.args]
         outs = {m for p, m in zip(kernel.params, memory, strict=True) if p.mode != "in"}
         ins = set(memory) - outs
-        if ins & written or outs & (read | written):
+        alone = kernel.host is not None or (k > start and program.runs_in_python(k - 1))
+        if k > start and (alone or ins & written or outs & (read | written)):
             runs.append(range(start, k))
             start, read, written = k, set(), set()
         read |= ins

@@ -170,9 +170,11 @@ def share_memory(program: Program) -> Program:
 
     Only where the kernel says that this is safe (`may_alias`), the element counts are equal for
     every value of the symbols, and nobody outside sees the memory: a temporary, or an input that
-    was donated.
+    was donated. While Python may still raise, no input is written to.
     """
     last = last_uses(program)
+    calls_python = [k for k in range(len(program.calls)) if program.runs_in_python(k)]
+    last_python = max(calls_python, default=-1)
     slots = list(program.slots)
     taken: set[int] = set()
     for k, call in enumerate(program.calls):
@@ -186,14 +188,14 @@ def share_memory(program: Program) -> Program:
                 once = call.args.count(source) == 1
                 if source in taken or last[source] != k or not once:
                     continue
-                if _may_take(program, slots, source, out):
+                if _may_take(program, slots, source, out, inputs=k > last_python):
                     slots[out] = replace(slots[out], shares=source)
                     taken.add(source)
                     break
     return replace(program, slots=tuple(slots))
 
 
-def _may_take(program: Program, slots: list[Slot], source: int, out: int) -> bool:
+def _may_take(program: Program, slots: list[Slot], source: int, out: int, *, inputs: bool) -> bool:
     s, o = slots[source], slots[out]
     if s.kind == "output":  # a result lives on, though calls read it for the last time
         return False
@@ -208,5 +210,5 @@ def _may_take(program: Program, slots: list[Slot], source: int, out: int) -> boo
     kind = slots[root].kind
     if kind == "temporary":
         return o.kind == "temporary"
-    donated = kind == "input" and slots[root].position in program.donated
+    donated = inputs and kind == "input" and slots[root].position in program.donated
     return donated and (o.kind == "temporary" or o.type == slots[root].type)

@@ -6,7 +6,7 @@ import math
 import sys
 from typing import Any
 
-from dlc.frontend import random, tree
+from dlc.frontend import linalg, random, tree
 from dlc.frontend.apply import asarray
 from dlc.frontend.autograd import GradientTape, backward, note_leaf
 from dlc.frontend.compile import CompiledFunction, compile
@@ -197,6 +197,7 @@ from dlc.ir.errors import (
     DTypeError,
     IndexRangeError,
     LeakedTracerError,
+    LinAlgError,
     MemoryLimitError,
     NanError,
     ParseError,
@@ -247,6 +248,7 @@ __all__ = [
     "GradientTape",
     "IndexRangeError",
     "LeakedTracerError",
+    "LinAlgError",
     "MemoryLimitError",
     "NanError",
     "ParseError",
@@ -354,6 +356,7 @@ __all__ = [
     "layer_norm",
     "less",
     "less_equal",
+    "linalg",
     "linspace",
     "log",
     "log1p",

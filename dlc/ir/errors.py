@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from dlc.ir.deferred import deferred
 from dlc.ir.location import SourceLocation, source_line, user_location
 
@@ -163,6 +165,15 @@ class NanError(DlcError, FloatingPointError):
     def details(self) -> list[str]:
         """The inputs."""
         return self.inputs
+
+
+class LinAlgError(DlcError, np.linalg.LinAlgError):
+    """A matrix that has not what was asked for: no inverse, no Cholesky factor.
+
+    NumPy's LinAlgError, and so a ValueError.
+    """
+
+    code = "DLC207"
 
 
 class ParseError(DlcError, ValueError):

@@ -159,14 +159,15 @@ def unregister(name: str) -> None:
 
 def static_attrs(attrs: Attrs, evaluate: Callable[[Dim], int]) -> dict[str, Any]:
     """`attrs` with each dim replaced by its integer."""
-    return {name: _static(value, evaluate) for name, value in attrs.items()}
+    return {name: map_attr_dims(value, evaluate) for name, value in attrs.items()}
 
 
-def _static(value: Any, evaluate: Callable[[Dim], int]) -> Any:
+def map_attr_dims(value: Any, change: Callable[[Dim], Dim]) -> Any:
+    """An attribute with each symbolic dim in it replaced by `change(dim)`."""
     if isinstance(value, tuple):
-        return tuple(_static(v, evaluate) for v in value)
+        return tuple(map_attr_dims(v, change) for v in value)
     if isinstance(value, (bool, str, float, np.ndarray)) or value is None:
         return value
     if hasattr(value, "terms"):
-        return evaluate(value)
+        return change(value)
     return value

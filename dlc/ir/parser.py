@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dlc.ir.build import make_node
+from dlc.ir.build import make_node, normalise_attrs
 from dlc.ir.core import Function, Node
 from dlc.ir.dims import DimUnknown
 from dlc.ir.errors import DlcError, nearest
@@ -84,6 +84,19 @@ def parse_module(text: str, *, file: str | None = None) -> tuple[Function, ...]:
             parser.reader.fail(f"a second function @{function.name}", at=start)
         functions[function.name] = function
     return tuple(functions.values())
+
+
+def parse_attributes(op: Op, text: str) -> dict[str, Any]:
+    """The attributes of an op, with its defaults, from text in braces or nothing.
+
+    Raises:
+        ParseError: As `parse_function`.
+    """
+    parser = _Parser(text, None)
+    attrs = parser.attributes(op) if parser.reader.accept("{") else {}
+    if parser.reader.kind != "end":
+        parser.reader.fail_expecting("the end of the attributes")
+    return normalise_attrs(op, attrs)
 
 
 class _Parser:

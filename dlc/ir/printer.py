@@ -14,7 +14,7 @@ import numpy as np
 from dlc.ir.core import Function, Node
 from dlc.ir.dims import dim_text
 from dlc.ir.location import SourceLocation
-from dlc.ir.op import Op
+from dlc.ir.op import Attrs, Op
 from dlc.ir.types import DType, Type, dtype_of, float64
 
 SMALL_ARRAY = 16  # elements up to which an array is printed as literals
@@ -65,7 +65,7 @@ def function_lines(
         inputs = ", ".join(["%" + names.get(x, "undefined") for x in node.inputs])
         text = f"  %{names[node]}: {type_text(node.type)} = {node.op.name}({inputs})"
         if node.op.attrs:
-            text += _attributes(node, locations)
+            text += attributes_text(node.op, node.attrs, locations)
         if locations:
             text += _location(node.loc)
         lines += text.split("\n") if "\n" in text else (text,)
@@ -119,11 +119,11 @@ def _location(loc: SourceLocation | None) -> str:
     return f" loc({json.dumps(loc.file)}:{loc.line} in {json.dumps(loc.function)})"
 
 
-def _attributes(node: Node, locations: bool) -> str:
+def attributes_text(op: Op, attrs: Attrs, locations: bool = False) -> str:
+    """The attributes of a node in braces, without those that have their default."""
     parts: list[str] = []
-    op = node.op
     for name, kind in op.attrs.items():
-        value = node.attrs.get(name, _MISSING)
+        value = attrs.get(name, _MISSING)
         if kind == "function" and isinstance(value, Function):
             text = "\n  ".join(function_lines(value, locations=locations)[0])
         else:

@@ -41,7 +41,11 @@ class FoldConstants(Pass):
         return substitute_nodes(function, fold)
 
     def _foldable(self, node: Node) -> bool:
-        if isinstance(node.type, TupleType) or node.op.family == "structural" or not node.inputs:
+        if (
+            isinstance(node.type, TupleType)
+            or node.op.family in ("structural", "host")
+            or not node.inputs
+        ):
             return False
         if node.op.reference is None and node.op.decompose is None:
             return False

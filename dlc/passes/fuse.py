@@ -13,6 +13,7 @@ the same space in the same order:
     dot         a contraction with its pointwise epilogue
     ordered     a walk along an axis in order, alone
     own         ops of one family with a kernel of their own, on the same inputs
+    host        a call of Python, alone
 
 The test of "same order" reads the op rows' own index maps (`dlc.ir.inline`), so that no op is named
 here.
@@ -51,7 +52,7 @@ class Unit:
 
     node: Node
     reads: list[Read]
-    kind: str  # "pointwise", "rows", "columns", "dot", "ordered" or "own"
+    kind: str  # "pointwise", "rows", "columns", "dot", "ordered", "own" or "host"
     rows: Shape  # the leading dims of its nest; for columns the kept ones
     reduced: Shape = ()
     over: tuple[Expr, ...] = ()  # the indices that a reduction runs over
@@ -71,7 +72,8 @@ class Group:
 
 def is_kernel_root(node: Node) -> bool:
     """Whether `node` is never computed inside another node's expression."""
-    return node.op.own_kernel or node.op.family in ("reduction", "contraction", *ORDERED)
+    families = ("reduction", "contraction", "host", *ORDERED)
+    return node.op.own_kernel or node.op.family in families
 
 
 def _reduced_axes(node: Node) -> list[int]:
@@ -126,6 +128,8 @@ class _Planner:
         for node in self.function.nodes:
             if node.op.family == "contraction" or node.op.own_kernel:
                 forced |= self._operands_to_store(node)
+            elif node.op.family == "host":
+                forced |= set(node.inputs)
         for node in self.function.nodes:
             if is_stored(node):
                 continue
@@ -200,6 +204,9 @@ class _Planner:
         return is_stored(node) or node in self.units
 
     def _make_unit(self, node: Node) -> Unit:
+        if node.op.family == "host":
+            reads = [Read(x, canonical_ix(x.tensor.rank)) for x in node.inputs]
+            return Unit(node, reads, "host", ())
         if node.op.family in ORDERED or node.op.own_kernel:
             reads = [r for x in node.inputs for r in self._input_reads(x)]
             return Unit(node, reads, "own" if node.op.own_kernel else "ordered", node.shape)

@@ -70,7 +70,7 @@ def entry_plan(
         results.append(Result(place[k], shape, dtype.numpy, donor, holder, attribute))
     standing = ("constant", "fixed", "kept")
     unread = {k: _NOTHING for k, s in enumerate(slots) if s.kind in standing}
-    releases = bound.work > 1
+    releases = bound.work > 1  # so are calls of Python
     return EntryPlan(
         call.parameters,
         [*results, *call.cleared],

@@ -17,6 +17,7 @@ from dlc.ir.config import config
 from dlc.ir.dims import evaluate, product
 from dlc.ir.types import DType, uint8
 from dlc.runtime.buffers import ALIGNMENT, address_of, addresses_of
+from dlc.runtime.host_calls import host_callback
 from dlc.runtime.kept import standing_arrays
 from dlc.runtime.loader import load_blobs
 from dlc.runtime.program_table import (
@@ -42,10 +43,12 @@ class CpuProgram:
         fixed: Sequence[np.ndarray[Any, Any]] = (),
     ) -> None:
         self.program = program
-        self.codes = [CpuCode.from_bytes(p) for p in payloads]
-        loaded = load_blobs([c.blob for c in self.codes])
-        self.loaded = loaded
-        self.addresses = [x.address(c.entry) for x, c in zip(loaded, self.codes, strict=True)]
+        coded = [k for k, kernel in enumerate(program.kernels) if kernel.host is None]
+        self.codes = {k: CpuCode.from_bytes(payloads[k]) for k in coded}
+        self.loaded = load_blobs([c.blob for c in self.codes.values()])
+        self.addresses = {
+            k: x.address(c.entry) for x, (k, c) in zip(self.loaded, self.codes.items(), strict=True)
+        }
         self.standing = standing_arrays(program, payloads, fixed, self._run_once)
 
     def bind(self, values: Mapping[str, int]) -> BoundCpuProgram:
@@ -67,13 +70,23 @@ class CpuProgram:
         jobs: list[Job] = []
         for call in calls:
             dims = tuple(evaluate(d, values) for d in call.dims)
+            slots = tuple(self.program.memory_of(a) for a in call.args)
+            if call.kernel not in self.codes:
+                jobs.append(self._host_job(call, dims, slots))
+                continue
             found = known.get((call.kernel, dims))
             if found is None:
                 found = known[call.kernel, dims] = self._work(call.kernel, dims)
             units, chunk, _, work = found
-            slots = tuple(self.program.memory_of(a) for a in call.args)
             jobs.append(Job(self.addresses[call.kernel], units, chunk, slots, dims, work))
         return jobs, max((scratch for _, _, scratch, _ in known.values()), default=0)
+
+    def _host_job(self, call: Call, dims: tuple[int, ...], slots: tuple[int, ...]) -> Job:
+        kernel = self.program.kernels[call.kernel]
+        own = dict(zip(kernel.dims, dims, strict=True))
+        address, callback = host_callback(kernel, own, call.loc)
+        units = 0 if _writes_nothing(kernel, own) else 1
+        return Job(address, units, 1, slots, work=2.0, host=callback)
 
     def _work(self, number: int, dims: tuple[int, ...]) -> tuple[int, int, int, float]:
         """The units, the chunk, the scratch bytes and the work of a kernel for these extents."""

@@ -22,6 +22,12 @@ class CudaProgram:
         fixed: Sequence[np.ndarray[Any, Any]] = (),
     ) -> None:
         self.program = program
+        called = next((k.host for k in program.kernels if k.host is not None), None)
+        if called is not None:
+            raise DeviceError(
+                f"{program.name}: {called.op.name} runs in Python, on the host's memory",
+                hint="compile for the device 'cpu'",
+            )
         self.codes = [GpuCode.from_bytes(p) for p in payloads]
 
     def bind(self, values: Mapping[str, int]) -> NoReturn:

@@ -19,6 +19,7 @@ import numpy as np
 
 from dlc.ir.errors import BackendError
 from dlc.ir.logs import TopicLog
+from dlc.runtime.host_calls import raise_pending
 from dlc.runtime.native import entry_layout as layout
 from dlc.runtime.native.entry_support import entry_code
 from dlc.runtime.native.support import keep_for_ever, pool_code
@@ -122,6 +123,7 @@ class NativeSupport:
             "false": False,
             "none": None,
             "runtime_error": RuntimeError,
+            "raise_pending": raise_pending,
         }
         for name, value in named.items():
             self._write(name, id(value))

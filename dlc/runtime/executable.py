@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlc.codegen.backend import Backend
+from dlc.codegen.host_call import host_code
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.memory_plan import byte_size, plan_memory
 from dlc.codegen.program import Program
@@ -188,7 +189,10 @@ class Executable:
         with stats.phase("key"):
             keys = [_kernel_key(digest, self.backend) for digest in digests]
         with stats.phase("cache"):
-            payloads = [cache.get("kernel", key) for key in keys]
+            payloads = [
+                cache.get("kernel", key) if k.host is None else host_code(k)
+                for k, key in zip(kernels, keys, strict=True)
+            ]
         missing = [k for k, p in enumerate(payloads) if p is None]
         with Progress(f"dlc: compiling {self.function.name}", len(missing)) as progress:
             for start in range(0, len(missing), BATCH):
@@ -232,7 +236,8 @@ class Executable:
             case "kernels":
                 return self.program.text(locations=locations)
             case _ if stage in self.backend.stages:
-                return self.backend.text(self.program.kernels, stage)
+                coded = [k for k in self.program.kernels if k.host is None]
+                return self.backend.text(coded, stage) if coded else ""
             case _:
                 raise ValueRangeError(
                     f"there is no stage {stage!r}", hint=nearest(stage, self.stages)

@@ -3,6 +3,8 @@
 A table is an int64 array: a header `[magic, max_args, scratch_bytes, n_slots, wakes]`, and records:
 
 * `[1, job]` calls one kernel; `[2, n, job * n]` calls independent kernels as one parallel region;
+* `[3, job]` calls Python, unless its units are 0: `i32 function(ptr args)`, which ends the program
+  with another status than 0;
 * `[0]` ends the program.
 
 A job is `[fn, units, chunk, n_args, slot.., n_dims, dim..]`: the kernel's address, its
@@ -21,7 +23,8 @@ import numpy as np
 
 from dlc.ir.errors import BackendError
 from dlc.ir.record import dataclass
-from dlc.runtime.native.layout import CALL, END, GROUP, OK, TABLE_MAGIC
+from dlc.runtime.host_calls import raise_pending
+from dlc.runtime.native.layout import CALL, END, GROUP, HOST, HOST_FAILED, OK, TABLE_MAGIC
 from dlc.runtime.native.support import pool_code
 from dlc.runtime.threads import pool
 
@@ -37,6 +40,7 @@ class Job:
         slots: For each pointer parameter, the number of the slot that holds it.
         dims: Run-time integers, in the kernel's order.
         work: What it costs, in chunks of the usual cost.
+        host: The callback behind `function`, which it keeps alive, where that is one of Python.
     """
 
     function: int
@@ -45,6 +49,7 @@ class Job:
     slots: tuple[int, ...]
     dims: tuple[int, ...] = ()
     work: float = 1.0
+    host: Callable[..., int] | None = None
 
     def __post_init__(self) -> None:
         if not self.function:
@@ -90,11 +95,13 @@ class ProgramTable:
     def call(self, job: Job) -> None:
         """Add the call of one kernel; it starts when all before it has ended."""
         self._check(job)
-        self._records += [CALL, *job.words()]
+        self._records += [CALL if job.host is None else HOST, *job.words()]
 
     def group(self, jobs: Sequence[Job]) -> None:
         """Add kernels that do not depend on each other; they run as one parallel region."""
         self._check(*jobs)
+        if any(job.host is not None for job in jobs):
+            raise ValueError("a call of Python in a parallel region")
         self._records += [GROUP, len(jobs)]
         for job in jobs:
             self._records += job.words()
@@ -164,7 +171,10 @@ def run_pointers(table: int, pointers: int, num_threads: int) -> None:
 
     Raises:
         BackendError: for a table that the driver does not know.
+        BaseException: what Python raised that the program calls.
     """
     status = _driver()(table, pointers, pool().address, num_threads)
+    if status == HOST_FAILED:
+        raise_pending()
     if status != OK:
         raise BackendError(f"the program table is malformed (status {status})")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlc.codegen.kernel_ir import Kernel, Param, Stmt
+from dlc.codegen.kernel_ir import Host, Kernel, Param, Stmt
 from dlc.codegen.program import Call, Program, Slot
 from dlc.ir.deferred import deferred
 from dlc.ir.dims import Dim, dim_text
@@ -45,11 +45,12 @@ class StoredKernel(Kernel):
         params: tuple[Param, ...],
         dims: tuple[str, ...],
         body: tuple[Stmt, ...] | None = None,
+        host: Host | None = None,
         *,
         text: str = "",
     ) -> None:
         # The class is frozen; without a body, reading it comes to `__getattr__`.
-        vars(self).update(name=name, params=params, dims=dims, text=text)
+        vars(self).update(name=name, params=params, dims=dims, host=host, text=text)
         if body is not None:  # `dataclasses.replace` gives one
             vars(self)["body"] = body
 
@@ -69,7 +70,7 @@ class StoredKernel(Kernel):
 
 
 def _fields(kernel: Kernel) -> tuple[object, ...]:
-    return kernel.name, kernel.params, kernel.dims, kernel.body
+    return kernel.name, kernel.params, kernel.dims, kernel.body, kernel.host
 
 
 def program_to_bytes(program: Program, digests: Sequence[str]) -> bytes:
@@ -136,11 +137,16 @@ def _kernel_to_json(kernel: Kernel) -> list[Any]:
         [p.name, p.mode, p.dtype.short, [dim_text(d) for d in p.dims], list(p.may_alias)]
         for p in kernel.params
     ]
-    return [kernel.name, params, list(kernel.dims), kernel_printer.print_kernel(kernel)]
+    text, in_python = kernel_printer.print_kernel(kernel), kernel.host is not None
+    return [kernel.name, params, list(kernel.dims), text, in_python]
 
 
-def _kernel_from_json(name: str, params: list[Any], dims: list[str], text: str) -> StoredKernel:
-    return StoredKernel(name, tuple(_param(*p) for p in params), tuple(dims), text=text)
+def _kernel_from_json(
+    name: str, params: list[Any], dims: list[str], text: str, in_python: bool
+) -> StoredKernel:
+    host = kernel_parser.parse_kernel(text).host if in_python else None
+    known = tuple(_param(*p) for p in params)
+    return StoredKernel(name, known, tuple(dims), host=host, text=text)
 
 
 def _param(name: str, mode: str, dtype: str, dims: list[str], may_alias: list[str]) -> Param:

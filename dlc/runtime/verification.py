@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from dlc.codegen.host_call import code_of
 from dlc.codegen.program import Program
 from dlc.codegen.program_builder import build_program
 from dlc.ir.core import Function
@@ -183,7 +184,7 @@ class Compilation:
         """The device's own code, compiled now: what caches hold is not asked."""
         assert self._program is not None
         device = find_device(self.device)
-        codes = device.backend().compile(self._program.kernels)
+        codes = code_of(device.backend(), self._program.kernels)
         loaded = device.load(self._program, codes, ())
         for judge, args, dims in zip(self.judges, self.arguments, self.dims, strict=True):
             bound = loaded.bind(dims)

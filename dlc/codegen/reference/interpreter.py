@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from dlc.codegen.host_call import run_host
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt, statements
 from dlc.codegen.reference.reductions import fold
 from dlc.ir.dims import Dim, evaluate
@@ -62,6 +63,11 @@ def run_kernel(
             raise ShapeError(f"{kernel.name}: {p.name} is {list(shape)}, got {list(array.shape)}")
         if array.dtype != p.dtype.numpy:
             raise DTypeError(f"{kernel.name}: {p.name} is {p.dtype}, got {array.dtype}")
+    if kernel.host is not None:
+        ins = [arrays[p.name] for p in kernel.params if p.mode == "in"]
+        outs = [arrays[p.name] for p in kernel.params if p.mode == "out"]
+        run_host(kernel.host, ins, outs, dims)
+        return
     order = None if order_seed is None else np.random.default_rng(order_seed)
     _Run(dict(arrays), dict(dims), order).body(kernel.body, _Scope())
 

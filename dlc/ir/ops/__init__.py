@@ -12,6 +12,7 @@ from dlc.ir.ops import (
     recurrence,
     reduction,
     shape,
+    solving,
     structural,
 )
 
@@ -30,5 +31,6 @@ __all__ = [
     "recurrence",
     "reduction",
     "shape",
+    "solving",
     "structural",
 ]

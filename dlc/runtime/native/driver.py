@@ -94,6 +94,21 @@ done:
   ret ptr %job
 }
 
+; Calls Python, which takes the interpreter's lock for it; not $OK when that raised.
+define internal i32 @run_host(ptr %job, ptr %slots, ptr %args) {
+entry:
+  %units = call i64 @word(ptr %job, i64 1)
+  %some = icmp ne i64 %units, 0
+  br i1 %some, label %work, label %skip
+work:
+  call void @gather(ptr %job, ptr %slots, ptr %args)
+  %fn = load ptr, ptr %job
+  %status = call i32 %fn(ptr %args)
+  ret i32 %status
+skip:
+  ret i32 $OK
+}
+
 define internal i64 @count_chunks(ptr %first, i64 %n, ptr %end) {
 entry:
   br label %head
@@ -186,12 +201,14 @@ start:
   %records = getelementptr i64, ptr %table, i64 $HEADER_WORDS
   br label %head
 head:
-  %record = phi ptr [ %records, %start ], [ %after_inline, %inline ], [ %after_region, %region ]
+  %record = phi ptr [ %records, %start ], [ %after_inline, %inline ], [ %after_region, %region ],
+    [ %after_host, %host ]
   %kind = load i64, ptr %record
   switch i64 %kind, label %bad [
     i64 $END, label %finished
     i64 $CALL, label %call
     i64 $GROUP, label %group
+    i64 $HOST, label %python
   ]
 call:
   %only = getelementptr i64, ptr %record, i64 1
@@ -225,7 +242,16 @@ region:
 inline:
   %after_inline = call ptr @run_inline(ptr %first, i64 %n, ptr %slots, ptr %args, ptr %scratch)
   br label %head
+python:
+  %host_job = getelementptr i64, ptr %record, i64 1
+  %host_status = call i32 @run_host(ptr %host_job, ptr %slots, ptr %args)
+  %host_fine = icmp eq i32 %host_status, $OK
+  br i1 %host_fine, label %host, label %finished
+host:
+  %after_host = call ptr @after(ptr %host_job)
+  br label %head
 finished:
+  %status = phi i32 [ $OK, %head ], [ $HOST_FAILED, %python ]
   %decided = load i64, ptr %decision
   %shared = icmp sge i64 %decided, 0
   br i1 %shared, label %note, label %leave
@@ -237,7 +263,7 @@ note:
   call void @set(ptr %pool, i64 $pool_runs, i64 %past1)
   br label %leave
 leave:
-  ret i32 $OK
+  ret i32 %status
 bad:
   ret i32 $BAD_TABLE
 }

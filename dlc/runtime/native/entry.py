@@ -82,6 +82,14 @@ entry:
   %fine = icmp eq i32 %status, 0
   br i1 %fine, label %signals, label %fail
 fail:
+  %raised = icmp eq i32 %status, $HOST_FAILED
+  br i1 %raised, label %raise, label %broken
+raise:
+  %vectorcall = call ptr @getp(ptr %api, i64 $api_PyObject_Vectorcall)
+  %function = call ptr @getp(ptr %api, i64 $api_raise_pending)
+  %nothing = call ptr %vectorcall(ptr %function, ptr null, i64 0, ptr null)
+  ret i1 false
+broken:
   call void @complain(ptr %api, i64 $api_failure_text)
   ret i1 false
 signals:
@@ -89,8 +97,8 @@ signals:
   %long = icmp ne i64 %release, 0
   br i1 %long, label %check, label %yes
 check:
-  %function = call ptr @getp(ptr %api, i64 $api_PyErr_CheckSignals)
-  %signal = call i32 %function()
+  %check_signals = call ptr @getp(ptr %api, i64 $api_PyErr_CheckSignals)
+  %signal = call i32 %check_signals()
   %quiet = icmp eq i32 %signal, 0
   ret i1 %quiet
 yes:

@@ -90,6 +90,7 @@ API: Final = {
             "false",
             "none",
             "runtime_error",
+            "raise_pending",  # a function that raises what called Python has raised
             "handler",  # the capsule that makes NumPy give buffers back here
             "bypass",  # not 0: all entries call their fallback
             "failure_text",

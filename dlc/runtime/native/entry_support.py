@@ -7,7 +7,7 @@ from string import Template
 from typing import Final
 
 from dlc.runtime.loader import LoadedCode
-from dlc.runtime.native import entry_layout
+from dlc.runtime.native import entry_layout, layout
 from dlc.runtime.native.buffers import BUFFERS
 from dlc.runtime.native.entry import CALL_CODE, DISPATCH_CODE
 from dlc.runtime.native.entry_guards import GUARD_CODE
@@ -26,6 +26,7 @@ def entry_text() -> str:
     names: dict[str, object] = {
         name: value for name, value in vars(entry_layout).items() if name.isupper()
     }
+    names["HOST_FAILED"] = layout.HOST_FAILED
     for prefix in _RECORDS:
         fields: dict[str, int] = getattr(entry_layout, prefix)
         names |= {f"{prefix.lower()}_{name}": at for name, at in fields.items()}

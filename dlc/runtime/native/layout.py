@@ -23,9 +23,9 @@ TABLE_MAGIC: Final = 0x444C43_0002
 """First word of a program table: "DLC" and the version of the format."""
 
 HEADER_WORDS: Final = 5
-END, CALL, GROUP = 0, 1, 2
+END, CALL, GROUP, HOST = 0, 1, 2, 3
 
-OK, BAD_TABLE = 0, 1
+OK, BAD_TABLE, HOST_FAILED = 0, 1, 2
 """Statuses that the driver returns."""
 
 # Byte offsets in the pool's memory. Its first line is written once, before any worker runs.

@@ -1,0 +1,118 @@
+"""What rows of linear algebra share: stacks of matrices in type rules and derivative rules.
+
+Every operand is a stack `[..., m, n]`: leading axes are independent matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlc.ir.dims import dims_equal
+from dlc.ir.errors import DTypeError, LinAlgError, ShapeError
+from dlc.ir.types import TensorType, int64
+
+FLOATS = ("f64", "f32")
+
+
+def check_stacks(name: str, types: Sequence[TensorType]) -> None:
+    """Raises unless all are stacks of matrices, float32 or float64, of equal leading axes."""
+    first = types[0]
+    for t in types:
+        if t.dtype.short not in FLOATS or t.dtype is not first.dtype:
+            raise DTypeError(
+                f"{name} of {' and '.join(map(str, types))}: all must be float32, or all float64",
+                hint="convert them first, for example with .astype(dlc.float32)",
+            )
+        if t.rank < 2:
+            raise ShapeError(f"{name} of {t}: a matrix has two axes, a stack of them more")
+        if not same_dims(t.shape[:-2], first.shape[:-2]):
+            raise ShapeError(f"{name} of {first} and {t}: the axes before the last two differ")
+
+
+def same_dims(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    """Whether two shapes are equal."""
+    return len(a) == len(b) and all(map(dims_equal, a, b))
+
+
+def check_square(name: str, t: TensorType) -> None:
+    """Raises unless the matrices of a stack are square."""
+    if not dims_equal(t.shape[-1], t.shape[-2]):
+        raise ShapeError(f"{name} of {t}: the last two extents must be equal, for square matrices")
+
+
+def square_type(name: str) -> Callable[..., TensorType]:
+    """The type rule of a function from square matrices to such."""
+
+    def infer(types: Sequence[TensorType], attrs: Any) -> TensorType:
+        (x,) = types
+        check_stacks(name, types)
+        check_square(name, x)
+        return x
+
+    return infer
+
+
+# In derivative rules.
+
+
+def product(b: Any, x: Any, y: Any) -> Any:
+    """x @ y."""
+    rank = x.tensor.rank
+    lead = tuple(range(rank - 2))
+    return b.dot_general(
+        x, y, lhs_batch=lead, lhs_contract=(rank - 1,), rhs_batch=lead, rhs_contract=(rank - 2,)
+    )
+
+
+def transposed(b: Any, x: Any) -> Any:
+    """The transposes of a stack of matrices."""
+    rank = x.tensor.rank
+    return b.transpose(x, axes=(*range(rank - 2), rank - 1, rank - 2))
+
+
+def band(b: Any, x: Any, compare: str) -> Any:
+    """x where its row number is `compare` ("ge": lower triangle) its column number, else 0."""
+    shape, rank = x.tensor.shape, x.tensor.rank
+    row, column = (b.iota(shape=shape, axis=rank - k, dtype=int64) for k in (2, 1))
+    return b.select(getattr(b, compare)(row, column), x, b.const(0.0, x.tensor))
+
+
+def scaled(b: Any, x: Any, factor: float) -> Any:
+    """x times a number."""
+    return b.mul(x, b.const(factor, x.tensor))
+
+
+# In references.
+
+
+def each_matrix(
+    compute: Callable[..., Any], stacks: Sequence[Any], result: tuple[Any, ...], failure: str
+) -> Any:
+    """`compute` on stacks of matrices where some cannot be: those results are NaN.
+
+    Args:
+        compute: A function of NumPy; raises its LinAlgError where one matrix is not possible.
+        stacks: Its arguments.
+        result: The shape of the result.
+        failure: For strict rows, what is wrong with a matrix that cannot be; else empty. What holds
+            NaN gives NaN in strict rows too.
+
+    Raises:
+        LinAlgError: with `failure`, naming the first such matrix.
+    """
+    try:
+        return compute(*stacks)
+    except np.linalg.LinAlgError:
+        pass
+    found = np.full(result, np.nan, stacks[0].dtype)
+    for at in np.ndindex(*result[: stacks[0].ndim - 2]):
+        try:
+            found[at] = compute(*(x[at] for x in stacks))
+        except np.linalg.LinAlgError:
+            if failure and not any(np.isnan(x[at]).any() for x in stacks):
+                which = f"matrix {list(at)} of the stack" if at else "the matrix"
+                raise LinAlgError(f"{which} {failure}") from None
+    return found
