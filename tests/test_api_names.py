@@ -52,6 +52,7 @@ NAMES = [
     "random.bits", "random.fold_in", "random.key", "random.normal",
     "random.seed", "random.split", "random.uniform", "tree.flatten", "tree.leaves",
     "tree.map", "tree.register_node", "tree.structure", "tree.unflatten",
+    "hessian", "jacfwd", "jacobian", "jacrev", "vmap",
 ]  # fmt: skip
 
 

@@ -177,6 +177,7 @@ from dlc.frontend.functions.shape import (
     transpose,
     unstack,
 )
+from dlc.frontend.jacobian import hessian, jacfwd, jacobian, jacrev
 from dlc.frontend.numpy_interop import numpy_function, numpy_ufunc
 from dlc.frontend.operators import install_operators
 from dlc.frontend.spec import Spec, spec
@@ -185,6 +186,7 @@ from dlc.frontend.tensor import Tensor, make_like
 from dlc.frontend.tensor import functions as method_functions
 from dlc.frontend.transforms import grad, jvp, no_grad, stop_gradient, value_and_grad, vjp
 from dlc.frontend.variable import Variable
+from dlc.frontend.vmap import vmap
 from dlc.ir.config import config
 from dlc.ir.errors import (
     ArgumentError,
@@ -338,6 +340,7 @@ __all__ = [
     "grad",
     "greater",
     "greater_equal",
+    "hessian",
     "hypot",
     "iinfo",
     "inf",
@@ -351,6 +354,9 @@ __all__ = [
     "isfinite",
     "isinf",
     "isnan",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
     "jit",
     "jvp",
     "layer_norm",
@@ -449,6 +455,7 @@ __all__ = [
     "var",
     "vecdot",
     "vjp",
+    "vmap",
     "where",
     "zeros",
     "zeros_like",

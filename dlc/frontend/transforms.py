@@ -14,103 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.frontend import tree
 from dlc.frontend.apply import apply, as_tensor, materialise
-from dlc.frontend.closure import Closure, Param, apply_function, trace_closure
+from dlc.frontend.closure import apply_function
 from dlc.frontend.context import current_trace
 from dlc.frontend.recording import recording
 from dlc.frontend.tensor import Tensor, make, make_like
-from dlc.frontend.tree import Structure
+from dlc.frontend.traced import Traced, check_callable, fresh, positions_of
 from dlc.ir.deferred import deferred
-from dlc.ir.errors import ArgumentError, DerivativeError, DTypeError, ShapeError, ValueRangeError
+from dlc.ir.errors import ArgumentError, DerivativeError, ShapeError
 
 if TYPE_CHECKING:
     from dlc.passes import autodiff
 else:
     autodiff = deferred("dlc.passes.autodiff")
-
-
-def _check_callable(function: Any, what: str) -> None:
-    if not callable(function):
-        raise ArgumentError(f"{what} of a {type(function).__name__}, which cannot be called")
-
-
-def _name(function: Callable[..., Any]) -> str:
-    return getattr(function, "__name__", type(function).__name__)
-
-
-def _leaf_tensor(x: Any, what: str) -> Tensor:
-    try:
-        return materialise(as_tensor(x))
-    except ArgumentError:
-        raise ArgumentError(
-            f"{what} is a {type(x).__name__}, which is no tensor, array or number"
-        ) from None
-
-
-class _Traced:
-    """A function traced with respect to some of its arguments; the others are read from outside."""
-
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        inputs: Sequence[Any],
-        rebuild: Callable[[list[Any]], Any],
-        what: str,
-    ) -> None:
-        """`inputs` are trees to trace with; `rebuild` calls the function with trees like them."""
-        self.name = _name(function)
-        self.what = what
-        flat = [tree.flatten(x) for x in inputs]
-        self.structures: list[Structure] = [s for _, s in flat]
-        self.leaves = [_leaf_tensor(x, f"{what}: an argument") for found, _ in flat for x in found]
-
-        def call(tensors: list[Tensor]) -> Any:
-            return rebuild(self.unflatten(tensors))
-
-        params = [Param(t.tensor) for t in self.leaves]
-        self.closure: Closure = trace_closure(self.name, call, params, f"{self.name}()")
-
-    def unflatten(self, leaves: Sequence[Any]) -> list[Any]:
-        """Trees like the inputs, of other leaves."""
-        result: list[Any] = []
-        at = 0
-        for s in self.structures:
-            result.append(tree.unflatten(s, leaves[at : at + s.num_leaves]))
-            at += s.num_leaves
-        return result
-
-    def check_floats(self) -> None:
-        """DTypeError unless all inputs are floats."""
-        paths = [p for k, s in enumerate(self.structures) for p in s.paths(f"[{k}]")]
-        for t, path in zip(self.leaves, paths, strict=True):
-            if not t.dtype.is_float:
-                raise DTypeError(
-                    f"{self.what} of {self.name}() with respect to {t.tensor} (input {path}): "
-                    "only floats have derivatives",
-                    hint="convert it with .astype(dlc.float32), or leave it out of argnums",
-                )
-
-    def inputs(self) -> list[Tensor]:
-        """The arguments, then the values of what the function reads outside, now."""
-        return [*self.leaves, *self.closure.state()]
-
-
-def _positions(argnums: int | Sequence[int], args: Sequence[Any], what: str) -> tuple[int, ...]:
-    given = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-    for k in given:
-        if not isinstance(k, int):
-            raise ArgumentError(f"{what}: argnums={argnums!r} must be positions of arguments")
-        if not -len(args) <= k < len(args):
-            raise ValueRangeError(
-                f"{what}: argnums={argnums}, but {len(args)} arguments were given"
-            )
-    found = tuple(k % len(args) for k in given)
-    if len(set(found)) != len(found):
-        raise ValueRangeError(f"{what}: argnums={argnums} names an argument twice")
-    return found
-
-
-def _fresh(x: Any) -> Any:
-    return make_like(x) if type(x) is Tensor else x
 
 
 def value_and_grad(
@@ -138,19 +53,19 @@ def value_and_grad(
         >>> value_and_grad(lambda x: (x * x).sum())(dlc.asarray([1.0, 2.0]))
         (Tensor(5., dtype=float32), Tensor([2., 4.], dtype=float32))
     """
-    _check_callable(function, "grad")
+    check_callable(function, "grad")
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        positions = _positions(argnums, args, "grad")
-        held = [tree.map(_fresh, a) for a in args]
+        positions = positions_of(argnums, args, "grad")
+        held = [tree.map(fresh, a) for a in args]
 
         def rebuild(trees: list[Any]) -> Any:
             for k, value in zip(positions, trees, strict=True):
                 held[k] = value
             return function(*held, **kwargs)
 
-        traced = _Traced(function, [args[k] for k in positions], rebuild, "grad")
+        traced = Traced(function, [args[k] for k in positions], rebuild, "grad")
         traced.check_floats()
         _check_loss(traced, has_aux)
         count = len(traced.leaves)
@@ -165,10 +80,10 @@ def value_and_grad(
     return wrapped
 
 
-def _check_loss(traced: _Traced, has_aux: bool) -> None:
+def _check_loss(traced: Traced, has_aux: bool) -> None:
     output, name = traced.closure.output, traced.name
     if has_aux:
-        _check_pair(traced, "grad")
+        traced.check_pair()
     loss = output.children[0] if has_aux else output
     if loss.kind is not tree.Leaf:
         raise DerivativeError(
@@ -223,15 +138,15 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
         >>> pull_back(dlc.asarray([1.0, 0.5]))
         (Tensor([2., 2.], dtype=float32),)
     """
-    _check_callable(function, "vjp")
-    traced = _Traced(function, primals, lambda trees: function(*trees), "vjp")
+    check_callable(function, "vjp")
+    traced = Traced(function, primals, lambda trees: function(*trees), "vjp")
     closure, inputs = traced.closure, traced.inputs()
     outputs = apply_function(closure.function, inputs)
     closure.settle(outputs)
     structure, value = closure.output, closure.value(outputs)
     aux = None
     if has_aux:
-        _check_pair(traced, "vjp")
+        traced.check_pair()
         structure, (value, aux) = structure.children[0], value
     floats = [k for k in range(structure.num_leaves) if outputs[k].dtype.is_float]
     derived = autodiff.vjp_function(closure.function, range(len(traced.leaves)), floats)
@@ -247,14 +162,6 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
         return tuple(traced.unflatten(results[len(closure.function.results) :]))
 
     return (value, pull_back, aux) if has_aux else (value, pull_back)
-
-
-def _check_pair(traced: _Traced, what: str) -> None:
-    output = traced.closure.output
-    if output.kind is not tuple or len(output.children) != 2:
-        raise DerivativeError(
-            f"{what} of {traced.name}() with has_aux: it must return a pair (value, aux)"
-        )
 
 
 def like_value(x: Any, like: Tensor, what: str) -> Tensor:
@@ -294,7 +201,7 @@ def jvp(
         >>> jvp(lambda x: x * x, (3.0,), (1.0,))
         (Tensor(9., dtype=float32), Tensor(6., dtype=float32))
     """
-    _check_callable(function, "jvp")
+    check_callable(function, "jvp")
     for name, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, (tuple, list)):
             raise ArgumentError(
@@ -303,7 +210,7 @@ def jvp(
             )
     if len(primals) != len(tangents):
         raise ArgumentError(f"jvp: {len(primals)} primals and {len(tangents)} tangents")
-    traced = _Traced(function, primals, lambda trees: function(*trees), "jvp")
+    traced = Traced(function, primals, lambda trees: function(*trees), "jvp")
     flat: list[Any] = []
     for k, (s, t) in enumerate(zip(traced.structures, tangents, strict=True)):
         found, given = tree.flatten(t)
@@ -325,7 +232,7 @@ def jvp(
     ]
     value, tangent = closure.value(results), tree.unflatten(closure.output, found)
     if has_aux:
-        _check_pair(traced, "jvp")
+        traced.check_pair()
         return value[0], tangent[0], value[1]
     return value, tangent
 

@@ -248,6 +248,28 @@ def _build_dataclass(kind: Any, names: Sequence[str], children: Sequence[Any]) -
     return result
 
 
+def expand_prefix(prefix: Any, structure: Structure, is_value: Callable[[Any], bool]) -> list[Any]:
+    """For each leaf of a structure, the value that a tree of values has for it.
+
+    A value stands for all leaves below its place.
+
+    Raises:
+        ShapeError: when the tree branches where the structure does not, or otherwise.
+    """
+    if is_value(prefix):
+        return [prefix] * structure.num_leaves
+    node = _open(prefix)
+    if node is None:
+        raise ShapeError(f"{prefix!r} in a tree where values are expected")
+    kind, data, children = node
+    if (kind, data, len(children)) != (structure.kind, structure.data, len(structure.children)):
+        raise ShapeError(f"{prefix!r} does not fit the structure {structure!r}")
+    found: list[Any] = []
+    for child, below in zip(children, structure.children, strict=True):
+        found += expand_prefix(child, below, is_value)
+    return found
+
+
 def map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     """The tree of `function` of the leaves of one tree, or of several with equal structures.
 

@@ -30,18 +30,19 @@ def all_batched(b: Any, inputs: Sequence[Any], batched: Sequence[bool]) -> list[
     return [x if has else repeated(b, x, size) for x, has in zip(inputs, batched, strict=True)]
 
 
+def to_front_axes(rank: int, axis: int) -> tuple[int, ...]:
+    """The permutation that moves this axis in front of the others."""
+    return (axis, *(k for k in range(rank) if k != axis))
+
+
+def from_front_axes(rank: int, axis: int) -> tuple[int, ...]:
+    """The permutation that moves axis 0 to this position."""
+    return (*range(1, axis + 1), 0, *range(axis + 1, rank))
+
+
 def to_front(b: Any, x: Any, axis: int) -> Any:
     """`x` with this axis moved in front of the others."""
-    if axis == 0:
-        return x
-    return b.transpose(x, axes=(axis, *(k for k in range(x.tensor.rank) if k != axis)))
-
-
-def from_front(b: Any, x: Any, axis: int) -> Any:
-    """`x` with axis 0 moved to this position."""
-    if axis == 0:
-        return x
-    return b.transpose(x, axes=(*range(1, axis + 1), 0, *range(axis + 1, x.tensor.rank)))
+    return b.transpose(x, axes=to_front_axes(x.tensor.rank, axis)) if axis else x
 
 
 def elementwise(name: str) -> Rule:
