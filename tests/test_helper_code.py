@@ -151,7 +151,7 @@ def test_contractions_share_their_micro_kernels(nothing_known):
     before = shelf.puts
     assert before > 0
     names = [dict(key)["helper"] for key in shelf.entries]
-    assert any(name.startswith("dlc.mm.") for name in names)
+    assert any(name.startswith("dlc.panel.") for name in names)
     other = parse_kernel(MATMUL.replace("dot(", "exp(dot(") + ")")
     (payload,) = backend.compile([other])
     assert shelf.puts == before

@@ -136,8 +136,7 @@ class _Writer:
         """The whole function."""
         em = self.em
         if self.form.a.k_stride is not None and self.form.b.k_stride is not None:
-            # All that takes time is in helpers: the quickest way to instructions will do.
-            em.attributes = "optnone noinline #0"
+            em.quick = True
         self.ex = open_scope(em, self.form, self.isa)
         self.operands = Operands(self.form, self.tiling, self.isa, self.ex)
         em.loop("%lo", "%hi", 1, self._unit, [("i64", "-1")])

@@ -54,8 +54,7 @@ class Epilogue:
     def call(self, em: Emitter, args: Sequence[str]) -> None:
         """Calls it; `args` begin with `sums`."""
         self.called = True
-        given = ", ".join([f"ptr {args[0]}", *(f"i64 {x}" for x in args[1:])])
-        em.line(f"call void @{self.em.name}(ptr %args, ptr %dims, {given})")
+        em.call_part(self.em, ["%args", "%dims", *args])
 
     def function(self) -> Emitter:
         """The whole function."""

@@ -11,7 +11,7 @@ import contextlib
 import ctypes
 import functools
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 
 def emit_objects(
-    modules: Iterable[ModuleRef], machines: Sequence[TargetMachine]
+    modules: Iterable[tuple[ModuleRef, bool]], lanes: Sequence[Mapping[bool, TargetMachine]]
 ) -> list[bytes | RuntimeError]:
     """The object of each module, or what LLVM says is wrong with it.
 
     Args:
-        modules: Modules with contexts of their own. They are asked for on this thread, while others
-            are at work.
-        machines: Code generators that nobody else uses meanwhile, one for each thread.
+        modules: Modules with contexts of their own, each with what tells which of a thread's code
+            generators is for it. They are asked for on this thread, while others are at work.
+        lanes: Code generators that nobody else uses meanwhile, those of each thread.
     """
-    waiting: SimpleQueue[tuple[int, ModuleRef] | None] = SimpleQueue()
+    waiting: SimpleQueue[tuple[int, tuple[ModuleRef, bool]] | None] = SimpleQueue()
     found: dict[int, bytes | RuntimeError] = {}
 
-    def work(machine: TargetMachine) -> None:
+    def work(machines: Mapping[bool, TargetMachine]) -> None:
         while (item := waiting.get()) is not None:
-            number, module = item
+            number, (module, kind) = item
             try:
-                found[number] = _emit(module, machine)
+                found[number] = _emit(module, machines[kind])
             except RuntimeError as error:
                 found[number] = error.with_traceback(None)  # that would keep the module
 
-    helpers = [threading.Thread(target=work, args=(m,), daemon=True) for m in machines[1:]]
+    helpers = [threading.Thread(target=work, args=(m,), daemon=True) for m in lanes[1:]]
     try:
         with contextlib.suppress(RuntimeError):  # where there can be no more threads
             for helper in helpers:
@@ -48,10 +48,10 @@ def emit_objects(
         for item in enumerate(modules):
             waiting.put(item)
     finally:
-        for _ in machines:  # each thread ends at one of these
+        for _ in lanes:  # each thread ends at one of these
             waiting.put(None)
         try:
-            work(machines[0])
+            work(lanes[0])
         finally:
             _wait_for(helpers)  # what they work on is closed afterwards
     return [found[k] for k in sorted(found)]

@@ -41,8 +41,9 @@ class Emitter:
     """Writes one function.
 
     declarations: the intrinsics that it uses.
-    helpers: the functions that it calls which are compiled apart from it, by name.
-    attributes: LLVM's attributes of the function.
+    helpers: the functions that it calls which are compiled apart from it and shared, by name.
+    parts: the functions that it calls which belong to it, by name.
+    quick: whether it is compiled with the least effort: all that takes time is in what it calls.
     """
 
     def __init__(
@@ -53,7 +54,8 @@ class Emitter:
         self.lines: list[str] = []
         self.declarations: set[str] = set()
         self.helpers: dict[str, Emitter] = {}
-        self.attributes = "#0"
+        self.parts: dict[str, Emitter] = {}
+        self.quick = False
         self.current = "entry"
         self._count = 0
 
@@ -82,11 +84,19 @@ class Emitter:
         return self.value(text)
 
     def call_helper(self, helper: Emitter, args: Sequence[str]) -> None:
-        """Calls a function without a result that is compiled apart from this one."""
+        """Calls a function without a result that is compiled apart from this one and shared."""
         self.helpers[helper.name] = helper
-        types = [t for t, _ in helper.parameters]
+        self._call_function(helper, args)
+
+    def call_part(self, part: Emitter, args: Sequence[str]) -> None:
+        """Calls a function without a result that belongs to this one."""
+        self.parts[part.name] = part
+        self._call_function(part, args)
+
+    def _call_function(self, function: Emitter, args: Sequence[str]) -> None:
+        types = [t for t, _ in function.parameters]
         given = ", ".join(f"{t} {a}" for t, a in zip(types, args, strict=True))
-        self.line(f"call void @{helper.name}({given})")
+        self.line(f"call void @{function.name}({given})")
 
     def block(self, label: str) -> None:
         """Starts the block `label`."""
@@ -114,13 +124,14 @@ class Emitter:
         self,
         start: str,
         stop: str,
-        step: int | str,
+        step: int | str | Callable[[], str],
         body: Callable[[str, list[str]], Sequence[str]],
         carry: Sequence[tuple[str, str]] = (),
     ) -> list[str]:
         """`for i = start; i < stop; i += step` (signed i64), with loop-carried values.
 
-        `carry` gives (LLVM type, initial value); `body(i, values)` returns their next values.
+        A `step` that is a function is asked after the body was written. `carry` gives (LLVM type,
+        initial value); `body(i, values)` returns their next values.
         Returns the values after the loop, which are the initial ones when it runs no iteration.
         """
         head, inside, done = self.fresh("head"), self.fresh("body"), self.fresh("done")
@@ -133,7 +144,7 @@ class Emitter:
         self.branch_if(go, inside, done)
         self.block(inside)
         following = list(body(i, names))
-        following_i = self.value(f"add nsw i64 {i}, {step}")
+        following_i = self.value(f"add nsw i64 {i}, {step() if callable(step) else step}")
         latch = self.current
         self.branch(head)
         phis = [f"  {i} = phi i64 [ {start}, %{before} ], [ {following_i}, %{latch} ]"]
@@ -172,9 +183,14 @@ class Emitter:
         """
         parameters = ", ".join(f"{t} %{n}" for t, n in self.parameters)
         body = "\n".join(self.lines)
-        head = f"define {self.result} @{self.name}({parameters}) {self.attributes}"
+        effort = "optnone noinline " if self.quick else ""
+        head = f"define {self.result} @{self.name}({parameters}) {effort}#0"
         head += f' section ".text.{self.name}"'
         return f"{head} {{\nentry:\n{body}\n}}\n"
+
+    def key(self) -> str:
+        """The text of the function and of its parts."""
+        return "\n".join([self.text(), *(part.key() for _, part in sorted(self.parts.items()))])
 
 
 def all_helpers(functions: Iterable[Emitter]) -> dict[str, Emitter]:
@@ -189,25 +205,34 @@ def all_helpers(functions: Iterable[Emitter]) -> dict[str, Emitter]:
     return found
 
 
+def with_parts(functions: Iterable[Emitter]) -> list[Emitter]:
+    """Functions and their parts, each once."""
+    found: dict[str, Emitter] = {}
+    for function in functions:
+        found |= {f.name: f for f in (function, *with_parts(function.parts.values()))}
+    return list(found.values())
+
+
 def module_text(functions: Sequence[Emitter], attributes: str = "nounwind") -> str:
-    """A module of functions, complete with their helpers and intrinsics.
+    """A module of functions, complete with their parts, helpers and intrinsics.
 
     Attribute group #0 is `attributes`.
     """
-    helpers = all_helpers(functions)
-    inner = [helpers[n].text().replace("define ", "define internal ", 1) for n in sorted(helpers)]
-    return _module(
-        [*functions, *helpers.values()], inner + [f.text() for f in functions], attributes
-    )
+    own = {f.name for f in functions}
+    others = with_parts([*functions, *all_helpers(functions).values()])
+    inner = sorted((f for f in others if f.name not in own), key=lambda f: f.name)
+    texts = [f.text().replace("define ", "define internal ", 1) for f in inner]
+    return _module([*functions, *inner], texts + [f.text() for f in functions], attributes)
 
 
 def open_module_text(functions: Sequence[Emitter], attributes: str = "nounwind") -> str:
-    """A module of functions that declares the helpers which are not among them."""
+    """A module of functions that declares the helpers and parts which are not among them."""
     own = {f.name for f in functions}
-    helpers = {h.name: h for f in functions for h in f.helpers.values() if h.name not in own}
+    called = {h.name: h for f in functions for h in (f.helpers | f.parts).values()}
     inner = [
         f"declare hidden {h.result} @{h.name}({', '.join(t for t, _ in h.parameters)})\n"
-        for _, h in sorted(helpers.items())
+        for name, h in sorted(called.items())
+        if name not in own
     ]
     return _module(functions, inner + [f.text() for f in functions], attributes)
 

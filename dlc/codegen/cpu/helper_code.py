@@ -55,7 +55,7 @@ class Helpers:
     def want(self, helpers: Mapping[str, Emitter]) -> None:
         """Looks for functions, given by their names, with those that they call."""
         for name, helper in helpers.items():
-            key = name, helper.text()
+            key = name, helper.key()
             if key in self._found or key in self._missing:
                 continue
             with _lock:
@@ -66,29 +66,30 @@ class Helpers:
                 self._keep(key, piece)
 
     def batches(self) -> list[dict[str, Emitter]]:
-        """The functions that have to be compiled, cut into modules."""
+        """The functions that have to be compiled, cut into modules of equal effort."""
         batches: list[dict[str, Emitter]] = []
-        room = 0
-        for (name, _), helper in self._missing.items():
-            if room <= 0 or name in batches[-1]:
+        missing = sorted(self._missing.items(), key=lambda item: item[1].quick)
+        for (name, _), helper in missing:
+            last = batches[-1] if batches else {}
+            fits = sum(len(h.lines) for h in last.values()) < MODULE_LINES
+            alike = all(h.quick == helper.quick for h in last.values())
+            if not last or name in last or not fits or not alike:
                 batches.append({})
-                room = MODULE_LINES
             batches[-1][name] = helper
-            room -= len(helper.lines)
         return batches
 
     def take(self, batch: Mapping[str, Emitter], module: CompiledModule) -> None:
         """Keeps the code of a batch."""
         made = module.pieces(list(batch), outside=all_helpers(batch.values()))
         for (name, helper), piece in zip(batch.items(), made, strict=True):
-            key = name, helper.text()
+            key = name, helper.key()
             self._keep(key, piece)
             if self.store is not None:
                 self.store.put(self._entries(key), piece.to_bytes())
 
     def pieces(self, helpers: Mapping[str, Emitter]) -> dict[str, Piece]:
         """The code of functions that were wanted, by name."""
-        return {name: self._found[name, helper.text()] for name, helper in helpers.items()}
+        return {name: self._found[name, helper.key()] for name, helper in helpers.items()}
 
     def _keep(self, key: _Text, piece: Piece) -> None:
         self._found[key] = piece

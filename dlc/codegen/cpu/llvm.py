@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _DEFINE = re.compile(r"^define\b", re.MULTILINE)
 _ADDRESS_KEYWORDS = re.compile(r"\s*(?:local_)?unnamed_addr\b")
 _LLVM_LINE = re.compile(r"<string>:(\d+):(\d+): error: (.*)")
+_DEFINITION = re.compile(r"^define\b.*", re.MULTILINE)
+_OPTNONE = " optnone "
 _INLINE_ASSEMBLY = re.compile(r"\bcall\b[^\n]*\basm\b|^module asm\b", re.MULTILINE)
 # The number of the attribute group that is added; no emitter counts that far.
 _GROUP = 65521
@@ -99,17 +101,22 @@ def compile_modules(
 def _compiled(texts: Sequence[str], isa: Isa) -> dict[int, CompiledModule]:
     modules: dict[int, ModuleRef] = {}
 
-    def prepared() -> Iterator[ModuleRef]:
-        # The longest first, so that none is left to one thread at the end.
-        for k in sorted(range(len(texts)), key=lambda k: -len(texts[k])):
-            modules[k] = _optimized(texts[k], isa)[0]
-            yield modules[k]
+    quick = [_is_quick(text) for text in texts]
+    lines = [0 if q else text.count("\n") for q, text in zip(quick, texts, strict=True)]
 
-    lanes = max(1, min(len(texts), available_cpus()))
+    def prepared() -> Iterator[tuple[ModuleRef, bool]]:
+        # The longest first, so that none is left to one thread at the end.
+        for k in sorted(range(len(texts)), key=lambda k: -lines[k]):
+            modules[k] = _optimized(texts[k], isa, quick=quick[k])[0]
+            yield modules[k], quick[k]
+
+    lanes = range(max(1, min(len(texts), available_cpus())))
+    kinds = set(quick)
+    machines = [{kind: target_machine(isa, lane, quick=kind) for kind in kinds} for lane in lanes]
     compiled: dict[int, CompiledModule] = {}
     with contextlib.ExitStack() as stack:
         stack.callback(lambda: [module.close() for module in modules.values()])
-        objects = emit_objects(prepared(), [target_machine(isa, lane) for lane in range(lanes)])
+        objects = emit_objects(prepared(), machines)
         for (k, module), made in zip(modules.items(), objects, strict=True):
             if isinstance(made, RuntimeError):
                 raise BackendError(f"LLVM could not compile for {isa.name}: {made}") from None
@@ -130,35 +137,42 @@ def _check_complete(module: CompiledModule, isa: Isa, outside: Collection[str]) 
 
 def optimized_text(text: str, isa: Isa) -> str:
     """Give the LLVM text after the pipeline of `compile_module`; raises as it does."""
-    with _lock, contextlib.closing(_optimized(text, isa)[0]) as module:
+    with _lock, contextlib.closing(_optimized(text, isa, quick=_is_quick(text))[0]) as module:
         return str(module)
 
 
 def assembly(text: str, isa: Isa) -> str:
     """Give the assembly of `compile_module`, undefined symbols included; raises as it does."""
     with _lock:
-        module, machine = _optimized(text, isa)
+        module, machine = _optimized(text, isa, quick=_is_quick(text))
         with contextlib.closing(module):
             return machine.emit_assembly(module)
 
 
-def _optimized(text: str, isa: Isa) -> tuple[ModuleRef, TargetMachine]:
+def _is_quick(text: str) -> bool:
+    """Whether no function of a module is to be optimized: then nothing else need be looked at."""
+    return all(_OPTNONE in line for line in _DEFINITION.findall(text))
+
+
+def _optimized(text: str, isa: Isa, *, quick: bool) -> tuple[ModuleRef, TargetMachine]:
     # The caller closes the module. Were it left to the collector of garbage, as part of an error's
     # traceback, its context might go first.
     if isa.machine != host_machine() and _INLINE_ASSEMBLY.search(text):
         # LLVM would end the process: it has an assembler for this machine only.
         raise BackendError(f"inline assembly cannot be compiled for {isa.name} on this machine")
-    machine = target_machine(isa)
+    machine = target_machine(isa, quick=quick)
     module = _parse(_with_attributes(text, isa), text)
     try:
-        _optimize(module, machine, isa)
+        _check(module, machine, isa)
+        if not quick:
+            _run_pipeline(module, machine)
     except BaseException:
         module.close()
         raise
     return module, machine
 
 
-def _optimize(module: ModuleRef, machine: TargetMachine, isa: Isa) -> None:
+def _check(module: ModuleRef, machine: TargetMachine, isa: Isa) -> None:
     module.triple = isa.triple
     module.data_layout = str(machine.target_data)
     import llvmlite.binding as llvm
@@ -171,7 +185,6 @@ def _optimize(module: ModuleRef, machine: TargetMachine, isa: Isa) -> None:
         module.verify()
     except RuntimeError as error:
         raise BackendError(f"LLVM's verifier rejected a module: {str(error).strip()}") from None
-    _run_pipeline(module, machine)
 
 
 def _parse(text: str, original: str) -> ModuleRef:
@@ -248,21 +261,28 @@ def _after_parameters(text: str, start: int) -> int:
 # in the child.
 _lock = threading.RLock()
 hold_during_fork(_lock)
-_machines: dict[tuple[Isa, int], TargetMachine] = {}
+_machines: dict[tuple[Isa, int, bool], TargetMachine] = {}
 
 
-def target_machine(isa: Isa, lane: int = 0) -> TargetMachine:
-    """Give LLVM's code generator for a level, one for the whole process and each of its lanes."""
+def target_machine(isa: Isa, lane: int = 0, *, quick: bool = False) -> TargetMachine:
+    """Give LLVM's code generator for a level, one for the whole process and each of its lanes.
+
+    That for functions which are not to be optimized leaves out what it can.
+    """
     with _lock:
         if not _machines:
             _initialize()
-        machine = _machines.get((isa, lane))
+        machine = _machines.get((isa, lane, quick))
         if machine is None:
             import llvmlite.binding as llvm
 
             target = llvm.Target.from_triple(isa.triple)
-            machine = _machines[isa, lane] = target.create_target_machine(
-                cpu=isa.cpu, features=isa.features, opt=2, reloc="pic", codemodel="small"
+            machine = _machines[isa, lane, quick] = target.create_target_machine(
+                cpu=isa.cpu,
+                features=isa.features,
+                opt=0 if quick else 2,
+                reloc="pic",
+                codemodel="small",
             )
         return machine
 

@@ -146,7 +146,7 @@ class _Writer:
         self.form, self.blocks, self.epilogue = form, blocks, epilogue
         parameters = [("ptr", "args"), ("ptr", "dims"), ("i64", "lo"), ("i64", "hi")]
         self.em = Emitter(form.kernel.name, [*parameters, ("ptr", "scratch")])
-        self.em.attributes = "optnone noinline #0"  # all that takes time is in helpers
+        self.em.quick = True
         self.ex = open_scope(self.em, form, isa)
 
     def entry(self) -> Emitter:

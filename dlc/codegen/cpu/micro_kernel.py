@@ -1,12 +1,13 @@
 """Micro-kernels: one tile of a matrix product held in registers over all of a block of K.
 
-    void dlc.mm.RxC(a, b, c, ahead, kc, a_row, a_k, b_k, c_row, add, step)
+    void dlc.mm.RxC(a, b, c, ahead, kc, sizes)
 
 computes, for r < R and n < C, `sum(k < kc, a[r*a_row + k*a_k] * b[k*b_k + n])`, one k after another
 (with fused multiply-adds where the level has them) and stores it to `c[r*c_row + n]`, or adds
-it to that when `add` is not 0. Strides count elements. On the way it fetches the tile of c, and
-what is at `ahead`, `step` bytes on with each k, into the cache. Those that stream b from memory,
-named dlc.ms, fetch its rows some time before they read them instead.
+it to that when `add` is not 0. Strides count elements; they, `add` and `step` are in memory at
+`sizes`, in the order of `SIZES`. On the way it fetches the tile of c, and what is at `ahead`,
+`step` bytes on with each k and row, into the cache. Those that stream b from memory, named dlc.ms,
+fetch its rows some time before they read them instead.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
+from dlc.codegen.cpu.assembled_kernel import AssembledKernel, can_assemble
 from dlc.codegen.cpu.emit import Emitter, llvm_type
 from dlc.codegen.cpu.isa import Isa
 from dlc.ir.types import DType
@@ -24,13 +26,10 @@ _PARAMETERS = [
     ("ptr", "c"),
     ("ptr", "ahead"),
     ("i64", "kc"),
-    ("i64", "a_row"),
-    ("i64", "a_k"),
-    ("i64", "b_k"),
-    ("i64", "c_row"),
-    ("i64", "add"),
-    ("i64", "step"),
+    ("ptr", "sizes"),
 ]
+SIZES = ("a_row", "a_k", "b_k", "c_row", "add", "step")
+"""The numbers of 64 bits that are the same for all tiles of a panel."""
 
 # Vectors of b from what is read to what is fetched: as many as hide the latency of memory.
 _VECTORS_AHEAD = 128
@@ -48,7 +47,25 @@ def micro_kernel(
     """The micro-kernel of a tile of `rows` by `vectors` vectors."""
     lanes = isa.lanes(dtype.bits)
     name = f"dlc.{'ms' if streams else 'mm'}.{rows}x{vectors * lanes}x{dtype.short}"
-    return _Tile(name, dtype, rows, vectors, isa, streams=streams).function()
+    large = rows * vectors >= _MANY_SUMS
+    unroll = 1 if streams else _UNROLL if large else _FETCHES
+    if can_assemble(dtype, isa):
+        ahead = _VECTORS_AHEAD // vectors if streams else 0
+        kinds = dict(ahead=ahead, unroll=unroll, fetches=_FETCHES)
+        return AssembledKernel(name, _PARAMETERS, dtype, (rows, vectors), isa, **kinds)
+    return _Tile(name, dtype, (rows, vectors), isa, streams=streams).function(unroll)
+
+
+def tile_sizes(em: Emitter, values: Sequence[str]) -> str:
+    """Keeps the values of `SIZES` for micro-kernels on the stack; their address."""
+    sizes = em.value(f"alloca [{len(SIZES)} x i64]")
+    for k, value in enumerate(values):
+        em.line(f"store i64 {value}, ptr {_size(em, sizes, k)}, align 8")
+    return sizes
+
+
+def _size(em: Emitter, sizes: str, k: int) -> str:
+    return em.value(f"getelementptr i64, ptr {sizes}, i64 {k}")
 
 
 class KernelWriter:
@@ -132,14 +149,17 @@ class _Tile(KernelWriter):
     """A micro-kernel being written."""
 
     def __init__(
-        self, name: str, dtype: DType, rows: int, vectors: int, isa: Isa, *, streams: bool
+        self, name: str, dtype: DType, tile: tuple[int, int], isa: Isa, *, streams: bool
     ) -> None:
         super().__init__(Emitter(name, _PARAMETERS), dtype, isa)
-        self.rows, self.vectors, self.streams = rows, vectors, streams
+        (self.rows, self.vectors), self.streams = tile, streams
 
-    def function(self) -> Emitter:
-        """The whole function."""
+    def function(self, unroll: int) -> Emitter:
+        """The whole function, with so many products in a step of its loop."""
         em, rows = self.em, self.rows
+        for k, name in enumerate(SIZES):
+            em.line(f"%{name} = load i64, ptr {_size(em, '%sizes', k)}, align 8")
+        self.step = em.value(f"mul i64 %step, {rows}")
         starts = ["%a"]
         for _ in range(1, rows):
             starts.append(self.at(starts[-1], "%a_row"))
@@ -150,9 +170,6 @@ class _Tile(KernelWriter):
             first = self.at("%b", em.value(f"mul i64 %b_k, {_VECTORS_AHEAD // self.vectors}"))
         start = ["0", "%b", first, *["zeroinitializer"] * (rows * self.vectors)]
         types = ["i64", "ptr", "ptr", *[self.vector] * (rows * self.vectors)]
-
-        large = rows * self.vectors >= _MANY_SUMS
-        unroll = 1 if self.streams else _UNROLL if large else _FETCHES
 
         def several(_: str, values: list[str]) -> list[str]:
             for step in range(unroll):
@@ -186,6 +203,6 @@ class _Tile(KernelWriter):
         ahead = (
             self.at(ahead, "%b_k")
             if self.streams
-            else em.value(f"getelementptr i8, ptr {ahead}, i64 %step")
+            else em.value(f"getelementptr i8, ptr {ahead}, i64 {self.step}")
         )
         return [em.value(f"add i64 {at}, %a_k"), self.at(b, "%b_k"), ahead, *result]

@@ -7,13 +7,19 @@ from collections.abc import Sequence
 
 from dlc.codegen.cpu.blob import Blob
 from dlc.codegen.cpu.contraction import emit_contraction, is_contraction
-from dlc.codegen.cpu.emit import Emitter, all_helpers, module_text, open_module_text
+from dlc.codegen.cpu.emit import (
+    Emitter,
+    all_helpers,
+    module_text,
+    open_module_text,
+    with_parts,
+)
 from dlc.codegen.cpu.helper_code import MODULE_LINES, Helpers, HelperStore
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
 from dlc.codegen.cpu.llvm import assembly, compile_modules
 from dlc.codegen.cpu.loops import emit_loops
-from dlc.codegen.cpu.pieces import join
+from dlc.codegen.cpu.pieces import Piece, join
 from dlc.codegen.cpu.stored_code import CpuCode
 from dlc.codegen.cpu.tiles import emit_tiles
 from dlc.codegen.kernel_ir import Kernel
@@ -38,19 +44,26 @@ def compile_kernels(
     for module in modules:
         helpers.want(module.helpers())
     batches = helpers.batches()
-    texts = [m.open_text() for m in modules]
-    texts += [open_module_text(list(batch.values())) for batch in batches]
-    names = {name for m in modules for name in m.helpers()}
-    compiled = compile_modules(texts, isa, outside=names)
-    for batch, made in zip(batches, compiled[len(modules) :], strict=True):
-        helpers.take(batch, made)
+    groups = [group for module in modules for group in module.groups()]
+    texts = [open_module_text(group) for group in groups]
+    texts += [open_module_text(with_parts(batch.values())) for batch in batches]
+    names = {name for m in modules for name in m.outside()}
+    compiled = iter(compile_modules(texts, isa, outside=names))
+    found: list[tuple[_Module, dict[str, Piece]]] = []
+    for module in modules:
+        pieces: dict[str, Piece] = {}
+        for group in module.groups():
+            own = [em.name for em in group]
+            made = next(compiled).pieces(own, outside=module.outside())
+            pieces |= zip(own, made, strict=True)
+        found.append((module, pieces))
+    for batch in batches:
+        helpers.take(batch, next(compiled))
     payloads: dict[int, bytes] = {}
-    for module, made in zip(modules, compiled, strict=False):
-        needed = module.helpers()
-        pieces = made.pieces([c.entry for c in module.codes], outside=needed)
-        others = helpers.pieces(needed)
-        for number, code, piece in zip(module.numbers, module.codes, pieces, strict=True):
-            payloads[number] = _cpu_code(code, join(piece, others)).to_bytes()
+    for module, pieces in found:
+        others = pieces | helpers.pieces(module.helpers())
+        for number, code in zip(module.numbers, module.codes, strict=True):
+            payloads[number] = _cpu_code(code, join(pieces[code.entry], others)).to_bytes()
     return [payloads[k] for k in range(len(kernels))]
 
 
@@ -94,9 +107,14 @@ class _Module:
         """The LLVM text, helpers included."""
         return module_text(self._emitters())
 
-    def open_text(self) -> str:
-        """The LLVM text without the helpers that are compiled apart."""
-        return open_module_text(self._emitters())
+    def groups(self) -> list[list[Emitter]]:
+        """The functions that are compiled with equal effort."""
+        split = [[em for em in self._emitters() if em.quick is quick] for quick in (False, True)]
+        return [group for group in split if group]
+
+    def outside(self) -> set[str]:
+        """The names of functions that each group may find in another place."""
+        return {em.name for em in self._emitters()} | self.helpers().keys()
 
     def helpers(self) -> dict[str, Emitter]:
         """The helpers that are compiled apart, by name."""
@@ -115,7 +133,7 @@ def _functions(code: KernelCode) -> dict[str, str]:
             name = _NAME.search(declaration)
             if name is not None:
                 found[name[1]] = declaration
-    found |= {name: h.text() for name, h in all_helpers(code.emitters).items()}
+    found |= {name: h.key() for name, h in all_helpers(code.emitters).items()}
     return found
 
 

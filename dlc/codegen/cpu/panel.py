@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
+from dlc.codegen.cpu.assembled_kernel import can_assemble
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
-from dlc.codegen.cpu.micro_kernel import KernelWriter, micro_kernel
+from dlc.codegen.cpu.micro_kernel import KernelWriter, micro_kernel, tile_sizes
 from dlc.codegen.cpu.packing import Packer
 from dlc.codegen.cpu.tiling import FEW_ROWS
 from dlc.ir.types import DType
@@ -41,46 +42,85 @@ def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) ->
     numbers = ["rows", "columns", "kc", "a_row", "a_k", "b_k", "c_row", "add", "size"]
     parameters = [*(("ptr", x) for x in ("a", "b", "c", "ahead")), *(("i64", x) for x in numbers)]
     em = Emitter(f"dlc.panel.{tall}x{across}.{dtype.short}", parameters)
+    # What is assembled need not be shared, and takes as much care as the rest.
+    assembled = can_assemble(dtype, isa)
+    run = em.call_part if assembled else em.call_helper
+    em.quick = assembled
     lanes = isa.lanes(dtype.bits)
     count = em.value(f"add i64 %columns, {lanes - 1}")
     count = em.value(f"udiv i64 {count}, {lanes}")
+    some = iv.maximum(em, "%rows", "1")
+    row_share = em.value(f"udiv i64 %size, {some}")
+    step = em.value(f"udiv i64 {row_share}, {iv.maximum(em, '%kc', '1')}")
+    sizes = tile_sizes(em, ["%a_row", "%a_k", "%b_k", "%c_row", "%add", step])
+    few = em.value(f"icmp sle i64 %rows, {FEW_ROWS}")
+    few = em.value(f"and i1 {few}, {em.value('icmp eq i64 %size, 0')}")
 
     def move(pointer: str, count: str, stride: str) -> str:
         return memory.element_pointer(em, dtype, pointer, iv.multiply(em, count, stride))
 
-    some = iv.maximum(em, "%rows", "1")
-    row_share = em.value(f"udiv i64 %size, {some}")
-    step = em.value(f"udiv i64 {row_share}, {iv.maximum(em, '%kc', '1')}")
-
-    few = em.value(f"icmp sle i64 %rows, {FEW_ROWS}")
-    few = em.value(f"and i1 {few}, {em.value('icmp eq i64 %size, 0')}")
-
-    def columns(width: int, v: str) -> None:
+    def columns(width: str, v: str) -> None:
         column = em.value(f"mul i64 {v}, {lanes}")
         b, c = move("%b", column, "1"), move("%c", column, "1")
 
-        def tile(height: int, m: str) -> None:
+        def tile(height: str, m: str) -> None:
             ahead = em.value(f"mul i64 {m}, {row_share}")
             ahead = em.value(f"getelementptr i8, ptr %ahead, i64 {ahead}")
-            pointers = [move("%a", m, "%a_row"), b, move(c, m, "%c_row"), ahead]
-            sizes = ["%kc", "%a_row", "%a_k", "%b_k", "%c_row", "%add"]
-            sizes.append(em.value(f"mul i64 {step}, {height}"))
-            args = [*pointers, *sizes]
-            usual = micro_kernel(dtype, height, width, isa)
-            if height == 1 or height != max(rows) or width != max(vectors):
-                em.call_helper(usual, args)
-                return
-            streams = em.value(f"and i1 {few}, {em.value(f'icmp eq i64 {m}, 0')}")
-            streaming = micro_kernel(dtype, height, width, isa, streams=True)
-            em.when(streams, lambda: em.call_helper(streaming, args))
-            em.when(em.value(f"xor i1 {streams}, true"), lambda: em.call_helper(usual, args))
+            args = [move("%a", m, "%a_row"), b, move(c, m, "%c_row"), ahead, "%kc", sizes]
+            first = em.value(f"icmp eq i64 {m}, 0")
+            streams = em.value(f"and i1 {few}, {first}")
+            for high in rows:
+                this = em.value(f"icmp eq i64 {height}, {high}")
+                em.when(this, lambda h=high: of_height(h, width, args, streams))
 
         # The widest micro-kernel is for a single row.
-        cover(em, "%rows", (1,) if width == wide else rows, tile)
+        wider = em.value(f"icmp sgt i64 {width}, {vectors[0]}")
+        most = em.value(f"select i1 {wider}, i64 1, i64 {rows[0]}")
+        cover_by_largest(em, "%rows", rows, tile, most)
 
-    cover(em, count, (wide, *vectors) if wide else vectors, columns)
+    def of_height(height: int, width: str, args: Sequence[str], streams: str) -> None:
+        widths = (wide, *vectors) if wide and height == 1 else vectors
+        for across in widths:
+            this = em.value(f"icmp eq i64 {width}, {across}")
+            em.when(this, lambda w=across: call(height, w, args, streams))
+
+    def call(height: int, width: int, args: Sequence[str], streams: str) -> None:
+        usual = micro_kernel(dtype, height, width, isa)
+        if height == 1 or height != max(rows) or width != max(vectors):
+            run(usual, args)
+            return
+        streaming = micro_kernel(dtype, height, width, isa, streams=True)
+        em.when(streams, lambda: run(streaming, args))
+        em.when(em.value(f"xor i1 {streams}, true"), lambda: run(usual, args))
+
+    if rows and vectors:
+        cover_by_largest(em, count, (wide, *vectors) if wide else vectors, columns)
     em.line("ret void")
     return em
+
+
+def cover_by_largest(
+    em: Emitter,
+    count: str,
+    sizes: Sequence[int],
+    piece: Callable[[str, str], None],
+    most: str | None = None,
+) -> None:
+    """As `cover` in one loop, where the size is a value: the largest that fits, up to `most`."""
+
+    def body(start: str, _: list[str]) -> list[str]:
+        left = em.value(f"sub i64 {count}, {start}")
+        left = left if most is None else iv.minimum(em, left, most)
+        size = str(sizes[-1])
+        for larger in reversed(sizes[:-1]):
+            fits = em.value(f"icmp sge i64 {left}, {larger}")
+            size = em.value(f"select i1 {fits}, i64 {larger}, i64 {size}")
+        piece(size, start)
+        following.append(size)
+        return []
+
+    following: list[str] = []
+    em.loop("0", iv.subtract(em, count, str(sizes[-1] - 1)), following.pop, body)
 
 
 def cover(em: Emitter, count: str, sizes: Sequence[int], piece: Callable[[int, str], None]) -> None:
