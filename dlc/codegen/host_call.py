@@ -9,7 +9,6 @@ import numpy as np
 
 from dlc.codegen.backend import Backend
 from dlc.codegen.kernel_ir import Host, Kernel, Param
-from dlc.codegen.kernel_words import RESERVED
 from dlc.ir.core import Node
 from dlc.ir.deferred import deferred
 from dlc.ir.dims import Dim, DimExpr, evaluate, symbol
@@ -43,8 +42,7 @@ def host_kernel(node: Node) -> tuple[Kernel, tuple[Dim, ...]]:
     params = [param(x.tensor, f"x{k}", "in") for k, x in enumerate(node.inputs)]
     params += [param(t, f"o{k}", "out") for k, t in enumerate(results)]
     call = Host(node.op, tuple(map_attr_dims(v, own) for v in node.attrs.values()))
-    name = node.op.name if node.op.name not in RESERVED else f"{node.op.name}_"
-    return Kernel(name, tuple(params), tuple(symbols.values()), (), call), tuple(symbols)
+    return Kernel(node.op.name, tuple(params), tuple(symbols.values()), (), call), tuple(symbols)
 
 
 def run_host(

@@ -46,7 +46,7 @@ def to_front(b: Any, x: Any, axis: int) -> Any:
 
 
 def elementwise(name: str) -> Rule:
-    """The rule of an op that treats all axes alike: the op itself on batched operands."""
+    """The rule of an op that treats all axes alike, or those in front as a stack: the op itself."""
 
     def batch(b: Any, inputs: Sequence[Any], batched: Sequence[bool], **attrs: Any) -> Any:
         return getattr(b, name)(*all_batched(b, inputs, batched), **attrs)

@@ -13,6 +13,7 @@ import numpy as np
 from dlc.ir.dims import dims_equal
 from dlc.ir.errors import ShapeError
 from dlc.ir.op import Attrs, Op, Sample, register
+from dlc.ir.ops.batching import elementwise
 from dlc.ir.ops.matrices import (
     band,
     check_square,
@@ -64,6 +65,7 @@ register(
         defaults={"strict": False},
         family="host",
         jvp=_cholesky_jvp,
+        batch=elementwise("cholesky"),
         samples=lambda: [
             Sample((_definite(4, np.float64),)),
             Sample((_definite(3, np.float32, (2,)),)),
@@ -95,9 +97,9 @@ def _solve_type(name: str) -> Any:
 def _triangular_reference(a: Any, y: Any, lower: bool, transpose: bool, unit: bool) -> Any:
     """Substitution, by blocks of rows whose effect on the others is a product."""
     if transpose:
-        a, lower = np.swapaxes(a, -1, -2), not lower
+        a, lower = np.ascontiguousarray(np.swapaxes(a, -1, -2)), not lower
     n = a.shape[-1]
-    x = np.array(y)
+    x = np.array(y, order="C")
     starts = range(0, n, _BLOCK)
     for start in starts if lower else reversed(starts):
         rows = range(start, min(start + _BLOCK, n))
@@ -144,6 +146,7 @@ register(
         jvp=_triangular_jvp,
         linear=(1,),
         transpose=_triangular_transpose,
+        batch=elementwise("triangular_solve"),
         samples=lambda: (
             [
                 Sample(
@@ -190,6 +193,7 @@ register(
         jvp=_solve_jvp,
         linear=(1,),
         transpose=lambda b, ct, i, x, strict: b.solve(transposed(b, x[0]), ct),
+        batch=elementwise("solve"),
         samples=lambda: [
             Sample((_definite(4, np.float64), ((4, 3), "f64"))),
             Sample((_definite(3, np.float32, (2,)), ((2, 3, 1), "f32"))),
@@ -216,6 +220,7 @@ register(
         defaults={"strict": False},
         family="host",
         jvp=lambda b, out, x, t, strict: b.neg(product(b, product(b, out, t[0]), out)),
+        batch=elementwise("inverse"),
         samples=lambda: [
             Sample((_definite(4, np.float64),)),
             Sample((_definite(3, np.float32, (2,)),)),
