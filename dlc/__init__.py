@@ -29,14 +29,18 @@ from dlc.ir.collection import no_collection as _no_collection
 from dlc.ir.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from dlc import nn as nn
     from dlc.frontend.api import *  # noqa: F403
 
+_PACKAGES = ("nn",)
 _loading = threading.RLock()
 
 
 def __getattr__(name: str) -> Any:
     if name.startswith("__") and name != "__all__":
         raise AttributeError(f"module 'dlc' has no attribute {name!r}")
+    if name in _PACKAGES:
+        return importlib.import_module(f"dlc.{name}")
     with _loading:
         with _no_collection():
             api = importlib.import_module("dlc.frontend.api")
@@ -55,4 +59,4 @@ def _suggestion(name: str, names: list[str]) -> str:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__getattr__("__all__")})
+    return sorted({*globals(), *_PACKAGES, *__getattr__("__all__")})

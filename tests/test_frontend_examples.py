@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the frontend print what they say."""
+"""The examples in the docstrings of the frontend and of layers print what they say."""
 
 import doctest
 import importlib
@@ -11,12 +11,22 @@ MODULES = [
     "apply", "autograd", "compile", "dtypes", "promotion", "random", "spec", "tensor", "transforms",
     "tree", "variable",
 ]  # fmt: skip
+LAYERS = [
+    "activations",
+    "containers",
+    "dropout",
+    "initializers",
+    "linear",
+    "module",
+    "normalization",
+]
+FILES = [f"frontend.{name}" for name in MODULES] + [f"nn.{name}" for name in LAYERS]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", FILES)
 def test_examples(name):
-    module = importlib.import_module(f"dlc.frontend.{name}")
+    module = importlib.import_module(f"dlc.{name}")
     names = {**vars(dlc), "dlc": dlc, **vars(module)}
     result = doctest.testmod(module, globs=names, optionflags=OPTIONS)
     assert result.attempted

@@ -196,6 +196,7 @@ class _LeafGuards:
             held.append(Held(v, self._tensor(at, v._grad), "_grad"))
             at += 1
         held += [Held(v, Value(None), "_grad") for v, present in closure.guards if not present]
+        held += [Held(x, Value(value), name) for x, name, value in closure.observed]
         return held
 
 

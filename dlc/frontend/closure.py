@@ -49,6 +49,7 @@ class Closure:
     guards: variables of which it was asked whether they have a gradient, with the answer it was
         traced for.
     gradients_written: variables whose gradient was set, with whether it is a result (or None now).
+    observed: attributes of objects, with what they held (see `dlc.frontend.context.observe`).
     """
 
     function: Function
@@ -62,6 +63,7 @@ class Closure:
     written: list[Variable]
     gradients_written: list[tuple[Variable, bool]]
     guards: list[tuple[Variable, bool]]
+    observed: list[tuple[object, str, object]]
 
     @property
     def has_state(self) -> bool:
@@ -96,8 +98,17 @@ class Closure:
         return tuple(first + k for k, v in enumerate(self.variables) if id(v) in written)
 
     def guards_hold(self) -> bool:
-        """Whether variables have gradients as when this was traced."""
-        return all((v._grad is not None) == present for v, present in self.guards)
+        """Whether variables have gradients, and attributes values, as when this was traced."""
+        held = all((v._grad is not None) == present for v, present in self.guards)
+        return held and not self.changed()
+
+    def changed(self) -> list[str]:
+        """The attributes that hold other objects than those this was traced with."""
+        return [
+            f"{type(holder).__name__}.{name.lstrip('_')}"
+            for holder, name, value in self.observed
+            if getattr(holder, name) is not value
+        ]
 
     # Pure application, for transforms: the state is read once, and written when `settle` is called.
 
@@ -311,4 +322,5 @@ def _close(
         written=written,
         gradients_written=gradients_written,
         guards=[(v, n is not None) for v, n in trace.gradient_inputs.items()],
+        observed=[(x, name, getattr(x, name)) for (_, name), x in trace.observed.items()],
     )

@@ -54,6 +54,7 @@ MAX_SPECIALISATIONS = 64
 _MAX_MEMO = 4096
 _uses = itertools.count(1)
 _MAX_OBSERVED = 8
+_GRADIENTS = "a variable has gained or lost its gradient"
 
 
 @dataclass
@@ -308,7 +309,8 @@ class CompiledFunction(Dispatching):
         if family.programs:
             s = family.programs[0]
             if s.extents.matches(shapes):
-                return "a variable has gained or lost its gradient"
+                changed = ", ".join(s.closure.changed())
+                return f"changed: {changed}" if changed else _GRADIENTS
             last = family.observed[-1] if family.observed else s.extents.patterns
             return _shape_change(self.signature.leaf_names(key.structure), last, shapes)
         _, (_, before) = next(reversed(self._order.items()))

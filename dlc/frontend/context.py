@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dlc.frontend.trace import Trace
@@ -20,3 +20,15 @@ def outermost_trace() -> Trace | None:
     """The trace that encloses all others; None in eager mode."""
     trace = current.get()
     return None if trace is None else trace.root
+
+
+def observe(holder: object, attribute: str) -> Any:
+    """The value of an attribute in `__slots__`, for the present trace to depend on.
+
+    A program is used as long as the attributes that were observed hold the very objects that they
+    held when its trace ended; after that, the function is traced again.
+    """
+    trace = outermost_trace()
+    if trace is not None:
+        trace.observed[id(holder), attribute] = holder
+    return getattr(holder, attribute)

@@ -33,6 +33,7 @@ class Trace:
     variables: the values that variables have now. `inputs` has the parameters for their first
         values, `written` those that were assigned, `leaves` all values they had, as sources of
         gradients.
+    observed: of the outermost trace: objects whose attributes it depends on (see `observe`).
     gradients: the gradients of variables now, None for an absent one. `gradient_inputs` has what
         they were at first, `gradients_written` those that were set.
     """
@@ -46,6 +47,7 @@ class Trace:
         self._stops: dict[Node, Node] = {}
         self.captures: dict[int, tuple[Tensor, Node]] = {}
         self.fixed: dict[int, Tensor] = {}
+        self.observed: dict[tuple[int, str], object] = {}
         self.variables: dict[Variable, Node] = {}
         self.inputs: dict[Variable, Node] = {}
         self.written: dict[Variable, None] = {}

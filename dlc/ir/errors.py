@@ -41,6 +41,7 @@ class DlcError(Exception):
     message: str
     hint: str | None
     location: SourceLocation | None
+    context: str | None = None  # where in a model, said by who calls
 
     def __init__(
         self, message: str, *, hint: str | None = None, location: SourceLocation | None = None
@@ -56,6 +57,8 @@ class DlcError(Exception):
 
     def __str__(self) -> str:
         lines = [f"{self.code}: {self.message}", *("  " + line for line in self.details())]
+        if self.context is not None:
+            lines.append(f"  {self.context}")
         if self.location is not None:
             lines.append(f"  at {self.location}")
             quoted = source_line(self.location)

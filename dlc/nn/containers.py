@@ -1,0 +1,153 @@
+"""Modules of modules: `Sequential`, `ModuleList`, `ModuleDict`.
+
+Their attributes are their items, so that names are PyTorch's: `0.weight`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from dlc.ir.errors import ArgumentError, IndexRangeError, ValueRangeError, nearest
+from dlc.nn.module import Module
+
+
+class _Items(Module):
+    """The base of containers: items by name, in order."""
+
+    def _put(self, name: str, layer: Any) -> None:
+        if not callable(layer):
+            raise ArgumentError(
+                f"{type(self).__name__}: a {type(layer).__name__} is no layer, it cannot be called"
+            )
+        setattr(self, name, layer)
+
+    def _append(self, layer: Any) -> None:
+        numbers = (int(n) for n in vars(self) if n.isdigit())
+        self._put(str(max(numbers, default=-1) + 1), layer)
+
+    def _all(self) -> list[Any]:
+        return list(vars(self).values())
+
+    def __len__(self) -> int:
+        return len(vars(self))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._all())
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return type(self)(self._all()[index])
+        if not -len(self) <= index < len(self):
+            raise IndexRangeError(f"layer {index} of a {type(self).__name__} of {len(self)}")
+        return self._all()[index]
+
+
+class Sequential(_Items):
+    """Layers one after the other; each gets the result of the one before.
+
+    Args:
+        layers: Modules or functions; or one list of them, or one dict with their names.
+
+    Example:
+        >>> model = dlc.nn.Sequential(dlc.nn.Linear(4, 8), dlc.relu, dlc.nn.Linear(8, 2))
+        >>> model(dlc.ones((3, 4))).shape, len(model)
+        ((3, 2), 3)
+    """
+
+    def __init__(self, *layers: Any) -> None:
+        given: Any = layers[0] if len(layers) == 1 else layers
+        if isinstance(given, Mapping):
+            for name, layer in given.items():
+                self._put(str(name), layer)
+            return
+        for layer in (given,) if callable(given) else given:
+            self.add(layer)
+
+    def add(self, layer: Any) -> None:
+        """Appends a layer."""
+        self._append(layer)
+
+    append = add
+
+    @property
+    def layers(self) -> list[Any]:
+        """The layers, in order."""
+        return self._all()
+
+    def pop(self) -> Any:
+        """Takes the last layer away and returns it."""
+        if not len(self):
+            raise IndexRangeError("pop of a Sequential without layers")
+        name, layer = list(vars(self).items())[-1]
+        delattr(self, name)
+        return layer
+
+    def forward(self, x: Any) -> Any:
+        """The result of the last layer."""
+        for layer in vars(self).values():
+            x = layer(x)
+        return x
+
+
+class ModuleList(_Items):
+    """A list of modules. A plain list as an attribute does the same.
+
+    Example:
+        >>> [name for name, _ in dlc.nn.ModuleList([dlc.nn.Linear(2, 2)]).named_parameters()]
+        ['0.weight', '0.bias']
+    """
+
+    def __init__(self, modules: Iterable[Any] = ()) -> None:
+        self.extend(modules)
+
+    def append(self, module: Any) -> ModuleList:
+        """Appends a module; returns the list."""
+        self._append(module)
+        return self
+
+    def extend(self, modules: Iterable[Any]) -> ModuleList:
+        """Appends modules; returns the list."""
+        for module in modules:
+            self._append(module)
+        return self
+
+
+class ModuleDict(_Items):
+    """A dict of modules. A plain dict as an attribute does the same.
+
+    Example:
+        >>> heads = dlc.nn.ModuleDict({"a": dlc.nn.Linear(2, 3)})
+        >>> heads["a"](dlc.ones(2)).shape
+        (3,)
+    """
+
+    def __init__(self, modules: Mapping[str, Any] | None = None) -> None:
+        for name, module in (modules or {}).items():
+            self._put(name, module)
+
+    def __setitem__(self, name: str, module: Any) -> None:
+        self._put(name, module)
+
+    def __getitem__(self, index: Any) -> Any:
+        if index not in vars(self):
+            raise ValueRangeError(f"no module {index!r}", hint=nearest(str(index), vars(self)))
+        return vars(self)[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(vars(self))
+
+    def __contains__(self, name: object) -> bool:
+        return name in vars(self)
+
+    def keys(self) -> Iterable[str]:
+        """The names."""
+        return vars(self).keys()
+
+    def values(self) -> Iterable[Any]:
+        """The modules."""
+        return vars(self).values()
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Pairs of name and module."""
+        return vars(self).items()

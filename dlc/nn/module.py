@@ -1,0 +1,478 @@
+"""`Module`: layers and models, whose attributes are their parameters and submodules.
+
+A module is a node of trees, too: its leaves are the parameters that are trained, so that transforms
+take modules as arguments and give gradients in the same form.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Self
+
+import dlc
+from dlc.frontend.context import observe
+from dlc.frontend.trace import eager
+from dlc.frontend.tree import register_node
+from dlc.ir.errors import ArgumentError, DlcError, ValueRangeError, nearest
+
+__all__ = ["Buffer", "Module", "Parameter"]
+
+_CONTAINERS = (list, tuple, dict)
+
+
+def Parameter(value: Any, name: str | None = None, dtype: Any = None) -> dlc.Variable:  # noqa: N802
+    """A variable that is trained: a `dlc.Variable` with `requires_grad`.
+
+    Example:
+        >>> dlc.nn.Parameter([1.0, 2.0]).requires_grad
+        True
+    """
+    return dlc.Variable(value, True, name, dtype)
+
+
+class _Buffer(NamedTuple):
+    value: Any
+
+
+def Buffer(value: Any) -> dlc.Variable:  # noqa: N802
+    """State of a module that is saved and not trained, such as running means.
+
+    Assigned to an attribute of a module, it becomes a `dlc.Variable` there, a copy of `value`.
+    """
+    return _Buffer(value)  # type: ignore[return-value]
+
+
+class HookHandle:
+    """What registering a hook returns; `remove()` takes the hook away."""
+
+    def __init__(self, module: Module, hooks: str, hook: Callable[..., Any]) -> None:
+        self._module, self._hooks, self._hook = module, hooks, hook
+
+    def remove(self) -> None:
+        """Takes the hook away; again does nothing."""
+        kept = tuple(h for h in getattr(self._module, self._hooks) if h is not self._hook)
+        _set_slot(self._module, self._hooks, kept)
+        _set_slot(self._module, "_token", object())
+
+
+_FIRST: Mapping[str, Any] = {
+    "_buffers": frozenset(), "_built": False, "_forward_hooks": (), "_leaves": (),
+    "_pre_hooks": (), "_source": None, "_training": True,
+}  # fmt: skip
+
+
+def _set_slot(module: Module, name: str, value: Any) -> None:
+    object.__setattr__(module, name, value)
+
+
+class Module:
+    """The base of layers and models.
+
+    A subclass makes its parameters (`dlc.Variable`, `dlc.nn.Parameter`), buffers (`dlc.nn.Buffer`)
+    and submodules in `__init__`, also in lists, tuples and dicts of them, and computes in
+    `forward(self, ...)` or, which is the same, `call(self, ...)`. What depends on the shapes of the
+    inputs may be made in `build(self, *input_shapes)`, which runs before the first call. There is
+    no need to call `super().__init__()`.
+
+    A float variable that is assigned to an attribute becomes a parameter: `requires_grad` is set.
+
+    Programs that were compiled with a module depend on it: when `training` or another attribute is
+    assigned, they are traced again.
+
+    Example:
+        >>> class Scale(dlc.nn.Module):
+        ...     def __init__(self, n):
+        ...         self.weight = dlc.nn.Parameter(dlc.ones(n))
+        ...
+        ...     def forward(self, x):
+        ...         return x * self.weight
+        >>> [(name, p.shape) for name, p in Scale(3).named_parameters()]
+        [('weight', (3,))]
+    """
+
+    __slots__ = (
+        "__dict__", "__weakref__", "_buffers", "_built", "_forward_hooks", "_leaves", "_pre_hooks",
+        "_source", "_token", "_training",
+    )  # fmt: skip
+    _buffers: frozenset[str]
+    _built: bool
+    _forward_hooks: tuple[Callable[..., Any], ...]
+    _leaves: tuple[str, ...]  # of such a copy: the names of those parameters
+    _pre_hooks: tuple[Callable[..., Any], ...]
+    _source: Module | None  # of a copy with other parameters: what it is a copy of
+    _token: object  # another one after each change of an attribute
+    _training: bool
+    shown: ClassVar[bool] = True  # whether `repr` of a module above shows it
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
+        """Makes a module without attributes, so that `super().__init__()` need not be called."""
+        self = object.__new__(cls)
+        for name, value in _FIRST.items():
+            _set_slot(self, name, value)
+        _set_slot(self, "_token", object())
+        return self
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        register_node(cls, _flatten, _unflatten)
+
+    # Attributes.
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(getattr(type(self), name, None), property):
+            object.__setattr__(self, name, value)
+            return
+        if isinstance(value, _Buffer):
+            self.register_buffer(name, value.value)
+            return
+        if isinstance(value, dlc.Variable) and name not in self._buffers and value.dtype.is_float:
+            value.requires_grad = True
+        object.__setattr__(self, name, value)
+        _set_slot(self, "_token", object())
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        _set_slot(self, "_buffers", self._buffers - {name})
+        _set_slot(self, "_token", object())
+
+    def register_buffer(self, name: str, value: Any) -> None:
+        """Makes an attribute that is saved and not trained."""
+        held = value if isinstance(value, dlc.Variable) else dlc.Variable(value, name=name)
+        held.requires_grad = False
+        _set_slot(self, "_buffers", self._buffers | {name})
+        setattr(self, name, held)
+
+    @property
+    def training(self) -> bool:
+        """Whether layers such as dropout behave as in training; see `train` and `eval`."""
+        return observe(self._source or self, "_training")
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        _set_slot(self._source or self, "_training", bool(mode))
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets `training` here and in all submodules; returns the module."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Unsets `training` here and in all submodules; returns the module."""
+        return self.train(False)
+
+    # Walking.
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The submodules one level below, with their names: `layers.0` for those in a list."""
+        return ((n, x) for n, x in _members(self) if isinstance(x, Module))
+
+    def children(self) -> Iterator[Module]:
+        """The submodules one level below."""
+        return (m for _, m in self.named_children())
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all below, each once, with their names."""
+        seen: set[int] = set()
+        for name, module in _all_modules(self, prefix, ()):
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below, each once."""
+        return (m for _, m in self.named_modules())
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True
+    ) -> Iterator[tuple[str, dlc.Variable]]:
+        """The parameters here and (with `recurse`) below, each once, with their names."""
+        return _unique(_variables(self, prefix, recurse, buffers=False))
+
+    def parameters(self, recurse: bool = True) -> Iterator[dlc.Variable]:
+        """The parameters, each once."""
+        return (p for _, p in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True
+    ) -> Iterator[tuple[str, dlc.Variable]]:
+        """The buffers here and (with `recurse`) below, each once, with their names."""
+        return _unique(_variables(self, prefix, recurse, buffers=True))
+
+    def buffers(self, recurse: bool = True) -> Iterator[dlc.Variable]:
+        """The buffers, each once."""
+        return (b for _, b in self.named_buffers(recurse=recurse))
+
+    def apply(self, function: Callable[[Module], Any]) -> Self:
+        """Calls `function` with this module and all below; returns the module."""
+        for module in list(self.modules()):
+            function(module)
+        return self
+
+    # Training some of the parameters.
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any parameter is trained; assigning to it freezes or thaws all of them."""
+        return any(p.requires_grad for p in self.parameters())
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Trains all parameters here and below, or (with False) none; returns the module."""
+        for p in self.parameters():
+            p.requires_grad = bool(requires_grad) and p.dtype.is_float
+        return self
+
+    def zero_grad(self) -> None:
+        """Sets the gradients of all parameters to None."""
+        for p in self.parameters():
+            p.grad = None
+
+    # Calling.
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Computes, with the hooks around it; builds the module first if need be."""
+        source = self._source or self
+        observe(source, "_token")
+        try:
+            if not self.built:
+                self._build(args)
+            for hook in self._pre_hooks:
+                changed = hook(self, args)
+                if changed is not None:
+                    args = changed if isinstance(changed, tuple) else (changed,)
+            result = self._compute()(*args, **kwargs)
+            for hook in self._forward_hooks:
+                changed = hook(self, args, result)
+                result = result if changed is None else changed
+        except DlcError as error:
+            _name_layer(error, self)
+            raise
+        return result
+
+    def _compute(self) -> Callable[..., Any]:
+        for name in ("forward", "call"):
+            found = getattr(self, name, None)
+            if found is not None:
+                return found
+        raise ArgumentError(
+            f"{type(self).__name__} cannot be called: it has no method forward",
+            hint="define forward(self, ...) or call(self, ...)",
+        )
+
+    @property
+    def built(self) -> bool:
+        """Whether all that `build` makes is there."""
+        return self._built or getattr(type(self), "build", None) is None
+
+    def _build(self, args: Sequence[Any]) -> None:
+        shapes = [tuple(x.shape) if hasattr(x, "shape") else () for x in args]
+        with eager():  # parameters are made once, and outlive the program that is being traced
+            self.build(*shapes)  # type: ignore[attr-defined]
+        _set_slot(self, "_built", True)
+
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Calls `hook(module, args)` before each call; what it returns takes the place of args."""
+        return self._register("_pre_hooks", hook)
+
+    def register_forward_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Calls `hook(module, args, result)` after each call; it may return another result."""
+        return self._register("_forward_hooks", hook)
+
+    def _register(self, hooks: str, hook: Callable[..., Any]) -> HookHandle:
+        _set_slot(self, hooks, (*getattr(self, hooks), hook))
+        _set_slot(self, "_token", object())
+        return HookHandle(self, hooks, hook)
+
+    # State.
+
+    def state_dict(self, prefix: str = "") -> OrderedDict[str, dlc.Tensor]:
+        """The values of all parameters and buffers by name; later updates do not change them."""
+        found: OrderedDict[str, dlc.Tensor] = OrderedDict()
+        for name, variable in _state(self, prefix):
+            found[name] = variable.data
+        return found
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Assigns values to parameters and buffers by name.
+
+        Args:
+            state: Tensors or arrays by name, as `state_dict` gives them.
+            strict: Whether a name that is missing or not known is an error.
+
+        Raises:
+            ValueRangeError: for names that are missing or not known, and shapes that differ: all of
+                them at once. Nothing has been assigned then.
+        """
+        own = OrderedDict(_state(self, ""))
+        problems = [
+            f"{name}: the model has {v.tensor}, the state {dlc.asarray(state[name]).tensor}"
+            for name, v in own.items()
+            if name in state and tuple(dlc.asarray(state[name]).shape) != v.shape
+        ]
+        if strict:
+            problems += [f"{name}: missing from the state" for name in own if name not in state]
+            unknown = [name for name in state if name not in own]
+            problems += [f"{name}: not in the model; {nearest(name, own)}" for name in unknown]
+        if problems:
+            raise ValueRangeError(
+                f"the state does not fit {type(self).__name__}:\n  " + "\n  ".join(problems),
+                hint="strict=False leaves out names that are missing or not known",
+            )
+        for name, variable in own.items():
+            if name in state:
+                variable.assign(dlc.astype(dlc.asarray(state[name]), variable.dtype))
+
+    def extra_repr(self) -> str:
+        """What `repr` shows of the module itself."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        shown = ((n, c) for n, c in self.named_children() if c.shown)
+        children = [f"({n}): {c!r}".replace("\n", "\n  ") for n, c in shown]
+        if not children:
+            return f"{type(self).__name__}({extra})"
+        lines = [f"  {line}" for line in ([extra] if extra else []) + children]
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+
+def _members(module: Module) -> Iterator[tuple[str, Any]]:
+    """The variables and modules among the attributes, also those in containers, with names."""
+    for name, value in vars(module).items():
+        yield from _within(name, value)
+
+
+def _within(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, (Module, dlc.Variable)):
+        yield name, value
+    elif isinstance(value, _CONTAINERS):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from _within(f"{name}.{key}", item)
+
+
+def _all_modules(
+    module: Module, prefix: str, above: tuple[Module, ...]
+) -> Iterator[tuple[str, Module]]:
+    yield prefix, module
+    for name, child in module.named_children():
+        if child is not module and all(child is not m for m in above):
+            yield from _all_modules(child, _join(prefix, name), (*above, module))
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+def _variables(
+    module: Module, prefix: str, recurse: bool, buffers: bool
+) -> Iterator[tuple[str, dlc.Variable]]:
+    for path, m in _all_modules(module, prefix, ()) if recurse else [(prefix, module)]:
+        for name, x in _members(m):
+            if isinstance(x, dlc.Variable) and (name in m._buffers) == buffers:
+                yield _join(path, name), x
+
+
+def _state(module: Module, prefix: str) -> Iterator[tuple[str, dlc.Variable]]:
+    for path, m in _all_modules(module, prefix, ()):
+        for name, x in _members(m):
+            if isinstance(x, dlc.Variable):
+                yield _join(path, name), x
+
+
+def _unique(
+    found: Iterator[tuple[str, dlc.Variable]],
+) -> Iterator[tuple[str, dlc.Variable]]:
+    seen: set[int] = set()
+    for name, variable in found:
+        if id(variable) not in seen:
+            seen.add(id(variable))
+            yield name, variable
+
+
+def _name_layer(error: DlcError, module: Module) -> None:
+    """Says in an error which layer it is from: by its path from the outermost module."""
+    layer = error.__dict__.setdefault("layer", module)
+    path = next((n for n, m in module.named_modules() if m is layer), "")
+    within = f" {path!r} of {type(module).__name__}" if path else ""
+    text = f"{type(layer).__name__}({layer.extra_repr()})"
+    error.context = f"in layer{within}: {text}"
+
+
+class _Form(NamedTuple):
+    """What besides its leaves makes a module as a tree: the module, and the names of the leaves."""
+
+    source: Module
+    names: tuple[str, ...]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Form):
+            return NotImplemented
+        return self.source is other.source and self.names == other.names
+
+    def __hash__(self) -> int:
+        return hash((id(self.source), self.names))
+
+
+def _flatten(module: Module) -> tuple[list[Any], Hashable]:
+    if module._source is not None:
+        found = [_at_path(module, n) for n in module._leaves]
+        return found, _Form(module._source, module._leaves)
+    for path, m in module.named_modules():
+        if not m.built:
+            raise ArgumentError(
+                f"{type(m).__name__} {path!r} has no parameters yet",
+                hint="call the model once, or give its layers their input sizes",
+            )
+    found = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
+    return [p for _, p in found], _Form(module, tuple(n for n, _ in found))
+
+
+def _unflatten(form: Any, leaves: Sequence[Any]) -> Module:
+    """A copy of the module with other values in the place of its parameters."""
+    named = _unique(_variables(form.source, "", True, buffers=False))
+    by_name = dict(zip(form.names, leaves, strict=True))
+    replaced = {id(p): by_name[n] for n, p in named if n in by_name}
+    made = _copied(form.source, replaced, {})
+    _set_slot(made, "_leaves", form.names)
+    return made
+
+
+def _copied(x: Any, replaced: Mapping[int, Any], made: dict[int, Any]) -> Any:
+    if isinstance(x, dlc.Variable):
+        return replaced.get(id(x), x)
+    if isinstance(x, Module):
+        if id(x) not in made:
+            new = made[id(x)] = type(x).__new__(type(x))
+            for name in ("_buffers", "_built", "_forward_hooks", "_pre_hooks"):
+                _set_slot(new, name, getattr(x, name))
+            _set_slot(new, "_source", x._source or x)
+            for name, value in vars(x).items():
+                vars(new)[name] = _copied(value, replaced, made)
+        return made[id(x)]
+    if isinstance(x, dict):
+        return type(x)((k, _copied(v, replaced, made)) for k, v in x.items())
+    if isinstance(x, (list, tuple)):
+        children = [_copied(v, replaced, made) for v in x]
+        return type(x)(*children) if hasattr(x, "_fields") else type(x)(children)
+    return x
+
+
+def _at_path(module: Module, path: str) -> Any:
+    found: Any = module
+    for part in path.split("."):
+        if isinstance(found, (list, tuple)):
+            found = found[int(part)]
+        elif isinstance(found, dict):
+            found = next(v for k, v in found.items() if str(k) == part)
+        else:
+            found = vars(found)[part]
+    return found
+
+
+register_node(Module, _flatten, _unflatten)

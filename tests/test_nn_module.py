@@ -1,0 +1,262 @@
+"""Modules: attributes, names, modes, state, hooks, and as arguments of transforms."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc import nn
+
+X = np.linspace(-1, 1, 20, dtype=np.float32).reshape(5, 4)
+
+
+class Net(nn.Module):
+    """Submodules in a list and a dict, a shared one, a parameter of its own and a buffer."""
+
+    def __init__(self):
+        self.scale = dlc.Variable(np.float32(2))
+        self.blocks = [nn.Linear(4, 4), nn.Linear(4, 4)]
+        self.heads = {"a": nn.Linear(4, 2)}
+        self.again = self.blocks[0]
+        self.steps = nn.Buffer(np.int64(0))
+
+    def forward(self, x):
+        for block in (*self.blocks, self.again):
+            x = dlc.tanh(block(x))
+        return self.heads["a"](x) * self.scale
+
+
+NAMES = [
+    "scale", "blocks.0.weight", "blocks.0.bias", "blocks.1.weight", "blocks.1.bias",
+    "heads.a.weight", "heads.a.bias",
+]  # fmt: skip
+
+
+def loss(model, x):
+    return (model(x) ** 2).mean()
+
+
+def by_hand(net, x):
+    w = {k: v.numpy() for k, v in net.state_dict().items()}
+    for name in ("blocks.0", "blocks.1", "blocks.0"):
+        x = np.tanh(x @ w[f"{name}.weight"].T + w[f"{name}.bias"])
+    return (x @ w["heads.a.weight"].T + w["heads.a.bias"]) * w["scale"]
+
+
+def test_names_are_paths_and_each_parameter_comes_once():
+    net = Net()
+    assert [n for n, _ in net.named_parameters()] == NAMES
+    assert [n for n, _ in net.named_buffers()] == ["steps"]
+    assert [n for n, _ in net.named_modules()] == ["", "blocks.0", "blocks.1", "heads.a"]
+    assert [n for n, _ in net.named_children()] == ["blocks.0", "blocks.1", "heads.a", "again"]
+    assert [n for n, _ in net.named_parameters(prefix="net", recurse=False)] == ["net.scale"]
+    assert len(list(net.parameters())) == 7
+    assert len(list(net.children())) == 4
+    assert len(list(net.modules())) == 4
+    assert len(list(net.buffers())) == 1
+
+
+def test_values_are_those_by_hand_eager_and_compiled():
+    net = Net()
+    wanted = by_hand(net, X)
+    np.testing.assert_allclose(net(X).numpy(), wanted, rtol=1e-5, atol=1e-6)
+    compiled = dlc.compile(net)
+    np.testing.assert_array_equal(compiled(X).numpy(), net(X).numpy())
+    assert compiled.stats.interpreted_ops == 0
+
+
+def test_state_goes_out_and_in():
+    net, other = Net(), Net()
+    state = net.state_dict()
+    assert set(state) == {*NAMES, "again.weight", "again.bias", "steps"}
+    before = state["scale"].item()
+    net.scale.assign(3.0)
+    assert state["scale"].item() == before
+    other.load_state_dict(net.state_dict())
+    np.testing.assert_array_equal(other(X).numpy(), net(X).numpy())
+
+
+def test_all_that_does_not_fit_is_said_at_once_and_nothing_is_assigned():
+    net = Net()
+    state = {k: v.numpy() + 1 for k, v in net.state_dict().items()}
+    state["scales"] = state.pop("scale")
+    state["heads.a.bias"] = np.zeros(3, np.float32)
+    before = net(X).numpy()
+    with pytest.raises(dlc.ValueRangeError) as caught:
+        net.load_state_dict(state)
+    text = str(caught.value)
+    assert "scale: missing" in text
+    assert "scales: not in the model; did you mean 'scale'?" in text
+    assert "heads.a.bias: the model has f32[2], the state f32[3]" in text
+    np.testing.assert_array_equal(net(X).numpy(), before)
+    del state["heads.a.bias"]
+    net.load_state_dict(state, strict=False)
+    assert net.scale.item() == 2
+
+
+def test_modes_reach_all_modules_and_compiled_programs():
+    model = nn.Sequential(nn.Linear(4, 64), nn.Dropout(0.5))
+    compiled = dlc.compile(model)
+    assert model.training
+    assert (compiled(X).numpy() == 0).any()
+    assert model.eval() is model
+    assert not model[1].training
+    assert not (compiled(X).numpy() == 0).any()
+    model.train()
+    for _ in range(3):
+        assert (compiled(X).numpy() == 0).any()
+    assert compiled.stats.compilations == 2
+    assert compiled.stats.native_calls == compiled.stats.calls
+    assert "Dropout.training" in compiled.explain()
+
+
+def test_a_changed_attribute_is_not_ignored_by_compiled_programs():
+    model = nn.Sequential(nn.Linear(4, 64), nn.Dropout(0.5, seed=1))
+    compiled = dlc.compile(model)
+    compiled(X)
+    compiled(X)
+    model[1].p = 1.0
+    assert not compiled(X).numpy().any()
+    model.add(nn.Linear(64, 3))
+    assert compiled(X).shape == (5, 3)
+    model.pop()
+    assert compiled(X).shape == (5, 64)
+
+
+def test_modules_are_arguments_of_transforms():
+    net = Net()
+    value, gradient = dlc.value_and_grad(loss)(net, X)
+    assert isinstance(gradient, Net)
+    variables = list(net.parameters())
+    with dlc.GradientTape() as tape:
+        same = loss(net, X)
+    for a, b in zip(dlc.tree.leaves(gradient), tape.gradient(same, variables), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-7)
+    assert value.item() == pytest.approx(same.item(), rel=1e-6)
+    assert gradient.heads["a"].weight.shape == (2, 4)
+
+
+def test_a_compiled_step_trains_in_place():
+    net = Net()
+
+    @dlc.compile
+    def step(x):
+        value, gradient = dlc.value_and_grad(loss)(net, x)
+        dlc.tree.map(lambda p, g: p.assign_sub(0.1 * g), net, gradient)
+        net.steps.assign_add(1)
+        return value
+
+    losses = [float(step(X)) for _ in range(40)]
+    assert losses[-1] < 0.1 * losses[0]
+    assert net.steps.item() == 40
+    assert step.stats.compilations == 1
+
+
+def test_frozen_parameters_are_no_leaves():
+    net = Net()
+    net.blocks[0].requires_grad_(False)
+    assert len(dlc.tree.leaves(net)) == 5
+    assert not net.blocks[0].trainable
+    net.trainable = False
+    assert dlc.tree.leaves(net) == []
+    net.trainable = True
+    assert len(dlc.tree.leaves(net)) == 7
+    net(X).sum().backward()
+    assert net.scale.grad is not None
+    net.zero_grad()
+    assert net.scale.grad is None
+
+
+def test_what_depends_on_shapes_is_built_at_the_first_call_also_while_tracing():
+    model = nn.Sequential(nn.Dense(8, activation="relu"), nn.Dense(3))
+    with pytest.raises(dlc.ArgumentError, match="'0' has no parameters yet"):
+        dlc.grad(loss)(model, X)
+    assert dlc.compile(model)(X).shape == (5, 3)
+    assert [p.shape for p in model.parameters()] == [(4, 8), (8,), (8, 3), (3,)]
+    dlc.grad(loss)(model, X)
+    with pytest.raises(dlc.ShapeError, match="must be known"):
+        dlc.compile(nn.Dense(3)).lower(dlc.spec((2, "n")))
+
+
+def test_errors_name_the_layer():
+    model = nn.Sequential(Net(), nn.Linear(3, 2))
+    with pytest.raises(dlc.ShapeError) as caught:
+        model(X)
+    assert "in layer '1' of Sequential: Linear(3, 2)" in str(caught.value)
+    with pytest.raises(dlc.ShapeError, match=r"in layer '0\.blocks\.0' of Sequential"):
+        model(X[:, :3])
+
+
+def test_hooks_see_and_change_what_goes_through():
+    layer = nn.Linear(4, 2)
+    seen = []
+    first = layer.register_forward_pre_hook(lambda _m, args: (args[0] * 2,))
+    second = layer.register_forward_hook(lambda _m, _args, y: seen.append(y.shape))
+    third = layer.register_forward_hook(lambda _m, _args, y: y + 1)
+    compiled = dlc.compile(layer)
+    wanted = 2 * X @ layer.weight.numpy().T + layer.bias.numpy() + 1
+    np.testing.assert_allclose(compiled(X).numpy(), wanted, rtol=1e-5, atol=1e-6)
+    assert seen == [(5, 2)]
+    for handle in (first, second, third):
+        handle.remove()
+    wanted = X @ layer.weight.numpy().T + layer.bias.numpy()
+    np.testing.assert_allclose(compiled(X).numpy(), wanted, rtol=1e-5, atol=1e-6)
+    first.remove()
+
+
+def test_copies_are_independent():
+    net = Net()
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        np.testing.assert_array_equal(other(X).numpy(), net(X).numpy())
+        other.scale.assign(0.0)
+        assert net.scale.item() == 2
+        assert other.again is other.blocks[0]
+
+
+def test_a_module_that_does_not_compute_says_so():
+    class Empty(nn.Module):
+        pass
+
+    with pytest.raises(dlc.ArgumentError, match="no method forward"):
+        Empty()(X)
+
+
+def test_repr_shows_the_tree():
+    assert repr(nn.Sequential(nn.Linear(4, 2, bias=False), nn.Dropout())) == (
+        "Sequential(\n  (0): Linear(4, 2, bias=False)\n  (1): Dropout(p=0.5)\n)"
+    )
+
+
+def test_containers():
+    layers = [nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1)]
+    model = nn.Sequential(layers)
+    assert model.layers == layers
+    assert list(model) == layers
+    assert model[-1] is layers[2]
+    assert model[:2](X).shape == (5, 4)
+    with pytest.raises(dlc.IndexRangeError):
+        model[3]
+    with pytest.raises(dlc.ArgumentError, match="cannot be called"):
+        model.add(3)
+    named = nn.Sequential({"first": layers[0], "last": layers[2]})
+    assert next(n for n, _ in named.named_parameters()) == "first.weight"
+    assert len(nn.ModuleList(layers[:1]).append(layers[2]).extend([layers[1]])) == 3
+    heads = nn.ModuleDict({"a": layers[0]})
+    heads["b"] = layers[2]
+    assert list(heads.keys()) == list(heads) == ["a", "b"]
+    assert "b" in heads
+    assert [v for _, v in heads.items()] == list(heads.values())
+    with pytest.raises(dlc.ValueRangeError, match="no module"):
+        heads["c"]
+
+
+def test_apply_reaches_all():
+    net, found = Net(), []
+    net.apply(lambda m: found.append(type(m).__name__))
+    assert found == ["Net", "Linear", "Linear", "Linear"]
+    del net.heads
+    assert len(list(net.modules())) == 3
