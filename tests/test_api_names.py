@@ -7,8 +7,8 @@ import pytest
 
 import dlc
 
-# Dotted names below `dlc`, a line each, sorted. A name is listed when it is finished, and never taken
-# out again.
+# Dotted names below `dlc`, a line each, sorted. A name is listed when it is finished, and never
+# taken out again.
 NAMES = (Path(__file__).parent / "api_names.txt").read_text().split()
 
 
