@@ -185,7 +185,7 @@ def true_value(case: Case, args: Sequence[Array]) -> Array:
     return value
 
 
-EXACT_FAMILIES = ("shape", "indexing", "compare", "structural", "random")
+EXACT_FAMILIES = ("shape", "indexing", "compare", "structural", "random", "sort")
 CORRECTLY_ROUNDED = (
     "add", "sub", "mul", "div", "fma", "sqrt", "neg", "abs", "max", "min", "select", "convert",
     "bitcast", "floor", "ceil", "trunc", "rint", "relu", "stop_gradient", "reduce_max",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt
 from dlc.ir.dims import Dim, add, floordiv, mul, product
 from dlc.ir.scalar import Axis, Expr, reduced_axes
+
+SORT_STEPS = 16  # operations on each value that is sorted: a few passes over its digits
 
 _NOTHING = frozenset({"const", "load", "index", "dim", "block"})
 
@@ -30,6 +32,9 @@ def _statements(body: Sequence[Stmt]) -> Dim:
             case Assign():
                 one = add(_operations(s.expr), 1 if s.accumulate else 0)
                 total = add(total, mul(one, _elements(s.axes)))
+            case Sort():
+                one = add(_operations(s.expr), SORT_STEPS)
+                total = add(total, mul(one, _elements((s.over,))))
             case Par():
                 total = add(total, mul(_statements(s.body), product(map(_steps, s.axes))))
             case For():

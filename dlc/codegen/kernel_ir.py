@@ -5,6 +5,7 @@
     stmt   := 'par' axis,* ':' stmt+                            independent, any order
             | 'for' axis ['while' e] ['carry' init;*] ':' stmt+   ordered; sets next_x
             | name '[' ix,* ']' [axis,*] ['+'] '=' e              tile or store
+            | name ',' name '[' ix,* ']' axis '=' 'sort' '(' axis ',' e ')'    sorted tiles
 
 Tensors are dense and row-major; views live in the indices. The symbols in a kernel's dims are its
 own (`dims`); a call binds them. A name that is not a parameter is a local: a scalar of the
@@ -70,7 +71,35 @@ class For:
     condition: Expr | None = None
 
 
-Stmt: TypeAlias = Assign | Par | For
+@dataclass(frozen=True)
+class Sort:
+    """`values, positions[ix] axis = sort(over, expr)`: two local tiles, either of which may be None.
+
+    Of the values that `expr` has over the axis `over`, in their order, the first as many as `axis`
+    has; and the place of each along `over`. The order is that of `dlc.ir.ops.sorting`: NaN is the
+    greatest, and equal values stay in theirs, `descending` or not.
+    """
+
+    values: str | None
+    positions: str | None
+    ix: tuple[Expr, ...]
+    axis: Axis
+    over: Axis
+    expr: Expr
+    descending: bool = False
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The axes of the tiles."""
+        return (self.axis,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tiles that are made."""
+        return tuple(n for n in (self.values, self.positions) if n is not None)
+
+
+Stmt: TypeAlias = Assign | Par | For | Sort
 
 
 @dataclass(frozen=True)
@@ -107,7 +136,7 @@ def statements(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
     """Every statement in `body`, outer before inner."""
     for s in body:
         yield s
-        if isinstance(s, Assign):
+        if isinstance(s, (Assign, Sort)):
             continue
         if isinstance(s, For):
             yield from s.carry
@@ -117,7 +146,7 @@ def statements(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
 def expressions(kernel: Kernel) -> Iterator[Expr]:
     """Every distinct node of every right-hand side and index of `kernel`."""
     for s in statements(kernel.body):
-        if isinstance(s, Assign):
+        if isinstance(s, (Assign, Sort)):
             for e in (*s.ix, s.expr):
                 yield from walk(e)
         elif isinstance(s, For) and s.condition is not None:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from dlc.codegen.kernel_ir import Assign, For, Host, Kernel, Par, Stmt
+from dlc.codegen.kernel_ir import Assign, For, Host, Kernel, Par, Sort, Stmt
 from dlc.codegen.kernel_printer import print_kernel
 from dlc.ir.dims import Dim, DimExpr, substitute, symbol
 from dlc.ir.op import map_attr_dims
@@ -86,6 +86,8 @@ class _Renamer:
     def statement(self, s: Stmt, names: _Names) -> Stmt:
         if isinstance(s, Assign):
             return self.assign(s, names)
+        if isinstance(s, Sort):
+            return self.sort(s, names)
         if isinstance(s, Par):
             axes, inner = self.enter(s.axes, names)
             return Par(axes, self.body(s.body, inner))
@@ -103,6 +105,16 @@ class _Renamer:
         if s.name not in names.tensors:
             names.tensors[s.name] = f"t{next(self.local_numbers)}"
         return Assign(names.tensors[s.name], ix, axes, expr, s.accumulate)
+
+    def sort(self, s: Sort, names: _Names) -> Sort:
+        (over,), inside = self.enter((s.over,), names)
+        expr = self.expression(s.expr, inside)
+        (axis,), inner = self.enter((s.axis,), names)
+        ix = tuple(self.expression(e, inner) for e in s.ix)
+        for name in s.names:
+            names.tensors[name] = f"t{next(self.local_numbers)}"
+        tiles = [None if n is None else names.tensors[n] for n in (s.values, s.positions)]
+        return Sort(*tiles, ix, axis, over, expr, s.descending)
 
     # Expressions
 

@@ -6,14 +6,15 @@ Any text may be given: nesting and sizes are limited, and errors are ParseErrors
 from __future__ import annotations
 
 from dlc.codegen.kernel_expressions import ExpressionParser, Literal
-from dlc.codegen.kernel_ir import Assign, For, Host, Kernel, Mode, Par, Param, Stmt
+from dlc.codegen.kernel_ir import Assign, For, Host, Kernel, Mode, Par, Param, Sort, Stmt
 from dlc.codegen.kernel_lexer import KernelReader
-from dlc.codegen.kernel_words import RESERVED, implied_dims
+from dlc.codegen.kernel_words import NO_NAME, RESERVED, SORTS, implied_dims
 from dlc.ir.errors import nearest
 from dlc.ir.op import OPS
 from dlc.ir.parser import parse_attributes
 from dlc.ir.scalar import Axis, Expr
 from dlc.ir.type_parser import MAX_RANK, read_tensor_type
+from dlc.ir.types import int64
 
 MAX_TEXT = 1 << 24
 MAX_BLOCKS = 24  # statements inside of statements
@@ -155,6 +156,13 @@ class _Parser(ExpressionParser):
             axis = self.axis()
             condition, carry = self.loop()
             return For(axis, self.nested((axis,), own, depth), carry, condition)
+        start = reader.start
+        if reader.kind == "name":
+            reader.advance()
+            pair = reader.token == ","
+            reader.skip_to(start)
+            if pair:
+                return self.sort()
         return self.assign()
 
     def host(self) -> Host:
@@ -170,6 +178,36 @@ class _Parser(ExpressionParser):
         attrs = parse_attributes(op, reader.text[first:last])
         reader.skip_to(last)
         return Host(op, tuple(attrs.values()))
+
+    def sort(self) -> Sort:
+        """`s, p[k] k<K = sort(n<N, e)`."""
+        reader = self.reader
+        names: list[str | None] = []
+        for what in ("values", "positions"):
+            if names:
+                reader.expect(",")
+            unnamed = reader.accept(NO_NAME)
+            names.append(None if unnamed else self.new_name(f"the sorted {what}"))
+        values, positions = names
+        ix = self.indices()
+        axis = self.axis()
+        reader.expect("=")
+        if reader.token not in SORTS:
+            reader.fail_expecting(" or ".join(map(repr, SORTS)))
+        descending = SORTS[reader.token]
+        reader.advance()
+        reader.expect("(")
+        start = reader.start
+        over = self.reduced_axes()
+        if len(over) != 1:
+            reader.fail("a sort is over one axis", at=start)
+        expr = self.typed(self.comparison())
+        reader.expect(")")
+        if values is not None:
+            self.tensors[values] = expr.dtype
+        if positions is not None:
+            self.tensors[positions] = int64
+        return Sort(values, positions, ix, axis, over[0], expr, descending)
 
     def nested(self, axes: tuple[Axis, ...], own: int, depth: int) -> tuple[Stmt, ...]:
         self.reader.expect(":")

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dlc.codegen.kernel_ir import Assign, For, Host, Kernel, Par, Param, Stmt
+from dlc.codegen.kernel_ir import Assign, For, Host, Kernel, Par, Param, Sort, Stmt
 from dlc.codegen.kernel_words import (
     COMPARISONS,
     INFIX,
+    NO_NAME,
     REDUCTIONS,
+    SORTS,
     implied_dims,
     literal_group,
 )
@@ -141,6 +143,9 @@ class _Printer:
                 lets = self.name_shared([*s.ix, s.expr])
                 self.line(s, [*lets, self.assign(s)], depth)
                 continue
+            if isinstance(s, Sort):
+                self.line(s, [*self.name_shared([s.expr]), self.sort(s)], depth)
+                continue
             axes = s.axes if isinstance(s, Par) else (s.axis,)
             header = [f"par {_axes(axes)}:" if axes else "par:"]
             self.line(s, self.loop(s) if isinstance(s, For) else header, depth)
@@ -157,6 +162,12 @@ class _Printer:
         axes = " " + _axes(s.axes) if s.axes else ""
         operator = "+=" if s.accumulate else "="
         return f"{s.name}{self.indices(s.ix)}{axes} {operator} {self.right_side(s)}"
+
+    def sort(self, s: Sort) -> str:
+        names = ", ".join(n or NO_NAME for n in (s.values, s.positions))
+        word = next(w for w, down in SORTS.items() if down is s.descending)
+        own = f"{names}{self.indices(s.ix)} {_axes(s.axes)}"
+        return f"{own} = {word}({self.reduced((s.over,))}{self.expression(s.expr)})"
 
     def right_side(self, s: Assign) -> str:
         p = self.kernel.param(s.name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt
 from dlc.codegen.scalar_math import expand_all
 from dlc.ir.scalar import Axis, Expr, convert, load, op, reduce, reduced_axes, walk
 from dlc.ir.types import DType, float32
@@ -88,6 +88,8 @@ class _Normaliser:
         match s:
             case Assign():
                 return self.assign(s, scope)
+            case Sort():
+                return self.sort(s, scope)
             case Par():
                 axes, inner = self.enter(s.axes, scope)
                 return Par(axes, self.body(s.body, inner))
@@ -116,6 +118,26 @@ class _Normaliser:
         self.kept[s.name] = kept
         return Assign(s.name, tuple(ix[k] for k in kept), axes, expr, s.accumulate)
 
+    def sort(self, s: Sort, scope: _Scope) -> Sort:
+        (over,), inside = self.axes_of((s.over,), scope)
+        expr = self.expression(s.expr, inside)
+        (axis,), inner = self.axes_of((s.axis,), scope)
+        ix = [self.expression(e, inner) for e in s.ix]
+        kept = tuple(k for k, e in enumerate(ix) if e.op == "index" and e.attr == axis.name)
+        self.kept.update(dict.fromkeys(s.names, kept))
+        return replace(s, ix=tuple(ix[k] for k in kept), axis=axis, over=over, expr=expr)
+
+    def axes_of(self, axes: Iterable[Axis], scope: _Scope) -> tuple[tuple[Axis, ...], _Scope]:
+        """Axes that a statement or a reduction binds; an open block stays the one that it is."""
+        found: list[Axis] = []
+        inner = scope
+        for axis in axes:
+            known = scope.open.get(scope.names.get(axis.name, ""))
+            if known is None:
+                (known,), inner = self.enter((axis,), inner)
+            found.append(known)
+        return tuple(found), inner
+
     def expression(self, e: Expr, scope: _Scope) -> Expr:
         """The expression with renamed axes, canonical loads of locals and sums for dots."""
 
@@ -133,22 +155,14 @@ class _Normaliser:
         return rewrite(e, change)
 
     def reduction(self, node: Expr, scope: _Scope) -> Expr:
-        axes: list[Axis] = []
-        inner = scope
-        for axis in reduced_axes(node):
-            known = scope.open.get(scope.names.get(axis.name, ""))
-            if known is not None:
-                axes.append(known)
-                continue
-            (fresh,), inner = self.enter((axis,), inner)
-            axes.append(fresh)
+        axes, inner = self.axes_of(reduced_axes(node), scope)
         args = [self.expression(a, inner) for a in node.args]
         if node.op == "dot":
             a, b = (convert(x, node.dtype) for x in args)
             if self.keep_dots:
-                return Expr("dot", (a, b), node.dtype, tuple(axes))
-            return _half_as_single(reduce("sum", tuple(axes), op("mul", a, b)))
-        return _half_as_single(Expr("reduce", tuple(args), node.dtype, (node.attr[0], tuple(axes))))
+                return Expr("dot", (a, b), node.dtype, axes)
+            return _half_as_single(reduce("sum", axes, op("mul", a, b)))
+        return _half_as_single(Expr("reduce", tuple(args), node.dtype, (node.attr[0], axes)))
 
 
 def _half_as_single(node: Expr) -> Expr:
@@ -184,7 +198,7 @@ def map_expressions(body: tuple[Stmt, ...], f: Callable[[Expr], Expr]) -> tuple[
     result: list[Stmt] = []
     for s in body:
         match s:
-            case Assign():
+            case Assign() | Sort():
                 result.append(replace(s, ix=tuple(f(i) for i in s.ix), expr=f(s.expr)))
             case Par():
                 result.append(Par(s.axes, map_expressions(s.body, f)))
@@ -220,6 +234,8 @@ def _explicit_accumulation(s: Stmt, params: Mapping[str, DType]) -> Stmt:
             name = "or" if dtype.kind == "b" else "add"
             total = op(name, convert(load(s.name, s.ix, dtype), work), convert(s.expr, work))
             return replace(s, expr=expand_all(convert(total, dtype)), accumulate=False)
+        case Sort():
+            return s
         case Par():
             return Par(s.axes, tuple(_explicit_accumulation(x, params) for x in s.body))
         case For():

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from dlc.codegen.kernel_injectivity import is_injective
-from dlc.codegen.kernel_ir import Assign, For, Host, Kernel, Par, Stmt
+from dlc.codegen.kernel_ir import Assign, For, Host, Kernel, Par, Sort, Stmt
 from dlc.codegen.kernel_printer import print_with_lines
 from dlc.codegen.kernel_words import RESERVED, literal_group
 from dlc.ir.dims import Dim, symbols_of
@@ -129,6 +129,8 @@ class _Verifier:
                 self.assign(s, scope)
             elif isinstance(s, Par):
                 self.par(s, scope)
+            elif isinstance(s, Sort):
+                self.sort(s, scope)
             else:
                 self.for_(s, scope)
 
@@ -247,6 +249,27 @@ class _Verifier:
             if before.dtype is not dtype or before.tile != local.tile:
                 self.fail(f"{s.name} must have the dtype and the tile of {s.name[5:]}")
         scope.locals[s.name] = local
+
+    def sort(self, s: Sort, scope: _Scope) -> None:
+        if not s.names:
+            self.fail("a sort of which nothing is kept")
+        inner = scope.inner()
+        if inner.open.get(s.over.name) != s.over:
+            self.axis(s.over, inner)
+            if s.over.block is not None:
+                self.fail(f"{s.over.name} is blocked, but its block is not open here")
+        dtype = self.expression(s.expr, inner, frozenset({s.over.name}))
+        if scope.open.get(s.axis.name) != s.axis:
+            self.axis(s.axis, scope)
+            if s.axis.block is not None:
+                self.fail(f"{s.axis.name} is blocked, but its block is not open here")
+        for name, type_ in ((s.values, dtype), (s.positions, int64)):
+            if name is None:
+                continue
+            if name in self.params:
+                self.fail(f"{name} is a parameter; the tiles of a sort are local")
+            tile = Assign(name, s.ix, s.axes, s.expr)
+            self.define(tile, type_, scope, {s.axis.name: s.axis})
 
     # Expressions
 

@@ -29,7 +29,11 @@ INFIX: dict[tuple[str, str], str] = {
 }
 
 FLOATS = tuple(d for d in DTYPES if d.is_float)
+SORTS = {"sort": False, "sort_down": True}  # the word of each direction
+NO_NAME = "_"  # in the place of a tile that nothing reads
+
 RESERVED = frozenset({
+    NO_NAME, *SORTS,
     "kernel", "par", "for", "host", "while", "carry", "in", "out", "inout", "let", "may_alias",
     "dim", "dot", "pad", "true", "false", "inf", "nan",
     *SCALAR_OPS, *REDUCTIONS.values(),

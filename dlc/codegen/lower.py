@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from dlc.codegen.collapse import collapse_axes
 from dlc.codegen.host_call import host_kernel
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Sort, Stmt
 from dlc.codegen.lower_attention import attention_statements
 from dlc.codegen.lower_columns import ROWS, Partial, in_blocks, sum_of_partials
 from dlc.codegen.lower_split import split_reductions, splits_columns, splits_rows
@@ -82,7 +82,7 @@ class _Names:
 
 RESERVED = (
     "kernel", "par", "for", "host", "while", "carry", "in", "out", "inout", "let", "dot", "pad",
-    "select", "sum", "prod",
+    "select", "sum", "prod", "sort", "sort_down", "_",
     "rmax", "rmin", "any", "all", "argmax", "argmin", "inf", "nan", "true", "false", "may_alias",
     *scalar.SCALAR_OPS, "f64", "f32", "f16", "bf16", "i8", "i16", "i32", "i64",
     "u8", "u16", "u32", "u64", "bool",
@@ -118,6 +118,8 @@ class Lowering:
         for family, statements in (("scatter", self._scatter), ("recurrence", self._recurrence)):
             if family in families:
                 return Lowered((self.finish(statements(families[family])),))
+        if "sort" in families:
+            return Lowered((self.finish(self._sort(families["sort"])),))
         reductions = [n for n in self.body.nodes if n.op.family == "reduction"]
         rows, stretched = self._row_space(reductions, families)
         split = [n for n in reductions if splits_rows(n)]
@@ -340,6 +342,33 @@ class Lowering:
             scalar.select(inside, update, nothing),
             accumulate=True,
         )
+
+    # Sorts
+
+    def _sort(self, node: Node) -> list[Stmt]:
+        """Each row is sorted once for all results: values, places or both."""
+        axis, x = node.attrs["axis"], node.inputs[0]
+        outer = tuple(
+            Axis(self.names.make(f"i{k}"), d) for k, d in enumerate(node.shape) if k != axis
+        )
+        over = Axis(self.names.make("n"), x.shape[axis])
+        inliner = Inliner(self.leaf, {a.name: a.extent for a in (*outer, over)})
+        rows = tuple(scalar.index(a.name) for a in outer)
+        before, after = rows[:axis], rows[axis:]
+        key = inliner.value(x, (*before, scalar.index(over.name), *after))
+        kept = Axis(self.names.make("k"), node.shape[axis])
+        results = list(zip(self.body.results, self.out_names, strict=True))
+        tiles = {r.op.name: self.names.make("s" if r.op.name == "sort" else "p") for r, _ in results}
+        at = (scalar.index(kept.name),)
+        values, places = tiles.get("sort"), tiles.get("argsort")
+        down = node.attrs["descending"]
+        stmts: list[Stmt] = [Sort(values, places, at, kept, over, key, down)]
+        for result, name in results:
+            (own,) = self._own_axes((node.shape[axis],))
+            k = scalar.index(own.name)
+            value = scalar.load(tiles[result.op.name], (k,), result.tensor.dtype)
+            stmts.append(Assign(name, (*before, k, *after), (own,), value))
+        return [Par(outer, tuple(stmts))]
 
     # Recurrences
 

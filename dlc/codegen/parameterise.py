@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Param, Stmt, statements
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Param, Sort, Stmt, statements
 from dlc.ir import scalar
 from dlc.ir.dims import Dim, lower_bound, product, symbol
 from dlc.ir.panels import panels_of
@@ -130,7 +130,7 @@ class _AxisNames:
 
 
 def _expressions(s: Stmt) -> list[Expr]:
-    roots = (*s.ix, s.expr) if isinstance(s, Assign) else ()
+    roots = (*s.ix, s.expr) if isinstance(s, (Assign, Sort)) else ()
     if isinstance(s, For) and s.condition is not None:
         roots = (s.condition,)
     return [e for root in roots for e in walk(root)]
@@ -178,6 +178,14 @@ def _map_stmt(
                 s,
                 ix=tuple(_map_expr(i, axis, name, dim, memo) for i in s.ix),
                 axes=tuple(axis(a) for a in s.axes),
+                expr=_map_expr(s.expr, axis, name, dim, memo),
+            )
+        case Sort():
+            return replace(
+                s,
+                ix=tuple(_map_expr(i, axis, name, dim, memo) for i in s.ix),
+                axis=axis(s.axis),
+                over=axis(s.over),
                 expr=_map_expr(s.expr, axis, name, dim, memo),
             )
         case Par():
@@ -232,7 +240,7 @@ def _with_aliases(param: Param, params: Sequence[Param], body: tuple[Stmt, ...])
 def _same_place(out: str, source: str, body: tuple[Stmt, ...]) -> bool:
     written: tuple[Expr, ...] | None = None
     for s in statements(body):
-        if isinstance(s, For):
+        if isinstance(s, (For, Sort)):
             return False
         if isinstance(s, Par):
             continue

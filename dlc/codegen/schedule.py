@@ -12,7 +12,8 @@ from typing import Protocol
 
 from dlc.codegen.chunks import CHUNK_COST
 from dlc.codegen.index_math import IndexMath, axis_name, coefficient
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt, statements
+from dlc.codegen.kernel_cost import SORT_STEPS
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, statements
 from dlc.ir.dims import Dim, add, floordiv, lower_bound, maximum, mul, product, symbols_of
 from dlc.ir.scalar import Axis, Expr, load, reduced_axes, walk
 
@@ -227,6 +228,9 @@ def _accesses(body: Sequence[Stmt], nest: _Nest, ordered: bool, inner: Axis | No
                 nest.loops |= bool(s.axes) or ordered
                 nest.accesses.append(_Access(load(s.name, s.ix, s.expr.dtype), last, ordered))
                 _expression_accesses(s.expr, last, ordered, nest)
+            case Sort():
+                nest.loops = True
+                _expression_accesses(s.expr, s.over, ordered, nest)
             case Par():
                 nest.loops = True
                 _accesses(s.body, nest, ordered, s.axes[-1] if s.axes else inner)
@@ -254,8 +258,8 @@ def _expression_accesses(e: Expr, inner: Axis | None, ordered: bool, nest: _Nest
 
 def vector_axis(par: Par, kernel: Kernel, math: IndexMath, lanes: int) -> str | None:
     """The parallel axis to vectorise over; None when the loops inside should be."""
-    if _has_condition(par.body):
-        return None  # lanes would leave the loop at different times
+    if _has_condition(par.body) or _has_sort(par.body):
+        return None  # lanes would leave the loop at different times; a row is sorted as one
     nest = _accesses(par.body, _Nest(), False, None)
     strides = Strides(kernel, math)
     in_memory = [a for a in nest.accesses if strides.in_memory(a.node.attr)]
@@ -288,6 +292,10 @@ def _has_condition(body: tuple[Stmt, ...]) -> bool:
     return any(isinstance(s, For) and s.condition is not None for s in statements(body))
 
 
+def _has_sort(body: tuple[Stmt, ...]) -> bool:
+    return any(isinstance(s, Sort) for s in statements(body))
+
+
 def _unroll(par: Par) -> int:
     roots = [s.expr for s in statements(par.body) if isinstance(s, Assign)]
     ops = count_ops(roots)
@@ -304,6 +312,9 @@ def body_cost(body: Sequence[Stmt], lanes: int) -> Dim:
             case Assign():
                 inner = add(_expression_cost(s.expr, lanes), s.expr.dtype.itemsize * _BYTE)
                 total = add(total, add(mul(inner, _iterations(s.axes)), _LOOP if s.axes else 0))
+            case Sort():
+                inner = add(_expression_cost(s.expr, lanes), SORT_STEPS * _VECTOR_OP)
+                total = add(total, add(mul(inner, _iterations((s.over,))), _LOOP))
             case Par():
                 total = add(total, mul(body_cost(s.body, lanes), _iterations(s.axes)))
             case For():

@@ -37,7 +37,12 @@ from dlc.ir.types import Shape, TupleType
 from dlc.ir.verifier import Stage
 from dlc.passes.manager import Pass, PassContext
 
-ORDERED = ("scatter", "recurrence")  # families that walk an axis in order, in kernels of their own
+SORTED = "sort"  # the family of sorts, of which those of the same operand share a kernel
+ORDERED = (  # families that walk an axis in order or as a whole, in kernels of their own
+    "scatter",
+    "recurrence",
+    SORTED,
+)
 CHEAP = 3  # additions' worth of work that is done again sooner than stored
 MANY_ROWS = 256  # so many are shared out by blocks that add up their columns
 SPLIT_ROWS, SPLIT_SIZE = (
@@ -209,7 +214,8 @@ class _Planner:
             return Unit(node, reads, "host", ())
         if node.op.family in ORDERED or node.op.own_kernel:
             reads = [r for x in node.inputs for r in self._input_reads(x)]
-            return Unit(node, reads, "own" if node.op.own_kernel else "ordered", node.shape)
+            own = node.op.own_kernel or node.op.family == SORTED
+            return Unit(node, reads, "own" if own else "ordered", node.shape)
         reads, e = reads_of(node, self.is_leaf)
         if node.op.family == "contraction":
             return Unit(node, reads, "dot", node.shape)

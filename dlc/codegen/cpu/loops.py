@@ -16,9 +16,10 @@ from dlc.codegen.cpu.expressions import Tensor, Vector
 from dlc.codegen.cpu.fetch_ahead import STREAM_AHEAD, streamed
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
+from dlc.codegen.cpu.sort_keys import with_integer_keys
 from dlc.codegen.cpu.statements import StatementEmitter, names_read
 from dlc.codegen.index_math import IndexMath, blocks_of
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt, statements
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, statements
 from dlc.codegen.kernel_transform import normalise
 from dlc.codegen.schedule import (
     NestSchedule,
@@ -43,7 +44,7 @@ def emit_loops(kernel: Kernel, isa: Isa, schedule: Schedule | None = None) -> Ke
         BackendError: for a kernel whose statements break a rule of kernel IR.
         ValueError: for a schedule that would change bits.
     """
-    kernel = normalise(kernel)
+    kernel = with_integer_keys(normalise(kernel))
     math = index_math(kernel)
     chosen = choose_schedule(kernel, isa, math)
     if schedule is not None:
@@ -62,6 +63,8 @@ def index_math(kernel: Kernel) -> IndexMath:
                 axes = list(s.axes)
             case For():
                 axes = [s.axis]
+            case Sort():
+                axes = [s.axis, s.over, *(a for n in walk(s.expr) for a in reduced_axes(n))]
         for axis in axes:
             math.declare(axis)
     return math

@@ -18,14 +18,17 @@ from dlc.codegen.cpu.fetch_ahead import Ahead, RowAccesses
 from dlc.codegen.cpu.group_loop import GroupLoop, entered, runs
 from dlc.codegen.cpu.grouping import Group, Grouping, Item, uses
 from dlc.codegen.cpu.isa import Isa
+from dlc.codegen.cpu.ordered_loop import ordered_loop
 from dlc.codegen.cpu.scalars import emit_op
 from dlc.codegen.cpu.scopes import free_names
+from dlc.codegen.cpu.sort_keys import KeySort
+from dlc.codegen.cpu.sort_rows import RowSort
 from dlc.codegen.index_math import IndexMath, block_name, blocks_of
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt, statements
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, statements
 from dlc.codegen.schedule import tile_extents
 from dlc.ir.dims import Dim, add, floordiv, mul, product, symbol
-from dlc.ir.scalar import Axis, Expr, load
-from dlc.ir.types import DType, float32
+from dlc.ir.scalar import Axis, Expr, index, load
+from dlc.ir.types import DType, float32, int64, uint8
 
 
 @dataclass
@@ -101,6 +104,9 @@ class StatementEmitter:
                     self._inner_par(s)
                 case For():
                     self._for(s)
+                case Sort():
+                    assert isinstance(s, KeySort)
+                    self._sort(s)
             k += 1
 
     def run(
@@ -192,6 +198,7 @@ class StatementEmitter:
         bound = [*axes, *(a for s in statements(tuple(body)) for a in _axes(s))]
         hidden = entered(bound) | {block_name(a.name) for a in bound if a.name not in self._open}
         hidden |= {n for a in _assigns(body) for n in (a.name, "next_" + a.name)}
+        hidden |= {n for s in statements(tuple(body)) if isinstance(s, Sort) for n in s.names}
         for width in lanes:
             self.ex.prepare(
                 (e for s in statements(tuple(body)) for e in _roots(s)),
@@ -257,6 +264,26 @@ class StatementEmitter:
             self.em, self.ex.index(number), list(zip(types, initial, strict=True)), iteration, test
         )
         self._bind_carried(carried, final, None)
+
+    def _sort(self, s: KeySort) -> None:
+        """Sorts unsigned integers (see `sort_keys`) in a tile of the whole row."""
+        dtype, at = s.expr.dtype, index(s.over.name)
+        dims = tile_extents((s.over,), (at,))
+        name = s.values or f"{s.positions}.keys"
+        fill = Assign(name, (at,), (s.over,), s.expr)
+        self.run([fill], [Assign("", (), (), load(name, (at,), dtype))])
+        keys = self.ex.tensor(name).pointer
+        places: list[str] = []
+        if s.positions is not None:
+            places.append(self.tile_pointer(s.positions, 0, dims, int64))
+            self.ex.bind_tensor(s.positions, Tensor(int64, places[0], dims))
+        sort = RowSort(dtype.bits, s.low, s.high, bool(places))
+        word = dtype.itemsize + (int64.itemsize if places else 0)
+        more = self.tile_pointer(name, 1, (mul(product(dims), word),), uint8)
+        counts = self.tile_pointer(name, 2, (sort.counts_bytes,), uint8)
+        self.em.call_helper(
+            sort.helper, [keys, *places, more, counts, self.ex.index(product(dims))]
+        )
 
     def _initial(self, carry: Sequence[Assign]) -> list[_Carried]:
         """Emits the initial values of carried locals."""
@@ -337,45 +364,13 @@ def _carried_type(dtype: DType) -> DType:
     return float32 if dtype.is_float and dtype.bits == 16 else dtype
 
 
-def ordered_loop(
-    em: Emitter,
-    stop: str,
-    carry: Sequence[tuple[str, str]],
-    body: Callable[[str, list[str]], list[str]],
-    condition: Callable[[str, list[str]], str] | None,
-) -> list[str]:
-    """`for i = 0; i < stop and condition(i, values); i += 1` with carried values."""
-    if condition is None:
-        return em.loop("0", stop, 1, body, carry)
-    head, test, inside = em.fresh("head"), em.fresh("test"), em.fresh("body")
-    done, before = em.fresh("done"), em.current
-    i, names = "%" + em.fresh("i"), ["%" + em.fresh("c") for _ in carry]
-    em.branch(head)
-    em.block(head)
-    at = len(em.lines)
-    em.branch_if(em.value(f"icmp slt i64 {i}, {stop}"), test, done)
-    em.block(test)
-    em.branch_if(condition(i, names), inside, done)
-    em.block(inside)
-    following = body(i, names)
-    next_i = em.value(f"add nsw i64 {i}, 1")
-    latch = em.current
-    em.branch(head)
-    phis = [f"  {i} = phi i64 [ 0, %{before} ], [ {next_i}, %{latch} ]"]
-    for name, (type_, first), later in zip(names, carry, following, strict=True):
-        phis.append(f"  {name} = phi {type_} [ {first}, %{before} ], [ {later}, %{latch} ]")
-    em.lines[at:at] = phis
-    em.block(done)
-    return names
-
-
 def _assigns(body: Sequence[Stmt]) -> list[Assign]:
     return [s for s in statements(tuple(body)) if isinstance(s, Assign)]
 
 
 def _roots(s: Stmt) -> tuple[Expr, ...]:
     match s:
-        case Assign():
+        case Assign() | Sort():
             return (*s.ix, s.expr)
         case For():
             return () if s.condition is None else (s.condition,)
@@ -385,6 +380,8 @@ def _roots(s: Stmt) -> tuple[Expr, ...]:
 
 def _axes(s: Stmt) -> tuple[Axis, ...]:
     """The axes that a statement itself binds."""
+    if isinstance(s, Sort):
+        return (s.axis, s.over)
     return (s.axis,) if isinstance(s, For) else s.axes
 
 

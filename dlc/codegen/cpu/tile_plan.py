@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from dlc.codegen.cpu.tile_steps import Copy, Loop, Product, Run, Step, Tile, TilePlan, all_steps
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt
 from dlc.codegen.kernel_transform import rewrite
 from dlc.ir.scalar import Axis, Expr, index, load, walk
 from dlc.ir.types import DType
@@ -78,7 +78,7 @@ class _Planner:
                 case For():
                     flush()
                     found.append(self._loop(s))
-                case Par():
+                case Par() | Sort():
                     raise _NotTiles
         flush()
         return tuple(found)

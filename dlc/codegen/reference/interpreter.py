@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dlc.codegen.host_call import run_host
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt, statements
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, statements
 from dlc.codegen.reference.reductions import fold
 from dlc.ir.dims import Dim, evaluate
 from dlc.ir.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
+from dlc.ir.ops.sorting import sorted_places
 from dlc.ir.scalar import Axis, Expr, reduced_axes, walk
 from dlc.ir.scalar_reference import NUMPY_SCALAR
 from dlc.ir.types import float32
@@ -142,6 +143,8 @@ class _Run:
                 self.assign(stmt, scope)
             elif isinstance(stmt, Par):
                 self.par(stmt, scope)
+            elif isinstance(stmt, Sort):
+                self.sort(stmt, scope)
             else:
                 self.for_(stmt, scope)
 
@@ -217,6 +220,21 @@ class _Run:
         origin = tuple(tile[stmt.ix[k].attr].start for k in kept)
         scope.locals[stmt.name] = _Local(value, depth, kept, origin)
 
+    def sort(self, stmt: Sort, scope: _Scope) -> None:
+        over, own = self.range_of(stmt.over, scope), self.range_of(stmt.axis, scope)
+        along = np.arange(over.start, over.start + over.length)
+        inner = scope.append({stmt.over.name: along}, over.length)
+        value = np.broadcast_to(self.value(stmt.expr, inner), inner.grid)
+        order = sorted_places(value, stmt.descending)[..., own.start : own.start + own.length]
+        kept = tuple(k for k, e in enumerate(stmt.ix) if e.attr == stmt.axis.name)
+        tiles = (
+            (stmt.values, np.take_along_axis(value, order, -1)),
+            (stmt.positions, order + over.start),
+        )
+        for name, tile in tiles:
+            if name is not None:
+                scope.locals[name] = _Local(tile, len(scope.grid), kept, (own.start,))
+
     def store(self, stmt: Assign, value: Array, scope: _Scope) -> None:
         array = self.arrays[stmt.name]
         ix = [self.value(e, scope) for e in stmt.ix]
@@ -236,6 +254,9 @@ class _Run:
                 blocks = [a.block for t in statements(body) for a in _axes(t) if a.name in opened]
                 own = math.prod(sizes) * math.prod(b for b in blocks if b is not None)
                 largest = max(largest, own * self.reduced_size(s.expr))
+            elif isinstance(s, Sort):
+                row = s.over.block or self.extent(s.over.extent)
+                largest = max(largest, row * self.reduced_size(s.expr))
         return largest
 
     def reduced_size(self, e: Expr) -> int:

@@ -13,6 +13,7 @@ from dlc.ir.ops import (
     reduction,
     shape,
     solving,
+    sorting,
     structural,
 )
 
@@ -32,5 +33,6 @@ __all__ = [
     "reduction",
     "shape",
     "solving",
+    "sorting",
     "structural",
 ]
