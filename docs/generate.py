@@ -19,6 +19,7 @@ FAMILIES = (
     "composed",
     "reduction",
     "cumulative",
+    "sorting",
     "shape",
     "rearrange",
     "indexing",

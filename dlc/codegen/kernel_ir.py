@@ -73,7 +73,7 @@ class For:
 
 @dataclass(frozen=True)
 class Sort:
-    """`values, positions[ix] axis = sort(over, expr)`: two local tiles, either of which may be None.
+    """`values, positions[ix] axis = sort(over, expr)`: two local tiles; one of them may be None.
 
     Of the values that `expr` has over the axis `over`, in their order, the first as many as `axis`
     has; and the place of each along `over`. The order is that of `dlc.ir.ops.sorting`: NaN is the

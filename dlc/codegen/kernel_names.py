@@ -113,8 +113,8 @@ class _Renamer:
         ix = tuple(self.expression(e, inner) for e in s.ix)
         for name in s.names:
             names.tensors[name] = f"t{next(self.local_numbers)}"
-        tiles = [None if n is None else names.tensors[n] for n in (s.values, s.positions)]
-        return Sort(*tiles, ix, axis, over, expr, s.descending)
+        values, positions = (n and names.tensors[n] for n in (s.values, s.positions))
+        return Sort(values, positions, ix, axis, over, expr, s.descending)
 
     # Expressions
 

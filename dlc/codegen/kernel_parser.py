@@ -180,7 +180,7 @@ class _Parser(ExpressionParser):
         return Host(op, tuple(attrs.values()))
 
     def sort(self) -> Sort:
-        """`s, p[k] k<K = sort(n<N, e)`."""
+        """Two sorted tiles: `s, p[k] k<K = ` and what is sorted."""
         reader = self.reader
         names: list[str | None] = []
         for what in ("values", "positions"):

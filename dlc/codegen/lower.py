@@ -358,7 +358,9 @@ class Lowering:
         key = inliner.value(x, (*before, scalar.index(over.name), *after))
         kept = Axis(self.names.make("k"), node.shape[axis])
         results = list(zip(self.body.results, self.out_names, strict=True))
-        tiles = {r.op.name: self.names.make("s" if r.op.name == "sort" else "p") for r, _ in results}
+        tiles = {
+            r.op.name: self.names.make("s" if r.op.name == "sort" else "p") for r, _ in results
+        }
         at = (scalar.index(kept.name),)
         values, places = tiles.get("sort"), tiles.get("argsort")
         down = node.attrs["descending"]

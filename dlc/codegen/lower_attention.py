@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt
 from dlc.codegen.kernel_parser import parse_kernel
 from dlc.codegen.kernel_transform import rewrite
 from dlc.codegen.parameterise import map_statement
@@ -133,6 +133,8 @@ class _Instance:
             case Assign():
                 ix = tuple(map(self._loaded, s.ix))
                 return replace(s, name=self._name(s.name), ix=ix, expr=self._loaded(s.expr))
+            case Sort():
+                return replace(s, expr=self._loaded(s.expr))
             case Par():
                 return Par(s.axes, tuple(map(self._loads, s.body)))
             case For():

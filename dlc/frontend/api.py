@@ -178,6 +178,7 @@ from dlc.frontend.functions.shape import (
     unstack,
 )
 from dlc.frontend.jacobian import hessian, jacfwd, jacobian, jacrev
+from dlc.frontend.functions.sorting import argsort, sort, topk
 from dlc.frontend.numpy_interop import numpy_function, numpy_ufunc
 from dlc.frontend.operators import install_operators
 from dlc.frontend.spec import Spec, spec
@@ -273,6 +274,7 @@ __all__ = [
     "arange",
     "argmax",
     "argmin",
+    "argsort",
     "asarray",
     "asin",
     "asinh",
@@ -423,6 +425,7 @@ __all__ = [
     "sinh",
     "softmax",
     "softplus",
+    "sort",
     "spec",
     "split",
     "sqrt",
@@ -440,6 +443,7 @@ __all__ = [
     "tanh",
     "tensordot",
     "tile",
+    "topk",
     "trace",
     "transpose",
     "tree",

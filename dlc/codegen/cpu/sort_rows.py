@@ -137,10 +137,7 @@ class _Writer:
             shift = str(self.sort.low + DIGIT * number)
         else:
             wide = em.value(f"add i64 {em.value(f'mul i64 {number}, {DIGIT}')}, {self.sort.low}")
-            if t == "i64":
-                shift = wide
-            else:
-                shift = em.value(f"trunc i64 {wide} to {t}")
+            shift = wide if t == "i64" else em.value(f"trunc i64 {wide} to {t}")
         digit = em.value(f"lshr {t} {key}, {shift}")
         if t != "i8":
             digit = em.value(f"and {t} {digit}, {VALUES - 1}")

@@ -294,7 +294,8 @@ class NestWriter(ValueWriter):
             for item, value in zip(items, values, strict=True):
                 work = inner.inner() if any(map(self._is_volatile, item.ix)) else inner
                 at = self.place(item.name, item.ix, work)
-                self.store(item.name, at, value, item.expr.dtype, work)
+                kept = None if item.where is None else self.fresh(item.where, work)
+                self.store(item.name, at, value, item.expr.dtype, work, kept)
             if ordered:
                 self.write("tl.debug_barrier()")
 

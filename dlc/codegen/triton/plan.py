@@ -14,12 +14,26 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from dlc.codegen.index_math import IndexMath
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt, statements
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, statements
 from dlc.codegen.kernel_printer import print_with_lines
 from dlc.codegen.kernel_transform import normalise, rename_axes, rewrite
+from dlc.codegen.ordered_bits import OrderedBits
 from dlc.ir.dims import Dim
 from dlc.ir.errors import BackendError
-from dlc.ir.scalar import Axis, Expr, index, reduced_axes, walk
+from dlc.ir.scalar import (
+    Axis,
+    Expr,
+    const,
+    index,
+    load,
+    op,
+    reduce,
+    reduced_axes,
+    select,
+    walk,
+)
+from dlc.ir.scalar import dim as scalar_dim
+from dlc.ir.types import int64
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,7 @@ class Item:
     axes: tuple[Axis, ...]
     expr: Expr
     text: str
+    where: Expr | None = None  # a store is left out where this does not hold
 
 
 @dataclass(frozen=True)
@@ -100,7 +115,7 @@ def _top_level(kernel: Kernel) -> Iterator[tuple[Stmt, dict[int, str]]]:
         return printed[lines[id(s)] - 1] if id(s) in lines else kernel.name
 
     plain = normalise(kernel)
-    kinds = (Assign, For)
+    kinds = (Assign, For, Sort)
     originals = [s for s in statements(kernel.body) if isinstance(s, kinds)]
     normal = [s for s in statements(plain.body) if isinstance(s, kinds)]
     texts = {id(n): line(o) for n, o in zip(normal, originals, strict=True)}
@@ -125,6 +140,8 @@ class _NestPlan:
             if not isinstance(only, Par):
                 break
             axes, body = (*axes, *only.axes), only.body
+        if isinstance(body[0], Sort):
+            return self._ranked(axes, body[0], body[1:])
         inner = [t for x in body for t in statements((x,))]
         self.written = {t.name for t in inner if isinstance(t, Assign)}
         self.written &= {p.name for p in self.kernel.params}
@@ -140,6 +157,44 @@ class _NestPlan:
         for axis in (*axes, *_inner_axes(steps, stores)):
             math.declare(axis)
         return Nest(self.kernel, axes, tuple(steps), tuple(stores), volatile, math)
+
+    def _ranked(self, axes: tuple[Axis, ...], s: Sort, stores: Sequence[Stmt]) -> Nest:
+        """A sort: each element is stored at the place that is the count of those before it."""
+        keys, n, other = OrderedBits(s.expr.dtype, s.descending), s.over, f"{s.over.name}.other"
+        here = keys.encoded(s.expr)
+        there = rename_axes(here, {n.name: index(other)})
+        earlier = op("and", op("eq", there, here), op("lt", index(other), index(n.name)))
+        before = op("or", op("lt", there, here), earlier)
+        count = select(before, const(1, int64), const(0, int64))
+        rank = load("rank", (), int64)
+        total = reduce("sum", (Axis(other, n.extent),), count)
+        steps: list[Step] = [Item("rank", (), (), total, self._text(s))]
+        tiles = {s.values: s.expr, s.positions: index(n.name)}
+        kept = None if s.axis.extent == n.extent else op("lt", rank, scalar_dim(s.axis.extent))
+        found: list[Item] = []
+        why = "sorted tiles can only be stored"
+        for a in stores:
+            if not isinstance(a, Assign) or self.kernel.param(a.name) is None:
+                raise cannot(self.kernel, self._text(a), why)
+            if len(a.axes) != 1 or a.axes[0].extent != s.axis.extent:
+                raise cannot(self.kernel, self._text(a), why)
+            at = index(a.axes[0].name)
+
+            def value(node: Expr, at: Expr = at, text: str = self._text(a)) -> Expr | None:
+                if node.op != "load" or node.attr not in tiles:
+                    return None
+                if node.args != (at,):
+                    raise cannot(self.kernel, text, why)
+                return tiles[node.attr]
+
+            names = {at.attr: rank}
+            ix = tuple(rename_axes(i, names) for i in a.ix)
+            expr = rename_axes(rewrite(a.expr, value), names)
+            found.append(Item(a.name, ix, (), expr, self._text(a), kept))
+        math = IndexMath()
+        for axis in (*axes, n, *_inner_axes(steps, ())):
+            math.declare(axis)
+        return Nest(self.kernel, (*axes, n), tuple(steps), (tuple(found),), frozenset[str](), math)
 
     def _volatile(self, steps: Sequence[Step]) -> frozenset[str]:
         """Written parameters of which an element may be touched twice, perhaps by other threads."""
@@ -164,6 +219,8 @@ class _NestPlan:
                     steps += inner
                 case For():
                     steps.append(self._loop(s))
+                case Sort():
+                    raise cannot(self.kernel, self._text(s), "a sort")
         return steps
 
     def _loop(self, s: For) -> Loop:

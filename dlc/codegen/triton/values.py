@@ -245,15 +245,23 @@ class ValueWriter:
         text = ", ".join(v.at(scope.rank) for v in (inside, loaded, outside))
         return self.assign(f"tl.where({text})", scope, inside.axes | loaded.axes | outside.axes)
 
-    def store(self, name: str, at: Value, value: Value, dtype: DType, scope: Scope) -> None:
-        """Writes a value to each element that the scope's axes are at."""
+    def store(
+        self,
+        name: str,
+        at: Value,
+        value: Value,
+        dtype: DType,
+        scope: Scope,
+        kept: Value | None = None,
+    ) -> None:
+        """Writes a value to each element that the scope's axes are at, where `kept` holds."""
         where, text = at.at(scope.rank), value.at(scope.rank)
         everywhere = frozenset(n for n, _ in scope.blocks)
         if at.axes != everywhere:
             where = f"tl.broadcast_to({where}, {scope.shape})"
         if dtype.kind == "b":
             text = f"{text}.to(tl.uint8)"
-        mask = self.mask(everywhere, scope)
+        mask = self.mask(everywhere, scope, kept)
         limit = f", mask={mask.at(scope.rank)}" if mask is not None else ""
         self.write(f"tl.store(p_{name} + {where}, {text}{limit})")
 

@@ -1,0 +1,135 @@
+"""Sorting: every dtype, axis and length, against NumPy's stable sort, and gradients."""
+
+import functions_harness as h
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+
+import dlc
+from dlc.ir.types import dtype_of
+
+
+def places(x, axis=-1, descending=False):
+    """The stable order of NumPy."""
+    x = x.astype(np.float32) if x.dtype == ml_dtypes.bfloat16 else x
+    if not descending:
+        return np.argsort(x, axis=axis, kind="stable")
+    n = x.shape[axis]
+    return np.flip(n - 1 - np.argsort(np.flip(x, axis), axis=axis, kind="stable"), axis)
+
+
+def bits(x):
+    """Values that are equal where they are the same bits, or both NaN."""
+    if x.dtype.kind in "iub":
+        return x
+    held = x.view(f"u{x.itemsize}").astype(np.uint64)
+    return np.where(x != x, np.uint64(2**63), held)
+
+
+def ordinary(shape, dtype, seed):
+    """Values of which several are equal, zeros of both signs and NaN among them."""
+    rng = np.random.default_rng(seed)
+    x = h.values(shape, dtype, seed)
+    if dtype in h.FLOATS and x.size:
+        some = h.specials(dtype)
+        hit = rng.random(shape) < 0.3
+        x = np.where(hit, rng.choice(some, shape), x).astype(dtype_of(dtype).numpy)
+    return x
+
+
+def check_sort(x, axis, descending, k):
+    want = np.take(places(x, axis, descending), np.arange(k), axis)
+    values = np.take_along_axis(x, want, axis)
+
+    def both(v):
+        top = dlc.topk(v, k, axis, largest=descending)
+        return (top.values, top.indices)
+
+    compiled = dlc.compile(both)
+    for got in (both(dlc.asarray(x)), compiled(x)):
+        assert np.array_equal(got[1].numpy(), want)
+        assert np.array_equal(bits(got[0].numpy()), bits(values))
+    if k == x.shape[axis]:
+        for f, wanted in ((dlc.sort, values), (dlc.argsort, want)):
+            eager = f(dlc.asarray(x), axis=axis, descending=descending)
+            assert np.array_equal(bits(eager.numpy()), bits(wanted))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_shape(seed):
+    rng = np.random.default_rng([7, seed])
+    rank = rng.integers(1, 4)
+    shape = tuple(int(d) for d in rng.choice([0, 1, 2, 3, 5, 17, 31, 64, 100], rank))
+    axis = int(rng.integers(-rank, rank))
+    dtype = h.ALL[seed % len(h.ALL)]
+    k = shape[axis] if seed % 3 else int(rng.integers(0, shape[axis] + 1))
+    check_sort(ordinary(shape, dtype, seed), axis, bool(seed % 2), k)
+
+
+@pytest.mark.parametrize("dtype", h.ALL)
+@pytest.mark.parametrize("length", [2, 23, 24, 25, 255, 257, 1000, 5000])
+def test_every_dtype_and_length(dtype, length):
+    x = ordinary((2, length), dtype, length)
+    check_sort(x, 1, bool(length % 2), length)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "int32", "float64", "float32"])
+def test_all_bits(dtype):
+    rng = np.random.default_rng(3)
+    raw = rng.integers(0, 2**64, (3, 700), np.uint64, endpoint=False)
+    x = raw.view(np.dtype(dtype)).reshape(3, -1)
+    check_sort(x, 1, False, x.shape[1])
+    check_sort(x, 1, True, 9)
+
+
+def test_a_row_in_order_and_backwards():
+    x = np.arange(3000, dtype=np.float32)
+    for row in (x, x[::-1].copy(), np.zeros_like(x), np.tile(x[:7], 100)):
+        check_sort(row, 0, False, len(row))
+        check_sort(row, 0, True, 100)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_gradients_are_those_of_torch(seed):
+    rng = np.random.default_rng([8, seed])
+    shape = tuple(int(d) for d in rng.integers(1, 9, rng.integers(1, 4)))
+    axis = int(rng.integers(0, len(shape)))
+    k = int(rng.integers(1, shape[axis] + 1))
+    x = rng.permutation(int(np.prod(shape))).reshape(shape).astype(np.float64)
+    down = bool(seed % 2)
+    w = rng.standard_normal(shape)
+    v = rng.standard_normal((*shape[:axis], k, *shape[axis + 1 :]))
+
+    def loss(a):
+        ordered = dlc.sort(a, axis=axis, descending=down)
+        top = dlc.topk(a, k, axis, largest=not down).values
+        return dlc.sum(ordered * w) + dlc.sum(top * top * v)
+
+    t = torch.tensor(x, requires_grad=True)
+    ordered = torch.sort(t, dim=axis, descending=down, stable=True).values
+    top = torch.topk(t, k, dim=axis, largest=not down).values
+    ((ordered * torch.tensor(w)).sum() + (top * top * torch.tensor(v)).sum()).backward()
+    for g in (dlc.grad(loss)(dlc.asarray(x)), dlc.compile(dlc.grad(loss))(x)):
+        np.testing.assert_allclose(g.numpy(), t.grad.numpy(), rtol=1e-13, atol=1e-13)
+
+
+def test_named_results_and_any_size():
+    f = dlc.compile(lambda x, k: dlc.topk(x, 3), static_argnames="k")
+    for n in (3, 10, 33):
+        x = h.values((2, n))
+        top = f(x, 0)
+        assert top._fields == ("values", "indices")
+        assert np.array_equal(top.indices.numpy(), places(x, 1, True)[:, :3])
+
+
+def test_bad_arguments():
+    x = dlc.zeros((2, 3))
+    with pytest.raises(dlc.ValueRangeError, match="no 4 elements along axis 1"):
+        dlc.topk(x, 4)
+    with pytest.raises(dlc.ValueRangeError, match="no -1 elements"):
+        dlc.topk(x, -1)
+    with pytest.raises(dlc.IndexRangeError, match="axis 2 is out of range"):
+        dlc.sort(x, axis=2)
+    with pytest.raises(dlc.IndexRangeError, match="a scalar has no axes"):
+        dlc.argsort(1.0)
