@@ -177,8 +177,8 @@ from dlc.frontend.functions.shape import (
     transpose,
     unstack,
 )
-from dlc.frontend.jacobian import hessian, jacfwd, jacobian, jacrev
 from dlc.frontend.functions.sorting import argsort, sort, topk
+from dlc.frontend.jacobian import hessian, jacfwd, jacobian, jacrev
 from dlc.frontend.numpy_interop import numpy_function, numpy_ufunc
 from dlc.frontend.operators import install_operators
 from dlc.frontend.spec import Spec, spec
