@@ -27,6 +27,15 @@ from dlc.frontend.functions.composed import (
     signbit,
     where,
 )
+from dlc.frontend.functions.convolution import (
+    conv,
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from dlc.frontend.functions.creation import (
     arange,
     empty,
@@ -302,6 +311,13 @@ __all__ = [
     "concat",
     "concatenate",
     "config",
+    "conv",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "copysign",
     "cos",
     "cosh",

@@ -137,11 +137,17 @@ class Lowered:
 def _operations(node: Node) -> Dim:
     """What a node costs, in units of an addition."""
     if node.op.family == "contraction":
-        x = node.inputs[0].tensor
-        summed = product(x.shape[k] for k in node.attrs["lhs_contract"])
-        return mul(mul(node.tensor.size, summed), 2)
+        return mul(node.tensor.size, mul(_summed(node), 2))
     counted = node.inputs[0] if node.op.family == "reduction" else node
     return mul(counted.tensor.size, node.op.cost)
+
+
+def _summed(node: Node) -> Dim:
+    """The products in an element of a contraction."""
+    x, w = (v.tensor for v in node.inputs)
+    if "lhs_contract" in node.attrs:
+        return product(x.shape[k] for k in node.attrs["lhs_contract"])
+    return product(w.shape[1 + node.attrs["grouped"] :])
 
 
 def _readable(dim: Dim) -> int | str:

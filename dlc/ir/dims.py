@@ -261,6 +261,27 @@ def lower_bound(dim: Dim) -> int | None:
     """A value that `dim` is never below, from symbols being at least 1; None when none is known."""
     if isinstance(dim, int):
         return dim
+    bounds = [b for b in (_bound_by_terms(dim), _bound_without_quotients(dim)) if b is not None]
+    return max(bounds, default=None)
+
+
+def _bound_without_quotients(dim: DimExpr) -> int | None:
+    """A bound with multiples of a//b, for an integer b, as what they are at least."""
+    found: Dim = 0
+    for monomial, c in dim.terms:
+        (atom, *more) = monomial or (None,)
+        if more or not isinstance(atom, Apply) or atom.function != "floordiv":
+            found = add(found, DimExpr(((monomial, c),)) if monomial else c)
+            continue
+        b = atom.b
+        if not isinstance(b, int) or b < 1 or c % b:
+            return None
+        least = add(atom.a, 1 - b) if c > 0 else atom.a
+        found = add(found, mul(least, c // b))
+    return None if found == dim else lower_bound(found)
+
+
+def _bound_by_terms(dim: DimExpr) -> int | None:
     total = 0
     for monomial, c in dim.terms:
         bounds = [_atom_bound(a) for a in monomial]

@@ -58,7 +58,7 @@ class Prepack(Pass):
         """Whether a node is the product of something with a fixed matrix of several columns."""
         if node.op.family != "contraction" or node.inputs[1] not in fixed or node in fixed:
             return False
-        w, summed = node.inputs[1].tensor, node.attrs["rhs_contract"]
+        w, summed = node.inputs[1].tensor, node.attrs.get("rhs_contract", ())
         if w.rank != 2 or len(summed) != 1:
             return False
         rows, columns = w.shape[summed[0]], w.shape[1 - summed[0]]

@@ -56,7 +56,7 @@ def _part(node: Node) -> int:
     Shapes that are not known when the program is compiled do not count: programs for any number of
     rows have rows enough.
     """
-    if node.op.family != "contraction":
+    if node.op.family != "contraction" or "lhs_contract" not in node.attrs:
         return 0
     lhs, rhs = (_numbers(x.shape) for x in node.inputs)
     summed = [lhs[a] for a in node.attrs["lhs_contract"]] if lhs and rhs else []

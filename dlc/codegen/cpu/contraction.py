@@ -135,8 +135,7 @@ class _Writer:
     def entry(self) -> Emitter:
         """The whole function."""
         em = self.em
-        if self.form.a.k_stride is not None and self.form.b.k_stride is not None:
-            em.quick = True
+        em.quick = True
         self.ex = open_scope(em, self.form, self.isa)
         self.operands = Operands(self.form, self.tiling, self.isa, self.ex)
         em.loop("%lo", "%hi", 1, self._unit, [("i64", "-1")])
@@ -173,7 +172,8 @@ class _Writer:
     def _next_b(self, unit: str, extents: Sequence[str]) -> str | None:
         """Where B of the unit that follows begins, of the same unit if none does."""
         form, em = self.form, self.em
-        if form.b.panel or all(a.extent == 1 for a in form.outer):
+        gathered = form.b.k_stride is None
+        if form.b.panel or gathered or all(a.extent == 1 for a in form.outer):
             return None
         last = em.value("sub i64 %hi, 1")
         following = iv.minimum(em, em.value(f"add i64 {unit}, 1"), last)
@@ -205,6 +205,7 @@ class _Writer:
 
     def _step(self, unit: Unit, step: Step) -> None:
         em, ex = self.em, self.ex
+        self.operands.begin(step)
         a = self.operands.pack_a(unit, step)
         stages = self._stages(unit)
 

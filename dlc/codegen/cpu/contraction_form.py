@@ -3,23 +3,35 @@
 Matrix form is `par outer.., m<M, n<N: acc = dot(k<K, a*b); stores of expressions of acc`: axes of
 one role whose strides allow it are merged into one, so that only one m, n and k axis is left, and
 the n axis is one along which the outputs are contiguous where there is such an axis.
+
+An operand that is read by windows or with steps is gathered: along m, n or k it has several parts,
+the axes that were merged all the same, and its offsets are the sums of those of the parts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from dlc.codegen.index_math import IndexMath, axis_name, coefficient, is_varying_name
+from dlc.codegen.index_math import (
+    IndexMath,
+    axis_name,
+    coefficient,
+    evaluate_at,
+    is_varying_name,
+)
 from dlc.codegen.kernel_ir import Assign, Kernel, Par, Param
 from dlc.codegen.kernel_transform import rename_axes, rewrite
 from dlc.codegen.scalar_math import expand_all
-from dlc.ir.dims import Dim, add, mul, product, symbols_of
+from dlc.ir.dims import Dim, add, mul, product, symbol, symbols_of
 from dlc.ir.panels import panels_of
-from dlc.ir.scalar import Axis, Expr, const, index, load, op, walk
+from dlc.ir.scalar import Axis, Expr, const, load, walk
 from dlc.ir.types import DType, int64
 
 ACCUMULATOR = "$acc"  # the local that holds the contraction in the epilogue
+
+Parts: TypeAlias = tuple[tuple[Dim, Dim], ...]
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,10 @@ class Operand:
     dtypes: its type in memory, then each that it is converted to; the last is the accumulator's.
     at: the flattened offset of an element, a polynomial over the axes.
     stride: elements between neighbours along m (of `a`) or n (of `b`).
-    k_stride: elements between neighbours along k; None when that differs.
+    k_stride: elements between neighbours along k; None when it is gathered. `at` is then the offset
+        of the element where m, n and k are 0.
+    parts, k_parts: of a gathered operand, (extent, stride) of the axes that m or n, and k, consist
+        of; the last varies fastest.
     panel: the width of the panels that it is stored in, 0 for none. `at` then holds for columns
         that begin a panel; in it, neighbours along n are adjacent.
     """
@@ -41,6 +56,8 @@ class Operand:
     stride: Dim
     k_stride: Dim | None
     panel: int = 0
+    parts: Parts = ()
+    k_parts: Parts = ()
 
 
 @dataclass(frozen=True)
@@ -152,6 +169,8 @@ class _Matching:
     a: tuple[Expr, tuple[DType, ...]]
     b: tuple[Expr, tuple[DType, ...]]
     stores: tuple[Assign, ...]
+    m_taken: Sequence[Axis] = ()
+    n_taken: Sequence[Axis] = ()
 
     def matrix_form(self) -> Contraction | None:
         """The result; None without an m or n axis, or when an offset is not affine in them."""
@@ -165,12 +184,11 @@ class _Matching:
         if self._contiguous_output() in {x.name for x in m}:
             self.a, self.b, m, n = self.b, self.a, n, m
         n = self._contiguous_last(n)
-        m_axis, m_rest = self._merged(m, "$m", [self.a[0]])
-        n_axis, n_rest = self._merged(n, "$n", [self.b[0]])
+        m_axis, m_rest, self.m_taken = self._merged(m, "$m", self.a[0])
+        n_axis, n_rest, self.n_taken = self._merged(n, "$n", self.b[0])
         outer = {x.name for x in (*m_rest, *n_rest)} | (in_a & in_b) | self._unused(in_a | in_b)
         outer_axes = tuple(x for x in self.axes if x.name in outer)
-        k_axis = self._merged_k()
-        return self._finish(outer_axes, m_axis, n_axis, k_axis)
+        return self._finish(outer_axes, m_axis, n_axis)
 
     def _unused(self, used: set[str]) -> set[str]:
         return {x.name for x in self.axes} - used
@@ -240,54 +258,58 @@ class _Matching:
                 pending.extend(e.args)
         return places, other
 
-    def _merged(self, axes: list[Axis], name: str, loads: list[Expr]) -> tuple[Axis, list[Axis]]:
-        """(one axis for as many of the innermost axes as merge, the rest)."""
+    def _merged(
+        self, axes: list[Axis], name: str, read: Expr
+    ) -> tuple[Axis, list[Axis], list[Axis]]:
+        """(one axis for as many of the innermost axes as merge, the rest, those in the one)."""
         if not axes:
-            return Axis(name, 1), []
+            return Axis(name, 1), [], []
         places, other = self._places()
         math = self._math((*self.axes, *self.node.attr))
-        ats = [self._flat(math, e.attr, e.args) for e in (*loads, *places)]
+        ats = [self._flat(math, e.attr, e.args) for e in places]
+        if not self._is_gathered(read):
+            ats.append(self._flat(math, read.attr, read.args))
         last, rest = axes[-1], axes[:-1]
-        extent = last.extent
-        names: dict[str, Expr] = {}
+        taken, extent = [last], last.extent
         while rest and last.name not in other and rest[-1].name not in other:
             if not all(_merges(at, rest[-1].name, last.name, extent) for at in ats):
                 break
             extent = mul(rest[-1].extent, extent)
-            names[rest.pop().name] = const(0, int64)
-        self._rename(names)
-        return Axis(last.name, extent), rest
+            taken.insert(0, rest.pop())
+        return Axis(last.name, extent), rest, taken
 
-    def _merged_k(self) -> Axis:
-        axes: list[Axis] = list(self.node.attr)
-        if not axes:
-            return Axis("$k", 1)
-        math = self._math((*self.axes, *axes))
-        ats = [self._flat(math, e.attr, e.args) for e in (self.a[0], self.b[0])]
-        last, extent, linear = axes[-1], axes[-1].extent, True
-        names: dict[str, Expr] = {}
-        for axis in reversed(axes[:-1]):
-            linear = linear and all(_merges(at, axis.name, last.name, extent) for at in ats)
-            names[axis.name] = const(0, int64)
-            extent = mul(axis.extent, extent)
-        self._rename(names if linear else _positions(axes))
-        return Axis(last.name, extent)
+    def _is_gathered(self, read: Expr) -> bool:
+        """Whether some index of an operand is more than an axis: of a window, or in steps."""
+        summed = {x.name for x in self.node.attr}
+        math = self._math((*self.axes, *self.node.attr))
+        for e in read.args:
+            own = _axes_in([e])
+            if own & summed and own - summed:
+                return True
+            step = _stride(math.polynomial(e), next(iter(own))) if len(own) == 1 else 1
+            if isinstance(step, int) and step != 1:
+                return True
+        return False
 
-    def _finish(self, outer: tuple[Axis, ...], m: Axis, n: Axis, k: Axis) -> Contraction | None:
-        math = self._math((*outer, m, n, k))
+    def _finish(self, outer: tuple[Axis, ...], m: Axis, n: Axis) -> Contraction | None:
+        axes = self.node.attr
+        k = Axis(axes[-1].name, product(x.extent for x in axes)) if axes else Axis("$k", 1)
+        every = self._math((*self.axes, *axes))
         operands: list[Operand] = []
-        for (e, dtypes), axis in ((self.a, m), (self.b, n)):
+        for (e, dtypes), axis, taken in ((self.a, m, self.m_taken), (self.b, n, self.n_taken)):
             panels = panels_of(e.args) if axis is n else None
-            at = self._flat(math, e.attr, e.args)
+            at = self._flat(every, e.attr, e.args)
             if panels is not None and panels.axis == n.name:
-                at = self._panel_offset(math, e, panels.width)
-            stride = _stride(at, axis.name)
-            if stride is None:
+                at = self._panel_offset(every, e, panels.width)
+            parts, k_parts = _parts(at, taken), _parts(at, axes)
+            if parts is None or k_parts is None:
                 return None
             last = () if dtypes[-1] is self.node.dtype else (self.node.dtype,)
             width = 0 if panels is None else panels.width
-            k_stride = _stride(at, k.name)
-            operands.append(Operand(e.attr, (*dtypes, *last), at, stride, k_stride, width))
+            made = Operand(e.attr, (*dtypes, *last), at, 0, None, width, parts, k_parts)
+            operands.append(_placed(made, axis.name, k.name, (*taken, *axes)))
+        self._rename({x.name: const(0, int64) for x in (*self.m_taken[:-1], *self.n_taken[:-1])})
+        math = self._math((*outer, m, n, k))
         return Contraction(
             self.kernel, self.node.dtype, operands[0], operands[1], outer, m, n, k, self.stores,
             math, self._direct(math, m, n),
@@ -333,17 +355,26 @@ def _merges(at: Dim, outer: str, inner: str, inner_extent: Dim) -> bool:
     return a is not None and b is not None and a == mul(b, inner_extent)
 
 
-def _positions(axes: Sequence[Axis]) -> dict[str, Expr]:
-    """Each axis as a quotient and remainder of the position in all of them, named as the last."""
-    from_last: Dim = 1
-    result: dict[str, Expr] = {}
-    position = index(axes[-1].name)
-    for k, axis in reversed(list(enumerate(axes))):
-        value = position if from_last == 1 else op("floordiv", position, _dim(from_last))
-        result[axis.name] = value if k == 0 else op("mod", value, _dim(axis.extent))
-        from_last = mul(from_last, axis.extent)
-    return result
+def _parts(at: Dim, axes: Sequence[Axis]) -> Parts | None:
+    """(extent, stride) of axes in an offset, neighbours that are walked as one made one."""
+    found: list[tuple[Dim, Dim]] = []
+    for axis in axes:
+        stride = _stride(at, axis.name)
+        if stride is None:
+            return None
+        if found and found[-1][1] == mul(stride, axis.extent):
+            found[-1] = (mul(found[-1][0], axis.extent), stride)
+        else:
+            found.append((axis.extent, stride))
+    return tuple(found)
 
 
-def _dim(value: Dim) -> Expr:
-    return const(value, int64) if isinstance(value, int) else Expr("dim", (), int64, value)
+def _placed(operand: Operand, name: str, k: str, axes: Sequence[Axis]) -> Operand:
+    """An operand with the strides along m or n and k, or gathered, and the offset that is left."""
+    at = evaluate_at(operand.at, {axis_name(x.name): 0 for x in axes})
+    strides = [parts[-1][1] if parts else 0 for parts in (operand.parts, operand.k_parts)]
+    if len(operand.parts) > 1 or len(operand.k_parts) > 1:
+        return replace(operand, at=at, stride=strides[0])
+    for axis, stride in zip((name, k), strides, strict=True):
+        at = add(at, mul(symbol(axis_name(axis)), stride))
+    return replace(operand, at=at, stride=strides[0], k_stride=strides[1], parts=(), k_parts=())

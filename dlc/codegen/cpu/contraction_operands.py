@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
-from dlc.codegen.cpu.contraction_form import Contraction, Operand
+from dlc.codegen.cpu.contraction_form import Contraction, Operand, Parts
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.expressions import ExprEmitter
+from dlc.codegen.cpu.gathering import RUN_STEPS, offset_table, packed_runs
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.packing import Packer
 from dlc.codegen.cpu.tiling import FEW_ROWS, Tiling
-from dlc.codegen.index_math import axis_name, coefficient
 from dlc.ir.types import int64
 
 # Bytes of a block of A that stay in the first-level cache whatever the stride.
@@ -93,9 +93,11 @@ class Operands:
         packer, packed = Packer(em, self.isa, a.dtypes), self.scratch(tiling.a_at)
         by_rows = Source(packed, str(tiling.a_row), "1")
         if a.k_stride is None:
-            tables = self._tables(a, self.form.m.name, unit.m0, unit.rows, step)
-            base = ex.tensor(a.tensor).pointer
-            packer.by_table([packed, base, unit.rows, step.length, by_rows.stride, *tables])
+            place = address(ex, self.form, a, "0", "0", "0")
+            along, (along_k, _) = self._along(a, unit.m0, unit.rows), self._k_tables()
+            sizes = [unit.rows, step.length, by_rows.stride]
+            args = [packed, place, *sizes, along, along_k]
+            self._gather(packer, args, a.k_parts, step.k0)
             return by_rows
         place = address(ex, self.form, a, unit.m0, "0", step.k0)
         own = Source(place, ex.index(a.stride), ex.index(a.k_stride))
@@ -125,12 +127,11 @@ class Operands:
         args = [panel.pointer, step.length, columns, panel.k_stride]
         if b.k_stride is None:
 
-            def by_table() -> None:
-                along, along_k = self._tables(b, self.form.n.name, n, columns, step)
-                base = ex.tensor(b.tensor).pointer
-                packer.by_table([args[0], base, *args[1:], along_k, along])
+            def gather() -> None:
+                with ex.scope():
+                    self._gather_b(packer, args, step, n)
 
-            em.when(wanted, by_table)
+            em.when(wanted, gather)
             return panel
         place = address(ex, self.form, b, "0", n, step.k0)
         own = Source(place, ex.index(b.stride), ex.index(b.k_stride))
@@ -216,34 +217,90 @@ class Operands:
             em.value(f"select i1 {condition}, i64 {a.k_stride}, i64 {b.k_stride}"),
         )
 
-    def _tables(
-        self, operand: Operand, axis: str, start: str, count: str, step: Step
-    ) -> tuple[str, str]:
-        """Tables of the offsets along m or n, and along k (with the rest of the offset)."""
-        em, ex = self.em, self.ex
-        linear = coefficient(operand.at, axis_name(axis))
-        assert linear is not None
-        stride, rest = linear
-        along, along_k = self.scratch(self.tiling.table_at), self.scratch(self.tiling.k_table_at)
+    # Gathered operands
 
-        def fill(table: str, start: str, count: str, value: Callable[[str], str]) -> None:
-            def body(i: str, _: list[str]) -> list[str]:
-                with ex.scope():
-                    entry = value(iv.add(em, start, i))
-                place = memory.element_pointer(em, int64, table, i)
-                em.line(f"store i64 {entry}, ptr {place}, align 8")
-                return []
+    def begin(self, step: Step) -> None:
+        """Notes the offsets along a block of k of gathered operands."""
+        for operand, table in zip((self.form.a, self.form.b), self._k_tables(), strict=True):
+            if operand.k_stride is None:
+                self._fill(table, step.k0, step.length, operand.k_parts)
 
-            em.loop("0", count, 1, body)
+    def _k_tables(self) -> tuple[str, str]:
+        first, second = self.tiling.k_tables_at
+        return self.scratch(first), self.scratch(second)
 
-        def k_offset(k: str) -> str:
-            with ex.scope(axes={self.form.k.name: k}):
-                return ex.index(rest)
+    def _along(self, operand: Operand, start: str, count: str) -> str:
+        """The table of the offsets along m or n."""
+        table = self.scratch(self.tiling.table_at)
+        self._fill(table, start, count, operand.parts)
+        return table
 
-        factor = ex.index(stride)
-        fill(along, start, count, lambda i: iv.multiply(em, i, factor))
-        fill(along_k, step.k0, step.length, k_offset)
-        return along, along_k
+    def _fill(self, table: str, start: str, count: str, parts: Parts) -> None:
+        sizes = [self.ex.index(v) for part in parts for v in part]
+        self.em.call_helper(offset_table(len(parts)), [table, start, count, *sizes])
+
+    def _gather(self, packer: Packer, args: Sequence[str], columns: Parts, start: str) -> None:
+        """Packs by tables: by runs of columns that are adjacent, or every second one."""
+        step = columns[-1][1] if columns else 0
+        if step not in RUN_STEPS:
+            packer.by_table(args)
+            return
+        assert isinstance(step, int)
+        run = self.ex.index(columns[-1][0])
+        helper = packed_runs(step, packer.isa, packer.dtypes)
+        self.em.call_helper(helper, [*args, self._left(start, run), run])
+
+    def _left(self, start: str, run: str) -> str:
+        """What is left of the run of so many in which a position lies."""
+        em = self.em
+        within = em.value(f"urem i64 {start}, {iv.maximum(em, run, '1')}")
+        return iv.subtract(em, run, within)
+
+    def _gather_b(self, packer: Packer, args: Sequence[str], step: Step, n: str) -> None:
+        """Packs a panel of B; rows that are adjacent along k are transposed, run by run."""
+        b, em, ex = self.form.b, self.em, self.ex
+        place = address(ex, self.form, b, "0", "0", "0")
+        panel, length, columns, row = args
+        _, along_k = self._k_tables()
+        if len(b.parts) > 1 or b.stride in RUN_STEPS or b.k_parts[-1][1] != 1:
+            along = self._along(b, n, columns)
+            self._gather(packer, [panel, place, length, columns, row, along_k, along], b.parts, n)
+            return
+        stride = ex.index(b.stride)
+        place = memory.element_pointer(em, b.dtypes[0], place, iv.multiply(em, n, stride))
+        run = ex.index(b.k_parts[-1][0])
+
+        def one(k: str, values: list[str]) -> list[str]:
+            count = iv.minimum(em, values[0], iv.subtract(em, length, k))
+            entry = memory.load(em, int64, memory.element_pointer(em, int64, along_k, k), 1)
+            source = memory.element_pointer(em, b.dtypes[0], place, entry)
+            target = memory.element_pointer(em, self.dtype, panel, iv.multiply(em, k, row))
+            packer.transposed([target, source, count, columns, row, "1", stride])
+            return [run, iv.add(em, k, count)]
+
+        self._each_run(length, self._left(step.k0, run), one)
+
+    def _each_run(
+        self, length: str, first: str, body: Callable[[str, list[str]], list[str]]
+    ) -> None:
+        """`body(k, [rest of the run])` for each run, which gives the next run's rest and k."""
+        em = self.em
+        head, inside, done = (em.fresh(x) for x in ("runs", "run", "done"))
+        before = em.current
+        em.branch(head)
+        em.block(head)
+        at = len(em.lines)
+        k, left = "%" + em.fresh("k"), "%" + em.fresh("left")
+        em.branch_if(em.value(f"icmp slt i64 {k}, {length}"), inside, done)
+        em.block(inside)
+        next_left, next_k = body(k, [left])
+        latch = em.current
+        em.branch(head)
+        em.lines[at:at] = [
+            f"  {k} = phi i64 [ 0, %{before} ], [ {next_k}, %{latch} ]",
+            f"  {left} = phi i64 [ {first}, %{before} ], [ {next_left}, %{latch} ]",
+        ]
+        em.block(done)
 
 
 def same_type(operand: Operand) -> bool:

@@ -40,8 +40,8 @@ class Tiling:
     wide: vectors of the micro-kernel for a single row at run time, 0 without one.
     single: whether there may be a single row.
     packs_a: whether blocks of A may be packed: rows `a_row` elements apart.
-    c_at, b_at, a_at, table_at, k_table_at, kept_at: where the parts of scratch memory begin, in
-        bytes.
+    c_at, b_at, a_at, table_at, k_tables_at, kept_at: where the parts of scratch memory begin, in
+        bytes; tables along k are those of a and b.
     scratch: bytes of scratch memory.
     """
 
@@ -62,7 +62,7 @@ class Tiling:
     b_at: int
     a_at: int
     table_at: int
-    k_table_at: int
+    k_tables_at: tuple[int, int]
     kept_at: int
     scratch: Dim
 
@@ -126,13 +126,13 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     kept = mul(minimum(k, k_kept), n_room * dtype.itemsize)
     a_row = _up(depth, lanes) + lanes
     a_size = m_rows * a_row if packs_a else 0
-    tables = form.a.k_stride is None or form.b.k_stride is None
+    tables = [x.k_stride is None for x in (form.a, form.b)]
     parts = [
         m_rows * n_room * dtype.itemsize,
         depth * panel * dtype.itemsize,
         a_size * dtype.itemsize,
-        max(m_rows, panel) * 8 if tables else 0,
-        depth * 8 if tables else 0,
+        max(m_rows, panel) * 8 if any(tables) else 0,
+        *(depth * 8 if gathered else 0 for gathered in tables),
     ]
     starts = [0]
     for size in parts:
@@ -155,9 +155,9 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
         b_at=starts[1],
         a_at=starts[2],
         table_at=starts[3],
-        k_table_at=starts[4],
-        kept_at=starts[5],
-        scratch=add(starts[5], kept),
+        k_tables_at=(starts[4], starts[5]),
+        kept_at=starts[6],
+        scratch=add(starts[6], kept),
     )
 
 

@@ -5,6 +5,7 @@ from dlc.ir.ops import (
     attention,
     composite,
     contraction,
+    convolution,
     elementwise,
     indexing,
     layout,
@@ -15,6 +16,7 @@ from dlc.ir.ops import (
     solving,
     sorting,
     structural,
+    windows,
 )
 
 BUILT_IN = frozenset(OPS.values())
@@ -25,6 +27,7 @@ __all__ = [
     "attention",
     "composite",
     "contraction",
+    "convolution",
     "elementwise",
     "indexing",
     "layout",
@@ -35,4 +38,5 @@ __all__ = [
     "solving",
     "sorting",
     "structural",
+    "windows",
 ]

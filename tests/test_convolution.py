@@ -1,0 +1,160 @@
+"""Convolutions against NumPy at float64: layouts, dtypes, symbols, batches, threads, bad input."""
+
+import functions_harness as h
+import numpy as np
+import pytest
+
+import dlc
+from dlc.ir.config import config
+
+
+def plain(x, w, stride, low, high, dilation=1, groups=1):
+    """The definition, window by window, in two dimensions."""
+    x = np.pad(x, ((0, 0), (0, 0), (low, high), (low, high)))
+    (n, _, height, width), (o, c, r, s) = x.shape, w.shape
+    rows = (height - (r - 1) * dilation - 1) // stride + 1
+    columns = (width - (s - 1) * dilation - 1) // stride + 1
+    out = np.zeros((n, o, rows, columns), np.result_type(x, w))
+    for k in range(o):
+        first = k // (o // groups) * c
+        for p in range(rows):
+            for q in range(columns):
+                a, b = p * stride, q * stride
+                ends = a + (r - 1) * dilation + 1, b + (s - 1) * dilation + 1
+                window = x[:, first : first + c, a : ends[0] : dilation, b : ends[1] : dilation]
+                out[:, k, p, q] = (window * w[k]).sum((1, 2, 3))
+    return out
+
+
+def test_dtypes_and_ways():
+    for dtype in h.NUMBERS:
+        x, w = h.values((2, 4, 6, 7), dtype), h.values((6, 2, 3, 3), dtype, seed=1)
+        ways = ("interpreted", "native", "traced") if dtype == "float32" else ("native",)
+        h.check(
+            lambda a, b: dlc.conv2d(a, b, stride=2, padding=1, groups=2),
+            lambda a, b: plain(a, b, 2, 1, 1, groups=2),
+            [x, w],
+            ulps=16,
+            floor=20.0,
+            ways=ways,
+            dtype=dtype,
+        )
+
+
+def test_channels_last_is_the_same_with_axes_moved():
+    x, w, b = h.values((2, 4, 7, 8)), h.values((6, 4, 3, 2), seed=1), h.values((6,), seed=2)
+    for padding in ("same", "valid", 2, (1, 0), ((1, 2), (0, 1))):
+        first = dlc.conv(x, w, b, stride=(2, 1), padding=padding)
+        last = dlc.conv(
+            x.transpose(0, 2, 3, 1),
+            w.transpose(2, 3, 1, 0),
+            b,
+            stride=(2, 1),
+            padding=padding,
+            data_format="channels_last",
+        )
+        np.testing.assert_allclose(last.numpy().transpose(0, 3, 1, 2), first.numpy(), 1e-4, 1e-4)
+    same = dlc.conv(x, w, stride=3, padding="same")
+    assert same.shape == (2, 6, 3, 3)
+    h.check(
+        lambda a, b: dlc.conv(a, b, stride=2, padding=((1, 2), (1, 2))),
+        lambda a, b: plain(a, b, 2, 1, 2),
+        [x, w],
+        ulps=16,
+        floor=40.0,
+        ways=("native", "traced"),
+    )
+
+
+def test_a_single_image_and_empty_batches():
+    x, w = h.values((3, 6, 6)), h.values((4, 3, 3, 3), seed=1)
+    assert np.array_equal(dlc.conv2d(x, w).numpy(), dlc.conv2d(x[None], w).numpy()[0])
+    assert dlc.conv2d(np.zeros((0, 3, 6, 6), np.float32), w).shape == (0, 4, 4, 4)
+    no_channels = dlc.conv2d(np.zeros((2, 0, 6, 6), np.float32), np.zeros((4, 0, 3, 3), np.float32))
+    assert not no_channels.numpy().any()
+    gradient = dlc.grad(lambda v: dlc.sum(dlc.conv2d(np.zeros((0, 3, 6, 6), np.float32), v)))(w)
+    assert not gradient.numpy().any()
+
+
+def test_special_values_stay_in_their_windows():
+    x = np.ones((1, 1, 5, 5), np.float32)
+    x[0, 0, 0, 0], x[0, 0, 4, 4] = np.nan, np.inf
+    y = dlc.conv2d(x, np.ones((1, 1, 3, 3), np.float32)).numpy()[0, 0]
+    assert np.isnan(y[0, 0])
+    assert y[2, 2] == np.inf
+    assert np.isfinite(y).sum() == 7
+
+
+def test_symbols_for_batch_and_extents():
+    w = h.values((5, 3, 3, 3), seed=1)
+
+    @dlc.compile
+    def f(x):
+        y, pull = dlc.vjp(lambda v: dlc.relu(dlc.conv2d(v, w, stride=2, padding=1)), x)
+        return y, pull(y)[0]
+
+    for shape in ((2, 3, 9, 9), (3, 3, 11, 8), (1, 3, 32, 20), (4, 3, 5, 7)):
+        x = h.values(shape)
+        y, dx = (v.numpy() for v in f(x))
+        np.testing.assert_allclose(y, np.maximum(plain(x, w, 2, 1, 1), 0), 1e-4, 1e-4)
+        assert dx.shape == x.shape
+    assert f.stats.compilations <= 2
+
+
+def test_the_same_bits_for_any_number_of_threads():
+    x, w = h.values((2, 20, 23, 21)), h.values((33, 20, 3, 3), seed=1)
+
+    def f(a, b):
+        y, pull = dlc.vjp(lambda v, u: dlc.conv2d(v, u, stride=2, padding=1), a, b)
+        return (y, *pull(y))
+
+    found = []
+    for threads in (1, 2, 3, 7):
+        with config.scope(num_threads=threads):
+            found.append([r.numpy().tobytes() for r in dlc.compile(f)(x, w)])
+    assert all(r == found[0] for r in found)
+
+
+def test_each_element_of_a_batch_by_itself():
+    x, w = h.values((3, 2, 4, 7, 6)), h.values((3, 5, 4, 3, 3), seed=1)
+    alone = np.stack([dlc.conv2d(a, b).numpy() for a, b in zip(x, w, strict=True)])
+    np.testing.assert_allclose(dlc.vmap(dlc.conv2d)(x, w).numpy(), alone, 1e-4, 1e-4)
+    one = np.stack([dlc.conv2d(x[0], b).numpy() for b in w])
+    some = dlc.vmap(dlc.conv2d, in_axes=(None, 0))(x[0], w)
+    np.testing.assert_allclose(some.numpy(), one, 1e-4, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: dlc.conv2d(np.ones((2, 3, 4, 4)), np.ones((5, 2, 3, 3))),
+         r"f64\[2,3,4,4\] and f64\[5,2,3,3\]: the tensor has 3 channels, the filters are for 1 "),
+        (lambda: dlc.conv2d(np.ones((2, 3, 4, 4)), np.ones((5, 3, 5, 3))),
+         "a window covers 5 elements along axis 2, which has 4"),
+        (lambda: dlc.conv2d(np.ones((3, 4)), np.ones((5, 3, 3, 3))), r"a tensor \[N, C, H"),
+        (lambda: dlc.conv2d(np.ones((1, 4, 4, 4)), np.ones((5, 2, 3, 3)), groups=2),
+         "5 filters cannot be divided into 2 groups"),
+        (lambda: dlc.conv2d(np.ones((1, 4, 4, 4)), np.ones((5, 4, 3, 3)), np.ones(4)),
+         r"the bias is f64\[4\], it must be f64\[5\]"),
+        (lambda: dlc.conv2d(np.ones((1, 4, 4, 4)), np.ones((5, 4, 3, 3)), stride=0),
+         "stride is 0, it must be at least 1"),
+        (lambda: dlc.conv2d(np.ones((1, 4, 4, 4)), np.ones((5, 4, 3, 3)), padding=(1, 2, 3)),
+         "padding is .1, 2, 3., there are 2 axes"),
+        (lambda: dlc.conv2d(np.ones((1, 4, 4, 4)), np.ones((5, 4, 3, 3)), padding="full"),
+         "there is no padding 'full'"),
+        (lambda: dlc.conv2d(np.ones((1, 4, 4, 4)), np.ones((5, 4, 3, 3)), None, 2, "same"),
+         "needs stride 1"),
+        (lambda: dlc.conv(np.ones((1, 4, 4)), np.ones((5, 4, 3)), data_format="NHWC"),
+         "there is no data_format 'NHWC'"),
+        (lambda: dlc.conv_transpose2d(np.ones((1, 4, 4, 4)), np.ones((5, 4, 3, 3))),
+         "the tensor has 4 channels, the filters are for 5"),
+        (lambda: dlc.conv_transpose1d(np.ones((1, 4, 4)), np.ones((4, 4, 3)), output_padding=1),
+         "must be less than the stride"),
+        (lambda: dlc.conv_transpose1d(np.ones((1, 4, 1)), np.ones((4, 4, 3)), padding=2),
+         "nothing of the result"),
+        (lambda: dlc.conv1d(np.ones((1, 4, 4), bool), np.ones((4, 4, 3), bool)), "must be float"),
+    ],
+)  # fmt: skip
+def test_bad_input(call, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()
