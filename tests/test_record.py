@@ -148,14 +148,29 @@ def test_standard_classes_derive_from_them() -> None:
         record.dataclass(frozen=True)(type("Back", (Standard,), {}))
 
 
-def test_nothing_is_compiled_before_use() -> None:
-    @record.dataclass(frozen=True)
-    class Unused:
+@pytest.mark.parametrize("frozen", [True, False])
+def test_init_is_compiled_after_some_calls_and_does_the_same(frozen: bool) -> None:
+    @record.dataclass(frozen=frozen)
+    class Used:
         x: int
+        y: list[int] = record.field(default_factory=list[int])
+        z: int = record.field(init=False)
+        w: int = 4
+        v: int = record.field(init=False, default=7)
 
-    assert "late" in Unused.__init__.__code__.co_name
-    assert Unused(1) == Unused(1)
-    assert Unused.__init__.__code__.co_name == "__init__"
+        def __post_init__(self) -> None:
+            object.__setattr__(self, "z", self.x + 1)
+
+    assert "late" in Used.__init__.__code__.co_name
+    for k in range(30):
+        kept = [k]
+        used = Used(k, kept, w=5) if k % 2 else Used(x=k)
+        assert (used.x, used.z, used.v) == (k, k + 1, 7)
+        assert (used.y, used.w) == ((kept, 5) if k % 2 else ([], 4))
+        assert used == Used(k, used.y, used.w) != Used(k, used.y, 0)
+    assert Used.__init__.__code__.co_name == "__init__"
+    with pytest.raises(TypeError, match="multiple values"):
+        Used(1, x=1)  # pyright: ignore[reportCallIssue]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import re
-from pathlib import Path
 
-_STATUS = Path("/proc/self/status")
-_CLEAR = Path("/proc/self/clear_refs")
+_STATUS = "/proc/self/status"
+_CLEAR = "/proc/self/clear_refs"
 
 
 def resident() -> int:
@@ -17,8 +15,8 @@ def resident() -> int:
 
 def forget_peak() -> None:
     """Lets the peak start from now, where the system can."""
-    with contextlib.suppress(OSError):
-        _CLEAR.write_text("5")
+    with contextlib.suppress(OSError), open(_CLEAR, "w", encoding="ascii") as file:
+        file.write("5")
 
 
 def peak() -> int:
@@ -28,8 +26,8 @@ def peak() -> int:
 
 def _field(name: str) -> int:
     try:
-        text = _STATUS.read_text()
+        with open(_STATUS, encoding="utf-8", errors="replace") as file:
+            found = [line.split() for line in file if line.startswith(f"{name}:")]
     except OSError:
         return 0
-    found = re.search(rf"^{name}:\s*(\d+) kB", text, re.MULTILINE)
-    return 1024 * int(found[1]) if found else 0
+    return 1024 * int(found[0][1]) if found else 0

@@ -13,9 +13,7 @@ import os
 import signal
 import sys
 import time
-import traceback
-from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +24,13 @@ from dlc.bench.problem import SETS, Case
 from dlc.bench.problems import MATMUL
 from dlc.bench.suites import WARM_UP, case_named
 from dlc.bench.timing import seconds_a_call
+from dlc.ir.deferred import deferred
+
+# Only when something has gone wrong.
+if TYPE_CHECKING:
+    import traceback
+else:
+    traceback = deferred("traceback")
 
 
 class Worker:
@@ -54,9 +59,9 @@ class Worker:
     def prepare(self, suite: str, name: str, folder: str, sets: int = SETS) -> None:
         """Loads the inputs of a case, all of them or what a first call needs."""
         self.case = case_named(suite, name)
-        arrays = [load_arrays(Path(folder), f"set{k}") for k in range(sets)]
+        arrays = [load_arrays(folder, f"set{k}") for k in range(sets)]
         self.sets = [tuple(map(self.framework.array, inputs)) for inputs in arrays]
-        self.constants = load_arrays(Path(folder), "constant")
+        self.constants = load_arrays(folder, "constant")
 
     def first(self) -> dict[str, Any]:
         """Builds the program and calls it: the seconds that took, None if there is no program."""
@@ -74,7 +79,7 @@ class Worker:
         """Writes the results of the first call, and of one for each further set."""
         for k, inputs in enumerate(self.sets):
             result = self.result if k == 0 else self.program(*inputs)
-            save_arrays(Path(folder), f"result{k}", self.framework.arrays(result))
+            save_arrays(folder, f"result{k}", self.framework.arrays(result))
         self.result = None
 
     def run(self, count: int) -> dict[str, Any]:

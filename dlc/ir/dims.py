@@ -10,6 +10,7 @@ evaluated.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias, Union
 
@@ -336,17 +337,24 @@ def at_least(a: Dim, b: Dim) -> bool:
     raise DimUnknown(a, b, ">=")
 
 
-_FUNCTIONS: dict[str, Callable[[Dim, Dim], Dim]] = {
+FUNCTIONS: dict[str, Callable[[Dim, Dim], Dim]] = {
     "floordiv": floordiv,
     "mod": mod,
     "max": maximum,
     "min": minimum,
 }
+"""The functions of dims by name."""
+_OF_INTEGERS: dict[str, Callable[[int, int], int]] = {
+    "floordiv": operator.floordiv,
+    "mod": operator.mod,
+    "max": max,
+    "min": min,
+}
 
 
 def apply_function(function: str, a: Dim, b: Dim) -> Dim:
     """`floordiv`, `mod`, `max` or `min` by name; KeyError for another name."""
-    return _FUNCTIONS[function](a, b)
+    return FUNCTIONS[function](a, b)
 
 
 def substitute(dim: Dim, values: Mapping[str, Dim]) -> Dim:
@@ -368,11 +376,26 @@ def substitute(dim: Dim, values: Mapping[str, Dim]) -> Dim:
 
 def evaluate(dim: Dim, values: Mapping[str, int]) -> int:
     """The integer that `dim` is for these values of its symbols; KeyError for a missing one."""
-    result = substitute(dim, values)
-    if not isinstance(result, int):
-        missing = sorted(symbols_of(result))
-        raise KeyError(missing[0])
-    return result
+    known: dict[Atom, int] = {}  # the atoms of large formulas have parts in common
+
+    def value(dim: Dim) -> int:
+        if not isinstance(dim, DimExpr):
+            return dim
+        total = 0
+        for monomial, c in dim.terms:
+            term = c
+            for atom in monomial:
+                if atom not in known:
+                    known[atom] = (
+                        values[atom.name]
+                        if isinstance(atom, Symbol)
+                        else _OF_INTEGERS[atom.function](value(atom.a), value(atom.b))
+                    )
+                term *= known[atom]
+            total += term
+        return total
+
+    return value(dim)
 
 
 _NO_SYMBOLS: frozenset[str] = frozenset()

@@ -2,9 +2,9 @@
 
 The standard library's `dataclass` writes the methods of each class as text and compiles it, which
 takes longer than all else in most modules, and for a process that finds its programs in the cache
-longer than all else together. Here a method is compiled when it is first called. Type checkers see
-the standard decorator; `dataclasses.fields`, `replace` and `is_dataclass` work, and standard data
-classes may derive from these.
+longer than all else together. Here `__init__` is compiled when it has been called some times. Type
+checkers see the standard decorator; `dataclasses.fields`, `replace` and `is_dataclass` work, and
+standard data classes may derive from these.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = ["dataclass", "field", "replace"]
 _Methods = dict[str, Any]
 _NONE: Any = object()
 _FIELDS = "__dataclass_fields__"
+_FEW_CALLS = 10
 
 
 class _Given:
@@ -81,39 +82,72 @@ def _init_text(fields: _Fields, *, checked: bool) -> tuple[str, _Methods]:
     return f"def __init__({', '.join(parameters)}):\n  " + "\n  ".join(body or ["pass"]), names
 
 
-def _eq_text(fields: _Fields) -> str:
-    return (
-        "def __eq__(self, other):\n"
-        "  if other.__class__ is not self.__class__: return NotImplemented\n"
-        f"  return {_tuple_text('self', fields)} == {_tuple_text('other', fields)}"
-    )
+def _late_init(cls: Any, fields: _Fields) -> Callable[..., None]:
+    """An `__init__` that goes by the fields for a few calls, then is what was compiled for them.
 
+    Compiling it takes as long as some hundred calls of it. What is not given as it should be is
+    left to the compiled one too, which says what is wrong.
+    """
+    left = _FEW_CALLS
 
-def _hash_text(fields: _Fields) -> str:
-    return f"def __hash__(self): return hash({_tuple_text('self', fields)})"
-
-
-def _tuple_text(owner: str, fields: _Fields) -> str:
-    return "(" + "".join(f"{owner}.{name}, " for name in fields.having("compare")) + ")"
-
-
-def _late(cls: Any, method: str, fields: _Fields) -> Callable[..., Any]:
-    """A method that is compiled when it is first called, and then replaced by what it became."""
-
-    def late(*args: Any, **given: Any) -> Any:
-        if vars(cls)[method] is late:
-            names: _Methods = {}
-            if method == "__init__":
-                text, names = _init_text(fields, checked=hasattr(cls, "__post_init__"))
-            else:
-                text = _eq_text(fields) if method == "__eq__" else _hash_text(fields)
+    def late(self: Any, *args: Any, **given: Any) -> None:
+        nonlocal left
+        left -= 1
+        checked = hasattr(cls, "__post_init__")
+        values = _assigned(fields, args, given) if left >= 0 else None
+        if values is not None:
+            put = object.__setattr__ if fields.frozen else setattr
+            for name, value in values.items():
+                put(self, name, value)
+            if checked:
+                self.__post_init__()
+            return
+        if vars(cls)["__init__"] is late:
+            text, names = _init_text(fields, checked=checked)
             exec(text, names)  # the standard library does the same
-            compiled = names[method]
-            compiled.__qualname__ = f"{cls.__qualname__}.{method}"
-            setattr(cls, method, compiled)
-        return vars(cls)[method](*args, **given)
+            compiled = names["__init__"]
+            compiled.__qualname__ = f"{cls.__qualname__}.__init__"
+            cls.__init__ = compiled
+        vars(cls)["__init__"](self, *args, **given)
 
     return late
+
+
+def _assigned(fields: _Fields, args: tuple[Any, ...], given: _Methods) -> _Methods | None:
+    """The value of each field; None for arguments that do not fit."""
+    names = fields.having("init")
+    if len(args) > len(names):
+        return None
+    values = dict(zip(names, args, strict=False))
+    if not given.keys() <= set(names) - values.keys():
+        return None
+    values |= given
+    for name, options in fields.options.items():
+        if name not in values:
+            if "default_factory" in options:
+                values[name] = options["default_factory"]()
+            elif "default" in options and options.get("init", True):
+                values[name] = options["default"]
+            elif options.get("init", True):
+                return None
+    return {name: values[name] for name in fields.options if name in values}
+
+
+def _comparison(fields: _Fields, *, hashed: bool) -> _Methods:
+    """`__eq__` and, of what is frozen, `__hash__`, by the tuple of the fields."""
+    names = fields.having("compare")
+    key: Callable[[Any], tuple[Any, ...]] = (
+        attrgetter(*names)
+        if len(names) > 1
+        else lambda record: tuple(getattr(record, name) for name in names)
+    )
+
+    def equal(self: Any, other: object) -> Any:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return key(self) == key(other)
+
+    return {"__eq__": equal, "__hash__": (lambda self: hash(key(self))) if hashed else None}
 
 
 def _order(fields: _Fields) -> _Methods:
@@ -181,14 +215,13 @@ def _define(cls: Any, *, frozen: bool, eq: bool, order: bool) -> Any:
             else:
                 delattr(cls, name)
     methods: _Methods = {
-        "__init__": _late(cls, "__init__", fields),
+        "__init__": _late_init(cls, fields),
         "__repr__": _repr(fields),
         **(_order(fields) if order else {}),
         **(_frozen(cls, fields) if frozen else {}),
     }
     if eq:
-        methods["__eq__"] = _late(cls, "__eq__", fields)
-        methods["__hash__"] = _late(cls, "__hash__", fields) if frozen else None
+        methods |= _comparison(fields, hashed=frozen)
     if own.get("__hash__", _NONE) is None and "__eq__" in own:
         del own["__hash__"]  # Python itself put it there, for the sake of `__eq__`
     for name, method in methods.items():

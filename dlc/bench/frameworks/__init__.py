@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dlc.bench.problem import Array, Arrays, Case, Program
+from dlc.ir.record import dataclass
 
 Builder = Callable[..., Program]
 

@@ -1,0 +1,59 @@
+"""Tables of dims: what is read is what was written, and each atom stands once."""
+
+import json
+
+import pytest
+
+from dlc.ir.dim_table import dims_from_table, dims_to_table
+from dlc.ir.dims import Dim, evaluate, floordiv, maximum, minimum, mod, mul, symbol
+
+M, N = symbol("m"), symbol("n")
+PART = minimum(4, maximum(1, floordiv(mul(M, N + 63), 16)))
+DIMS: list[Dim] = [
+    0,
+    -3,
+    M,
+    2 * M * N - N + 1,
+    mod(M, 8) * mod(N, 8) - 5,
+    floordiv(mul(2, mod(N, PART)), PART) + PART,
+    maximum(M - N, floordiv(M + 7, N)),
+]
+
+
+def test_what_is_read_is_what_was_written() -> None:
+    table = json.loads(json.dumps(dims_to_table(DIMS)))
+    assert dims_from_table(table) == DIMS
+    assert dims_from_table(dims_to_table([])) == []
+
+
+def test_common_parts_stand_once() -> None:
+    atoms, _ = dims_to_table([PART, PART + 1, mul(PART, M), mod(N, PART)])
+    assert len(atoms) == len({json.dumps(atom) for atom in atoms}) == 6
+    assert [a for a in atoms if isinstance(a, str)] == ["m", "n"]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        None,
+        [[]],
+        [["m"], [[[1, 4]]]],
+        [[["power", 2, 2]], [1]],
+        [[["mod", 2]], [1]],
+        [["m"], [[["x", 0]]]],
+        [[], ["m"]],
+    ],
+)
+def test_what_is_no_table_is_refused(table: object) -> None:
+    with pytest.raises((ValueError, TypeError, IndexError)):
+        dims_from_table(table)
+
+
+@pytest.mark.parametrize("values", [{"m": 1, "n": 1}, {"m": 37, "n": 64}, {"m": 500, "n": 3}])
+def test_values(values: dict[str, int]) -> None:
+    m, n = values["m"], values["n"]
+    part = min(4, max(1, m * (n + 63) // 16))
+    expected = [0, -3, m, 2 * m * n - n + 1, m % 8 * (n % 8) - 5, 2 * (n % part) // part + part]
+    assert [evaluate(d, values) for d in DIMS] == [*expected, max(m - n, (m + 7) // n)]
+    with pytest.raises(KeyError, match="n"):
+        evaluate(PART, {"m": m})
