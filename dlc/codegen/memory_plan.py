@@ -6,9 +6,9 @@ dead by then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from dlc.codegen.program import Program, independent_runs
+from dlc.codegen.program import Branch, Program, Step, inner_steps, runs_of, sequences
 from dlc.ir.dims import evaluate
 from dlc.ir.record import dataclass
 from dlc.ir.types import TensorType
@@ -61,14 +61,50 @@ def _first_gap(busy: list[tuple[int, int]], size: int) -> int:
 
 
 def _lifetimes(program: Program) -> dict[int, tuple[int, int]]:
-    """The first and last run of calls that touches the memory of each temporary."""
-    found: dict[int, tuple[int, int]] = {}
-    for k, run in enumerate(independent_runs(program)):
-        for a in (a for c in run for a in program.calls[c].args):
-            owner = program.memory_of(a)
-            if program.slots[owner].kind == "temporary":
-                found[owner] = (found.get(owner, (k, k))[0], k)
-    return found
+    """When the memory of each temporary is first and last touched.
+
+    Time goes by runs of calls, with moments before and after a loop and branches.
+    """
+    timeline = _Timeline(program)
+    timeline.follow(program.all_steps)
+    return timeline.lifetimes
+
+
+class _Timeline:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.now = 0
+        self.lifetimes: dict[int, tuple[int, int]] = {}
+
+    def follow(self, steps: Sequence[Step]) -> None:
+        """Goes through steps in order."""
+        program = self.program
+        for part in sequences(steps):
+            if isinstance(part, range):
+                for run in runs_of(program, part):
+                    self._touch(a for c in run for a in program.calls[c].args)
+                continue
+            start = self.now
+            around = (part.index, *part.results) if isinstance(part, Branch) else part.touched
+            self._touch(around)
+            for inner in inner_steps(part):
+                self.follow(inner)
+            self._touch(around)
+            if not isinstance(part, Branch):
+                self._outlive(start)
+
+    def _touch(self, slots: Iterable[int]) -> None:
+        for s in slots:
+            owner = self.program.memory_of(s)
+            if self.program.slots[owner].kind == "temporary":
+                self.lifetimes[owner] = (self.lifetimes.get(owner, (self.now, 0))[0], self.now)
+        self.now += 1
+
+    def _outlive(self, start: int) -> None:
+        """Keeps what was there before a loop, and is read in it, until the loop's end."""
+        for s, (first, last) in self.lifetimes.items():
+            if first < start <= last:
+                self.lifetimes[s] = (first, self.now - 1)
 
 
 def _peak(lifetimes: Mapping[int, tuple[int, int]], sizes: Mapping[int, int]) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from dlc.frontend.tensor import Array
 from dlc.ir.config import config
-from dlc.ir.core import Function
+from dlc.ir.core import Function, all_nodes
 from dlc.ir.deferred import deferred
 from dlc.ir.equal import structural_hash
 from dlc.ir.interpret import interpret
@@ -73,7 +73,7 @@ def program_for(
     if options.fixed:
         return compile_function(function, options=options, fixed=fixed)
     # Rows of someone else's may be replaced by others of the same name.
-    added = frozenset(n.op for n in function.nodes) - BUILT_IN
+    added = frozenset(n.op for n in all_nodes(function)) - BUILT_IN
     key = (structural_hash(function), added, options, config.isa)
     with _lock:
         found = _programs.get(key)

@@ -18,7 +18,7 @@ from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node, reachable
 from dlc.ir.location import user_location
 from dlc.ir.op import Op
-from dlc.ir.types import TensorType
+from dlc.ir.types import TensorType, TupleType
 from dlc.runtime.buffers import check_size
 
 if TYPE_CHECKING:
@@ -121,6 +121,25 @@ class Trace:
         if not recorded:
             self._constant.add(node)
         return node
+
+    def emit_several(self, op: Op, tensors: Sequence[Tensor], attrs: dict[str, Any]) -> list[Node]:
+        """Records an operation that has several results at the user's line."""
+        if self.closed:
+            raise leaked()
+        builder = self.builder
+        builder.loc = user_location()
+        inputs = [t._node_in(self) for t in tensors]
+        recorded = is_recording()
+        if not recorded:
+            inputs = [self._stopped(x) for x in inputs]
+        node = builder.emit(op, inputs, attrs)
+        assert isinstance(node.type, TupleType)
+        for type_ in node.type.items:
+            check_size(type_)
+        parts = [builder.get(node, index=k) for k in range(len(node.type.items))]
+        if not recorded:
+            self._constant.update((node, *parts))
+        return parts
 
     def _stopped(self, node: Node) -> Node:
         """What stands inside `no_grad` for a value from outside of it."""

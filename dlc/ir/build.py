@@ -36,7 +36,7 @@ def normalise_attrs(op: Op, attrs: dict[str, Any]) -> dict[str, Any]:
             value = op.defaults[name]
         else:
             raise ValueRangeError(f"op {op.name} needs the attribute {name!r}")
-        if kind in ("ints", "dims", "types"):
+        if kind in ("ints", "dims", "types", "functions"):
             value = tuple(value)
         elif kind == "dtype" and not isinstance(value, DType):
             value = dtype_of(value)

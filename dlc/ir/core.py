@@ -130,10 +130,60 @@ def reachable(results: Sequence[Node]) -> tuple[Node, ...]:
 
 
 def bodies(node: Node) -> Iterator[tuple[str, Function]]:
-    """The functions that a node carries as attributes."""
+    """The functions that a node carries as attributes; of several in a list each by its number."""
     for name, value in node.attrs.items():
         if isinstance(value, Function):
             yield name, value
+        elif isinstance(value, tuple):
+            for k, item in enumerate(value):  # pyright: ignore[reportUnknownVariableType]
+                if isinstance(item, Function):
+                    yield f"{name}[{k}]", item
+
+
+def all_nodes(function: Function) -> Iterator[Node]:
+    """The nodes of a function and of the functions inside."""
+    for node in function.nodes:
+        yield node
+        for _, body in bodies(node):
+            yield from all_nodes(body)
+
+
+def has_bodies(function: Function) -> bool:
+    """Whether a node of `function` runs functions that it carries."""
+    return any(n.op.family == "control" for n in function.nodes)
+
+
+def with_bodies(node: Node, transform: Callable[[Function], Function]) -> Node:
+    """`node` with each function that it carries transformed; itself when none changes."""
+    found: dict[str, Any] = {}
+    for name, value in node.attrs.items():
+        if isinstance(value, Function):
+            made: Any = transform(value)
+            changed = made is not value
+        elif isinstance(value, tuple) and any(isinstance(v, Function) for v in value):  # pyright: ignore[reportUnknownVariableType]
+            items: tuple[Any, ...] = value
+            made = tuple(transform(v) for v in items)
+            changed = any(a is not b for a, b in zip(made, items, strict=True))
+        else:
+            continue
+        if changed:
+            found[name] = made
+    if not found:
+        return node
+    return Node(node.op, node.inputs, {**node.attrs, **found}, node.type, node.loc, node.name)
+
+
+def map_bodies(function: Function, transform: Callable[[Function], Function]) -> Function:
+    """`function` with the bodies of its loops and branches transformed; itself when none changes."""
+    new: dict[Node, Node] = {p: p for p in function.params}
+    nodes: list[Node] = []
+    for node in function.nodes:
+        kept = with_inputs(node, tuple(new[x] for x in node.inputs))
+        new[node] = with_bodies(kept, transform) if node.op.family == "control" else kept
+        nodes.append(new[node])
+    if all(a is b for a, b in zip(nodes, function.nodes, strict=True)):
+        return function
+    return function.with_results((new[r] for r in function.results), nodes)
 
 
 def substitute_nodes(

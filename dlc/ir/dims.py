@@ -121,6 +121,11 @@ def symbol(name: str) -> DimExpr:
     return DimExpr((((Symbol(name),), 1),))
 
 
+TRIPS_NAME = "__trips"
+TRIPS = symbol(TRIPS_NAME)
+"""How often a loop has run, which is known afterwards only: may be 0, and differs from loop to loop."""
+
+
 def _terms(dim: Dim) -> dict[Monomial, int]:
     if isinstance(dim, DimExpr):
         return dict(dim.terms)

@@ -13,7 +13,7 @@ import numpy as np
 
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node
-from dlc.ir.dims import Dim, DimExpr, evaluate, substitute, symbols_of
+from dlc.ir.dims import TRIPS, Dim, DimExpr, evaluate, substitute, symbols_of
 from dlc.ir.errors import (
     ArgumentError,
     DTypeError,
@@ -22,7 +22,7 @@ from dlc.ir.errors import (
     VerifyError,
 )
 from dlc.ir.op import static_attrs
-from dlc.ir.types import TensorType, TupleType
+from dlc.ir.types import Shape, TensorType, TupleType
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Observer: TypeAlias = Callable[[Node, Any], None]
@@ -194,6 +194,8 @@ def _apply(
         except (MemoryError, ValueError):
             _check_memory(node, values)
             raise
+    elif op.control is not None:
+        result = op.control(_Bodies(values, observer), inputs, node.attrs)
     elif op.name == "fusion":
         body: Function = node.attrs["body"]
         found = _run(body, inputs, values, observer)
@@ -225,12 +227,34 @@ def _checked(node: Node, value: Any, type_: TensorType, values: Mapping[str, int
     array = np.asarray(value)
     if array.dtype == type_.dtype.numpy:
         shape = type_.shape
-        if array.shape == shape or array.shape == tuple(_static(d, values) for d in shape):
+        if array.shape == shape or array.shape == _shape_of(shape, array, values):
             return array
     gave = f"{array.dtype}{list(array.shape)}"
     raise VerifyError(
         f"the reference of {node.op.name} gave {gave}, its type is {type_}", location=node.loc
     )
+
+
+def _shape_of(shape: Shape, array: Array, values: Mapping[str, int]) -> tuple[int, ...]:
+    """`shape` at these values, with the extents of `array` where only a loop knows them."""
+    known = zip(shape, array.shape, strict=False)
+    return tuple(n if d is TRIPS or d == TRIPS else _static(d, values) for d, n in known)
+
+
+class _Bodies:
+    """Runs the functions that a node carries."""
+
+    def __init__(self, values: Mapping[str, int], observer: Observer | None) -> None:
+        self.values, self.observer = values, observer
+
+    def __call__(self, function: Function, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        if self.observer is not None:
+            for p, x in zip(function.params, inputs, strict=True):
+                self.observer(p, x)
+        return _run(function, inputs, self.values, self.observer)
+
+    def extent(self, dim: Dim) -> int:
+        return _static(dim, self.values)
 
 
 def decomposition(node: Node) -> Function:

@@ -24,7 +24,8 @@ from dlc.ir.scalar import Expr
 from dlc.ir.types import TensorType, Type
 
 AttrKind = Literal[
-    "int", "ints", "dim", "dims", "dtype", "bool", "number", "str", "array", "function", "types"
+    "int", "ints", "dim", "dims", "dtype", "bool", "number", "str", "array", "function",
+    "functions", "types",
 ]  # fmt: skip
 Attrs: TypeAlias = Mapping[str, Any]
 
@@ -86,6 +87,18 @@ class Sample:
     attrs: Attrs = field(default_factory=dict[str, Any])
 
 
+class Runner(Protocol):
+    """Runs the functions that a node carries, on arrays."""
+
+    def __call__(self, function: Any, inputs: Sequence[Any]) -> Sequence[Any]:
+        """The results of a function."""
+        ...
+
+    def extent(self, dim: Dim) -> int:
+        """The value of a dim."""
+        ...
+
+
 Infer: TypeAlias = Callable[[Sequence[TensorType], Attrs], Type]
 Lower: TypeAlias = Callable[[tuple[Expr, ...], Sequence[Input], Attrs, TensorType], Expr]
 
@@ -101,6 +114,8 @@ class Op:
         an op that is
         decomposed or that has statements of its own (family "scatter") or none ("param", "tuple").
     decompose(b, *inputs, **attrs): the same value in simpler ops.
+    control(run, inputs, attrs): the meaning of an op of the family "control", which runs functions
+        that it carries: `run` is a `Runner`.
     jvp(b, out, inputs, tangents, **attrs): the tangent of the result, None when it is zero; a
         tangent is None when zero.
     linear: the inputs in which the op is linear when the others are held fixed ("all": in all
@@ -128,6 +143,7 @@ class Op:
     family: str = "other"
     lower: Lower | None = None
     decompose: Callable[..., Any] | None = None
+    control: Callable[[Runner, Sequence[Any], Attrs], Sequence[Any]] | None = None
     jvp: Callable[..., Any] | NoDerivative | None = None
     linear: tuple[int, ...] | Literal["all"] = ()
     transpose: Callable[..., Any] | None = None

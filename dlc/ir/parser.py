@@ -119,6 +119,7 @@ class _Parser:
             "str": self.reader.take_string,
             "array": self.array,
             "function": lambda: self.function(self.depth + 1),
+            "functions": lambda: self.items(lambda: self.function(self.depth + 1)),
             "types": lambda: self.items(lambda: read_type(self.reader)),
         }
 

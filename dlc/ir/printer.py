@@ -125,7 +125,11 @@ def attributes_text(op: Op, attrs: Attrs, locations: bool = False) -> str:
     for name, kind in op.attrs.items():
         value = attrs.get(name, _MISSING)
         if kind == "function" and isinstance(value, Function):
-            text = "\n  ".join(function_lines(value, locations=locations)[0])
+            text = _body_text(value, locations)
+        elif kind == "functions" and isinstance(value, tuple):
+            items: tuple[Any, ...] = value
+            text = ", ".join(_body_text(v, locations) for v in items)
+            text = f"[{text}]"
         else:
             try:
                 text = attribute_text(kind, value)
@@ -135,6 +139,12 @@ def attributes_text(op: Op, attrs: Attrs, locations: bool = False) -> str:
                 continue
         parts.append(f"{name}={text}")
     return f" {{{', '.join(parts)}}}" if parts else ""
+
+
+def _body_text(function: Any, locations: bool) -> str:
+    if not isinstance(function, Function):  # the verifier's business
+        return repr(function)
+    return "\n  ".join(function_lines(function, locations=locations)[0])
 
 
 @functools.cache

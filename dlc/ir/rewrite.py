@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeAlias
 
-from dlc.ir.core import Function, Node, with_inputs
+from dlc.ir.core import Function, Node, with_bodies, with_inputs
 from dlc.ir.dims import DimUnknown
 from dlc.ir.errors import PassError, VerifyError
 from dlc.ir.location import SourceLocation
@@ -196,7 +196,7 @@ class _Rewriter:
         self.readers = {p: before.get(p, 0) for p in function.params}
         changed = False
         for node in function.nodes:
-            kept = self.with_bodies(with_inputs(node, tuple([new[x] for x in node.inputs])))
+            kept = with_bodies(with_inputs(node, tuple([new[x] for x in node.inputs])), self.run)
             # A node is counted with the readers it will have before its rules ask.
             self.readers[kept] = before.get(node, 0)
             final = self.settle(kept, 0)
@@ -208,18 +208,6 @@ class _Rewriter:
         if not changed:
             return function
         return function.with_results(new[r] for r in function.results)
-
-    def with_bodies(self, node: Node) -> Node:
-        """`node` with the functions it carries rewritten."""
-        found: dict[str, Function] = {}
-        for name, body in node.attrs.items():
-            if isinstance(body, Function):
-                inner = self.run(body)
-                if inner is not body:
-                    found[name] = inner
-        if not found:
-            return node
-        return Node(node.op, node.inputs, {**node.attrs, **found}, node.type, node.loc, node.name)
 
     def uses(self, node: Node) -> int:
         """The readers of a node; those that a rule has just made have one."""

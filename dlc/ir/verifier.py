@@ -8,7 +8,7 @@ from typing import Any, Literal, NoReturn, TypeAlias
 import numpy as np
 
 from dlc.ir.core import Function, Node, bodies
-from dlc.ir.dims import Dim, DimExpr, DimUnknown, symbols_of
+from dlc.ir.dims import TRIPS_NAME, Dim, DimExpr, DimUnknown, symbols_of
 from dlc.ir.errors import DlcError, VerifyError
 from dlc.ir.op import Op
 from dlc.ir.printer import function_lines
@@ -125,7 +125,7 @@ class _Verifier:
             elif kind == "dims":
                 dims += node.attrs[name]
         for d in dims:
-            unknown = sorted(symbols_of(d) - symbols)
+            unknown = sorted(symbols_of(d) - symbols - {TRIPS_NAME})
             if unknown:
                 self.fail(f"no parameter's shape gives the value of {unknown[0]}", node)
 
@@ -205,5 +205,6 @@ _IS_KIND: dict[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
     "array": lambda value: isinstance(value, np.ndarray),
     "function": lambda value: isinstance(value, Function),
+    "functions": _tuple_of(lambda value: isinstance(value, Function)),
     "types": _tuple_of(lambda value: isinstance(value, (TensorType, TupleType))),
 }

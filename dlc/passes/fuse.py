@@ -14,6 +14,7 @@ the same space in the same order:
     ordered     a walk along an axis in order, alone
     own         ops of one family with a kernel of their own, on the same inputs
     host        a call of Python, alone
+    control     a loop or branches, alone: what it runs has kernels of its own
 
 The test of "same order" reads the op rows' own index maps (`dlc.ir.inline`), so that no op is named
 here.
@@ -27,7 +28,7 @@ from typing import ClassVar
 
 from dlc.ir import scalar
 from dlc.ir.build import make_node
-from dlc.ir.core import Function, Node
+from dlc.ir.core import Function, Node, with_inputs
 from dlc.ir.dims import Dim, product
 from dlc.ir.inline import Read, canonical_ix, reads_of
 from dlc.ir.op import OPS
@@ -57,7 +58,7 @@ class Unit:
 
     node: Node
     reads: list[Read]
-    kind: str  # "pointwise", "rows", "columns", "dot", "ordered", "own" or "host"
+    kind: str  # "pointwise", "rows", "columns", "dot", "ordered", "own", "host" or "control"
     rows: Shape  # the leading dims of its nest; for columns the kept ones
     reduced: Shape = ()
     over: tuple[Expr, ...] = ()  # the indices that a reduction runs over
@@ -79,6 +80,16 @@ def is_kernel_root(node: Node) -> bool:
     """Whether `node` is never computed inside another node's expression."""
     families = ("reduction", "contraction", "host", *ORDERED)
     return node.op.own_kernel or node.op.family in families
+
+
+def is_control(node: Node) -> bool:
+    """Whether `node` is a loop, or branches."""
+    return node.op.family == "control"
+
+
+def is_part(node: Node) -> bool:
+    """Whether `node` is one of the results of a loop or of branches."""
+    return node.op.name == "get" and is_control(node.inputs[0])
 
 
 def _reduced_axes(node: Node) -> list[int]:
@@ -133,9 +144,11 @@ class _Planner:
         for node in self.function.nodes:
             if node.op.family == "contraction" or node.op.own_kernel:
                 forced |= self._operands_to_store(node)
-            elif node.op.family == "host":
-                forced |= set(node.inputs)
+            elif node.op.family == "host" or is_control(node):
+                forced.update(node.inputs)
         for node in self.function.nodes:
+            if is_control(node):
+                self.units[node] = Unit(node, [_whole(x) for x in node.inputs], "control", ())
             if is_stored(node):
                 continue
             cost = node.op.cost + sum(self.inline_cost.get(x, 0) for x in node.inputs)
@@ -227,9 +240,7 @@ class _Planner:
         return Unit(node, reads, kind, node.shape, reduced, over)
 
     def _input_reads(self, x: Node) -> list[Read]:
-        if self.is_leaf(x):
-            return [Read(x, canonical_ix(x.tensor.rank))]
-        return reads_of(x, self.is_leaf)[0]
+        return [_whole(x)] if self.is_leaf(x) else reads_of(x, self.is_leaf)[0]
 
     # Groups
 
@@ -237,6 +248,8 @@ class _Planner:
         """Puts each unit into a group of what it reads, of a sibling, or of its own."""
         for node in self.function.nodes:
             unit = self.units.get(node)
+            if is_part(node):
+                self.group_of[node] = self.group_of[node.inputs[0]]
             if unit is None:
                 continue
             joined = next((g for g in self._candidates(unit) if self._joins(unit, g)), None)
@@ -431,6 +444,11 @@ def is_split_reduction(rows: Sequence[Dim], reduced: Sequence[Dim]) -> bool:
     return count < SPLIT_ROWS and size >= SPLIT_SIZE
 
 
+def _whole(node: Node) -> Read:
+    """The read of each element of a node that is stored, at its own place."""
+    return Read(node, canonical_ix(node.tensor.rank))
+
+
 def _aligned(reads: Sequence[Read], rank: int) -> bool:
     """Whether each read is of the element's own row: its first `rank` indices are the nest's."""
     rows = canonical_ix(rank)
@@ -484,7 +502,7 @@ def with_own_results(function: Function) -> Function:
     nodes = list(function.nodes)
     for r in function.results:
         own = r
-        if is_stored(r) or r in seen:
+        if (is_stored(r) and not is_part(r)) or r in seen:
             own = make_node(OPS["convert"], (r,), {"dtype": r.tensor.dtype}, r.loc)
             nodes.append(own)
         seen.add(own)
@@ -503,7 +521,7 @@ class _Assembler:
     def run(self) -> Function:
         """The fused function."""
         for node in self.function.nodes:
-            if is_stored(node):
+            if is_stored(node) and not is_control(node) and not is_part(node):
                 self.new[node] = node
                 self.nodes.append(node)
         for group in self._order():
@@ -520,6 +538,9 @@ class _Assembler:
         return sorted(used, key=lambda g: (g.ancestors.bit_count(), g.number))
 
     def _emit(self, group: Group) -> None:
+        if group.kind == "control":
+            self._emit_control(group.units[0].node)
+            return
         inside = {u.node for u in group.units}
         body = _Body(self.planner, inside)
         outputs = [u.node for u in group.units if self._is_read_outside(u.node, group)]
@@ -540,6 +561,13 @@ class _Assembler:
             else:
                 self.new[n] = Node(OPS["get"], (node,), {"index": k}, n.type, n.loc)
                 self.nodes.append(self.new[n])
+
+    def _emit_control(self, node: Node) -> None:
+        kept = with_inputs(node, tuple(self.new[x] for x in node.inputs))
+        self.nodes.append(kept)
+        for part in self.planner.users[node]:
+            self.new[part] = with_inputs(part, (kept,))
+            self.nodes.append(self.new[part])
 
     def _is_read_outside(self, node: Node, group: Group) -> bool:
         if node in self.planner.results:

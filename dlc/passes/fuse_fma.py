@@ -49,6 +49,7 @@ class FuseFma(Pass):
     """Makes `fma` of a product that one sum or difference reads."""
 
     name: ClassVar[str] = "fuse_fma"
+    nested: ClassVar[bool] = False
 
     def run(self, function: Function, context: PassContext) -> Function:
         """`function` with `fma` nodes."""

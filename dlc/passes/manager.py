@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from dlc.ir.core import Function
+from dlc.ir.core import Function, has_bodies, map_bodies
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import ParseError, PassError, nearest
 from dlc.ir.lexer import Reader
@@ -51,6 +51,8 @@ class Pass:
 
     name: The name on the command line.
     stage: The stage that the function is in after this pass, for the verifier; None: as before.
+    nested: Whether `apply` runs it on the bodies of loops and branches too; otherwise it goes there
+        itself, or has nothing to do there.
 
     Example:
         >>> @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Pass:
 
     name: ClassVar[str]
     stage: ClassVar[Stage | None] = None
+    nested: ClassVar[bool] = True
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -76,6 +79,12 @@ class Pass:
     def run(self, function: Function, context: PassContext) -> Function:
         """The function that this pass makes of `function`; itself where nothing changes."""
         raise TypeError(f"pass {type(self).__name__} does not define run")
+
+    def apply(self, function: Function, context: PassContext) -> Function:
+        """What this pass makes of `function` and, before it, of the bodies inside."""
+        if self.nested and has_bodies(function):
+            function = map_bodies(function, lambda body: self.apply(body, context))
+        return self.run(function, context)
 
     def __str__(self) -> str:
         shown = [
@@ -246,7 +255,7 @@ def run_pipeline(
         before = function
         start = time.perf_counter()
         if context.allows(p.name, p.name, None):
-            function = p.run(before, context)
+            function = p.apply(before, context)
             # A pass that was left out cannot have brought its stage about.
             stage = p.stage or stage
         elapsed = time.perf_counter() - start

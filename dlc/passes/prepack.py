@@ -29,6 +29,7 @@ class Prepack(Pass):
     """
 
     name: ClassVar[str] = "prepack"
+    nested: ClassVar[bool] = False
     panel_bits: int = 0
     fixed: str = ""
 

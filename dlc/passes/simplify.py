@@ -21,6 +21,7 @@ class Simplify(Pass):
     """Rewrites by the rules of `rules_*.py` until none applies."""
 
     name: ClassVar[str] = "simplify"
+    nested: ClassVar[bool] = False
 
     def run(self, function: Function, context: PassContext) -> Function:
         """The simplified function."""

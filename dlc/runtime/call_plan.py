@@ -69,6 +69,7 @@ def entry_plan(
         holder, attribute = target or (None, None)
         results.append(Result(place[k], shape, dtype.numpy, donor, holder, attribute))
     standing = ("constant", "fixed", "kept")
+    moving = ("temporary", "slice", "growing")
     unread = {k: _NOTHING for k, s in enumerate(slots) if s.kind in standing}
     releases = bound.work > 1  # so are calls of Python
     return EntryPlan(
@@ -79,7 +80,7 @@ def entry_plan(
         call.held,
         constants=unread | bound.code.standing,
         temporaries={
-            k: bound.plan.offsets.get(k, 0) for k, s in enumerate(slots) if s.kind == "temporary"
+            k: bound.plan.offsets.get(k, 0) for k, s in enumerate(slots) if s.kind in moving
         },
         arena_bytes=bound.plan.arena_bytes,
         form=call.form,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,18 +12,30 @@ import numpy as np
 from dlc.codegen.chunks import CHUNK_COST
 from dlc.codegen.cpu.stored_code import THREADS, CpuCode
 from dlc.codegen.kernel_ir import Kernel
-from dlc.codegen.memory_plan import MemoryPlan, plan_memory
-from dlc.codegen.program import Call, Program, independent_runs
+from dlc.codegen.memory_plan import MemoryPlan, byte_size, plan_memory
+from dlc.codegen.program import (
+    Branch,
+    Call,
+    Loop,
+    Program,
+    Step,
+    inner_steps,
+    runs_of,
+    sequences,
+)
 from dlc.ir.config import config
-from dlc.ir.dims import evaluate, product
+from dlc.ir.dims import TRIPS, evaluate, product
 from dlc.ir.types import DType, uint8
 from dlc.runtime.buffers import ALIGNMENT, address_of, addresses_of
 from dlc.runtime.host_calls import host_callback
 from dlc.runtime.kept import standing_arrays
 from dlc.runtime.loader import load_blobs
 from dlc.runtime.program_table import (
+    CarryWords,
     Job,
+    LoopWords,
     ProgramTable,
+    SliceWords,
     run_pointers,
     run_table,
     work_area_bytes,
@@ -31,6 +44,10 @@ from dlc.runtime.result_memory import empty_result
 
 _WAKING = 12
 """Chunks from which on it pays to wake threads that sleep: that alone takes as long as a few."""
+
+
+_OFTEN = 16
+"""How often a loop is thought to run where that is not known."""
 
 
 class CpuProgram:
@@ -117,12 +134,10 @@ class BoundCpuProgram:
         self.code, self.program = code, program
         self.plan: MemoryPlan = plan_memory(program, values)
         self.jobs, self.scratch_bytes = code.jobs(program.calls, values)
+        self.values = values
         table = ProgramTable(len(program.slots), self.scratch_bytes)
-        self.work = 0.0  # in chunks of the usual cost
-        for run in independent_runs(program):
-            jobs = self.jobs[run.start : run.stop]
-            self.work += sum(job.work for job in jobs)
-            table.independent(jobs)
+        self.work = self._work(program.all_steps)  # in chunks of the usual cost
+        self.add_to(table)
         table.wakes = self.work >= _WAKING
         self.table = table.array()
         self.table_address = self.table.ctypes.data
@@ -136,6 +151,65 @@ class BoundCpuProgram:
         self._fresh = [s for s in outputs if s[1] not in donors]
         self._frames: list[_Frame] = []
         self._ran = False
+
+    def add_to(self, table: ProgramTable) -> None:
+        """Adds the records of the program to a table."""
+        self._add(table, self.program.all_steps)
+
+    def _add(self, table: ProgramTable, steps: Sequence[Step]) -> None:
+        for part in sequences(steps):
+            if isinstance(part, range):
+                for run in runs_of(self.program, part):
+                    table.independent(self.jobs[run.start : run.stop])
+                continue
+            inner = [functools.partial(self._add, table, s) for s in inner_steps(part)]
+            if isinstance(part, Branch):
+                table.branch(self.program.memory_of(part.index), inner)
+            else:
+                table.loop(self._loop_words(part), *inner)
+
+    def _loop_words(self, loop: Loop) -> LoopWords:
+        slots, place = self.program.slots, self.program.memory_of
+        length = loop.length
+        carries = [
+            CarryWords(c.slot, c.next, place(c.first), byte_size(slots[c.slot].type, self.values))
+            for c in loop.carries
+        ]
+        slices = [
+            SliceWords(
+                x.slot,
+                place(x.whole),
+                byte_size(slots[x.slot].type, self.values),
+                x.written and slots[x.whole].kind == "growing",
+            )
+            for x in loop.slices
+        ]
+        return LoopWords(
+            loop.counter,
+            tuple(carries),
+            tuple(slices),
+            None if length is None or length == TRIPS else evaluate(length, self.values),
+            loop.condition,
+            None if loop.count is None else place(loop.count),
+            loop.reverse,
+        )
+
+    def _work(self, steps: Sequence[Step]) -> float:
+        """What steps cost, in chunks of the usual cost."""
+        total = 0.0
+        for step in steps:
+            if isinstance(step, int):
+                total += self.jobs[step].work
+                continue
+            inner = [self._work(s) for s in inner_steps(step)]
+            if isinstance(step, Branch):
+                total += max(inner)
+            elif step.length is None or step.length == TRIPS:
+                # It may run for long, and others must be able to work meanwhile.
+                total += 2 + _OFTEN * sum(inner)
+            else:
+                total += evaluate(step.length, self.values) * sum(inner)
+        return total
 
     def _slots(self, kind: str) -> list[tuple[int, int]]:
         """The slots of a kind, each with its position among them."""

@@ -20,7 +20,7 @@ from dlc.codegen.memory_plan import byte_size, plan_memory
 from dlc.codegen.program import Program
 from dlc.ir.collection import no_collection
 from dlc.ir.config import config
-from dlc.ir.core import Function
+from dlc.ir.core import Function, all_nodes
 from dlc.ir.deferred import deferred
 from dlc.ir.digest import sha256
 from dlc.ir.dims import DimExpr, Symbol, evaluate
@@ -164,7 +164,7 @@ class Executable:
         with stats.phase("key"):
             key = self._key()
         # What a row of someone else's does is not in the key, so such programs are made anew.
-        lasting = all(n.op in BUILT_IN for n in self.function.nodes)
+        lasting = all(n.op in BUILT_IN for n in all_nodes(self.function))
         with stats.phase("cache"):
             stored = cache.get("program", key) if lasting else None
             found = None if stored is None else program_from_bytes(stored, self.function.name)

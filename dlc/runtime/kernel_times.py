@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from dlc.codegen.program import Call, independent_runs
+from dlc.codegen.memory_plan import byte_size
+from dlc.codegen.program import Call
 from dlc.ir.errors import DeviceError
 from dlc.runtime.buffers import address_of, aligned_copy, empty
 from dlc.runtime.cpu import BoundCpuProgram
@@ -58,7 +59,6 @@ class ProgramTimer:
         self._bound = bound
         self._given = list(arrays)
         self._memory = _Memory(bound, arrays)
-        self._runs = independent_runs(self.program)
 
     def seconds(self, call: int | None = None) -> float:
         """The median time of the whole program, or of one of its calls alone."""
@@ -73,10 +73,11 @@ class ProgramTimer:
 
     def _table(self, call: int | None, repeats: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         table = ProgramTable(len(self.program.slots), self._bound.scratch_bytes)
-        runs = self._runs if call is None else [range(call, call + 1)]
         for _ in range(repeats):
-            for run in runs:
-                table.independent(self.jobs[run.start : run.stop])
+            if call is None:
+                self._bound.add_to(table)
+            else:
+                table.call(self.jobs[call])
         return table.array()
 
     def _start_anew(self) -> None:
@@ -99,6 +100,7 @@ class _Memory:
         self.outputs = [empty(shape, dtype) for shape, dtype, _ in bound.outputs]
         self.arena = np.empty(plan.arena_bytes + 64, np.uint8)
         base = (self.arena.ctypes.data + 63) & -64
+        self.rows: list[np.ndarray[Any, Any]] = []
         self.pointers: list[int] = []
         for s, slot in enumerate(program.slots):
             match slot.kind:
@@ -108,6 +110,12 @@ class _Memory:
                     address = address_of(self.outputs[slot.position])
                 case "temporary":
                     address = base + plan.offsets.get(s, 0)
+                case "slice":  # a call by itself has one row
+                    row = np.empty(byte_size(slot.type, bound.values) + 64, np.uint8)
+                    self.rows.append(row)
+                    address = (row.ctypes.data + 63) & -64
+                case "growing":
+                    address = 0
                 case "constant" | "fixed" | "kept":
                     array = bound.code.standing.get(s)
                     address = 0 if array is None else address_of(array)

@@ -7,6 +7,7 @@ planned offsets. Fresh memory holds values that show.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
@@ -15,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dlc.codegen.memory_plan import plan_memory
-from dlc.codegen.program import Program, independent_runs
+from dlc.codegen.program import Call, Program
 from dlc.codegen.reference.interpreter import run_kernel
+from dlc.codegen.reference.steps import StepWalker
 from dlc.ir.dims import evaluate
 from dlc.ir.errors import BackendError
 
@@ -44,10 +46,9 @@ def run_program(
     if memory == "own":
         program = replace(program, slots=tuple(replace(s, shares=None) for s in program.slots))
     arrays = _slots(program, args, values, planned=memory == "planned")
-    calls = list(program.once)
-    for run in independent_runs(program):
-        calls += [program.calls[k] for k in (reversed(run) if memory == "planned" else run)]
-    for k, call in enumerate(calls):
+    order = itertools.count()
+
+    def run_call(call: Call) -> None:
         kernel = program.kernels[call.kernel]
         dims = {n: evaluate(d, values) for n, d in zip(kernel.dims, call.dims, strict=True)}
         named = {
@@ -55,12 +56,24 @@ def run_program(
             for p, a in zip(kernel.params, call.args, strict=True)
         }
         outs = [named[p.name] for p in kernel.params if p.mode != "in"]
+        number = next(order)
         if all(out.size == 0 for out in outs):  # devices leave such calls out
-            continue
+            return
         # Iterations are independent: memory that is shared wrongly shows in another order.
-        run_kernel(kernel, named, dims, order_seed=None if memory == "own" else k)
-    for slot, array in zip(program.slots, arrays, strict=True):
-        if slot.kind == "input" and array.tobytes() != args[slot.position].tobytes():
+        run_kernel(kernel, named, dims, order_seed=None if memory == "own" else number)
+
+    def run(calls: range) -> None:
+        for k in reversed(calls) if memory == "planned" else calls:
+            run_call(program.calls[k])
+
+    for call in program.once:
+        run_call(call)
+    StepWalker(program, arrays, values, run).walk()
+    for k, slot in enumerate(program.slots):
+        if slot.kind != "input":
+            continue
+        array = arrays[k]
+        if array.tobytes() != args[slot.position].tobytes():
             raise BackendError(f"argument {slot.position} was written to")
     outputs = {s.position: arrays[k] for k, s in enumerate(program.slots) if s.kind == "output"}
     return [outputs[k] for k in range(len(program.results))]
@@ -68,26 +81,28 @@ def run_program(
 
 def _slots(
     program: Program, args: Sequence[Array], values: Mapping[str, int], *, planned: bool
-) -> list[Array]:
+) -> dict[int, Array]:
     plan = plan_memory(program, values)
     arena = np.full(plan.arena_bytes, FRESH, np.uint8)
     memory: dict[int, Array] = {}
-    arrays: list[Array] = []
+    arrays: dict[int, Array] = {}
     for k, slot in enumerate(program.slots):
+        if slot.kind in ("slice", "growing"):  # loops set them
+            continue
         shape = tuple(evaluate(d, values) for d in slot.type.shape)
         count = int(np.prod(shape)) * slot.type.dtype.itemsize
         root = program.memory_of(k)
         if slot.kind == "input":
             own = np.array(args[slot.position], order="C")
             memory[k] = own.reshape(-1).view(np.uint8)
-            arrays.append(own)
+            arrays[k] = own
         elif slot.kind == "constant":
-            arrays.append(program.constants[slot.position])
+            arrays[k] = program.constants[slot.position]
         else:
             if root not in memory:
                 at = plan.offsets.get(root) if planned else None
                 fresh = np.full(count, FRESH, np.uint8)
                 memory[root] = fresh if at is None else arena[at : at + count]
             raw = memory[root][:count]
-            arrays.append(raw.view(slot.type.dtype.numpy).reshape(shape))
+            arrays[k] = raw.view(slot.type.dtype.numpy).reshape(shape)
     return arrays

@@ -1,11 +1,19 @@
 """Program tables: the kernel calls of a compiled program, as words that native code walks.
 
-A table is an int64 array: a header `[magic, max_args, scratch_bytes, n_slots, wakes]`, and records:
+A table is an int64 array: a header `[magic, max_args, scratch_bytes, n_slots, wakes, growing]`, and
+records:
 
 * `[1, job]` calls one kernel; `[2, n, job * n]` calls independent kernels as one parallel region;
 * `[3, job]` calls Python, unless its units are 0: `i32 function(ptr args)`, which ends the program
   with another status than 0;
+* `[4, at]` goes on at another word of the table, `[5, slot, n, at * n]` at the one of n that a slot
+  says;
+* `[6, ...]` describes and begins a loop (`dlc.runtime.native.loops`), `[7, at]` ends it when its
+  condition says so or starts an iteration, `[8, at]` ends an iteration;
 * `[0]` ends the program.
+
+In a program with loops, `growing` is where the table has the number of the slots whose memory
+loops make, and these slots; each call then has slots of its own, in its work area.
 
 A job is `[fn, units, chunk, n_args, slot.., n_dims, dim..]`: the kernel's address, its
 parallel units, how many of them a thread takes at once, the slots of its pointers, its integers.
@@ -21,10 +29,25 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from dlc.ir.errors import BackendError
+from dlc.ir.errors import BackendError, MemoryLimitError
 from dlc.ir.record import dataclass
 from dlc.runtime.host_calls import raise_pending
-from dlc.runtime.native.layout import CALL, END, GROUP, HOST, HOST_FAILED, OK, TABLE_MAGIC
+from dlc.runtime.native.layout import (
+    BEGIN,
+    CALL,
+    END,
+    GROUP,
+    HEADER_WORDS,
+    HOST,
+    HOST_FAILED,
+    JUMP,
+    NEXT,
+    NO_MEMORY,
+    OK,
+    SWITCH,
+    TABLE_MAGIC,
+    TEST,
+)
 from dlc.runtime.native.support import pool_code
 from dlc.runtime.threads import pool
 
@@ -67,6 +90,64 @@ class Job:
         ]
 
 
+@dataclass(frozen=True)
+class CarryWords:
+    """What iterations hand on: the slots that they read and write, what it begins with, bytes."""
+
+    slot: int
+    next: int
+    first: int
+    size: int
+
+
+@dataclass(frozen=True)
+class SliceWords:
+    """A slot that moves through the rows of another, the bytes of a row, whether that one grows."""
+
+    slot: int
+    whole: int
+    size: int
+    grows: bool = False
+
+
+@dataclass(frozen=True)
+class LoopWords:
+    """A loop: how often it runs, and what changes from iteration to iteration.
+
+    Args:
+        counter: The slot of a number of its own.
+        length: How often it runs, where that is known.
+        condition: The slot of a bool that says whether it goes on.
+        count: The slot of the number of iterations: read when neither of the two is given, written
+            when there is a condition.
+    """
+
+    counter: int
+    carries: tuple[CarryWords, ...] = ()
+    slices: tuple[SliceWords, ...] = ()
+    length: int | None = None
+    condition: int | None = None
+    count: int | None = None
+    reverse: bool = False
+
+    def words(self, head: int) -> list[int]:
+        """The description, but for its first two words; `head` is the word after it."""
+        if self.length is not None:
+            kind, given = 0, self.length
+        elif self.condition is None:
+            kind, given = 1, 0
+        else:
+            kind, given = 2, self.condition
+        count = -1 if self.count is None else self.count
+        words = [head, kind, given, self.counter, count, int(self.reverse)]
+        words += [len(self.carries), len(self.slices)]
+        for c in self.carries:
+            words += [c.slot, c.next, c.first, c.size]
+        for x in self.slices:
+            words += [x.slot, x.whole, x.size, int(x.grows)]
+        return words
+
+
 class ProgramTable:
     """Builds a program table.
 
@@ -91,6 +172,8 @@ class ProgramTable:
         self.wakes = True
         self._records: list[int] = []
         self._max_args = 0
+        self._moves = False
+        self._growing: dict[int, None] = {}
 
     def call(self, job: Job) -> None:
         """Add the call of one kernel; it starts when all before it has ended."""
@@ -114,10 +197,58 @@ class ProgramTable:
         for job in jobs:
             self.call(job)
 
+    def branch(self, slot: int, branches: Sequence[Callable[[], None]]) -> None:
+        """Add records of which those of one branch run, by the number in a slot.
+
+        Args:
+            slot: Holds the number, an i64; one out of range is that of the nearest branch.
+            branches: Each adds its records.
+        """
+        start = len(self._records)
+        self._records += [SWITCH, slot, len(branches), *(0 for _ in branches)]
+        jumps: list[int] = []
+        for k, add in enumerate(branches):
+            self._records[start + 3 + k] = self._here
+            add()
+            self._records += [JUMP, 0]
+            jumps.append(len(self._records) - 1)
+        for at in jumps:
+            self._records[at] = self._here
+
+    def loop(
+        self, loop: LoopWords, test: Callable[[], None], body: Callable[[], None]
+    ) -> None:
+        """Add records that run again and again.
+
+        Args:
+            loop: What is known of it.
+            test: Adds the records that run before each iteration, and after the last.
+            body: Adds those of an iteration.
+        """
+        self._moves = True
+        self._growing.update({x.whole: None for x in loop.slices if x.grows})
+        at, start = self._here, len(self._records)
+        words = loop.words(0)
+        words[0] = head = at + 2 + len(words)
+        self._records += [BEGIN, 0, *words]
+        assert self._here == head
+        test()
+        self._records += [TEST, at]
+        body()
+        self._records += [NEXT, at]
+        self._records[start + 1] = self._here
+
+    @property
+    def _here(self) -> int:
+        """The place in the table of the next record."""
+        return HEADER_WORDS + len(self._records)
+
     def array(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """The finished table, int64[n]; it must live, unmoved, as long as it may be run."""
+        growing = [len(self._growing), *self._growing] if self._moves else []
         header = [TABLE_MAGIC, self._max_args, self.scratch_bytes, self.n_slots, int(self.wakes)]
-        words = np.array([*header, *self._records, END], dtype=np.int64)
+        header.append(self._here + 1 if self._moves else 0)
+        words = np.array([*header, *self._records, END, *growing], dtype=np.int64)
         words.flags.writeable = False
         return words
 
@@ -129,8 +260,12 @@ class ProgramTable:
 
 
 def work_area_bytes(table: np.ndarray[tuple[int], np.dtype[np.int64]]) -> int:
-    """Size of the 64-byte aligned area behind the last slot: arguments, then scratch memory."""
-    return ((8 * int(table[1]) + 63) & -64) + int(table[2])
+    """Size of the 64-byte aligned area behind the last slot.
+
+    Arguments come first, then slots of a call's own, then scratch memory.
+    """
+    own = (8 * int(table[3]) + 63) & -64 if table[5] else 0
+    return ((8 * int(table[1]) + 63) & -64) + own + int(table[2])
 
 
 @functools.cache
@@ -176,5 +311,7 @@ def run_pointers(table: int, pointers: int, num_threads: int) -> None:
     status = _driver()(table, pointers, pool().address, num_threads)
     if status == HOST_FAILED:
         raise_pending()
+    if status == NO_MEMORY:
+        raise MemoryLimitError("what a loop keeps does not fit into memory")
     if status != OK:
         raise BackendError(f"the program table is malformed (status {status})")

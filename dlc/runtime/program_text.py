@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlc.codegen.kernel_ir import Host, Kernel, Param, Stmt
-from dlc.codegen.program import Call, Program, Slot
+from dlc.codegen.program import Branch, Call, Carry, Loop, Program, Slice, Slot, Step
 from dlc.ir.deferred import deferred
 from dlc.ir.dims import Dim, dim_text
 from dlc.ir.errors import DlcError
@@ -83,6 +83,7 @@ def program_to_bytes(program: Program, digests: Sequence[str]) -> bytes:
         "digests": list(digests),
         "calls": [_call_to_json(c) for c in program.calls],
         "once": [_call_to_json(c) for c in program.once],
+        "steps": [_step_to_json(s) for s in program.steps],
         "constants": [_array_to_json(a) for a in program.constants],
         "donated": list(program.donated),
         "fixed": [str(t) for t in program.fixed],
@@ -108,6 +109,7 @@ def program_from_bytes(data: bytes, name: str) -> tuple[Program, list[str]] | No
             tuple(value["donated"]),
             _types(value["fixed"]),
             tuple(_call(*c) for c in value["once"]),
+            _steps(value["steps"]),
         )
         digests = [str(d) for d in value["digests"]]
     except (ValueError, KeyError, TypeError, DlcError):
@@ -127,9 +129,63 @@ def _call_to_json(call: Call) -> list[Any]:
     return [call.kernel, list(call.args), [dim_text(d) for d in call.dims], call.loc]
 
 
+def _step_to_json(step: Step) -> Any:
+    match step:
+        case int():
+            return step
+        case Branch():
+            branches = [[_step_to_json(s) for s in b] for b in step.branches]
+            return {
+                "index": step.index,
+                "branches": branches,
+                "results": list(step.results),
+                "loc": step.loc,
+            }
+        case Loop():
+            return {
+                "body": [_step_to_json(s) for s in step.body],
+                "counter": step.counter,
+                "carries": [[c.slot, c.next, c.first] for c in step.carries],
+                "slices": [[x.slot, x.whole, x.written] for x in step.slices],
+                "length": None if step.length is None else dim_text(step.length),
+                "reverse": step.reverse,
+                "test": [_step_to_json(s) for s in step.test],
+                "condition": step.condition,
+                "count": step.count,
+                "loc": step.loc,
+            }
+
+
+def _steps(values: list[Any]) -> tuple[Step, ...]:
+    return tuple(v if isinstance(v, int) else _step(**v) for v in values)
+
+
+def _step(loc: list[Any] | None, **fields: Any) -> Step:
+    where = _location(loc)
+    if "branches" in fields:
+        branches = tuple(map(_steps, fields["branches"]))
+        return Branch(fields["index"], branches, tuple(fields["results"]), where)
+    length: str | None = fields["length"]
+    return Loop(
+        body=_steps(fields["body"]),
+        counter=fields["counter"],
+        carries=tuple(Carry(*c) for c in fields["carries"]),
+        slices=tuple(Slice(*x) for x in fields["slices"]),
+        length=None if length is None else _parse_dim(length),
+        reverse=fields["reverse"],
+        test=_steps(fields["test"]),
+        condition=fields["condition"],
+        count=fields["count"],
+        loc=where,
+    )
+
+
+def _location(loc: list[Any] | None) -> SourceLocation | None:
+    return None if loc is None else SourceLocation(*loc)
+
+
 def _call(kernel: int, args: list[int], dims: list[str], loc: list[Any] | None) -> Call:
-    where = None if loc is None else SourceLocation(*loc)
-    return Call(kernel, tuple(args), _dims(dims), where)
+    return Call(kernel, tuple(args), _dims(dims), _location(loc))
 
 
 def _kernel_to_json(kernel: Kernel) -> list[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from dlc.codegen.kernel_parser import parse_kernel
 from dlc.codegen.program import Call, Program
 from dlc.codegen.reference.interpreter import run_kernel
+from dlc.codegen.reference.steps import StepWalker
 from dlc.ir.dims import evaluate
 from dlc.runtime.buffers import empty
 from dlc.runtime.kept import standing_arrays
@@ -68,8 +69,12 @@ class BoundReferenceProgram:
             elif slot.kind in ("output", "temporary"):
                 shape = [evaluate(d, self.values) for d in slot.type.shape]
                 arrays[k] = empty(shape, slot.type.dtype)
-        for call in program.calls:
-            self.code.run(call, arrays, self.values)
+
+        def run(calls: range) -> None:
+            for k in calls:
+                self.code.run(program.calls[k], arrays, self.values)
+
+        StepWalker(program, arrays, self.values, run).walk()
         results: dict[int, np.ndarray[Any, Any]] = {
             s.position: arrays[k] for k, s in enumerate(program.slots) if s.kind == "output"
         }

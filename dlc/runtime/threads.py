@@ -79,6 +79,7 @@ class ThreadPool:
             self._write("capacity", capacity)
             self._set_functions()
             self._initialise_waiting()
+        self._set_memory()
         self._write("spin", _SPIN)
         self._write("cpus", available_cpus())
         if hasattr(os, "register_at_fork"):
@@ -128,6 +129,13 @@ class ThreadPool:
                     function = ctypes.cast(getattr(library, symbol), ctypes.c_void_p)
                     self._write(name, function.value or 0)
         self._write("sig_setmask", _SIG_SETMASK)
+
+    def _set_memory(self) -> None:
+        for name, function in (
+            ("tape_malloc", ctypes.pythonapi.PyMem_RawMalloc),
+            ("tape_free", ctypes.pythonapi.PyMem_RawFree),
+        ):
+            self._write(name, ctypes.cast(function, ctypes.c_void_p).value or 0)
 
     def _initialise_waiting(self) -> None:
         library = ctypes.CDLL(None)

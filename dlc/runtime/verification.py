@@ -133,7 +133,7 @@ class Compilation:
         if not context.allows(p.name, p.name, None):
             return before, None
         try:
-            after = p.run(before, context)
+            after = p.apply(before, context)
             # A pass that was stopped midway has not brought its stage about.
             reached = stage if fuel.limit is not None else p.stage or stage
             verify(after, stage=reached, pass_name=p.name)

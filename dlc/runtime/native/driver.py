@@ -175,7 +175,7 @@ done:
 
 ; slots has one pointer more than the program names: the caller's own work area, which holds the
 ; arguments of the kernel being called, then scratch memory.
-define i32 @dlc_run(ptr %table, ptr %slots, ptr %pool, i64 %threads) {
+define i32 @dlc_run(ptr %table, ptr %given, ptr %pool, i64 %threads) {
 entry:
   %end = alloca ptr
   %decision = alloca i64
@@ -189,12 +189,20 @@ start:
   %max_args = call i64 @word(ptr %table, i64 1)
   %scratch_bytes = call i64 @word(ptr %table, i64 2)
   %n_slots = call i64 @word(ptr %table, i64 3)
-  %scratch_at = getelementptr ptr, ptr %slots, i64 %n_slots
+  %scratch_at = getelementptr ptr, ptr %given, i64 %n_slots
   %args = load ptr, ptr %scratch_at
   %args_bytes0 = shl i64 %max_args, 3
   %args_bytes1 = add i64 %args_bytes0, 63
   %args_bytes = and i64 %args_bytes1, -64
-  %scratch = getelementptr i8, ptr %args, i64 %args_bytes
+  %slots = call ptr @own_slots(
+    ptr %table, ptr %given, ptr %args, i64 %n_slots, i64 %args_bytes)
+  %own = icmp ne ptr %slots, %given
+  %slots_bytes0 = shl i64 %n_slots, 3
+  %slots_bytes1 = add i64 %slots_bytes0, 63
+  %slots_bytes2 = and i64 %slots_bytes1, -64
+  %slots_bytes = select i1 %own, i64 %slots_bytes2, i64 0
+  %scratch_from = add i64 %args_bytes, %slots_bytes
+  %scratch = getelementptr i8, ptr %args, i64 %scratch_from
   %none = icmp eq ptr %pool, null
   %single = icmp sle i64 %threads, 1
   %alone = or i1 %none, %single
@@ -202,14 +210,52 @@ start:
   br label %head
 head:
   %record = phi ptr [ %records, %start ], [ %after_inline, %inline ], [ %after_region, %region ],
-    [ %after_host, %host ]
+    [ %after_host, %host ], [ %target, %goto ], [ %after_test, %enter ]
   %kind = load i64, ptr %record
   switch i64 %kind, label %bad [
     i64 $END, label %finished
     i64 $CALL, label %call
     i64 $GROUP, label %group
     i64 $HOST, label %python
+    i64 $JUMP, label %jump
+    i64 $SWITCH, label %branch
+    i64 $BEGIN, label %begin
+    i64 $TEST, label %test
+    i64 $NEXT, label %next
   ]
+jump:
+  %to = call i64 @word(ptr %record, i64 1)
+  br label %goto
+branch:
+  %way = call i64 @chosen(ptr %record, ptr %slots)
+  br label %goto
+begin:
+  %begun = call i1 @loop_begin(ptr %record, ptr %slots, ptr %pool)
+  %body_at = call i64 @word(ptr %record, i64 2)
+  br i1 %begun, label %goto, label %short
+test:
+  %tested_at = call i64 @word(ptr %record, i64 1)
+  %tested = getelementptr i64, ptr %table, i64 %tested_at
+  %goes = call i64 @loop_test(ptr %tested, ptr %slots, ptr %pool)
+  %exit_at = call i64 @word(ptr %tested, i64 1)
+  switch i64 %goes, label %short [
+    i64 0, label %goto
+    i64 1, label %enter
+  ]
+enter:
+  %after_test = getelementptr i64, ptr %record, i64 2
+  br label %head
+next:
+  %looped_at = call i64 @word(ptr %record, i64 1)
+  %looped = getelementptr i64, ptr %table, i64 %looped_at
+  call void @loop_next(ptr %looped, ptr %slots)
+  %head_at = call i64 @word(ptr %looped, i64 2)
+  br label %goto
+goto:
+  %target_at = phi i64 [ %to, %jump ], [ %way, %branch ], [ %body_at, %begin ],
+    [ %exit_at, %test ], [ %head_at, %next ]
+  %target = getelementptr i64, ptr %table, i64 %target_at
+  br label %head
 call:
   %only = getelementptr i64, ptr %record, i64 1
   br label %jobs
@@ -263,7 +309,11 @@ note:
   call void @set(ptr %pool, i64 $pool_runs, i64 %past1)
   br label %leave
 leave:
+  call void @give_back_all(ptr %table, ptr %slots, ptr %pool)
   ret i32 %status
+short:
+  call void @give_back_all(ptr %table, ptr %slots, ptr %pool)
+  ret i32 $NO_MEMORY
 bad:
   ret i32 $BAD_TABLE
 }

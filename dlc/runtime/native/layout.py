@@ -19,13 +19,14 @@ MEETING: Final = 20_000_000
 MAX_WORKERS: Final = 255
 """Threads that the pool can start; the word that announces a region counts to 4095."""
 
-TABLE_MAGIC: Final = 0x444C43_0002
+TABLE_MAGIC: Final = 0x444C43_0003
 """First word of a program table: "DLC" and the version of the format."""
 
-HEADER_WORDS: Final = 5
+HEADER_WORDS: Final = 6
 END, CALL, GROUP, HOST = 0, 1, 2, 3
+JUMP, SWITCH, BEGIN, TEST, NEXT = 4, 5, 6, 7, 8
 
-OK, BAD_TABLE, HOST_FAILED = 0, 1, 2
+OK, BAD_TABLE, HOST_FAILED, NO_MEMORY = 0, 1, 2, 3
 """Statuses that the driver returns."""
 
 # Byte offsets in the pool's memory. Its first line is written once, before any worker runs.
@@ -51,6 +52,8 @@ POOL: Final = {
     "sched_getaffinity": 144,
     "sched_setaffinity": 152,
     "pthread_setaffinity": 160,
+    "tape_malloc": 168,  # of what loops keep, on any platform
+    "tape_free": 176,
     "last_run": LINE + 64,  # when the last program ended, in nanoseconds
     "runs": LINE + 72,  # programs that had regions
     "word": 2 * LINE,  # epoch << 25 | open << 24 | wanted << 12 | inside

@@ -18,6 +18,7 @@ from dlc.runtime.cache_entry import Key
 from dlc.runtime.loader import LoadedCode, load_blob
 from dlc.runtime.native import layout
 from dlc.runtime.native.driver import DRIVER
+from dlc.runtime.native.loops import LOOP_CODE
 from dlc.runtime.native.pool import POOL_CODE
 from dlc.runtime.native.pool_chunks import CHUNK_CODE
 from dlc.runtime.native.pool_waiting import (
@@ -57,7 +58,7 @@ def pool_text(isa: Isa, *, futex: bool) -> str:
         "futex_number": FUTEX_NUMBER[isa.machine],
         "ALL_SIGNALS": ", ".join(["i64 -1"] * 16),
     }
-    parts = (DRIVER, CHUNK_CODE, WAIT_CODE, PLACE_CODE, sleep, POOL_CODE)
+    parts = (DRIVER, LOOP_CODE, CHUNK_CODE, WAIT_CODE, PLACE_CODE, sleep, POOL_CODE)
     return Template("".join(parts)).substitute(names)
 
 
