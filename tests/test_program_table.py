@@ -16,14 +16,14 @@ def test_words():
     table.call(Job(function=1000, units=9, chunk=4, slots=(4, 0), dims=(-3,)))
     table.group([Job(2000, 0, 1, ()), Job(3000, 1, 1, (1, 2, 3), (7, 8))])
     assert table.array().tolist() == [
-        *(TABLE_MAGIC, 3, 256, 5, 1),
+        *(TABLE_MAGIC, 3, 256, 5, 1, 0),
         *(1, 1000, 9, 4, 2, 4, 0, 1, -3),
         *(2, 2, 2000, 0, 1, 0, 0, 3000, 1, 1, 3, 1, 2, 3, 2, 7, 8),
         0,
     ]
     assert not table.array().flags.writeable
     table.wakes = False
-    assert table.array().tolist()[:5] == [TABLE_MAGIC, 3, 256, 5, 0]
+    assert table.array().tolist()[:6] == [TABLE_MAGIC, 3, 256, 5, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_bad_tables():
         table.group([Job(8, 1, 1, (0,)), Job(8, 1, 1, (5,))])
     with pytest.raises(ValueError, match="-1 slots"):
         ProgramTable(-1)
-    assert table.array().tolist() == [TABLE_MAGIC, 0, 0, 2, 1, 0]
+    assert table.array().tolist() == [TABLE_MAGIC, 0, 0, 2, 1, 0, 0]
     with pytest.raises(ValueError, match="2 slots, not 1"):
         run_table(table.array(), [0])
 

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 else:
     kernel_printer = deferred("dlc.codegen.kernel_printer")
 
-SlotKind = Literal[
-    "input", "output", "constant", "fixed", "kept", "temporary", "slice", "growing"
-]
+SlotKind = Literal["input", "output", "constant", "fixed", "kept", "temporary", "slice", "growing"]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,6 @@ from dlc.ir.errors import BackendError
 from dlc.ir.ops.control import scan_parts
 from dlc.ir.types import TensorType, TupleType, bool_, int64
 
-
 BOOL = TensorType(bool_)
 
 

@@ -10,6 +10,7 @@ from dlc.frontend import linalg, random, tree
 from dlc.frontend.apply import asarray
 from dlc.frontend.autograd import GradientTape, backward, note_leaf
 from dlc.frontend.compile import CompiledFunction, compile
+from dlc.frontend.control import cond, fori_loop, map, scan, switch, while_loop
 from dlc.frontend.dtypes import can_cast, finfo, from_dlpack, iinfo, isdtype, result_type
 from dlc.frontend.functions.attention import scaled_dot_product_attention
 from dlc.frontend.functions.composed import (
@@ -310,6 +311,7 @@ __all__ = [
     "compile",
     "concat",
     "concatenate",
+    "cond",
     "config",
     "conv",
     "conv1d",
@@ -351,6 +353,7 @@ __all__ = [
     "float64",
     "floor",
     "floor_divide",
+    "fori_loop",
     "from_dlpack",
     "full",
     "full_like",
@@ -394,6 +397,7 @@ __all__ = [
     "logical_or",
     "logical_xor",
     "logsumexp",
+    "map",
     "matmul",
     "matrix_transpose",
     "max",
@@ -433,6 +437,7 @@ __all__ = [
     "round",
     "rsqrt",
     "scaled_dot_product_attention",
+    "scan",
     "sigmoid",
     "sign",
     "signbit",
@@ -453,6 +458,7 @@ __all__ = [
     "subtract",
     "sum",
     "swapaxes",
+    "switch",
     "take",
     "take_along_axis",
     "tan",
@@ -477,6 +483,7 @@ __all__ = [
     "vjp",
     "vmap",
     "where",
+    "while_loop",
     "zeros",
     "zeros_like",
 ]  # fmt: skip

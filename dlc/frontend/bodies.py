@@ -21,7 +21,7 @@ from dlc.frontend.tensor import Tensor, contiguous, make
 from dlc.frontend.tree import Structure
 from dlc.frontend.variable import Variable, variables_lock
 from dlc.ir.build import IRBuilder, find_op
-from dlc.ir.core import Function, Node
+from dlc.ir.core import Function
 from dlc.ir.errors import ArgumentError
 from dlc.ir.location import user_location
 from dlc.ir.record import dataclass

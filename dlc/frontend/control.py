@@ -51,10 +51,6 @@ def _param(t: Tensor) -> Param:
     return Param(t.tensor, t._weak)
 
 
-def _typed(t: Tensor, dtype: DType) -> Tensor:
-    return convert(t, dtype) if t._weak else t
-
-
 # Branches.
 
 
@@ -152,7 +148,8 @@ def _branches(
     _check_structures(made, names, what)
     dtypes = _common_dtypes(made)
     for k, body in enumerate(made):
-        if any(w and d is not t.dtype for w, d, t in zip(body.weak, dtypes, body.types)):
+        kinds = zip(body.weak, dtypes, body.types, strict=True)
+        if any(weak and d is not t.dtype for weak, d, t in kinds):
             made[k] = traced(branches[k], names[k], dtypes)
     _check_types(made, names, what)
     outside = Outside(made, what)
@@ -224,10 +221,11 @@ class _Carry:
     Args:
         what: The operation, for messages.
         init: A tree.
+        place: Where in it the user's carry is, as messages name places.
     """
 
-    def __init__(self, what: str, init: Any) -> None:
-        self.what = what
+    def __init__(self, what: str, init: Any, place: str = "") -> None:
+        self.what, self.place = what, place
         self.first, self.structure = _tensors(init, f"{what}: the initial value ")
 
     @property
@@ -245,11 +243,10 @@ class _Carry:
         Args:
             trace: Traces the body; its results begin with the carry.
         """
-        for _ in range(3):  # a number may become an integer, and that a float
-            body = trace([None if t._weak else t.tensor.dtype for t in self.first])
-            if not any(t._weak for t in self.first):
-                break
+        body = trace([None if t._weak else t.tensor.dtype for t in self.first])
+        if any(t._weak for t in self.first):
             self._settle(body)
+            body = trace([t.tensor.dtype for t in self.first])
         self._check(body)
         return body
 
@@ -259,7 +256,9 @@ class _Carry:
         for k, (t, made) in enumerate(zip(self.first, found, strict=False)):
             if t._weak:
                 own = weak_default(t)
-                dtype = made.dtype if "biuf".index(own.kind) <= "biuf".index(made.dtype.kind) else own
+                dtype = (
+                    made.dtype if "biuf".index(own.kind) <= "biuf".index(made.dtype.kind) else own
+                )
                 self.first[k] = convert(t, dtype)
 
     def _check(self, body: Body) -> None:
@@ -268,18 +267,20 @@ class _Carry:
             _check_type(
                 found,
                 t.tensor,
-                f"{self.what}: the carry{_at(path)} is {t.tensor} before the body and {found} after",
+                f"{self.what}: the carry{_at(path.removeprefix(self.place))} is {t.tensor} before "
+                f"the body and {found} after",
             )
 
-    def check_structure(self, value: Any, returned: str = "the body returns") -> None:
-        """ShapeError unless what a body returned has the structure of the carry."""
-        found = tree.structure(value)
-        if found != self.structure:
-            raise ShapeError(
-                f"{self.what}: {returned} {found!r}, but the carry is {self.structure!r}: the "
-                "structures differ",
-                hint="return the carry as it was given, with new values",
-            )
+
+def _check_carried(what: str, value: Any, structure: Structure) -> None:
+    """ShapeError unless what a body returned has the structure of the carry."""
+    found = tree.structure(value)
+    if found != structure:
+        raise ShapeError(
+            f"{what}: the body returns the carry {found!r}, but it began as {structure!r}: the "
+            "structures differ",
+            hint="return the carry as it was given, with new values",
+        )
 
 
 def while_loop(
@@ -306,25 +307,29 @@ def while_loop(
     """
     _check_callable(cond_fun, "cond_fun of while_loop")
     _check_callable(body_fun, "body_fun of while_loop")
-    carry = _Carry("while_loop", init_val)
+    return _while(cond_fun, body_fun, _Carry("while_loop", init_val))
+
+
+def _while(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], carry: _Carry) -> Any:
+    what = carry.what
 
     def call(tensors: list[Tensor]) -> Any:
         found = body_fun(carry.tree(tensors))
-        carry.check_structure(found)
+        _check_carried(what, found, carry.structure)
         return found
 
     body = carry.traced(
-        lambda dtypes: trace_body("the body of while_loop", call, carry.params, dtypes)
+        lambda dtypes: trace_body(f"the body of {what}", call, carry.params, dtypes)
     )
 
     def test(tensors: list[Tensor]) -> Any:
-        return _predicate(cond_fun(carry.tree(tensors)), "the condition of while_loop")
+        return _predicate(cond_fun(carry.tree(tensors)), f"the condition of {what}")
 
-    condition = trace_body("the condition of while_loop", test, carry.params)
-    outside = Outside([condition, body], "while_loop")
+    condition = trace_body(f"the condition of {what}", test, carry.params)
+    outside = Outside([condition, body], what)
     if condition.closure.has_state:
         raise ArgumentError(
-            "while_loop: the condition assigns to a variable", hint="assign in the body"
+            f"{what}: the condition assigns to a variable", hint="assign in the body"
         )
     n = len(carry.first)
     results = emit(
@@ -374,10 +379,20 @@ def scan(
     _check_callable(f, "f of scan")
     if not isinstance(unroll, int) or unroll < 1:
         raise ValueRangeError(f"scan with unroll={unroll!r}: it takes a positive integer")
-    carry = _Carry("scan", init)
-    given, structure = _tensors(xs, "scan: xs ")
-    given = [functions.asarray(t) if t._weak else t for t in given]
-    extent = _length(given, structure, length)
+    return _scan(f, _Carry("scan", init), xs, length, reverse=bool(reverse))
+
+
+def _scan(
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    carry: _Carry,
+    xs: Any,
+    length: Any = None,
+    *,
+    reverse: bool = False,
+) -> tuple[Any, Any]:
+    what = carry.what
+    given, structure = _tensors(xs, f"{what}: xs ")
+    extent = _length(what, given, structure, length)
     rows = [Param(t.tensor.with_shape(t.tensor.shape[1:])) for t in given]
     n = len(carry.first)
     ys: list[Structure] = []
@@ -386,17 +401,17 @@ def scan(
         pair = f(carry.tree(tensors[:n]), tree.unflatten(structure, tensors[n:]))
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise ArgumentError(
-                f"scan: f returned a {type(pair).__name__}, but a pair (carry, y) is needed",
+                f"{what}: f returned a {type(pair).__name__}, but a pair (carry, y) is needed",
                 hint="return carry, None where nothing is to be stacked",
             )
-        carry.check_structure(pair[0], "f returns a carry")
+        _check_carried(what, pair[0], carry.structure)
         ys[:] = [tree.structure(pair[1])]
         return pair
 
     body = carry.traced(
-        lambda dtypes: trace_body("f of scan", call, [*carry.params, *rows], dtypes)
+        lambda dtypes: trace_body(f"f of {what}", call, [*carry.params, *rows], dtypes)
     )
-    outside = Outside([body], "scan")
+    outside = Outside([body], what)
     changed = outside.values(outside.changed)
     results = emit(
         "scan",
@@ -406,7 +421,7 @@ def scan(
             "length": extent,
             "consts": len(outside.read),
             "carries": n + len(changed),
-            "reverse": bool(reverse),
+            "reverse": reverse,
         },
     )
     kept = n + len(changed)
@@ -414,16 +429,16 @@ def scan(
     return carry.tree(results[:n]), tree.unflatten(ys[0], results[kept:])
 
 
-def _length(xs: Sequence[Tensor], structure: Structure, length: Any) -> Dim:
+def _length(what: str, xs: Sequence[Tensor], structure: Structure, length: Any) -> Dim:
     """The number of iterations of a scan."""
-    known: Dim | None = None if length is None else as_dim(length, "length of scan")
+    known: Dim | None = None if length is None else as_dim(length, f"length of {what}")
     if isinstance(known, int) and known < 0:
-        raise ValueRangeError(f"scan with length={known}")
+        raise ValueRangeError(f"{what} with length={known}")
     source = "length"
     for t, path in zip(xs, structure.paths(), strict=True):
         if not t.tensor.shape:
             raise ShapeError(
-                f"scan: xs{path} is {t.tensor}, which has no axis to go along",
+                f"{what}: xs{path} is {t.tensor}, which has no axis to go along",
                 hint="close over what is the same in each iteration",
             )
         extent = t.tensor.shape[0]
@@ -431,16 +446,14 @@ def _length(xs: Sequence[Tensor], structure: Structure, length: Any) -> Dim:
             known, source = extent, f"xs{path}"
         elif not dims_equal(known, extent):
             raise ShapeError(
-                f"scan: xs{path} is {t.tensor}, but {source} says {known} iterations"
+                f"{what}: xs{path} is {t.tensor}, but {source} says {known} iterations"
             )
     if known is None:
-        raise ArgumentError("scan without xs needs a length")
+        raise ArgumentError(f"{what} without xs needs a length")
     return known
 
 
-def fori_loop(
-    lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any
-) -> Any:
+def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
     """`body_fun(i, carry)` for each integer from `lower` up to `upper`, which is not included.
 
     Args:
@@ -461,6 +474,13 @@ def fori_loop(
         Tensor(24, dtype=int64)
     """
     _check_callable(body_fun, "body_fun of fori_loop")
+    structure = tree.structure(init_val)
+
+    def body(i: Tensor, held: Any) -> Any:
+        found = body_fun(i, held)
+        _check_carried("fori_loop", found, structure)
+        return found
+
     low, high = (_bound(b, name) for b, name in ((lower, "lower"), (upper, "upper")))
     if not isinstance(low, Tensor) and not isinstance(high, Tensor):
         length = maximum(0, add(high, mul(-1, low)))
@@ -468,16 +488,17 @@ def fori_loop(
 
         def step(carry: Any, _: Any) -> tuple[Any, None]:
             i, held = carry
-            return (i + 1, body_fun(_as_number(i), held)), None
+            return (i + 1, body(_as_number(i), held)), None
 
-        return scan(step, (start, init_val), None, length)[0][1]
+        return _scan(step, _Carry("fori_loop", (start, init_val), "[1]"), None, length)[0][1]
     first, last = promote(*(b if isinstance(b, Tensor) else dim_tensor(b) for b in (low, high)))
 
     def advance(carry: Any) -> Any:
         i, held = carry
-        return i + 1, body_fun(i, held)
+        return i + 1, body(i, held)
 
-    return while_loop(lambda carry: carry[0] < last, advance, (first, init_val))[1]
+    carried = _Carry("fori_loop", (first, init_val), "[1]")
+    return _while(lambda carry: carry[0] < last, advance, carried)[1]
 
 
 def _bound(value: Any, name: str) -> Dim | Tensor:
@@ -510,4 +531,4 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
         Tensor([1., 4., 9.], dtype=float32)
     """
     _check_callable(f, "f of map")
-    return scan(lambda carry, x: (carry, f(x)), None, xs)[1]
+    return _scan(lambda carry, x: (carry, f(x)), _Carry("map", None), xs)[1]

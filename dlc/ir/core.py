@@ -174,7 +174,7 @@ def with_bodies(node: Node, transform: Callable[[Function], Function]) -> Node:
 
 
 def map_bodies(function: Function, transform: Callable[[Function], Function]) -> Function:
-    """`function` with the bodies of its loops and branches transformed; itself when none changes."""
+    """`function` with the bodies of its loops and branches transformed; itself if none changes."""
     new: dict[Node, Node] = {p: p for p in function.params}
     nodes: list[Node] = []
     for node in function.nodes:

@@ -123,7 +123,7 @@ def symbol(name: str) -> DimExpr:
 
 TRIPS_NAME = "__trips"
 TRIPS = symbol(TRIPS_NAME)
-"""How often a loop has run, which is known afterwards only: may be 0, and differs from loop to loop."""
+"""How often a loop has run, known afterwards only: it may be 0, and is each loop's own."""
 
 
 def _terms(dim: Dim) -> dict[Monomial, int]:

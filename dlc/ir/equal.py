@@ -79,7 +79,7 @@ def _attribute(kind: str, value: Any) -> str:
         return f"{value.dtype.name}{value.shape}{sha256(raw.data).hexdigest()}"
     if kind == "function" and value is not None:
         return "{" + "\n".join(structure(value)) + "}"
-    if kind == "functions":
+    if kind == "functions" and value is not None:
         return "[" + ",".join(_attribute("function", v) for v in value) + "]"
     return attribute_text(kind, value)
 

@@ -215,9 +215,7 @@ class ProgramTable:
         for at in jumps:
             self._records[at] = self._here
 
-    def loop(
-        self, loop: LoopWords, test: Callable[[], None], body: Callable[[], None]
-    ) -> None:
+    def loop(self, loop: LoopWords, test: Callable[[], None], body: Callable[[], None]) -> None:
         """Add records that run again and again.
 
         Args:

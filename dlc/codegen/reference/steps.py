@@ -66,7 +66,7 @@ class StepWalker:
                     arrays[x.slot] = self._fresh(self.program.slots[x.slot].type)
                     grown[x.slot].append(arrays[x.slot])
                 else:
-                    arrays[x.slot] = arrays[x.whole][at]
+                    arrays[x.slot] = arrays[x.whole][at, ...]
             self._steps(loop.body)
             self._swap(loop)
             trips += 1
