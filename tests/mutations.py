@@ -13,6 +13,7 @@ import numpy as np
 import dlc.codegen.memory_plan as memory_plan
 import dlc.codegen.program as program
 import dlc.codegen.program_builder as builder
+import dlc.codegen.reference.steps as reference_steps
 import dlc.passes.cse as cse
 import dlc.passes.dce as dce
 import dlc.passes.decompose as decompose
@@ -24,7 +25,6 @@ import dlc.passes.rules_reduction as rules_reduction
 import dlc.passes.rules_shape as rules_shape
 import dlc.passes.simplify as simplify
 import dlc.runtime.cpu as cpu
-import dlc.runtime.program_check as program_check
 from dlc.ir.build import make_node
 from dlc.ir.core import Node
 from dlc.ir.op import OPS, Op
@@ -375,8 +375,8 @@ MEMORY = [
     Mutation("offsets are all 0", ((memory_plan, "_first_gap", lambda busy, size: 0),),
         "plan_memory"),
     Mutation("everything runs at once", tuple(
-        (m, "independent_runs", lambda p: [range(len(p.calls))] if p.calls else [])
-        for m in (program, memory_plan, cpu, program_check)), ("lower", "plan_memory")),
+        (m, "runs_of", lambda p, calls: [calls] if calls else [])
+        for m in (program, memory_plan, cpu, reference_steps)), ("lower", "plan_memory")),
 ]  # fmt: skip
 
 

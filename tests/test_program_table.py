@@ -68,7 +68,7 @@ def test_independent_jobs_are_a_group_when_there_is_work_to_share():
         assert table_of(ProgramTable.independent, works) == table_of(add, works)
 
 
-@pytest.mark.parametrize(("position", "value"), [(0, 7), (HEADER_WORDS, 3), (HEADER_WORDS, -1)])
+@pytest.mark.parametrize(("position", "value"), [(0, 7), (HEADER_WORDS, 99), (HEADER_WORDS, -1)])
 def test_malformed_table(position, value):
     words = ProgramTable(0).array().copy()
     words[position] = value
