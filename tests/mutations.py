@@ -366,7 +366,7 @@ def _first_reads(p):
 
 
 MEMORY = [
-    Mutation("memory is shared with anyone", ((builder, "_may_take", lambda p, slots, s, o: (
+    Mutation("memory is shared with anyone", ((builder, "_may_take", lambda _, slots, s, o, **__: (
         slots[s].type.size == slots[o].type.size
         and slots[s].type.dtype.itemsize == slots[o].type.dtype.itemsize)),), "share_memory"),
     Mutation("memory is shared too early", ((builder, "last_uses", _first_reads),), "share_memory"),
