@@ -14,10 +14,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from dlc.ir.build import IRBuilder
-from dlc.ir.core import Function, Node
+from dlc.ir.core import Function, Node, with_inputs
+from dlc.ir.dims import TRIPS
 from dlc.ir.errors import DerivativeError
 from dlc.ir.op import NoDerivative, Op
-from dlc.ir.types import TensorType, TupleType
+from dlc.ir.types import TupleType
+from dlc.passes import control_derivatives
+from dlc.passes.control_derivatives import zeros
 from dlc.passes.decompose import expand_undifferentiable
 
 
@@ -31,10 +34,38 @@ def is_differentiable(node: Node) -> bool:
 def active_nodes(function: Function, wrt: Iterable[Node]) -> set[Node]:
     """The floats of `wrt`, and the nodes that may depend smoothly on them."""
     active = {p for p in wrt if p.tensor.dtype.is_float}
+    parts: dict[Node, list[bool]] = {}
     for node in function.nodes:
-        if any(x in active for x in node.inputs) and is_differentiable(node):
+        flags = [x in active for x in node.inputs]
+        if not any(flags):
+            continue
+        if node.op.family == "control":
+            parts[node] = control_derivatives.activity(_MODE, node, flags)
+            active.add(node)
+        elif node.op.name == "get" and node.inputs[0] in parts:
+            if parts[node.inputs[0]][node.attrs["index"]] and node.tensor.dtype.is_float:
+                active.add(node)
+        elif is_differentiable(node):
             active.add(node)
     return active
+
+
+class _Mode:
+    """How the bodies of loops and branches are differentiated."""
+
+    def activity(self, function: Function, active: Sequence[bool]) -> list[bool]:
+        wrt = [p for p, f in zip(function.params, active, strict=True) if f]
+        found = active_nodes(function, wrt)
+        return [r in found for r in function.results]
+
+    def forward(self, function: Function, wrt: Sequence[int]) -> Function:
+        return jvp_function(function, wrt)
+
+    def reverse(self, function: Function, wrt: Sequence[int], results: Sequence[int]) -> Function:
+        return vjp_function(function, wrt, results)
+
+
+_MODE = _Mode()
 
 
 def _rule(op: Op) -> Callable[..., Any]:
@@ -57,7 +88,9 @@ def node_jvp(
 
 def add_tangents(b: IRBuilder, x: Node | None, y: Node | None) -> Node | None:
     """x + y where None is zero."""
-    return y if x is None else x if y is None else b.add(x, y)
+    if x is None or y is None:
+        return y if x is None else x
+    return control_derivatives.add_rows(b, x, y) if TRIPS in x.tensor.shape else b.add(x, y)
 
 
 def _is_linear(op: Op, i: int) -> bool:
@@ -118,26 +151,102 @@ def transpose_nodes(
     return cotangents.get(source)
 
 
-def backward(
-    b: IRBuilder, nodes: Sequence[Node], cotangents: dict[Node, Node], active: set[Node]
-) -> dict[Node, Node]:
-    """Sends cotangents back through `nodes` (in execution order).
+class _Backward:
+    """Reverse mode for one function.
 
-    Returns those of every active value reached.
+    Args:
+        b: Gets all nodes, those that run forward first.
+        function: What is differentiated.
+        sources: The parameters that cotangents are asked for.
+        results: The results that have some.
     """
-    for node in reversed(nodes):
-        ct = cotangents.get(node)
-        if ct is None or node not in active:
-            continue
-        b.loc = node.loc
-        for i, x in enumerate(node.inputs):
-            if x not in active:
+
+    def __init__(
+        self, b: IRBuilder, function: Function, sources: Sequence[Node], results: Sequence[Node]
+    ) -> None:
+        self.b, self.function = b, function
+        self.active = active_nodes(function, sources)
+        self.reached = _reached(function, self.active, results)
+        self.new: dict[Node, Node] = {p: p for p in function.params}
+        self.cotangents: dict[Node, Node] = {}  # by nodes of the function
+        # For loops and branches, what sends cotangents back, and those of the results.
+        self.pulls: dict[Node, tuple[control_derivatives.Back, list[Node | None]]] = {}
+
+    def run_forward(self) -> None:
+        """Appends the function, with loops that keep what their derivatives read."""
+        values: dict[Node, list[Node]] = {}
+        for node in self.function.nodes:
+            if node.op.name == "get" and node.inputs[0] in values:
+                self.new[node] = values[node.inputs[0]][node.attrs["index"]]
                 continue
-            part = input_cotangent(b, node, ct, i)
-            total = add_tangents(b, cotangents.get(x), part)
-            if total is not None:
-                cotangents[x] = total
-    return cotangents
+            kept = with_inputs(node, tuple(self.new[x] for x in node.inputs))
+            wanted = self.reached.get(node)
+            if wanted is None or not any(wanted):
+                self.new[node] = kept
+                self.b.nodes.append(kept)
+                continue
+            flags = [x in self.active for x in node.inputs]
+            values[node], back = control_derivatives.reverse(_MODE, self.b, kept, flags, wanted)
+            self.pulls[node] = back, [None] * len(wanted)
+
+    def give(self, node: Node, ct: Node) -> None:
+        """Adds to the cotangent of a value."""
+        self.cotangents[node] = self._sum(self.cotangents.get(node), ct)
+
+    def _sum(self, x: Node | None, y: Node) -> Node:
+        total = add_tangents(self.b, x, y)
+        assert total is not None
+        return total
+
+    def run_backward(self) -> None:
+        """Sends cotangents back through all nodes."""
+        for node in reversed(self.function.nodes):
+            if node not in self.active:
+                continue
+            self.b.loc = node.loc
+            if node in self.pulls:
+                back, given = self.pulls[node]
+                if any(ct is not None for ct in given):
+                    self._pass_on(node, back(self.b, given))
+                continue
+            ct = self.cotangents.get(node)
+            if ct is None:
+                continue
+            if node.op.name == "get" and node.inputs[0] in self.pulls:
+                given = self.pulls[node.inputs[0]][1]
+                k = node.attrs["index"]
+                given[k] = self._sum(given[k], ct)
+                continue
+            kept = self.new[node]
+            for i, x in enumerate(node.inputs):
+                part = input_cotangent(self.b, kept, ct, i) if x in self.active else None
+                if part is not None:
+                    self.give(x, part)
+
+    def _pass_on(self, node: Node, parts: Sequence[Node | None]) -> None:
+        for x, part in zip(node.inputs, parts, strict=True):
+            if part is not None and x in self.active:
+                self.give(x, part)
+
+
+def _reached(
+    function: Function, active: set[Node], results: Sequence[Node]
+) -> dict[Node, list[bool]]:
+    """For each loop and branches that `results` depend on, which of its results they read."""
+    marked = {r for r in results if r in active}
+    found: dict[Node, list[bool]] = {}
+    for node in reversed(function.nodes):
+        if node not in active:
+            continue
+        if node.op.name == "get" and node.inputs[0].op.family == "control":
+            if node in marked:
+                whole = node.inputs[0]
+                assert isinstance(whole.type, TupleType)
+                flags = found.setdefault(whole, [False] * len(whole.type.items))
+                flags[node.attrs["index"]] = True
+        elif node in marked or node in found:
+            marked.update(x for x in node.inputs if x in active)
+    return found
 
 
 def vjp_function(
@@ -155,29 +264,23 @@ def vjp_function(
     if results is None:
         results = [k for k, r in enumerate(function.results) if r.tensor.dtype.is_float]
     b = IRBuilder()
-    b.nodes.extend(function.nodes)
     sources = [function.params[k] for k in wrt]
-    active = active_nodes(function, sources)
-    cotangents: dict[Node, Node] = {}
+    work = _Backward(b, function, sources, [function.results[k] for k in results])
+    work.run_forward()
     extra: list[Node] = []
     for k in results:
         r = function.results[k]
         p = b.param(r.tensor, f"ct{k}")
         extra.append(p)
-        total = add_tangents(b, cotangents.get(r), p)
-        assert total is not None
-        cotangents[r] = total
-    cotangents = backward(b, function.nodes, cotangents, active)
+        work.give(r, p)
+    work.run_backward()
     b.loc = None
-    gradients = [cotangents[s] if s in cotangents else zeros(b, s.tensor) for s in sources]
+    found = work.cotangents
+    gradients = [found[s] if s in found else zeros(b, s.tensor) for s in sources]
+    outputs = (work.new[r] for r in function.results)
     return Function(
-        function.name + "_vjp", (*function.params, *extra), (*function.results, *gradients), b.nodes
+        function.name + "_vjp", (*function.params, *extra), (*outputs, *gradients), b.nodes
     )
-
-
-def zeros(b: IRBuilder, type_: TensorType) -> Node:
-    """A tensor of zeros."""
-    return b.const(0.0 if type_.dtype.is_float else 0, type_)
 
 
 def jvp_function(function: Function, wrt: Sequence[int]) -> Function:
@@ -194,16 +297,28 @@ def jvp_function(function: Function, wrt: Sequence[int]) -> Function:
         t = b.param(p.tensor, f"t_{p.name or k}")
         extra.append(t)
         tangents[p] = t
+    new: dict[Node, Node] = {p: p for p in function.params}
+    parts: dict[Node, tuple[list[Node], list[Node | None]]] = {}
     for node in function.nodes:
-        b.nodes.append(node)
         b.loc = node.loc
-        given = [tangents.get(x) for x in node.inputs]
-        tangent = node_jvp(b, node, node, node.inputs, given)
+        if node.op.name == "get" and node.inputs[0] in parts:
+            values, slopes = parts[node.inputs[0]]
+            new[node], tangent = values[node.attrs["index"]], slopes[node.attrs["index"]]
+        else:
+            given = [tangents.get(x) for x in node.inputs]
+            kept = with_inputs(node, tuple(new[x] for x in node.inputs))
+            if node.op.family == "control" and any(t is not None for t in given):
+                parts[node] = control_derivatives.forward(_MODE, b, kept, given)
+                continue
+            b.nodes.append(kept)
+            new[node] = kept
+            tangent = node_jvp(b, kept, kept, kept.inputs, given)
         if tangent is not None:
             tangents[node] = tangent
     b.loc = None
     floats = [r for r in function.results if r.tensor.dtype.is_float]
     outs = [tangents[r] if r in tangents else zeros(b, r.tensor) for r in floats]
+    results = (new[r] for r in function.results)
     return Function(
-        function.name + "_jvp", (*function.params, *extra), (*function.results, *outs), b.nodes
+        function.name + "_jvp", (*function.params, *extra), (*results, *outs), b.nodes
     )
