@@ -9,31 +9,16 @@ from typing import Any
 from dlc.frontend.apply import as_tensor, convert
 from dlc.frontend.closure import apply_function
 from dlc.frontend.tensor import Tensor
-from dlc.ir.build import IRBuilder, make_node
-from dlc.ir.core import Function, Node
+from dlc.ir.build import with_extents
+from dlc.ir.core import Function
 from dlc.ir.dims import Dim, DimExpr, Symbol, dims_equal, substitute
 from dlc.ir.errors import ArgumentError, DTypeError, ShapeError
-from dlc.ir.op import static_attrs
 from dlc.ir.verifier import verify
 
 
 def instantiate(function: Function, dims: Mapping[str, Dim]) -> Function:
     """`function` with dims in the place of its symbols."""
-    b = IRBuilder()
-    new: dict[Node, Node] = {}
-    for p in function.params:
-        shape = (substitute(d, dims) for d in p.shape)
-        new[p] = b.param(p.tensor.with_shape(shape), p.name)
-    for n in function.nodes:
-        # Integers are asked for, and any dim can be given.
-        attrs = static_attrs(n.attrs, lambda d: substitute(d, dims))  # type: ignore[arg-type,return-value]
-        new[n] = make_node(n.op, [new[x] for x in n.inputs], attrs, n.loc, n.name)
-        b.nodes.append(new[n])
-    return b.function(
-        function.name,
-        list(new.values())[: len(function.params)],
-        [new[r] for r in function.results],
-    )
+    return with_extents(function, lambda d: substitute(d, dims))
 
 
 def _symbol(dim: Dim) -> str | None:

@@ -14,11 +14,11 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from dlc.frontend.tensor import Array, History, Tensor
-from dlc.ir.build import make_node
+from dlc.ir.build import attrs_at, make_node
 from dlc.ir.core import Function, Node
-from dlc.ir.dims import evaluate
+from dlc.ir.dims import substitute
 from dlc.ir.location import user_location
-from dlc.ir.op import OPS, Op, static_attrs
+from dlc.ir.op import OPS, Op
 from dlc.ir.types import TensorType, dtype_of
 
 
@@ -154,6 +154,6 @@ def _expanded(function: Function, dims: Mapping[str, int], inputs: Sequence[Node
     """The results of `function` on nodes, at these values of its symbols."""
     new: dict[Node, Node] = dict(zip(function.params, inputs, strict=True))
     for n in function.nodes:
-        attrs = static_attrs(n.attrs, lambda d: evaluate(d, dims))
+        attrs = attrs_at(n.attrs, lambda d: substitute(d, dims))
         new[n] = make_node(n.op, [new[x] for x in n.inputs], attrs, n.loc, n.name)
     return [new[r] for r in function.results]

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from dlc.ir.core import Function, Node
+from dlc.ir.dims import Dim
 from dlc.ir.errors import ValueRangeError, nearest
 from dlc.ir.location import SourceLocation
-from dlc.ir.op import OPS, Op
+from dlc.ir.op import OPS, Attrs, Op, static_attrs
 from dlc.ir.types import DType, TensorType, dtype_of
 
 
@@ -93,3 +94,41 @@ class IRBuilder:
     def function(self, name: str, params: Sequence[Node], results: Sequence[Node]) -> Function:
         """The function of these parameters and results; nodes that no result needs stay."""
         return Function(name, params, results, self.nodes)
+
+
+def with_extents(function: Function, extent: Callable[[Dim], Dim]) -> Function:
+    """`function` with other dims in the place of its own, also in the functions inside.
+
+    Args:
+        function: Of symbols.
+        extent: Gives the dim that takes the place of one.
+    """
+    b = IRBuilder()
+    new: dict[Node, Node] = {}
+    for p in function.params:
+        new[p] = b.param(p.tensor.with_shape(_extents(p.shape, extent)), p.name)
+    for n in function.nodes:
+        attrs = attrs_at(n.attrs, extent)
+        new[n] = make_node(n.op, [new[x] for x in n.inputs], attrs, n.loc, n.name)
+        b.nodes.append(new[n])
+    params, results = ([new[x] for x in xs] for xs in (function.params, function.results))
+    return b.function(function.name, params, results)
+
+
+def _extents(shape: Sequence[Dim], extent: Callable[[Dim], Dim]) -> list[Dim]:
+    return [d if isinstance(d, int) else extent(d) for d in shape]
+
+
+def attrs_at(attrs: Attrs, extent: Callable[[Dim], Dim]) -> dict[str, Any]:
+    """Attributes with other dims in the place of theirs, also in the functions among them."""
+    # Integers are asked for, and any dim can be given.
+    found = static_attrs(attrs, extent)  # type: ignore[arg-type]
+    for name, value in found.items():
+        if isinstance(value, Function):
+            found[name] = with_extents(value, extent)
+        elif isinstance(value, tuple):
+            items: tuple[Any, ...] = value
+            found[name] = tuple(
+                with_extents(v, extent) if isinstance(v, Function) else v for v in items
+            )
+    return found

@@ -319,6 +319,4 @@ def jvp_function(function: Function, wrt: Sequence[int]) -> Function:
     floats = [r for r in function.results if r.tensor.dtype.is_float]
     outs = [tangents[r] if r in tangents else zeros(b, r.tensor) for r in floats]
     results = (new[r] for r in function.results)
-    return Function(
-        function.name + "_jvp", (*function.params, *extra), (*results, *outs), b.nodes
-    )
+    return Function(function.name + "_jvp", (*function.params, *extra), (*results, *outs), b.nodes)

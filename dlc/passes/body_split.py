@@ -1,4 +1,4 @@
-"""The derivative of a body in two functions: what runs forward and keeps values, and what reads them.
+"""The derivative of a body in two: what runs forward and keeps values, and what reads them.
 
 Of the reverse-mode derivative of a body, the nodes that depend on a cotangent run backward; the
 others run forward, and what the former read of the latter is kept in between. What moves elements

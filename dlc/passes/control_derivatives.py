@@ -208,11 +208,7 @@ def _loop_forward(
     parts = [range(a), range(a, a + n), range(a + n, len(operands))]
     params = [p for at in parts for p in beside(derived.params, places, at)]
     inputs = [x for at in parts for x in beside(operands, slopes, at)]
-    results = [
-        r
-        for at in (range(n), range(n, len(out)))
-        for r in beside(values, ends, at)
-    ]
+    results = [r for at in (range(n), range(n, len(out))) for r in beside(values, ends, at)]
     counts = [len(beside(operands, slopes, at)) for at in parts]
     body = Function(loop.body.name, params, results, derived.nodes)
     made = _again(b, loop, inputs, body, counts)
@@ -284,7 +280,9 @@ def _switch_reverse(
     splits = [split_derivative(f, mode.reverse(f, wrt, results), free) for f in branches]
     slots = _Slots()
     places = [slots.place(s.forward.results[len(wanted) :]) for s in splits]
-    made = [_with_slots(s, len(wanted), p, slots.types) for s, p in zip(splits, places, strict=True)]
+    made = [
+        _with_slots(s, len(wanted), p, slots.types) for s, p in zip(splits, places, strict=True)
+    ]
     parts = _parts(b, b.switch(*node.inputs, branches=tuple(made)))
     kept = parts[len(wanted) :]
     read = sorted({k for s in splits for k in s.params})
@@ -361,9 +359,7 @@ def _loop_reverse(
     asked = loop.of_body(wanted)
     results = [k for k, f in enumerate(out) if f and (k < n or asked[k])]
     free = [k for k in range(len(flags)) if k < a or k >= a + n]
-    split = split_derivative(
-        loop.body, mode.reverse(loop.body, _where(flags), results), free
-    )
+    split = split_derivative(loop.body, mode.reverse(loop.body, _where(flags), results), free)
     # Constants and what is stacked are there anyway; carries are kept like other values.
     carried = [k for k in split.params if a <= k < a + n]
     f = split.forward

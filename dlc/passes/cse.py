@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dlc.ir.core import Function, Node, with_inputs
+from dlc.ir.equal import structural_hash
 from dlc.ir.patterns import COMMUTATIVE
 from dlc.passes.manager import Pass, PassContext
 
@@ -55,6 +56,8 @@ def value_key(value: Any) -> Hashable:
     """A key that two attributes share only if they are the same: 1 and True are not."""
     if isinstance(value, np.ndarray):
         return value.dtype.name, value.shape, value.tobytes()
+    if isinstance(value, Function):
+        return structural_hash(value)
     if isinstance(value, (int, float)):
         return type(value), repr(value)
     if isinstance(value, tuple):
