@@ -38,8 +38,19 @@ def dominant(a):
     return a + 3 * a.shape[-1] * np.eye(a.shape[-1])
 
 
+def separate(a):
+    """Matrices whose eigenvalues and singular values lie well apart."""
+    m, n = a.shape[-2:]
+    ramp = np.zeros((m, n))
+    np.fill_diagonal(ramp, 3.0 + 2.0 * np.arange(min(m, n)))
+    return a / 4 + ramp
+
+
 MATRICES = {
-    "cholesky": definite, "inverse": dominant, "solve": dominant, "triangular_solve": dominant
+    "cholesky": definite, "inverse": dominant, "solve": dominant, "triangular_solve": dominant,
+    "qr": separate, "eigh": separate, "eigvalsh": separate, "svd": separate, "svdvals": separate,
+    "det": separate, "cofactors": separate, "slogdet": separate, "pinv": separate,
+    "expm": lambda a: a / 4, "expm_tangent": lambda a: a / 4,
 }  # fmt: skip
 
 

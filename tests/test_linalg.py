@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 
 import dlc
@@ -100,6 +101,212 @@ def test_solve_triangular(lower, trans, unit):
         )
 
 
+@pytest.mark.parametrize("shape", [(4, 4), (6, 3), (3, 6), (2, 5, 2), (1, 1)])
+def test_qr(shape):
+    x = general(*shape)
+    for mode in ("reduced", "complete") if shape[-2] <= shape[-1] else ("reduced",):
+        for k in (0, 1):
+            agree(
+                lambda x, k=k, mode=mode: dlc.linalg.qr(x, mode=mode)[k],
+                lambda x, k=k, mode=mode: torch.linalg.qr(x, mode=mode)[k],
+                x,
+            )
+    q, r = dlc.linalg.qr(x, mode="complete")
+    want = np.linalg.qr(x, mode="complete")
+    near(q.numpy(), want.Q, 1e-12)
+    near(r.numpy(), want.R, 1e-12)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (2, 3, 5, 5), (1, 1)])
+def test_eigenvalues_of_symmetric_matrices(shape):
+    x = definite(*shape)
+    agree(dlc.linalg.eigvalsh, torch.linalg.eigvalsh, x)
+    agree(lambda x: dlc.linalg.eigh(x).eigenvalues, lambda x: torch.linalg.eigh(x)[0], x)
+    agree(  # of either sign
+        lambda x: dlc.linalg.eigh(x).eigenvectors ** 2,
+        lambda x: torch.linalg.eigh(x)[1] ** 2,
+        x,
+        bound=1e-9,
+    )
+
+
+def test_equal_eigenvalues():
+    x = np.diag([1.0, 2.0, 2.0])
+    t = definite(3, 3)
+    g = dlc.grad(lambda x: dlc.sum(dlc.linalg.eigh(x).eigenvalues * 1.0))(dlc.asarray(x))
+    near(g.numpy(), np.eye(3), 1e-12)
+    v = dlc.jvp(lambda x: dlc.linalg.eigh(x).eigenvectors, (dlc.asarray(x),), (dlc.asarray(t),))[1]
+    assert np.isfinite(v.numpy()).all()
+    assert v.numpy()[1, 2] == v.numpy()[2, 1] == 0
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (6, 3), (3, 6), (2, 5, 2), (1, 1)])
+def test_singular_values(shape):
+    x = general(*shape)
+    agree(dlc.linalg.svdvals, torch.linalg.svdvals, x)
+    for k in range(3):
+        agree(
+            lambda x, k=k: dlc.linalg.svd(x, full_matrices=False)[k] ** 2,
+            lambda x, k=k: torch.linalg.svd(x, full_matrices=False)[k] ** 2,
+            x,
+            bound=1e-8,
+        )
+    u, s, vh = dlc.compile(dlc.linalg.svd)(x)
+    k = s.shape[-1]
+    assert u.shape[-1] == shape[-2]
+    assert vh.shape[-2] == shape[-1]
+    again = (u.numpy()[..., :k] * s.numpy()[..., None, :]) @ vh.numpy()[..., :k, :]
+    near(again, x, 1e-12)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (2, 3, 3), (1, 1)])
+def test_determinants(shape):
+    x = general(*shape)
+    agree(dlc.linalg.det, torch.linalg.det, x)
+    agree(lambda x: dlc.linalg.slogdet(x).logabsdet, lambda x: torch.linalg.slogdet(x)[1], x)
+    near(dlc.linalg.slogdet(-x).sign.numpy(), np.linalg.slogdet(-x).sign, 0)
+
+
+def test_determinants_of_singular_matrices():
+    x = np.diag([2.0, 3.0, 0.0])
+    near(dlc.grad(dlc.linalg.det)(dlc.asarray(x)).numpy(), np.diag([0.0, 0.0, 6.0]), 1e-12)
+    sign, log = dlc.linalg.slogdet(x)
+    assert (sign.item(), log.item()) == (0, -np.inf)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (6, 3), (3, 6), (2, 5, 2)])
+def test_pinv_and_lstsq(shape):
+    agree(dlc.linalg.pinv, torch.linalg.pinv, general(*shape), bound=1e-9)
+    a = general(*shape[-2:])
+    for b in (RNG.standard_normal(len(a)), RNG.standard_normal((len(a), 2))):
+        found = dlc.linalg.lstsq(a, b)
+        want = np.linalg.lstsq(a, b)
+        near(found.solution.numpy(), want[0], 1e-11)
+        assert found.rank.item() == want[2]
+        near(found.singular_values.numpy(), want[3], 1e-12)
+        near(found.residuals.numpy(), ((a @ want[0] - b) ** 2).sum(0), 1e-11)
+
+
+def test_matrices_of_less_than_full_rank():
+    x = np.outer([1.0, 2, 3], [1.0, -1])
+    assert dlc.linalg.matrix_rank(x).item() == 1
+    assert dlc.linalg.matrix_rank(np.zeros((2, 2))).item() == 0
+    assert dlc.linalg.matrix_rank(np.diag([1.0, 0.1]), rtol=0.2).item() == 1
+    near(dlc.linalg.pinv(x).numpy(), np.linalg.pinv(x), 1e-13)
+    near(dlc.linalg.pinv(np.diag([1.0, 0.1]), rtol=0.2).numpy(), np.diag([1.0, 0]), 1e-13)
+    stack = np.stack([np.eye(3), np.ones((3, 3))])
+    assert dlc.compile(dlc.linalg.matrix_rank)(stack).tolist() == [3, 1]
+
+
+@pytest.mark.parametrize("ord", [None, 2, 1, 3, 0.5, 0, np.inf, -np.inf, -1])
+def test_vector_norms(ord):
+    x = RNG.standard_normal((3, 4))
+    if ord in (0, -1):
+        near(dlc.linalg.norm(x, ord, axis=1).numpy(), np.linalg.norm(x, ord, axis=1), 1e-12)
+        return
+    known = 2 if ord is None else ord
+    for keepdims in (False, True):
+        agree(
+            lambda x, keepdims=keepdims: dlc.linalg.norm(x, ord, axis=1, keepdims=keepdims),
+            lambda x, keepdims=keepdims: torch.linalg.vector_norm(x, known, 1, keepdims),
+            x,
+        )
+    agree(
+        lambda x: dlc.linalg.vector_norm(x, ord=known),
+        lambda x: torch.linalg.vector_norm(x, known),
+        x,
+    )
+
+
+def test_the_norm_of_zeros():
+    assert dlc.grad(dlc.linalg.norm)(dlc.zeros((3,))).tolist() == [0, 0, 0]
+    assert dlc.linalg.norm(dlc.zeros((0,))).item() == 0
+
+
+@pytest.mark.parametrize("ord", ["fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf])
+def test_matrix_norms(ord):
+    x = RNG.standard_normal((2, 3, 4))
+    agree(
+        lambda x: dlc.linalg.matrix_norm(x, ord=ord, keepdims=True),
+        lambda x: torch.linalg.matrix_norm(x, ord, keepdim=True),
+        x,
+        bound=1e-9,
+    )
+    near(dlc.linalg.norm(x, ord, axis=(2, 0)).numpy(), np.linalg.norm(x, ord, axis=(2, 0)), 1e-12)
+    a = general(3, 3)
+    if ord not in ("fro", "nuc"):
+        near(dlc.linalg.cond(a, ord).numpy(), np.linalg.cond(a, ord), 1e-10)
+    near(dlc.linalg.cond(a).numpy(), np.linalg.cond(a), 1e-10)
+    assert dlc.linalg.cond(np.zeros((2, 2)), 1).item() == np.inf
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5, 8, -1, -3])
+def test_matrix_power(n):
+    agree(
+        lambda x: dlc.linalg.matrix_power(x, n),
+        lambda x: torch.linalg.matrix_power(x, n) + 0 * x,
+        general(2, 3, 3),
+        bound=1e-9,
+    )
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 30.0])
+def test_expm(scale):
+    x = RNG.standard_normal((2, 4, 4)) * scale / 4
+    near(dlc.linalg.expm(x).numpy(), scipy.linalg.expm(x), 1e-12)
+    agree(dlc.linalg.expm, torch.linalg.matrix_exp, x, bound=1e-9)
+
+
+def test_products():
+    x, y = RNG.standard_normal((2, 4, 3)), RNG.standard_normal((4, 3))
+    agree(dlc.linalg.cross, lambda x, y: torch.linalg.cross(x, y.expand(x.shape)), x, y)
+    agree(dlc.linalg.kron, torch.kron, x, y)
+    agree(
+        lambda x: dlc.linalg.trace(x, offset=-1),
+        lambda x: torch.diagonal(x, -1, -2, -1).sum(-1),
+        x,
+    )
+    near(dlc.linalg.diagonal(x, offset=1).numpy(), np.linalg.diagonal(x, offset=1), 0)
+    chain = [RNG.standard_normal(s) for s in ((3, 9), (9, 2), (2, 7), (7,))]
+    near(dlc.linalg.multi_dot(chain).numpy(), np.linalg.multi_dot(chain), 1e-13)
+    f = dlc.compile(lambda x, y, z: dlc.linalg.multi_dot([x, y, z]))
+    for n in (3, 5, 6):
+        near(f(*(np.ones((n, n)),) * 3).numpy(), np.full((n, n), n * n), 0)
+
+
+def test_one_program_for_many_extents():
+    def f(x):
+        u, s, vh = dlc.linalg.svd(x, full_matrices=False)
+        q, r = dlc.linalg.qr(dlc.concat([x, x]))
+        return u * s @ vh + (q @ r)[: x.shape[0]], dlc.linalg.matrix_rank(x)
+
+    compiled = dlc.compile(f)
+    for n in (3, 4, 5, 7):
+        x = general(n, n)
+        y, rank = compiled(x)
+        near(y.numpy(), 2 * x, 1e-12)
+        assert rank.item() == n
+    assert compiled.stats.traces <= 3
+
+
+def test_vmap():
+    x = definite(3, 4, 4)
+    for f in (dlc.linalg.cholesky, dlc.linalg.eigvalsh, dlc.linalg.det, dlc.linalg.pinv):
+        near(dlc.vmap(f)(dlc.asarray(x)).numpy(), f(x).numpy(), 1e-12)
+    g = dlc.vmap(dlc.grad(lambda x, y: dlc.sum(dlc.linalg.solve(x, y))), in_axes=(0, None))
+    want = [dlc.grad(lambda a: dlc.sum(dlc.linalg.solve(a, np.ones(4))))(dlc.asarray(a)) for a in x]
+    near(g(dlc.asarray(x), dlc.ones((4,), dtype=dlc.float64)).numpy(), np.stack(want), 1e-12)
+
+
+def test_what_has_no_derivative_says_so():
+    for f in (
+        lambda x: dlc.sum(dlc.linalg.qr(x, mode="complete").Q),
+        lambda x: dlc.sum(dlc.linalg.svd(x).U),
+    ):
+        with pytest.raises(dlc.DerivativeError, match="has no derivative"):
+            dlc.grad(f)(dlc.asarray(general(4, 2)))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int32"])
 def test_other_dtypes(dtype):
     a = dlc.asarray(np.array([[4, 2], [2, 3]]), dtype=dtype)
@@ -150,5 +357,23 @@ def test_bad_input():
         dlc.linalg.solve(np.eye(3), 1.0)
     with pytest.raises(ShapeError, match="axis"):
         dlc.linalg.solve(np.ones((2, 3, 3)), np.ones((4, 3, 1)))
+    for f in (dlc.linalg.qr, dlc.linalg.svd, dlc.linalg.pinv, dlc.linalg.matrix_norm):
+        with pytest.raises(ShapeError, match="a matrix"):
+            f(np.ones(3))
+    for f in (dlc.linalg.eigh, dlc.linalg.det, dlc.linalg.slogdet, dlc.linalg.expm):
+        with pytest.raises(ShapeError, match="square"):
+            f(np.ones((2, 3)))
+    with pytest.raises(ValueRangeError, match="reduced"):
+        dlc.linalg.qr(np.eye(2), mode="reduce")
+    with pytest.raises(ValueRangeError, match="fro"):
+        dlc.linalg.norm(np.eye(2), "frob")
+    with pytest.raises(ShapeError, match="3 axes"):
+        dlc.linalg.norm(np.ones((2, 2, 2)), 1)
+    with pytest.raises(ShapeError, match="two or more"):
+        dlc.linalg.multi_dot([np.eye(2)])
+    with pytest.raises(ShapeError, match="3 elements"):
+        dlc.linalg.cross(np.ones(2), np.ones(2))
+    with pytest.raises(LinAlgError, match="NaN or infinity"):
+        dlc.linalg.svdvals(np.full((2, 2), np.nan))
     with pytest.raises(ValueRangeError, match="trans"):
         dlc.linalg.solve_triangular(np.eye(3), np.ones(3), trans=2)

@@ -33,6 +33,7 @@ NO_DERIVATIVE_REASONS = {
     "integer": "the result is an integer or a bool",
     "constant": "the result has no float input",
     "piecewise": "the derivative is zero wherever it exists",
+    "unknown": "there is one, and no rule for it: to differentiate is an error",
 }
 
 

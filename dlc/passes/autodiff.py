@@ -28,7 +28,8 @@ def is_differentiable(node: Node) -> bool:
     """Whether a tangent of `node` can be other than zero."""
     if isinstance(node.type, TupleType) or not node.type.dtype.is_float:
         return False
-    return not isinstance(node.op.jvp, NoDerivative)
+    rule = node.op.jvp
+    return not isinstance(rule, NoDerivative) or rule.reason == "unknown"
 
 
 def active_nodes(function: Function, wrt: Iterable[Node]) -> set[Node]:

@@ -9,18 +9,51 @@ from __future__ import annotations
 
 from dlc.frontend.functions.linalg import matmul, outer, tensordot, vecdot
 from dlc.frontend.functions.shape import matrix_transpose
+from dlc.frontend.linalg.decompositions import eigh, eigvalsh, qr, svd, svdvals
+from dlc.frontend.linalg.functions import (
+    det,
+    expm,
+    lstsq,
+    matrix_power,
+    multi_dot,
+    pinv,
+    slogdet,
+)
+from dlc.frontend.linalg.norms import cond, matrix_norm, matrix_rank, norm, vector_norm
+from dlc.frontend.linalg.products import cross, diagonal, kron, trace
 from dlc.frontend.linalg.solving import cholesky, inv, solve, solve_triangular
 from dlc.ir.errors import LinAlgError
 
 __all__ = [
     "LinAlgError",
     "cholesky",
+    "cond",
+    "cross",
+    "det",
+    "diagonal",
+    "eigh",
+    "eigvalsh",
+    "expm",
     "inv",
+    "kron",
+    "lstsq",
     "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
     "matrix_transpose",
+    "multi_dot",
+    "norm",
     "outer",
+    "pinv",
+    "qr",
+    "slogdet",
     "solve",
     "solve_triangular",
+    "svd",
+    "svdvals",
     "tensordot",
+    "trace",
     "vecdot",
+    "vector_norm",
 ]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dlc.frontend.apply import broadcast_to, convert, float_promote, materialise
+from collections.abc import Sequence
+
+from dlc.frontend.apply import apply, broadcast_to, convert, float_promote, materialise
 from dlc.frontend.functions.arguments import ArrayLike, common_shape, types_text
+from dlc.frontend.functions.elementwise import add, multiply
+from dlc.frontend.functions.shape import matrix_transpose
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import dims_equal
+from dlc.ir.dims import Dim, dims_equal
 from dlc.ir.errors import ShapeError
 from dlc.ir.types import DType, float32
 
@@ -48,3 +52,21 @@ def check_rows(name: str, x: Tensor, y: Tensor) -> None:
             f"{x.tensor.shape[-2]} rows and {y.tensor.shape[-2]} right-hand sides",
             hint="the right-hand side has an element, or a row, for each row of the matrix",
         )
+
+
+def symmetric(x: Tensor) -> Tensor:
+    """(x + x^T) / 2: `x` itself for a symmetric matrix, and gradients that are symmetric."""
+    return multiply(add(x, matrix_transpose(x)), 0.5)
+
+
+def rows(x: Tensor, heights: Sequence[Dim]) -> list[Tensor]:
+    """The parts of matrices [..., m, n] that have these numbers of rows, one under the other."""
+    shape = x.tensor.shape
+    found: list[Tensor] = []
+    start: Dim = 0
+    for height in heights:
+        low = (*(0 for _ in shape[:-2]), start, 0)
+        start = start + height
+        high = (*shape[:-2], start, shape[-1])
+        found.append(apply("slice", x, start=low, limit=high, step=(1,) * len(shape)))
+    return found

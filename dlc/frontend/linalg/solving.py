@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dlc.frontend.apply import apply, convert
 from dlc.frontend.functions.arguments import ArrayLike, reshaped
-from dlc.frontend.functions.elementwise import add, multiply
 from dlc.frontend.functions.shape import matrix_transpose
 from dlc.frontend.linalg.matrices import (
     check_matrix,
@@ -12,14 +11,10 @@ from dlc.frontend.linalg.matrices import (
     check_square,
     matrices,
     same_stack,
+    symmetric,
 )
 from dlc.frontend.tensor import Tensor
 from dlc.ir.errors import ValueRangeError
-
-
-def symmetric(x: Tensor) -> Tensor:
-    """(x + x^T) / 2: `x` itself for a symmetric matrix, and gradients that are symmetric."""
-    return multiply(add(x, matrix_transpose(x)), 0.5)
 
 
 def cholesky(x: ArrayLike, /, *, upper: bool = False) -> Tensor:

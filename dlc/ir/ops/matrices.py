@@ -12,6 +12,7 @@ import numpy as np
 
 from dlc.ir.dims import dims_equal
 from dlc.ir.errors import DTypeError, LinAlgError, ShapeError
+from dlc.ir.op import Sample
 from dlc.ir.types import TensorType, int64
 
 FLOATS = ("f64", "f32")
@@ -83,6 +84,62 @@ def band(b: Any, x: Any, compare: str) -> Any:
 def scaled(b: Any, x: Any, factor: float) -> Any:
     """x times a number."""
     return b.mul(x, b.const(factor, x.tensor))
+
+
+def lower_half(b: Any, x: Any) -> Any:
+    """The symmetric matrix of the lower triangle of x."""
+    return b.add(band(b, x, "ge"), transposed(b, band(b, x, "gt")))
+
+
+def diagonal_row(b: Any, x: Any) -> Any:
+    """The diagonal of a square matrix, `[..., n]`."""
+    return b.reduce_sum(band(b, x, "eq"), axes=(x.tensor.rank - 2,))
+
+
+def as_row(b: Any, x: Any) -> Any:
+    """Vectors `[..., n]` as matrices of one row."""
+    shape = x.tensor.shape
+    return b.reshape(x, shape=(*shape[:-1], 1, shape[-1]))
+
+
+def stacked(b: Any, *xs: Any) -> Any:
+    """Matrices of as many columns, one under the other."""
+    return b.concat(*xs, axis=xs[0].tensor.rank - 2)
+
+
+def taken(b: Any, x: Any, heights: Sequence[Any]) -> list[Any]:
+    """The parts of a matrix of `stacked` ones of these numbers of rows."""
+    return [block(b, x, start, stop) for start, stop in _ranges(heights)]
+
+
+def _ranges(heights: Sequence[Any]) -> list[tuple[Any, Any]]:
+    ranges: list[tuple[Any, Any]] = []
+    start: Any = 0
+    for h in heights:
+        ranges.append((start, start + h))
+        start = start + h
+    return ranges
+
+
+def block(b: Any, x: Any, start: Any, stop: Any, axis: int = -2) -> Any:
+    """The rows, or what lies along another axis, of x from `start` up to `stop`."""
+    shape = x.tensor.shape
+    at = len(shape) + axis
+    low, high = [0] * len(shape), list(shape)
+    low[at], high[at] = start, stop
+    return b.slice(x, start=tuple(low), limit=tuple(high), step=(1,) * len(shape))
+
+
+def safe_reciprocal(b: Any, x: Any) -> Any:
+    """1 / x, and 0 for 0."""
+    zero, one = b.const(0.0, x.tensor), b.const(1.0, x.tensor)
+    is_zero = b.eq(x, zero)
+    return b.select(is_zero, zero, b.div(one, b.select(is_zero, one, x)))
+
+
+def samples_of(*shapes: tuple[int, ...]) -> Callable[[], list[Sample]]:
+    """Samples of one operand of these shapes, at both element types."""
+    return lambda: [Sample(((shape, short),)) for shape in shapes for short in FLOATS]
 
 
 # In references.

@@ -19,6 +19,7 @@ from dlc.ir.ops.matrices import (
     check_square,
     check_stacks,
     each_matrix,
+    lower_half,
     product,
     scaled,
     square_type,
@@ -46,9 +47,7 @@ def _cholesky_reference(x: Any, strict: bool) -> Any:
 def _cholesky_jvp(b: Any, out: Any, x: Any, t: Any, strict: bool) -> Any:
     # Murray, "Differentiation of the Cholesky decomposition", 2016, equation 8. What is above the
     # diagonal of the operand is not read.
-    below = band(b, t[0], "gt")
-    symmetric = b.add(band(b, t[0], "ge"), transposed(b, below))
-    half = _triangular(b, out, symmetric)
+    half = _triangular(b, out, lower_half(b, t[0]))
     inner = _triangular(b, out, transposed(b, half))
     phi = b.sub(band(b, inner, "ge"), scaled(b, band(b, inner, "eq"), 0.5))
     return product(b, out, phi)
