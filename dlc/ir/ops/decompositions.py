@@ -6,6 +6,7 @@ gives them as rows of one matrix; the public functions take them apart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -262,9 +263,10 @@ def _full_type(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
 
 
 def _full_reference(x: Any) -> Any:
+    rank = x.ndim - 2
     parts = _decomposed(np.linalg.svd, x)
-    lead = x.shape[:-2]
-    return np.concatenate([p.reshape((*lead, -1)) for p in parts], -1)
+    flat = [p.reshape((*x.shape[:-2], math.prod(p.shape[rank:]))) for p in parts]
+    return np.concatenate(flat, axis=-1)
 
 
 register(
