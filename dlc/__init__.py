@@ -30,9 +30,10 @@ from dlc.ir.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from dlc import nn as nn
+    from dlc import optim as optim
     from dlc.frontend.api import *  # noqa: F403
 
-_PACKAGES = ("nn",)
+_PACKAGES = ("nn", "optim")
 _loading = threading.RLock()
 
 

@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the frontend and of layers print what they say."""
+"""The examples in docstrings print what they say."""
 
 import doctest
 import importlib
@@ -20,7 +20,12 @@ LAYERS = [
     "module",
     "normalization",
 ]
-FILES = [f"frontend.{name}" for name in MODULES] + [f"nn.{name}" for name in LAYERS]
+OPTIMIZERS = ["clipping", "rules", "schedules"]
+FILES = [
+    *(f"frontend.{name}" for name in MODULES),
+    *(f"nn.{name}" for name in LAYERS),
+    *(f"optim.{name}" for name in OPTIMIZERS),
+]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 

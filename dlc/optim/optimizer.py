@@ -1,0 +1,484 @@
+"""`Optimizer`: what all optimizers share, whichever of the three ways they are used.
+
+    optimizer = dlc.optim.Adam(model.parameters(), lr=1e-3)         # PyTorch's way
+    optimizer.zero_grad(); loss.backward(); optimizer.step()
+
+    optimizer = dlc.optim.Adam(learning_rate=1e-3)                  # Keras's way
+    optimizer.apply_gradients(zip(gradients, variables))
+
+    state = optimizer.init(parameters)                              # as functions
+    parameters, state = optimizer.update(gradients, state, parameters)
+
+The spelling decides formulas and defaults: `lr` (or parameters as the first argument) means
+PyTorch's, `learning_rate` Keras's. State is in variables, so that a compiled step updates it in
+place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol, cast
+
+import numpy as np
+
+import dlc
+from dlc.frontend.trace import eager
+from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError, nearest
+from dlc.optim import clipping
+
+Slots = dict[str, Any]
+Settings = dict[str, Any]
+
+
+class Schedule(Protocol):
+    """A learning rate as a function of the number of steps that were made."""
+
+    def __call__(self, step: Any, /) -> Any:
+        """The learning rate after `step` steps."""
+        ...
+
+
+class State(NamedTuple):
+    """The state of `update`: steps made, values beside each parameter, sums of gradients."""
+
+    step: Any
+    slots: tuple[Slots, ...]
+    sums: tuple[Any, ...]
+
+
+class _Entry:
+    """A parameter with its group and its state."""
+
+    def __init__(self, variable: dlc.Variable, group: Group, slots: Slots) -> None:
+        self.variable, self.group = variable, group
+        self.slots: dict[str, dlc.Variable] = {k: dlc.Variable(v, name=k) for k, v in slots.items()}
+        settings = group.settings
+        accumulates = settings["gradient_accumulation_steps"]
+        value = variable.data
+        self.total = dlc.Variable(dlc.zeros_like(value)) if accumulates else None
+        self.average = dlc.Variable(value) if settings["use_ema"] else None
+
+    def state(self) -> dict[str, dlc.Variable]:
+        """All state, by name."""
+        more = {"sum": self.total, "average": self.average}
+        return {**self.slots, **{k: v for k, v in more.items() if v is not None}}
+
+
+class _Plan(NamedTuple):
+    """What an update is compiled for: parameters, and the settings of each."""
+
+    entries: tuple[_Entry, ...]
+    settings: tuple[tuple[tuple[str, Any], ...], ...]
+    schedules: tuple[Schedule | None, ...]
+
+
+class Group:
+    """Parameters with settings of their own, as in PyTorch's `param_groups`.
+
+    The learning rate is a variable: to change it compiles nothing.
+    """
+
+    def __init__(self, settings: Settings, rate: Any) -> None:
+        self.settings = settings
+        self.schedule = _schedule(rate)
+        first = 0.0 if self.schedule is not None else rate
+        self.rate = dlc.Variable(np.float64(first), name="learning_rate")
+
+    def rate_at(self, step: Any) -> Any:
+        """The learning rate after so many steps."""
+        return self.rate.value() if self.schedule is None else self.schedule(step)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.lr if name in ("lr", "learning_rate") else self.settings[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in ("lr", "learning_rate"):
+            self.lr = value
+        else:
+            self.settings[name] = value
+
+    @property
+    def lr(self) -> float:
+        """The learning rate, a number."""
+        return self.rate.item()
+
+    @lr.setter
+    def lr(self, value: Any) -> None:
+        self.schedule = _schedule(value)
+        if self.schedule is None:
+            self.rate.assign(dlc.asarray(value, dtype=dlc.float64))
+
+
+class Optimizer:
+    """The base of optimizers; a subclass gives settings and the rule for one parameter.
+
+    Args:
+        given: Parameters (variables, or dicts `{"params": [...], "lr": ...}` of groups), or a
+            learning rate: a number or a function of the step.
+        settings: In PyTorch's or in Keras's spelling, with its defaults.
+
+    Keras's spelling also takes `clipnorm`, `clipvalue`, `global_clipnorm`,
+    `gradient_accumulation_steps`, `use_ema` and `ema_momentum`, and so does the other one.
+
+    Raises:
+        ArgumentError: for a setting that is not known, with the nearest one.
+        ValueRangeError: for a negative learning rate, and others out of range.
+    """
+
+    torch: ClassVar[Mapping[str, Any]]  # settings in PyTorch's spelling, with defaults
+    keras: ClassVar[Mapping[str, Any]]
+    common: ClassVar[Mapping[str, Any]] = {
+        "clipnorm": None, "clipvalue": None, "global_clipnorm": None,
+        "gradient_accumulation_steps": None, "use_ema": False, "ema_momentum": 0.99, "name": None,
+    }  # fmt: skip
+
+    def __init__(self, given: Any = None, /, **settings: Any) -> None:
+        rate, parameters = _first_argument(given)
+        self.is_keras = _is_keras(type(self), rate, parameters, settings)
+        names = self.keras if self.is_keras else self.torch
+        unknown = [n for n in settings if n not in names and n not in self.common]
+        if unknown:
+            allowed = [*names, *self.common]
+            raise ArgumentError(
+                f"{type(self).__name__}: no setting {unknown[0]!r} beside those of "
+                f"{'Keras' if self.is_keras else 'PyTorch'}",
+                hint=nearest(unknown[0], allowed),
+            )
+        held = {**self.common, **names, **settings}
+        rate_name = "learning_rate" if self.is_keras else "lr"
+        self._rate = held.pop(rate_name) if rate is None else rate
+        held.pop(rate_name, None)
+        self.settings: Settings = self.normalise(held)
+        self._check(self.settings, self._rate)
+        self.steps = dlc.Variable(np.asarray(0, np.int32), name="steps")
+        self._entries: list[_Entry] = []
+        self._by_variable: dict[int, _Entry] = {}
+        self.param_groups: list[Group] = []
+        self._compiled = dlc.compile(
+            self._apply, name=f"{type(self).__name__}_step", static_argnames=("plan",)
+        )
+        for group in _groups(parameters):
+            self.add_param_group(group)
+        if not self.param_groups:
+            self.param_groups.append(Group(self.settings, self._rate))
+
+    # What a subclass says.
+
+    def normalise(self, settings: Settings) -> Settings:
+        """The settings under one name each, whichever the spelling."""
+        return settings
+
+    def first_slots(self, parameter: Any, settings: Settings) -> Slots:
+        """The state that is kept beside a parameter, before the first step."""
+        raise NotImplementedError
+
+    def rule(
+        self, parameter: Any, gradient: Any, slots: Slots, settings: Settings, rate: Any, step: Any
+    ) -> tuple[Any, Slots]:
+        """The parameter and its state after a step; `step` counts from 1."""
+        raise NotImplementedError
+
+    def _check(self, settings: Settings, rate: Any) -> None:
+        name = type(self).__name__
+        if _schedule(rate) is None and not rate >= 0:
+            raise ValueRangeError(f"{name}: a learning rate of {rate}")
+        for key in ("clipnorm", "clipvalue", "global_clipnorm"):
+            if settings[key] is not None and not settings[key] > 0:
+                raise ValueRangeError(f"{name}: {key}={settings[key]} must be positive")
+        if sum(settings[k] is not None for k in ("clipnorm", "clipvalue", "global_clipnorm")) > 1:
+            raise ArgumentError(f"{name}: one of clipnorm, clipvalue and global_clipnorm at most")
+        every = settings["gradient_accumulation_steps"]
+        if every is not None and (not isinstance(every, int) or every < 2):
+            raise ValueRangeError(
+                f"{name}: gradient_accumulation_steps={every} must be an integer of 2 or more"
+            )
+        for key in ("beta1", "beta2", "rho", "momentum", "ema_momentum"):
+            if not 0 <= settings.get(key, 0) < 1:
+                raise ValueRangeError(f"{name}: {key}={settings[key]} must be in [0, 1)")
+
+    # Learning rates.
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the first group; to assign a number or a schedule sets all."""
+        group = self.param_groups[0]
+        if group.schedule is None:
+            return group.lr
+        return float(dlc.asarray(group.schedule(self.steps.value())).item())
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        self._rate = value
+        for group in self.param_groups:
+            group.lr = value
+
+    lr = learning_rate
+
+    @property
+    def iterations(self) -> dlc.Variable:
+        """The number of steps that were made (Keras's name)."""
+        return self.steps
+
+    # PyTorch's way.
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Adds parameters: `{"params": [...], "lr": ..., ...}`."""
+        given = dict(group)
+        parameters = given.pop("params")
+        parameters = [parameters] if isinstance(parameters, dlc.Variable) else list(parameters)
+        rate_name = "learning_rate" if self.is_keras else "lr"
+        rate = given.pop(rate_name, self._rate)
+        settings = {**self.settings, **given}
+        self._check(settings, rate)
+        held = Group(settings, rate)
+        self.param_groups.append(held)
+        for p in parameters:
+            self._add(p, held)
+
+    def _add(self, p: Any, group: Group) -> _Entry:
+        if not isinstance(p, dlc.Variable) or not p.dtype.is_float:
+            shown = p.tensor if isinstance(p, dlc.Tensor) else type(p).__name__
+            raise ArgumentError(
+                f"{type(self).__name__}: {shown} is no variable of floats",
+                hint="give it model.parameters(), or a list of dlc.Variable",
+            )
+        if id(p) in self._by_variable:
+            raise ArgumentError(
+                f"{type(self).__name__}: {p.name or 'a parameter'} ({p.tensor}) was given twice"
+            )
+        with eager():  # state outlives the program that is being traced
+            entry = _Entry(p, group, self.first_slots(p.data, group.settings))
+        self._entries.append(entry)
+        self._by_variable[id(p)] = entry
+        return entry
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets the gradients of all parameters (or sets them to zero)."""
+        for e in self._entries:
+            e.variable.grad = None if set_to_none else dlc.zeros_like(e.variable.data)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Updates the parameters by their `grad`; those without one stay as they are.
+
+        Args:
+            closure: Computes the loss and the gradients first; its result is returned.
+        """
+        loss = None if closure is None else closure()
+        found = [(e.variable.grad, e.variable) for e in self._entries]
+        self._run([(g, v) for g, v in found if g is not None])
+        return loss
+
+    # Keras's way.
+
+    def build(self, variables: Iterable[dlc.Variable]) -> None:
+        """Makes the state for variables, which otherwise happens at the first step."""
+        for v in variables:
+            if id(v) not in self._by_variable:
+                self._add(v, self.param_groups[0])
+
+    @property
+    def variables(self) -> list[dlc.Variable]:
+        """All state: the number of steps, learning rates, and what is kept beside parameters."""
+        return list(self._state().values())
+
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, dlc.Variable]]) -> None:
+        """Updates variables by gradients, given in pairs; a gradient that is None is left out."""
+        pairs = [(g, v) for g, v in grads_and_vars if g is not None]
+        if not pairs:
+            raise ArgumentError(f"{type(self).__name__}: there are no gradients")
+        self.build(v for _, v in pairs)
+        self._run(pairs)
+
+    def apply(self, gradients: Sequence[Any], variables: Sequence[dlc.Variable]) -> None:
+        """`apply_gradients` with two lists."""
+        self.apply_gradients(zip(gradients, variables, strict=True))
+
+    # As functions.
+
+    def init(self, parameters: Any) -> State:
+        """The state for a tree of parameters, before the first step."""
+        leaves = [dlc.asarray(p, copy=False) for p in dlc.tree.leaves(parameters)]
+        every = self.settings["gradient_accumulation_steps"]
+        return State(
+            dlc.asarray(0, dtype=dlc.int32),
+            tuple(self.first_slots(p, self.settings) for p in leaves),
+            tuple(dlc.zeros_like(p) for p in leaves) if every else (),
+        )
+
+    def update(self, gradients: Any, state: State, parameters: Any) -> tuple[Any, State]:
+        """The parameters after a step, and the state.
+
+        Args:
+            gradients: A tree like `parameters`.
+            state: Of `init` or of the step before.
+            parameters: A tree of floats.
+        """
+        leaves, structure = dlc.tree.flatten(parameters)
+        given = dlc.tree.leaves(gradients)
+        if len(given) != len(leaves):
+            raise ShapeError(f"{len(given)} gradients for {len(leaves)} parameters")
+        group = self.param_groups[0]
+        settings = [self.settings] * len(leaves)
+        rates = [group.schedule(state.step) if group.schedule else self._rate] * len(leaves)
+        made = self._new_values(leaves, given, settings, rates, state)
+        return dlc.tree.unflatten(structure, made[0]), made[1]
+
+    # What all three do.
+
+    def _new_values(
+        self,
+        parameters: Sequence[Any],
+        gradients: Sequence[Any],
+        settings: Sequence[Settings],
+        rates: Sequence[Any],
+        state: State,
+    ) -> tuple[list[Any], State]:
+        every = self.settings["gradient_accumulation_steps"]
+        step = state.step + dlc.asarray(1, dtype=dlc.int32)
+        sums: list[Any] = []
+        if every:
+            sums = [s + g for s, g in zip(state.sums, gradients, strict=True)]
+            gradients = [s / every for s in sums]
+        gradients = clipping.clipped(gradients, self.settings)
+        count = step // every if every else step
+        made = [
+            self.rule(p, dlc.astype(g, p.dtype), held, s, r, count)
+            for p, g, held, s, r in zip(
+                parameters, gradients, state.slots, settings, rates, strict=True
+            )
+        ]
+        new = [dlc.astype(p, old.dtype) for (p, _), old in zip(made, parameters, strict=True)]
+        slots = [s for _, s in made]
+        if every:  # between updates only the sums change
+            now = step % every == 0
+            new = [dlc.where(now, n, p) for n, p in zip(new, parameters, strict=True)]
+            slots = [
+                {k: dlc.where(now, s[k], old[k]) for k in s}
+                for s, old in zip(slots, state.slots, strict=True)
+            ]
+            sums = [dlc.where(now, dlc.zeros_like(s), s) for s in sums]
+        return new, State(step, tuple(slots), tuple(sums))
+
+    def _run(self, pairs: Sequence[tuple[Any, dlc.Variable]]) -> None:
+        """Updates variables, in one compiled call."""
+        for g, v in pairs:
+            if tuple(g.shape) != tuple(v.shape):
+                raise ShapeError(
+                    f"{type(self).__name__}: a gradient {dlc.asarray(g).tensor} for "
+                    f"{v.name or 'a parameter'} ({v.tensor})"
+                )
+        entries = tuple(self._by_variable[id(v)] for _, v in pairs)
+        settings = tuple(tuple(e.group.settings.items()) for e in entries)
+        plan = _Plan(entries, settings, tuple(e.group.schedule for e in entries))
+        self._compiled([g for g, _ in pairs], plan=plan)
+
+    def _apply(self, gradients: Sequence[Any], plan: _Plan) -> None:
+        entries = plan.entries
+        state = State(
+            self.steps.value(),
+            tuple({k: v.value() for k, v in e.slots.items()} for e in entries),
+            tuple(e.total.value() for e in entries if e.total is not None),
+        )
+        parameters = [e.variable.value() for e in entries]
+        rates = [e.group.rate_at(self.steps.value()) for e in entries]
+        settings = [e.group.settings for e in entries]
+        new, after = self._new_values(parameters, gradients, settings, rates, state)
+        self.steps.assign(after.step)
+        for k, e in enumerate(entries):
+            e.variable.assign(new[k])
+            for name, value in after.slots[k].items():
+                e.slots[name].assign(value)
+            if e.total is not None:
+                e.total.assign(after.sums[k])
+            if e.average is not None:
+                share = e.group.settings["ema_momentum"]
+                e.average.assign(share * e.average + (1 - share) * new[k])
+
+    # State.
+
+    def _state(self) -> dict[str, dlc.Variable]:
+        found = {"steps": self.steps}
+        for k, group in enumerate(self.param_groups):
+            found[f"groups.{k}.learning_rate"] = group.rate
+        for k, entry in enumerate(self._entries):
+            found.update({f"{k}.{name}": v for name, v in entry.state().items()})
+        return found
+
+    def state_dict(self) -> dict[str, dlc.Tensor]:
+        """The values of all state by name; parameters are numbered in the order they were given."""
+        return {name: v.data for name, v in self._state().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Assigns what `state_dict` gave.
+
+        Raises:
+            ValueRangeError: for names that are missing or not known, and shapes that differ: all
+                of them at once. Nothing has been assigned then.
+        """
+        own = self._state()
+        problems = [f"{n}: missing from the state" for n in own if n not in state]
+        problems += [f"{n}: not in the optimizer" for n in state if n not in own]
+        problems += [
+            f"{n}: the optimizer has {v.tensor}, the state {dlc.asarray(state[n]).tensor}"
+            for n, v in own.items()
+            if n in state and tuple(dlc.asarray(state[n]).shape) != tuple(v.shape)
+        ]
+        if problems:
+            raise ValueRangeError(
+                f"the state does not fit {type(self).__name__}:\n  " + "\n  ".join(problems),
+                hint="make the state of the same parameters first, with build(variables)",
+            )
+        for name, variable in own.items():
+            variable.assign(dlc.astype(dlc.asarray(state[name]), variable.dtype))
+
+    def finalize_variable_values(self, variables: Iterable[dlc.Variable] | None = None) -> None:
+        """Gives variables the averages of `use_ema`, all of them by default (Keras's name)."""
+        if not self.settings["use_ema"]:
+            raise ArgumentError(f"{type(self).__name__}: it was made without use_ema=True")
+        chosen = None if variables is None else set(map(id, variables))
+        for e in self._entries:
+            if e.average is not None and (chosen is None or id(e.variable) in chosen):
+                e.variable.assign(e.average.value())
+
+    def __repr__(self) -> str:
+        rate = "learning_rate" if self.is_keras else "lr"
+        shown = getattr(self._rate, "__name__", None) or self._rate
+        return f"{type(self).__name__}({len(self._entries)} parameters, {rate}={shown})"
+
+
+def _schedule(rate: Any) -> Schedule | None:
+    """A learning rate that is a function; None for a number."""
+    return cast(Schedule, rate) if callable(rate) else None
+
+
+def _first_argument(given: Any) -> tuple[Any, Any]:
+    """A learning rate and parameters, of which one may be the first argument."""
+    if given is None:
+        return None, ()
+    if isinstance(given, (int, float)) or (callable(given) and not isinstance(given, dlc.Tensor)):
+        return given, ()
+    return None, given
+
+
+def _is_keras(kind: type[Optimizer], rate: Any, parameters: Any, settings: Settings) -> bool:
+    """Which spelling settings are in; ArgumentError when they are in both."""
+    theirs = [n for n in settings if n in kind.torch and n not in kind.keras]
+    mine = [n for n in settings if n in kind.keras and n not in kind.torch]
+    if rate is not None:
+        mine.insert(0, "learning_rate")
+    if theirs and mine:
+        raise ArgumentError(
+            f"{kind.__name__}: {mine[0]} is Keras's spelling, {theirs[0]} PyTorch's",
+            hint="use one of the two: they have other formulas and defaults",
+        )
+    given = not isinstance(parameters, tuple) or bool(parameters)
+    return bool(mine) or not (theirs or given)
+
+
+def _groups(parameters: Any) -> list[Mapping[str, Any]]:
+    if isinstance(parameters, dlc.Variable):
+        raise ArgumentError("an optimizer of one variable", hint="give it a list: [variable]")
+    held = list(parameters)
+    if all(isinstance(p, Mapping) for p in held):
+        return held
+    return [{"params": held}]
