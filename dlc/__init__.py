@@ -29,11 +29,13 @@ from dlc.ir.collection import no_collection as _no_collection
 from dlc.ir.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from dlc import losses as losses
+    from dlc import metrics as metrics
     from dlc import nn as nn
     from dlc import optim as optim
     from dlc.frontend.api import *  # noqa: F403
 
-_PACKAGES = ("nn", "optim")
+_PACKAGES = ("losses", "metrics", "nn", "optim")
 _loading = threading.RLock()
 
 

@@ -25,6 +25,8 @@ FILES = [
     *(f"frontend.{name}" for name in MODULES),
     *(f"nn.{name}" for name in LAYERS),
     *(f"optim.{name}" for name in OPTIMIZERS),
+    *(f"losses.{name}" for name in ("classes", "functions")),
+    *(f"metrics.{name}" for name in ("accuracy", "metric", "names")),
 ]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

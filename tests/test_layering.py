@@ -18,6 +18,8 @@ FLOORS = {
     "codegen": 2,
     "runtime": 3,
     "frontend": 4,
+    "losses": 5,
+    "metrics": 5,
     "nn": 5,
     "optim": 5,
     "train": 5,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dlc
+from dlc.frontend.apply import as_tensor
 from dlc.ir.errors import ValueRangeError
 from dlc.nn.module import Buffer, Module
 
@@ -61,7 +62,7 @@ class Dropout(Module):
 
     def forward(self, x: Any) -> dlc.Tensor:
         """x with elements dropped."""
-        x = dlc.asarray(x, copy=False) if not isinstance(x, dlc.Tensor) else x
+        x = as_tensor(x) if not isinstance(x, dlc.Tensor) else x
         if not self.training or self.p == 0:
             return x
         if self.p == 1:

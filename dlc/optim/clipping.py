@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dlc
+from dlc.frontend.apply import as_tensor
 from dlc.ir.errors import ValueRangeError
 
 __all__ = [
@@ -33,13 +34,13 @@ def clip_by_value(x: Any, low: float, high: float) -> dlc.Tensor:
 
 def clip_by_norm(x: Any, limit: float) -> dlc.Tensor:
     """x, made shorter if its norm is above `limit`."""
-    x = dlc.asarray(x, copy=False)
+    x = as_tensor(x)
     return _limited(x, _norm(x), limit)
 
 
 def global_norm(tree: Any) -> dlc.Tensor:
     """The norm of all leaves of a tree as one vector."""
-    leaves = [dlc.asarray(x, copy=False) for x in dlc.tree.leaves(tree)]
+    leaves = [as_tensor(x) for x in dlc.tree.leaves(tree)]
     if not leaves:
         return dlc.asarray(0.0)
     return dlc.sqrt(sum((_norm(x) ** 2 for x in leaves[1:]), _norm(leaves[0]) ** 2))

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, cast
 import numpy as np
 
 import dlc
+from dlc.frontend.apply import as_tensor
 from dlc.frontend.trace import eager
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError, nearest
 from dlc.optim import clipping
@@ -297,7 +298,7 @@ class Optimizer:
 
     def init(self, parameters: Any) -> State:
         """The state for a tree of parameters, before the first step."""
-        leaves = [dlc.asarray(p, copy=False) for p in dlc.tree.leaves(parameters)]
+        leaves = [as_tensor(p) for p in dlc.tree.leaves(parameters)]
         every = self.settings["gradient_accumulation_steps"]
         return State(
             dlc.asarray(0, dtype=dlc.int32),

@@ -1,0 +1,171 @@
+"""The loss of each sample: functions of true values and predictions, with Keras's meanings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dlc
+from dlc.frontend.apply import as_tensor
+from dlc.ir.errors import DTypeError, ShapeError
+
+EPSILON = 1e-7  # probabilities are kept so far from 0 and 1
+
+
+def float_pair(name: str, y_true: Any, y_pred: Any) -> tuple[dlc.Tensor, dlc.Tensor]:
+    """Both as tensors of the predictions' float type and of one shape.
+
+    Raises:
+        DTypeError: for predictions that are no floats.
+        ShapeError: for shapes that differ by more than a last axis of extent 1.
+    """
+    pred = as_tensor(y_pred)
+    if not pred.dtype.is_float:
+        raise DTypeError(f"{name} of predictions {pred.tensor}: they must be floats")
+    true = dlc.astype(as_tensor(y_true), pred.dtype)
+    if true.ndim + 1 == pred.ndim and pred.shape[-1] == 1:
+        true = dlc.expand_dims(true, axis=-1)
+    if pred.ndim + 1 == true.ndim and true.shape[-1] == 1:
+        pred = dlc.expand_dims(pred, axis=-1)
+    if true.ndim != pred.ndim or any(
+        isinstance(a, int) and isinstance(b, int) and a != b
+        for a, b in zip(true.shape, pred.shape, strict=True)
+    ):
+        raise ShapeError(
+            f"{name} of true values {true.tensor} and predictions {pred.tensor}: the shapes differ"
+        )
+    return true, pred
+
+
+def mean_squared_error(y_true: Any, y_pred: Any) -> dlc.Tensor:
+    """The mean of (y_true - y_pred)**2 over the last axis.
+
+    Example:
+        >>> dlc.losses.mean_squared_error([[0.0, 2.0]], [[1.0, 0.0]]).numpy()
+        array([2.5], dtype=float32)
+    """
+    true, pred = float_pair("mean_squared_error", y_true, y_pred)
+    return ((true - pred) ** 2).mean(axis=-1) if true.ndim else (true - pred) ** 2
+
+
+def mean_absolute_error(y_true: Any, y_pred: Any) -> dlc.Tensor:
+    """The mean of |y_true - y_pred| over the last axis."""
+    true, pred = float_pair("mean_absolute_error", y_true, y_pred)
+    return dlc.abs(true - pred).mean(axis=-1) if true.ndim else dlc.abs(true - pred)
+
+
+def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> dlc.Tensor:
+    """Half the squared error up to `delta`, and straight on from there (Huber, 1964)."""
+    true, pred = float_pair("huber", y_true, y_pred)
+    error = dlc.abs(true - pred)
+    each = dlc.where(error <= delta, 0.5 * error * error, delta * error - 0.5 * delta * delta)
+    return each.mean(axis=-1) if each.ndim else each
+
+
+def kl_divergence(y_true: Any, y_pred: Any) -> dlc.Tensor:
+    """The sum of y_true * log(y_true / y_pred) over the last axis; both at least 1e-7."""
+    true, pred = float_pair("kl_divergence", y_true, y_pred)
+    true, pred = dlc.clip(true, EPSILON, 1.0), dlc.clip(pred, EPSILON, 1.0)
+    return (true * dlc.log(true / pred)).sum(axis=-1)
+
+
+def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> dlc.Tensor:
+    """The cosine of the angle between the two along an axis; 0 where one is zero."""
+    true, pred = float_pair("cosine_similarity", y_true, y_pred)
+
+    def unit(x: dlc.Tensor) -> dlc.Tensor:
+        square = (x * x).sum(axis=axis, keepdims=True)
+        return x * dlc.rsqrt(dlc.maximum(square, 1e-12))
+
+    return (unit(true) * unit(pred)).sum(axis=axis)
+
+
+def binary_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0
+) -> dlc.Tensor:
+    """-y_true log p - (1 - y_true) log(1 - p), its mean over the last axis.
+
+    Args:
+        y_true: Labels, 0 or 1.
+        y_pred: Probabilities p, or with `from_logits` their logits.
+        from_logits: Whether predictions are logits: then nothing is cut off.
+        label_smoothing: How far labels are moved towards 0.5.
+    """
+    true, pred = float_pair("binary_crossentropy", y_true, y_pred)
+    if label_smoothing:
+        true = true * (1 - label_smoothing) + 0.5 * label_smoothing
+    if from_logits:
+        each = dlc.softplus(pred) - true * pred
+    else:
+        p = dlc.clip(pred, EPSILON, 1 - EPSILON)
+        each = -(true * dlc.log(p) + (1 - true) * dlc.log1p(-p))
+    return each.mean(axis=-1) if each.ndim else each
+
+
+def _log_probabilities(pred: dlc.Tensor, from_logits: bool, axis: int) -> dlc.Tensor:
+    if from_logits:
+        return dlc.log_softmax(pred, axis=axis)
+    p = pred / pred.sum(axis=axis, keepdims=True)
+    return dlc.log(dlc.clip(p, EPSILON, 1 - EPSILON))
+
+
+def categorical_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> dlc.Tensor:
+    """-sum(y_true log p) over the classes.
+
+    Args:
+        y_true: A probability for each class, such as one-hot labels.
+        y_pred: Probabilities p, which are divided by their sum, or logits.
+        from_logits: Whether predictions are logits.
+        label_smoothing: How far labels are moved towards the same for all.
+        axis: The classes.
+    """
+    true, pred = float_pair("categorical_crossentropy", y_true, y_pred)
+    if label_smoothing:
+        true = true * (1 - label_smoothing) + label_smoothing / pred.shape[axis]
+    return -(true * _log_probabilities(pred, from_logits, axis)).sum(axis=axis)
+
+
+def sparse_categorical_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool = False,
+    ignore_class: int | None = None,
+    axis: int = -1,
+) -> dlc.Tensor:
+    """-log of the probability of the true class.
+
+    Args:
+        y_true: Numbers of classes, with the shape of the predictions without the classes, or with
+            an axis of extent 1 in their place.
+        y_pred: Probabilities, which are divided by their sum, or logits.
+        from_logits: Whether predictions are logits.
+        ignore_class: A label whose samples have the loss 0.
+        axis: The classes.
+
+    Raises:
+        ShapeError: for labels of another shape.
+    """
+    pred = as_tensor(y_pred)
+    if not pred.dtype.is_float:
+        raise DTypeError(
+            f"sparse_categorical_crossentropy of predictions {pred.tensor}: they must be floats"
+        )
+    labels = dlc.astype(as_tensor(y_true), dlc.int64)
+    if labels.ndim + 1 == pred.ndim:
+        labels = dlc.expand_dims(labels, axis=axis)
+    if labels.ndim != pred.ndim or labels.shape[axis] != 1:
+        raise ShapeError(
+            f"sparse_categorical_crossentropy of labels {labels.tensor} and predictions "
+            f"{pred.tensor}: labels have no axis of classes",
+            hint="for one-hot labels use categorical_crossentropy",
+        )
+    ignored = None if ignore_class is None else labels == ignore_class
+    read = labels if ignored is None else dlc.where(ignored, dlc.zeros_like(labels), labels)
+    found = dlc.take_along_axis(_log_probabilities(pred, from_logits, axis), read, axis=axis)
+    each = -found if ignored is None else dlc.where(ignored, dlc.zeros_like(found), -found)
+    return dlc.squeeze(each, axis=axis)

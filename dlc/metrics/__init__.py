@@ -1,0 +1,21 @@
+"""Metrics: what is measured over many batches, with Keras's names, arguments and defaults.
+
+A metric has state in variables, so that compiled steps update it: `update_state(y_true, y_pred,
+sample_weight)` adds a batch, `result()` gives the value so far, `reset_state()` begins again,
+`merge_state([others])` adds what others of its kind have seen. `get` finds one by name.
+"""
+
+from dlc.metrics.accuracy import BinaryAccuracy as BinaryAccuracy
+from dlc.metrics.accuracy import CategoricalAccuracy as CategoricalAccuracy
+from dlc.metrics.accuracy import SparseCategoricalAccuracy as SparseCategoricalAccuracy
+from dlc.metrics.confusion import AUC as AUC
+from dlc.metrics.confusion import Precision as Precision
+from dlc.metrics.confusion import Recall as Recall
+from dlc.metrics.metric import Mean as Mean
+from dlc.metrics.metric import MeanAbsoluteError as MeanAbsoluteError
+from dlc.metrics.metric import MeanOf as MeanOf
+from dlc.metrics.metric import MeanSquaredError as MeanSquaredError
+from dlc.metrics.metric import Metric as Metric
+from dlc.metrics.metric import RootMeanSquaredError as RootMeanSquaredError
+from dlc.metrics.metric import Sum as Sum
+from dlc.metrics.names import get as get

@@ -1,0 +1,194 @@
+"""Metrics of right and wrong answers at thresholds: precision, recall, area under a curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import dlc
+from dlc.frontend.apply import as_tensor
+from dlc.ir.errors import ValueRangeError
+from dlc.losses.functions import float_pair
+from dlc.metrics.metric import Metric, share
+
+
+class _Thresholds(Metric):
+    """Weights of positives and negatives above and below each threshold."""
+
+    def __init__(self, thresholds: Sequence[float], name: str) -> None:
+        super().__init__(name)
+        self.thresholds = np.asarray(thresholds, np.float32)
+        zeros = np.zeros(len(thresholds), np.float32)
+        self.true_positives = self.add_variable(zeros)
+        self.false_positives = self.add_variable(zeros)
+        self.true_negatives = self.add_variable(zeros)
+        self.false_negatives = self.add_variable(zeros)
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds a batch of labels 0 and 1, and of probabilities."""
+        true, pred = float_pair(self.name, y_true, y_pred)
+        weights = _weights_like(pred, sample_weight).reshape(-1)
+        positive = dlc.astype(true.reshape(-1) != 0, dlc.float32) * weights
+        negative = weights - positive
+        above = dlc.astype(
+            dlc.astype(pred, dlc.float32).reshape(1, -1) > self.thresholds[:, None], dlc.float32
+        )
+        hits, alarms = above @ positive, above @ negative
+        self.true_positives.assign_add(hits)
+        self.false_positives.assign_add(alarms)
+        self.false_negatives.assign_add(positive.sum() - hits)
+        self.true_negatives.assign_add(negative.sum() - alarms)
+
+
+def _weights_like(x: dlc.Tensor, weight: Any) -> dlc.Tensor:
+    if weight is None:
+        return dlc.ones(x.shape)
+    w = dlc.astype(as_tensor(weight), dlc.float32)
+    return dlc.broadcast_to(w.reshape(*w.shape, *(1,) * (x.ndim - w.ndim)), x.shape)
+
+
+def _at_thresholds(given: float | Sequence[float] | None, name: str) -> list[float]:
+    found: list[float] = [0.5]
+    if given is not None:
+        found = [float(given)] if isinstance(given, (int, float)) else [float(t) for t in given]
+    if not found or any(not 0 <= t <= 1 for t in found):
+        raise ValueRangeError(f"{name}: thresholds {found} are between 0 and 1")
+    return found
+
+
+class Precision(_Thresholds):
+    """The share of positives among what was predicted as positive.
+
+    Args:
+        thresholds: One, or a list for a result each; 0.5 by default.
+        name: The metric's name.
+    """
+
+    def __init__(
+        self, thresholds: float | Sequence[float] | None = None, name: str = "precision"
+    ) -> None:
+        super().__init__(_at_thresholds(thresholds, name), name)
+        self.single = not isinstance(thresholds, Sequence)
+
+    def result(self) -> dlc.Tensor:
+        """The share, or one for each threshold; 0 where nothing was predicted as positive."""
+        hits = self.true_positives.value()
+        found = share(hits, hits + self.false_positives.value())
+        return found[0] if self.single else found
+
+
+class Recall(Precision):
+    """The share of what was predicted as positive among positives.
+
+    Args:
+        thresholds: One, or a list for a result each; 0.5 by default.
+        name: The metric's name.
+    """
+
+    def __init__(
+        self, thresholds: float | Sequence[float] | None = None, name: str = "recall"
+    ) -> None:
+        super().__init__(thresholds, name)
+
+    def result(self) -> dlc.Tensor:
+        """The share, or one for each threshold; 0 where there are no positives."""
+        hits = self.true_positives.value()
+        found = share(hits, hits + self.false_negatives.value())
+        return found[0] if self.single else found
+
+
+def _even_thresholds(count: int) -> list[float]:
+    """Keras's: evenly spread inside, and one just outside at each end."""
+    return [-1e-7, *(k / (count - 1) for k in range(1, count - 1)), 1 + 1e-7]
+
+
+class AUC(_Thresholds):
+    """The area under a curve: of recall over false alarms (ROC), or of precision over recall (PR).
+
+    Args:
+        num_thresholds: At how many thresholds the curve is drawn, Keras's 200 by default.
+        curve: "ROC" or "PR".
+        name: The metric's name.
+        exact: Whether the true area is computed instead (ROC: the share of pairs that are in the
+            right order; PR: the average precision). All predictions are kept, outside of compiled
+            steps.
+    """
+
+    def __init__(
+        self, num_thresholds: int = 200, curve: str = "ROC", name: str = "auc", exact: bool = False
+    ) -> None:
+        if num_thresholds < 2 or curve not in ("ROC", "PR"):
+            raise ValueRangeError(
+                f"AUC(num_thresholds={num_thresholds}, curve={curve!r})",
+                hint='give two thresholds or more, and curve="ROC" or "PR"',
+            )
+        super().__init__(_even_thresholds(num_thresholds), name)
+        self.curve, self.exact = curve, exact
+        self.on_host = exact  # type: ignore[misc]
+        self._kept: list[tuple[Any, ...]] = []
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds a batch of labels 0 and 1, and of probabilities."""
+        if not self.exact:
+            super().update_state(y_true, y_pred, sample_weight)
+            return
+        true, pred = float_pair(self.name, y_true, y_pred)
+        columns = (true != 0, pred, _weights_like(pred, sample_weight))
+        self._kept.append(tuple(c.numpy().reshape(-1) for c in columns))
+
+    def reset_state(self) -> None:
+        """Begins again."""
+        super().reset_state()
+        self._kept = []
+
+    def merge_state(self, metrics: Any) -> AUC:
+        """Adds what other areas have seen; returns the metric."""
+        held = list(metrics)
+        super().merge_state(held)
+        self._kept += [batch for other in held for batch in other._kept]
+        return self
+
+    def result(self) -> dlc.Tensor:
+        """The area."""
+        if self.exact:
+            return dlc.asarray(_exact_area(self._kept, self.curve), dtype=dlc.float32)
+        tp, fp = self.true_positives.value(), self.false_positives.value()
+        fn, tn = self.false_negatives.value(), self.true_negatives.value()
+        recall = share(tp, tp + fn)
+        if self.curve == "ROC":
+            alarms = share(fp, fp + tn)
+            return ((alarms[:-1] - alarms[1:]) * (recall[:-1] + recall[1:]) / 2).sum()
+        return _interpolated_precision(tp, fp, fn)
+
+
+def _interpolated_precision(tp: dlc.Tensor, fp: dlc.Tensor, fn: dlc.Tensor) -> dlc.Tensor:
+    """The area under precision over recall.
+
+    Between thresholds, positives are linear in what is predicted (Davis and Goadrich, 2006).
+    """
+    hits, predicted = tp[:-1] - tp[1:], (tp + fp)[:-1] - (tp + fp)[1:]
+    slope = share(hits, dlc.maximum(predicted, 0.0))
+    intercept = tp[1:] - slope * (tp + fp)[1:]
+    low, high = (tp + fp)[1:], (tp + fp)[:-1]
+    both = (low > 0) & (high > 0)
+    ratio = dlc.where(both, share(high, dlc.maximum(low, 0.0)), 1.0)
+    parts = share(slope * (hits + intercept * dlc.log(ratio)), dlc.maximum((tp + fn)[1:], 0.0))
+    return parts.sum()
+
+
+def _exact_area(batches: Sequence[tuple[Any, ...]], curve: str) -> float:
+    if not batches:
+        return 0.0
+    true, pred, weight = (np.concatenate(c) for c in zip(*batches, strict=True))
+    order = np.argsort(-pred, kind="stable")
+    true, pred, weight = true[order], pred[order], weight[order].astype(np.float64)
+    last = np.flatnonzero(np.append(np.diff(pred) != 0, True))  # of predictions that are equal
+    tp = np.concatenate([[0], np.cumsum(weight * true)[last]])
+    fp = np.concatenate([[0], np.cumsum(weight * ~true)[last]])
+    if not tp[-1] or (curve == "ROC" and not fp[-1]):
+        return 0.0
+    if curve == "ROC":
+        return float(np.trapezoid(tp / tp[-1], fp / fp[-1]))
+    return float((np.diff(tp) / tp[-1] * tp[1:] / (tp[1:] + fp[1:])).sum())

@@ -1,0 +1,209 @@
+"""Losses and metrics against Keras's, eager and compiled."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import numpy as np
+import pytest
+import sklearn.metrics
+
+import dlc
+from dlc import losses, metrics
+
+os.environ["KERAS_BACKEND"] = "torch"
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import keras
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:keras")  # its own use of NumPy
+RNG = np.random.default_rng(4)
+
+
+def floats(*shape):
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def shares(*shape):
+    e = np.exp(floats(*shape))
+    return e / e.sum(-1, keepdims=True)
+
+
+LABELS = RNG.integers(0, 5, 7)
+ONE_HOT = np.eye(5, dtype=np.float32)[LABELS]
+BITS = RNG.integers(0, 2, (7, 5)).astype(np.float32)
+EXTREME = np.float32([[0, 1, 0, 0, 0], [1, 0, 0, 0, 0]])
+
+LOSSES = [
+    ("MeanSquaredError", {}, floats(7, 5), floats(7, 5)),
+    ("MeanAbsoluteError", {}, floats(7, 5), floats(7, 5)),
+    ("Huber", {"delta": 0.7}, floats(7, 5), 2 * floats(7, 5)),
+    ("KLDivergence", {}, shares(7, 5), shares(7, 5)),
+    ("CosineSimilarity", {}, floats(7, 5), floats(7, 5)),
+    ("CosineSimilarity", {"axis": 0}, floats(7, 5), floats(7, 5)),
+    ("BinaryCrossentropy", {}, BITS, shares(7, 5)),
+    ("BinaryCrossentropy", {}, EXTREME, EXTREME),
+    ("BinaryCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, BITS, 30 * floats(7, 5)),
+    ("CategoricalCrossentropy", {}, ONE_HOT, 3 * shares(7, 5)),
+    (
+        "CategoricalCrossentropy",
+        {"from_logits": True, "label_smoothing": 0.1},
+        ONE_HOT,
+        floats(7, 5),
+    ),
+    ("SparseCategoricalCrossentropy", {}, LABELS, 3 * shares(7, 5)),
+    ("SparseCategoricalCrossentropy", {"from_logits": True}, LABELS[:, None], 20 * floats(7, 5)),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 2}, LABELS, shares(7, 5)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "none"])
+@pytest.mark.parametrize(("name", "settings", "true", "pred"), LOSSES)
+def test_losses_as_keras(name, settings, true, pred, reduction):
+    ours = getattr(losses, name)(**settings, reduction=reduction)
+    theirs = getattr(keras.losses, name)(**settings, reduction=reduction)
+    count = 5 if settings.get("axis") == 0 else len(pred)
+    for weight in (None, np.linspace(0, 2, count, dtype=np.float32)):
+        if weight is not None and "ignore_class" in settings:
+            continue
+        wanted = keras.ops.convert_to_numpy(theirs(true, pred, weight))
+        for call in (ours, dlc.compile(ours)):
+            got = call(true, pred, weight).numpy()
+            np.testing.assert_allclose(got, wanted, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize(("name", "settings", "true", "pred"), LOSSES)
+def test_losses_have_the_gradients_of_differences(name, settings, true, pred):
+    loss = getattr(losses, name)(**settings)
+    wide = pred.astype(np.float64)
+    direction = RNG.standard_normal(pred.shape)
+    got = (dlc.grad(lambda p: loss(true, p))(wide).numpy() * direction).sum()
+    if true is EXTREME:
+        return  # where probabilities are cut off, the slope is that of neither side
+    h = 1e-6
+    low, high = (loss(true, wide + s * h * direction).item() for s in (-1, 1))
+    assert got == pytest.approx((high - low) / (2 * h), rel=1e-4, abs=1e-6)
+
+
+METRICS = [
+    ("MeanSquaredError", {}, floats(7, 5), floats(7, 5)),
+    ("MeanAbsoluteError", {}, floats(7, 5), floats(7, 5)),
+    ("RootMeanSquaredError", {}, floats(7, 5), floats(7, 5)),
+    ("CategoricalAccuracy", {}, ONE_HOT, ONE_HOT + floats(7, 5)),
+    ("SparseCategoricalAccuracy", {}, LABELS, ONE_HOT + floats(7, 5)),
+    ("SparseCategoricalAccuracy", {}, LABELS[:, None], ONE_HOT + floats(7, 5)),
+    ("BinaryAccuracy", {}, BITS, RNG.random((7, 5), np.float32)),
+    ("BinaryAccuracy", {"threshold": 0.3}, BITS[:, 0], RNG.random((7, 1), np.float32)),
+    ("Precision", {}, BITS[:, 0], RNG.random(7, np.float32)),
+    ("Precision", {"thresholds": [0.2, 0.8]}, BITS[:, 0], RNG.random(7, np.float32)),
+    ("Recall", {}, BITS[:, 0], RNG.random(7, np.float32)),
+    ("Recall", {"thresholds": 0.7}, BITS[:, 0], RNG.random(7, np.float32)),
+    ("AUC", {}, BITS[:, 0], RNG.random(7, np.float32)),
+    ("AUC", {"num_thresholds": 11, "curve": "PR"}, BITS[:, 0], RNG.random(7, np.float32)),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "true", "pred"), METRICS)
+def test_metrics_as_keras_over_batches(name, settings, true, pred):
+    ours, compiled = (getattr(metrics, name)(**settings) for _ in range(2))
+    theirs = getattr(keras.metrics, name)(**settings)
+    update = dlc.compile(compiled.update_state)
+    for weight in (None, np.linspace(0, 2, 7, dtype=np.float32), None):
+        for metric in (ours.update_state, theirs.update_state, update):
+            metric(true, pred, weight)
+        wanted = keras.ops.convert_to_numpy(theirs.result())
+        np.testing.assert_allclose(ours.result().numpy(), wanted, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(compiled.result().numpy(), wanted, rtol=1e-5, atol=1e-6)
+    both = getattr(metrics, name)(**settings).merge_state([ours, compiled])
+    np.testing.assert_allclose(both.result().numpy(), wanted, rtol=1e-5, atol=1e-6)
+    ours.reset_state()
+    assert not any(v.numpy().any() for v in ours.variables)
+
+
+def test_means_and_sums():
+    for name, values in (("Mean", floats(4, 3)), ("Sum", floats(4, 3))):
+        ours, theirs = getattr(metrics, name)(), getattr(keras.metrics, name)()
+        assert ours.result().item() == 0
+        for weight in (None, np.float32([1, 0, 2, 3])):
+            got = ours(values, weight).item()
+            assert got == pytest.approx(float(theirs(values, weight)), rel=1e-5)
+
+
+@pytest.mark.parametrize("curve", ["ROC", "PR"])
+def test_the_exact_area_is_scikit_learns(curve):
+    true = RNG.integers(0, 2, 300)
+    pred = np.round(RNG.random(300) * 0.7 + 0.3 * true, 1).astype(np.float32)  # with ties
+    weight = RNG.random(300).astype(np.float32)
+    metric = metrics.AUC(curve=curve, exact=True)
+    for part in np.split(np.arange(300), 3):
+        metric.update_state(true[part], pred[part], weight[part])
+    judge = (
+        sklearn.metrics.roc_auc_score if curve == "ROC" else sklearn.metrics.average_precision_score
+    )
+    assert metric.result().item() == pytest.approx(
+        judge(true, pred, sample_weight=weight), rel=1e-5
+    )
+    metric.reset_state()
+    assert metric.result().item() == 0
+    assert metric.on_host
+    assert not metrics.AUC().on_host
+
+
+def test_an_area_of_nothing_is_zero():
+    metric = metrics.AUC()
+    assert metric.result().item() == 0
+    metric.update_state(np.ones(3), np.float32([0.1, 0.5, 0.9]))
+    assert metric.result().item() == 0
+
+
+def test_names_lead_to_losses_and_metrics():
+    for name in ("mse", "MeanSquaredError", losses.MeanSquaredError, losses.MeanSquaredError()):
+        assert losses.get(name).name == "MeanSquaredError"
+    own = losses.get(lambda t, p: dlc.abs(t - p).sum())
+    assert own(np.float32([1, 2]), np.float32([0, 0])).item() == 3
+    assert metrics.get("AUC").name == "auc"
+    assert metrics.get(metrics.Recall).name == "recall"
+    mean = metrics.get(losses.mean_squared_error)
+    assert mean(np.float32([[1.0]]), np.float32([[3.0]])).item() == 4
+    for name in ("cosine_similarity", "kl_divergence", "categorical_crossentropy"):
+        assert metrics.get(name).name == name
+        assert isinstance(losses.get(name), losses.Loss)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda: losses.get("msee"), dlc.ValueRangeError, "mse"),
+        (lambda: metrics.get("accurcy"), dlc.ValueRangeError, "accuracy"),
+        (lambda: metrics.get("accuracy"), dlc.ValueRangeError, "depends on the labels"),
+        (lambda: losses.Huber(reduction="average"), dlc.ValueRangeError, "average"),
+        (lambda: losses.BinaryCrossentropy(label_smoothing=2.0), dlc.ValueRangeError, "smoothing"),
+        (lambda: losses.mean_squared_error(floats(3), floats(4)), dlc.ShapeError, "differ"),
+        (lambda: losses.huber(floats(3), np.arange(3)), dlc.DTypeError, "floats"),
+        (
+            lambda: losses.sparse_categorical_crossentropy(ONE_HOT, ONE_HOT),
+            dlc.ShapeError,
+            "categorical_crossentropy",
+        ),
+        (
+            lambda: losses.sparse_categorical_crossentropy(LABELS, LABELS[:, None]),
+            dlc.DTypeError,
+            "floats",
+        ),
+        (
+            lambda: losses.MeanSquaredError()(floats(3, 2), floats(3, 2), floats(3, 2)),
+            dlc.ShapeError,
+            "sample weights",
+        ),
+        (lambda: metrics.Precision(1.5), dlc.ValueRangeError, "between"),
+        (lambda: metrics.AUC(curve="roc"), dlc.ValueRangeError, "ROC"),
+        (lambda: metrics.Sum().merge_state([metrics.Mean()]), dlc.ArgumentError, "cannot take in"),
+        (lambda: losses.Loss()(1.0, 1.0), NotImplementedError, "call"),
+        (lambda: metrics.Metric().result(), NotImplementedError, "result"),
+        (lambda: metrics.Metric().update_state(1, 1), NotImplementedError, "update_state"),
+    ],
+)
+def test_wrong_use_is_an_error(call, error, match):
+    with pytest.raises(error, match=match):
+        call()
