@@ -26,6 +26,7 @@ from dlc.ir.core import Function, Node
 from dlc.ir.dims import Dim
 from dlc.ir.inline import Inliner
 from dlc.ir.ops.families import accumulator
+from dlc.ir.ops.reduction import identity_of
 from dlc.ir.scalar import Axis, Expr
 from dlc.ir.types import DType, Shape, TensorType
 from dlc.passes.fuse import CHEAP, is_row_reduction
@@ -219,14 +220,18 @@ class Lowering:
         """
         return bool(self.users[node]) and self._cost(node) > (CHEAP if own else 0)
 
-    def _cost(self, node: Node) -> int:
+    def _cost(self, node: Node, known: dict[Node, int] | None = None) -> int:
+        """What is computed for an element of a node; `known` are the costs of others."""
         if (
             node in self.param_names
             or node in self.locals
             or node.op.family in ("reduction", "contraction")
         ):
             return 0
-        return node.op.cost + sum(self._cost(x) for x in node.inputs)
+        known = {} if known is None else known
+        if node not in known:
+            known[node] = node.op.cost + sum(self._cost(x, known) for x in node.inputs)
+        return known[node]
 
     def _own_axes(self, own: Sequence[Dim]) -> tuple[Axis, ...]:
         return tuple(Axis(scalar.fresh_axis(), d) for d in own)
@@ -453,7 +458,9 @@ class Lowering:
 
 
 # What a recurrence begins with, and its next value from the one held and the operands.
-_RECURRENCES: dict[str, Callable[[Expr, Sequence[Expr]], tuple[int, Expr]]] = {
+_RECURRENCES: dict[str, Callable[[Expr, Sequence[Expr]], tuple[float, Expr]]] = {
+    "cumulative_max": lambda h, x: (identity_of("max", h.dtype), scalar.op("max", h, x[0])),
+    "cumulative_min": lambda h, x: (identity_of("min", h.dtype), scalar.op("min", h, x[0])),
     "cumulative_sum": lambda h, x: (0, scalar.op("add", h, x[0])),
     "cumulative_prod": lambda h, x: (1, scalar.op("mul", h, x[0])),
     "linear_recurrence": lambda h, x: (0, scalar.op("add", scalar.op("mul", x[0], h), x[1])),

@@ -5,14 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from dlc.frontend.apply import apply, as_tensor, convert, materialise
-from dlc.frontend.functions.arguments import ArrayLike, find_axis, reshaped
-from dlc.frontend.functions.creation import full
-from dlc.frontend.functions.elementwise import not_equal, subtract
+from dlc.frontend.functions.arguments import ArrayLike, check_kinds, find_axis, reshaped
+from dlc.frontend.functions.composed import isfinite, where
+from dlc.frontend.functions.creation import full, iota
+from dlc.frontend.functions.elementwise import (
+    add,
+    equal,
+    exp,
+    log,
+    logical_or,
+    not_equal,
+    subtract,
+)
 from dlc.frontend.functions.reduction import accumulator
 from dlc.frontend.functions.shape import concat
+from dlc.frontend.functions.sorting import Selected
 from dlc.frontend.tensor import Tensor
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
-from dlc.ir.types import bool_
+from dlc.ir.types import bool_, int8
 
 
 def _running(
@@ -167,3 +177,92 @@ def diff(
     for _ in range(n):
         tensor = difference(tensor[(*before, slice(1, None))], tensor[(*before, slice(None, -1))])
     return tensor
+
+
+def _running_extreme(name: str, x: ArrayLike, axis: int) -> Selected:
+    tensor = materialise(as_tensor(x))
+    at = find_axis(name, axis, tensor.tensor)
+    held = tensor.tensor.dtype is bool_
+    numbers = convert(tensor, int8) if held else tensor
+    word = "cumulative_max" if name == "cummax" else "cumulative_min"
+    values = apply(word, numbers, axis=at, reverse=False)
+    # The last element so far that is as extreme; NaN is more extreme than all.
+    here = equal(numbers, values)
+    if tensor.tensor.dtype.is_float:
+        here = logical_or(here, not_equal(numbers, numbers))
+    places = where(here, iota(tensor.tensor.shape, axis=at), 0)
+    places = apply("cumulative_max", places, axis=at, reverse=False)
+    return Selected(convert(values, bool_) if held else values, places)
+
+
+def cummax(x: ArrayLike, /, axis: int) -> Selected:
+    """The greatest of each element and those before it, and where it is, as PyTorch spells it.
+
+    Args:
+        x: A tensor or array of any dtype, of at least one axis.
+        axis: The axis.
+
+    Returns:
+        A pair (values, indices) of the shape of x. Of equal elements the last one counts; from the
+        first NaN on, all values are NaN.
+
+    Raises:
+        IndexRangeError: The axis is out of range.
+
+    Example:
+        >>> dlc.cummax(dlc.asarray([1.0, 3.0, 2.0]), 0).values
+        Tensor([1., 3., 3.], dtype=float32)
+    """
+    return _running_extreme("cummax", x, axis)
+
+
+def cummin(x: ArrayLike, /, axis: int) -> Selected:
+    """The least of each element and those before it, and where it is, as PyTorch spells it.
+
+    Args:
+        x: A tensor or array of any dtype, of at least one axis.
+        axis: The axis.
+
+    Returns:
+        A pair (values, indices) of the shape of x. Of equal elements the last one counts; from the
+        first NaN on, all values are NaN.
+
+    Raises:
+        IndexRangeError: The axis is out of range.
+
+    Example:
+        >>> dlc.cummin(dlc.asarray([2.0, 3.0, 1.0]), 0).indices
+        Tensor([0, 0, 2], dtype=int64)
+    """
+    return _running_extreme("cummin", x, axis)
+
+
+def logcumsumexp(x: ArrayLike, /, axis: int) -> Tensor:
+    """The logarithm of the sums of the exponentials of each element and those before it.
+
+    Args:
+        x: A tensor or array of floats, of at least one axis.
+        axis: The axis.
+
+    Returns:
+        A tensor of the shape and dtype of x, computed without overflow.
+
+    Raises:
+        DTypeError: x is not of floats.
+        IndexRangeError: The axis is out of range.
+
+    Example:
+        >>> dlc.logcumsumexp(dlc.asarray([1000.0, 1000.0]), 0)
+        Tensor([1000.    , 1000.6931], dtype=float32)
+    """
+    tensor = materialise(as_tensor(x))
+    check_kinds("logcumsumexp", (tensor,), "f")
+    at = find_axis("logcumsumexp", axis, tensor.tensor)
+    # Sums of exponentials less the greatest so far, scaled as that grows.
+    top = apply("stop_gradient", apply("cumulative_max", tensor, axis=at, reverse=False))
+    finite = where(isfinite(top), top, 0.0)
+    edge = (slice(None),) * at
+    before = concat([finite[(*edge, slice(0, 1))], finite[(*edge, slice(None, -1))]], axis=at)
+    terms = exp(subtract(tensor, finite))
+    sums = apply("linear_recurrence", exp(subtract(before, finite)), terms, axis=at, reverse=False)
+    return add(log(sums), finite)

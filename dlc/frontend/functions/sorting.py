@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from dlc.frontend.apply import apply, as_tensor, materialise
 from dlc.frontend.context import current_trace
 from dlc.frontend.extent import as_dim
-from dlc.frontend.functions.arguments import ArrayLike, find_axis
+from dlc.frontend.functions.arguments import ArrayLike, find_axis, types_text
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, at_least
-from dlc.ir.errors import ValueRangeError
+from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
+from dlc.ir.ops.families import same_shape
 
 
 def _operand(name: str, x: ArrayLike, axis: int) -> tuple[Tensor, int]:
@@ -120,3 +122,36 @@ def _first(name: str, x: Tensor, axis: int, count: Dim, *, descending: bool) -> 
         return Selected(apply("take_along", x, places, axis=axis), places)
     # Compiled, both come from one kernel.
     return Selected(apply("sort", x, axis=axis, descending=descending, count=count), places)
+
+
+def lexsort(keys: Sequence[ArrayLike], /, *, axis: int = -1) -> Tensor:
+    """The positions along an axis in the order of several keys, the last of which counts first.
+
+    Args:
+        keys: Tensors or arrays of one shape, or one tensor of which each slice is a key.
+        axis: The axis of the keys.
+
+    Returns:
+        An int64 tensor of the shape of a key.
+
+    Raises:
+        ArgumentError: There are no keys.
+        IndexRangeError: The axis is out of range.
+        ShapeError: The keys have different shapes.
+
+    Example:
+        >>> dlc.lexsort([dlc.asarray([9, 4, 5]), dlc.asarray([1, 1, 0])])
+        Tensor([2, 1, 0], dtype=int64)
+    """
+    rows = [materialise(as_tensor(k)) for k in keys]
+    if not rows:
+        raise ArgumentError("lexsort of no keys")
+    first = rows[0].tensor
+    if any(not same_shape(r.tensor.shape, first.shape) for r in rows):
+        raise ShapeError(f"lexsort of {types_text([r.tensor for r in rows])}: the shapes differ")
+    at = find_axis("lexsort", axis, first)
+    places = argsort(rows[0], axis=at)
+    for row in rows[1:]:
+        again = argsort(apply("take_along", row, places, axis=at), axis=at)
+        places = apply("take_along", places, again, axis=at)
+    return places

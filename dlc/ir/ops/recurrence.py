@@ -13,7 +13,7 @@ import numpy as np
 from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.op import Attrs, Op, Sample, register
 from dlc.ir.ops import batching
-from dlc.ir.ops.families import FLOATS, NUMBERS, check_kind, same_shape
+from dlc.ir.ops.families import FLOATS, NUMBERS, check_kind, filled, same_shape
 from dlc.ir.ops.shape import check_axes
 from dlc.ir.types import TensorType
 
@@ -85,6 +85,14 @@ def _prod_jvp(b: Any, out: Any, x: Any, t: Any, axis: int, reverse: bool) -> Any
     return b.linear_recurrence(x[0], given, axis=axis, reverse=reverse)
 
 
+def _extreme_jvp(b: Any, out: Any, x: Any, t: Any, axis: int, reverse: bool) -> Any:
+    """The tangent of the last element so far that is as extreme; of NaN, its own."""
+    held = b.bit_or(b.eq(x[0], out), b.ne(x[0], x[0]))
+    zeros, ones = filled(b, 0.0, out), filled(b, 1.0, out)
+    given = b.select(held, t[0], zeros)
+    return b.linear_recurrence(b.select(held, zeros, ones), given, axis=axis, reverse=reverse)
+
+
 def _linear_jvp(b: Any, out: Any, x: Any, t: Any, axis: int, reverse: bool) -> Any:
     """d_i = a_i d_before + (da_i h_before + db_i)."""
     given = t[1]
@@ -147,6 +155,21 @@ register(
         samples=_samples(1, NUMBERS),
     )
 )
+for _name, _function in (("max", np.maximum), ("min", np.minimum)):
+    register(
+        Op(
+            f"cumulative_{_name}",
+            f"The {_name}imum of each element and those before it along an axis (behind it, in "
+            "reverse); NaN from the first one on.",
+            infer=_infer(f"cumulative_{_name}", "fiu"),
+            reference=_walked(lambda x, f=_function: f.accumulate(x, axis=0)),
+            attrs=_ATTRS,
+            family="recurrence",
+            jvp=_extreme_jvp,
+            batch=batching.along_axis(f"cumulative_{_name}"),
+            samples=_samples(1, NUMBERS),
+        )
+    )
 register(
     Op(
         "linear_recurrence",

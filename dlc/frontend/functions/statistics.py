@@ -1,0 +1,382 @@
+"""Functions of the distribution of values: quantiles, medians, counts, histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from dlc.frontend.apply import apply, as_tensor, convert, materialise, promote
+from dlc.frontend.extent import as_dim
+from dlc.frontend.functions.arguments import (
+    ArrayLike,
+    AxisLike,
+    check_kinds,
+    find_axes,
+    find_axis,
+    known_values,
+    reshaped,
+    transposed,
+)
+from dlc.frontend.functions.composed import where
+from dlc.frontend.functions.creation import full_like, iota, ones_like, zeros
+from dlc.frontend.functions.elementwise import ceil, floor, less, less_equal, not_equal
+from dlc.frontend.functions.indexing import take
+from dlc.frontend.functions.reduction import max as greatest
+from dlc.frontend.functions.reduction import min as least
+from dlc.frontend.functions.reduction import sum as total
+from dlc.frontend.functions.searching import known_count, searchsorted
+from dlc.frontend.functions.sorting import Selected, sort
+from dlc.frontend.tensor import Tensor
+from dlc.ir.dims import at_least, product
+from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
+from dlc.ir.types import float32, int64
+
+_METHODS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    # From the elements around a place, and how far it is from the first one to the next.
+    "linear": lambda low, high, part: low + (high - low) * part,
+    "lower": lambda low, high, part: low,
+    "higher": lambda low, high, part: where(less(zeros(()), part), high, low),
+    "nearest": lambda low, high, part: where(less(part, 0.5), low, high),
+    "midpoint": lambda low, high, part: where(less(zeros(()), part), (low + high) / 2, low),
+}
+
+
+def quantile(
+    x: ArrayLike,
+    q: ArrayLike,
+    /,
+    axis: AxisLike = None,
+    *,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Tensor:
+    """The values below which given parts of the elements lie.
+
+    Args:
+        x: A tensor or array of numbers.
+        q: The parts, from 0 to 1: a number or a tensor of any shape.
+        axis: The axis or axes over which elements are taken together; all of them by default.
+        method: What lies between two elements: "linear", "lower", "higher", "midpoint" or
+            "nearest" (of two that are equally near, the one at an even place).
+        keepdims: Whether the axes stay, with one element.
+
+    Returns:
+        A tensor of the shape of q followed by the other axes of x, of a float dtype. NaN where one
+        of the elements is NaN.
+
+    Raises:
+        ArgumentError: There is no such method.
+        IndexRangeError: An axis is out of range.
+        ShapeError: There are no elements.
+        ValueRangeError: A part that is known is not from 0 to 1.
+
+    Example:
+        >>> dlc.quantile(dlc.asarray([1.0, 2.0, 3.0, 4.0]), 0.5)
+        Tensor(2.5, dtype=float32)
+    """
+    return _quantile("quantile", x, q, axis, method, keepdims, 1.0)
+
+
+def percentile(
+    x: ArrayLike,
+    q: ArrayLike,
+    /,
+    axis: AxisLike = None,
+    *,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Tensor:
+    """`quantile` of parts in percent, from 0 to 100.
+
+    Args:
+        x: A tensor or array of numbers.
+        q: The parts: a number or a tensor of any shape.
+        axis: The axis or axes over which elements are taken together; all of them by default.
+        method: What lies between two elements, as of `quantile`.
+        keepdims: Whether the axes stay, with one element.
+
+    Returns:
+        A tensor of the shape of q followed by the other axes of x.
+
+    Raises:
+        ArgumentError: There is no such method.
+        IndexRangeError: An axis is out of range.
+        ShapeError: There are no elements.
+        ValueRangeError: A part that is known is not from 0 to 100.
+
+    Example:
+        >>> dlc.percentile(dlc.asarray([1.0, 2.0, 3.0, 4.0]), 25.0)
+        Tensor(1.75, dtype=float32)
+    """
+    return _quantile("percentile", x, q, axis, method, keepdims, 100.0)
+
+
+def _quantile(
+    name: str, x: ArrayLike, q: ArrayLike, axis: AxisLike, method: str, keepdims: bool, whole: float
+) -> Tensor:
+    if method not in _METHODS:
+        raise ArgumentError(f"{name}: there is no method {method!r}", hint=", ".join(_METHODS))
+    tensor, axes, rows = _rows(name, x, axis)
+    part = as_tensor(q)
+    given = known_values(q, part)
+    if given is not None and not ((given >= 0) & (given <= whole)).all():
+        raise ValueRangeError(f"{name}: {q} is not from 0 to {whole:g}")
+    part = convert(part, rows.tensor.dtype) / whole
+    ordered = sort(rows)
+    extent = ordered.tensor.shape[-1]
+    at = part * convert(apply("dim", dim=extent - 1), part.tensor.dtype)
+    below = convert(floor(at), int64)
+    low = take(ordered, below, axis=-1)
+    high = take(ordered, convert(ceil(at), int64), axis=-1)
+    rest = at - floor(at)
+    if method == "nearest":
+        odd = convert(not_equal(below % 2, 0), part.tensor.dtype)
+        rest = where(not_equal(rest, 0.5), rest, odd)
+    found = _METHODS[method](low, high, rest)
+    last = ordered[..., -1:]
+    found = where(not_equal(last, last), last, found) if part.ndim == 1 else found
+    if part.ndim != 1:
+        lead = (...,) + (None,) * part.ndim
+        edge = ordered[..., -1][lead]
+        found = where(not_equal(edge, edge), edge, found)
+    rank = rows.tensor.rank - 1
+    order = (*range(rank, rank + part.ndim), *range(rank))
+    found = transposed(found, order)
+    if not keepdims:
+        return found
+    kept = tuple(1 if k in axes else d for k, d in enumerate(tensor.tensor.shape))
+    return reshaped(found, (*part.tensor.shape, *kept))
+
+
+def _rows(name: str, x: ArrayLike, axis: AxisLike) -> tuple[Tensor, tuple[int, ...], Tensor]:
+    """x, the axes, and the elements over those as the last axis, of a float dtype."""
+    tensor = materialise(as_tensor(x))
+    check_kinds(name, (tensor,), "fiu")
+    type_ = tensor.tensor
+    axes = find_axes(name, axis, type_)
+    others = tuple(k for k in range(type_.rank) if k not in axes)
+    count = product(type_.shape[k] for k in axes)
+    if count == 0:
+        raise ShapeError(f"{name} of {type_}: there are no elements")
+    moved = transposed(tensor, (*others, *sorted(axes)))
+    rows = reshaped(moved, (*(type_.shape[k] for k in others), count))
+    rows = rows if type_.dtype.is_float else convert(rows, float32)
+    return tensor, axes, rows
+
+
+def median(x: ArrayLike, /, axis: AxisLike = None, *, keepdims: bool = False) -> Tensor:
+    """The middle element, or the mean of the two in the middle.
+
+    Args:
+        x: A tensor or array of numbers.
+        axis: The axis or axes over which elements are taken together; all of them by default.
+        keepdims: Whether the axes stay, with one element.
+
+    Returns:
+        A tensor of a float dtype. NaN where one of the elements is NaN.
+
+    Raises:
+        IndexRangeError: An axis is out of range.
+        ShapeError: There are no elements.
+
+    Example:
+        >>> dlc.median(dlc.asarray([3.0, 1.0, 2.0, 9.0]))
+        Tensor(2.5, dtype=float32)
+    """
+    tensor, axes, rows = _rows("median", x, axis)
+    ordered = sort(rows)
+    extent = ordered.tensor.shape[-1]
+    low = take(ordered, apply("dim", dim=(extent - 1) // 2), axis=-1)
+    high = take(ordered, apply("dim", dim=extent // 2), axis=-1)
+    last = ordered[..., -1]
+    found = where(not_equal(last, last), last, where(less(low, high), (low + high) / 2, low))
+    if not keepdims:
+        return found
+    kept = tuple(1 if k in axes else d for k, d in enumerate(tensor.tensor.shape))
+    return reshaped(found, kept)
+
+
+def kthvalue(x: ArrayLike, /, k: int, axis: int = -1, *, keepdims: bool = False) -> Selected:
+    """The k-th smallest element along an axis, and where it is, as PyTorch spells it.
+
+    Args:
+        x: A tensor or array of any dtype, of at least one axis.
+        k: Which one, from 1.
+        axis: The axis.
+        keepdims: Whether the axis stays, with one element.
+
+    Returns:
+        A pair (values, indices). Of equal elements the first ones come first.
+
+    Raises:
+        ArgumentError: k is not an integer.
+        IndexRangeError: The axis is out of range.
+        ValueRangeError: There is no k-th element.
+
+    Example:
+        >>> dlc.kthvalue(dlc.asarray([3.0, 1.0, 2.0]), 2).values
+        Tensor(2., dtype=float32)
+    """
+    tensor = materialise(as_tensor(x))
+    at = find_axis("kthvalue", axis, tensor.tensor)
+    extent, which = tensor.tensor.shape[at], as_dim(k, "kthvalue: k")
+    known = isinstance(extent, int) and isinstance(which, int)
+    if not at_least(which, 1) or (known and not at_least(extent, which)):
+        raise ValueRangeError(f"kthvalue of {tensor.tensor}: axis {at} has no element {which}")
+    places = apply("argsort", tensor, axis=at, descending=False, count=which)
+    last = (slice(None),) * at + (slice(-1, None),)
+    places = places[last]
+    values = apply("take_along", tensor, places, axis=at)
+    if keepdims:
+        return Selected(values, places)
+    shape = tuple(d for n, d in enumerate(tensor.tensor.shape) if n != at)
+    return Selected(reshaped(values, shape), reshaped(places, shape))
+
+
+def bincount(
+    x: ArrayLike,
+    /,
+    weights: ArrayLike | None = None,
+    minlength: int = 0,
+    *,
+    length: Any = None,
+) -> Tensor:
+    """How often each integer occurs, or the sums of the weights of each.
+
+    Args:
+        x: Integers of one axis, none negative.
+        weights: What is added for each; 1 by default.
+        minlength: How many counts the result has at least.
+        length: How many it has. Needed in compiled code, where the largest is not known: larger
+            integers are left out.
+
+    Returns:
+        A tensor of one axis: of int64, or of the dtype of the weights.
+
+    Raises:
+        DTypeError: x is not of integers.
+        ShapeError: x has not one axis, or the weights have another shape.
+        TracedValueError: x is traced and there is no `length`.
+        ValueRangeError: An integer of known value is negative.
+
+    Example:
+        >>> dlc.bincount(dlc.asarray([0, 2, 2]))
+        Tensor([1, 0, 2], dtype=int64)
+    """
+    tensor = materialise(as_tensor(x))
+    if tensor.tensor.rank != 1:
+        raise ShapeError(f"bincount of {tensor.tensor}: it must have one axis")
+    check_kinds("bincount", (tensor,), "iu")
+    given = known_values(x, tensor)
+    if given is not None and given.size and given.min() < 0:
+        raise ValueRangeError(f"bincount of {given.min()}: integers must not be negative")
+    places = convert(tensor, int64)
+    most = places.tensor.size == 0
+    largest = zeros((), dtype=int64) if most else greatest(places) + 1
+    count = known_count("bincount", length, largest, "dlc.bincount(x, length=10)")
+    if length is None and isinstance(count, int):
+        count = max(count, minlength)
+    if weights is None:
+        updates = ones_like(places)
+    else:
+        updates = materialise(as_tensor(weights))
+        if updates.tensor.shape != tensor.tensor.shape:
+            raise ShapeError(f"bincount of {tensor.tensor} with weights {updates.tensor}")
+        if updates.tensor.dtype.kind == "b":
+            updates = convert(updates, int64)
+    return _added((count,), places, updates)
+
+
+def _added(shape: Any, places: Tensor, updates: Tensor) -> Tensor:
+    """Sums of updates by place; half types are added at float32."""
+    dtype = updates.tensor.dtype
+    if dtype.is_float and dtype.bits == 16:
+        updates = convert(updates, float32)
+    start = zeros(shape, dtype=updates.tensor.dtype)
+    return convert(apply("scatter_add", start, places, updates, axis=0), dtype)
+
+
+class Histogram(NamedTuple):
+    """Counts, and the edges of their bins."""
+
+    hist: Tensor
+    bin_edges: Tensor
+
+
+def histogram(
+    x: ArrayLike,
+    /,
+    bins: int | ArrayLike = 10,
+    range: tuple[float, float] | None = None,
+    weights: ArrayLike | None = None,
+    *,
+    density: bool = False,
+) -> Histogram:
+    """How many elements are in each bin.
+
+    Args:
+        x: A tensor or array of numbers, of any shape.
+        bins: How many bins of equal width there are, or their edges in ascending order.
+        range: The first and the last edge; the least and the greatest element by default.
+        weights: What is added for each element; 1 by default.
+        density: Whether to divide by the width of the bins and by the sum of all.
+
+    Returns:
+        A pair (hist, bin_edges). A bin holds its lower edge, the last one its upper edge too.
+
+    Raises:
+        ShapeError: The edges have not one axis, or the weights have another shape than x.
+        ValueRangeError: There are no bins, or the range is empty.
+
+    Example:
+        >>> dlc.histogram(dlc.asarray([1.0, 2.0, 2.5, 4.0]), 3).hist
+        Tensor([1, 2, 1], dtype=int64)
+    """
+    tensor = materialise(as_tensor(x))
+    check_kinds("histogram", (tensor,), "fiu")
+    flat = reshaped(tensor, (tensor.tensor.size,))
+    edges = _edges(flat, bins, range)
+    flat, row = promote(flat, edges)
+    inside = searchsorted(row, flat, side="right") - 1
+    count = edges.tensor.shape[0] - 1
+    final = apply("broadcast_to", apply("dim", dim=count - 1), shape=inside.tensor.shape)
+    inside = where(less_equal(flat, row[-1]) & less_equal(row[-1], flat), final, inside)
+    inside = where(not_equal(flat, flat), -1, inside) if flat.tensor.dtype.is_float else inside
+    updates = ones_like(inside)
+    if weights is not None:
+        updates = materialise(as_tensor(weights))
+        if updates.tensor.shape != tensor.tensor.shape:
+            raise ShapeError(f"histogram of {tensor.tensor} with weights {updates.tensor}")
+        updates = reshaped(updates, (flat.tensor.size,))
+    hist = _added((count,), inside, updates)
+    if density:
+        widths = edges[1:] - edges[:-1]
+        hist = hist / total(hist) / widths
+    return Histogram(hist, edges)
+
+
+def _edges(x: Tensor, bins: int | ArrayLike, range: tuple[float, float] | None) -> Tensor:
+    given = as_tensor(bins)
+    if given.ndim:
+        edges = materialise(given)
+        if edges.tensor.rank != 1 or edges.tensor.shape[0] == 1:
+            raise ShapeError(f"histogram with edges {edges.tensor}: one axis, of two or more")
+        return edges
+    count = as_dim(bins, "histogram: bins")
+    if not at_least(count, 1):
+        raise ValueRangeError(f"histogram with {count} bins")
+    dtype = x.tensor.dtype if x.tensor.dtype.is_float else float32
+    if range is not None:
+        if not range[0] <= range[1]:
+            raise ValueRangeError(f"histogram over the range {range}")
+        low, high = (full_like(zeros((), dtype=dtype), v) for v in range)
+    elif x.tensor.size == 0:
+        low, high = zeros((), dtype=dtype), full_like(zeros((), dtype=dtype), 1)
+    else:
+        low, high = convert(least(x), dtype), convert(greatest(x), dtype)
+    flat = less_equal(high, low)
+    low, high = where(flat, low - 0.5, low), where(flat, high + 0.5, high)
+    steps = convert(iota((count + 1,)), dtype)
+    part = (high - low) * (steps / convert(apply("dim", dim=count), dtype)) + low
+    last = apply("broadcast_to", apply("dim", dim=count), shape=steps.tensor.shape)
+    return where(less(iota((count + 1,)), last), part, high)
