@@ -178,9 +178,9 @@ def test_error(name):
 
 
 TRACED = {
-    "if": (lambda x: 1 if x[0] > 0 else 2, "where"),
-    "and": (lambda x: x[0] and x[1], "where"),
-    "max": (lambda x: max(x[0], x[1]), "where"),
+    "if": (lambda x: [v for v in (1, 2) if x[0] > v], "where"),
+    "and": (lambda x: [v for v in (1, 2) if x[0] and x[1]], "where"),
+    "max": (lambda x: max([x[0], x[1]], key=lambda v: v), "where"),
     "int": (lambda x: int(x[0]), "astype"),
     "float": (lambda x: float(x[0]), "tensor"),
     "math": (lambda x: math.exp(x[0]), "tensor"),
@@ -207,6 +207,7 @@ def test_value_that_is_not_there(name):
 
 
 def test_while():
+    @dlc.do_not_convert
     def body(x):
         while x.sum() > 0:
             x = x - 1

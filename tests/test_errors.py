@@ -39,6 +39,8 @@ BASES = {
     "DLC205": ("DonatedBufferError", RuntimeError),
     "DLC206": ("NanError", FloatingPointError),
     "DLC207": ("LinAlgError", np.linalg.LinAlgError),
+    "DLC208": ("ControlFlowError", TypeError),
+    "DLC209": ("UnsetVariableError", UnboundLocalError),
     "DLC301": ("ParseError", ValueError),
     "DLC302": ("VerifyError", ValueError),
     "DLC303": ("PassError", ValueError),

@@ -74,9 +74,9 @@ def test_arrays_from_outside_are_inputs_unless_small():
 
 
 VALUE_USES = {
-    "if": (lambda x: 1 if x.sum() > 0 else 2, "where"),
+    "if": (lambda x: [v for v in (1, 2) if x.sum() > v], "where"),
     "while": (lambda x: [0 for _ in iter(lambda: bool(x[0]), False)], "cond"),
-    "and": (lambda x: x[0] and x[1], "where"),
+    "and": (lambda x: [v for v in (1, 2) if x[0] and x[1]], "where"),
     "int": (lambda x: int(x[0]), "static_argnames"),
     "float": (lambda x: math.sin(x[0]), "tensor"),
     "range": (lambda x: list(range(x.astype("i64")[0])), "static_argnames"),
@@ -84,7 +84,7 @@ VALUE_USES = {
     "numpy": (lambda x: x.numpy(), "result"),
     "asarray": (np.asarray, "dlc function"),
     "linalg": (np.linalg.norm, "NumPy"),
-    "in": (lambda x: 1.0 in x, "where"),
+    "in": (lambda x: [v for v in (1.0, 2.0) if v in x], "where"),
 }
 
 

@@ -11,6 +11,7 @@ from dlc.frontend.apply import asarray
 from dlc.frontend.autograd import GradientTape, backward, note_leaf
 from dlc.frontend.compile import CompiledFunction, compile
 from dlc.frontend.control import cond, fori_loop, map, scan, switch, while_loop
+from dlc.frontend.conversion import do_not_convert
 from dlc.frontend.dtypes import can_cast, finfo, from_dlpack, iinfo, isdtype, result_type
 from dlc.frontend.functions.attention import scaled_dot_product_attention
 from dlc.frontend.functions.composed import (
@@ -232,6 +233,7 @@ from dlc.ir.errors import (
     ArgumentError,
     BackendError,
     CacheError,
+    ControlFlowError,
     DerivativeError,
     DeviceError,
     DlcError,
@@ -248,6 +250,7 @@ from dlc.ir.errors import (
     SettingError,
     ShapeError,
     TracedValueError,
+    UnsetVariableError,
     ValueRangeError,
     VerifyError,
 )
@@ -281,6 +284,7 @@ __all__ = [
     "BackendError",
     "CacheError",
     "CompiledFunction",
+    "ControlFlowError",
     "DType",
     "DTypeError",
     "DerivativeError",
@@ -301,6 +305,7 @@ __all__ = [
     "Spec",
     "Tensor",
     "TracedValueError",
+    "UnsetVariableError",
     "ValueRangeError",
     "Variable",
     "VerifyError",
@@ -366,6 +371,7 @@ __all__ = [
     "diff",
     "digitize",
     "divide",
+    "do_not_convert",
     "dot",
     "e",
     "einsum",

@@ -17,6 +17,7 @@ import numpy as np
 from dlc.frontend import tree
 from dlc.frontend.apply import as_tensor, materialise
 from dlc.frontend.context import current_trace
+from dlc.frontend.conversion import with_conversion
 from dlc.frontend.execution import Program, Runner, run_function, searching
 from dlc.frontend.recording import record_function, recording, watch
 from dlc.frontend.tensor import Array, Tensor, contiguous, make
@@ -264,13 +265,24 @@ def trace_closure(
     call: Callable[[list[Tensor]], Any],
     params: Sequence[Param],
     where: str = "the function",
+    function: Callable[..., Any] | None = None,
 ) -> Closure:
     """Traces `call`, which gets a tensor for each of `params` and returns a tree of tensors.
+
+    Where it is the outermost trace, it is made again with Python's control flow converted if a
+    traced tensor has to decide something; `function` is the user's function that `call` calls
+    through `user_function`.
 
     Raises:
         ArgumentError: when a leaf of what it returns is no tensor, array or number.
         DimUnknown: when it depends on symbolic dims in an undecidable way.
     """
+    return with_conversion(lambda: _trace_closure(name, call, params, where), function)
+
+
+def _trace_closure(
+    name: str, call: Callable[[list[Tensor]], Any], params: Sequence[Param], where: str
+) -> Closure:
     with tracing() as trace, recording(enabled=True):
         tensors = [trace.param(p.type, p.name, p.weak) for p in params]
         nodes = [t._node for t in tensors]

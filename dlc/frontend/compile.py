@@ -20,6 +20,7 @@ from dlc.frontend import tree
 from dlc.frontend.call_guards import Given
 from dlc.frontend.closure import Closure, Param, trace_closure
 from dlc.frontend.context import current_trace
+from dlc.frontend.conversion import user_function
 from dlc.frontend.execution import Interpreted, Program, program_for
 from dlc.frontend.instantiate import callable_of
 from dlc.frontend.native_call import NativeCalls
@@ -195,7 +196,7 @@ class CompiledFunction(Dispatching):
     def _direct(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Calls the user's function, with handles of its own so that writes stay inside."""
         args, kwargs = tree.map(_fresh, (args, kwargs))
-        return self.__wrapped__(*args, **kwargs)
+        return user_function(self.__wrapped__)(*args, **kwargs)
 
     def _find(self, call: Call) -> Specialisation:
         key = (call.key, config.disable_jit, config.isa)
@@ -285,11 +286,11 @@ class CompiledFunction(Dispatching):
                 Param(TensorType(leaf.dtype, shape), leaf.weak, ir_name(name))
                 for leaf, shape, name in zip(call.key.leaves, shapes, names, strict=True)
             ]
-            return trace_closure(self.name, body, params, f"{self.name}()")
+            return trace_closure(self.name, body, params, f"{self.name}()", self.__wrapped__)
 
         def body(tensors: list[Tensor]) -> Any:
             args, kwargs = self.signature.restore(call, tensors)
-            return self.__wrapped__(*args, **kwargs)
+            return user_function(self.__wrapped__)(*args, **kwargs)
 
         return trace_with_symbols(attempt, extents)
 
@@ -382,7 +383,7 @@ def _method(function: Callable[..., Any], reference: weakref.ref[Any]) -> Callab
 
     @functools.wraps(function)
     def method(*args: Any, **kwargs: Any) -> Any:
-        return function(reference(), *args, **kwargs)
+        return user_function(function)(reference(), *args, **kwargs)
 
     del method.__wrapped__  # its signature has one parameter more
     with contextlib.suppress(TypeError, ValueError):

@@ -1,8 +1,9 @@
-"""The trace that functions record into now, for each thread and task."""
+"""What holds now, for each thread and task: the trace, and whether functions are converted."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,3 +33,28 @@ def observe(holder: object, attribute: str) -> Any:
     if trace is not None:
         trace.observed[id(holder), attribute] = holder
     return getattr(holder, attribute)
+
+
+class Conversion(Enum):
+    """Whether Python's control flow is converted now.
+
+    OFF: outside of traces. WATCHED: a traced tensor that has to decide raises `ConversionNeeded`.
+    ON: functions are rewritten when they are called.
+    """
+
+    OFF = 0
+    WATCHED = 1
+    ON = 2
+
+
+class ConversionNeeded(BaseException):
+    """A traced tensor has to decide what Python does next. Users' `except` does not see it."""
+
+
+conversion: ContextVar[Conversion] = ContextVar("dlc.conversion", default=Conversion.OFF)
+
+
+def ask_for_conversion() -> None:
+    """Says that a traced tensor has to decide; ConversionNeeded if conversion is to be tried."""
+    if conversion.get() is Conversion.WATCHED:
+        raise ConversionNeeded

@@ -15,6 +15,7 @@ from dlc.frontend import tree
 from dlc.frontend.apply import as_tensor, convert, dim_tensor, promote
 from dlc.frontend.bodies import Body, Outside, emit, trace_body, weak_default
 from dlc.frontend.closure import Param
+from dlc.frontend.conversion import user_function
 from dlc.frontend.extent import as_dim, plain
 from dlc.frontend.tensor import Tensor, functions, make, make_like
 from dlc.frontend.tree import Structure
@@ -140,7 +141,7 @@ def _branches(
 
     def traced(f: Callable[..., Any], name: str, dtypes: Sequence[DType | None] = ()) -> Body:
         def call(tensors: list[Tensor]) -> Any:
-            return f(*tree.unflatten(structure, tensors))
+            return user_function(f)(*tree.unflatten(structure, tensors))
 
         return trace_body(f"{name} of {what}", call, params, dtypes)
 
@@ -314,7 +315,7 @@ def _while(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], carry
     what = carry.what
 
     def call(tensors: list[Tensor]) -> Any:
-        found = body_fun(carry.tree(tensors))
+        found = user_function(body_fun)(carry.tree(tensors))
         _check_carried(what, found, carry.structure)
         return found
 
@@ -323,7 +324,7 @@ def _while(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], carry
     )
 
     def test(tensors: list[Tensor]) -> Any:
-        return _predicate(cond_fun(carry.tree(tensors)), f"the condition of {what}")
+        return _predicate(user_function(cond_fun)(carry.tree(tensors)), f"the condition of {what}")
 
     condition = trace_body(f"the condition of {what}", test, carry.params)
     outside = Outside([condition, body], what)
@@ -398,7 +399,7 @@ def _scan(
     ys: list[Structure] = []
 
     def call(tensors: list[Tensor]) -> Any:
-        pair = f(carry.tree(tensors[:n]), tree.unflatten(structure, tensors[n:]))
+        pair = user_function(f)(carry.tree(tensors[:n]), tree.unflatten(structure, tensors[n:]))
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise ArgumentError(
                 f"{what}: f returned a {type(pair).__name__}, but a pair (carry, y) is needed",
@@ -477,7 +478,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_
     structure = tree.structure(init_val)
 
     def body(i: Tensor, held: Any) -> Any:
-        found = body_fun(i, held)
+        found = user_function(body_fun)(i, held)
         _check_carried("fori_loop", found, structure)
         return found
 
@@ -531,4 +532,4 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
         Tensor([1., 4., 9.], dtype=float32)
     """
     _check_callable(f, "f of map")
-    return _scan(lambda carry, x: (carry, f(x)), _Carry("map", None), xs)[1]
+    return _scan(lambda carry, x: (carry, user_function(f)(x)), _Carry("map", None), xs)[1]

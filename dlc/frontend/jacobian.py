@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dlc.frontend import tree
 from dlc.frontend.apply import apply
 from dlc.frontend.closure import apply_function
+from dlc.frontend.conversion import user_function
 from dlc.frontend.tensor import Tensor
 from dlc.frontend.traced import Traced, check_callable, fresh, positions_of
 from dlc.ir.deferred import deferred
@@ -165,7 +166,7 @@ def _jacobian(
         def rebuild(trees: list[Any]) -> Any:
             for k, value in zip(positions, trees, strict=True):
                 held[k] = value
-            return function(*held, **kwargs)
+            return user_function(function)(*held, **kwargs)
 
         def whole(trees: list[Any]) -> Any:
             made = _Jacobian(Traced(function, trees, rebuild, what), has_aux)

@@ -6,13 +6,15 @@ therefore stand above this file; `dlc.frontend.api` fills `functions` in.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlc.frontend.context import current_trace
+from dlc.frontend.context import ask_for_conversion, current_trace
+from dlc.frontend.conversion import unconverted
 from dlc.frontend.extent import extents
 from dlc.frontend.promotion import DEFAULTS
 from dlc.ir.core import Node
@@ -25,6 +27,7 @@ from dlc.ir.errors import (
     ShapeError,
     TracedValueError,
 )
+from dlc.ir.location import by_user, in_loop
 from dlc.ir.op import OPS
 from dlc.ir.types import DType, TensorType, dtype_of
 from dlc.runtime.buffers import aligned_copy, is_usable
@@ -352,10 +355,14 @@ class Tensor:
         return array.reshape(())[()]
 
     def __bool__(self) -> bool:
+        reason = ""
+        if self.is_traced:
+            ask_for_conversion()
+            reason = unconverted()
         return bool(
             self._scalar(
                 "a condition (if, while, and, or, not)",
-                "write dlc.where(condition, a, b) for values and dlc.cond for branches; "
+                f"{reason}write dlc.where(condition, a, b) for values and dlc.cond for branches; "
                 "arguments that are fixed may be named in static_argnames",
             )
         )
@@ -386,6 +393,8 @@ class Tensor:
     def __index__(self) -> int:
         if not self.dtype.is_integer or self.ndim:
             raise ArgumentError(f"only an integer scalar can be an index, got {self.tensor}")
+        if self.is_traced and by_user(sys._getframe(1)):
+            ask_for_conversion()
         return int(
             self._scalar(
                 "an index or a range",
@@ -401,6 +410,8 @@ class Tensor:
     def __iter__(self) -> Iterator[Tensor]:
         if not self.ndim:
             raise ArgumentError("iteration over a scalar tensor")
+        if self.is_traced and in_loop(sys._getframe(1)):
+            ask_for_conversion()
         return (self[i] for i in range(self.shape[0]))
 
     def __contains__(self, value: Any) -> bool:

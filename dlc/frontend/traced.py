@@ -55,7 +55,8 @@ class Traced:
             return rebuild(self.unflatten(tensors))
 
         params = [Param(t.tensor) for t in self.leaves]
-        self.closure: Closure = trace_closure(self.name, call, params, f"{self.name}()")
+        where = f"{self.name}()"
+        self.closure: Closure = trace_closure(self.name, call, params, where, function)
 
     def unflatten(self, leaves: Sequence[Any]) -> list[Any]:
         """Trees like the inputs, of other leaves."""

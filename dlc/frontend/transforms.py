@@ -16,6 +16,7 @@ from dlc.frontend import tree
 from dlc.frontend.apply import apply, as_tensor, materialise
 from dlc.frontend.closure import apply_function
 from dlc.frontend.context import current_trace
+from dlc.frontend.conversion import user_function
 from dlc.frontend.recording import recording
 from dlc.frontend.tensor import Tensor, make, make_like
 from dlc.frontend.traced import Traced, check_callable, fresh, positions_of
@@ -63,7 +64,7 @@ def value_and_grad(
         def rebuild(trees: list[Any]) -> Any:
             for k, value in zip(positions, trees, strict=True):
                 held[k] = value
-            return function(*held, **kwargs)
+            return user_function(function)(*held, **kwargs)
 
         traced = Traced(function, [args[k] for k in positions], rebuild, "grad")
         traced.check_floats()
@@ -139,7 +140,7 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
         (Tensor([2., 2.], dtype=float32),)
     """
     check_callable(function, "vjp")
-    traced = Traced(function, primals, lambda trees: function(*trees), "vjp")
+    traced = Traced(function, primals, lambda trees: user_function(function)(*trees), "vjp")
     closure, inputs = traced.closure, traced.inputs()
     outputs = apply_function(closure.function, inputs)
     closure.settle(outputs)
@@ -210,7 +211,7 @@ def jvp(
             )
     if len(primals) != len(tangents):
         raise ArgumentError(f"jvp: {len(primals)} primals and {len(tangents)} tangents")
-    traced = Traced(function, primals, lambda trees: function(*trees), "jvp")
+    traced = Traced(function, primals, lambda trees: user_function(function)(*trees), "jvp")
     flat: list[Any] = []
     for k, (s, t) in enumerate(zip(traced.structures, tangents, strict=True)):
         found, given = tree.flatten(t)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dlc.frontend import tree
 from dlc.frontend.apply import apply, as_tensor, materialise
 from dlc.frontend.closure import Closure, Param, apply_function, trace_closure
+from dlc.frontend.conversion import user_function
 from dlc.frontend.extent import as_dim
 from dlc.frontend.tensor import Tensor
 from dlc.frontend.traced import check_callable, fresh, name_of
@@ -160,14 +161,14 @@ class _Mapped:
             elements = iter(tensors)
             held = [next(elements) if x.is_input else x.value for x in self.leaves]
             args, kwargs = tree.unflatten(self.structure, held)
-            return function(*args, **kwargs)
+            return user_function(function)(*args, **kwargs)
 
         params: list[Param] = []
         for leaf in self.inputs:
             type_ = leaf.value.tensor
             rest = [d for k, d in enumerate(type_.shape) if k != leaf.axis]
             params.append(Param(type_.with_shape(rest)))
-        return trace_closure(self.name, call, params, f"{self.name}()")
+        return trace_closure(self.name, call, params, f"{self.name}()", function)
 
     def tensors(self) -> list[Tensor]:
         """The inputs, mapped axes in front."""

@@ -142,6 +142,18 @@ class DonatedBufferError(DlcError, RuntimeError):
     code = "DLC205"
 
 
+class ControlFlowError(DlcError, TypeError):
+    """Python's control flow over traced values that cannot be compiled."""
+
+    code = "DLC208"
+
+
+class UnsetVariableError(DlcError, UnboundLocalError):
+    """A variable was read that only one branch, or only a loop, gives a value."""
+
+    code = "DLC209"
+
+
 class NanError(DlcError, FloatingPointError):
     """A result is NaN, and `config.debug_nans` is set.
 

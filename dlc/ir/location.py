@@ -8,7 +8,15 @@ import importlib
 import linecache
 import os
 import sys
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from dlc.ir.deferred import deferred
+
+if TYPE_CHECKING:
+    import opcode
+    from types import FrameType
+else:
+    opcode = deferred("opcode")
 
 
 class SourceLocation(NamedTuple):
@@ -53,16 +61,50 @@ def user_location() -> SourceLocation | None:
         The place, or None where no such frame exists (`python -m dlc`). It works for files, for
         the REPL, for notebook cells and for `exec`, whose file is a name in angle brackets.
     """
+    frame = user_frame()
+    if frame is None:
+        return None
+    code = frame.f_code
+    function = code.co_qualname.rpartition("<locals>.")[2]
+    return SourceLocation(code.co_filename, frame.f_lineno, function)
+
+
+def user_frame() -> FrameType | None:
+    """The innermost frame of the calling thread that is outside the dlc package."""
     frame = sys._getframe(1)
     internal = _internal
     while frame is not None:
-        code = frame.f_code
-        file = code.co_filename
+        file = frame.f_code.co_filename
         known = internal.get(file)
         if known is False or (known is None and not _is_internal(file)):
-            return SourceLocation(file, frame.f_lineno, code.co_qualname.rpartition("<locals>.")[2])
+            return frame
         frame = frame.f_back
     return None
+
+
+def by_user(frame: FrameType) -> bool:
+    """Whether a frame is outside the dlc package."""
+    file = frame.f_code.co_filename
+    known = _internal.get(file)
+    return not (_is_internal(file) if known is None else known)
+
+
+def in_loop(frame: FrameType) -> bool:
+    """Whether a user's frame is at the beginning of a `for` statement, or a call just before it."""
+    if not by_user(frame):
+        return False
+    code, at = frame.f_code.co_code, frame.f_lasti
+    fillers = [opcode.opmap[name] for name in ("CACHE", "NOP", "EXTENDED_ARG")]
+
+    def after(at: int) -> int:
+        at += 2
+        while at < len(code) - 2 and code[at] in fillers:
+            at += 2
+        return at
+
+    if code[at] == opcode.opmap["CALL"]:
+        at = after(at)
+    return code[at] == opcode.opmap["GET_ITER"] and code[after(at)] == opcode.opmap["FOR_ITER"]
 
 
 def source_line(location: SourceLocation) -> str | None:

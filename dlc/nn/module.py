@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import dlc
 from dlc.frontend.context import observe
+from dlc.frontend.conversion import user_function
 from dlc.frontend.trace import eager
 from dlc.frontend.tree import register_node
 from dlc.ir.errors import ArgumentError, DlcError, ValueRangeError, nearest
@@ -242,12 +243,12 @@ class Module:
             if not self.built:
                 self._build(args)
             for hook in self._pre_hooks:
-                changed = hook(self, args)
+                changed = user_function(hook)(self, args)
                 if changed is not None:
                     args = changed if isinstance(changed, tuple) else (changed,)
-            result = self._compute()(*args, **kwargs)
+            result = user_function(self._compute())(*args, **kwargs)
             for hook in self._forward_hooks:
-                changed = hook(self, args, result)
+                changed = user_function(hook)(self, args, result)
                 result = result if changed is None else changed
         except DlcError as error:
             _name_layer(error, self)
