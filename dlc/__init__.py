@@ -37,10 +37,11 @@ if TYPE_CHECKING:
 
 _PACKAGES = ("losses", "metrics", "nn", "optim")
 _loading = threading.RLock()
+_PROTOCOLS = ("__all__", "__array_api_version__", "__array_namespace_info__")
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("__") and name != "__all__":
+    if name.startswith("__") and name not in _PROTOCOLS:
         raise AttributeError(f"module 'dlc' has no attribute {name!r}")
     if name in _PACKAGES:
         return importlib.import_module(f"dlc.{name}")
@@ -57,6 +58,8 @@ def __getattr__(name: str) -> Any:
 
 
 def _suggestion(name: str, names: list[str]) -> str:
+    if name.startswith("complex"):
+        return ": there are no complex numbers; keep real and imaginary parts in two tensors"
     errors = importlib.import_module("dlc.ir.errors")
     return "; " + errors.nearest(name, names) if len(name) > 2 else ""
 

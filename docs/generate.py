@@ -25,11 +25,13 @@ FAMILIES = (
     "statistics",
     "shape",
     "rearrange",
+    "repetition",
     "indexing",
     "linalg",
     "einsum",
     "nn",
     "attention",
+    "inspection",
 )
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 

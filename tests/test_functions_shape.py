@@ -36,6 +36,8 @@ CASES = {
     "pad evenly": lambda xp, x: xp.pad(x, 2),
     "repeat": lambda xp, x: xp.repeat(x, 3),
     "repeat an axis": lambda xp, x: xp.repeat(x, 2, axis=1),
+    "repeat by counts": lambda xp, x: xp.repeat(x, np.array([2, 0, 1]), axis=1),
+    "repeat by a list": lambda xp, x: xp.repeat(x, [3], axis=-1),
     "tile": lambda xp, x: xp.tile(x, (2, 1, 3, 2)),
     "tile once": lambda xp, x: xp.tile(x, 2),
     "tril": lambda xp, x: xp.tril(x, k=1),
@@ -52,7 +54,7 @@ CASES = {
 # They name extents, or look whether one is 1.
 INTEGER_EXTENTS = {
     "unstack", "split", "split at places", "reshape", "reshape to the same", "roll",
-    "broadcast_to", "squeeze", "concat",
+    "broadcast_to", "squeeze", "concat", "repeat by counts",
 }  # fmt: skip
 
 
@@ -150,6 +152,9 @@ def test_results_are_other_handles():
         (lambda x: dlc.pad(x, [(1, 1)] * 3), TypeError, "does not say what is added to 2 axes"),
         (lambda x: dlc.pad(x, 1, mode="mirror"), ValueError, "pad has no mode 'mirror'"),
         (lambda x: dlc.repeat(x, -1), ValueError, "repeat of"),
+        (lambda x: dlc.repeat(x, [1, -2], axis=0), ValueError, "-2 times"),
+        (lambda x: dlc.repeat(x, [1, 2, 3], axis=0), ValueError, "one for each place"),
+        (lambda x: dlc.repeat(x, [1.5, 2.0], axis=0), TypeError, "integers"),
         (lambda x: dlc.tril(x[0]), ValueError, "at least two axes"),
         (lambda x: dlc.flip(x, 2), IndexError, r"flip of f32\[2,3\]: axis 2 is out of range"),
         (lambda x: dlc.moveaxis(x, (0, 1), 0), ValueError, "2 axes cannot move to 1 places"),
@@ -233,3 +238,13 @@ def test_extents_that_are_not_known():
     x = h.values((4, 6))
     want = h.run_traced(function, [x])
     exactly(h.run_traced(function, [x], symbolic=True), want)
+
+
+def test_repeats_that_are_traced_need_a_length():
+    x, counts = np.arange(6.0, dtype=np.float32).reshape(2, 3), np.array([2, 0, 3])
+    repeat = dlc.compile(lambda a, n: dlc.repeat(a, n, axis=1, total_repeat_length=5))
+    assert np.array_equal(repeat(x, counts).numpy(), np.repeat(x, counts, axis=1))
+    assert np.array_equal(repeat(x, np.array([9, 0, 0])).numpy(), x[:, [0] * 5])
+    assert np.array_equal(repeat(x, np.array([1, 0, 0])).numpy(), x[:, [0, 2, 2, 2, 2]])
+    with pytest.raises(TypeError, match="total_repeat_length"):
+        dlc.compile(lambda a, n: dlc.repeat(a, n, axis=1))(x, counts)

@@ -252,7 +252,7 @@ def _expression_accesses(e: Expr, inner: Axis | None, ordered: bool, nest: _Nest
             nest.accesses.append(_Access(node, last, ordered))
         if node.op == "reduce":
             nest.loops = True
-            last = reduced_axes(node)[-1]
+            last = (last, *reduced_axes(node))[-1]  # a dot of scalars has no axes
         stack.extend((a, last) for a in node.args)
 
 

@@ -82,6 +82,7 @@ from dlc.frontend.functions.elementwise import (
     bitwise_xor,
     cbrt,
     ceil,
+    conj,
     cos,
     cosh,
     divide,
@@ -96,6 +97,7 @@ from dlc.frontend.functions.elementwise import (
     greater,
     greater_equal,
     hypot,
+    imag,
     less,
     less_equal,
     log,
@@ -112,6 +114,7 @@ from dlc.frontend.functions.elementwise import (
     negative,
     not_equal,
     positive,
+    real,
     reciprocal,
     remainder,
     rsqrt,
@@ -125,6 +128,7 @@ from dlc.frontend.functions.elementwise import (
     trunc,
 )
 from dlc.frontend.functions.indexing import one_hot, take, take_along_axis
+from dlc.frontend.functions.inspection import __array_namespace_info__, devices
 from dlc.frontend.functions.linalg import (
     dot,
     inner,
@@ -148,9 +152,7 @@ from dlc.frontend.functions.rearrange import (
     diagonal,
     flip,
     pad,
-    repeat,
     roll,
-    tile,
     trace,
     tril,
     triu,
@@ -172,6 +174,7 @@ from dlc.frontend.functions.reduction import (
     sum,
     var,
 )
+from dlc.frontend.functions.repetition import repeat, tile
 from dlc.frontend.functions.searching import (
     argwhere,
     digitize,
@@ -274,6 +277,7 @@ from dlc.ir.types import (
 jit = compile
 concatenate = concat
 newaxis = None
+__array_api_version__ = "2025.12"
 pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
 
 # By the Array API's names, dlc.bool is the element type.
@@ -309,6 +313,8 @@ __all__ = [
     "ValueRangeError",
     "Variable",
     "VerifyError",
+    "__array_api_version__",
+    "__array_namespace_info__",
     "abs",
     "acos",
     "acosh",
@@ -349,6 +355,7 @@ __all__ = [
     "concatenate",
     "cond",
     "config",
+    "conj",
     "conv",
     "conv1d",
     "conv2d",
@@ -367,6 +374,7 @@ __all__ = [
     "cumsum",
     "cumulative_prod",
     "cumulative_sum",
+    "devices",
     "diagonal",
     "diff",
     "digitize",
@@ -406,6 +414,7 @@ __all__ = [
     "histogram",
     "hypot",
     "iinfo",
+    "imag",
     "inf",
     "inner",
     "int8",
@@ -477,6 +486,7 @@ __all__ = [
     "quantile",
     "random",
     "ravel",
+    "real",
     "reciprocal",
     "relu",
     "remainder",
@@ -548,7 +558,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _namespace() -> Any:
+def _namespace(version: str | None) -> Any:
+    first = "2021.12"
+    if version is not None and not first <= version <= __array_api_version__:
+        raise ValueRangeError(
+            f"dlc has no Array API {version!r}",
+            hint=f"{first} to {__array_api_version__} are there",
+        )
     return sys.modules["dlc"]
 
 

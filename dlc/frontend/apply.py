@@ -46,6 +46,7 @@ __all__ = [
 ]  # fmt: skip
 
 SMALL = 64  # elements of an array that a trace keeps as a constant
+_REAL_PARTS = "keep real and imaginary parts in two tensors"
 _PLAIN_DIMS = frozenset({"dim", "dims"})
 
 
@@ -170,10 +171,9 @@ def supported(dtype: np.dtype[Any]) -> DType:
     try:
         return dtype_of(dtype.newbyteorder("="))
     except KeyError:
-        raise DTypeError(
-            f"dlc has no dtype {dtype}",
-            hint="use bool, (u)int8 to (u)int64, float16, bfloat16, float32 or float64",
-        ) from None
+        known = "use bool, (u)int8 to (u)int64, float16, bfloat16, float32 or float64"
+        hint = _REAL_PARTS if dtype.kind == "c" else known
+        raise DTypeError(f"dlc has no dtype {dtype}", hint=hint) from None
 
 
 def dtype_argument(dtype: Any) -> DType:
@@ -186,8 +186,13 @@ def dtype_argument(dtype: Any) -> DType:
         ) from None
 
 
-def as_array(x: Any) -> Array:
-    """A NumPy array of what a user gave, of a supported element type; may share memory."""
+def as_array(x: Any, wanted: DType | None = None) -> Array:
+    """A NumPy array of what a user gave, of a supported element type; may share memory.
+
+    Args:
+        x: What the user gave.
+        wanted: The element type that it is to be converted to, where that is known.
+    """
     if isinstance(x, np.ndarray):
         array: Array = x
         if type(x) is not np.ndarray and isinstance(x, np.ma.MaskedArray):
@@ -198,7 +203,9 @@ def as_array(x: Any) -> Array:
     elif any(hasattr(x, name) for name in ("__array__", "__array_interface__", "__dlpack__")):
         array = _exchanged(x)
     elif isinstance(x, (list, tuple)):
-        return _from_sequence(x)
+        return _from_sequence(x, wanted)
+    elif isinstance(x, complex):
+        raise ArgumentError("there are no complex numbers", hint=_REAL_PARTS)
     else:
         raise ArgumentError(
             f"{type(x).__name__} is not a tensor, an array or a number",
@@ -221,7 +228,7 @@ def _exchanged(x: Any) -> Array:
         ) from error
 
 
-def _from_sequence(x: Sequence[Any]) -> Array:
+def _from_sequence(x: Sequence[Any], wanted: DType | None) -> Array:
     """Nested lists: arrays inside keep their element type, Python numbers have the default one."""
     try:
         array = np.asarray(x)
@@ -232,7 +239,8 @@ def _from_sequence(x: Sequence[Any]) -> Array:
     if array.dtype.kind in "OUSMmVc":
         raise ArgumentError(f"a list of {_first_leaf(x)} is not a tensor")
     if array.dtype.kind == "f" and isinstance(_first(x), (int, float)) and not _has_arrays(x):
-        return array.astype(np.float32)
+        # Rounded once: what is wanted is made of the float64 values.
+        return array if wanted is not None and wanted.is_float else array.astype(np.float32)
     return array.astype(np.float32) if array.size == 0 else array
 
 
@@ -394,7 +402,7 @@ def asarray(
     elif isinstance(x, DimExpr):
         result = materialise(as_tensor(x)) if wanted is None else convert(as_tensor(x), wanted)
     else:
-        result = _of_array(as_array(x), wanted, copy, x)
+        result = _of_array(as_array(x, wanted), wanted, copy, x)
     return result
 
 

@@ -305,7 +305,8 @@ class Tensor:
         return view
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
-        return functions.namespace()
+        """The module `dlc`; ValueRangeError for a version of the standard that it does not have."""
+        return functions.namespace(api_version)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return functions.numpy_ufunc(ufunc, method, inputs, kwargs)
@@ -326,10 +327,11 @@ class Tensor:
             raise DTypeError(
                 "bfloat16 cannot be exchanged through DLPack", hint="use .astype first"
             )
-        # Consumers may write; the tensor's value must not change under it.
-        shared = array if copy is not False and max_version is None else self.numpy()
-        if copy is not False and max_version is None:
-            shared = aligned_copy(array, self.tensor.dtype)
+        # Consumers of the old protocol may write; the tensor's value must not change under it.
+        if max_version is not None and max_version[0] < 1:
+            max_version = None
+        writable = copy is not False and max_version is None
+        shared = aligned_copy(array, self.tensor.dtype) if writable else self.numpy()
         return shared.__dlpack__(max_version=max_version, dl_device=dl_device, copy=copy)
 
     def __dlpack_device__(self) -> tuple[int, int]:

@@ -109,6 +109,14 @@ def _maximum(a: Array, b: Array) -> Array:
     return result if a.dtype.kind != "f" else np.where((a == 0) & (b == 0), a + b, result)
 
 
+def _floor_divide(a: Array, b: Array) -> Array:
+    result = np.floor_divide(a, b)
+    if a.dtype.kind != "f":
+        return result
+    # Of and by infinities the Array API has the floor of the quotient, and NumPy what fits `mod`.
+    return np.where(np.isinf(a) | np.isinf(b), np.floor(a / b), result)
+
+
 def _shift_left(a: Array, count: Array) -> Array:
     ok = (count >= 0) & (count < a.dtype.itemsize * 8)
     zero = a.dtype.type(0)
@@ -183,7 +191,7 @@ def _rsqrt(x: Array) -> Array:
 
 _BASIC: dict[str, Meaning] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "min": _minimum, "max": _maximum,
-    "floordiv": np.floor_divide, "mod": np.mod, "div": np.divide, "ldexp": _ldexp,
+    "floordiv": _floor_divide, "mod": np.mod, "div": np.divide, "ldexp": _ldexp,
     "fma": _fma, "neg": np.negative,
     "abs": np.abs, "sqrt": np.sqrt, "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc,
     "rint": np.rint,

@@ -65,11 +65,11 @@ class DType:
     def __eq__(self, other: object) -> bool:
         if isinstance(other, DType):
             return self is other
-        if other is None:  # which NumPy takes for float64
-            return False
+        if not isinstance(other, (np.dtype, str, type)):
+            return NotImplemented
         try:
-            return np.dtype(other) == self.numpy  # type: ignore[call-overload]
-        except TypeError:
+            return np.dtype(other) == self.numpy
+        except (SyntaxError, TypeError, ValueError):  # any text may be compared
             return NotImplemented
 
     def __hash__(self) -> int:

@@ -8,6 +8,7 @@ NumPy's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -263,8 +264,13 @@ def _float_floordiv(w: _Writer) -> str:
     plain = w.binary("fdiv", a, b)
     none = w.em.value(f"fcmp oeq {w.type} {quotient}, {zero}")
     whole = w.choose(none, w.intrinsic("copysign", zero, plain), whole)
-    by_zero = w.em.value(f"fcmp oeq {w.type} {b}, {zero}")
-    return w.choose(by_zero, plain, whole)
+    # By zero, and of and by infinities, it is the floor of the quotient, as the standard has it.
+    edge = w.em.value(f"fcmp oeq {w.type} {b}, {zero}")
+    for value in (a, b):
+        size = w.intrinsic("fabs", value)
+        infinite = w.em.value(f"fcmp oeq {w.type} {size}, {w.constant(math.inf)}")
+        edge = w.boolean("or", edge, infinite)
+    return w.choose(edge, w.intrinsic("floor", plain), whole)
 
 
 _ANY: dict[str, _Write] = {"convert": _convert, "bitcast": _bitcast, "select": _select}

@@ -149,7 +149,9 @@ def _floordiv_{w}(a, b):
     plain = {divide}(a, b)
     zero = tl.full((), 0.0, {float})
     whole = tl.where(quotient == 0, _copysign_{w}(zero, plain), whole)
-    return tl.where(b == 0, plain, whole)
+    # By zero, and of and by infinities, it is the floor of the quotient, as the standard has it.
+    edge = (b == 0) | (tl.abs(a) == float("inf")) | (tl.abs(b) == float("inf"))
+    return tl.where(edge, tl.floor(plain), whole)
 """
 
 _FMOD = """

@@ -17,6 +17,7 @@ from dlc.frontend.apply import (
 )
 from dlc.frontend.functions.arguments import (
     ArrayLike,
+    check_device,
     check_kinds,
     fresh,
     integer,
@@ -372,13 +373,14 @@ def where(
     return apply("select", *chosen)
 
 
-def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True) -> Tensor:
+def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
     """x at another dtype; a conversion that the compiler never drops.
 
     Args:
         x: A tensor, array or number of any shape.
         dtype: A dtype of dlc or NumPy, or a name such as "float32" or "f32".
         copy: Accepted for the Array API's sake: values never change under anyone.
+        device: The device that the result lies on.
 
     Returns:
         A tensor of x's shape. Floats become integers without their fraction, kept within the
@@ -386,9 +388,11 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True) -> Tensor:
 
     Raises:
         DTypeError: There is no such dtype.
+        DeviceError: There is no such device.
 
     Example:
         >>> dlc.astype(dlc.asarray([1.7, -1.7]), dlc.int32)
         Tensor([ 1, -1], dtype=int32)
     """
+    check_device(device)
     return fresh(convert(as_tensor(x), dtype_argument(dtype)), x)

@@ -40,7 +40,7 @@ def _filled(value: float, shape: Shape, dtype: DType) -> Tensor:
     return apply("full", value=bool(value) if dtype is bool_ else value, shape=shape, dtype=dtype)
 
 
-def zeros(shape: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     """A tensor of zeros.
 
     Args:
@@ -65,7 +65,7 @@ def zeros(shape: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
     return _filled(0, find_shape("zeros", shape), _dtype(dtype, float32))
 
 
-def ones(shape: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     """A tensor of ones.
 
     Args:
@@ -89,7 +89,7 @@ def ones(shape: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
     return _filled(1, find_shape("ones", shape), _dtype(dtype, float32))
 
 
-def empty(shape: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     """A tensor whose elements nobody should rely on; they are zeros.
 
     Args:

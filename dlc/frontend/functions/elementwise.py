@@ -349,6 +349,56 @@ def positive(x: ArrayLike, /) -> Tensor:
     return new_handle(as_tensor(x))
 
 
+def conj(x: ArrayLike, /) -> Tensor:
+    """The complex conjugate of x, which is x: there are no complex numbers.
+
+    Args:
+        x: A tensor, array or number of any shape and dtype.
+
+    Returns:
+        A tensor of x's shape and dtype.
+
+    Example:
+        >>> dlc.conj(dlc.asarray([1, -2]))
+        Tensor([ 1, -2], dtype=int64)
+    """
+    return new_handle(as_tensor(x))
+
+
+def real(x: ArrayLike, /) -> Tensor:
+    """The real part of x, which is x: there are no complex numbers.
+
+    Args:
+        x: A tensor, array or number of any shape and dtype.
+
+    Returns:
+        A tensor of x's shape and dtype.
+
+    Example:
+        >>> dlc.real(dlc.asarray([1, -2]))
+        Tensor([ 1, -2], dtype=int64)
+    """
+    return new_handle(as_tensor(x))
+
+
+def imag(x: ArrayLike, /) -> Tensor:
+    """The imaginary part of x, which is 0: there are no complex numbers.
+
+    Args:
+        x: A tensor, array or number of any shape and dtype.
+
+    Returns:
+        A tensor of x's shape and dtype.
+
+    Example:
+        >>> dlc.imag(dlc.asarray([1, -2]))
+        Tensor([0, 0], dtype=int64)
+    """
+    held = as_tensor(x)
+    zero = False if held.tensor.dtype is bool_ else 0
+    return apply("full", value=zero, shape=held.tensor.shape, dtype=held.dtype)
+
+
 def abs(x: ArrayLike, /) -> Tensor:
     """|x|; the most negative integer is unchanged.
 

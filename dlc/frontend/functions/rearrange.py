@@ -1,4 +1,4 @@
-"""Functions that repeat, shift, pad and mask elements."""
+"""Functions that shift, pad and mask elements, and read diagonals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlc.frontend.apply import apply, as_tensor
-from dlc.frontend.apply import broadcast_to as stretch
 from dlc.frontend.extent import as_dim
 from dlc.frontend.functions import composed, elementwise, reduction
 from dlc.frontend.functions.arguments import (
@@ -205,72 +204,6 @@ def _padded_places(extent: Dim, before: Dim, after: Dim, mode: str) -> Tensor:
     period = add(last, 1) if mode == "symmetric" else maximum(last, 1)
     inside = elementwise.remainder(places, _scalar(period))
     return elementwise.minimum(inside, elementwise.subtract(_scalar(last), inside))
-
-
-def repeat(x: ArrayLike, /, repeats: int, *, axis: int | None = None) -> Tensor:
-    """Each element several times in a row.
-
-    Args:
-        x: A tensor, array or number of any shape and dtype.
-        repeats: How many times, the same for every element.
-        axis: The axis along which elements are repeated; for None those in row-major order.
-
-    Returns:
-        A tensor of x's dtype.
-
-    Raises:
-        ArgumentError: `repeats` is not an integer.
-        IndexRangeError: The axis is out of range.
-        ValueRangeError: `repeats` is negative.
-
-    Example:
-        >>> dlc.repeat(dlc.asarray([1, 2]), 2)
-        Tensor([1, 1, 2, 2], dtype=int64)
-    """
-    tensor = as_tensor(x)
-    if axis is None:
-        tensor, axis = flatten(tensor), 0
-    along = find_axis("repeat", axis, tensor.tensor)
-    count = as_dim(repeats, "repeat: the number of repeats")
-    if not at_least(count, 0):
-        raise ValueRangeError(f"repeat of {tensor.tensor} {count} times")
-    shape = tensor.tensor.shape
-    head, tail = shape[: along + 1], shape[along + 1 :]
-    wide = stretch(reshaped(tensor, (*head, 1, *tail)), (*head, count, *tail))
-    return fresh(reshaped(wide, (*head[:-1], mul(head[-1], count), *tail)), x)
-
-
-def tile(x: ArrayLike, /, repetitions: int | Sequence[int]) -> Tensor:
-    """x as a whole several times along its axes.
-
-    Args:
-        x: A tensor, array or number of any shape and dtype.
-        repetitions: How many times for each axis, counted from the last; further ones make new
-            leading axes.
-
-    Returns:
-        A tensor of x's dtype.
-
-    Raises:
-        ArgumentError: A number of repetitions is not an integer.
-        ValueRangeError: A number of repetitions is negative.
-
-    Example:
-        >>> dlc.tile(dlc.asarray([1, 2]), 2)
-        Tensor([1, 2, 1, 2], dtype=int64)
-    """
-    tensor = as_tensor(x)
-    given = repetitions if isinstance(repetitions, (list, tuple)) else (repetitions,)
-    counts = [as_dim(v, "tile: a number of repetitions") for v in given]
-    if not builtins.all(at_least(c, 0) for c in counts):
-        raise ValueRangeError(f"tile of {tensor.tensor} {repetitions} times")
-    rank = builtins.max(tensor.tensor.rank, len(counts))
-    counts = [1] * (rank - len(counts)) + counts
-    shape = [1] * (rank - tensor.tensor.rank) + list(tensor.tensor.shape)
-    apart = tuple(d for extent in shape for d in (1, extent))
-    wide = tuple(d for pair in zip(counts, shape, strict=True) for d in pair)
-    result = stretch(reshaped(tensor, apart), wide)
-    return fresh(reshaped(result, tuple(mul(c, d) for c, d in zip(counts, shape, strict=True))), x)
 
 
 def _triangle(name: str, x: ArrayLike, k: int, lower: bool) -> Tensor:

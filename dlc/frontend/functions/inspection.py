@@ -1,0 +1,69 @@
+"""What there is: devices, element types, and what the namespace is able to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlc.frontend.dtypes import isdtype
+from dlc.frontend.functions.arguments import check_device
+from dlc.ir.types import DTYPES, DType, bfloat16, float16, float32, int64
+
+_BEYOND_THE_STANDARD = (float16, bfloat16)
+_MOST_AXES = 64  # those of a NumPy array
+
+
+def devices() -> tuple[str, ...]:
+    """The devices that tensors can lie on.
+
+    Returns:
+        Their names, the default one first.
+
+    Example:
+        >>> dlc.devices()
+        ('cpu',)
+    """
+    return ("cpu",)
+
+
+class NamespaceInfo:
+    """What the Array API's inspection functions tell about dlc."""
+
+    def capabilities(self) -> dict[str, Any]:
+        """What results may have shapes that depend on values (outside of compiled code); limits."""
+        return {
+            "boolean indexing": True,
+            "data-dependent shapes": True,
+            "max dimensions": _MOST_AXES,
+        }
+
+    def default_device(self) -> str:
+        """The device on which tensors are made."""
+        return devices()[0]
+
+    def devices(self) -> tuple[str, ...]:
+        """All devices."""
+        return devices()
+
+    def default_dtypes(self, *, device: Any = None) -> dict[str, DType]:
+        """The dtypes of Python's numbers, and of indices."""
+        check_device(device)
+        return {"real floating": float32, "integral": int64, "indexing": int64}
+
+    def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
+        """The dtypes that the standard knows, by name: of a kind, of one of several, or all."""
+        check_device(device)
+        standard = [d for d in DTYPES if d not in _BEYOND_THE_STANDARD]
+        return {d.name: d for d in standard if kind is None or isdtype(d, kind)}
+
+
+def __array_namespace_info__() -> NamespaceInfo:  # noqa: N807 - the Array API's name
+    """The Array API's inspection functions, as methods of one object.
+
+    Returns:
+        An object with `capabilities`, `default_device`, `default_dtypes`, `devices` and `dtypes`.
+
+    Example:
+        >>> sorted(dlc.__array_namespace_info__().dtypes(kind="real floating"))
+        ['float32', 'float64']
+    """
+    return NamespaceInfo()
