@@ -63,8 +63,9 @@ def repeat(
     if axis is None:
         tensor, axis = flatten(tensor), 0
     along = find_axis("repeat", axis, tensor.tensor)
-    counts = repeats if isinstance(repeats, (int, Tensor)) else np.asarray(repeats)
-    if total_repeat_length is None and not getattr(counts, "ndim", 0):
+    if isinstance(repeats, (list, tuple)) and len(repeats) == 1:
+        repeats = repeats[0]
+    if total_repeat_length is None and not np.ndim(repeats):
         return fresh(_evenly(tensor, along, as_dim(repeats, "repeat: the number of repeats")), x)
     sources = _sources(tensor, along, repeats, total_repeat_length)
     return apply("take", tensor, sources, axis=along)
