@@ -65,10 +65,14 @@ def repeat(
     along = find_axis("repeat", axis, tensor.tensor)
     if isinstance(repeats, (list, tuple)) and len(repeats) == 1:
         repeats = repeats[0]
-    if total_repeat_length is None and not np.ndim(repeats):
+    if total_repeat_length is None and not _is_several(repeats):
         return fresh(_evenly(tensor, along, as_dim(repeats, "repeat: the number of repeats")), x)
     sources = _sources(tensor, along, repeats, total_repeat_length)
     return apply("take", tensor, sources, axis=along)
+
+
+def _is_several(repeats: Any) -> bool:
+    return isinstance(repeats, (list, tuple)) or bool(getattr(repeats, "ndim", 0))
 
 
 def _evenly(x: Tensor, along: int, count: Dim) -> Tensor:
