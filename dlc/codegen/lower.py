@@ -19,6 +19,7 @@ from dlc.codegen.host_call import host_kernel
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Sort, Stmt
 from dlc.codegen.lower_attention import attention_statements
 from dlc.codegen.lower_columns import ROWS, Partial, in_blocks, sum_of_partials
+from dlc.codegen.lower_scatter import bounded, scatter_step
 from dlc.codegen.lower_split import split_reductions, splits_columns, splits_rows
 from dlc.codegen.parameterise import parameterise
 from dlc.ir import scalar
@@ -297,12 +298,12 @@ class Lowering:
     # Scatter
 
     def _scatter(self, node: Node) -> list[Stmt]:
-        """A copy of the operand, then ordered additions.
+        """A copy of the operand, then ordered writes.
 
         Independent over the axes that are not scattered.
         """
         x, indices, updates = node.inputs
-        axis, along = node.attrs["axis"], node.op.name == "scatter_along"
+        axis, along = node.attrs["axis"], node.op.name != "scatter_add"
         outer = tuple(
             Axis(self.names.make(f"i{k}"), d) for k, d in enumerate(node.shape) if k != axis
         )
@@ -320,33 +321,11 @@ class Lowering:
         own = j if along or indices.shape else ()  # a scalar index is one step
         at = inliner.value(indices, (*before, *j, *after) if along else own)
         update = inliner.value(updates, (*before, *own, *after))
-        add: Stmt = self._bounded_add(name, before, at, after, update, node.shape[axis])
+        inside, near = bounded(at, node.shape[axis])
+        write: Stmt = scatter_step(node.op.name, name, (*before, near, *after), inside, update)
         for step in reversed(steps):
-            add = For(step, (add,))
-        return [Par(outer, (copy, add))]
-
-    def _bounded_add(
-        self,
-        name: str,
-        before: tuple[Expr, ...],
-        at: Expr,
-        after: tuple[Expr, ...],
-        update: Expr,
-        extent: Dim,
-    ) -> Assign:
-        """`+=` that, where `at` is out of bounds, adds -0.0 (nothing) at the nearest place."""
-        low, end = scalar.const(0, at.dtype), scalar.dim(extent)
-        inside = scalar.op("and", scalar.op("ge", at, low), scalar.op("lt", at, end))
-        last = scalar.sub_index(end, scalar.const(1, at.dtype))
-        place = scalar.op("min", scalar.op("max", at, low), last)
-        nothing = scalar.const(-0.0 if update.dtype.is_float else 0, update.dtype)
-        return Assign(
-            name,
-            (*before, place, *after),
-            (),
-            scalar.select(inside, update, nothing),
-            accumulate=True,
-        )
+            write = For(step, (write,))
+        return [Par(outer, (copy, write))]
 
     # Sorts
 

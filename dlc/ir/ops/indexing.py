@@ -59,7 +59,7 @@ def _lower_take(
     return x(*ix[:axis], place, *ix[axis + n :])
 
 
-def _within(b: Any, indices: Any, extent: Any) -> Any:
+def within_bounds(b: Any, indices: Any, extent: Any) -> Any:
     """`indices` moved to the nearest place within bounds, as reads do."""
     shape = indices.tensor.shape
     last = b.broadcast_to(b.dim(dim=extent - 1), shape=shape)
@@ -68,7 +68,7 @@ def _within(b: Any, indices: Any, extent: Any) -> Any:
 
 def _take_transpose(b: Any, ct: Any, i: int, x: Any, axis: int) -> Any:
     shape = x[0].tensor.shape
-    return _added(b, "scatter_add", _within(b, x[1], shape[axis]), ct, shape, axis)
+    return added_up(b, "scatter_add", within_bounds(b, x[1], shape[axis]), ct, shape, axis)
 
 
 def _take_batch(b: Any, inputs: Any, batched: Any, axis: int) -> Any:
@@ -111,7 +111,7 @@ register(
 )
 
 
-def _check_wide(name: str, x: TensorType) -> None:
+def check_wide(name: str, x: TensorType) -> None:
     """Half types are added up at float32, which is for the caller to make explicit."""
     check_kind(name, x, "fiu")
     if is_half(x.dtype):
@@ -120,7 +120,7 @@ def _check_wide(name: str, x: TensorType) -> None:
         )
 
 
-def _added(b: Any, op_name: str, indices: Any, ct: Any, shape: Any, axis: int) -> Any:
+def added_up(b: Any, op_name: str, indices: Any, ct: Any, shape: Any, axis: int) -> Any:
     """Cotangents added up at the places that were read, at float32 for half types."""
     dtype = ct.tensor.dtype
     wide = accumulator(dtype)
@@ -133,7 +133,7 @@ def _added(b: Any, op_name: str, indices: Any, ct: Any, shape: Any, axis: int) -
 def _check_scatter(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     x, indices, updates = types
     axis = attrs["axis"]
-    _check_wide("scatter_add", x)
+    check_wide("scatter_add", x)
     _check_indices("scatter_add", indices)
     check_axes("scatter_add", (axis,), x)
     expected = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
@@ -157,7 +157,7 @@ def _scatter_reference(x: Any, indices: Any, updates: Any, axis: int) -> Any:
     return np.moveaxis(wide, 0, axis)
 
 
-def _scatter_jvp(name: str) -> Callable[..., Any]:
+def scatter_jvp(name: str) -> Callable[..., Any]:
     """The op on the tangents of the operand and the updates, where one is not zero."""
 
     def jvp(b: Any, out: Any, x: Any, t: Any, axis: int) -> Any:
@@ -169,7 +169,7 @@ def _scatter_jvp(name: str) -> Callable[..., Any]:
     return jvp
 
 
-def _inside(b: Any, indices: Any, extent: Any) -> Any:
+def are_inside(b: Any, indices: Any, extent: Any) -> Any:
     """Which indices are within bounds."""
     shape = indices.tensor.shape
     low = b.ge(indices, b.full(value=0, shape=shape, dtype=int64))
@@ -196,7 +196,7 @@ def _scatter_batch(b: Any, inputs: Any, batched: Any, axis: int) -> Any:
     number = b.iota(shape=shape, axis=0, dtype=int64)
     first = b.mul(number, b.broadcast_to(b.dim(dim=extent), shape=shape))
     outside = b.full(value=-1, shape=shape, dtype=int64)
-    places = b.select(_inside(b, indices, extent), b.add(first, indices), outside)
+    places = b.select(are_inside(b, indices, extent), b.add(first, indices), outside)
     total = b.reshape(b.scatter_add(flat, places, placed, axis=0), shape=moved.tensor.shape)
     back = (0, *range(2, axis + 2), 1, *range(axis + 2, x.tensor.rank))
     return total if axis == 0 else b.transpose(total, axes=back)
@@ -216,7 +216,7 @@ def _scatter_transpose(b: Any, ct: Any, i: int, x: Any, axis: int) -> Any:
         return ct
     taken = b.take(ct, x[1], axis=axis)
     shape = x[1].tensor.shape
-    inside = _inside(b, x[1], x[0].tensor.shape[axis])
+    inside = are_inside(b, x[1], x[0].tensor.shape[axis])
     lead, tail = taken.tensor.shape[:axis], taken.tensor.shape[axis + len(shape) :]
     mask = b.reshape(inside, shape=(*(1,) * len(lead), *shape, *(1,) * len(tail)))
     mask = b.broadcast_to(mask, shape=taken.tensor.shape)
@@ -231,7 +231,7 @@ register(
         reference=_scatter_reference,
         attrs={"axis": "int"},
         family="scatter",
-        jvp=_scatter_jvp("scatter_add"),
+        jvp=scatter_jvp("scatter_add"),
         linear=(0, 2),
         transpose=_scatter_transpose,
         batch=_scatter_batch,
@@ -248,7 +248,8 @@ register(
 )
 
 
-def _infer_along(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+def infer_along(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    """The type of what is read along an axis at indices of the operand's other extents."""
     x, indices = types
     axis = attrs["axis"]
     _check_indices("take_along", indices)
@@ -261,7 +262,7 @@ def _infer_along(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
 
 
 def _infer_take_along(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
-    result = _infer_along(types, attrs)
+    result = infer_along(types, attrs)
     x, axis = types[0], attrs["axis"]
     if x.shape[axis] == 0 and result.size != 0:
         raise ShapeError(f"take_along from {x} along axis {axis}, which is empty")
@@ -284,13 +285,13 @@ def _along_reference(x: Any, indices: Any, axis: int) -> Any:
 def _along_transpose(b: Any, ct: Any, i: int, x: Any, axis: int) -> Any:
     """Of one index a row: an element of x gets the cotangent where its place is that index."""
     shape = x[0].tensor.shape
-    clamped = _within(b, x[1], shape[axis])
+    clamped = within_bounds(b, x[1], shape[axis])
     if x[1].tensor.shape[axis] == 1:
         places = b.iota(shape=shape, axis=axis, dtype=int64)
         hit = b.eq(places, b.broadcast_to(clamped, shape=shape))
         zeros = b.full(value=0.0, shape=shape, dtype=ct.tensor.dtype)
         return b.select(hit, b.broadcast_to(ct, shape=shape), zeros)
-    return _added(b, "scatter_along", clamped, ct, shape, axis)
+    return added_up(b, "scatter_along", clamped, ct, shape, axis)
 
 
 register(
@@ -319,8 +320,8 @@ register(
 
 def _infer_scatter_along(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     x, indices, updates = types
-    _check_wide("scatter_along", x)
-    _infer_along((x, indices), attrs)
+    check_wide("scatter_along", x)
+    infer_along((x, indices), attrs)
     if updates.dtype is not x.dtype or not same_shape(updates.shape, indices.shape):
         raise ShapeError(
             f"scatter_along of {updates} into {x} at {indices}: "
@@ -353,7 +354,7 @@ register(
         reference=_scatter_along_reference,
         attrs={"axis": "int"},
         family="scatter",
-        jvp=_scatter_jvp("scatter_along"),
+        jvp=scatter_jvp("scatter_along"),
         linear=(0, 2),
         transpose=_scatter_along_transpose,
         batch=batching.along_axis("scatter_along"),
