@@ -9,6 +9,8 @@ from dlc.ir.interpret import interpret
 from dlc.passes.autodiff import jvp_function, vjp_function
 
 X = (3, 4)
+PLACES, FAR = np.array([2, 0, 2]), np.array([2, 5, -4])
+MASK = np.array([[True, False, True, False]] * 3)
 CASES = {
     **{
         name: (lambda x, name=name: getattr(dlc, name)(x), [X])
@@ -44,6 +46,21 @@ CASES = {
     "max of an axis": (lambda x: dlc.max(x, axis=0), [X]),
     "softmax of axes": (lambda x: dlc.softmax(x, axis=(0, 2)), [(2, 3, 4)]),
     "matmul of stacks": (dlc.matmul, [(5, 1, 2, 3), (6, 3, 4)]),
+    "index by arrays": (lambda x: x[PLACES, :, PLACES], [(3, 2, 4)]),
+    "index of a middle axis": (lambda x: x[:, PLACES], [(2, 3, 2)]),
+    "index by a mask": (lambda x: x[MASK], [X]),
+    "at set": (lambda x, y: x.at[PLACES].set(y), [X, (4,)]),
+    "at set of rows": (lambda x, y: x.at[PLACES].set(y), [X, (3, 4)]),
+    "at set by two arrays": (lambda x, y: x.at[PLACES, PLACES].set(y), [X, (3,)]),
+    "at add": (lambda x, y: x.at[PLACES].add(y), [X, (3, 4)]),
+    "at multiply": (lambda x, y: x.at[PLACES].multiply(y), [X, (3, 4)]),
+    "at divide": (lambda x, y: x.at[PLACES].divide(y + 5.0), [X, (3, 4)]),
+    "at min": (lambda x, y: x.at[PLACES].min(y), [X, (3, 4)]),
+    "at max": (lambda x, y: x.at[PLACES].max(y), [X, (3, 4)]),
+    "at power": (lambda x, y: (x * x + 0.5).at[PLACES].power(y), [X, (3, 4)]),
+    "at apply": (lambda x: x.at[:, PLACES].apply(dlc.sin), [X]),
+    "at get with a filling": (lambda x: x.at[FAR].get(mode="fill", fill_value=0), [X]),
+    "write through a mask": (lambda x, y: x.at[MASK].set(y), [X, (1,)]),
     "tensordot": (lambda x, y: dlc.tensordot(x, y, axes=((1, 2), (1, 0))), [(2, 3, 4), (4, 3, 5)]),
     "vecdot": (dlc.vecdot, [X, (4,)]),
     "einsum": (lambda x, y: dlc.einsum("ij,kj->ik", x, y), [X, (2, 4)]),

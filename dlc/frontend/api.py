@@ -8,6 +8,7 @@ from typing import Any
 
 from dlc.frontend import linalg, random, tree
 from dlc.frontend.apply import asarray
+from dlc.frontend.at import at
 from dlc.frontend.autograd import GradientTape, backward, note_leaf
 from dlc.frontend.compile import CompiledFunction, compile
 from dlc.frontend.control import cond, fori_loop, map, scan, switch, while_loop
@@ -570,6 +571,7 @@ def _namespace(version: str | None) -> Any:
 
 method_functions.__dict__.update(
     {name: value for name, value in globals().items() if name in __all__ and name != "bool"},
+    at=at,
     backward=backward,
     copy=make_like,
     getitem=getitem,

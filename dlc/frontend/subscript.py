@@ -1,7 +1,8 @@
-"""`x[index]` and `x[index] = value`: integers, slices, `...`, `None`, one array of integers.
+"""`x[index]` and `x[index] = value`, as NumPy has them.
 
-Reading is a slice, a flip, a take and a reshape; writing is a `slice_update`, whose result the
-handle is given.
+An index has a basic part (integers, slices, `...` and `None`), which is a slice, a flip and a
+reshape, and arrays of places in what that leaves (`dlc.frontend.places`). A mask is the places
+where it is true; where these are not known while tracing, it can be written through but not read.
 """
 
 from __future__ import annotations
@@ -11,29 +12,34 @@ from typing import Any
 
 import numpy as np
 
-from dlc.frontend.apply import (
-    apply,
-    as_array,
-    as_tensor,
-    broadcast_to,
-    convert,
-    promote,
-)
+from dlc.frontend.apply import apply, as_array, as_tensor, convert, promote
 from dlc.frontend.extent import as_dim, slice_bound
-from dlc.frontend.tensor import Tensor, functions, make_like
-from dlc.ir.dims import Dim, DimExpr, add, at_least, floordiv, mul
+from dlc.frontend.functions.arguments import known_values
+from dlc.frontend.places import (
+    Places,
+    Writing,
+    find_places,
+    read_places,
+    stretched,
+    with_mode,
+    write_places,
+    write_where,
+)
+from dlc.frontend.tensor import Tensor, make_like
+from dlc.ir.dims import Dim, DimExpr, add, at_least, dims_equal, floordiv, mul
 from dlc.ir.errors import ArgumentError, IndexRangeError, ShapeError, ValueRangeError
 from dlc.ir.record import dataclass, field
-from dlc.ir.types import TensorType, bool_, int64
+from dlc.ir.types import TensorType, bool_
 
 
 @dataclass
 class Subscript:
-    """An index in parts, an entry for each axis of the tensor.
+    """An index in parts; the first four lists have an entry for each axis of the tensor.
 
-    kept: for each axis whether it stays; an integer removes it.
-    result: the axes of the result in order: an axis number, or None for a new one.
-    gather: the axis that an integer tensor indexes, and that tensor.
+    result: the axes of the basic part's result in order: an axis number, or None for a new one.
+    arrays: the places along axes of that result, by axis.
+    mask: a mask whose places are not known, and its first axis.
+    separated: whether something stands between the arrays, so that their axes come first.
     """
 
     start: list[Dim] = field(default_factory=list[Dim])
@@ -41,7 +47,9 @@ class Subscript:
     step: list[int] = field(default_factory=list[int])
     flipped: list[int] = field(default_factory=list[int])
     result: list[int | None] = field(default_factory=list["int | None"])
-    gather: tuple[int, Tensor] | None = None
+    arrays: dict[int, Places] = field(default_factory=dict[int, Places])
+    mask: tuple[int, Tensor] | None = None
+    separated: bool = False
 
     def add(self, start: Dim, limit: Dim, step: int = 1) -> None:
         """Appends the range of an axis."""
@@ -61,7 +69,8 @@ class Subscript:
         return {"start": tuple(self.start), "limit": tuple(self.limit), "step": tuple(self.step)}
 
 
-def _is_array_index(item: Any) -> bool:
+def _is_array(item: Any) -> bool:
+    """Whether an item is an array of places or a mask, a traced integer or a bool."""
     if isinstance(item, Tensor):
         return item.is_traced or bool(item.ndim) or item.dtype is bool_
     if isinstance(item, (np.ndarray, list)):
@@ -69,57 +78,119 @@ def _is_array_index(item: Any) -> bool:
     return isinstance(item, (bool, np.bool_))
 
 
+def _as_index(item: Any) -> Tensor:
+    if isinstance(item, list) and not item:
+        return as_tensor(np.zeros(0, np.int64))
+    return item if isinstance(item, Tensor) else as_tensor(as_array(np.asarray(item)))
+
+
+def _width(item: Any) -> int:
+    """How many axes an item indexes."""
+    if item is None or item is Ellipsis:
+        return 0
+    if _is_array(item) and (found := _as_index(item)).dtype is bool_:
+        return found.ndim
+    return 1
+
+
 def _expand(type_: TensorType, index: Any) -> list[Any]:
-    """The index as a list with an item for each axis, and None for new ones."""
+    """The items of an index, with slices in the place of `...` and for axes that are left out."""
     items: list[Any] = list(index) if isinstance(index, tuple) else [index]
     ellipses = [k for k, item in enumerate(items) if item is Ellipsis]
     if len(ellipses) > 1:
         raise ValueRangeError(f"index of {type_}: '...' may stand only once")
-    used = sum(item is not None and item is not Ellipsis for item in items)
+    used = sum(_width(item) for item in items)
     if used > type_.rank:
         raise IndexRangeError(f"index of {type_}: {used} indices for {type_.rank} axes")
     at = ellipses[0] if ellipses else len(items)
-    return [*items[:at], *[slice(None)] * (type_.rank - used), *items[at + 1 :]]
+    rest = [slice(None)] * (type_.rank - used)
+    # An ellipsis that stands for no axis still comes between what is on either side of it.
+    mark = [Ellipsis] if ellipses and not rest else []
+    return [*items[:at], *mark, *rest, *items[at + 1 :]]
 
 
-def parse(x: Tensor, index: Any) -> Subscript:
-    """The parts of an index into `x`.
+def parse(x: Tensor, index: Any, checked: bool = True) -> Subscript:
+    """The parts of an index into `x`; `checked`: whether known places must be within bounds.
 
     Raises:
         IndexRangeError: for an integer out of range, or too many indices.
+        ShapeError: for a mask that does not fit, and arrays that do not broadcast.
         ArgumentError: for what is no index.
     """
     type_ = x.tensor
     s = Subscript()
-    after_slice = False
-    for item in _expand(type_, index):
-        if item is None:
+    items = _expand(type_, index)
+    has_arrays = any(map(_is_array, items))
+    last: int | None = None
+    for number, item in enumerate(items):
+        if _is_array(item) or (has_arrays and not _is_between(item)):
+            s.separated |= last is not None and last != number - 1
+            last = number
+            _add_array(s, type_, item, checked)
+        elif item is None:
             s.result.append(None)
-            continue
-        axis = len(s.start)
-        extent = type_.shape[axis]
-        if isinstance(item, slice):
-            after_slice |= s.gather is not None
-            _add_slice(s, axis, extent, item)
+        elif isinstance(item, slice):
+            axis = len(s.start)
+            _add_slice(s, axis, type_.shape[axis], item)
             s.result.append(axis)
-        elif _is_array_index(item):
-            if s.gather is not None:
-                raise ArgumentError(
-                    f"index of {type_} with several arrays",
-                    hint="index one axis at a time, or use dlc.take_along_axis",
-                )
-            s.gather = (axis, _index_tensor(type_, axis, item))
-            s.add(0, extent)
-            s.result.append(axis)
-        else:
-            if after_slice:
-                raise ArgumentError(
-                    f"index of {type_} with an array and, after a slice, an integer",
-                    hint="index in two steps: x[i][...]",
-                )
+        elif item is not Ellipsis:
+            axis = len(s.start)
             position = _position(type_, axis, item)
             s.add(position, add(position, 1))
+    if s.mask is not None and s.arrays:
+        raise ArgumentError(
+            f"index of {type_} by a traced mask and arrays",
+            hint="index in two steps, or combine masks with dlc.where",
+        )
     return s
+
+
+def _is_between(item: Any) -> bool:
+    return item is None or item is Ellipsis or isinstance(item, slice)
+
+
+def _add_array(s: Subscript, type_: TensorType, item: Any, checked: bool) -> None:
+    """Appends a mask, an array of places, or an integer that stands beside arrays."""
+    axis = len(s.start)
+    if not _is_array(item):
+        position = _position(type_, axis, item)
+        found = as_tensor(np.int64(position)) if isinstance(position, int) else as_tensor(item)
+        _add_places(s, type_, found, item, checked)
+        return
+    found = _as_index(item)
+    if found.dtype is not bool_:
+        _add_places(s, type_, found, item, checked)
+        return
+    shape = found.tensor.shape
+    fits = zip(shape, type_.shape[axis : axis + len(shape)], strict=True)
+    if not all(dims_equal(a, b) for a, b in fits):
+        raise ShapeError(
+            f"index of {type_} by a mask {found.tensor}",
+            hint="a mask has the extents of the axes that it indexes",
+        )
+    known = known_values(item, found)
+    if known is None:
+        if s.mask is not None:
+            raise ArgumentError(
+                f"index of {type_} by two traced masks", hint="combine them with & or dlc.where"
+            )
+        s.mask = (len(s.result), found)
+        for d in shape:
+            s.result.append(len(s.start))
+            s.add(0, d)
+        return
+    if not shape:  # a new axis with one element, or none
+        s.arrays[len(s.result)] = Places(as_tensor(np.zeros(int(known), np.int64)), 1, True)
+        s.result.append(None)
+    for places in np.nonzero(known) if shape else ():
+        _add_places(s, type_, as_tensor(places), places, checked)
+
+
+def _add_places(s: Subscript, type_: TensorType, found: Tensor, given: Any, checked: bool) -> None:
+    axis = len(s.start)
+    s.arrays[len(s.result)] = find_places(type_, axis, found, given, checked)
+    s.result.append(axis)
+    s.add(0, type_.shape[axis])
 
 
 def _add_slice(s: Subscript, axis: int, extent: Dim, item: slice) -> None:
@@ -172,7 +243,7 @@ def _position(type_: TensorType, axis: int, item: Any) -> Dim:
     if not isinstance(item, DimExpr) and not hasattr(item, "__index__"):
         raise ArgumentError(
             f"index of {type_} by {type(item).__name__}",
-            hint="an index is an integer, a slice, ..., None, or one array of integers",
+            hint="an index is an integer, a slice, ..., None, an array of integers, or a mask",
         )
     extent = type_.shape[axis]
     d = as_dim(item, "an index")
@@ -184,37 +255,15 @@ def _position(type_: TensorType, axis: int, item: Any) -> Dim:
     return position
 
 
-def _index_tensor(type_: TensorType, axis: int, item: Any) -> Tensor:
-    """An index tensor that counts from 0; concrete values are checked."""
-    indices = item if isinstance(item, Tensor) else as_tensor(as_array(item))
-    if isinstance(item, list) and not item:
-        indices = as_tensor(np.zeros(0, np.int64))
-    if indices.dtype is bool_:
-        raise ArgumentError(
-            f"index of {type_} by a mask: the shape of the result would depend on values",
-            hint="use dlc.where(mask, x, other)",
-        )
-    if not indices.dtype.is_integer:
-        raise ArgumentError(f"index of {type_} by {indices.tensor}: indices must be integers")
-    extent = type_.shape[axis]
-    concrete = indices._data
-    if concrete is not None and isinstance(extent, int) and concrete.size:
-        low, high = int(concrete.min()), int(concrete.max())
-        if low < -extent or high >= extent:
-            wrong = low if low < -extent else high
-            raise IndexRangeError(
-                f"index {wrong} is out of range for axis {axis} of {type_}, "
-                f"which has {extent} elements"
-            )
-        if low >= 0:
-            return convert(indices, int64)
-    return from_start(convert(indices, int64), extent)
-
-
-def from_start(indices: Tensor, extent: Dim) -> Tensor:
-    """Indices with negative ones counted from the end."""
-    end = functions.add(indices, as_tensor(extent))
-    return functions.where(functions.less(indices, 0), end, indices)
+def basic_part(x: Tensor, s: Subscript) -> Tensor:
+    """What the integers, slices and None of an index leave of `x`."""
+    y = x
+    if not s.is_whole(x.tensor.shape):
+        y = apply("slice", y, **s.attrs())
+    if s.flipped:
+        y = apply("flip", y, axes=tuple(s.flipped))
+    shape = _result_shape(s, y.tensor.shape)
+    return y if shape == y.tensor.shape else apply("reshape", y, shape=shape)
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
@@ -222,37 +271,28 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 
     Raises:
         IndexRangeError: for an integer out of range, or too many indices.
-        ArgumentError: for what is no index.
+        ShapeError: for a mask that does not fit, and arrays that do not broadcast.
+        ArgumentError: for what is no index, and for a mask in a trace.
     """
-    s = parse(x, index)
-    y = x
-    if not s.is_whole(x.tensor.shape):
-        y = apply("slice", y, **s.attrs())
-    if s.flipped:
-        y = apply("flip", y, axes=tuple(s.flipped))
-    extra = 0
-    if s.gather is not None:
-        axis, indices = s.gather
-        y = apply("take", y, indices, axis=axis)
-        extra = indices.ndim - 1
-    shape = _result_shape(s, y.tensor.shape, extra)
-    if shape != y.tensor.shape:
-        y = apply("reshape", y, shape=shape)
+    y = read(x, parse(x, index))
     return make_like(y) if y is x else y
 
 
-def _result_shape(s: Subscript, shape: tuple[Dim, ...], extra: int) -> tuple[Dim, ...]:
-    """The shape that integers and None leave; a take has made `extra` axes more."""
-    result: list[Dim] = []
-    for axis in s.result:
-        if axis is None:
-            result.append(1)
-        elif s.gather is not None and axis == s.gather[0]:
-            result += shape[axis : axis + 1 + extra]
-        else:
-            behind = s.gather is not None and axis > s.gather[0]
-            result.append(shape[axis + extra if behind else axis])
-    return tuple(result)
+def read(x: Tensor, s: Subscript) -> Tensor:
+    """What is at an index of `x`; perhaps `x` itself."""
+    if s.mask is not None:
+        raise ArgumentError(
+            f"index of {x.tensor} by a traced mask: the shape would depend on its values",
+            hint="write dlc.where(mask, x, other), which keeps the shape, or index outside of "
+            "compiled code; x[mask] = value can be compiled",
+        )
+    y = basic_part(x, s)
+    return read_places(y, s.arrays, s.separated) if s.arrays else y
+
+
+def _result_shape(s: Subscript, shape: Sequence[Dim]) -> tuple[Dim, ...]:
+    """The shape that integers and None leave of the sliced axes."""
+    return tuple(1 if axis is None else shape[axis] for axis in s.result)
 
 
 def setitem(x: Tensor, index: Any, value: Any) -> Tensor:
@@ -263,81 +303,36 @@ def setitem(x: Tensor, index: Any, value: Any) -> Tensor:
         ShapeError: when `value` does not broadcast to what is replaced.
         ArgumentError: for what is no index that can be assigned to.
     """
-    update = _converted(value, x)
-    items = index if isinstance(index, tuple) else (index,)
-    arrays = [k for k in items if _is_array_index(k)]
-    if arrays:
-        return _set_where(x, index, arrays, update)
-    s = parse(x, index)
+    return updated(x, index, value, Writing("set", lambda _, update: update))
+
+
+def updated(x: Tensor, index: Any, value: Any, how: Writing) -> Tensor:
+    """`x` with `value` written at an index, or combined with what is there."""
+    update = convert(as_tensor(value), x.dtype if x._weak else x.tensor.dtype, x._weak)
+    s = parse(x, index, checked=how.mode is None)
+    if how.mode is not None:
+        s.arrays = with_mode(s.arrays, how.mode)
     target = tuple(
         floordiv(add(add(b, mul(a, -1)), k - 1), k)
         for a, b, k in zip(s.start, s.limit, s.step, strict=True)
     )
-    seen = _result_shape(s, target, 0)
-    update = _stretched(update, seen, x.tensor)
+    seen = _result_shape(s, target)
+    if s.arrays or s.mask is not None or how.name != "set":
+        part = basic_part(x, s)
+        if s.arrays:
+            update = write_places(part, s.arrays, s.separated, update, how, x.tensor)
+        elif s.mask is not None:
+            update = write_where(part, *s.mask, update, how, x.tensor)
+        else:
+            update = how.combine(part, stretched(update, seen, x.tensor))
+    else:
+        update = stretched(update, seen, x.tensor)
     if seen != target:
         update = apply("reshape", update, shape=target)
     if s.flipped:
         update = apply("flip", update, axes=tuple(s.flipped))
     if x._weak:
         x, update = promote(x, update)
+    if s.is_whole(x.tensor.shape):
+        return make_like(update)
     return apply("slice_update", x, update, **s.attrs())
-
-
-def _converted(value: Any, x: Tensor) -> Tensor:
-    return convert(as_tensor(value), x.dtype if x._weak else x.tensor.dtype, x._weak)
-
-
-def _stretched(update: Tensor, shape: tuple[Dim, ...], type_: TensorType) -> Tensor:
-    """`update` broadcast to `shape`; NumPy lets leading extents of 1 go."""
-    own = update.tensor.shape
-    spare = len(own) - len(shape)
-    if spare > 0 and all(d == 1 for d in own[:spare]):
-        update = apply("reshape", update, shape=own[spare:])
-    try:
-        return broadcast_to(update, shape)
-    except ShapeError:
-        wanted = type_.with_shape(shape)
-        raise ShapeError(
-            f"assignment of {update.tensor} to a part of {type_} that is {wanted}"
-        ) from None
-
-
-def _set_where(x: Tensor, index: Any, arrays: Sequence[Any], update: Tensor) -> Tensor:
-    """Assignment through a mask, or at one traced position."""
-    item = arrays[0]
-    mask = item if isinstance(item, Tensor) else as_tensor(as_array(item))
-    whole = [slice(None), Ellipsis]
-    others = [k for k in index if k is not item] if isinstance(index, tuple) else []
-    if len(arrays) == 1 and mask.dtype is bool_ and not others:
-        shape = x.tensor.shape
-        lead = mask.tensor.shape
-        if lead == shape[: len(lead)] and not update.ndim:
-            mask = apply("reshape", mask, shape=(*lead, *[1] * (len(shape) - len(lead))))
-            return functions.where(mask, update, x)
-        raise ArgumentError(
-            f"assignment of {update.tensor} through a mask {mask.tensor} into {x.tensor}",
-            hint="use dlc.where(mask, value, x); a scalar goes through a mask of leading axes",
-        )
-    if (
-        len(arrays) == 1
-        and not mask.ndim
-        and all(any(k is w or k == w for w in whole) for k in others)
-    ):
-        axis = _axis_of(x, index, item)
-        shape = x.tensor.shape
-        places = apply("iota", shape=shape, axis=axis, dtype=int64)
-        hit = functions.equal(places, _index_tensor(x.tensor, axis, item))
-        rest = tuple(d for k, d in enumerate(shape) if k != axis)
-        row = _stretched(update, rest, x.tensor)
-        kept = tuple(1 if k == axis else d for k, d in enumerate(shape))
-        return functions.where(hit, apply("reshape", row, shape=kept), x)
-    raise ArgumentError(
-        f"assignment into {x.tensor} at an array of indices",
-        hint="assign at integers and slices, through a mask, or build the result with dlc.where",
-    )
-
-
-def _axis_of(x: Tensor, index: Any, item: Any) -> int:
-    items = _expand(x.tensor, index)
-    return next(k for k, found in enumerate(items) if found is item)

@@ -33,6 +33,7 @@ from dlc.ir.types import DType, TensorType, dtype_of
 from dlc.runtime.buffers import aligned_copy, is_usable
 
 if TYPE_CHECKING:
+    from dlc.frontend.at import At
     from dlc.frontend.trace import Trace
 
 Array = np.ndarray[Any, Any]
@@ -156,6 +157,11 @@ class Tensor:
     def mT(self) -> Tensor:  # noqa: N802 - the Array API's name
         """The transpose of the last two axes."""
         return functions.matrix_transpose(self)
+
+    @property
+    def at(self) -> At:
+        """`x.at[index].set(v)`: new tensors that differ at an index; see `dlc.frontend.at`."""
+        return functions.at(self)
 
     @property
     def is_traced(self) -> bool:
