@@ -58,7 +58,9 @@ def is_differentiable(op: Op) -> bool:
     return not isinstance(op.jvp, NoDerivative) and op.samples is not None
 
 
-NAMES = [op.name for op in OPS.values() if is_differentiable(op) and op.name != "stop_gradient"]
+# Those whose derivative is not that of their value.
+OTHERS = {"stop_gradient", "no_derivative"}
+NAMES = [op.name for op in OPS.values() if is_differentiable(op) and op.name not in OTHERS]
 
 
 def separated(rng, name, position, a):

@@ -6,13 +6,14 @@ import math
 import sys
 from typing import Any
 
-from dlc.frontend import linalg, random, tree
+from dlc.frontend import autograd, linalg, random, tree
 from dlc.frontend.apply import asarray
 from dlc.frontend.at import at
-from dlc.frontend.autograd import GradientTape, backward, note_leaf
+from dlc.frontend.checkpoint import checkpoint
 from dlc.frontend.compile import CompiledFunction, compile
 from dlc.frontend.control import cond, fori_loop, map, scan, switch, while_loop
 from dlc.frontend.conversion import do_not_convert
+from dlc.frontend.custom import custom_jvp, custom_vjp
 from dlc.frontend.dtypes import can_cast, finfo, from_dlpack, iinfo, isdtype, result_type
 from dlc.frontend.functions.attention import scaled_dot_product_attention
 from dlc.frontend.functions.composed import (
@@ -227,6 +228,7 @@ from dlc.frontend.numpy_interop import numpy_function, numpy_ufunc
 from dlc.frontend.operators import install_operators
 from dlc.frontend.spec import Spec, spec
 from dlc.frontend.subscript import getitem, setitem
+from dlc.frontend.tapes import GradientTape, backward, note_leaf
 from dlc.frontend.tensor import Tensor, make_like
 from dlc.frontend.tensor import functions as method_functions
 from dlc.frontend.transforms import grad, jvp, no_grad, stop_gradient, value_and_grad, vjp
@@ -334,6 +336,7 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "autograd",
     "bfloat16",
     "bincount",
     "bitwise_and",
@@ -350,6 +353,7 @@ __all__ = [
     "can_cast",
     "cbrt",
     "ceil",
+    "checkpoint",
     "clip",
     "compile",
     "concat",
@@ -375,6 +379,8 @@ __all__ = [
     "cumsum",
     "cumulative_prod",
     "cumulative_sum",
+    "custom_jvp",
+    "custom_vjp",
     "devices",
     "diagonal",
     "diff",

@@ -1,371 +1,165 @@
-"""Gradients of what was computed already: `GradientTape` and `Tensor.backward`.
-
-Eagerly the graph is what `dlc.frontend.recording` keeps; in a trace it is the trace itself. Either
-way the part between the sources and the target becomes a function, is differentiated, and is run
-compiled or inlined.
-"""
+"""`dlc.autograd`: functions with derivatives of their own, as classes."""
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from collections.abc import Sequence
+from typing import Any
 
 from dlc.frontend import tree
-from dlc.frontend.apply import apply, as_tensor, materialise
-from dlc.frontend.context import current_trace
-from dlc.frontend.execution import run_function
-from dlc.frontend.recording import close_tape, leaf, open_tape, record_function, recording
-from dlc.frontend.tensor import History, Tensor, contiguous, functions, make
-from dlc.frontend.trace import Trace
-from dlc.frontend.transforms import like_value
-from dlc.frontend.variable import Variable
-from dlc.ir.build import IRBuilder
-from dlc.ir.core import Function, Node
-from dlc.ir.deferred import deferred
-from dlc.ir.errors import ArgumentError, DerivativeError
+from dlc.frontend.closure import Param, trace_closure
+from dlc.frontend.node_functions import (
+    check_stateless,
+    emit_vjp,
+    float_leaves,
+    float_params,
+    is_data,
+    result_types,
+    with_zeros,
+)
+from dlc.frontend.tensor import Tensor
+from dlc.frontend.traced import fresh, leaf_tensor
+from dlc.ir.errors import ArgumentError, DerivativeError, ShapeError
 
-if TYPE_CHECKING:
-    from dlc.passes import autodiff
-else:
-    autodiff = deferred("dlc.passes.autodiff")
-
-# The variable whose value a leaf of the recorded graph holds.
-_owners: weakref.WeakKeyDictionary[Node, weakref.ref[Variable]] = weakref.WeakKeyDictionary()
+__all__ = ["Context", "Function"]
 
 
-def note_leaf(node: Node, variable: Variable) -> None:
-    """Remembers that a leaf holds a value of a variable."""
-    _owners[node] = weakref.ref(variable)
+class Context:
+    """What `forward` hands to `backward`: saved tensors, and any attributes.
 
-
-def owner_of(node: Node) -> Variable | None:
-    """The variable that a leaf belongs to."""
-    found = _owners.get(node)
-    return None if found is None else found()
-
-
-def _reached(targets: Sequence[Node], stop: Callable[[Node], bool]) -> list[Node]:
-    """The nodes that `targets` are computed from, inputs first, no further than `stop` says."""
-    order: list[Node] = []
-    seen: set[Node] = set()
-    stack = [(t, False) for t in reversed(targets)]
-    while stack:
-        node, ready = stack.pop()
-        if ready:
-            order.append(node)
-        elif node not in seen:
-            seen.add(node)
-            stack.append((node, True))
-            if not stop(node):
-                stack.extend((x, False) for x in reversed(node.inputs) if x not in seen)
-    return order
-
-
-def _function_between(
-    sources: Sequence[Node], target: Node, is_input: Callable[[Node], bool]
-) -> tuple[Function, list[Node]]:
-    """The function from `sources` and the other inputs that it needs to `target`; those inputs."""
-    cut = set(sources)
-    b = IRBuilder()
-    new: dict[Node, Node] = {s: b.param(s.tensor) for s in sources}
-    others: list[Node] = []
-    depends = set(sources)
-    for n in _reached([target], lambda n: n in cut or is_input(n)):
-        if n in new:
-            continue
-        if any(x in depends for x in n.inputs):
-            depends.add(n)
-        if is_input(n) and n not in depends:
-            new[n] = b.param(n.tensor)
-            others.append(n)
-            continue
-        new[n] = Node(n.op, tuple(new[x] for x in n.inputs), n.attrs, n.type, n.loc, n.name)
-        b.nodes.append(new[n])
-    params = [new[s] for s in sources] + [new[o] for o in others]
-    return b.function("backward", params, [new[target]]), others
-
-
-def _recorded_gradients(target: Tensor, sources: Sequence[Node], cotangent: Tensor) -> list[Tensor]:
-    """The gradients with respect to nodes of the recorded graph."""
-    assert target._history is not None
-    function, others = _function_between(
-        sources, target._history.node, lambda n: n.op.name == "constant"
-    )
-    derived = autodiff.vjp_function(function, range(len(sources)), [0])
-    values = [_value_of(n) for n in (*sources, *others)]
-    inputs = [
-        make(v, history=History(n, False)) for v, n in zip(values, (*sources, *others), strict=True)
-    ]
-    inputs.append(cotangent)
-    results = run_function(derived, [contiguous(t._array("a gradient", "")) for t in inputs])
-    histories = record_function(derived, dict, inputs) or [None] * len(results)
-    return [make(r, history=h) for r, h in zip(results[1:], histories[1:], strict=True)]
-
-
-def _value_of(node: Node) -> Any:
-    """The array of a leaf; what is computed from leaves is computed again."""
-    if node.op.name == "constant":
-        return node.attrs["value"]
-    leaves = [
-        n for n in _reached([node], lambda n: n.op.name == "constant") if n.op.name == "constant"
-    ]
-    function, others = _function_between([], node, lambda n: n.op.name == "constant")
-    assert set(others) <= set(leaves)
-    return run_function(function, [contiguous(o.attrs["value"]) for o in others])[0]
-
-
-def _traced_gradients(
-    trace: Trace, target: Node, sources: Sequence[Node], cotangent: Tensor
-) -> list[Tensor]:
-    """The gradients with respect to nodes of the present trace."""
-    dependent = _dependent(sources, target)
-    function, others = _function_between(sources, target, lambda n: n not in dependent)
-    derived = autodiff.vjp_function(function, range(len(sources)), [0])
-    results = trace.inline(derived, [*sources, *others, cotangent._node_in(trace)])
-    return [make(None, n, trace) for n in results[1:]]
-
-
-def _dependent(sources: Sequence[Node], target: Node) -> set[Node]:
-    found = set(sources)
-    cut = frozenset(sources)
-    for n in _reached([target], lambda n: n in cut):
-        if any(x in found for x in n.inputs):
-            found.add(n)
-    return found
-
-
-def _seed(target: Tensor, cotangent: Any, what: str) -> Tensor:
-    """The cotangent of `target`: 1 for a scalar when none is given."""
-    held = target.tensor
-    if not held.dtype.is_float:
-        raise DerivativeError(f"{what} of {held}: only floats have gradients")
-    if cotangent is not None:
-        return like_value(cotangent, target, "the gradient given")
-    if held.shape:
-        raise DerivativeError(
-            f"{what} of {held}, which is no scalar",
-            hint="reduce it first, for example with .sum() or .mean(), or give the gradient of it",
-        )
-    return apply("full", value=1.0, shape=(), dtype=held.dtype)
-
-
-# backward
-
-
-def backward(target: Tensor, gradient: Any = None) -> None:
-    """Adds the gradients of `target` to variables with `requires_grad`; see `Tensor.backward`."""
-    trace = current_trace()
-    target = materialise(target)
-    with recording(enabled=False):
-        seed = _seed(target, gradient, "backward")
-        if trace is not None:
-            _backward_traced(trace, target, seed)
-        else:
-            _backward_recorded(target, seed)
-
-
-def _no_dependence(target: Tensor) -> DerivativeError:
-    return DerivativeError(
-        f"backward of {target.tensor}, which was computed from no variable with requires_grad",
-        hint="make it with dlc.Variable(value, requires_grad=True), and compute outside of no_grad",
-    )
-
-
-def _backward_recorded(target: Tensor, seed: Tensor) -> None:
-    if target._history is None or not target._history.persistent:
-        raise _no_dependence(target)
-    found: dict[Node, Variable] = {}
-    for n in _reached([target._history.node], lambda n: n.op.name == "constant"):
-        variable = owner_of(n) if n.op.name == "constant" else None
-        if variable is not None and variable.requires_grad:
-            found[n] = variable
-    if not found:
-        raise _no_dependence(target)
-    gradients = _recorded_gradients(target, list(found), seed)
-    for variable, g in zip(found.values(), gradients, strict=True):
-        old = variable.grad
-        variable.grad = g if old is None else functions.add(old, g)
-
-
-def _backward_traced(trace: Trace, target: Tensor, seed: Tensor) -> None:
-    node = target._node_in(trace)
-    reached = set(_reached([node], lambda n: False))
-    found = [
-        (n, v)
-        for v, leaves in trace.leaves.items()
-        if v.requires_grad
-        for n in leaves
-        if n in reached
-    ]
-    if not found:
-        raise _no_dependence(target)
-    gradients = _traced_gradients(trace, node, [n for n, _ in found], seed)
-    for (_, variable), g in zip(found, gradients, strict=True):
-        old = variable.grad
-        variable.grad = g if old is None else functions.add(old, g)
-
-
-# tapes
-
-
-class GradientTape:
-    """Records what is computed from variables, and gives gradients of it.
-
-    Variables are watched as soon as they are used, other tensors when `watch` is called.
-
-    Args:
-        persistent: Whether `gradient` may be called more than once.
-        watch_accessed_variables: Whether variables are watched without `watch`.
-
-    Example:
-        >>> w = dlc.Variable(3.0)
-        >>> with GradientTape() as tape:
-        ...     loss = w * w
-        >>> tape.gradient(loss, w)
-        Tensor(6., dtype=float32)
+    needs_input_grad: for each argument, whether it is a float tensor.
     """
 
-    def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
-        self._persistent = persistent
-        self._automatic = watch_accessed_variables
-        self._watched: dict[int, tuple[Tensor, Node]] = {}
-        self._token: Any = None
-        self._used = False
+    def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
+        self.needs_input_grad = needs_input_grad
+        self._saved: tuple[Any, ...] = ()
 
-    def __enter__(self) -> Self:
-        self._token = open_tape()
-        return self
+    def save_for_backward(self, *tensors: Any) -> None:
+        """Keeps tensors (or None) for `backward`, which reads them from `saved_tensors`."""
+        self._saved = tensors
 
-    def __exit__(self, *error: object) -> None:
-        self.stop_recording()
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """What was saved."""
+        return self._saved
 
-    def stop_recording(self) -> None:
-        """Ends recording before the end of the `with`."""
-        if self._token is not None:
-            close_tape(self._token)
-            self._token = None
 
-    def watch(self, tensor: Any) -> None:
-        """Makes a tensor, or each of a tree, something that gradients can be asked for.
+class Function:
+    """A function with a backward pass of its own, to subclass as in PyTorch.
 
-        Raises:
-            ArgumentError: for what is no tensor.
-        """
-        for x in tree.leaves(tensor):
-            if not isinstance(x, Tensor):
-                raise ArgumentError(f"watch of a {type(x).__name__}: it takes tensors")
-            trace = current_trace()
-            if trace is not None:
-                self._watched[id(x)] = (x, x._node_in(trace))
-                continue
-            if x._history is None:
-                if isinstance(x, Variable):
-                    x._watch()
-                elif x._data is not None:
-                    x._history = History(leaf(contiguous(x._data)), False)
-            if x._history is not None:
-                self._watched[id(x)] = (x, x._history.node)
+    `forward(ctx, *args)` computes tensors of its arguments; `backward(ctx, *cotangents)` gets one
+    for each of them and returns one for each argument of `forward` (None for zeros, and for what is
+    no tensor). Both are static methods; `apply` calls the function. They are traced, like functions
+    given to `dlc.compile`, so they work eagerly, in compiled functions and under all transforms.
+    `backward` is differentiated when second derivatives are asked for.
 
-    def gradient(
-        self,
-        target: Any,
-        sources: Any,
-        output_gradients: Any = None,
-        unconnected_gradients: Literal["none", "zero"] = "none",
-    ) -> Any:
-        """The gradients of `target` with respect to `sources`.
+    Example:
+        >>> class Cube(Function):
+        ...     @staticmethod
+        ...     def forward(ctx, x):
+        ...         ctx.save_for_backward(x)
+        ...         return x * x * x
+        ...     @staticmethod
+        ...     def backward(ctx, ct):
+        ...         (x,) = ctx.saved_tensors
+        ...         return 3 * x * x * ct
+        >>> dlc.grad(Cube.apply)(2.0)
+        Tensor(12., dtype=float32)
+    """
 
-        Args:
-            target: A tensor; several in a list are added up.
-            sources: Variables and watched tensors, or a tree of them.
-            output_gradients: The cotangent of the target; ones when not given.
-            unconnected_gradients: What a source gives that the target does not depend on: None or
-                zeros.
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Any:
+        """The value: a tensor, or a tuple of tensors."""
+        raise NotImplementedError("a dlc.autograd.Function needs a static method forward")
 
-        Returns:
-            A tree like `sources`.
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Any) -> Any:
+        """The cotangents of the arguments: a tensor, or a tuple of one for each."""
+        raise NotImplementedError("a dlc.autograd.Function needs a static method backward")
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """The value of `forward`, which is differentiated by `backward`.
 
         Raises:
-            DerivativeError: on the second call, unless the tape is persistent.
+            ShapeError: for another number of cotangents than arguments, or other shapes.
+            ArgumentError: for a function that assigns to variables.
         """
-        if self._used and not self._persistent:
-            raise DerivativeError(
-                "gradient was called a second time on a tape that is not persistent",
-                hint="write GradientTape(persistent=True)",
+        held = [fresh(a) for a in args]
+        places = [k for k, a in enumerate(held) if _is_tensor(a)]
+        leaves = [leaf_tensor(held[k], f"{cls.__name__}.apply: an argument") for k in places]
+        floats = {k for k, t in zip(places, leaves, strict=True) if t.dtype.is_float}
+        needs = tuple(k in floats for k in range(len(args)))
+        contexts: list[Context] = []
+
+        def with_tensors(tensors: Sequence[Tensor]) -> list[Any]:
+            given = list(held)
+            for k, t in zip(places, tensors, strict=True):
+                given[k] = t
+            return given
+
+        def run(tensors: list[Tensor]) -> Any:
+            ctx = Context(needs)
+            contexts.append(ctx)
+            return cls.forward(ctx, *with_tensors(tensors))
+
+        def run_keeping(tensors: list[Tensor]) -> Any:
+            value = run(tensors)
+            found = tree.leaves(vars(contexts[-1]))
+            return value, [x for x in found if isinstance(x, Tensor)]
+
+        def run_back(tensors: list[Tensor]) -> Any:
+            count = len(kept)
+            ctx = _restored(contexts[-1], tensors[:count])
+            cts = tree.unflatten(primal.output, with_zeros(types, tensors[count:]))
+            returned = cls.backward(ctx, *(cts if isinstance(cts, (tuple, list)) else (cts,)))
+            return cls._cotangents(returned, held, places, leaves)
+
+        params = [Param(t.tensor) for t in leaves]
+        what = f"{cls.__name__}.forward"
+        primal = trace_closure(cls.__name__, run, params, what)
+        forward = trace_closure(what, run_keeping, params, what)
+        types = result_types(primal)
+        if types != result_types(forward)[: len(types)]:
+            raise DerivativeError(f"{what} gave other results when it was traced again")
+        kept = result_types(forward)[len(types) :]
+        back_params = [*map(Param, kept), *float_params(types)]
+        back = f"{cls.__name__}.backward"
+        backward = trace_closure(back, run_back, back_params, back)
+        for closure, name in ((primal, what), (backward, back)):
+            check_stateless(closure, name)
+        return primal.value(emit_vjp(leaves, primal, forward, backward))
+
+    @classmethod
+    def _cotangents(
+        cls, returned: Any, args: list[Any], places: list[int], leaves: list[Tensor]
+    ) -> list[Tensor]:
+        found = list(returned) if isinstance(returned, (tuple, list)) else [returned]
+        name = f"{cls.__name__}.backward"
+        if len(found) != len(args):
+            raise ShapeError(
+                f"{name} returned {len(found)} cotangents for {len(args)} arguments of forward",
+                hint="return one for each argument, None for those that have none",
             )
-        self._used = True
-        given, structure = tree.flatten(sources)
-        targets = tree.leaves(target)
-        cotangents = (
-            [None] * len(targets) if output_gradients is None else tree.leaves(output_gradients)
-        )
-        total: list[Tensor | None] = [None] * len(given)
-        for t, ct in zip(targets, cotangents, strict=True):
-            for k, g in enumerate(self._gradients(as_tensor(t), given, ct)):
-                old = total[k]
-                total[k] = g if old is None else old if g is None else functions.add(old, g)
-        if unconnected_gradients == "zero":
-            total = [g if g is not None else _zeros(s) for g, s in zip(total, given, strict=True)]
-        return tree.unflatten(structure, total)
-
-    def _gradients(
-        self, target: Tensor, sources: Sequence[Any], cotangent: Any
-    ) -> list[Tensor | None]:
-        target = materialise(target)
-        if cotangent is None:
-            held = target.tensor
-            if not held.dtype.is_float:
-                raise DerivativeError(f"gradient of {held}: only floats have gradients")
-            seed = apply("full", value=1.0, shape=held.shape, dtype=held.dtype)
-        else:
-            seed = _seed(target, cotangent, "gradient")
-        trace = current_trace()
-        if trace is not None:
-            node = target._node_in(trace)
-        elif target._history is not None:
-            node = target._history.node
-        else:
-            return [None] * len(sources)
-        reached = set(_reached([node], lambda n: False))
-        nodes = [[n for n in self._nodes_of(s, trace, reached) if n in reached] for s in sources]
-        flat = [n for group in nodes for n in group]
-        if not flat:
-            return [None] * len(sources)
-        unique = list(dict.fromkeys(flat))
-        if trace is not None:
-            found = _traced_gradients(trace, node, unique, seed)
-        else:
-            found = _recorded_gradients(target, unique, seed)
-        by_node = dict(zip(unique, found, strict=True))
-        return [_added([by_node[n] for n in group]) for group in nodes]
-
-    def _nodes_of(self, source: Any, trace: Trace | None, reached: set[Node]) -> list[Node]:
-        """The nodes that a source is in the graph."""
-        if not isinstance(source, Tensor):
-            raise ArgumentError(
-                f"gradient with respect to a {type(source).__name__}: sources are tensors"
-            )
-        if id(source) in self._watched:
-            return [self._watched[id(source)][1]]
-        if isinstance(source, Variable):
-            if not self._automatic and not source.requires_grad:
-                return []
-            if trace is not None:
-                return trace.leaves.get(source, [])
-            return [n for n in reached if n.op.name == "constant" and owner_of(n) is source]
-        if trace is not None:
-            return [source._node_in(trace)]
-        return [] if source._history is None else [source._history.node]
+        made: list[Tensor] = []
+        for k, t in zip(places, leaves, strict=True):
+            what = f"cotangent {k} of {name}"
+            made += float_leaves(found[k], tree.structure(0), [t.tensor], what)
+        for k, given in enumerate(found):
+            if given is not None and k not in places:
+                raise ArgumentError(f"{name} returned a cotangent of argument {k}, no tensor")
+        return made
 
 
-def _added(gradients: Sequence[Tensor]) -> Tensor | None:
-    total: Tensor | None = None
-    for g in gradients:
-        total = g if total is None else functions.add(total, g)
-    return total
+def _is_tensor(x: Any) -> bool:
+    """Whether an argument is data: all but integers, which are often axes and sizes."""
+    return isinstance(x, (Tensor, float)) or is_data(x)
 
 
-def _zeros(source: Tensor) -> Tensor:
-    held = source.tensor
-    return apply("full", value=0, shape=held.shape, dtype=held.dtype)
+def _restored(ctx: Context, tensors: Sequence[Tensor]) -> Context:
+    """A context with other tensors in the places of those that were kept."""
+    found, structure = tree.flatten(vars(ctx))
+    rest = iter(tensors)
+    made = Context(ctx.needs_input_grad)
+    held = [next(rest) if isinstance(x, Tensor) else x for x in found]
+    vars(made).update(tree.unflatten(structure, held))
+    return made

@@ -79,6 +79,15 @@ class IRBuilder:
     def _call(self, op: Op, *inputs: Node, **attrs: Any) -> Node:
         return self.emit(op, inputs, attrs)
 
+    def inlined(self, function: Function, inputs: Sequence[Node]) -> list[Node]:
+        """Appends the nodes of `function` applied to `inputs`; returns its results."""
+        new: dict[Node, Node] = dict(zip(function.params, inputs, strict=True))
+        for n in function.nodes:
+            held = tuple(new[x] for x in n.inputs)
+            new[n] = Node(n.op, held, n.attrs, n.type, n.loc, n.name)
+            self.nodes.append(new[n])
+        return [new[r] for r in function.results]
+
     def param(self, type_: TensorType, name: str | None = None) -> Node:
         """A parameter (not appended to `nodes`)."""
         return make_node(OPS["param"], (), {"type": (type_,)}, self.loc, name)

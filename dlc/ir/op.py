@@ -8,7 +8,8 @@ A row says what the op's result type is, what it means (NumPy), how one element 
 batched. Nothing else in the compiler lists ops.
 
 Rules are written against a `Builder`: `b.<op name>(*inputs, **attrs)` emits a node (or, in eager
-mode, runs it).
+mode, runs it), `b.inlined(function, inputs)` a function's nodes. That of derivative rules also has
+`jvp_of` and `vjp_of`, that of batching rules `batch_of`, for ops that carry functions.
 """
 
 from __future__ import annotations
@@ -118,13 +119,15 @@ class Op:
     control(run, inputs, attrs): the meaning of an op of the family "control", which runs functions
         that it carries: `run` is a `Runner`.
     jvp(b, out, inputs, tangents, **attrs): the tangent of the result, None when it is zero; a
-        tangent is None when zero.
+        tangent is None when zero. Of an op of several results, one for each of them.
     linear: the inputs in which the op is linear when the others are held fixed ("all": in all
         together).
     transpose(b, ct, i, inputs, **attrs): the cotangent of linear input `i`; only the type of
         inputs[i] may be used.
     vjp(b, out, ct, i, inputs, **attrs): the cotangent of input `i`, in the place of what follows
         from the derivatives of the ops in `decompose`.
+    vjp_all(b, out, cts, wanted, inputs, **attrs): of an op of several results, from their
+        cotangents (None where zero) those of all inputs; of no use where not wanted[k].
     batch(b, inputs, batched, **attrs): the results for every element of a batch: inputs[k] where
         batched[k] (of at least one) has the batch axis in front of the axes that the op knows, and
         so has the result. None leaves it to `decompose`, as a row without a rule does; of an op of
@@ -149,6 +152,7 @@ class Op:
     linear: tuple[int, ...] | Literal["all"] = ()
     transpose: Callable[..., Any] | None = None
     vjp: Callable[..., Any] | None = None
+    vjp_all: Callable[..., Any] | None = None
     batch: Callable[..., Any] | None = None
     samples: Callable[[], Iterable[Sample]] | None = None
     own_kernel: bool = False

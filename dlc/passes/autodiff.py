@@ -11,22 +11,43 @@ differentiation", 2021). So each op has one derivative rule.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node, with_inputs
 from dlc.ir.dims import TRIPS
 from dlc.ir.errors import DerivativeError
 from dlc.ir.op import NoDerivative, Op
-from dlc.ir.types import TupleType
+from dlc.ir.types import TensorType, TupleType
 from dlc.passes import control_derivatives
 from dlc.passes.control_derivatives import zeros
 from dlc.passes.decompose import expand_undifferentiable
 
 
+class _Builder(IRBuilder):
+    """What derivative rules write to."""
+
+    def jvp_of(self, function: Function, wrt: Sequence[int]) -> Function:
+        """`jvp_function`."""
+        return jvp_function(function, wrt)
+
+    def vjp_of(
+        self, function: Function, wrt: Sequence[int], results: Sequence[int] | None = None
+    ) -> Function:
+        """`vjp_function`."""
+        return vjp_function(function, wrt, results)
+
+
+Tangents: TypeAlias = "Sequence[Node | None]"
+
+
+def _types(node: Node) -> Sequence[TensorType]:
+    return node.type.items if isinstance(node.type, TupleType) else (node.type,)
+
+
 def is_differentiable(node: Node) -> bool:
-    """Whether a tangent of `node` can be other than zero."""
-    if isinstance(node.type, TupleType) or not node.type.dtype.is_float:
+    """Whether a tangent of `node`, or of one of its results, can be other than zero."""
+    if not any(t.dtype.is_float for t in _types(node)):
         return False
     rule = node.op.jvp
     return not isinstance(rule, NoDerivative) or rule.reason == "unknown"
@@ -80,8 +101,8 @@ def _rule(op: Op) -> Callable[..., Any]:
 
 def node_jvp(
     b: IRBuilder, node: Node, out: Node, inputs: Sequence[Node], tangents: Sequence[Node | None]
-) -> Node | None:
-    """The tangent of `node` (whose value is `out`), None when it is zero."""
+) -> Any:
+    """The tangent of `node` (whose value is `out`), None when it is zero; of several, one each."""
     if all(t is None for t in tangents) or not is_differentiable(node):
         return None
     return _rule(node.op)(b, out, list(inputs), list(tangents), **node.attrs)
@@ -98,8 +119,8 @@ def _is_linear(op: Op, i: int) -> bool:
     return op.linear == "all" or i in op.linear
 
 
-def input_cotangent(b: IRBuilder, node: Node, ct: Node, i: int) -> Node | None:
-    """The cotangent that `node` passes to its input `i`."""
+def input_cotangent(b: IRBuilder, node: Node, ct: Any, i: int) -> Node | None:
+    """The cotangent that `node` passes to its input `i`; `ct` is a list for several results."""
     if node.op.transpose is not None and _is_linear(node.op, i):
         return node.op.transpose(b, ct, i, node.inputs, **node.attrs)
     if node.op.vjp is not None:
@@ -107,11 +128,26 @@ def input_cotangent(b: IRBuilder, node: Node, ct: Node, i: int) -> Node | None:
     placeholder = b.param(node.inputs[i].tensor)
     tangents = [placeholder if k == i else None for k in range(len(node.inputs))]
     start = len(b.nodes)
-    tangent = _rule(node.op)(b, node, list(node.inputs), tangents, **node.attrs)
-    if tangent is None:
-        return None
+    found = _rule(node.op)(b, node, list(node.inputs), tangents, **node.attrs)
     linear = _split_linear(b, start, placeholder)
-    return transpose_nodes(b, linear, {tangent: ct}, placeholder)
+    given: dict[Node, Node] = {}
+    for tangent, part in zip(*_listed(found, ct), strict=True):
+        total = None if tangent is None else add_tangents(b, given.get(tangent), part)
+        if tangent is not None and total is not None:
+            given[tangent] = total
+    return transpose_nodes(b, linear, given, placeholder) if given else None
+
+
+def _listed(found: Any, ct: Any) -> tuple[Tangents, Tangents]:
+    """The tangents and the cotangents of a node's results as lists."""
+    return ([found], [ct]) if isinstance(ct, Node) else (found or [None] * len(ct), ct)
+
+
+def input_cotangents(b: IRBuilder, node: Node, ct: Any, wanted: Sequence[bool]) -> Tangents:
+    """What `node` passes to each of its inputs that are wanted."""
+    if node.op.vjp_all is not None:
+        return node.op.vjp_all(b, node, ct, wanted, node.inputs, **node.attrs)
+    return [input_cotangent(b, node, ct, i) if w else None for i, w in enumerate(wanted)]
 
 
 def _split_linear(b: IRBuilder, start: int, placeholder: Node) -> list[Node]:
@@ -170,8 +206,10 @@ class _Backward:
         self.reached = _reached(function, self.active, results)
         self.new: dict[Node, Node] = {p: p for p in function.params}
         self.cotangents: dict[Node, Node] = {}  # by nodes of the function
-        # For loops and branches, what sends cotangents back, and those of the results.
-        self.pulls: dict[Node, tuple[control_derivatives.Back, list[Node | None]]] = {}
+        # Of the results of ops that have several.
+        self.parts: dict[Node, list[Node | None]] = {}
+        # For loops and branches, what sends cotangents back.
+        self.pulls: dict[Node, control_derivatives.Back] = {}
 
     def run_forward(self) -> None:
         """Appends the function, with loops that keep what their derivatives read."""
@@ -187,8 +225,9 @@ class _Backward:
                 self.b.nodes.append(kept)
                 continue
             flags = [x in self.active for x in node.inputs]
-            values[node], back = control_derivatives.reverse(_MODE, self.b, kept, flags, wanted)
-            self.pulls[node] = back, [None] * len(wanted)
+            values[node], self.pulls[node] = control_derivatives.reverse(
+                _MODE, self.b, kept, flags, wanted
+            )
 
     def give(self, node: Node, ct: Node) -> None:
         """Adds to the cotangent of a value."""
@@ -205,24 +244,21 @@ class _Backward:
             if node not in self.active:
                 continue
             self.b.loc = node.loc
-            if node in self.pulls:
-                back, given = self.pulls[node]
-                if any(ct is not None for ct in given):
-                    self._pass_on(node, back(self.b, given))
-                continue
-            ct = self.cotangents.get(node)
+            several = isinstance(node.type, TupleType)
+            ct = self.parts.get(node) if several else self.cotangents.get(node)
             if ct is None:
                 continue
-            if node.op.name == "get" and node.inputs[0] in self.pulls:
-                given = self.pulls[node.inputs[0]][1]
-                k = node.attrs["index"]
+            if node in self.pulls:
+                assert isinstance(ct, list)
+                self._pass_on(node, self.pulls[node](self.b, ct))
+            elif node.op.name == "get":
+                assert isinstance(ct, Node)
+                whole, k = node.inputs[0], node.attrs["index"]
+                given = self.parts.setdefault(whole, [None] * len(_types(whole)))
                 given[k] = self._sum(given[k], ct)
-                continue
-            kept = self.new[node]
-            for i, x in enumerate(node.inputs):
-                part = input_cotangent(self.b, kept, ct, i) if x in self.active else None
-                if part is not None:
-                    self.give(x, part)
+            else:
+                wanted = [x in self.active for x in node.inputs]
+                self._pass_on(node, input_cotangents(self.b, self.new[node], ct, wanted))
 
     def _pass_on(self, node: Node, parts: Sequence[Node | None]) -> None:
         for x, part in zip(node.inputs, parts, strict=True):
@@ -264,7 +300,7 @@ def vjp_function(
     function = expand_undifferentiable(function, reverse=True)
     if results is None:
         results = [k for k, r in enumerate(function.results) if r.tensor.dtype.is_float]
-    b = IRBuilder()
+    b = _Builder()
     sources = [function.params[k] for k in wrt]
     work = _Backward(b, function, sources, [function.results[k] for k in results])
     work.run_forward()
@@ -290,7 +326,7 @@ def jvp_function(function: Function, wrt: Sequence[int]) -> Function:
     (params, a tangent for each of params `wrt`) -> (results, a tangent for each float result).
     """
     function = expand_undifferentiable(function)
-    b = IRBuilder()
+    b = _Builder()
     tangents: dict[Node, Node] = {}
     extra: list[Node] = []
     for k in wrt:
@@ -300,6 +336,7 @@ def jvp_function(function: Function, wrt: Sequence[int]) -> Function:
         tangents[p] = t
     new: dict[Node, Node] = {p: p for p in function.params}
     parts: dict[Node, tuple[list[Node], list[Node | None]]] = {}
+    several: dict[Node, Tangents] = {}  # of the results of other ops that have more than one
     for node in function.nodes:
         b.loc = node.loc
         if node.op.name == "get" and node.inputs[0] in parts:
@@ -313,8 +350,13 @@ def jvp_function(function: Function, wrt: Sequence[int]) -> Function:
                 continue
             b.nodes.append(kept)
             new[node] = kept
-            tangent = node_jvp(b, kept, kept, kept.inputs, given)
-        if tangent is not None:
+            if node.op.name == "get" and node.inputs[0] in several:
+                tangent = several[node.inputs[0]][node.attrs["index"]]
+            else:
+                tangent = node_jvp(b, kept, kept, kept.inputs, given)
+        if isinstance(node.type, TupleType):
+            several[node] = [None] * len(node.type.items) if tangent is None else tangent
+        elif tangent is not None:
             tangents[node] = tangent
     b.loc = None
     floats = [r for r in function.results if r.tensor.dtype.is_float]

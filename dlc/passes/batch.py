@@ -16,14 +16,25 @@ from dlc.ir.errors import VerifyError
 from dlc.ir.ops.batching import batch_size, repeated
 from dlc.ir.types import TensorType
 
+Results: TypeAlias = "Sequence[bool] | bool"
 _Batched: TypeAlias = "Node | tuple[Node, ...]"  # the results of a node, all with a batch axis
+
+
+class _Builder(IRBuilder):
+    """What batching rules write to."""
+
+    def batch_of(
+        self, function: Function, batched: Sequence[bool], size: Dim, results: Results = False
+    ) -> tuple[Function, tuple[bool, ...]]:
+        """`batch_function`."""
+        return batch_function(function, batched, size, results)
 
 
 def batch_function(
     function: Function,
     batched: Sequence[bool],
     size: Dim,
-    results: Sequence[bool] | bool = False,
+    results: Results = False,
 ) -> tuple[Function, tuple[bool, ...]]:
     """`function` of a batch.
 
@@ -37,7 +48,7 @@ def batch_function(
     Returns:
         The function of batched parameters, and which of its results have the batch axis.
     """
-    b = IRBuilder()
+    b = _Builder()
     made: dict[Node, _Batched] = {}
     params = [
         b.param(_with_batch(p.tensor, size), p.name) if has else p

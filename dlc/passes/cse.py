@@ -62,4 +62,6 @@ def value_key(value: Any) -> Hashable:
         return type(value), repr(value)
     if isinstance(value, tuple):
         return tuple(value_key(v) for v in value)
+    if isinstance(value, Function):
+        return structural_hash(value)
     return value if isinstance(value, Hashable) else id(value)

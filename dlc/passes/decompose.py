@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node, with_inputs
@@ -26,12 +26,20 @@ def _settle(
     b: IRBuilder, nodes: Iterable[Node], new: dict[Node, Node], chosen: Callable[[Node], bool]
 ) -> dict[Node, Node]:
     """Appends `nodes` to `b`, expanding those that are chosen; returns what each became."""
+    several: dict[Node, list[Any]] = {}  # the results of ops that have more than one
     for node in nodes:
+        if node.inputs and node.inputs[0] in several:
+            new[node] = several[node.inputs[0]][node.attrs["index"]]
+            continue
         inputs = tuple(new.get(x, x) for x in node.inputs)
         if chosen(node):
             inner = IRBuilder(node.loc)
-            result: Node = node.op.decompose(inner, *inputs, **node.attrs)  # type: ignore[misc]
-            new[node] = _settle(b, inner.nodes, {}, chosen).get(result, result)
+            result: Any = node.op.decompose(inner, *inputs, **node.attrs)  # type: ignore[misc]
+            settled = _settle(b, inner.nodes, {}, chosen)
+            if isinstance(result, Node):
+                new[node] = settled.get(result, result)
+            else:
+                several[node] = [settled.get(r, r) for r in result]
         else:
             new[node] = with_inputs(node, inputs)
             b.nodes.append(new[node])
@@ -39,7 +47,7 @@ def _settle(
 
 
 def _has_no_derivative(op: Op, reverse: bool) -> bool:
-    own = op.jvp is not None or (reverse and op.vjp is not None)
+    own = op.jvp is not None or (reverse and (op.vjp or op.vjp_all) is not None)
     return op.decompose is not None and not own
 
 
