@@ -15,6 +15,7 @@ from dlc.ir.dims import Dim
 from dlc.ir.errors import VerifyError
 from dlc.ir.ops.batching import batch_size, repeated
 from dlc.ir.types import TensorType
+from dlc.passes import control_batch
 
 Results: TypeAlias = "Sequence[bool] | bool"
 _Batched: TypeAlias = "Node | tuple[Node, ...]"  # the results of a node, all with a batch axis
@@ -90,6 +91,8 @@ def _batched_node(b: IRBuilder, node: Node, made: dict[Node, _Batched]) -> _Batc
     flags = [x in made for x in node.inputs]
     inputs = [made.get(x, x) for x in node.inputs]
     op = node.op
+    if op.family == "control":
+        return control_batch.batch_control(batch_function, b, node, inputs, flags)
     if op.batch is not None:
         found = op.batch(b, inputs, flags, **node.attrs)
         if found is not None:

@@ -1,0 +1,259 @@
+"""Batching of loops and branches.
+
+Branches that differ from element to element all run, and results are chosen. A loop whose condition
+differs goes on until no element wants to; carries of the others stay as they are. What iterations
+leave, stacked, has the batch axis after that of the iterations where their number is not known
+(`TRIPS`), and such a loop's other rows count for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dlc.ir.build import IRBuilder
+from dlc.ir.core import Function, Node, with_inputs
+from dlc.ir.dims import TRIPS, Dim
+from dlc.ir.ops.batching import batch_size, repeated
+from dlc.ir.types import TensorType, int64
+
+# (function, flags of parameters, size, flags of results) to the batched function and what it has.
+Batch = Callable[[Function, Sequence[bool], Dim, "Sequence[bool] | bool"], "tuple[Function, Any]"]
+
+
+def batch_control(
+    batch: Batch, b: IRBuilder, node: Node, inputs: Sequence[Node], flags: Sequence[bool]
+) -> tuple[Node, ...]:
+    """The results of a loop or of branches for every element, all with a batch axis.
+
+    Args:
+        batch: Batches bodies.
+        b: Gets the nodes.
+        node: The loop or the branches.
+        inputs: Its operands, batched where `flags` say so.
+        flags: For each operand, whether it has a batch axis.
+    """
+    size = _batch_size(inputs, flags)
+    work = _Batching(batch, b, node, size)
+    match node.op.name:
+        case "switch":
+            return tuple(work.switch(inputs, flags))
+        case "while":
+            return tuple(work.while_loop(inputs, flags))
+        case _:
+            return tuple(work.scan(inputs, flags))
+
+
+def _batch_size(inputs: Sequence[Node], flags: Sequence[bool]) -> Dim:
+    for x, has in zip(inputs, flags, strict=True):
+        if has and x.shape[0] == TRIPS:
+            return x.shape[1]
+    return batch_size(inputs, flags)
+
+
+def inline(b: IRBuilder, function: Function, arguments: Sequence[Node]) -> list[Node]:
+    """The results of a function of these arguments, its nodes appended to `b`."""
+    new: dict[Node, Node] = dict(zip(function.params, arguments, strict=True))
+    for n in function.nodes:
+        new[n] = with_inputs(n, tuple(new[x] for x in n.inputs))
+        b.nodes.append(new[n])
+    return [new[r] for r in function.results]
+
+
+def _chosen(b: IRBuilder, flags: Node, x: Node, y: Node) -> Node:
+    """For each element of the batch, `x` or `y`."""
+    shape = x.shape
+    wide = b.reshape(flags, shape=(shape[0], *(1 for _ in shape[1:])))
+    return b.select(b.broadcast_to(wide, shape=shape), x, y)
+
+
+class _Batching:
+    def __init__(self, batch: Batch, b: IRBuilder, node: Node, size: Dim) -> None:
+        self.batch, self.b, self.node, self.size = batch, b, node, size
+
+    def _all(self, xs: Sequence[Node], flags: Sequence[bool]) -> list[Node]:
+        """Values with a batch axis each."""
+        return [
+            x if has else repeated(self.b, x, self.size) for x, has in zip(xs, flags, strict=True)
+        ]
+
+    # Branches.
+
+    def switch(self, inputs: Sequence[Node], flags: Sequence[bool]) -> list[Node]:
+        b, (index, *operands) = self.b, inputs
+        branches: tuple[Function, ...] = self.node.attrs["branches"]
+        made = tuple(self.batch(f, flags[1:], self.size, True)[0] for f in branches)
+        if not flags[0]:
+            whole = b.emit(self.node.op, inputs, {"branches": made})
+            return [b.get(whole, index=k) for k in range(len(made[0].results))]
+        found = inline(b, made[0], operands)
+        for number, f in enumerate(made[1:], 1):
+            least = b.full(value=number, shape=index.shape, dtype=int64)
+            mine = b.ge(index, least)
+            others = inline(b, f, operands)
+            found = [_chosen(b, mine, x, y) for x, y in zip(others, found, strict=True)]
+        return found
+
+    # Loops.
+
+    def _settled(
+        self, body: Function, flags: Sequence[bool], first: int, count: int
+    ) -> list[bool]:
+        """The flags of parameters when carries have those that the body gives them."""
+        known = list(flags)
+        while True:
+            found = self.batch(body, known, self.size, False)[1]
+            if not any(found[k] and not known[first + k] for k in range(count)):
+                return known
+            for k in range(count):
+                known[first + k] = known[first + k] or found[k]
+
+    def while_loop(self, inputs: Sequence[Node], flags: Sequence[bool]) -> list[Node]:
+        node, b = self.node, self.b
+        a: int = node.attrs["consts"]
+        n = len(inputs) - a
+        body: Function = node.attrs["body"]
+        known = self._settled(body, flags, a, n)
+        cond, (asks,) = self.batch(node.attrs["cond"], known, self.size, False)
+        if asks:
+            return self._masked_while(inputs, flags, [*known[:a], *(True for _ in range(n))])
+        left = len(body.results) - n
+        wanted = [*known[a:], *(True for _ in range(left))]
+        made, _ = self.batch(body, known, self.size, wanted)
+        operands = [*inputs[:a], *self._as(inputs[a:], flags[a:], known[a:])]
+        whole = b.emit(node.op, operands, {**node.attrs, "cond": cond, "body": made})
+        return self._results(whole, wanted, n)
+
+    def _as(
+        self, xs: Sequence[Node], flags: Sequence[bool], wanted: Sequence[bool]
+    ) -> list[Node]:
+        return [
+            repeated(self.b, x, self.size) if want and not has else x
+            for x, has, want in zip(xs, flags, wanted, strict=True)
+        ]
+
+    def _results(self, whole: Node, flags: Sequence[bool], carries: int) -> list[Node]:
+        """All results of a loop with a batch axis; `flags` are those of its body's results."""
+        b = self.b
+        counted = whole.attrs.get("counted", False)
+        has = [*flags[:carries], *([False] if counted else []), *flags[carries:]]
+        parts = [b.get(whole, index=k) for k in range(len(has))]
+        return self._all(parts, has)
+
+    def _masked_while(
+        self, inputs: Sequence[Node], flags: Sequence[bool], known: Sequence[bool]
+    ) -> list[Node]:
+        """A loop that goes on until no element wants to.
+
+        Which do, and how often each has run, are carries in front of the others.
+        """
+        node, b, size = self.node, self.b, self.size
+        a: int = node.attrs["consts"]
+        cond, _ = self.batch(node.attrs["cond"], known, size, True)
+        body, _ = self.batch(node.attrs["body"], known, size, True)
+        consts, carries = list(inputs[:a]), self._all(inputs[a:], flags[a:])
+        (first,) = inline(b, cond, [*consts, *carries])
+        zero = b.full(value=0, shape=(size,), dtype=int64)
+        inner = IRBuilder(node.loc)
+        mine = [inner.param(x.tensor) for x in (*consts, first, zero, *carries)]
+        going, count, held = mine[a], mine[a + 1], mine[a + 2 :]
+        found = inline(inner, body, [*mine[:a], *held])
+        kept = [
+            _chosen(inner, going, x, y) for x, y in zip(found[: len(held)], held, strict=True)
+        ]
+        (again,) = inline(inner, cond, [*mine[:a], *kept])
+        ran = inner.add(count, inner.convert(going, dtype=int64))
+        results = [inner.bit_and(going, again), ran, *kept, *found[len(held) :]]
+        loop = inner.function(body.name, mine, results)
+        asking = IRBuilder(node.loc)
+        params = [asking.param(p.tensor) for p in mine]
+        goes_on = asking.function(cond.name, params, [asking.reduce_any(params[a], axes=(0,))])
+        attrs = {**node.attrs, "cond": goes_on, "body": loop}
+        whole = b.emit(node.op, [*consts, first, zero, *carries], attrs)
+        n = len(carries)
+        parts = [b.get(whole, index=k) for k in range(len(whole.type.items))]  # type: ignore[union-attr]
+        if not node.attrs["counted"]:
+            return parts[2 : n + 2]
+        return [*parts[2 : n + 2], parts[1], *parts[n + 3 :]]
+
+    def scan(self, inputs: Sequence[Node], flags: Sequence[bool]) -> list[Node]:
+        node = self.node
+        length = node.attrs["length"]
+        counted = length == TRIPS
+        operands, has = list(inputs[counted:]), list(flags[counted:])
+        a: int = node.attrs["consts"]
+        n: int = node.attrs["carries"]
+        for k in range(a + n, len(operands)):
+            if has[k]:
+                operands[k] = self._rows(operands[k])
+        body: Function = node.attrs["body"]
+        if counted and flags[0]:
+            same = self._same_count(inputs[0])
+            if same is None:
+                return self._masked_scan(inputs[0], operands, has)
+            inputs = [same, *inputs[1:]]
+        known = self._settled(body, has, a, n)
+        left = len(body.results) - n
+        wanted = [*known[a : a + n], *(True for _ in range(left))]
+        made, _ = self.batch(body, known, self.size, wanted)
+        given = [*operands[:a], *self._as(operands[a : a + n], has[a : a + n], known[a : a + n])]
+        first = inputs[:1] if counted else []
+        attrs = {**node.attrs, "body": made}
+        whole = self.b.emit(node.op, [*first, *given, *operands[a + n :]], attrs)
+        found = self._results(whole, wanted, n)
+        return [*found[:n], *(x if counted else self._front(x) for x in found[n:])]
+
+    @staticmethod
+    def _same_count(count: Node) -> Node | None:
+        """How often a loop runs, where that is the same for all elements."""
+        (source, *_) = (*count.inputs, None)
+        repeats = count.op.name == "broadcast_to" and source is not None and not source.shape
+        return source if repeats else None
+
+    def _rows(self, x: Node) -> Node:
+        """What is stacked, with the axis of the iterations in front of that of the batch."""
+        return x if x.shape[0] == TRIPS else _swapped(self.b, x)
+
+    def _front(self, x: Node) -> Node:
+        return _swapped(self.b, x)
+
+    def _masked_scan(
+        self, count: Node, operands: Sequence[Node], has: Sequence[bool]
+    ) -> list[Node]:
+        """A loop of which each element takes the first rows, as many as its count says.
+
+        The number of the row is a carry in front of the others.
+        """
+        node, b, size = self.node, self.b, self.size
+        a: int = node.attrs["consts"]
+        n: int = node.attrs["carries"]
+        known = [*has[:a], *(True for _ in range(n)), *has[a + n :]]
+        body, _ = self.batch(node.attrs["body"], known, size, True)
+        most = b.reduce_max(count, axes=(0,))
+        backwards: bool = node.attrs["reverse"]
+        one = b.full(value=1, shape=(), dtype=int64)
+        first = b.sub(most, one) if backwards else b.full(value=0, shape=(), dtype=int64)
+        carries = self._all(operands[a : a + n], has[a : a + n])
+        inner = IRBuilder(node.loc)
+        rows = [x.tensor.with_shape(x.shape[1:]) for x in operands[a + n :]]
+        limit, *consts = (inner.param(x.tensor) for x in (count, *operands[:a]))
+        number = inner.param(TensorType(int64))
+        held = [inner.param(x.tensor) for x in carries]
+        stacked = [inner.param(t) for t in rows]
+        found = inline(inner, body, [*consts, *held, *stacked])
+        going = inner.lt(inner.broadcast_to(number, shape=(size,)), limit)
+        kept = [_chosen(inner, going, x, y) for x, y in zip(found[:n], held, strict=True)]
+        left = [
+            _chosen(inner, going, x, inner.const(0, x.tensor)) for x in found[n:]
+        ]
+        step = inner.full(value=-1 if backwards else 1, shape=(), dtype=int64)
+        results = [inner.add(number, step), *kept, *left]
+        loop = inner.function(body.name, [limit, *consts, number, *held, *stacked], results)
+        attrs = {**node.attrs, "body": loop, "consts": a + 1, "carries": n + 1}
+        given = [most, count, *operands[:a], first, *carries, *operands[a + n :]]
+        whole = b.emit(node.op, given, attrs)
+        return [b.get(whole, index=k) for k in range(1, len(results))]
+
+
+def _swapped(b: IRBuilder, x: Node) -> Node:
+    return b.transpose(x, axes=(1, 0, *range(2, x.tensor.rank)))

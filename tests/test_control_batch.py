@@ -1,0 +1,76 @@
+"""Loops and branches of a batch: each element as by itself, under any nesting with gradients."""
+
+import numpy as np
+import pytest
+from test_control_derivatives import FUNCTIONS, at
+
+import dlc
+
+XS, NS = np.array([0.7, -0.3, 1.4]), np.array([4, 0, 2])
+
+
+def one_by_one(f, xs, ns):
+    return [f(at(x), dlc.asarray(n)).item() for x, n in zip(xs, ns, strict=True)]
+
+
+@pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
+def test_elements_are_as_by_themselves(f):
+    for h in (f, dlc.grad(f), dlc.grad(dlc.grad(f))):
+        ways = [
+            (lambda xs, ns, h=h: dlc.vmap(h)(xs, ns), XS, NS),
+            (lambda xs, ns, h=h: dlc.vmap(lambda x: h(x, ns[0]))(xs), XS, [4, 4, 4]),
+            (lambda xs, ns, h=h: dlc.vmap(lambda n: h(xs[0], n))(ns), [XS[0]] * 3, NS),
+        ]
+        for way, xs, ns in ways:
+            want = one_by_one(h, xs, ns)
+            for run in (way, dlc.compile(way)) if h is not f else (way,):
+                got = run(dlc.asarray(XS), dlc.asarray(NS)).numpy()
+                np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
+def test_gradients_of_batches(f):
+    def total(xs):
+        return dlc.sum(dlc.vmap(f)(xs, dlc.asarray(NS)))
+
+    want = one_by_one(dlc.grad(f), XS, NS)
+    got = dlc.compile(dlc.grad(total))(dlc.asarray(XS)).numpy()
+    np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-12)
+
+
+def test_batches_of_batches():
+    f = FUNCTIONS[0]
+    rows = dlc.vmap(lambda x: dlc.vmap(lambda n: f(x, n))(dlc.asarray(NS)))(dlc.asarray(XS))
+    want = [one_by_one(f, [x] * 3, NS) for x in XS]
+    np.testing.assert_allclose(rows.numpy(), want, rtol=1e-12)
+
+
+def test_axes_and_what_is_the_same_for_all():
+    def f(x, w):
+        return dlc.scan(lambda c, r: (dlc.tanh(c + r * w), c), dlc.zeros(()), x)
+
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((5, 3)).astype(np.float32), np.float32(0.5)
+    last, ys = dlc.vmap(f, in_axes=(1, None), out_axes=(0, 1))(x, w)
+    assert (last.shape, ys.shape) == ((3,), (5, 3))
+    for k in range(3):
+        alone, rows = f(x[:, k], w)
+        np.testing.assert_allclose(last[k].item(), alone.item(), rtol=1e-6)
+        np.testing.assert_allclose(ys[:, k].numpy(), rows.numpy(), rtol=1e-6)
+
+
+def test_elements_that_are_done_stay_as_they_are():
+    """Others go on, and what the body makes of a value that is done does not count."""
+
+    def root(a):
+        def step(c):
+            x, count = c
+            return dlc.where(count > 40, dlc.nan, 0.5 * (x + a / x)), count + 1
+
+        return dlc.while_loop(lambda c: dlc.abs(c[0] * c[0] - a) > 1e-9 * a, step, (a, 0))
+
+    values = np.array([1.0, 2.0, 1e6, 3.0])
+    roots, counts = dlc.vmap(root)(dlc.asarray(values))
+    np.testing.assert_allclose(roots.numpy(), np.sqrt(values), rtol=1e-8)
+    assert counts.tolist() == [root(at(a))[1].item() for a in values]
+    assert counts[0].item() == 0
