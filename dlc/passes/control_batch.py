@@ -96,9 +96,7 @@ class _Batching:
 
     # Loops.
 
-    def _settled(
-        self, body: Function, flags: Sequence[bool], first: int, count: int
-    ) -> list[bool]:
+    def _settled(self, body: Function, flags: Sequence[bool], first: int, count: int) -> list[bool]:
         """The flags of parameters when carries have those that the body gives them."""
         known = list(flags)
         while True:
@@ -124,9 +122,7 @@ class _Batching:
         whole = b.emit(node.op, operands, {**node.attrs, "cond": cond, "body": made})
         return self._results(whole, wanted, n)
 
-    def _as(
-        self, xs: Sequence[Node], flags: Sequence[bool], wanted: Sequence[bool]
-    ) -> list[Node]:
+    def _as(self, xs: Sequence[Node], flags: Sequence[bool], wanted: Sequence[bool]) -> list[Node]:
         return [
             repeated(self.b, x, self.size) if want and not has else x
             for x, has, want in zip(xs, flags, wanted, strict=True)
@@ -158,9 +154,7 @@ class _Batching:
         mine = [inner.param(x.tensor) for x in (*consts, first, zero, *carries)]
         going, count, held = mine[a], mine[a + 1], mine[a + 2 :]
         found = inline(inner, body, [*mine[:a], *held])
-        kept = [
-            _chosen(inner, going, x, y) for x, y in zip(found[: len(held)], held, strict=True)
-        ]
+        kept = [_chosen(inner, going, x, y) for x, y in zip(found[: len(held)], held, strict=True)]
         (again,) = inline(inner, cond, [*mine[:a], *kept])
         ran = inner.add(count, inner.convert(going, dtype=int64))
         results = [inner.bit_and(going, again), ran, *kept, *found[len(held) :]]
@@ -243,9 +237,7 @@ class _Batching:
         found = inline(inner, body, [*consts, *held, *stacked])
         going = inner.lt(inner.broadcast_to(number, shape=(size,)), limit)
         kept = [_chosen(inner, going, x, y) for x, y in zip(found[:n], held, strict=True)]
-        left = [
-            _chosen(inner, going, x, inner.const(0, x.tensor)) for x in found[n:]
-        ]
+        left = [_chosen(inner, going, x, inner.const(0, x.tensor)) for x in found[n:]]
         step = inner.full(value=-1 if backwards else 1, shape=(), dtype=int64)
         results = [inner.add(number, step), *kept, *left]
         loop = inner.function(body.name, [limit, *consts, number, *held, *stacked], results)
