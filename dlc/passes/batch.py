@@ -92,7 +92,8 @@ def _batched_node(b: IRBuilder, node: Node, made: dict[Node, _Batched]) -> _Batc
     inputs = [made.get(x, x) for x in node.inputs]
     op = node.op
     if op.family == "control":
-        return control_batch.batch_control(batch_function, b, node, inputs, flags)
+        given = [x for x in inputs if isinstance(x, Node)]
+        return control_batch.batch_control(batch_function, b, node, given, flags)
     if op.batch is not None:
         found = op.batch(b, inputs, flags, **node.attrs)
         if found is not None:

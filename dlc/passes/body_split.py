@@ -82,23 +82,36 @@ def _choose(
 ) -> tuple[set[Node], set[Node]]:
     """What is kept, parameters among it, and the nodes that are computed again."""
     needed = set(wanted)
-    again: set[Node] = set()
     for n in reversed(early):
-        if n in needed and (_cannot_be_kept(n) or n.op.cost == 0):
-            again.add(n)
+        if n in needed and _moves(n):
             needed.update(n.inputs)
+    # What it costs to have a value, where it is kept or can be computed from what is.
+    price: dict[Node, int] = dict.fromkeys(free | {x for x in needed if x.op.name == "param"}, 0)
+    kept: set[Node] = set()
     for n in early:
-        if n in needed and n not in again and _is_cheap(n, needed | free):
+        known = all(x in price for x in n.inputs)
+        cost = n.op.cost + sum(price[x] for x in n.inputs) if known else 0
+        if known and (_moves(n) or (_is_light(n) and cost <= CHEAP)):
+            price[n] = 0 if _moves(n) else cost
+        elif n in needed:
+            kept.add(n)
+            price[n] = 0
+    again: set[Node] = set()
+    asked = set(wanted)
+    for n in reversed(early):
+        if n in asked and n not in kept:
             again.add(n)
-            needed.update(n.inputs)
-    return needed - again, again
+            asked.update(n.inputs)
+    return asked - again, again
 
 
-def _cannot_be_kept(n: Node) -> bool:
-    """Whether a value has no extent that is known: a loop's, which is then run again."""
-    return isinstance(n.type, TupleType) or TRIPS in n.type.shape
+def _moves(n: Node) -> bool:
+    """Whether a value is computed again in any case.
+
+    It costs nothing, or has no extent that is known: a loop's, which is then run again.
+    """
+    return isinstance(n.type, TupleType) or TRIPS in n.type.shape or n.op.cost == 0
 
 
-def _is_cheap(n: Node, known: set[Node]) -> bool:
-    light = n.op.family in _ELEMENTWISE or n.op.name == "convert"
-    return light and n.op.cost <= CHEAP and known.issuperset(n.inputs)
+def _is_light(n: Node) -> bool:
+    return n.op.family in _ELEMENTWISE or n.op.name == "convert"

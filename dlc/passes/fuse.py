@@ -212,11 +212,24 @@ class _Planner:
                 stored.add(x)
                 continue
             reads, e = reads_of(x, _must_be_read)
-            if len(reads) == 1 and e.op == "load" and _is_matrix(reads[0]):
+            if len(reads) == 1 and e.op == "load" and self._is_matrix(reads[0]):
                 stored.add(reads[0].source)
             else:
                 stored.add(x)
         return stored
+
+    def _is_matrix(self, read: Read) -> bool:
+        """Whether a contraction can walk what is read: at affine indices, or in panels made for it.
+
+        In the body of a loop, panels are a parameter.
+        """
+        source = read.source
+        in_panels = source.op.family == "layout" or any(
+            r.op.family == "layout" for r in self.users[source]
+        )
+        if in_panels and panels_of(read.ix) is not None:
+            return is_affine(read.ix[1])
+        return all(is_affine(i) for i in read.ix)
 
     def is_leaf(self, node: Node) -> bool:
         return is_stored(node) or node in self.units
@@ -464,13 +477,6 @@ def is_affine(e: Expr) -> bool:
     if e.op == "mul":
         return all(is_affine(a) for a in e.args) and any(not _names([a]) for a in e.args)
     return False
-
-
-def _is_matrix(read: Read) -> bool:
-    """Whether a contraction can walk what is read: at affine indices, or in panels made for it."""
-    if read.source.op.family == "layout" and panels_of(read.ix) is not None:
-        return is_affine(read.ix[1])
-    return all(is_affine(i) for i in read.ix)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ class Pass:
     stage: The stage that the function is in after this pass, for the verifier; None: as before.
     nested: Whether `apply` runs it on the bodies of loops and branches too; otherwise it goes there
         itself, or has nothing to do there.
+    inexact: Why it may change bits, where that is not said by its rules.
 
     Example:
         >>> @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Pass:
     name: ClassVar[str]
     stage: ClassVar[Stage | None] = None
     nested: ClassVar[bool] = True
+    inexact: ClassVar[str | None] = None
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

@@ -11,6 +11,7 @@ from dlc.passes.decompose import Decompose
 from dlc.passes.fold_constants import FoldConstants
 from dlc.passes.fuse import Fuse
 from dlc.passes.fuse_fma import FuseFma
+from dlc.passes.loops import Loops
 from dlc.passes.manager import Pass
 from dlc.passes.prepack import Prepack
 from dlc.passes.simplify import Simplify
@@ -33,6 +34,7 @@ O2: tuple[Pass, ...] = (
     Simplify(),  # algebra that keeps every bit
     Cse(),  # rules make equal nodes
     Dce(),  # and dead ones, whose reads would count below
+    Loops(),  # what need not be done in each iteration; decides bits
     FuseFma(),  # decides bits, so before fusion
     Prepack(),  # fixed weights as products read them; other passes would see through it
     SplitProducts(),  # also of packed weights; decides bits, so before fusion
@@ -47,6 +49,7 @@ O3: tuple[Pass, ...] = (
     Simplify(),  # equal nodes let more rules match
     Cse(),  # as above
     Dce(),  # dead nodes' reads would count below
+    Loops(),  # what need not be done in each iteration; decides bits
     FuseFma(),  # decides bits, so before fusion
     Prepack(),  # fixed weights as products read them; other passes would see through it
     SplitProducts(),  # also of packed weights; decides bits, so before fusion

@@ -8,15 +8,16 @@ program makes them once (`Program.once`), and the product streams them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from dlc.ir.build import make_node
-from dlc.ir.core import Function, Node, with_inputs
+from dlc.ir.build import IRBuilder, make_node
+from dlc.ir.core import Function, Node, has_bodies, with_bodies, with_inputs
 from dlc.ir.op import OPS
 from dlc.ir.types import float32
 from dlc.passes.manager import Pass, PassContext
 
 _WORTHWHILE = 1024  # elements from which a matrix is worth a kernel that packs it
+_OFTEN = 8  # iterations from which a loop is worth it
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Prepack(Pass):
         """`function` with such operands in panels."""
         if not self.panel_bits:
             return function
+        function = self._in_loops(function, context)
         positions = set(map(int, self.fixed.split()))
         fixed = {p for k, p in enumerate(function.params) if k in positions}
         new: dict[Node, Node] = {p: p for p in function.params}
@@ -55,6 +57,66 @@ class Prepack(Pass):
             return function
         return Function(function.name, function.params, [new[r] for r in function.results], nodes)
 
+    def _in_loops(self, function: Function, context: PassContext) -> Function:
+        """Packs before a loop what its products read in each iteration."""
+        if not has_bodies(function):
+            return function
+        b = IRBuilder()
+        new: dict[Node, Node] = {p: p for p in function.params}
+        for node in function.nodes:
+            kept = with_inputs(node, tuple(new[x] for x in node.inputs))
+            if node.op.family == "control":
+                b.loc = node.loc
+                kept = with_bodies(kept, lambda body: self._in_loops(body, context))
+                kept = self._loop(b, kept, context)
+            new[node] = kept
+            b.nodes.append(kept)
+        return Function(function.name, function.params, [new[r] for r in function.results], b.nodes)
+
+    def _loop(self, b: IRBuilder, node: Node, context: PassContext) -> Node:
+        """A loop that reads panels, which `b` gets."""
+        length = node.attrs.get("length")
+        if node.op.name == "switch" or (isinstance(length, int) and length < _OFTEN):
+            return node
+        body: Function = node.attrs["body"]
+        count: int = node.attrs["consts"]
+        first = len(node.inputs) - len(body.params)  # after what says how often it runs
+        consts = set(body.params[:count])
+        packed: dict[tuple[Node, int], Node] = {}
+        params: list[Node] = []
+        new: dict[Node, Node] = {p: p for p in body.params}
+        nodes: list[Node] = []
+        for n in body.nodes:
+            kept = with_inputs(n, tuple(new[x] for x in n.inputs))
+            if self._packs(n, consts) and context.allows(self.name, n.op.name, n.loc):
+                w, (summed,) = n.inputs[1], n.attrs["rhs_contract"]
+                if (w, summed) not in packed:
+                    outside = node.inputs[first + body.params.index(w)]
+                    matrix = self._panels(kept, outside, summed, b.nodes)
+                    packed[w, summed] = matrix
+                    params.append(b.param(matrix.tensor))
+                inside = dict(zip(packed, params, strict=True))
+                kept = self._product(kept, inside, nodes)
+            new[n] = kept
+            nodes.append(kept)
+        if not packed:
+            return node
+        results = [new[r] for r in body.results]
+        given = [*body.params[:count], *params, *body.params[count:]]
+        attrs: dict[str, Any] = {
+            **node.attrs,
+            "body": Function(body.name, given, results, nodes),
+            "consts": count + len(params),
+        }
+        if "cond" in attrs:
+            cond: Function = attrs["cond"]
+            more = [b.param(p.tensor) for p in params]
+            asked = [*cond.params[:count], *more, *cond.params[count:]]
+            attrs["cond"] = Function(cond.name, asked, cond.results, cond.nodes)
+        at = first + count
+        inputs = [*node.inputs[:at], *packed.values(), *node.inputs[at:]]
+        return make_node(node.op, inputs, attrs, node.loc, node.name)
+
     def _packs(self, node: Node, fixed: set[Node]) -> bool:
         """Whether a node is the product of something with a fixed matrix of several columns."""
         if node.op.family != "contraction" or node.inputs[1] not in fixed or node in fixed:
@@ -69,27 +131,31 @@ class Prepack(Pass):
 
     def _product(self, node: Node, packed: dict[tuple[Node, int], Node], nodes: list[Node]) -> Node:
         """The product with its right operand read from panels."""
-
-        def emit(op: str, x: Node, **attrs: object) -> Node:
-            made = make_node(OPS[op], (x,), attrs, node.loc)
-            nodes.append(made)
-            return made
-
         x, w = node.inputs
         (summed,) = node.attrs["rhs_contract"]
-        columns = w.shape[1 - summed]
-        assert isinstance(columns, int)
         matrix = packed.get((w, summed))
         if matrix is None:
-            rows = emit("transpose", w, axes=(1, 0)) if summed else w
-            matrix = emit("panels", rows, width=self._width(node, columns))
-            packed[w, summed] = matrix
-        back = emit("from_panels", matrix, columns=columns)
-        back = emit("transpose", back, axes=(1, 0)) if summed else back
+            matrix = packed[w, summed] = self._panels(node, w, summed, nodes)
+        back = _emit(nodes, node, "from_panels", matrix, columns=w.shape[1 - summed])
+        back = _emit(nodes, node, "transpose", back, axes=(1, 0)) if summed else back
         return make_node(node.op, (x, back), dict(node.attrs), node.loc)
+
+    def _panels(self, node: Node, w: Node, summed: int, nodes: list[Node]) -> Node:
+        """A matrix in panels, as the product `node` reads them."""
+        columns = w.shape[1 - summed]
+        assert isinstance(columns, int)
+        rows = _emit(nodes, node, "transpose", w, axes=(1, 0)) if summed else w
+        return _emit(nodes, node, "panels", rows, width=self._width(node, columns))
 
     def _width(self, node: Node, columns: int) -> int:
         dtype = node.tensor.dtype
         bits = max(dtype.bits, float32.bits) if dtype.is_float else dtype.bits
         width = self.panel_bits // bits
         return width // 2 if columns <= width // 2 else width
+
+
+def _emit(nodes: list[Node], like: Node, op: str, x: Node, **attrs: object) -> Node:
+    """A node at the place of another one, appended."""
+    made = make_node(OPS[op], (x,), attrs, like.loc)
+    nodes.append(made)
+    return made

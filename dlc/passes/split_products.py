@@ -30,6 +30,7 @@ class SplitProducts(Pass):
     """Cuts the longest contracted axis of products with small results and long sums."""
 
     name: ClassVar[str] = "split_products"
+    inexact: ClassVar[str | None] = "sums of parts are added up"
 
     def run(self, function: Function, context: PassContext) -> Function:
         """`function` with such products in parts."""

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlc.ir.build import IRBuilder
-from dlc.ir.core import Function, Node
+from dlc.ir.core import Function, Node, bodies, with_bodies
 from dlc.ir.dims import evaluate
 from dlc.ir.interpret import bind_symbols, decomposition, interpret
 from dlc.ir.record import dataclass
@@ -215,6 +215,8 @@ class _Widener:
                 mapped = dict(zip(inner.params, (new[x] for x in node.inputs), strict=True))
                 self.run(inner.nodes, mapped)
                 new[node] = mapped[inner.results[0]]
+            elif node.op.family == "control":
+                new[node] = self.control(node, [new[x] for x in node.inputs])
             else:
                 new[node] = self.widen(node, [new[x] for x in node.inputs])
 
@@ -234,6 +236,37 @@ class _Widener:
         if family == "contraction":
             result = self.blur_zero(result)
         return self.perturb(result, node.tensor.dtype, ULPS)
+
+    def control(self, node: Node, inputs: list[Node]) -> Node:
+        """A loop or branches; the noise of what it runs is an operand, the same each time."""
+        inner: dict[Function, _Widener] = {}
+        made: dict[Function, tuple[list[Node], list[Node]]] = {}
+        for _, body in bodies(node):
+            work = inner[body] = _Widener(noisy=self.noisy)
+            new = {p: work.b.param(_wide(p.tensor), p.name) for p in body.params}
+            params = list(new.values())
+            work.run(body.nodes, new)
+            made[body] = params, [new[r] for r in body.results]
+        noise = [n for work in inner.values() for n in work.noise]
+        given = [self.param(n.param.tensor, n.centre, n.size) for n in noise]
+        bodied = next(iter(inner))
+        # Behind the constants of a loop; branches have nothing else.
+        at: int = node.attrs.get("consts", len(bodied.params))
+        first = len(inputs) - len(bodied.params)
+
+        def widened(body: Function) -> Function:
+            params, results = made[body]
+            own = {n.param for n in inner[body].noise}
+            more = [n.param if n.param in own else self.b.param(n.param.tensor) for n in noise]
+            return Function(
+                body.name, [*params[:at], *more, *params[at:]], results, inner[body].b.nodes
+            )
+
+        attrs = dict(with_bodies(node, widened).attrs)
+        if "consts" in attrs:
+            attrs["consts"] = at + len(noise)
+        operands = [*inputs[: first + at], *given, *inputs[first + at :]]
+        return self.b.emit(node.op, operands, attrs)
 
     def bitcast(self, node: Node, x: Node) -> Node:
         """Bits are those of the types as they were."""

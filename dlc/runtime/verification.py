@@ -140,7 +140,7 @@ class Compilation:
             found = self.interpret(after)
         except Exception as error:  # noqa: BLE001  (whatever a wrong pass raises is the finding)
             return None, Difference(f"{type(error).__name__}: {error}")
-        inexact = _changes_bits(context)
+        inexact = p.inexact is not None or _changes_bits(context)
         for judge, a, b in zip(self.judges, values, found, strict=True):
             wrong = first_exact_difference(a, b)
             if wrong is not None and inexact:
