@@ -1,4 +1,4 @@
-"""Writes the generated parts of settings.md and functions.md: `python docs/generate.py`."""
+"""Writes the generated parts of settings.md, functions.md and ops.md: `python docs/generate.py`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from types import FunctionType
 
 from dlc.frontend import api
 from dlc.ir.config import Config
+from dlc.ir.op import NO_DERIVATIVE_REASONS, OPS, NoDerivative, Op
+from dlc.ir.ops.families import ALL, FLOATS, INTEGERS, NUMBERS, SIGNED, UNSIGNED
+from dlc.ir.types import dtype_of
 
 PAGE = Path(__file__).parent / "settings.md"
 FUNCTIONS_PAGE = Path(__file__).parent / "functions.md"
+OPS_PAGE = Path(__file__).parent / "ops.md"
 FAMILIES = (
     "creation",
     "elementwise",
@@ -80,6 +84,80 @@ def _summary(function: FunctionType) -> str:
     return (inspect.getdoc(function) or "").partition("\n")[0]
 
 
+KINDS = {
+    "all": ALL, "numbers": NUMBERS, "floats": FLOATS, "integers": INTEGERS,
+    "signed": SIGNED, "unsigned": UNSIGNED,
+}  # fmt: skip
+
+
+def op_sections() -> str:
+    """One table a family: each op with its element types, derivative and batching."""
+    families: dict[str, list[Op]] = {}
+    for op in OPS.values():
+        families.setdefault(op.family, []).append(op)
+    sections: list[str] = []
+    for family in sorted(families):
+        lines = [f"## {family}\n", "| op | element types | derivative | batching | result |"]
+        lines.append("|---|---|---|---|---|")
+        lines += [_op_line(op) for op in sorted(families[family], key=lambda op: op.name)]
+        sections.append("\n".join([*lines, ""]))
+    return "\n".join(sections)
+
+
+def _op_line(op: Op) -> str:
+    doc = op.doc.replace("|", "\\|")
+    cells = [f"`{op.name}`", _element_types(op), _derivative(op), _batching(op), doc]
+    return f"| {' | '.join(cells)} |"
+
+
+def _element_types(op: Op) -> str:
+    """Those that the samples have, by the names of kinds where they make one."""
+    found: set[str] = set()
+    for sample in op.samples() if op.samples else ():
+        given = [s[1] if isinstance(s, tuple) else dtype_of(s.dtype).short for s in sample.inputs]
+        found |= set(given) | ({_short(sample.attrs["dtype"])} if "dtype" in op.attrs else set())
+    names: list[str] = []
+    for name, kind in KINDS.items():
+        if found.issuperset(kind):
+            names.append(name)
+            found -= set(kind)
+    return ", ".join([*names, *sorted(found)]) or "none"
+
+
+def _short(dtype: object) -> str:
+    return dtype if isinstance(dtype, str) else dtype_of(dtype).short
+
+
+def _derivative(op: Op) -> str:
+    if isinstance(op.jvp, NoDerivative):
+        return f"none: {op.jvp.reason}"
+    if op.family == "control":
+        return "of what it runs"
+    modes: list[str] = []
+    if op.jvp is not None:
+        modes.append("forward")
+    if op.transpose is not None:
+        modes.append("transpose")
+    if op.vjp is not None or op.vjp_all is not None:
+        modes.append("reverse")
+    if op.decompose is not None and op.jvp is None:
+        modes.append("of simpler ops")
+    return ", ".join(modes) or "none"
+
+
+def _batching(op: Op) -> str:
+    if op.batch is not None:
+        return "rule"
+    if op.family == "control":
+        return "of what it runs"
+    return "of simpler ops" if op.decompose is not None else "none"
+
+
+def reason_lines() -> str:
+    """What the reasons for missing derivatives mean."""
+    return "\n".join(f"* `{name}`: {text}." for name, text in NO_DERIVATIVE_REASONS.items())
+
+
 def page_with(sections: str, page: str) -> str:
     """Put the sections between the page's two marks."""
     before, _, rest = page.partition(BEGIN)
@@ -88,5 +166,9 @@ def page_with(sections: str, page: str) -> str:
 
 
 if __name__ == "__main__":
-    for path, made in ((PAGE, settings_sections()), (FUNCTIONS_PAGE, function_sections())):
+    for path, made in (
+        (PAGE, settings_sections()),
+        (FUNCTIONS_PAGE, function_sections()),
+        (OPS_PAGE, f"{reason_lines()}\n\n{op_sections()}"),
+    ):
         path.write_text(page_with(made, path.read_text(encoding="utf-8")), encoding="utf-8")

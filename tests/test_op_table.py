@@ -4,7 +4,9 @@ All samples of an op are compiled as one function, each with params and a result
 that the whole table takes seconds.
 """
 
+import importlib.util
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +35,7 @@ from dlc.runtime.executable import Options, compile_function
 WITHOUT_SAMPLES = {"param", "get", "fusion", "switch", "while", "scan"}
 WITHOUT_SAMPLES |= {"custom_vjp", "custom_jvp", "checkpoint"}
 NAMES = [op.name for op in OPS.values() if op.name not in WITHOUT_SAMPLES]
+ROOT = Path(__file__).parent.parent
 LEVELS = [("cpu", "O0"), ("cpu", "O2"), ("reference", "O0"), ("reference", "O2")]
 
 
@@ -226,3 +229,15 @@ def test_the_layout_of_arguments_does_not_show(layout):
             for g, e in zip(got, expected, strict=True):
                 assert same_bits(g.numpy(), e.numpy())
         assert odd_x.tobytes() == before
+
+
+def test_the_page_of_ops_is_generated():
+    path = ROOT / "docs" / "generate.py"
+    spec = importlib.util.spec_from_file_location("generate", path)
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    page = generate.OPS_PAGE.read_text(encoding="utf-8")
+    made = f"{generate.reason_lines()}\n\n{generate.op_sections()}"
+    assert page == generate.page_with(made, page), "run: python docs/generate.py"
+    for name in OPS:
+        assert f"| `{name}` |" in page
