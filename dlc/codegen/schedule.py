@@ -23,7 +23,8 @@ _BYTE = 8
 _LOOP = 500
 
 _WALK = 0.25  # a scalar access in an ordered loop, of one lane's share of others
-_NEAR, _FIXED, _FAR = 1.0, 0.1, 8.0  # a vector load: adjacent, the same for all lanes, scattered
+# A vector load: adjacent, the same for all lanes, of every second element, scattered.
+_NEAR, _FIXED, _SECOND, _FAR = 1.0, 0.1, 2.5, 8.0
 
 
 class VectorWidth(Protocol):
@@ -161,7 +162,9 @@ class Strides:
         hidden = any(n[0] == "$" and self._depends(n, axis) for n in symbols_of(offset))
         if step == 0 and not hidden:
             return _FIXED
-        return _NEAR if step in (1, -1) and not hidden else _FAR
+        if hidden:
+            return _FAR
+        return _NEAR if step in (1, -1) else _SECOND if step == 2 else _FAR
 
     def _depends(self, name: str, axis: str) -> bool:
         return any(n.op == "index" and n.attr == axis for n in walk(self.math.opaque[name]))

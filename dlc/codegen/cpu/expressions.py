@@ -32,6 +32,9 @@ from dlc.ir.types import DType, bool_
 __all__ = ["ExprEmitter", "Tensor", "Value", "Vector", "value_children"]
 
 
+_MOST_PAIRS = 32  # lanes whose pairs have a mask of 64 bits
+
+
 class ExprEmitter(IndexEmitter):
     """Emits expressions in nested scopes.
 
@@ -189,8 +192,14 @@ class ExprEmitter(IndexEmitter):
                 mask = memory.reverse(em, f"<{lanes} x i1>", mask, lanes)
             value = memory.load(em, dtype, first, lanes, mask)
             return memory.reverse(em, llvm_type(dtype, lanes), value, lanes)
+        if place.step == 2 and self._takes_pairs(lanes):
+            return memory.load_every_second(em, dtype, place.pointer, lanes, mask)
         offsets = place.offsets if place.step is None else self._lane_offsets(place.step)
         return memory.gather(em, dtype, place.pointer, offsets, lanes, mask)
+
+    def _takes_pairs(self, lanes: int) -> bool:
+        """Whether elements two apart are read and written as masked vectors of twice the lanes."""
+        return self.isa.masked and 4 <= lanes <= _MOST_PAIRS
 
     def _both(self, a: str | None, b: str) -> str:
         return b if a is None else self.em.value(f"and <{self.lanes} x i1> {a}, {b}")
@@ -257,6 +266,9 @@ class ExprEmitter(IndexEmitter):
         mask = None if tensor.lanes else vector.mask
         if place.step == 1:
             memory.store(em, dtype, place.pointer, value, lanes, mask)
+            return
+        if place.step == 2 and self._takes_pairs(lanes):
+            memory.store_every_second(em, dtype, place.pointer, value, lanes, mask)
             return
         offsets = place.offsets if place.step is None else self._lane_offsets(place.step)
         memory.scatter(em, dtype, place.pointer, offsets, value, lanes, mask)

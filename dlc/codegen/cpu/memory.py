@@ -105,6 +105,42 @@ def store(
     )
 
 
+def _every_second_mask(em: Emitter, lanes: int, mask: str | None) -> str:
+    """The mask of twice as many lanes that has lane k of another at 2k, and no other lane."""
+    bits = 2 * lanes
+    alternating = sum(1 << k for k in range(0, bits, 2))
+    if mask is None:
+        return em.value(f"bitcast i{bits} {alternating} to <{bits} x i1>")
+    narrow = em.value(f"bitcast <{lanes} x i1> {mask} to i{lanes}")
+    value = em.value(f"zext i{lanes} {narrow} to i{bits}")
+    shift = lanes // 2
+    while shift:
+        kept = sum(((1 << shift) - 1) << k for k in range(0, bits, 2 * shift))
+        moved = em.value(f"or i{bits} {value}, {em.value(f'shl i{bits} {value}, {shift}')}")
+        value = em.value(f"and i{bits} {moved}, {kept}")
+        shift //= 2
+    return em.value(f"bitcast i{bits} {value} to <{bits} x i1>")
+
+
+def load_every_second(em: Emitter, dtype: DType, pointer: str, lanes: int, mask: str | None) -> str:
+    """`lanes` elements that are two apart; those outside of the mask are zero and not read."""
+    wide = _every_second_mask(em, lanes, mask)
+    pair = load(em, dtype, pointer, 2 * lanes, wide)
+    picks = ", ".join(f"i32 {2 * k}" for k in range(lanes))
+    type_ = llvm_type(dtype, 2 * lanes)
+    return em.value(f"shufflevector {type_} {pair}, {type_} poison, <{lanes} x i32> <{picks}>")
+
+
+def store_every_second(
+    em: Emitter, dtype: DType, pointer: str, value: str, lanes: int, mask: str | None
+) -> None:
+    """Stores the lanes of a vector two elements apart, those in the mask when there is one."""
+    type_ = llvm_type(dtype, lanes)
+    picks = ", ".join(f"i32 {k // 2}" for k in range(2 * lanes))
+    pair = em.value(f"shufflevector {type_} {value}, {type_} poison, <{2 * lanes} x i32> <{picks}>")
+    store(em, dtype, pointer, pair, 2 * lanes, _every_second_mask(em, lanes, mask))
+
+
 def reverse(em: Emitter, type_: str, value: str, lanes: int) -> str:
     """The lanes of a vector in the opposite order."""
     order = ", ".join(f"i32 {lanes - 1 - k}" for k in range(lanes))

@@ -22,6 +22,7 @@ from dlc.codegen.cpu.loops import emit_loops
 from dlc.codegen.cpu.pieces import Piece, join
 from dlc.codegen.cpu.stored_code import CpuCode
 from dlc.codegen.cpu.tiles import emit_tiles
+from dlc.codegen.cpu.transposes import emit_transpose
 from dlc.codegen.kernel_ir import Kernel
 
 MODULE_SIZE = 16  # kernels that are compiled together
@@ -32,7 +33,7 @@ def emit(kernel: Kernel, isa: Isa) -> KernelCode:
     """The kernel as LLVM functions."""
     if is_contraction(kernel, isa):
         return emit_contraction(kernel, isa)
-    return emit_tiles(kernel, isa) or emit_loops(kernel, isa)
+    return emit_transpose(kernel, isa) or emit_tiles(kernel, isa) or emit_loops(kernel, isa)
 
 
 def compile_kernels(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from dlc.frontend.apply import apply, materialise
+from dlc.frontend.apply import apply, broadcast_to, materialise
 from dlc.frontend.functions import elementwise
 from dlc.frontend.functions.arguments import (
     ArrayLike,
@@ -223,8 +223,21 @@ def _convolved(
     attrs: dict[str, Any] = {"stride": stride, "dilation": dilation}
     if groups == 1:
         return apply("convolution", x, w, **attrs)
+    if w.tensor.shape[1] == 1:
+        return _depthwise(x, w, attrs)
     result = apply("convolution", _split(x, 1, groups), _split(w, 0, groups), grouped=True, **attrs)
     return _joined(result)
+
+
+def _depthwise(x: Tensor, w: Tensor, attrs: dict[str, Any]) -> Tensor:
+    """Filters of one channel each; several for a channel read it repeated."""
+    n, channels, *extents = x.tensor.shape
+    filters, _, *sizes = w.tensor.shape
+    each = floordiv(filters, channels)
+    if each != 1:
+        apart = reshaped(x, (n, channels, 1, *extents))
+        x = reshaped(broadcast_to(apart, (n, channels, each, *extents)), (n, filters, *extents))
+    return apply("depthwise_convolution", x, reshaped(w, (filters, *sizes)), **attrs)
 
 
 def _split(x: Tensor, axis: int, groups: int) -> Tensor:

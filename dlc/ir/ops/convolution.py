@@ -18,6 +18,7 @@ from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.op import Attrs, Input, Op, Sample, register
 from dlc.ir.ops import batching
 from dlc.ir.ops.families import NUMBERS, accumulator, check_kind
+from dlc.ir.ops.phases import first, interleaved, widened
 from dlc.ir.ops.shape import offset
 from dlc.ir.ops.windows import reach, window_counts, window_index, window_places
 from dlc.ir.scalar import Axis, Expr
@@ -106,12 +107,17 @@ def _of_filters(
     filters, g = x[1].tensor, int(grouped)
     rest = range(g + 2, filters.rank)
     attrs = {"stride": dilation, "dilation": stride, "grouped": grouped, "channels_last": True}
+    # What lies behind the last window would make windows of the cotangent that are not wanted.
+    sizes, counts = filters.shape[g + 2 :], ct.tensor.shape[g + 2 :]
+    used = [
+        reach(p, s) + reach(r, d) - 1
+        for p, s, r, d in zip(counts, stride, sizes, dilation, strict=True)
+    ]
+    given = first(b, x[0], (*x[0].tensor.shape[: g + 2], *used))
     # [N,G,C] of the tensor becomes [C,G,N], and [N,G,O] of the cotangent [G,O,N].
-    swapped = b.transpose(x[0], axes=(g + 1, *range(1, g + 1), 0, *rest))
+    swapped = b.transpose(given, axes=(g + 1, *range(1, g + 1), 0, *rest))
     inwards = (*range(1, g + 1), g + 1, 0, *rest)
     found = b.convolution(swapped, b.transpose(ct, axes=inwards), **attrs)  # [C,G,*R,O]
-    outer, channels = found.tensor.shape[: g + 1], found.tensor.shape[-1]
-    found = _first(b, found, (*outer, *filters.shape[g + 2 :], channels))
     found = b.flip(found, axes=tuple(range(g + 1, filters.rank - 1))) if turned else found
     return b.transpose(
         found, axes=(*range(1, g + 1), filters.rank - 1, 0, *range(g + 1, filters.rank - 1))
@@ -123,84 +129,27 @@ def _of_tensor(
 ) -> Any:
     """The cotangent, with room between and around, convolved with the filters turned round.
 
-    Without dilation each phase of the tensor, the elements at places that are equal modulo the
-    stride, has filters of its own, which read no room in between.
+    Without dilation it is so for each phase of the tensor alone, with no room in between.
     """
-    lead = 2 + grouped
-    sizes = w.tensor.shape[lead:]
+    g, rank = int(grouped), w.tensor.rank
+    sizes, ones = w.tensor.shape[g + 2 :], (1,) * len(stride)
+
+    def one(own: Any, counts: Sequence[Dim], strides: Any, dilations: Any, turn: bool) -> Any:
+        wide = widened(b, ct, own.tensor.shape[g + 2 :], counts, strides, dilations)
+        swapped = b.transpose(own, axes=(*range(g), g + 1, g, *range(g + 2, rank)))
+        attrs = {"stride": ones, "dilation": dilations, "grouped": grouped}
+        return b.convolution(wide, swapped, turned=not turn, **attrs)
+
     one_phase = all(s == 1 for s in stride) or any(d > 1 for d in dilation)
     if one_phase or not all(isinstance(d, int) for d in sizes):
-        return _of_phase(b, ct, w, extents, stride, dilation, turned)
-    if turned:
-        w = b.flip(w, axes=tuple(range(lead, w.tensor.rank)))
-    counts = [
-        p + (r - 1 + s - 1) // s
-        for p, r, s in zip(ct.tensor.shape[lead:], sizes, stride, strict=True)
-    ]
-    found = _of_phases(b, ct, w, counts, stride, ())
-    return _first(b, found, (*found.tensor.shape[:lead], *extents))
-
-
-def _of_phases(
-    b: Any, ct: Any, w: Any, counts: Sequence[Dim], stride: Sequence[int], phase: tuple[int, ...]
-) -> Any:
-    """The phases from `phase` on, interleaved along the axes after it."""
-    k = len(phase)
-    if k == len(stride):
-        return _one_phase(b, ct, w, counts, stride, phase)
-    parts = [_of_phases(b, ct, w, counts, stride, (*phase, a)) for a in range(stride[k])]
-    if len(parts) == 1:
-        return parts[0]
-    shape = parts[0].tensor.shape
-    axis = len(shape) - len(stride) + k
-    apart = (*shape[: axis + 1], 1, *shape[axis + 1 :])
-    joined = b.concat(*(b.reshape(p, shape=apart) for p in parts), axis=axis + 1)
-    whole = (*shape[:axis], shape[axis] * len(parts), *shape[axis + 1 :])
-    return b.reshape(joined, shape=whole)
-
-
-def _one_phase(
-    b: Any, ct: Any, w: Any, counts: Sequence[Dim], stride: Sequence[int], phase: Sequence[int]
-) -> Any:
-    given = w.tensor.shape
-    lead = len(given) - len(stride)
-    if any(a >= r for a, r in zip(phase, given[lead:], strict=True)):
-        shape = (*ct.tensor.shape[: lead - 1], given[lead - 1], *counts)
-        return b.full(value=0.0, shape=shape, dtype=ct.tensor.dtype)
-    start, step = (0,) * lead + tuple(phase), (1,) * lead + tuple(stride)
-    own = b.slice(w, start=start, limit=given, step=step)
-    ones = (1,) * len(stride)
-    return _of_phase(b, ct, own, counts, ones, ones, turned=False)
-
-
-def _of_phase(
-    b: Any, ct: Any, w: Any, extents: Sequence[Dim], stride: Any, dilation: Any, turned: bool
-) -> Any:
-    """The cotangent of a tensor of these spatial extents."""
-    rank = w.tensor.rank
-    lead = rank - len(stride)
-    g = lead - 2
-    around = [reach(r, d) - 1 for r, d in zip(w.tensor.shape[lead:], dilation, strict=True)]
-    shape = ct.tensor.shape
-    covered = [reach(p, s) for p, s in zip(shape[lead:], stride, strict=True)]
-    total = [e + a for e, a in zip(extents, around, strict=True)]
-    none = (0,) * lead
-    if all(s == 1 for s in stride):
-        high = [t - a - c for t, a, c in zip(total, around, covered, strict=True)]
-        wide = b.pad(ct, low=(*none, *around), high=(*none, *high), value=0.0)
-    else:
-        room = b.full(value=0.0, shape=(*shape[:lead], *total), dtype=ct.tensor.dtype)
-        limit = [a + c for a, c in zip(around, covered, strict=True)]
-        wide = b.slice_update(
-            room,
-            ct,
-            start=(*none, *around),
-            limit=(*shape[:lead], *limit),
-            step=(*(1,) * lead, *stride),
-        )
-    swapped = b.transpose(w, axes=(*range(g), g + 1, g, *range(lead, rank)))
-    attrs = {"stride": (1,) * len(stride), "dilation": dilation, "grouped": g > 0}
-    return b.convolution(wide, swapped, turned=not turned, **attrs)
+        return one(w, extents, stride, dilation, turned)
+    w = b.flip(w, axes=tuple(range(g + 2, rank))) if turned else w
+    outer = (*ct.tensor.shape[: g + 1], w.tensor.shape[g + 1])
+    found = interleaved(
+        b, w, ct.tensor.shape[g + 2 :], stride, outer,
+        lambda own, counts: one(own, counts, ones, ones, turn=False),
+    )  # fmt: skip
+    return first(b, found, (*outer, *extents))
 
 
 def _batch(b: Any, inputs: Any, batched: Any, **attrs: Any) -> Any:
@@ -237,14 +186,6 @@ def _flat(b: Any, x: Any, axis: int) -> Any:
     """`x` with an axis and the one behind it as one."""
     shape = x.tensor.shape
     return b.reshape(x, shape=(*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :]))
-
-
-def _first(b: Any, x: Any, shape: Shape) -> Any:
-    """The first elements of `x` along each axis."""
-    if x.tensor.shape == tuple(shape):
-        return x
-    rank = len(shape)
-    return b.slice(x, start=(0,) * rank, limit=tuple(shape), step=(1,) * rank)
 
 
 # convolution_transpose
