@@ -15,7 +15,21 @@ from dlc.frontend.control import cond, fori_loop, map, scan, switch, while_loop
 from dlc.frontend.conversion import do_not_convert
 from dlc.frontend.custom import custom_jvp, custom_vjp
 from dlc.frontend.dtypes import can_cast, finfo, from_dlpack, iinfo, isdtype, result_type
+from dlc.frontend.functions.adaptive_pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+)
 from dlc.frontend.functions.attention import scaled_dot_product_attention
+from dlc.frontend.functions.channel_norms import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    local_response_norm,
+)
 from dlc.frontend.functions.composed import (
     astype,
     clip,
@@ -150,6 +164,17 @@ from dlc.frontend.functions.nn import (
     silu,
     softplus,
 )
+from dlc.frontend.functions.pooling import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
 from dlc.frontend.functions.rearrange import (
     diagonal,
     flip,
@@ -177,6 +202,11 @@ from dlc.frontend.functions.reduction import (
     var,
 )
 from dlc.frontend.functions.repetition import repeat, tile
+from dlc.frontend.functions.resizing import (
+    interpolate,
+    pixel_shuffle,
+    pixel_unshuffle,
+)
 from dlc.frontend.functions.searching import (
     argwhere,
     digitize,
@@ -222,6 +252,10 @@ from dlc.frontend.functions.statistics import (
     median,
     percentile,
     quantile,
+)
+from dlc.frontend.functions.unfolding import (
+    fold,
+    unfold,
 )
 from dlc.frontend.jacobian import hessian, jacfwd, jacobian, jacrev
 from dlc.frontend.numpy_interop import numpy_function, numpy_ufunc
@@ -321,6 +355,12 @@ __all__ = [
     "abs",
     "acos",
     "acosh",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
     "add",
     "all",
     "any",
@@ -337,6 +377,10 @@ __all__ = [
     "atan2",
     "atanh",
     "autograd",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "batch_norm",
     "bfloat16",
     "bincount",
     "bitwise_and",
@@ -409,6 +453,7 @@ __all__ = [
     "float64",
     "floor",
     "floor_divide",
+    "fold",
     "fori_loop",
     "from_dlpack",
     "full",
@@ -417,6 +462,7 @@ __all__ = [
     "grad",
     "greater",
     "greater_equal",
+    "group_norm",
     "hessian",
     "histogram",
     "hypot",
@@ -424,10 +470,12 @@ __all__ = [
     "imag",
     "inf",
     "inner",
+    "instance_norm",
     "int8",
     "int16",
     "int32",
     "int64",
+    "interpolate",
     "intersect1d",
     "iota",
     "isdtype",
@@ -447,6 +495,7 @@ __all__ = [
     "lexsort",
     "linalg",
     "linspace",
+    "local_response_norm",
     "log",
     "log1p",
     "log2",
@@ -460,10 +509,16 @@ __all__ = [
     "logical_or",
     "logical_xor",
     "logsumexp",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
     "map",
     "matmul",
     "matrix_transpose",
     "max",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
     "maximum",
     "mean",
     "median",
@@ -487,6 +542,8 @@ __all__ = [
     "percentile",
     "permute_dims",
     "pi",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "positive",
     "pow",
     "prod",
@@ -546,6 +603,7 @@ __all__ = [
     "uint16",
     "uint32",
     "uint64",
+    "unfold",
     "union1d",
     "unique",
     "unique_all",

@@ -89,6 +89,8 @@ def _copy_of(kernel: Kernel) -> _Copy | None:
         math.declare(axis)
     read_at = flat_offset(math, source, e.args)
     write_at = flat_offset(math, target, store.ix)
+    if any(n[0] == "$" for at in (read_at, write_at) for n in symbols_of(at)):
+        return None  # an index out of memory
     reads, writes = ([_stride(at, a) for a in par.axes] for at in (read_at, write_at))
     if None in reads or None in writes or 1 not in reads or 1 not in writes:
         return None
@@ -118,7 +120,7 @@ def _entry(kernel: Kernel, copy: _Copy, isa: Isa) -> Emitter:
         ("i64", "hi"),
         ("ptr", "scratch"),
     ]
-    em = Emitter(kernel.name, [*parameters, ("ptr", "scratch")])
+    em = Emitter(kernel.name, parameters)
     em.quick = True
     symbols: dict[str, str] = {}
     for k, name in enumerate(kernel.dims):

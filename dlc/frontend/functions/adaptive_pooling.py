@@ -1,0 +1,186 @@
+"""Adaptive pooling: windows such that the result has the extents that are asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from dlc.frontend.apply import apply, as_tensor, broadcast_to
+from dlc.frontend.functions import composed, elementwise, indexing, reduction
+from dlc.frontend.functions.arguments import ArrayLike, check_kinds, integer, reshaped, transposed
+from dlc.frontend.functions.pooling import (
+    AXES,
+    given_images,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
+from dlc.frontend.tensor import Tensor
+from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
+from dlc.ir.types import Shape
+
+Sizes: TypeAlias = Sequence[int | None] | int
+
+_ADAPTIVE_DOC = """The {what} of as many windows as the result is to have.
+
+    As `torch.nn.functional.{name}`: window i of n along an axis of S elements goes from
+    floor(i*S/n) up to ceil((i+1)*S/n).
+
+    Args:
+        x: A tensor or array [N, C, {axes}], or without N{kind}.
+        output_size: The extents of the result, one number or one an axis; None for that of x.{more}
+
+    Returns:
+        A tensor of x's dtype{also}.
+
+    Raises:
+        ShapeError: The rank does not fit, or an extent is not known.
+        ValueRangeError: An extent of the result is less than 1.
+
+    Example:
+        >>> dlc.{name}(dlc.ones({shape}), 3).shape
+        {result}
+    """
+
+
+def _adaptive_sizes(name: str, output_size: Any, extents: Shape) -> list[tuple[int, int]]:
+    """(extent, extent of the result) along each axis."""
+    given = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * len(extents)
+    if len(given) != len(extents):
+        raise ArgumentError(
+            f"{name}: output_size is {output_size!r}, there are {len(extents)} axes"
+        )
+    found: list[tuple[int, int]] = []
+    for extent, wanted in zip(extents, given, strict=True):
+        if not isinstance(extent, int):
+            raise ShapeError(
+                f"{name}: its windows need extents that are known, this one is {extent}",
+                hint="compile the function for each size of these axes",
+            )
+        count = extent if wanted is None else integer(name, "output_size", wanted)
+        if count < 1 or extent < 1:
+            raise ValueRangeError(f"{name}: output_size is {output_size!r} for {extent} elements")
+        found.append((extent, count))
+    return found
+
+
+def _bounds(extent: int, count: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Where each window begins and ends."""
+    i = np.arange(count)
+    return i * extent // count, -(-(i + 1) * extent // count)
+
+
+def _adaptive_avg(rank: int) -> Callable[..., Tensor]:
+    name = f"adaptive_avg_pool{rank}d"
+
+    def function(x: ArrayLike, output_size: Sizes) -> Tensor:
+        x = given_images(name, x, rank)
+        check_kinds(name, (x,), "f")
+        lead = x.tensor.rank - rank
+        sizes = _adaptive_sizes(name, output_size, x.tensor.shape[lead:])
+        if all(count == 1 for _, count in sizes):
+            axes = tuple(range(lead, lead + rank))
+            return reduction.mean(x, axis=axes, keepdims=True)
+        for k, (extent, count) in enumerate(sizes):
+            if extent != count:
+                x = _averaged(x, lead + k, extent, count)
+        return x
+
+    _document_adaptive(function, name, rank, "mean")
+    return function
+
+
+def _averaged(x: Tensor, axis: int, extent: int, count: int) -> Tensor:
+    """The means of windows along an axis."""
+    moved = [k for k in range(x.tensor.rank) if k != axis]
+    last = transposed(x, (*moved, axis))
+    each = extent // count
+    if extent % count == 0:
+        steps_: dict[str, Any] = {"sizes": (each,), "stride": (each,), "dilation": (1,)}
+        result = elementwise.divide(apply("window_sum", last, **steps_), each)
+    else:
+        starts, ends = _bounds(extent, count)
+        longest = int((ends - starts).max())
+        places = starts[:, None] + np.arange(longest)
+        inside = places < ends[:, None]
+        weights = inside / (ends - starts)[:, None]
+        flat = np.minimum(places, extent - 1).reshape(-1)
+        read = indexing.take(last, flat, axis=x.tensor.rank - 1)
+        read = reshaped(read, (*read.tensor.shape[:-1], count, longest))
+        zero = np.zeros((), x.tensor.dtype.numpy)
+        read = elementwise.multiply(
+            composed.where(inside, read, zero), weights.astype(x.tensor.dtype.numpy)
+        )
+        result = reduction.sum(read, axis=-1)
+    last_axis = x.tensor.rank - 1
+    back = (*range(axis), last_axis, *range(axis, last_axis))
+    return transposed(result, back)
+
+
+def _adaptive_max(rank: int) -> Callable[..., Any]:
+    name = f"adaptive_max_pool{rank}d"
+
+    def function(x: ArrayLike, output_size: Sizes, return_indices: bool = False) -> Any:
+        x = given_images(name, x, rank)
+        lead = x.tensor.rank - rank
+        sizes = _adaptive_sizes(name, output_size, x.tensor.shape[lead:])
+        if all(extent % count == 0 for extent, count in sizes):
+            each = tuple(extent // count for extent, count in sizes)
+            pool = (max_pool1d, max_pool2d, max_pool3d)[rank - 1]
+            return pool(x, each, return_indices=return_indices)
+        values, places = _largest_of_uneven(x, lead, sizes)
+        return (values, places) if return_indices else values
+
+    _document_adaptive(function, name, rank, "largest element")
+    return function
+
+
+def _largest_of_uneven(
+    x: Tensor, lead: int, sizes: Sequence[tuple[int, int]]
+) -> tuple[Tensor, Tensor]:
+    """The largest elements of windows of several sizes, and their positions.
+
+    All windows are read as long as the longest: their last elements once more. Those are never the
+    first largest ones.
+    """
+    shape = x.tensor.shape
+    flat_places = np.zeros((1,) * (2 * len(sizes)), np.int64)
+    rank = len(sizes)
+    for k, (extent, count) in enumerate(sizes):
+        starts, ends = _bounds(extent, count)
+        places = starts[:, None] + np.arange(int((ends - starts).max()))
+        places = np.minimum(places, ends[:, None] - 1)
+        at = [1] * (2 * rank)
+        at[k], at[rank + k] = places.shape
+        flat_places = flat_places * extent + places.reshape(at)
+    counts = flat_places.shape[:rank]
+    table = flat_places.reshape(*counts, -1)
+    whole = reshaped(x, (*shape[:lead], math.prod(extent for extent, _ in sizes)))
+    read = indexing.take(whole, table.reshape(-1), axis=lead)
+    read = reshaped(read, (*shape[:lead], *table.shape))
+    at_first = apply("argmax", read, axis=lead + rank)
+    chosen = reshaped(at_first, (*at_first.tensor.shape, 1))
+    values = indexing.take_along_axis(read, chosen, axis=-1)
+    positions = broadcast_to(as_tensor(table), read.tensor.shape)
+    positions = indexing.take_along_axis(positions, chosen, axis=-1)
+    wanted = (*shape[:lead], *counts)
+    return reshaped(values, wanted), reshaped(positions, wanted)
+
+
+def _document_adaptive(function: Callable[..., Any], name: str, rank: int, what: str) -> None:
+    largest = what != "mean"
+    more = "\n        return_indices: Whether the places of the largest elements are wanted too."
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = _ADAPTIVE_DOC.format(
+        name=name, what=what, axes=AXES[rank], kind="" if largest else ", of floats",
+        more=more if largest else "",
+        also="; with return_indices, also one of int64" if largest else "",
+        shape=(1, 2, *(8,) * rank), result=(1, 2, *(3,) * rank),
+    )  # fmt: skip
+
+
+adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = map(_adaptive_avg, (1, 2, 3))
+adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = map(_adaptive_max, (1, 2, 3))

@@ -1,0 +1,246 @@
+"""Normalisation of channels: over the batch, in groups, one by one, and by neighbours."""
+
+from __future__ import annotations
+
+from dlc.frontend.apply import apply, float_promote, materialise
+from dlc.frontend.functions import composed, elementwise, reduction
+from dlc.frontend.functions.arguments import ArrayLike, integer, reshaped
+from dlc.frontend.functions.convolution import padded
+from dlc.frontend.tensor import Tensor
+from dlc.ir.dims import Dim, dims_equal, floordiv, mod, product
+from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
+
+
+def _operands(
+    name: str, x: ArrayLike, parameters: dict[str, ArrayLike | None], least: int = 2
+) -> tuple[Tensor, dict[str, Tensor | None]]:
+    """x and parameters of one number a channel, at their common float dtype."""
+    given = {k: v for k, v in parameters.items() if v is not None}
+    first, *rest = (materialise(t) for t in float_promote(x, *given.values()))
+    if first.tensor.rank < least:
+        raise ShapeError(f"{name} of {first.tensor}: it takes a tensor [N, C, ...]")
+    channels = first.tensor.shape[1]
+    found: dict[str, Tensor | None] = dict.fromkeys(parameters)
+    for word, p in zip(given, rest, strict=True):
+        shape = p.tensor.shape
+        if len(shape) != 1 or not dims_equal(shape[0], channels):
+            raise ShapeError(
+                f"{name} of {first.tensor}: the {word} is {p.tensor}, it must be "
+                f"{p.tensor.with_shape((channels,))}, one number a channel"
+            )
+        found[word] = p
+    return first, found
+
+
+def _per_channel(p: Tensor, rank: int) -> Tensor:
+    return reshaped(p, (*p.tensor.shape, *(1,) * (rank - 2)))
+
+
+def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    if weight is not None:
+        x = elementwise.multiply(x, _per_channel(weight, x.tensor.rank))
+    if bias is not None:
+        x = elementwise.add(x, _per_channel(bias, x.tensor.rank))
+    return x
+
+
+def batch_norm(
+    x: ArrayLike,
+    running_mean: ArrayLike | None = None,
+    running_var: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor | tuple[Tensor, Tensor, Tensor]:
+    """(x - mean) / sqrt(var + eps) * weight + bias for each channel (Ioffe and Szegedy, 2015).
+
+    In training the mean and variance are those of the batch, and the running ones are returned
+    too, as tensors have no state. Otherwise they are the running ones.
+
+    Args:
+        x: A tensor or array [N, C, ...].
+        running_mean: The mean of each channel up to now [C].
+        running_var: The variance up to now [C].
+        weight: What each channel is multiplied by [C], if anything.
+        bias: What is added to each channel [C], if anything.
+        training: Whether to normalise by the batch.
+        momentum: The share of the batch in the new running mean and variance, as in PyTorch.
+        eps: What is added to the variance.
+
+    Returns:
+        A tensor of x's shape; in training (tensor, running mean, running variance), where the
+        latter are those of this batch if none were given. The running variance is the one with
+        n - 1 in the denominator.
+
+    Raises:
+        ShapeError: A parameter has not one number a channel.
+        ArgumentError: There is no mean or variance to normalise by.
+
+    Example:
+        >>> y, mean, var = dlc.batch_norm(dlc.asarray([[1.0], [3.0]]), training=True)
+        >>> mean, var
+        (Tensor([2.], dtype=float32), Tensor([2.], dtype=float32))
+    """
+    parameters = {
+        "running mean": running_mean, "running variance": running_var, "weight": weight,
+        "bias": bias,
+    }  # fmt: skip
+    x, held = _operands("batch_norm", x, parameters)
+    mean, var, rank = held["running mean"], held["running variance"], x.tensor.rank
+    if not training:
+        if mean is None or var is None:
+            raise ArgumentError("batch_norm without training needs running_mean and running_var")
+        centred = elementwise.subtract(x, _per_channel(mean, rank))
+        factor = elementwise.rsqrt(elementwise.add(var, eps))
+        return _scaled(
+            elementwise.multiply(centred, _per_channel(factor, rank)), held["weight"], held["bias"]
+        )
+    axes = (0, *range(2, rank))
+    own_mean = reduction.mean(x, axis=axes)
+    own_var = reduction.var(x, axis=axes)
+    centred = elementwise.subtract(x, _per_channel(own_mean, rank))
+    factor = elementwise.rsqrt(elementwise.add(own_var, eps))
+    y = _scaled(
+        elementwise.multiply(centred, _per_channel(factor, rank)), held["weight"], held["bias"]
+    )
+    count = product(x.tensor.shape[a] for a in axes)
+    unbiased = _unbiased(own_var, count)
+    means = own_mean if mean is None else _moved(mean, own_mean, momentum)
+    variances = unbiased if var is None else _moved(var, unbiased, momentum)
+    return y, apply("stop_gradient", means), apply("stop_gradient", variances)
+
+
+def _unbiased(var: Tensor, count: Dim) -> Tensor:
+    if isinstance(count, int):
+        return elementwise.multiply(var, count / (count - 1)) if count > 1 else var
+    n = apply("convert", apply("dim", dim=count), dtype=var.tensor.dtype)
+    return elementwise.multiply(
+        var, elementwise.divide(n, elementwise.maximum(elementwise.subtract(n, 1.0), 1.0))
+    )
+
+
+def _moved(old: Tensor, new: Tensor, momentum: float) -> Tensor:
+    return elementwise.add(
+        elementwise.multiply(old, 1.0 - momentum), elementwise.multiply(new, momentum)
+    )
+
+
+def group_norm(
+    x: ArrayLike,
+    num_groups: int,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Each example normalised over groups of channels (Wu and He, 2018), as in PyTorch.
+
+    Args:
+        x: A tensor or array [N, C, ...].
+        num_groups: Into how many groups the channels are divided.
+        weight: What each channel is multiplied by [C], if anything.
+        bias: What is added to each channel [C], if anything.
+        eps: What is added to the variance.
+
+    Returns:
+        A tensor of x's shape.
+
+    Raises:
+        ShapeError: A parameter has not one number a channel, or the channels cannot be divided.
+        ValueRangeError: There is less than one group.
+
+    Example:
+        >>> dlc.group_norm(dlc.asarray([[1.0, 3.0, 5.0, 9.0]]), 2)
+        Tensor([[-0.9999...,  0.9999..., -0.9999...,  0.9999...]], dtype=float32)
+    """
+    x, held = _operands("group_norm", x, {"weight": weight, "bias": bias})
+    groups = integer("group_norm", "num_groups", num_groups)
+    if groups < 1:
+        raise ValueRangeError(f"group_norm: num_groups is {groups}, it must be at least 1")
+    n, channels, *rest = x.tensor.shape
+    if mod(channels, groups) != 0:
+        raise ShapeError(
+            f"group_norm of {x.tensor}: {channels} channels cannot be divided into {groups} groups"
+        )
+    apart = reshaped(x, (n, groups, product((floordiv(channels, groups), *rest))))
+    return _scaled(reshaped(_normalised(apart, eps), x.tensor.shape), held["weight"], held["bias"])
+
+
+def _normalised(x: Tensor, eps: float) -> Tensor:
+    """`x` with mean 0 and variance 1 along its last axis."""
+    centred = elementwise.subtract(x, reduction.mean(x, axis=-1, keepdims=True))
+    var = reduction.var(x, axis=-1, keepdims=True)
+    return elementwise.multiply(centred, elementwise.rsqrt(elementwise.add(var, eps)))
+
+
+def instance_norm(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Each channel of each example normalised (Ulyanov, Vedaldi and Lempitsky, 2016).
+
+    Args:
+        x: A tensor or array [N, C, ...] with at least one more axis.
+        weight: What each channel is multiplied by [C], if anything.
+        bias: What is added to each channel [C], if anything.
+        eps: What is added to the variance.
+
+    Returns:
+        A tensor of x's shape.
+
+    Raises:
+        ShapeError: There is nothing to normalise over, or a parameter has not one number a channel.
+
+    Example:
+        >>> dlc.instance_norm(dlc.asarray([[[1.0, 3.0]]]))
+        Tensor([[[-0.9999...,  0.9999...]]], dtype=float32)
+    """
+    x, held = _operands("instance_norm", x, {"weight": weight, "bias": bias}, least=3)
+    n, channels, *rest = x.tensor.shape
+    apart = reshaped(x, (n, channels, product(rest)))
+    return _scaled(reshaped(_normalised(apart, eps), x.tensor.shape), held["weight"], held["bias"])
+
+
+def local_response_norm(
+    x: ArrayLike, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """x / (k + alpha * mean of squares of neighbouring channels) ** beta.
+
+    As `torch.nn.functional.local_response_norm` (Krizhevsky, Sutskever and Hinton, 2012).
+
+    Args:
+        x: A tensor or array [N, C, ...] with at least one more axis.
+        size: Over how many channels squares are summed, size // 2 of them before each one.
+        alpha: What the mean of squares is multiplied by.
+        beta: The exponent.
+        k: What is added.
+
+    Returns:
+        A tensor of x's shape.
+
+    Raises:
+        ShapeError: There are less than three axes.
+        ValueRangeError: The size is less than 1.
+
+    Example:
+        >>> dlc.local_response_norm(dlc.ones((1, 2, 1)), 2, alpha=1.0, beta=1.0)
+        Tensor([[[0.6666...],
+                [0.5      ]]], dtype=float32)
+    """
+    (x, _), count = (
+        _operands("local_response_norm", x, {}, least=3),
+        integer("local_response_norm", "size", size),
+    )
+    if count < 1:
+        raise ValueRangeError(f"local_response_norm: size is {count}, it must be at least 1")
+    n, channels, *rest = x.tensor.shape
+    flat = reshaped(elementwise.square(x), (n, channels, product(rest)))
+    wide = padded(flat, [(count // 2, (count - 1) // 2), (0, 0)])
+    ones = (1, 1)
+    total = apply("window_sum", wide, sizes=(count, 1), stride=ones, dilation=ones)
+    mean = elementwise.divide(reshaped(total, x.tensor.shape), count)
+    scale = elementwise.add(elementwise.multiply(mean, alpha), k)
+    return elementwise.divide(x, composed.pow(scale, beta))
