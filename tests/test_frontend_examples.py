@@ -21,9 +21,13 @@ LAYERS = [
     "normalization",
 ]
 OPTIMIZERS = ["clipping", "rules", "schedules"]
+FORMS = ["activations", "class_losses", "distances", "dropouts", "linear_maps", "losses"]
+MATRICES = ["decompositions", "functions", "norms", "products", "solving"]
 FILES = [
     *(f"frontend.{name}" for name in MODULES),
+    *(f"frontend.linalg.{name}" for name in MATRICES),
     *(f"nn.{name}" for name in LAYERS),
+    *(f"nn.functional.{name}" for name in FORMS),
     *(f"optim.{name}" for name in OPTIMIZERS),
     *(f"losses.{name}" for name in ("classes", "functions")),
     *(f"metrics.{name}" for name in ("accuracy", "metric", "names")),

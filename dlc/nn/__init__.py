@@ -3,6 +3,7 @@
 Names spelt as PyTorch's have PyTorch's defaults and layouts; those spelt as Keras's, Keras's.
 """
 
+from dlc.nn import functional as functional
 from dlc.nn import initializers as initializers
 from dlc.nn.activations import GELU as GELU
 from dlc.nn.activations import Activation as Activation

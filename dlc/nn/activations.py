@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, cast
 
 import dlc
 from dlc.ir.errors import ValueRangeError, nearest
+from dlc.nn import functional
 from dlc.nn.module import Module
 
 Function: TypeAlias = Callable[[Any], dlc.Tensor]
@@ -32,6 +33,38 @@ NAMES: dict[str, Function] = {
     "swish": dlc.silu,
     "log_sigmoid": dlc.log_sigmoid,
     "exponential": dlc.exp,
+    "leaky_relu": functools.partial(functional.leaky_relu, negative_slope=0.2),
+    **{
+        name: getattr(functional, name)
+        for name in (
+            "celu",
+            "elu",
+            "glu",
+            "hard_shrink",
+            "hard_sigmoid",
+            "hard_silu",
+            "hard_swish",
+            "hard_tanh",
+            "hardshrink",
+            "hardsigmoid",
+            "hardswish",
+            "hardtanh",
+            "logsigmoid",
+            "mish",
+            "relu6",
+            "selu",
+            "soft_shrink",
+            "softmin",
+            "softshrink",
+            "softsign",
+            "sparse_plus",
+            "sparse_sigmoid",
+            "sparsemax",
+            "squareplus",
+            "tanh_shrink",
+            "tanhshrink",
+        )
+    },
 }
 
 
