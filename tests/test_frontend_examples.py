@@ -8,7 +8,7 @@ import pytest
 import dlc
 
 MODULES = [
-    "apply", "autograd", "compile", "dtypes", "promotion", "random", "spec", "tensor", "transforms",
+    "apply", "autograd", "compile", "dtypes", "promotion", "spec", "tensor", "transforms",
     "tree", "variable",
 ]  # fmt: skip
 LAYERS = [
@@ -26,6 +26,7 @@ MATRICES = ["decompositions", "functions", "norms", "products", "solving"]
 FILES = [
     *(f"frontend.{name}" for name in MODULES),
     *(f"frontend.linalg.{name}" for name in MATRICES),
+    *(f"frontend.random.{name}" for name in ("continuous", "discrete", "gammas", "generator")),
     *(f"nn.{name}" for name in LAYERS),
     *(f"nn.functional.{name}" for name in FORMS),
     *(f"optim.{name}" for name in OPTIMIZERS),

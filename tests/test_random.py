@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy import special, stats
 
 import dlc
+from dlc.frontend.random.continuous import normal_quantile
 from dlc.ir.ops.random import threefry
 
 KEY = dlc.random.key(1234)
@@ -157,3 +159,184 @@ def test_errors():
         dlc.random.bits(KEY, (3,), dlc.uint8)
     with pytest.raises(dlc.ArgumentError):
         dlc.random.uniform(KEY, "abc")
+
+
+KS_KEY = dlc.random.key(77)
+STANDARD = {
+    "exponential": stats.expon, "gumbel": stats.gumbel_r, "laplace": stats.laplace,
+    "logistic": stats.logistic, "cauchy": stats.cauchy,
+}  # fmt: skip
+OF_PARAMETERS = [
+    ("gamma", (0.05,), stats.gamma(0.05)), ("gamma", (1.0,), stats.gamma(1.0)),
+    ("gamma", (2.5,), stats.gamma(2.5)), ("gamma", (300.0,), stats.gamma(300.0)),
+    ("beta", (0.5, 2.0), stats.beta(0.5, 2.0)), ("beta", (0.2, 0.3), stats.beta(0.2, 0.3)),
+    ("chisquare", (3.0,), stats.chi2(3.0)), ("student_t", (1.5,), stats.t(1.5)),
+    ("truncated_normal", (-2.0, 2.0), stats.truncnorm(-2, 2)),
+    ("truncated_normal", (6.0, 9.0), stats.truncnorm(6, 9)),
+    ("truncated_normal", (-np.inf, -7.0), stats.truncnorm(-np.inf, -7)),
+    ("truncated_normal", (-1.0, np.inf), stats.truncnorm(-1, np.inf)),
+]  # fmt: skip
+
+
+def fits(x, distribution):
+    """Whether the test of Kolmogorov and Smirnov sees no difference, at a level of 1 in 1000."""
+    return stats.kstest(np.asarray(x, np.float64).ravel(), distribution.cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("name", list(STANDARD))
+def test_standard_distributions(name):
+    f = getattr(dlc.random, name)
+    for dtype in ("float32", "float64"):
+        assert fits(f(KS_KEY, (40, 500), dtype).numpy(), STANDARD[name])
+    assert not fits(f(KS_KEY, (20000,)).numpy() * 1.05, STANDARD[name])
+    for dtype in ("float16", "bfloat16"):
+        x = f(KS_KEY, (2000,), dtype)
+        assert x.dtype.name == dtype
+        assert np.isfinite(x.astype("float32").numpy()).all()
+    compiled = dlc.compile(lambda key: f(key, (777,)))
+    assert np.array_equal(compiled(KS_KEY).numpy(), f(KS_KEY, (777,)).numpy())
+
+
+@pytest.mark.parametrize(("name", "parameters", "distribution"), OF_PARAMETERS)
+def test_distributions_of_parameters(name, parameters, distribution):
+    f = getattr(dlc.random, name)
+    x = f(KS_KEY, *parameters, (20000,), "float64").numpy()
+    assert fits(x, distribution)
+    assert ((x >= distribution.support()[0]) & (x <= distribution.support()[1])).all()
+    several = [np.full((3, 1), p) for p in parameters]
+    assert f(KS_KEY, *several).shape == (3, 1)
+    assert f(KS_KEY, *several, (3, 4)).shape == (3, 4)
+    if all(map(np.isfinite, parameters)):
+        compiled = dlc.compile(lambda key, *p: f(key, *p, (501,)))
+        assert np.array_equal(compiled(KS_KEY, *parameters), f(KS_KEY, *parameters, (501,)))
+    if name != "truncated_normal":
+        with pytest.raises(dlc.ShapeError):
+            f(KS_KEY, *several, (4,))
+
+
+def test_quantiles_of_the_normal_distribution():
+    p = np.concatenate([np.linspace(1e-6, 1 - 1e-6, 1001), 10.0 ** -np.arange(1, 290, 7)])
+    want = special.ndtri(p)
+    got = normal_quantile(dlc.asarray(p)).numpy()
+    assert np.max(np.abs(got - want) / np.maximum(np.abs(want), 1e-3)) < 2e-15
+
+
+def test_bounds_of_truncated_normal_numbers():
+    x = dlc.random.truncated_normal(KS_KEY, 1.0, 1.0 + 1e-6, (1000,)).numpy()
+    assert (x >= 1).all()
+    assert (x <= np.float32(1.0 + 1e-6)).all()
+    with pytest.raises(dlc.ValueRangeError):
+        dlc.random.truncated_normal(KS_KEY, 2.0, 1.0)
+    g = dlc.grad(lambda a: dlc.sum(dlc.random.truncated_normal(KS_KEY, a, 2.0, (50,), "float64")))
+    h = 1e-6
+
+    def total(a):
+        return dlc.random.truncated_normal(KS_KEY, a, 2.0, (50,), "float64").numpy().sum()
+
+    slope = (total(-1 + h) - total(-1 - h)) / (2 * h)
+    assert g(dlc.asarray(-1.0, dtype="float64")).item() == pytest.approx(slope, rel=1e-6)
+
+
+def test_gamma_has_no_derivative_of_its_shape():
+    with pytest.raises(dlc.DerivativeError):
+        dlc.grad(lambda a: dlc.random.gamma(KS_KEY, a))(dlc.asarray(2.0))
+    logs = dlc.random.loggamma(KS_KEY, 1e-4, (1000,)).numpy()
+    assert np.isfinite(logs).all()
+    assert logs.min() < -200
+
+
+def test_vectors():
+    p = dlc.random.dirichlet(KS_KEY, np.array([1.0, 2.0, 5.0]), (20000,), "float64").numpy()
+    assert np.allclose(p.sum(-1), 1)
+    assert fits(p[:, 0], stats.beta(1, 7))
+    cov = np.array([[2.0, 1.0], [1.0, 3.0]])
+    mean = np.array([1.0, -1.0])
+    x = dlc.random.multivariate_normal(KS_KEY, mean, cov, (20000,), "float64").numpy()
+    assert fits(x @ [1.0, 2.0], stats.norm(-1.0, math.sqrt(18.0)))
+    g = dlc.grad(lambda m: dlc.sum(dlc.random.multivariate_normal(KS_KEY, m, cov, (5,))))
+    assert np.allclose(g(dlc.asarray(mean)).numpy(), 5)
+    q = dlc.random.orthogonal(KS_KEY, 4, (500,), "float64").numpy()
+    assert np.allclose(q @ q.swapaxes(-1, -2), np.eye(4), atol=1e-12)
+    assert fits(q[:, 0, 0] ** 2, stats.beta(0.5, 1.5))
+    for bad in ((mean, cov[:1]), (1.0, cov)):
+        with pytest.raises(dlc.ShapeError):
+            dlc.random.multivariate_normal(KS_KEY, *bad)
+    with pytest.raises(dlc.ShapeError):
+        dlc.random.dirichlet(KS_KEY, 1.0)
+
+
+def counted(x, n):
+    """Whether integers below n come equally often, by Pearson's test."""
+    return stats.chisquare(np.bincount(np.asarray(x).ravel(), minlength=n)).pvalue > 1e-3
+
+
+def test_randint():
+    for dtype in ("int64", "int32", "uint8", "int8"):
+        x = dlc.random.randint(KS_KEY, (6000,), -3 if dtype[0] == "i" else 0, 7, dtype)
+        assert x.dtype.name == dtype
+        low = -3 if dtype[0] == "i" else 0
+        assert counted(x.numpy().astype(int) - low, 7 - low)
+    wide = dlc.random.randint(KS_KEY, (2000,), -(2**62), 2**62).numpy()
+    assert fits(wide / 2.0**63 + 0.5, stats.uniform)
+    assert dlc.random.randint(KS_KEY, (), 5).item() < 5
+    bounds = dlc.random.randint(KS_KEY, (3, 2), np.array([0, 10]), np.array([5, 11])).numpy()
+    assert (bounds[:, 1] == 10).all()
+    with pytest.raises(dlc.ValueRangeError):
+        dlc.random.randint(KS_KEY, (2,), 3, 3)
+    with pytest.raises(dlc.DTypeError):
+        dlc.random.randint(KS_KEY, (2,), 0, 3, "float32")
+    side = dlc.random.rademacher(KS_KEY, (4000,)).numpy()
+    assert set(side) == {-1, 1}
+    assert counted((side + 1) // 2, 2)
+    with pytest.raises(dlc.DTypeError):
+        dlc.random.rademacher(KS_KEY, (2,), "uint8")
+
+
+def test_categorical():
+    p = np.array([0.1, 0.0, 0.6, 0.3])
+    with np.errstate(divide="ignore"):
+        logits = np.log(p)
+    x = dlc.random.categorical(KS_KEY, logits, shape=(20000,)).numpy()
+    seen = np.bincount(x, minlength=4)
+    assert seen[1] == 0
+    assert stats.chisquare(seen[p > 0], 20000 * p[p > 0]).pvalue > 1e-3
+    assert dlc.random.categorical(KS_KEY, np.zeros((5, 3)), axis=0).shape == (3,)
+    with pytest.raises(dlc.ShapeError):
+        dlc.random.categorical(KS_KEY, np.zeros((5, 3)), shape=(4,))
+
+
+def test_permutations():
+    keys = dlc.random.split(KS_KEY, 3000)
+    orders = dlc.vmap(lambda k: dlc.random.permutation(k, 4))(keys).numpy()
+    assert (np.sort(orders, -1) == np.arange(4)).all()
+    numbers = np.unique((orders * [64, 16, 4, 1]).sum(-1), return_inverse=True)[1]
+    assert numbers.max() == 23
+    assert counted(numbers, 24)
+    x = np.arange(12).reshape(4, 3)
+    rows = dlc.random.shuffle(KS_KEY, x).numpy()
+    assert sorted(map(tuple, rows)) == sorted(map(tuple, x))
+    free = dlc.random.permutation(KS_KEY, x, axis=1, independent=True).numpy()
+    assert (np.sort(free, 1) == x).all()
+    f = dlc.compile(lambda k: dlc.random.permutation(k, 100))
+    assert np.array_equal(f(KS_KEY).numpy(), dlc.random.permutation(KS_KEY, 100).numpy())
+
+
+def test_choice():
+    a = np.array([5, 7, 9])
+    x = dlc.random.choice(KS_KEY, a, (3000,)).numpy()
+    assert counted((x - 5) // 2, 3)
+    p = np.array([0.2, 0.0, 0.8])
+    x = dlc.random.choice(KS_KEY, a, (40, 50), p=p).numpy()
+    assert set(np.unique(x)) == {5, 9}
+    assert abs((x == 9).mean() - 0.8) < 0.03
+    each = dlc.random.choice(KS_KEY, 10, (2, 5), replace=False).numpy()
+    assert sorted(each.ravel()) == list(range(10))
+    keys = dlc.random.split(KS_KEY, 3000)
+    one = dlc.vmap(lambda k: dlc.random.choice(k, 3, (2,), replace=False, p=p))(keys).numpy()
+    assert set(map(tuple, np.sort(one, -1))) <= {(0, 2), (0, 1), (1, 2)}
+    assert abs((one[:, 0] == 2).mean() - 0.8) < 0.03
+    assert dlc.random.choice(KS_KEY, np.ones((2, 5)), (3,), axis=1).shape == (2, 3)
+    with pytest.raises(dlc.ValueRangeError):
+        dlc.random.choice(KS_KEY, 3, (4,), replace=False)
+    with pytest.raises(dlc.ShapeError):
+        dlc.random.choice(KS_KEY, 3, (4,), p=np.ones(2) / 2)

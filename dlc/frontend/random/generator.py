@@ -1,4 +1,4 @@
-"""`dlc.random`: random numbers from explicit keys, and from a global generator for eager use.
+"""Keys, random bits, uniform and normal numbers, and the global generator for eager use.
 
 A key is a tensor `uint32[2]`. Bits come from the counter-based generator Threefry-2x32
 (`random_bits` of the op table): the same key and shape give the same numbers eager and compiled, on
@@ -31,8 +31,6 @@ from dlc.frontend.tensor import Tensor, functions
 from dlc.ir.dims import Dim
 from dlc.ir.errors import ArgumentError, DTypeError, TracedValueError, ValueRangeError
 from dlc.ir.types import DType, TensorType, bool_, float32, float64, uint32, uint64
-
-__all__ = ["bernoulli", "bits", "fold_in", "key", "normal", "seed", "split", "uniform"]
 
 
 class _Generator(threading.local):
@@ -71,7 +69,7 @@ def seed(value: int) -> None:
     _generator.seed, _generator.count = value.__index__(), 0
 
 
-def _key(given: Any, name: str) -> Tensor:
+def key_of(given: Any, name: str) -> Tensor:
     """The key of a call: the one given, or the next of the global generator."""
     if given is None:
         if current_trace() is not None:
@@ -98,7 +96,7 @@ def split(key: Tensor, n: int = 2) -> Tensor:
     """
     if n < 1:
         raise ValueRangeError(f"split into {n} keys")
-    return apply("random_bits", _key(key, "split"), shape=(n, 2))
+    return apply("random_bits", key_of(key, "split"), shape=(n, 2))
 
 
 def fold_in(key: Tensor, data: Any) -> Tensor:
@@ -108,7 +106,7 @@ def fold_in(key: Tensor, data: Any) -> Tensor:
         key: A key.
         data: A non-negative integer, or an integer scalar tensor.
     """
-    k = _key(key, "fold_in")
+    k = key_of(key, "fold_in")
     number = functions.astype(as_tensor(data), uint32)
     if number.ndim or not as_tensor(data).dtype.is_integer:
         raise ArgumentError(f"fold_in of {as_tensor(data).tensor}: it takes an integer scalar")
@@ -122,7 +120,7 @@ def fold_in(key: Tensor, data: Any) -> Tensor:
 def bits(key: Tensor | None, shape: Any = (), dtype: Any = uint32) -> Tensor:
     """Uniform random bits of uint32 (or uint64)."""
     d = dtype_argument(dtype)
-    k, dims = _key(key, "bits"), as_dims(shape)
+    k, dims = key_of(key, "bits"), as_dims(shape)
     if d is uint32:
         return apply("random_bits", k, shape=dims)
     if d is not uint64:
@@ -137,7 +135,8 @@ def _filled(value: float, dtype: DType) -> Tensor:
     return apply("full", value=value, shape=(), dtype=dtype)
 
 
-def _float_dtype(dtype: Any, name: str) -> DType:
+def float_dtype(dtype: Any, name: str) -> DType:
+    """The element type of a function's numbers; DTypeError for one that is not of floats."""
     d = dtype_argument(dtype)
     if not d.is_float:
         raise DTypeError(f"random.{name} of {d.name}: a float type is needed")
@@ -147,7 +146,7 @@ def _float_dtype(dtype: Any, name: str) -> DType:
 _PRECISION = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 
 
-def _unit(k: Tensor, dims: tuple[Dim, ...], d: DType) -> Tensor:
+def unit(k: Tensor, dims: tuple[Dim, ...], d: DType) -> Tensor:
     """Multiples of the precision of `d` in [0, 1), as float64 for float64 and else as float32."""
     wide = d is float64
     source, target = (uint64, float64) if wide else (uint32, float32)
@@ -156,6 +155,13 @@ def _unit(k: Tensor, dims: tuple[Dim, ...], d: DType) -> Tensor:
         bits(k, dims, source), _filled(source.bits - taken, source)
     )
     return functions.multiply(functions.astype(words, target), 2.0**-taken)
+
+
+def rounded_once(x: Any, y: Any, z: Any) -> Tensor:
+    """x y + z with one rounding, so that no optimisation level can round otherwise."""
+    x, y, z = broadcast(*promote(x, y, z))
+    dtype = x.dtype
+    return apply("fma", x, convert(y, dtype), convert(z, dtype))
 
 
 def uniform(
@@ -178,14 +184,12 @@ def uniform(
         >>> uniform(key(0), (2, 3)).shape
         (2, 3)
     """
-    d = _float_dtype(dtype, "uniform")
-    u = _unit(_key(key, "uniform"), as_dims(shape), d)
+    d = float_dtype(dtype, "uniform")
+    u = unit(key_of(key, "uniform"), as_dims(shape), d)
     low, high = minval, maxval
     if _is_number(low, 0.0) and _is_number(high, 1.0):
         return functions.astype(u, d)
-    # One rounding, so that no optimisation level can round otherwise.
-    scaled = broadcast(*promote(u, functions.subtract(high, low), low))
-    u = functions.astype(apply("fma", *(convert(x, u.dtype) for x in scaled)), d)
+    u = functions.astype(rounded_once(u, functions.subtract(high, low), low), d)
     # Rounding may reach the upper bound.
     below = functions.maximum(low, _below(high, d))
     return functions.astype(functions.where(functions.less(u, high), u, below), d)
@@ -209,11 +213,11 @@ def normal(key: Tensor | None, shape: Any = (), dtype: Any = float32) -> Tensor:
         shape: The result's shape.
         dtype: A float type.
     """
-    d = _float_dtype(dtype, "normal")
+    d = float_dtype(dtype, "normal")
     dims = as_dims(shape)
     held = float64 if d is float64 else float32
-    keys = split(_key(key, "normal"))
-    u, v = (_unit(keys[k], dims, held) for k in (0, 1))
+    keys = split(key_of(key, "normal"))
+    u, v = (unit(keys[k], dims, held) for k in (0, 1))
     # 1 - u is in (0, 1], where the logarithm is finite.
     radius = functions.sqrt(functions.multiply(functions.log(functions.subtract(1.0, u)), -2.0))
     return functions.astype(
@@ -232,7 +236,7 @@ def bernoulli(key: Tensor | None, p: Any = 0.5, shape: Any = None) -> Tensor:
     chance = as_tensor(p)
     dims = chance.tensor.shape if shape is None else as_dims(shape)
     wide = chance.tensor.dtype is float64 and not chance._weak
-    u = _unit(_key(key, "bernoulli"), dims, float64 if wide else float32)
+    u = unit(key_of(key, "bernoulli"), dims, float64 if wide else float32)
     result = functions.less(u, chance)
     assert result.dtype is bool_
     return result

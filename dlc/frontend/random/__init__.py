@@ -1,0 +1,76 @@
+"""`dlc.random`: random numbers from explicit keys, and from a global generator for eager use.
+
+A key is a tensor `uint32[2]`. Functions take one as their first argument; None takes the next of
+the global generator. The same key, shape and dtype give the same numbers eagerly and compiled, on
+any device and any number of threads. Other means and scales are sums and products of these.
+"""
+
+from __future__ import annotations
+
+from dlc.frontend.random.continuous import (
+    cauchy,
+    exponential,
+    gumbel,
+    laplace,
+    logistic,
+    multivariate_normal,
+    orthogonal,
+    truncated_normal,
+)
+from dlc.frontend.random.discrete import (
+    categorical,
+    choice,
+    permutation,
+    rademacher,
+    randint,
+    shuffle,
+)
+from dlc.frontend.random.gammas import (
+    beta,
+    chisquare,
+    dirichlet,
+    gamma,
+    loggamma,
+    student_t,
+)
+from dlc.frontend.random.generator import (
+    bernoulli,
+    bits,
+    fold_in,
+    key,
+    normal,
+    seed,
+    split,
+    uniform,
+)
+
+__all__ = [
+    "bernoulli",
+    "beta",
+    "bits",
+    "categorical",
+    "cauchy",
+    "chisquare",
+    "choice",
+    "dirichlet",
+    "exponential",
+    "fold_in",
+    "gamma",
+    "gumbel",
+    "key",
+    "laplace",
+    "loggamma",
+    "logistic",
+    "multivariate_normal",
+    "normal",
+    "orthogonal",
+    "permutation",
+    "rademacher",
+    "randint",
+    "seed",
+    "shuffle",
+    "split",
+    "student_t",
+    "truncated_normal",
+    "uniform",
+]
