@@ -211,7 +211,7 @@ def truncated_normal(
 
     Example:
         >>> x = dlc.random.truncated_normal(dlc.random.key(0), 1.0, 2.0, (3,))
-        >>> bool(dlc.all(x >= 1.0))
+        >>> dlc.all(x >= 1.0).item()
         True
     """
     d = float_dtype(dtype, "truncated_normal")

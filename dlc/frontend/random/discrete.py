@@ -47,7 +47,7 @@ def randint(
 
     Example:
         >>> x = dlc.random.randint(dlc.random.key(0), (100,), 0, 6)
-        >>> int(dlc.max(x))
+        >>> dlc.max(x).item()
         5
     """
     d = dtype_argument(dtype)
