@@ -197,6 +197,8 @@ def test_expressions():
     agree(lambda x: 1 if 0 < x < 5 else (2 if x in (7, 8) else 3), (1.0,), (7.0,), (8.0,), (9.0,))
     agree(lambda x: 1 if x not in [7, 8] else 0, (1,), (7,))
     agree(lambda n: (n or 7) + (n and 3), (0,), (5,))
+    agree(lambda x: 1 if any(v > x for v in (1, 2)) else 0, (1.5,), (3.0,))
+    agree(lambda x: 1 if all(v > x for v in (1, 2)) else 0, (1.5,), (0.0,))
     agree(lambda x, y: max(x, y, 2.0) - min(x, y), (1.0, 5.0), (3.0, -3.0))
     agree(lambda x, y: all([x > 0, y > 0]) + 2 * any((x > 1, y > 1)), (0.5, 0.5), (2.0, -1.0))
 
@@ -267,8 +269,9 @@ def test_rows_without_a_fixed_structure_are_rolled_out():
         return rows
 
     x = np.arange(6, dtype=np.float32).reshape(3, 2)
-    got = dlc.compile(collected)(x)
-    assert [g.tolist() for g in got] == [[0, 1], [4, 6], [8, 10]]
+    f = dlc.compile(collected)
+    for n in (3, 2, 1):
+        assert [g.tolist() for g in f(x[:n])] == [[0, 1], [4, 6], [8, 10]][:n]
 
 
 def test_comprehensions_over_tensors():
@@ -401,6 +404,7 @@ def test_calls_at_any_depth():
     assert [f(v).item() for v in (2.0, 0.5, -1.0)] == [2, 1, 1]
     double = functools.partial(helper, n=1)
     agree(lambda x: double(x), (1.0,), (300.0,))
+    agree(lambda x: dlc.tree.map(lambda v: v if v > 0 else -v, [x, x * 2]), (1.0,), (-3.0,))
     agree(lambda x: sum(map(lambda v: v if v > 0 else -v, [x, -x, 2 * x])), (1.0,), (-3.0,))
 
 
@@ -441,6 +445,26 @@ def test_methods_and_objects():
     agree(lambda x: Base(x).scaled(x + 2), (5.0,), (-2.0,))
     f = dlc.compile(d)
     assert [f(v).item() for v in (5.0, 1.0, -2.0)] == [d(v) for v in (5.0, 1.0, -2.0)]
+
+
+def test_private_names():
+    class Counter:
+        def __init__(self):
+            self.__count = 0
+
+        def step(self, x):
+            __half = x
+            if x > 0:
+                __half = x / 2
+                self.__count += 1
+            return __half, self.__count
+
+    def f(x):
+        counter = Counter()
+        counter.step(x)
+        return counter.step(x - 2)
+
+    agree(f, (3.0,), (1.0,), (-1.0,))
 
 
 def test_modules():
@@ -558,6 +582,27 @@ def test_what_is_left_alone():
         if reason is not None:
             assert converted(function) is function
             assert reason in why_not(function.__code__)
+
+
+def test_a_function_is_traced_twice_only_once():
+    traces = []
+
+    class Model(dlc.nn.Module):
+        def forward(self, x):
+            traces.append(x)
+            return x if x.sum() > 0 else -x
+
+    def f(x):
+        traces.append(x)
+        return x if x.sum() > 0 else -x
+
+    for function in (f, Model()):
+        traces.clear()
+        compiled = dlc.compile(function)
+        compiled(np.ones(3, np.float32))
+        assert len(traces) == 2
+        compiled(np.ones((2, 3), np.float32))
+        assert len(traces) == 3
 
 
 def test_functions_that_need_nothing_are_not_rewritten():
@@ -696,7 +741,24 @@ def test_kinds_that_differ():
             x = x + 1
         return items
 
-    fails(grows, dlc.ControlFlowError, "'items'", ".at[i].set")
+    fails(grows, dlc.ControlFlowError, "'items'", "full size")
+
+    def begins(x):
+        best = None
+        while x < 3:
+            best = x
+            x = x + 1
+        return best
+
+    fails(begins, dlc.ControlFlowError, "'best' is None before the loop", "before the loop")
+
+    def marks(x):
+        seen = {1}
+        if x > 0:
+            seen.add(2)
+        return x * len(seen)
+
+    fails(marks, dlc.ControlFlowError, "'seen'", "{1, 2}", "{1}")
 
 
 def test_what_is_not_converted_says_why():
@@ -729,6 +791,21 @@ def test_what_is_not_converted_says_why():
 
     fails(marked, dlc.TracedValueError, "do_not_convert")
 
+    class Celsius:
+        def __init__(self, value):
+            self.value = value
+
+        @property
+        def clipped(self):
+            return self.value if self.value > 0 else 0.0
+
+    fails(lambda x: Celsius(x).clipped, dlc.TracedValueError, "called by Python", "a property")
+
+    def recursion(n):
+        return 1 if n <= 1 else n * recursion(n - 1)
+
+    fails(recursion, dlc.ControlFlowError, "recursion", "loop", args=(3,))
+
     def raises(x):
         if x < 0:
             raise ValueError("negative")
@@ -742,6 +819,12 @@ def test_what_is_not_converted_says_why():
 
     fails(asserts, dlc.TracedValueError, "assert")
 
+    def looks(x):
+        y = x if x > 0 else -x
+        return locals()["y"]
+
+    fails(looks, dlc.TracedValueError, "uses locals()")
+
     def listed(n):
         return list(range(n))
 
@@ -751,6 +834,21 @@ def test_what_is_not_converted_says_why():
         return x or -x
 
     fails(many, dlc.ShapeError, ".any()", args=(np.ones(3, np.float32),))
+
+
+def test_errors_of_the_function_have_its_lines():
+    def f(x, n):
+        if x > 0:
+            y = x
+        for _ in range(n):
+            raise KeyError("here")
+        return x
+
+    with pytest.raises(KeyError) as error:
+        dlc.compile(f, static_argnames="n")(1.0, 2)
+    frames = [t for t in error.traceback if str(t.path) == __file__]
+    assert [t.lineno + 1 for t in frames[-2:]] == [line_of(f, 3), line_of(f, 4)]
+    assert frames[-1].name == "f"
 
 
 def test_without_source():

@@ -7,6 +7,7 @@ nothing. Where one does, the trace is given up, and made again with functions re
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,7 +26,8 @@ else:
 
 Result = TypeVar("Result")
 Function = TypeVar("Function", bound=Callable[..., Any])
-_known: weakref.WeakSet[CodeType] = weakref.WeakSet()
+# Code of functions, and objects, by number: that of equal ones differs.
+_known: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 # The code of functions that stay as they are.
 marked: weakref.WeakSet[CodeType] = weakref.WeakSet()
 
@@ -59,14 +61,14 @@ def with_conversion(trace: Callable[[], Result], function: Any) -> Result:
     """`trace()`, which calls `user_function(function)`; again with conversion if that is needed."""
     if conversion.get() is not Conversion.OFF:
         return trace()
-    code = _code_of(function)
-    if code is None or code not in _known:
+    thing = _code_of(function) or function
+    if _known.get(id(thing)) is not thing or thing is None:
         token = conversion.set(Conversion.WATCHED)
         try:
             return trace()
         except ConversionNeeded:
-            if code is not None:
-                _known.add(code)
+            with contextlib.suppress(TypeError):  # for what takes no weak references
+                _known[id(thing)] = thing
         finally:
             conversion.reset(token)
     token = conversion.set(Conversion.ON)

@@ -12,6 +12,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from dlc.frontend.conversion import user_function
 from dlc.ir.errors import ArgumentError, ShapeError
 from dlc.ir.record import dataclass
 from dlc.ir.types import DType
@@ -281,6 +282,7 @@ def map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
         {'b': 22, 'w': 11}
     """
     first, s = flatten(tree)
+    function = user_function(function)
     columns = [first]
     for other in others:
         found, t = flatten(other)

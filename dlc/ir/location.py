@@ -102,7 +102,7 @@ def in_loop(frame: FrameType) -> bool:
             at += 2
         return at
 
-    if code[at] == opcode.opmap["CALL"]:
+    if opcode.opname[code[at]].startswith("CALL"):
         at = after(at)
     return code[at] == opcode.opmap["GET_ITER"] and code[after(at)] == opcode.opmap["FOR_ITER"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -13,10 +15,15 @@ from dlc.frontend.syntax.state import UNSET, Slot, Unset
 from dlc.frontend.syntax.values import in_block, is_data
 from dlc.frontend.tensor import Tensor, make_like
 from dlc.frontend.tree import Structure
+from dlc.ir.errors import ControlFlowError
 from dlc.ir.record import dataclass
 
 # Why variables are unset, for the error that reading one gives.
 notes: ContextVar[dict[str, str] | None] = ContextVar("dlc.unset", default=None)
+
+
+# What is no tree, but can be changed in place.
+_CONTAINERS = (set, bytearray, deque)
 
 
 @dataclass
@@ -35,19 +42,21 @@ class Held:
 
     def copied(self) -> Any:
         """The tree with handles of its own, in the present trace."""
-        trace = current_trace()
-        assert trace is not None
-        return self.value(
-            [
-                trace.wrap(x._node_in(trace), x._weak) if type(x) is Tensor else x
-                for x in self.leaves
-            ]
-        )
+        return self.value([own(x) for x in self.leaves])
 
     def __str__(self) -> str:
         if isinstance(self.structure, Unset) or self.structure.kind is not tree.Leaf:
             return repr(self.structure)
         return "a tensor" if is_data(self.leaves[0]) else repr(self.leaves[0])
+
+
+def own(x: Any) -> Any:
+    """A handle on a tensor in the present trace, a copy of a container; anything else itself."""
+    if type(x) is Tensor:
+        trace = current_trace()
+        assert trace is not None
+        return trace.wrap(x._node_in(trace), x._weak)
+    return copy.copy(x) if isinstance(x, _CONTAINERS) else x
 
 
 def hold(value: Any) -> Held:
@@ -113,6 +122,12 @@ def trace_block(
     token = in_block.set(True)
     try:
         closure = trace_closure("block", call, params, "a block")
+    except RecursionError:
+        raise ControlFlowError(
+            "a recursion that does not end while the function is traced: where it ends depends on "
+            "a traced tensor",
+            hint="write it as a loop, or let a Python value count down",
+        ) from None
     finally:
         in_block.reset(token)
         for s, v in zip(slots, before, strict=True):
@@ -141,15 +156,17 @@ def unset(slot: Slot, why: str) -> None:
 def bind(slot: Slot, value: Any) -> None:
     """Gives a variable its value after blocks; a list, dict or tensor changed in place stays it."""
     before = slot.get()
-    if slot.mutated and before is not UNSET and type(before) is type(value):
-        if isinstance(before, list):
-            before[:] = value
-            return
-        if isinstance(before, dict):
-            before.clear()
-            before.update(value)
-            return
-        if type(before) is Tensor and before._trace is value._trace:
-            before._rebind(value)
-            return
-    slot.set(value)
+    if not slot.mutated or type(before) is not type(value):
+        slot.set(value)
+    elif isinstance(before, (list, bytearray)):
+        before[:] = value
+    elif isinstance(before, (dict, set)):
+        before.clear()
+        before.update(value)
+    elif isinstance(before, deque):
+        before.clear()
+        before.extend(value)
+    elif type(before) is Tensor and before._trace is value._trace:
+        before._rebind(value)
+    else:
+        slot.set(value)

@@ -8,7 +8,7 @@ from typing import Any
 
 from dlc.frontend.syntax import branches
 from dlc.frontend.syntax.loops import Rows
-from dlc.frontend.syntax.values import TracedItems, either, is_traced, truth
+from dlc.frontend.syntax.values import TracedItems, is_traced, truth
 from dlc.frontend.tensor import Tensor, functions
 
 
@@ -154,29 +154,26 @@ def _extreme(
 
 def any_(items: Any) -> Any:
     """`any`."""
-    return _quantified(any, True, items)
+    return _quantified(True, items)
 
 
 def all_(items: Any) -> Any:
     """`all`."""
-    return _quantified(all, False, items)
+    return _quantified(False, items)
 
 
-def _quantified(builtin: Any, decided: bool, items: Any) -> Any:
-    if not isinstance(items, (list, tuple)) or not any(map(is_traced, items)):
-        return builtin(items)
+def _quantified(decided: bool, items: Any) -> Any:
+    """Whether an item is `decided`, or else the opposite, as far as items are known."""
+    combine = functions.logical_or if decided else functions.logical_and
     result: Any = not decided
     for x in items:
-        t = truth(x) if is_traced(x) else bool(x)
-        if decided:
-            result = either(result, t)
-        elif is_traced(t) and is_traced(result):
-            result = functions.logical_and(result, t)
-        elif is_traced(t) or is_traced(result):
-            known, other = (t, result) if is_traced(result) else (result, t)
-            result = other if known else False
+        if not is_traced(x):
+            if bool(x) is decided:
+                return decided
+        elif is_traced(result):
+            result = combine(result, truth(x))
         else:
-            result = result and t
+            result = truth(x)
     return result
 
 

@@ -35,8 +35,9 @@ _INSTALLED = ("site-packages", "dist-packages")
 _SUSPENDS = 0x20 | 0x80 | 0x100 | 0x200  # generators and coroutines
 _FUNCTION = 0x2  # what the code of a class does not have
 _FUTURE = 0x20000 | 0x100000 | 0x1000000  # what `from __future__ import` sets
-_DECIDES = frozenset({"CALL", "CALL_FUNCTION_EX", "CONTAINS_OP", "FOR_ITER", "UNARY_NOT"})
+_DECIDES = frozenset({"CONTAINS_OP", "FOR_ITER", "UNARY_NOT"})
 
+_OF_FRAMES = frozenset({"eval", "exec", "locals"})  # they would see other variables
 _APPLY = (map, filter, functools.reduce)
 
 _lock = make_lock()
@@ -55,9 +56,13 @@ def why_asked(code: CodeType) -> str:
     """Why a place in a function asked a traced tensor for its truth, as the beginning of a hint."""
     reason = why_not(code)
     if reason is None and code in _made:
-        reason = "a `match`, and a condition with `:=` in part of it, are not converted"
+        reason = "a `match`, a condition with `:=` in part of it, and functions such as sorted() "
+        reason += "are not converted"
     elif reason is None and code.co_name in _PARTS:
         reason = f"conditions in {_PARTS[code.co_name]} are not converted"
+    elif reason is None and _kind_of_place(code.co_filename) is None:
+        reason = f"{code.co_qualname} was called by Python or a library (a property, an operator, "
+        reason += "a callback), and only what converted code calls is converted"
     return f"{reason}; " if reason is not None else ""
 
 
@@ -119,8 +124,11 @@ def _kept_as_it_is(function: FunctionType) -> str | None:
         return f"{code.co_qualname} is {kind}"
     if code.co_flags & _SUSPENDS:
         return f"{code.co_qualname} is a generator or a coroutine"
+    looks = _OF_FRAMES.intersection(code.co_names)
+    if looks:
+        return f"{code.co_qualname} uses {min(looks)}()"
     if not any(
-        i.opname in _DECIDES or i.opname.startswith(("POP_JUMP", "JUMP_IF"))
+        i.opname in _DECIDES or i.opname.startswith(("POP_JUMP", "JUMP_IF", "CALL"))
         for i in dis.get_instructions(code)
     ):
         return f"{code.co_qualname} has neither branches nor calls"
@@ -151,7 +159,7 @@ def _uses_dlc(names: dict[str, Any]) -> bool:
 
 def _compiled(node: Definition, code: CodeType, class_name: str | None) -> CodeType:
     """The rewritten definition as a code object."""
-    new = rewrite_function(node)
+    new = rewrite_function(node, class_name)
     if isinstance(new, ast.Lambda):
         statement: ast.stmt = ast.Expr(new)
         name = code.co_name

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import index
 from typing import Any
 
 from dlc.frontend.closure import Param
 from dlc.frontend.control import fori_loop, while_loop
 from dlc.frontend.syntax import branches
-from dlc.frontend.syntax.blocks import Held, Traced, alive, bind, hold, trace_block, unset
+from dlc.frontend.syntax.blocks import Held, Traced, alive, bind, hold, own, trace_block, unset
 from dlc.frontend.syntax.jumps import VALUE
 from dlc.frontend.syntax.state import UNSET, Slot, Unset
 from dlc.frontend.syntax.values import (
@@ -69,7 +70,7 @@ class Carry:
         if not (self.slot.mutated or any(t is not None for t in self.types)):
             return self.before.value()
         pairs = zip(self.before.leaves, self.types, strict=True)
-        return self.before.value([x if t is None else next(tensors) for x, t in pairs])
+        return self.before.value([own(x) if t is None else next(tensors) for x, t in pairs])
 
     def given(self, after: Held, leaf_value: Callable[[Any], Any]) -> list[Tensor]:
         """What an iteration hands on."""
@@ -87,8 +88,7 @@ class Carry:
         if isinstance(after.structure, Unset) or after.structure != self.before.structure:
             raise ControlFlowError(
                 f"{self.what} is {self.before} before the loop and {after} after an iteration",
-                hint=f"let the loop leave {self.slot.name} of the kind that it was: a list that "
-                "grows, for example, can be a tensor that was made before, with x.at[i].set(v)",
+                hint=self._hint(),
             )
         changed = False
         for k, leaf in enumerate(after.leaves):
@@ -96,6 +96,15 @@ class Carry:
             changed |= new != self.types[k]
             self.types[k] = new
         return changed
+
+    def _hint(self) -> str:
+        name = self.slot.name
+        if isinstance(self.before.whole, (list, dict)):
+            return (
+                f"a compiled loop cannot make {name} larger or smaller: make a tensor of the full "
+                "size before the loop, and give its items values (x[i] = v)"
+            )
+        return f"give {name} a value before the loop of the kind that it has after it"
 
     def _begin(self, after: Held) -> bool:
         """A variable that has no value before the loop."""
@@ -242,11 +251,12 @@ def run_for(
         runs = bool(known) and not begun
         loop = Loop(lambda k: body(source.item(k)), slots, index=True, runs=runs)
     except (ControlFlowError, DTypeError, ShapeError, TracedValueError):
-        if known is None:
+        if isinstance(count, Tensor):
             raise
         for s, v in zip(slots, values, strict=True):
             s.set(v)
-        run_rest((source.item(k) for k in range(known)), body, go_on, slots)
+        # An extent that is not known becomes a constant of the program.
+        run_rest((source.item(k) for k in range(index(count))), body, go_on, slots)
         return
     if go_on is None:
         loop.finish(fori_loop(0, count, lambda k, state: loop.step(k, *state), loop.initial()))

@@ -16,7 +16,7 @@ first, with the names that are read later.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from dlc.frontend.syntax.build import (
@@ -59,8 +59,15 @@ class Scope(NamedTuple):
     shared: Names
 
 
-def rewrite_function(node: Definition) -> ast.FunctionDef | ast.Lambda:
-    """The definition (which is changed) with its control flow as calls; defaults are left out."""
+def rewrite_function(
+    node: Definition, class_name: str | None = None
+) -> ast.FunctionDef | ast.Lambda:
+    """The definition (which is changed) with its control flow as calls; defaults are left out.
+
+    Args:
+        node: The definition.
+        class_name: The class around it, of whose name private names get a part.
+    """
     _strip(node.args)
     arguments = [*node.args.posonlyargs, *node.args.args]
     expressions = Expressions(arguments[0].arg if arguments else None)
@@ -75,7 +82,7 @@ def rewrite_function(node: Definition) -> ast.FunctionDef | ast.Lambda:
     always = frozenset(found.captured) | outer | shared
     scope = Scope(frozenset(found.globals), outer, always, frozenset(shared))
     written = sorted(own)
-    block = Rewriter(scope, expressions).block(body, frozenset())
+    block = Rewriter(scope, expressions, class_name).block(body, frozenset())
     node.body = [*_declarations(scope, found, node), *_bindings(written, node), *block.statements]
     node.decorator_list = []
     node.returns = None
@@ -119,8 +126,9 @@ def _bindings(names: Sequence[str], place: ast.AST) -> list[ast.stmt]:
 class Rewriter:
     """The statements of one function."""
 
-    def __init__(self, scope: Scope, expressions: Expressions) -> None:
+    def __init__(self, scope: Scope, expressions: Expressions, class_name: str | None) -> None:
         self.scope = scope
+        self.class_name = class_name
         self.expressions = expressions
         self.always = scope.always
         self.guarded = False  # inside `try`
@@ -291,6 +299,15 @@ class Rewriter:
             names.append(load(name, place))
         return definitions, names
 
+    def _private(self, name: str) -> str:
+        """An identifier as the compiler knows it inside the class: `__x` is `_C__x`."""
+        if self.class_name is None or not name.startswith("__") or name.endswith("__"):
+            return name
+        return f"_{self.class_name.lstrip('_')}{name}"
+
+    def _listed(self, names: Iterable[str], place: ast.AST) -> ast.expr:
+        return text_tuple([self._private(n) for n in sorted(names)], place)
+
     def _state(self, found: Effects, live: Names, place: ast.stmt) -> list[ast.expr]:
         """What the blocks change, of what is read later: names, and attributes of objects."""
         mutated = {p for p in found.mutated if "." not in p}
@@ -300,12 +317,12 @@ class Rewriter:
             node = found.stores.get(path) or found.mutated[path]
             assert isinstance(node, ast.Attribute)
             if path.partition(".")[0] not in found.writes:
-                paths.append(_path(path, node.value, node.attr, place))
-        nothing = ast.Constant(None)
-        paths += [_path(n, nothing, n, place) for n in sorted(found.writes & self.scope.globals)]
+                paths.append(_path(path, node.value, self._private(node.attr), place))
+        for name in map(self._private, sorted(found.writes & self.scope.globals)):
+            paths.append(_path(name, ast.Constant(None), name, place))  # noqa: PERF401
         listed = at(ast.Tuple(paths, ast.Load()), place)
-        marks = [sorted(found.mutated), sorted(names - live - mutated)]
-        return [text_tuple(sorted(names), place), listed, *(text_tuple(m, place) for m in marks)]
+        marks = [found.mutated, names - live - mutated]
+        return [self._listed(names, place), listed, *(self._listed(m, place) for m in marks)]
 
 
 def _path(text: str, base: ast.expr, name: str, place: ast.stmt) -> ast.expr:
