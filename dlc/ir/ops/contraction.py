@@ -11,7 +11,7 @@ from dlc.ir import scalar
 from dlc.ir.dims import dims_equal
 from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.op import Attrs, Input, Op, Sample, register
-from dlc.ir.ops.batching import to_front
+from dlc.ir.ops.batching import all_batched
 from dlc.ir.ops.families import NUMBERS, accumulator, check_kind
 from dlc.ir.ops.shape import check_axes, inverse
 from dlc.ir.scalar import Axis, Expr
@@ -141,19 +141,28 @@ def _transpose(
 
 
 def _batch(b: Any, inputs: Any, batched: Any, **attrs: Any) -> Any:
-    """A batch axis of both operands is a batch axis, one of a single operand a free one."""
+    """The batch axis is a free one where it then comes first in the result, else a batch axis.
+
+    In the second case an operand without it is repeated, which costs nothing, as kernels read
+    through it; to move axes of the result would be a copy of it.
+    """
     lb, lc, rb, rc = (tuple(attrs[a]) for a in AXES)
-    if batched[0]:
-        lb, lc = (tuple(a + 1 for a in axes) for axes in (lb, lc))
-    if batched[1]:
-        rb, rc = (tuple(a + 1 for a in axes) for axes in (rb, rc))
-    both = batched[0] and batched[1]
-    if both:
-        lb, rb = (0, *lb), (0, *rb)
-    out = b.dot_general(*inputs, **_attrs(lb, lc, rb, rc))
-    # A free axis 0 is the first of the free ones of its operand.
-    lhs_free = 0 if batched[0] else inputs[0].tensor.rank - len(lb) - len(lc)
-    return out if both else to_front(b, out, len(lb) + lhs_free)
+    x, y = inputs
+    if not lb and not all(batched):
+        if batched[0]:
+            return b.dot_general(x, y, **_attrs((), _behind(lc), (), rc))
+        if len(rc) == y.tensor.rank - 1:
+            return b.dot_general(y, x, **_attrs((), _behind(rc), (), lc))
+        if len(lc) == x.tensor.rank:
+            return b.dot_general(x, y, **_attrs((), lc, (), _behind(rc)))
+    x, y = all_batched(b, inputs, batched)
+    both = ((0, *_behind(lb)), _behind(lc), (0, *_behind(rb)), _behind(rc))
+    return b.dot_general(x, y, **_attrs(*both))
+
+
+def _behind(axes: Sequence[int]) -> tuple[int, ...]:
+    """Axes of an element in a batch."""
+    return tuple(a + 1 for a in axes)
 
 
 def _attrs(
