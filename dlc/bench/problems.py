@@ -283,6 +283,25 @@ def _network_gradients(parameters: Sequence[Array], x: Array, labels: Array) -> 
     return loss, products
 
 
+def _example_gradients(constants: Sequence[Array]) -> Program:
+    """The gradients of each example's own loss, in the order of the parameters."""
+    w1, b1, w2, b2, w3, b3 = constants
+
+    def run(x: Array, labels: Array) -> Arrays:
+        h1 = np.maximum(x @ w1 + b1, 0)
+        h2 = np.maximum(h1 @ w2 + b2, 0)
+        _, d3 = _cross_entropy_gradient(h2 @ w3 + b3, labels)
+        d3 *= len(x)
+        d2 = (d3 @ w3.T) * (h2 > 0)
+        d1 = (d2 @ w2.T) * (h1 > 0)
+        found: list[Array] = []
+        for inputs, d in ((x, d1), (h1, d2), (h2, d3)):
+            found += [inputs[:, :, None] * d[:, None, :], d]
+        return tuple(found)
+
+    return run
+
+
 def _training_step(constants: Sequence[Array]) -> Program:
     """Adam (Kingma and Ba, 2015)."""
     parameters = [a.copy() for a in constants]
@@ -340,6 +359,15 @@ MLP_TRAINING = Problem(
     _training_step,
     operations=lambda e: (6 * e["b"] + 12) * _weights(e),
     bytes=lambda e: F32 * (6 * _weights(e) + e["b"] * e["i"]),
+    constants=_draw_network,
+    tolerance=1e-4,
+)
+EXAMPLE_GRADIENTS = Problem(
+    "example_gradients",
+    _draw_batch,
+    _example_gradients,
+    operations=lambda e: 5 * e["b"] * _weights(e),
+    bytes=lambda e: F32 * (e["b"] + 1) * _weights(e),
     constants=_draw_network,
     tolerance=1e-4,
 )

@@ -47,6 +47,7 @@ CORE = (
     Case("mlp batch 1", p.MLP, dict(b=1, **_NETWORK)),
     Case("mlp batch 64", p.MLP, dict(b=64, **_NETWORK)),
     Case("mlp training batch 128", p.MLP_TRAINING, dict(b=128, **_NETWORK)),
+    Case("gradients of 64 examples", p.EXAMPLE_GRADIENTS, dict(b=64, i=64, h=128, o=10)),
 )
 # Every problem, small: whether the frameworks compute them at all.
 SMOKE = (
@@ -69,6 +70,7 @@ SMOKE = (
     Case("matmul batched", p.MATMUL_BATCHED, dict(b=3, m=9, k=17, n=33)),
     Case("mlp", p.MLP, dict(b=3, i=20, h=16, o=10)),
     Case("mlp training", p.MLP_TRAINING, dict(b=5, i=20, h=16, o=10)),
+    Case("gradients of examples", p.EXAMPLE_GRADIENTS, dict(b=5, i=20, h=16, o=10)),
 )  # fmt: skip
 SUITES = {"core": CORE, "smoke": SMOKE}
 WARM_UP = Case("warm up", p.WARM_UP, dict(m=33, n=7))

@@ -99,6 +99,16 @@ def _training(constants: Sequence[Array]) -> Program:
     return step
 
 
+def _example_gradients(constants: Sequence[Array]) -> Program:
+    parameters = [dlc.asarray(c) for c in constants]
+
+    def loss(parameters: Sequence[Any], x: Any, label: Any) -> Any:
+        return -dlc.take(dlc.log_softmax(_network(parameters, x)), label)
+
+    gradients = dlc.vmap(dlc.grad(loss), in_axes=(None, 0, 0))
+    return lambda x, labels: tuple(gradients(parameters, x, labels))
+
+
 PROGRAMS: dict[str, Callable[[Sequence[Array]], Program]] = {
     "warm_up": _plain(lambda x: dlc.sum(dlc.sqrt(x * x + 1), axis=-1)),
     "add": _plain(lambda x, y: x + y),
@@ -120,6 +130,7 @@ PROGRAMS: dict[str, Callable[[Sequence[Array]], Program]] = {
     "linear_gelu": _plain(lambda x, w, b: dlc.gelu(x @ w + b)),
     "mlp": lambda constants: lambda x: _network(constants, x),
     "mlp_training": _training,
+    "example_gradients": _example_gradients,
     "deep": _deep,
 }
 

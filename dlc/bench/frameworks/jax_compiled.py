@@ -106,6 +106,14 @@ def _training(constants: Sequence[Any]) -> Program:
     return step
 
 
+def _example_gradients(constants: Sequence[Any]) -> Program:
+    def loss(parameters: Sequence[Any], x: Any, label: Any) -> Any:
+        return -jnp.take(jax.nn.log_softmax(_network(parameters, x)), label)
+
+    gradients = jax.jit(jax.vmap(jax.grad(loss), in_axes=(None, 0, 0)))
+    return _waiting(lambda x, labels: tuple(gradients(list(constants), x, labels)))
+
+
 PROGRAMS: dict[str, Callable[[Sequence[Any]], Program]] = {
     "warm_up": _jit(lambda x: jnp.sum(jnp.sqrt(x * x + 1), axis=-1)),
     "add": _jit(lambda x, y: x + y),
@@ -127,6 +135,7 @@ PROGRAMS: dict[str, Callable[[Sequence[Any]], Program]] = {
     "linear_gelu": _jit(lambda x, w, b: jax.nn.gelu(x @ w + b, approximate=False)),
     "mlp": _closing(_network),
     "mlp_training": _training,
+    "example_gradients": _example_gradients,
     "deep": _deep,
 }
 

@@ -134,6 +134,17 @@ def _attention(q: Any, k: Any, v: Any) -> Any:
     return functional.scaled_dot_product_attention(q, k, v, scale=1 / math.sqrt(q.shape[-1]))
 
 
+def _example_gradients(constants: Sequence[Any]) -> Any:
+    def loss(parameters: Sequence[Any], x: Any, label: Any) -> Any:
+        w1, b1, w2, b2, w3, b3 = parameters
+        h = functional.relu(x @ w1 + b1)
+        h = functional.relu(h @ w2 + b2)
+        return functional.cross_entropy((h @ w3 + b3)[None], label[None])
+
+    gradients = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))
+    return lambda x, labels: tuple(gradients(list(constants), x, labels))
+
+
 PROGRAMS: dict[str, Build] = {
     "warm_up": _plain(lambda x: torch.sqrt(x * x + 1).sum(dim=-1)),
     "add": _plain(lambda x, y: x + y),
@@ -156,6 +167,7 @@ PROGRAMS: dict[str, Build] = {
     ),
     "linear_gelu": _plain(lambda x, w, b: functional.gelu(torch.addmm(b, x, w))),
     "mlp": Build(lambda constants: _module(_transposed(constants), _network)),
+    "example_gradients": Build(_example_gradients),
     "mlp_training": Build(_training_loss, _training_step),
     "deep": Build(lambda constants: _module(_transposed(constants), _deep)),
 }
