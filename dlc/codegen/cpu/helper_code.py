@@ -7,7 +7,7 @@ of the time that compiling one takes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from dlc.codegen.cpu.compiler_version import compiler_version
@@ -78,9 +78,12 @@ class Helpers:
             batches[-1][name] = helper
         return batches
 
-    def take(self, batch: Mapping[str, Emitter], module: CompiledModule) -> None:
-        """Keeps the code of a batch."""
-        made = module.pieces(list(batch), outside=all_helpers(batch.values()))
+    def take(
+        self, batch: Mapping[str, Emitter], module: CompiledModule, outside: Collection[str] = ()
+    ) -> None:
+        """Keeps the code of a batch, where `outside` may be referred to besides its own helpers."""
+        others = {*all_helpers(batch.values()), *outside}
+        made = module.pieces(list(batch), outside=others)
         for (name, helper), piece in zip(batch.items(), made, strict=True):
             key = name, helper.key()
             self._keep(key, piece)

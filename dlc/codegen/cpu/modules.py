@@ -26,6 +26,7 @@ from dlc.codegen.cpu.transposes import emit_transpose
 from dlc.codegen.kernel_ir import Kernel
 
 MODULE_SIZE = 16  # kernels that are compiled together
+_SMALL_MODULE = 200  # lines up to which a further module costs more than another CPU saves
 _NAME = re.compile(r"@([-\w$.]+)\(")
 
 
@@ -46,26 +47,43 @@ def compile_kernels(
         helpers.want(module.helpers())
     batches = helpers.batches()
     groups = [group for module in modules for group in module.groups()]
-    texts = [open_module_text(group) for group in groups]
-    texts += [open_module_text(with_parts(batch.values())) for batch in batches]
+    places = [_place(list(batch.values()), groups) for batch in batches]
     names = {name for m in modules for name in m.outside()}
-    compiled = iter(compile_modules(texts, isa, outside=names))
+    compiled = compile_modules([open_module_text(g) for g in groups], isa, outside=names)
+    for batch, place in zip(batches, places, strict=True):
+        helpers.take(batch, compiled[place], outside=names)
+    made = iter(compiled)
     found: list[tuple[_Module, dict[str, Piece]]] = []
     for module in modules:
         pieces: dict[str, Piece] = {}
         for group in module.groups():
             own = [em.name for em in group]
-            made = next(compiled).pieces(own, outside=module.outside())
-            pieces |= zip(own, made, strict=True)
+            pieces |= zip(own, next(made).pieces(own, outside=names), strict=True)
         found.append((module, pieces))
-    for batch in batches:
-        helpers.take(batch, next(compiled))
     payloads: dict[int, bytes] = {}
     for module, pieces in found:
         others = pieces | helpers.pieces(module.helpers())
         for number, code in zip(module.numbers, module.codes, strict=True):
             payloads[number] = _cpu_code(code, join(pieces[code.entry], others)).to_bytes()
     return [payloads[k] for k in range(len(kernels))]
+
+
+def _place(helpers: list[Emitter], groups: list[list[Emitter]]) -> int:
+    """Adds helpers to the first group of equal effort that stays small, or as one of their own.
+
+    Returns:
+        The number of the group.
+    """
+    own = {em.name for em in with_parts(helpers)}
+    most = MODULE_LINES if helpers[0].quick else _SMALL_MODULE
+    for number, group in enumerate(groups):
+        alike = group[0].quick == helpers[0].quick
+        lines = sum(len(em.lines) for em in (*group, *helpers))
+        if alike and lines <= most and own.isdisjoint(em.name for em in group):
+            group.extend(with_parts(helpers))
+            return number
+    groups.append(with_parts(helpers))
+    return len(groups) - 1
 
 
 def llvm_text(kernels: Sequence[Kernel], isa: Isa) -> str:
