@@ -6,8 +6,8 @@
     def f(x, w, b):
         return dlc.relu(x @ w + b)
 
-The names of this namespace are those of `dlc.frontend.api`. They are loaded when one of them is
-first used, so that `import dlc` costs next to nothing.
+The names of this namespace are those of `dlc.frontend.api`. Each is loaded when it is first used,
+so that `import dlc` costs next to nothing, and a process with a filled cache loads little.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ except ValueError as _error:
     sys.stderr.write(f"{_error}\n")  # the command line: a message, no traceback
     raise SystemExit(2) from None
 from dlc.ir.collection import no_collection as _no_collection
+from dlc.ir.deferred import LateName as _LateName
+from dlc.ir.deferred import late_names as _late_names
 from dlc.ir.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 _PACKAGES = ("losses", "metrics", "nn", "optim")
 _loading = threading.RLock()
 _PROTOCOLS = ("__all__", "__array_api_version__", "__array_namespace_info__")
+_names: dict[str, Any] = {}  # of `dlc.frontend.api`
 
 
 def __getattr__(name: str) -> Any:
@@ -45,16 +48,18 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'dlc' has no attribute {name!r}")
     if name in _PACKAGES:
         return importlib.import_module(f"dlc.{name}")
-    with _loading:
-        with _no_collection():
-            api = importlib.import_module("dlc.frontend.api")
-        names = globals()
+    names = globals()
+    with _loading, _no_collection():
         if "__all__" not in names:
-            names.update({public: getattr(api, public) for public in api.__all__})
-            names["__all__"] = ["__version__", *api.__all__]
+            _names.update(_late_names("dlc.frontend.api", "dlc"))
+            names["__all__"] = ["__version__", *_names["__all__"]]
+        if name not in names and name in names["__all__"]:
+            found = _names[name]
+            names[name] = found.value() if isinstance(found, _LateName) else found
     if name in names:
         return names[name]
-    raise AttributeError(f"module 'dlc' has no attribute {name!r}{_suggestion(name, api.__all__)}")
+    hint = _suggestion(name, names["__all__"])
+    raise AttributeError(f"module 'dlc' has no attribute {name!r}{hint}")
 
 
 def _suggestion(name: str, names: list[str]) -> str:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pathlib
 import statistics
 import subprocess
 import sys
 import time
+
+import pytest
+
+from dlc.ir.deferred import late_names
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HEAVY = {
@@ -76,6 +81,63 @@ def test_running_from_the_cache_loads_no_heavy_package(tmp_path):
     assert not {m.partition(".")[0] for m in found} & HEAVY
     assert not found & SLOW
     assert not any(m.startswith(COMPILING) for m in found)
+
+
+def test_a_name_loads_what_it_needs():
+    found = modules_of(
+        "import dlc\nassert dlc.jit is dlc.compile and dlc.linalg.inv and dlc.pi > 3\n"
+        "assert float((dlc.asarray([1.0, -2.0]) + 1).sum()) == 1"
+    )
+    assert {"dlc.frontend.compile", "dlc.frontend.operators", "dlc.frontend.linalg"} <= found
+    unused = {"api", "vmap", "subscript", "numpy_interop", "functions.einsum", "functions.nn"}
+    assert not found & {f"dlc.frontend.{name}" for name in unused}
+
+
+def test_names_are_those_of_the_file_that_gathers_them():
+    run(
+        "import dlc\nnames = {name: getattr(dlc, name) for name in dlc.__all__}\n"
+        "from dlc.frontend import api\nassert set(api.__all__) == names.keys() - {'__version__'}\n"
+        "for name in api.__all__:\n value = getattr(api, name)\n"
+        " assert names[name] is value or names[name] == value, name"
+    )
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run("import dlc\ndlc.einsam")
+    assert "did you mean 'einsum'?" in caught.value.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="takes a process for each module")
+def test_modules_load_on_their_own():
+    # In whichever order names are first used.
+    files = sorted((ROOT / "dlc" / "frontend").rglob("*.py"))
+    names = [".".join(f.relative_to(ROOT).with_suffix("").parts) for f in files]
+    code = "import os, sys, importlib, numpy, dlc.ir.config\nfor name in sys.argv[1:]:\n"
+    code += " pid = os.fork()\n if not pid:\n  importlib.import_module(name); os._exit(0)\n"
+    code += " assert os.waitpid(pid, 0)[1] == 0, name\n"
+    names = [n.removesuffix(".__init__") for n in names]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *names], env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_late_names(tmp_path, monkeypatch):
+    (tmp_path / "gathered").mkdir()
+    (tmp_path / "gathered" / "__init__.py").write_text("")
+    (tmp_path / "gathered" / "one.py").write_text("a = 1\n")
+    (tmp_path / "gathered" / "names.py").write_text(
+        "from math import pi\nfrom gathered import one\nfrom gathered.one import a\n"
+        "from gathered.two import b\nc = a\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    found = late_names("gathered.names", "gathered")
+    assert found["pi"] == math.pi
+    assert "gathered.one" not in sys.modules
+    assert found["a"].value() == found["c"].value() == found["one"].value().a == 1
+    with pytest.raises(ModuleNotFoundError, match=r"gathered\.two"):
+        found["b"].value()
+    with pytest.raises(ModuleNotFoundError, match=r"gathered\.nothing"):
+        late_names("gathered.nothing", "gathered")
 
 
 def test_time(capsys):

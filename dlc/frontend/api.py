@@ -1,14 +1,14 @@
-"""The public names of tensors, functions and transforms; the methods of `Tensor` lead to them."""
+"""The public names of tensors, functions and transforms.
+
+`dlc` hands them on, one by one (`dlc.ir.deferred.late_names`): this file only imports and assigns.
+"""
 
 from __future__ import annotations
 
 import math
-import sys
-from typing import Any
 
 from dlc.frontend import autograd, linalg, random, tree
 from dlc.frontend.apply import asarray
-from dlc.frontend.at import at
 from dlc.frontend.checkpoint import checkpoint
 from dlc.frontend.compile import CompiledFunction, compile
 from dlc.frontend.control import cond, fori_loop, map, scan, switch, while_loop
@@ -258,13 +258,9 @@ from dlc.frontend.functions.unfolding import (
     unfold,
 )
 from dlc.frontend.jacobian import hessian, jacfwd, jacobian, jacrev
-from dlc.frontend.numpy_interop import numpy_function, numpy_ufunc
-from dlc.frontend.operators import install_operators
 from dlc.frontend.spec import Spec, spec
-from dlc.frontend.subscript import getitem, setitem
-from dlc.frontend.tapes import GradientTape, backward, note_leaf
-from dlc.frontend.tensor import Tensor, make_like
-from dlc.frontend.tensor import functions as method_functions
+from dlc.frontend.tapes import GradientTape
+from dlc.frontend.tensor import Tensor
 from dlc.frontend.transforms import grad, jvp, no_grad, stop_gradient, value_and_grad, vjp
 from dlc.frontend.variable import Variable
 from dlc.frontend.vmap import vmap
@@ -621,29 +617,3 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]  # fmt: skip
-
-
-def _namespace(version: str | None) -> Any:
-    first = "2021.12"
-    if version is not None and not first <= version <= __array_api_version__:
-        raise ValueRangeError(
-            f"dlc has no Array API {version!r}",
-            hint=f"{first} to {__array_api_version__} are there",
-        )
-    return sys.modules["dlc"]
-
-
-method_functions.__dict__.update(
-    {name: value for name, value in globals().items() if name in __all__ and name != "bool"},
-    at=at,
-    backward=backward,
-    copy=make_like,
-    getitem=getitem,
-    namespace=_namespace,
-    note_leaf=note_leaf,
-    numpy_function=numpy_function,
-    numpy_ufunc=numpy_ufunc,
-    rebuild=asarray,
-    setitem=setitem,
-)
-install_operators()

@@ -15,7 +15,7 @@ import numpy as np
 
 from dlc.frontend import eager
 from dlc.frontend.entry_chain import LAYOUT, EntryChain, PlannedCall, Unusual
-from dlc.frontend.tensor import Array, Tensor, functions, operators
+from dlc.frontend.tensor import Array, Tensor, functions
 from dlc.ir.config import config
 from dlc.runtime.buffers import address_of
 from dlc.runtime.call_plan import CallForm, entry_plan
@@ -147,8 +147,9 @@ def _guard(x: Any, slot: int, array: Array) -> Guard:
     return ScalarParameter(slot, array.dtype, accepts_ints=array.dtype.kind == "f")
 
 
-def install_operators() -> None:
-    """Makes the operators of `Tensor`."""
-    for names, takes_numbers in ((_OF_NUMBERS + _COMPARISONS, True), (_OTHERS, False)):
-        for name in names:
-            setattr(operators, name, Operator(name, takes_numbers))
+def make_operator(name: str) -> Operator:
+    """The operator of `Tensor` that is the function of this name."""
+    takes_numbers = name in _OF_NUMBERS + _COMPARISONS
+    if not takes_numbers and name not in _OTHERS:
+        raise AttributeError(f"no operator {name!r}")
+    return Operator(name, takes_numbers)

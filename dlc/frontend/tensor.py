@@ -1,14 +1,14 @@
 """`Tensor`: a handle on an immutable value, which is an array (eager) or a node of a trace.
 
 Methods and operators delegate to the public functions, which are written in terms of tensors and
-therefore stand above this file; `dlc.frontend.api` fills `functions` in.
+therefore stand above this file; they are looked up when they are first used.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from dlc.frontend.conversion import unconverted
 from dlc.frontend.extent import extents
 from dlc.frontend.promotion import DEFAULTS
 from dlc.ir.core import Node
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import (
     ArgumentError,
     DeviceError,
@@ -32,16 +33,38 @@ from dlc.ir.op import OPS
 from dlc.ir.types import DType, TensorType, dtype_of
 from dlc.runtime.buffers import aligned_copy, is_usable
 
+# They stand above this file.
 if TYPE_CHECKING:
+    from dlc.frontend import method_functions
+    from dlc.frontend import operators as operator_objects
     from dlc.frontend.at import At
     from dlc.frontend.trace import Trace
+else:
+    method_functions = deferred("dlc.frontend.method_functions")
+    operator_objects = deferred("dlc.frontend.operators")
 
 Array = np.ndarray[Any, Any]
 
+
+def _late(module: Any, finder: str) -> Any:
+    """Functions that a function of a module finds when they are first used."""
+    names = ModuleType("late")  # whose attributes are read fastest
+
+    def look_up(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        found = getattr(module, finder)(name)
+        setattr(names, name, found)
+        return found
+
+    setattr(names, "__getattr__", look_up)  # noqa: B010 - an attribute that Python looks for
+    return names
+
+
 # The public functions that methods delegate to.
-functions: Any = SimpleNamespace()
+functions: Any = _late(method_functions, "find_function")
 # What the signs +, -, < and so on do, by the name of the function.
-operators: Any = SimpleNamespace()
+operators: Any = _late(operator_objects, "make_operator")
 
 
 class History:

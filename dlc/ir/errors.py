@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from dlc.ir.deferred import deferred
 from dlc.ir.location import SourceLocation, source_line, user_location
 
 if TYPE_CHECKING:
     import difflib
+
+    from dlc.ir import matrix_errors
+    from dlc.ir.matrix_errors import LinAlgError as LinAlgError  # noqa: PLC0414 - handed on
 else:
     difflib = deferred("difflib")
+    matrix_errors = deferred("dlc.ir.matrix_errors")
 
 
 class DlcError(Exception):
@@ -182,15 +184,6 @@ class NanError(DlcError, FloatingPointError):
         return self.inputs
 
 
-class LinAlgError(DlcError, np.linalg.LinAlgError):
-    """A matrix that has not what was asked for: no inverse, no Cholesky factor.
-
-    NumPy's LinAlgError, and so a ValueError.
-    """
-
-    code = "DLC207"
-
-
 class ParseError(DlcError, ValueError):
     """Text (tensor IR, kernel IR, pass lists) that does not follow its grammar.
 
@@ -308,10 +301,16 @@ class BackendError(DlcError, RuntimeError):
     code = "DLC504"
 
 
+def __getattr__(name: str) -> type[DlcError]:
+    if name == "LinAlgError":  # which is NumPy's too
+        return matrix_errors.LinAlgError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def error_codes() -> dict[str, type[DlcError]]:
     """All error classes by their code, in the order of the codes."""
     found = {DlcError.code: DlcError}
-    pending = list(DlcError.__subclasses__())
+    pending: list[type[DlcError]] = [__getattr__("LinAlgError"), *DlcError.__subclasses__()]
     while pending:
         kind = pending.pop()
         pending += kind.__subclasses__()
