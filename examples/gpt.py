@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 import time
 
 import numpy as np
-from library_text import VOCABULARY, decode, encode, load_text, trigram_bits, windows
+from library_text import VOCABULARY, decode, encode, load_text, show_progress, trigram_bits, windows
 
 import dlc
 
@@ -124,15 +123,6 @@ def rate_at(step: int, steps: int) -> float:
     """A warm-up, then half a cosine (Loshchilov and Hutter, 2017)."""
     warm = min(1, (step + 1) / WARM_UP)
     return RATE * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
-
-
-def show_progress(step, steps, loss, seconds):
-    """A line that is overwritten on a terminal; a line every 200 steps elsewhere."""
-    text = f"step {step:5d}/{steps}  loss {loss / math.log(2):.3f} bits  {seconds:4.0f} s"
-    if sys.stdout.isatty():
-        print("\r" + text, end="\n" if step == steps else "", flush=True)
-    elif step % 200 == 0 or step == steps:
-        print(text, flush=True)
 
 
 def train(text, steps):

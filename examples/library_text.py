@@ -5,7 +5,9 @@ What the language models of this folder learn from and are judged by. It needs n
 
 from __future__ import annotations
 
+import math
 import pathlib
+import sys
 import sysconfig
 
 import numpy as np
@@ -43,6 +45,15 @@ def windows(text: np.ndarray, count: int, length: int, rng: np.random.Generator)
     starts = rng.integers(0, len(text) - length, count)
     rows = text[starts[:, None] + np.arange(length + 1)].astype(np.int64)
     return rows[:, :-1], rows[:, 1:]
+
+
+def show_progress(step, steps, loss, seconds):
+    """A line that is overwritten on a terminal; a line every 200 steps elsewhere."""
+    text = f"step {step:5d}/{steps}  loss {loss / math.log(2):.3f} bits  {seconds:4.0f} s"
+    if sys.stdout.isatty():
+        print("\r" + text, end="\n" if step == steps else "", flush=True)
+    elif step % 200 == 0 or step == steps:
+        print(text, flush=True)
 
 
 def trigram_bits(train: np.ndarray, held_out: np.ndarray, weight: float = 20.0) -> float:

@@ -85,3 +85,34 @@ def test_the_gpt_cannot_see_what_follows(example):
     a, b = compiled(x).numpy(), compiled(changed).numpy()
     np.testing.assert_array_equal(a[0, :70], b[0, :70])
     assert (a[0, 70:] != b[0, 70:]).any()
+
+
+def test_the_lstm_learns_and_writes(example):
+    lstm = example("lstm")
+    train, held_out = lstm.load_text()
+    before = lstm.bits_on(held_out, batches=2)
+    lstm.train(train, 40)
+    assert lstm.bits_on(held_out, batches=2) < 0.8 * before
+    for compiled in (lstm.train_step, lstm.evaluate):
+        assert (compiled.stats.compilations, compiled.stats.interpreted_ops) == (1, 0)
+    written = lstm.write("def ", 5, np.random.default_rng(0))
+    assert written.startswith("def ")
+    assert len(written) == 9
+
+
+def test_the_lstm_is_the_cell_step_by_step(example):
+    lstm = example("lstm")
+    p = {k: v.numpy().astype(np.float64) for k, v in lstm.PARAMETERS.items()}
+    x = np.random.default_rng(0).integers(0, lstm.VOCABULARY, (3, 7))
+    h = c = np.zeros((3, lstm.UNITS))
+    scores = []
+    for k in range(7):
+        gates = p["read"][x[:, k]] + p["bias"] + h @ p["recur"]
+        i, f, g, o = np.split(gates, 4, axis=1)
+        c = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
+        h = np.tanh(c) / (1 + np.exp(-o))
+        scores.append(h @ p["write"])
+    (h_got, c_got), got = lstm.run(lstm.PARAMETERS, dlc.asarray(x), lstm.zero_state(3))
+    np.testing.assert_allclose(got.numpy(), np.stack(scores, 1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(h_got.numpy(), h, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(c_got.numpy(), c, rtol=1e-4, atol=1e-5)
