@@ -31,13 +31,14 @@ from dlc.ir.deferred import late_names as _late_names
 from dlc.ir.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from dlc import callbacks as callbacks
     from dlc import losses as losses
     from dlc import metrics as metrics
     from dlc import nn as nn
     from dlc import optim as optim
     from dlc.frontend.api import *  # noqa: F403
 
-_PACKAGES = ("losses", "metrics", "nn", "optim")
+_PACKAGES = ("callbacks", "losses", "metrics", "nn", "optim")
 _loading = threading.RLock()
 _PROTOCOLS = ("__all__", "__array_api_version__", "__array_namespace_info__")
 _names: dict[str, Any] = {}  # of `dlc.frontend.api`

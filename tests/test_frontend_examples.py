@@ -31,6 +31,7 @@ FILES = [
     *(f"nn.functional.{name}" for name in FORMS),
     *(f"optim.{name}" for name in OPTIMIZERS),
     *(f"losses.{name}" for name in ("classes", "functions")),
+    "callbacks.base",
     *(f"metrics.{name}" for name in ("accuracy", "metric", "names")),
 ]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

@@ -18,6 +18,7 @@ FLOORS = {
     "codegen": 2,
     "runtime": 3,
     "frontend": 4,
+    "callbacks": 5,
     "losses": 5,
     "metrics": 5,
     "nn": 5,

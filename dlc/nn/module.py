@@ -16,6 +16,7 @@ from dlc.frontend.conversion import user_function
 from dlc.frontend.trace import eager
 from dlc.frontend.tree import register_node
 from dlc.ir.errors import ArgumentError, DlcError, ValueRangeError, nearest
+from dlc.nn.fitting import Fitting
 
 __all__ = ["Buffer", "Module", "Parameter"]
 
@@ -58,7 +59,7 @@ class HookHandle:
 
 
 _FIRST: Mapping[str, Any] = {
-    "_buffers": frozenset(), "_built": False, "_forward_hooks": (), "_leaves": (),
+    "_buffers": frozenset(), "_built": False, "_fitting": None, "_forward_hooks": (), "_leaves": (),
     "_pre_hooks": (), "_source": None, "_training": True,
 }  # fmt: skip
 
@@ -67,7 +68,7 @@ def _set_slot(module: Module, name: str, value: Any) -> None:
     object.__setattr__(module, name, value)
 
 
-class Module:
+class Module(Fitting):
     """The base of layers and models.
 
     A subclass makes its parameters (`dlc.Variable`, `dlc.nn.Parameter`), buffers (`dlc.nn.Buffer`)
@@ -93,8 +94,8 @@ class Module:
     """
 
     __slots__ = (
-        "__dict__", "__weakref__", "_buffers", "_built", "_forward_hooks", "_leaves", "_pre_hooks",
-        "_source", "_token", "_training",
+        "__dict__", "__weakref__", "_buffers", "_built", "_fitting", "_forward_hooks", "_leaves",
+        "_pre_hooks", "_source", "_token", "_training",
     )  # fmt: skip
     _buffers: frozenset[str]
     _built: bool

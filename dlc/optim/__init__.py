@@ -13,3 +13,4 @@ from dlc.optim.rules import Adagrad as Adagrad
 from dlc.optim.rules import Adam as Adam
 from dlc.optim.rules import AdamW as AdamW
 from dlc.optim.rules import RMSprop as RMSprop
+from dlc.optim.rules import get as get

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import dlc
-from dlc.ir.errors import ValueRangeError
+from dlc.ir.errors import ValueRangeError, nearest
 from dlc.optim.optimizer import Optimizer, Settings, Slots
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop", "get"]
 
 
 def _wide(x: Any) -> Any:
@@ -254,3 +254,24 @@ class Adagrad(Optimizer):
         eps = settings["eps"]
         root = dlc.sqrt(square + eps) if self.is_keras else dlc.sqrt(square) + eps
         return parameter - _like(wide, parameter) * g / root, {"square": square}
+
+
+_NAMES = {kind.__name__.lower(): kind for kind in (SGD, Adagrad, Adam, AdamW, RMSprop)}
+
+
+def get(given: Any) -> Optimizer:
+    """An optimizer by name, with Keras's defaults, or as it was given.
+
+    Raises:
+        ValueRangeError: for a name that is not known, with the nearest one.
+
+    Example:
+        >>> dlc.optim.get("adam").learning_rate
+        0.001
+    """
+    if isinstance(given, Optimizer):
+        return given
+    found = _NAMES.get(str(given).lower())
+    if found is None:
+        raise ValueRangeError(f"no optimizer {given!r}", hint=nearest(str(given), _NAMES))
+    return found(learning_rate=found.keras["learning_rate"])

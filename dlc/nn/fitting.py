@@ -1,0 +1,228 @@
+"""`Fitting`: what makes a module a model that is compiled, fitted, evaluated and saved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import dlc
+from dlc.callbacks import History
+from dlc.ir.errors import ArgumentError
+from dlc.nn import summary, weights
+from dlc.train import FitSettings, Training
+
+
+class Fitting:
+    """The methods of Keras's models; a base of `dlc.nn.Module`."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        _fitting: Training | None
+
+        def parameters(self) -> Iterator[dlc.Variable]:
+            """Of `dlc.nn.Module`."""
+            ...
+
+        def state_dict(self) -> dict[str, dlc.Tensor]:
+            """Of `dlc.nn.Module`."""
+            ...
+
+        def load_state_dict(self, state: Any, strict: bool = True) -> None:
+            """Of `dlc.nn.Module`."""
+            ...
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        loss_weights: Any = None,
+        run_eagerly: bool = False,
+    ) -> None:
+        """Says how the model is trained.
+
+        Args:
+            optimizer: An optimizer of `dlc.optim`, or a name such as "adam".
+            loss: A loss of `dlc.losses`, a name such as "mse", or a function of (y_true, y_pred);
+                for several outputs a list or dict of them.
+            metrics: A list of metrics of `dlc.metrics`, names such as "accuracy", or functions; for
+                several outputs a list or dict of lists.
+            weighted_metrics: The same, of metrics for which the weights of samples count.
+            loss_weights: A factor for each of several losses.
+            run_eagerly: Whether steps run op by op, for a debugger.
+        """
+        model = cast(Any, self)
+        training = Training(
+            model, optimizer, loss, loss_weights, metrics, weighted_metrics, run_eagerly
+        )
+        object.__setattr__(self, "_fitting", training)
+
+    def _training_or_error(self) -> Training:
+        if self._fitting is None:
+            raise ArgumentError(
+                f"{type(self).__name__} does not know how to be trained",
+                hint='call model.compile(optimizer="adam", loss="mse") first',
+            )
+        return self._fitting
+
+    @property
+    def optimizer(self) -> dlc.optim.Optimizer:
+        """The optimizer that `compile` was given."""
+        return self._training_or_error().optimizer
+
+    @property
+    def metrics(self) -> list[dlc.metrics.Metric]:
+        """The mean of losses, and the metrics that `compile` was given."""
+        outputs = self._training_or_error().outputs
+        return [outputs.mean, *(m.metric for m in outputs.metrics)]
+
+    @property
+    def history(self) -> History | None:
+        """What the last `fit` returned."""
+        return self._training_or_error().history
+
+    @property
+    def stop_training(self) -> bool:
+        """Whether training ends; callbacks set it."""
+        return self._training_or_error().stop_training
+
+    @stop_training.setter
+    def stop_training(self, value: bool) -> None:
+        self._training_or_error().stop_training = value
+
+    @property
+    def trainable_variables(self) -> list[dlc.Variable]:
+        """The parameters that are trained."""
+        return [p for p in self.parameters() if p.requires_grad]
+
+    # Steps, to override.
+
+    def train_step(self, batch: Any) -> dict[str, Any]:
+        """A step of training on (x, y, sample_weight), a part of a compiled program.
+
+        A subclass may define its own; it returns numbers by name.
+        """
+        return self._training_or_error().train_step(batch)
+
+    def test_step(self, batch: Any) -> dict[str, Any]:
+        """A step of an evaluation, as `train_step`."""
+        return self._training_or_error().test_step(batch)
+
+    def compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """The loss that `compile` was given, of a batch."""
+        return self._training_or_error().compute_loss(x, y, y_pred, sample_weight)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Adds a batch to the metrics that `compile` was given; returns them by name."""
+        return self._training_or_error().compute_metrics(x, y, y_pred, sample_weight)
+
+    # Loops.
+
+    def fit(  # noqa: PLR0913, PLR0917  Keras's arguments
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Sequence[Any] | None = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+    ) -> History:
+        """Trains the model.
+
+        Args:
+            x: Arrays, or trees of arrays, of samples; or something that gives batches, `(x, y)` or
+                `(x, y, sample_weight)` each.
+            y: The true values, where x are arrays.
+            batch_size: Samples of a step; 32 for None.
+            epochs: The number of the last epoch.
+            verbose: 1 or "auto" for a bar (lines where there is no terminal), 2 for lines, 0 for
+                nothing.
+            callbacks: Of `dlc.callbacks`.
+            validation_split: The share of samples at the end that is not trained with.
+            validation_data: `(x, y)`, `(x, y, sample_weight)`, or something that gives batches.
+            shuffle: Whether samples are in another order in each epoch.
+            class_weight: A factor for the loss of each class.
+            sample_weight: A factor for the loss of each sample.
+            initial_epoch: The number of epochs that have been.
+            steps_per_epoch: Batches of an epoch, where x gives batches.
+            validation_steps: Batches of a validation, where the data gives batches.
+            validation_batch_size: Samples of a batch of a validation.
+            validation_freq: Epochs between validations.
+
+        Returns:
+            Losses and metrics of each epoch.
+
+        Raises:
+            ArgumentError: before `compile`, and without a loss.
+            ShapeError: for data that does not fit together, or not to the model.
+            ValueRangeError: for labels that are no classes of the model.
+            NanError: when the loss becomes NaN.
+        """
+        how = FitSettings(
+            batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle,
+            class_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size,
+            validation_freq,
+        )  # fmt: skip
+        return self._training_or_error().fit(x, y, sample_weight, how)
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Sequence[Any] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """The loss on data, or a list of the loss and the metrics; a dict with `return_dict`."""
+        return self._training_or_error().evaluate(
+            x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict
+        )
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = 0,
+        steps: int | None = None,
+        callbacks: Sequence[Any] | None = None,
+    ) -> Any:
+        """The predictions for all samples, as NumPy arrays; batch by batch, in evaluation mode."""
+        if self._fitting is None:
+            self.compile()
+        return self._training_or_error().predict(x, batch_size, verbose, steps, callbacks)
+
+    # Files, and a look at it.
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Writes parameters and buffers to a safetensors file, whole or not at all."""
+        weights.save(self.state_dict(), path)
+
+    def load_weights(self, path: str | os.PathLike[str], strict: bool = True) -> None:
+        """Reads parameters and buffers from a safetensors file; see `load_state_dict`."""
+        self.load_state_dict(weights.load(path), strict)
+
+    def summary(self, *inputs: Any) -> None:
+        """Prints a table of layers with their parameters.
+
+        Args:
+            inputs: Types (`dlc.spec`, or text such as "f32[8,4]") or arrays, for the shapes of
+                what each layer gives.
+        """
+        given = tuple(dlc.spec(x) if isinstance(x, str) else x for x in inputs)
+        print(summary.summary(self, given))  # type: ignore[arg-type]

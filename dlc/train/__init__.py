@@ -1,0 +1,4 @@
+"""Loops over epochs and batches: what `model.compile`, `fit`, `evaluate` and `predict` do."""
+
+from dlc.train.training import FitSettings as FitSettings
+from dlc.train.training import Training as Training

@@ -1,0 +1,176 @@
+"""`Outputs`: the losses and metrics of a model's outputs, one or several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import dlc
+from dlc import losses, metrics
+from dlc.ir.errors import ArgumentError
+from dlc.metrics.metric import Mean, Metric
+from dlc.metrics.names import accuracy_for
+
+
+def _paired(given: Any, names: Sequence[str], what: str) -> list[Any]:
+    """What belongs to each output, of a list or a dict; one thing is for all."""
+    if isinstance(given, Mapping):
+        unknown = [n for n in given if n not in names]
+        if unknown:
+            raise ArgumentError(
+                f"{what} for {unknown[0]!r}, but the outputs are {', '.join(names)}"
+            )
+        return [given.get(n) for n in names]
+    if isinstance(given, (list, tuple)):
+        if len(given) != len(names):
+            raise ArgumentError(f"{len(given)} {what} for {len(names)} outputs")
+        return list(given)
+    return [given] * len(names)
+
+
+def _names(shapes: Any) -> list[str]:
+    """The outputs' names: the keys of a dict, else numbers; none for a single one."""
+    if isinstance(shapes, Mapping):
+        return [str(k) for k in sorted(shapes)]
+    if isinstance(shapes, list) or (shapes and isinstance(shapes[0], (tuple, list))):
+        return [f"output_{k}" for k in range(len(shapes))]
+    return [""]
+
+
+def _parts(tree: Any, names: Sequence[str]) -> list[Any]:
+    """The parts of a prediction, or of true values, for each output."""
+    if names == [""]:
+        return [tree]
+    if isinstance(tree, Mapping):
+        return [tree[n] for n in names]
+    return list(tree)
+
+
+class _Measured(NamedTuple):
+    """A metric with the number of its output, and whether sample weights count."""
+
+    output: int
+    metric: Metric
+    weighted: bool
+
+
+class Outputs:
+    """The losses and metrics of a model.
+
+    Args:
+        loss: A loss for the only output, or for each; None for none.
+        loss_weights: A factor for each loss.
+        plain: Metrics for the only output, or lists of them for each; sample weights do not count.
+        weighted: The same, of metrics for which they do.
+    """
+
+    def __init__(self, loss: Any, loss_weights: Any, plain: Any, weighted: Any = None) -> None:
+        self._given = loss, loss_weights
+        self._metrics = plain, weighted
+        self.mean = Mean("loss")
+        self.names: list[str] = []
+        self.losses: list[losses.Loss | None] = []
+        self.weights: list[float] = []
+        self.metrics: list[_Measured] = []
+        self.built = False
+        self._classes: int | None = None
+
+    def build(self, y: Any, shapes: Any) -> None:
+        """Chooses losses and metrics by the shapes of true values and predictions."""
+        loss, weights = self._given
+        self.names = _names(shapes)
+        count = len(self.names)
+        given = [loss] if count == 1 and not isinstance(loss, (list, dict)) else loss
+        self.losses = [
+            None if x is None else losses.get(x) for x in _paired(given, self.names, "losses")
+        ]
+        self.weights = [
+            1.0 if w is None else float(w) for w in _paired(weights, self.names, "loss weights")
+        ]
+        true = [None] * count if y is None else _parts(y, self.names)
+        parts = _parts(shapes, self.names)
+        for metric, counts in zip(self._metrics, (False, True), strict=True):
+            nested = count > 1 and isinstance(metric, (list, tuple, dict))
+            each = _paired(metric, self.names, "lists of metrics") if nested else [metric] * count
+            for k, wanted in enumerate(each):
+                for m in wanted if isinstance(wanted, (list, tuple)) else [wanted]:
+                    if m is not None:
+                        found = self._metric(k, m, true[k], parts[k])
+                        self.metrics.append(_Measured(k, found, counts))
+        only = self.losses[0] if count == 1 else None
+        if isinstance(only, losses.SparseCategoricalCrossentropy) and shapes:
+            extent, ignored = shapes[-1], only.settings["ignore_class"]
+            self._classes = extent if isinstance(extent, int) and ignored is None else None
+        self.built = True
+
+    def _metric(self, k: int, given: Any, y: Any, shape: Sequence[Any]) -> Metric:
+        if given in ("accuracy", "acc"):
+            found = accuracy_for(getattr(y, "shape", ()), shape)
+        else:
+            found = metrics.get(given)
+        if self.names[k] and not isinstance(given, Metric):
+            found.name = f"{self.names[k]}_{found.name}"
+        return found
+
+    @property
+    def classes(self) -> int | None:
+        """The number of classes where labels are their numbers; None where it is not known."""
+        return self._classes
+
+    def loss(self, y: Any, predicted: Any, weight: Any) -> Any:
+        """The loss of a batch, a scalar.
+
+        Raises:
+            ArgumentError: for a model without a loss, and for true values that are missing.
+        """
+        if not any(self.losses):
+            raise ArgumentError(
+                "there is no loss to train with",
+                hint='give one: model.compile(optimizer, loss="mse"), or define compute_loss',
+            )
+        if y is None:
+            raise ArgumentError("the data has no true values, which the loss needs")
+        total: Any = None
+        pairs = zip(_parts(y, self.names), _parts(predicted, self.names), strict=True)
+        weights = _paired(weight, self.names, "sample weights")
+        for k, (true, pred) in enumerate(pairs):
+            held = self.losses[k]
+            if held is not None:
+                part = held(true, pred, weights[k]) * self.weights[k]
+                total = part if total is None else total + part
+        return total
+
+    def update(self, y: Any, predicted: Any, weight: Any, host: bool = False) -> None:
+        """Adds a batch to the metrics that run inside compiled steps, or (`host`) to the others."""
+        if y is None:
+            return
+        true, pred = _parts(y, self.names), _parts(predicted, self.names)
+        weights = _paired(weight, self.names, "sample weights")
+        for k, metric, counts in self.metrics:
+            if metric.on_host == host:
+                metric.update_state(true[k], pred[k], weights[k] if counts else None)
+
+    @property
+    def on_host(self) -> bool:
+        """Whether any metric is added to outside compiled steps."""
+        return any(m.metric.on_host for m in self.metrics)
+
+    def results(self) -> dict[str, dlc.Tensor]:
+        """The mean of losses and the metrics, so far."""
+        inside = [m.metric for m in self.metrics if not m.metric.on_host]
+        return {"loss": self.mean.result(), **{m.name: m.result() for m in inside}}
+
+    def in_order(self, logs: Mapping[str, Any]) -> dict[str, Any]:
+        """Numbers by name, the loss first, then the metrics, then others."""
+        names = ["loss", *(m.metric.name for m in self.metrics)]
+        return {n: logs[n] for n in [*names, *logs] if n in logs}
+
+    def host_results(self) -> dict[str, float]:
+        """The metrics that are added to outside compiled steps."""
+        outside = [m.metric for m in self.metrics if m.metric.on_host]
+        return {m.name: m.result().item() for m in outside}
+
+    def reset(self) -> None:
+        """Begins again."""
+        for metric in (self.mean, *(m.metric for m in self.metrics)):
+            metric.reset_state()

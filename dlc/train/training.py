@@ -1,0 +1,381 @@
+"""`Training`: a model with an optimizer, a loss and metrics, and the loops over epochs and batches.
+
+A step is one compiled program, whose extent of the batch is symbolic: a last batch of fewer samples
+compiles nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+import dlc
+from dlc import optim
+from dlc.callbacks import CallbackList, History
+from dlc.ir.errors import NanError, ValueRangeError
+from dlc.train.batches import (
+    Batch,
+    Source,
+    class_weights,
+    source_of,
+    split_tail,
+    unpack,
+)
+from dlc.train.outputs import Outputs
+from dlc.train.progress import ProgressBar
+
+Numbers = dict[str, float]
+
+
+class Model(Protocol):
+    """What is trained: see `dlc.nn.Module`."""
+
+    training: bool
+
+    def __call__(self, x: Any) -> Any:
+        """The predictions."""
+        ...
+
+    def train(self, mode: bool = True) -> Any:
+        """Sets the mode."""
+        ...
+
+    def modules(self) -> Iterator[Any]:
+        """The module and all below."""
+        ...
+
+    def train_step(self, batch: Batch) -> dict[str, Any]:
+        """A step of the optimizer."""
+        ...
+
+    def test_step(self, batch: Batch) -> dict[str, Any]:
+        """A step of an evaluation."""
+        ...
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """The settings of `dlc.nn.Module.fit`, under its names."""
+
+    batch_size: int | None
+    epochs: int
+    verbose: Any
+    callbacks: Sequence[Any] | None
+    validation_split: float
+    validation_data: Any
+    shuffle: bool
+    class_weight: dict[int, float] | None
+    initial_epoch: int
+    steps_per_epoch: int | None
+    validation_steps: int | None
+    validation_batch_size: int | None
+    validation_freq: int
+
+
+class Training:
+    """How a model is trained; `model.compile` makes one.
+
+    Args:
+        model: The model.
+        optimizer: An optimizer of `dlc.optim`, or a name.
+        loss: A loss, a name or a function of (y_true, y_pred); for several outputs a list or dict.
+        loss_weights: A factor for each of several losses.
+        metrics: Metrics, names or functions; for several outputs a list or dict of lists.
+        weighted_metrics: The same, of metrics for which sample weights count.
+        run_eagerly: Whether steps run op by op, for a debugger.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+    ) -> None:
+        self.model = model
+        self.optimizer = optim.get(optimizer)
+        self.outputs = Outputs(loss, loss_weights, metrics, weighted_metrics)
+        self.run_eagerly = run_eagerly
+        self.stop_training = False
+        self.history: History | None = None
+        self.seed = int(dlc.random.bits(None, (1,)).numpy()[0])
+        self._predicted: Any = None  # by the step that is being traced
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._warm: set[Any] = set()
+
+    # Steps, which are compiled.
+
+    def train_step(self, batch: Batch) -> dict[str, Any]:
+        """A step of the optimizer; returns the metrics so far."""
+        x, y, weight = unpack(batch)
+
+        def loss_of(model: Model) -> tuple[Any, Any]:
+            predicted = model(x)
+            return self.compute_loss(x, y, predicted, weight), predicted
+
+        (_, predicted), gradients = dlc.value_and_grad(loss_of, has_aux=True)(self.model)
+        self.optimizer.apply(dlc.tree.leaves(gradients), dlc.tree.leaves(self.model))
+        return self.compute_metrics(x, y, predicted, weight)
+
+    def test_step(self, batch: Batch) -> dict[str, Any]:
+        """Adds a batch to the metrics; returns them."""
+        x, y, weight = unpack(batch)
+        predicted = self.model(x)
+        self.compute_loss(x, y, predicted, weight)
+        return self.compute_metrics(x, y, predicted, weight)
+
+    def compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """The loss of a batch, which is also added to the mean of losses."""
+        loss = self.outputs.loss(y, y_pred, sample_weight)
+        rows = dlc.tree.leaves(x)[0].shape[0]
+        weight = dlc.astype(dlc.asarray(rows), dlc.float32)
+        self.outputs.mean.update_state(dlc.stop_gradient(loss), weight)
+        return loss
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Adds a batch to the metrics; returns them, with the mean of losses."""
+        self._predicted = y_pred
+        self.outputs.update(y, y_pred, sample_weight)
+        return self.outputs.results()
+
+    def _run(self, name: str, batch: Batch) -> dict[str, Any]:
+        """A step on a batch, by a compiled program for batches of any number of samples."""
+        function = self._functions.get(name)
+        if function is None:
+            function = self._functions[name] = self._compiled(name)
+        key = (name, dlc.tree.structure(batch), _row_types(batch))
+        if key not in self._warm:
+            self._build(batch)
+            if not self.run_eagerly:
+                function.warmup(*dlc.tree.map(_any_rows, batch))  # type: ignore[attr-defined]
+            self._warm.add(key)
+        found, predicted = function(*batch)
+        if self.outputs.on_host and name != "predict_step":
+            self.outputs.update(batch[1], predicted, batch[2], host=True)
+        return self.outputs.in_order(found) if name != "predict_step" else found
+
+    def _compiled(self, name: str) -> Callable[..., Any]:
+        def run(x: Any, y: Any, weight: Any) -> Any:
+            if name == "predict_step":
+                return self.model(x), None
+            logs = getattr(self.model, name)((x, y, weight))
+            return logs, self._predicted if self.outputs.on_host else None
+
+        return dlc.compile(run, name=name, disable=self.run_eagerly)
+
+    def _build(self, batch: Batch) -> None:
+        """Makes what depends on shapes, of the model and of the metrics, by tracing it once."""
+        if self.outputs.built and all(m.built for m in self.model.modules()):
+            return
+        shapes: list[Any] = []
+
+        def forward(x: Any) -> Any:
+            predicted = self.model(x)
+            leaves, structure = dlc.tree.flatten(predicted)
+            shapes.append(dlc.tree.unflatten(structure, [_Shape(t.shape) for t in leaves]))
+            return predicted
+
+        training = self.model.training
+        self.model.train(False)
+        dlc.compile(forward).lower(batch[0])
+        self.model.train(training)
+        self.outputs.build(batch[1], dlc.tree.map(lambda s: s.extents, shapes[-1]))
+
+    # Loops.
+
+    def fit(self, x: Any, y: Any, sample_weight: Any, how: FitSettings) -> History:
+        """Trains for some epochs; see `dlc.nn.Module.fit`."""
+        source, checked = self._sources(x, y, sample_weight, how)
+        shown = 1 if how.verbose == "auto" else int(how.verbose)
+        history = self.history = History()
+        params = {"epochs": how.epochs, "steps": source.steps, "verbose": shown}
+        hooks = CallbackList([history, *(how.callbacks or ())], self.model, params)
+        self.stop_training = False
+        hooks.call("on_train_begin", {})
+        logs: Numbers = {}
+        for epoch in range(how.initial_epoch, how.epochs):
+            hooks.call("on_epoch_begin", epoch, {})
+            if shown:
+                print(f"Epoch {epoch + 1}/{how.epochs}", flush=True)
+            bar = ProgressBar(source.steps, shown)
+            logs, done = self._train_epoch(source, epoch, bar, hooks)
+            if checked is not None and (epoch + 1) % how.validation_freq == 0:
+                found = self._evaluate(checked, hooks)
+                logs.update({f"val_{name}": value for name, value in found.items()})
+            bar.finish(done, logs)
+            hooks.call("on_epoch_end", epoch, logs)
+            if self.stop_training:
+                break
+        hooks.call("on_train_end", logs)
+        return history
+
+    def _sources(
+        self, x: Any, y: Any, sample_weight: Any, how: FitSettings
+    ) -> tuple[Source, Source | None]:
+        """Where the batches of training and of validation come from."""
+        share, held_out = how.validation_split, how.validation_data
+        if not 0 <= share < 1:
+            raise ValueRangeError(f"validation_split={share}: at least 0, less than 1")
+        if share and held_out is None:
+            parts = [split_tail(t, share) for t in (x, y, sample_weight)]
+            (x, y, sample_weight), held_out = zip(*parts, strict=True)
+        if how.class_weight is not None:
+            sample_weight = class_weights(y, how.class_weight, sample_weight)
+        seed = self.seed if how.shuffle else None
+        source = source_of(x, y, sample_weight, how.batch_size, seed, how.steps_per_epoch)
+        if held_out is None:
+            return source, None
+        size = how.validation_batch_size or how.batch_size
+        return source, _validation_source(held_out, size, how.validation_steps)
+
+    def _train_epoch(
+        self, source: Source, epoch: int, bar: ProgressBar, hooks: CallbackList
+    ) -> tuple[Numbers, int]:
+        self.model.train()
+        self.outputs.reset()
+        logs: dict[str, Any] = {}
+        done = 0
+        for step, batch in enumerate(source.epoch(epoch)):
+            if hooks.wants("on_train_batch_begin"):
+                hooks.call("on_train_batch_begin", step, {})
+            self._check_labels(batch, f"step {step + 1} of epoch {epoch + 1}")
+            logs = self._run("train_step", batch)
+            done = step + 1
+            if "loss" in logs and math.isnan(logs["loss"].item()):
+                raise _nan_loss(epoch, step)
+            bar.update(done, logs)
+            if hooks.wants("on_train_batch_end"):
+                hooks.call("on_train_batch_end", step, _numbers(logs))
+            if self.stop_training:
+                break
+        return {**_numbers(logs), **self.outputs.host_results()}, done
+
+    def _evaluate(
+        self, source: Source, hooks: CallbackList, bar: ProgressBar | None = None
+    ) -> Numbers:
+        training = self.model.training
+        self.model.train(False)
+        self.outputs.reset()
+        hooks.call("on_test_begin", {})
+        logs: dict[str, Any] = {}
+        for step, batch in enumerate(source.epoch(0)):
+            if hooks.wants("on_test_batch_begin"):
+                hooks.call("on_test_batch_begin", step, {})
+            self._check_labels(batch, f"batch {step + 1} of the evaluation")
+            logs = self._run("test_step", batch)
+            if bar is not None:
+                bar.update(step + 1, logs)
+            if hooks.wants("on_test_batch_end"):
+                hooks.call("on_test_batch_end", step, _numbers(logs))
+        numbers = {**_numbers(logs), **self.outputs.host_results()}
+        hooks.call("on_test_end", numbers)
+        self.model.train(training)
+        return numbers
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Sequence[Any] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """The loss and the metrics on data; see `dlc.nn.Module.evaluate`."""
+        source = source_of(x, y, sample_weight, batch_size, steps=steps)
+        shown = 1 if verbose == "auto" else int(verbose)
+        params = {"epochs": 1, "steps": source.steps, "verbose": shown}
+        hooks = CallbackList(callbacks or (), self.model, params)
+        bar = ProgressBar(source.steps, shown)
+        numbers = self._evaluate(source, hooks, bar)
+        bar.finish(source.steps or 0, numbers)
+        if return_dict:
+            return numbers
+        values = list(numbers.values())
+        return values[0] if len(values) == 1 else values
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = 0,
+        steps: int | None = None,
+        callbacks: Sequence[Any] | None = None,
+    ) -> Any:
+        """The predictions for all samples, as NumPy arrays; see `dlc.nn.Module.predict`."""
+        source = source_of(x, None, None, batch_size, steps=steps)
+        shown = 1 if verbose == "auto" else int(verbose)
+        params = {"epochs": 1, "steps": source.steps, "verbose": shown}
+        hooks = CallbackList(callbacks or (), self.model, params)
+        bar = ProgressBar(source.steps, shown)
+        training = self.model.training
+        self.model.train(False)
+        found: list[Any] = []
+        hooks.call("on_predict_begin", {})
+        for step, (given, *_) in enumerate(source.epoch(0)):
+            hooks.call("on_predict_batch_begin", step, {})
+            predicted = self._run("predict_step", (given, None, None))
+            found.append(dlc.tree.map(lambda t: t.numpy(), predicted))
+            hooks.call("on_predict_batch_end", step, {"outputs": found[-1]})
+            bar.update(step + 1, {})
+        hooks.call("on_predict_end", {})
+        bar.finish(len(found), {})
+        self.model.train(training)
+        return dlc.tree.map(lambda *parts: np.concatenate(parts), *found)
+
+    def _check_labels(self, batch: Batch, where: str) -> None:
+        """ValueRangeError for numbers of classes that the model does not have."""
+        classes = self.outputs.classes
+        if classes is None or not isinstance(batch[1], np.ndarray) or not batch[1].size:
+            return
+        low, high = batch[1].min(), batch[1].max()
+        if low < 0 or high >= classes:
+            bad = low if low < 0 else high
+            raise ValueRangeError(
+                f"label {bad} in {where}: the model has {classes} classes, 0 to {classes - 1}"
+            )
+
+
+class _Shape:
+    """The extents of an output, as a leaf."""
+
+    def __init__(self, extents: Sequence[Any]) -> None:
+        self.extents = tuple(extents)
+
+
+def _row_types(batch: Batch) -> tuple[Any, ...]:
+    return tuple((str(x.dtype), tuple(x.shape[1:])) for x in dlc.tree.leaves(batch))
+
+
+def _any_rows(x: Any) -> Any:
+    """The type of an array with any number of rows."""
+    return dlc.spec(("batch", *x.shape[1:]), x.dtype)
+
+
+def _validation_source(data: Any, batch_size: int | None, steps: int | None) -> Source:
+    if isinstance(data, (tuple, list)):
+        return source_of(*unpack(data), batch_size, steps=steps)
+    return source_of(data, batch_size=batch_size, steps=steps)
+
+
+def _numbers(logs: dict[str, Any]) -> Numbers:
+    return {name: float(value) for name, value in logs.items()}
+
+
+def _nan_loss(epoch: int, step: int) -> NanError:
+    return NanError(
+        f"the loss is NaN after step {step + 1} of epoch {epoch + 1}",
+        hint="try a lower learning rate or global_clipnorm=1.0 in the optimizer; DLC_DEBUG_NANS=1 "
+        "names the operation that made the first NaN",
+    )

@@ -1,0 +1,351 @@
+"""fit, evaluate and predict: by hand, with Keras, with callbacks, and on bad data."""
+
+from __future__ import annotations
+
+import csv
+import os
+import warnings
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc import callbacks, losses, metrics, nn, optim
+
+RNG = np.random.default_rng(8)
+X = RNG.standard_normal((70, 4)).astype(np.float32)
+LABELS = (X[:, 0] + X[:, 1] > 0).astype(np.int64) + (X[:, 2] > 1)
+Y = np.eye(3, dtype=np.float32)[LABELS]
+
+
+def classifier(seed=0, dropout=0.0):
+    dlc.random.seed(seed)
+    model = nn.Sequential(nn.Dense(16, activation="relu"), nn.Dropout(dropout), nn.Dense(3))
+    model(X[:1])
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optim.Adam(learning_rate=0.02), loss, metrics=["accuracy"])
+    return model
+
+
+def test_a_fit_is_the_steps_by_hand():
+    model, other = classifier(), classifier()
+    other(X[:1])
+    model(X[:1])
+    other.load_state_dict(model.state_dict())
+    history = model.fit(X, LABELS, batch_size=16, epochs=3, shuffle=False, verbose=0)
+    optimizer = optim.Adam(learning_rate=0.02)
+    means = []
+    for _ in range(3):
+        total = 0.0
+        for k in range(0, 70, 16):
+            x, y = X[k : k + 16], LABELS[k : k + 16]
+            loss, gradients = dlc.value_and_grad(lambda m, x, y: dlc.cross_entropy(m(x), y))(
+                other, x, y
+            )
+            optimizer.apply(dlc.tree.leaves(gradients), dlc.tree.leaves(other))
+            total += loss.item() * len(x)
+        means.append(total / 70)
+    np.testing.assert_allclose(history.history["loss"], means, rtol=1e-5)
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_the_last_batch_compiles_nothing_and_steps_are_native():
+    model = classifier()
+    model.fit(X, LABELS, batch_size=16, epochs=4, validation_data=(X[:9], LABELS[:9]), verbose=0)
+    for step in ("train_step", "test_step"):
+        stats = model._fitting._functions[step].stats
+        assert stats.compilations == 1
+        assert stats.interpreted_ops == 0
+        assert stats.native_calls == stats.calls
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:keras")
+def test_as_keras_fits():
+    os.environ["KERAS_BACKEND"] = "torch"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import keras
+    theirs = keras.Sequential([keras.layers.Dense(16, "tanh"), keras.layers.Dense(3, "softmax")])
+    theirs.build((None, 4))
+    theirs.compile(
+        "adam", "categorical_crossentropy", metrics=["accuracy"], weighted_metrics=["mse"]
+    )
+    ours = nn.Sequential(nn.Dense(16, activation="tanh"), nn.Dense(3, activation="softmax"))
+    ours.compile("adam", "categorical_crossentropy", metrics=["accuracy"], weighted_metrics=["mse"])
+    ours(X[:1])
+    for p, w in zip(ours.parameters(), theirs.get_weights(), strict=True):
+        p.assign(w)
+    settings = {
+        "batch_size": 16, "epochs": 5, "shuffle": False, "verbose": 0,
+        "class_weight": {0: 1.0, 1: 2.0, 2: 0.5}, "validation_data": (X[:20], Y[:20]),
+    }  # fmt: skip
+    wanted = theirs.fit(X, Y, **settings).history
+    got = ours.fit(X, Y, **settings).history
+    names = {"mean_squared_error": "mse", "val_mean_squared_error": "val_mse"}
+    assert len(got) == len(wanted) == 6
+    for name, values in got.items():
+        np.testing.assert_allclose(
+            values, wanted[names.get(name, name)], rtol=1e-4, atol=1e-6, err_msg=name
+        )
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X, verbose=0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        ours.evaluate(X, Y, verbose=0), theirs.evaluate(X, Y, verbose=0), rtol=1e-4
+    )
+
+
+def test_the_same_seed_gives_the_same_bits():
+    runs = []
+    for _ in range(2):
+        model = classifier(seed=3, dropout=0.2)
+        model.fit(X, LABELS, batch_size=16, epochs=2, verbose=0)
+        runs.append([p.numpy() for p in model.parameters()])
+    for a, b in zip(*runs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_batches_from_generators_and_lists():
+    model, same = classifier(), classifier()
+    pieces = [(X[k : k + 10], LABELS[k : k + 10]) for k in range(0, 70, 10)]
+
+    def forever():
+        while True:
+            yield from pieces
+
+    a = model.fit(forever(), epochs=2, steps_per_epoch=7, verbose=0)
+    b = same.fit(type("Pieces", (), {"__iter__": lambda _: iter(pieces)})(), epochs=2, verbose=0)
+    assert a.history == b.history
+    assert model.predict(iter([X[:3], X[3:5]])).shape == (5, 3)
+    with pytest.raises(dlc.ValueRangeError, match="no batches in epoch 2"):
+        model.fit(iter(pieces), epochs=2, verbose=0)
+    with pytest.raises(dlc.ArgumentError, match="beside it"):
+        model.fit(iter(pieces), LABELS, verbose=0)
+
+
+def test_weights_of_samples_and_of_classes():
+    weight = RNG.random(70).astype(np.float32)
+    model = classifier()
+    loss, _ = model.evaluate(X, LABELS, sample_weight=weight, verbose=0, batch_size=70)
+    each = dlc.losses.sparse_categorical_crossentropy(LABELS, model.predict(X), from_logits=True)
+    assert loss == pytest.approx(float((each.numpy() * weight).mean()), rel=1e-5)
+
+
+class Two(nn.Module):
+    def __init__(self):
+        self.body, self.a, self.b = nn.Linear(4, 8), nn.Linear(8, 3), nn.Linear(8, 1)
+
+    def forward(self, x):
+        h = dlc.tanh(self.body(x["left"]) + x["right"] @ dlc.ones((4, 8)))
+        return {"a": self.a(h), "b": self.b(h)}
+
+
+def test_several_inputs_and_outputs():
+    model = Two()
+    loss = {"a": losses.SparseCategoricalCrossentropy(from_logits=True), "b": "mse"}
+    model.compile("sgd", loss, loss_weights={"b": 2.0}, metrics={"a": ["accuracy"], "b": ["mae"]})
+    x, y = {"left": X, "right": X}, {"a": LABELS, "b": X[:, :1]}
+    history = model.fit(x, y, epochs=2, batch_size=32, verbose=0).history
+    assert list(history) == ["loss", "a_accuracy", "b_mean_absolute_error"]
+    predicted = model.predict(x)
+    assert {k: v.shape for k, v in predicted.items()} == {"a": (70, 3), "b": (70, 1)}
+    numbers = model.evaluate(x, y, return_dict=True, verbose=0)
+    parts = [loss["a"](LABELS, predicted["a"]), losses.MeanSquaredError()(X[:, :1], predicted["b"])]
+    assert numbers["loss"] == pytest.approx(parts[0].item() + 2 * parts[1].item(), rel=1e-4)
+
+
+class Own(nn.Module):
+    """A step of its own, as in Keras's guides."""
+
+    def __init__(self):
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.layer(x)
+
+    def train_step(self, batch):
+        x, y, _ = batch
+        with dlc.GradientTape() as tape:
+            loss = self.compute_loss(x, y, self(x))
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return {"loss": loss, "twice": 2 * loss}
+
+
+def test_a_step_of_your_own_is_compiled():
+    model = Own()
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optim.Adam(learning_rate=0.05), loss)
+    history = model.fit(X, LABELS, epochs=10, batch_size=70, verbose=0).history
+    assert history["twice"][0] == pytest.approx(2 * history["loss"][0])
+    assert history["loss"][-1] < history["loss"][0]
+    assert model._fitting._functions["train_step"].stats.compilations == 1
+
+
+def test_hooks_are_called_in_order():
+    seen = []
+
+    class Recorder(callbacks.Callback):
+        pass
+
+    for hook in callbacks.base.HOOKS:
+        setattr(Recorder, hook, lambda _self, *_args, name=hook: seen.append(name[3:]))
+    recorder = Recorder()
+    model = classifier()
+    model.fit(
+        X[:20], LABELS[:20], batch_size=10, validation_split=0.5, verbose=0, callbacks=[recorder]
+    )
+    assert recorder.params == {"epochs": 1, "steps": 1, "verbose": 0}
+    assert seen == [
+        "train_begin", "epoch_begin", "train_batch_begin", "train_batch_end", "test_begin",
+        "test_batch_begin", "test_batch_end", "test_end", "epoch_end", "train_end",
+    ]  # fmt: skip
+    seen.clear()
+    model.predict(X[:5], callbacks=[recorder])
+    assert seen == ["predict_begin", "predict_batch_begin", "predict_batch_end", "predict_end"]
+    numbers = []
+    hook = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: numbers.append((epoch, *logs)))
+    model.fit(X, LABELS, epochs=5, initial_epoch=3, verbose=0, callbacks=[hook])
+    assert numbers == [(3, "loss", "accuracy"), (4, "loss", "accuracy")]
+
+
+def test_early_stopping_gives_the_best_weights_back():
+    model = classifier()
+    stop = callbacks.EarlyStopping("val_loss", patience=2, restore_best_weights=True)
+    worse = callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update(val_loss=[3.0, 1.0, 2.0, 2.0, 0.0][epoch])
+    )
+    kept = []
+    keep = callbacks.LambdaCallback(on_epoch_end=lambda *_: kept.append(model.state_dict()))
+    history = model.fit(X, LABELS, epochs=9, verbose=0, callbacks=[worse, keep, stop])
+    assert history.epoch == [0, 1, 2, 3]
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), kept[1][name].numpy())
+
+
+def test_learning_rates_follow_schedules_and_plateaus():
+    model = classifier()
+    halve = callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2 if epoch else rate)
+    history = model.fit(X, LABELS, epochs=3, verbose=0, callbacks=[halve])
+    assert history.epoch == [0, 1, 2]
+    assert model.optimizer.learning_rate == pytest.approx(0.005)
+    assert model._fitting._functions["train_step"].stats.compilations == 1
+    flat = callbacks.LambdaCallback(on_epoch_end=lambda _epoch, logs: logs.update(val_loss=1.0))
+    lower = callbacks.ReduceLROnPlateau(factor=0.1, patience=2, cooldown=1, min_lr=1e-4)
+    model.fit(X, LABELS, epochs=4, verbose=0, callbacks=[flat, lower])
+    assert model.optimizer.learning_rate == pytest.approx(0.0005)
+
+
+def test_files_of_numbers_and_weights(tmp_path):
+    model = classifier()
+    log, pattern = tmp_path / "log.csv", tmp_path / "w-{epoch:02d}.safetensors"
+    saved = [callbacks.CSVLogger(log), callbacks.ModelCheckpoint(pattern)]
+    history = model.fit(X, LABELS, epochs=2, verbose=0, callbacks=saved)
+    with log.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(r["loss"]) for r in rows] == history.history["loss"]
+    model.fit(
+        X, LABELS, epochs=3, initial_epoch=2, verbose=0,
+        callbacks=[callbacks.CSVLogger(log, append=True)],
+    )  # fmt: skip
+    assert len(log.read_text().splitlines()) == 4
+    other = classifier(seed=5)
+    other(X[:1])
+    other.load_weights(tmp_path / "w-02.safetensors")
+    first = classifier(seed=6)
+    first(X[:1])
+    first.load_weights(tmp_path / "w-01.safetensors")
+    assert (other.predict(X) != first.predict(X)).any()
+    best = callbacks.ModelCheckpoint(
+        tmp_path / "best.safetensors", monitor="accuracy", save_best_only=True
+    )
+    model.fit(X, LABELS, epochs=1, verbose=0, callbacks=[best])
+    assert best.sign == 1
+    assert (tmp_path / "best.safetensors").exists()
+
+
+def test_weights_that_cannot_be_read_say_why_and_lose_nothing(tmp_path):
+    model = classifier()
+    model(X[:1])
+    path = tmp_path / "w.safetensors"
+    model.save_weights(path)
+    whole = path.read_bytes()
+    for broken in (whole[:-5], b"", b"\xff" * 100, whole[:20]):
+        path.write_bytes(broken)
+        with pytest.raises(dlc.ValueRangeError, match="cut off"):
+            model.load_weights(path)
+    with pytest.raises(dlc.ValueRangeError, match="must end in"):
+        model.save_weights(tmp_path / "w.h5")
+    with pytest.raises(FileNotFoundError):
+        model.load_weights(tmp_path / "none.safetensors")
+    (tmp_path / "w.safetensors").write_bytes(whole)
+    with pytest.raises(OSError, match="none"):
+        model.save_weights(tmp_path / "none" / "w.safetensors")
+    model.load_weights(path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["w.safetensors"]
+
+
+def test_a_history_draws_itself(tmp_path):
+    history = classifier().fit(X, LABELS, epochs=2, validation_split=0.3, verbose=0)
+    history.plot(tmp_path / "history.png")
+    assert (tmp_path / "history.png").stat().st_size > 1000
+    assert "2 epochs" in repr(history)
+
+
+def test_lines_where_there_is_no_terminal(capsys):
+    classifier().fit(X, LABELS, epochs=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 1/2", "Epoch 2/2"]
+    assert "3/3 - [" in lines[1]
+    assert "loss: " in lines[1]
+    assert "accuracy: " in lines[1]
+    classifier().fit(X, LABELS, verbose=2)
+    assert "[" not in capsys.readouterr().out.splitlines()[1]
+
+
+def test_a_summary_has_shapes_and_counts(capsys):
+    model = classifier()
+    model.summary("f32[2,4]")
+    out = capsys.readouterr().out
+    assert "  0: Dense    (2, 16)" in out
+    assert "131 parameters, 131 of them trained" in out
+
+
+def test_the_exact_area_is_added_up_outside_of_compiled_steps():
+    model = nn.Sequential(nn.Linear(4, 1), nn.Sigmoid())
+    model.compile("adam", "binary_crossentropy", metrics=[metrics.AUC(exact=True), "accuracy"])
+    numbers = model.evaluate(X, LABELS > 0, return_dict=True, verbose=0)
+    import sklearn.metrics
+
+    wanted = sklearn.metrics.roc_auc_score(LABELS > 0, model.predict(X)[:, 0])
+    assert numbers["auc"] == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda m: nn.Linear(4, 3).fit(X, LABELS), dlc.ArgumentError, "does not know how"),
+        (lambda m: m.fit(X, LABELS[:5], verbose=0), dlc.ShapeError, "number of samples"),
+        (lambda m: m.fit(X[:0], LABELS[:0], verbose=0), dlc.ShapeError, "no samples"),
+        (lambda m: m.fit(X, LABELS + 1, verbose=0), dlc.ValueRangeError, "has 3 classes"),
+        (lambda m: m.fit(X, -LABELS, verbose=0), dlc.ValueRangeError, "label -"),
+        (lambda m: m.fit(X[:, :2], LABELS, verbose=0), dlc.ShapeError, "in layer '0'"),
+        (lambda m: m.fit(X, verbose=0), dlc.ArgumentError, "no true values"),
+        (lambda m: m.fit(X, LABELS, batch_size=0, verbose=0), dlc.ValueRangeError, "batch_size"),
+        (lambda m: m.fit(X, LABELS, validation_split=1.0), dlc.ValueRangeError, "validation_split"),
+        (lambda m: m.fit(X, LABELS, callbacks=[3], verbose=0), dlc.ArgumentError, "no callback"),
+        (lambda m: m.compile("adamm"), dlc.ValueRangeError, "did you mean 'adam"),
+        (lambda m: m.fit(X * np.nan, LABELS, verbose=0), dlc.NanError, "step 1 of epoch 1"),
+        (lambda m: callbacks.LambdaCallback(on_epoch=print), dlc.ArgumentError, "no hook"),
+        (lambda m: callbacks.EarlyStopping(mode="up"), dlc.ValueRangeError, "mode"),
+        (lambda m: callbacks.ReduceLROnPlateau(factor=2.0), dlc.ValueRangeError, "factor"),
+        (
+            lambda m: m.fit(X, LABELS, callbacks=[callbacks.EarlyStopping()], verbose=0),
+            dlc.ValueRangeError,
+            "val_loss",
+        ),
+        (lambda m: m.fit(iter([(X, LABELS, X, X)]), verbose=0), dlc.ArgumentError, "4 parts"),
+    ],
+)
+def test_bad_data_and_settings(call, error, match):
+    with pytest.raises(error, match=match):
+        call(classifier())
