@@ -18,7 +18,8 @@ from dlc.codegen.reference.interpreter import run_kernel
 from dlc.frontend.apply import apply
 from dlc.ir import op as op_module
 from dlc.ir.config import config
-from dlc.ir.errors import DeviceError, LinAlgError, ParseError, VerifyError
+from dlc.ir.errors import DeviceError, ParseError, VerifyError
+from dlc.ir.matrix_error import LinAlgError
 from dlc.ir.op import NoDerivative, Op
 from dlc.runtime.executable import Options, compile_function
 from dlc.runtime.host_calls import raise_pending

@@ -6,7 +6,8 @@ import scipy.linalg
 import torch
 
 import dlc
-from dlc.ir.errors import LinAlgError, ShapeError, ValueRangeError
+from dlc.ir.errors import ShapeError, ValueRangeError
+from dlc.ir.matrix_error import LinAlgError
 
 RNG = np.random.default_rng(7)
 

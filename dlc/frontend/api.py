@@ -277,7 +277,6 @@ from dlc.ir.errors import (
     DTypeError,
     IndexRangeError,
     LeakedTracerError,
-    LinAlgError,
     MemoryLimitError,
     NanError,
     ParseError,
@@ -290,6 +289,7 @@ from dlc.ir.errors import (
     ValueRangeError,
     VerifyError,
 )
+from dlc.ir.matrix_error import LinAlgError
 from dlc.ir.types import (
     DType,
     bfloat16,

@@ -22,7 +22,7 @@ from dlc.frontend.linalg.functions import (
 from dlc.frontend.linalg.norms import cond, matrix_norm, matrix_rank, norm, vector_norm
 from dlc.frontend.linalg.products import cross, diagonal, kron, trace
 from dlc.frontend.linalg.solving import cholesky, inv, solve, solve_triangular
-from dlc.ir.errors import LinAlgError
+from dlc.ir.matrix_error import LinAlgError
 
 __all__ = [
     "LinAlgError",

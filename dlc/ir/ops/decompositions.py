@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from dlc.ir.dims import at_least, minimum
-from dlc.ir.errors import LinAlgError, ShapeError
+from dlc.ir.errors import ShapeError
+from dlc.ir.matrix_error import LinAlgError
 from dlc.ir.op import Attrs, NoDerivative, Op, register
 from dlc.ir.ops.batching import elementwise
 from dlc.ir.ops.matrices import (

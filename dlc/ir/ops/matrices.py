@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from dlc.ir.dims import dims_equal
-from dlc.ir.errors import DTypeError, LinAlgError, ShapeError
+from dlc.ir.errors import DTypeError, ShapeError
+from dlc.ir.matrix_error import LinAlgError
 from dlc.ir.op import Sample
 from dlc.ir.types import TensorType, int64
 
