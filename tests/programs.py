@@ -11,6 +11,7 @@ import hypothesis.strategies as st
 from dlc.ir.build import IRBuilder
 from dlc.ir.dims import DimUnknown, symbol
 from dlc.ir.errors import DlcError
+from dlc.ir.op import OPS
 from dlc.ir.types import TensorType, bool_, dtype_of, float32, int64
 
 EXTENTS = (1, 2, 3, 5, 7, 0)
@@ -221,37 +222,104 @@ class Maker:
         updates = self.like(TensorType(x.tensor.dtype, (*places.shape, *x.shape[1:])))
         return self.b.scatter_add(x, places, updates, axis=0)
 
+    # Loops and branches, whose functions are made of the kinds above.
+
+    def inside(self, types, result):
+        """A function of these types: its maker, and a result of a given type."""
+        inner = Maker(self.draw, symbolic=False)
+        inner.extents = self.extents
+        for type_ in types:
+            inner.param(type_)
+        for _ in range(self.draw(st.integers(0, 3))):
+            grow(inner, KINDS)
+        return inner, inner.like(result)
+
+    def given(self, inner, count):
+        """Values for what a function reads besides its first `count` parameters."""
+        return [self.like(p.tensor) for p in inner.params[count:]]
+
+    def branch(self):
+        x = self.value()
+        made = [self.inside([x.tensor], x.tensor) for _ in range(self.pick((2, 1, 3)))]
+        operands = [x]
+        branches = []
+        for inner, result in made:
+            before = [inner.b.param(o.tensor) for o in operands[1:]]
+            operands += self.given(inner, 1)
+            params = [inner.params[0], *before, *inner.params[1:]]
+            branches.append((inner.b, params, result))
+        functions = []
+        for b, params, result in branches:
+            later = [b.param(o.tensor) for o in operands[len(params) :]]
+            functions.append(b.function("branch", [*params, *later], [result]))
+        index = self.like(TensorType(int64, ()))
+        return self.b.get(self.b.switch(index, *operands, branches=functions), index=0)
+
+    def loop(self):
+        x, count = self.value(), TensorType(int64, ())
+        inner, result = self.inside([count, x.tensor], x.tensor)
+        (i, c, *consts), b = inner.params, inner.b
+        after = b.add(i, b.full(value=1, shape=(), dtype=int64))
+        body = b.function("body", [*consts, i, c], [after, result])
+        b = IRBuilder()
+        asked = [b.param(p.tensor) for p in (*consts, i, c)]
+        limit = b.full(value=self.pick((2, 3, 0, 1)), shape=(), dtype=int64)
+        cond = b.function("cond", asked, [b.lt(asked[-2], limit)])
+        operands = self.given(inner, 2)
+        first = self.b.full(value=0, shape=(), dtype=int64)
+        attrs = {"cond": cond, "body": body, "consts": len(consts)}
+        whole = self.b.emit(OPS["while"], [*operands, first, x], attrs)
+        return self.b.get(whole, index=1)
+
+    def walk(self):
+        x, xs = self.value(), self.value(min_rank=1)
+        inner, result = self.inside([x.tensor, xs.tensor.with_shape(xs.shape[1:])], x.tensor)
+        c, row, *consts = inner.params
+        left = self.pick(inner.values[::-1])
+        body = inner.b.function("body", [*consts, c, row], [result, left])
+        operands = self.given(inner, 2)
+        whole = self.b.scan(
+            *operands, x, xs, body=body, length=xs.shape[0], consts=len(consts), carries=1,
+            reverse=self.draw(st.booleans()),
+        )  # fmt: skip
+        return self.b.get(whole, index=self.pick((0, 1)))
+
 
 KINDS = [
     "unary", "binary", "multiply_add", "compare", "select", "convert", "reshape", "transpose",
     "broadcast", "slice", "slice_update", "flip", "pad", "concat", "reduce", "argmax", "normalise",
     "centre", "dot", "iota", "take", "scatter",
 ]  # fmt: skip
+CONTROL = ["branch", "loop", "walk"]
 OFTEN = ["unary", "binary", "multiply_add", "reduce", "centre"]
 
 
 @st.composite
-def programs(draw, max_nodes=10, *, symbolic=False):
+def programs(draw, max_nodes=10, *, symbolic=False, control=True):
     """A function of up to some twenty nodes and up to three results."""
     maker = Maker(draw, symbolic=symbolic)
     maker.param()
     if symbolic:
         maker.param(TensorType(float32, (symbol("n"), 3)))
     for _ in range(draw(st.integers(1, max_nodes))):
-        kind = maker.pick(KINDS + OFTEN)
-        known = len(maker.b.nodes), len(maker.params), len(maker.values)
-        try:
-            made = getattr(maker, kind)()
-        except (DlcError, DimUnknown):  # not of these shapes
-            _forget(maker, *known)
-            continue
-        if isinstance(made.tensor.size, int) and made.tensor.size > 3000:
-            _forget(maker, *known)
-        else:
-            maker.values.append(made)
+        grow(maker, KINDS + OFTEN + (CONTROL if control else []))
     computed = [v for v in maker.values if v.op.name != "param"] or maker.values
     results = computed[-draw(st.integers(1, 3)) :]
     return maker.b.function("random", maker.params, results)
+
+
+def grow(maker, kinds):
+    """Adds a node of one of these kinds, unless it does not go with the shapes there are."""
+    known = len(maker.b.nodes), len(maker.params), len(maker.values)
+    try:
+        made = getattr(maker, maker.pick(kinds))()
+    except (DlcError, DimUnknown):
+        _forget(maker, *known)
+        return
+    if isinstance(made.tensor.size, int) and made.tensor.size > 3000:
+        _forget(maker, *known)
+    else:
+        maker.values.append(made)
 
 
 def _forget(maker, nodes, params, values):

@@ -229,7 +229,8 @@ def test_random_programs(worker, which):
     with device(worker, which) as kind:
 
         @FEW
-        @given(st.one_of(programs(), programs(symbolic=True)))
+        # Its harness makes one call after the other.
+        @given(st.one_of(programs(control=False), programs(symbolic=True, control=False)))
         def agrees(function):
             report = verify_function(function, level="O2", device=kind)
             assert report.ok, f"{print_function(function)}\n{report}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dlc
-from dlc.bench import problems
+from dlc.bench import problems, recurrent
 from dlc.bench.problem import Array, Arrays, Case, Program, as_arrays
 from dlc.bench.share import Peaks
 from dlc.codegen.cpu.isa import host_isa
@@ -109,6 +109,32 @@ def _example_gradients(constants: Sequence[Array]) -> Program:
     return lambda x, labels: tuple(gradients(parameters, x, labels))
 
 
+def _lstm_training(constants: Sequence[Array]) -> Program:
+    parameters = [dlc.Variable(a) for a in constants]
+
+    def loss_of(parameters: Sequence[Any], x: Any, y: Any) -> Any:
+        w, u, b = parameters
+
+        def cell(state: Any, row: Any) -> Any:
+            h, c = state
+            i, f, g, o = dlc.split(row @ w + h @ u + b, 4, axis=-1)
+            c = dlc.sigmoid(f) * c + dlc.sigmoid(i) * dlc.tanh(g)
+            h = dlc.sigmoid(o) * dlc.tanh(c)
+            return (h, c), h
+
+        zero = dlc.zeros((x.shape[1], u.shape[0]))
+        _, outputs = dlc.scan(cell, (zero, zero), x)
+        return dlc.mean((outputs - y) ** 2)
+
+    def step(x: Any, y: Any) -> Any:
+        loss, gradients = dlc.value_and_grad(loss_of)(parameters, x, y)
+        for p, g in zip(parameters, gradients, strict=True):
+            p.assign_sub(recurrent.RATE * g)
+        return loss
+
+    return step
+
+
 PROGRAMS: dict[str, Callable[[Sequence[Array]], Program]] = {
     "warm_up": _plain(lambda x: dlc.sum(dlc.sqrt(x * x + 1), axis=-1)),
     "add": _plain(lambda x, y: x + y),
@@ -131,6 +157,7 @@ PROGRAMS: dict[str, Callable[[Sequence[Array]], Program]] = {
     "mlp": lambda constants: lambda x: _network(constants, x),
     "mlp_training": _training,
     "example_gradients": _example_gradients,
+    "lstm_training": _lstm_training,
     "deep": _deep,
 }
 

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dlc.bench import problems
+from dlc.bench import problems, recurrent
 from dlc.bench.problem import Array, Arrays, Case, Program, as_arrays
 
 jax: Any = importlib.import_module("jax")
@@ -114,6 +114,38 @@ def _example_gradients(constants: Sequence[Any]) -> Program:
     return _waiting(lambda x, labels: tuple(gradients(list(constants), x, labels)))
 
 
+def _lstm_training(constants: Sequence[Any]) -> Program:
+    def loss_of(parameters: Sequence[Any], x: Any, y: Any) -> Any:
+        w, u, b = parameters
+
+        def cell(state: Any, row: Any) -> Any:
+            h, c = state
+            i, f, g, o = jnp.split(row @ w + h @ u + b, 4, axis=-1)
+            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            h = jax.nn.sigmoid(o) * jnp.tanh(c)
+            return (h, c), h
+
+        zero = jnp.zeros((x.shape[1], u.shape[0]), x.dtype)
+        _, outputs = jax.lax.scan(cell, (zero, zero), x)
+        return jnp.mean((outputs - y) ** 2)
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def update(parameters: Any, x: Any, y: Any) -> Any:
+        loss, gradients = jax.value_and_grad(loss_of)(parameters, x, y)
+        new = [p - recurrent.RATE * g for p, g in zip(parameters, gradients, strict=True)]
+        return loss, new
+
+    parameters: Any = list(constants)
+
+    def step(x: Any, y: Any) -> Any:
+        nonlocal parameters
+        loss, parameters = update(parameters, x, y)
+        jax.block_until_ready(parameters)
+        return loss
+
+    return step
+
+
 PROGRAMS: dict[str, Callable[[Sequence[Any]], Program]] = {
     "warm_up": _jit(lambda x: jnp.sum(jnp.sqrt(x * x + 1), axis=-1)),
     "add": _jit(lambda x, y: x + y),
@@ -136,6 +168,7 @@ PROGRAMS: dict[str, Callable[[Sequence[Any]], Program]] = {
     "mlp": _closing(_network),
     "mlp_training": _training,
     "example_gradients": _example_gradients,
+    "lstm_training": _lstm_training,
     "deep": _deep,
 }
 

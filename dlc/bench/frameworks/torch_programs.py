@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dlc.bench import problems
+from dlc.bench import problems, recurrent
 from dlc.bench.problem import Array, Arrays, Case, Program, as_arrays
 
 torch: Any = importlib.import_module("torch")
@@ -122,6 +122,36 @@ def _training_step(forward: Any, constants: Sequence[Any]) -> Program:
     return step
 
 
+def _lstm_loss(constants: Sequence[Any]) -> Any:
+    w, u, b = constants
+    cell = torch.nn.LSTM(w.shape[0], u.shape[0])
+    with torch.no_grad():
+        cell.weight_ih_l0.copy_(w.t())
+        cell.weight_hh_l0.copy_(u.t())
+        cell.bias_ih_l0.copy_(b)
+        cell.bias_hh_l0.zero_()
+    cell.bias_hh_l0.requires_grad_(requires_grad=False)  # the problem has one bias
+
+    def loss(x: Any, y: Any) -> Any:
+        return functional.mse_loss(cell(x)[0], y)
+
+    setattr(loss, "parameters", [p for p in cell.parameters() if p.requires_grad])  # noqa: B010
+    return loss
+
+
+def _lstm_step(forward: Any, constants: Sequence[Any]) -> Program:
+    optimizer = torch.optim.SGD(forward.parameters, lr=recurrent.RATE)
+
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad(set_to_none=True)
+        loss = forward(x, y)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return step
+
+
 def _layer_norm(x: Any, w: Any, b: Any) -> Any:
     return functional.layer_norm(x, w.shape, w, b, 1e-5)
 
@@ -169,6 +199,7 @@ PROGRAMS: dict[str, Build] = {
     "mlp": Build(lambda constants: _module(_transposed(constants), _network)),
     "example_gradients": Build(_example_gradients),
     "mlp_training": Build(_training_loss, _training_step),
+    "lstm_training": Build(_lstm_loss, _lstm_step),
     "deep": Build(lambda constants: _module(_transposed(constants), _deep)),
 }
 _FROZEN = ("matmul_constant", "mlp", "deep")  # weights, and nothing is differentiated
