@@ -70,7 +70,9 @@ class Programs:
     def statement(self, indent, depth, in_loop):
         kinds = ["assign", "assign", "if", "if", "while", "for"] if depth else ["assign"]
         if self.wide and depth:
-            kinds += ["try", "with", "def", "log", "del", "walrus"]
+            kinds += ["try", "with", "def", "log", "del"]
+        if depth:
+            kinds.append("walrus")
         kind = self.pick(*kinds)
         if kind == "assign":
             self.assignment(indent)
@@ -148,8 +150,16 @@ class Programs:
         self.emit(indent + 1, "del spare")
 
     def walrus_statement(self, indent, depth, in_loop):
-        self.emit(indent, f"if (held := {self.integer()}) > 3 or {self.test()}:")
-        self.emit(indent + 1, f"{self.pick(*INTS)} = held")
+        if self.random.random() < 0.5:
+            self.emit(indent, f"if (held := {self.integer()}) > 3 or {self.test()}:")
+            self.emit(indent + 1, f"{self.pick(*INTS)} = held")
+            return
+        self.loops += 1
+        n = f"n{self.loops}"
+        self.emit(indent, f"{n} = 0")
+        self.emit(indent, f"while ({n} := {n} + 1) < {self.random.randint(2, 4)}:")
+        self.block(indent + 1, depth - 1, True)
+        self.emit(indent, f"{self.pick(*INTS)} = {n}")
 
     def source(self):
         """The text of the function `f`."""

@@ -138,6 +138,19 @@ def collatz(n):
     return steps
 
 
+def bound_in_a_test(n):
+    t = k = 0
+    while (m := n - t) > 3:
+        t += 1
+        k += 1
+        if m == 20:
+            break
+        if t == 2:
+            continue
+        t += 1
+    return t, m, k
+
+
 def down(n):
     total = 0
     for i in range(n, -1, -2):
@@ -174,6 +187,7 @@ CASES = [
     (forever, [(3.0,), (99.0,)]),
     (counted, [(40.0,), (0.5,), (1e9,)]),
     (collatz, [(27,), (1,), (6,)]),
+    (bound_in_a_test, [(8,), (2,), (22,), (23,)]),
     (down, [(9,), (0,), (-3,)]),
     (in_try, [(3.0,), (0.01,), (11.0,)]),
 ]
@@ -358,7 +372,7 @@ def test_gradients():
     np.testing.assert_allclose(dlc.grad(f)(x).numpy(), want, rtol=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(2000, 2008))
+@pytest.mark.parametrize("seed", range(2000, 2005))
 def test_gradients_of_random_programs(seed):
     f = load(Programs(seed, depth=2).source(), f"program {seed}")
     gradient = dlc.compile(dlc.grad(lambda x, a, b: f(a, b, x)[2]))
@@ -367,6 +381,77 @@ def test_gradients_of_random_programs(seed):
         loss = f(a, b, x)[2] + 0 * x  # eagerly: Python itself decides
         loss.backward()
         np.testing.assert_allclose(gradient(value, a, b).item(), x.grad.item(), rtol=1e-6)
+
+
+def test_transforms_convert_the_functions_they_are_given():
+    def clipped(x):
+        if x > 2:
+            return x - 2
+        return x * 0
+
+    many = dlc.vmap(clipped)
+    assert many(np.float32([1, 3])).tolist() == [0, 1]
+    assert dlc.compile(many)(np.float32([1, 3])).tolist() == [0, 1]
+    assert dlc.compile(dlc.grad(dlc.checkpoint(clipped)))(3.0).item() == 1
+
+    def escape(c):
+        n, z = 0, c * 0
+        while z * z < 4 and n < 20:
+            z = z * z + c
+            n += 1
+        return n
+
+    points = np.float32([0.1, 0.3, 1, 2, -3])
+    assert dlc.vmap(escape)(points).tolist() == [escape(p) for p in points]
+
+    class Steep(dlc.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.x = x
+            return x if x > 0 else x * 0.1
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 5 if ctx.x > 0 else g
+
+    assert [dlc.grad(Steep.apply)(v).item() for v in (2.0, -2.0)] == [5, 1]
+
+
+def test_names_of_variables():
+    v = dlc.Variable(3.0)
+
+    @dlc.compile
+    def f(x):
+        w = u = v
+        if x > 0:
+            w = w * 2
+        while u < x:
+            u = u * 2
+        v.assign(v + 1)
+        return w, u, v + 0
+
+    assert [t.item() for t in f(20.0)] == [6, 24, 4]
+    assert [t.item() for t in f(-1.0)] == [4, 4, 5]
+
+
+def test_backward_needs_the_computation_in_the_same_branch():
+    w = dlc.Variable(3.0, requires_grad=True)
+
+    def apart(x):
+        loss = w * x
+        if x > 0:
+            loss.backward()
+        return loss
+
+    def together(x):
+        w.grad = None
+        g = 0.0
+        if x > 0:
+            g = dlc.grad(lambda w: w * w * x)(w + 0)
+        return g
+
+    fails(apart, dlc.DerivativeError, "outside of it", "in there too")
+    assert dlc.compile(together)(2.0).item() == 12
 
 
 # Functions of all kinds.
@@ -427,6 +512,10 @@ class Base:
     def sign(x):
         return 1 if x > 0 else -1
 
+    def copied(self, x):
+        other = Base(2.0) if isinstance(self, Base) else None
+        return other.scaled(x) + Base.sign(x)
+
 
 class Derived(Base):
     def scaled(self, x):
@@ -443,6 +532,7 @@ def test_methods_and_objects():
     d = Derived(2.0)
     agree(lambda x: d(x), (5.0,), (1.0,), (-2.0,))
     agree(lambda x: Base(x).scaled(x + 2), (5.0,), (-2.0,))
+    agree(lambda x: d.copied(x * 2) if x > 1 else d.sign(x), (5.0,), (-2.0,))
     f = dlc.compile(d)
     assert [f(v).item() for v in (5.0, 1.0, -2.0)] == [d(v) for v in (5.0, 1.0, -2.0)]
 
@@ -623,7 +713,7 @@ def _codes():
 # Random programs.
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(80))
 def test_random_programs_in_python(seed):
     f = load(Programs(seed, depth=4).source(), f"program {seed}")
     g = converted(f)
@@ -631,7 +721,7 @@ def test_random_programs_in_python(seed):
         assert g(*case) == f(*case)
 
 
-@pytest.mark.parametrize("seed", range(3000, 3060))
+@pytest.mark.parametrize("seed", range(3000, 3040))
 def test_programs_that_only_python_can_run(seed):
     source = Programs(seed, depth=4, wide=True).source()
     f = load(source, f"program {seed}", suppress=contextlib.suppress)
@@ -647,7 +737,7 @@ def outcome(function, arguments):
         return type(error), str(error)
 
 
-@pytest.mark.parametrize("seed", range(1000, 1012))
+@pytest.mark.parametrize("seed", range(1000, 1008))
 def test_random_programs_compiled(seed):
     f = load(Programs(seed, depth=2).source(), f"program {seed}")
     agree(f, (3, 4, 1.5), (0, 7, -2.0), (11, 2, 0.25), (5, 5, 9.0))

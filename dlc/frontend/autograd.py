@@ -7,6 +7,7 @@ from typing import Any
 
 from dlc.frontend import tree
 from dlc.frontend.closure import Param, trace_closure
+from dlc.frontend.conversion import user_function
 from dlc.frontend.node_functions import (
     check_stateless,
     emit_vjp,
@@ -100,7 +101,7 @@ class Function:
         def run(tensors: list[Tensor]) -> Any:
             ctx = Context(needs)
             contexts.append(ctx)
-            return cls.forward(ctx, *with_tensors(tensors))
+            return user_function(cls.forward)(ctx, *with_tensors(tensors))
 
         def run_keeping(tensors: list[Tensor]) -> Any:
             value = run(tensors)
@@ -111,7 +112,9 @@ class Function:
             count = len(kept)
             ctx = _restored(contexts[-1], tensors[:count])
             cts = tree.unflatten(primal.output, with_zeros(types, tensors[count:]))
-            returned = cls.backward(ctx, *(cts if isinstance(cts, (tuple, list)) else (cts,)))
+            returned = user_function(cls.backward)(
+                ctx, *(cts if isinstance(cts, (tuple, list)) else (cts,))
+            )
             return cls._cotangents(returned, held, places, leaves)
 
         params = [Param(t.tensor) for t in leaves]

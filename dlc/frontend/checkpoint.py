@@ -8,6 +8,7 @@ from typing import Any
 
 from dlc.frontend import tree
 from dlc.frontend.closure import Param, trace_closure
+from dlc.frontend.conversion import user_function
 from dlc.frontend.node_functions import Parts, check_stateless, is_data
 from dlc.frontend.tensor import Tensor
 from dlc.frontend.traced import check_callable, fresh, leaf_tensor, name_of
@@ -48,10 +49,11 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
             for k, t in zip(places, tensors, strict=True):
                 given[k] = t
             args, kwargs = tree.unflatten(structure, given)
-            return function(*args, **kwargs)
+            return user_function(function)(*args, **kwargs)
 
         name = name_of(function)
-        closure = trace_closure(name, call, [Param(t.tensor) for t in leaves], f"{name}()")
+        params = [Param(t.tensor) for t in leaves]
+        closure = trace_closure(name, call, params, f"{name}()", function)
         check_stateless(closure, f"checkpoint: {name}()")
         parts = Parts(leaves, [closure])
         return closure.value(parts.emit("checkpoint", body=parts.function(0)))

@@ -15,6 +15,7 @@ from typing import Any
 from dlc.frontend import tree
 from dlc.frontend.apply import apply
 from dlc.frontend.closure import Closure, Param, trace_closure
+from dlc.frontend.conversion import user_function
 from dlc.frontend.node_functions import (
     Arguments,
     Parts,
@@ -72,7 +73,7 @@ class _Derivable:
         name = name_of(self._function)
 
         def call(leaves: list[Tensor]) -> Any:
-            return self._function(*arguments.with_leaves(leaves))
+            return user_function(self._function)(*arguments.with_leaves(leaves))
 
         closure = trace_closure(name, call, arguments.params, f"{name}()")
         check_stateless(closure, f"{name}()")
@@ -85,7 +86,7 @@ class _Derivable:
             f"derivative {MAX_ORDER + 1} of it"
         )
         leaves = [apply("no_derivative", t, reason=reason) for t in arguments.leaves]
-        return self._function(*arguments.with_leaves(leaves))
+        return user_function(self._function)(*arguments.with_leaves(leaves))
 
 
 class custom_vjp(_Derivable):  # noqa: N801
@@ -147,7 +148,7 @@ class custom_vjp(_Derivable):  # noqa: N801
         rule = self._forward
 
         def call(leaves: list[Tensor]) -> Any:
-            returned = rule(*arguments.with_leaves(leaves))
+            returned = user_function(rule)(*arguments.with_leaves(leaves))
             if not isinstance(returned, tuple) or len(returned) != 2:
                 raise DerivativeError(f"{name} must return a pair (value, kept)")
             return returned
@@ -172,7 +173,9 @@ class custom_vjp(_Derivable):  # noqa: N801
         def call(tensors: list[Tensor]) -> Any:
             held = tree.unflatten(forward.output.children[1], tensors[: len(kept)])
             floats = with_zeros(result_types(primal), tensors[len(kept) :])
-            returned = rule(*arguments.static, held, tree.unflatten(primal.output, floats))
+            returned = user_function(rule)(
+                *arguments.static, held, tree.unflatten(primal.output, floats)
+            )
             return list(_cotangents(returned, arguments, name))
 
         params = [*map(Param, kept), *float_params(result_types(primal))]
@@ -264,7 +267,7 @@ class custom_jvp(_Derivable):  # noqa: N801
             leaves = tensors[: len(types)]
             slopes = with_zeros(types, tensors[len(types) :])
             given = tuple(arguments.trees(leaves)), tuple(arguments.trees(slopes))
-            returned = rule(*arguments.static, *given)
+            returned = user_function(rule)(*arguments.static, *given)
             if not isinstance(returned, tuple) or len(returned) != 2:
                 raise DerivativeError(f"{name} must return a pair (value, tangent)")
             return float_leaves(

@@ -166,6 +166,11 @@ def backward(target: Tensor, gradient: Any = None) -> None:
 
 
 def _no_dependence(target: Tensor) -> DerivativeError:
+    if target._trace is not None and target._trace is not current_trace():
+        return DerivativeError(
+            f"backward of {target.tensor} in a branch or a loop, which was computed outside of it",
+            hint="compute it in there too, or use dlc.value_and_grad",
+        )
     return DerivativeError(
         f"backward of {target.tensor}, which was computed from no variable with requires_grad",
         hint="make it with dlc.Variable(value, requires_grad=True), and compute outside of no_grad",

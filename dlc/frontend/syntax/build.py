@@ -79,3 +79,16 @@ def no_arguments(mark: str | None = None) -> ast.arguments:
 def text_tuple(names: Sequence[str], place: ast.AST) -> ast.expr:
     """A tuple of strings."""
     return at(ast.Tuple([ast.Constant(n) for n in names], ast.Load()), place)
+
+
+def copy_tree(node: Node) -> Node:
+    """A copy of a tree, to be changed."""
+    new = type(node).__new__(type(node))
+    new.__dict__.update({name: _copied(value) for name, value in node.__dict__.items()})
+    return new
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_copied(v) for v in value]
+    return copy_tree(value) if isinstance(value, ast.AST) else value

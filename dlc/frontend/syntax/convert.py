@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 from dlc.frontend.conversion import marked
 from dlc.frontend.syntax import builtins, operators
 from dlc.frontend.syntax.blocks import notes
-from dlc.frontend.syntax.build import MARK, RUNTIME, at
-from dlc.frontend.syntax.rewrite import copy_tree, rewrite_function
+from dlc.frontend.syntax.build import MARK, RUNTIME, at, copy_tree
+from dlc.frontend.syntax.rewrite import rewrite_function
 from dlc.frontend.syntax.source import Definition, Unconvertible, definition_of
 from dlc.ir.errors import UnsetVariableError
 from dlc.ir.location import SourceLocation
@@ -166,12 +166,15 @@ def _compiled(node: Definition, code: CodeType, class_name: str | None) -> CodeT
     else:
         statement = new
         new.name = name = "_dlc_function"  # the user's may be read inside, as a global
+    declared: list[ast.stmt] = []
     if class_name is not None:
         statement = ast.ClassDef(class_name, [], [], [statement], [])
+        if class_name not in code.co_freevars:
+            declared.append(ast.Global([class_name]))
     outside = [ast.Name(n, ast.Store()) for n in (RUNTIME, *code.co_freevars) if n != "__class__"]
     bound = ast.Assign(list(outside), ast.Constant(None))
     empty = ast.arguments([], [], None, [], [], None, [])
-    factory = ast.FunctionDef("_dlc_factory", empty, [bound, statement], [])
+    factory = ast.FunctionDef("_dlc_factory", empty, [*declared, bound, statement], [])
     module = ast.Module([at(factory, node)], [])
     flags = code.co_flags & _FUTURE
     whole = compile(module, code.co_filename, "exec", flags=flags, dont_inherit=True)

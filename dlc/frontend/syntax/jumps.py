@@ -19,7 +19,14 @@ import ast
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from dlc.frontend.syntax.build import assign, at, call_runtime, constant, load
+from dlc.frontend.syntax.build import (
+    assign,
+    at,
+    call_runtime,
+    constant,
+    copy_tree,
+    load,
+)
 from dlc.frontend.syntax.source import Unconvertible
 
 RETURNED = "_dlc_returned"
@@ -40,6 +47,7 @@ class _Flags(NamedTuple):
 
     broken: str
     continued: str
+    again: str
 
 
 def escapes(statements: Sequence[ast.stmt]) -> frozenset[str]:
@@ -198,7 +206,7 @@ class _Lowering:
 
     def _loop(self, s: _Loop, outside: _Flags | None) -> list[ast.stmt]:
         self.loops += 1
-        own = _Flags(f"_dlc_broken_{self.loops}", f"_dlc_continued_{self.loops}")
+        own = _Flags(*(f"_dlc_{name}_{self.loops}" for name in _Flags._fields))
         kinds = escapes(s.body)
         body = self.block(s.body, own)
         if "Continue" in kinds:
@@ -207,13 +215,27 @@ class _Lowering:
         done: list[ast.stmt] = []
         if "Break" in kinds:
             done.append(assign(own.broken, constant(False, s), s))
-        done.append(_loop_statement(s, body, flags))
+        if isinstance(s, ast.While) and any(isinstance(n, ast.NamedExpr) for n in ast.walk(s.test)):
+            done += _binding_while(s, body, flags, own.again)
+        else:
+            done.append(_loop_statement(s, body, flags))
         if s.orelse and flags:
             test = call_runtime("none_of", [load(f, s) for f in flags], s)
             done.append(_guarded(test, self.block(s.orelse, outside)))
         elif s.orelse:
             done += self.block(s.orelse, outside)
         return done
+
+
+def _binding_while(s: ast.While, body: list[ast.stmt], flags: list[str], go: str) -> list[ast.stmt]:
+    """A `while` whose test binds names: the test becomes part of the body."""
+    again: ast.stmt = assign(go, copy_tree(s.test), s.test)
+    tail = [again]
+    if flags:
+        test = call_runtime("none_of", [load(f, s) for f in flags], s.test)
+        tail = [assign(go, constant(False, s.test), s.test), _guarded(test, [again])]
+    loop = ast.While(load(go, s.test), [*body, *tail], [])
+    return [assign(go, s.test, s.test), ast.copy_location(loop, s)]
 
 
 def _guarded(test: ast.expr, statements: list[ast.stmt]) -> ast.stmt:

@@ -25,6 +25,7 @@ from dlc.frontend.syntax.values import (
     type_of,
 )
 from dlc.frontend.tensor import Tensor, functions
+from dlc.frontend.variable import Variable
 from dlc.ir.errors import ControlFlowError, DTypeError, ShapeError, TracedValueError
 from dlc.ir.types import TensorType, int64
 
@@ -145,7 +146,8 @@ class Carry:
 
 
 def _is_carried(x: Any) -> bool:
-    return is_data(x) and (isinstance(x, (Tensor, *_PYTHON)))
+    # A variable is written to in place.
+    return isinstance(x, (Tensor, *_PYTHON)) and not isinstance(x, Variable)
 
 
 class Loop:

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dlc.frontend.syntax.build import (
     MARK,
-    Node,
     at,
     call_runtime,
     constant,
+    copy_tree,
     delayed,
     load,
     no_arguments,
@@ -328,16 +328,3 @@ class Rewriter:
 def _path(text: str, base: ast.expr, name: str, place: ast.stmt) -> ast.expr:
     parts = [ast.Constant(text), delayed(copy_tree(base), place), ast.Constant(name)]
     return at(ast.Tuple(parts, ast.Load()), place)
-
-
-def copy_tree(node: Node) -> Node:
-    """A copy of a tree, to be changed."""
-    new = type(node).__new__(type(node))
-    new.__dict__.update({name: _copied(value) for name, value in node.__dict__.items()})
-    return new
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_copied(v) for v in value]
-    return copy_tree(value) if isinstance(value, ast.AST) else value

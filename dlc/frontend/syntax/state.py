@@ -77,9 +77,11 @@ class AttributeSlot(Slot):
 
     def set(self, value: Any) -> None:
         """Binds the variable, or unbinds it with UNSET."""
+        if self.get() is value:
+            return  # setting may do more than that
         if value is not UNSET:
             setattr(self.base(), self.attribute, value)
-        elif self.get() is not UNSET:
+        else:
             delattr(self.base(), self.attribute)
 
 

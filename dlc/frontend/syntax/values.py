@@ -10,7 +10,6 @@ import numpy as np
 from dlc.frontend.apply import as_tensor, convert
 from dlc.frontend.promotion import common_dtype
 from dlc.frontend.tensor import Tensor, functions, make_like
-from dlc.frontend.variable import Variable
 from dlc.ir.dims import DimExpr, dims_equal
 from dlc.ir.errors import DTypeError, ShapeError, TracedValueError
 from dlc.ir.record import dataclass
@@ -81,8 +80,6 @@ def either(a: Any, b: Any) -> Any:
 
 def is_data(value: Any) -> bool:
     """Whether a value can become a tensor of the program."""
-    if isinstance(value, Variable):
-        return False  # it is written to in place
     return isinstance(value, (Tensor, np.ndarray, np.generic, bool, int, float, DimExpr))
 
 
