@@ -27,13 +27,13 @@ NAMES = [
 
 
 def subsets(count):
-    """Which operands to batch: all subsets of a few, of more each one, each one left out, all."""
+    """Which operands to batch: all subsets of a few, of more each one and all."""
     every = itertools.product((True, False), repeat=count)
-    return [s for s in every if any(s) and (count <= 3 or sum(s) in (1, count - 1, count))]
+    return [s for s in every if any(s) and (count <= 3 or sum(s) in (1, count))]
 
 
 def distinct(name):
-    """The small samples of an op, of the same shapes and attributes at most three."""
+    """The small samples of an op: the first of each shapes and attributes."""
     seen = {}
     for case in cases():
         if case.op.name != name or not case.sample.inputs:
@@ -43,7 +43,7 @@ def distinct(name):
             continue
         key = repr(([a.shape for a in args], dict(case.sample.attrs)))
         seen.setdefault(key, []).append((case, args))
-    return [pair for group in seen.values() for pair in group[:3]]
+    return [group[0] for group in seen.values()]
 
 
 def batch_of(case, args, batched, size):
@@ -111,9 +111,9 @@ def test_batched_rows_on_the_cpu(name):
     """All of an op in one function."""
     b = IRBuilder()
     parts, params, results = [], [], []
-    for case, args in distinct(name)[:3]:
+    for case, args in distinct(name)[:2]:
         for batched in subsets(len(args)):
-            if sum(batched) not in (1, len(args)) and len(args) > 2:
+            if len(args) > 2 and sum(batched) != len(args) and not batched[0]:
                 continue
             function, _ = batch_function(function_of(case, args), batched, 3)
             parts.append((case, batch_of(case, args, batched, 3), batched))
