@@ -422,3 +422,38 @@ def test_nan_is_found_inside_a_loop():
     f = dlc.compile(lambda x: dlc.fori_loop(0, 5, lambda i, c: dlc.log(c) - 1, x))
     with dlc.config.scope(debug_nans=True), pytest.raises(FloatingPointError, match="log gave NaN"):
         f(np.float32(2.0))
+
+
+def test_costs_count_iterations():
+    def f(x, n):
+        y = dlc.scan(lambda c, r: (c * r, None), x[0], x)[0]
+        y = dlc.while_loop(lambda c: c[0] < n, lambda c: (c[0] + 1, c[1] + x[0]), (0, y))[1]
+        return dlc.cond(n > 1, lambda: y + y + y, lambda: y)
+
+    lowered = dlc.compile(f, level="O0").lower(dlc.spec(("k", 8)), dlc.spec((), dlc.int64))
+    costs = lowered.cost_analysis()
+    # 8 a row; 8, 1 and 1 an iteration; 16 and 2 of branches.
+    assert costs["operations"] == "8*k+28"
+    fixed = dlc.compile(f).lower(dlc.spec((10, 8)), dlc.spec((), dlc.int64)).cost_analysis()
+    assert fixed["operations"] == 108
+    assert fixed["bytes"] > 10 * 3 * 8 * 4
+
+
+def test_what_python_raises_ends_a_loop():
+    def f(x):
+        step = lambda c, a: (c + dlc.sum(dlc.linalg.cholesky(a)), None)  # noqa: E731
+        return dlc.scan(step, 0.0, x)[0]
+
+    compiled = dlc.compile(f)
+    good = np.stack([np.eye(3, dtype=np.float32) * k for k in (1, 4, 9)])
+    bad = good * np.array([1, -1, 1], np.float32)[:, None, None]
+    for _ in range(2):
+        assert compiled(good).item() == 18.0
+        with pytest.raises(dlc.LinAlgError, match="positive definite"):
+            compiled(bad)
+
+
+def test_kernels_of_bodies_are_compiled_for_gpus():
+    f = dlc.compile(lambda x: dlc.scan(lambda c, r: (dlc.tanh(c + r), c), x[0], x), device="cuda")
+    kernels = f.lower(dlc.spec((5, 4))).as_text("triton")
+    assert "tanh" in kernels

@@ -363,7 +363,7 @@ def scan(
         xs: A tree of tensors whose first extents are equal; None with a `length`.
         length: The number of iterations, where `xs` does not say it.
         reverse: Whether to begin at the end. What is stacked is in the order of `xs` either way.
-        unroll: How many iterations to write out in the program at a time; it changes no value.
+        unroll: Accepted for JAX's sake: between iterations there is nothing that it could save.
 
     Returns:
         `(carry, ys)`: the last carry, and what `f` returned besides, each leaf with a first axis of

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from dlc.codegen.program import Loop, Program, Step, inner_steps
 from dlc.frontend.closure import Closure
-from dlc.ir.core import Function, Node
-from dlc.ir.dims import Dim, add, dim_text, evaluate, mul, product
+from dlc.ir.core import Function, Node, bodies
+from dlc.ir.dims import TRIPS, Dim, add, dim_text, evaluate, maximum, mul, product
 from dlc.ir.printer import print_function
+from dlc.ir.types import TupleType
 from dlc.passes.decompose import Decompose
 from dlc.passes.manager import PassContext
 from dlc.runtime.executable import Executable, Options, compile_function
@@ -67,21 +70,15 @@ class Lowered:
 
         Returns:
             `operations` (in units of an addition; a multiplication and an addition of a contraction
-            are two), `bytes` that kernels read and write, and `kernels`, how many are called.
+            are two), `bytes` that kernels read and write, and `kernels`, how many there are to
+            call. Of branches, the one that costs most counts; a loop counts as often as it runs,
+            or once if that is not known.
         """
         program = self.executable.program
-        total: Dim = 0
-        for call in program.calls:
-            for slot in call.args:
-                type_ = program.slots[slot].type
-                total = add(total, mul(type_.size, type_.dtype.itemsize))
-        decomposed = Decompose(own_kernels=False).run(self.function, PassContext())
-        operations: Dim = 0
-        for node in decomposed.nodes:
-            operations = add(operations, _operations(node))
+        decomposed = Decompose(own_kernels=False).apply(self.function, PassContext())
         return {
-            "operations": _readable(operations),
-            "bytes": _readable(total),
+            "operations": _readable(_operations(decomposed)),
+            "bytes": _readable(_bytes(program, program.all_steps)),
             "kernels": len(program.calls),
         }
 
@@ -134,8 +131,45 @@ class Lowered:
         return found
 
 
-def _operations(node: Node) -> Dim:
-    """What a node costs, in units of an addition."""
+def _bytes(program: Program, steps: Sequence[Step]) -> Dim:
+    """What the kernels of steps read and write."""
+    total: Dim = 0
+    for step in steps:
+        if isinstance(step, int):
+            types = [program.slots[slot].type for slot in program.calls[step].args]
+            for t in types:
+                total = add(total, mul(t.size, t.dtype.itemsize))
+            continue
+        inner = [_bytes(program, part) for part in inner_steps(step)]
+        if isinstance(step, Loop):
+            total = add(total, _often(_sum(inner), step.length))
+        else:
+            total = add(total, functools.reduce(maximum, inner, 0))
+    return total
+
+
+def _operations(function: Function) -> Dim:
+    """What a function costs, in units of an addition."""
+    return _sum(_operations_of(node) for node in function.nodes)
+
+
+def _sum(dims: Iterable[Dim]) -> Dim:
+    return functools.reduce(add, dims, 0)
+
+
+def _often(cost: Dim, length: Dim | None) -> Dim:
+    """The cost of a loop; one of unknown length counts as one iteration."""
+    return cost if length is None or length == TRIPS else mul(cost, length)
+
+
+def _operations_of(node: Node) -> Dim:
+    if node.op.family == "control":
+        inner = [_operations(body) for _, body in bodies(node)]
+        if node.op.name == "switch":
+            return functools.reduce(maximum, inner, 0)
+        return _often(_sum(inner), node.attrs.get("length"))
+    if isinstance(node.type, TupleType) or node.op.name == "get":
+        return 0
     if node.op.family == "contraction":
         return mul(node.tensor.size, mul(_summed(node), 2))
     counted = node.inputs[0] if node.op.family == "reduction" else node
