@@ -104,7 +104,7 @@ def main():
     parser.add_argument("-n", type=int, default=2, help="processes")
     parser.add_argument("--keep", type=Path, help="a folder for the logs and reports")
     parser.add_argument("--verbose", action="store_true", help="show the suite's own output")
-    parser.add_argument("pytest", nargs="*", help="tests; all of them by default")
+    parser.add_argument("--pytest", nargs="+", help="tests; all of them by default")
     options = parser.parse_args()
     modes = list(MODULES) if options.mode == "both" else [options.mode]
     with tempfile.TemporaryDirectory() as made:

@@ -265,16 +265,37 @@ def write_places(
 def _written(flat: Tensor, index: Tensor, update: Tensor, name: str) -> Tensor:
     """Rows of `update` written to the rows of `flat` at `index`."""
     dtype = flat.tensor.dtype
+    if name == "add" and _write_dtype(dtype, name) is dtype:
+        return apply("scatter_add", flat, index, update, axis=0)
+    shape = update.tensor.shape
+    column = apply("reshape", index, shape=(shape[0], *(1 for _ in shape[1:])))
+    return write_along(flat, broadcast_to(column, shape), update, name, 0)
+
+
+def write_along(x: Tensor, index: Tensor, update: Tensor, name: str, axis: int) -> Tensor:
+    """`x` with updates written along an axis, at indices of their shape and counted from 0.
+
+    Args:
+        x: What is written to.
+        index: int64; places out of bounds are left out.
+        update: Of the shape of `index` and the dtype of `x`.
+        name: "set", or what is done with what is there: "add", "mul", "min", "max".
+        axis: The axis.
+    """
+    dtype = x.tensor.dtype
     wide = _write_dtype(dtype, name)
     if wide is not dtype:
         # Of bools the sum is whether one is true, and the product whether all are.
         of_bools = {"add": "max", "mul": "min"}.get(name, name) if dtype is bool_ else name
-        return convert(_written(convert(flat, wide), index, convert(update, wide), of_bools), dtype)
-    if name == "add":
-        return apply("scatter_add", flat, index, update, axis=0)
-    shape = update.tensor.shape
-    column = apply("reshape", index, shape=(shape[0], *(1 for _ in shape[1:])))
-    return apply(f"scatter_{name}", flat, broadcast_to(column, shape), update, axis=0)
+        result = write_along(convert(x, wide), index, convert(update, wide), of_bools, axis)
+        return convert(result, dtype)
+    if name != "add":
+        return apply(f"scatter_{name}", x, index, update, axis=axis)
+    places = Places(index, x.tensor.shape[axis], False)
+    inside = _is_inside(places)
+    assert inside is not None
+    counted = functions.where(inside, update, 0)
+    return apply("scatter_along", x, _clipped(places), counted, axis=axis)
 
 
 def _write_dtype(dtype: DType, name: str) -> DType:

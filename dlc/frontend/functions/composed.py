@@ -27,7 +27,6 @@ from dlc.frontend.functions.arguments import (
 from dlc.frontend.functions.elementwise import (
     _UNARY_DOC,
     Unary,
-    _named,
     abs,
     add,
     bitwise_and,
@@ -43,6 +42,7 @@ from dlc.frontend.functions.elementwise import (
     maximum,
     minimum,
     multiply,
+    named,
     negative,
     not_equal,
     subtract,
@@ -323,7 +323,7 @@ def _classify(name: str, summary: str, example: str, of_integers: bool, build: A
     doc = _UNARY_DOC.format(
         summary=summary, dtypes="", result=" and dtype bool", raises="", example=example
     )
-    return _named(function, name, doc)
+    return named(function, name, doc)
 
 
 isnan = _classify(

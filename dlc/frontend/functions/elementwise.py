@@ -68,7 +68,8 @@ _ERRORS = {
 }
 
 
-def _named(function: Any, name: str, doc: str) -> Any:
+def named(function: Any, name: str, doc: str) -> Any:
+    """`function` under a name, with a docstring."""
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     return function
@@ -88,7 +89,7 @@ def _float_unary(name: str, summary: str, example: str, op: str | None = None) -
         raises="",
         example=example,
     )
-    return _named(function, name, doc)
+    return named(function, name, doc)
 
 
 def _rounding(name: str, summary: str, example: str) -> Unary:
@@ -105,7 +106,7 @@ def _rounding(name: str, summary: str, example: str) -> Unary:
         raises="",
         example=example,
     )
-    return _named(function, name, doc)
+    return named(function, name, doc)
 
 
 def _number_unary(name: str, op: str, kinds: str, summary: str, example: str) -> Unary:
@@ -125,7 +126,7 @@ def _number_unary(name: str, op: str, kinds: str, summary: str, example: str) ->
         ),
         example=example,
     )
-    return _named(function, name, doc)
+    return named(function, name, doc)
 
 
 def _float_binary(name: str, summary: str, example: str, op: str | None = None) -> Binary:
@@ -142,7 +143,7 @@ def _float_binary(name: str, summary: str, example: str, op: str | None = None) 
         error=_ERRORS["fiub"],
         example=example,
     )
-    return _named(function, name, doc)
+    return named(function, name, doc)
 
 
 def _binary(
@@ -164,7 +165,7 @@ def _binary(
         error=_ERRORS[allowed],
         example=example,
     )
-    return _named(function, name, doc)
+    return named(function, name, doc)
 
 
 def _comparison(name: str, op: str, sign: str) -> Binary:
@@ -181,7 +182,7 @@ def _comparison(name: str, op: str, sign: str) -> Binary:
         error=_ERRORS["fiub"],
         example=f"{name}(dlc.asarray([1, 2]), 2)\n        Tensor([{shown[op]}], dtype=bool)",
     )
-    return _named(function, name, doc)
+    return named(function, name, doc)
 
 
 def _logical(name: str, op: str, summary: str, shown: str) -> Binary:
@@ -196,7 +197,7 @@ def _logical(name: str, op: str, summary: str, shown: str) -> Binary:
         error="An operand is not of a dtype of dlc.",
         example=f"{name}(dlc.asarray([True, False]), True)\n        Tensor([{shown}], dtype=bool)",
     )
-    return _named(function, name, doc)
+    return named(function, name, doc)
 
 
 def _one(name: str, argument: str, result: str) -> str:
