@@ -272,7 +272,7 @@ def test_enumerate_and_zip():
     assert dlc.compile(weighted)(x, y).item() == 1 * 5 + 2 * 2
 
 
-def test_rows_without_a_fixed_structure_are_rolled_out():
+def test_rows_without_a_fixed_structure_are_rolled_out(caplog):
     def collected(x):
         rows = []
         for row in x:
@@ -284,6 +284,9 @@ def test_rows_without_a_fixed_structure_are_rolled_out():
 
     x = np.arange(6, dtype=np.float32).reshape(3, 2)
     f = dlc.compile(collected)
+    with caplog.at_level("INFO", logger="dlc"), dlc.config.scope(logs="compile"):
+        f(x)
+    assert "a loop over 3 items is rolled out" in caplog.text
     for n in (3, 2, 1):
         assert [g.tolist() for g in f(x[:n])] == [[0, 1], [4, 6], [8, 10]][:n]
 

@@ -46,7 +46,7 @@ class Held:
 
     def __str__(self) -> str:
         if isinstance(self.structure, Unset) or self.structure.kind is not tree.Leaf:
-            return repr(self.structure)
+            return str(self.structure).replace("*", "tensor")
         return "a tensor" if is_data(self.leaves[0]) else repr(self.leaves[0])
 
 

@@ -27,8 +27,10 @@ from dlc.frontend.syntax.values import (
 from dlc.frontend.tensor import Tensor, functions
 from dlc.frontend.variable import Variable
 from dlc.ir.errors import ControlFlowError, DTypeError, ShapeError, TracedValueError
+from dlc.ir.logs import TopicLog
 from dlc.ir.types import TensorType, int64
 
+log = TopicLog("compile")
 _INDEX = Param(TensorType(int64, ()), weak=True)
 _PYTHON = (bool, int, float)
 
@@ -100,7 +102,7 @@ class Carry:
 
     def _hint(self) -> str:
         name = self.slot.name
-        if isinstance(self.before.whole, (list, dict)):
+        if isinstance(self.before.whole, (list, tuple, dict)):
             return (
                 f"a compiled loop cannot make {name} larger or smaller: make a tensor of the full "
                 "size before the loop, and give its items values (x[i] = v)"
@@ -252,9 +254,10 @@ def run_for(
     try:
         runs = bool(known) and not begun
         loop = Loop(lambda k: body(source.item(k)), slots, index=True, runs=runs)
-    except (ControlFlowError, DTypeError, ShapeError, TracedValueError):
+    except (ControlFlowError, DTypeError, ShapeError, TracedValueError) as error:
         if isinstance(count, Tensor):
             raise
+        log.info("a loop over %s items is rolled out: %s", count, error)
         for s, v in zip(slots, values, strict=True):
             s.set(v)
         # An extent that is not known becomes a constant of the program.
