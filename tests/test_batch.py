@@ -197,3 +197,25 @@ def test_a_wrong_rule_is_found():
             test_rows_are_batched_as_a_loop_over_the_reference("sub")
     finally:
         object.__setattr__(row, "batch", right)
+
+
+MATMUL = {"lhs_batch": (), "lhs_contract": (1,), "rhs_batch": (), "rhs_contract": (0,)}
+
+
+@pytest.mark.parametrize(
+    ("columns", "batched", "ops"),
+    [
+        (9, (True, True), ["dot_general"]),
+        (9, (True, False), ["dot_general"]),
+        (None, (False, True), ["dot_general"]),
+        (9, (False, True), ["broadcast_to", "dot_general"]),
+        # Repeated, the first would have a cotangent larger than that of the result.
+        (3, (False, True), ["dot_general", "transpose"]),
+    ],
+)
+def test_batches_of_products(columns, batched, ops):
+    b = IRBuilder()
+    x = b.param(TensorType(float32, (5, 7)))
+    y = b.param(TensorType(float32, (7,) if columns is None else (7, columns)))
+    made, _ = batch_function(b.function("f", [x, y], [b.dot_general(x, y, **MATMUL)]), batched, 4)
+    assert [n.op.name for n in made.nodes] == ops

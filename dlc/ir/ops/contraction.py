@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from dlc.ir import scalar
-from dlc.ir.dims import dims_equal
+from dlc.ir.dims import DimUnknown, at_least, dims_equal, product
 from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.op import Attrs, Input, Op, Sample, register
-from dlc.ir.ops.batching import all_batched
+from dlc.ir.ops.batching import all_batched, to_front
 from dlc.ir.ops.families import NUMBERS, accumulator, check_kind
 from dlc.ir.ops.shape import check_axes, inverse
 from dlc.ir.scalar import Axis, Expr
@@ -144,20 +144,38 @@ def _batch(b: Any, inputs: Any, batched: Any, **attrs: Any) -> Any:
     """The batch axis is a free one where it then comes first in the result, else a batch axis.
 
     In the second case an operand without it is repeated, which costs nothing, as kernels read
-    through it; to move axes of the result would be a copy of it.
+    through it; to move axes of the result would be a copy of it. But the cotangent of what is
+    repeated is a sum over the batch, which is not to be larger than the cotangent of the result.
     """
     lb, lc, rb, rc = (tuple(attrs[a]) for a in AXES)
     x, y = inputs
-    if not lb and not all(batched):
-        if batched[0]:
-            return b.dot_general(x, y, **_attrs((), _behind(lc), (), rc))
-        if len(rc) == y.tensor.rank - 1:
-            return b.dot_general(y, x, **_attrs((), _behind(rc), (), lc))
-        if len(lc) == x.tensor.rank:
-            return b.dot_general(x, y, **_attrs((), lc, (), _behind(rc)))
-    x, y = all_batched(b, inputs, batched)
-    both = ((0, *_behind(lb)), _behind(lc), (0, *_behind(rb)), _behind(rc))
-    return b.dot_general(x, y, **_attrs(*both))
+    if all(batched) or _repeats(inputs, batched, lb, lc, rb, rc):
+        x, y = all_batched(b, inputs, batched)
+        both = ((0, *_behind(lb)), _behind(lc), (0, *_behind(rb)), _behind(rc))
+        return b.dot_general(x, y, **_attrs(*both))
+    if batched[0]:
+        out = b.dot_general(x, y, **_attrs(_behind(lb), _behind(lc), rb, rc))
+        return to_front(b, out, len(lb))
+    if len(rb) + len(rc) == y.tensor.rank - 1:
+        out = b.dot_general(y, x, **_attrs(_behind(rb), _behind(rc), lb, lc))
+        return to_front(b, out, len(lb))
+    out = b.dot_general(x, y, **_attrs(lb, lc, _behind(rb), _behind(rc)))
+    return to_front(b, out, x.tensor.rank - len(lc))
+
+
+def _repeats(inputs: Any, batched: Any, *axes: tuple[int, ...]) -> bool:
+    """Whether the operand without the batch axis is to be repeated along it."""
+    lb, lc, rb, rc = axes
+    side = 0 if batched[0] else 1
+    contracted, paired = ((lc, lb), (rc, rb))[side]
+    free = _free(inputs[side].tensor.rank - 1, contracted, paired)
+    if not lb and (side == 0 or not free or len(lc) == inputs[0].tensor.rank):
+        return False  # the batch axis comes first as a free one
+    shape = inputs[side].tensor.shape[1:]
+    try:
+        return at_least(product(shape[k] for k in free), product(shape[k] for k in contracted))
+    except DimUnknown:
+        return False
 
 
 def _behind(axes: Sequence[int]) -> tuple[int, ...]:
