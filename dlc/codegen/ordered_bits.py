@@ -46,12 +46,20 @@ class OrderedBits:
     def _sign(self) -> int:
         return 1 << (self.dtype.bits - 1)
 
-    def encoded(self, e: Expr) -> Expr:
-        """The key of a value: the same one for equal values."""
-        key = self._ascending(e)
+    def encoded(self, e: Expr, *, zeros_apart: bool = False) -> Expr:
+        """The key of a value: the same one for equal values, but for zeros that are kept apart.
+
+        These have the keys on both sides of `middle`.
+        """
+        key = self._ascending(e, zeros_apart)
         return op("xor", key, self._const(-1)) if self.descending else key
 
-    def _ascending(self, e: Expr) -> Expr:
+    @property
+    def middle(self) -> int:
+        """The least key with the highest bit set."""
+        return self._sign
+
+    def _ascending(self, e: Expr, zeros_apart: bool) -> Expr:
         if e.dtype.kind == "b":
             return convert(e, uint8)
         bits = bitcast(e, self.dtype)
@@ -62,7 +70,7 @@ class OrderedBits:
         sign, ones = self._const(self._sign), self._const(-1)
         negative = op("ge", bits, sign)
         turned = op("xor", bits, select(negative, ones, sign))
-        ordered = select(op("eq", bits, sign), sign, turned)  # -0.0 as 0.0
+        ordered = turned if zeros_apart else select(op("eq", bits, sign), sign, turned)
         magnitude = op("and", bits, self._const(self._sign - 1))
         infinity = self._const(_infinity(e.dtype))
         return select(op("gt", magnitude, infinity), ones, ordered)

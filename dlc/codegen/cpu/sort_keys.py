@@ -1,8 +1,8 @@
 """Sorts of any values as sorts of unsigned integers, which machine code does.
 
 Where places are wanted too, key and place share one word; of 64-bit values, keys and places are two
-arrays, and values are read again at their places. Floats have places also where only values are
-wanted, for the sign of a zero.
+arrays, and values are read again at their places. Of floats without places, zeros of both
+signs have keys of their own.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ class KeySort(Sort):
     Args:
         low: The first bit that they are sorted by.
         high: The end of these bits.
+        zeros: Of floats without places: the greater key of a zero, the other being one less. The
+            two are to stand in the order in which they were.
     """
 
     low: int = 0
     high: int = 64
+    zeros: int | None = None
 
 
 def with_integer_keys(kernel: Kernel) -> Kernel:
@@ -79,9 +82,12 @@ def _integer_sort(s: Sort) -> tuple[KeySort, _Reads]:
         bits = 1 if s.expr.dtype.kind == "b" else keys.dtype.bits
         return KeySort(values, places, s.ix, s.axis, s.over, e, low=low, high=low + bits)
 
-    if s.positions is None and not s.expr.dtype.is_float:
+    if s.positions is None:
         name = s.values or ""
-        return sort(name, None, key), {name: lambda k: keys.decoded(load(name, (k,), keys.dtype))}
+        zeros = keys.middle if s.expr.dtype.is_float else None
+        key = keys.encoded(s.expr, zeros_apart=True)
+        alone = replace(sort(name, None, key), zeros=zeros)
+        return alone, {name: lambda k: keys.decoded(load(name, (k,), keys.dtype))}
     if keys.dtype is uint64:
         places = s.positions or f"{s.values}.places"
 

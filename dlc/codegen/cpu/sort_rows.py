@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.ordered_loop import ordered_loop
 
-SHORT = 24  # rows up to this length are sorted by insertion
-DIGIT = 8
-VALUES = 1 << DIGIT
+SHORT = 48  # rows up to this length are sorted by insertion
+DIGITS = (8, 11)  # the bits of a digit of shorter and of longer rows
+LONG = 1 << 14  # rows from this length on are longer ones
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,113 @@ class RowSort:
         return _row_sort(self)
 
     @property
+    def bytes(self) -> int:
+        """What an element takes in memory."""
+        return self.words // 8 + (8 if self.places else 0)
+
+    @property
     def type(self) -> str:
         """The LLVM type of a word."""
         return f"i{self.words}"
 
+    def digits(self, bits: int) -> int:
+        """How many digits of so many bits a key has."""
+        return -(-(self.high - self.low) // bits)
+
     @property
-    def digits(self) -> int:
-        """How many digits a key has."""
-        return -(-(self.high - self.low) // DIGIT)
+    def bits(self) -> tuple[int, ...]:
+        """The bits of a digit of shorter and of longer rows, where longer digits are fewer."""
+        short, long = DIGITS
+        return DIGITS if self.digits(long) < self.digits(short) else (short,)
 
     @property
     def counts_bytes(self) -> int:
         """The scratch memory that the counts of digits take."""
-        return self.digits * VALUES * 8
+        return max(self.digits(b) << b for b in self.bits) * 4
+
+
+@dataclass(frozen=True)
+class RowSelect:
+    """Finds the first words of a row, a part of the row at a time.
+
+        void dlc.select.*(words, best, more, counts, state, n, k, limit)
+
+    adds those of n words that may be among the first k to the ones held in `best`; where there are
+    `limit` of these, it sorts them and keeps k. `state` is how many are held and, once there were
+    enough, the last of the first k. Memory behind the words is read up to a whole vector.
+    """
+
+    sort: RowSort
+    lanes: int
+
+    @property
+    def helper(self) -> Emitter:
+        """The function."""
+        return _row_select(self)
+
+
+@functools.cache
+def _row_select(select: RowSelect) -> Emitter:
+    pointers = [("ptr", n) for n in ("words", "best", "more", "counts", "state")]
+    em = Emitter(
+        f"dlc.select.{select.sort.words}.{select.sort.low}.{select.sort.high}.{select.lanes}",
+        [*pointers, *(("i64", n) for n in ("n", "k", "limit"))],
+    )
+    lanes, type_ = select.lanes, select.sort.type
+    vector = type_ if lanes == 1 else f"<{lanes} x {type_}>"
+    flags = "i1" if lanes == 1 else f"<{lanes} x i1>"
+    threshold = em.value("getelementptr i64, ptr %state, i64 1")
+    last = em.value(f"getelementptr {type_}, ptr %best, i64 {em.value('sub i64 %k, 1')}")
+    start = [
+        ("i64", em.value("load i64, ptr %state")),
+        (type_, em.value(f"load {type_}, ptr {threshold}")),
+    ]
+
+    def step(i: str, values: list[str]) -> list[str]:
+        held, bound = values
+        words = em.value(
+            f"load {vector}, ptr {em.value(f'getelementptr {type_}, ptr %words, i64 {i}')}, align 8"
+        )
+        less = em.value(f"icmp ult {vector} {words}, {em.splat(type_, bound, lanes)}")
+        inside = em.mask_below(em.value(f"sub i64 %n, {i}"), lanes)
+        mask = em.value(f"and {flags} {less}, {inside}")
+        bits = mask if lanes == 1 else em.value(f"bitcast {flags} {mask} to i{lanes}")
+        before, hit, cut, following = em.current, em.fresh("hit"), em.fresh("cut"), em.fresh("next")
+        em.branch_if(em.value(f"icmp ne i{lanes} {bits}, 0"), hit, following)
+        em.block(hit)
+        to = em.value(f"getelementptr {type_}, ptr %best, i64 {held}")
+        if lanes == 1:
+            em.line(f"store {type_} {words}, ptr {to}")
+            more = em.value(f"add i64 {held}, 1")
+        else:
+            em.call(
+                f"llvm.masked.compressstore.v{lanes}{type_}",
+                "void",
+                [(vector, words), ("ptr", to), (flags, mask)],
+            )
+            found = em.call(f"llvm.ctpop.i{lanes}", f"i{lanes}", [(f"i{lanes}", bits)])
+            more = em.value(f"add i64 {held}, {_widened(em, found, lanes)}")
+        em.branch_if(em.value(f"icmp sge i64 {more}, %limit"), cut, following)
+        em.block(cut)
+        em.call_helper(select.sort.helper, ["%best", "%more", "%counts", more])
+        bound_then = em.value(f"load {type_}, ptr {last}")
+        em.branch(following)
+        em.block(following)
+        held = em.value(f"phi i64 [ {held}, %{before} ], [ {more}, %{hit} ], [ %k, %{cut} ]")
+        bound = em.value(
+            f"phi {type_} [ {bound}, %{before} ], [ {bound}, %{hit} ], [ {bound_then}, %{cut} ]"
+        )
+        return [held, bound]
+
+    held, bound = em.loop("0", "%n", lanes, step, start)
+    em.line(f"store i64 {held}, ptr %state")
+    em.line(f"store {type_} {bound}, ptr {threshold}")
+    em.line("ret void")
+    return em
+
+
+def _widened(em: Emitter, value: str, bits: int) -> str:
+    return value if bits == 64 else em.value(f"zext i{bits} {value} to i64")
 
 
 @functools.cache
@@ -81,7 +175,15 @@ class _Writer:
         em.loop("1", "%n", 1, self._insert)
         em.branch(done)
         em.block(no)
-        self._by_digits()
+        shorter_digit, *longer_digit = self.sort.bits
+        for digit in longer_digit:
+            longer, shorter = em.fresh("longer"), em.fresh("shorter")
+            em.branch_if(em.value(f"icmp sge i64 %n, {LONG}"), longer, shorter)
+            em.block(longer)
+            self._by_digits(digit)
+            em.branch(done)
+            em.block(shorter)
+        self._by_digits(shorter_digit)
         em.branch(done)
         em.block(done)
         em.line("ret void")
@@ -130,40 +232,41 @@ class _Writer:
 
     # Long rows
 
-    def _digit(self, key: str, number: str | int) -> str:
+    def _digit(self, key: str, number: str | int, bits: int) -> str:
         """A digit of a key as an index, the last one having the number 0."""
         em, t = self.em, self.type
         if isinstance(number, int):
-            shift = str(self.sort.low + DIGIT * number)
+            shift = str(self.sort.low + bits * number)
         else:
-            wide = em.value(f"add i64 {em.value(f'mul i64 {number}, {DIGIT}')}, {self.sort.low}")
+            wide = em.value(f"add i64 {em.value(f'mul i64 {number}, {bits}')}, {self.sort.low}")
             shift = wide if t == "i64" else em.value(f"trunc i64 {wide} to {t}")
         digit = em.value(f"lshr {t} {key}, {shift}")
         if t != "i8":
-            digit = em.value(f"and {t} {digit}, {VALUES - 1}")
+            digit = em.value(f"and {t} {digit}, {(1 << bits) - 1}")
         return digit if t == "i64" else em.value(f"zext {t} {digit} to i64")
 
-    def _by_digits(self) -> None:
-        em, digits = self.em, self.sort.digits
-        lanes = 8
-        clear = f"<{lanes} x i64>"
+    def _by_digits(self, bits: int) -> None:
+        em, digits, values = self.em, self.sort.digits(bits), 1 << bits
+        lanes = 16
+        clear = f"<{lanes} x i32>"
 
         def zero(k: str, _: list[str]) -> list[str]:
-            em.line(f"store {clear} zeroinitializer, ptr {self._at('%counts', k, 'i64')}, align 8")
+            em.line(f"store {clear} zeroinitializer, ptr {self._at('%counts', k, 'i32')}, align 4")
             return []
 
         def count(k: str, _: list[str]) -> list[str]:
             key = self._load("%keys", k, self.type)
             for d in range(digits):
-                digit = self._digit(key, d)
-                at = em.value(f"add i64 {digit}, {d * VALUES}") if d else digit
-                one = self._load("%counts", at, "i64")
-                self._store(em.value(f"add i64 {one}, 1"), "%counts", at, "i64")
+                digit = self._digit(key, d, bits)
+                at = em.value(f"add i64 {digit}, {d * values}") if d else digit
+                one = self._load("%counts", at, "i32")
+                self._store(em.value(f"add i32 {one}, 1"), "%counts", at, "i32")
             return []
 
-        em.loop("0", str(digits * VALUES), lanes, zero)
+        em.loop("0", str(digits * values), lanes, zero)
         em.loop("0", "%n", 1, count)
         first = self._load("%keys", "0", self.type)
+        total = em.value("trunc i64 %n to i32")
         carry = [("ptr", "%keys"), ("ptr", "%more")]
         if self.sort.places:
             size = em.value(f"mul i64 %n, {self.sort.words // 8}")
@@ -171,12 +274,17 @@ class _Writer:
             carry += [("ptr", "%places"), ("ptr", other)]
 
         def one_pass(d: str, arrays: list[str]) -> list[str]:
-            counts = self._at("%counts", em.value(f"mul i64 {d}, {VALUES}"), "i64")
-            same = self._load(counts, self._digit(first, d), "i64")
-            needless = em.value(f"icmp eq i64 {same}, %n")
+            counts = self._at("%counts", em.value(f"mul i64 {d}, {values}"), "i32")
+            same = self._load(counts, self._digit(first, d, bits), "i32")
+            needless = em.value(f"icmp eq i32 {same}, {total}")
             moved = em.value(f"select i1 {needless}, i64 0, i64 %n")
-            em.when(em.value(f"xor i1 {needless}, true"), lambda: self._starts(counts))
-            em.loop("0", moved, 1, lambda k, _: self._move(k, d, counts, arrays))
+            em.when(em.value(f"xor i1 {needless}, true"), lambda: self._starts(counts, values))
+            em.loop(
+                "0",
+                moved,
+                1,
+                lambda k, _: self._move(k, self._digit_of(arrays[0], k, d, bits), counts, arrays),
+            )
             after: list[str] = []
             for k in range(0, len(arrays), 2):
                 a, b = arrays[k : k + 2]
@@ -188,21 +296,28 @@ class _Writer:
         away = em.value(f"icmp ne ptr {last[0]}, %keys")
         em.when(away, lambda: self._bring_back(last))
 
-    def _starts(self, counts: str) -> None:
+    def _digit_of(self, keys: str, k: str, d: str, bits: int) -> tuple[str, str]:
+        """An element and its digit."""
+        key = self._load(keys, k, self.type)
+        return key, self._digit(key, d, bits)
+
+    def _starts(self, counts: str, values: int) -> None:
         """Where the elements of each digit begin, in the place of how many there are."""
 
         def step(v: str, held: list[str]) -> list[str]:
-            here = self._load(counts, v, "i64")
-            self._store(held[0], counts, v, "i64")
-            return [self.em.value(f"add i64 {held[0]}, {here}")]
+            here = self._load(counts, v, "i32")
+            self._store(held[0], counts, v, "i32")
+            return [self.em.value(f"add i32 {held[0]}, {here}")]
 
-        self.em.loop("0", str(VALUES), 1, step, [("i64", "0")])
+        self.em.loop("0", str(values), 1, step, [("i32", "0")])
 
-    def _move(self, k: str, d: str, counts: str, arrays: Sequence[str]) -> list[str]:
-        key = self._load(arrays[0], k, self.type)
-        digit = self._digit(key, d)
-        to = self._load(counts, digit, "i64")
-        self._store(self.em.value(f"add i64 {to}, 1"), counts, digit, "i64")
+    def _move(
+        self, k: str, element: tuple[str, str], counts: str, arrays: Sequence[str]
+    ) -> list[str]:
+        key, digit = element
+        before = self._load(counts, digit, "i32")
+        self._store(self.em.value(f"add i32 {before}, 1"), counts, digit, "i32")
+        to = self.em.value(f"zext i32 {before} to i64")
         self._store(key, arrays[1], to, self.type)
         if self.sort.places:
             self._store(self._load(arrays[2], k, "i64"), arrays[3], to, "i64")

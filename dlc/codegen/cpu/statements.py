@@ -22,13 +22,13 @@ from dlc.codegen.cpu.ordered_loop import ordered_loop
 from dlc.codegen.cpu.scalars import emit_op
 from dlc.codegen.cpu.scopes import free_names
 from dlc.codegen.cpu.sort_keys import KeySort
-from dlc.codegen.cpu.sort_rows import RowSort
+from dlc.codegen.cpu.sort_statement import SortEmitter
 from dlc.codegen.index_math import IndexMath, block_name, blocks_of
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, statements
 from dlc.codegen.schedule import tile_extents
 from dlc.ir.dims import Dim, add, floordiv, mul, product, symbol
-from dlc.ir.scalar import Axis, Expr, index, load
-from dlc.ir.types import DType, float32, int64, uint8
+from dlc.ir.scalar import Axis, Expr, load
+from dlc.ir.types import DType, float32
 
 
 @dataclass
@@ -82,7 +82,7 @@ class StatementEmitter:
         self.lanes = 1
         self.tile_lanes = 1
         self._open: dict[str, tuple[str, str]] = {}
-        self._storage: dict[str, str] = {}
+        self.storage: dict[str, str] = {}
         self._carried: set[str] = set()
 
     # Bodies
@@ -106,7 +106,7 @@ class StatementEmitter:
                     self._for(s)
                 case Sort():
                     assert isinstance(s, KeySort)
-                    self._sort(s)
+                    SortEmitter(self, s).emit()
             k += 1
 
     def run(
@@ -148,7 +148,7 @@ class StatementEmitter:
         by_name = {a.name: a for a in item.axes}
         origin = tuple(self.origin(by_name[i.attr]) for i in item.ix)
         lanes = self.ex.lanes if self.ex.lanes > 1 else 0
-        pointer = self._storage.get(item.name)
+        pointer = self.storage.get(item.name)
         if pointer is None:
             pointer = self.tile_pointer(item.name, 0, dims, item.expr.dtype)
         self.ex.bind_tensor(item.name, Tensor(item.expr.dtype, pointer, dims, origin, lanes))
@@ -265,26 +265,6 @@ class StatementEmitter:
         )
         self._bind_carried(carried, final, None)
 
-    def _sort(self, s: KeySort) -> None:
-        """Sorts unsigned integers (see `sort_keys`) in a tile of the whole row."""
-        dtype, at = s.expr.dtype, index(s.over.name)
-        dims = tile_extents((s.over,), (at,))
-        name = s.values or f"{s.positions}.keys"
-        fill = Assign(name, (at,), (s.over,), s.expr)
-        self.run([fill], [Assign("", (), (), load(name, (at,), dtype))])
-        keys = self.ex.tensor(name).pointer
-        places: list[str] = []
-        if s.positions is not None:
-            places.append(self.tile_pointer(s.positions, 0, dims, int64))
-            self.ex.bind_tensor(s.positions, Tensor(int64, places[0], dims))
-        sort = RowSort(dtype.bits, s.low, s.high, bool(places))
-        word = dtype.itemsize + (int64.itemsize if places else 0)
-        more = self.tile_pointer(name, 1, (mul(product(dims), word),), uint8)
-        counts = self.tile_pointer(name, 2, (sort.counts_bytes,), uint8)
-        self.em.call_helper(
-            sort.helper, [keys, *places, more, counts, self.ex.index(product(dims))]
-        )
-
     def _initial(self, carry: Sequence[Assign]) -> list[_Carried]:
         """Emits the initial values of carried locals."""
         outer, self._carried = self._carried, self._carried | {c.name for c in carry}
@@ -308,7 +288,7 @@ class StatementEmitter:
         self, carried: Sequence[_Carried], values: Sequence[str], stack: ExitStack | None
     ) -> None:
         left = list(values)
-        saved = dict(self._storage)
+        saved = dict(self.storage)
         for c in carried:
             own = [left.pop(0) for _ in c.types]
             if not c.tile:
@@ -319,9 +299,9 @@ class StatementEmitter:
             self.ex.bind_tensor(
                 c.name, Tensor(held.dtype, own[0], held.dims, held.origin, held.lanes)
             )
-            self._storage["next_" + c.name] = own[1]
+            self.storage["next_" + c.name] = own[1]
         if stack is None:
-            self._storage = saved
+            self.storage = saved
         else:
             stack.callback(lambda: setattr(self, "_storage", saved))
 
