@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import dlc
+from dlc.codegen.cpu.isa import host_flags, host_machine, isa_named
 from dlc.ir.types import dtype_of
 
 
@@ -68,7 +69,7 @@ def test_any_shape(seed):
 
 
 @pytest.mark.parametrize("dtype", h.ALL)
-@pytest.mark.parametrize("length", [2, 23, 24, 25, 255, 257, 1000, 5000])
+@pytest.mark.parametrize("length", [2, 47, 48, 49, 255, 257, 1000, 5000])
 def test_every_dtype_and_length(dtype, length):
     x = ordinary((2, length), dtype, length)
     check_sort(x, 1, bool(length % 2), length)
@@ -88,6 +89,24 @@ def test_a_row_in_order_and_backwards():
     for row in (x, x[::-1].copy(), np.zeros_like(x), np.tile(x[:7], 100)):
         check_sort(row, 0, False, len(row))
         check_sort(row, 0, True, 100)
+
+
+@pytest.mark.parametrize("level", ["x86-64-v2", "x86-64-v3"])
+def test_narrower_vectors(level):
+    if not isa_named(level).runs_on(host_machine(), host_flags()):
+        pytest.skip("not run by this machine")
+    with dlc.config.scope(isa=level):
+        for dtype in ("float32", "float64", "uint8"):
+            x = ordinary((3, 900), dtype, 1)
+            check_sort(x, 1, False, 900)
+            check_sort(x, 1, True, 20)
+
+
+def test_a_long_row():
+    x = ordinary((100_000,), "float32", 2)
+    check_sort(x, 0, False, len(x))
+    check_sort(x, 0, True, 100)
+    check_sort(x.astype(np.float64), 0, True, len(x))
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -3,10 +3,10 @@
     void dlc.sort.*(keys, more, counts, n)           keys alone
     void dlc.sort.*(keys, places, more, counts, n)   and with them their places, from 0 on
 
-Short rows are sorted by insertion, others by their digits from the last to the first: each pass
-counts how often a digit has each value, and moves what is sorted by the later digits to where that
-says, from `keys` to `more` and back. Digits that are the same in a whole row cost no pass. Equal
-keys stay in their order.
+Short rows are sorted by insertion, those of middle length by a network (`sort_network`), others by
+their digits from the last to the first: each pass counts how often a digit has each value, and
+moves what is sorted by the later digits to where that says, from `keys` to `more` and back. Digits
+that are the same in a whole row cost no pass. Equal keys stay in their order.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.ordered_loop import ordered_loop
+from dlc.codegen.cpu.sort_network import LONGEST, Network, padding
+from dlc.ir.dims import Dim, add, minimum
 
 SHORT = 48  # rows up to this length are sorted by insertion
 DIGITS = (8, 11)  # the bits of a digit of shorter and of longer rows
@@ -27,13 +29,15 @@ LONG = 1 << 14  # rows from this length on are longer ones
 class RowSort:
     """Sorts rows by the bits of their words from `low` to `high`.
 
-    words: the bits of a word. places: whether each word comes with its place, of 64 bits.
+    words: the bits of a word. places: whether each word comes with its place, of 64 bits. lanes:
+    the words of a vector; what is beside the bits that are sorted by must be in order already.
     """
 
     words: int
     low: int
     high: int
     places: bool = False
+    lanes: int = 1
 
     @property
     def helper(self) -> Emitter:
@@ -44,6 +48,17 @@ class RowSort:
     def bytes(self) -> int:
         """What an element takes in memory."""
         return self.words // 8 + (8 if self.places else 0)
+
+    @property
+    def network(self) -> bool:
+        """Whether rows of middle length are sorted by a network."""
+        return self.words >= 32 and not self.places and self.lanes > 1
+
+    def more(self, size: Dim) -> Dim:
+        """The words of memory that a row of so many needs beside its own."""
+        if not self.network:
+            return size
+        return add(add(size, minimum(size, LONGEST)), padding(self.lanes))
 
     @property
     def type(self) -> str:
@@ -155,7 +170,7 @@ def _row_sort(sort: RowSort) -> Emitter:
     kind = "places" if sort.places else "keys"
     arrays = [("ptr", "keys"), *([("ptr", "places")] if sort.places else [])]
     parameters = [*arrays, ("ptr", "more"), ("ptr", "counts"), ("i64", "n")]
-    em = Emitter(f"dlc.sort.{kind}.{sort.words}.{sort.low}.{sort.high}", parameters)
+    em = Emitter(f"dlc.sort.{kind}.{sort.words}.{sort.low}.{sort.high}.{sort.lanes}", parameters)
     _Writer(em, sort).write()
     return em
 
@@ -175,6 +190,13 @@ class _Writer:
         em.loop("1", "%n", 1, self._insert)
         em.branch(done)
         em.block(no)
+        if self.sort.network:
+            middle, longest = em.fresh("middle"), em.fresh("longest")
+            em.branch_if(em.value(f"icmp sle i64 %n, {LONGEST}"), middle, longest)
+            em.block(middle)
+            Network(em, self.sort.words, self.sort.lanes).write()
+            em.branch(done)
+            em.block(longest)
         shorter_digit, *longer_digit = self.sort.bits
         for digit in longer_digit:
             longer, shorter = em.fresh("longer"), em.fresh("shorter")

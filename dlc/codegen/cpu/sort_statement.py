@@ -38,7 +38,8 @@ class SortEmitter:
         self.em, self.ex = owner.em, owner.ex
         self.dtype = s.expr.dtype
         self.name = s.values or f"{s.positions}.keys"
-        self.sort = RowSort(self.dtype.bits, s.low, s.high, s.positions is not None)
+        lanes = owner.isa.lanes(self.dtype.bits)
+        self.sort = RowSort(self.dtype.bits, s.low, s.high, s.positions is not None, lanes)
 
     def emit(self) -> None:
         """Sorts, and makes the tiles known."""
@@ -84,7 +85,7 @@ class SortEmitter:
         if s.positions is not None:
             places.append(self.owner.tile_pointer(s.positions, 0, dims, int64))
             self.ex.bind_tensor(s.positions, Tensor(int64, places[0], dims))
-        more = self._memory(1, mul(size, self.sort.bytes))
+        more = self._memory(1, mul(self.sort.more(size), self.sort.bytes))
         counts = self._memory(2, self.sort.counts_bytes)
         self.em.call_helper(self.sort.helper, [keys, *places, more, counts, self.ex.index(size)])
         if s.zeros is not None:
@@ -141,7 +142,8 @@ class SortEmitter:
         chosen = RowSelect(self.sort, owner.isa.lanes(uint64.bits))
         limit = add(mul(s.axis.extent, 2), 8)
         room = mul(add(limit, chosen.lanes), uint64.itemsize)
-        best, more = self._memory(3, room), self._memory(4, room)
+        best = self._memory(3, room)
+        more = self._memory(4, mul(self.sort.more(add(limit, chosen.lanes)), uint64.itemsize))
         counts, state = self._memory(2, self.sort.counts_bytes), self._memory(5, 64)
         kept, full = self.ex.index(s.axis.extent), self.ex.index(limit)
         em.line(f"store <2 x i64> <i64 0, i64 -1>, ptr {state}, align 8")
