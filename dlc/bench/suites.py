@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 
+from dlc.bench import convolutions
 from dlc.bench import problems as p
 from dlc.bench.problem import Case, Problem
 from dlc.bench.recurrent import LSTM_TRAINING
@@ -73,12 +74,18 @@ SMOKE = (
     Case("mlp training", p.MLP_TRAINING, dict(b=5, i=20, h=16, o=10)),
     Case("gradients of examples", p.EXAMPLE_GRADIENTS, dict(b=5, i=20, h=16, o=10)),
     Case("lstm training", LSTM_TRAINING, dict(t=5, b=3, i=7, h=6)),
+    *convolutions.SMOKE,
 )  # fmt: skip
 RECURRENT = (
     Case("lstm training 64x32x256", LSTM_TRAINING, dict(t=64, b=32, i=256, h=256)),
     Case("lstm training 16x8x64", LSTM_TRAINING, dict(t=16, b=8, i=64, h=64)),
 )
-SUITES = {"core": CORE, "recurrent": RECURRENT, "smoke": SMOKE}
+SUITES = {
+    "core": CORE,
+    "recurrent": RECURRENT,
+    "convolution": convolutions.CASES,
+    "smoke": SMOKE,
+}
 WARM_UP = Case("warm up", p.WARM_UP, dict(m=33, n=7))
 
 

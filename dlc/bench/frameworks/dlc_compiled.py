@@ -53,6 +53,20 @@ def _gradient(function: Callable[..., Any]) -> Program:
     return run
 
 
+def _layer(stride: int) -> Program:
+    """A convolution with a bias and relu."""
+
+    def layer(x: Any, w: Any, b: Any) -> Any:
+        groups, padding = x.shape[1] // w.shape[1], w.shape[2] // 2
+        return dlc.relu(dlc.conv2d(x, w, b, stride=stride, padding=padding, groups=groups))
+
+    return layer
+
+
+def _inference(stride: int) -> Callable[[Sequence[Array]], Program]:
+    return lambda constants: lambda x: _layer(stride)(x, *constants)
+
+
 def _plain(function: Program) -> Callable[[Sequence[Array]], Program]:
     return lambda constants: function
 
@@ -159,6 +173,10 @@ PROGRAMS: dict[str, Callable[[Sequence[Array]], Program]] = {
     "example_gradients": _example_gradients,
     "lstm_training": _lstm_training,
     "deep": _deep,
+    "convolution": _inference(1),
+    "convolution_strided": _inference(2),
+    "convolution_gradient": _plain(_gradient(_layer(1))),
+    "convolution_strided_gradient": _plain(_gradient(_layer(2))),
 }
 
 

@@ -146,6 +146,19 @@ def _lstm_training(constants: Sequence[Any]) -> Program:
     return step
 
 
+def _layer(stride: int) -> Program:
+    """A convolution with a bias and relu."""
+
+    def layer(x: Any, w: Any, b: Any) -> Any:
+        groups, padding = x.shape[1] // w.shape[1], w.shape[2] // 2
+        y = jax.lax.conv_general_dilated(
+            x, w, (stride, stride), [(padding, padding)] * 2, feature_group_count=groups
+        )
+        return jax.nn.relu(y + b[:, None, None])
+
+    return layer
+
+
 PROGRAMS: dict[str, Callable[[Sequence[Any]], Program]] = {
     "warm_up": _jit(lambda x: jnp.sum(jnp.sqrt(x * x + 1), axis=-1)),
     "add": _jit(lambda x, y: x + y),
@@ -170,6 +183,10 @@ PROGRAMS: dict[str, Callable[[Sequence[Any]], Program]] = {
     "example_gradients": _example_gradients,
     "lstm_training": _lstm_training,
     "deep": _deep,
+    "convolution": _closing(lambda constants, x: _layer(1)(x, *constants)),
+    "convolution_strided": _closing(lambda constants, x: _layer(2)(x, *constants)),
+    "convolution_gradient": _jit(_gradient(_layer(1))),
+    "convolution_strided_gradient": _jit(_gradient(_layer(2))),
 }
 
 

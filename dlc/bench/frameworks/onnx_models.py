@@ -58,6 +58,9 @@ class Graph:
         return self.helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString()
 
 
+Maker = Callable[[Graph, Sequence[Array]], str]
+
+
 def _warm_up(g: Graph) -> str:
     (x,) = g.inputs
     return g.op("Sqrt", g.op("Add", g.op("Mul", x, x), g.constant(1)))
@@ -104,7 +107,18 @@ def _deep(g: Graph, constants: Sequence[Array]) -> str:
     return x
 
 
-Maker = Callable[[Graph, Sequence[Array]], str]
+def _layer(stride: int) -> Maker:
+    def make(g: Graph, constants: Sequence[Array]) -> str:
+        (x,), (w, b) = g.inputs, constants
+        groups, padding = g.shapes[0][1] // w.shape[1], w.shape[2] // 2
+        y = g.op(
+            "Conv", x, g.constant(w), g.constant(b),
+            strides=[stride] * 2, pads=[padding] * 4, group=groups,
+        )  # fmt: skip
+        return g.op("Relu", y)
+
+    return make
+
 
 MODELS: dict[str, Maker] = {
     "warm_up": lambda g, c: _warm_up(g),
@@ -121,6 +135,8 @@ MODELS: dict[str, Maker] = {
     "linear_gelu": lambda g, c: g.op("Gelu", g.linear(*g.inputs)),
     "mlp": _network,
     "deep": _deep,
+    "convolution": _layer(1),
+    "convolution_strided": _layer(2),
 }
 
 

@@ -175,6 +175,20 @@ def _example_gradients(constants: Sequence[Any]) -> Any:
     return lambda x, labels: tuple(gradients(list(constants), x, labels))
 
 
+def _layer(stride: int) -> Program:
+    """A convolution with a bias and relu."""
+
+    def layer(x: Any, w: Any, b: Any) -> Any:
+        groups, padding = x.shape[1] // w.shape[1], w.shape[2] // 2
+        return functional.relu(functional.conv2d(x, w, b, stride, padding, 1, groups))
+
+    return layer
+
+
+def _inference(stride: int) -> Build:
+    return Build(lambda constants: _module(constants, lambda p, x: _layer(stride)(x, *p)))
+
+
 PROGRAMS: dict[str, Build] = {
     "warm_up": _plain(lambda x: torch.sqrt(x * x + 1).sum(dim=-1)),
     "add": _plain(lambda x, y: x + y),
@@ -201,8 +215,18 @@ PROGRAMS: dict[str, Build] = {
     "mlp_training": Build(_training_loss, _training_step),
     "lstm_training": Build(_lstm_loss, _lstm_step),
     "deep": Build(lambda constants: _module(_transposed(constants), _deep)),
+    "convolution": _inference(1),
+    "convolution_strided": _inference(2),
+    "convolution_gradient": _gradient(_layer(1)),
+    "convolution_strided_gradient": _gradient(_layer(2)),
 }
-_FROZEN = ("matmul_constant", "mlp", "deep")  # weights, and nothing is differentiated
+_FROZEN = (
+    "matmul_constant",
+    "mlp",
+    "deep",
+    "convolution",
+    "convolution_strided",
+)  # weights, and nothing is differentiated
 
 
 class Torch:
