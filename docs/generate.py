@@ -39,6 +39,12 @@ FAMILIES = (
     "einsum",
     "nn",
     "attention",
+    "convolution",
+    "pooling",
+    "adaptive_pooling",
+    "unfolding",
+    "resizing",
+    "channel_norms",
     "inspection",
 )
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"

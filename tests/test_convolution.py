@@ -128,7 +128,7 @@ def test_each_element_of_a_batch_by_itself():
     ("call", "message"),
     [
         (lambda: dlc.conv2d(np.ones((2, 3, 4, 4)), np.ones((5, 2, 3, 3))),
-         r"f64\[2,3,4,4\] and f64\[5,2,3,3\]: the tensor has 3 channels, the filters are for 1 "),
+         r"f64\[2,3,4,4\] and f64\[5,2,3,3\]: the tensor has 3 channels, the filters are for 2"),
         (lambda: dlc.conv2d(np.ones((2, 3, 4, 4)), np.ones((5, 3, 5, 3))),
          "a window covers 5 elements along axis 2, which has 4"),
         (lambda: dlc.conv2d(np.ones((3, 4)), np.ones((5, 3, 3, 3))), r"a tensor \[N, C, H"),

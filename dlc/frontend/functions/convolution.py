@@ -263,7 +263,7 @@ def _check_groups(
     if not dims_equal(channels, mul(each, count)):
         raise ShapeError(
             f"{name} of {types_text(types)}: the tensor has {channels} channels, the filters are "
-            f"for {count} groups of {each}",
+            + (f"for {each}" if count == 1 else f"for {count} groups of {each}")
         )
     if mod(filters[0], count) != 0:
         raise ShapeError(
