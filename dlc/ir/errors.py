@@ -14,11 +14,10 @@ from dlc.ir.location import SourceLocation, source_line, user_location
 if TYPE_CHECKING:
     import difflib
 
-    from dlc.ir import matrix_errors
-    from dlc.ir.matrix_errors import LinAlgError as LinAlgError  # noqa: PLC0414 - handed on
+    from dlc.ir import matrix_error
 else:
     difflib = deferred("difflib")
-    matrix_errors = deferred("dlc.ir.matrix_errors")
+    matrix_error = deferred("dlc.ir.matrix_error")
 
 
 class DlcError(Exception):
@@ -301,16 +300,10 @@ class BackendError(DlcError, RuntimeError):
     code = "DLC504"
 
 
-def __getattr__(name: str) -> type[DlcError]:
-    if name == "LinAlgError":  # which is NumPy's too
-        return matrix_errors.LinAlgError
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 def error_codes() -> dict[str, type[DlcError]]:
     """All error classes by their code, in the order of the codes."""
     found = {DlcError.code: DlcError}
-    pending: list[type[DlcError]] = [__getattr__("LinAlgError"), *DlcError.__subclasses__()]
+    pending: list[type[DlcError]] = [matrix_error.LinAlgError, *DlcError.__subclasses__()]
     while pending:
         kind = pending.pop()
         pending += kind.__subclasses__()
