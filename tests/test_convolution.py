@@ -115,6 +115,24 @@ def test_the_same_bits_for_any_number_of_threads():
     assert all(r == found[0] for r in found)
 
 
+@pytest.mark.parametrize("isa", ["x86-64-v3", "x86-64-v2"])
+def test_lower_levels(isa):
+    x, w = h.values((2, 9, 13, 11)), h.values((10, 9, 3, 3), seed=1)
+
+    def f(a, b):
+        y, pull = dlc.vjp(lambda v, u: dlc.conv2d(v, u, stride=(1, 2), padding=1), a, b)
+        return (y, *pull(y))
+
+    exact = dlc.compile(f)(x.astype(np.float64), w.astype(np.float64))
+    with config.scope(isa=isa):
+        found = dlc.compile(f)(x, w)
+        halves = dlc.compile(f)(x.astype(np.float16), w.astype(np.float16))
+    for a, b, c in zip(found, halves, exact, strict=True):
+        largest = np.abs(c.numpy()).max()
+        np.testing.assert_allclose(a.numpy(), c.numpy(), 1e-4, 1e-6 * largest)
+        assert np.abs(b.numpy() - c.numpy()).max() < 4e-3 * largest
+
+
 def test_each_element_of_a_batch_by_itself():
     x, w = h.values((3, 2, 4, 7, 6)), h.values((3, 5, 4, 3, 3), seed=1)
     alone = np.stack([dlc.conv2d(a, b).numpy() for a, b in zip(x, w, strict=True)])
