@@ -29,6 +29,7 @@ FAMILIES = (
     "statistics",
     "shape",
     "rearrange",
+    "padding",
     "repetition",
     "indexing",
     "scattering",

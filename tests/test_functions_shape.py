@@ -50,11 +50,13 @@ CASES = {
         f"pad {mode}": lambda xp, x, mode=mode: xp.pad(x, ((5, 3), (0, 0), (9, 2)), mode=mode)
         for mode in ("edge", "reflect", "symmetric", "wrap")
     },
+    "pad maximum": lambda xp, x: xp.pad(x, ((2, 1), (0, 0), (0, 3)), mode="maximum"),
+    "pad minimum of a few": lambda xp, x: xp.pad(x, 2, mode="minimum", stat_length=2),
 }
 # They name extents, or look whether one is 1.
 INTEGER_EXTENTS = {
     "unstack", "split", "split at places", "reshape", "reshape to the same", "roll",
-    "broadcast_to", "squeeze", "concat", "repeat by counts",
+    "broadcast_to", "squeeze", "concat", "repeat by counts", "pad minimum of a few",
 }  # fmt: skip
 
 
@@ -248,3 +250,18 @@ def test_repeats_that_are_traced_need_a_length():
     assert np.array_equal(repeat(x, np.array([1, 0, 0])).numpy(), x[:, [0, 2, 2, 2, 2]])
     with pytest.raises(TypeError, match="total_repeat_length"):
         dlc.compile(lambda a, n: dlc.repeat(a, n, axis=1))(x, counts)
+
+
+@pytest.mark.parametrize("mode", ["mean", "median", "linear_ramp", "minimum", "maximum"])
+def test_pad_with_numbers_computed_from_the_axis(mode):
+    for dtype in ("float64", "float32", "int16", "uint8"):
+        x = h.values((3, 4), dtype)
+        settings = {"end_values": 9} if mode == "linear_ramp" else {}
+        want = np.pad(x, ((2, 1), (0, 3)), mode=mode, **settings)
+        got = dlc.pad(x, ((2, 1), (0, 3)), mode=mode, **settings).numpy()
+        assert got.dtype == dtype
+        assert np.allclose(got, want, rtol=1e-6), dtype
+    assert dlc.pad(np.ones((2, 3)), 2, mode="empty").shape == (6, 7)
+    few = np.arange(12.0).reshape(3, 4)
+    want = np.pad(few, 2, mode="mean", stat_length=2)
+    assert np.allclose(dlc.pad(few, 2, mode="mean", stat_length=2).numpy(), want)

@@ -217,6 +217,7 @@ from dlc.frontend.functions.numeric import (
     rint,
     sinc,
 )
+from dlc.frontend.functions.padding import pad
 from dlc.frontend.functions.pooling import (
     avg_pool1d,
     avg_pool2d,
@@ -231,7 +232,6 @@ from dlc.frontend.functions.pooling import (
 from dlc.frontend.functions.rearrange import (
     diagonal,
     flip,
-    pad,
     roll,
     trace,
     tril,

@@ -1,4 +1,4 @@
-"""Functions that shift, pad and mask elements, and read diagonals."""
+"""Functions that shift and mask elements, and read diagonals."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from dlc.frontend.functions.arguments import (
 )
 from dlc.frontend.functions.shape import flatten, part
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, add, at_least, maximum, minimum, mul
-from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError, nearest
-from dlc.ir.types import TensorType, bool_, int64
+from dlc.ir.dims import Dim, add, maximum, minimum, mul
+from dlc.ir.errors import ShapeError, ValueRangeError
+from dlc.ir.types import bool_, int64
 
 
 def flip(x: ArrayLike, /, axis: AxisLike = None) -> Tensor:
@@ -108,102 +108,6 @@ def _rolled(x: Tensor, distance: Dim, axis: int) -> Tensor:
 
 def _scalar(dim: Dim) -> Tensor:
     return apply("dim", dim=dim)
-
-
-def _widths(pad_width: Any, type_: TensorType) -> list[tuple[Dim, Dim]]:
-    """The elements before and after each axis, by NumPy's rules for short forms."""
-    wrong = ArgumentError(
-        f"pad of {type_}: the width {pad_width} does not say what is added to {type_.rank} axes",
-        hint="give one integer, (before, after), or such a pair for each axis",
-    )
-    if not isinstance(pad_width, (list, tuple)):
-        width = as_dim(pad_width, "pad: a width")
-        pairs = [(width, width)] * type_.rank
-    else:
-        items = list(pad_width)
-        if not builtins.any(isinstance(v, (list, tuple)) for v in items):
-            items = [items]
-        if builtins.any(not isinstance(v, (list, tuple)) or len(v) not in (1, 2) for v in items):
-            raise wrong
-        pairs = [(as_dim(v[0], "pad: a width"), as_dim(v[-1], "pad: a width")) for v in items]
-        if len(pairs) == 1:
-            pairs *= type_.rank
-        if len(pairs) != type_.rank:
-            raise wrong
-    for before, after in pairs:
-        if not (at_least(before, 0) and at_least(after, 0)):
-            raise ValueRangeError(f"pad of {type_}: the width {pad_width} is negative")
-    return pairs
-
-
-_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
-
-
-def pad(
-    x: ArrayLike,
-    /,
-    pad_width: Any,
-    mode: str = "constant",
-    *,
-    constant_values: float = 0,
-) -> Tensor:
-    """x with elements added before and after it along its axes.
-
-    Args:
-        x: A tensor or array of any shape and dtype.
-        pad_width: How many: an integer, (before, after), or such a pair for each axis.
-        mode: "constant"; "edge" repeats the outermost element; "reflect" mirrors around it,
-            "symmetric" mirrors with it; "wrap" continues at the other end. As in NumPy.
-        constant_values: The number that is added in mode "constant".
-
-    Returns:
-        A tensor of x's dtype.
-
-    Raises:
-        ArgumentError: The widths do not fit x's axes, or the constant is not a number.
-        ValueRangeError: A width is negative, or there is no such mode.
-        ShapeError: An empty axis has nothing to repeat.
-
-    Example:
-        >>> dlc.pad(dlc.asarray([1, 2]), (1, 2))
-        Tensor([0, 1, 2, 0, 0], dtype=int64)
-    """
-    tensor = as_tensor(x)
-    type_ = tensor.tensor
-    pairs = _widths(pad_width, type_)
-    if mode not in _MODES:
-        raise ValueRangeError(f"pad has no mode {mode!r}", hint=nearest(str(mode), _MODES))
-    if mode == "constant":
-        if not isinstance(constant_values, (bool, int, float)):
-            kind = type(constant_values).__name__
-            raise ArgumentError(f"pad: constant_values must be a number, got {kind}")
-        low, high = tuple(p[0] for p in pairs), tuple(p[1] for p in pairs)
-        value = type_.dtype.numpy.type(constant_values).item()
-        return apply("pad", tensor, low=low, high=high, value=value)
-    for axis, (before, after) in enumerate(pairs):
-        if (before, after) == (0, 0):
-            continue
-        if type_.shape[axis] == 0:
-            raise ShapeError(f"pad of {type_} in mode {mode!r}: axis {axis} is empty")
-        places = _padded_places(type_.shape[axis], before, after, mode)
-        tensor = apply("take", tensor, places, axis=axis)
-    return fresh(tensor, x)
-
-
-def _padded_places(extent: Dim, before: Dim, after: Dim, mode: str) -> Tensor:
-    """The place in the axis that each place of the padded axis repeats."""
-    total = add(add(before, extent), after)
-    places = elementwise.subtract(_places((total,), 0), _scalar(before))
-    if mode == "edge":
-        return composed.clip(places, 0, _scalar(add(extent, -1)))
-    if mode == "wrap":
-        return elementwise.remainder(places, _scalar(extent))
-    # Mirrored, the axis repeats with a period of twice its extent, less the two outermost elements
-    # where these are not repeated. Of one element there is nothing else to reflect.
-    last = add(mul(extent, 2), -1 if mode == "symmetric" else -2)
-    period = add(last, 1) if mode == "symmetric" else maximum(last, 1)
-    inside = elementwise.remainder(places, _scalar(period))
-    return elementwise.minimum(inside, elementwise.subtract(_scalar(last), inside))
 
 
 def _triangle(name: str, x: ArrayLike, k: int, lower: bool) -> Tensor:
