@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Sequence
 
 from dlc.bench import convolutions
+from dlc.bench import order_problems as o
 from dlc.bench import problems as p
 from dlc.bench.problem import Case, Problem
 from dlc.bench.recurrent import LSTM_TRAINING
@@ -51,6 +52,18 @@ CORE = (
     Case("mlp training batch 128", p.MLP_TRAINING, dict(b=128, **_NETWORK)),
     Case("gradients of 64 examples", p.EXAMPLE_GRADIENTS, dict(b=64, i=64, h=128, o=10)),
 )
+_LONG = 1 << 20
+ORDER = (
+    Case("sort 1M", o.SORT, dict(m=1, n=_LONG)),
+    Case("sort 4096x1024", o.SORT, _ROWS),
+    Case("argsort 1M", o.ARGSORT, dict(m=1, n=_LONG)),
+    Case("argsort 4096x1024", o.ARGSORT, _ROWS),
+    Case("top 8 of 4096x1024", o.TOP_8, _ROWS),
+    Case("top 64 of 1M", o.TOP_64, dict(m=1, n=_LONG)),
+    Case("cumulative sum 4096x1024", o.CUMULATIVE_SUM, _ROWS),
+    Case("cumulative sum 4M", o.CUMULATIVE_SUM, dict(m=1, n=4 * _LONG)),
+    Case("embedding gradient 50000x256", o.EMBEDDING_GRADIENT, dict(v=50_000, d=256, n=8192)),
+)
 # Every problem, small: whether the frameworks compute them at all.
 SMOKE = (
     Case("add", p.ADD, dict(m=3, n=5)),
@@ -75,6 +88,11 @@ SMOKE = (
     Case("gradients of examples", p.EXAMPLE_GRADIENTS, dict(b=5, i=20, h=16, o=10)),
     Case("lstm training", LSTM_TRAINING, dict(t=5, b=3, i=7, h=6)),
     *convolutions.SMOKE,
+    *(
+        Case(problem.name.replace("_", " "), problem, dict(m=5, n=300))
+        for problem in (o.SORT, o.ARGSORT, o.TOP_8, o.TOP_64, o.CUMULATIVE_SUM)
+    ),
+    Case("embedding gradient", o.EMBEDDING_GRADIENT, dict(v=30, d=7, n=50)),
 )  # fmt: skip
 RECURRENT = (
     Case("lstm training 64x32x256", LSTM_TRAINING, dict(t=64, b=32, i=256, h=256)),
@@ -82,6 +100,7 @@ RECURRENT = (
 )
 SUITES = {
     "core": CORE,
+    "order": ORDER,
     "recurrent": RECURRENT,
     "convolution": convolutions.CASES,
     "smoke": SMOKE,

@@ -149,6 +149,11 @@ def _lstm_training(constants: Sequence[Array]) -> Program:
     return step
 
 
+def _embedding_gradient(table: Any, places: Any, ct: Any) -> Any:
+    _, pull_back = dlc.vjp(lambda t: dlc.take(t, places, axis=0), table)
+    return pull_back(ct)[0]
+
+
 PROGRAMS: dict[str, Callable[[Sequence[Array]], Program]] = {
     "warm_up": _plain(lambda x: dlc.sum(dlc.sqrt(x * x + 1), axis=-1)),
     "add": _plain(lambda x, y: x + y),
@@ -177,6 +182,12 @@ PROGRAMS: dict[str, Callable[[Sequence[Array]], Program]] = {
     "convolution_strided": _inference(2),
     "convolution_gradient": _plain(_gradient(_layer(1))),
     "convolution_strided_gradient": _plain(_gradient(_layer(2))),
+    "sort": _plain(lambda x: dlc.sort(x, axis=-1)),
+    "argsort": _plain(lambda x: dlc.argsort(x, axis=-1)),
+    "top_8": _plain(lambda x: tuple(dlc.topk(x, 8))),
+    "top_64": _plain(lambda x: tuple(dlc.topk(x, 64))),
+    "cumulative_sum": _plain(lambda x: dlc.cumulative_sum(x, axis=-1)),
+    "embedding_gradient": _plain(_embedding_gradient),
 }
 
 

@@ -159,6 +159,11 @@ def _layer(stride: int) -> Program:
     return layer
 
 
+def _embedding_gradient(table: Any, places: Any, ct: Any) -> Any:
+    _, pull_back = jax.vjp(lambda t: t[places], table)
+    return pull_back(ct)[0]
+
+
 PROGRAMS: dict[str, Callable[[Sequence[Any]], Program]] = {
     "warm_up": _jit(lambda x: jnp.sum(jnp.sqrt(x * x + 1), axis=-1)),
     "add": _jit(lambda x, y: x + y),
@@ -187,6 +192,12 @@ PROGRAMS: dict[str, Callable[[Sequence[Any]], Program]] = {
     "convolution_strided": _closing(lambda constants, x: _layer(2)(x, *constants)),
     "convolution_gradient": _jit(_gradient(_layer(1))),
     "convolution_strided_gradient": _jit(_gradient(_layer(2))),
+    "sort": _jit(lambda x: jnp.sort(x, axis=-1)),
+    "argsort": _jit(lambda x: jnp.argsort(x, axis=-1)),
+    "top_8": _jit(lambda x: tuple(jax.lax.top_k(x, 8))),
+    "top_64": _jit(lambda x: tuple(jax.lax.top_k(x, 64))),
+    "cumulative_sum": _jit(lambda x: jnp.cumsum(x, axis=-1)),
+    "embedding_gradient": _jit(_embedding_gradient),
 }
 
 

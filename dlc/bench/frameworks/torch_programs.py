@@ -189,6 +189,15 @@ def _inference(stride: int) -> Build:
     return Build(lambda constants: _module(constants, lambda p, x: _layer(stride)(x, *p)))
 
 
+def _embedding_gradient(forward: Any, constants: Sequence[Any]) -> Program:
+    def run(table: Any, places: Any, ct: Any) -> Any:
+        table = table.detach().requires_grad_()
+        forward(table, places).backward(ct)
+        return table.grad
+
+    return run
+
+
 PROGRAMS: dict[str, Build] = {
     "warm_up": _plain(lambda x: torch.sqrt(x * x + 1).sum(dim=-1)),
     "add": _plain(lambda x, y: x + y),
@@ -219,6 +228,15 @@ PROGRAMS: dict[str, Build] = {
     "convolution_strided": _inference(2),
     "convolution_gradient": _gradient(_layer(1)),
     "convolution_strided_gradient": _gradient(_layer(2)),
+    "sort": _plain(lambda x: torch.sort(x, dim=-1).values),
+    "argsort": _plain(lambda x: torch.argsort(x, dim=-1, stable=True)),
+    "top_8": _plain(lambda x: tuple(torch.topk(x, 8))),
+    "top_64": _plain(lambda x: tuple(torch.topk(x, 64))),
+    "cumulative_sum": _plain(lambda x: torch.cumsum(x, -1)),
+    "embedding_gradient": Build(
+        lambda constants: lambda table, places: functional.embedding(places, table),
+        _embedding_gradient,
+    ),
 }
 _FROZEN = (
     "matmul_constant",
