@@ -8,6 +8,7 @@ import pytest
 import dlc
 
 MODULES = [
+    "callbacks", "debug",
     "apply", "autograd", "compile", "dtypes", "promotion", "spec", "tensor", "transforms",
     "tree", "variable",
 ]  # fmt: skip

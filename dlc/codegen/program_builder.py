@@ -304,6 +304,8 @@ def with_kept_results(program: Program) -> Program:
         outs = {a for p, a in modes if p.mode != "in"}
         same = all(a in known for p, a in modes if p.mode == "in") and outs != set(call.args)
         fits = all(slots[a].kind == "temporary" and a not in driven for a in outs)
+        host = program.kernels[call.kernel].host
+        fits = fits and not (host is not None and host.op.effect)
         if same and fits and all(isinstance(d, int) for d in call.dims):
             known |= outs
             once.append(call)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 
-from dlc.frontend import autograd, linalg, random, special, tree
+from dlc.frontend import autograd, debug, linalg, random, special, tree
 from dlc.frontend.apply import asarray
+from dlc.frontend.callbacks import pure_callback
 from dlc.frontend.checkpoint import checkpoint
 from dlc.frontend.compile import CompiledFunction, compile
 from dlc.frontend.control import cond, fori_loop, map, scan, switch, while_loop
@@ -561,6 +562,7 @@ __all__ = [
     "cumulative_sum",
     "custom_jvp",
     "custom_vjp",
+    "debug",
     "deg2rad",
     "degrees",
     "devices",
@@ -739,6 +741,7 @@ __all__ = [
     "power",
     "prod",
     "ptp",
+    "pure_callback",
     "put_along_axis",
     "quantile",
     "rad2deg",

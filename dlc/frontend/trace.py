@@ -15,7 +15,7 @@ from dlc.frontend.context import current
 from dlc.frontend.recording import is_recording
 from dlc.frontend.tensor import Array, Tensor, donated, leaked, make
 from dlc.ir.build import IRBuilder
-from dlc.ir.core import Function, Node, reachable
+from dlc.ir.core import Function, Node, live_nodes
 from dlc.ir.location import user_location
 from dlc.ir.op import Op
 from dlc.ir.types import TensorType, TupleType
@@ -167,8 +167,8 @@ class Trace:
         return [new[r] for r in function.results]
 
     def function(self, name: str, params: Sequence[Node], results: Sequence[Node]) -> Function:
-        """The function traced so far, without nodes that no result needs."""
-        needed = set(reachable(results))
+        """The function traced so far, without nodes that no result and no effect needs."""
+        needed = live_nodes(self.builder.nodes, results)
         return Function(name, params, results, [n for n in self.builder.nodes if n in needed])
 
 

@@ -102,6 +102,16 @@ class Function:
         """The same parameters with other results."""
         return Function(self.name, self.params, results, nodes)
 
+    def rebuilt(self, new: Mapping[Node, Node]) -> Function:
+        """What results and effects need of other nodes.
+
+        Args:
+            new: For each node of the function, what has taken its place.
+        """
+        effects = [new[n] for n in self.nodes if has_effect(n)]
+        results = [new[r] for r in self.results]
+        return self.with_results(results, reachable([*effects, *results]))
+
     def users(self) -> dict[Node, list[Node]]:
         """The nodes that read each node, a reader once for each input."""
         found: dict[Node, list[Node]] = {n: [] for n in (*self.params, *self.nodes)}
@@ -146,6 +156,16 @@ def all_nodes(function: Function) -> Iterator[Node]:
         yield node
         for _, body in bodies(node):
             yield from all_nodes(body)
+
+
+def has_effect(node: Node) -> bool:
+    """Whether `node`, or one in what it carries, does something besides computing a result."""
+    return node.op.effect or any(has_effect(n) for _, body in bodies(node) for n in body.nodes)
+
+
+def live_nodes(nodes: Iterable[Node], results: Sequence[Node]) -> set[Node]:
+    """What results need, and what `nodes` with effects do."""
+    return set(reachable([*results, *(n for n in nodes if has_effect(n))]))
 
 
 def has_bodies(function: Function) -> bool:
@@ -201,9 +221,7 @@ def substitute_nodes(
         result = transform(node, inputs)
         changed |= result is not node
         new[node] = result
-    if not changed:
-        return function
-    return function.with_results(new[r] for r in function.results)
+    return function.rebuilt(new) if changed else function
 
 
 def with_inputs(node: Node, inputs: tuple[Node, ...]) -> Node:

@@ -26,7 +26,7 @@ from dlc.ir.types import TensorType, Type
 
 AttrKind = Literal[
     "int", "ints", "dim", "dims", "dtype", "bool", "number", "str", "array", "function",
-    "functions", "types",
+    "functions", "types", "callable",
 ]  # fmt: skip
 Attrs: TypeAlias = Mapping[str, Any]
 
@@ -133,6 +133,8 @@ class Op:
         so has the result. None leaves it to `decompose`, as a row without a rule does; of an op of
         several results, a tuple of them or one value of their types. `dlc.ir.ops.batching` has the
         rules of families.
+    effect: whether it does something besides computing a result: it is neither left out nor done
+        once for two, and such ops stay in their order.
     own_kernel: whether an op with `decompose` is computed by a kernel of its own, which a backend
         without ordered loops that carry values leaves to `decompose`.
     samples: operands for the tests. `dtypes`: short names of element types that operands may have.
@@ -156,6 +158,7 @@ class Op:
     batch: Callable[..., Any] | None = None
     samples: Callable[[], Iterable[Sample]] | None = None
     own_kernel: bool = False
+    effect: bool = False
     cost: int = 1  # of an element, in units of an addition; what fusion weighs
 
     def __repr__(self) -> str:

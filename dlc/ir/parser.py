@@ -18,6 +18,7 @@ from dlc.ir.build import make_node, normalise_attrs
 from dlc.ir.core import Function, Node
 from dlc.ir.dims import DimUnknown
 from dlc.ir.errors import DlcError, nearest
+from dlc.ir.host_function import HostFunction, known_function
 from dlc.ir.lexer import Reader
 from dlc.ir.location import SourceLocation
 from dlc.ir.op import OPS, Op
@@ -120,6 +121,7 @@ class _Parser:
             "array": self.array,
             "function": lambda: self.function(self.depth + 1),
             "functions": lambda: self.items(lambda: self.function(self.depth + 1)),
+            "callable": self.callable,
             "types": lambda: self.items(lambda: read_type(self.reader)),
         }
 
@@ -340,6 +342,15 @@ class _Parser:
                 reader.fail(f"a list of more than {MAX_LIST} items")
             values.append(read())
         return tuple(values)
+
+    def callable(self) -> HostFunction:
+        """The name of a Python function of this process."""
+        start = self.reader.start
+        token = self.reader.take("function")
+        found = known_function(token)
+        if found is None:
+            self.reader.fail(f"{token} is no Python function of this process", at=start)
+        return found
 
     def integer(self) -> int:
         start = self.reader.start

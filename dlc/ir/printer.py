@@ -217,4 +217,5 @@ _TEXTS: dict[str, Callable[[Any], str]] = {
     "str": json.dumps,
     "array": array_text,
     "types": _list_of(str),
+    "callable": repr,
 }

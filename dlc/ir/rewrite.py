@@ -205,9 +205,7 @@ class _Rewriter:
             changed |= final is not node
             new[node] = final
         self.readers = outer
-        if not changed:
-            return function
-        return function.with_results(new[r] for r in function.results)
+        return function.rebuilt(new) if changed else function
 
     def uses(self, node: Node) -> int:
         """The readers of a node; those that a rule has just made have one."""

@@ -10,6 +10,7 @@ import numpy as np
 from dlc.ir.core import Function, Node, bodies
 from dlc.ir.dims import TRIPS_NAME, Dim, DimExpr, DimUnknown, symbols_of
 from dlc.ir.errors import DlcError, VerifyError
+from dlc.ir.host_function import HostFunction
 from dlc.ir.op import Op
 from dlc.ir.printer import function_lines
 from dlc.ir.signature import input_count
@@ -206,5 +207,6 @@ _IS_KIND: dict[str, Callable[[Any], bool]] = {
     "array": lambda value: isinstance(value, np.ndarray),
     "function": lambda value: isinstance(value, Function),
     "functions": _tuple_of(lambda value: isinstance(value, Function)),
+    "callable": lambda value: isinstance(value, HostFunction),
     "types": _tuple_of(lambda value: isinstance(value, (TensorType, TupleType))),
 }

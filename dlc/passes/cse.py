@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dlc.ir.core import Function, Node, with_inputs
+from dlc.ir.core import Function, Node, has_effect, with_inputs
 from dlc.ir.equal import structural_hash
 from dlc.ir.patterns import COMMUTATIVE
 from dlc.passes.manager import Pass, PassContext
@@ -18,7 +18,7 @@ from dlc.passes.manager import Pass, PassContext
 class Cse(Pass):
     """Replaces a node by an earlier one of the same op, inputs and attributes.
 
-    Ops have no effects, and a few read their inputs in either order.
+    What has effects stays as it is. A few ops read their inputs in either order.
     """
 
     name: ClassVar[str] = "cse"
@@ -32,6 +32,8 @@ class Cse(Pass):
             inputs = tuple(new[x] for x in node.inputs)
             key = (node.op.name, _inputs_key(node, inputs), _attrs_key(node))
             found = first.get(key)
+            if has_effect(node):
+                found = None
             if found is None or not context.allows(self.name, node.op.name, node.loc):
                 found = first[key] = with_inputs(node, inputs)
                 nodes.append(found)

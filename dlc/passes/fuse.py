@@ -28,7 +28,7 @@ from typing import ClassVar
 
 from dlc.ir import scalar
 from dlc.ir.build import make_node
-from dlc.ir.core import Function, Node, with_inputs
+from dlc.ir.core import Function, Node, has_effect, with_inputs
 from dlc.ir.dims import Dim, product
 from dlc.ir.inline import Read, canonical_ix, reads_of
 from dlc.ir.op import OPS
@@ -258,7 +258,11 @@ class _Planner:
     # Groups
 
     def choose_groups(self) -> None:
-        """Puts each unit into a group of what it reads, of a sibling, or of its own."""
+        """Puts each unit into a group of what it reads, of a sibling, or of its own.
+
+        What has effects waits for what had some before.
+        """
+        last: Group | None = None
         for node in self.function.nodes:
             unit = self.units.get(node)
             if is_part(node):
@@ -270,6 +274,10 @@ class _Planner:
                 joined = Group(len(self.groups), unit.kind, unit.rows)
                 self.groups.append(joined)
             self._add(unit, joined)
+            if has_effect(node):
+                if last is not None:
+                    joined.ancestors |= last.ancestors | (1 << last.number)
+                last = joined
 
     def _candidates(self, unit: Unit) -> list[Group]:
         producers = {
@@ -576,7 +584,7 @@ class _Assembler:
             self.nodes.append(self.new[part])
 
     def _is_read_outside(self, node: Node, group: Group) -> bool:
-        if node in self.planner.results:
+        if node in self.planner.results or node.op.effect:
             return True
         return any(g is not group for g in self.planner.readers.get(node, ()))
 

@@ -26,6 +26,7 @@ from dlc.ir.digest import sha256
 from dlc.ir.dims import DimExpr, Symbol, evaluate
 from dlc.ir.equal import structural_hash
 from dlc.ir.errors import MemoryLimitError, ShapeError, ValueRangeError, nearest
+from dlc.ir.host_function import called_functions
 from dlc.ir.locks import make_lock
 from dlc.ir.logs import TopicLog
 from dlc.ir.ops import BUILT_IN
@@ -165,6 +166,9 @@ class Executable:
             key = self._key()
         # What a row of someone else's does is not in the key, so such programs are made anew.
         lasting = all(n.op in BUILT_IN for n in all_nodes(self.function))
+        for called in called_functions(self.function)[:1]:
+            log.info("%s is not stored: it calls the function %s", self.function.name, called.name)
+            lasting = False
         with stats.phase("cache"):
             stored = cache.get("program", key) if lasting else None
             found = None if stored is None else program_from_bytes(stored, self.function.name)

@@ -3,6 +3,7 @@
 from dlc.ir.op import OPS
 from dlc.ir.ops import (
     attention,
+    callbacks,
     composite,
     contraction,
     control,
@@ -32,6 +33,7 @@ BUILT_IN = frozenset(OPS.values())
 __all__ = [
     "BUILT_IN",
     "attention",
+    "callbacks",
     "composite",
     "contraction",
     "control",
