@@ -103,6 +103,18 @@ def test_branches_and_loops(capsys):
     assert f(np.float32(1)).item() == 4
     assert capsys.readouterr().out == "step 0 1.0\nstep 1 2.0\nstep 2 3.0\n"
 
+    @dlc.compile
+    def only_prints(x):
+        def body(x, y):
+            dlc.debug.print("of {}", y)
+            return x, None
+
+        dlc.scan(body, x, np.arange(2))
+        return x
+
+    only_prints(np.float32(1))
+    assert capsys.readouterr().out == "of 0\nof 1\n"
+
     def told(word):
         def branch(x):
             dlc.debug.print(word)

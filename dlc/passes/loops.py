@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dlc.ir.build import IRBuilder
-from dlc.ir.core import Function, Node, reachable, with_inputs
+from dlc.ir.core import Function, Node, has_effect, live_nodes, reachable, with_inputs
 from dlc.ir.dims import TRIPS, Dim
 from dlc.ir.ops.control import scan_parts
 from dlc.passes.batch import batch_function
@@ -47,10 +47,9 @@ class Loops(Pass):
                     new[node] = found
                 continue
             kept = with_inputs(node, tuple(new[x] for x in node.inputs))
-            allowed = node.op.family == "control" and context.allows(
-                self.name, node.op.name, node.loc
-            )
-            if allowed:
+            # What is only there for its effects stays as it is.
+            smaller = node.op.family == "control" and (node in read or not has_effect(node))
+            if smaller and context.allows(self.name, node.op.name, node.loc):
                 b.loc = node.loc
                 parts[node] = self._smaller(b, kept, read.get(node, set()))
             else:
@@ -93,7 +92,7 @@ def _depending(nodes: Iterable[Node], sources: Iterable[Node]) -> set[Node]:
 
 def _with(function: Function, params: Sequence[Node], results: Sequence[Node]) -> Function:
     """Other parameters and results; of the nodes those that are needed, in their order."""
-    needed = set(reachable(results))
+    needed = live_nodes(function.nodes, results)
     nodes = [n for n in function.nodes if n in needed]
     return Function(function.name, params, results, nodes)
 
@@ -197,7 +196,8 @@ class _Loop:
     def _needed(self, results: Sequence[Node]) -> set[Node]:
         found = set(results)
         for n in reversed(self.nodes):
-            if n in found:
+            if n in found or has_effect(n):
+                found.add(n)
                 found.update(n.inputs)
         return found
 
@@ -218,6 +218,7 @@ class _Loop:
             and n not in along
             and n.op.name not in ("constant", "get")
             and n.op.family != "control"
+            and not n.op.effect
             and (n.op.cost > 0 or n.op.family in _KERNELS)
         )
         if same:
@@ -251,7 +252,8 @@ class _Loop:
     def _before(self, chosen: Sequence[Node], *, stacked: bool) -> None:
         """Computes nodes before the loop; the body reads them as constants, or row by row."""
         params = [*self.const_params, *self.row_params]
-        inner = _with(self.body, params, chosen)
+        needed = set(reachable(chosen))
+        inner = Function(self.body.name, params, chosen, [n for n in self.nodes if n in needed])
         operands = [*self.consts, *self.xs]
         if stacked:
             flags = [False] * len(self.consts) + [True] * len(self.xs)
