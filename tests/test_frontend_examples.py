@@ -22,7 +22,15 @@ LAYERS = [
     "normalization",
 ]
 OPTIMIZERS = ["clipping", "rules", "schedules"]
-FORMS = ["activations", "class_losses", "distances", "dropouts", "linear_maps", "losses"]
+FORMS = [
+    "activations",
+    "class_losses",
+    "distances",
+    "dropouts",
+    "linear_maps",
+    "losses",
+    "sequences",
+]
 MATRICES = ["decompositions", "functions", "norms", "products", "solving"]
 FILES = [
     *(f"frontend.{name}" for name in MODULES),

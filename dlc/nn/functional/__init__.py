@@ -93,3 +93,4 @@ from dlc.nn.functional.losses import sigmoid_focal_loss as sigmoid_focal_loss
 from dlc.nn.functional.losses import smooth_l1_loss as smooth_l1_loss
 from dlc.nn.functional.losses import soft_margin_loss as soft_margin_loss
 from dlc.nn.functional.losses import squared_hinge_loss as squared_hinge_loss
+from dlc.nn.functional.sequences import ctc_loss as ctc_loss
