@@ -34,6 +34,8 @@ from triton_harness import Worker, device, fitting, run_function, run_kernel
 KERNELS = {
     "pointwise": "kernel pw(x: f32[N], out y: f32[N]): par n<N: y[n] = x[n]*x[n]+1.0",
     "exp": "kernel ex(x: f32[N], out y: f32[N]): par n<N: y[n] = exp(x[n])",
+    "sort": "kernel so(x: f32[R,N], out v: f32[R,N], out q: i64[R,N]):\n par r<R:\n"
+    "  s, p[k] k<N = sort_down(n<N, x[r,n])\n  v[r,k] k<N = s[k]\n  q[r,k] k<N = p[k]",
     "broadcast": "kernel bc(x: f32[N], b: f32[M], out y: f32[M,N]):\n"
     " par m<M, n<N: y[m,n] = x[n]+b[m]",
     "transpose": "kernel tr(x: f32[N,M], out y: f32[M,N]): par m<M, n<N: y[m,n] = x[n,m]",
@@ -288,6 +290,14 @@ def test_threads_wait_where_elements_are_touched_again(worker, body, barriers):
         ),
         (
             (
+                "kernel k(x: f32[R,N], out y: f32[R,N]):\n par r<R:\n"
+                "  s, _[k] k<N = sort(n<N, x[r,n])\n  y[r,k] k<N = s[N-1-k]"
+            ),
+            "y[r,k] k<N",
+            "can only be stored",
+        ),
+        (
+            (
                 "kernel k(inout x: f32[R,N]):\n par r<R:\n  t[n] n<N = x[r,n]+1.0\n"
                 "  x[r,n] n<N = t[N-1-n]"
             ),
@@ -306,7 +316,7 @@ def test_refusals_name_the_statement(text, statement, reason):
 # Compiled code
 
 COMPILED = ["exp", "softmax", "norm", "columns", "partial", "argmax", "gather", "scatter", "dot"]
-COMPILED += ["bf16 dot", "f64 dot", "transpose", "nested"]
+COMPILED += ["bf16 dot", "f64 dot", "transpose", "nested", "sort"]
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
