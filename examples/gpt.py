@@ -63,10 +63,10 @@ def attention(block, x):
     b, t, d = x.shape
     w, bias = block["qkv"]
     heads = (x @ w + bias).reshape(b, t, 3, HEADS, d // HEADS)
-    q, k, v = (dlc.swapaxes(heads[:, :, i], 1, 2) for i in range(3))
+    q, k, v = (heads[:, :, i].swapaxes(1, 2) for i in range(3))
     mixed = dlc.scaled_dot_product_attention(q, k, v, is_causal=True)
     w, bias = block["out"]
-    return dlc.swapaxes(mixed, 1, 2).reshape(b, t, d) @ w + bias
+    return mixed.swapaxes(1, 2).reshape(b, t, d) @ w + bias
 
 
 def feed_forward(block, x):

@@ -566,3 +566,31 @@ def test_dtype_functions():
             call()
     with pytest.raises(dlc.ArgumentError):
         dlc.isdtype("i8", "odd")
+
+
+METHODS = [
+    ("argsort", (), {}), ("argsort", (0,), {}), ("sort", (), {}), ("sort", (0,), {}),
+    ("cumsum", (1,), {}), ("cumprod", (0,), {}), ("diagonal", (), {}), ("diagonal", (1, 1, 0), {}),
+    ("trace", (), {}), ("trace", (-1,), {}), ("swapaxes", (0, 1), {}), ("take", ([0, 2],), {}),
+    ("take", ([1],), {"axis": 1}), ("repeat", (2,), {}), ("repeat", (2,), {"axis": 0}),
+    ("round", (), {}), ("round", (1,), {}), ("copy", (), {}), ("ravel", (), {}),
+    ("dot", (np.arange(3.0, dtype=np.float32),), {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs"), METHODS)
+def test_methods_are_those_of_numpys_arrays(name, args, kwargs):
+    x = np.float32([[0.25, -1.55, 3.0], [2.5, 0.5, -0.75], [1.0, 7.0, -3.25], [0.0, 4.5, 2.0]])
+    wanted = np.sort(x, *args) if name == "sort" else getattr(x, name)(*args, **kwargs)
+
+    def call(t):
+        return getattr(t, name)(*args, **kwargs)
+
+    for f in (call, dlc.compile(call)):
+        np.testing.assert_allclose(f(dlc.asarray(x)).numpy(), wanted, rtol=1e-6)
+
+
+def test_searchsorted_and_nonzero_methods():
+    x = dlc.asarray([1.0, 2.0, 0.0, 4.0])
+    assert x.sort().searchsorted([1.5]).tolist() == [2]
+    assert x.nonzero()[0].tolist() == [0, 1, 3]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +16,8 @@ from dlc.frontend.context import ask_for_conversion, current_trace
 from dlc.frontend.conversion import unconverted
 from dlc.frontend.extent import extents
 from dlc.frontend.promotion import DEFAULTS
+from dlc.frontend.tensor_methods import TensorMethods, functions, operators
 from dlc.ir.core import Node
-from dlc.ir.deferred import deferred
 from dlc.ir.errors import (
     ArgumentError,
     DeviceError,
@@ -35,36 +34,10 @@ from dlc.runtime.buffers import aligned_copy, is_usable
 
 # They stand above this file.
 if TYPE_CHECKING:
-    from dlc.frontend import method_functions
-    from dlc.frontend import operators as operator_objects
     from dlc.frontend.at import At
     from dlc.frontend.trace import Trace
-else:
-    method_functions = deferred("dlc.frontend.method_functions")
-    operator_objects = deferred("dlc.frontend.operators")
 
 Array = np.ndarray[Any, Any]
-
-
-def _late(module: Any, finder: str) -> Any:
-    """Functions that a function of a module finds when they are first used."""
-    names = ModuleType("late")  # whose attributes are read fastest
-
-    def look_up(name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        found = getattr(module, finder)(name)
-        setattr(names, name, found)
-        return found
-
-    setattr(names, "__getattr__", look_up)  # noqa: B010 - an attribute that Python looks for
-    return names
-
-
-# The public functions that methods delegate to.
-functions: Any = _late(method_functions, "find_function")
-# What the signs +, -, < and so on do, by the name of the function.
-operators: Any = _late(operator_objects, "make_operator")
 
 
 class History:
@@ -94,7 +67,7 @@ def contiguous(array: Array) -> Array:
     return array if is_usable(array) else aligned_copy(array, dtype_of(array.dtype))
 
 
-class Tensor:
+class Tensor(TensorMethods):
     """A value with a shape, an element type and a device; made by `dlc.asarray`.
 
     A tensor never changes under anyone else: `x[i] = v` and `x += v` give this one object a new
@@ -588,84 +561,6 @@ class Tensor:
 
     def __invert__(self) -> Tensor:
         return functions.bitwise_invert(self)
-
-    # Methods that are functions of the same name.
-
-    def reshape(self, *shape: Any) -> Tensor:
-        """`dlc.reshape`: the shape as one tuple or as several integers, one of which may be -1."""
-        return functions.reshape(self, shape[0] if len(shape) == 1 else shape)
-
-    def transpose(self, *axes: Any) -> Tensor:
-        """The axes in another order, reversed when none is given."""
-        if not axes:
-            axes = tuple(range(self.ndim))[::-1]
-        return functions.permute_dims(
-            self, axes[0] if len(axes) == 1 and not _is_int(axes[0]) else axes
-        )
-
-    def flatten(self) -> Tensor:
-        """The elements in row-major order, as one dim."""
-        return functions.reshape(self, (-1,))
-
-    ravel = flatten
-
-    def squeeze(self, axis: Any = None) -> Tensor:
-        """Without the given axes of extent 1, or all of them."""
-        if axis is None:
-            axis = tuple(k for k, d in enumerate(self.shape) if d == 1)
-        return functions.squeeze(self, axis)
-
-    def sum(self, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Tensor:
-        """`dlc.sum`."""
-        return functions.sum(self, axis=axis, dtype=dtype, keepdims=keepdims)
-
-    def prod(self, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Tensor:
-        """`dlc.prod`."""
-        return functions.prod(self, axis=axis, dtype=dtype, keepdims=keepdims)
-
-    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """`dlc.mean`."""
-        return functions.mean(self, axis=axis, keepdims=keepdims)
-
-    def var(self, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
-        """`dlc.var`."""
-        return functions.var(self, axis=axis, correction=correction, keepdims=keepdims)
-
-    def std(self, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
-        """`dlc.std`."""
-        return functions.std(self, axis=axis, correction=correction, keepdims=keepdims)
-
-    def max(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """`dlc.max`."""
-        return functions.max(self, axis=axis, keepdims=keepdims)
-
-    def min(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """`dlc.min`."""
-        return functions.min(self, axis=axis, keepdims=keepdims)
-
-    def any(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """`dlc.any`."""
-        return functions.any(self, axis=axis, keepdims=keepdims)
-
-    def all(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """`dlc.all`."""
-        return functions.all(self, axis=axis, keepdims=keepdims)
-
-    def argmax(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """`dlc.argmax`."""
-        return functions.argmax(self, axis=axis, keepdims=keepdims)
-
-    def argmin(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """`dlc.argmin`."""
-        return functions.argmin(self, axis=axis, keepdims=keepdims)
-
-    def clip(self, min: Any = None, max: Any = None) -> Tensor:
-        """`dlc.clip`."""
-        return functions.clip(self, min, max)
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int)
 
 
 def leaked() -> LeakedTracerError:

@@ -1,0 +1,191 @@
+"""Methods of tensors that are public functions, under NumPy's names.
+
+The functions are written in terms of tensors and therefore stand above this file; each is found
+when it is first used.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from dlc.ir.deferred import deferred
+
+if TYPE_CHECKING:
+    from dlc.frontend import method_functions
+    from dlc.frontend import operators as operator_objects
+    from dlc.frontend.tensor import Tensor
+else:
+    method_functions = deferred("dlc.frontend.method_functions")
+    operator_objects = deferred("dlc.frontend.operators")
+
+
+def _late(module: Any, finder: str) -> Any:
+    """Functions that a function of a module finds when they are first used."""
+    names = ModuleType("late")  # whose attributes are read fastest
+
+    def look_up(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        found = getattr(module, finder)(name)
+        setattr(names, name, found)
+        return found
+
+    setattr(names, "__getattr__", look_up)  # noqa: B010 - an attribute that Python looks for
+    return names
+
+
+# The public functions that methods delegate to.
+functions: Any = _late(method_functions, "find_function")
+# What the signs +, -, < and so on do, by the name of the function.
+operators: Any = _late(operator_objects, "make_operator")
+
+
+class TensorMethods:
+    """The base of `dlc.Tensor`."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        @property
+        def shape(self) -> tuple[Any, ...]:
+            """Of `dlc.Tensor`."""
+            ...
+
+        @property
+        def ndim(self) -> int:
+            """Of `dlc.Tensor`."""
+            ...
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """`dlc.reshape`: the shape as one tuple or as several integers, one of which may be -1."""
+        return functions.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """The axes in another order, reversed when none is given."""
+        if not axes:
+            axes = tuple(range(self.ndim))[::-1]
+        return functions.permute_dims(
+            self, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+        )
+
+    def flatten(self) -> Tensor:
+        """The elements in row-major order, as one dim."""
+        return functions.reshape(self, (-1,))
+
+    ravel = flatten
+
+    def squeeze(self, axis: Any = None) -> Tensor:
+        """Without the given axes of extent 1, or all of them."""
+        if axis is None:
+            axis = tuple(k for k, d in enumerate(self.shape) if d == 1)
+        return functions.squeeze(self, axis)
+
+    def sum(self, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Tensor:
+        """`dlc.sum`."""
+        return functions.sum(self, axis=axis, dtype=dtype, keepdims=keepdims)
+
+    def prod(self, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Tensor:
+        """`dlc.prod`."""
+        return functions.prod(self, axis=axis, dtype=dtype, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """`dlc.mean`."""
+        return functions.mean(self, axis=axis, keepdims=keepdims)
+
+    def var(self, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+        """`dlc.var`."""
+        return functions.var(self, axis=axis, correction=correction, keepdims=keepdims)
+
+    def std(self, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+        """`dlc.std`."""
+        return functions.std(self, axis=axis, correction=correction, keepdims=keepdims)
+
+    def max(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """`dlc.max`."""
+        return functions.max(self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """`dlc.min`."""
+        return functions.min(self, axis=axis, keepdims=keepdims)
+
+    def any(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """`dlc.any`."""
+        return functions.any(self, axis=axis, keepdims=keepdims)
+
+    def all(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """`dlc.all`."""
+        return functions.all(self, axis=axis, keepdims=keepdims)
+
+    def argmax(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """`dlc.argmax`."""
+        return functions.argmax(self, axis=axis, keepdims=keepdims)
+
+    def argmin(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        """`dlc.argmin`."""
+        return functions.argmin(self, axis=axis, keepdims=keepdims)
+
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+        """`dlc.clip`."""
+        return functions.clip(self, min, max)
+
+    def argsort(self, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
+        """`dlc.argsort`."""
+        return functions.argsort(self, axis=axis, descending=descending, stable=stable)
+
+    def sort(self, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
+        """`dlc.sort`: a sorted copy; the tensor stays as it is."""
+        return functions.sort(self, axis=axis, descending=descending, stable=stable)
+
+    def searchsorted(self, values: Any, *, side: str = "left", sorter: Any = None) -> Tensor:
+        """`dlc.searchsorted` of values in this tensor."""
+        return functions.searchsorted(self, values, side=side, sorter=sorter)
+
+    def nonzero(self) -> tuple[Tensor, ...]:
+        """`dlc.nonzero`."""
+        return functions.nonzero(self)
+
+    def cumsum(self, axis: int | None = None, dtype: Any = None) -> Tensor:
+        """`dlc.cumsum`."""
+        return functions.cumsum(self, axis=axis, dtype=dtype)
+
+    def cumprod(self, axis: int | None = None, dtype: Any = None) -> Tensor:
+        """`dlc.cumprod`."""
+        return functions.cumprod(self, axis=axis, dtype=dtype)
+
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+        """`dlc.diagonal`."""
+        return functions.diagonal(self, offset=offset, axis1=axis1, axis2=axis2)
+
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+        """`dlc.trace`."""
+        return functions.trace(self, offset=offset, axis1=axis1, axis2=axis2)
+
+    def dot(self, other: Any) -> Tensor:
+        """`dlc.dot`."""
+        return functions.dot(self, other)
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        """`dlc.swapaxes`."""
+        return functions.swapaxes(self, axis1, axis2)
+
+    def take(self, indices: Any, axis: int | None = None) -> Tensor:
+        """`dlc.take`; of all elements without an axis."""
+        x = self if axis is not None else functions.reshape(self, (-1,))
+        return functions.take(x, indices, axis=0 if axis is None else axis)
+
+    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
+        """`dlc.repeat`."""
+        return functions.repeat(self, repeats, axis=axis)
+
+    def round(self, decimals: int = 0) -> Tensor:
+        """`dlc.round`, to so many decimals."""
+        if not decimals:
+            return functions.round(self)
+        scale = 10.0**decimals
+        return functions.divide(functions.round(functions.multiply(self, scale)), scale)
+
+    def copy(self) -> Tensor:
+        """Another tensor with this value; no tensor ever changes with another one."""
+        return functions.copy(self)
