@@ -85,3 +85,12 @@ def test_conversions_name_their_device():
     assert dlc.astype(dlc.ones(2), "i8", device="cpu").dtype == dlc.int8
     with pytest.raises(dlc.DeviceError, match="cuda"):
         dlc.astype(dlc.ones(2), "i8", device="cuda")
+
+
+def test_pseudo_inverses_with_a_tolerance_for_each_matrix():
+    x = np.random.default_rng(0).normal(size=(2, 3, 4))
+    for tolerance in (np.array([0.5, 1e-9]), np.array(0.3)):
+        want = np.linalg.pinv(x, rtol=tolerance)
+        for function in (dlc.linalg.pinv, dlc.compile(dlc.linalg.pinv)):
+            assert np.allclose(function(x, rtol=tolerance).numpy(), want, atol=1e-12)
+    assert dlc.linalg.pinv(np.ones((0, 2)), rtol=np.array(0.1)).shape == (2, 0)

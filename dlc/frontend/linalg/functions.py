@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from dlc.frontend.apply import apply, broadcast_to, convert, materialise, promote
+from dlc.frontend.apply import apply, as_tensor, broadcast_to, convert, materialise, promote
 from dlc.frontend.functions import elementwise, reduction
 from dlc.frontend.functions.arguments import ArrayLike, integer, reshaped, types_text
+from dlc.frontend.functions.composed import where
 from dlc.frontend.functions.creation import eye
-from dlc.frontend.linalg.decompositions import svdvals
+from dlc.frontend.functions.shape import expand_dims, matrix_transpose
+from dlc.frontend.linalg.decompositions import svd, svdvals
 from dlc.frontend.linalg.matrices import check_matrix, check_rows, check_square, matrices, rows
 from dlc.frontend.linalg.norms import matrix_rank
 from dlc.frontend.linalg.solving import inv
@@ -78,13 +80,14 @@ def slogdet(x: ArrayLike, /) -> SlogdetResult:
     return SlogdetResult(sign, log)
 
 
-def pinv(x: ArrayLike, /, *, rtol: float | None = None) -> Tensor:
+def pinv(x: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Tensor:
     """The pseudo-inverse of Moore and Penrose.
 
     Args:
         x: Matrices [..., m, n].
         rtol: Singular values up to rtol times the largest one are zeros; by default the larger
-            extent times the distance from 1 to the next number of the dtype.
+            extent times the distance from 1 to the next number of the dtype. A number, or a tensor
+            [...] with one for each matrix.
 
     Returns:
         Matrices [..., n, m] of the float dtype of x.
@@ -99,7 +102,19 @@ def pinv(x: ArrayLike, /, *, rtol: float | None = None) -> Tensor:
     """
     (a,), dtype = matrices(x)
     check_matrix("pinv", a)
-    return convert(apply("pinv", a, rtol=None if rtol is None else float(rtol)), dtype)
+    if rtol is None or isinstance(rtol, (int, float)) or a.tensor.size == 0:
+        least = float(rtol) if isinstance(rtol, (int, float)) else None
+        return convert(apply("pinv", a, rtol=least), dtype)
+    return convert(_pinv(a, convert(as_tensor(rtol), a.tensor.dtype)), dtype)
+
+
+def _pinv(a: Tensor, rtol: Tensor) -> Tensor:
+    """The pseudo-inverses of matrices that are not empty, by their singular values."""
+    left, s, right = svd(a, full_matrices=False)
+    least = expand_dims(rtol, axis=-1) * s[..., :1]
+    kept = elementwise.greater(s, least)
+    inverse = where(kept, elementwise.reciprocal(where(kept, s, 1)), 0)
+    return (matrix_transpose(right) * expand_dims(inverse, axis=-2)) @ matrix_transpose(left)
 
 
 def lstsq(a: ArrayLike, b: ArrayLike, /, rcond: float | None = None) -> LstsqResult:
