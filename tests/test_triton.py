@@ -192,9 +192,13 @@ def test_reductions_of_nothing(worker):
         assert values == [0, 1, -np.inf, 0]
 
 
+# What the host computes is no kernel.
+ON_DEVICE = [c for c in cases() if c.op.family != "host"]
+
+
 def table(which, worker):
     faults = []
-    for case in cases():
+    for case in ON_DEVICE:
         for make in (operands, special_operands):
             args = make(case)
             if args is None:
@@ -212,7 +216,7 @@ def test_every_op(worker, which):
     assert not table(which, worker)
 
 
-SAMPLED = [c for k, c in enumerate(cases()) if k % 8 == 0]
+SAMPLED = ON_DEVICE[::8]
 
 
 def test_some_of_every_family_of_ops(worker):

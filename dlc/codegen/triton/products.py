@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from dlc.codegen.cpu.contraction_form import ACCUMULATOR, Contraction, Operand, contraction_of
+from dlc.codegen.index_math import axis_name
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.kernel_printer import print_kernel
 from dlc.codegen.triton.code import Launch, Variant, module_source
 from dlc.codegen.triton.scalars import scalar_op, triton_type
 from dlc.codegen.triton.values import Scope, Value, ValueWriter
-from dlc.ir.dims import Dim, add, floordiv, mul
+from dlc.ir.dims import Dim, add, floordiv, mod, mul, symbol
 from dlc.ir.scalar import Axis
 from dlc.ir.types import DType, float32
 
@@ -162,7 +163,7 @@ class _ProductWriter(ValueWriter):
                 found = scope.index(axis.name)
                 assert found is not None
                 inner.indices[axis.name] = found
-        x, y = self._operand(form.a, a), self._operand(form.b, b)
+        x, y = self._operand(form.a, form.m, a), self._operand(form.b, form.n, b)
         self.write(f'acc = tl.dot({x}, {y}, acc, input_precision="ieee")')
         self.depth -= 1
 
@@ -172,8 +173,8 @@ class _ProductWriter(ValueWriter):
         inner.indices[axis.name] = scope.indices[axis.name]
         inner.masks[axis.name] = scope.masks[axis.name]
 
-    def _operand(self, operand: Operand, scope: Scope) -> str:
-        at = self.offset(operand.at, scope)
+    def _operand(self, operand: Operand, axis: Axis, scope: Scope) -> str:
+        at = self.offset(self._place(operand, axis), scope)
         everywhere = frozenset(n for n, _ in scope.blocks)
         if at.axes != everywhere:
             at = self.assign(f"tl.broadcast_to({at.text}, {scope.shape})", scope, everywhere)
@@ -184,6 +185,19 @@ class _ProductWriter(ValueWriter):
             text = scalar_op("convert", to, source, [value.text])
             value = self.assign(text, scope, everywhere)
         return value.text
+
+    def _place(self, operand: Operand, axis: Axis) -> Dim:
+        """The offset of an element, that of a gathered operand with all its parts."""
+        at = operand.at
+        if operand.k_stride is not None:
+            return at
+        for name, parts in ((axis.name, operand.parts), (self.form.k.name, operand.k_parts)):
+            rest: Dim = symbol(axis_name(name))
+            for extent, stride in reversed(parts[1:]):
+                at = add(at, mul(mod(rest, extent), stride))
+                rest = floordiv(rest, extent)
+            at = add(at, mul(rest, parts[0][1]))
+        return at
 
     def _chain(self, operand: Operand) -> Sequence[DType]:
         """The types that an element passes through on its way to the product."""

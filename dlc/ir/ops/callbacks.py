@@ -82,7 +82,7 @@ def _pure_reference(
 
 
 def _total(x: Any) -> Any:
-    return np.sum(x, dtype=np.float32)
+    return np.sum(x)
 
 
 def _checked(value: Any, type_: TensorType, function: HostFunction) -> Any:
