@@ -45,3 +45,5 @@ def pytest_collection_modifyitems(items):
     if marked and not _gpu_is_present():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU"))
+    # First what takes long, so that processes that share the tests end together.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -44,10 +44,8 @@ def softmax(x: "f32[8,4]"):
 def mismatch(x: "f32[8,4]", y: "f32[3]"):
     return x + y
 
-def branches(x: "f32[8]"):
-    if x.sum() > 0:
-        return x
-    return -x
+def needs_a_number(x: "f32[8]"):
+    return x * int(x.sum())
 
 def bare(x, y=2):
     return x * y
@@ -487,7 +485,7 @@ def test_errors_of_dlc_show_the_users_line(error):
     text = error("dump", "user.py:mismatch")
     assert text.startswith("loading\nDLC101: ")
     assert "at user.py:12 in mismatch\n    return x + y" in text
-    assert "DLC201" in error("run", "user.py:branches")
+    assert "DLC201" in error("run", "user.py:needs_a_number")
 
 
 def test_the_users_exceptions_show_the_users_lines_only(error, folder):

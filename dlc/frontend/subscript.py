@@ -25,7 +25,7 @@ from dlc.frontend.places import (
     write_places,
     write_where,
 )
-from dlc.frontend.tensor import Tensor, make_like
+from dlc.frontend.tensor import Tensor, contiguous, make_like
 from dlc.ir.dims import Dim, DimExpr, add, at_least, dims_equal, floordiv, mul
 from dlc.ir.errors import ArgumentError, IndexRangeError, ShapeError, ValueRangeError
 from dlc.ir.record import dataclass, field
@@ -334,5 +334,8 @@ def updated(x: Tensor, index: Any, value: Any, how: Writing) -> Tensor:
     if x._weak:
         x, update = promote(x, update)
     if s.is_whole(x.tensor.shape):
-        return make_like(update)
+        value = make_like(update)
+        if value._data is not None:
+            value._data = contiguous(value._data)  # not a number that is read again and again
+        return value
     return apply("slice_update", x, update, **s.attrs())

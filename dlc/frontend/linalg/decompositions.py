@@ -83,8 +83,9 @@ def eigh(x: ArrayLike, /) -> EighResult:
 
     Returns:
         `eigenvalues` [..., n] in ascending order and `eigenvectors` [..., n, n] in columns, of the
-        float dtype of x. The derivative of eigenvectors counts those of equal eigenvalues as not
-        turning into each other; what depends on the choice of such vectors has no derivative.
+        float dtype of x, with a positive largest entry. Their derivative counts those of equal
+        eigenvalues as not turning into each other; what depends on the choice of such vectors has
+        no derivative.
 
     Raises:
         ShapeError: The matrices are not square.

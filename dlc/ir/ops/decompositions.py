@@ -120,6 +120,9 @@ def _eigvalsh_type(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
 
 def _eigh_reference(x: Any) -> Any:
     w, v = _decomposed(np.linalg.eigh, x)
+    if v.size:  # of both signs, which LAPACK changes with the last bit: the largest entry positive
+        largest = np.abs(v).argmax(axis=-2, keepdims=True)
+        v = v * np.copysign(v.dtype.type(1), np.take_along_axis(v, largest, axis=-2))
     return np.concatenate([w[..., None, :], v], axis=-2)
 
 
