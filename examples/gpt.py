@@ -15,7 +15,17 @@ import math
 import time
 
 import numpy as np
-from library_text import VOCABULARY, decode, encode, load_text, show_progress, trigram_bits, windows
+from library_text import (
+    VOCABULARY,
+    decode,
+    drawn,
+    encode,
+    load_text,
+    mean_bits,
+    show_progress,
+    trigram_bits,
+    windows,
+)
 
 import dlc
 
@@ -138,10 +148,7 @@ def train(text, steps):
 
 def bits_on(text, batches=60):
     """Bits a character over windows spread evenly over `text`."""
-    starts = np.linspace(0, len(text) - LENGTH - 1, batches * BATCH).astype(np.int64)
-    rows = text[starts[:, None] + np.arange(LENGTH + 1)].astype(np.int64)
-    losses = [evaluate(part[:, :-1], part[:, 1:]) for part in np.split(rows, batches)]
-    return float(np.mean([float(loss) for loss in losses])) / math.log(2)
+    return mean_bits(evaluate, text, LENGTH, BATCH, batches)
 
 
 def write(beginning: str, count: int, rng, temperature=0.7) -> str:
@@ -151,9 +158,8 @@ def write(beginning: str, count: int, rng, temperature=0.7) -> str:
         window = np.zeros((1, LENGTH), np.int64)
         last = text[-LENGTH:]
         window[0, : len(last)] = last
-        scores = scores_at(window, np.int64(len(last) - 1)).numpy() / temperature
-        likelihood = np.exp(scores - scores.max())
-        text.append(rng.choice(VOCABULARY, p=likelihood / likelihood.sum()))
+        scores = scores_at(window, np.int64(len(last) - 1)).numpy()
+        text.append(drawn(scores, rng, temperature))
     return decode(np.array(text))
 
 

@@ -56,6 +56,21 @@ def show_progress(step, steps, loss, seconds):
         print(text, flush=True)
 
 
+def mean_bits(evaluate, text: np.ndarray, length: int, count: int, batches: int) -> float:
+    """Bits a character by a compiled loss, over `batches * count` windows spread over `text`."""
+    starts = np.linspace(0, len(text) - length - 1, batches * count).astype(np.int64)
+    rows = text[starts[:, None] + np.arange(length + 1)].astype(np.int64)
+    losses = [evaluate(part[:, :-1], part[:, 1:]) for part in np.split(rows, batches)]
+    return float(np.mean([float(loss) for loss in losses])) / math.log(2)
+
+
+def drawn(scores: np.ndarray, rng: np.random.Generator, temperature: float) -> int:
+    """A character by its scores; the lower the temperature, the likelier the likeliest."""
+    hot = scores.astype(np.float64) / temperature
+    likelihood = np.exp(hot - hot.max())
+    return int(rng.choice(VOCABULARY, p=likelihood / likelihood.sum()))
+
+
 def trigram_bits(train: np.ndarray, held_out: np.ndarray, weight: float = 20.0) -> float:
     """Bits a character on `held_out` of a trigram model that was fitted to `train`.
 

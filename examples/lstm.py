@@ -15,7 +15,17 @@ import math
 import time
 
 import numpy as np
-from library_text import VOCABULARY, decode, encode, load_text, show_progress, trigram_bits, windows
+from library_text import (
+    VOCABULARY,
+    decode,
+    drawn,
+    encode,
+    load_text,
+    mean_bits,
+    show_progress,
+    trigram_bits,
+    windows,
+)
 
 import dlc
 
@@ -104,10 +114,7 @@ def train(text, steps):
 
 def bits_on(text, batches=20):
     """Bits a character over windows spread evenly over `text`."""
-    starts = np.linspace(0, len(text) - LENGTH - 1, batches * BATCH).astype(np.int64)
-    rows = text[starts[:, None] + np.arange(LENGTH + 1)].astype(np.int64)
-    losses = [evaluate(part[:, :-1], part[:, 1:]) for part in np.split(rows, batches)]
-    return float(np.mean([float(loss) for loss in losses])) / math.log(2)
+    return mean_bits(evaluate, text, LENGTH, BATCH, batches)
 
 
 def write(beginning: str, count: int, rng, temperature=0.7) -> str:
@@ -115,9 +122,7 @@ def write(beginning: str, count: int, rng, temperature=0.7) -> str:
     text = list(encode(beginning.encode()))
     state, scores = read_on(np.array([text], np.int64), zero_state(1))
     for _ in range(count):
-        hot = scores.numpy().astype(np.float64) / temperature
-        likelihood = np.exp(hot - hot.max())
-        text.append(rng.choice(VOCABULARY, p=likelihood / likelihood.sum()))
+        text.append(drawn(scores.numpy(), rng, temperature))
         state, scores = read_on(np.array([text[-1:]], np.int64), state)
     return decode(np.array(text))
 

@@ -108,22 +108,16 @@ class Trace:
 
     def emit(self, op: Op, tensors: Sequence[Tensor], attrs: dict[str, Any]) -> Node:
         """Records an operation at the user's line."""
-        if self.closed:
-            raise leaked()
-        builder = self.builder
-        builder.loc = user_location()
-        inputs = [t._node_in(self) for t in tensors]
-        recorded = is_recording()
-        if not recorded:
-            inputs = [self._stopped(x) for x in inputs]
-        node = builder.emit(op, inputs, attrs)
+        node, recorded = self._record(op, tensors, attrs)
         check_size(node.tensor)
         if not recorded:
             self._constant.add(node)
         return node
 
-    def emit_several(self, op: Op, tensors: Sequence[Tensor], attrs: dict[str, Any]) -> list[Node]:
-        """Records an operation that has several results at the user's line."""
+    def _record(
+        self, op: Op, tensors: Sequence[Tensor], attrs: dict[str, Any]
+    ) -> tuple[Node, bool]:
+        """The node of an operation, and whether gradients go through it."""
         if self.closed:
             raise leaked()
         builder = self.builder
@@ -132,11 +126,15 @@ class Trace:
         recorded = is_recording()
         if not recorded:
             inputs = [self._stopped(x) for x in inputs]
-        node = builder.emit(op, inputs, attrs)
+        return builder.emit(op, inputs, attrs), recorded
+
+    def emit_several(self, op: Op, tensors: Sequence[Tensor], attrs: dict[str, Any]) -> list[Node]:
+        """Records an operation that has several results at the user's line."""
+        node, recorded = self._record(op, tensors, attrs)
         assert isinstance(node.type, TupleType)
         for type_ in node.type.items:
             check_size(type_)
-        parts = [builder.get(node, index=k) for k in range(len(node.type.items))]
+        parts = [self.builder.get(node, index=k) for k in range(len(node.type.items))]
         if not recorded:
             self._constant.update((node, *parts))
         return parts

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 import dlc
-from dlc.frontend.apply import as_tensor
 from dlc.ir.errors import ValueRangeError
+from dlc.losses.classes import weighted
 from dlc.losses.functions import float_pair
 from dlc.metrics.metric import Metric, share
 
@@ -43,10 +43,8 @@ class _Thresholds(Metric):
 
 
 def _weights_like(x: dlc.Tensor, weight: Any) -> dlc.Tensor:
-    if weight is None:
-        return dlc.ones(x.shape)
-    w = dlc.astype(as_tensor(weight), dlc.float32)
-    return dlc.broadcast_to(w.reshape(*w.shape, *(1,) * (x.ndim - w.ndim)), x.shape)
+    ones = dlc.ones(x.shape)
+    return ones if weight is None else weighted(ones, weight)[0]
 
 
 def _at_thresholds(given: float | Sequence[float] | None, name: str) -> list[float]:

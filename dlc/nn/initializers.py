@@ -63,23 +63,12 @@ def uniform(low: float = -0.05, high: float = 0.05, key: Any = None) -> Initiali
 
 
 def truncated_normal(mean: float = 0.0, stddev: float = 0.05, key: Any = None) -> Initializer:
-    """A normal distribution cut at two deviations, by inverting its distribution function."""
+    """A normal distribution cut at two deviations (`dlc.random.truncated_normal`)."""
 
     def init(shape: Sequence[int], dtype: Any) -> dlc.Tensor:
-        low, high = (0.5 * math.erfc(-x / math.sqrt(2)) for x in (-2.0, 2.0))
-        u = dlc.random.uniform(key, tuple(shape), dlc.float64).numpy() * (high - low) + low
-        return dlc.asarray(_normal_quantile(u) * stddev + mean, dtype=dtype)
+        return dlc.random.truncated_normal(key, shape=tuple(shape), dtype=dtype) * stddev + mean
 
     return init
-
-
-def _normal_quantile(u: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Where the normal distribution function is `u`, within two deviations: Newton's method."""
-    x = np.zeros_like(u)
-    for _ in range(30):
-        cdf = 0.5 * dlc.erfc(dlc.asarray(-x / math.sqrt(2))).numpy()
-        x = np.clip(x - (cdf - u) * math.sqrt(2 * math.pi) * np.exp(x * x / 2), -2, 2)
-    return x
 
 
 def fans(shape: Sequence[int], outputs_first: bool = False) -> tuple[int, int]:

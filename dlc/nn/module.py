@@ -15,7 +15,8 @@ from dlc.frontend.context import observe
 from dlc.frontend.conversion import user_function
 from dlc.frontend.trace import eager
 from dlc.frontend.tree import register_node
-from dlc.ir.errors import ArgumentError, DlcError, ValueRangeError, nearest
+from dlc.frontend.variable_state import assign_state
+from dlc.ir.errors import ArgumentError, DlcError
 from dlc.nn.fitting import Fitting
 
 __all__ = ["Buffer", "Module", "Parameter"]
@@ -295,7 +296,7 @@ class Module(Fitting):
     def state_dict(self, prefix: str = "") -> OrderedDict[str, dlc.Tensor]:
         """The values of all parameters and buffers by name; later updates do not change them."""
         found: OrderedDict[str, dlc.Tensor] = OrderedDict()
-        for name, variable in _state(self, prefix):
+        for name, variable in _variables(self, prefix):
             found[name] = variable.data
         return found
 
@@ -310,24 +311,9 @@ class Module(Fitting):
             ValueRangeError: for names that are missing or not known, and shapes that differ: all of
                 them at once. Nothing has been assigned then.
         """
-        own = OrderedDict(_state(self, ""))
-        problems = [
-            f"{name}: the model has {v.tensor}, the state {dlc.asarray(state[name]).tensor}"
-            for name, v in own.items()
-            if name in state and tuple(dlc.asarray(state[name]).shape) != v.shape
-        ]
-        if strict:
-            problems += [f"{name}: missing from the state" for name in own if name not in state]
-            unknown = [name for name in state if name not in own]
-            problems += [f"{name}: not in the model; {nearest(name, own)}" for name in unknown]
-        if problems:
-            raise ValueRangeError(
-                f"the state does not fit {type(self).__name__}:\n  " + "\n  ".join(problems),
-                hint="strict=False leaves out names that are missing or not known",
-            )
-        for name, variable in own.items():
-            if name in state:
-                variable.assign(dlc.astype(dlc.asarray(state[name]), variable.dtype))
+        hint = "strict=False leaves out names that are missing or not known"
+        own = dict(_variables(self, ""))
+        assign_state(type(self).__name__, "model", own, state, hint, strict)
 
     def extra_repr(self) -> str:
         """What `repr` shows of the module itself."""
@@ -372,18 +358,12 @@ def _join(prefix: str, name: str) -> str:
 
 
 def _variables(
-    module: Module, prefix: str, recurse: bool, buffers: bool
+    module: Module, prefix: str, recurse: bool = True, buffers: bool | None = None
 ) -> Iterator[tuple[str, dlc.Variable]]:
+    """Parameters or buffers with their names; both for None."""
     for path, m in _all_modules(module, prefix, ()) if recurse else [(prefix, module)]:
         for name, x in _members(m):
-            if isinstance(x, dlc.Variable) and (name in m._buffers) == buffers:
-                yield _join(path, name), x
-
-
-def _state(module: Module, prefix: str) -> Iterator[tuple[str, dlc.Variable]]:
-    for path, m in _all_modules(module, prefix, ()):
-        for name, x in _members(m):
-            if isinstance(x, dlc.Variable):
+            if isinstance(x, dlc.Variable) and buffers in (None, name in m._buffers):
                 yield _join(path, name), x
 
 

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import dlc
+from dlc.train.modes import evaluating
 
 if TYPE_CHECKING:
     from dlc.nn.module import Module
@@ -27,15 +28,13 @@ def _traced_shapes(model: Module, inputs: tuple[Any, ...]) -> dict[int, str]:
     def note(module: Module, _args: Any, result: Any) -> None:
         found[id(module)] = _shape_text(result)
 
-    training = model.training
-    model.eval()
     handles = [m.register_forward_hook(note) for m in model.modules()]
     try:
-        dlc.compile(model).lower(*inputs)
+        with evaluating(model):
+            dlc.compile(model).lower(*inputs)
     finally:
         for handle in handles:
             handle.remove()
-        model.train(training)
     return found
 
 

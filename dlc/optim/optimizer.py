@@ -24,6 +24,7 @@ import numpy as np
 import dlc
 from dlc.frontend.apply import as_tensor
 from dlc.frontend.trace import eager
+from dlc.frontend.variable_state import assign_state
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError, nearest
 from dlc.optim import clipping
 
@@ -416,21 +417,8 @@ class Optimizer:
             ValueRangeError: for names that are missing or not known, and shapes that differ: all
                 of them at once. Nothing has been assigned then.
         """
-        own = self._state()
-        problems = [f"{n}: missing from the state" for n in own if n not in state]
-        problems += [f"{n}: not in the optimizer" for n in state if n not in own]
-        problems += [
-            f"{n}: the optimizer has {v.tensor}, the state {dlc.asarray(state[n]).tensor}"
-            for n, v in own.items()
-            if n in state and tuple(dlc.asarray(state[n]).shape) != tuple(v.shape)
-        ]
-        if problems:
-            raise ValueRangeError(
-                f"the state does not fit {type(self).__name__}:\n  " + "\n  ".join(problems),
-                hint="make the state of the same parameters first, with build(variables)",
-            )
-        for name, variable in own.items():
-            variable.assign(dlc.astype(dlc.asarray(state[name]), variable.dtype))
+        hint = "make the state of the same parameters first, with build(variables)"
+        assign_state(type(self).__name__, "optimizer", self._state(), state, hint)
 
     def finalize_variable_values(self, variables: Iterable[dlc.Variable] | None = None) -> None:
         """Gives variables the averages of `use_ema`, all of them by default (Keras's name)."""

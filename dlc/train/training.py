@@ -25,6 +25,7 @@ from dlc.train.batches import (
     split_tail,
     unpack,
 )
+from dlc.train.modes import evaluating
 from dlc.train.outputs import Outputs
 from dlc.train.progress import ProgressBar
 
@@ -184,10 +185,8 @@ class Training:
             shapes.append(dlc.tree.unflatten(structure, [_Shape(t.shape) for t in leaves]))
             return predicted
 
-        training = self.model.training
-        self.model.train(False)
-        dlc.compile(forward).lower(batch[0])
-        self.model.train(training)
+        with evaluating(self.model):
+            dlc.compile(forward).lower(batch[0])
         self.outputs.build(batch[1], dlc.tree.map(lambda s: s.extents, shapes[-1]))
 
     # Loops.
@@ -195,18 +194,17 @@ class Training:
     def fit(self, x: Any, y: Any, sample_weight: Any, how: FitSettings) -> History:
         """Trains for some epochs; see `dlc.nn.Module.fit`."""
         source, checked = self._sources(x, y, sample_weight, how)
-        shown = 1 if how.verbose == "auto" else int(how.verbose)
         history = self.history = History()
-        params = {"epochs": how.epochs, "steps": source.steps, "verbose": shown}
-        hooks = CallbackList([history, *(how.callbacks or ())], self.model, params)
+        called = [history, *(how.callbacks or ())]
+        hooks, bar = self._shown(source, how.verbose, called, how.epochs)
         self.stop_training = False
         hooks.call("on_train_begin", {})
         logs: Numbers = {}
         for epoch in range(how.initial_epoch, how.epochs):
             hooks.call("on_epoch_begin", epoch, {})
-            if shown:
+            if bar.verbose:
                 print(f"Epoch {epoch + 1}/{how.epochs}", flush=True)
-            bar = ProgressBar(source.steps, shown)
+            bar = ProgressBar(source.steps, bar.verbose)
             logs, done = self._train_epoch(source, epoch, bar, hooks)
             if checked is not None and (epoch + 1) % how.validation_freq == 0:
                 found = self._evaluate(checked, hooks)
@@ -262,23 +260,21 @@ class Training:
     def _evaluate(
         self, source: Source, hooks: CallbackList, bar: ProgressBar | None = None
     ) -> Numbers:
-        training = self.model.training
-        self.model.train(False)
         self.outputs.reset()
         hooks.call("on_test_begin", {})
         logs: dict[str, Any] = {}
-        for step, batch in enumerate(source.epoch(0)):
-            if hooks.wants("on_test_batch_begin"):
-                hooks.call("on_test_batch_begin", step, {})
-            self._check_labels(batch, f"batch {step + 1} of the evaluation")
-            logs = self._run("test_step", batch)
-            if bar is not None:
-                bar.update(step + 1, logs)
-            if hooks.wants("on_test_batch_end"):
-                hooks.call("on_test_batch_end", step, _numbers(logs))
-        numbers = {**_numbers(logs), **self.outputs.host_results()}
-        hooks.call("on_test_end", numbers)
-        self.model.train(training)
+        with evaluating(self.model):
+            for step, batch in enumerate(source.epoch(0)):
+                if hooks.wants("on_test_batch_begin"):
+                    hooks.call("on_test_batch_begin", step, {})
+                self._check_labels(batch, f"batch {step + 1} of the evaluation")
+                logs = self._run("test_step", batch)
+                if bar is not None:
+                    bar.update(step + 1, logs)
+                if hooks.wants("on_test_batch_end"):
+                    hooks.call("on_test_batch_end", step, _numbers(logs))
+            numbers = {**_numbers(logs), **self.outputs.host_results()}
+            hooks.call("on_test_end", numbers)
         return numbers
 
     def evaluate(
@@ -294,10 +290,7 @@ class Training:
     ) -> Any:
         """The loss and the metrics on data; see `dlc.nn.Module.evaluate`."""
         source = source_of(x, y, sample_weight, batch_size, steps=steps)
-        shown = 1 if verbose == "auto" else int(verbose)
-        params = {"epochs": 1, "steps": source.steps, "verbose": shown}
-        hooks = CallbackList(callbacks or (), self.model, params)
-        bar = ProgressBar(source.steps, shown)
+        hooks, bar = self._shown(source, verbose, callbacks or (), epochs=1)
         numbers = self._evaluate(source, hooks, bar)
         bar.finish(source.steps or 0, numbers)
         if return_dict:
@@ -315,24 +308,27 @@ class Training:
     ) -> Any:
         """The predictions for all samples, as NumPy arrays; see `dlc.nn.Module.predict`."""
         source = source_of(x, None, None, batch_size, steps=steps)
-        shown = 1 if verbose == "auto" else int(verbose)
-        params = {"epochs": 1, "steps": source.steps, "verbose": shown}
-        hooks = CallbackList(callbacks or (), self.model, params)
-        bar = ProgressBar(source.steps, shown)
-        training = self.model.training
-        self.model.train(False)
+        hooks, bar = self._shown(source, verbose, callbacks or (), epochs=1)
         found: list[Any] = []
-        hooks.call("on_predict_begin", {})
-        for step, (given, *_) in enumerate(source.epoch(0)):
-            hooks.call("on_predict_batch_begin", step, {})
-            predicted = self._run("predict_step", (given, None, None))
-            found.append(dlc.tree.map(lambda t: t.numpy(), predicted))
-            hooks.call("on_predict_batch_end", step, {"outputs": found[-1]})
-            bar.update(step + 1, {})
-        hooks.call("on_predict_end", {})
+        with evaluating(self.model):
+            hooks.call("on_predict_begin", {})
+            for step, (given, *_) in enumerate(source.epoch(0)):
+                hooks.call("on_predict_batch_begin", step, {})
+                predicted = self._run("predict_step", (given, None, None))
+                found.append(dlc.tree.map(lambda t: t.numpy(), predicted))
+                hooks.call("on_predict_batch_end", step, {"outputs": found[-1]})
+                bar.update(step + 1, {})
+            hooks.call("on_predict_end", {})
         bar.finish(len(found), {})
-        self.model.train(training)
         return dlc.tree.map(lambda *parts: np.concatenate(parts), *found)
+
+    def _shown(
+        self, source: Source, verbose: Any, callbacks: Sequence[Any], epochs: int
+    ) -> tuple[CallbackList, ProgressBar]:
+        """The callbacks, told how they are called, and what shows progress."""
+        shown = 1 if verbose == "auto" else int(verbose)
+        params = {"epochs": epochs, "steps": source.steps, "verbose": shown}
+        return CallbackList(callbacks, self.model, params), ProgressBar(source.steps, shown)
 
     def _check_labels(self, batch: Batch, where: str) -> None:
         """ValueRangeError for numbers of classes that the model does not have."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu import index_values as iv
@@ -270,37 +270,18 @@ class Operands:
         place = memory.element_pointer(em, b.dtypes[0], place, iv.multiply(em, n, stride))
         run = ex.index(b.k_parts[-1][0])
 
+        counts: list[str] = []
+
         def one(k: str, values: list[str]) -> list[str]:
-            count = iv.minimum(em, values[0], iv.subtract(em, length, k))
+            counts.append(iv.minimum(em, values[0], iv.subtract(em, length, k)))
             entry = memory.load(em, int64, memory.element_pointer(em, int64, along_k, k), 1)
             source = memory.element_pointer(em, b.dtypes[0], place, entry)
             target = memory.element_pointer(em, self.dtype, panel, iv.multiply(em, k, row))
-            packer.transposed([target, source, count, columns, row, "1", stride])
-            return [run, iv.add(em, k, count)]
+            packer.transposed([target, source, counts[0], columns, row, "1", stride])
+            return [run]
 
-        self._each_run(length, self._left(step.k0, run), one)
-
-    def _each_run(
-        self, length: str, first: str, body: Callable[[str, list[str]], list[str]]
-    ) -> None:
-        """`body(k, [rest of the run])` for each run, which gives the next run's rest and k."""
-        em = self.em
-        head, inside, done = (em.fresh(x) for x in ("runs", "run", "done"))
-        before = em.current
-        em.branch(head)
-        em.block(head)
-        at = len(em.lines)
-        k, left = "%" + em.fresh("k"), "%" + em.fresh("left")
-        em.branch_if(em.value(f"icmp slt i64 {k}, {length}"), inside, done)
-        em.block(inside)
-        next_left, next_k = body(k, [left])
-        latch = em.current
-        em.branch(head)
-        em.lines[at:at] = [
-            f"  {k} = phi i64 [ 0, %{before} ], [ {next_k}, %{latch} ]",
-            f"  {left} = phi i64 [ {first}, %{before} ], [ {next_left}, %{latch} ]",
-        ]
-        em.block(done)
+        first = self._left(step.k0, run)
+        em.loop("0", length, lambda: counts[0], one, [("i64", first)])
 
 
 def same_type(operand: Operand) -> bool:

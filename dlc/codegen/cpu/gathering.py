@@ -97,39 +97,22 @@ class _Runs:
             end = iv.minimum(em, em.value(f"add i64 {row}, {_ROWS}"), "%rows")
             em.when(ragged, lambda: self._each_row(row, end, lambda i: self._clear(i, whole)))
 
+            lengths: list[str] = []
+
             def run(j: str, values: list[str]) -> list[str]:
                 length = iv.minimum(em, values[0], em.value(f"sub i64 %columns, {j}"))
+                lengths.append(length)
                 at = memory.element_pointer(em, int64, "%column_at", j)
                 source = self._from("%src", memory.load(em, int64, at, 1))
                 self._copy_run(row, end, source, j, length)
-                return [iv.maximum(em, "%run", "1"), length]
+                return [iv.maximum(em, "%run", "1")]
 
-            self._each_run(run)
+            em.loop("0", "%columns", lambda: lengths[0], run, [("i64", "%first")])
             return []
 
         em.loop("0", "%rows", _ROWS, block)
         em.line("ret void")
         return em
-
-    def _each_run(self, body: Callable[[str, list[str]], list[str]]) -> None:
-        em = self.em
-        head, inside, done = (em.fresh(x) for x in ("runs", "run", "done"))
-        before = em.current
-        em.branch(head)
-        em.block(head)
-        at = len(em.lines)
-        j, left = "%" + em.fresh("j"), "%" + em.fresh("left")
-        em.branch_if(em.value(f"icmp slt i64 {j}, %columns"), inside, done)
-        em.block(inside)
-        following, length = body(j, [left])
-        moved = em.value(f"add i64 {j}, {length}")
-        latch = em.current
-        em.branch(head)
-        em.lines[at:at] = [
-            f"  {j} = phi i64 [ 0, %{before} ], [ {moved}, %{latch} ]",
-            f"  {left} = phi i64 [ %first, %{before} ], [ {following}, %{latch} ]",
-        ]
-        em.block(done)
 
     def _each_row(self, start: str, end: str, body: Callable[[str], None]) -> None:
         def one(i: str, _: list[str]) -> list[str]:
