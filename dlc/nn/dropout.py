@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import dlc
-from dlc.frontend.apply import as_tensor
 from dlc.ir.errors import ValueRangeError
+from dlc.nn.functional import dropout
 from dlc.nn.module import Buffer, Module
 
 
@@ -62,13 +62,8 @@ class Dropout(Module):
 
     def forward(self, x: Any) -> dlc.Tensor:
         """x with elements dropped."""
-        x = as_tensor(x) if not isinstance(x, dlc.Tensor) else x
-        if not self.training or self.p == 0:
-            return x
-        if self.p == 1:
-            return dlc.zeros_like(x)
-        kept = dlc.random.bernoulli(self.random.next(), 1 - self.p, x.shape)
-        return dlc.where(kept, x / (1 - self.p), dlc.zeros_like(x))
+        used = self.training and 0 < self.p < 1
+        return dropout(x, self.p, self.training, self.random.next() if used else None)
 
     def extra_repr(self) -> str:
         """The probability."""
