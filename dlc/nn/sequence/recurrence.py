@@ -1,0 +1,164 @@
+"""Steps of recurrent networks, and how they run along a sequence.
+
+A step is a function (row, state) -> state, where the row is the product of the inputs with their
+weights: that product is made for all rows at once. The first part of a state is the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import dlc
+
+State: TypeAlias = tuple[Any, ...]
+Step: TypeAlias = Callable[[Any, State], State]
+Function: TypeAlias = Callable[[Any], Any]
+
+
+def simple_step(weights: Any, bias: Any, activation: Function) -> Step:
+    """h = activation(row + h @ weights + bias) (Elman, 1990)."""
+
+    def step(row: Any, state: State) -> State:
+        return (activation(row + _affine(state[0], weights, bias)),)
+
+    return step
+
+
+def lstm_step(
+    weights: Any,
+    bias: Any,
+    activation: Function = dlc.tanh,
+    gate: Function = dlc.sigmoid,
+    projection: Any = None,
+) -> Step:
+    """Long short-term memory (Hochreiter and Schmidhuber, 1997; Gers et al., 2000).
+
+    The gates are in the order of both PyTorch and Keras: input, forget, cell, output. With a
+    `projection` the output is multiplied by it (Sak et al., 2014).
+    """
+
+    def step(row: Any, state: State) -> State:
+        h, c = state
+        i, f, g, o = dlc.split(row + _affine(h, weights, bias), 4, axis=-1)
+        c = gate(f) * c + gate(i) * activation(g)
+        h = gate(o) * activation(c)
+        return (h if projection is None else h @ projection), c
+
+    return step
+
+
+def gru_step(
+    weights: Any,
+    bias: Any,
+    activation: Function = dlc.tanh,
+    gate: Function = dlc.sigmoid,
+    update_first: bool = False,
+    reset_after: bool = True,
+) -> Step:
+    """A gated recurrent unit (Cho et al., 2014).
+
+    Args:
+        weights: [h, 3 h].
+        bias: [3 h], added to the products of the state; or None.
+        activation: Of the new state.
+        gate: Of the gates.
+        update_first: Whether the gates are in Keras's order, the update's first; else in
+            PyTorch's, the reset's first.
+        reset_after: Whether the reset gate acts on the product with the state, as in PyTorch; else
+            on the state before it, as in the paper.
+    """
+    parts = _after(weights, bias) if reset_after else _before(weights, bias)
+
+    def step(row: Any, state: State) -> State:
+        (h,) = state
+        both, new = _cut(row, 2 * weights.shape[0])
+        mine, candidate = parts(h)
+        gates = dlc.split(gate(both + mine), 2, axis=-1)
+        update, reset = gates if update_first else gates[::-1]
+        new = activation(new + candidate(reset))
+        return (new + update * (h - new),)
+
+    return step
+
+
+_Parts: TypeAlias = Callable[[Any], tuple[Any, Function]]
+
+
+def _after(weights: Any, bias: Any) -> _Parts:
+    """Of a state: what is added to the gates, and, of the reset gate, what to the new state."""
+
+    def parts(h: Any) -> tuple[Any, Function]:
+        gates, candidate = _cut(_affine(h, weights, bias), 2 * weights.shape[0])
+        return gates, lambda reset: reset * candidate
+
+    return parts
+
+
+def _before(weights: Any, bias: Any) -> _Parts:
+    """The same, where the reset gate acts on the state."""
+    place = 2 * weights.shape[0]
+    first, last = _cut(weights, place)
+    biases = (None, None) if bias is None else _cut(bias, place)
+
+    def parts(h: Any) -> tuple[Any, Function]:
+        return _affine(h, first, biases[0]), lambda reset: _affine(reset * h, last, biases[1])
+
+    return parts
+
+
+def _affine(x: Any, weights: Any, bias: Any) -> Any:
+    product = x @ weights
+    return product if bias is None else product + bias
+
+
+def _cut(x: Any, place: int) -> Any:
+    """The parts of the last axis before and after a place."""
+    return x[..., :place], x[..., place:]
+
+
+def run(
+    step: Step,
+    rows: Any,
+    state: Sequence[Any],
+    mask: Any = None,
+    reverse: bool = False,
+    zero_output: bool = False,
+) -> tuple[Any, State]:
+    """A step along the first axis of `rows`, also in reverse.
+
+    Args:
+        step: The step.
+        rows: What the step takes, a tree of tensors [time, batch, ...].
+        state: The first state.
+        mask: Bools [time, batch]; where False, the state stays as it was.
+        reverse: Whether to begin at the end.
+        zero_output: Whether the output is 0 where the mask is False; else it is the one before, 0
+            at first.
+
+    Returns:
+        The outputs, in the order of `rows`, and the last state.
+    """
+    if mask is None:
+
+        def plain(carry: State, row: Any) -> tuple[State, Any]:
+            new = tuple(step(row, carry))
+            return new, new[0]
+
+        last, outputs = dlc.scan(plain, tuple(state), rows, reverse=reverse)
+        return outputs, last
+
+    def masked(carry: tuple[State, Any], item: Any) -> tuple[Any, Any]:
+        (before, output), (row, kept) = carry, item
+        after = tuple(_choose(kept, n, o) for n, o in zip(step(row, before), before, strict=True))
+        output = _choose(kept, after[0], dlc.zeros_like(output) if zero_output else output)
+        return (after, output), output
+
+    first = (tuple(state), dlc.zeros_like(state[0]))
+    (last, _), outputs = dlc.scan(masked, first, (rows, mask), reverse=reverse)
+    return outputs, last
+
+
+def _choose(kept: Any, new: Any, old: Any) -> Any:
+    """Rows of `new` where `kept`, of `old` elsewhere."""
+    return dlc.where(kept.reshape(*kept.shape, *(1 for _ in new.shape[1:])), new, old)
