@@ -1,19 +1,21 @@
 """Where batches come from: arrays, or whatever gives batches one by one.
 
 A source is walked once an epoch: `source.epoch(number)` gives `(x, y, sample_weight)`, y and the
-weights being None where there are none.
+weights being None where there are none; `source.epoch(number, start)` the same without the first
+batches, so that training goes on in the middle of an epoch.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
 
 import dlc
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
+from dlc.train.passes import Order, Passes, passes_of, shuffled
 
 Batch = tuple[Any, Any, Any]
 
@@ -26,8 +28,8 @@ class Source(Protocol):
         """How many batches there are in an epoch; None where that is not known."""
         ...
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of an epoch."""
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from batch `start` on."""
         ...
 
 
@@ -40,11 +42,12 @@ def _length(tree: Any, what: str) -> int:
     return lengths.pop()
 
 
-def _as_arrays(tree: Any) -> Any:
-    def array(x: Any) -> Any:
-        return x.numpy() if isinstance(x, dlc.Tensor) else np.asarray(x)
+def _as_array(x: Any) -> Any:
+    return x.numpy() if isinstance(x, dlc.Tensor) else np.asarray(x)
 
-    return None if tree is None else dlc.tree.map(array, tree)
+
+def _as_arrays(tree: Any) -> Any:
+    return None if tree is None else dlc.tree.map(_as_array, tree)
 
 
 class Arrays:
@@ -63,7 +66,7 @@ class Arrays:
         y: Any = None,
         weight: Any = None,
         batch_size: int = 32,
-        order: Callable[[int, int], np.ndarray[Any, Any]] | None = None,
+        order: Order | None = None,
     ) -> None:
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueRangeError(f"batch_size={batch_size!r} must be a positive integer")
@@ -78,11 +81,11 @@ class Arrays:
         """The number of batches."""
         return math.ceil(self.samples / self.batch_size)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of an epoch."""
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from batch `start` on."""
         rows = None if self.order is None else self.order(number, self.samples)
-        for start in range(0, self.samples, self.batch_size):
-            part: Any = slice(start, start + self.batch_size)
+        for first in range(start * self.batch_size, self.samples, self.batch_size):
+            part: Any = slice(first, first + self.batch_size)
             part = part if rows is None else rows[part]
             yield tuple(  # type: ignore[misc]
                 None if t is None else dlc.tree.map(lambda a, p=part: a[p], t) for t in self.data
@@ -92,41 +95,118 @@ class Arrays:
 class Iterated:
     """Batches that something gives one by one: `x`, `(x, y)` or `(x, y, sample_weight)` each.
 
-    A generator is walked on from epoch to epoch, anything else is begun again.
+    Without `steps`, an epoch is one pass. With it, an epoch is so many batches of the passes one
+    after another, and an epoch begins where the one before it ended. What is walked only once,
+    such as a generator, is walked on.
+
+    Args:
+        passes: What gives the batches.
+        steps: Batches of an epoch, or None.
+        first_epoch: The number of the epoch that begins with the first batch. (Where the order is
+            a function of the number of the pass, that is epoch 0.)
     """
 
-    def __init__(self, given: Iterable[Any], steps: int | None = None) -> None:
-        self.given, self._limit = given, steps
-        self._once = iter(given) if iter(given) is given else None
+    def __init__(self, passes: Passes, steps: int | None = None, first_epoch: int = 0) -> None:
+        if steps is not None and steps < 1:
+            raise ValueRangeError(f"{steps} steps of an epoch: at least 1")
+        self._passes, self._limit = passes, steps
+        self._first = 0 if passes.numbered else first_epoch
+        self._batches: Iterator[Any] | None = None
+        self._pass, self._position = 0, -1
 
     @property
     def steps(self) -> int | None:
         """The number of batches, if it is known."""
-        if self._limit is not None:
-            return self._limit
-        try:
-            return len(self.given)  # type: ignore[arg-type]
-        except TypeError:
-            return None
+        return self._passes.length if self._limit is None else self._limit
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of an epoch."""
-        batches = self._once if self._once is not None else iter(self.given)
-        count = 0
-        while self._limit is None or count < self._limit:
-            batch = next(batches, _END)
-            if batch is _END:
-                break
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from batch `start` on.
+
+        Raises:
+            ValueRangeError: where there are none, or fewer than the steps of an epoch.
+        """
+        if self._limit is not None:
+            yield from self._steps(number, start, self._limit)
+            return
+        count = start
+        for batch in self._passes.open(number, start):
             count += 1
-            yield unpack(batch)
+            yield as_batch(batch)
         if not count:
             raise ValueRangeError(
-                f"no batches in epoch {number + 1}: the {type(self.given).__name__} is at its end",
+                f"no batches in epoch {number + 1}: the {self._passes.name} "
+                f"{'is at its end' if self._passes.once else 'is empty'}",
                 hint="give a source that begins again, or steps_per_epoch and fewer epochs",
             )
 
+    def _steps(self, number: int, start: int, limit: int) -> Iterator[Batch]:
+        position = (number - self._first) * limit + start
+        if self._position != position and not (self._passes.once and self._position >= 0):
+            self._seek(position)
+        for step in range(start, limit):
+            batch = self._next()
+            if batch is _END:
+                raise ValueRangeError(
+                    f"the {self._passes.name} ended in epoch {number + 1} after {step} of "
+                    f"{limit} batches",
+                    hint="give one that goes on, or fewer steps or epochs",
+                )
+            yield as_batch(batch)
+
+    def _seek(self, position: int) -> None:
+        skipped, length = position, self._passes.length
+        self._pass = 0
+        if length and not self._passes.once:
+            self._pass, skipped = divmod(position, length)
+            self._batches = self._passes.open(self._pass, skipped)
+        else:
+            self._batches = self._passes.open(0, 0)
+            for _ in range(skipped):
+                self._next()
+        self._position = position
+
+    def _next(self) -> Any:
+        assert self._batches is not None
+        self._position += 1
+        batch = next(self._batches, _END)
+        if batch is _END and not self._passes.once:
+            self._pass += 1
+            self._batches = self._passes.open(self._pass, 0)
+            batch = next(self._batches, _END)
+        return batch
+
 
 _END = object()
+
+
+class ClassWeighted:
+    """Batches whose samples weigh as their classes do.
+
+    Args:
+        source: Where they come from.
+        weights: A factor by class.
+    """
+
+    def __init__(self, source: Source, weights: dict[int, float]) -> None:
+        self.source, self.weights = source, weights
+
+    @property
+    def steps(self) -> int | None:
+        """The number of batches, if it is known."""
+        return self.source.steps
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from batch `start` on."""
+        for x, y, weight in self.source.epoch(number, start):
+            yield x, y, class_weights(y, self.weights, weight)
+
+
+def as_batch(given: Any) -> Batch:
+    """A batch as x, y and weights, of arrays."""
+    batch = unpack(given)
+    if all(x is None or isinstance(x, np.ndarray) for x in batch):
+        return batch
+    return dlc.tree.map(_as_array, batch)
 
 
 def unpack(batch: Any) -> Batch:
@@ -144,11 +224,6 @@ def unpack(batch: Any) -> Batch:
     return (*batch, None, None)[:3]  # type: ignore[return-value]
 
 
-def shuffled(seed: int) -> Callable[[int, int], np.ndarray[Any, Any]]:
-    """Orders of rows: of an epoch the same for the same seed, whatever came before."""
-    return lambda epoch, samples: np.random.default_rng([seed, epoch]).permutation(samples)
-
-
 def source_of(
     x: Any,
     y: Any = None,
@@ -156,6 +231,8 @@ def source_of(
     batch_size: int | None = None,
     seed: int | None = None,
     steps: int | None = None,
+    class_weight: dict[int, float] | None = None,
+    first_epoch: int = 0,
 ) -> Source:
     """A source of what `fit`, `evaluate` and `predict` were given.
 
@@ -165,28 +242,54 @@ def source_of(
         weight: A factor for each sample, when x are arrays.
         batch_size: Rows of a batch, when x are arrays; 32 for None.
         seed: Rows are shuffled in each epoch if it is given.
-        steps: Batches an epoch, when x gives batches.
+        steps: Batches an epoch; None for those of a pass.
+        class_weight: A factor by class, or None.
+        first_epoch: Of `Iterated`.
+
+    Raises:
+        ArgumentError: for something else, and for y, weights or a size beside batches.
     """
-    if _is_iterated(x):
-        if y is not None or weight is not None:
-            raise ArgumentError(
-                f"x is a {type(x).__name__} that gives batches, and y or weights came beside it",
-                hint="let it give (x, y) or (x, y, sample_weight)",
-            )
-        return Iterated(x, steps)
-    order = None if seed is None else shuffled(seed)
-    return Arrays(x, y, weight, 32 if batch_size is None else batch_size, order)
+    if is_arrays(x):
+        if class_weight is not None:
+            weight = class_weights(y, class_weight, weight)
+        order = None if seed is None else shuffled(seed)
+        arrays = Arrays(x, y, weight, 32 if batch_size is None else batch_size, order)
+        if steps is None:
+            return arrays
+        return Iterated(Passes("arrays", arrays.epoch, arrays.steps, numbered=True), steps)
+    beside = [
+        name
+        for name, value in (("y", y), ("sample_weight", weight), ("batch_size", batch_size))
+        if value is not None
+    ]
+    if beside:
+        raise ArgumentError(
+            f"x is a {type(x).__name__} that gives batches, and {' and '.join(beside)} came "
+            "beside it",
+            hint="let it give batches of the wanted size: x, (x, y) or (x, y, sample_weight)",
+        )
+    source = Iterated(passes_of(x, seed), steps, first_epoch)
+    return source if class_weight is None else ClassWeighted(source, class_weight)
 
 
-def _is_iterated(x: Any) -> bool:
-    arrays = (np.ndarray, dlc.Tensor, list, tuple, dict)
-    return not isinstance(x, arrays) and not hasattr(x, "__array__") and hasattr(x, "__iter__")
+def is_arrays(x: Any) -> bool:
+    """Whether x is an array or a tree of arrays, not something that gives batches."""
+    return isinstance(x, (np.ndarray, dlc.Tensor, list, tuple, dict)) or hasattr(x, "__array__")
 
 
 def split_tail(tree: Any, share: float) -> tuple[Any, Any]:
-    """A tree of arrays without its last rows, and those: `share` of all."""
+    """A tree of arrays without its last rows, and those: `share` of all.
+
+    Raises:
+        ArgumentError: for what gives batches.
+    """
     if tree is None:
         return None, None
+    if not is_arrays(tree):
+        raise ArgumentError(
+            f"validation_split of a {type(tree).__name__}, whose batches are not known yet",
+            hint="split it yourself (Dataset.take and skip) and give validation_data",
+        )
     arrays = _as_arrays(tree)
     at = math.floor(_length(arrays, "the data") * (1 - share))
     return dlc.tree.map(lambda a: a[:at], arrays), dlc.tree.map(lambda a: a[at:], arrays)
@@ -199,8 +302,14 @@ def class_weights(y: Any, weights: dict[int, float], sample_weight: Any) -> np.n
         y: Numbers of classes, or one-hot labels.
         weights: A factor by class; 1 for the others.
         sample_weight: Factors of samples, or None.
+
+    Raises:
+        ArgumentError: where y is no array.
     """
-    labels = _as_arrays(y)
+    if not hasattr(y, "ndim"):
+        what = "no labels" if y is None else f"labels in a {type(y).__name__}"
+        raise ArgumentError(f"class_weight with {what}", hint="give one array of labels")
+    labels = _as_array(y)
     if labels.ndim > 1 and labels.shape[-1] > 1:
         labels = labels.argmax(-1)
     labels = labels.reshape(len(labels), -1)[:, 0].astype(np.int64)

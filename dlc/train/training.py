@@ -20,7 +20,6 @@ from dlc.ir.errors import NanError, ValueRangeError
 from dlc.train.batches import (
     Batch,
     Source,
-    class_weights,
     source_of,
     split_tail,
     unpack,
@@ -226,10 +225,11 @@ class Training:
         if share and held_out is None:
             parts = [split_tail(t, share) for t in (x, y, sample_weight)]
             (x, y, sample_weight), held_out = zip(*parts, strict=True)
-        if how.class_weight is not None:
-            sample_weight = class_weights(y, how.class_weight, sample_weight)
         seed = self.seed if how.shuffle else None
-        source = source_of(x, y, sample_weight, how.batch_size, seed, how.steps_per_epoch)
+        source = source_of(
+            x, y, sample_weight, how.batch_size, seed, how.steps_per_epoch, how.class_weight,
+            how.initial_epoch,
+        )  # fmt: skip
         if held_out is None:
             return source, None
         size = how.validation_batch_size or how.batch_size

@@ -1,0 +1,89 @@
+"""Passes over what gives batches one by one: datasets, loaders, sequences, iterables, iterators."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dlc.ir.errors import ArgumentError
+
+Order = Callable[[int, int], "np.ndarray[Any, Any]"]
+
+
+def shuffled(seed: int) -> Order:
+    """Orders of rows: of an epoch the same for the same seed, whatever came before."""
+    return lambda epoch, samples: np.random.default_rng([seed, epoch]).permutation(samples)
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How batches are walked.
+
+    name: of the class of what gives them.
+    open: the batches of a pass, by its number, from one on.
+    length: of a pass; None where it is not known.
+    once: whether there is one pass only.
+    numbered: whether the order of a pass is a function of its number, whatever came before.
+    """
+
+    name: str
+    open: Callable[[int, int], Iterator[Any]]
+    length: int | None
+    once: bool = False
+    numbered: bool = False
+
+
+def passes_of(given: Any, seed: int | None = None) -> Passes:
+    """The passes over something that gives batches.
+
+    Args:
+        given: Has `epoch(number, start)`, as datasets and loaders do; or batches by index and
+            `on_epoch_end`, as Keras's `PyDataset`; or is iterable.
+        seed: Of the order in which batches by index are taken; None for their own.
+
+    Raises:
+        ArgumentError: for something else.
+    """
+    name = type(given).__name__
+    if hasattr(given, "epoch"):
+        return Passes(
+            name, lambda k, start: iter(given.epoch(k, start)), _length(given), False, True
+        )
+    if hasattr(given, "__getitem__") and hasattr(given, "on_epoch_end"):
+        return Passes(name, _by_index(given, seed), _length(given), False, True)
+    if not hasattr(given, "__iter__"):
+        raise ArgumentError(
+            f"{name} gives no batches",
+            hint="give arrays, something to iterate over, or a dlc.data.DataLoader of it",
+        )
+    if iter(given) is given:
+        return Passes(name, lambda k, start: itertools.islice(given, start, None), None, True)
+    return Passes(name, lambda k, start: itertools.islice(iter(given), start, None), _length(given))
+
+
+def _length(given: Any) -> int | None:
+    try:
+        return len(given)
+    except TypeError:
+        count = getattr(given, "num_batches", None)  # of Keras's PyDataset
+        return count if isinstance(count, int) else None
+
+
+def _by_index(given: Any, seed: int | None) -> Callable[[int, int], Iterator[Any]]:
+    def walk(number: int, start: int) -> Iterator[Any]:
+        length = _length(given)
+        order: Any = itertools.count() if length is None else range(length)
+        if length is not None and seed is not None:
+            order = shuffled(seed)(number, length).tolist()
+        begin = getattr(given, "on_epoch_begin", None)
+        if begin is not None:
+            begin()
+        for k in itertools.islice(order, start, None):
+            yield given[k]
+        given.on_epoch_end()
+
+    return walk
