@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from dlc.frontend.apply import asarray
@@ -18,6 +18,7 @@ def assign_state(
     state: Mapping[str, Any],
     hint: str,
     strict: bool = True,
+    needed: Collection[str] | None = None,
 ) -> None:
     """Assigns values to variables by name.
 
@@ -28,6 +29,7 @@ def assign_state(
         state: Tensors or arrays by name.
         hint: What to do where they do not fit.
         strict: Whether a name that is missing or not known is an error.
+        needed: The names whose absence is an error; all for None.
 
     Raises:
         ValueRangeError: for names that are missing or not known, and shapes that differ: all of
@@ -40,7 +42,8 @@ def assign_state(
         if tuple(value.shape) != tuple(own[name].shape)
     ]
     if strict:
-        problems += [f"{name}: missing from the state" for name in own if name not in state]
+        required = own if needed is None else needed
+        problems += [f"{name}: missing from the state" for name in required if name not in state]
         unknown = [name for name in state if name not in own]
         problems += [f"{name}: not in the {what}; {nearest(name, own)}" for name in unknown]
     if problems:

@@ -28,9 +28,15 @@ from dlc.nn.module import Module as Module
 from dlc.nn.module import Parameter as Parameter
 from dlc.nn.normalization import LayerNorm as LayerNorm
 from dlc.nn.normalization import RMSNorm as RMSNorm
+from dlc.nn.sequence.multihead import MultiheadAttention as MultiheadAttention
 from dlc.nn.sequence.torch_recurrent import GRU as GRU
 from dlc.nn.sequence.torch_recurrent import LSTM as LSTM
 from dlc.nn.sequence.torch_recurrent import RNN as RNN
 from dlc.nn.sequence.torch_recurrent import GRUCell as GRUCell
 from dlc.nn.sequence.torch_recurrent import LSTMCell as LSTMCell
 from dlc.nn.sequence.torch_recurrent import RNNCell as RNNCell
+from dlc.nn.sequence.transformer import Transformer as Transformer
+from dlc.nn.sequence.transformer import TransformerDecoder as TransformerDecoder
+from dlc.nn.sequence.transformer import TransformerDecoderLayer as TransformerDecoderLayer
+from dlc.nn.sequence.transformer import TransformerEncoder as TransformerEncoder
+from dlc.nn.sequence.transformer import TransformerEncoderLayer as TransformerEncoderLayer

@@ -25,6 +25,7 @@ class RandomState(Module):
     """
 
     shown = False
+    random_state = True
     key: dlc.Variable
     count: dlc.Variable
 

@@ -107,6 +107,7 @@ class Module(Fitting):
     _token: object  # another one after each change of an attribute
     _training: bool
     shown: ClassVar[bool] = True  # whether `repr` of a module above shows it
+    random_state: ClassVar[bool] = False  # whether its state is a place among random numbers
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
         """Makes a module without attributes, so that `super().__init__()` need not be called."""
@@ -293,10 +294,16 @@ class Module(Fitting):
 
     # State.
 
-    def state_dict(self, prefix: str = "") -> OrderedDict[str, dlc.Tensor]:
-        """The values of all parameters and buffers by name; later updates do not change them."""
+    def state_dict(self, prefix: str = "", random: bool = True) -> OrderedDict[str, dlc.Tensor]:
+        """The values of all parameters and buffers by name; later updates do not change them.
+
+        Args:
+            prefix: What names begin with.
+            random: Whether the state of random numbers is among them, such as that of dropout;
+                PyTorch's state dicts have none.
+        """
         found: OrderedDict[str, dlc.Tensor] = OrderedDict()
-        for name, variable in _variables(self, prefix):
+        for name, variable in _variables(self, prefix, random=random):
             found[name] = variable.data
         return found
 
@@ -305,7 +312,8 @@ class Module(Fitting):
 
         Args:
             state: Tensors or arrays by name, as `state_dict` gives them.
-            strict: Whether a name that is missing or not known is an error.
+            strict: Whether a name that is missing or not known is an error. The state of random
+                numbers may be missing: it stays as it was.
 
         Raises:
             ValueRangeError: for names that are missing or not known, and shapes that differ: all of
@@ -313,7 +321,8 @@ class Module(Fitting):
         """
         hint = "strict=False leaves out names that are missing or not known"
         own = dict(_variables(self, ""))
-        assign_state(type(self).__name__, "model", own, state, hint, strict)
+        needed = [n for n, _ in _variables(self, "", random=False)] if strict else []
+        assign_state(type(self).__name__, "model", own, state, hint, strict, needed)
 
     def extra_repr(self) -> str:
         """What `repr` shows of the module itself."""
@@ -358,10 +367,16 @@ def _join(prefix: str, name: str) -> str:
 
 
 def _variables(
-    module: Module, prefix: str, recurse: bool = True, buffers: bool | None = None
+    module: Module,
+    prefix: str,
+    recurse: bool = True,
+    buffers: bool | None = None,
+    random: bool = True,
 ) -> Iterator[tuple[str, dlc.Variable]]:
     """Parameters or buffers with their names; both for None."""
     for path, m in _all_modules(module, prefix, ()) if recurse else [(prefix, module)]:
+        if m.random_state and not random:
+            continue
         for name, x in _members(m):
             if isinstance(x, dlc.Variable) and buffers in (None, name in m._buffers):
                 yield _join(path, name), x
