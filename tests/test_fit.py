@@ -82,12 +82,9 @@ def test_as_keras_fits():
     }  # fmt: skip
     wanted = theirs.fit(X, Y, **settings).history
     got = ours.fit(X, Y, **settings).history
-    names = {"mean_squared_error": "mse", "val_mean_squared_error": "val_mse"}
-    assert len(got) == len(wanted) == 6
+    assert set(got) == set(wanted)
     for name, values in got.items():
-        np.testing.assert_allclose(
-            values, wanted[names.get(name, name)], rtol=1e-4, atol=1e-6, err_msg=name
-        )
+        np.testing.assert_allclose(values, wanted[name], rtol=1e-4, atol=1e-6, err_msg=name)
     np.testing.assert_allclose(ours.predict(X), theirs.predict(X, verbose=0), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(
         ours.evaluate(X, Y, verbose=0), theirs.evaluate(X, Y, verbose=0), rtol=1e-4
@@ -145,7 +142,7 @@ def test_several_inputs_and_outputs():
     model.compile("sgd", loss, loss_weights={"b": 2.0}, metrics={"a": ["accuracy"], "b": ["mae"]})
     x, y = {"left": X, "right": X}, {"a": LABELS, "b": X[:, :1]}
     history = model.fit(x, y, epochs=2, batch_size=32, verbose=0).history
-    assert list(history) == ["loss", "a_accuracy", "b_mean_absolute_error"]
+    assert list(history) == ["loss", "a_accuracy", "b_mae"]
     predicted = model.predict(x)
     assert {k: v.shape for k, v in predicted.items()} == {"a": (70, 3), "b": (70, 1)}
     numbers = model.evaluate(x, y, return_dict=True, verbose=0)

@@ -1,11 +1,13 @@
 """Callbacks: what happens between the steps of training, with Keras's names and hooks."""
 
+from dlc.callbacks.averages import SwapEMAWeights as SwapEMAWeights
 from dlc.callbacks.base import Callback as Callback
-from dlc.callbacks.base import CallbackList as CallbackList
 from dlc.callbacks.base import LambdaCallback as LambdaCallback
-from dlc.callbacks.history import CSVLogger as CSVLogger
+from dlc.callbacks.callback_list import CallbackList as CallbackList
+from dlc.callbacks.checkpoints import ModelCheckpoint as ModelCheckpoint
+from dlc.callbacks.csv_logger import CSVLogger as CSVLogger
 from dlc.callbacks.history import History as History
 from dlc.callbacks.monitors import EarlyStopping as EarlyStopping
 from dlc.callbacks.monitors import LearningRateScheduler as LearningRateScheduler
-from dlc.callbacks.monitors import ModelCheckpoint as ModelCheckpoint
 from dlc.callbacks.monitors import ReduceLROnPlateau as ReduceLROnPlateau
+from dlc.callbacks.monitors import TerminateOnNaN as TerminateOnNaN

@@ -1,18 +1,19 @@
-"""`Callback`, a list of them, and one made of functions."""
+"""`Callback`, and one that is made of functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from dlc.ir.errors import ArgumentError
+from dlc.ir.errors import ArgumentError, nearest
 
 Logs = Mapping[str, Any]
+Hook = Callable[..., Any]
 HOOKS = (
     "on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end", "on_train_batch_begin",
     "on_train_batch_end", "on_test_begin", "on_test_end", "on_test_batch_begin",
     "on_test_batch_end", "on_predict_begin", "on_predict_end", "on_predict_batch_begin",
-    "on_predict_batch_end",
+    "on_predict_batch_end", "on_batch_begin", "on_batch_end",
 )  # fmt: skip
 
 
@@ -24,8 +25,18 @@ class Callback:
         params: A dict with "epochs", "steps" (None where not known) and "verbose".
 
     `logs` holds numbers by name, such as `{"loss": 0.5, "val_loss": 0.7}`. To end training, a hook
-    sets `self.model.stop_training = True`.
+    sets `self.model.stop_training = True`. The hooks and their order are Keras's; `on_batch_begin`
+    and `on_batch_end` are other names for the hooks of steps of training.
+
+    Example:
+        >>> class Loud(dlc.callbacks.Callback):
+        ...     def on_epoch_end(self, epoch, logs=None):
+        ...         print(epoch, sorted(logs))
+        >>> dlc.callbacks.CallbackList([Loud()]).on_epoch_end(0, {"loss": 0.5})
+        0 ['loss']
     """
+
+    handles_nan = False  # whether training goes on to the hooks of a step whose loss is NaN
 
     def __init__(self) -> None:
         self.model: Any = None
@@ -53,9 +64,17 @@ class Callback:
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Before a step of training, which counts from 0 in each epoch."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """After a step of training."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """The same as `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """The same as `on_train_batch_end`."""
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         """Before an evaluation or validation."""
@@ -85,6 +104,12 @@ class Callback:
 class LambdaCallback(Callback):
     """A callback of functions, by the names of hooks.
 
+    Args:
+        on_epoch_begin, on_epoch_end: Functions of the epoch and the logs.
+        on_train_begin, on_train_end: Functions of the logs.
+        on_train_batch_begin, on_train_batch_end: Functions of the step and the logs.
+        hooks: The other hooks, by name.
+
     Raises:
         ArgumentError: for a name that is no hook.
 
@@ -94,45 +119,32 @@ class LambdaCallback(Callback):
         3
     """
 
-    def __init__(self, **hooks: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        on_epoch_begin: Hook | None = None,
+        on_epoch_end: Hook | None = None,
+        on_train_begin: Hook | None = None,
+        on_train_end: Hook | None = None,
+        on_train_batch_begin: Hook | None = None,
+        on_train_batch_end: Hook | None = None,
+        **hooks: Hook | None,
+    ) -> None:
         super().__init__()
+        hooks.update(
+            on_epoch_begin=on_epoch_begin, on_epoch_end=on_epoch_end, on_train_begin=on_train_begin,
+            on_train_end=on_train_end, on_train_batch_begin=on_train_batch_begin,
+            on_train_batch_end=on_train_batch_end,
+        )  # fmt: skip
         for name, function in hooks.items():
             if name not in HOOKS:
-                raise ArgumentError(f"no hook {name!r}", hint=f"hooks: {', '.join(HOOKS)}")
-            setattr(self, name, _padded(function, name))
+                hint = nearest(name, HOOKS) or f"hooks: {', '.join(HOOKS)}"
+                raise ArgumentError(f"no hook {name!r}", hint=hint)
+            if function is not None:
+                setattr(self, name, _padded(function, name))
 
 
-def _padded(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+def _padded(function: Hook, name: str) -> Hook:
     """A hook whose logs may be left out by who calls it."""
     if "batch" in name or "epoch" in name:
         return lambda number, logs=None: function(number, logs)
     return lambda logs=None: function(logs)
-
-
-class CallbackList:
-    """Callbacks that are called one after the other."""
-
-    def __init__(self, callbacks: Iterable[Callback], model: Any, params: dict[str, Any]) -> None:
-        self.callbacks = list(callbacks)
-        for callback in self.callbacks:
-            if not isinstance(callback, Callback):
-                raise ArgumentError(
-                    f"a {type(callback).__name__} is no callback",
-                    hint="give objects of subclasses of dlc.callbacks.Callback",
-                )
-            callback.set_model(model)
-            callback.set_params(params)
-        self._users = {name: [c for c in self.callbacks if _has(c, name)] for name in HOOKS}
-
-    def wants(self, hook: str) -> bool:
-        """Whether any callback defines a hook: those of batches cost time."""
-        return bool(self._users[hook])
-
-    def call(self, hook: str, *args: Any) -> None:
-        """Calls a hook of all callbacks that define it."""
-        for callback in self._users[hook]:
-            getattr(callback, hook)(*args)
-
-
-def _has(callback: Callback, hook: str) -> bool:
-    return hook in vars(callback) or getattr(type(callback), hook) is not getattr(Callback, hook)

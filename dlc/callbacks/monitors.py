@@ -1,22 +1,25 @@
-"""Callbacks that watch a number: they stop, slow down or save."""
+"""Callbacks that watch a number, or set the learning rate: they stop, or slow down."""
 
 from __future__ import annotations
 
+import inspect
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
 from dlc.callbacks.base import Callback, Logs
-from dlc.ir.errors import ValueRangeError, nearest
+from dlc.ir.errors import NanError, ValueRangeError, nearest
+
+_RISING = ("acc", "auc", "precision", "recall", "f1", "iou", "similarity", "r2", "sensitivity")
 
 
-class _Monitor(Callback):
+class Monitor(Callback):
     """Knows the best value so far of a number in the logs.
 
     Args:
         monitor: The name of the number.
-        mode: "min", "max", or "auto" for "max" if the name says accuracy, auc, precision or recall.
+        mode: "min", "max", or "auto" for "max" if the name says accuracy, auc, precision, recall,
+            or another measure that rises.
         min_delta: What counts as better: a change by more than this.
     """
 
@@ -24,15 +27,26 @@ class _Monitor(Callback):
         super().__init__()
         if mode not in ("auto", "min", "max"):
             raise ValueRangeError(f'{type(self).__name__}(mode={mode!r}): "auto", "min" or "max"')
-        rising = ("acc", "auc", "precision", "recall")
-        largest = mode == "max" or (mode == "auto" and any(w in monitor for w in rising))
+        largest = mode == "max" or (mode == "auto" and any(w in monitor for w in _RISING))
         self.monitor, self.sign, self.min_delta = monitor, 1 if largest else -1, abs(min_delta)
-        self.best = -self.sign * math.inf
+        self.best = self.worst
 
-    def value(self, logs: Logs | None) -> float:
-        """The number; ValueRangeError when the logs do not have it."""
+    @property
+    def worst(self) -> float:
+        """What every number is better than."""
+        return -self.sign * math.inf
+
+    def value(self, epoch: int, logs: Logs | None) -> float | None:
+        """The number; None after an epoch without validation, when it is one of validation.
+
+        Raises:
+            ValueRangeError: when the logs do not have it.
+        """
         held = logs or {}
         if self.monitor not in held:
+            every = self.params.get("validation_freq", 1)
+            if self.monitor.startswith("val_") and (epoch + 1) % every:
+                return None
             raise ValueRangeError(
                 f"{type(self).__name__} watches {self.monitor!r}, but there are "
                 f"{', '.join(held) or 'no values'}",
@@ -40,15 +54,19 @@ class _Monitor(Callback):
             )
         return float(held[self.monitor])
 
+    def better(self, value: float, than: float) -> bool:
+        """Whether a value is better than another, by what counts."""
+        return self.sign * (value - than) > self.min_delta
+
     def improves(self, value: float) -> bool:
         """Whether a value is better than the best so far, which it then is."""
-        if self.sign * (value - self.best) > self.min_delta:
+        if self.better(value, self.best):
             self.best = value
             return True
         return False
 
 
-class EarlyStopping(_Monitor):
+class EarlyStopping(Monitor):
     """Ends training when a number has stopped getting better.
 
     Args:
@@ -57,7 +75,7 @@ class EarlyStopping(_Monitor):
         patience: Epochs without a better one before the end.
         verbose: Whether it says so.
         mode: "min", "max" or "auto".
-        baseline: What must be better than.
+        baseline: Patience begins again only with numbers better than this one, too.
         restore_best_weights: Whether the model gets the weights of the best epoch back.
         start_from_epoch: The first epoch that counts.
     """
@@ -76,37 +94,43 @@ class EarlyStopping(_Monitor):
         super().__init__(monitor, mode, min_delta)
         self.patience, self.verbose, self.baseline = patience, verbose, baseline
         self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
-        self.stopped_epoch = 0
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.best_weights: Any = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Begins again."""
-        self.wait, self.stopped_epoch, self.best_epoch = 0, 0, 0
-        self.best = -self.sign * math.inf if self.baseline is None else self.baseline
-        self.best_weights: Any = None
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.best, self.best_weights = self.worst, None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Looks at the number."""
-        if epoch < self.start_from_epoch:
-            return
-        if self.improves(self.value(logs)):
-            self.wait, self.best_epoch = 0, epoch
-            if self.restore_best_weights:
-                self.best_weights = self.model.state_dict()
+        value = self.value(epoch, logs)
+        if value is None or epoch < self.start_from_epoch:
             return
         self.wait += 1
-        if self.wait >= max(self.patience, 1):
+        better = self.improves(value)
+        if better or self.best_weights is None:
+            self.best_epoch = epoch
+            if self.restore_best_weights:
+                self.best_weights = self.model.state_dict()
+        if better:
+            if self.baseline is None or self.better(value, self.baseline):
+                self.wait = 0
+        elif self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Gives the best weights back."""
         if self.stopped_epoch and self.verbose:
-            print(f"epoch {self.stopped_epoch + 1}: early stopping")
+            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.best_weights is not None:
+            if self.verbose:
+                print(f"Restoring the weights of the best epoch, {self.best_epoch + 1}")
             self.model.load_state_dict(self.best_weights)
 
 
-class ReduceLROnPlateau(_Monitor):
+class ReduceLROnPlateau(Monitor):
     """Lowers the learning rate when a number has stopped getting better.
 
     Args:
@@ -141,11 +165,17 @@ class ReduceLROnPlateau(_Monitor):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Begins again."""
         self.wait = self.resting = 0
-        self.best = -self.sign * math.inf
+        self.best = self.worst
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Looks at the number."""
-        better = self.improves(self.value(logs))
+        """Looks at the number, and adds the learning rate to the logs."""
+        optimizer = self.model.optimizer
+        if isinstance(logs, dict):
+            logs["learning_rate"] = optimizer.learning_rate
+        value = self.value(epoch, logs)
+        if value is None:
+            return
+        better = self.improves(value)
         if self.resting:
             self.resting -= 1
             self.wait = 0
@@ -155,33 +185,51 @@ class ReduceLROnPlateau(_Monitor):
         if self.resting:
             return
         self.wait += 1
-        optimizer = self.model.optimizer
         if self.wait >= self.patience and optimizer.learning_rate > self.min_lr:
             new = max(optimizer.learning_rate * self.factor, self.min_lr)
             optimizer.learning_rate = new
             self.wait, self.resting = 0, self.cooldown
             if self.verbose:
-                print(f"epoch {epoch + 1}: learning rate {new:.6g}")
+                print(f"\nEpoch {epoch + 1}: reducing the learning rate to {new:.6g}")
 
 
 class LearningRateScheduler(Callback):
-    """Sets the learning rate before each epoch.
+    """Sets the learning rate before each epoch, and adds it to the logs.
 
     Args:
-        schedule: A function of the epoch, from 0, and the learning rate.
+        schedule: A function of the epoch, from 0, and the learning rate; or of the epoch alone.
         verbose: Whether it says so.
+
+    Raises:
+        ValueRangeError: when the function gives something else than a number.
+
+    Example:
+        >>> halving = dlc.callbacks.LearningRateScheduler(lambda epoch: 0.1 * 0.5**epoch)
+        >>> halving.rate(2, 0.05)
+        0.025
     """
 
-    def __init__(self, schedule: Callable[[int, float], float], verbose: int = 0) -> None:
+    def __init__(self, schedule: Callable[..., Any], verbose: int = 0) -> None:
         super().__init__()
         self.schedule, self.verbose = schedule, verbose
+
+    def rate(self, epoch: int, before: float) -> float:
+        """The learning rate of an epoch, by the function."""
+        given = self.schedule(epoch, before) if _takes_two(self.schedule) else self.schedule(epoch)
+        try:
+            return float(given)
+        except (TypeError, ValueError):
+            raise ValueRangeError(
+                f"LearningRateScheduler: the schedule gave {given!r} for epoch {epoch}",
+                hint="it must return the learning rate, a number",
+            ) from None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Sets the learning rate."""
         optimizer = self.model.optimizer
-        optimizer.learning_rate = float(self.schedule(epoch, optimizer.learning_rate))
+        optimizer.learning_rate = self.rate(epoch, optimizer.learning_rate)
         if self.verbose:
-            print(f"epoch {epoch + 1}: learning rate {optimizer.learning_rate:.6g}")
+            print(f"\nEpoch {epoch + 1}: the learning rate is {optimizer.learning_rate:.6g}")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Adds the learning rate to the logs."""
@@ -189,35 +237,38 @@ class LearningRateScheduler(Callback):
             logs["learning_rate"] = self.model.optimizer.learning_rate
 
 
-class ModelCheckpoint(_Monitor):
-    """Saves the weights after each epoch, or only when a number is better than before.
+def _takes_two(function: Callable[..., Any]) -> bool:
+    """Whether a schedule wants the learning rate too."""
+    try:
+        inspect.signature(function).bind(0, 0.0)
+    except TypeError:
+        return False
+    except ValueError:  # a function of C that does not say
+        return True
+    return True
+
+
+class TerminateOnNaN(Callback):
+    """Ends training when the loss is NaN or infinite.
+
+    Without this callback, `fit` raises NanError for a loss that is NaN.
 
     Args:
-        filepath: A file ending in .safetensors; names in braces are replaced:
-            `"{epoch:02d}-{val_loss:.2f}.safetensors"`.
-        monitor: The name of the number.
-        verbose: Whether it says so.
-        save_best_only: Whether only the best are saved.
-        mode: "min", "max" or "auto".
+        raise_error: Whether that is an error; else `fit` returns what there is.
     """
 
-    def __init__(
-        self,
-        filepath: str | os.PathLike[str],
-        monitor: str = "val_loss",
-        verbose: int = 0,
-        save_best_only: bool = False,
-        mode: str = "auto",
-    ) -> None:
-        super().__init__(monitor, mode)
-        self.filepath, self.verbose = os.fspath(filepath), verbose
-        self.save_best_only = save_best_only
+    handles_nan = True
 
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Saves."""
-        if self.save_best_only and not self.improves(self.value(logs)):
+    def __init__(self, raise_error: bool = False) -> None:
+        super().__init__()
+        self.raise_error = raise_error
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Looks at the loss."""
+        loss = (logs or {}).get("loss")
+        if loss is None or math.isfinite(loss):
             return
-        path = self.filepath.format(epoch=epoch + 1, **(logs or {}))
-        self.model.save_weights(path)
-        if self.verbose:
-            print(f"epoch {epoch + 1}: saved {path}")
+        if self.raise_error:
+            raise NanError(f"the loss is {loss} after step {batch + 1}")
+        print(f"\nBatch {batch}: the loss is {loss}, training ends")
+        self.model.stop_training = True

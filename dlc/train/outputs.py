@@ -108,6 +108,8 @@ class Outputs:
             found = accuracy_for(getattr(y, "shape", ()), shape)
         else:
             found = metrics.get(given)
+        if isinstance(given, str):
+            found.name = given  # as Keras: what the user calls it
         if self.names[k] and not isinstance(given, Metric):
             found.name = f"{self.names[k]}_{found.name}"
         return found

@@ -193,9 +193,11 @@ class Training:
     def fit(self, x: Any, y: Any, sample_weight: Any, how: FitSettings) -> History:
         """Trains for some epochs; see `dlc.nn.Module.fit`."""
         source, checked = self._sources(x, y, sample_weight, how)
-        history = self.history = History()
-        called = [history, *(how.callbacks or ())]
-        hooks, bar = self._shown(source, how.verbose, called, how.epochs)
+        hooks, bar = self._shown(source, how.verbose, how.callbacks, how.epochs, add_history=True)
+        if how.validation_freq != 1:
+            hooks.params["validation_freq"] = how.validation_freq
+        history = self.history = hooks.history
+        assert history is not None
         self.stop_training = False
         hooks.call("on_train_begin", {})
         logs: Numbers = {}
@@ -212,6 +214,8 @@ class Training:
             hooks.call("on_epoch_end", epoch, logs)
             if self.stop_training:
                 break
+        if self.optimizer.settings["use_ema"] and history.epoch:
+            self.optimizer.finalize_variable_values()
         hooks.call("on_train_end", logs)
         return history
 
@@ -248,7 +252,7 @@ class Training:
             self._check_labels(batch, f"step {step + 1} of epoch {epoch + 1}")
             logs = self._run("train_step", batch)
             done = step + 1
-            if "loss" in logs and math.isnan(logs["loss"].item()):
+            if "loss" in logs and math.isnan(logs["loss"].item()) and not hooks.handles_nan:
                 raise _nan_loss(epoch, step)
             bar.update(done, logs)
             if hooks.wants("on_train_batch_end"):
@@ -290,7 +294,7 @@ class Training:
     ) -> Any:
         """The loss and the metrics on data; see `dlc.nn.Module.evaluate`."""
         source = source_of(x, y, sample_weight, batch_size, steps=steps)
-        hooks, bar = self._shown(source, verbose, callbacks or (), epochs=1)
+        hooks, bar = self._shown(source, verbose, callbacks, epochs=1)
         numbers = self._evaluate(source, hooks, bar)
         bar.finish(source.steps or 0, numbers)
         if return_dict:
@@ -308,7 +312,7 @@ class Training:
     ) -> Any:
         """The predictions for all samples, as NumPy arrays; see `dlc.nn.Module.predict`."""
         source = source_of(x, None, None, batch_size, steps=steps)
-        hooks, bar = self._shown(source, verbose, callbacks or (), epochs=1)
+        hooks, bar = self._shown(source, verbose, callbacks, epochs=1)
         found: list[Any] = []
         with evaluating(self.model):
             hooks.call("on_predict_begin", {})
@@ -323,12 +327,19 @@ class Training:
         return dlc.tree.map(lambda *parts: np.concatenate(parts), *found)
 
     def _shown(
-        self, source: Source, verbose: Any, callbacks: Sequence[Any], epochs: int
+        self,
+        source: Source,
+        verbose: Any,
+        callbacks: Sequence[Any] | None,
+        epochs: int,
+        add_history: bool = False,
     ) -> tuple[CallbackList, ProgressBar]:
         """The callbacks, told how they are called, and what shows progress."""
         shown = 1 if verbose == "auto" else int(verbose)
-        params = {"epochs": epochs, "steps": source.steps, "verbose": shown}
-        return CallbackList(callbacks, self.model, params), ProgressBar(source.steps, shown)
+        hooks = CallbackList(
+            callbacks, add_history, self.model, epochs=epochs, steps=source.steps, verbose=shown
+        )
+        return hooks, ProgressBar(source.steps, shown)
 
     def _check_labels(self, batch: Batch, where: str) -> None:
         """ValueRangeError for numbers of classes that the model does not have."""
