@@ -32,13 +32,14 @@ from dlc.ir.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from dlc import callbacks as callbacks
+    from dlc import data as data
     from dlc import losses as losses
     from dlc import metrics as metrics
     from dlc import nn as nn
     from dlc import optim as optim
     from dlc.frontend.api import *  # noqa: F403
 
-_PACKAGES = ("callbacks", "losses", "metrics", "nn", "optim")
+_PACKAGES = ("callbacks", "data", "losses", "metrics", "nn", "optim")
 _loading = threading.RLock()
 _PROTOCOLS = ("__all__", "__array_api_version__", "__array_namespace_info__")
 _names: dict[str, Any] = {}  # of `dlc.frontend.api`

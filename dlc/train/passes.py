@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dlc.data.dataset import Dataset, is_map_style
 from dlc.ir.errors import ArgumentError
 
 Order = Callable[[int, int], "np.ndarray[Any, Any]"]
@@ -49,6 +50,10 @@ def passes_of(given: Any, seed: int | None = None) -> Passes:
         ArgumentError: for something else.
     """
     name = type(given).__name__
+    if isinstance(given, Dataset) and is_map_style(given):
+        raise ArgumentError(
+            f"a {name} gives samples, not batches", hint="give a dlc.data.DataLoader of it"
+        )
     if hasattr(given, "epoch"):
         return Passes(
             name, lambda k, start: iter(given.epoch(k, start)), _length(given), False, True

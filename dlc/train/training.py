@@ -20,6 +20,7 @@ from dlc.ir.errors import NanError, ValueRangeError
 from dlc.train.batches import (
     Batch,
     Source,
+    is_arrays,
     source_of,
     split_tail,
     unpack,
@@ -373,7 +374,7 @@ def _any_rows(x: Any) -> Any:
 def _validation_source(data: Any, batch_size: int | None, steps: int | None) -> Source:
     if isinstance(data, (tuple, list)):
         return source_of(*unpack(data), batch_size, steps=steps)
-    return source_of(data, batch_size=batch_size, steps=steps)
+    return source_of(data, batch_size=batch_size if is_arrays(data) else None, steps=steps)
 
 
 def _numbers(logs: dict[str, Any]) -> Numbers:

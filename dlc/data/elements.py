@@ -1,0 +1,159 @@
+"""Elements of datasets: trees of arrays, and how many become one, and one many.
+
+Arrays are NumPy's. Python's numbers get the types that `dlc.asarray` gives them; texts stay texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+import dlc
+from dlc.ir.errors import ShapeError
+
+_NUMBERS = {float: np.dtype(np.float32), int: np.dtype(np.int64), bool: np.dtype(np.bool_)}
+
+
+def as_array(leaf: Any) -> np.ndarray[Any, Any]:
+    """A leaf as an array."""
+    if isinstance(leaf, np.ndarray):
+        return leaf
+    if isinstance(leaf, dlc.Tensor):
+        return leaf.numpy()
+    return np.asarray(leaf, _NUMBERS.get(type(leaf)))
+
+
+def as_arrays(tree: Any) -> Any:
+    """A tree with arrays for leaves."""
+    return dlc.tree.map(as_array, tree)
+
+
+def transposed(elements: Sequence[Any], joined: Callable[[Sequence[Any]], Any]) -> Any:
+    """One tree of several that have one structure: what `joined` makes of their leaves.
+
+    Raises:
+        ShapeError: for elements of different structures.
+    """
+    first = elements[0]
+    kind = type(first)
+    if kind is tuple or kind is list:
+        _check_alike(elements, kind, len(first))
+        parts = [transposed(part, joined) for part in zip(*elements, strict=True)]
+        return parts if kind is list else tuple(parts)
+    if kind is dict:
+        _check_alike(elements, kind, len(first))
+        try:
+            return {key: transposed([e[key] for e in elements], joined) for key in first}
+        except KeyError as error:
+            raise ShapeError(f"elements of one batch, of which one has no {error}") from None
+    if first is None or kind in (np.ndarray, dlc.Tensor, float, int, bool, str):
+        return None if first is None else joined(elements)
+    leaves, structure = dlc.tree.flatten(first)
+    if len(leaves) == 1 and leaves[0] is first:
+        return joined(elements)
+    flat = [leaves, *(_flat_as(structure, e) for e in elements[1:])]
+    return dlc.tree.unflatten(structure, [joined(part) for part in zip(*flat, strict=True)])
+
+
+def _check_alike(elements: Sequence[Any], kind: type, length: int) -> None:
+    for element in elements:
+        if type(element) is not kind or len(element) != length:
+            raise ShapeError(
+                "elements of one batch have different structures: "
+                f"{dlc.tree.structure(elements[0])} and {dlc.tree.structure(element)}"
+            )
+
+
+def _flat_as(structure: Any, element: Any) -> list[Any]:
+    leaves, found = dlc.tree.flatten(element)
+    if found != structure:
+        raise ShapeError(
+            f"elements of one batch have different structures: {structure} and {found}"
+        )
+    return leaves
+
+
+def stacked(leaves: Sequence[Any]) -> np.ndarray[Any, Any]:
+    """Leaves of one shape along a new first axis.
+
+    Raises:
+        ShapeError: for shapes that differ.
+    """
+    if isinstance(leaves[0], str):
+        return np.asarray(leaves)
+    arrays = [as_array(leaf) for leaf in leaves]
+    shape = arrays[0].shape
+    for number, array in enumerate(arrays):
+        if array.shape != shape:
+            raise ShapeError(
+                f"elements of one batch have different shapes: element 0 {shape}, element "
+                f"{number} {array.shape}",
+                hint="make them alike in map, or use padded_batch",
+            )
+    return np.stack(arrays)
+
+
+def padded(leaves: Sequence[Any], shape: Sequence[int | None] | None, value: Any) -> Any:
+    """Leaves along a new first axis, filled up to one shape.
+
+    Args:
+        leaves: Arrays of one rank.
+        shape: The extents; None for the largest there is.
+        value: What fills.
+
+    Raises:
+        ShapeError: for leaves of different ranks, and one larger than the shape.
+    """
+    arrays = [as_array(leaf) for leaf in leaves]
+    rank = arrays[0].ndim
+    if any(a.ndim != rank for a in arrays) or (shape is not None and len(shape) != rank):
+        shown = ", ".join(sorted({str(a.shape) for a in arrays}))
+        raise ShapeError(f"padded_batch of shapes {shown} to {shape}: the ranks must be equal")
+    largest = [max(extents) for extents in zip(*(a.shape for a in arrays), strict=True)]
+    extents = [
+        found if wanted is None or wanted < 0 else wanted
+        for wanted, found in zip(shape or [None] * rank, largest, strict=True)
+    ]
+    if any(found > extent for found, extent in zip(largest, extents, strict=True)):
+        raise ShapeError(f"padded_batch to {tuple(extents)}: an element has {tuple(largest)}")
+    result = np.full((len(arrays), *extents), value, np.result_type(*arrays))
+    for number, array in enumerate(arrays):
+        result[(number, *map(slice, array.shape))] = array
+    return result
+
+
+def rows_of(batch: Any) -> Iterator[Any]:
+    """The elements of a batch.
+
+    Raises:
+        ShapeError: for arrays with different numbers of rows, or none.
+    """
+    leaves, structure = dlc.tree.flatten(batch)
+    arrays = [as_array(leaf) for leaf in leaves]
+    for row in range(row_count(arrays, "unbatch")):
+        yield dlc.tree.unflatten(structure, [a[row] for a in arrays])
+
+
+def row_count(arrays: Sequence[Any], what: str) -> int:
+    """The first extent, which arrays share.
+
+    Raises:
+        ShapeError: when they do not, and for arrays without axes, and for none.
+    """
+    if any(not a.ndim for a in arrays):
+        raise ShapeError(f"{what}: a number has no rows; give arrays with a first axis of samples")
+    counts = {len(a) for a in arrays}
+    if len(counts) != 1:
+        shown = ", ".join(str(a.shape) for a in arrays) or "none"
+        raise ShapeError(f"{what}: arrays must have one number of rows; their shapes are {shown}")
+    return counts.pop()
+
+
+def spec_of(leaf: Any) -> Any:
+    """The type of a leaf: a `dlc.Spec`; NumPy's dtype where dlc has no such type."""
+    array = as_array(leaf)
+    if array.dtype.kind in "USOMmcV" and array.dtype.name != "bfloat16":
+        return array.dtype
+    return dlc.spec(array.shape, array.dtype)
