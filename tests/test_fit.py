@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import signal
 import warnings
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import dlc
 from dlc import callbacks, losses, metrics, nn, optim
+from dlc.train.interrupts import Interrupts
 
 RNG = np.random.default_rng(8)
 X = RNG.standard_normal((70, 4)).astype(np.float32)
@@ -54,7 +56,7 @@ def test_the_last_batch_compiles_nothing_and_steps_are_native():
     model = classifier()
     model.fit(X, LABELS, batch_size=16, epochs=4, validation_data=(X[:9], LABELS[:9]), verbose=0)
     for step in ("train_step", "test_step"):
-        stats = model._fitting._functions[step].stats
+        stats = model._fitting.steps.functions[step].stats
         assert stats.compilations == 1
         assert stats.interpreted_ops == 0
         assert stats.native_calls == stats.calls
@@ -175,7 +177,7 @@ def test_a_step_of_your_own_is_compiled():
     history = model.fit(X, LABELS, epochs=10, batch_size=70, verbose=0).history
     assert history["twice"][0] == pytest.approx(2 * history["loss"][0])
     assert history["loss"][-1] < history["loss"][0]
-    assert model._fitting._functions["train_step"].stats.compilations == 1
+    assert model._fitting.steps.functions["train_step"].stats.compilations == 1
 
 
 def test_hooks_are_called_in_order():
@@ -225,7 +227,7 @@ def test_learning_rates_follow_schedules_and_plateaus():
     history = model.fit(X, LABELS, epochs=3, verbose=0, callbacks=[halve])
     assert history.epoch == [0, 1, 2]
     assert model.optimizer.learning_rate == pytest.approx(0.005)
-    assert model._fitting._functions["train_step"].stats.compilations == 1
+    assert model._fitting.steps.functions["train_step"].stats.compilations == 1
     flat = callbacks.LambdaCallback(on_epoch_end=lambda _epoch, logs: logs.update(val_loss=1.0))
     lower = callbacks.ReduceLROnPlateau(factor=0.1, patience=2, cooldown=1, min_lr=1e-4)
     model.fit(X, LABELS, epochs=4, verbose=0, callbacks=[flat, lower])
@@ -317,6 +319,43 @@ def test_the_exact_area_is_added_up_outside_of_compiled_steps():
     assert numbers["auc"] == pytest.approx(wanted, rel=1e-6)
 
 
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_epoch_end"])
+def test_an_interrupt_leaves_whole_steps_and_a_history_of_whole_epochs(hook):
+    model = classifier()
+    steps = []
+
+    def interrupt(number, _logs):
+        steps.append(number)
+        if len(steps) == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(
+            X, LABELS, batch_size=16, epochs=9, verbose=0,
+            callbacks=[callbacks.LambdaCallback(**{hook: interrupt})],
+        )  # fmt: skip
+    assert signal.getsignal(signal.SIGINT) is before
+    epochs = 1 if hook == "on_train_batch_end" else 7
+    assert model.history.epoch == list(range(epochs))
+    assert all(len(v) == epochs for v in model.history.history.values())
+    assert model.optimizer.iterations.item() == (7 if epochs == 1 else 35)
+    model.fit(X, LABELS, verbose=0)
+
+
+def test_an_interrupt_waits_for_the_end_of_a_step():
+    interrupts = Interrupts()
+    with interrupts:
+        interrupts.inside = True
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.leave()
+        interrupts.inside = True
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):  # the second does not wait
+            signal.raise_signal(signal.SIGINT)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
@@ -325,6 +364,16 @@ def test_the_exact_area_is_added_up_outside_of_compiled_steps():
         (lambda m: m.fit(X[:0], LABELS[:0], verbose=0), dlc.ShapeError, "no samples"),
         (lambda m: m.fit(X, LABELS + 1, verbose=0), dlc.ValueRangeError, "has 3 classes"),
         (lambda m: m.fit(X, -LABELS, verbose=0), dlc.ValueRangeError, "label -"),
+        (
+            lambda m: m.fit(X, np.where(np.arange(70) < 41, LABELS, 7), verbose=0),
+            dlc.ValueRangeError,
+            "label 7 of sample 41 of the data: the model has 3 classes, 0 to 2",
+        ),
+        (
+            lambda m: m.fit(iter([(X, LABELS), (X, LABELS + 3)]), verbose=0),
+            dlc.ValueRangeError,
+            "label [345] of sample 0 of step 2 of epoch 1",
+        ),
         (lambda m: m.fit(X[:, :2], LABELS, verbose=0), dlc.ShapeError, "in layer '0'"),
         (lambda m: m.fit(X, verbose=0), dlc.ArgumentError, "no true values"),
         (lambda m: m.fit(X, LABELS, batch_size=0, verbose=0), dlc.ValueRangeError, "batch_size"),

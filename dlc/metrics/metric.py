@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Self
 
-import numpy as np
-
 import dlc
 from dlc.frontend.apply import as_tensor
 from dlc.frontend.trace import eager
@@ -29,12 +27,12 @@ class Metric:
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or _snake_case(type(self).__name__)
-        self._state: list[tuple[dlc.Variable, np.ndarray[Any, Any]]] = []
+        self._state: list[tuple[dlc.Variable, dlc.Tensor]] = []
 
     def add_variable(self, first: Any, dtype: Any = None) -> dlc.Variable:
         """State, with its first value; float32 numbers unless said otherwise."""
         with eager():  # state outlives the program that is being traced
-            value = dlc.asarray(first, dtype=dtype or dlc.float32).numpy()
+            value = dlc.asarray(first, dtype=dtype or dlc.float32)
             variable = dlc.Variable(value)
         self._state.append((variable, value))
         return variable

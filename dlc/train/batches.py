@@ -18,6 +18,7 @@ from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
 from dlc.train.passes import Order, Passes, passes_of, shuffled
 
 Batch = tuple[Any, Any, Any]
+_GATHERED_BYTES = 1 << 16
 
 
 class Source(Protocol):
@@ -75,6 +76,7 @@ class Arrays:
         if not self.samples:
             raise ShapeError("the data has no samples")
         self.batch_size, self.order = batch_size, order
+        self.examined = False  # whether a step was compiled for it, and its labels looked at
 
     @property
     def steps(self) -> int:
@@ -83,13 +85,34 @@ class Arrays:
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from batch `start` on."""
-        rows = None if self.order is None else self.order(number, self.samples)
-        for first in range(start * self.batch_size, self.samples, self.batch_size):
-            part: Any = slice(first, first + self.batch_size)
-            part = part if rows is None else rows[part]
-            yield tuple(  # type: ignore[misc]
-                None if t is None else dlc.tree.map(lambda a, p=part: a[p], t) for t in self.data
-            )
+        begin = start * self.batch_size
+        if self.order is None:
+            yield from self._cut(self.data, begin, self.samples)
+            return
+        rows = self.order(number, self.samples)
+        taken = self.batch_size * self._batches_at_once()
+        for first in range(begin, self.samples, taken):
+            part = rows[first : first + taken]
+            yield from self._cut(tuple(_rows(t, part) for t in self.data), 0, len(part))
+
+    def _cut(self, data: tuple[Any, ...], begin: int, end: int) -> Iterator[Batch]:
+        x, y, weight = data
+        for first in range(begin, end, self.batch_size):
+            part = slice(first, first + self.batch_size)
+            yield _rows(x, part), _rows(y, part), _rows(weight, part)
+
+    def _batches_at_once(self) -> int:
+        """How many batches are gathered in one go, as long as that is little memory."""
+        row = sum(a[:1].nbytes for a in dlc.tree.leaves(self.data))
+        return max(1, _GATHERED_BYTES // max(1, row * self.batch_size))
+
+
+def _rows(tree: Any, part: Any) -> Any:
+    if tree is None:
+        return None
+    if isinstance(tree, np.ndarray):
+        return tree[part] if isinstance(part, slice) else tree.take(part, 0)
+    return dlc.tree.map(lambda a: _rows(a, part), tree)
 
 
 class Iterated:

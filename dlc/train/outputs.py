@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import dlc
 from dlc import losses, metrics
-from dlc.ir.errors import ArgumentError
+from dlc.ir.errors import ArgumentError, ValueRangeError
 from dlc.metrics.metric import Mean, Metric
 from dlc.metrics.names import accuracy_for
+from dlc.train.batches import Arrays, Batch, Source
 
 
 def _paired(given: Any, names: Sequence[str], what: str) -> list[Any]:
@@ -114,10 +117,29 @@ class Outputs:
             found.name = f"{self.names[k]}_{found.name}"
         return found
 
-    @property
-    def classes(self) -> int | None:
-        """The number of classes where labels are their numbers; None where it is not known."""
-        return self._classes
+    def check_labels(self, batch: Batch, source: Source, where: str) -> None:
+        """Looks at the numbers of classes in a batch, or in all data where that is in memory.
+
+        Args:
+            batch: A batch.
+            source: Where it comes from.
+            where: What batch it is.
+
+        Raises:
+            ValueRangeError: for a class that the model does not have.
+        """
+        y = batch[1]
+        if isinstance(source, Arrays):
+            y, where = source.data[1], "the data"
+        if self._classes is None or not isinstance(y, np.ndarray) or not y.size:
+            return
+        if y.min() >= 0 and y.max() < self._classes:
+            return
+        wrong = np.argwhere(~((y >= 0) & (y < self._classes)))[0]
+        raise ValueRangeError(
+            f"label {y[tuple(wrong)]} of sample {wrong[0]} of {where}: the model has "
+            f"{self._classes} classes, 0 to {self._classes - 1}"
+        )
 
     def loss(self, y: Any, predicted: Any, weight: Any) -> Any:
         """The loss of a batch, a scalar.

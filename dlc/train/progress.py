@@ -23,21 +23,27 @@ class ProgressBar:
     def __init__(self, steps: int | None, verbose: int, stream: TextIO | None = None) -> None:
         self.steps, self.verbose = steps, verbose
         self.stream = stream or sys.stdout
-        self.on_terminal = self.stream.isatty()
+        self.redraws = verbose == 1 and self.stream.isatty()
         self.start = self.drawn = time.perf_counter()
         self.width = 0
 
-    def update(self, done: int, values: Mapping[str, Any]) -> None:
-        """Draws the bar, on a terminal and not too often; only then are values read."""
+    def wants_update(self) -> bool:
+        """Whether it is time to draw the bar again; only then need values be read."""
+        if not self.redraws:
+            return False
         now = time.perf_counter()
-        if self.verbose != 1 or not self.on_terminal or now - self.drawn < _PAUSE:
-            return
+        if now - self.drawn < _PAUSE:
+            return False
         self.drawn = now
+        return True
+
+    def update(self, done: int, values: Mapping[str, Any]) -> None:
+        """Draws the bar."""
         self._draw(done, values, end="")
 
     def finish(self, done: int, values: Mapping[str, Any]) -> None:
         """Draws the last state, which stays."""
-        if self.verbose == 1 and self.on_terminal:
+        if self.redraws:
             self._draw(done, values, end="\n")
         elif self.verbose:
             self.stream.write(self._text(done, values) + "\n")

@@ -1,15 +1,11 @@
-"""`Training`: a model with an optimizer, a loss and metrics, and the loops over epochs and batches.
-
-A step is one compiled program, whose extent of the batch is symbolic: a last batch of fewer samples
-compiles nothing.
-"""
+"""`Training`: a model with an optimizer, a loss and metrics; the loops over epochs and batches."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +14,7 @@ from dlc import optim
 from dlc.callbacks import CallbackList, History
 from dlc.ir.errors import NanError, ValueRangeError
 from dlc.train.batches import (
+    Arrays,
     Batch,
     Source,
     is_arrays,
@@ -25,37 +22,13 @@ from dlc.train.batches import (
     split_tail,
     unpack,
 )
+from dlc.train.interrupts import Interrupts
 from dlc.train.modes import evaluating
 from dlc.train.outputs import Outputs
 from dlc.train.progress import ProgressBar
+from dlc.train.steps import Model, Steps
 
 Numbers = dict[str, float]
-
-
-class Model(Protocol):
-    """What is trained: see `dlc.nn.Module`."""
-
-    training: bool
-
-    def __call__(self, x: Any) -> Any:
-        """The predictions."""
-        ...
-
-    def train(self, mode: bool = True) -> Any:
-        """Sets the mode."""
-        ...
-
-    def modules(self) -> Iterator[Any]:
-        """The module and all below."""
-        ...
-
-    def train_step(self, batch: Batch) -> dict[str, Any]:
-        """A step of the optimizer."""
-        ...
-
-    def test_step(self, batch: Batch) -> dict[str, Any]:
-        """A step of an evaluation."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -103,13 +76,10 @@ class Training:
         self.model = model
         self.optimizer = optim.get(optimizer)
         self.outputs = Outputs(loss, loss_weights, metrics, weighted_metrics)
-        self.run_eagerly = run_eagerly
+        self.steps = Steps(model, self.outputs, run_eagerly)
         self.stop_training = False
         self.history: History | None = None
         self.seed = int(dlc.random.bits(None, (1,)).numpy()[0])
-        self._predicted: Any = None  # by the step that is being traced
-        self._functions: dict[str, Callable[..., Any]] = {}
-        self._warm: set[Any] = set()
 
     # Steps, which are compiled.
 
@@ -144,50 +114,9 @@ class Training:
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
         """Adds a batch to the metrics; returns them, with the mean of losses."""
-        self._predicted = y_pred
+        self.steps.predicted = y_pred
         self.outputs.update(y, y_pred, sample_weight)
         return self.outputs.results()
-
-    def _run(self, name: str, batch: Batch) -> dict[str, Any]:
-        """A step on a batch, by a compiled program for batches of any number of samples."""
-        function = self._functions.get(name)
-        if function is None:
-            function = self._functions[name] = self._compiled(name)
-        key = (name, dlc.tree.structure(batch), _row_types(batch))
-        if key not in self._warm:
-            self._build(batch)
-            if not self.run_eagerly:
-                function.warmup(*dlc.tree.map(_any_rows, batch))  # type: ignore[attr-defined]
-            self._warm.add(key)
-        found, predicted = function(*batch)
-        if self.outputs.on_host and name != "predict_step":
-            self.outputs.update(batch[1], predicted, batch[2], host=True)
-        return self.outputs.in_order(found) if name != "predict_step" else found
-
-    def _compiled(self, name: str) -> Callable[..., Any]:
-        def run(x: Any, y: Any, weight: Any) -> Any:
-            if name == "predict_step":
-                return self.model(x), None
-            logs = getattr(self.model, name)((x, y, weight))
-            return logs, self._predicted if self.outputs.on_host else None
-
-        return dlc.compile(run, name=name, disable=self.run_eagerly)
-
-    def _build(self, batch: Batch) -> None:
-        """Makes what depends on shapes, of the model and of the metrics, by tracing it once."""
-        if self.outputs.built and all(m.built for m in self.model.modules()):
-            return
-        shapes: list[Any] = []
-
-        def forward(x: Any) -> Any:
-            predicted = self.model(x)
-            leaves, structure = dlc.tree.flatten(predicted)
-            shapes.append(dlc.tree.unflatten(structure, [_Shape(t.shape) for t in leaves]))
-            return predicted
-
-        with evaluating(self.model):
-            dlc.compile(forward).lower(batch[0])
-        self.outputs.build(batch[1], dlc.tree.map(lambda s: s.extents, shapes[-1]))
 
     # Loops.
 
@@ -200,21 +129,25 @@ class Training:
         history = self.history = hooks.history
         assert history is not None
         self.stop_training = False
+        self.model.train()
         hooks.call("on_train_begin", {})
         logs: Numbers = {}
-        for epoch in range(how.initial_epoch, how.epochs):
-            hooks.call("on_epoch_begin", epoch, {})
-            if bar.verbose:
-                print(f"Epoch {epoch + 1}/{how.epochs}", flush=True)
-            bar = ProgressBar(source.steps, bar.verbose)
-            logs, done = self._train_epoch(source, epoch, bar, hooks)
-            if checked is not None and (epoch + 1) % how.validation_freq == 0:
-                found = self._evaluate(checked, hooks)
-                logs.update({f"val_{name}": value for name, value in found.items()})
-            bar.finish(done, logs)
-            hooks.call("on_epoch_end", epoch, logs)
-            if self.stop_training:
-                break
+        with Interrupts() as interrupts:
+            for epoch in range(how.initial_epoch, how.epochs):
+                hooks.call("on_epoch_begin", epoch, {})
+                if bar.verbose:
+                    print(f"Epoch {epoch + 1}/{how.epochs}", flush=True)
+                bar = ProgressBar(source.steps, bar.verbose)
+                logs, done = self._train_epoch(source, epoch, bar, hooks, interrupts)
+                if checked is not None and (epoch + 1) % how.validation_freq == 0:
+                    found = self._evaluate(checked, hooks)
+                    logs.update({f"val_{name}": value for name, value in found.items()})
+                bar.finish(done, logs)
+                interrupts.inside = True
+                hooks.call("on_epoch_end", epoch, logs)
+                interrupts.leave()
+                if self.stop_training:
+                    break
         if self.optimizer.settings["use_ema"] and history.epoch:
             self.optimizer.finalize_variable_values()
         hooks.call("on_train_end", logs)
@@ -241,26 +174,50 @@ class Training:
         return source, _validation_source(held_out, size, how.validation_steps)
 
     def _train_epoch(
-        self, source: Source, epoch: int, bar: ProgressBar, hooks: CallbackList
+        self,
+        source: Source,
+        epoch: int,
+        bar: ProgressBar,
+        hooks: CallbackList,
+        interrupts: Interrupts,
     ) -> tuple[Numbers, int]:
-        self.model.train()
+        if not self.model.training:
+            self.model.train()
         self.outputs.reset()
         logs: dict[str, Any] = {}
         done = 0
+        begins, ends = (hooks.wants(f"on_train_batch_{x}") for x in ("begin", "end"))
+        alike = isinstance(source, Arrays)  # all batches are
         for step, batch in enumerate(source.epoch(epoch)):
-            if hooks.wants("on_train_batch_begin"):
+            if begins:
                 hooks.call("on_train_batch_begin", step, {})
-            self._check_labels(batch, f"step {step + 1} of epoch {epoch + 1}")
-            logs = self._run("train_step", batch)
+            if step == 0 or not alike:
+                self._examine("train_step", batch, source, f"step {step + 1} of epoch {epoch + 1}")
+            interrupts.inside = True
+            logs = self.steps.run("train_step", batch)
+            interrupts.leave()
             done = step + 1
             if "loss" in logs and math.isnan(logs["loss"].item()) and not hooks.handles_nan:
                 raise _nan_loss(epoch, step)
-            bar.update(done, logs)
-            if hooks.wants("on_train_batch_end"):
-                hooks.call("on_train_batch_end", step, _numbers(logs))
+            if bar.wants_update():
+                bar.update(done, self.outputs.in_order(logs))
+            if ends:
+                hooks.call("on_train_batch_end", step, self._numbers(logs))
             if self.stop_training:
                 break
-        return {**_numbers(logs), **self.outputs.host_results()}, done
+        return {**self._numbers(logs), **self.outputs.host_results()}, done
+
+    def _examine(self, name: str, batch: Batch, source: Source, where: str) -> None:
+        """Compiles the step for a batch, and looks at its labels; once for arrays."""
+        if isinstance(source, Arrays):
+            if source.examined:
+                return
+            source.examined = True
+        self.steps.prepare(name, batch)
+        self.outputs.check_labels(batch, source, where)
+
+    def _numbers(self, logs: dict[str, Any]) -> Numbers:
+        return {name: float(value) for name, value in self.outputs.in_order(logs).items()}
 
     def _evaluate(
         self, source: Source, hooks: CallbackList, bar: ProgressBar | None = None
@@ -272,13 +229,13 @@ class Training:
             for step, batch in enumerate(source.epoch(0)):
                 if hooks.wants("on_test_batch_begin"):
                     hooks.call("on_test_batch_begin", step, {})
-                self._check_labels(batch, f"batch {step + 1} of the evaluation")
-                logs = self._run("test_step", batch)
-                if bar is not None:
-                    bar.update(step + 1, logs)
+                self._examine("test_step", batch, source, f"batch {step + 1} of the evaluation")
+                logs = self.steps.run("test_step", batch)
+                if bar is not None and bar.wants_update():
+                    bar.update(step + 1, self.outputs.in_order(logs))
                 if hooks.wants("on_test_batch_end"):
-                    hooks.call("on_test_batch_end", step, _numbers(logs))
-            numbers = {**_numbers(logs), **self.outputs.host_results()}
+                    hooks.call("on_test_batch_end", step, self._numbers(logs))
+            numbers = {**self._numbers(logs), **self.outputs.host_results()}
             hooks.call("on_test_end", numbers)
         return numbers
 
@@ -319,10 +276,12 @@ class Training:
             hooks.call("on_predict_begin", {})
             for step, (given, *_) in enumerate(source.epoch(0)):
                 hooks.call("on_predict_batch_begin", step, {})
-                predicted = self._run("predict_step", (given, None, None))
+                self.steps.prepare("predict_step", (given, None, None))
+                predicted = self.steps.run("predict_step", (given, None, None))
                 found.append(dlc.tree.map(lambda t: t.numpy(), predicted))
                 hooks.call("on_predict_batch_end", step, {"outputs": found[-1]})
-                bar.update(step + 1, {})
+                if bar.wants_update():
+                    bar.update(step + 1, {})
             hooks.call("on_predict_end", {})
         bar.finish(len(found), {})
         return dlc.tree.map(lambda *parts: np.concatenate(parts), *found)
@@ -342,43 +301,11 @@ class Training:
         )
         return hooks, ProgressBar(source.steps, shown)
 
-    def _check_labels(self, batch: Batch, where: str) -> None:
-        """ValueRangeError for numbers of classes that the model does not have."""
-        classes = self.outputs.classes
-        if classes is None or not isinstance(batch[1], np.ndarray) or not batch[1].size:
-            return
-        low, high = batch[1].min(), batch[1].max()
-        if low < 0 or high >= classes:
-            bad = low if low < 0 else high
-            raise ValueRangeError(
-                f"label {bad} in {where}: the model has {classes} classes, 0 to {classes - 1}"
-            )
-
-
-class _Shape:
-    """The extents of an output, as a leaf."""
-
-    def __init__(self, extents: Sequence[Any]) -> None:
-        self.extents = tuple(extents)
-
-
-def _row_types(batch: Batch) -> tuple[Any, ...]:
-    return tuple((str(x.dtype), tuple(x.shape[1:])) for x in dlc.tree.leaves(batch))
-
-
-def _any_rows(x: Any) -> Any:
-    """The type of an array with any number of rows."""
-    return dlc.spec(("batch", *x.shape[1:]), x.dtype)
-
 
 def _validation_source(data: Any, batch_size: int | None, steps: int | None) -> Source:
     if isinstance(data, (tuple, list)):
         return source_of(*unpack(data), batch_size, steps=steps)
     return source_of(data, batch_size=batch_size if is_arrays(data) else None, steps=steps)
-
-
-def _numbers(logs: dict[str, Any]) -> Numbers:
-    return {name: float(value) for name, value in logs.items()}
 
 
 def _nan_loss(epoch: int, step: int) -> NanError:

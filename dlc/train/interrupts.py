@@ -1,0 +1,48 @@
+"""`Interrupts`: Ctrl-C comes between the steps of training, so that a step is made whole or not."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Self
+
+
+class Interrupts:
+    """A context in which KeyboardInterrupt waits while `inside` is set, until `leave()`.
+
+    The second Ctrl-C does not wait. Where a program handles Ctrl-C itself, or outside of the main
+    thread, it changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self.inside = self.pending = self._installed = False
+
+    def __enter__(self) -> Self:
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._handle)
+            self._installed = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._installed:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._installed = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.pending or not self.inside:
+            raise KeyboardInterrupt
+        self.pending = True
+
+    def leave(self) -> None:
+        """Ends what was `inside`; raises KeyboardInterrupt if one came meanwhile."""
+        self.inside = False
+        if self.pending:
+            self.pending = False
+            raise KeyboardInterrupt

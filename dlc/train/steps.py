@@ -1,0 +1,133 @@
+"""`Steps`: the compiled programs of the steps of a model, and what must be there before they run.
+
+A program has a symbolic extent of the batch: a last batch of fewer samples compiles nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+import dlc
+from dlc.train.batches import Batch
+from dlc.train.modes import evaluating
+from dlc.train.outputs import Outputs
+
+
+class Model(Protocol):
+    """What is trained: see `dlc.nn.Module`."""
+
+    training: bool
+
+    def __call__(self, x: Any) -> Any:
+        """The predictions."""
+        ...
+
+    def train(self, mode: bool = True) -> Any:
+        """Sets the mode."""
+        ...
+
+    def modules(self) -> Iterator[Any]:
+        """The module and all below."""
+        ...
+
+    def train_step(self, batch: Batch) -> dict[str, Any]:
+        """A step of the optimizer."""
+        ...
+
+    def test_step(self, batch: Batch) -> dict[str, Any]:
+        """A step of an evaluation."""
+        ...
+
+
+class Steps:
+    """The programs of a model's steps.
+
+    Args:
+        model: The model.
+        outputs: Its losses and metrics.
+        run_eagerly: Whether steps run op by op, for a debugger.
+    """
+
+    def __init__(self, model: Model, outputs: Outputs, run_eagerly: bool = False) -> None:
+        self.model, self.outputs, self.run_eagerly = model, outputs, run_eagerly
+        self.predicted: Any = None  # by the step that is being traced
+        self.functions: dict[str, Callable[..., Any]] = {}
+        self._known: set[tuple[Any, ...]] = set()
+
+    def prepare(self, name: str, batch: Batch) -> None:
+        """Builds the model, and compiles the step for batches of this form and any number of rows.
+
+        Costs next to nothing when that has been done.
+        """
+        key = (name, *map(_form, batch))
+        if key in self._known:
+            return
+        self._build(batch)
+        function = self._function(name)
+        if not self.run_eagerly:
+            function.warmup(*dlc.tree.map(_any_rows, batch))  # type: ignore[attr-defined]
+        self._known.add(key)
+
+    def run(self, name: str, batch: Batch) -> Any:
+        """What a step that was prepared gives: numbers by name, or predictions."""
+        x, y, weight = batch
+        found, predicted = self.functions[name](x, y, weight)
+        if predicted is not None:
+            self.outputs.update(y, predicted, weight, host=True)
+        return found
+
+    def _function(self, name: str) -> Callable[..., Any]:
+        found = self.functions.get(name)
+        if found is not None:
+            return found
+
+        def run(x: Any, y: Any, weight: Any) -> Any:
+            self.predicted = None
+            if name == "predict_step":
+                return self.model(x), None
+            logs = getattr(self.model, name)((x, y, weight))
+            return logs, self.predicted if self.outputs.on_host else None
+
+        made = self.functions[name] = dlc.compile(run, name=name, disable=self.run_eagerly)
+        return made
+
+    def _build(self, batch: Batch) -> None:
+        """Makes what depends on shapes, of the model and of the metrics, by tracing it once."""
+        if self.outputs.built and all(m.built for m in self.model.modules()):
+            return
+        shapes: list[Any] = []
+
+        def forward(x: Any) -> Any:
+            predicted = self.model(x)
+            leaves, structure = dlc.tree.flatten(predicted)
+            shapes.append(dlc.tree.unflatten(structure, [_Shape(t.shape) for t in leaves]))
+            return predicted
+
+        with evaluating(self.model):
+            dlc.compile(forward).lower(batch[0])
+        self.outputs.build(batch[1], dlc.tree.map(lambda s: s.extents, shapes[-1]))
+
+
+class _Shape:
+    """The extents of an output, as a leaf."""
+
+    def __init__(self, extents: Sequence[Any]) -> None:
+        self.extents = tuple(extents)
+
+
+def _form(part: Any) -> Any:
+    """What a step is compiled for: all of a batch but its number of rows."""
+    if part is None:
+        return None
+    if isinstance(part, np.ndarray):
+        return part.dtype, part.shape[1:]
+    leaves, structure = dlc.tree.flatten(part)
+    return structure, *((x.dtype, tuple(x.shape[1:])) for x in leaves)
+
+
+def _any_rows(x: Any) -> Any:
+    """The type of an array with any number of rows."""
+    return dlc.spec(("batch", *x.shape[1:]), x.dtype)
