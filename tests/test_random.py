@@ -237,12 +237,118 @@ def test_bounds_of_truncated_normal_numbers():
     assert g(dlc.asarray(-1.0, dtype="float64")).item() == pytest.approx(slope, rel=1e-6)
 
 
-def test_gamma_has_no_derivative_of_its_shape():
-    with pytest.raises(dlc.DerivativeError):
-        dlc.grad(lambda a: dlc.random.gamma(KS_KEY, a))(dlc.asarray(2.0))
+@pytest.mark.parametrize("name", ["gamma", "chisquare"])
+def test_gamma_numbers_move_with_their_shape(name):
+    a = np.array([1e-3, 0.02, 0.5, 0.99, 1.0, 2.5, 40.0, 2000.0])
+    if name == "gamma":
+        f = lambda a: dlc.random.gamma(KS_KEY, a, (30, 8), "float64")  # noqa: E731
+    else:
+        f = lambda a: dlc.random.chisquare(KS_KEY, 2 * a, (30, 8), "float64") / 2  # noqa: E731
+    x = f(a).numpy()
+    share, step = special.gammainc(a, x), 1e-5 * a
+    tail = special.gammaincc(a, x)
+    lower = special.gammaincinv(a + step, share) - special.gammaincinv(a - step, share)
+    upper = special.gammainccinv(a + step, tail) - special.gammainccinv(a - step, tail)
+    want = (np.where(share < 0.5, lower, upper) / (2 * step)).sum(0)
+    slope = dlc.grad(lambda a: dlc.sum(f(a)))
+    for way in (slope, dlc.compile(slope)):
+        assert np.allclose(way(dlc.asarray(a)).numpy(), want, rtol=1e-6)
+
+
+def test_derivatives_of_gamma_numbers():
+    a = np.array([1e-3, 0.5, 2.5, 2000.0])
+    # Of float32 as of float64 with the same numbers, forwards as backwards, and a second time.
+    single = dlc.asarray(a.astype(np.float32))
+    f = lambda a: dlc.random.gamma(KS_KEY, a)  # noqa: E731
+    forward = dlc.jvp(f, (single,), (dlc.ones_like(single),))[1].numpy()
+    assert np.isfinite(forward).all()
+    assert np.allclose(dlc.grad(lambda a: dlc.sum(f(a)))(single).numpy(), forward, rtol=1e-5)
+    log = lambda a: dlc.random.loggamma(KS_KEY, a, (), "float64")  # noqa: E731
+    at, step = np.float64(1.7), 1e-3
+    share = special.gammainc(at, np.exp(log(at).item()))
+    near = [np.log(special.gammaincinv(at + s, share)) for s in (-step, 0, step)]
+    second = dlc.grad(dlc.grad(log))(dlc.asarray(at)).item()
+    assert second == pytest.approx((near[0] - 2 * near[1] + near[2]) / step**2, rel=1e-4)
     logs = dlc.random.loggamma(KS_KEY, 1e-4, (1000,)).numpy()
     assert np.isfinite(logs).all()
     assert logs.min() < -200
+    # What is made of gamma numbers: the means of the distributions move as they should.
+    many = (40000,)
+    mean = dlc.grad(lambda a: dlc.mean(dlc.random.beta(KS_KEY, a, 3.0, many)))
+    assert mean(dlc.asarray(2.0)).item() == pytest.approx(3 / 25, rel=0.03)
+    shares = dlc.grad(lambda a: dlc.mean(dlc.random.dirichlet(KS_KEY, a, many)[:, 0]))
+    assert np.allclose(
+        shares(dlc.asarray([1.0, 2.0, 5.0])).numpy(), [7 / 64, -1 / 64, -1 / 64], atol=4e-3
+    )
+    square = dlc.grad(lambda v: dlc.mean(dlc.abs(dlc.random.student_t(KS_KEY, v, many, "float64"))))
+    step = 1e-3
+
+    def size(v):
+        return stats.t(v).expect(np.abs)
+
+    want = (size(6 + step) - size(6 - step)) / (2 * step)
+    assert square(dlc.asarray(np.float64(6.0))).item() == pytest.approx(want, rel=0.1)
+
+
+COUNTS = [
+    *(("poisson", (m,), stats.poisson(m)) for m in (0.0, 0.3, 9.9, 10.0, 31.0, 1e5)),
+    *(("binomial", (n, p), stats.binom(n, p)) for n, p in (
+        (0, 0.3), (7, 0.0), (7, 1.0), (12, 0.3), (25, 0.5), (1000, 0.02), (300, 0.9), (10**6, 0.4)
+    )),
+    ("geometric", (0.2,), stats.geom(0.2)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "parameters", "distribution"), COUNTS)
+def test_counts(name, parameters, distribution):
+    f = getattr(dlc.random, name)
+    x = f(KS_KEY, *parameters, (20000,)).numpy()
+    assert x.dtype == np.int64
+    low, high = distribution.ppf([0.0005, 0.9995])
+    if high - low < 60:  # each number as often as it should be
+        held = np.arange(low, high + 1)
+        want = distribution.pmf(held) * x.size
+        got = np.array([(x == k).sum() for k in held])
+        assert ((got - want) ** 2 < 20 * want + 1).all()
+    else:  # a uniform number within each step makes the distribution continuous
+        spread = distribution.cdf(x - 1) + distribution.pmf(x) * np.random.default_rng(1).random(
+            x.size
+        )
+        assert fits(spread, stats.uniform)
+    if name == "geometric":
+        return
+    several = [np.full((3, 1), p) for p in parameters]
+    assert f(KS_KEY, *several, (3, 4), "float32").shape == (3, 4)
+    compiled = dlc.compile(lambda key, *p: f(key, *p, (50,)))
+    assert np.array_equal(compiled(KS_KEY, *parameters), f(KS_KEY, *parameters, (50,)))
+
+
+def test_counts_of_impossible_parameters():
+    means = np.array([-1.0, np.nan, np.inf, 3.0])
+    assert dlc.random.poisson(KS_KEY, means).tolist()[:3] == [-1, -1, -1]
+    x = dlc.random.poisson(KS_KEY, means, dtype="float32").numpy()
+    assert np.isnan(x[:3]).all()
+    assert x[3] >= 0
+    chances = np.array([-0.1, 1.1, np.nan, 0.5])
+    assert dlc.random.binomial(KS_KEY, 4, chances).tolist()[:3] == [-1, -1, -1]
+    assert dlc.random.geometric(KS_KEY, chances).tolist()[:3] == [-1, -1, -1]
+    for call in (
+        lambda: dlc.random.poisson(KS_KEY, -1.0),
+        lambda: dlc.random.binomial(KS_KEY, -1, 0.5),
+        lambda: dlc.random.binomial(KS_KEY, 3, 1.5),
+        lambda: dlc.random.geometric(KS_KEY, 0.0),
+    ):
+        with pytest.raises(dlc.ValueRangeError):
+            call()
+    with pytest.raises(dlc.DTypeError):
+        dlc.random.poisson(KS_KEY, 1.0, dtype="bool")
+    with pytest.raises(dlc.ShapeError):
+        dlc.random.poisson(KS_KEY, np.ones(3), (4,))
+    rows = dlc.vmap(lambda key, m: dlc.random.poisson(key, m, (5,)))(
+        dlc.random.split(KS_KEY, 3), dlc.asarray([0.5, 4.0, 60.0])
+    )
+    one = dlc.random.poisson(dlc.random.split(KS_KEY, 3)[2], 60.0, (5,))
+    assert np.array_equal(rows.numpy()[2], one.numpy())
 
 
 def test_vectors():

@@ -3,7 +3,7 @@
 import functions_harness as h
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 
 import dlc
 
@@ -12,7 +12,7 @@ SHARE = np.concatenate([np.linspace(0.001, 0.999, 41), [1e-9, 1e-300, 1 - 1e-12,
 UNARY = {
     "erfinv": 2 * SHARE[:41] - 1, "gammaln": WIDE, "digamma": WIDE, "ndtr": WIDE[:83] / 2,
     "ndtri": SHARE, "logit": SHARE, "entr": np.abs(WIDE), "i0": WIDE[:87], "i0e": WIDE,
-    "i1": WIDE[:87], "i1e": WIDE, "expit": WIDE,
+    "i1": WIDE[:87], "i1e": WIDE, "expit": WIDE, "gamma": WIDE[:86], "log_ndtr": WIDE * 3,
 }  # fmt: skip
 # By SciPy too, or by what the function's definition says.
 SLOPES = {
@@ -25,6 +25,8 @@ SLOPES = {
     "entr": lambda x: -np.log(x) - 1,
     "i0": special.i1,
     "i0e": lambda x: special.i1e(x) - np.sign(x) * special.i0e(x),
+    "gamma": lambda x: special.gamma(x) * special.digamma(x),
+    "log_ndtr": lambda x: np.exp(-x * x / 2 - special.log_ndtr(x)) / np.sqrt(2 * np.pi),
 }
 
 
@@ -52,7 +54,7 @@ def test_values(name):
 def test_derivatives(name):
     x = UNARY[name]
     x = x[np.abs(x) > 1e-3]
-    if name in ("gammaln", "digamma"):
+    if name in ("gammaln", "digamma", "gamma"):
         x = x[(np.abs(x) < 100) & (np.abs(x - np.round(x)) > 1e-6)]
     function = getattr(dlc.special, name)
     got = dlc.grad(lambda v: dlc.sum(function(v)))(dlc.asarray(x)).numpy()
@@ -77,6 +79,74 @@ def test_ends_and_poles():
     assert f.xlog1py(0.0, -1.0).item() == 0
     a, b = np.array([0.5, 3.0, 20.0]), np.array([2.0, 0.25, 30.0])
     assert near(f.betaln(a, b).numpy(), special.betaln(a, b), 1e-12).all()
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5, 20])
+def test_polygamma(n):
+    x = np.concatenate([np.linspace(0.01, 40, 90), [1e3, 1e6]])
+    got = dlc.special.polygamma(n, x).numpy()
+    assert near(got, special.polygamma(n, x), 1e-12 * (n + 1)).all()
+    slope = dlc.grad(lambda v: dlc.sum(dlc.special.polygamma(n, v)))(dlc.asarray(x)).numpy()
+    assert near(slope, special.polygamma(n + 1, x), 1e-11 * (n + 1)).all()
+    below = -np.array([0.3, 0.6, 2.25, 7.9])
+    wide = dlc.special.polygamma(n, below).numpy()
+    # From above 0 down, step by step.
+    steps = below[:, None] + np.arange(9)
+    terms = (-1.0) ** n * special.factorial(n) / steps ** (n + 1)
+    assert np.allclose(wide, special.polygamma(n, below + 9) - terms.sum(1), rtol=1e-11)
+    if n:
+        poles = dlc.special.polygamma(n, np.array([0.0, -3.0])).tolist()
+        assert poles == [(-1) ** (n + 1) * np.inf] * 2
+    for wrong in (-1, 1.5, True):
+        with pytest.raises(dlc.ArgumentError, match="order"):
+            dlc.special.polygamma(wrong, 1.0)
+
+
+def test_zeta():
+    x, q = np.meshgrid([1.001, 1.5, 2.0, 7.0, 30.0], [0.01, 0.5, 1.0, 8.0, 300.0])
+    assert near(dlc.special.zeta(x, q).numpy(), special.zeta(x, q), 1e-12).all()
+    orders, starts = np.array([1.0, 0.5, 2.0, np.nan]), np.array([1.0, 1.0, 0.0, 1.0])
+    ends = dlc.special.zeta(orders, starts).numpy()
+    assert np.array_equal(ends, [np.inf, np.nan, np.inf, np.nan], equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["gammainc", "gammaincc"])
+def test_incomplete_gamma_functions(name):
+    f, reference = getattr(dlc.special, name), getattr(special, name)
+    sign = 1 if name == "gammainc" else -1
+    a = np.array([1e-8, 0.02, 0.6, 0.999, 1.0, 1.7, 19.0, 21.0, 900.0, 3e5])[:, None]
+    x = np.maximum(a + np.sqrt(a) * np.linspace(-4, 6, 23), np.logspace(-8, 0.4, 23))
+    got, want = f(a, x).numpy(), reference(a, x)
+    assert (np.abs(got - want) <= 1e-11 * want + 4e-15).all()
+    to_x = dlc.grad(lambda v: dlc.sum(f(a, v)))(dlc.asarray(x)).numpy()
+    assert np.allclose(to_x, sign * stats.gamma(a).pdf(x), rtol=1e-9, atol=1e-300)
+    of_a = dlc.compile(dlc.grad(lambda v: dlc.sum(f(v, x))))(dlc.asarray(a)).numpy()
+    for k in (1, 4, 5, 8):
+        step = 1e-4 * a[k, 0]
+        near_a = [reference(a[k, 0] + s, x[k]).sum() for s in (-step, step)]
+        assert of_a[k, 0] == pytest.approx((near_a[1] - near_a[0]) / (2 * step), rel=1e-6)
+    nan, inf = np.nan, np.inf
+    shapes = np.array([0.0, 2.0, 2.0, 0.0, inf, -1.0, 1.0, nan])
+    ends = f(shapes, np.array([1.0, 0.0, inf, 0.0, 1.0, 1.0, -1.0, 1.0])).numpy()
+    lower = np.array([1, 0, 1, nan, 0, nan, nan, nan])
+    assert np.array_equal(ends, lower if sign > 0 else 1 - lower, equal_nan=True)
+
+
+def test_of_several():
+    a, b = np.array([0.5, 3.0, 20.0, -1.5]), np.array([2.0, 0.25, 30.0, 0.25])
+    f = dlc.special
+    assert near(f.beta(a, b).numpy(), special.beta(a, b), 1e-12).all()
+    counts = np.array([0.0, 1.0, 4.5, 30.0, -1.0])
+    assert near(f.factorial(counts).numpy(), special.factorial(counts), 1e-12).all()
+    rows = a[:3] + 2
+    assert near(f.multigammaln(rows, 4).numpy(), special.multigammaln(rows, 4), 1e-12).all()
+    p = np.array([0.0, 0.2, 0.7, 0.0, -1.0, np.nan, 0.3])
+    q = np.array([0.5, 0.3, 0.0, 0.0, 1.0, 1.0, 0.3])
+    for name in ("rel_entr", "kl_div"):
+        got, want = getattr(f, name)(p, q).numpy(), getattr(special, name)(p, q)
+        assert np.allclose(got, want, rtol=1e-12, equal_nan=True), name
+    with pytest.raises(dlc.ValueRangeError):
+        f.multigammaln(3.0, 0)
 
 
 def test_names():

@@ -17,6 +17,7 @@ from dlc.frontend.random.continuous import (
     orthogonal,
     truncated_normal,
 )
+from dlc.frontend.random.counts import binomial, geometric, poisson
 from dlc.frontend.random.discrete import (
     categorical,
     choice,
@@ -47,6 +48,7 @@ from dlc.frontend.random.generator import (
 __all__ = [
     "bernoulli",
     "beta",
+    "binomial",
     "bits",
     "categorical",
     "cauchy",
@@ -56,6 +58,7 @@ __all__ = [
     "exponential",
     "fold_in",
     "gamma",
+    "geometric",
     "gumbel",
     "key",
     "laplace",
@@ -65,6 +68,7 @@ __all__ = [
     "normal",
     "orthogonal",
     "permutation",
+    "poisson",
     "rademacher",
     "randint",
     "seed",

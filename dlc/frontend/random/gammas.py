@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlc.frontend.apply import apply, as_dims, as_tensor, broadcast_to, convert
+from dlc.frontend.custom import custom_jvp
 from dlc.frontend.functions import composed, elementwise, reduction
 from dlc.frontend.functions.arguments import common_shape
 from dlc.frontend.random.generator import (
@@ -16,6 +17,7 @@ from dlc.frontend.random.generator import (
     split,
     unit,
 )
+from dlc.frontend.special.incomplete import log_gamma_slope
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim
 from dlc.ir.errors import ShapeError
@@ -43,13 +45,18 @@ def _dims(name: str, shape: Any, *parameters: Tensor) -> tuple[Dim, ...]:
 
 
 def _log_gamma(key: Tensor, shape_parameter: Tensor, dims: tuple[Dim, ...]) -> Tensor:
-    """Logarithms of gamma numbers, without derivative.
+    """Logarithms of gamma numbers."""
+    return _accepted(key, broadcast_to(shape_parameter, dims))
+
+
+@custom_jvp
+def _accepted(key: Tensor, a: Tensor) -> Tensor:
+    """A logarithm for each shape parameter.
 
     Marsaglia and Tsang, "A simple method for generating gamma variables", 2000: shapes below 1 by
     those above, times a power of a uniform number.
     """
-    a = broadcast_to(apply("opaque", shape_parameter), dims)
-    held = a.tensor.dtype
+    dims, held = a.tensor.shape, a.tensor.dtype
     small = elementwise.less(a, 1.0)
     d = elementwise.subtract(composed.where(small, elementwise.add(a, 1.0), a), 1.0 / 3.0)
     c = elementwise.multiply(elementwise.rsqrt(d), 1.0 / 3.0)
@@ -72,6 +79,16 @@ def _log_gamma(key: Tensor, shape_parameter: Tensor, dims: tuple[Dim, ...]) -> T
     boost = elementwise.subtract(1.0, unit(fold_in(key, _TRIES), dims, held))
     lift = elementwise.divide(elementwise.log(boost), composed.where(small, a, 1.0))
     return elementwise.add(result, composed.where(small, lift, 0.0))
+
+
+def _accepted_jvp(primals: tuple[Tensor, Tensor], tangents: tuple[Tensor, Tensor]) -> Any:
+    key, a = primals
+    value = _accepted(key, a)
+    slope = log_gamma_slope(convert(a, float64), convert(value, float64))
+    return value, elementwise.multiply(convert(slope, a.tensor.dtype), tangents[1])
+
+
+_accepted.defjvp(_accepted_jvp)
 
 
 def loggamma(key: Tensor | None, a: Any, shape: Any = None, dtype: Any = float32) -> Tensor:
@@ -99,7 +116,8 @@ def loggamma(key: Tensor | None, a: Any, shape: Any = None, dtype: Any = float32
 def gamma(key: Tensor | None, a: Any, shape: Any = None, dtype: Any = float32) -> Tensor:
     """Numbers of the gamma distribution with scale 1.
 
-    There is no derivative with respect to the shape parameter: to take it is an error.
+    The derivative with respect to the shape parameter is the implicit one: that of the number below
+    which the distribution has the same share.
 
     Args:
         key: A key; None takes the next of the global generator.

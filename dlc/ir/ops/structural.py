@@ -10,7 +10,6 @@ import numpy as np
 from dlc.ir import scalar
 from dlc.ir.errors import ShapeError
 from dlc.ir.op import Attrs, Input, NoDerivative, Op, Sample, register
-from dlc.ir.ops.batching import elementwise
 from dlc.ir.ops.families import check_number
 from dlc.ir.scalar import Expr
 from dlc.ir.types import TensorType, TupleType, dtype_of, int64
@@ -89,22 +88,6 @@ register(
         jvp=NoDerivative("constant"),
         cost=0,
         samples=lambda: [Sample((), {"dim": 12})],
-    )
-)
-
-
-register(
-    Op(
-        "opaque",
-        "What it is given; what is computed of it has no derivative that is known.",
-        infer=lambda types, attrs: types[0],
-        reference=lambda x: x,
-        family="unary",
-        lower=lambda ix, inputs, attrs, type_: inputs[0](*ix),
-        jvp=NoDerivative("unknown"),
-        batch=elementwise("opaque"),
-        cost=0,
-        samples=lambda: [Sample((((3, 5), d),)) for d in ("f32", "f64", "bf16", "i32", "bool")],
     )
 )
 

@@ -1,0 +1,35 @@
+"""Special functions, by SciPy's names.
+
+All are computed at float64 and rounded once to the float dtype of their argument, which integers
+and bools do not have: they are taken as float32. Derivatives are those of the formulas.
+"""
+
+from __future__ import annotations
+
+from dlc.frontend.functions.elementwise import erf, erfc
+from dlc.frontend.functions.nn import sigmoid as expit
+from dlc.frontend.functions.reduction import log_softmax, logsumexp, softmax
+from dlc.frontend.special.bessel import i0, i0e, i1, i1e
+from dlc.frontend.special.entropies import entr, kl_div, logit, rel_entr, xlog1py, xlogy
+from dlc.frontend.special.gammas import (
+    beta,
+    betaln,
+    digamma,
+    factorial,
+    gamma,
+    gammaln,
+    lgamma,
+    multigammaln,
+    polygamma,
+    psi,
+    zeta,
+)
+from dlc.frontend.special.incomplete import gammainc, gammaincc
+from dlc.frontend.special.normal import erfinv, log_ndtr, ndtr, ndtri
+
+__all__ = [
+    "beta", "betaln", "digamma", "entr", "erf", "erfc", "erfinv", "expit", "factorial", "gamma",
+    "gammainc", "gammaincc", "gammaln", "i0", "i0e", "i1", "i1e", "kl_div", "lgamma",
+    "log_ndtr", "log_softmax", "logit", "logsumexp", "multigammaln", "ndtr", "ndtri", "polygamma",
+    "psi", "rel_entr", "softmax", "xlog1py", "xlogy", "zeta",
+]  # fmt: skip
