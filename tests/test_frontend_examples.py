@@ -13,14 +13,10 @@ MODULES = [
     "tree", "variable",
 ]  # fmt: skip
 LAYERS = [
-    "activations",
-    "containers",
-    "dropout",
-    "initializers",
-    "linear",
-    "module",
-    "normalization",
-]
+    "activation_layers", "activations", "channel_norms", "containers", "convolution", "dropout",
+    "embeddings", "initializers", "linear", "module", "normalization", "padding", "pooling",
+    "reshaping",
+]  # fmt: skip
 OPTIMIZERS = ["clipping", "rules", "schedules"]
 FORMS = [
     "activations",

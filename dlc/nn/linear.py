@@ -1,4 +1,4 @@
-"""Layers of one product: PyTorch's `Linear`, Keras's `Dense`, `Embedding`."""
+"""Layers of one product: PyTorch's `Linear` and `Bilinear`, Keras's `Dense`; distances."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import dlc
 from dlc.ir.errors import ShapeError, ValueRangeError
-from dlc.nn import activations, initializers
+from dlc.nn import activations, functional, initializers
 from dlc.nn.module import Module, Parameter
 
 
@@ -137,50 +137,99 @@ class Dense(Module):
         return f"{self.units}" + ("" if name in ("", "linear") else f", activation={name!r}")
 
 
-class Embedding(Module):
-    """Rows of a table by number, with PyTorch's defaults.
+class Bilinear(Module):
+    """x1 weight[k] x2 + bias[k] for each k, with PyTorch's layout and defaults.
 
     Args:
-        num_embeddings: The number of rows.
-        embedding_dim: The extent of a row.
-        padding_idx: A row that is zero at first and is not trained.
-        dtype: The element type of the table.
+        in1_features: The last extent of the first input.
+        in2_features: That of the second.
+        out_features: That of results.
+        bias: Whether something is added.
+        dtype: The element type of the parameters.
 
     Attributes:
-        weight: [num_embeddings, embedding_dim], normal at first.
+        weight: [out_features, in1_features, in2_features], uniform within 1 / sqrt(in1_features)
+            at first, as is the bias.
+        bias: [out_features], or None.
 
     Example:
-        >>> dlc.nn.Embedding(10, 4)(dlc.asarray([[1, 2, 3]])).shape
-        (1, 3, 4)
+        >>> dlc.nn.Bilinear(3, 4, 2)(dlc.ones((5, 3)), dlc.ones((5, 4))).shape
+        (5, 2)
     """
 
     def __init__(
         self,
-        num_embeddings: int,
-        embedding_dim: int,
-        padding_idx: int | None = None,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
         dtype: Any = None,
     ) -> None:
-        positive("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
-            raise ValueRangeError(
-                f"Embedding(padding_idx={padding_idx}): there are {num_embeddings} rows"
-            )
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
-        table = initializers.normal(0.0, 1.0)((num_embeddings, embedding_dim), dtype or dlc.float32)
-        if self.padding_idx is not None:
-            table[self.padding_idx] = 0.0
-        self.weight = Parameter(table, "weight")
+        sizes = {"in1_features": in1_features, "in2_features": in2_features}
+        positive("Bilinear", **sizes, out_features=out_features)
+        self.in1_features, self.in2_features = in1_features, in2_features
+        self.out_features = out_features
+        bound = 1 / math.sqrt(in1_features)
+        init, held = initializers.uniform(-bound, bound), dtype or dlc.float32
+        self.weight = Parameter(init((out_features, in1_features, in2_features), held), "weight")
+        self.bias = Parameter(init((out_features,), held), "bias") if bias else None
 
-    def forward(self, indices: Any) -> dlc.Tensor:
-        """The rows of integers [...]: [..., embedding_dim]."""
-        weight = self.weight
-        if self.padding_idx is not None:
-            rows = dlc.arange(self.num_embeddings)[:, None]
-            weight = dlc.where(rows == self.padding_idx, dlc.stop_gradient(weight), weight)
-        return dlc.take(weight, indices, axis=0)
+    def forward(self, x1: Any, x2: Any) -> dlc.Tensor:
+        """The map of x1 [..., in1_features] and x2 [..., in2_features]: [..., out_features]."""
+        check_last(self, x1, self.in1_features)
+        check_last(self, x2, self.in2_features)
+        return functional.bilinear(x1, x2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """The sizes."""
-        return f"{self.num_embeddings}, {self.embedding_dim}"
+        bias = "" if self.bias is not None else ", bias=False"
+        return f"{self.in1_features}, {self.in2_features}, {self.out_features}{bias}"
+
+
+class CosineSimilarity(Module):
+    """The cosine of the angle between vectors; see `dlc.nn.functional.cosine_similarity`.
+
+    Args:
+        dim: The axis of the vectors.
+        eps: The least product of norms that is divided by.
+
+    Example:
+        >>> dlc.nn.CosineSimilarity()(dlc.asarray([[1.0, 0.0]]), dlc.asarray([[2.0, 0.0]]))
+        Tensor([1.], dtype=float32)
+    """
+
+    def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
+        self.dim, self.eps = dim, eps
+
+    def forward(self, x1: Any, x2: Any) -> dlc.Tensor:
+        """The cosines, without the axis of the vectors."""
+        return functional.cosine_similarity(x1, x2, self.dim, self.eps)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"dim={self.dim}, eps={self.eps}"
+
+
+class PairwiseDistance(Module):
+    """The p-norm of differences of vectors; see `dlc.nn.functional.pairwise_distance`.
+
+    Args:
+        p: The exponent of the norm.
+        eps: What is added to differences.
+        keepdim: Whether the axis of the vectors stays, with extent 1.
+
+    Example:
+        >>> dlc.nn.PairwiseDistance(eps=0.0)(dlc.asarray([[0.0, 3.0]]), dlc.asarray([[4.0, 0.0]]))
+        Tensor([5.], dtype=float32)
+    """
+
+    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
+        self.norm, self.eps, self.keepdim = p, eps, keepdim
+
+    def forward(self, x1: Any, x2: Any) -> dlc.Tensor:
+        """The distances."""
+        return functional.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"p={self.norm}, eps={self.eps}, keepdim={self.keepdim}"

@@ -82,6 +82,7 @@ _MODES = ("sum", "mean", "max")
 def embedding_bag(
     indices: Any,
     weight: Any,
+    offsets: Any = None,
     *,
     mode: str = "mean",
     per_sample_weights: Any = None,
@@ -90,17 +91,19 @@ def embedding_bag(
     """The sum, mean or maximum of rows of a table, for each bag of indices.
 
     Args:
-        indices: Bags of integers [B, L].
+        indices: Bags of integers [B, L]; or, with offsets, bags of any size one after the other
+            [L].
         weight: The table [N, D].
+        offsets: Where each bag begins [B], ascending from 0.
         mode: "sum", "mean" or "max".
-        per_sample_weights: A factor for each row [B, L], of a sum.
+        per_sample_weights: A factor for each index, of a sum.
         padding_idx: A row that is in no bag.
 
     Returns:
         A tensor [B, D]; 0 for an empty bag.
 
     Raises:
-        ShapeError: The indices are not bags of one length.
+        ShapeError: The indices are no matrix of bags, or no vector with offsets.
         ValueRangeError: An unknown mode, or factors of another one than "sum".
 
     Example:
@@ -114,23 +117,40 @@ def embedding_bag(
     if per_sample_weights is not None and mode != "sum":
         raise ValueRangeError(f"embedding_bag with weights of samples and mode {mode!r}, not 'sum'")
     at = tensor(indices)
-    if at.ndim != 2:
-        raise ShapeError(f"embedding_bag of {at.tensor}: bags are rows of a matrix")
+    if at.ndim != (2 if offsets is None else 1):
+        words = "rows of a matrix" if offsets is None else "parts of a vector, with offsets"
+        raise ShapeError(f"embedding_bag of {at.tensor}: bags are {words}")
     (rows,), dtype = wide(dlc.take(tensor(weight), at, axis=0))
     taken = dlc.ones_like(at, dtype=dlc.bool_)
     if padding_idx is not None:
         row = padding_idx % tensor(weight).shape[0] if padding_idx < 0 else padding_idx
         taken = at != row
-    mask = dlc.expand_dims(taken, axis=-1)
-    if mode == "max":
-        most = dlc.max(dlc.where(mask, rows, -math.inf), axis=1)
-        return dlc.where(dlc.any(mask, axis=1), most, 0.0).astype(dtype)
     if per_sample_weights is not None:
         rows = rows * dlc.expand_dims(wide(per_sample_weights)[0][0].astype(rows.dtype), axis=-1)
-    total = dlc.sum(dlc.where(mask, rows, 0.0), axis=1)
-    if mode == "mean":
-        total = total / dlc.maximum(dlc.sum(mask.astype(rows.dtype), axis=1), 1.0)
-    return total.astype(dtype)
+    mask = dlc.expand_dims(taken, axis=-1)
+    rows = dlc.where(mask, rows, -math.inf if mode == "max" else 0.0)
+    counts = mask.astype(rows.dtype)
+    if offsets is None:
+        number = dlc.sum(counts, axis=1)
+        found = dlc.max(rows, axis=1) if mode == "max" else dlc.sum(rows, axis=1)
+    else:
+        found, number = _ragged(rows, counts, tensor(offsets), mode)
+    if mode == "max":
+        return dlc.where(number > 0, found, 0.0).astype(dtype)
+    return (found / dlc.maximum(number, 1.0) if mode == "mean" else found).astype(dtype)
+
+
+def _ragged(
+    rows: dlc.Tensor, counts: dlc.Tensor, offsets: dlc.Tensor, mode: str
+) -> tuple[dlc.Tensor, dlc.Tensor]:
+    """The sums or maxima of rows, and the sums of counts, of bags that begin at offsets."""
+    bag = dlc.searchsorted(offsets, dlc.arange(rows.shape[0], dtype=offsets.dtype), side="right")
+    bag = bag - 1
+    shape = (offsets.shape[0], rows.shape[1])
+    number = dlc.zeros((shape[0], 1), dtype=counts.dtype).at[bag].add(counts)
+    if mode == "max":
+        return dlc.full(shape, -math.inf, dtype=rows.dtype).at[bag].max(rows), number
+    return dlc.zeros(shape, dtype=rows.dtype).at[bag].add(rows), number
 
 
 def rotary_embedding(

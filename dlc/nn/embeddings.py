@@ -1,0 +1,144 @@
+"""Tables of vectors that are learned: `Embedding`, `EmbeddingBag`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dlc
+from dlc.ir.errors import ArgumentError, ValueRangeError
+from dlc.nn import functional, initializers
+from dlc.nn.described import one_of
+from dlc.nn.linear import positive
+from dlc.nn.module import Module, Parameter
+
+
+def _padding_row(layer: str, padding_idx: int | None, rows: int) -> int | None:
+    """The row counted from 0; ValueRangeError where there is no such row."""
+    if padding_idx is None:
+        return None
+    if not -rows <= padding_idx < rows:
+        raise ValueRangeError(f"{layer}(padding_idx={padding_idx}): there are {rows} rows")
+    return padding_idx % rows
+
+
+def _table(rows: int, width: int, padding: int | None, init: Any, dtype: Any) -> dlc.Variable:
+    table = initializers.get(init)((rows, width), dtype or dlc.float32)
+    if padding is not None:
+        table[padding] = 0.0
+    return Parameter(table, "weight")
+
+
+class Embedding(Module):
+    """Rows of a table by number; with PyTorch's defaults, or by Keras's arguments with Keras's.
+
+    Args:
+        num_embeddings: The number of rows.
+        embedding_dim: The extent of a row.
+        padding_idx: A row that is zero at first and is not trained.
+        dtype: The element type of the table.
+        input_dim: The number of rows by Keras's name.
+        output_dim: The extent of a row by Keras's name.
+        embeddings_initializer: The table at first: normal of deviation 1, as in PyTorch, or, by
+            Keras's names, uniform within 0.05.
+
+    Attributes:
+        weight: [num_embeddings, embedding_dim].
+
+    Example:
+        >>> dlc.nn.Embedding(10, 4)(dlc.asarray([[1, 2, 3]])).shape
+        (1, 3, 4)
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int | None = None,
+        embedding_dim: int | None = None,
+        padding_idx: int | None = None,
+        dtype: Any = None,
+        *,
+        input_dim: int | None = None,
+        output_dim: int | None = None,
+        embeddings_initializer: Any = None,
+    ) -> None:
+        as_keras = input_dim is not None or output_dim is not None
+        rows = num_embeddings if input_dim is None else input_dim
+        width = embedding_dim if output_dim is None else output_dim
+        if rows is None or width is None:
+            raise ArgumentError(
+                "Embedding needs num_embeddings and embedding_dim",
+                hint="or input_dim and output_dim, which are Keras's names",
+            )
+        positive("Embedding", num_embeddings=rows, embedding_dim=width)
+        self.num_embeddings, self.embedding_dim = rows, width
+        self.padding_idx = _padding_row("Embedding", padding_idx, rows)
+        usual = "uniform" if as_keras else initializers.normal(0.0, 1.0)
+        init = usual if embeddings_initializer is None else embeddings_initializer
+        self.weight = _table(rows, width, self.padding_idx, init, dtype)
+
+    def forward(self, indices: Any) -> dlc.Tensor:
+        """The rows of integers [...]: [..., embedding_dim]."""
+        return functional.embedding(indices, self.weight, padding_idx=self.padding_idx)
+
+    def extra_repr(self) -> str:
+        """The sizes."""
+        return f"{self.num_embeddings}, {self.embedding_dim}"
+
+
+class EmbeddingBag(Module):
+    """Sums, means or maxima of rows of a table, for each bag of numbers, with PyTorch's defaults.
+
+    Args:
+        num_embeddings: The number of rows.
+        embedding_dim: The extent of a row.
+        mode: "mean", "sum" or "max".
+        include_last_offset: Whether the last of the offsets is the number of indices.
+        padding_idx: A row that is in no bag, and zero at first.
+        dtype: The element type of the table.
+
+    Attributes:
+        weight: [num_embeddings, embedding_dim], normal at first.
+
+    Example:
+        >>> bags = dlc.nn.EmbeddingBag(10, 4)
+        >>> bags([[1, 2], [3, 4]]).shape, bags([1, 2, 3], offsets=[0, 1]).shape
+        ((2, 4), (2, 4))
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        *,
+        mode: str = "mean",
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+        dtype: Any = None,
+    ) -> None:
+        positive("EmbeddingBag", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.mode = one_of("EmbeddingBag", "mode", mode, ("mean", "sum", "max"))
+        self.include_last_offset = include_last_offset
+        self.padding_idx = _padding_row("EmbeddingBag", padding_idx, num_embeddings)
+        normal = initializers.normal(0.0, 1.0)
+        self.weight = _table(num_embeddings, embedding_dim, self.padding_idx, normal, dtype)
+
+    def forward(
+        self, indices: Any, offsets: Any = None, per_sample_weights: Any = None
+    ) -> dlc.Tensor:
+        """The bags [B, embedding_dim].
+
+        Args:
+            indices: [B, L]; or one after the other [L], with `offsets`.
+            offsets: Where each bag begins [B].
+            per_sample_weights: A factor for each index, for mode "sum".
+        """
+        if offsets is not None and self.include_last_offset:
+            offsets = dlc.asarray(offsets, copy=None)[:-1]
+        return functional.embedding_bag(
+            indices, self.weight, offsets, mode=self.mode,
+            per_sample_weights=per_sample_weights, padding_idx=self.padding_idx,
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        """The sizes and the mode."""
+        return f"{self.num_embeddings}, {self.embedding_dim}, mode={self.mode!r}"
