@@ -111,6 +111,9 @@ from dlc.nn.reshaping import Unfold as Unfold
 from dlc.nn.reshaping import Upsample as Upsample
 from dlc.nn.reshaping import UpsamplingBilinear2d as UpsamplingBilinear2d
 from dlc.nn.reshaping import UpsamplingNearest2d as UpsamplingNearest2d
+from dlc.nn.sequence.cells import SimpleRNNCell as SimpleRNNCell
+from dlc.nn.sequence.cells import StackedRNNCells as StackedRNNCells
+from dlc.nn.sequence.keras_recurrent import SimpleRNN as SimpleRNN
 from dlc.nn.sequence.multihead import MultiheadAttention as MultiheadAttention
 from dlc.nn.sequence.torch_recurrent import GRU as GRU
 from dlc.nn.sequence.torch_recurrent import LSTM as LSTM
@@ -123,3 +126,6 @@ from dlc.nn.sequence.transformer import TransformerDecoder as TransformerDecoder
 from dlc.nn.sequence.transformer import TransformerDecoderLayer as TransformerDecoderLayer
 from dlc.nn.sequence.transformer import TransformerEncoder as TransformerEncoder
 from dlc.nn.sequence.transformer import TransformerEncoderLayer as TransformerEncoderLayer
+from dlc.nn.sequence.wrappers import Bidirectional as Bidirectional
+from dlc.nn.sequence.wrappers import Masking as Masking
+from dlc.nn.sequence.wrappers import TimeDistributed as TimeDistributed

@@ -5,6 +5,7 @@ Their attributes are their items, so that names are PyTorch's: `0.weight`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -83,11 +84,39 @@ class Sequential(_Items):
         delattr(self, name)
         return layer
 
-    def forward(self, x: Any) -> Any:
-        """The result of the last layer."""
+    def forward(self, x: Any, mask: Any = None) -> Any:
+        """The result of the last layer.
+
+        Args:
+            x: What the first layer gets.
+            mask: Bools [batch, time] for layers with an argument `mask`, after which it is what
+                their `compute_mask` says. Layers such as `Masking` make one.
+        """
         for layer in vars(self).values():
-            x = layer(x)
+            y = layer(x) if mask is None or not _takes_mask(layer) else layer(x, mask=mask)
+            told = getattr(layer, "compute_mask", None)
+            mask = mask if told is None else told(x, mask)
+            x = y
         return x
+
+    def compute_mask(self, x: Any, mask: Any = None) -> Any:
+        """The mask of the result. Where layers make one, those before them run for it."""
+        layers = list(vars(self).values())
+        makers = [k for k, layer in enumerate(layers) if hasattr(layer, "compute_mask")]
+        for k, layer in enumerate(layers[: max(makers, default=-1) + 1]):
+            before, x = x, layer(x) if k < makers[-1] else x
+            mask = layer.compute_mask(before, mask) if k in makers else mask
+        return mask
+
+
+def _takes_mask(layer: Any) -> bool:
+    """Whether a layer takes part in masking, as Keras's do, by an argument `mask`."""
+    for name in ("call", "forward"):
+        if name == "call" or hasattr(layer, "compute_mask"):
+            found = getattr(layer, name, None)
+            if found is not None:
+                return "mask" in inspect.signature(found).parameters
+    return False
 
 
 class ModuleList(_Items):

@@ -243,8 +243,7 @@ class Module(Fitting):
         source = self._source or self
         observe(source, "_token")
         try:
-            if not self.built:
-                self._build(args)
+            self.ensure_built(*(tuple(x.shape) if hasattr(x, "shape") else () for x in args))
             for hook in self._pre_hooks:
                 changed = user_function(hook)(self, args)
                 if changed is not None:
@@ -273,8 +272,10 @@ class Module(Fitting):
         """Whether all that `build` makes is there."""
         return self._built or getattr(type(self), "build", None) is None
 
-    def _build(self, args: Sequence[Any]) -> None:
-        shapes = [tuple(x.shape) if hasattr(x, "shape") else () for x in args]
+    def ensure_built(self, *shapes: tuple[Any, ...]) -> None:
+        """Makes what `build` makes for inputs of these shapes, unless it is there."""
+        if self.built:
+            return
         with eager():  # parameters are made once, and outlive the program that is being traced
             self.build(*shapes)  # type: ignore[attr-defined]
         _set_slot(self, "_built", True)

@@ -16,11 +16,15 @@ Step: TypeAlias = Callable[[Any, State], State]
 Function: TypeAlias = Callable[[Any], Any]
 
 
-def simple_step(weights: Any, bias: Any, activation: Function) -> Step:
-    """h = activation(row + h @ weights + bias) (Elman, 1990)."""
+def simple_step(weights: Any, bias: Any, activation: Function, kept: Any = None) -> Step:
+    """h = activation(row + h @ weights + bias) (Elman, 1990).
+
+    Here and below, `kept` is what h is multiplied by before its products, for dropout that is the
+    same at all steps (Gal and Ghahramani, 2016).
+    """
 
     def step(row: Any, state: State) -> State:
-        return (activation(row + _affine(state[0], weights, bias)),)
+        return (activation(row + _affine(_times(state[0], kept), weights, bias)),)
 
     return step
 
@@ -31,6 +35,7 @@ def lstm_step(
     activation: Function = dlc.tanh,
     gate: Function = dlc.sigmoid,
     projection: Any = None,
+    kept: Any = None,
 ) -> Step:
     """Long short-term memory (Hochreiter and Schmidhuber, 1997; Gers et al., 2000).
 
@@ -40,7 +45,7 @@ def lstm_step(
 
     def step(row: Any, state: State) -> State:
         h, c = state
-        i, f, g, o = dlc.split(row + _affine(h, weights, bias), 4, axis=-1)
+        i, f, g, o = dlc.split(row + _affine(_times(h, kept), weights, bias), 4, axis=-1)
         c = gate(f) * c + gate(i) * activation(g)
         h = gate(o) * activation(c)
         return (h if projection is None else h @ projection), c
@@ -55,6 +60,7 @@ def gru_step(
     gate: Function = dlc.sigmoid,
     update_first: bool = False,
     reset_after: bool = True,
+    kept: Any = None,
 ) -> Step:
     """A gated recurrent unit (Cho et al., 2014).
 
@@ -67,13 +73,14 @@ def gru_step(
             PyTorch's, the reset's first.
         reset_after: Whether the reset gate acts on the product with the state, as in PyTorch; else
             on the state before it, as in the paper.
+        kept: See `simple_step`.
     """
     parts = _after(weights, bias) if reset_after else _before(weights, bias)
 
     def step(row: Any, state: State) -> State:
         (h,) = state
         both, new = _cut(row, 2 * weights.shape[0])
-        mine, candidate = parts(h)
+        mine, candidate = parts(_times(h, kept))
         gates = dlc.split(gate(both + mine), 2, axis=-1)
         update, reset = gates if update_first else gates[::-1]
         new = activation(new + candidate(reset))
@@ -105,6 +112,10 @@ def _before(weights: Any, bias: Any) -> _Parts:
         return _affine(h, first, biases[0]), lambda reset: _affine(reset * h, last, biases[1])
 
     return parts
+
+
+def _times(h: Any, kept: Any) -> Any:
+    return h if kept is None else h * kept
 
 
 def _affine(x: Any, weights: Any, bias: Any) -> Any:
@@ -150,7 +161,7 @@ def run(
 
     def masked(carry: tuple[State, Any], item: Any) -> tuple[Any, Any]:
         (before, output), (row, kept) = carry, item
-        after = tuple(_choose(kept, n, o) for n, o in zip(step(row, before), before, strict=True))
+        after = dlc.tree.map(lambda n, o: _choose(kept, n, o), tuple(step(row, before)), before)
         output = _choose(kept, after[0], dlc.zeros_like(output) if zero_output else output)
         return (after, output), output
 

@@ -12,7 +12,9 @@ from dlc.nn.dropout import Dropout
 from dlc.nn.functional.arguments import tensor
 from dlc.nn.linear import check_last, positive
 from dlc.nn.module import Module, Parameter
+from dlc.nn.sequence import cells, keras_recurrent
 from dlc.nn.sequence.recurrence import Function, State, Step, gru_step, lstm_step, run, simple_step
+from dlc.nn.sequence.spelling import Either
 
 NONLINEARITIES: dict[str, Function] = {"tanh": dlc.tanh, "relu": dlc.relu}
 
@@ -26,7 +28,7 @@ def nonlinearity_of(layer: Module, name: str) -> str:
     return name
 
 
-class TorchRecurrent(Module):
+class TorchRecurrent(Either):
     """The base of `RNN`, `LSTM` and `GRU`: layers on top of each other, in one or two directions.
 
     The parameters of layer k are `weight_ih_lk` [gates * hidden, inputs], `weight_hh_lk`
@@ -221,6 +223,8 @@ def input_rows(x: Any, weights: Any, bias: Any, inner: Any, apart: bool) -> tupl
 class RNN(TorchRecurrent):
     """h' = tanh(x @ weight_ih.T + bias_ih + h @ weight_hh.T + bias_hh), as `torch.nn.RNN`.
 
+    Without two sizes, `RNN(cell)` makes the layer of `keras.layers` by this name.
+
     Args:
         input_size: The last extent of inputs.
         hidden_size: That of the state.
@@ -238,6 +242,8 @@ class RNN(TorchRecurrent):
         >>> output.shape, h.shape
         ((7, 2, 5), (1, 2, 5))
     """
+
+    keras = keras_recurrent.RNN
 
     def __init__(
         self,
@@ -263,6 +269,8 @@ class RNN(TorchRecurrent):
 class LSTM(TorchRecurrent):
     """Long short-term memory, as `torch.nn.LSTM`; gates in the order input, forget, cell, output.
 
+    Without two sizes, `LSTM(units)` makes the layer of `keras.layers` by this name.
+
     Args:
         input_size: The last extent of inputs.
         hidden_size: That of the state.
@@ -281,6 +289,8 @@ class LSTM(TorchRecurrent):
         ((7, 2, 5), (2, 2, 5), (2, 2, 5))
     """
 
+    keras = keras_recurrent.LSTM
+
     gates, parts = 4, 2
 
     def _step(self, weights: Any, bias: Any, projection: Any) -> Step:
@@ -289,6 +299,8 @@ class LSTM(TorchRecurrent):
 
 class GRU(TorchRecurrent):
     """A gated recurrent unit, as `torch.nn.GRU`; gates in the order reset, update, new.
+
+    Without two sizes, `GRU(units)` makes the layer of `keras.layers` by this name.
 
     Args:
         input_size: The last extent of inputs.
@@ -306,6 +318,8 @@ class GRU(TorchRecurrent):
         >>> output.shape, h.shape
         ((2, 7, 5), (1, 2, 5))
     """
+
+    keras = keras_recurrent.GRU
 
     gates = 3
 
@@ -328,7 +342,7 @@ class GRU(TorchRecurrent):
         return gru_step(weights, bias)
 
 
-class _Cell(Module):
+class _Cell(Either):
     """The base of cells: one step."""
 
     gates: ClassVar[int] = 1
@@ -405,11 +419,15 @@ class RNNCell(_Cell):
 class LSTMCell(_Cell):
     """One step of `LSTM`, as `torch.nn.LSTMCell`: the state is (h, c).
 
+    Without two sizes, `LSTMCell(units)` makes the layer of `keras.layers` by this name.
+
     Example:
         >>> h, c = dlc.nn.LSTMCell(3, 5)(dlc.ones((2, 3)))
         >>> h.shape, c.shape
         ((2, 5), (2, 5))
     """
+
+    keras = cells.LSTMCell
 
     gates, parts = 4, 2
 
@@ -420,10 +438,14 @@ class LSTMCell(_Cell):
 class GRUCell(_Cell):
     """One step of `GRU`, as `torch.nn.GRUCell`.
 
+    Without two sizes, `GRUCell(units)` makes the layer of `keras.layers` by this name.
+
     Example:
         >>> dlc.nn.GRUCell(3, 5)(dlc.ones((2, 3)), dlc.zeros((2, 5))).shape
         (2, 5)
     """
+
+    keras = cells.GRUCell
 
     gates = 3
 

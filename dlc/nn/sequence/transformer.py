@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
 import dlc
 from dlc.nn import activations, initializers
 from dlc.nn.containers import ModuleList
-from dlc.nn.dropout import Dropout, RandomState
+from dlc.nn.dropout import Dropout
 from dlc.nn.linear import Linear, positive
 from dlc.nn.module import Module
 from dlc.nn.normalization import LayerNorm
+from dlc.nn.sequence.copies import fresh_copy
 from dlc.nn.sequence.multihead import MultiheadAttention
 
 
@@ -177,12 +177,7 @@ class TransformerDecoderLayer(_Layer):
 
 
 def _copies(layer: Module, count: int) -> ModuleList:
-    """Copies of a layer with the same first values, each with random numbers of its own."""
-    made = ModuleList(copy.deepcopy(layer) for _ in range(count))
-    for module in made.modules():
-        if isinstance(module, RandomState):
-            module.key.assign(RandomState().key)
-    return made
+    return ModuleList(fresh_copy(layer) for _ in range(count))
 
 
 class TransformerEncoder(Module):
