@@ -49,6 +49,8 @@ BASES = {
     "DLC502": ("MemoryLimitError", MemoryError),
     "DLC503": ("DeviceError", RuntimeError),
     "DLC504": ("BackendError", RuntimeError),
+    "DLC505": ("FileFormatError", ValueError),
+    "DLC506": ("SaveError", OSError),
 }
 
 ALL = list(error_codes().values())

@@ -344,6 +344,9 @@ from dlc.frontend.functions.unfolding import (
     unfold,
 )
 from dlc.frontend.jacobian import hessian, jacfwd, jacobian, jacrev
+from dlc.frontend.saving.load import load
+from dlc.frontend.saving.loaded import LoadedFunction
+from dlc.frontend.saving.save import save
 from dlc.frontend.spec import Spec, spec
 from dlc.frontend.special import digamma, erfinv, i0, lgamma
 from dlc.frontend.tapes import GradientTape
@@ -362,6 +365,7 @@ from dlc.ir.errors import (
     DlcError,
     DonatedBufferError,
     DTypeError,
+    FileFormatError,
     IndexRangeError,
     LeakedTracerError,
     MemoryLimitError,
@@ -369,6 +373,7 @@ from dlc.ir.errors import (
     ParseError,
     PassError,
     RecompileError,
+    SaveError,
     SettingError,
     ShapeError,
     TracedValueError,
@@ -440,15 +445,18 @@ __all__ = [
     "DeviceError",
     "DlcError",
     "DonatedBufferError",
+    "FileFormatError",
     "GradientTape",
     "IndexRangeError",
     "LeakedTracerError",
     "LinAlgError",
+    "LoadedFunction",
     "MemoryLimitError",
     "NanError",
     "ParseError",
     "PassError",
     "RecompileError",
+    "SaveError",
     "SettingError",
     "ShapeError",
     "Spec",
@@ -669,6 +677,7 @@ __all__ = [
     "lgamma",
     "linalg",
     "linspace",
+    "load",
     "local_response_norm",
     "log",
     "log1p",
@@ -762,6 +771,7 @@ __all__ = [
     "rot90",
     "round",
     "rsqrt",
+    "save",
     "scaled_dot_product_attention",
     "scan",
     "scatter",

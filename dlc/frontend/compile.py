@@ -10,6 +10,7 @@ import contextlib
 import functools
 import inspect
 import itertools
+import os
 import warnings
 import weakref
 from collections import OrderedDict
@@ -46,8 +47,10 @@ from dlc.runtime.executable import Executable, Options
 
 if TYPE_CHECKING:
     from dlc.frontend import lowered
+    from dlc.frontend.saving import save as saving
 else:
     lowered = deferred("dlc.frontend.lowered")
+    saving = deferred("dlc.frontend.saving.save")
 
 log = TopicLog("recompiles")
 Policy = Literal["allow", "warn", "error"]
@@ -85,7 +88,7 @@ class Specialisation:
         return self.extents.matches(shapes) and self.closure.guards_hold()
 
 
-class _Family:
+class Family:
     """The programs for one structure of arguments."""
 
     def __init__(self) -> None:
@@ -142,8 +145,8 @@ class CompiledFunction(Dispatching):
         self.signature = signature
         self.name: str = settings.name or getattr(function, "__name__", type(function).__name__)
         self._stats = CompileStats()
-        self._families: dict[Any, _Family] = {}
-        self._order: OrderedDict[int, tuple[_Family, Specialisation]] = OrderedDict()
+        self._families: dict[Any, Family] = {}
+        self._order: OrderedDict[int, tuple[Family, Specialisation]] = OrderedDict()
         self._lock = make_lock()
         self._bound: dict[int, tuple[weakref.ref[Any], CompiledFunction]] = {}
         self._reasons: list[str] = []
@@ -207,13 +210,17 @@ class CompiledFunction(Dispatching):
                 self._stats.python_found += 1
                 return found
         with self._lock:
-            family = self._families.setdefault(key, family or _Family())
+            family = self._families.setdefault(key, family or Family())
         with family.lock:
             found = family.find(call.shapes)
             if found is not None:
                 self._stats.python_found += 1
                 return found
-            return self._specialise(family, call, family.extents_for(call.shapes), call.shapes)
+            return self._specialise(family, call, self._extents(family, call), call.shapes)
+
+    def _extents(self, family: Family, call: Call) -> Extents:
+        """Those of the program that is to be made for a call."""
+        return family.extents_for(call.shapes)
 
     def _run(self, s: Specialisation, call: Call) -> Any:
         if isinstance(s.program, Interpreted):
@@ -248,7 +255,7 @@ class CompiledFunction(Dispatching):
     # Compilation.
 
     def _specialise(
-        self, family: _Family, call: Call, extents: Extents, shapes: tuple[Any, ...]
+        self, family: Family, call: Call, extents: Extents, shapes: tuple[Any, ...]
     ) -> Specialisation:
         reason = self._reason(family, call.key, shapes)
         self._announce(reason)
@@ -304,7 +311,7 @@ class CompiledFunction(Dispatching):
         )
         return Specialisation(call.key, extents, closure, program, donated, reason)
 
-    def _reason(self, family: _Family, key: CallKey, shapes: tuple[Any, ...]) -> str:
+    def _reason(self, family: Family, key: CallKey, shapes: tuple[Any, ...]) -> str:
         if not self._order:
             return "first call"
         if family.programs:
@@ -358,11 +365,20 @@ class CompiledFunction(Dispatching):
         call, extents = self._declared(args, kwargs)
         key = (call.key, config.disable_jit, config.isa)
         with self._lock:
-            family = self._families.setdefault(key, _Family())
+            family = self._families.setdefault(key, Family())
         with family.lock:
             if not any(s.extents.patterns == extents.patterns for s in family.programs):
                 self._specialise(family, call, extents, call.shapes)
         return self
+
+    def save(self, path: str | os.PathLike[str], specs: Any = None) -> None:
+        """Writes the program to a file that `dlc.load` reads; see `dlc.save`."""
+        saving.save(self, path, specs)
+
+    def saved_programs(self) -> list[tuple[CallKey, Closure]]:
+        """What `save` writes without specs: each program, with what it is specialised for."""
+        with self._lock:
+            return [(s.key, s.closure) for _, s in self._order.values()]
 
     def _declared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, Extents]:
         """A call whose leaves may be specs."""

@@ -21,7 +21,8 @@ def instantiate(function: Function, dims: Mapping[str, Dim]) -> Function:
     return with_extents(function, lambda d: substitute(d, dims))
 
 
-def _symbol(dim: Dim) -> str | None:
+def plain_symbol(dim: Dim) -> str | None:
+    """The name of a dim that is just a symbol."""
     if isinstance(dim, DimExpr) and len(dim.terms) == 1:
         monomial, c = dim.terms[0]
         if c == 1 and len(monomial) == 1 and isinstance(monomial[0], Symbol):
@@ -29,7 +30,7 @@ def _symbol(dim: Dim) -> str | None:
     return None
 
 
-def _bind(function: Function, tensors: Sequence[Tensor]) -> dict[str, Dim]:
+def bind_extents(function: Function, tensors: Sequence[Tensor]) -> dict[str, Dim]:
     """The values of the symbols for these arguments; an error when they do not fit."""
     dims: dict[str, Dim] = {}
     for p, t in zip(function.params, tensors, strict=True):
@@ -40,7 +41,7 @@ def _bind(function: Function, tensors: Sequence[Tensor]) -> dict[str, Dim]:
         if given.rank != p.tensor.rank:
             raise ShapeError(f"{function.name}: {name} is {given}, but {p.tensor} is needed")
         for d, actual in zip(p.shape, given.shape, strict=True):
-            symbol = _symbol(d)
+            symbol = plain_symbol(d)
             if symbol is not None:
                 dims.setdefault(symbol, actual)
     for p, t in zip(function.params, tensors, strict=True):
@@ -72,7 +73,7 @@ def callable_of(function: Function) -> Callable[..., Any]:
             )
         pairs = zip(function.params, (as_tensor(a) for a in args), strict=True)
         tensors = [convert(t, p.tensor.dtype) if t._weak else t for p, t in pairs]
-        results = apply_function(instantiate(function, _bind(function, tensors)), tensors)
+        results = apply_function(instantiate(function, bind_extents(function, tensors)), tensors)
         return results[0] if len(results) == 1 else tuple(results)
 
     call.__name__ = call.__qualname__ = function.name

@@ -146,6 +146,17 @@ class Signature:
             raise ArgumentError(f"{self.name}{self.signature}: {error}") from None
         return bound.args, bound.kwargs
 
+    def split(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any], dict[Any, Any]]:
+        """Arguments with None in the place of those that are no data, and those by place."""
+        if not self.static:
+            return args, kwargs, {}
+        static: dict[Any, Any] = {k: v for k, v in enumerate(args) if k in self.static}
+        static |= {k: v for k, v in kwargs.items() if k in self.static}
+        args = tuple(None if k in static else v for k, v in enumerate(args))
+        return args, {k: None if k in static else v for k, v in kwargs.items()}, static
+
     def take(self, args: tuple[Any, ...], kwargs: dict[str, Any], specs: bool = False) -> Call:
         """Takes a call apart.
 
@@ -158,13 +169,7 @@ class Signature:
             ArgumentError: for a leaf that is no data, and for a static argument that cannot be
                 hashed.
         """
-        args, kwargs = self.bind(args, kwargs)
-        static: dict[Any, Any] = {}
-        if self.static:
-            static = {k: v for k, v in enumerate(args) if k in self.static}
-            static |= {k: v for k, v in kwargs.items() if k in self.static}
-            args = tuple(None if k in static else v for k, v in enumerate(args))
-            kwargs = {k: None if k in static else v for k, v in kwargs.items()}
+        args, kwargs, static = self.split(*self.bind(args, kwargs))
         if not kwargs and _FLAT.issuperset(map(type, args)):
             given, structure = list(args), tree.flat_call(len(args))
         else:

@@ -300,6 +300,18 @@ class BackendError(DlcError, RuntimeError):
     code = "DLC504"
 
 
+class FileFormatError(DlcError, ValueError):
+    """A file that is damaged, cut off, or not what it should be."""
+
+    code = "DLC505"
+
+
+class SaveError(DlcError, OSError):
+    """A file could not be written; what was there before is still there."""
+
+    code = "DLC506"
+
+
 def error_codes() -> dict[str, type[DlcError]]:
     """All error classes by their code, in the order of the codes."""
     found = {DlcError.code: DlcError}

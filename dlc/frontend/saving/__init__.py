@@ -1,0 +1,1 @@
+"""Compiled programs in files: `dlc.save` and `dlc.load`; docs/saving.md has the format."""
