@@ -390,7 +390,7 @@ def test_fit_takes_a_dataset():
     ).history
     assert found == wanted
     assert b.fit(X, Y, batch_size=4, validation_data=dataset, verbose=0).history["val_loss"]
-    stats = a._fitting._functions["train_step"].stats
+    stats = a._fitting.steps.functions["train_step"].stats
     assert (stats.compilations, stats.calls) == (1, 9)
     assert a.predict(dataset.map(lambda x, y: x)).shape == (12, 12)
     endless = Dataset.from_tensor_slices((X, Y)).shuffle(12, seed=0).batch(5).repeat()

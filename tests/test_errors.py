@@ -51,6 +51,7 @@ BASES = {
     "DLC504": ("BackendError", RuntimeError),
     "DLC505": ("FileFormatError", ValueError),
     "DLC506": ("SaveError", OSError),
+    "DLC507": ("WorkerError", RuntimeError),
 }
 
 ALL = list(error_codes().values())

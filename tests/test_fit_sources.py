@@ -139,7 +139,7 @@ def test_the_last_batch_of_a_generator_compiles_nothing():
     model = classifier()
     pieces = [(X[k : k + 7], Y[k : k + 7]) for k in range(0, 20, 7)]
     model.fit(itertools.cycle(pieces), steps_per_epoch=3, epochs=2, verbose=0)
-    stats = model._fitting._functions["train_step"].stats
+    stats = model._fitting.steps.functions["train_step"].stats
     assert (stats.compilations, stats.calls) == (1, 6)
 
 

@@ -1,6 +1,26 @@
-"""Data: pipelines of elements."""
+"""Data: pipelines of elements, and loaders of batches with worker processes.
+
+`Dataset` has the methods of TensorFlow's pipelines; `DataLoader` and what belongs to it the names
+and defaults of PyTorch. Orders are functions of a seed and of the number of the epoch.
+"""
 
 from dlc.data.dataset import Dataset as Dataset
 from dlc.data.dataset import IterableDataset as IterableDataset
 from dlc.data.iterator import DatasetIterator as DatasetIterator
+from dlc.data.loader import DataLoader as DataLoader
 from dlc.data.mapping import AUTOTUNE as AUTOTUNE
+from dlc.data.samplers import BatchSampler as BatchSampler
+from dlc.data.samplers import DistributedSampler as DistributedSampler
+from dlc.data.samplers import RandomSampler as RandomSampler
+from dlc.data.samplers import Sampler as Sampler
+from dlc.data.samplers import SequentialSampler as SequentialSampler
+from dlc.data.samplers import SubsetRandomSampler as SubsetRandomSampler
+from dlc.data.samplers import WeightedRandomSampler as WeightedRandomSampler
+from dlc.data.samples import ConcatDataset as ConcatDataset
+from dlc.data.samples import Subset as Subset
+from dlc.data.samples import TensorDataset as TensorDataset
+from dlc.data.samples import default_collate as default_collate
+from dlc.data.samples import default_convert as default_convert
+from dlc.data.samples import random_split as random_split
+from dlc.data.worker import WorkerInfo as WorkerInfo
+from dlc.data.worker import get_worker_info as get_worker_info

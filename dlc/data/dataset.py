@@ -137,19 +137,23 @@ class Dataset(Generic[T]):
         num_parallel_calls: int | None = None,
         deterministic: bool = True,
         seed: int | None = None,
+        workers: Any = "threads",
     ) -> Dataset[Any]:
         """What a function makes of each element.
 
         Args:
             map_func: The function; the parts of a tuple are its arguments.
-            num_parallel_calls: How many threads call it; AUTOTUNE for one a CPU, None for the
-                caller's own.
-            deterministic: Whether results keep the order of the elements.
+            num_parallel_calls: How many workers call it; AUTOTUNE for one a CPU, None for the
+                caller's own thread.
+            deterministic: Whether results keep the order of the elements; those of processes do.
             seed: If given, the function gets one more argument: a `numpy.random.Generator` that
                 depends on the seed, the epoch and the number of the element only.
+            workers: "threads", "processes", or how processes are started, as `DataLoader`'s
+                multiprocessing_context.
         """
         called = Called(map_func, "Dataset.map", seed)
-        return self._of(Map(self._pipe, called, worker_count(num_parallel_calls), deterministic))
+        count = worker_count(num_parallel_calls)
+        return self._of(Map(self._pipe, called, count, deterministic, workers))
 
     def filter(self, predicate: Callable[..., Any]) -> Dataset[T]:
         """The elements for which a function, called as by `map`, is true."""

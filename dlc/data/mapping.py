@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy as np
 
 from dlc.data.background import by_threads
 from dlc.data.pipe import Pipe
+from dlc.data.pool import WorkerPool
 from dlc.data.selection import at_least
+from dlc.data.worker import Order
 from dlc.ir.cpus import available_cpus
 
 AUTOTUNE = -1  # as many workers, or elements ahead, as seem right
@@ -35,6 +38,7 @@ class Called:
 
     def __init__(self, function: Callable[..., Any], what: str, seed: int | None = None) -> None:
         self._function, self._what, self._seed = function, what, seed
+        self.seed = 0 if seed is None else seed  # of the global generators in processes
 
     def __call__(self, element: Any, number: int, epoch: int = 0) -> Any:
         """What the function gives."""
@@ -57,19 +61,37 @@ def described(function: Any) -> str:
     return name
 
 
+class MapJob:
+    """Calls the function in a worker process."""
+
+    def __init__(self, function: Called) -> None:
+        self._function = function
+
+    def begin(self, epoch: int) -> None:
+        """Nothing changes."""
+
+    def do(self, task: tuple[Any, int, int]) -> Any:
+        """What the function makes of an element."""
+        return self._function(*task)
+
+
 class Map(Pipe):
     """What a function makes of each element.
 
     Args:
         parent: Where the elements come from.
         function: The function.
-        workers: How many threads call it; 0 for the caller's.
-        ordered: Whether results are in the order of the elements.
+        workers: How many threads or processes call it; 0 for the caller's thread.
+        ordered: Whether results of threads are in the order of the elements; those of processes
+            always are.
+        context: Of the processes, see `WorkerPool`; "threads" for threads.
     """
 
-    def __init__(self, parent: Pipe, function: Called, workers: int, ordered: bool) -> None:
+    def __init__(
+        self, parent: Pipe, function: Called, workers: int, ordered: bool, context: Any
+    ) -> None:
         self.parent, self._function = parent, function
-        self._workers, self._ordered = workers, ordered
+        self._workers, self._ordered, self._context = workers, ordered, context
 
     def parents(self) -> tuple[Pipe, ...]:
         """The parent."""
@@ -81,12 +103,19 @@ class Map(Pipe):
 
     def walk(self, epoch: int, start: int) -> Iterator[Any]:
         """The results; of elements before `start` none is made."""
-        numbered = enumerate(self.parent.walk(epoch, start), start)
+        tasks = ((e, k, epoch) for k, e in enumerate(self.parent.walk(epoch, start), start))
         if not self._workers:
-            return (self._function(e, k, epoch) for k, e in numbered)
-        return by_threads(
-            lambda pair: self._function(pair[1], pair[0], epoch),
-            numbered,
-            self._workers,
-            self._ordered,
-        )
+            return itertools.starmap(self._function, tasks)
+        if self._context == "threads":
+            return by_threads(
+                lambda task: self._function(*task), tasks, self._workers, self._ordered
+            )
+        return self._by_processes(tasks, epoch, start)
+
+    def _by_processes(self, tasks: Iterator[Any], epoch: int, start: int) -> Iterator[Any]:
+        order = Order(MapJob(self._function), self._workers, self._function.seed, None)
+        pool = WorkerPool(order, 0, 2, None if self._context == "processes" else self._context)
+        try:
+            yield from pool.run(tasks, epoch, start)
+        finally:
+            pool.close()

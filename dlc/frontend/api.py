@@ -380,6 +380,7 @@ from dlc.ir.errors import (
     UnsetVariableError,
     ValueRangeError,
     VerifyError,
+    WorkerError,
 )
 from dlc.ir.matrix_error import LinAlgError
 from dlc.ir.types import (
@@ -466,6 +467,7 @@ __all__ = [
     "ValueRangeError",
     "Variable",
     "VerifyError",
+    "WorkerError",
     "__array_api_version__",
     "__array_namespace_info__",
     "abs",

@@ -312,6 +312,12 @@ class SaveError(DlcError, OSError):
     code = "DLC506"
 
 
+class WorkerError(DlcError, RuntimeError):
+    """A worker process of a data loader could not begin, ended, or gave nothing in time."""
+
+    code = "DLC507"
+
+
 def error_codes() -> dict[str, type[DlcError]]:
     """All error classes by their code, in the order of the codes."""
     found = {DlcError.code: DlcError}
