@@ -7,7 +7,10 @@ from dlc.callbacks.callback_list import CallbackList as CallbackList
 from dlc.callbacks.checkpoints import ModelCheckpoint as ModelCheckpoint
 from dlc.callbacks.csv_logger import CSVLogger as CSVLogger
 from dlc.callbacks.history import History as History
+from dlc.callbacks.live_page import LivePage as LivePage
 from dlc.callbacks.monitors import EarlyStopping as EarlyStopping
 from dlc.callbacks.monitors import LearningRateScheduler as LearningRateScheduler
 from dlc.callbacks.monitors import ReduceLROnPlateau as ReduceLROnPlateau
 from dlc.callbacks.monitors import TerminateOnNaN as TerminateOnNaN
+from dlc.callbacks.summary_writer import SummaryWriter as SummaryWriter
+from dlc.callbacks.tensorboard import TensorBoard as TensorBoard

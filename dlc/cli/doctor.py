@@ -51,6 +51,7 @@ _OPTIONAL = {
     "onnx": "ONNX models",
     "safetensors": "weights in safetensors files",
     "matplotlib": "plots of training",
+    "tensorboardX": "files for TensorBoard",
     "scikit-learn": "the data of the examples",
 }
 _PROGRAM = """

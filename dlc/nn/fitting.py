@@ -80,6 +80,11 @@ class Fitting:
         return [outputs.mean, *(m.metric for m in outputs.metrics)]
 
     @property
+    def input_types(self) -> Any:
+        """The types of the arrays that it was last fitted on, any number of samples; or None."""
+        return self._training_or_error().steps.input_types
+
+    @property
     def history(self) -> History | None:
         """What the last `fit` returned."""
         return self._training_or_error().history
@@ -224,5 +229,9 @@ class Fitting:
             inputs: Types (`dlc.spec`, or text such as "f32[8,4]") or arrays, for the shapes of
                 what each layer gives.
         """
+        print(self.summary_text(*inputs))
+
+    def summary_text(self, *inputs: Any) -> str:
+        """The table that `summary` prints."""
         given = tuple(dlc.spec(x) if isinstance(x, str) else x for x in inputs)
-        print(summary.summary(self, given))  # type: ignore[arg-type]
+        return summary.summary(self, given)  # type: ignore[arg-type]

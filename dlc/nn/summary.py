@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import dlc
+from dlc.frontend.watched import watched
 from dlc.train.modes import evaluating
 
 if TYPE_CHECKING:
@@ -25,16 +26,11 @@ def _traced_shapes(model: Module, inputs: tuple[Any, ...]) -> dict[int, str]:
     """The shape of what each module gives, by tracing the model."""
     found: dict[int, str] = {}
 
-    def note(module: Module, _args: Any, result: Any) -> None:
+    def note(_path: str, module: Module, result: Any) -> None:
         found[id(module)] = _shape_text(result)
 
-    handles = [m.register_forward_hook(note) for m in model.modules()]
-    try:
-        with evaluating(model):
-            dlc.compile(model).lower(*inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with watched(model, note), evaluating(model):
+        dlc.compile(model).lower(*inputs)
     return found
 
 

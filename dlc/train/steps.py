@@ -53,6 +53,7 @@ class Steps:
 
     def __init__(self, model: Model, outputs: Outputs, run_eagerly: bool = False) -> None:
         self.model, self.outputs, self.run_eagerly = model, outputs, run_eagerly
+        self.input_types: Any = None  # of the batches whose program was made last
         self.predicted: Any = None  # by the step that is being traced
         self.functions: dict[str, Callable[..., Any]] = {}
         self._known: set[tuple[Any, ...]] = set()
@@ -66,6 +67,7 @@ class Steps:
         if key in self._known:
             return
         self._build(batch)
+        self.input_types = dlc.tree.map(_any_rows, batch[0])
         function = self._function(name)
         if not self.run_eagerly:
             function.warmup(*dlc.tree.map(_any_rows, batch))  # type: ignore[attr-defined]
