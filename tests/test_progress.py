@@ -24,7 +24,6 @@ def clock(monkeypatch):
     """Time that tests set."""
     held = [0.0]
     monkeypatch.setattr(progress.time, "perf_counter", lambda: held[0])
-    monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "100")
     return held
 
@@ -106,17 +105,12 @@ def test_a_line_an_epoch_and_silence(clock):
             assert lines(stream) == wanted
 
 
-def test_notebooks_draw_again_and_old_terminals_get_signs_they_know(clock, monkeypatch):
+def test_notebooks_draw_again_and_old_terminals_get_signs_they_know(clock):
     notebook = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})
     bar = ProgressBar(4, 1, stream := notebook())
     clock[0] = 1.0
     step(bar, 2, {})
     assert "\r2/4 ##########.......... 1.0s left" in stream.getvalue()
-    monkeypatch.delenv("NO_COLOR")
-    monkeypatch.setenv("TERM", "xterm")
-    bar = ProgressBar(4, 1, stream := Terminal())
-    bar.finish(4, {})
-    assert f"\x1b[32m{'━' * 20}\x1b[0m" in stream.getvalue()
     closed = Terminal()
     closed.close()
     assert not ProgressBar(4, 0, closed).in_place

@@ -66,9 +66,9 @@ def number(value: float) -> str:
     """A number as a person reads it: four digits."""
     if not math.isfinite(value):
         return str(value)
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:.4f}" if abs(value) < 10 else f"{value:.5g}"
-    return f"{value:.3e}"
+    if value == 0 or 0.1 <= abs(value) < 10:
+        return f"{value:.4f}"
+    return f"{value:.5g}" if 10 <= abs(value) < 1e5 else f"{value:.4g}"
 
 
 def chart(title: str, curves: Sequence[Curve], x_label: str = "epoch") -> str:

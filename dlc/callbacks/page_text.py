@@ -17,7 +17,7 @@ _STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #1c2127; --soft: #5f6b7a; --line: #d8dde3;
   --card: #f7f8fa; --train: #1f6fd6; --steps: #9dc1ee; --tested: #c75a00; --good: #1d7f4e; }
 @media (prefers-color-scheme: dark) { :root { --back: #14171b; --text: #e6e9ed; --soft: #98a3b0;
-  --line: #343b44; --card: #1c2026; --train: #6cabf7; --steps: #35557d; --tested: #f5a04c;
+  --line: #343b44; --card: #1c2026; --train: #6cabf7; --steps: #4a76ab; --tested: #f5a04c;
   --good: #5fcb93; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1240px; padding: 20px 24px 40px; background: var(--back);

@@ -6,7 +6,6 @@ requirements are installed, and because a drawing has to be cheap beside steps o
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
@@ -68,10 +67,9 @@ class ProgressBar:
         self.stream.flush()
 
     def _draw(self, text: str, end: str) -> None:
-        visible = len(text)
-        self.stream.write("\r" + self._coloured(text) + " " * (self._width - visible) + end)
+        self.stream.write("\r" + text.ljust(self._width) + end)
         self.stream.flush()
-        self._width = visible
+        self._width = len(text)
 
     def _plain(self, done: int, values: Mapping[str, Any], now: float) -> str:
         parts = [_count(done, self.steps), _duration(now - self.start)]
@@ -103,14 +101,6 @@ class ProgressBar:
         except (UnicodeEncodeError, LookupError):
             return "#."
         return "━╌"
-
-    def _coloured(self, text: str) -> str:
-        """Text whose bar is green, where colours are wanted."""
-        full = self._signs()[0]
-        if full not in text or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
-            return text
-        first, last = text.index(full), text.rindex(full) + 1
-        return f"{text[:first]}\x1b[32m{text[first:last]}\x1b[0m{text[last:]}"
 
 
 def _is_terminal(stream: TextIO) -> bool:
