@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from dlc.frontend import autograd, debug, linalg, random, special, tree
+from dlc.frontend import autograd, debug, linalg, random, safetensors, special, tree
 from dlc.frontend.apply import asarray
 from dlc.frontend.callbacks import pure_callback
 from dlc.frontend.checkpoint import checkpoint
@@ -773,6 +773,7 @@ __all__ = [
     "rot90",
     "round",
     "rsqrt",
+    "safetensors",
     "save",
     "scaled_dot_product_attention",
     "scan",

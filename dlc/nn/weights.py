@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dlc.ir.errors import ArgumentError, ValueRangeError
+from dlc.frontend import safetensors
+from dlc.ir.errors import ValueRangeError
 
 SUFFIX = ".safetensors"
-
-
-def _library() -> Any:
-    try:
-        import safetensors.numpy
-    except ModuleNotFoundError:
-        raise ArgumentError(
-            "weights are saved by the package safetensors, which is not installed",
-            hint="pip install 'dlc[train]'",
-        ) from None
-    return safetensors.numpy
+_OTHERS = {
+    (".pt", ".pth", ".bin", ".ckpt", ".pkl"): safetensors.CONVERT_TORCH,
+    (".h5", ".hdf5", ".keras"): "a Keras model writes one by safetensors.numpy.save_file("
+    '{v.path: v.numpy() for v in model.weights}, "weights.safetensors"); names and the layouts of '
+    "kernels are then Keras's",
+    (".npz",): "dlc.safetensors.save_file(dict(numpy.load(name)), "
+    '"weights.safetensors") converts it',
+}
 
 
 def _path(given: str | os.PathLike[str]) -> Path:
     path = Path(given)
-    if path.suffix != SUFFIX:
-        raise ValueRangeError(
-            f"weights in {str(path)!r}: the name must end in {SUFFIX}",
-            hint=f"use {path.with_suffix(SUFFIX).name!r}",
-        )
-    return path
+    if path.suffix == SUFFIX:
+        return path
+    hint = next((h for suffixes, h in _OTHERS.items() if path.suffix in suffixes), None)
+    raise ValueRangeError(
+        f"weights in {str(path)!r}: the name must end in {SUFFIX}",
+        hint=hint or f"use {path.with_suffix(SUFFIX).name!r}",
+    )
 
 
 def save(state: Mapping[str, Any], given: str | os.PathLike[str]) -> None:
@@ -40,22 +37,9 @@ def save(state: Mapping[str, Any], given: str | os.PathLike[str]) -> None:
 
     Raises:
         ValueRangeError: for a name that does not end in .safetensors.
-        OSError: when it cannot be written; what was there before is still there.
+        SaveError: when it cannot be written; what was there before is still there.
     """
-    path = _path(given)
-    library = _library()
-    arrays = {name: t.numpy().copy() for name, t in state.items()}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(library.save(arrays))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    safetensors.save_file(state, _path(given))
 
 
 def load(given: str | os.PathLike[str]) -> dict[str, Any]:
@@ -63,14 +47,7 @@ def load(given: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueRangeError: for a file that is cut off or no safetensors file.
+        ValueRangeError: for a name that does not end in .safetensors.
+        FileFormatError: for a file that is cut off or no safetensors file.
     """
-    path = _path(given)
-    library = _library()
-    data = path.read_bytes()
-    try:
-        return library.load(data)
-    except Exception as error:  # noqa: BLE001  the library raises one of its own
-        raise ValueRangeError(
-            f"{str(path)!r} is no safetensors file, or is cut off: {error}"
-        ) from None
+    return safetensors.load_file(_path(given))
