@@ -19,6 +19,7 @@ FUNCTIONS_PAGE = Path(__file__).parent / "functions.md"
 OPS_PAGE = Path(__file__).parent / "ops.md"
 FAMILIES = (
     "creation",
+    "spaces",
     "elementwise",
     "composed",
     "reduction",
@@ -27,6 +28,10 @@ FAMILIES = (
     "searching",
     "sets",
     "statistics",
+    "nan_quantiles",
+    "order_statistics",
+    "segments",
+    "predicates",
     "shape",
     "rearrange",
     "padding",
@@ -36,8 +41,11 @@ FAMILIES = (
     "assembly",
     "numeric",
     "samples",
+    "differences",
+    "choosing",
     "linalg",
     "einsum",
+    "by_torch",
     "nn",
     "attention",
     "convolution",
@@ -45,6 +53,7 @@ FAMILIES = (
     "adaptive_pooling",
     "unfolding",
     "resizing",
+    "grid_sampling",
     "channel_norms",
     "inspection",
 )

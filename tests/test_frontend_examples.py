@@ -27,11 +27,15 @@ FORMS = [
     "losses",
     "sequences",
 ]
+RANDOM = ["continuous", "counts", "discrete", "gammas", "generator"]
 MATRICES = ["decompositions", "functions", "norms", "products", "solving"]
 FILES = [
     *(f"frontend.{name}" for name in MODULES),
     *(f"frontend.linalg.{name}" for name in MATRICES),
-    *(f"frontend.random.{name}" for name in ("continuous", "discrete", "gammas", "generator")),
+    *(
+        f"frontend.random.{name}"
+        for name in ("continuous", "counts", "discrete", "gammas", "generator")
+    ),
     *(f"nn.{name}" for name in LAYERS),
     *(f"nn.functional.{name}" for name in FORMS),
     *(f"optim.{name}" for name in OPTIMIZERS),

@@ -2,10 +2,12 @@
 
 import contextlib
 import doctest
+import importlib
 import importlib.util
 import inspect
 import io
 import math
+import pkgutil
 import re
 import types
 from pathlib import Path
@@ -15,32 +17,12 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.frontend import api
-from dlc.frontend.functions import (
-    composed,
-    creation,
-    einsum,
-    elementwise,
-    indexing,
-    linalg,
-    nn,
-    rearrange,
-    reduction,
-    shape,
-)
+from dlc.frontend import api, functions
 
-MODULES = (
-    composed,
-    creation,
-    einsum,
-    elementwise,
-    indexing,
-    linalg,
-    nn,
-    rearrange,
-    reduction,
-    shape,
-)
+MODULES = [
+    importlib.import_module(f"dlc.frontend.functions.{module.name}")
+    for module in pkgutil.iter_modules(functions.__path__)
+]
 ROOT = Path(__file__).parent.parent
 PUBLIC = {
     name: value
@@ -75,7 +57,8 @@ def test_documentation(name):
     assert "Returns:" in doc
     assert "{" not in doc.partition("Example:")[0], "a field that was not filled in"
     for parameter in inspect.signature(function).parameters.values():
-        shown = "*" * (parameter.kind == parameter.VAR_POSITIONAL) + parameter.name
+        stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}
+        shown = stars.get(parameter.kind, "") + parameter.name
         assert re.search(rf"^ +{re.escape(shown)}: ", doc, re.MULTILINE), (
             f"{name}: {shown} is not described"
         )
@@ -83,10 +66,20 @@ def test_documentation(name):
     assert all(issubclass(getattr(dlc, error), dlc.DlcError) for error in raised)
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+EXAMPLES = {
+    **PUBLIC,
+    **{
+        f"special.{name}": function
+        for name in dlc.special.__all__
+        if (function := getattr(dlc.special, name)).__name__ not in PUBLIC
+    },
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_example(name):
     names = {"dlc": dlc, "math": math, "np": np}
-    test = doctest.DocTestParser().get_doctest(inspect.getdoc(PUBLIC[name]), names, name, None, 0)
+    test = doctest.DocTestParser().get_doctest(inspect.getdoc(EXAMPLES[name]), names, name, None, 0)
     assert test.examples, f"{name} has no example"
     output = io.StringIO()
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)

@@ -9,6 +9,7 @@ from torch.nn import functional as ref
 
 import dlc
 from dlc.ir.errors import ShapeError, ValueRangeError
+from dlc.nn import activations
 from dlc.nn import functional as fn
 
 RNG = np.random.default_rng(3)
@@ -553,3 +554,13 @@ def test_strings_name_activations():
     for name in ("relu6", "elu", "selu", "mish", "hard_sigmoid", "sparsemax", "squareplus"):
         near(dlc.nn.Activation(name)(X).numpy(), getattr(fn, name)(X).numpy(), 0)
     near(dlc.nn.Activation("leaky_relu")(-1.0).numpy(), -0.2, 1e-6)  # Keras's slope
+    # All of Keras and PyTorch that need a tensor only, and a hint for the others.
+    known = {name for name, _ in ACTIVATIONS} | set(KERAS)
+    for name in known:
+        if name not in ("normalize", "prelu", "threshold"):
+            assert activations.get(name)(X).shape[0] == 4, name
+    for name in ("threshold", "prelu", "gumbel_softmax"):
+        with pytest.raises(ValueRangeError, match=f"functional.{name}"):
+            activations.get(name)
+    with pytest.raises(ValueRangeError, match="hard_silu"):
+        activations.get("hard_silo")

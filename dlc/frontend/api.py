@@ -51,11 +51,44 @@ from dlc.frontend.functions.assembly import (
     vstack,
 )
 from dlc.frontend.functions.attention import scaled_dot_product_attention
+from dlc.frontend.functions.by_torch import (
+    addcdiv,
+    addcmul,
+    addmm,
+    baddbmm,
+    block_diag,
+    bmm,
+    cdist,
+    chunk,
+    diag_embed,
+    frac,
+    masked_select,
+    mm,
+    mv,
+    narrow,
+    std_mean,
+    unsqueeze,
+    var_mean,
+)
 from dlc.frontend.functions.channel_norms import (
     batch_norm,
     group_norm,
     instance_norm,
     local_response_norm,
+)
+from dlc.frontend.functions.choosing import (
+    append,
+    choose,
+    compress,
+    delete,
+    diag_indices,
+    extract,
+    insert,
+    ix_,
+    piecewise,
+    ravel_multi_index,
+    select,
+    unravel_index,
 )
 from dlc.frontend.functions.composed import (
     astype,
@@ -105,6 +138,11 @@ from dlc.frontend.functions.cumulative import (
     cumulative_sum,
     diff,
     logcumsumexp,
+)
+from dlc.frontend.functions.differences import (
+    ediff1d,
+    gradient,
+    unwrap,
 )
 from dlc.frontend.functions.einsum import einsum
 from dlc.frontend.functions.elementwise import (
@@ -170,15 +208,27 @@ from dlc.frontend.functions.elementwise import (
     tanh,
     trunc,
 )
+from dlc.frontend.functions.grid_sampling import (
+    affine_grid,
+    grid_sample,
+)
 from dlc.frontend.functions.indexing import one_hot, take, take_along_axis
 from dlc.frontend.functions.inspection import __array_namespace_info__, devices
 from dlc.frontend.functions.linalg import (
     dot,
     inner,
     matmul,
+    matvec,
     outer,
     tensordot,
+    vdot,
     vecdot,
+    vecmat,
+)
+from dlc.frontend.functions.nan_quantiles import (
+    nanmedian,
+    nanpercentile,
+    nanquantile,
 )
 from dlc.frontend.functions.nn import (
     cross_entropy,
@@ -218,6 +268,12 @@ from dlc.frontend.functions.numeric import (
     rint,
     sinc,
 )
+from dlc.frontend.functions.order_statistics import (
+    aminmax,
+    argpartition,
+    mode,
+    partition,
+)
 from dlc.frontend.functions.padding import pad
 from dlc.frontend.functions.pooling import (
     avg_pool1d,
@@ -229,6 +285,14 @@ from dlc.frontend.functions.pooling import (
     max_pool1d,
     max_pool2d,
     max_pool3d,
+)
+from dlc.frontend.functions.predicates import (
+    array_equiv,
+    isneginf,
+    isposinf,
+    ndim,
+    shape,
+    size,
 )
 from dlc.frontend.functions.rearrange import (
     diagonal,
@@ -300,10 +364,17 @@ from dlc.frontend.functions.searching import (
     nonzero,
     searchsorted,
 )
+from dlc.frontend.functions.segments import (
+    segment_max,
+    segment_min,
+    segment_prod,
+    segment_sum,
+)
 from dlc.frontend.functions.sets import (
     intersect1d,
     isin,
     setdiff1d,
+    setxor1d,
     union1d,
     unique,
     unique_all,
@@ -331,6 +402,15 @@ from dlc.frontend.functions.shape import (
     unstack,
 )
 from dlc.frontend.functions.sorting import argsort, lexsort, sort, topk
+from dlc.frontend.functions.spaces import (
+    bartlett,
+    blackman,
+    geomspace,
+    hamming,
+    hanning,
+    kaiser,
+    logspace,
+)
 from dlc.frontend.functions.statistics import (
     bincount,
     histogram,
@@ -348,7 +428,7 @@ from dlc.frontend.saving.load import load
 from dlc.frontend.saving.loaded import LoadedFunction
 from dlc.frontend.saving.save import save
 from dlc.frontend.spec import Spec, spec
-from dlc.frontend.special import digamma, erfinv, i0, lgamma
+from dlc.frontend.special import digamma, erfinv, i0, lgamma, logit, polygamma, xlogy
 from dlc.frontend.tapes import GradientTape
 from dlc.frontend.tensor import Tensor
 from dlc.frontend.transforms import grad, jvp, no_grad, stop_gradient, value_and_grad, vjp
@@ -426,6 +506,23 @@ permute = permute_dims
 power = pow
 right_shift = bitwise_right_shift
 true_divide = divide
+cat = concat
+div = divide
+eq = equal
+fabs = abs
+ge = greater_equal
+gt = greater
+le = less_equal
+lt = less
+movedim = moveaxis
+mul = multiply
+ne = not_equal
+neg = negative
+row_stack = vstack
+sgn = sign
+sub = subtract
+swapdims = swapaxes
+trapz = trapezoid
 
 newaxis = None
 __array_api_version__ = "2025.12"
@@ -481,11 +578,17 @@ __all__ = [
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
     "add",
+    "addcdiv",
+    "addcmul",
+    "addmm",
+    "affine_grid",
     "all",
     "allclose",
     "amax",
     "amin",
+    "aminmax",
     "any",
+    "append",
     "arange",
     "arccos",
     "arccosh",
@@ -496,11 +599,13 @@ __all__ = [
     "arctanh",
     "argmax",
     "argmin",
+    "argpartition",
     "argsort",
     "argwhere",
     "around",
     "array",
     "array_equal",
+    "array_equiv",
     "array_split",
     "asarray",
     "asin",
@@ -517,6 +622,8 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "baddbmm",
+    "bartlett",
     "batch_norm",
     "bfloat16",
     "bincount",
@@ -528,19 +635,27 @@ __all__ = [
     "bitwise_or",
     "bitwise_right_shift",
     "bitwise_xor",
+    "blackman",
+    "block_diag",
+    "bmm",
     "bool",
     "bool_",
     "broadcast_arrays",
     "broadcast_shapes",
     "broadcast_to",
     "can_cast",
+    "cat",
     "cbrt",
+    "cdist",
     "ceil",
     "checkpoint",
+    "choose",
+    "chunk",
     "clamp",
     "clip",
     "column_stack",
     "compile",
+    "compress",
     "concat",
     "concatenate",
     "cond",
@@ -575,13 +690,17 @@ __all__ = [
     "debug",
     "deg2rad",
     "degrees",
+    "delete",
     "devices",
     "diag",
+    "diag_embed",
+    "diag_indices",
     "diagflat",
     "diagonal",
     "diff",
     "digamma",
     "digitize",
+    "div",
     "divide",
     "divmod",
     "do_not_convert",
@@ -589,9 +708,11 @@ __all__ = [
     "dsplit",
     "dstack",
     "e",
+    "ediff1d",
     "einsum",
     "empty",
     "empty_like",
+    "eq",
     "equal",
     "erf",
     "erfc",
@@ -600,7 +721,9 @@ __all__ = [
     "exp2",
     "expand_dims",
     "expm1",
+    "extract",
     "eye",
+    "fabs",
     "finfo",
     "fix",
     "flatnonzero",
@@ -619,17 +742,25 @@ __all__ = [
     "fmod",
     "fold",
     "fori_loop",
+    "frac",
     "frexp",
     "from_dlpack",
     "full",
     "full_like",
     "gather",
     "gcd",
+    "ge",
     "gelu",
+    "geomspace",
     "grad",
+    "gradient",
     "greater",
     "greater_equal",
+    "grid_sample",
     "group_norm",
+    "gt",
+    "hamming",
+    "hanning",
     "heaviside",
     "hessian",
     "histogram",
@@ -645,6 +776,7 @@ __all__ = [
     "indices",
     "inf",
     "inner",
+    "insert",
     "instance_norm",
     "int8",
     "int16",
@@ -661,16 +793,21 @@ __all__ = [
     "isin",
     "isinf",
     "isnan",
+    "isneginf",
+    "isposinf",
+    "ix_",
     "jacfwd",
     "jacobian",
     "jacrev",
     "jit",
     "jvp",
+    "kaiser",
     "kron",
     "kthvalue",
     "layer_norm",
     "lcm",
     "ldexp",
+    "le",
     "left_shift",
     "lerp",
     "less",
@@ -694,14 +831,19 @@ __all__ = [
     "logical_not",
     "logical_or",
     "logical_xor",
+    "logit",
+    "logspace",
     "logsumexp",
     "lp_pool1d",
     "lp_pool2d",
     "lp_pool3d",
+    "lt",
     "map",
     "masked_fill",
+    "masked_select",
     "matmul",
     "matrix_transpose",
+    "matvec",
     "max",
     "max_pool1d",
     "max_pool2d",
@@ -712,10 +854,15 @@ __all__ = [
     "meshgrid",
     "min",
     "minimum",
+    "mm",
     "mod",
+    "mode",
     "modf",
     "moveaxis",
+    "movedim",
+    "mul",
     "multiply",
+    "mv",
     "nan",
     "nan_to_num",
     "nanargmax",
@@ -724,11 +871,18 @@ __all__ = [
     "nancumsum",
     "nanmax",
     "nanmean",
+    "nanmedian",
     "nanmin",
+    "nanpercentile",
     "nanprod",
+    "nanquantile",
     "nanstd",
     "nansum",
     "nanvar",
+    "narrow",
+    "ndim",
+    "ne",
+    "neg",
     "negative",
     "newaxis",
     "nextafter",
@@ -740,12 +894,15 @@ __all__ = [
     "ones_like",
     "outer",
     "pad",
+    "partition",
     "percentile",
     "permute",
     "permute_dims",
     "pi",
+    "piecewise",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "polygamma",
     "polyval",
     "positive",
     "pow",
@@ -759,6 +916,7 @@ __all__ = [
     "radians",
     "random",
     "ravel",
+    "ravel_multi_index",
     "real",
     "reciprocal",
     "relu",
@@ -772,6 +930,7 @@ __all__ = [
     "roll",
     "rot90",
     "round",
+    "row_stack",
     "rsqrt",
     "safetensors",
     "save",
@@ -781,7 +940,15 @@ __all__ = [
     "scatter_add",
     "scatter_reduce",
     "searchsorted",
+    "segment_max",
+    "segment_min",
+    "segment_prod",
+    "segment_sum",
+    "select",
     "setdiff1d",
+    "setxor1d",
+    "sgn",
+    "shape",
     "sigmoid",
     "sign",
     "signbit",
@@ -789,6 +956,7 @@ __all__ = [
     "sin",
     "sinc",
     "sinh",
+    "size",
     "softmax",
     "softplus",
     "sort",
@@ -800,10 +968,13 @@ __all__ = [
     "squeeze",
     "stack",
     "std",
+    "std_mean",
     "stop_gradient",
+    "sub",
     "subtract",
     "sum",
     "swapaxes",
+    "swapdims",
     "switch",
     "take",
     "take_along_axis",
@@ -815,6 +986,7 @@ __all__ = [
     "trace",
     "transpose",
     "trapezoid",
+    "trapz",
     "tree",
     "tri",
     "tril",
@@ -834,17 +1006,24 @@ __all__ = [
     "unique_counts",
     "unique_inverse",
     "unique_values",
+    "unravel_index",
+    "unsqueeze",
     "unstack",
+    "unwrap",
     "value_and_grad",
     "vander",
     "var",
+    "var_mean",
+    "vdot",
     "vecdot",
+    "vecmat",
     "vjp",
     "vmap",
     "vsplit",
     "vstack",
     "where",
     "while_loop",
+    "xlogy",
     "zeros",
     "zeros_like",
 ]  # fmt: skip

@@ -52,6 +52,7 @@ NAMES: dict[str, Function] = {
             "logsigmoid",
             "mish",
             "relu6",
+            "rrelu",
             "selu",
             "soft_shrink",
             "softmin",
@@ -68,16 +69,27 @@ NAMES: dict[str, Function] = {
 }
 
 
+# What they need besides x, without which a name does not say enough.
+_INCOMPLETE = {"gumbel_softmax": "key", "prelu": "weight", "threshold": "threshold, value"}
+
+
 def get(given: Any) -> Function:
     """An activation by name, as it was given, or `linear` for None.
 
     Raises:
-        ValueRangeError: for a name that is not known, with the nearest one.
+        ValueRangeError: for a name that is not known, with the nearest one; and for that of a
+            function that needs more than a tensor.
     """
     if given is None:
         return linear
     if callable(given):
         return cast(Function, given)
+    if given in _INCOMPLETE:
+        more = _INCOMPLETE[given]
+        raise ValueRangeError(
+            f"the activation {given!r} needs more than a tensor: {more}",
+            hint=f"give a function: lambda x: dlc.nn.functional.{given}(x, {more})",
+        )
     if given not in NAMES:
         raise ValueRangeError(f"no activation {given!r}", hint=nearest(str(given), NAMES))
     return NAMES[given]

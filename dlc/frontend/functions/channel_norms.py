@@ -228,7 +228,7 @@ def local_response_norm(
     Example:
         >>> dlc.local_response_norm(dlc.ones((1, 2, 1)), 2, alpha=1.0, beta=1.0)
         Tensor([[[0.6666...],
-                [0.5      ]]], dtype=float32)
+                 [0.5      ]]], dtype=float32)
     """
     (x, _), count = (
         _operands("local_response_norm", x, {}, least=3),

@@ -103,6 +103,14 @@ def _flat(x: ArrayLike, axis: int | None) -> tuple[Tensor, int]:
 def cumsum(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
     """`cumulative_sum` as NumPy spells it: of the flattened tensor when no axis is named.
 
+    Args:
+        x: A tensor or array.
+        axis: The axis; for None the elements in row-major order.
+        dtype: The dtype that is computed with.
+
+    Returns:
+        A tensor of x's shape, or of one axis.
+
     Raises:
         IndexRangeError: The axis is out of range.
         DTypeError: `dtype` is not a dtype of numbers.
@@ -117,6 +125,14 @@ def cumsum(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Te
 
 def cumprod(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
     """`cumulative_prod` as NumPy spells it: of the flattened tensor when no axis is named.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis; for None the elements in row-major order.
+        dtype: The dtype that is computed with.
+
+    Returns:
+        A tensor of x's shape, or of one axis.
 
     Raises:
         IndexRangeError: The axis is out of range.
@@ -253,7 +269,7 @@ def logcumsumexp(x: ArrayLike, /, axis: int) -> Tensor:
 
     Example:
         >>> dlc.logcumsumexp(dlc.asarray([1000.0, 1000.0]), 0)
-        Tensor([1000.    , 1000.6931], dtype=float32)
+        Tensor([1000.    , 1000.693...], dtype=float32)
     """
     tensor = materialise(as_tensor(x))
     check_kinds("logcumsumexp", (tensor,), "f")

@@ -277,3 +277,71 @@ def inner(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     i, j = a.tensor.rank - 1, b.tensor.rank - 1
     _must_agree("inner", a, b, i, j)
     return contraction(a, b, (), [(i, j)])
+
+
+def vdot(x: ArrayLike, y: ArrayLike, /) -> Tensor:
+    """The sum of the products of all elements of two tensors, in row-major order.
+
+    Args:
+        x: A tensor or array.
+        y: Another one with as many elements.
+
+    Returns:
+        A scalar of the common dtype.
+
+    Raises:
+        ShapeError: There is another number of elements.
+
+    Example:
+        >>> dlc.vdot(dlc.asarray([[1, 2], [3, 4]]), dlc.asarray([1, 0, 0, 1])).item()
+        5
+    """
+    return vecdot(flatten(x), flatten(y))
+
+
+def matvec(x: ArrayLike, y: ArrayLike, /) -> Tensor:
+    """The products of matrices and vectors.
+
+    Args:
+        x: Matrices [..., m, n].
+        y: Vectors [..., n]. The leading shapes broadcast.
+
+    Returns:
+        A tensor [..., m] of the common dtype.
+
+    Raises:
+        ShapeError: The shapes do not fit.
+
+    Example:
+        >>> dlc.matvec(dlc.ones((2, 3)), dlc.ones((5, 3))).shape
+        (5, 2)
+    """
+    a, b = _pair(x, y)
+    if not b.tensor.rank:
+        raise ShapeError(f"matvec of {types_text([a.tensor, b.tensor])}: vectors have an axis")
+    column = matmul(a, reshaped(b, (*b.tensor.shape, 1)))
+    return reshaped(column, column.tensor.shape[:-1])
+
+
+def vecmat(x: ArrayLike, y: ArrayLike, /) -> Tensor:
+    """The products of vectors and matrices.
+
+    Args:
+        x: Vectors [..., m].
+        y: Matrices [..., m, n]. The leading shapes broadcast.
+
+    Returns:
+        A tensor [..., n] of the common dtype.
+
+    Raises:
+        ShapeError: The shapes do not fit.
+
+    Example:
+        >>> dlc.vecmat(dlc.ones((5, 3)), dlc.ones((3, 2))).shape
+        (5, 2)
+    """
+    a, b = _pair(x, y)
+    if not a.tensor.rank:
+        raise ShapeError(f"vecmat of {types_text([a.tensor, b.tensor])}: vectors have an axis")
+    row = matmul(reshaped(a, (*a.tensor.shape[:-1], 1, a.tensor.shape[-1])), b)
+    return reshaped(row, (*row.tensor.shape[:-2], row.tensor.shape[-1]))

@@ -162,11 +162,19 @@ def _centres(extent: int, count: int, factor: float | None, align: bool) -> Any:
     return (place + 0.5) * _scale(extent, count, factor) - 0.5
 
 
-def _cubic(distance: Any) -> Any:
-    t, a = np.abs(distance), _CUBIC
-    near = ((a + 2) * t - (a + 3)) * t * t + 1
-    far = ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
-    return np.where(t <= 1, near, np.where(t < 2, far, 0.0))
+def cubic_near(t: Any, a: float = _CUBIC) -> Any:
+    """The weight of a pixel at a distance below 1."""
+    return ((a + 2) * t - (a + 3)) * t * t + 1
+
+
+def cubic_far(t: Any, a: float = _CUBIC) -> Any:
+    """That of one at a distance from 1 to 2."""
+    return ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
+
+
+def _cubic(distance: Any, a: float = _CUBIC) -> Any:
+    t = np.abs(distance)
+    return np.where(t < 1, cubic_near(t, a), np.where(t < 2, cubic_far(t, a), 0.0))
 
 
 def _neighbours(
@@ -210,10 +218,7 @@ def _triangle(distance: Any) -> Any:
 
 
 def _keys(distance: Any) -> Any:
-    t, a = np.abs(distance), -0.5
-    near = ((a + 2) * t - (a + 3)) * t * t + 1
-    far = ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
-    return np.where(t < 1, near, np.where(t < 2, far, 0.0))
+    return _cubic(distance, -0.5)
 
 
 def _weighted(x: Tensor, axis: int, places: Any, weights: Any) -> Tensor:

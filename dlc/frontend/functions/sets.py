@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from dlc.frontend.apply import apply, as_tensor, convert, materialise, promote
-from dlc.frontend.functions.arguments import ArrayLike, reshaped
+from dlc.frontend.functions.arguments import ArrayLike, find_axis, reshaped
 from dlc.frontend.functions.composed import where
 from dlc.frontend.functions.creation import full, iota, ones, zeros, zeros_like
 from dlc.frontend.functions.cumulative import cumulative_sum
@@ -18,6 +21,7 @@ from dlc.frontend.functions.shape import concat
 from dlc.frontend.functions.sorting import argsort, sort
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim
+from dlc.ir.errors import ArgumentError
 from dlc.ir.types import bool_, int64
 
 
@@ -218,6 +222,7 @@ def unique(
     return_index: bool = False,
     return_inverse: bool = False,
     return_counts: bool = False,
+    axis: int | None = None,
     *,
     equal_nan: bool = True,
     size: Any = None,
@@ -230,6 +235,8 @@ def unique(
         return_index: Whether to give where each is first in the flattened tensor, too.
         return_inverse: Whether to give which of them each element is, in the shape of x.
         return_counts: Whether to give how often each occurs.
+        axis: The axis of which slices are compared, in the order of their first elements, then of
+            their second ones; None for all elements. Not in compiled code.
         equal_nan: Whether all NaN are one element.
         size: How many elements the results have, as of `unique_values`.
         fill_value: What stands behind the values, as of `unique_values`.
@@ -238,12 +245,21 @@ def unique(
         The distinct elements, or a tuple of them and of what was asked for, in the order above.
 
     Raises:
+        ArgumentError: There are an axis and a size.
+        IndexRangeError: The axis is out of range.
         TracedValueError: x is traced and there is no `size`.
 
     Example:
         >>> dlc.unique(dlc.asarray([3, 1, 3, 2]), return_counts=True)
         (Tensor([1, 2, 3], dtype=int64), Tensor([1, 1, 2], dtype=int64))
     """
+    if axis is not None:
+        if size is not None:
+            raise ArgumentError("unique along an axis has no size")
+        parts = _unique_slices(x, axis, equal_nan)
+        asked = (True, return_index, return_inverse, return_counts)
+        kept = tuple(t for t, wanted in zip(parts, asked, strict=True) if wanted)
+        return kept[0] if len(kept) == 1 else kept
     runs = _runs("unique", x, size, equal_nan)
     found = [runs.values(fill_value)]
     if return_index:
@@ -253,6 +269,51 @@ def unique(
     if return_counts:
         found.append(runs.counts())
     return found[0] if len(found) == 1 else tuple(found)
+
+
+def _unique_slices(x: ArrayLike, axis: int, equal_nan: bool) -> tuple[Tensor, ...]:
+    """The distinct slices, where each is first, which one each slice is, and their counts."""
+    tensor = materialise(as_tensor(x))
+    along = find_axis("unique", axis, tensor.tensor)
+    hint = "the slices of a tensor outside compiled code"
+    known_count("unique along an axis", None, zeros((), dtype=int64), hint)
+    rows = np.moveaxis(tensor.numpy(), along, 0)
+    rows = rows.reshape(len(rows), math.prod(rows.shape[1:]))
+    order = np.lexsort(rows.T[::-1]) if rows.shape[1] else np.arange(len(rows))
+    ordered = rows[order]
+    same = ordered[1:] == ordered[:-1]
+    if equal_nan:
+        same |= (ordered[1:] != ordered[1:]) & (ordered[:-1] != ordered[:-1])
+    begins = np.concatenate([np.ones(min(len(rows), 1), bool), ~same.all(1)])
+    starts = np.flatnonzero(begins)
+    inverse = np.empty(len(rows), np.int64)
+    inverse[order] = np.cumsum(begins) - 1
+    counts = np.diff(np.append(starts, len(rows)))
+    # The order is stable: the first of equal slices begins their run.
+    first = order[starts].astype(np.int64)
+    whole = (as_tensor(a) for a in (first, inverse, counts))
+    return (take(tensor, first, axis=along), *whole)
+
+
+def setxor1d(x: ArrayLike, y: ArrayLike, /) -> Tensor:
+    """The distinct elements that are in one of both only, in ascending order.
+
+    Args:
+        x: A tensor or array of any shape.
+        y: Another one.
+
+    Returns:
+        A tensor of one axis.
+
+    Raises:
+        DTypeError: The dtypes have no common one.
+        TracedValueError: An argument is traced.
+
+    Example:
+        >>> dlc.setxor1d(dlc.asarray([1, 3, 2]), dlc.asarray([2, 5]))
+        Tensor([1, 3, 5], dtype=int64)
+    """
+    return sort(concat([setdiff1d(x, y), setdiff1d(y, x)]))
 
 
 def isin(x1: ArrayLike, x2: ArrayLike, /, *, invert: bool = False) -> Tensor:

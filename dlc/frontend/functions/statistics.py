@@ -114,13 +114,8 @@ def percentile(
 def _quantile(
     name: str, x: ArrayLike, q: ArrayLike, axis: AxisLike, method: str, keepdims: bool, whole: float
 ) -> Tensor:
-    if method not in _METHODS:
-        raise ArgumentError(f"{name}: there is no method {method!r}", hint=", ".join(_METHODS))
-    tensor, axes, rows = _rows(name, x, axis)
-    part = as_tensor(q)
-    given = known_values(q, part)
-    if given is not None and not ((given >= 0) & (given <= whole)).all():
-        raise ValueRangeError(f"{name}: {q} is not from 0 to {whole:g}")
+    tensor, axes, rows = rows_of(name, x, axis)
+    part = check_parts(name, q, method, whole)
     part = convert(part, rows.tensor.dtype) / whole
     ordered = sort(rows)
     extent = ordered.tensor.shape[-1]
@@ -128,11 +123,7 @@ def _quantile(
     below = convert(floor(at), int64)
     low = take(ordered, below, axis=-1)
     high = take(ordered, convert(ceil(at), int64), axis=-1)
-    rest = at - floor(at)
-    if method == "nearest":
-        odd = convert(not_equal(below % 2, 0), part.tensor.dtype)
-        rest = where(not_equal(rest, 0.5), rest, odd)
-    found = _METHODS[method](low, high, rest)
+    found = between(method, low, high, below, at - floor(at))
     last = ordered[..., -1:]
     found = where(not_equal(last, last), last, found) if part.ndim == 1 else found
     if part.ndim != 1:
@@ -148,7 +139,34 @@ def _quantile(
     return reshaped(found, (*part.tensor.shape, *kept))
 
 
-def _rows(name: str, x: ArrayLike, axis: AxisLike) -> tuple[Tensor, tuple[int, ...], Tensor]:
+def check_parts(name: str, q: ArrayLike, method: str, whole: float) -> Tensor:
+    """The parts as a tensor, whose known values are from 0 to `whole`; and there is the method."""
+    if method not in _METHODS:
+        raise ArgumentError(f"{name}: there is no method {method!r}", hint=", ".join(_METHODS))
+    part = as_tensor(q)
+    given = known_values(q, part)
+    if given is not None and not ((given >= 0) & (given <= whole)).all():
+        raise ValueRangeError(f"{name}: {q} is not from 0 to {whole:g}")
+    return part
+
+
+def between(method: str, low: Tensor, high: Tensor, place: Tensor, rest: Tensor) -> Tensor:
+    """What lies between two elements.
+
+    Args:
+        method: How it is found.
+        low: The element before.
+        high: The one behind.
+        place: Where `low` is in the order.
+        rest: How far it is on the way from one to the other.
+    """
+    if method == "nearest":
+        odd = convert(not_equal(place % 2, 0), rest.tensor.dtype)
+        rest = where(not_equal(rest, 0.5), rest, odd)
+    return _METHODS[method](low, high, rest)
+
+
+def rows_of(name: str, x: ArrayLike, axis: AxisLike) -> tuple[Tensor, tuple[int, ...], Tensor]:
     """x, the axes, and the elements over those as the last axis, of a float dtype."""
     tensor = materialise(as_tensor(x))
     check_kinds(name, (tensor,), "fiu")
@@ -183,7 +201,7 @@ def median(x: ArrayLike, /, axis: AxisLike = None, *, keepdims: bool = False) ->
         >>> dlc.median(dlc.asarray([3.0, 1.0, 2.0, 9.0]))
         Tensor(2.5, dtype=float32)
     """
-    tensor, axes, rows = _rows("median", x, axis)
+    tensor, axes, rows = rows_of("median", x, axis)
     ordered = sort(rows)
     extent = ordered.tensor.shape[-1]
     low = take(ordered, apply("dim", dim=(extent - 1) // 2), axis=-1)

@@ -169,7 +169,7 @@ def multigammaln(a: ArrayLike, d: int) -> Tensor:
 
     Example:
         >>> dlc.special.multigammaln(3.0, 2)
-        Tensor(1.54..., dtype=float32)
+        Tensor(1.55..., dtype=float32)
     """
     if not isinstance(d, int) or d < 1:
         raise ValueRangeError(f"multigammaln of {d!r} rows: an integer from 1 on is needed")
