@@ -6,15 +6,14 @@ What the language models of this folder learn from and are judged by. It needs n
 from __future__ import annotations
 
 import math
-import pathlib
 import sys
-import sysconfig
 
 import numpy as np
 
+from dlc.data.loaders import library_text
+
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
 VOCABULARY = 1 + len(CHARACTERS)  # 0 stands for any other byte
-NOT_READ = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3"}
 
 
 def encode(data: bytes) -> np.ndarray:
@@ -32,12 +31,8 @@ def decode(numbers: np.ndarray) -> str:
 
 def load_text() -> tuple[np.ndarray, np.ndarray]:
     """The text to learn from, and that of every tenth file, which is held out: uint8[n]."""
-    root = pathlib.Path(sysconfig.get_path("stdlib"))
-    files = sorted(f for f in root.rglob("*.py") if not NOT_READ & set(f.relative_to(root).parts))
-    texts = [encode(f.read_bytes()) for f in files]
-    held_out = texts[::10]
-    del texts[::10]
-    return np.concatenate(texts), np.concatenate(held_out)
+    text, held_out = library_text()
+    return encode(text), encode(held_out)
 
 
 def windows(text: np.ndarray, count: int, length: int, rng: np.random.Generator):

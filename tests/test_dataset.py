@@ -362,7 +362,7 @@ def test_a_cache_in_a_file(tmp_path):
     whole = path.read_bytes()
     for broken in (whole[:-1], whole[:30], b"", b"x" * 200, whole[:-40] + whole[-30:]):
         path.write_bytes(broken)
-        with pytest.raises(dlc.ValueRangeError, match="remove it"):
+        with pytest.raises(dlc.FileFormatError, match="remove it"):
             list(dataset)
     path.unlink()
     next(iter(dataset))  # left in the middle: nothing stays

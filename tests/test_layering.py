@@ -34,8 +34,8 @@ TOP = 7  # files of dlc/ itself
 
 # Heavy or optional: imported where they are used, inside functions, and nowhere else.
 HEAVY = {
-    "cuda", "jax", "llvmlite", "matplotlib", "onnx", "onnxruntime", "openvino", "safetensors",
-    "sklearn", "tensorboard", "tensorboardX", "torch", "triton",
+    "PIL", "cuda", "jax", "llvmlite", "matplotlib", "onnx", "onnxruntime", "openvino",
+    "safetensors", "sklearn", "tensorboard", "tensorboardX", "torch", "triton",
 }  # fmt: skip
 CORE = {"dlc", "ml_dtypes", "numpy"}
 

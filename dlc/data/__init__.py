@@ -4,8 +4,12 @@
 and defaults of PyTorch. Orders are functions of a seed and of the number of the epoch.
 """
 
+from dlc.data import loaders as loaders
 from dlc.data.dataset import Dataset as Dataset
 from dlc.data.dataset import IterableDataset as IterableDataset
+from dlc.data.folders import image_dataset_from_directory as image_dataset_from_directory
+from dlc.data.folders import text_dataset_from_directory as text_dataset_from_directory
+from dlc.data.images import load_image as load_image
 from dlc.data.iterator import DatasetIterator as DatasetIterator
 from dlc.data.loader import DataLoader as DataLoader
 from dlc.data.mapping import AUTOTUNE as AUTOTUNE

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import glob as globbing
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 import dlc
+from dlc.data.array_files import chosen, open_arrays
 from dlc.data.background import Prefetch
 from dlc.data.batching import Batch, PaddedBatch, Unbatch, Window
 from dlc.data.caching import FileCache, MemoryCache
 from dlc.data.combining import Concatenate, Interleave, Numbered, Zip
+from dlc.data.csv_files import lines_of, matrix_of, path_list, read_csv
 from dlc.data.iterator import DatasetIterator
 from dlc.data.mapping import AUTOTUNE, Called, Map, worker_count
 from dlc.data.pipe import INFINITE, UNKNOWN, Generated, Listed, Pipe, Rows
 from dlc.data.selection import Filter, Repeat, Shard, Shuffle, Skip, Take
 from dlc.data.tables import ArrayTable, SampleTable
-from dlc.ir.errors import ArgumentError
+from dlc.ir.errors import ArgumentError, nearest
 
 T = TypeVar("T")
 
@@ -44,6 +46,7 @@ class Dataset(Generic[T]):
 
     INFINITE = INFINITE
     UNKNOWN = UNKNOWN
+    class_names: list[str]  # of datasets of folders
 
     @staticmethod
     def _of(pipe: Pipe) -> Dataset[Any]:
@@ -128,6 +131,76 @@ class Dataset(Generic[T]):
             found.update(matches)
         files = Dataset._of(Listed(sorted(found)))
         return files.shuffle(len(found), seed) if shuffle else files
+
+    @staticmethod
+    def from_lines(
+        filenames: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        encoding: str = "utf-8",
+    ) -> Dataset[str]:
+        """The lines of text files, one file after another; packed by gzip if a name ends in .gz.
+
+        Raises:
+            FileFormatError: while iterating, for a file of another encoding, or cut off.
+        """
+        paths = path_list(filenames)
+        return Dataset._of(Generated(lines_of, (paths, encoding)))
+
+    @staticmethod
+    def from_csv(
+        paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        label: str | None = None,
+        columns: Sequence[str] | None = None,
+        types: Mapping[str, Any] | None = None,
+        as_matrix: bool = False,
+        header: bool = True,
+        delimiter: str = ",",
+    ) -> Dataset[Any]:
+        """The rows of tables in text files, which are read into memory.
+
+        Args:
+            paths: A file or several with the same columns; packed by gzip if a name ends in .gz.
+            label: The column that becomes the second part of elements; None for none.
+            columns: The others that are wanted; all for None. Without a header, all names.
+            types: Of columns by name. Without one: int64 where all fields are whole numbers,
+                float32 where all are numbers or empty (NaN), text else.
+            as_matrix: Whether the columns, which are numbers then, become one row of float32, not
+                a dict.
+            header: Whether the first row has the names; else they are "0", "1", ...
+            delimiter: Between fields.
+
+        Raises:
+            FileFormatError: for a row with another number of fields, and a field not of the type of
+                its column: which file, line and column.
+            ArgumentError: for a column that there is not, and a matrix of texts.
+        """
+        wanted = columns
+        if header and columns is not None and label is not None and label not in columns:
+            wanted = [*columns, label]
+        table = read_csv(paths, types, wanted, header, delimiter)
+        if label is not None and label not in table:
+            raise ArgumentError(f"no column {label!r}", hint=nearest(label, table))
+        target = None if label is None else table.pop(label)
+        features = matrix_of(table) if as_matrix else table
+        return Dataset.from_tensor_slices(features if label is None else (features, target))
+
+    @staticmethod
+    def from_numpy(path: str | os.PathLike[str], names: Any = None) -> Dataset[Any]:
+        """The rows of the array of a .npy file, or of the arrays of a .npz file.
+
+        The file is mapped, not read: it may be larger than the memory. (Compressed arrays are
+        read.)
+
+        Args:
+            path: The file.
+            names: The arrays of a .npz file that are wanted, as elements have them: a name, a tuple
+                or dict of names; None for a dict of all.
+
+        Raises:
+            FileFormatError: for a file that is damaged, or holds pickled objects.
+            ArgumentError: for a name that there is not.
+        """
+        arrays = chosen(open_arrays(path), names, os.fspath(path))
+        return Dataset.from_tensor_slices(arrays)
 
     # What is made of them.
 

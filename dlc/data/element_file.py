@@ -18,7 +18,7 @@ from typing import IO, Any, Self
 import numpy as np
 
 from dlc.data.elements import as_array
-from dlc.ir.errors import ArgumentError, ValueRangeError
+from dlc.ir.errors import ArgumentError, FileFormatError
 
 _BEGIN, _END = b"dlc elements 1\n", b"end of dlc elements\n"
 _TUPLE, _LIST, _DICT, _TEXT, _ARRAY, _NUMBER = "tuple", "list", "dict", "text", "array", "number"
@@ -108,7 +108,7 @@ class ElementReader:
     """Reads elements from a file.
 
     Raises:
-        ValueRangeError: for a file that is cut off, or another's.
+        FileFormatError: for a file that is cut off, or another's.
     """
 
     def __init__(self, path: str) -> None:
@@ -128,8 +128,8 @@ class ElementReader:
         except (ValueError, OSError):
             raise self._damaged() from None
 
-    def _damaged(self) -> ValueRangeError:
-        return ValueRangeError(
+    def _damaged(self) -> FileFormatError:
+        return FileFormatError(
             f"{self._path!r} is no whole file of elements", hint="remove it: it is written anew"
         )
 

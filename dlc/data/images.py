@@ -1,0 +1,96 @@
+"""Images in files, as arrays of rows, columns and channels. Needs the package pillow."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from dlc.ir.errors import ArgumentError, FileFormatError, ValueRangeError, nearest
+
+Array = np.ndarray[Any, Any]
+_MODES = {"rgb": "RGB", "rgba": "RGBA", "grayscale": "L"}
+INTERPOLATIONS = ("bilinear", "nearest")
+
+
+def _pillow() -> Any:
+    try:
+        import PIL.Image
+    except ModuleNotFoundError:
+        raise ArgumentError(
+            "images are read by the package pillow, which is not installed",
+            hint="pip install 'dlc[train]'",
+        ) from None
+    return PIL.Image
+
+
+def load_image(
+    path: str | os.PathLike[str],
+    color_mode: str = "rgb",
+    image_size: tuple[int, int] | None = None,
+    interpolation: str = "bilinear",
+) -> Array:
+    """An image from a file.
+
+    Args:
+        path: A file of any kind that Pillow reads; of several frames, the first.
+        color_mode: "rgb", "rgba" or "grayscale": 3, 4 or 1 channels.
+        image_size: Height and width; those of the file for None.
+        interpolation: "bilinear" or "nearest", of a change of size.
+
+    Returns:
+        uint8[height,width,channels]; float32 if the size was given.
+
+    Raises:
+        FileFormatError: for a file that is no whole image.
+
+    Example:
+        >>> dlc.data.load_image("cat.png", image_size=(32, 32)).shape  # doctest: +SKIP
+        (32, 32, 3)
+    """
+    if color_mode not in _MODES:
+        raise ValueRangeError(f"color_mode={color_mode!r}", hint=nearest(color_mode, _MODES))
+    pillow = _pillow()
+    try:
+        with pillow.open(path) as image:
+            found = np.array(image.convert(_MODES[color_mode]))
+    except FileNotFoundError:
+        raise
+    except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
+        raise FileFormatError(f"{os.fspath(path)!r} is no whole image: {error}") from None
+    array = found.reshape(*found.shape[:2], -1)
+    return array if image_size is None else resized(array, image_size, interpolation)
+
+
+def resized(image: Array, size: tuple[int, int], interpolation: str = "bilinear") -> Array:
+    """An image of another size, float32[height,width,channels].
+
+    Pixels are squares: the centre of a new one is looked up between the centres of the old ones,
+    without smoothing, as TensorFlow, Keras and PyTorch do it.
+
+    Args:
+        image: [height,width,channels].
+        size: The new height and width.
+        interpolation: "bilinear" or "nearest".
+    """
+    if interpolation not in INTERPOLATIONS:
+        raise ValueRangeError(
+            f"interpolation={interpolation!r}", hint=nearest(interpolation, INTERPOLATIONS)
+        )
+    if interpolation == "nearest":
+        rows, columns = (
+            (np.arange(new) + 0.5) * old // new for new, old in zip(size, image.shape, strict=False)
+        )
+        return image[rows.astype(np.int64)[:, None], columns.astype(np.int64)].astype(np.float32)
+    image = image.astype(np.float32)
+    for axis, new in enumerate(size):
+        old = image.shape[axis]
+        if new == old:
+            continue
+        place = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
+        low = np.floor(place).astype(np.int64)
+        high = np.minimum(low + 1, old - 1)
+        share = (place - low).astype(np.float32).reshape(-1, *[1] * (2 - axis))
+        image = np.take(image, low, axis) * (1 - share) + np.take(image, high, axis) * share
+    return image
