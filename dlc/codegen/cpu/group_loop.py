@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dlc.codegen.cpu import index_values as iv
+from dlc.codegen.cpu.block_sums import BLOCK, BlockSums, Held
 from dlc.codegen.cpu.expressions import Value, Vector
 from dlc.codegen.cpu.extremes import as_folded, as_lanes
 from dlc.codegen.cpu.fetch_ahead import LONGEST_ROW, Ahead
@@ -13,7 +14,7 @@ from dlc.codegen.cpu.grouping import Group, Item
 from dlc.codegen.cpu.reductions import Reduction
 from dlc.codegen.index_math import axis_name
 from dlc.codegen.schedule import inner_first, reduction_unroll
-from dlc.ir.dims import Dim, lower_bound, mul
+from dlc.ir.dims import Dim, lower_bound, mul, product
 from dlc.ir.scalar import Axis, Expr, const, index, op
 from dlc.ir.types import int64
 
@@ -38,6 +39,9 @@ class GroupLoop:
             for i in group.items
             if i.kind == "reduce"
         }
+        self.inner: Held = []
+        self.widths: tuple[int, int] | None = None
+        self.sums: BlockSums | None = None
         self.hidden = entered(group.axes) | {i.name for i in group.items}
         self.roots = [e for i in group.items for e in (i.expr, *i.ix)]
 
@@ -48,31 +52,114 @@ class GroupLoop:
         if lanes > 1 or inner_first(group.items, owner.math, owner.kernel):
             if lanes > 1:
                 self.reductions = {name: as_lanes(r) for name, r in self.reductions.items()}
-            held = self._ordered(0, self._start(lanes), lanes)
-            self._bind(held, lanes, Value("", lanes > 1))
+            self.inner = self._start(lanes)
+            self.sums = self._block_sums(lanes, BLOCK)
+            held = self._ordered(0, [*self.inner, *self._carried()], lanes)
+            self._bind(self._closed(held), lanes, Value("", lanes > 1))
             return
         self.reductions = {name: as_folded(r) for name, r in self.reductions.items()}
         narrow = owner.lanes
         wide = narrow * reduction_unroll(self.roots)
-        held = self._vectorised(0, [*self._start(wide), *self._start(narrow)], wide, narrow)
-        count = len(self._start(wide))
-        merged: dict[str, list[str]] = {}
-        wide_held, narrow_held = self._unpack(held[:count]), self._unpack(held[count:])
-        for name, reduction in self.reductions.items():
-            folded = reduction.fold(self.em, wide_held[name], wide, narrow)
-            both = reduction.merge(self.em, folded, narrow_held[name], narrow)
-            merged[name] = reduction.fold(self.em, both, narrow, 1)
-        self._bind([v for name in self.reductions for v in merged[name]], 1, Value("", False))
+        self.widths = wide, narrow
+        self.inner = [*self._start(wide), *self._start(narrow)]
+        self.sums = self._block_sums(narrow, BLOCK * wide if len(group.axes) == 1 else BLOCK)
+        held = self._vectorised(0, [*self.inner, *self._carried()])
+        merged = {
+            name: self.reductions[name].fold(self.em, values, narrow, 1)
+            for name, values in self._closed(held).items()
+        }
+        self._bind(merged, 1, Value("", False))
 
-    def _start(self, lanes: int) -> list[tuple[str, str]]:
+    # Blocks of long sums
+
+    def _block_sums(self, lanes: int, longest: int) -> BlockSums | None:
+        """The blocks of sums that may have more elements than `longest`; None without any."""
+        size = product(self._longest(a) for a in self.group.axes)
+        if isinstance(size, int) and size <= longest:
+            return None
+        sums = BlockSums(self.em, self.reductions, lanes)
+        return sums if sums.sums else None
+
+    def _carried(self) -> Held:
+        return [] if self.sums is None else self.sums.start()
+
+    def _in_one(self, held: Sequence[str], names: Iterable[str]) -> dict[str, list[str]]:
+        """The accumulators of reductions, those of both widths as one."""
+        if not self.widths:
+            found = self._unpack(held)
+            return {name: found[name] for name in names}
+        wide, narrow = self.widths
+        half = len(held) // 2
+        first, second = self._unpack(held[:half]), self._unpack(held[half:])
+        merged: dict[str, list[str]] = {}
+        for name in names:
+            reduction = self.reductions[name]
+            folded = reduction.fold(self.em, first[name], wide, narrow)
+            merged[name] = reduction.merge(self.em, folded, second[name], narrow)
+        return merged
+
+    def _closed(self, held: Sequence[str]) -> dict[str, list[str]]:
+        """The accumulators of each reduction, with the blocks before."""
+        count = len(self.inner)
+        found = self._in_one(held[:count], self.reductions)
+        if self.sums is not None:
+            last = {name: found[name][0] for name in self.sums.sums}
+            whole = self.sums.whole(last, held[count:])
+            found |= {name: [value] for name, value in whole.items()}
+        return found
+
+    def _after(self, held: Sequence[str], steps: str) -> list[str]:
+        """What is held after so many steps more of the innermost loop."""
+        if self.sums is None:
+            return list(held)
+        summed, count = self.sums.sums, len(self.inner)
+        names = [name for name, r in self.reductions.items() for _ in r.start(1)]
+        names *= 2 if self.widths else 1
+        fresh = [v if n in summed else "" for n, (_, v) in zip(names, self.inner, strict=True)]
+        inner = [(t, v) for (t, _), v in zip(self.inner, held[:count], strict=True)]
+
+        def sums(accumulators: list[str]) -> dict[str, str]:
+            return {n: v[0] for n, v in self._in_one(accumulators, summed).items()}
+
+        return self.sums.after(steps, inner, held[count:], sums, fresh)
+
+    def _blocks(
+        self,
+        axis: Axis,
+        bounds: tuple[str, str],
+        step: int,
+        held: Held,
+        run: Callable[[tuple[str, str], Held], list[str]],
+    ) -> list[str]:
+        """A loop over the innermost axis, `run` for at most a block of steps at a time."""
+        if self.sums is None:
+            return run(bounds, held)
+        em = self.em
+        types = [t for t, _ in held]
+        longest = self._longest(axis)
+
+        def part(start: str, length: str, now: Held) -> list[str]:
+            values = run((start, iv.add(em, start, length)), now)
+            return self._after(values, iv.floordiv(em, length, str(step), unsigned=True))
+
+        def block(start: str, values: list[str]) -> list[str]:
+            left = iv.subtract(em, bounds[1], start)
+            length = iv.minimum(em, left, str(BLOCK * step))
+            return part(start, length, list(zip(types, values, strict=True)))
+
+        if isinstance(longest, int) and longest <= BLOCK * step:
+            return part(bounds[0], iv.subtract(em, bounds[1], bounds[0]), held)
+        return em.loop(*bounds, BLOCK * step, block, held)
+
+    def _start(self, lanes: int) -> Held:
         return [pair for r in self.reductions.values() for pair in r.start(lanes)]
 
     def _unpack(self, held: Sequence[str]) -> dict[str, list[str]]:
         left = list(held)
         return {name: [left.pop(0) for _ in r.start(1)] for name, r in self.reductions.items()}
 
-    def _bind(self, held: Sequence[str], lanes: int, form: Value) -> None:
-        for name, values in self._unpack(held).items():
+    def _bind(self, held: Mapping[str, Sequence[str]], lanes: int, form: Value) -> None:
+        for name, values in held.items():
             reduction = self.reductions[name]
             result = reduction.finish(self.em, values, lanes)
             self.ex.bind_value(name, Value(result, form.varies), reduction.result)
@@ -89,52 +176,73 @@ class GroupLoop:
             if item.kind == "store" or (item.kind == "tile" and item.name in self.outside):
                 self.ex.prepare_place(item.name, item.ix, entered(axes))
 
-    def _ordered(self, k: int, held: list[tuple[str, str]], lanes: int) -> list[str]:
+    def _ordered(self, k: int, held: Held, lanes: int) -> list[str]:
         """Scalar loops over the axes from the k-th on."""
         if k == len(self.group.axes):
-            return self._step([v for _, v in held], lanes, None)
+            return self._with_inner(held, lanes)
         axis = self.group.axes[k]
         self._prepare(k, (lanes,))
-        low, end = self.owner.axis_range(axis)
+        bounds = self.owner.axis_range(axis)
         types = [t for t, _ in held]
 
         def iteration(i: str, values: list[str]) -> list[str]:
             with self.ex.scope({axis.name: i}):
                 return self._ordered(k + 1, list(zip(types, values, strict=True)), lanes)
 
-        return self.em.loop(low, end, 1, iteration, held)
+        if k < len(self.group.axes) - 1:
+            return self.em.loop(*bounds, 1, iteration, held)
+        return self._blocks(axis, bounds, 1, held, lambda b, h: self.em.loop(*b, 1, iteration, h))
 
-    def _vectorised(self, k: int, held: list[tuple[str, str]], wide: int, narrow: int) -> list[str]:
+    def _with_inner(self, held: Held, lanes: int) -> list[str]:
+        values = [v for _, v in held]
+        count = len(self.inner)
+        return [*self._step(values[:count], lanes, None), *values[count:]]
+
+    def _vectorised(self, k: int, held: Held) -> list[str]:
         """Loops over the axes from the k-th on, the last one in vectors."""
-        axis = self.group.axes[k]
-        self._prepare(k, (wide, narrow) if k == len(self.group.axes) - 1 else (1,))
-        low, end = self.owner.axis_range(axis)
+        assert self.widths is not None
+        axis, last = self.group.axes[k], k == len(self.group.axes) - 1
+        self._prepare(k, self.widths if last else (1,))
+        bounds = self.owner.axis_range(axis)
+        if last:
+            return self._innermost(axis, bounds, held)
         types = [t for t, _ in held]
-        if k == len(self.group.axes) - 1:
-            count = len(held) // 2
-            first, second = held[:count], held[count:]
-            return [
-                *self._main(axis, (low, end), first, wide),
-                *self._tail(axis, (low, end), second, (wide, narrow)),
-            ]
 
         def iteration(i: str, values: list[str]) -> list[str]:
             with self.ex.scope({axis.name: i}):
-                inner = list(zip(types, values, strict=True))
-                return self._vectorised(k + 1, inner, wide, narrow)
+                return self._vectorised(k + 1, list(zip(types, values, strict=True)))
 
-        return self.em.loop(low, end, 1, iteration, held)
+        return self.em.loop(*bounds, 1, iteration, held)
+
+    def _innermost(self, axis: Axis, bounds: tuple[str, str], held: Held) -> list[str]:
+        """Full vectors, of both widths."""
+        assert self.widths is not None
+        em, (wide, narrow), half = self.em, self.widths, len(self.inner) // 2
+        types = [t for t, _ in held]
+        end = self._main_end(bounds, wide)
+
+        def main(part: tuple[str, str], now: Held) -> list[str]:
+            return [*self._main(axis, part, now[:half], wide), *(v for _, v in now[half:])]
+
+        longest = self._longest(axis)
+        if not isinstance(longest, int) or longest >= wide:
+            values = self._blocks(axis, (bounds[0], end), wide, held, main)
+            held = list(zip(types, values, strict=True))
+        if axis.block is not None or not isinstance(axis.extent, int) or axis.extent % wide:
+            values = [v for _, v in held]
+            tail = self._tail(axis, (end, bounds[1]), held[half : 2 * half], narrow)
+            values[half : 2 * half] = tail
+            if len(self.group.axes) > 1:
+                left = iv.add(em, iv.subtract(em, bounds[1], end), str(narrow - 1))
+                values = self._after(values, iv.floordiv(em, left, str(narrow), unsigned=True))
+            return values
+        return [v for _, v in held]
 
     def _longest(self, axis: Axis) -> Dim:
         return axis.extent if axis.block is None else axis.block
 
-    def _main(
-        self, axis: Axis, bounds: tuple[str, str], held: list[tuple[str, str]], wide: int
-    ) -> list[str]:
+    def _main(self, axis: Axis, bounds: tuple[str, str], held: Held, wide: int) -> list[str]:
         """Full vectors of `wide` lanes."""
-        longest = self._longest(axis)
-        if isinstance(longest, int) and longest < wide:
-            return [v for _, v in held]
         reaches = [self._reach(axis, access) for access in self.ahead]
 
         def iteration(i: str, values: list[str]) -> list[str]:
@@ -143,7 +251,7 @@ class GroupLoop:
                     self.ex.fetch(access.name, access.ix, reach, write=access.write)
                 return self._step(values, wide, None)
 
-        return self.em.loop(bounds[0], self._main_end(bounds, wide), wide, iteration, held)
+        return self.em.loop(*bounds, wide, iteration, held)
 
     def _reach(self, axis: Axis, access: Ahead) -> tuple[str, str]:
         """How many bytes on an access fetches, and whether its rows are short enough to."""
@@ -159,24 +267,15 @@ class GroupLoop:
             return iv.add(self.em, low, str(int(length) // wide * wide))
         return iv.add(self.em, low, self.em.value(f"and i64 {length}, {-wide}"))
 
-    def _tail(
-        self,
-        axis: Axis,
-        bounds: tuple[str, str],
-        held: list[tuple[str, str]],
-        widths: tuple[int, int],
-    ) -> list[str]:
+    def _tail(self, axis: Axis, bounds: tuple[str, str], held: Held, narrow: int) -> list[str]:
         """What the full vectors leave, in masked vectors."""
-        wide, narrow = widths
-        if axis.block is None and isinstance(axis.extent, int) and axis.extent % wide == 0:
-            return [v for _, v in held]
 
         def iteration(i: str, values: list[str]) -> list[str]:
             mask = self.em.mask_below(iv.subtract(self.em, bounds[1], i), narrow)
             with self.ex.scope({axis.name: i}, Vector(axis.name, narrow, mask)):
                 return self._step(values, narrow, mask)
 
-        return self.em.loop(self._main_end(bounds, wide), bounds[1], narrow, iteration, held)
+        return self.em.loop(*bounds, narrow, iteration, held)
 
     def _step(self, values: Sequence[str], lanes: int, mask: str | None) -> list[str]:
         """One vector of every item: all are computed before any is stored."""
