@@ -511,6 +511,34 @@ def test_bits_depend_on_k_alone(isa, dtype):
         assert z.tobytes() == whole[m - rows :, n - columns :].tobytes()
 
 
+@level
+@pytest.mark.parametrize("spec", ["mk,kn->mn", "km,nk->mn"])
+@pytest.mark.parametrize(("mn", "epilogue"), [((5, 32), plain), ((3, 37), bias_relu)])
+def test_very_long_sums_lose_little(isa, spec, mn, epilogue):
+    extents = dict(m=mn[0], n=mn[1], k=150_300)
+    dims, results = names_of(extents), []
+    for form in (run_time, known):
+        kernel = contraction(spec, form(extents), epilogue=epilogue)
+        inputs = {name: np.abs(x) for name, x in inputs_of(kernel, dims).items()}
+        code = compiled(kernel, isa)
+        results += [code(inputs, dims if form is run_time else {}, c) for c in (None, one_by_one)]
+    (y,) = results[0]
+    assert all(z.tobytes() == y.tobytes() for (z,) in results)
+    exact = np.einsum(spec, *(inputs[n].astype(np.float64) for n in "ab"), optimize=True)
+    exact += inputs.get("bias", 0)
+    np.testing.assert_allclose(y, exact, rtol=6 * 2.0**-24)
+
+
+@pytest.mark.parametrize("dtype", [float64, int32], ids=str)
+def test_very_long_sums_of_other_types(dtype):
+    extents = dict(m=3, n=21, k=20_000)
+    kernel = contraction("mk,kn->mn", run_time(extents), dtype)
+    dims = names_of(extents)
+    inputs = {name: np.floor(x).astype(x.dtype) for name, x in inputs_of(kernel, dims).items()}
+    (y,) = compiled(kernel, LEVELS[0])(inputs, dims)
+    np.testing.assert_array_equal(y, inputs["a"] @ inputs["b"])
+
+
 @pytest.mark.skipif(len(LEVELS) < 2, reason="one level only")
 def test_levels_with_fused_multiply_add_agree():
     extents = dict(m=33, n=70, k=1500)

@@ -529,6 +529,58 @@ def test_sums_are_accurate(where: str, isa: Isa) -> None:
     assert (np.abs(arrays["o"] - exact) <= terms * 2.0**-24 * size).all()
 
 
+LONG = {  # extents of sums that are more than a block
+    "row": {"R": 2, "N": 20_011, "C": 1},
+    "column": {"R": 5_003, "N": 37, "C": 1},
+    "all": {"R": 701, "N": 37, "C": 1},
+    "middle": {"R": 3, "N": 2_003, "C": 5},
+}
+
+
+def long_input(where: str, dtype: DType = float32) -> np.ndarray:
+    d = LONG[where]
+    shape = (d["N"], d["R"], d["C"]) if where == "middle" else (d["R"], d["N"])
+    return np.random.default_rng(8).random(shape).astype(dtype.numpy)
+
+
+def summed(where: str) -> tuple[int, ...]:
+    return {"row": (1,), "column": (0,), "all": (0, 1), "middle": (0, 2)}[where]
+
+
+@pytest.mark.parametrize("isa", levels(), ids=lambda x: x.name)
+@pytest.mark.parametrize("where", list(LONG))
+def test_long_sums_lose_no_more_than_short_ones(where: str, isa: Isa) -> None:
+    compiled = Compiled(reduction("sum", float32, where), isa)
+    x = long_input(where)
+    exact = x.sum(summed(where), dtype=np.float64)
+    arrays = {"x": x, "o": np.zeros(exact.shape, np.float32)}
+    compiled(arrays, LONG[where])
+    np.testing.assert_allclose(arrays["o"], exact, rtol=3 * 2.0**-24, atol=0)
+
+
+@pytest.mark.parametrize("where", list(LONG))
+@pytest.mark.parametrize("dtype", [float32, float64, int32], ids=str)
+def test_long_sums_of_special_values(dtype: DType, where: str) -> None:
+    compiled = Compiled(reduction("sum", dtype, where))
+    whole = np.floor(long_input(where, float64) * 9).astype(dtype.numpy)
+    given = {"x": whole, "o": np.zeros(whole.sum(summed(where)).shape, dtype.numpy)}
+    check(compiled.kernel, LONG[where], arrays=given, compiled=compiled)
+    if not dtype.is_float:
+        return
+    greatest = np.finfo(dtype.numpy).max
+    first = whole[{"row": 0, "all": np.s_[:, 3], "middle": np.s_[:, 0, 2]}.get(where, np.s_[:, 0])]
+    with np.errstate(over="ignore", invalid="ignore"):
+        for values in ([np.inf], [-np.inf], [np.nan], [np.inf, -np.inf], [greatest, greatest]):
+            places = (first.size // 10, first.size * 9 // 10)
+            for place, v in zip(places, values, strict=False):
+                first[place] = v
+            expected = whole.sum(summed(where), dtype=np.float64).astype(dtype.numpy)
+            arrays = {"x": whole, "o": np.zeros(expected.shape, dtype.numpy)}
+            compiled(arrays, LONG[where])
+            assert same(arrays["o"], expected)
+            first[list(places)] = 1
+
+
 # Row-fused kernels
 
 

@@ -6,14 +6,14 @@ panel of columns (`panel`), and after the last block computes the stored express
 while it is in cache.
 
 Every element is the sum of its blocks of `k_step` products in order, each block a chain of
-multiply-adds in order: its bits depend on K and the kernel's text, not on where the element lies
-or how units are cut.
+multiply-adds in order; of very many blocks each run is added up by itself first. So its bits depend
+on K and the kernel's text, not on where the element lies or how units are cut.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
@@ -25,15 +25,17 @@ from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
 from dlc.codegen.cpu.matrix_contraction import emit_matrix_contraction, on_matrix_unit
 from dlc.codegen.cpu.packed import packed
-from dlc.codegen.cpu.panel import panel, row
+from dlc.codegen.cpu.panel import add_panel, panel, row
 from dlc.codegen.cpu.stored_code import THREADS
 from dlc.codegen.cpu.tiling import (
     FEW_ROWS,
     PANELS_ROWS,
+    RUN,
     Tiling,
     choose_tiling,
     k_step,
     row_block,
+    runs,
 )
 from dlc.codegen.kernel_ir import Kernel
 from dlc.ir.dims import Dim, add, ceildiv, floordiv, maximum, minimum, mod, mul, symbol
@@ -185,23 +187,34 @@ class _Writer:
 
     def _steps(self, unit: Unit) -> None:
         """The blocks of the contracted axis; one of no products when it is empty."""
-        extent = self.form.k.extent
-        if isinstance(extent, int) and k_step(extent, self.dtype) == extent:
+        extent, block = self.form.k.extent, k_step(self.form)
+        if isinstance(extent, int) and block == extent:
             self._step(unit, Step("0", str(extent), "true", "true"))
             return
         em = self.em
-        k, block = self.ex.index(extent), self.ex.index(k_step(extent, self.dtype))
+        k, block = self.ex.index(extent), self.ex.index(block)
+        one_run = runs(self.form) == 0
 
-        def body(k0: str, _: list[str]) -> list[str]:
+        def body(k0: str, values: list[str]) -> list[str]:
             left = iv.subtract(em, k, k0)
             length = iv.minimum(em, left, block)
             first = em.value(f"icmp eq i64 {k0}, 0")
             last = em.value(f"icmp sle i64 {left}, {block}")
+            step = Step(k0, length, first, last)
+            following: list[str] = []
+            if not one_run:
+                (done,) = values
+                begins = em.value(f"icmp eq i64 {em.value(f'urem i64 {done}, {RUN}')}, 0")
+                later = em.value(f"icmp sge i64 {done}, {RUN}")
+                following = [iv.add(em, done, "1")]
+                ends = em.value(f"icmp eq i64 {em.value(f'urem i64 {following[0]}, {RUN}')}, 0")
+                ends = em.value(f"and i1 {later}, {em.value(f'or i1 {ends}, {last}')}")
+                step = replace(step, first=begins, later=later, ends=ends)
             with self.ex.scope():
-                self._step(unit, Step(k0, length, first, last))
-            return []
+                self._step(unit, step)
+            return following
 
-        em.loop("0", iv.maximum(em, k, "1"), block, body)
+        em.loop("0", iv.maximum(em, k, "1"), block, body, [] if one_run else [("i64", "0")])
 
     def _step(self, unit: Unit, step: Step) -> None:
         em, ex = self.em, self.ex
@@ -212,7 +225,13 @@ class _Writer:
         def one_panel(j: str, columns: str) -> None:
             n = iv.add(em, unit.n0, j)
             target = self._target(unit, n, j, columns)
-            self._products(unit, step, (n, j), columns, a, target)
+            into = self._of_run(step, j, target)
+            self._products(unit, step, (n, j), columns, a, into)
+            if step.ends:
+                places = [target.pointer, into.pointer]
+                sizes = [unit.rows, columns, target.row, into.row]
+                helper = add_panel(self.dtype, self.isa)
+                em.when(step.ends, lambda: em.call_helper(helper, [*places, *sizes]))
             done = em.value(f"xor i1 {target.direct}, true")
             done = em.value(f"and i1 {done}, {step.last}")
             args = [target.pointer, unit.m0, n, unit.rows, columns, *unit.outer]
@@ -334,4 +353,18 @@ class _Writer:
             em.value(f"select i1 {whole}, ptr {place}, ptr {own.pointer}"),
             em.value(f"select i1 {whole}, i64 {self.ex.index(row)}, i64 {own.row}"),
             whole,
+        )
+
+    def _of_run(self, step: Step, j: str, target: _Panel) -> _Panel:
+        """Where a panel's sums of the run of a step go: of the first one, to the panel itself."""
+        if not step.later:
+            return target
+        em = self.em
+        at = self.ex.index(self.tiling.run_at)
+        place = em.value(f"getelementptr i8, ptr %scratch, i64 {at}")
+        place = memory.element_pointer(em, self.dtype, place, j)
+        return _Panel(
+            em.value(f"select i1 {step.later}, ptr {place}, ptr {target.pointer}"),
+            em.value(f"select i1 {step.later}, i64 {self.tiling.n_room}, i64 {target.row}"),
+            target.direct,
         )

@@ -44,12 +44,18 @@ class Unit:
 
 @dataclass(frozen=True)
 class Step:
-    """A block of the contracted axis: where it begins, its length, whether it is first and last."""
+    """A block of the contracted axis: where it begins, its length, whether it is first and last.
+
+    Where there may be several runs of blocks, `first` says that it is the first of its run, `later`
+    that its run is not the first, and `ends` that it is the last of such a run.
+    """
 
     k0: str
     length: str
     first: str
     last: str
+    later: str = ""
+    ends: str = ""
 
 
 @dataclass(frozen=True)

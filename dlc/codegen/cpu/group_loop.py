@@ -222,10 +222,11 @@ class GroupLoop:
         end = self._main_end(bounds, wide)
 
         def main(part: tuple[str, str], now: Held) -> list[str]:
-            return [*self._main(axis, part, now[:half], wide), *(v for _, v in now[half:])]
+            return [*self._main(axis, part, now[:half], reaches), *(v for _, v in now[half:])]
 
         longest = self._longest(axis)
         if not isinstance(longest, int) or longest >= wide:
+            reaches = [self._reach(axis, access) for access in self.ahead]
             values = self._blocks(axis, (bounds[0], end), wide, held, main)
             held = list(zip(types, values, strict=True))
         if axis.block is not None or not isinstance(axis.extent, int) or axis.extent % wide:
@@ -241,9 +242,12 @@ class GroupLoop:
     def _longest(self, axis: Axis) -> Dim:
         return axis.extent if axis.block is None else axis.block
 
-    def _main(self, axis: Axis, bounds: tuple[str, str], held: Held, wide: int) -> list[str]:
-        """Full vectors of `wide` lanes."""
-        reaches = [self._reach(axis, access) for access in self.ahead]
+    def _main(
+        self, axis: Axis, bounds: tuple[str, str], held: Held, reaches: Sequence[tuple[str, str]]
+    ) -> list[str]:
+        """Full vectors of the wider width, fetching so far ahead."""
+        assert self.widths is not None
+        wide, _ = self.widths
 
         def iteration(i: str, values: list[str]) -> list[str]:
             with self.ex.scope({axis.name: i}, Vector(axis.name, wide)):

@@ -87,16 +87,20 @@ class KernelWriter:
         adding = em.value("icmp ne i64 %add, 0")
         add_label, store_label, done = (em.fresh(x) for x in ("add", "store", "done"))
         em.branch_if(adding, add_label, store_label)
-        name = "fadd" if self.dtype.is_float else "add"
         em.block(add_label)
         for place, value in zip(places, sums, strict=True):
-            self.store(place, em.value(f"{name} {self.vector} {self.load(place)}, {value}"))
+            self.add_to(place, value)
         em.branch(done)
         em.block(store_label)
         for place, value in zip(places, sums, strict=True):
             self.store(place, value)
         em.branch(done)
         em.block(done)
+
+    def add_to(self, place: str, value: str) -> None:
+        """Adds a vector to what is at an address."""
+        name = "fadd" if self.dtype.is_float else "add"
+        self.store(place, self.em.value(f"{name} {self.vector} {self.load(place)}, {value}"))
 
     def finish(self, rows: int, vectors: int, sums: Sequence[str]) -> None:
         """Keeps the sums of a tile, row by row, and returns."""

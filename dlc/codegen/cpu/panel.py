@@ -99,6 +99,29 @@ def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) ->
     return em
 
 
+@functools.cache
+def add_panel(dtype: DType, isa: Isa) -> Emitter:
+    """The function dlc.add.*(c, s, rows, columns, c_row, s_row): c += s, in whole vectors."""
+    numbers = ["rows", "columns", "c_row", "s_row"]
+    parameters = [("ptr", "c"), ("ptr", "s"), *(("i64", x) for x in numbers)]
+    em = Emitter(f"dlc.add.{dtype.short}", parameters)
+    writer = KernelWriter(em, dtype, isa)
+
+    def one_row(r: str, _: list[str]) -> list[str]:
+        c, s = (writer.at(f"%{x}", em.value(f"mul i64 {r}, %{x}_row")) for x in "cs")
+
+        def vector(j: str, _: list[str]) -> list[str]:
+            writer.add_to(writer.at(c, j), writer.load(writer.at(s, j)))
+            return []
+
+        em.loop("0", "%columns", writer.lanes, vector)
+        return []
+
+    em.loop("0", "%rows", 1, one_row)
+    em.line("ret void")
+    return em
+
+
 def cover_by_largest(
     em: Emitter,
     count: str,

@@ -1,4 +1,7 @@
-"""Tile and block sizes of a contraction for a level; of these only `k_step` changes bits."""
+"""Tile and block sizes of a contraction for a level.
+
+Of these only `k_step` and `RUN` change bits.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,12 @@ from dlc.ir.types import DType
 
 # The most rows of blocks of A, a multiple of the rows of every micro-kernel that is used with it.
 _M_BLOCK = 192
-# Bytes of a row of K that is summed in registers before it is added to the rest.
+# Bytes of a row of K that is summed in registers before it is added to the rest. Where operands are
+# gathered, packing takes more time than adding does: sums of windows have more, shorter parts.
 _K_BYTES = 2048
+_GATHERED_K_BYTES = 512
+# Steps of K that are added up before they are added to the rest.
+RUN = 16
 # The most panels in a unit, which share its block of A, and units from which there are so many.
 _SHARING_PANELS = 4
 _ENOUGH_UNITS = 16
@@ -42,6 +49,7 @@ class Tiling:
     packs_a: whether blocks of A may be packed: rows `a_row` elements apart.
     c_at, b_at, a_at, table_at, k_tables_at, kept_at: where the parts of scratch memory begin, in
         bytes; tables along k are those of a and b.
+    run_at: where the sums of a run of steps are, if there is more than one.
     scratch: bytes of scratch memory.
     """
 
@@ -64,6 +72,7 @@ class Tiling:
     table_at: int
     k_tables_at: tuple[int, int]
     kept_at: int
+    run_at: Dim
     scratch: Dim
 
 
@@ -73,23 +82,29 @@ def tile_sizes(dtype: DType, isa: Isa) -> tuple[tuple[int, ...], tuple[int, ...]
     return (height, 2, 1), tuple(w for w in (4, 2, 1) if w <= width)
 
 
-def _k_block(dtype: DType) -> int:
-    return _K_BYTES // max(dtype.itemsize, 4)
+def _k_block(form: Contraction) -> int:
+    gathered = form.a.k_stride is None or form.b.k_stride is None
+    return (_GATHERED_K_BYTES if gathered else _K_BYTES) // max(form.dtype.itemsize, 4)
 
 
-def k_step(k: Dim, dtype: DType) -> Dim:
-    """Products summed in a row before they are added to the rest, of `k` for an accumulator type.
+def k_step(form: Contraction) -> Dim:
+    """Products summed in a row before they are added to the rest.
 
     The steps are about equal: a short one would cost an update of all sums for little work.
     """
-    block = _k_block(dtype)
+    k, block = form.k.extent, _k_block(form)
     steps = maximum(1, floordiv(add(k, block // 2), block))
     return maximum(1, ceildiv(k, steps))
 
 
-def _longest_step(dtype: DType) -> int:
-    block = _k_block(dtype)
+def _longest_step(form: Contraction) -> int:
+    block = _k_block(form)
     return block + block // 2
+
+
+def runs(form: Contraction) -> Dim:
+    """0 where all steps of K are one run, that are added up in order; at least 1 otherwise."""
+    return floordiv(form.k.extent, RUN * _k_block(form))
 
 
 def row_block(form: Contraction) -> int:
@@ -106,8 +121,8 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
         _packed_micro_kernel(m, packed // lanes, isa) if packed else _micro_kernel(m, n, lanes, isa)
     )
     panel = packed or width * lanes
-    depth = k_step(k, dtype)
-    depth = depth if isinstance(depth, int) else _longest_step(dtype)
+    depth = k_step(form)
+    depth = depth if isinstance(depth, int) else _longest_step(form)
     most_rows = row_block(form)
     most_rows -= most_rows % height
     m_blocks = ceildiv(m, most_rows)
@@ -157,7 +172,8 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
         table_at=starts[3],
         k_tables_at=(starts[4], starts[5]),
         kept_at=starts[6],
-        scratch=add(starts[6], kept),
+        run_at=add(starts[6], kept),
+        scratch=add(add(starts[6], kept), mul(minimum(1, runs(form)), parts[0])),
     )
 
 
