@@ -15,19 +15,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from programs import programs
 
+from dlc.codegen.cpu import helper_code
 from dlc.codegen.cpu.backend import CpuBackend
 from dlc.codegen.kernel_parser import parse_kernel
 from dlc.codegen.program import independent_runs
 from dlc.codegen.program_builder import build_program
 from dlc.ir.config import config
 from dlc.ir.dims import evaluate
-from dlc.ir.errors import DeviceError, ShapeError, ValueRangeError
+from dlc.ir.errors import DeviceError, ShapeError, StoredCodeError, ValueRangeError
 from dlc.ir.interpret import interpret
 from dlc.ir.parser import parse_function
 from dlc.passes.manager import run_pipeline
 from dlc.passes.pipelines import pipeline_of
 from dlc.runtime import executable, progress
 from dlc.runtime.cache import default_cache
+from dlc.runtime.cache_entry import decode_entry, encode_entry
 from dlc.runtime.executable import PHASES, Options, compile_function, kernel_digest, kernel_key
 from dlc.runtime.native.layout import CALL, GROUP, HEADER_WORDS
 from dlc.runtime.program_text import StoredKernel, program_from_bytes, program_to_bytes
@@ -159,13 +161,44 @@ def test_a_program_whose_kernels_are_gone_compiles_them(empty_cache, tmp_path):
     check(second)
 
 
-def test_what_is_no_program_is_a_miss(empty_cache, monkeypatch):
-    compile_function(network())
-    monkeypatch.setattr(executable, "program_from_bytes", lambda data, name: None)
-    made = compile_function(network())
-    assert not made.stats.program_from_cache
-    assert made.stats.kernels_compiled == 0
-    check(made)
+DAMAGES = {
+    "empty": lambda data: b"",
+    "cut off": lambda data: data[: len(data) // 2],
+    "other bytes": lambda data: b"\0" * len(data),
+    "JSON of something else": lambda data: b"[1]\n",
+}
+
+
+@pytest.mark.parametrize("kind", ["program", "kernel", "helper"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_stored_code_that_cannot_be_read_is_made_again(
+    empty_cache, caplog, monkeypatch, kind, damage
+):
+    """Its checksum is right: another version of a form has written it."""
+    monkeypatch.setattr(helper_code, "_known", {})
+    first = compile_function(network())
+    files = [f.path for f in empty_cache._folder.files() if f.path.parts[-3] == kind]
+    assert files
+    for path in files:
+        entry = decode_entry(path.read_bytes())
+        path.write_bytes(encode_entry(entry.kind, entry.key, DAMAGES[damage](entry.payload)))
+    if kind == "helper":  # they are asked for where a kernel is compiled
+        for file in list(empty_cache._folder.files()):
+            if file.path.parts[-3] == "kernel":
+                file.path.unlink()
+    monkeypatch.setattr(helper_code, "_known", {})
+    with caplog.at_level(logging.WARNING, "dlc"), config.scope(logs="cache"):
+        second = compile_function(network())
+    said = [r.getMessage() for r in caplog.records if r.name == "dlc.cache"]
+    again = [line for line in said if kind in line and "is made again" in line]
+    assert again
+    assert all("readable" in line or "malformed" in line for line in again)
+    assert empty_cache.info().rejected >= len(files)
+    for a, b in zip(first(arguments()), second(arguments()), strict=True):
+        np.testing.assert_array_equal(a, b)
+    third = compile_function(network())
+    assert third.stats.program_from_cache
+    assert third.stats.kernels_compiled == 0
 
 
 SECOND_PROCESS = """
@@ -229,18 +262,19 @@ def test_stored_programs_are_equal():
         again.kernels[0].bodies  # noqa: B018
 
 
-def test_damaged_programs_are_none():
+def test_damaged_programs_are_refused():
     program = program_of(network())
     data = program_to_bytes(program, [kernel_digest(k) for k in program.kernels])
     value = json.loads(data)
-    assert program_from_bytes(data[:-1], "f") is None
-    assert program_from_bytes(b"[]", "f") is None
+    broken = [data[:-1], b"[]"]
     for name in value:
-        assert program_from_bytes(json.dumps({**value, name: 3}).encode(), "f") is None
-        missing = {k: v for k, v in value.items() if k != name}
-        assert program_from_bytes(json.dumps(missing).encode(), "f") is None
+        broken.append(json.dumps({**value, name: 3}).encode())
+        broken.append(json.dumps({k: v for k, v in value.items() if k != name}).encode())
     value["kernels"][0][1][0][1] = "inn"
-    assert program_from_bytes(json.dumps(value).encode(), "f") is None
+    broken.append(json.dumps(value).encode())
+    for b in broken:
+        with pytest.raises(StoredCodeError, match="not readable"):
+            program_from_bytes(b, "f")
 
 
 def test_the_key_of_a_kernel_does_not_hold_its_names():

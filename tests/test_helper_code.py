@@ -13,7 +13,7 @@ from dlc.codegen.cpu.llvm import compile_module
 from dlc.codegen.cpu.pieces import Piece, Reference, join
 from dlc.codegen.cpu.stored_code import CpuCode
 from dlc.codegen.kernel_parser import parse_kernel
-from dlc.ir.errors import BackendError
+from dlc.ir.errors import BackendError, StoredCodeError
 from dlc.runtime.loader import load_blob
 
 MATMUL = (
@@ -28,8 +28,12 @@ class Shelf:
     def __init__(self):
         self.entries, self.puts = {}, 0
 
-    def get(self, entries):
-        return self.entries.get(tuple(entries))
+    def find(self, entries, read):
+        data = self.entries.get(tuple(entries))
+        try:
+            return None if data is None else read(data)
+        except StoredCodeError:
+            return None
 
     def put(self, entries, data):
         self.entries[tuple(entries)] = data

@@ -300,6 +300,10 @@ class BackendError(DlcError, RuntimeError):
     code = "DLC504"
 
 
+class StoredCodeError(BackendError):
+    """Stored bytes are no code of this version: it has to be made again."""
+
+
 class FileFormatError(DlcError, ValueError):
     """A file that is damaged, cut off, or not what it should be."""
 

@@ -14,11 +14,12 @@ import os
 import threading
 import warnings
 import weakref
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from dlc.ir.config import config
 from dlc.ir.deferred import deferred
-from dlc.ir.errors import CacheError
+from dlc.ir.errors import CacheError, StoredCodeError
 from dlc.ir.logs import TopicLog
 from dlc.ir.record import dataclass
 from dlc.runtime.cache_entry import Key, KeyPart, check_kind, decode_header, encode_entry
@@ -37,6 +38,7 @@ else:
     random = deferred("random")
     cache_archive = deferred("dlc.runtime.cache_archive")
 
+Found = TypeVar("Found")
 _log = TopicLog("cache")
 # Bytes that are kept in memory where the disk cannot be used.
 _MEMORY_LIMIT = 256 << 20
@@ -149,6 +151,27 @@ class DiskCache:
             found = "miss" if payload is None else "hit"
             _log.debug("%s %s %s\n%s", found, kind, key.digest[:16], key.describe())
         return payload
+
+    def find(self, kind: str, key: Key, read: Callable[[bytes], Found]) -> Found | None:
+        """What `read` makes of an entry; None for a miss.
+
+        An entry for which it raises StoredCodeError is a miss too, and dropped.
+        """
+        payload = self.get(kind, key)
+        try:
+            return None if payload is None else read(payload)
+        except StoredCodeError as error:
+            self.discard(kind, key, error.message)
+            return None
+
+    def discard(self, kind: str, key: Key, reason: str) -> None:
+        """Drop an entry that was found, but is of no use; never raises."""
+        check_kind(kind)
+        _log.warning("%s entry %s is made again: %s", kind, key.digest[:16], reason)
+        with self._lock:
+            self._counts.update(rejected=1, hits=-1, misses=1)
+            self._memory_size -= len(self._memory.pop((kind, key.digest), b""))
+        self._folder.remove(kind, key)
 
     def put(self, kind: str, key: Key, payload: bytes) -> None:
         """Store an entry; an entry that is there and sound stays as it is.

@@ -110,6 +110,11 @@ class CacheFolder:
             if time.time() - os.stat(path).st_mtime > _TOUCH_SECONDS:
                 os.utime(path)
 
+    def remove(self, kind: str, key: Key) -> None:
+        """Remove an entry, where that can be done."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._file(kind, key))
+
     def write(self, kind: str, key: Key, data: bytes) -> None:
         """Put an entry's bytes in place, whole or not at all; raises OSError."""
         path = self._file(kind, key)

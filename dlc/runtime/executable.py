@@ -6,6 +6,7 @@ Optimised, lowered, compiled or taken from the cache, and ready to be called wit
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections import OrderedDict
 from collections.abc import Generator, Mapping, Sequence
@@ -25,7 +26,7 @@ from dlc.ir.deferred import deferred
 from dlc.ir.digest import sha256
 from dlc.ir.dims import DimExpr, Symbol, evaluate
 from dlc.ir.equal import structural_hash
-from dlc.ir.errors import MemoryLimitError, ShapeError, ValueRangeError, nearest
+from dlc.ir.errors import MemoryLimitError, ShapeError, StoredCodeError, ValueRangeError, nearest
 from dlc.ir.host_function import called_functions
 from dlc.ir.locks import make_lock
 from dlc.ir.logs import TopicLog
@@ -134,15 +135,30 @@ class Executable:
         stats = self.stats
         with no_collection(), stats.phase("total"):
             program, digests = self._program()
-            payloads = self._payloads(program.kernels, digests)
-            with stats.phase("load"):
-                loaded = self.device.load(program, payloads, fixed)
+            loaded = self._load(program, digests, fixed)
         log.info(
             "%s: program %s, %d kernels, %d compiled, %d from the cache (%s)",
             self.function.name, "from the cache" if stats.program_from_cache else "made",
             stats.kernels, stats.kernels_compiled, stats.kernels_from_cache, stats.times(),
         )  # fmt: skip
         return program, loaded
+
+    def _load(
+        self, program: Program, digests: Sequence[str], fixed: Sequence[np.ndarray[Any, Any]]
+    ) -> LoadedProgram:
+        payloads = self._payloads(program.kernels, digests)
+        try:
+            with self.stats.phase("load"):
+                return self.device.load(program, payloads, fixed)
+        except StoredCodeError as error:
+            if not self.stats.kernels_from_cache:
+                raise
+            for digest in digests:
+                key = _kernel_key(digest, self.backend)
+                default_cache().discard("kernel", key, error.message)
+        payloads = self._payloads(program.kernels, digests)
+        with self.stats.phase("load"):
+            return self.device.load(program, payloads, fixed)
 
     def _key(self) -> Key:
         options = self.options
@@ -170,8 +186,9 @@ class Executable:
             log.info("%s is not stored: it calls the function %s", self.function.name, called.name)
             lasting = False
         with stats.phase("cache"):
-            stored = cache.get("program", key) if lasting else None
-            found = None if stored is None else program_from_bytes(stored, self.function.name)
+            name = self.function.name
+            read = functools.partial(program_from_bytes, name=name)
+            found = cache.find("program", key, read) if lasting else None
         if found is not None:
             stats.program_from_cache = True
             return found

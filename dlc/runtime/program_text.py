@@ -18,7 +18,7 @@ from dlc.codegen.kernel_ir import Host, Kernel, Param, Stmt
 from dlc.codegen.program import Branch, Call, Carry, Loop, Program, Slice, Slot, Step
 from dlc.ir.deferred import deferred
 from dlc.ir.dims import Dim, dim_text
-from dlc.ir.errors import DlcError
+from dlc.ir.errors import DlcError, StoredCodeError
 from dlc.ir.location import SourceLocation
 from dlc.ir.type_parser import parse_dim, parse_type
 from dlc.ir.types import TensorType, dtype_of
@@ -91,10 +91,11 @@ def program_to_bytes(program: Program, digests: Sequence[str]) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def program_from_bytes(data: bytes, name: str) -> tuple[Program, list[str]] | None:
+def program_from_bytes(data: bytes, name: str) -> tuple[Program, list[str]]:
     """Reads the stored form: the program under a name, and its kernels' digests.
 
-    None when it is not one, which makes it a miss.
+    Raises:
+        StoredCodeError: when it is not one.
     """
     try:
         value = json.loads(data)
@@ -112,9 +113,11 @@ def program_from_bytes(data: bytes, name: str) -> tuple[Program, list[str]] | No
             _steps(value["steps"]),
         )
         digests = [str(d) for d in value["digests"]]
-    except (ValueError, KeyError, TypeError, DlcError):
-        return None
-    return (program, digests) if len(digests) == len(program.kernels) else None
+        if len(digests) != len(program.kernels):
+            raise ValueError("another number of kernels")
+    except (AttributeError, LookupError, TypeError, ValueError, DlcError) as error:
+        raise StoredCodeError(f"a stored program is not readable ({error})") from None
+    return program, digests
 
 
 def _types(texts: list[str]) -> tuple[TensorType, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from dlc.ir.errors import BackendError
+from dlc.ir.errors import StoredCodeError
 from dlc.ir.record import dataclass
 
 _HEADER = struct.Struct("<4sHHIIQ")
@@ -55,20 +55,20 @@ class Blob:
         """Read what `to_bytes` wrote.
 
         Raises:
-            BackendError: for anything else. (A checksum is the cache's business.)
+            StoredCodeError: for anything else. (A checksum is the cache's business.)
         """
         try:
             return cls._parse(data)
         except (struct.error, UnicodeDecodeError) as error:
-            raise BackendError(f"malformed code blob: {error}") from None
+            raise StoredCodeError(f"malformed code blob: {error}") from None
 
     @classmethod
     def _parse(cls, data: bytes) -> Blob:
         magic, version, number, alignment, count, length = _HEADER.unpack_from(data)
         if magic != _MAGIC or version != _VERSION or number not in MACHINES:
-            raise BackendError("malformed code blob: not of this version")
+            raise StoredCodeError("malformed code blob: not of this version")
         if not MIN_ALIGNMENT <= alignment <= PAGE or alignment & (alignment - 1):
-            raise BackendError(f"malformed code blob: alignment {alignment}")
+            raise StoredCodeError(f"malformed code blob: alignment {alignment}")
         symbols: dict[str, int] = {}
         place = _HEADER.size
         for _ in range(count):
@@ -76,7 +76,7 @@ class Blob:
             place += 10 + size
             symbols[data[place - size : place].decode()] = offset
         if place + length != len(data) or len(symbols) != count:
-            raise BackendError("malformed code blob: wrong length")
+            raise StoredCodeError("malformed code blob: wrong length")
         if any(offset >= length for offset in symbols.values()):
-            raise BackendError("malformed code blob: a symbol outside of the code")
+            raise StoredCodeError("malformed code blob: a symbol outside of the code")
         return cls(data[place:], symbols, alignment, MACHINES[number])

@@ -7,7 +7,7 @@ of the time that compiling one takes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from dlc.codegen.cpu.compiler_version import compiler_version
@@ -15,14 +15,15 @@ from dlc.codegen.cpu.emit import Emitter, all_helpers
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.llvm import CompiledModule
 from dlc.codegen.cpu.pieces import Piece
-from dlc.ir.errors import BackendError
 
 
 class HelperStore(Protocol):
     """Keeps code of helpers from one process to the next."""
 
-    def get(self, entries: Sequence[tuple[str, str]]) -> bytes | None:
-        """What was put under a key of (label, text) entries, if it is there."""
+    def find(
+        self, entries: Sequence[tuple[str, str]], read: Callable[[bytes], Piece]
+    ) -> Piece | None:
+        """What was put under a key of (label, text) entries, if it is there and can be read."""
         ...
 
     def put(self, entries: Sequence[tuple[str, str]], data: bytes) -> None:
@@ -104,8 +105,6 @@ class Helpers:
         return [("helper", key[0]), ("isa", isa), ("llvm", llvm), ("text", key[1])]
 
     def _stored(self, key: _Text) -> Piece | None:
-        data = None if self.store is None else self.store.get(self._entries(key))
-        try:
-            return None if data is None else Piece.from_bytes(data)
-        except BackendError:
-            return None  # written by another format of this version; compiled again
+        if self.store is None:
+            return None
+        return self.store.find(self._entries(key), Piece.from_bytes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu.blob import Blob
 from dlc.codegen.cpu.relocations import fill_in
-from dlc.ir.errors import BackendError
+from dlc.ir.errors import BackendError, StoredCodeError
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Piece:
 
     @staticmethod
     def from_bytes(data: bytes) -> Piece:
-        """Reads the stored form; BackendError when it is not one."""
+        """Reads the stored form; StoredCodeError when it is not one."""
         line, _, rest = data.partition(b"\n")
         try:
             references = tuple(Reference(*row) for row in json.loads(line))
         except (ValueError, TypeError) as error:
-            raise BackendError(f"stored code is not readable: {error}") from None
+            raise StoredCodeError(f"stored code is not readable: {error}") from None
         return Piece(Blob.from_bytes(rest), references)
 
 

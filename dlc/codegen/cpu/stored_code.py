@@ -7,7 +7,7 @@ import json
 from dlc.codegen.cpu.blob import Blob
 from dlc.ir.dim_table import dims_from_table, dims_to_table
 from dlc.ir.dims import Dim
-from dlc.ir.errors import BackendError
+from dlc.ir.errors import StoredCodeError
 from dlc.ir.record import dataclass
 
 # The number of threads, in formulas of what cannot change bits.
@@ -35,10 +35,12 @@ class CpuCode:
 
     @staticmethod
     def from_bytes(data: bytes) -> CpuCode:
-        """Reads the stored form; BackendError when it is not one."""
+        """Reads the stored form; StoredCodeError when it is not one."""
         line, _, rest = data.partition(b"\n")
         try:
             entry, table = json.loads(line)
-            return CpuCode(Blob.from_bytes(rest), entry, *dims_from_table(table))
-        except (ValueError, IndexError, TypeError) as error:
-            raise BackendError(f"stored code is not readable: {error}") from None
+            code = CpuCode(Blob.from_bytes(rest), entry, *dims_from_table(table))
+            code.blob.symbols[entry]
+        except (ValueError, LookupError, TypeError) as error:
+            raise StoredCodeError(f"stored code is not readable: {error}") from None
+        return code

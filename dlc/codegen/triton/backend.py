@@ -17,7 +17,7 @@ from dlc.codegen.triton.compile import (
 )
 from dlc.codegen.triton.emit import emit_kernel
 from dlc.ir.dims import Dim, dim_text
-from dlc.ir.errors import BackendError
+from dlc.ir.errors import StoredCodeError
 from dlc.ir.type_parser import parse_dim
 
 CODE_VERSION = "1"  # raised when the code of an unchanged kernel changes
@@ -82,7 +82,7 @@ class GpuCode:
 
     @staticmethod
     def from_bytes(data: bytes) -> GpuCode:
-        """Reads the stored form; BackendError when it is not one."""
+        """Reads the stored form; StoredCodeError when it is not one."""
         line, _, rest = data.partition(b"\n")
         try:
             facts = json.loads(line)
@@ -100,7 +100,7 @@ class GpuCode:
             arguments = tuple((str(n), str(t)) for n, t in facts["arguments"])
             return GpuCode(str(facts["arch"]), arguments, tuple(launches))
         except (ValueError, KeyError, TypeError) as error:
-            raise BackendError(f"stored code is not readable: {error}") from None
+            raise StoredCodeError(f"stored code is not readable: {error}") from None
 
 
 def _facts(v: GpuVariant) -> dict[str, object]:

@@ -12,7 +12,6 @@ from dlc.codegen.cpu.blob import Blob
 from dlc.codegen.cpu.compiler_version import compiler_version
 from dlc.codegen.cpu.isa import Isa, host_isa
 from dlc.ir.deferred import deferred
-from dlc.ir.errors import BackendError
 from dlc.runtime.cache import default_cache
 from dlc.runtime.cache_entry import Key
 from dlc.runtime.loader import LoadedCode, load_blob
@@ -76,23 +75,13 @@ def load_once(name: str, text: str) -> LoadedCode:
     """Compile (or take from the disk cache) and load a support module; it stays mapped for ever."""
     isa = host_isa()
     key = Key([("module", name), ("isa", isa.name), ("llvm", compiler_version()), ("text", text)])
-    blob = _stored(key)
+    blob = default_cache().find("support", key, Blob.from_bytes)
     if blob is None:
         blob = llvm.compile_module(text, isa).blob()
         default_cache().put("support", key, blob.to_bytes())
     code = load_blob(blob)
     keep_for_ever(code)
     return code
-
-
-def _stored(key: Key) -> Blob | None:
-    payload = default_cache().get("support", key)
-    if payload is None:
-        return None
-    try:
-        return Blob.from_bytes(payload)
-    except BackendError:
-        return None  # written by another format of this version; compiled again
 
 
 def keep_for_ever(thing: object) -> None:
