@@ -23,6 +23,7 @@ import numpy as np
 
 import dlc
 from dlc.frontend.apply import as_tensor
+from dlc.frontend.tensor import make_like
 from dlc.frontend.trace import eager
 from dlc.frontend.variable_state import assign_state
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError, nearest
@@ -77,11 +78,12 @@ class _Plan(NamedTuple):
 class Group:
     """Parameters with settings of their own, as in PyTorch's `param_groups`.
 
-    The learning rate is a variable: to change it compiles nothing.
+    The learning rate is a variable: to change it compiles nothing. So is a setting that moves.
     """
 
     def __init__(self, settings: Settings, rate: Any) -> None:
         self.settings = settings
+        self.initial_lr: float | None = None  # where a scheduler of PyTorch's began
         self.schedule = _schedule(rate)
         first = 0.0 if self.schedule is not None else rate
         self.rate = dlc.Variable(np.float64(first), name="learning_rate")
@@ -90,12 +92,34 @@ class Group:
         """The learning rate after so many steps."""
         return self.rate.value() if self.schedule is None else self.schedule(step)
 
+    def move(self, name: str, value: float) -> None:
+        """Changes a setting that may be another one in each step, such as the momentum.
+
+        Only the first time compiles steps anew.
+        """
+        held = self.settings[name]
+        if isinstance(held, dlc.Variable):
+            held.assign(dlc.asarray(value, dtype=dlc.float64))
+        else:
+            self.settings[name] = dlc.Variable(np.float64(value), name=name)
+
+    def moving(self) -> dict[str, dlc.Variable]:
+        """The settings that move."""
+        return {k: v for k, v in self.settings.items() if isinstance(v, dlc.Variable)}
+
     def __getitem__(self, name: str) -> Any:
-        return self.lr if name in ("lr", "learning_rate") else self.settings[name]
+        if name in ("lr", "learning_rate"):
+            return self.lr
+        if name == "initial_lr":
+            return self.initial_lr
+        held = self.settings[name]
+        return held.item() if isinstance(held, dlc.Variable) else held
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name in ("lr", "learning_rate"):
             self.lr = value
+        elif name == "initial_lr":
+            self.initial_lr = value
         else:
             self.settings[name] = value
 
@@ -344,7 +368,7 @@ class Optimizer:
         gradients = clipping.clipped(gradients, self.settings)
         count = step // every if every else step
         made = [
-            self.rule(p, dlc.astype(g, p.dtype), held, s, r, count)
+            self.rule(p, dlc.astype(g, p.dtype), held, _now(s), r, count)
             for p, g, held, s, r in zip(
                 parameters, gradients, state.slots, settings, rates, strict=True
             )
@@ -402,6 +426,7 @@ class Optimizer:
         found = {"steps": self.steps}
         for k, group in enumerate(self.param_groups):
             found[f"groups.{k}.learning_rate"] = group.rate
+            found.update({f"groups.{k}.{name}": v for name, v in group.moving().items()})
         for k, entry in enumerate(self._entries):
             found.update({f"{k}.{name}": v for name, v in entry.state().items()})
         return found
@@ -433,6 +458,14 @@ class Optimizer:
         rate = "learning_rate" if self.is_keras else "lr"
         shown = getattr(self._rate, "__name__", None) or self._rate
         return f"{type(self).__name__}({len(self._entries)} parameters, {rate}={shown})"
+
+
+def _now(settings: Settings) -> Settings:
+    """Settings with the values of those that move, as weak as the numbers that the others are."""
+    return {
+        k: make_like(v.value(), weak=True) if isinstance(v, dlc.Variable) else v
+        for k, v in settings.items()
+    }
 
 
 def _schedule(rate: Any) -> Schedule | None:

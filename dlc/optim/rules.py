@@ -8,34 +8,34 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import dlc
-from dlc.ir.errors import ValueRangeError, nearest
+from dlc.ir.errors import ValueRangeError
 from dlc.optim.optimizer import Optimizer, Settings, Slots
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop", "get"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "RMSprop"]
 
 
-def _wide(x: Any) -> Any:
+def wide(x: Any) -> Any:
     """A number or scalar tensor at float64."""
     return dlc.asarray(x, dtype=dlc.float64)  # a number not by way of float32
 
 
-def _like(x: Any, parameter: Any) -> Any:
-    return dlc.astype(_wide(x), parameter.dtype)
+def like(x: Any, parameter: Any) -> Any:
+    return dlc.astype(wide(x), parameter.dtype)
 
 
-def _renamed(settings: Settings, **names: str) -> Settings:
+def renamed(settings: Settings, **names: str) -> Settings:
     """Settings with one name for what the spellings call otherwise."""
     return {names.get(k, k): v for k, v in settings.items()}
 
 
-def _decayed(parameter: Any, gradient: Any, settings: Settings, rate: Any) -> tuple[Any, Any]:
+def decayed(parameter: Any, gradient: Any, settings: Settings, rate: Any) -> tuple[Any, Any]:
     """Weight decay: as a part of the gradient, or apart from it (Loshchilov and Hutter, 2019)."""
     gradient = -gradient if settings.get("maximize") else gradient
     decay = settings.get("weight_decay")
     if not decay:
         return parameter, gradient
     if settings["decoupled"]:
-        return parameter * _like(1 - _wide(rate) * decay, parameter), gradient
+        return parameter * like(1 - wide(rate) * decay, parameter), gradient
     return parameter, gradient + decay * parameter
 
 
@@ -73,16 +73,16 @@ class SGD(Optimizer):
         self, parameter: Any, gradient: Any, slots: Slots, settings: Settings, rate: Any, step: Any
     ) -> tuple[Any, Slots]:
         """A step along the gradient, or along the momentum."""
-        parameter, g = _decayed(parameter, gradient, settings, rate)
-        lr, share = _like(rate, parameter), settings["momentum"]
-        if not share:
+        parameter, g = decayed(parameter, gradient, settings, rate)
+        lr, share = like(rate, parameter), settings["momentum"]
+        if "momentum" not in slots:
             return parameter - lr * g, {}
         if self.is_keras:
             m = share * slots["momentum"] - lr * g
             move = share * m - lr * g if settings["nesterov"] else m
             return parameter + move, {"momentum": m}
         kept = 1 - settings["dampening"]
-        first = dlc.where(step == 1, _like(1, parameter), _like(kept, parameter))
+        first = dlc.where(step == 1, like(1, parameter), like(kept, parameter))
         m = share * slots["momentum"] + (first * g if kept != 1 else g)
         move = g + share * m if settings["nesterov"] else m
         return parameter - lr * move, {"momentum": m}
@@ -92,9 +92,9 @@ class Adam(Optimizer):
     """Steps by the mean of gradients over the root of that of their squares (Kingma and Ba, 2015).
 
     PyTorch's spelling: `lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0` (in the gradient),
-    `amsgrad=False, maximize=False`. Keras's: `learning_rate=1e-3, beta_1=0.9, beta_2=0.999,
-    epsilon=1e-7, amsgrad=False, weight_decay=None` (apart from the gradient); there epsilon is
-    added before the root is corrected.
+    `amsgrad=False, maximize=False, decoupled_weight_decay=False`. Keras's: `learning_rate=1e-3,
+    beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False, weight_decay=None` (apart from the
+    gradient); there epsilon is added before the root is corrected.
 
     Example:
         >>> w = dlc.Variable([1.0], requires_grad=True)
@@ -107,7 +107,7 @@ class Adam(Optimizer):
 
     torch: ClassVar = {
         "lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False,
-        "maximize": False,
+        "maximize": False, "decoupled_weight_decay": False,
     }  # fmt: skip
     keras: ClassVar = {
         "learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False,
@@ -116,10 +116,11 @@ class Adam(Optimizer):
 
     def normalise(self, settings: Settings) -> Settings:
         """The settings under one name each."""
-        held = _renamed(settings, beta_1="beta1", beta_2="beta2", epsilon="eps")
+        held = renamed(settings, beta_1="beta1", beta_2="beta2", epsilon="eps")
         if "betas" in held:
             held["beta1"], held["beta2"] = held.pop("betas")
-        return {"decoupled": self.is_keras, **held}
+        apart = held.pop("decoupled_weight_decay", self.is_keras)
+        return {**held, "decoupled": bool(apart)}
 
     def first_slots(self, parameter: Any, settings: Settings) -> Slots:
         """Both means, and the largest of the second one with `amsgrad`."""
@@ -130,20 +131,20 @@ class Adam(Optimizer):
         self, parameter: Any, gradient: Any, slots: Slots, settings: Settings, rate: Any, step: Any
     ) -> tuple[Any, Slots]:
         """Means moved by the gradient; the step is their quotient, corrected for the start at 0."""
-        parameter, g = _decayed(parameter, gradient, settings, rate)
-        b1, b2, t = settings["beta1"], settings["beta2"], _wide(step)
+        parameter, g = decayed(parameter, gradient, settings, rate)
+        b1, b2, t = settings["beta1"], settings["beta2"], wide(step)
         mean = slots["mean"] + (1 - b1) * (g - slots["mean"])
         square = slots["square"] + (1 - b2) * (g * g - slots["square"])
         held: Slots = {"mean": mean, "square": square}
         if settings["amsgrad"]:
             square = held["largest"] = dlc.maximum(slots["largest"], square)
         first, second = 1 - b1**t, dlc.sqrt(1 - b2**t)
-        lr, root = _wide(rate) / first, dlc.sqrt(square)
+        lr, root = wide(rate) / first, dlc.sqrt(square)
         if self.is_keras:
             lr, root = lr * second, root + settings["eps"]
         else:
-            root = root * _like(1 / second, parameter) + settings["eps"]
-        return parameter - _like(lr, parameter) * mean / root, held
+            root = root * like(1 / second, parameter) + settings["eps"]
+        return parameter - like(lr, parameter) * mean / root, held
 
 
 class AdamW(Adam):
@@ -152,7 +153,11 @@ class AdamW(Adam):
     As `Adam`; the decay is 0.01 in PyTorch's spelling and 0.004 in Keras's.
     """
 
-    torch: ClassVar = {**Adam.torch, "weight_decay": 1e-2}
+    torch: ClassVar = {
+        name: value
+        for name, value in {**Adam.torch, "weight_decay": 1e-2}.items()
+        if name != "decoupled_weight_decay"
+    }
     keras: ClassVar = {**Adam.keras, "weight_decay": 0.004}
 
     def normalise(self, settings: Settings) -> Settings:
@@ -179,7 +184,7 @@ class RMSprop(Optimizer):
 
     def normalise(self, settings: Settings) -> Settings:
         """The settings under one name each."""
-        held = _renamed(settings, alpha="rho", epsilon="eps")
+        held = renamed(settings, alpha="rho", epsilon="eps")
         return {"decoupled": self.is_keras, **held}
 
     def first_slots(self, parameter: Any, settings: Settings) -> Slots:
@@ -193,8 +198,8 @@ class RMSprop(Optimizer):
         self, parameter: Any, gradient: Any, slots: Slots, settings: Settings, rate: Any, step: Any
     ) -> tuple[Any, Slots]:
         """The mean moved by the squared gradient, and a step by the quotient."""
-        parameter, g = _decayed(parameter, gradient, settings, rate)
-        rho, eps, lr = settings["rho"], settings["eps"], _like(rate, parameter)
+        parameter, g = decayed(parameter, gradient, settings, rate)
+        rho, eps, lr = settings["rho"], settings["eps"], like(rate, parameter)
         square = rho * slots["square"] + (1 - rho) * g * g
         held: Slots = {"square": square}
         spread = square
@@ -203,7 +208,7 @@ class RMSprop(Optimizer):
             spread = square - mean * mean
         root = dlc.sqrt(spread + eps) if self.is_keras else dlc.sqrt(spread) + eps
         move = g / root
-        if settings["momentum"]:
+        if "momentum" in slots:
             if self.is_keras:
                 move = lr * move
             move = held["momentum"] = settings["momentum"] * slots["momentum"] + move
@@ -231,7 +236,7 @@ class Adagrad(Optimizer):
 
     def normalise(self, settings: Settings) -> Settings:
         """The settings under one name each."""
-        held = {"lr_decay": 0.0, "decoupled": self.is_keras, **_renamed(settings, epsilon="eps")}
+        held = {"lr_decay": 0.0, "decoupled": self.is_keras, **renamed(settings, epsilon="eps")}
         if held["initial_accumulator_value"] < 0:
             raise ValueRangeError(
                 f"Adagrad: initial_accumulator_value={held['initial_accumulator_value']}"
@@ -246,32 +251,11 @@ class Adagrad(Optimizer):
         self, parameter: Any, gradient: Any, slots: Slots, settings: Settings, rate: Any, step: Any
     ) -> tuple[Any, Slots]:
         """The sum with the squared gradient added, and a step by the quotient."""
-        parameter, g = _decayed(parameter, gradient, settings, rate)
+        parameter, g = decayed(parameter, gradient, settings, rate)
         square = slots["square"] + g * g
-        wide = _wide(rate)
+        lr = wide(rate)
         if settings["lr_decay"]:
-            wide = wide / (1 + (_wide(step) - 1) * settings["lr_decay"])
+            lr = lr / (1 + (wide(step) - 1) * settings["lr_decay"])
         eps = settings["eps"]
         root = dlc.sqrt(square + eps) if self.is_keras else dlc.sqrt(square) + eps
-        return parameter - _like(wide, parameter) * g / root, {"square": square}
-
-
-_NAMES = {kind.__name__.lower(): kind for kind in (SGD, Adagrad, Adam, AdamW, RMSprop)}
-
-
-def get(given: Any) -> Optimizer:
-    """An optimizer by name, with Keras's defaults, or as it was given.
-
-    Raises:
-        ValueRangeError: for a name that is not known, with the nearest one.
-
-    Example:
-        >>> dlc.optim.get("adam").learning_rate
-        0.001
-    """
-    if isinstance(given, Optimizer):
-        return given
-    found = _NAMES.get(str(given).lower())
-    if found is None:
-        raise ValueRangeError(f"no optimizer {given!r}", hint=nearest(str(given), _NAMES))
-    return found(learning_rate=found.keras["learning_rate"])
+        return parameter - like(lr, parameter) * g / root, {"square": square}
