@@ -98,7 +98,9 @@ TORCH = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "args", "settings"), TORCH, ids=lambda x: str(x)[:60])
+@pytest.mark.parametrize(
+    ("name", "args", "settings"), TORCH, ids=[f"{name}-{k}" for k, (name, *_) in enumerate(TORCH)]
+)
 def test_as_pytorch(name, args, settings):
     pair = both([{}, {"lr": 0.03}], lr=0.2, momentum=0.9)
     found = []
