@@ -129,6 +129,7 @@ def for_groups(
 
 
 def is_number(x: Any) -> bool:
+    """Whether something is one number, for all groups."""
     return isinstance(x, (int, float))
 
 
