@@ -37,9 +37,10 @@ if TYPE_CHECKING:
     from dlc import metrics as metrics
     from dlc import nn as nn
     from dlc import optim as optim
+    from dlc import train as train
     from dlc.frontend.api import *  # noqa: F403
 
-_PACKAGES = ("callbacks", "data", "losses", "metrics", "nn", "optim")
+_PACKAGES = ("callbacks", "data", "losses", "metrics", "nn", "optim", "train")
 _loading = threading.RLock()
 _PROTOCOLS = ("__all__", "__array_api_version__", "__array_namespace_info__")
 _names: dict[str, Any] = {}  # of `dlc.frontend.api`

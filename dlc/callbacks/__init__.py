@@ -1,6 +1,7 @@
 """Callbacks: what happens between the steps of training, with Keras's names and hooks."""
 
 from dlc.callbacks.averages import SwapEMAWeights as SwapEMAWeights
+from dlc.callbacks.backup import BackupAndRestore as BackupAndRestore
 from dlc.callbacks.base import Callback as Callback
 from dlc.callbacks.base import LambdaCallback as LambdaCallback
 from dlc.callbacks.callback_list import CallbackList as CallbackList

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from dlc.callbacks.base import Callback, Logs
@@ -25,6 +26,17 @@ class SwapEMAWeights(Callback):
         super().__init__()
         self.swap_on_epoch = swap_on_epoch
         self._held: list[tuple[Any, Any]] | None = None  # parameters with their values
+
+    def state_dict(self) -> dict[str, Any]:
+        """The parameters that are not in the model now, for a checkpoint."""
+        return {"held": None if self._held is None else [value for _, value in self._held]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what `state_dict` gave."""
+        held = state["held"]
+        if held is not None:
+            held = list(zip(self.model.parameters(), held, strict=True))
+        self._held = held
 
     def _swap(self, averages: bool) -> None:
         """Puts the averages, or the parameters, in the model."""

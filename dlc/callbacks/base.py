@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from dlc.ir.errors import ArgumentError, nearest
 
@@ -38,6 +38,10 @@ class Callback:
 
     handles_nan = False  # whether training goes on to the hooks of a step whose loss is NaN
 
+    # Names of attributes that a checkpoint keeps: numbers, lists and dicts of them, tensors.
+    kept: ClassVar[tuple[str, ...]] = ()
+    runs_last: ClassVar[bool] = False  # whether its hooks come after those of all others
+
     def __init__(self) -> None:
         self.model: Any = None
         self.params: dict[str, Any] = {}
@@ -45,6 +49,15 @@ class Callback:
     def set_model(self, model: Any) -> None:
         """Tells the callback its model."""
         self.model = model
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: the attributes whose names are in `kept`."""
+        return {name: getattr(self, name) for name in self.kept}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what `state_dict` gave, after `on_train_begin`."""
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def set_params(self, params: dict[str, Any]) -> None:
         """Tells the callback how training was called."""

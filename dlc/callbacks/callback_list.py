@@ -61,7 +61,8 @@ class CallbackList:
         callback.set_params(self.params)
         if self.model is not None:
             callback.set_model(self.model)
-        self._users = {name: [c for c in self.callbacks if _has(c, name)] for name in HOOKS}
+        ordered = sorted(self.callbacks, key=lambda c: c.runs_last)
+        self._users = {name: [c for c in ordered if _has(c, name)] for name in HOOKS}
 
     def set_model(self, model: Any) -> None:
         """Tells the callbacks their model."""

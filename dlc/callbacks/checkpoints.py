@@ -31,6 +31,8 @@ class ModelCheckpoint(Monitor):
         ValueRangeError: for another `save_freq`.
     """
 
+    kept = ("best", "_epoch", "_since")
+
     def __init__(
         self,
         filepath: str | os.PathLike[str],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -29,6 +30,20 @@ class CSVLogger(Callback):
         self._file: TextIO | None = None
         self._writer: Any = None
         self._names: list[str] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """The lines so far: what a run that was killed had written since a checkpoint goes."""
+        with self.filename.open(newline="") as file:
+            return {"names": self._names, "text": file.read()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on after those lines."""
+        self._names = state["names"]
+        assert self._file is not None
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(state["text"])
+        self._file.flush()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Opens the file."""

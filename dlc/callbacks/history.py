@@ -17,6 +17,8 @@ class History(Callback):
         history: A list of numbers, one an epoch, by name.
     """
 
+    kept = ("epoch", "history")
+
     def __init__(self) -> None:
         super().__init__()
         self.epoch: list[int] = []

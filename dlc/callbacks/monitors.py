@@ -80,6 +80,8 @@ class EarlyStopping(Monitor):
         start_from_epoch: The first epoch that counts.
     """
 
+    kept = ("wait", "stopped_epoch", "best_epoch", "best", "best_weights")
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -143,6 +145,8 @@ class ReduceLROnPlateau(Monitor):
         cooldown: Epochs after a change that do not count.
         min_lr: The lowest learning rate.
     """
+
+    kept = ("wait", "resting", "best")
 
     def __init__(
         self,

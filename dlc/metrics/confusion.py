@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -140,6 +140,15 @@ class AUC(_Thresholds):
         """Begins again."""
         super().reset_state()
         self._kept = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """All state, for a checkpoint."""
+        return {**super().state_dict(), **({"kept": list(self._kept)} if self.exact else {})}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Assigns what `state_dict` gave."""
+        super().load_state_dict({k: v for k, v in state.items() if k != "kept"})
+        self._kept = [tuple(map(np.asarray, batch)) for batch in state.get("kept", ())]
 
     def merge_state(self, metrics: Any) -> AUC:
         """Adds what other areas have seen; returns the metric."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 import dlc
 from dlc.frontend.apply import as_tensor
 from dlc.frontend.trace import eager
+from dlc.frontend.variable_state import assign_state
 from dlc.ir.errors import ArgumentError
 from dlc.losses import functions
 from dlc.losses.classes import weighted
@@ -54,6 +55,20 @@ class Metric:
         """Begins again."""
         for variable, first in self._state:
             variable.assign(first)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All state, for a checkpoint."""
+        return {str(k): variable.data for k, variable in enumerate(self.variables)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Assigns what `state_dict` gave.
+
+        Raises:
+            ValueRangeError: for a state of another kind of metric; nothing has been assigned then.
+        """
+        own = {str(k): variable for k, variable in enumerate(self.variables)}
+        hint = "the metric must have been made in the same way"
+        assign_state(type(self).__name__, "metric", own, state, hint)
 
     def merge_state(self, metrics: Iterable[Metric]) -> Self:
         """Adds what other metrics of this kind have seen; returns the metric.

@@ -303,6 +303,11 @@ class Optimizer:
                 self._add(v, self.param_groups[0])
 
     @property
+    def parameters(self) -> list[dlc.Variable]:
+        """The parameters that it has state for, in the order in which they came."""
+        return [e.variable for e in self._entries]
+
+    @property
     def variables(self) -> list[dlc.Variable]:
         """All state: the number of steps, learning rates, and what is kept beside parameters."""
         return list(self._state().values())

@@ -115,6 +115,7 @@ class Outputs:
             found.name = given  # as Keras: what the user calls it
         if self.names[k] and not isinstance(given, Metric):
             found.name = f"{self.names[k]}_{found.name}"
+        found.reset_state()  # it may have been used before
         return found
 
     def check_labels(self, batch: Batch, source: Source, where: str) -> None:
@@ -193,6 +194,26 @@ class Outputs:
         """The metrics that are added to outside compiled steps."""
         outside = [m.metric for m in self.metrics if m.metric.on_host]
         return {m.name: m.result().item() for m in outside}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the metrics, for a checkpoint."""
+        held = [m.metric.state_dict() for m in self.metrics]
+        return {"mean": self.mean.state_dict(), "metrics": held}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what `state_dict` gave.
+
+        Raises:
+            ValueRangeError: for another number of metrics.
+        """
+        found = state["metrics"]
+        if len(found) != len(self.metrics):
+            raise ValueRangeError(
+                f"a checkpoint of {len(found)} metrics for a model with {len(self.metrics)}"
+            )
+        self.mean.load_state_dict(state["mean"])
+        for held, one in zip(self.metrics, found, strict=True):
+            held.metric.load_state_dict(one)
 
     def reset(self) -> None:
         """Begins again."""

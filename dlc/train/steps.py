@@ -56,6 +56,7 @@ class Steps:
         self.input_types: Any = None  # of the batches whose program was made last
         self.predicted: Any = None  # by the step that is being traced
         self.functions: dict[str, Callable[..., Any]] = {}
+        self.form: Any = None  # of the batches of training: a tree of types as text
         self._known: set[tuple[Any, ...]] = set()
 
     def prepare(self, name: str, batch: Batch) -> None:
@@ -66,7 +67,9 @@ class Steps:
         key = (name, *map(_form, batch))
         if key in self._known:
             return
-        self._build(batch)
+        if name == "train_step":
+            self.form = _text_form(batch)
+        self.build(batch)
         self.input_types = dlc.tree.map(_any_rows, batch[0])
         function = self._function(name)
         if not self.run_eagerly:
@@ -96,8 +99,12 @@ class Steps:
         made = self.functions[name] = dlc.compile(run, name=name, disable=self.run_eagerly)
         return made
 
-    def _build(self, batch: Batch) -> None:
-        """Makes what depends on shapes, of the model and of the metrics, by tracing it once."""
+    def build(self, batch: Batch) -> None:
+        """Makes what depends on shapes, of the model and of the metrics, by tracing it once.
+
+        Args:
+            batch: A batch, or a tree of specs like one.
+        """
         if self.outputs.built and all(m.built for m in self.model.modules()):
             return
         shapes: list[Any] = []
@@ -128,6 +135,21 @@ def _form(part: Any) -> Any:
         return part.dtype, part.shape[1:]
     leaves, structure = dlc.tree.flatten(part)
     return structure, *((x.dtype, tuple(x.shape[1:])) for x in leaves)
+
+
+def _text_form(batch: Batch) -> Any:
+    """The types of a batch as text, if it is made of tuples, lists and dicts."""
+
+    def plain(tree: Any) -> bool:
+        children = tree.values() if type(tree) is dict else tree
+        return (
+            tree is None
+            or type(tree) is str
+            or (type(tree) in (tuple, list, dict) and all(map(plain, children)))
+        )
+
+    form = dlc.tree.map(lambda x: str(_any_rows(x)), batch)
+    return form if plain(form) else None
 
 
 def _any_rows(x: Any) -> Any:

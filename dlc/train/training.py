@@ -11,7 +11,8 @@ import numpy as np
 
 import dlc
 from dlc import optim
-from dlc.callbacks import CallbackList, History
+from dlc.callbacks.callback_list import CallbackList
+from dlc.callbacks.history import History
 from dlc.ir.errors import NanError, ValueRangeError
 from dlc.train.batches import (
     Arrays,
@@ -22,6 +23,7 @@ from dlc.train.batches import (
     split_tail,
     unpack,
 )
+from dlc.train.fit_state import FitState
 from dlc.train.interrupts import Interrupts
 from dlc.train.modes import evaluating
 from dlc.train.outputs import Outputs
@@ -79,6 +81,7 @@ class Training:
         self.steps = Steps(model, self.outputs, run_eagerly)
         self.stop_training = False
         self.history: History | None = None
+        self.state: FitState | None = None  # of the last fit
         self.seed = int(dlc.random.bits(None, (1,)).numpy()[0])
 
     # Steps, which are compiled.
@@ -130,27 +133,32 @@ class Training:
         assert history is not None
         self.stop_training = False
         self.model.train()
+        state = self.state = FitState(self, hooks, how.initial_epoch)
         hooks.call("on_train_begin", {})
-        logs: Numbers = {}
+        if state.resumed:  # with another order of samples
+            source, checked = self._sources(x, y, sample_weight, how)
         with Interrupts() as interrupts:
-            for epoch in range(how.initial_epoch, how.epochs):
+            while state.epoch < how.epochs and (state.step or not self.stop_training):
+                epoch = state.epoch
                 hooks.call("on_epoch_begin", epoch, {})
+                if state.step:
+                    state.load_again()
                 if bar.verbose:
                     print(f"Epoch {epoch + 1}/{how.epochs}", flush=True)
                 bar = ProgressBar(source.steps, bar.verbose)
-                logs, done = self._train_epoch(source, epoch, bar, hooks, interrupts)
+                logs = self._train_epoch(source, state, bar, interrupts)
+                done = state.step
                 if checked is not None and (epoch + 1) % how.validation_freq == 0:
                     found = self._evaluate(checked, hooks)
                     logs.update({f"val_{name}": value for name, value in found.items()})
                 bar.finish(done, logs)
                 interrupts.inside = True
+                state.epoch, state.step, state.logs = epoch + 1, 0, logs
                 hooks.call("on_epoch_end", epoch, logs)
                 interrupts.leave()
-                if self.stop_training:
-                    break
         if self.optimizer.settings["use_ema"] and history.epoch:
             self.optimizer.finalize_variable_values()
-        hooks.call("on_train_end", logs)
+        hooks.call("on_train_end", state.logs)
         return history
 
     def _sources(
@@ -174,38 +182,36 @@ class Training:
         return source, _validation_source(held_out, size, how.validation_steps)
 
     def _train_epoch(
-        self,
-        source: Source,
-        epoch: int,
-        bar: ProgressBar,
-        hooks: CallbackList,
-        interrupts: Interrupts,
-    ) -> tuple[Numbers, int]:
+        self, source: Source, state: FitState, bar: ProgressBar, interrupts: Interrupts
+    ) -> Numbers:
+        epoch, start, hooks = state.epoch, state.step, state.hooks
         if not self.model.training:
             self.model.train()
-        self.outputs.reset()
-        logs: dict[str, Any] = {}
-        done = 0
+        logs: dict[str, Any] = dict(state.logs)
+        if not start:
+            self.outputs.reset()
+            logs = {}
         begins, ends = (hooks.wants(f"on_train_batch_{x}") for x in ("begin", "end"))
         alike = isinstance(source, Arrays)  # all batches are
-        for step, batch in enumerate(source.epoch(epoch)):
+        ended = start > 0 and self.stop_training
+        for step, batch in enumerate(() if ended else source.epoch(epoch, start), start):
             if begins:
                 hooks.call("on_train_batch_begin", step, {})
-            if step == 0 or not alike:
+            if step == start or not alike:
                 self._examine("train_step", batch, source, f"step {step + 1} of epoch {epoch + 1}")
             interrupts.inside = True
             logs = self.steps.run("train_step", batch)
+            state.step = step + 1
             interrupts.leave()
-            done = step + 1
             if "loss" in logs and math.isnan(logs["loss"].item()) and not hooks.handles_nan:
                 raise _nan_loss(epoch, step)
             if bar.wants_update():
-                bar.update(done, self.outputs.in_order(logs))
+                bar.update(step + 1, self.outputs.in_order(logs))
             if ends:
                 hooks.call("on_train_batch_end", step, self._numbers(logs))
             if self.stop_training:
                 break
-        return {**self._numbers(logs), **self.outputs.host_results()}, done
+        return {**self._numbers(logs), **self.outputs.host_results()}
 
     def _examine(self, name: str, batch: Batch, source: Source, where: str) -> None:
         """Compiles the step for a batch, and looks at its labels; once for arrays."""

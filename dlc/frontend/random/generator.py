@@ -69,6 +69,30 @@ def seed(value: int) -> None:
     _generator.seed, _generator.count = value.__index__(), 0
 
 
+def get_state() -> tuple[int, int]:
+    """The state of the global generator of this thread: its seed, and how many keys it gave.
+
+    Example:
+        >>> seed(3)
+        >>> get_state()
+        (3, 0)
+    """
+    return _generator.seed, _generator.count
+
+
+def set_state(state: tuple[int, int]) -> None:
+    """Gives the global generator of this thread the state of `get_state`, where it goes on.
+
+    Raises:
+        ArgumentError: for something else than two integers.
+    """
+    try:
+        first, count = (x.__index__() for x in state)
+    except (AttributeError, TypeError, ValueError):
+        raise ArgumentError(f"a state of the generator is two integers, not {state!r}") from None
+    _generator.seed, _generator.count = first, count
+
+
 def key_of(given: Any, name: str) -> Tensor:
     """The key of a call: the one given, or the next of the global generator."""
     if given is None:

@@ -1,0 +1,89 @@
+"""`FitState`: where a fit is, and the checkpoint from which it goes on bit by bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import dlc
+from dlc.metrics.metric import Metric
+from dlc.train.checkpoints import Checkpoint
+
+if TYPE_CHECKING:
+    from dlc.callbacks import CallbackList
+    from dlc.train.training import Training
+
+
+class FitState:
+    """The state of a fit beside that of the model: position, numbers, callbacks.
+
+    Attributes:
+        epoch, step: Those that come next, counted from 0.
+        logs: The numbers of the last step or epoch.
+        resumed: Whether a checkpoint was restored.
+
+    Args:
+        training: How the model is trained.
+        hooks: The callbacks.
+        epoch: The first epoch.
+    """
+
+    def __init__(self, training: Training, hooks: CallbackList, epoch: int) -> None:
+        self.training, self.hooks = training, hooks
+        self.epoch, self.step = epoch, 0
+        self.logs: dict[str, float] = {}
+        self.resumed = False
+        self._contents: Mapping[str, Any] | None = None
+
+    def checkpoint(self) -> Checkpoint:
+        """Everything that the fit goes on from."""
+        training = self.training
+        held: dict[str, Any] = {
+            "model": training.model,
+            "optimizer": training.optimizer,
+            "metrics": training.outputs,
+            "fit": self,
+        }
+        for name, value in vars(training.model).items():  # of steps of the user's own
+            if isinstance(value, (dlc.optim.Optimizer, Metric)):
+                held[f"model.{name}"] = value
+        return Checkpoint(**held)
+
+    def resume(self, contents: Mapping[str, Any]) -> None:
+        """Goes on from what was in a file; builds the model if that has not been done."""
+        form = contents["objects"]["fit"]["form"]
+        if form is not None:
+            self.training.steps.build(dlc.tree.map(dlc.spec, form))
+        self._contents, self.resumed = contents, True
+        self.load_again()
+
+    def load_again(self) -> None:
+        """Undoes what hooks did that had run before the checkpoint was made, too."""
+        assert self._contents is not None
+        self.checkpoint().load_contents(self._contents)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state, as a checkpoint takes it."""
+        training = self.training
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "logs": self.logs,
+            "seed": training.seed,
+            "stop_training": training.stop_training,
+            "form": training.steps.form,
+            "callbacks": [[type(c).__name__, c.state_dict()] for c in self.hooks],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from there; callbacks are found by their classes and their order."""
+        self.epoch, self.step, self.logs = state["epoch"], state["step"], dict(state["logs"])
+        self.training.seed = state["seed"]
+        self.training.stop_training = state["stop_training"]
+        saved = list(state["callbacks"])
+        for callback in self.hooks:
+            name = type(callback).__name__
+            found = next((entry for entry in saved if entry[0] == name), None)
+            if found is not None:
+                saved.remove(found)
+                callback.load_state_dict(found[1])
