@@ -53,7 +53,9 @@ def read(path: str | os.PathLike[str]) -> Any:
         whole = metadata["format"] == _FORMAT
         whole = whole and metadata["checksum"] == _checksum(document, named)
         state = _decoded(json.loads(document), named) if whole else None
-    except (DlcError, KeyError, TypeError) as error:
+        if whole and set(state) != {"position", "objects"}:
+            raise KeyError
+    except (DlcError, KeyError, TypeError, ValueError, RecursionError) as error:
         said = error.message if isinstance(error, DlcError) else "its header is that of another"
         raise FileFormatError(f"{os.fspath(path)!r} is no checkpoint: {said}") from None
     if not whole:
