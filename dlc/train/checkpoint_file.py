@@ -52,7 +52,7 @@ def read(path: str | os.PathLike[str]) -> Any:
         document = metadata["state"]
         whole = metadata["format"] == _FORMAT
         whole = whole and metadata["checksum"] == _checksum(document, named)
-        state = _decoded(json.loads(document), named) if whole else None
+        state: Any = _decoded(json.loads(document), named) if whole else None
         if whole and set(state) != {"position", "objects"}:
             raise KeyError
     except (DlcError, KeyError, TypeError, ValueError, RecursionError) as error:
