@@ -17,6 +17,10 @@ LAYERS = [
     "embeddings", "initializers", "linear", "module", "normalization", "padding", "pooling",
     "reshaping",
 ]  # fmt: skip
+KERAS_LAYERS = [
+    "convolution", "dense", "layer", "merging", "noise", "normalization", "pooling", "preparing",
+    "shapes",
+]  # fmt: skip
 OPTIMIZERS = ["clipping", "rules", "schedules"]
 FORMS = [
     "activations",
@@ -37,6 +41,7 @@ FILES = [
         for name in ("continuous", "counts", "discrete", "gammas", "generator")
     ),
     *(f"nn.{name}" for name in LAYERS),
+    *(f"nn.keras.{name}" for name in KERAS_LAYERS),
     *(f"nn.functional.{name}" for name in FORMS),
     *(f"optim.{name}" for name in OPTIMIZERS),
     *(f"losses.{name}" for name in ("classes", "functions")),

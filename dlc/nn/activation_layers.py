@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import dlc
-from dlc.nn import functional
+from dlc.ir.errors import ShapeError
+from dlc.nn import functional, initializers
 from dlc.nn.activations import linear
 from dlc.nn.described import one_of
 from dlc.nn.linear import positive
@@ -34,8 +35,8 @@ class _Elementwise(Module):
 class _Bare(_Elementwise):
     """The base of those without settings."""
 
-    def __init__(self, inplace: bool = False) -> None:
-        pass
+    def __init__(self, inplace: bool = False, name: str | None = None) -> None:
+        self.name = name
 
 
 class Sigmoid(_Bare):
@@ -109,8 +110,8 @@ class Identity(_Elementwise):
 
     function = staticmethod(linear)
 
-    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
-        pass
+    def __init__(self, *_args: Any, name: str | None = None, **_kwargs: Any) -> None:
+        self.name = name
 
 
 class ReLU(Module):
@@ -121,6 +122,7 @@ class ReLU(Module):
         max_value: The largest result.
         negative_slope: The slope below the threshold.
         threshold: Where the result begins to be x.
+        name: The layer's name.
 
     Example:
         >>> dlc.nn.ReLU(max_value=1.0)(dlc.asarray([-2.0, 0.5, 2.0]))
@@ -134,7 +136,9 @@ class ReLU(Module):
         max_value: float | None = None,
         negative_slope: float = 0.0,
         threshold: float = 0.0,
+        name: str | None = None,
     ) -> None:
+        self.name = name
         self.max_value, self.negative_slope = max_value, negative_slope
         self.threshold = threshold
 
@@ -167,8 +171,8 @@ class ELU(_Elementwise):
 
     function, settings = staticmethod(functional.elu), ("alpha",)
 
-    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        self.alpha = alpha
+    def __init__(self, alpha: float = 1.0, inplace: bool = False, name: str | None = None) -> None:
+        self.alpha, self.name = alpha, name
 
 
 class CELU(ELU):
@@ -192,8 +196,10 @@ class LeakyReLU(_Elementwise):
 
     function, settings = staticmethod(functional.leaky_relu), ("negative_slope",)
 
-    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
-        self.negative_slope = negative_slope
+    def __init__(
+        self, negative_slope: float = 0.01, inplace: bool = False, name: str | None = None
+    ) -> None:
+        self.negative_slope, self.name = negative_slope, name
 
 
 class GELU(Module):
@@ -298,8 +304,11 @@ class GLU(_Elementwise):
 class _AlongAxis(_Elementwise):
     settings = ("dim",)
 
-    def __init__(self, dim: int | None = None, *, axis: int | None = None) -> None:
+    def __init__(
+        self, dim: int | None = None, *, axis: int | None = None, name: str | None = None
+    ) -> None:
         given = dim if axis is None else axis
+        self.name = name
         self.dim = -1 if given is None else given
 
 
@@ -359,25 +368,61 @@ class PReLU(Module):
         num_parameters: 1, or the number of channels of [N, C, ...].
         init: The first factor.
         dtype: The element type of the factors.
+        alpha_initializer: As Keras has it: the factors at first, one for each element of an
+            example, of an input that decides about their shape; "zeros" for None with
+            `shared_axes`.
+        shared_axes: As Keras has it: the axes, counted from 1, along which a factor is shared.
+        name: The layer's name.
 
     Attributes:
-        weight: [num_parameters].
+        weight: [num_parameters]; with Keras's arguments, of the shape of an example, with 1 for
+            axes that are shared.
 
     Example:
         >>> dlc.nn.PReLU()(dlc.asarray([-4.0, 1.0]))
         Tensor([-1.,  1.], dtype=float32)
     """
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25, dtype: Any = None) -> None:
+    weight: dlc.Variable
+
+    def __init__(
+        self,
+        num_parameters: int = 1,
+        init: float = 0.25,
+        dtype: Any = None,
+        *,
+        alpha_initializer: Any = None,
+        shared_axes: Sequence[int] | None = None,
+        name: str | None = None,
+    ) -> None:
         positive("PReLU", num_parameters=num_parameters)
-        self.num_parameters, self.init = num_parameters, init
-        held = dlc.full((num_parameters,), init, dtype=dtype or dlc.float32)
-        self.weight = Parameter(held, "weight")
+        self.num_parameters, self.init, self.name = num_parameters, init, name
+        self.as_keras = alpha_initializer is not None or shared_axes is not None
+        self.shared_axes = tuple(shared_axes or ())
+        self.dtype = dtype or dlc.float32
+        self.alpha_initializer = initializers.get(alpha_initializer or "zeros")
+        if not self.as_keras:
+            held = dlc.full((num_parameters,), init, dtype=self.dtype)
+            self.weight = Parameter(held, "weight")
+            self._built = True
+
+    def build(self, shape: tuple[Any, ...]) -> None:
+        """Makes the factors for inputs of this shape."""
+        extents = [1 if k + 1 in self.shared_axes else d for k, d in enumerate(shape[1:])]
+        if not all(isinstance(d, int) for d in extents):
+            raise ShapeError(
+                f"PReLU of an input of shape {shape}: extents must be known, or in shared_axes"
+            )
+        self.weight = Parameter(self.alpha_initializer(extents, self.dtype), "weight")
 
     def forward(self, x: Any) -> dlc.Tensor:
         """The activation of `x`."""
+        if self.as_keras:
+            return dlc.relu(x) - self.weight * dlc.relu(-x)
         return functional.prelu(x, self.weight)
 
     def extra_repr(self) -> str:
-        """The number of factors."""
+        """The number of factors, or the axes that share them."""
+        if self.as_keras:
+            return f"shared_axes={self.shared_axes}"
         return f"num_parameters={self.num_parameters}"

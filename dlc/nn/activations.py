@@ -96,16 +96,20 @@ def get(given: Any) -> Function:
 
 
 class Activation(Module):
-    """A layer that applies an activation, given by name or as a function (Keras).
+    """A layer that applies an activation (Keras).
+
+    Args:
+        activation: A name or function.
+        name: The layer's name.
 
     Example:
         >>> dlc.nn.Activation("relu")(dlc.asarray([-1.0, 2.0]))
         Tensor([0., 2.], dtype=float32)
     """
 
-    def __init__(self, activation: Any) -> None:
-        self.activation = get(activation)
-        self.name = activation if isinstance(activation, str) else ""
+    def __init__(self, activation: Any, name: str | None = None) -> None:
+        self.activation, self.name = get(activation), name
+        self._word = activation if isinstance(activation, str) else ""
 
     def forward(self, x: Any) -> dlc.Tensor:
         """The activation of `x`."""
@@ -113,4 +117,4 @@ class Activation(Module):
 
     def extra_repr(self) -> str:
         """The name."""
-        return repr(self.name) if self.name else getattr(self.activation, "__name__", "")
+        return repr(self._word) if self._word else getattr(self.activation, "__name__", "")

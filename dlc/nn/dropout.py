@@ -72,6 +72,7 @@ class Dropout(_Random):
         rate: The probability by Keras's name.
         noise_shape: As Keras has it: the extents of the choices, 1 (or None for that of x) along
             each axis whose elements are dropped together.
+        name: The layer's name.
 
     Example:
         >>> layer = dlc.nn.Dropout(0.5).eval()
@@ -87,7 +88,9 @@ class Dropout(_Random):
         *,
         rate: float | None = None,
         noise_shape: tuple[int | None, ...] | None = None,
+        name: str | None = None,
     ) -> None:
+        self.name = name
         self._set_up(p if rate is None else rate, seed)
         self.noise_shape = noise_shape
 
@@ -159,6 +162,7 @@ class AlphaDropout(_Random):
         inplace: Taken for PyTorch's sake; values never change.
         seed: Where the random numbers begin; the global generator for None.
         rate: The probability by Keras's name.
+        name: The layer's name.
 
     Example:
         >>> dlc.nn.AlphaDropout(0.5)(dlc.ones((2, 3))).shape
@@ -172,7 +176,9 @@ class AlphaDropout(_Random):
         seed: int | None = None,
         *,
         rate: float | None = None,
+        name: str | None = None,
     ) -> None:
+        self.name = name
         self._set_up(p if rate is None else rate, seed)
 
     def forward(self, x: Any) -> dlc.Tensor:
@@ -188,6 +194,7 @@ class FeatureAlphaDropout(AlphaDropout):
         inplace: Taken for PyTorch's sake; values never change.
         seed: Where the random numbers begin; the global generator for None.
         rate: The probability by Keras's name.
+        name: The layer's name.
 
     Example:
         >>> dlc.nn.FeatureAlphaDropout(0.5)(dlc.ones((2, 3))).shape

@@ -40,6 +40,7 @@ class Embedding(Module):
         output_dim: The extent of a row by Keras's name.
         embeddings_initializer: The table at first: normal of deviation 1, as in PyTorch, or, by
             Keras's names, uniform within 0.05.
+        name: The layer's name.
 
     Attributes:
         weight: [num_embeddings, embedding_dim].
@@ -59,7 +60,9 @@ class Embedding(Module):
         input_dim: int | None = None,
         output_dim: int | None = None,
         embeddings_initializer: Any = None,
+        name: str | None = None,
     ) -> None:
+        self.name = name
         as_keras = input_dim is not None or output_dim is not None
         rows = num_embeddings if input_dim is None else input_dim
         width = embedding_dim if output_dim is None else output_dim

@@ -1,4 +1,4 @@
-"""Layers of one product: PyTorch's `Linear` and `Bilinear`, Keras's `Dense`; distances."""
+"""Layers of one product, `Linear` and `Bilinear`, and distances, by PyTorch's names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import dlc
 from dlc.ir.errors import ShapeError, ValueRangeError
-from dlc.nn import activations, functional, initializers
+from dlc.nn import functional, initializers
 from dlc.nn.module import Module, Parameter
 
 
@@ -77,64 +77,6 @@ class Linear(Module):
         """The sizes."""
         bias = "" if self.bias is not None else ", bias=False"
         return f"{self.in_features}, {self.out_features}{bias}"
-
-
-class Dense(Module):
-    """activation(x @ kernel + bias), with Keras's layout and defaults.
-
-    Args:
-        units: The last extent of results.
-        activation: A name or function; none for None.
-        use_bias: Whether something is added.
-        kernel_initializer, bias_initializer: Names or functions (see `dlc.nn.initializers`).
-        dtype: The element type of the parameters.
-
-    Attributes:
-        kernel: [inputs, units], made when the layer is called first.
-        bias: [units], or None.
-
-    Example:
-        >>> layer = dlc.nn.Dense(2, activation="relu")
-        >>> layer(dlc.ones((5, 3))).shape, layer.kernel.shape
-        ((5, 2), (3, 2))
-    """
-
-    kernel: dlc.Variable
-    bias: dlc.Variable | None
-
-    def __init__(
-        self,
-        units: int,
-        activation: Any = None,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        dtype: Any = None,
-    ) -> None:
-        positive("Dense", units=units)
-        self.units, self.use_bias, self.dtype = units, use_bias, dtype or dlc.float32
-        self.activation = activations.get(activation)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-
-    def build(self, shape: tuple[Any, ...]) -> None:
-        """Makes the parameters for inputs of this shape."""
-        inputs = last_extent(self, shape)
-        self.kernel = Parameter(self.kernel_initializer((inputs, self.units), self.dtype), "kernel")
-        self.bias = None
-        if self.use_bias:
-            self.bias = Parameter(self.bias_initializer((self.units,), self.dtype), "bias")
-
-    def call(self, x: Any) -> dlc.Tensor:
-        """The layer of x [..., inputs]: [..., units]."""
-        check_last(self, x, self.kernel.shape[0])
-        y = x @ self.kernel
-        return self.activation(y if self.bias is None else y + self.bias)
-
-    def extra_repr(self) -> str:
-        """The size."""
-        name = getattr(self.activation, "__name__", "")
-        return f"{self.units}" + ("" if name in ("", "linear") else f", activation={name!r}")
 
 
 class Bilinear(Module):

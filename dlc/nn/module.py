@@ -6,6 +6,8 @@ take modules as arguments and give gradients in the same form.
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
@@ -17,11 +19,14 @@ from dlc.frontend.trace import eager
 from dlc.frontend.tree import register_node
 from dlc.frontend.variable_state import assign_state
 from dlc.ir.errors import ArgumentError, DlcError
+from dlc.nn import initializers
 from dlc.nn.fitting import Fitting
+from dlc.train.modes import in_mode
 
 __all__ = ["Buffer", "Module", "Parameter"]
 
 _CONTAINERS = (list, tuple, dict)
+_COMPUTING = ("forward", "call")  # names of the method that computes
 
 
 def Parameter(value: Any, name: str | None = None, dtype: Any = None) -> dlc.Variable:  # noqa: N802
@@ -61,7 +66,7 @@ class HookHandle:
 
 _FIRST: Mapping[str, Any] = {
     "_buffers": frozenset(), "_built": False, "_fitting": None, "_forward_hooks": (), "_leaves": (),
-    "_pre_hooks": (), "_source": None, "_training": True,
+    "_name": None, "_pending": (), "_pre_hooks": (), "_source": None, "_training": True,
 }  # fmt: skip
 
 
@@ -96,18 +101,21 @@ class Module(Fitting):
 
     __slots__ = (
         "__dict__", "__weakref__", "_buffers", "_built", "_fitting", "_forward_hooks", "_leaves",
-        "_pre_hooks", "_source", "_token", "_training",
+        "_name", "_pending", "_pre_hooks", "_source", "_token", "_training",
     )  # fmt: skip
     _buffers: frozenset[str]
     _built: bool
     _forward_hooks: tuple[Callable[..., Any], ...]
     _leaves: tuple[str, ...]  # of such a copy: the names of those parameters
+    _name: str | None
+    _pending: tuple[dlc.Variable, ...]  # made by `add_weight`, not trained, not yet attributes
     _pre_hooks: tuple[Callable[..., Any], ...]
     _source: Module | None  # of a copy with other parameters: what it is a copy of
     _token: object  # another one after each change of an attribute
     _training: bool
     shown: ClassVar[bool] = True  # whether `repr` of a module above shows it
     random_state: ClassVar[bool] = False  # whether its state is a place among random numbers
+    _takes_training: ClassVar[bool] = False  # whether what computes has an argument `training`
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
         """Makes a module without attributes, so that `super().__init__()` need not be called."""
@@ -120,6 +128,9 @@ class Module(Fitting):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         register_node(cls, _flatten, _unflatten)
+        compute = next((f for n in _COMPUTING if (f := getattr(cls, n, None)) is not None), None)
+        if compute is not None:
+            cls._takes_training = "training" in inspect.signature(compute).parameters
 
     # Attributes.
 
@@ -130,7 +141,10 @@ class Module(Fitting):
         if isinstance(value, _Buffer):
             self.register_buffer(name, value.value)
             return
-        if isinstance(value, dlc.Variable) and name not in self._buffers and value.dtype.is_float:
+        if any(value is v for v in self._pending):
+            _set_slot(self, "_buffers", self._buffers | {name})
+            _set_slot(self, "_pending", tuple(v for v in self._pending if v is not value))
+        elif isinstance(value, dlc.Variable) and name not in self._buffers and value.dtype.is_float:
             value.requires_grad = True
         object.__setattr__(self, name, value)
         _set_slot(self, "_token", object())
@@ -146,6 +160,52 @@ class Module(Fitting):
         held.requires_grad = False
         _set_slot(self, "_buffers", self._buffers | {name})
         setattr(self, name, held)
+
+    def add_weight(
+        self,
+        shape: Any = (),
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        name: str | None = None,
+    ) -> dlc.Variable:
+        """A new parameter, or (with `trainable=False`) buffer, to be assigned to an attribute.
+
+        Args:
+            shape: Its shape.
+            initializer: A name or function (see `dlc.nn.initializers`); "glorot_uniform" for
+                floats, else zeros.
+            dtype: Its element type; float32 for None.
+            trainable: Whether it is trained.
+            name: A name for messages.
+
+        Example:
+            >>> class Scale(dlc.nn.Module):
+            ...     def build(self, input_shape):
+            ...         self.scale = self.add_weight((input_shape[-1],), "ones", name="scale")
+            ...
+            ...     def call(self, x):
+            ...         return x * self.scale
+            >>> Scale()(dlc.ones((2, 3))).shape
+            (2, 3)
+        """
+        held = dlc.spec((), dtype).dtype
+        found = initializer or ("glorot_uniform" if held.is_float else "zeros")
+        extents = (shape,) if isinstance(shape, int) else tuple(shape)
+        value = initializers.get(found)(extents, held)
+        variable = dlc.Variable(value, trainable and held.is_float, name)
+        if not trainable:
+            _set_slot(self, "_pending", (*self._pending, variable))
+        return variable
+
+    @property
+    def name(self) -> str:
+        """The name; that of the class in lower case, if it was given none."""
+        return self._name or _snake(type(self).__name__)
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        _set_slot(self, "_name", value)
 
     @property
     def training(self) -> bool:
@@ -243,12 +303,12 @@ class Module(Fitting):
         source = self._source or self
         observe(source, "_token")
         try:
-            self.ensure_built(*(tuple(x.shape) if hasattr(x, "shape") else () for x in args))
+            self.ensure_built(*map(_shapes, args))
             for hook in self._pre_hooks:
                 changed = user_function(hook)(self, args)
                 if changed is not None:
                     args = changed if isinstance(changed, tuple) else (changed,)
-            result = user_function(self._compute())(*args, **kwargs)
+            result = self._result(args, kwargs)
             for hook in self._forward_hooks:
                 changed = user_function(hook)(self, args, result)
                 result = result if changed is None else changed
@@ -257,8 +317,20 @@ class Module(Fitting):
             raise
         return result
 
+    def _result(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """What is computed, in the mode that `training` says, or the module is in."""
+        compute = user_function(self._compute())
+        mode = kwargs.get("training")
+        if self._takes_training:
+            return compute(*args, **{**kwargs, "training": self.training if mode is None else mode})
+        rest = {k: v for k, v in kwargs.items() if k != "training"}
+        if mode is None:
+            return compute(*args, **rest)
+        with in_mode(self, bool(mode)):
+            return compute(*args, **rest)
+
     def _compute(self) -> Callable[..., Any]:
-        for name in ("forward", "call"):
+        for name in _COMPUTING:
             found = getattr(self, name, None)
             if found is not None:
                 return found
@@ -272,7 +344,7 @@ class Module(Fitting):
         """Whether all that `build` makes is there."""
         return self._built or getattr(type(self), "build", None) is None
 
-    def ensure_built(self, *shapes: tuple[Any, ...]) -> None:
+    def ensure_built(self, *shapes: Any) -> None:
         """Makes what `build` makes for inputs of these shapes, unless it is there."""
         if self.built:
             return
@@ -337,6 +409,21 @@ class Module(Fitting):
             return f"{type(self).__name__}({extra})"
         lines = [f"  {line}" for line in ([extra] if extra else []) + children]
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+
+def _snake(name: str) -> str:
+    """`batch_normalization` of `BatchNormalization`."""
+    words = re.sub(r"([a-z0-9])([A-Z])|([A-Z]+)([A-Z][a-z])", r"\1\3_\2\4", name)
+    return words.strip("_").lower()
+
+
+def _shapes(x: Any) -> Any:
+    """The shape of an argument; of lists, tuples and dicts those of what is in them."""
+    if hasattr(x, "shape"):
+        return tuple(x.shape)
+    if isinstance(x, dict):
+        return {k: _shapes(v) for k, v in x.items()}
+    return [_shapes(v) for v in x] if isinstance(x, (list, tuple)) else ()
 
 
 def _members(module: Module) -> Iterator[tuple[str, Any]]:
@@ -447,7 +534,7 @@ def _copied(x: Any, replaced: Mapping[int, Any], made: dict[int, Any]) -> Any:
     if isinstance(x, Module):
         if id(x) not in made:
             new = made[id(x)] = type(x).__new__(type(x))
-            for name in ("_buffers", "_built", "_forward_hooks", "_pre_hooks"):
+            for name in ("_buffers", "_built", "_forward_hooks", "_name", "_pre_hooks"):
                 _set_slot(new, name, getattr(x, name))
             _set_slot(new, "_source", x._source or x)
             for name, value in vars(x).items():

@@ -30,6 +30,7 @@ class Flatten(Module):
         end_dim: The last of them.
         data_format: As Keras has it: for "channels_first", channels are moved behind the other axes
             before.
+        name: The layer's name.
 
     Example:
         >>> dlc.nn.Flatten()(dlc.ones((2, 3, 4))).shape
@@ -37,8 +38,13 @@ class Flatten(Module):
     """
 
     def __init__(
-        self, start_dim: int = 1, end_dim: int = -1, data_format: str | None = None
+        self,
+        start_dim: int = 1,
+        end_dim: int = -1,
+        data_format: str | None = None,
+        name: str | None = None,
     ) -> None:
+        self.name = name
         formats = (None, "channels_last", "channels_first")
         self.data_format = one_of("Flatten", "data_format", data_format, formats)
         self.start_dim, self.end_dim = start_dim, end_dim

@@ -1,9 +1,9 @@
-"""Models in evaluation mode for a while."""
+"""Models in another mode for a while."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any, Protocol
 
 
@@ -15,17 +15,27 @@ class Moded(Protocol):
         """The mode."""
         ...
 
+    def modules(self) -> Iterator[Any]:
+        """The model and all below."""
+        ...
+
     def train(self, mode: bool = True) -> Any:
         """Sets the mode."""
         ...
 
 
 @contextlib.contextmanager
-def evaluating(model: Moded) -> Generator[None]:
-    """Puts a model in evaluation mode, and back."""
-    training = model.training
-    model.train(False)
+def in_mode(model: Moded, training: bool) -> Generator[None]:
+    """Puts a model and all below in training or evaluation mode, and each back in its own."""
+    before = [(m, m.training) for m in model.modules()]
+    model.train(training)
     try:
         yield
     finally:
-        model.train(training)
+        for module, mode in before:
+            module.training = mode
+
+
+def evaluating(model: Moded) -> contextlib.AbstractContextManager[None]:
+    """Puts a model in evaluation mode, and each of its modules back in its own."""
+    return in_mode(model, training=False)

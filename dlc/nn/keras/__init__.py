@@ -1,0 +1,1 @@
+"""Layers by Keras's names, with its arguments, layouts and defaults."""

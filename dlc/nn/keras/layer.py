@@ -1,0 +1,81 @@
+"""What layers by Keras's names share: names, element types, where channels are, windows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dlc
+from dlc.ir.errors import ArgumentError, nearest
+from dlc.nn.described import one_of
+from dlc.nn.module import Module
+
+_COMMON = ("name", "dtype", "trainable")
+
+
+class Layer(Module):
+    """The base of layers by Keras's names, and of your own that call `super().__init__(**kwargs)`.
+
+    Args:
+        name: The layer's name, by which `model.get_layer` finds it.
+        dtype: The element type of the parameters; float32 for None.
+        trainable: Whether the parameters are trained.
+
+    Example:
+        >>> class Double(dlc.nn.Layer):
+        ...     def call(self, x):
+        ...         return x * 2
+        >>> Double(name="twice").name
+        'twice'
+    """
+
+    def __init__(self, **common: Any) -> None:
+        layer = type(self).__name__
+        for word in common:
+            if word not in _COMMON:
+                raise ArgumentError(
+                    f"{layer} has no argument {word!r}", hint=nearest(word, _COMMON)
+                )
+        self.name = common.get("name")
+        self.dtype = dlc.spec((), common.get("dtype")).dtype
+        self._frozen = not common.get("trainable", True)
+
+    def add_weight(
+        self,
+        shape: Any = (),
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        name: str | None = None,
+    ) -> dlc.Variable:
+        """A new parameter or buffer, of the layer's element type; see `Module.add_weight`."""
+        return super().add_weight(shape, initializer, dtype or self.dtype, trainable, name)
+
+    def ensure_built(self, *shapes: Any) -> None:
+        """Makes what `build` makes for inputs of these shapes, unless it is there."""
+        before = self.built
+        super().ensure_built(*shapes)
+        if self._frozen and not before:
+            self.requires_grad_(False)
+
+
+def channels_last(layer: str, data_format: str | None) -> bool:
+    """Whether channels are the last axis, as they are for None."""
+    formats = (None, "channels_last", "channels_first")
+    return one_of(layer, "data_format", data_format, formats) != "channels_first"
+
+
+def known(layer: Module, extent: Any, what: str) -> int:
+    """An extent from which a layer is built; ShapeError where it is a symbol."""
+    if not isinstance(extent, int):
+        raise dlc.ShapeError(f"{type(layer).__name__}: {what} must be known, it is {extent}")
+    return extent
+
+
+def same_padding(extent: Any, window: int, stride: int) -> tuple[Any, Any]:
+    """What makes an axis as long as ceil(extent / stride) windows, more of it at the end."""
+    if stride == 1:
+        total: Any = window - 1
+    else:
+        needed = ((extent + stride - 1) // stride - 1) * stride + window - extent
+        total = max(needed, 0)
+    return total // 2, total - total // 2
