@@ -377,6 +377,22 @@ def test_a_file_is_no_rival_of_a_module(output, folder):
     assert sys.modules["json"] is json
 
 
+def test_saved_programs(output, error, folder):
+    import dlc
+
+    weight = dlc.Variable([1.0, 2.0], name="weight")
+    dlc.save(lambda p, k: p["x"] * weight + k, folder / "net.dlc", ({"x": "f32[n,2]"}, 1.0))
+    assert "%weight: f32[2]" in output("dump", "net.dlc")
+    assert "# program" in output("dump", "net.dlc", "--stage", "kernels", "--level", "O0")
+    np.savez(folder / "in.npz", **{"p['x']": np.ones((1, 2), np.float32)})
+    assert output("run", "net.dlc", "--inputs", "in.npz") == "result f32[1,2] in 1 to 2: 1 2\n"
+    assert "every stage agrees" in output("verify", "net.dlc", "--dim", "n=3")
+    assert "did you mean" in error("dump", "nett.dlc")
+    (folder / "bad.dlc").write_bytes(b"something")
+    assert "DLC505" in error("run", "bad.dlc")
+    assert "it is the program" in error("run", "net.dlc:other")
+
+
 def test_a_folder_with_a_colon(output, folder):
     (folder / "a:b").mkdir()
     (folder / "a:b" / "c.ir").write_text((folder / "twice.ir").read_text())

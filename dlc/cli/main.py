@@ -44,8 +44,9 @@ there, check them and run them.
 commands:
 {commands}
 
-FILE[:NAME] is a function or a model in a Python file, or a function in an .ir file; NAME may be
-left out where the file has only one. `dlc COMMAND --help` explains a command, with examples.
+FILE[:NAME] is a function or a model in a Python file, a function in an .ir file, or a program that
+`dlc.save` wrote (.dlc); NAME may be left out where the file has only one. `dlc COMMAND --help`
+explains a command, with examples.
 """
 _STATUS = """\
 exit status: 0 all is well; 1 `verify`, `bisect` or `doctor` found something wrong; 2 an error.

@@ -14,12 +14,13 @@ from typing import Any
 
 from dlc.frontend.api import Tensor
 from dlc.frontend.compile import CompiledFunction
+from dlc.frontend.saving.load import load
 from dlc.ir.core import Function
 from dlc.ir.errors import ArgumentError, ParseError, nearest
 from dlc.ir.parser import parse_module
 
 STDIN = "-"
-_PYTHON, _IR = (".py", ".pyw"), (".ir",)
+_PYTHON, _IR, _SAVED = (".py", ".pyw"), (".ir",), (".dlc",)
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,14 @@ def load_target(text: str) -> Target:
     """Finds what a command is about.
 
     Args:
-        text: A Python file (which is run) or an .ir file; `:NAME` after it says what in it, as in
-            `train.py:model.loss`. `-` is IR text on standard input.
+        text: A Python file (which is run), an .ir file, or a saved program (.dlc); `:NAME` after it
+            says what in it, as in `train.py:model.loss`. `-` is IR text on standard input.
 
     Raises:
         ArgumentError: for a file or a name that is not there, and without a name where there are
             several to choose from.
         ParseError: for a malformed .ir file.
+        FileFormatError: for what is no saved program.
         Exception: what the Python file raises.
 
     Example:
@@ -54,10 +56,13 @@ def load_target(text: str) -> Target:
     file, name = _split(text)
     if file == STDIN or Path(file).suffix in _IR:
         return _ir_target(file, name)
+    if Path(file).suffix in _SAVED:
+        return _saved_target(file, name)
     if Path(file).suffix not in _PYTHON:
         _check_file(file)
         raise ArgumentError(
-            f"{file} is no file that dlc reads", hint="it reads Python (.py) and IR text (.ir)"
+            f"{file} is no file that dlc reads",
+            hint="it reads Python (.py), IR text (.ir) and saved programs (.dlc)",
         )
     return _python_target(file, name)
 
@@ -105,7 +110,7 @@ def _check_file(file: str) -> None:
         raise ArgumentError(f"{file} is a folder", hint="name a file in it")
     there: list[str] = []
     with contextlib.suppress(OSError):
-        there = [p.name for p in path.parent.iterdir() if p.suffix in _PYTHON + _IR]
+        there = [p.name for p in path.parent.iterdir() if p.suffix in _PYTHON + _IR + _SAVED]
     close = nearest(path.name, there) if there else ""
     raise ArgumentError(f"there is no file {file}", hint=close if close.startswith("did") else None)
 
@@ -119,6 +124,14 @@ def _ir_target(file: str, name: str | None) -> Target:
     if name not in functions:
         raise ArgumentError(f"{file} has no function @{name}", hint=nearest(name, functions))
     return Target(name, functions[name])
+
+
+def _saved_target(file: str, name: str | None) -> Target:
+    _check_file(file)
+    loaded = load(file)
+    if name not in (None, loaded.name):
+        raise ArgumentError(f"{file} has no {name}", hint=f"it is the program {loaded.name}")
+    return Target(loaded.name, loaded, loaded.variables)
 
 
 def _which(file: str, names: Iterable[str]) -> ArgumentError:

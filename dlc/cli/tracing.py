@@ -17,6 +17,7 @@ from dlc.cli.state_names import state_names
 from dlc.cli.targets import Target, load_target
 from dlc.frontend import compile as compiling
 from dlc.frontend.compile import CompiledFunction
+from dlc.frontend.saving.loaded import LoadedFunction
 from dlc.frontend.spec import Spec
 from dlc.ir.config import config
 from dlc.ir.core import Function
@@ -50,7 +51,8 @@ def add_target_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target",
         metavar="FILE[:NAME]",
-        help="a Python file or an .ir file (- for IR on standard input), and what in it",
+        help="a Python file, an .ir file (- for IR on standard input) or a saved program (.dlc), "
+        "and what in it",
     )
     parser.add_argument(
         "--arg",
@@ -120,12 +122,10 @@ def _of_python(target: Target, options: argparse.Namespace, arrays: Mapping[str,
     wanted = _options(options, compiled.settings.options)
     settings = replace(compiled.settings, options=wanted)
     compiled = CompiledFunction(compiled.__wrapped__, settings, compiled.signature)
-    try:
-        args, kwargs = arguments_of(compiled.__wrapped__, target.name, options.arg)
-    except ArgumentError:
-        if options.arg or not arrays:
-            raise
-        args, kwargs = _arguments_from(arrays, compiled.signature.positional)
+    if isinstance(value, LoadedFunction) and not options.arg:
+        args, kwargs = value.programs[0].spec()
+    else:
+        args, kwargs = _arguments(compiled, target.name, options.arg, arrays)
     with contextlib.redirect_stdout(sys.stderr):  # what the function prints is no output of dlc
         lowered = compiled.lower(*args, **kwargs)
     call, _ = compiled._declared(args, kwargs)
@@ -142,6 +142,17 @@ def _of_python(target: Target, options: argparse.Namespace, arrays: Mapping[str,
     assert len(names) == len(given) + len(state) == len(function.params)
     assert len(results) == len(function.results)
     return Traced(function, lowered.options, names, (*given, *state), results)
+
+
+def _arguments(
+    compiled: CompiledFunction, name: str, given: Sequence[str], arrays: Mapping[str, Array]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    try:
+        return arguments_of(compiled.__wrapped__, name, given)
+    except ArgumentError:
+        if given or not arrays:
+            raise
+    return _arguments_from(arrays, compiled.signature.positional)
 
 
 def _arguments_from(
