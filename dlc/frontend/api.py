@@ -424,6 +424,7 @@ from dlc.frontend.functions.unfolding import (
     unfold,
 )
 from dlc.frontend.jacobian import hessian, jacfwd, jacobian, jacrev
+from dlc.frontend.saving.export import export_library
 from dlc.frontend.saving.load import load
 from dlc.frontend.saving.loaded import LoadedFunction
 from dlc.frontend.saving.save import save
@@ -721,6 +722,7 @@ __all__ = [
     "exp2",
     "expand_dims",
     "expm1",
+    "export_library",
     "extract",
     "eye",
     "fabs",

@@ -50,35 +50,21 @@ _OFTEN = 16
 """How often a loop is thought to run where that is not known."""
 
 
-class CpuProgram:
-    """A program whose kernels are in executable memory."""
+class CodedProgram:
+    """A program with the code of its kernels, and the address of each.
+
+    standing: the arrays of the slots that hold the same in each call.
+    """
 
     def __init__(
         self,
         program: Program,
-        payloads: Sequence[bytes],
-        fixed: Sequence[np.ndarray[Any, Any]] = (),
+        codes: Mapping[int, CpuCode],
+        addresses: Mapping[int, int],
+        standing: Mapping[int, np.ndarray[Any, Any]],
     ) -> None:
-        self.program = program
-        coded = [k for k, kernel in enumerate(program.kernels) if kernel.host is None]
-        self.codes = {k: CpuCode.from_bytes(payloads[k]) for k in coded}
-        self.loaded = load_blobs([c.blob for c in self.codes.values()])
-        self.addresses = {
-            k: x.address(c.entry) for x, (k, c) in zip(self.loaded, self.codes.items(), strict=True)
-        }
-        self.standing = standing_arrays(program, payloads, fixed, self._run_once)
-
-    def bind(self, values: Mapping[str, int]) -> BoundCpuProgram:
-        """The table for these values of the symbols."""
-        return BoundCpuProgram(self, values)
-
-    def _run_once(self, calls: Sequence[Call], arrays: Mapping[int, np.ndarray[Any, Any]]) -> None:
-        jobs, scratch = self.jobs(calls, {})
-        table = ProgramTable(len(self.program.slots), scratch)
-        for job in jobs:
-            table.call(job)
-        pointers = [address_of(arrays[s]) if s in arrays else 0 for s in range(table.n_slots)]
-        run_table(table.array(), pointers, config.thread_count(None))
+        self.program, self.codes = program, codes
+        self.addresses, self.standing = addresses, standing
 
     def jobs(self, calls: Sequence[Call], values: Mapping[str, int]) -> tuple[list[Job], int]:
         """Calls with their extents filled in, and the scratch memory that a worker needs."""
@@ -126,10 +112,41 @@ def _writes_nothing(kernel: Kernel, values: Mapping[str, int]) -> bool:
     return all(evaluate(product(p.dims), values) == 0 for p in outs)
 
 
+class CpuProgram(CodedProgram):
+    """A program whose kernels are in executable memory."""
+
+    def __init__(
+        self,
+        program: Program,
+        payloads: Sequence[bytes],
+        fixed: Sequence[np.ndarray[Any, Any]] = (),
+    ) -> None:
+        coded = [k for k, kernel in enumerate(program.kernels) if kernel.host is None]
+        codes = {k: CpuCode.from_bytes(payloads[k]) for k in coded}
+        self.loaded = load_blobs([c.blob for c in codes.values()])
+        addresses = {
+            k: x.address(c.entry) for x, (k, c) in zip(self.loaded, codes.items(), strict=True)
+        }
+        super().__init__(program, codes, addresses, {})
+        self.standing = standing_arrays(program, payloads, fixed, self._run_once)
+
+    def bind(self, values: Mapping[str, int]) -> BoundCpuProgram:
+        """The table for these values of the symbols."""
+        return BoundCpuProgram(self, values)
+
+    def _run_once(self, calls: Sequence[Call], arrays: Mapping[int, np.ndarray[Any, Any]]) -> None:
+        jobs, scratch = self.jobs(calls, {})
+        table = ProgramTable(len(self.program.slots), scratch)
+        for job in jobs:
+            table.call(job)
+        pointers = [address_of(arrays[s]) if s in arrays else 0 for s in range(table.n_slots)]
+        run_table(table.array(), pointers, config.thread_count(None))
+
+
 class BoundCpuProgram:
     """A program table with the layout of its memory."""
 
-    def __init__(self, code: CpuProgram, values: Mapping[str, int]) -> None:
+    def __init__(self, code: CodedProgram, values: Mapping[str, int]) -> None:
         program = code.program
         self.code, self.program = code, program
         self.plan: MemoryPlan = plan_memory(program, values)

@@ -26,10 +26,10 @@ from dlc.ir.logs import TopicLog
 from dlc.ir.record import dataclass, field
 
 if TYPE_CHECKING:
-    from dlc.codegen.cpu import elf
     from dlc.codegen.cpu import llvm as code_generator
+    from dlc.codegen.cpu import object_file
 else:
-    elf = deferred("dlc.codegen.cpu.elf")
+    object_file = deferred("dlc.codegen.cpu.object_file")
     code_generator = deferred("dlc.codegen.cpu.llvm")
 
 _log = TopicLog("code")
@@ -151,7 +151,9 @@ def _llvm_linker(blobs: Sequence[Blob]) -> list[LoadedCode]:
         for blob in blobs:
             builder = llvm.JITLibraryBuilder()
             builder.add_object_img(
-                elf.write_object(blob.code, blob.symbols, blob.alignment, blob.machine)
+                object_file.write_object(
+                    blob.machine, blob.code, blob.symbols, alignment=blob.alignment
+                )
             )
             for name in blob.symbols:
                 builder.export_symbol(name)

@@ -1,9 +1,8 @@
-"""Reading and writing ELF64 object files, as far as compiled kernels need it."""
+"""Reading ELF64 object files, as far as compiled kernels need it."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dlc.codegen.cpu.blob import MACHINES
@@ -15,11 +14,11 @@ WRITE, ALLOC, EXEC, MERGE = 1, 2, 4, 16
 STT_SECTION, STT_FILE = 3, 4
 SHN_UNDEF, SHN_ABS, SHN_COMMON, SHN_RESERVED = 0, 0xFFF1, 0xFFF2, 0xFF00
 
-_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
-_SECTION = struct.Struct("<IIQQQQIIQQ")
-_SYMBOL = struct.Struct("<IBBHQQ")
-_RELOCATION = struct.Struct("<QQq")
-_IDENT = b"\x7fELF\x02\x01\x01" + bytes(9)
+HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+SECTION = struct.Struct("<IIQQQQIIQQ")
+SYMBOL = struct.Struct("<IBBHQQ")
+RELOCATION = struct.Struct("<QQq")
+IDENT = b"\x7fELF\x02\x01\x01" + bytes(9)
 
 
 @dataclass(frozen=True)
@@ -92,16 +91,16 @@ class ElfObject:
         ]
 
     def _read(self, data: memoryview) -> None:
-        header = _HEADER.unpack_from(data, 0)
+        header = HEADER.unpack_from(data, 0)
         ident, kind, machine, section_offset = header[0], header[1], header[2], header[6]
         entry_size, count, names_index = header[11:14]
-        if ident[:7] != _IDENT[:7] or kind != 1 or entry_size != _SECTION.size:
+        if ident[:7] != IDENT[:7] or kind != 1 or entry_size != SECTION.size:
             raise BackendError("not a relocatable little-endian ELF64 object")
         if machine not in MACHINES:
             raise BackendError(f"ELF object for an unknown machine, number {machine}")
         self.machine = MACHINES[machine]
         raw = [
-            _SECTION.unpack_from(data, section_offset + number * _SECTION.size)
+            SECTION.unpack_from(data, section_offset + number * SECTION.size)
             for number in range(count)
         ]
         names = _bytes_of(data, raw[names_index])
@@ -129,7 +128,7 @@ class ElfObject:
         symbols: list[Symbol] = []
         for table in tables:
             names = self.sections[table.link].data
-            for name, info, _, section, value, _ in _SYMBOL.iter_unpack(table.data):
+            for name, info, _, section, value, _ in SYMBOL.iter_unpack(table.data):
                 symbols.append(
                     Symbol(
                         name=_string(names, name),
@@ -148,7 +147,7 @@ class ElfObject:
                 raise ValueError("relocations without addends")
             if table.kind != RELA:
                 continue
-            for offset, info, addend in _RELOCATION.iter_unpack(table.data):
+            for offset, info, addend in RELOCATION.iter_unpack(table.data):
                 relocations.append(
                     Relocation(
                         section=table.info,
@@ -159,51 +158,6 @@ class ElfObject:
                     )
                 )
         return relocations
-
-
-def write_object(code: bytes, symbols: Mapping[str, int], alignment: int, machine: str) -> bytes:
-    """Wrap finished code into a relocatable object without relocations.
-
-    Args:
-        code: The bytes of its one section, `.text`.
-        symbols: Global functions by name, as offsets into `code`.
-        alignment: Alignment of the section.
-        machine: One of the values of `MACHINES`.
-    """
-    names = b"\0" + b"".join(name.encode() + b"\0" for name in symbols)
-    table = [bytes(_SYMBOL.size)]
-    place = 1
-    for name, value in symbols.items():
-        table.append(_SYMBOL.pack(place, 1 << 4 | 2, 0, 1, value, 0))
-        place += len(name.encode()) + 1
-    section_names = b"\0.text\0.symtab\0.strtab\0.shstrtab\0"
-    contents = [code, b"".join(table), names, section_names]
-    offsets: list[int] = []
-    body = b""
-    for content in contents:
-        body += bytes(-(_HEADER.size + len(body)) % max(16, alignment))
-        offsets.append(_HEADER.size + len(body))
-        body += content
-    fields = [  # name, kind, flags, link, info, alignment, entry size
-        (section_names.index(b".text"), PROGBITS, ALLOC | EXEC, 0, 0, alignment, 0),
-        (section_names.index(b".symtab"), SYMTAB, 0, 3, 1, 8, _SYMBOL.size),
-        (section_names.index(b".strtab"), STRTAB, 0, 0, 0, 1, 0),
-        (section_names.index(b".shstrtab"), STRTAB, 0, 0, 0, 1, 0),
-    ]
-    headers = bytes(_SECTION.size)
-    for (name, kind, flags, link, info, align, entry), offset, content in zip(
-        fields, offsets, contents, strict=True
-    ):
-        headers += _SECTION.pack(
-            name, kind, flags, 0, offset, len(content), link, info, align, entry
-        )
-    body += bytes(-len(body) % 8)
-    number = next(key for key, value in MACHINES.items() if value == machine)
-    header = _HEADER.pack(
-        _IDENT, 1, number, 1, 0, 0, _HEADER.size + len(body), 0, _HEADER.size, 0, 0,
-        _SECTION.size, 5, 4,
-    )  # fmt: skip
-    return header + body + headers
 
 
 def _bytes_of(data: memoryview, fields: tuple[int, ...]) -> memoryview:

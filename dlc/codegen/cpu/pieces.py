@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu.blob import Blob
@@ -61,9 +61,15 @@ def join(piece: Piece, others: Mapping[str, Piece]) -> Blob:
     Raises:
         BackendError: for a function that is not among them.
     """
+    return join_open(piece, others).blob
+
+
+def join_open(piece: Piece, others: Mapping[str, Piece], outside: Collection[str] = ()) -> Piece:
+    """As `join`, where names of `outside` are left to be filled in."""
     image, starts = bytearray(), dict[str, int]()
     waiting = [("", piece)]
     joined: list[tuple[int, Piece]] = []
+    left: list[Reference] = []
     alignment = piece.blob.alignment
     while waiting:
         name, current = waiting.pop()
@@ -74,13 +80,16 @@ def join(piece: Piece, others: Mapping[str, Piece]) -> Blob:
         joined.append((len(image), current))
         image += current.blob.code
         alignment = max(alignment, current.blob.alignment)
-        for wanted in sorted({r.name for r in current.references}, reverse=True):
+        for wanted in sorted({r.name for r in current.references} - {*outside}, reverse=True):
             if wanted not in others:
                 raise BackendError(f"compiled code refers to {wanted}, outside of it")
             waiting.append((wanted, others[wanted]))
     for start, current in joined:
         machine = current.blob.machine
         for r in current.references:
+            if r.name in outside:
+                left.append(replace(r, place=start + r.place))
+                continue
             target = starts[r.name] + r.addend
             fill_in(image, machine, r.kind, start + r.place, target, r.name)
-    return replace(piece.blob, code=bytes(image), alignment=alignment)
+    return Piece(replace(piece.blob, code=bytes(image), alignment=alignment), tuple(left))

@@ -61,6 +61,13 @@ def save(target: Any, path: str | os.PathLike[str], specs: Any = None) -> None:
         >>> dlc.load("twice.dlc")(np.float32([1, 2]))
         Tensor([2., 4.], dtype=float32)
     """
+    f, programs = programs_of(target, specs)
+    contents = _Collector(f).contents(programs)
+    write_whole(path, lambda file: _write(file, contents))
+
+
+def programs_of(target: Any, specs: Any) -> tuple[CompiledFunction, list[tuple[CallKey, Closure]]]:
+    """The compiled function that a user means, and the programs of it that `specs` asks for."""
     f = target if isinstance(target, CompiledFunction) else compile(target)
     assert isinstance(f, CompiledFunction)
     programs = f.saved_programs() if specs is None else [_trace(f, s) for s in _calls(specs)]
@@ -69,8 +76,7 @@ def save(target: Any, path: str | os.PathLike[str], specs: Any = None) -> None:
             f"{f.name} is to be saved, but not for what arguments",
             hint='say it, as in specs="f32[b,784]", or call the compiled function before',
         )
-    contents = _Collector(f).contents(programs)
-    write_whole(path, lambda file: _write(file, contents))
+    return f, programs
 
 
 def _calls(specs: Any) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
@@ -107,7 +113,6 @@ class _Collector:
 
     def __init__(self, f: CompiledFunction) -> None:
         self.f = f
-        self.names = _variable_names(f.__wrapped__)
         self.types: list[TensorType] = []
         self.arrays: list[Array] = []
         self.places: dict[int, int] = {}
@@ -172,27 +177,31 @@ class _Collector:
 
     def saved_variables(self) -> list[SavedVariable]:
         found: list[SavedVariable] = []
-        taken: set[str] = set()
-        for k, v in enumerate(self.variables):
-            base = self.names.get(id(v)) or v.name or f"variable{k}"
-            name, suffix = base, 0
-            while name in taken:
-                suffix += 1
-                name = f"{base}_{suffix}"
-            taken.add(name)
+        names = variable_names(self.f.__wrapped__, self.variables)
+        for v in self.variables:
             gradient = None if v._grad is None else self.array(v._grad._array(*_OUTSIDE))
             value = self.array(v._array(*_OUTSIDE))
-            found.append(SavedVariable(name, value, v.requires_grad, gradient))
+            found.append(SavedVariable(names[id(v)], value, v.requires_grad, gradient))
         return found
 
 
-def _variable_names(target: Any) -> dict[int, str]:
-    """The names that a model has for its variables."""
-    found: dict[int, str] = {}
+def variable_names(target: Any, variables: Iterable[Variable]) -> dict[int, str]:
+    """Different names for variables, by their number: those that a model has for them, or own."""
+    known: dict[int, str] = {}
     for method in ("named_parameters", "named_buffers"):
         walk: Callable[[], Iterable[tuple[str, Variable]]] | None = getattr(target, method, None)
         if walk is not None:
-            found |= {id(v): name for name, v in walk()}
+            known |= {id(v): name for name, v in walk()}
+    found: dict[int, str] = {}
+    taken: set[str] = set()
+    for k, v in enumerate({id(v): v for v in variables}.values()):
+        base = known.get(id(v)) or v.name or f"variable{k}"
+        name, suffix = base, 0
+        while name in taken:
+            suffix += 1
+            name = f"{base}_{suffix}"
+        taken.add(name)
+        found[id(v)] = name
     return found
 
 
