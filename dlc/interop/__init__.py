@@ -1,0 +1,1 @@
+"""What brings models in from other programs, and takes them out."""

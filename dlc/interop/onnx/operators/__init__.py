@@ -1,0 +1,1 @@
+"""The operators of ONNX: a row each, written in dlc's public functions."""

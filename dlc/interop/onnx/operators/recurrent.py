@@ -1,0 +1,217 @@
+"""Recurrent networks, by `dlc.scan`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import dlc
+from dlc.interop.onnx.errors import OnnxError
+from dlc.interop.onnx.operator_table import operator
+from dlc.nn import functional as F
+
+Step = Callable[[Any, Any], Any]
+
+
+def _activation(name: str, alpha: float | None, beta: float | None) -> Callable[[Any], Any]:
+    """An activation by its name, whose case does not matter."""
+
+    def number(given: float | None, default: float) -> float:
+        return default if given is None else given
+
+    table: dict[str, Callable[[Any], Any]] = {
+        "relu": lambda x: dlc.maximum(x, 0),
+        "tanh": dlc.tanh,
+        "sigmoid": dlc.sigmoid,
+        "affine": lambda x: number(alpha, 1.0) * x + number(beta, 0.0),
+        "leakyrelu": lambda x: dlc.where(x >= 0, x, number(alpha, 0.01) * x),
+        "thresholdedrelu": lambda x: dlc.where(x >= number(alpha, 1.0), x, 0),
+        "scaledtanh": lambda x: number(alpha, 1.0) * dlc.tanh(number(beta, 1.0) * x),
+        "hardsigmoid": lambda x: dlc.clip(number(alpha, 0.2) * x + number(beta, 0.5), 0, 1),
+        "elu": lambda x: F.elu(x, number(alpha, 1.0)),
+        "softsign": F.softsign,
+        "softplus": dlc.softplus,
+    }
+    if name.lower() not in table:
+        raise OnnxError(f"the activation {name!r} is unknown")
+    return table[name.lower()]
+
+
+class _Given(NamedTuple):
+    """What the node says, for one direction."""
+
+    activations: list[Callable[[Any], Any]]
+    clip: float | None
+
+
+def _directions(node: Any, defaults: Sequence[str]) -> list[_Given]:
+    count = 2 if node.attr("direction", "forward") == "bidirectional" else 1
+    names = node.attr("activations", list(defaults) * count)
+    alphas, betas = node.attr("activation_alpha", []), node.attr("activation_beta", [])
+    functions = [
+        _activation(n, alphas[k] if k < len(alphas) else None, betas[k] if k < len(betas) else None)
+        for k, n in enumerate(names)
+    ]
+    each = len(defaults)
+    limit = node.attr("clip", None)
+    return [_Given(functions[d * each : (d + 1) * each], limit) for d in range(count)]
+
+
+def _clipped(x: Any, limit: float | None) -> Any:
+    return x if limit is None else dlc.clip(x, -limit, limit)
+
+
+def _run(
+    node: Any, x: Any, lengths: Any, states: Sequence[Any], step: Callable[[int], Step]
+) -> tuple[Any, list[Any]]:
+    """All directions over [time, batch, ...]: the outputs and the last states.
+
+    step: for a direction, from states and the input of one moment to new states; the first of them
+        is the output.
+    """
+    backwards = node.attr("direction", "forward") == "reverse"
+    outputs: list[Any] = []
+    finals: list[list[Any]] = []
+    for d in range(states[0].shape[0]):
+        turn = backwards or d == 1
+        one = step(d)
+
+        def moment(carry: Any, given: Any, one: Step = one) -> Any:
+            inputs, active = given
+            new = one(carry, inputs)
+            if active is None:
+                return new, new[0]
+            kept = tuple(dlc.where(active, n, c) for n, c in zip(new, carry, strict=True))
+            return kept, dlc.where(active, new[0], 0)
+
+        active = None
+        if lengths is not None:
+            steps = dlc.arange(x.shape[0])
+            active = (steps[:, None] < lengths[None, :])[:, :, None]
+        carry, ys = dlc.scan(moment, tuple(s[d] for s in states), (x, active), reverse=turn)
+        outputs.append(ys)
+        finals.append(list(carry))
+    y = dlc.stack(outputs, axis=1)
+    return y, [dlc.stack([f[k] for f in finals]) for k in range(len(states))]
+
+
+def _prepared(node: Any, x: Any, weight: Any, *states: Any) -> tuple[Any, list[Any]]:
+    """Time first, and states of zeros where none are given."""
+    batch_first = bool(node.attr("layout", 0))
+    if batch_first:
+        x = dlc.swapaxes(x, 0, 1)
+    hidden = node.attr("hidden_size", None)
+    made: list[Any] = []
+    for s in states:
+        if s is None:
+            made.append(dlc.zeros((weight.shape[0], x.shape[1], hidden), dtype=x.dtype))
+        else:
+            made.append(dlc.swapaxes(s, 0, 1) if batch_first else s)
+    return x, made
+
+
+def _finished(node: Any, y: Any, finals: Sequence[Any]) -> tuple[Any, ...]:
+    if node.attr("layout", 0):
+        return dlc.permute_dims(y, (2, 0, 1, 3)), *(dlc.swapaxes(f, 0, 1) for f in finals)
+    return y, *finals
+
+
+def _biases(bias: Any, d: int, gates: int, hidden: int) -> tuple[Any, Any]:
+    if bias is None:
+        return 0, 0
+    return bias[d, : gates * hidden], bias[d, gates * hidden :]
+
+
+@operator("RNN")
+def rnn(
+    node: Any, x: Any, weight: Any, recurrence: Any, bias: Any = None, lengths: Any = None,
+    initial: Any = None,
+) -> Any:  # fmt: skip
+    """A plain recurrent network."""
+    hidden = node.attr("hidden_size", recurrence.shape[-1])
+    x, (h0,) = _prepared(node, x, recurrence, initial)
+    given = _directions(node, ["Tanh"])
+
+    def step(d: int) -> Step:
+        wb, rb = _biases(bias, d, 1, hidden)
+        (f,) = given[d].activations
+
+        def one(carry: Any, inputs: Any) -> Any:
+            (h,) = carry
+            z = inputs @ weight[d].mT + h @ recurrence[d].mT + wb + rb
+            return (f(_clipped(z, given[d].clip)),)
+
+        return one
+
+    y, finals = _run(node, x, lengths, [h0], step)
+    return _finished(node, y, finals)
+
+
+@operator("GRU")
+def gru(
+    node: Any, x: Any, weight: Any, recurrence: Any, bias: Any = None, lengths: Any = None,
+    initial: Any = None,
+) -> Any:  # fmt: skip
+    """A network of gated units; gates in the order update, reset, hidden."""
+    n = node.attr("hidden_size", recurrence.shape[-1])
+    x, (h0,) = _prepared(node, x, recurrence, initial)
+    given = _directions(node, ["Sigmoid", "Tanh"])
+    after = bool(node.attr("linear_before_reset", 0))
+
+    def step(d: int) -> Step:
+        wb, rb = _biases(bias, d, 3, n)
+        f, g = given[d].activations
+        limit = given[d].clip
+        w, r = weight[d], recurrence[d]
+
+        def one(carry: Any, inputs: Any) -> Any:
+            (h,) = carry
+            a = inputs @ w.mT + wb
+            gates = a[:, : 2 * n] + h @ r[: 2 * n].mT + (rb if bias is None else rb[: 2 * n])
+            gates = f(_clipped(gates, limit))
+            update, reset = gates[:, :n], gates[:, n:]
+            inner = 0 if bias is None else rb[2 * n :]
+            if after:
+                past = reset * (h @ r[2 * n :].mT + inner)
+            else:
+                past = (reset * h) @ r[2 * n :].mT + inner
+            new = g(_clipped(a[:, 2 * n :] + past, limit))
+            return ((1 - update) * new + update * h,)
+
+        return one
+
+    y, finals = _run(node, x, lengths, [h0], step)
+    return _finished(node, y, finals)
+
+
+@operator("LSTM")
+def lstm(
+    node: Any, x: Any, weight: Any, recurrence: Any, bias: Any = None, lengths: Any = None,
+    initial: Any = None, initial_cell: Any = None, peepholes: Any = None,
+) -> Any:  # fmt: skip
+    """A long short-term memory; gates in the order input, output, forget, cell."""
+    n = node.attr("hidden_size", recurrence.shape[-1])
+    x, (h0, c0) = _prepared(node, x, recurrence, initial, initial_cell)
+    given = _directions(node, ["Sigmoid", "Tanh", "Tanh"])
+    coupled = bool(node.attr("input_forget", 0))
+
+    def step(d: int) -> Step:
+        wb, rb = _biases(bias, d, 4, n)
+        f, g, h_ = given[d].activations
+        limit = given[d].clip
+        p = [0, 0, 0] if peepholes is None else [peepholes[d, k * n : (k + 1) * n] for k in range(3)]
+
+        def one(carry: Any, inputs: Any) -> Any:
+            h, c = carry
+            z = inputs @ weight[d].mT + h @ recurrence[d].mT + wb + rb
+            i, o, forget, cell = (z[:, k * n : (k + 1) * n] for k in range(4))
+            i = f(_clipped(i + p[0] * c, limit))
+            forget = 1 - i if coupled else f(_clipped(forget + p[2] * c, limit))
+            new = forget * c + i * g(_clipped(cell, limit))
+            o = f(_clipped(o + p[1] * new, limit))
+            return o * h_(new), new
+
+        return one
+
+    y, finals = _run(node, x, lengths, [h0, c0], step)
+    return _finished(node, y, finals)
