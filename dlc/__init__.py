@@ -39,8 +39,12 @@ if TYPE_CHECKING:
     from dlc import optim as optim
     from dlc import train as train
     from dlc.frontend.api import *  # noqa: F403
+    from dlc.interop import onnx as onnx
 
-_PACKAGES = ("callbacks", "data", "losses", "metrics", "nn", "optim", "train")
+_PACKAGES = {
+    **{p: f"dlc.{p}" for p in ("callbacks", "data", "losses", "metrics", "nn", "optim", "train")},
+    "onnx": "dlc.interop.onnx",
+}
 _loading = threading.RLock()
 _PROTOCOLS = ("__all__", "__array_api_version__", "__array_namespace_info__")
 _names: dict[str, Any] = {}  # of `dlc.frontend.api`
@@ -50,7 +54,7 @@ def __getattr__(name: str) -> Any:
     if name.startswith("__") and name not in _PROTOCOLS:
         raise AttributeError(f"module 'dlc' has no attribute {name!r}")
     if name in _PACKAGES:
-        return importlib.import_module(f"dlc.{name}")
+        return importlib.import_module(_PACKAGES[name])
     names = globals()
     with _loading, _no_collection():
         if "__all__" not in names:

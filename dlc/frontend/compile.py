@@ -22,6 +22,7 @@ from dlc.frontend.call_guards import Given
 from dlc.frontend.closure import Closure, Param, trace_closure
 from dlc.frontend.context import current_trace
 from dlc.frontend.conversion import user_function
+from dlc.frontend.doors import door_of
 from dlc.frontend.execution import Interpreted, Program, program_for
 from dlc.frontend.instantiate import callable_of
 from dlc.frontend.native_call import NativeCalls
@@ -516,7 +517,8 @@ def compile(  # noqa: PLR0913
     variables that it closes over are inputs too.
 
     Args:
-        function: What to compile: a Python function, or one of the IR.
+        function: What to compile: a Python function, a model, one of the IR, or an ONNX model
+            (a path, bytes or a ModelProto; the result is then what `dlc.onnx.load` gives).
         device: Where it runs; `config.device` when not given.
         level: Optimisation level, "O0" to "O3".
         precision: "exact" follows `docs/semantics.md`; "fast" allows named shortcuts.
@@ -541,6 +543,11 @@ def compile(  # noqa: PLR0913
         >>> f(2.0, 3.0)
         Tensor(7., dtype=float32)
     """
+    door = door_of(function)
+    if door is not None:
+        options = {"device": device, "level": level, "precision": precision, "verify": verify}
+        options |= {"num_threads": num_threads, "on_recompile": on_recompile, "disable": disable}
+        return door(function, **options)
     _check("level", level, LEVELS)
     _check("precision", precision, PRECISIONS)
     _check("on_recompile", on_recompile, POLICIES)
@@ -559,7 +566,10 @@ def compile(  # noqa: PLR0913
         if isinstance(f, Function):
             f = callable_of(f)
         if not callable(f):
-            raise ArgumentError(f"compile of a {type(f).__name__}, which cannot be called")
+            raise ArgumentError(
+                f"compile of a {type(f).__name__}, which cannot be called",
+                hint="give a function, a model, or an ONNX file (a path, bytes or a ModelProto)",
+            )
         if isinstance(f, CompiledFunction):
             f = f.__wrapped__
         static = (*_tuple(static_argnums), *_tuple(static_argnames))

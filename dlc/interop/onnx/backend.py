@@ -69,14 +69,14 @@ def run_node(
 
 def supports_device(device: str) -> bool:
     """Whether models can run on a device, such as "CPU" or "CUDA:0"."""
-    import dlc  # noqa: PLC0415  the face of the package, loaded late
+    import dlc
 
     return any(str(d) == _device(device) for d in dlc.devices())
 
 
 def is_compatible(model: Any, device: str = "CPU", **_kwargs: Any) -> bool:
     """Whether a model has only operators that dlc knows, and the device is there."""
-    from dlc.interop.onnx.errors import OnnxError  # noqa: PLC0415
+    from dlc.interop.onnx.errors import OnnxError
 
     try:
         OnnxModel(model)

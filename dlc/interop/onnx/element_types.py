@@ -1,8 +1,8 @@
 """Element types of ONNX: those that dlc computes with, and those that it only stores.
 
-A tensor of small numbers (4 bits, 2 bits, float8, float4) is `Stored`: its codes in a tensor of 8-bit
-integers, and the ONNX type that gives them a meaning. Operators that move elements move the codes;
-casts and quantisation decode and encode them, in compiled code.
+A tensor of small numbers (4 bits, 2 bits, float8, float4) is `Stored`: its codes in a tensor of
+8-bit integers, and the ONNX type that gives them a meaning. Operators that move elements
+move the codes; casts and quantisation decode and encode them, in compiled code.
 """
 
 from __future__ import annotations
@@ -73,9 +73,11 @@ class Stored:
         self.kind = kind
 
 
-dlc.tree.register_node(
-    Stored, lambda s: ((s.codes,), s.kind), lambda kind, codes: Stored(codes[0], kind)
-)
+def _restored(kind: Any, codes: Any) -> Stored:
+    return Stored(codes[0], kind)
+
+
+dlc.tree.register_node(Stored, lambda s: ((s.codes,), s.kind), _restored)
 
 
 def numpy_type(kind: int) -> np.dtype[Any]:
@@ -102,7 +104,7 @@ def kind_of(dtype: Any) -> int:
     for kind, d in STORED.items():
         if np.dtype(d) == wanted:
             return kind
-    if wanted.kind in "OUST":
+    if wanted.kind == "T":
         return STRING
     raise DTypeError(f"ONNX has no element type for {wanted}")
 

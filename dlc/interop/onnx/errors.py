@@ -14,7 +14,9 @@ class OnnxError(DlcError, ValueError):
 def unsupported(operators: Iterable[tuple[str, str, int]]) -> OnnxError:
     """All operators that have no row, at once: (domain, name, opset version)."""
     listed = sorted(set(operators))
-    lines = [f"  {domain or 'ai.onnx'}.{name} (opset {version})" for domain, name, version in listed]
+    lines = [
+        f"  {domain or 'ai.onnx'}.{name} (opset {version})" for domain, name, version in listed
+    ]
     return OnnxError(
         "\n".join([f"the model has {len(listed)} operators that dlc does not know:", *lines]),
         hint="write them as local functions of the model, or ask for them",

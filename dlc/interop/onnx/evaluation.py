@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from dlc.frontend.context import current_trace
 from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.graph import Graph, Node
@@ -19,7 +21,7 @@ from dlc.ir.errors import DlcError
 
 
 class NeedsRun(BaseException):
-    """A node has to run between compiled programs, since the shapes of its results depend on data."""
+    """A node has to run between compiled programs: the shapes of its results depend on data."""
 
     def __init__(self, node: Node) -> None:
         super().__init__(str(node))
@@ -32,6 +34,7 @@ class Scope:
     def __init__(self, values: dict[str, Any], outer: Scope | None = None) -> None:
         self.values = values
         self.outer = outer
+        self.done: list[Node] = []
 
     def __getitem__(self, name: str) -> Any:
         scope: Scope | None = self
@@ -102,6 +105,7 @@ def run_nodes(nodes: Iterable[Node], scope: Scope) -> None:
         for name, value in zip(node.outputs, results, strict=False):
             if name:
                 scope.values[name] = value
+        scope.done.append(node)
 
 
 def compute(node: Node, inputs: Sequence[Any], scope: Scope) -> Sequence[Any]:
@@ -137,9 +141,9 @@ def _compute(node: Node, inputs: Sequence[Any], scope: Scope) -> Sequence[Any]:
             raise NeedsRun(node)
         return _at_once(node, node.row, inputs, scope)
     has_graph = len(node.uses) > len([name for name in node.inputs if name])
-    if tracing and everything_known and not node.row.random and not has_graph:
-        if not any(_has_extents(v) for v in inputs):
-            return _at_once(node, node.row, inputs, scope)
+    foldable = everything_known and not node.row.random and not has_graph
+    if tracing and foldable and not any(_has_extents(v) for v in inputs):
+        return _at_once(node, node.row, inputs, scope)
     return _listed(_call(node, node.row, inputs, scope))
 
 
@@ -157,7 +161,7 @@ def _in_function(node: Node, run: Callable[[Graph], Sequence[Any]]) -> Sequence[
 
 
 def _has_extents(value: Any) -> bool:
-    return getattr(value, "dtype", None) == object
+    return isinstance(value, np.ndarray) and value.dtype.kind == "O"
 
 
 def _at_once(node: Node, row: Row, inputs: Sequence[Any], scope: Scope) -> list[Any]:
@@ -169,11 +173,9 @@ def _call(node: Node, row: Row, inputs: Sequence[Any], scope: Scope) -> Any:
     args: list[Any] = []
     for k, value in enumerate(inputs):
         if k in row.known and value is not None:
-            if not is_known(value):
-                if current_trace() is not None:
-                    raise NeedsValue(node.inputs[k])
-                value = concrete(value)
-            args.append(value)
+            if not is_known(value) and current_trace() is not None:
+                raise NeedsValue(node.inputs[k])
+            args.append(concrete(value))
         else:
             args.append(value if row.raw else as_tensor(value))
     return row.function(Evaluation(node, scope), *args)
@@ -181,4 +183,4 @@ def _call(node: Node, row: Row, inputs: Sequence[Any], scope: Scope) -> Any:
 
 def _listed(results: Any) -> list[Any]:
     """The outputs: a tuple is several, anything else one."""
-    return list(results) if type(results) is tuple else [results]
+    return list(results) if isinstance(results, tuple) else [results]

@@ -10,6 +10,7 @@ import numpy as np
 
 from dlc.interop.onnx.element_types import COMPUTED, STRING, numpy_type
 from dlc.interop.onnx.errors import OnnxError
+from dlc.interop.onnx.values import texts
 from dlc.ir.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def onnx_package() -> Any:
     """The package `onnx`; ArgumentError where it is not installed."""
     try:
-        import onnx  # noqa: PLC0415  heavy and optional
+        import onnx
     except ImportError:
         raise ArgumentError(
             "ONNX models need the package onnx", hint="pip install 'dlc[onnx]'"
@@ -52,16 +53,21 @@ def read_model(source: Any) -> tuple[ModelProto, Path | None]:
         return _parsed(onnx, data, str(path)), path.resolve().parent
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _parsed(onnx, bytes(source), "the bytes given"), None
-    raise ArgumentError(
-        f"a model is a path, bytes or a ModelProto, got {type(source).__name__}"
-    )
+    raise ArgumentError(f"a model is a path, bytes or a ModelProto, got {type(source).__name__}")
+
+
+def package_errors() -> tuple[type[Exception], ...]:
+    """What the package protobuf raises for bytes that are no message."""
+    from google.protobuf.message import DecodeError  # heavy and optional
+
+    return DecodeError, ValueError
 
 
 def _parsed(package: Any, data: bytes, where: str) -> ModelProto:
     model: onnx.ModelProto = package.ModelProto()
     try:
         model.ParseFromString(data)
-    except Exception:  # the protobuf package has several
+    except package_errors():
         raise OnnxError(
             f"{where}: no ONNX model, or one that is truncated ({len(data):,} bytes)"
         ) from None
@@ -88,7 +94,7 @@ class Arrays:
             raise OnnxError(f"the tensor {proto.name!r} has the shape {list(shape)}")
         if proto.data_location == type(proto).EXTERNAL:
             return self._external(proto, shape, dtype)
-        from onnx import numpy_helper  # noqa: PLC0415  heavy and optional
+        from onnx import numpy_helper
 
         if proto.data_type in COMPUTED and proto.HasField("raw_data"):
             return self._from_bytes(proto, proto.raw_data, shape, dtype)
@@ -96,7 +102,7 @@ class Arrays:
             made = numpy_helper.to_array(proto)
         except (ValueError, TypeError) as error:
             raise OnnxError(f"the tensor {proto.name!r} cannot be read: {error}") from None
-        return made.astype(object) if proto.data_type == STRING else made
+        return texts(made) if proto.data_type == STRING else made
 
     def _from_bytes(self, proto: TensorProto, data: Any, shape: Any, dtype: Any) -> Array:
         wanted = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 from dlc.interop.onnx.element_types import kind_of, numpy_type
 from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.operator_table import Row, find
+from dlc.nn import RandomState
 
 if TYPE_CHECKING:
     from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, ValueInfoProto
@@ -18,7 +20,7 @@ _MISSING = object()
 
 
 class Known(NamedTuple):
-    """What the model file says of a graph input or output; None where it does not say."""
+    """What the model says of an input or output; None where it does not say."""
 
     name: str
     kind: int | None
@@ -35,6 +37,23 @@ class Library:
         self.opsets = {("" if d == "ai.onnx" else d): v for d, v in opsets.items()}
         self.functions = {(f.domain, f.name, getattr(f, "overload", "")): f for f in functions}
         self.arrays = arrays  # turns a TensorProto into an array
+        self.random_states: list[RandomState] = []
+
+    def with_opsets(self, opsets: Mapping[str, int]) -> Library:
+        """The same with other opset versions, for a function."""
+        other = copy.copy(self)
+        other.opsets = dict(opsets)
+        return other
+
+    def start_random(self) -> None:
+        """Makes the stream of keys for nodes without a seed; not possible in a trace."""
+        if not self.random_states:
+            self.random_states.append(RandomState())
+
+    @property
+    def random(self) -> RandomState:
+        """The stream of keys for nodes without a seed."""
+        return self.random_states[0]
 
     def version(self, domain: str) -> int:
         """The opset version of a domain; 1 where the model does not import it."""
@@ -88,6 +107,8 @@ class Node:
             self.row = find(proto.domain, proto.op_type, self.version)
             if self.row is None:
                 function = _standard_function(proto, self.library)
+            elif self.row.random:
+                self.library.start_random()
         if function is not None:
             given = {**_defaults(function), **self.attributes}
             self.body = function_graph(function, self.library, given)
@@ -141,13 +162,15 @@ class Graph:
             inner = [node.body] if node.body is not None else []
             for value in node.attributes.values():
                 inner.extend(
-                    g for g in (value if isinstance(value, list) else [value]) if isinstance(g, Graph)
+                    g
+                    for g in (value if isinstance(value, list) else [value])
+                    if isinstance(g, Graph)
                 )
             for graph in inner:
                 yield from graph.all_nodes()
 
 
-def read_graph(proto: GraphProto, library: Library, outer: Mapping[str, Any] = {}) -> Graph:  # noqa: B006  read only
+def read_graph(proto: GraphProto, library: Library, outer: Mapping[str, Any] = {}) -> Graph:
     """A graph of a model.
 
     Args:
@@ -170,8 +193,7 @@ def read_graph(proto: GraphProto, library: Library, outer: Mapping[str, Any] = {
 def function_graph(proto: FunctionProto, library: Library, given: Mapping[str, Any]) -> Graph:
     """The graph of a function for the attributes of a call."""
     opsets = {o.domain: o.version for o in proto.opset_import} or library.opsets
-    inner = Library({**library.opsets, **opsets}, (), library.arrays)
-    inner.functions = library.functions
+    inner = library.with_opsets({**library.opsets, **opsets})
     nodes = [Node(n, inner, given) for n in proto.node]
     nodes = _ordered(proto.name, nodes, set(proto.input))
     return Graph(proto.name, nodes, list(proto.input), list(proto.output), {})
@@ -218,7 +240,9 @@ def _ordered(graph: str, nodes: list[Node], known: set[str]) -> list[Node]:
     return order
 
 
-def _attribute(proto: AttributeProto, library: Library, outer: Mapping[str, Any]) -> Any:  # noqa: PLR0911, C901  a case a type
+def _attribute(  # noqa: C901, PLR0911, PLR0912  a case a type
+    proto: AttributeProto, library: Library, outer: Mapping[str, Any]
+) -> Any:
     if proto.ref_attr_name:
         return outer[proto.ref_attr_name]
     kinds = type(proto)
@@ -258,14 +282,14 @@ def _defaults(function: FunctionProto) -> dict[str, Any]:
 
 def _standard_function(proto: NodeProto, library: Library) -> FunctionProto | None:
     """The function that the standard itself gives for an operator, if there is one."""
-    import onnx  # noqa: PLC0415  heavy and optional
+    import onnx
 
     version = library.version(proto.domain)
     try:
         schema = onnx.defs.get_schema(proto.op_type, version, proto.domain)
     except onnx.defs.SchemaError:
         return None
-    return schema.function_body if schema.has_function else None
+    return schema.function_body if getattr(schema, "has_function", False) else None
 
 
 def type_of(info: ValueInfoProto) -> Known:

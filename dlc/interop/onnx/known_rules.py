@@ -35,9 +35,7 @@ def known_rule(node: Node, inputs: Sequence[Any]) -> list[Any] | None:
 def _is_integral(value: Any) -> bool:
     if not isinstance(value, np.ndarray) or value.size > _MOST:
         return False
-    if value.dtype == object:
-        return not (value.size and isinstance(value.flat[0], (str, bytes)))
-    return value.dtype.kind in "iub"
+    return value.dtype.kind in "iubO"
 
 
 def _rule(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -125,7 +123,7 @@ def _extreme(node: Node, *parts: Array) -> Array | None:
     if not parts or any(p.dtype != parts[0].dtype for p in parts if p.dtype != object):
         return None
     larger = node.op == "Max"
-    choose = np.frompyfunc(lambda a, b: (a if a >= b else b) if larger else (a if a <= b else b), 2, 1)
+    choose = np.frompyfunc(lambda a, b: (max(a, b)) if larger else (min(a, b)), 2, 1)
     return _plain(functools.reduce(choose, parts), parts[0])
 
 
@@ -239,8 +237,8 @@ def _reduced(node: Node, a: Array, axes: Array | None = None) -> Array | None:
     functions: dict[str, Callable[[Any, Any], Any]] = {
         "ReduceProd": lambda x, y: x * y,
         "ReduceSum": lambda x, y: x + y,
-        "ReduceMax": lambda x, y: x if x >= y else y,
-        "ReduceMin": lambda x, y: x if x <= y else y,
+        "ReduceMax": max,
+        "ReduceMin": min,
     }
     total = functools.reduce(functions[node.op], a.tolist())
     made = np.empty((1,) if node.attr("keepdims", 1) else (), object)

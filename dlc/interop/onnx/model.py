@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from dlc.interop.onnx.errors import OnnxError, unsupported
 from dlc.interop.onnx.files import Arrays, onnx_package, read_model
 from dlc.interop.onnx.graph import Graph, Known, Library, read_graph, type_of
 from dlc.interop.onnx.runner import Runner, outputs_of
-from dlc.interop.onnx.values import as_tensor
+from dlc.interop.onnx.values import as_tensor, texts
 from dlc.ir.errors import ArgumentError, DTypeError, ShapeError, nearest
 
 
@@ -180,15 +180,12 @@ def _array(value: Any) -> Any:
     if isinstance(value, (dlc.Tensor, Stored)) or value is None:
         return value
     array = np.asarray(value)
-    return array.astype(object) if array.dtype.kind in "UST" else array
+    return texts(array) if array.dtype.kind in "OUST" else array
 
 
-def _kind_and_shape(value: Any) -> tuple[int, Iterable[int]]:
+def _kind_and_shape(value: Any) -> tuple[int, Sequence[int]]:
     if isinstance(value, Stored):
         return value.kind, value.codes.shape
     if isinstance(value, np.ndarray):
         return STRING, value.shape
     return kind_of(value.dtype), value.shape
-
-
-

@@ -1,4 +1,4 @@
-"""The table of operators: each row is a function over values, and the version since which it holds."""
+"""The table of operators: a row is a function over values and the version since which it holds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Function = Callable[..., Any]
 _FILES = (
     "arithmetic", "attention", "control", "convolution", "detection", "elements", "indexing",
     "losses", "normalisation", "pooling", "quantisation", "random", "recurrent", "reduction",
-    "resize", "sequences", "shape", "signal", "training", "trees",
+    "resize", "sequences", "shape", "signal", "text", "training", "trees",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ tracing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -97,11 +97,6 @@ class _Segment:
         values.update(self.constants)
 
 
-class _Stage(NamedTuple):
-    number: int
-    at_once: bool
-
-
 class Runner:
     """A graph that can be called.
 
@@ -185,11 +180,12 @@ class Runner:
 
 def outputs_of(values: Sequence[Any]) -> list[Array | Any]:
     """Values as a caller sees them: tensors, and arrays of the types that dlc only stores."""
+
     def shown(value: Any) -> Any:
         if isinstance(value, list):
             return [shown(v) for v in value]
         if isinstance(value, Stored):
             return unstored(Stored(concrete(value.codes), value.kind))
-        return value
+        return value.astype(object) if is_text(value) else value
 
     return [shown(v) for v in values]

@@ -48,12 +48,13 @@ def is_known(value: Any) -> bool:
 
 
 def is_text(value: Any) -> bool:
-    """Whether a value is an array of strings."""
-    return (
-        isinstance(value, np.ndarray)
-        and value.dtype.kind in "OUST"
-        and (value.dtype.kind != "O" or (value.size > 0 and isinstance(value.flat[0], (str, bytes))))
-    )
+    """Whether a value is an array of texts."""
+    return isinstance(value, np.ndarray) and value.dtype.kind == "T"
+
+
+def texts(values: Any) -> Array:
+    """An array of texts: objects would be extents."""
+    return np.asarray(values).astype(np.dtypes.StringDType())
 
 
 def array_of_ints(numbers: Any, shape: Any = None) -> Array:
@@ -76,13 +77,13 @@ def ints(value: Array) -> list[Any]:
 def as_tensor(value: Any) -> Any:
     """A value as operators compute with it; lists and None stay as they are."""
     if isinstance(value, np.ndarray):
+        if is_text(value):
+            return value
         if value.dtype == object:
-            if is_text(value):
-                return value
+            if value.size == 0:
+                return dlc.zeros(value.shape, dtype=dlc.int64)
             parts = [dlc.asarray(n, dtype=dlc.int64) for n in value.reshape(-1).tolist()]
             return dlc.reshape(dlc.stack(parts), value.shape)
-        if value.dtype.kind == "U":
-            return value
         if _is_stored(value):
             return stored(value)
         return dlc.asarray(value)

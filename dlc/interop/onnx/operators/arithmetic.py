@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import dlc
+from dlc.frontend.apply import apply
 from dlc.interop.onnx.element_types import (
     COMPUTED,
     STORED,
@@ -209,7 +210,14 @@ def bit_cast(node: Any, x: Any) -> Any:
         codes = x.codes if isinstance(x, Stored) else x
         if kind in STORED:
             like = stored(np.zeros((), numpy_type(kind))).codes.dtype
-            return Stored(dlc.asarray(codes).view(dlc.int8 if like == np.int8 else dlc.uint8), kind)
+            return Stored(
+                _same_bits(dlc.asarray(codes), dlc.int8 if like == np.int8 else dlc.uint8), kind
+            )
         x = dlc.asarray(codes)
-    target = COMPUTED[kind]
-    return x if target == x.dtype else x.view(target)
+    return _same_bits(x, COMPUTED[kind])
+
+
+def _same_bits(x: Any, dtype: Any) -> Any:
+    if x.dtype == dlc.bool:
+        x = dlc.astype(x, dlc.uint8)
+    return x if dtype == x.dtype else apply("bitcast", x, dtype=dtype)

@@ -175,7 +175,9 @@ def linear_attention(
         return None if x is None else dlc.moveaxis(x, 2, 0)
 
     gates = None if decay is None or "gated" not in rule else dlc.astype(_heads(decay, heads), wide)
-    rates = None if beta is None or "delta" not in rule else dlc.astype(_heads(beta, heads), wide)
+    rates = None
+    if beta is not None and "delta" in rule:
+        rates = dlc.astype(_heads(beta, beta.shape[-1]), wide)  # one for all heads, or one each
 
     def step(s: Any, given: Any) -> Any:
         q_, k_, v_, gate, rate = given

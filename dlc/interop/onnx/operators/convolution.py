@@ -82,7 +82,7 @@ def conv_transpose(node: Any, x: Any, weight: Any, bias: Any = None) -> Any:
     widths: list[tuple[Any, Any]] = [(0, 0)] * 2
     for k, (before, behind) in enumerate(pads):
         extent = whole.shape[2 + k] + extra[k]
-        widths.append((0, extra[k]))
+        widths.append((0, extra[k] + max(0, -behind)))
         index.append(slice(before, extent - behind))
     result = dlc.pad(whole, widths)[tuple(index)]
     return result if bias is None else result + dlc.reshape(bias, (1, -1, *[1] * rank))
@@ -102,15 +102,16 @@ def _transposed_pads(
     pairs: Pairs = []
     for k, extent in enumerate(wanted[-rank:]):
         total = whole.shape[2 + k] + extra[k] - extent
+        if total < 0:  # more than there is: zeros behind
+            pairs.append((0, total))
+            continue
         small, large = total // 2, total - total // 2
         pairs.append((small, large) if auto == "SAME_UPPER" else (large, small))
     return pairs
 
 
 @operator("CausalConvWithState", since=27)
-def causal_conv(
-    node: Any, x: Any, weight: Any, bias: Any = None, past: Any = None
-) -> Any:
+def causal_conv(node: Any, x: Any, weight: Any, bias: Any = None, past: Any = None) -> Any:
     """A convolution of each channel over its past, and what the next call needs of it."""
     kept = weight.shape[-1] - 1
     if past is None:

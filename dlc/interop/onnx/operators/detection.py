@@ -39,7 +39,7 @@ def non_max_suppression(
 
     How many there are depends on data: it runs between compiled programs.
     """
-    from dlc.frontend.context import current_trace  # noqa: PLC0415
+    from dlc.frontend.context import current_trace
 
     if current_trace() is not None:
         raise node.needs_run()
@@ -131,7 +131,7 @@ def deform_conv(
 
 
 def _interpolated(x: Any, at: list[Any]) -> Any:
-    """x [n, group, channel, ...] at positions [n, group, tap, ...]: [n, group, channel, tap, ...]."""
+    """x [n, group, channel, ...] at [n, group, tap, ...]: [n, group, channel, tap, ...]."""
     rank = len(at)
     low = [dlc.floor(a) for a in at]
     n = dlc.reshape(dlc.arange(x.shape[0]), (-1, *[1] * (rank + 2)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import dlc
 from dlc.interop.onnx.operator_table import operator
-from dlc.nn import functional as F
+from dlc.nn import functional
 
 _PLAIN: dict[str, Callable[[Any], Any]] = {
     "Abs": dlc.abs,
@@ -28,7 +28,7 @@ _PLAIN: dict[str, Callable[[Any], Any]] = {
     "Floor": dlc.floor,
     "IsNaN": dlc.isnan,
     "Log": dlc.log,
-    "Mish": F.mish,
+    "Mish": functional.mish,
     "Neg": dlc.negative,
     "Not": dlc.logical_not,
     "Reciprocal": dlc.reciprocal,
@@ -39,11 +39,11 @@ _PLAIN: dict[str, Callable[[Any], Any]] = {
     "Sin": dlc.sin,
     "Sinh": dlc.sinh,
     "Softplus": dlc.softplus,
-    "Softsign": F.softsign,
+    "Softsign": functional.softsign,
     "Sqrt": dlc.sqrt,
     "Tan": dlc.tan,
     "Tanh": dlc.tanh,
-    "HardSwish": F.hardswish,
+    "HardSwish": functional.hardswish,
 }
 
 
@@ -64,16 +64,14 @@ def elu(node: Any, x: Any) -> Any:
 @operator("Celu")
 def celu(node: Any, x: Any) -> Any:
     """Continuously differentiable exponential unit."""
-    return F.celu(x, node.attr("alpha", 1.0))
+    return functional.celu(x, node.attr("alpha", 1.0))
 
 
 @operator("Selu")
 def selu(node: Any, x: Any) -> Any:
     """Scaled exponential unit."""
     alpha = node.attr("alpha", 1.67326319217681884765625)
-    return node.attr("gamma", 1.05070102214813232421875) * dlc.where(
-        x > 0, x, alpha * dlc.expm1(x)
-    )
+    return node.attr("gamma", 1.05070102214813232421875) * dlc.where(x > 0, x, alpha * dlc.expm1(x))
 
 
 @operator("LeakyRelu")
@@ -83,8 +81,10 @@ def leaky_relu(node: Any, x: Any) -> Any:
 
 
 @operator("PRelu")
-def prelu(_node: Any, x: Any, slope: Any) -> Any:
+def prelu(node: Any, x: Any, slope: Any) -> Any:
     """A slope below zero, which is given."""
+    if node.version < 7 and slope.ndim == 1 and slope.shape[0] > 1:
+        slope = dlc.reshape(slope, (-1, *[1] * (x.ndim - 2)))  # one a channel
     return dlc.where(x >= 0, x, slope * x)
 
 

@@ -53,10 +53,8 @@ def _tuples(x: Any, indices: Any, batch: int) -> tuple[Any, ...]:
         shape[axis] = -1
         outer.append(dlc.reshape(dlc.arange(x.shape[axis]), tuple(shape)))
     width = indices.shape[-1]
-    inner = [
-        from_the_end(indices[..., k], x.shape[batch + k]) for k in range(width)
-    ]
-    return tuple([*outer, *inner])
+    inner = [from_the_end(indices[..., k], x.shape[batch + k]) for k in range(width)]
+    return (*outer, *inner)
 
 
 _UPDATES = {"none": "set", "add": "add", "mul": "multiply", "max": "max", "min": "min"}
@@ -152,7 +150,9 @@ def _unique_slices(x: Any, axis: int) -> tuple[Any, Any, Any, Any]:
     new = dlc.any(ordered[1:] != ordered[:-1], axis=1)
     starts = np.flatnonzero(np.concatenate([[True], new.numpy()]))
     first = dlc.take(order, starts)
-    group = dlc.cumulative_sum(dlc.concat([dlc.zeros(1, dtype=dlc.int64), dlc.astype(new, dlc.int64)]))
+    group = dlc.cumulative_sum(
+        dlc.concat([dlc.zeros(1, dtype=dlc.int64), dlc.astype(new, dlc.int64)])
+    )
     inverse = dlc.take(group, dlc.argsort(order))
     counts = np.diff(np.append(starts, rows.shape[0]))
     return dlc.take(x, first, axis=axis), first, inverse, dlc.asarray(counts)

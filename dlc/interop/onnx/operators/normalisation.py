@@ -14,9 +14,7 @@ def _per_channel(p: Any, rank: int) -> Any:
 
 
 @operator("BatchNormalization")
-def batch_normalization(
-    node: Any, x: Any, scale: Any, bias: Any, mean: Any, var: Any
-) -> Any:
+def batch_normalization(node: Any, x: Any, scale: Any, bias: Any, mean: Any, var: Any) -> Any:
     """By the statistics of channels: those given, or in training those of the batch."""
     eps, momentum = node.attr("epsilon", 1e-5), node.attr("momentum", 0.9)
     training = bool(node.attr("training_mode", 0))
@@ -113,12 +111,12 @@ def local_response_normalization(node: Any, x: Any) -> Any:
     return x / dlc.pow(node.attr("bias", 1.0) + total * (alpha / size), beta)
 
 
-@operator("Dropout", known=(1, 2))
+@operator("Dropout", known=(1, 2), random=True)
 def dropout(node: Any, x: Any, ratio: Any = None, training: Any = None) -> Any:
     """Elements kept at random in training; all of them otherwise."""
     rate = 0.5 if ratio is None else float(ratio)
     ones = dlc.ones(x.shape, dtype=dlc.bool)
     if training is None or not bool(training) or rate == 0.0:
         return x, ones
-    kept = dlc.random.bernoulli(1 - rate, shape=x.shape)
+    kept = dlc.random.bernoulli(node.library.random.next(), 1 - rate, shape=x.shape)
     return dlc.where(kept, x / (1 - rate), 0), kept

@@ -177,7 +177,8 @@ def roi_align(node: Any, x: Any, regions: Any, images: Any) -> Any:
     height, width = node.attr("output_height", 1), node.attr("output_width", 1)
     ratio = node.attr("sampling_ratio", 0)
     half = node.attr(
-        "coordinate_transformation_mode", "half_pixel" if node.version >= 16 else "output_half_pixel"
+        "coordinate_transformation_mode",
+        "half_pixel" if node.version >= 16 else "output_half_pixel",
     )
     shift = 0.5 if half == "half_pixel" else 0.0
     box = regions * node.attr("spatial_scale", 1.0) - shift
@@ -232,7 +233,7 @@ def _aligned(x: Any, rows: Any, columns: Any, inside: tuple[Any, Any], largest: 
         return v[:, None, None, :, :]
 
     def corner(r: Any, c: Any, weight: Any) -> Any:
-        # [region, bin, sample, bin, sample, channel]
+        # axes: region, bin, sample, bin, sample, channel
         return x[regions, :, by_row(r), by_column(c)] * weight[..., None]
 
     rp, cp = by_row(r_part), by_column(c_part)

@@ -13,11 +13,11 @@ from dlc.interop.onnx.values import as_tensor
 
 
 def _key(node: Any) -> Any:
-    """The key of a node that has a seed; none takes the global generator."""
+    """The key of a node: its seed, or the next one of the model's stream."""
     seed = node.attr("seed", None)
     if seed is None:
-        return ()
-    return (dlc.random.key(struct.unpack("<I", struct.pack("<f", seed))[0]),)
+        return node.library.random.next()
+    return dlc.random.key(struct.unpack("<I", struct.pack("<f", seed))[0])
 
 
 def _type(node: Any, like: Any = None) -> Any:
@@ -28,13 +28,13 @@ def _type(node: Any, like: Any = None) -> Any:
 
 
 def _normal(node: Any, shape: Any, dtype: Any) -> Any:
-    numbers = dlc.random.normal(*_key(node), shape=shape, dtype=dtype)
+    numbers = dlc.random.normal(_key(node), shape=shape, dtype=dtype)
     return numbers * node.attr("scale", 1.0) + node.attr("mean", 0.0)
 
 
 def _uniform(node: Any, shape: Any, dtype: Any) -> Any:
     low, high = node.attr("low", 0.0), node.attr("high", 1.0)
-    return dlc.random.uniform(*_key(node), shape=shape, dtype=dtype) * (high - low) + low
+    return dlc.random.uniform(_key(node), shape=shape, dtype=dtype) * (high - low) + low
 
 
 @operator("RandomNormal", random=True)
@@ -64,7 +64,7 @@ def random_uniform_like(node: Any, like: Any) -> Any:
 @operator("Bernoulli", random=True)
 def bernoulli(node: Any, p: Any) -> Any:
     """1 with given probabilities, else 0."""
-    numbers = dlc.random.uniform(*_key(node), shape=p.shape, dtype=dlc.float32)
+    numbers = dlc.random.uniform(_key(node), shape=p.shape, dtype=dlc.float32)
     return dlc.astype(numbers < p, _type(node, p))
 
 
@@ -73,6 +73,6 @@ def multinomial(node: Any, logits: Any) -> Any:
     """Classes drawn by unnormalised logarithms of probabilities."""
     count = node.attr("sample_size", 1)
     rows, classes = logits.shape
-    numbers = dlc.random.gumbel(*_key(node), shape=(rows, count, classes), dtype=logits.dtype)
+    numbers = dlc.random.gumbel(_key(node), shape=(rows, count, classes), dtype=logits.dtype)
     kind = node.attr("dtype", 6)
     return dlc.astype(dlc.argmax(dlc.expand_dims(logits, 1) + numbers, axis=-1), COMPUTED[kind])

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import dlc
 from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.operator_table import operator
-from dlc.nn import functional as F
+from dlc.nn import functional
 
 Step = Callable[[Any, Any], Any]
 
@@ -28,8 +28,8 @@ def _activation(name: str, alpha: float | None, beta: float | None) -> Callable[
         "thresholdedrelu": lambda x: dlc.where(x >= number(alpha, 1.0), x, 0),
         "scaledtanh": lambda x: number(alpha, 1.0) * dlc.tanh(number(beta, 1.0) * x),
         "hardsigmoid": lambda x: dlc.clip(number(alpha, 0.2) * x + number(beta, 0.5), 0, 1),
-        "elu": lambda x: F.elu(x, number(alpha, 1.0)),
-        "softsign": F.softsign,
+        "elu": lambda x: functional.elu(x, number(alpha, 1.0)),
+        "softsign": functional.softsign,
         "softplus": dlc.softplus,
     }
     if name.lower() not in table:
@@ -171,10 +171,7 @@ def gru(
             gates = f(_clipped(gates, limit))
             update, reset = gates[:, :n], gates[:, n:]
             inner = 0 if bias is None else rb[2 * n :]
-            if after:
-                past = reset * (h @ r[2 * n :].mT + inner)
-            else:
-                past = (reset * h) @ r[2 * n :].mT + inner
+            past = reset * (h @ r[2 * n:].mT + inner) if after else reset * h @ r[2 * n:].mT + inner
             new = g(_clipped(a[:, 2 * n :] + past, limit))
             return ((1 - update) * new + update * h,)
 
@@ -199,7 +196,11 @@ def lstm(
         wb, rb = _biases(bias, d, 4, n)
         f, g, h_ = given[d].activations
         limit = given[d].clip
-        p = [0, 0, 0] if peepholes is None else [peepholes[d, k * n : (k + 1) * n] for k in range(3)]
+        p = (
+            [0, 0, 0]
+            if peepholes is None
+            else [peepholes[d, k * n : (k + 1) * n] for k in range(3)]
+        )
 
         def one(carry: Any, inputs: Any) -> Any:
             h, c = carry

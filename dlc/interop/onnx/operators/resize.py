@@ -96,7 +96,7 @@ class _Axis:
         taps = 2 * math.ceil(reach) + (1 if stretch < 1 else 0)
         places = first[:, None] + np.arange(taps)
         weights = weight((places - at[:, None]) * stretch)
-        if self.exclude or stretch < 1:
+        if self.exclude:
             inside = (places >= 0) & (places < self.extent)
             weights = np.where(inside, weights, 0.0)
         weights = weights / weights.sum(axis=1, keepdims=True)
@@ -200,9 +200,7 @@ def resize(node: Any, x: Any, roi: Any = None, scales: Any = None, sizes: Any = 
         length = list(extents)
         if regions is not None:
             half = len(axes)
-            length = [
-                e * float(regions[k + half] - regions[k]) for k, e in enumerate(extents)
-            ]
+            length = [e * float(regions[k + half] - regions[k]) for k, e in enumerate(extents)]
         wanted = [math.floor(e * f) for e, f in zip(length, factors, strict=True)]
     return _resize(node, x, axes, wanted, factors, regions)
 
@@ -217,9 +215,7 @@ def grid_sample(node: Any, x: Any, grid: Any) -> Any:
     align = bool(node.attr("align_corners", 0))
     rank = x.ndim - 2
     extents = x.shape[2:]
-    at = [
-        _unnormalised(grid[..., rank - 1 - k], extents[k], align) for k in range(rank)
-    ]
+    at = [_unnormalised(grid[..., rank - 1 - k], extents[k], align) for k in range(rank)]
     if mode == "nearest":
         return _sampled(x, [dlc.round(a) for a in at], padding, align)
     reach = 2 if mode == "linear" else 4
@@ -257,11 +253,10 @@ def _sampled(x: Any, places: list[Any], padding: str, align: bool) -> Any:
     index: list[Any] = []
     for k, place in enumerate(places):
         extent = x.shape[2 + k]
-        if padding == "reflection":
-            place = _reflected(place, extent, align)
-        within = dlc.logical_and(place >= 0, place <= extent - 1)
+        at = _reflected(place, extent, align) if padding == "reflection" else place
+        within = dlc.logical_and(at >= 0, at <= extent - 1)
         inside = within if inside is None else dlc.logical_and(inside, within)
-        index.append(dlc.astype(dlc.clip(place, 0, extent - 1), dlc.int64))
+        index.append(dlc.astype(dlc.clip(at, 0, extent - 1), dlc.int64))
     batch = dlc.reshape(dlc.arange(x.shape[0]), (-1, *[1] * rank))
     values = dlc.moveaxis(x[(batch, slice(None), *index)], -1, 1)
     if padding == "zeros":

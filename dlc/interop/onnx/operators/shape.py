@@ -13,7 +13,7 @@ import dlc
 from dlc.interop.onnx.element_types import COMPUTED, Stored
 from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.operator_table import operator
-from dlc.interop.onnx.values import array_of_ints, as_tensor, ints, is_text
+from dlc.interop.onnx.values import array_of_ints, as_tensor, ints, is_text, texts
 
 
 def moving(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,7 +70,7 @@ def constant(node: Any) -> Any:
             case "value_int" | "value_ints":
                 return np.array(value, np.int64)
             case "value_string" | "value_strings":
-                return np.array(value, object)
+                return texts(value)
             case _:
                 pass
     raise OnnxError("Constant needs a value")
@@ -84,7 +84,11 @@ def constant_of_shape(node: Any, extents: Any) -> Any:
     dims = tuple(ints(extents))
     if isinstance(made, Stored):
         return Stored(dlc.broadcast_to(dlc.asarray(made.codes), dims), made.kind)
-    if all(isinstance(d, int) for d in dims) and math.prod(dims) <= 64 and value.dtype.kind in "iub":
+    if (
+        all(isinstance(d, int) for d in dims)
+        and math.prod(dims) <= 64
+        and value.dtype.kind in "iub"
+    ):
         return np.full(dims, value.reshape(()))
     return dlc.broadcast_to(made, dims)
 
@@ -211,16 +215,12 @@ def _sliced(x: Any, starts: Any, ends: Any, axes: Any, steps: Any) -> Any:
 def slice_by_attributes(node: Any, x: Any) -> Any:
     """A part along axes."""
     starts, ends = node.attr("starts"), node.attr("ends")
-    return _sliced(
-        x, starts, ends, node.attr("axes", list(range(len(starts)))), [1] * len(starts)
-    )
+    return _sliced(x, starts, ends, node.attr("axes", list(range(len(starts)))), [1] * len(starts))
 
 
 @operator("Slice", since=10, known=(1, 2, 3, 4))
 @moving
-def slice_(
-    _node: Any, x: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None
-) -> Any:
+def slice_(_node: Any, x: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Any:
     """A part along axes, with steps."""
     low, high = ints(starts), ints(ends)
     places = list(range(len(low))) if axes is None else ints(axes)
@@ -289,7 +289,8 @@ def space_to_depth(node: Any, x: Any) -> Any:
     b = node.attr("blocksize")
     n, c, h, w = x.shape
     y = dlc.reshape(x, (n, c, h // b, b, w // b, b))
-    y = dlc.permute_dims(y, (0, 3, 5, 1, 2, 4))
+    order = (0, 3, 5, 1, 2, 4) if node.attr("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    y = dlc.permute_dims(y, order)
     return dlc.reshape(y, (n, c * b * b, h // b, w // b))
 
 

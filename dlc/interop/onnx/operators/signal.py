@@ -47,9 +47,7 @@ def _mel(hertz: Any) -> Any:
 
 
 @operator("MelWeightMatrix", since=17, known=(0, 1, 2, 3, 4))
-def mel_weight_matrix(
-    node: Any, bands: Any, length: Any, rate: Any, lower: Any, upper: Any
-) -> Any:
+def mel_weight_matrix(node: Any, bands: Any, length: Any, rate: Any, lower: Any, upper: Any) -> Any:
     """Triangles on the mel scale, over the bins of a spectrum."""
     count, size = int(bands.reshape(-1)[0]), int(length.reshape(-1)[0])
     low, high = float(lower.reshape(-1)[0]), float(upper.reshape(-1)[0])

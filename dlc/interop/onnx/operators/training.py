@@ -7,7 +7,9 @@ from typing import Any
 
 import dlc
 from dlc.interop.onnx.errors import OnnxError
+from dlc.interop.onnx.evaluation import Scope, run_nodes
 from dlc.interop.onnx.operator_table import operator
+from dlc.interop.onnx.values import as_tensor
 
 _DOMAIN = "ai.onnx.preview.training"
 
@@ -80,7 +82,20 @@ def gradient(node: Any, *_inputs: Any) -> Any:
 
 
 def gradients(node: Any, of: str, names: list[str]) -> Any:
-    """The gradients by running again the nodes that lead from some values to one."""
-    if of not in node.scope:
+    """The gradients, by running again the nodes that lead from some values to one."""
+    scope = node.scope
+    if of not in scope:
         raise OnnxError(f"Gradient of {of!r}, which is not computed before")
-    return tuple(node.differentiated(of, names))
+    reached, path = set(names), []
+    for n in scope.done:
+        if reached.intersection(n.uses) and not reached.intersection(n.outputs):
+            path.append(n)
+            reached.update(n.outputs)
+
+    def value(*xs: Any) -> Any:
+        inner = Scope(dict(zip(names, xs, strict=True)), scope)
+        run_nodes(path, inner)
+        return inner[of]
+
+    y, pull = dlc.vjp(value, *(as_tensor(scope[n]) for n in names))
+    return tuple(pull(dlc.ones(y.shape, dtype=y.dtype)))

@@ -21,7 +21,7 @@ def binarizer(node: Any, x: Any) -> Any:
 
 
 def _labels(node: Any, which: str) -> Any:
-    for form, dtype in (("int64s", np.int64), ("floats", np.float32), ("strings", object)):
+    for form, dtype in (("int64s", np.int64), ("floats", np.float32), ("strings", "T")):
         found = node.attr(f"{which}_{form}", None)
         if found is not None:
             return np.array(found, dtype)
@@ -35,7 +35,7 @@ def _default(node: Any, values: Any) -> Any:
     tensor = node.attr("default_tensor", None)
     if tensor is not None:
         return tensor.reshape(-1)[0]
-    if values.dtype == object:
+    if is_text(values):
         return node.attr("default_string", "_Unused")
     if values.dtype.kind == "f":
         return values.dtype.type(node.attr("default_float", -0.0))
@@ -51,7 +51,7 @@ def label_encoder(node: Any, x: Any) -> Any:
         table = dict(zip(keys.tolist(), values.tolist(), strict=True))
         made = [table.get(k, default) for k in x.reshape(-1).tolist()]
         return np.array(made, values.dtype).reshape(x.shape)
-    if values.dtype == object:
+    if is_text(values):
         raise OnnxError("LabelEncoder from computed numbers to text")
     hit = dlc.expand_dims(x, -1) == keys
     if keys.dtype.kind == "f":
@@ -61,8 +61,6 @@ def label_encoder(node: Any, x: Any) -> Any:
     found = dlc.any(hit, axis=-1)
     taken = dlc.take(dlc.asarray(values), dlc.argmax(dlc.astype(hit, dlc.int8), axis=-1))
     return dlc.where(found, taken, dlc.asarray(default))
-
-
 
 
 @operator("TreeEnsemble", domain=_DOMAIN, since=5)
