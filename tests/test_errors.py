@@ -52,6 +52,7 @@ BASES = {
     "DLC505": ("FileFormatError", ValueError),
     "DLC506": ("SaveError", OSError),
     "DLC507": ("WorkerError", RuntimeError),
+    "DLC508": ("ModelError", ValueError),
 }
 
 ALL = list(error_codes().values())

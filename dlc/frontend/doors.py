@@ -1,4 +1,4 @@
-"""What `dlc.compile` takes besides functions: models of other programs, each opened by its package."""
+"""What `dlc.compile` takes besides functions: models of other programs, by their packages."""
 
 from __future__ import annotations
 

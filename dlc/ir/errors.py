@@ -322,6 +322,12 @@ class WorkerError(DlcError, RuntimeError):
     code = "DLC507"
 
 
+class ModelError(DlcError, ValueError):
+    """A model from another program cannot be run: operators, attributes or types are unknown."""
+
+    code = "DLC508"
+
+
 def error_codes() -> dict[str, type[DlcError]]:
     """All error classes by their code, in the order of the codes."""
     found = {DlcError.code: DlcError}

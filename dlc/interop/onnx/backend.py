@@ -76,10 +76,10 @@ def supports_device(device: str) -> bool:
 
 def is_compatible(model: Any, device: str = "CPU", **_kwargs: Any) -> bool:
     """Whether a model has only operators that dlc knows, and the device is there."""
-    from dlc.interop.onnx.errors import OnnxError
+    from dlc.ir.errors import ModelError
 
     try:
         OnnxModel(model)
-    except OnnxError:
+    except ModelError:
         return False
     return supports_device(device)

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from dlc.frontend.context import current_trace
-from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.graph import Graph, Node
 from dlc.interop.onnx.known_rules import known_rule
 from dlc.interop.onnx.operator_table import Row
 from dlc.interop.onnx.values import NeedsValue, as_tensor, at_once, concrete, is_known
-from dlc.ir.errors import DlcError
+from dlc.ir.errors import DlcError, ModelError
 
 
 class NeedsRun(BaseException):
@@ -42,7 +41,7 @@ class Scope:
             if name in scope.values:
                 return scope.values[name]
             scope = scope.outer
-        raise OnnxError(f"the value {name!r} is not defined")
+        raise ModelError(f"the value {name!r} is not defined")
 
     def __contains__(self, name: str) -> bool:
         return name in self.values or (self.outer is not None and name in self.outer)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlc.interop.onnx.element_types import COMPUTED, STRING, numpy_type
-from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.values import texts
-from dlc.ir.errors import ArgumentError
+from dlc.ir.errors import ArgumentError, FileFormatError
 
 if TYPE_CHECKING:
     import onnx
@@ -38,7 +37,7 @@ def read_model(source: Any) -> tuple[ModelProto, Path | None]:
         source: A path, the bytes of a file, or a ModelProto.
 
     Raises:
-        OnnxError: It is no model.
+        FileFormatError: It is no model.
         ArgumentError: It is something else.
     """
     onnx = onnx_package()
@@ -49,7 +48,7 @@ def read_model(source: Any) -> tuple[ModelProto, Path | None]:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise OnnxError(f"{path}: {error.strerror}") from None
+            raise FileFormatError(f"{path}: {error.strerror}") from None
         return _parsed(onnx, data, str(path)), path.resolve().parent
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _parsed(onnx, bytes(source), "the bytes given"), None
@@ -68,11 +67,11 @@ def _parsed(package: Any, data: bytes, where: str) -> ModelProto:
     try:
         model.ParseFromString(data)
     except package_errors():
-        raise OnnxError(
+        raise FileFormatError(
             f"{where}: no ONNX model, or one that is truncated ({len(data):,} bytes)"
         ) from None
     if not model.HasField("graph") or not model.opset_import:
-        raise OnnxError(f"{where}: an ONNX model needs a graph and opset versions")
+        raise FileFormatError(f"{where}: an ONNX model needs a graph and opset versions")
     return model
 
 
@@ -86,12 +85,12 @@ class Arrays:
         """The array of a tensor.
 
         Raises:
-            OnnxError: Its data does not fit its shape, or is not to be found.
+            FileFormatError: Its data does not fit its shape, or is not to be found.
         """
         shape = tuple(proto.dims)
         dtype = numpy_type(proto.data_type)
         if any(d < 0 for d in shape):
-            raise OnnxError(f"the tensor {proto.name!r} has the shape {list(shape)}")
+            raise FileFormatError(f"the tensor {proto.name!r} has the shape {list(shape)}")
         if proto.data_location == type(proto).EXTERNAL:
             return self._external(proto, shape, dtype)
         from onnx import numpy_helper
@@ -101,13 +100,13 @@ class Arrays:
         try:
             made = numpy_helper.to_array(proto)
         except (ValueError, TypeError) as error:
-            raise OnnxError(f"the tensor {proto.name!r} cannot be read: {error}") from None
+            raise FileFormatError(f"the tensor {proto.name!r} cannot be read: {error}") from None
         return texts(made) if proto.data_type == STRING else made
 
     def _from_bytes(self, proto: TensorProto, data: Any, shape: Any, dtype: Any) -> Array:
         wanted = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         if len(data) != wanted:
-            raise OnnxError(
+            raise FileFormatError(
                 f"the tensor {proto.name!r} of shape {list(shape)} needs {wanted:,} bytes, "
                 f"the file has {len(data):,}"
             )
@@ -121,11 +120,13 @@ class Arrays:
             size = path.stat().st_size
             length = int(entries.get("length", size - offset))
         except ValueError:
-            raise OnnxError(f"external data of {proto.name!r}: {entries}") from None
+            raise FileFormatError(f"external data of {proto.name!r}: {entries}") from None
         except OSError as error:
-            raise OnnxError(f"external data of {proto.name!r}: {path}: {error.strerror}") from None
+            raise FileFormatError(
+                f"external data of {proto.name!r}: {path}: {error.strerror}"
+            ) from None
         if offset < 0 or length < 0 or offset + length > size:
-            raise OnnxError(
+            raise FileFormatError(
                 f"external data of {proto.name!r}: bytes {offset:,} to {offset + length:,} of "
                 f"{path}, which has {size:,}"
             )
@@ -138,20 +139,22 @@ class Arrays:
     def _inside(self, name: str, location: str) -> Path:
         """The file, which must lie in the folder of the model."""
         if self.folder is None:
-            raise OnnxError(
+            raise FileFormatError(
                 f"the data of {name!r} lies in the file {location!r}",
                 hint="give the path of the model instead of its bytes",
             )
         path = (self.folder / location).resolve()
         if not location or not path.is_relative_to(self.folder):
-            raise OnnxError(f"the data of {name!r} lies in {location!r}, outside of the folder")
+            raise FileFormatError(
+                f"the data of {name!r} lies in {location!r}, outside of the folder"
+            )
         return path
 
     def sparse(self, proto: SparseTensorProto) -> Array:
         """The array of a sparse tensor, with its zeros.
 
         Raises:
-            OnnxError: Its indices do not fit.
+            FileFormatError: Its indices do not fit.
         """
         values, indices = self(proto.values), self(proto.indices)
         shape = tuple(proto.dims)
@@ -162,5 +165,7 @@ class Arrays:
             else:
                 made[tuple(indices.T)] = values
         except (IndexError, ValueError):
-            raise OnnxError(f"the sparse tensor {proto.values.name!r} has wrong indices") from None
+            raise FileFormatError(
+                f"the sparse tensor {proto.values.name!r} has wrong indices"
+            ) from None
         return made

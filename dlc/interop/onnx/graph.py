@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dlc.interop.onnx.element_types import kind_of, numpy_type
-from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.operator_table import Row, find
+from dlc.ir.errors import FileFormatError, ModelError
 from dlc.nn import RandomState
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Node:
         self.name = proto.name
         self.inputs = list(proto.input)
         self.outputs = list(proto.output)
+        _check_text([self.op, self.domain, self.name, *self.inputs, *self.outputs])
         self.library = library
         self.version = library.version(proto.domain)
         self.attributes = {
@@ -89,11 +90,11 @@ class Node:
         """An attribute, or `default`.
 
         Raises:
-            OnnxError: It has to be there and is not.
+            ModelError: It has to be there and is not.
         """
         value = self.attributes.get(name, default)
         if value is _MISSING:
-            raise OnnxError(f"{self.op} needs the attribute {name!r}")
+            raise ModelError(f"{self.op} needs the attribute {name!r}")
         return value
 
     def wants(self, k: int) -> bool:
@@ -179,11 +180,12 @@ def read_graph(proto: GraphProto, library: Library, outer: Mapping[str, Any] = {
         outer: Attributes of the function that it is in.
 
     Raises:
-        OnnxError: A value has two definitions, or the graph has a cycle.
+        ModelError: A value has two definitions, or the graph has a cycle.
     """
     values: dict[str, Any] = {t.name: library.arrays(t) for t in proto.initializer}
     values.update({t.values.name: library.arrays.sparse(t) for t in proto.sparse_initializer})
     inputs = [i.name for i in proto.input]
+    _check_text([*inputs, *values, proto.name, *(o.name for o in proto.output)])
     nodes = [Node(n, library, outer) for n in proto.node]
     _check_single(proto.name, inputs, values, nodes)
     nodes = _ordered(proto.name, nodes, {*inputs, *values})
@@ -199,6 +201,13 @@ def function_graph(proto: FunctionProto, library: Library, given: Mapping[str, A
     return Graph(proto.name, nodes, list(proto.input), list(proto.output), {})
 
 
+def _check_text(names: Iterable[Any]) -> None:
+    """FileFormatError for names that are not UTF-8, which the package gives as bytes."""
+    for name in names:
+        if not isinstance(name, str):
+            raise FileFormatError(f"the name {name!r} in the model is no text")
+
+
 def _check_single(
     graph: str, inputs: Sequence[str], values: Mapping[str, Any], nodes: Sequence[Node]
 ) -> None:
@@ -206,7 +215,7 @@ def _check_single(
     for node in nodes:
         for name in node.outputs:
             if name and name in made:
-                raise OnnxError(f"graph {graph!r}: {name!r} is defined twice, again by {node}")
+                raise ModelError(f"graph {graph!r}: {name!r} is defined twice, again by {node}")
             made.add(name)
 
 
@@ -228,7 +237,7 @@ def _ordered(graph: str, nodes: list[Node], known: set[str]) -> list[Node]:
                     continue
                 state = done.get(id(before))
                 if state is False:
-                    raise OnnxError(f"graph {graph!r} has a cycle through {before}")
+                    raise ModelError(f"graph {graph!r} has a cycle through {before}")
                 if state is None:
                     done[id(before)] = False
                     path.append((before, iter(before.uses)))
@@ -272,7 +281,7 @@ def _attribute(  # noqa: C901, PLR0911, PLR0912  a case a type
         case kinds.TYPE_PROTO:
             return proto.tp
         case _:
-            raise OnnxError(f"the attribute {proto.name!r} has the unknown type {proto.type}")
+            raise ModelError(f"the attribute {proto.name!r} has the unknown type {proto.type}")
 
 
 def _defaults(function: FunctionProto) -> dict[str, Any]:

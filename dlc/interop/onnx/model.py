@@ -9,12 +9,12 @@ import numpy as np
 
 import dlc
 from dlc.interop.onnx.element_types import NAMES, STRING, Stored, kind_of
-from dlc.interop.onnx.errors import OnnxError, unsupported
 from dlc.interop.onnx.files import Arrays, onnx_package, read_model
 from dlc.interop.onnx.graph import Graph, Known, Library, read_graph, type_of
 from dlc.interop.onnx.runner import Runner, outputs_of
+from dlc.interop.onnx.unknown_operators import unsupported
 from dlc.interop.onnx.values import as_tensor, texts
-from dlc.ir.errors import ArgumentError, DTypeError, ShapeError, nearest
+from dlc.ir.errors import ArgumentError, DTypeError, ModelError, ShapeError, nearest
 
 
 class OnnxModel:
@@ -32,7 +32,8 @@ class OnnxModel:
         output_names: The outputs.
 
     Raises:
-        OnnxError: The file is no model, or uses operators that dlc does not know (all are listed).
+        FileFormatError: The file is no model, or is cut off.
+        ModelError: It uses operators that dlc does not know; all of them are listed.
 
     Example:
         >>> model = dlc.onnx.load("model.onnx")
@@ -118,7 +119,8 @@ def load(source: Any, **keywords: Any) -> OnnxModel:
         keywords: Those of `dlc.compile`.
 
     Raises:
-        OnnxError: The file is no model, or uses operators that dlc does not know (all are listed).
+        FileFormatError: The file is no model, or is cut off.
+        ModelError: It uses operators that dlc does not know; all of them are listed.
         ArgumentError: The package onnx is not installed, or source is something else.
     """
     return OnnxModel(source, **keywords)
@@ -129,7 +131,7 @@ def _check_opsets(opsets: Mapping[str, int]) -> None:
     version = opsets.get("", opsets.get("ai.onnx"))
     newest = onnx.defs.onnx_opset_version()
     if version is not None and version > newest:
-        raise OnnxError(
+        raise ModelError(
             f"the model has opset {version}; the package onnx knows those up to {newest}",
             hint="install a newer onnx",
         )

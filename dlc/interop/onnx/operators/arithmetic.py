@@ -21,9 +21,9 @@ from dlc.interop.onnx.element_types import (
     numpy_type,
     stored,
 )
-from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.operator_table import operator
 from dlc.interop.onnx.values import as_tensor, is_text
+from dlc.ir.errors import ModelError
 
 _PAIRS: dict[str, Callable[[Any, Any], Any]] = {
     "Add": dlc.add,
@@ -154,12 +154,12 @@ def cast_to(node: Any, x: Any, kind: int) -> Any:
     """Elements as another type.
 
     Raises:
-        OnnxError: To or from text, when it is not known while tracing.
+        ModelError: To or from text, when it is not known while tracing.
     """
     if is_text(x):
         return _from_text(x, kind)
     if kind == STRING:
-        raise OnnxError("a cast of computed numbers to text")
+        raise ModelError("a cast of computed numbers to text")
     if kind in STORED:
         numbers = decode(x) if isinstance(x, Stored) else x
         saturate = bool(node.attr("saturate", 1))
@@ -171,7 +171,7 @@ def cast_to(node: Any, x: Any, kind: int) -> Any:
     target = COMPUTED.get(kind)
     if target is None:
         numpy_type(kind)
-        raise OnnxError(f"a cast to the element type {kind}")
+        raise ModelError(f"a cast to the element type {kind}")
     if isinstance(x, Stored):
         return dlc.astype(decode(x), target)
     if target == dlc.bool:

@@ -7,8 +7,8 @@ from typing import Any
 
 import dlc
 from dlc.interop.onnx.element_types import COMPUTED
-from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.operator_table import operator
+from dlc.ir.errors import ModelError
 
 
 def _heads(x: Any, count: int) -> Any:
@@ -203,7 +203,7 @@ def rotary_embedding(node: Any, x: Any, cos: Any, sin: Any, places: Any = None) 
     flat = x.ndim == 3
     heads = node.attr("num_heads", 0)
     if flat and not heads:
-        raise OnnxError("RotaryEmbedding of a tensor of rank 3 needs num_heads")
+        raise ModelError("RotaryEmbedding of a tensor of rank 3 needs num_heads")
     y = _heads(x, heads) if flat else x
     width = node.attr("rotary_embedding_dim", 0) or y.shape[-1]
     if places is not None:

@@ -9,12 +9,11 @@ import numpy as np
 
 import dlc
 from dlc.frontend.context import current_trace
-from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.evaluation import NeedsRun
 from dlc.interop.onnx.graph import Graph
 from dlc.interop.onnx.operator_table import operator
 from dlc.interop.onnx.values import NeedsValue, as_tensor, is_known
-from dlc.ir.errors import ControlFlowError, ShapeError
+from dlc.ir.errors import ControlFlowError, ModelError, ShapeError
 
 _UNROLLED = 64  # iterations of a loop whose values change their shapes
 
@@ -184,7 +183,7 @@ def _scanned(
 def scan_of_batches(node: Any, lengths: Any, *inputs: Any) -> Any:
     """The first form of Scan: each sample of a batch by itself."""
     if lengths is not None:
-        raise OnnxError("Scan of opset 8 with sequence_lens")
+        raise ModelError("Scan of opset 8 with sequence_lens")
     body: Graph = node.attr("body")
     count = node.attr("num_scan_inputs")
     turns = node.attr("directions", [0] * count)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 import dlc
-from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.operator_table import operator
 from dlc.interop.onnx.operators.shape import moving
 from dlc.interop.onnx.values import ints, is_text
+from dlc.ir.errors import ModelError
 
 
 def from_the_end(indices: Any, extent: Any) -> Any:
@@ -71,7 +71,7 @@ def scatter_elements(node: Any, x: Any, indices: Any, updates: Any) -> Any:
     if how == "none":
         return dlc.scatter(x, axis, places, updates)
     if how not in _REDUCES:
-        raise OnnxError(f"{node.op} with reduction={how!r}")
+        raise ModelError(f"{node.op} with reduction={how!r}")
     return dlc.scatter_reduce(x, axis, places, updates, _REDUCES[how])
 
 
@@ -81,7 +81,7 @@ def scatter_nd(node: Any, x: Any, indices: Any, updates: Any) -> Any:
     """Elements or slices set, or combined with others, by tuples of indices."""
     how = node.attr("reduction", "none")
     if how not in _UPDATES:
-        raise OnnxError(f"{node.op} with reduction={how!r}")
+        raise ModelError(f"{node.op} with reduction={how!r}")
     at = x.at[_tuples(x, indices, 0)]
     return getattr(at, _UPDATES[how])(updates)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import dlc
-from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.operator_table import operator
+from dlc.ir.errors import ModelError
 from dlc.nn import functional
 
 Step = Callable[[Any, Any], Any]
@@ -33,7 +33,7 @@ def _activation(name: str, alpha: float | None, beta: float | None) -> Callable[
         "softplus": dlc.softplus,
     }
     if name.lower() not in table:
-        raise OnnxError(f"the activation {name!r} is unknown")
+        raise ModelError(f"the activation {name!r} is unknown")
     return table[name.lower()]
 
 
@@ -171,7 +171,9 @@ def gru(
             gates = f(_clipped(gates, limit))
             update, reset = gates[:, :n], gates[:, n:]
             inner = 0 if bias is None else rb[2 * n :]
-            past = reset * (h @ r[2 * n:].mT + inner) if after else reset * h @ r[2 * n:].mT + inner
+            past = (
+                reset * (h @ r[2 * n :].mT + inner) if after else reset * h @ r[2 * n :].mT + inner
+            )
             new = g(_clipped(a[:, 2 * n :] + past, limit))
             return ((1 - update) * new + update * h,)
 

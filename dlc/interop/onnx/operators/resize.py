@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 import dlc
-from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.operator_table import operator
 from dlc.interop.onnx.values import ints
+from dlc.ir.errors import ModelError
 
 Array = np.ndarray[Any, Any]
 
@@ -58,7 +58,7 @@ class _Axis:
                 step = (end - start) * (self.extent - 1) / (length - 1)
                 return start * (self.extent - 1) + k * step
             case other:
-                raise OnnxError(f"coordinate_transformation_mode={other!r}")
+                raise ModelError(f"coordinate_transformation_mode={other!r}")
 
     def taps(self) -> tuple[Array, Array]:
         """The neighbours [count, taps] of each result, and their weights."""
@@ -69,7 +69,7 @@ class _Axis:
             return self._weighted(at, 1.0, lambda d: np.maximum(0.0, 1 - np.abs(d)))
         if self.mode == "cubic":
             return self._weighted(at, 2.0, self._cubic)
-        raise OnnxError(f"mode={self.mode!r}")
+        raise ModelError(f"mode={self.mode!r}")
 
     def _nearest(self, at: Array) -> Array:
         match self.nearest:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 import dlc
-from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.operator_table import operator
 from dlc.interop.onnx.values import as_tensor, ints
+from dlc.ir.errors import ModelError
 
 
 @operator("SequenceConstruct", raw=True)
@@ -27,7 +27,7 @@ def sequence_empty(_node: Any) -> Any:
 def _place(place: Any, length: int, what: str) -> int:
     k = int(place.reshape(-1)[0])
     if not -length <= k <= length:
-        raise OnnxError(f"{what}: the place {k} is outside of a sequence of {length}")
+        raise ModelError(f"{what}: the place {k} is outside of a sequence of {length}")
     return k + length if k < 0 else k
 
 
@@ -36,7 +36,7 @@ def sequence_at(_node: Any, parts: Any, place: Any) -> Any:
     """One element."""
     k = _place(place, len(parts), "SequenceAt")
     if k == len(parts):
-        raise OnnxError(f"SequenceAt: the place {k} is outside of a sequence of {len(parts)}")
+        raise ModelError(f"SequenceAt: the place {k} is outside of a sequence of {len(parts)}")
     return parts[k]
 
 
@@ -121,5 +121,5 @@ def optional_has_element(_node: Any, value: Any = None) -> Any:
 def optional_get_element(_node: Any, value: Any) -> Any:
     """The value, which must be there."""
     if value is None:
-        raise OnnxError("OptionalGetElement of nothing")
+        raise ModelError("OptionalGetElement of nothing")
     return value

@@ -11,9 +11,9 @@ import numpy as np
 
 import dlc
 from dlc.interop.onnx.element_types import COMPUTED, Stored
-from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.operator_table import operator
 from dlc.interop.onnx.values import array_of_ints, as_tensor, ints, is_text, texts
+from dlc.ir.errors import ModelError
 
 
 def moving(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -73,7 +73,7 @@ def constant(node: Any) -> Any:
                 return texts(value)
             case _:
                 pass
-    raise OnnxError("Constant needs a value")
+    raise ModelError("Constant needs a value")
 
 
 @operator("ConstantOfShape", known=(0,))
@@ -99,7 +99,7 @@ def reshape(node: Any, x: Any, extents: Any = None) -> Any:
     """Elements in another shape: 0 keeps an extent, -1 is what is left."""
     wanted = node.attr("shape", None) if extents is None else ints(extents)
     if wanted is None:
-        raise OnnxError("Reshape needs a shape")
+        raise ModelError("Reshape needs a shape")
     if not node.attr("allowzero", 0):
         wanted = [
             x.shape[k] if isinstance(d, int) and d == 0 and k < x.ndim else d

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 import dlc
-from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.operator_table import operator
 from dlc.interop.onnx.values import is_text, texts
-from dlc.ir.errors import ArgumentError
+from dlc.ir.errors import ArgumentError, ModelError
 
 
 def _texts(values: Any, shape: Any) -> Any:
@@ -62,7 +61,7 @@ def regex_full_match(node: Any, x: Any) -> Any:
     try:
         pattern = re.compile(node.attr("pattern"))
     except re.error as error:
-        raise OnnxError(f"RegexFullMatch: {node.attr('pattern')!r}: {error}") from None
+        raise ModelError(f"RegexFullMatch: {node.attr('pattern')!r}: {error}") from None
     found = [pattern.fullmatch(t) is not None for t in x.reshape(-1).tolist()]
     return np.array(found, bool).reshape(x.shape)
 
@@ -135,7 +134,7 @@ def image_decoder(node: Any, data: Any) -> Any:
         image = Image.open(io.BytesIO(data.astype(np.uint8).tobytes()))
         pixels = np.asarray(image.convert("L" if form == "Grayscale" else "RGB"))
     except (OSError, ValueError) as error:
-        raise OnnxError(f"ImageDecoder: {error}") from None
+        raise ModelError(f"ImageDecoder: {error}") from None
     if form == "BGR":
         pixels = pixels[:, :, ::-1]
     return np.ascontiguousarray(pixels[:, :, None] if form == "Grayscale" else pixels)

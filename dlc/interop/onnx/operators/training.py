@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import dlc
-from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.evaluation import Scope, run_nodes
 from dlc.interop.onnx.operator_table import operator
 from dlc.interop.onnx.values import as_tensor
+from dlc.ir.errors import ModelError
 
 _DOMAIN = "ai.onnx.preview.training"
 
@@ -76,7 +76,7 @@ def gradient(node: Any, *_inputs: Any) -> Any:
     """The gradient of a value of the graph with respect to others.
 
     Raises:
-        OnnxError: The value does not depend on them.
+        ModelError: The value does not depend on them.
     """
     return gradients(node, node.attr("y"), node.attr("xs"))
 
@@ -85,7 +85,7 @@ def gradients(node: Any, of: str, names: list[str]) -> Any:
     """The gradients, by running again the nodes that lead from some values to one."""
     scope = node.scope
     if of not in scope:
-        raise OnnxError(f"Gradient of {of!r}, which is not computed before")
+        raise ModelError(f"Gradient of {of!r}, which is not computed before")
     reached, path = set(names), []
     for n in scope.done:
         if reached.intersection(n.uses) and not reached.intersection(n.outputs):

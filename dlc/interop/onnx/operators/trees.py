@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 import dlc
-from dlc.interop.onnx.errors import OnnxError
 from dlc.interop.onnx.operator_table import operator
 from dlc.interop.onnx.values import is_text
+from dlc.ir.errors import ModelError
 
 _DOMAIN = "ai.onnx.ml"
 
@@ -27,7 +27,7 @@ def _labels(node: Any, which: str) -> Any:
             return np.array(found, dtype)
     tensor = node.attr(f"{which}_tensor", None)
     if tensor is None:
-        raise OnnxError(f"LabelEncoder needs {which}")
+        raise ModelError(f"LabelEncoder needs {which}")
     return tensor
 
 
@@ -52,7 +52,7 @@ def label_encoder(node: Any, x: Any) -> Any:
         made = [table.get(k, default) for k in x.reshape(-1).tolist()]
         return np.array(made, values.dtype).reshape(x.shape)
     if is_text(values):
-        raise OnnxError("LabelEncoder from computed numbers to text")
+        raise ModelError("LabelEncoder from computed numbers to text")
     hit = dlc.expand_dims(x, -1) == keys
     if keys.dtype.kind == "f":
         hit = dlc.logical_or(

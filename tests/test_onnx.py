@@ -1,0 +1,368 @@
+"""ONNX models: reading, running, cutting into programs, bad files; a part of the backend suite."""
+
+import contextlib
+import random
+import zlib
+
+import numpy as np
+import onnx
+import onnx_suite
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+import dlc
+from dlc.interop.onnx import element_types
+from dlc.interop.onnx.operator_table import operators
+
+F32, I64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+
+
+def info(name, kind=F32, shape=None):
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def model_of(nodes, inputs, outputs, weights=(), opset=20, **keywords):
+    graph = helper.make_graph(
+        nodes, "g", inputs, outputs, [numpy_helper.from_array(a, n) for n, a in weights]
+    )
+    opsets = [helper.make_opsetid("", opset), *keywords.pop("opsets", [])]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10, **keywords)
+
+
+def node(op, inputs, outputs, **attributes):
+    return helper.make_node(op, inputs, outputs, **attributes)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def conv_net(rng):
+    weights = [
+        ("w", rng.standard_normal((4, 3, 3, 3)).astype(np.float32)),
+        ("b", rng.standard_normal(4).astype(np.float32)),
+        ("dense", rng.standard_normal((4, 5)).astype(np.float32)),
+        ("shape", np.array([-1, 4])),
+    ]
+    nodes = [
+        node("Conv", ["x", "w", "b"], ["c"], pads=[1, 1, 1, 1], strides=[2, 2]),
+        node("Relu", ["c"], ["r"]),
+        node("GlobalAveragePool", ["r"], ["p"]),
+        node("Reshape", ["p", "shape"], ["f"]),
+        node("MatMul", ["f", "dense"], ["m"]),
+        node("Softmax", ["m"], ["y"]),
+    ]
+    return model_of(nodes, [info("x", shape=["n", 3, "h", "w_"])], [info("y")], weights)
+
+
+def test_a_network_for_any_extents(rng, tmp_path):
+    proto = conv_net(rng)
+    onnx.save(proto, tmp_path / "net.onnx")
+    path = str(tmp_path / "net.onnx")
+    for given in (path, tmp_path / "net.onnx", proto.SerializeToString(), proto):
+        model = dlc.compile(given)
+        assert model.input_names == ["x"]
+        assert model.output_names == ["y"]
+    reference = ReferenceEvaluator(proto)
+    for n, h, w in ((1, 8, 8), (2, 9, 7), (5, 6, 12), (7, 10, 4)):
+        x = rng.standard_normal((n, 3, h, w)).astype(np.float32)
+        (wanted,) = reference.run(None, {"x": x})
+        for (got,) in (model(x), model(x=x), model({"x": x})):
+            np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-5, atol=1e-6)
+    (program,) = model.programs
+    assert program.stats.compilations <= 3
+
+
+def test_in_functions_and_gradients(rng):
+    model = dlc.onnx.load(conv_net(rng))
+    x = rng.standard_normal((2, 3, 6, 6)).astype(np.float32)
+
+    def loss(x):
+        return dlc.sum(model(x)[0] ** 2)
+
+    step = rng.standard_normal(x.shape).astype(np.float32)
+    slope = float(dlc.sum(dlc.grad(loss)(x) * step))
+    eps = 1e-2
+    difference = (float(loss(x + eps * step)) - float(loss(x - eps * step))) / (2 * eps)
+    assert abs(slope - difference) < 2e-3 * max(1.0, abs(slope))
+    assert abs(float(dlc.compile(loss)(x)) - float(loss(x))) < 1e-6
+
+
+def test_a_shape_that_is_computed_is_a_constant_of_the_next_program():
+    nodes = [
+        node("ReduceSum", ["n"], ["s"], keepdims=0),
+        node("Unsqueeze", ["s", "zero"], ["u"]),
+        node("Concat", ["u", "minus"], ["shape"], axis=0),
+        node("Mul", ["x", "x"], ["x2"]),
+        node("Reshape", ["x2", "shape"], ["y"]),
+    ]
+    weights = [("zero", np.array([0])), ("minus", np.array([-1]))]
+    proto = model_of(nodes, [info("x", shape=[12]), info("n", I64, [2])], [info("y")], weights)
+    model = dlc.onnx.load(proto)
+    x = np.arange(12, dtype=np.float32)
+    for n in ([1, 2], [2, 2], [1, 2], [3, 3]):
+        (y,) = model(x, np.array(n))
+        np.testing.assert_array_equal(y.numpy(), (x * x).reshape(sum(n), -1))
+
+
+def test_results_whose_shape_depends_on_data():
+    nodes = [
+        node("Abs", ["x"], ["a"]),
+        node("NonZero", ["a"], ["places"]),
+        node("Transpose", ["places"], ["t"]),
+        node("GatherND", ["a", "t"], ["y"]),
+    ]
+    model = dlc.onnx.load(model_of(nodes, [info("x", shape=["n", "m"])], [info("y")]))
+    for x in ([[0, -2, 3], [4, 0, 0]], [[1, 0], [0, 0]], [[0, 0]]):
+        given = np.array(x, np.float32)
+        (y,) = model(given)
+        np.testing.assert_array_equal(y.numpy(), np.abs(given)[np.nonzero(given)])
+
+
+def branch(op, name):
+    return helper.make_graph([node(op, ["x", "x"], [name])], name, [], [info(name)])
+
+
+def test_branches_and_loops():
+    then, other = branch("Add", "t"), branch("Mul", "e")
+    nodes = [
+        node("ReduceSum", ["x"], ["s"], keepdims=0),
+        node("Less", ["s", "ten"], ["small"]),
+        node("If", ["small"], ["y"], then_branch=then, else_branch=other),
+    ]
+    proto = model_of(nodes, [info("x", shape=[2])], [info("y")], [("ten", np.float32(10))])
+    model = dlc.onnx.load(proto)
+    assert model(np.array([1, 2], np.float32))[0].tolist() == [2, 4]
+    assert model(np.array([9, 2], np.float32))[0].tolist() == [81, 4]
+    (program,) = model.programs
+    assert program.stats.compilations == 1
+    body = helper.make_graph(
+        [
+            node("Add", ["v", "v"], ["v2"]),
+            node("ReduceMax", ["v2"], ["largest"], keepdims=0),
+            node("Less", ["largest", "limit"], ["go"]),
+        ],
+        "body",
+        [info("k", I64, []), info("c", BOOL, []), info("v", shape=[2])],
+        [info("go", BOOL), info("v2")],
+    )
+    loop = node("Loop", ["", "", "x"], ["y"], body=body)
+    proto = model_of([loop], [info("x", shape=[2])], [info("y")], [("limit", np.float32(100))])
+    model = dlc.onnx.load(proto)
+    assert model(np.array([1, 3], np.float32))[0].tolist() == [64, 192]
+    assert model(np.array([50, 1], np.float32))[0].tolist() == [100, 2]
+    assert model.programs[0].stats.compilations == 1
+
+
+def test_a_loop_with_an_unknown_number_of_slices():
+    body = helper.make_graph(
+        [
+            node("Mul", ["v", "half"], ["v2"]),
+            node("Greater", ["v2", "one"], ["go"]),
+            node("Identity", ["v2"], ["slice"]),
+        ],
+        "body",
+        [info("k", I64, []), info("c", BOOL, []), info("v", shape=[])],
+        [info("go", BOOL), info("v2"), info("slice")],
+    )
+    loop = node("Loop", ["", "", "x"], ["last", "all"], body=body)
+    weights = [("half", np.float32(0.5)), ("one", np.float32(1))]
+    proto = model_of([loop], [info("x", shape=[])], [info("last"), info("all")], weights)
+    model = dlc.onnx.load(proto)
+    assert model(np.float32(9))[1].tolist() == [4.5, 2.25, 1.125, 0.5625]
+    assert model(np.float32(3))[1].tolist() == [1.5, 0.75]
+
+
+def test_functions_of_the_model():
+    function = helper.make_function(
+        "local", "Double", ["a"], ["b"], [node("Add", ["a", "a"], ["b"])],
+        [helper.make_opsetid("", 20)],
+    )  # fmt: skip
+    call = helper.make_node("Double", ["x"], ["y"], domain="local")
+    proto = model_of(
+        [call], [info("x", shape=[2])], [info("y")], functions=[function],
+        opsets=[helper.make_opsetid("local", 1)],
+    )  # fmt: skip
+    assert dlc.onnx.load(proto)(np.array([1, 2], np.float32))[0].tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("kind", sorted(element_types.STORED))
+def test_stored_types_are_rounded_as_their_numpy_types(kind):
+    if kind in (21, 22, 25, 26):
+        numbers = np.arange(-40, 40, dtype=np.int32)
+    else:
+        rng = np.random.default_rng(kind)
+        table = element_types.numpy_type(kind)
+        every = np.arange(256, dtype=np.uint8)[: 16 if kind == 23 else 256].view(table)
+        middle = every.astype(np.float64)
+        middle = (middle[1:] + middle[:-1]) / 2
+        with np.errstate(over="ignore"):
+            middle = middle.astype(np.float32)
+        numbers = np.concatenate(
+            [
+                rng.standard_normal(300) * 10.0 ** rng.integers(-6, 6, 300),
+                every,
+                middle,
+                [0.0, -0.0],
+            ]
+        ).astype(np.float32)
+        if kind == 24:
+            numbers = np.abs(numbers[np.isfinite(numbers) & (numbers != 0)])
+    keywords = {"saturate": False} if kind in (17, 18, 19, 20) else {}
+    if kind == 24:
+        keywords = {"round_mode": "nearest", "saturate": False}
+    got = element_types.unstored(
+        element_types.Stored(
+            element_types.encode(dlc.asarray(numbers), kind, **keywords).codes.numpy(), kind
+        )
+    )
+    if kind in (21, 22, 25, 26):
+        width = 16 if kind in (21, 22) else 4
+        wanted = (numbers % width).astype(np.int32)
+        if kind in (22, 26):
+            wanted = np.where(wanted >= width // 2, wanted - width, wanted)
+        np.testing.assert_array_equal(got.astype(np.int32), wanted)
+        return
+    with np.errstate(invalid="ignore", over="ignore"):
+        wanted = numbers.astype(element_types.numpy_type(kind))
+    same = (got.view(np.uint8) == wanted.view(np.uint8)) | (
+        np.isnan(got.astype(np.float32)) & np.isnan(wanted.astype(np.float32))
+    )
+    assert same.all(), (numbers[~same], got[~same], wanted[~same])
+
+
+SUITE = [t for t in onnx_suite.tests("") if zlib.crc32(t._testMethodName.encode()) % 16 == 0]
+
+
+def test_a_part_of_the_backend_suite():
+    reasons = onnx_suite.exceptions()
+    found = {t._testMethodName: onnx_suite.outcome(t) for t in SUITE}
+    assert len(found) > 90
+    failed = {name: why for name, (good, why) in found.items() if not good}
+    assert set(failed) <= set(reasons), failed
+
+
+def test_operators_are_documented():
+    for (domain, name), rows in operators().items():
+        for row in rows:
+            function = getattr(row.function, "func", row.function)
+            assert function.__module__.startswith("dlc.interop.onnx.operators"), (domain, name)
+
+
+# Bad input.
+
+
+def simple(op="Relu", inputs=("x",), outputs=("y",), **keywords):
+    nodes = [node(op, list(inputs), list(outputs))]
+    return model_of(nodes, [info("x", shape=["n", 2])], [info(n) for n in outputs], **keywords)
+
+
+def test_arguments_that_do_not_fit():
+    model = dlc.onnx.load(simple())
+    good = np.ones((1, 2), np.float32)
+    for args, keywords, error, message in [
+        ((good, good), {}, dlc.ArgumentError, "takes 1 inputs, got 2"),
+        ((), {}, dlc.ArgumentError, "needs 'x'"),
+        ((), {"X": good}, dlc.ArgumentError, "no input 'X'"),
+        ((good,), {"x": good}, dlc.ArgumentError, "x given twice"),
+        ((good.astype(np.float64),), {}, dlc.DTypeError, "'x' is float, got double"),
+        ((np.ones((1, 3), np.float32),), {}, dlc.ShapeError, r"got the shape \[1, 3\]"),
+        ((np.ones(2, np.float32),), {}, dlc.ShapeError, r"got the shape \[2\]"),
+    ]:
+        with pytest.raises(error, match=message):
+            model(*args, **keywords)
+
+
+def test_unknown_operators_are_listed_at_once():
+    nodes = [node("Relo", ["x"], ["a"]), helper.make_node("Fft", ["a"], ["y"], domain="com.other")]
+    proto = model_of(nodes, [info("x")], [info("y")], opsets=[helper.make_opsetid("com.other", 3)])
+    with pytest.raises(dlc.ModelError) as caught:
+        dlc.onnx.load(proto)
+    assert "ai.onnx.Relo (opset 20)" in caught.value.message
+    assert "com.other.Fft (opset 3)" in caught.value.message
+
+
+def test_graphs_that_are_wrong():
+    cycle = [node("Add", ["x", "b"], ["a"]), node("Relu", ["a"], ["b"])]
+    twice = [node("Relu", ["x"], ["y"]), node("Abs", ["x"], ["y"])]
+    for nodes, message in ((cycle, "cycle through node: "), (twice, "'y' is defined twice")):
+        with pytest.raises(dlc.ModelError, match=message):
+            dlc.onnx.load(model_of(nodes, [info("x")], [info("y" if nodes is twice else "b")]))
+    with pytest.raises(dlc.ModelError, match="'z' is not defined"):
+        dlc.onnx.load(simple(inputs=("z",)))(np.ones((1, 2), np.float32))
+    with pytest.raises(dlc.ModelError, match="opset 999"):
+        dlc.onnx.load(simple(opset=999))
+
+
+def test_errors_name_the_node():
+    nodes = [helper.make_node("MatMul", ["x", "x"], ["y"], name="first")]
+    model = dlc.onnx.load(model_of(nodes, [info("x", shape=["n", 2])], [info("y")]))
+    with pytest.raises(dlc.ShapeError) as caught:
+        model(np.ones((3, 2), np.float32))
+    assert "in node 'first': MatMul(x, x) -> y" in str(caught.value)
+
+
+def test_files_that_are_no_models(tmp_path):
+    with pytest.raises(dlc.FileFormatError, match="No such file"):
+        dlc.onnx.load(tmp_path / "absent.onnx")
+    with pytest.raises(dlc.FileFormatError, match="no ONNX model|needs a graph"):
+        dlc.onnx.load(b"")
+    data = simple().SerializeToString()
+    for end in range(0, len(data), 7):
+        with pytest.raises(dlc.DlcError):
+            dlc.onnx.load(data[:end])
+    chance = random.Random(0)
+    for _ in range(300):
+        broken = bytearray(data)
+        for _ in range(chance.randint(1, 4)):
+            broken[chance.randrange(len(data))] = chance.randrange(256)
+        with contextlib.suppress(dlc.DlcError):
+            dlc.onnx.load(bytes(broken))(np.ones((1, 2), np.float32))
+
+
+def external(folder, location, **entries):
+    proto = simple(op="Add", inputs=("x", "w"), weights=[("w", np.ones(2, np.float32))])
+    tensor = proto.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, **entries}.items():
+        tensor.external_data.add(key=key, value=str(value))
+    (folder / "m.onnx").write_bytes(proto.SerializeToString())
+    return folder / "m.onnx"
+
+
+def test_external_data(tmp_path):
+    (tmp_path / "model").mkdir()
+    folder = tmp_path / "model"
+    np.array([7, 1, 2], np.float32).tofile(folder / "w.bin")
+    np.ones(2, np.float32).tofile(tmp_path / "outside.bin")
+    model = dlc.onnx.load(external(folder, "w.bin", offset=4, length=8))
+    assert model(np.zeros((1, 2), np.float32))[0].tolist() == [[1, 2]]
+    for location, entries, message in [
+        ("gone.bin", {}, "No such file"),
+        ("../outside.bin", {}, "outside of the folder"),
+        (str(tmp_path / "outside.bin"), {}, "outside of the folder"),
+        ("w.bin", {"offset": 8, "length": 8}, "which has 12"),
+        ("w.bin", {"length": 4}, "needs 8 bytes"),
+        ("w.bin", {"offset": "x"}, "external data"),
+    ]:
+        with pytest.raises(dlc.FileFormatError, match=message):
+            dlc.onnx.load(external(folder, location, **entries))
+    with pytest.raises(dlc.FileFormatError, match="lies in the file"):
+        dlc.onnx.load(external(folder, "w.bin").read_bytes())
+
+
+def test_backend_functions():
+    x = np.array([[-1, 2]], np.float32)
+    (y,) = dlc.onnx.run_model(simple(), [x])
+    assert isinstance(y, np.ndarray)
+    assert y.tolist() == [[0, 2]]
+    assert dlc.onnx.run_node(node("Neg", ["x"], ["y"]), [x])[0].tolist() == [[1, -2]]
+    assert dlc.onnx.supports_device("CPU")
+    assert not dlc.onnx.supports_device("CUDA:99")
+    assert dlc.onnx.is_compatible(simple())
+    assert not dlc.onnx.is_compatible(simple(op="Relo"))
+    assert isinstance(dlc.onnx.prepare(simple()), dlc.onnx.PreparedModel)
+    assert isinstance(dlc.compile(simple()), dlc.onnx.OnnxModel)
