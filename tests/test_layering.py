@@ -34,7 +34,7 @@ TOP = 7  # files of dlc/ itself
 
 # Heavy or optional: imported where they are used, inside functions, and nowhere else.
 HEAVY = {
-    "PIL", "cuda", "jax", "llvmlite", "matplotlib", "onnx", "onnxruntime", "openvino",
+    "PIL", "cuda", "google", "jax", "llvmlite", "matplotlib", "onnx", "onnxruntime", "openvino",
     "safetensors", "sklearn", "tensorboard", "tensorboardX", "torch", "triton",
 }  # fmt: skip
 CORE = {"dlc", "ml_dtypes", "numpy"}

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+import dlc
 from dlc.interop.onnx.files import onnx_package
 from dlc.interop.onnx.model import OnnxModel
+from dlc.ir.errors import ModelError
 
 
 class PreparedModel:
@@ -69,15 +71,11 @@ def run_node(
 
 def supports_device(device: str) -> bool:
     """Whether models can run on a device, such as "CPU" or "CUDA:0"."""
-    import dlc
-
     return any(str(d) == _device(device) for d in dlc.devices())
 
 
 def is_compatible(model: Any, device: str = "CPU", **_kwargs: Any) -> bool:
     """Whether a model has only operators that dlc knows, and the device is there."""
-    from dlc.ir.errors import ModelError
-
     try:
         OnnxModel(model)
     except ModelError:

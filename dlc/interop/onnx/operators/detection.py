@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import dlc
+from dlc.frontend.context import current_trace
 from dlc.interop.onnx.operator_table import operator
 from dlc.interop.onnx.operators.convolution import window_pads
 from dlc.interop.onnx.values import ints
@@ -39,8 +40,6 @@ def non_max_suppression(
 
     How many there are depends on data: it runs between compiled programs.
     """
-    from dlc.frontend.context import current_trace
-
     if current_trace() is not None:
         raise node.needs_run()
     limit = 0 if most is None else int(most.reshape(-1)[0])
