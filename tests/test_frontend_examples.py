@@ -14,8 +14,8 @@ MODULES = [
 ]  # fmt: skip
 LAYERS = [
     "activation_layers", "activations", "channel_norms", "containers", "convolution", "dropout",
-    "embeddings", "initializers", "linear", "module", "normalization", "padding", "pooling",
-    "reshaping",
+    "embeddings", "graph", "initializers", "linear", "model", "module", "normalization", "padding",
+    "pooling", "reshaping",
 ]  # fmt: skip
 KERAS_LAYERS = [
     "convolution", "dense", "layer", "merging", "noise", "normalization", "pooling", "preparing",

@@ -23,6 +23,7 @@ from dlc.frontend.context import current_trace
 from dlc.frontend.extent import Extent, as_dim, as_dims, plain, tensors_by
 from dlc.frontend.promotion import DEFAULTS, check_scalar, common_dtype, scalar_kind
 from dlc.frontend.recording import record
+from dlc.frontend.symbolic import SYMBOLIC
 from dlc.frontend.tensor import Array, Tensor, contiguous, functions, make, make_like
 from dlc.frontend.trace import Trace
 from dlc.ir.build import find_op, normalise_attrs
@@ -77,6 +78,8 @@ def apply(op_name: str, *operands: Any, **attrs: Any) -> Tensor:
             attrs[name] = plain(value) if kind == "dim" else tuple(plain(d) for d in value)
     weak = weak and op_name != "convert"
     trace = current_trace()
+    if trace is None and SYMBOLIC.used and SYMBOLIC.is_wanted(tensors, attrs):
+        trace = SYMBOLIC
     if trace is not None:
         if op_name == "broadcast_to" and _is_literal(tensors[0], trace):
             literal = tensors[0]._node
@@ -148,7 +151,7 @@ def weak_scalar(value: float) -> Tensor:
 
 def dim_tensor(dim: Dim) -> Tensor:
     """A dim as a weak integer scalar."""
-    trace = current_trace()
+    trace = current_trace() or (SYMBOLIC if SYMBOLIC.used else None)
     if isinstance(dim, int) or trace is None:
         return weak_scalar(index(dim))  # type: ignore[arg-type]
     return make(None, trace.emit(OPS["dim"], (), {"dim": dim}), trace, True)

@@ -100,9 +100,15 @@ class Extent(DimExpr):
         super().__init__(terms)
         self._trace = outermost_trace()
 
+    def __repr__(self) -> str:
+        return dim_text(self)
+
     def dim(self) -> DimExpr:
-        """The dim of the IR; LeakedTracerError outside of the trace."""
-        if self._trace is None or self._trace is not outermost_trace():
+        """The dim of the IR; LeakedTracerError outside of the trace.
+
+        Those of symbolic tensors, which belong to no trace, hold where there is none.
+        """
+        if self._trace is not outermost_trace():
             raise LeakedTracerError(
                 f"the extent {dim_text(self)} was used after the function that read it had "
                 "been traced",

@@ -169,6 +169,8 @@ class Tensor(TensorMethods):
         own = self._trace
         if own is trace and self._node is not None:
             return self._node
+        if own is not None and own.symbolic:
+            raise symbolic_value(self, "a traced function")
         if own is not None and (own.closed or not trace.inside(own)):
             raise leaked()
         return trace.capture(self)
@@ -202,6 +204,8 @@ class Tensor(TensorMethods):
             raise leaked()
         if self._data is None and self._trace is None:
             raise donated(self)
+        if self._trace is not None and self._trace.symbolic:
+            raise symbolic_value(self, purpose)
         if self._data is None:
             kind = "scalar" if not self.tensor.shape else f"tensor {self.tensor}"
             raise TracedValueError(
@@ -434,6 +438,7 @@ class Tensor(TensorMethods):
             return f"<{self.tensor} of a trace that has ended>"
         if self._data is None:
             kind = "donated" if self._trace is None else "traced"
+            kind = "symbolic" if self._trace is not None and self._trace.symbolic else kind
             return f"<{kind} {self.tensor}>"
         text = np.array2string(self.numpy(), separator=", ", prefix=f"{type(self).__name__}(")
         return f"{type(self).__name__}({text}, dtype={self.dtype.name})"
@@ -568,6 +573,14 @@ def leaked() -> LeakedTracerError:
     return LeakedTracerError(
         "a traced value was used after the function that made it had been traced",
         hint="return the value from the function, or keep state in a dlc.Variable",
+    )
+
+
+def symbolic_value(x: Tensor, purpose: str) -> TracedValueError:
+    """The error where the value of a symbolic tensor is wanted."""
+    return TracedValueError(
+        f"{purpose} needs the value of a symbolic tensor, {x.tensor}, which comes from nn.Input",
+        hint="make it a part of the model: a layer, or nn.Lambda(function)(x)",
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlc.frontend.context import current
 from dlc.frontend.recording import is_recording
@@ -34,9 +34,12 @@ class Trace:
         values, `written` those that were assigned, `leaves` all values they had, as sources of
         gradients.
     observed: of the outermost trace: objects whose attributes it depends on (see `observe`).
+    symbolic: whether its tensors are those of `dlc.frontend.symbolic`, of models that are not run.
     gradients: the gradients of variables now, None for an absent one. `gradient_inputs` has what
         they were at first, `gradients_written` those that were set.
     """
+
+    symbolic: ClassVar[bool] = False
 
     def __init__(self, parent: Trace | None = None) -> None:
         self.builder = IRBuilder()

@@ -61,6 +61,7 @@ from dlc.nn.dropout import RandomState as RandomState
 from dlc.nn.dropout import RReLU as RReLU
 from dlc.nn.embeddings import Embedding as Embedding
 from dlc.nn.embeddings import EmbeddingBag as EmbeddingBag
+from dlc.nn.graph import Input as Input
 from dlc.nn.keras.convolution import Conv1D as Conv1D
 from dlc.nn.keras.convolution import Conv1DTranspose as Conv1DTranspose
 from dlc.nn.keras.convolution import Conv2D as Conv2D
@@ -128,6 +129,7 @@ from dlc.nn.linear import Bilinear as Bilinear
 from dlc.nn.linear import CosineSimilarity as CosineSimilarity
 from dlc.nn.linear import Linear as Linear
 from dlc.nn.linear import PairwiseDistance as PairwiseDistance
+from dlc.nn.model import Model as Model
 from dlc.nn.module import Buffer as Buffer
 from dlc.nn.module import Module as Module
 from dlc.nn.module import Parameter as Parameter

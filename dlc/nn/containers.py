@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
+import dlc
 from dlc.ir.errors import ArgumentError, IndexRangeError, ValueRangeError, nearest
+from dlc.nn.graph import is_symbolic, shape_of
 from dlc.nn.module import Module
 
 
@@ -48,7 +50,9 @@ class Sequential(_Items):
     """Layers one after the other; each gets the result of the one before.
 
     Args:
-        layers: Modules or functions; or one list of them, or one dict with their names.
+        layers: Modules or functions; or one list of them, or one dict with their names. The first
+            may be what `nn.Input` makes: then the layers' parameters are made at once, and the
+            shapes of what they give are known.
 
     Example:
         >>> model = dlc.nn.Sequential(dlc.nn.Linear(4, 8), dlc.relu, dlc.nn.Linear(8, 2))
@@ -56,17 +60,40 @@ class Sequential(_Items):
         ((3, 2), 3)
     """
 
+    __slots__ = ("_ends",)
+    _ends: tuple[Any, Any] | None  # the symbolic input and output
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
+        """Makes one without layers."""
+        self = super().__new__(cls)
+        object.__setattr__(self, "_ends", None)
+        return self
+
     def __init__(self, *layers: Any) -> None:
         given: Any = layers[0] if len(layers) == 1 else layers
         if isinstance(given, Mapping):
             for name, layer in given.items():
                 self._put(str(name), layer)
             return
-        for layer in (given,) if callable(given) else given:
+        for layer in (given,) if callable(given) or isinstance(given, dlc.Tensor) else given:
             self.add(layer)
 
     def add(self, layer: Any) -> None:
-        """Appends a layer."""
+        """Appends a layer; before all others, it may be what `nn.Input` makes.
+
+        Raises:
+            ArgumentError: for what cannot be called.
+            DlcError: with `nn.Input`, what the layer raises for the shape of its input; it is not
+                appended then.
+        """
+        if isinstance(layer, dlc.Tensor) and is_symbolic(layer):
+            if len(self) or self._ends is not None:
+                raise ArgumentError("Sequential: nn.Input comes first, and once")
+            object.__setattr__(self, "_ends", (layer, layer))
+            return
+        if self._ends is not None and callable(layer):
+            first, last = self._ends
+            object.__setattr__(self, "_ends", (first, layer(last)))
         self._append(layer)
 
     append = add
@@ -82,7 +109,54 @@ class Sequential(_Items):
             raise IndexRangeError("pop of a Sequential without layers")
         name, layer = list(vars(self).items())[-1]
         delattr(self, name)
+        if self._ends is not None:
+            first = last = self._ends[0]
+            for kept in self._all():
+                last = kept(last)
+            object.__setattr__(self, "_ends", (first, last))
         return layer
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
+        """The layer of a name (its own, or its number) or at a position.
+
+        Raises:
+            IndexRangeError: when there is none at the position.
+            ValueRangeError: when there is none of the name.
+        """
+        if index is not None:
+            return self[index]
+        for key, layer in vars(self).items():
+            if name in (key, getattr(layer, "_name", None)):
+                return layer
+        raise ValueRangeError(f"no layer {name!r}", hint=nearest(str(name), vars(self)))
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """The shape that `nn.Input` was given, with None for extents that may be any."""
+        return shape_of(self._known_ends()[0])
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """The shape of the result of the last layer, as `input_shape`."""
+        return shape_of(self._known_ends()[1])
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The symbolic input."""
+        return [self._known_ends()[0]]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The symbolic result of the last layer."""
+        return [self._known_ends()[1]]
+
+    def _known_ends(self) -> tuple[Any, Any]:
+        if self._ends is None:
+            raise ArgumentError(
+                "this Sequential does not know the shape of its input",
+                hint="begin it with nn.Input(shape)",
+            )
+        return self._ends
 
     def forward(self, x: Any, mask: Any = None) -> Any:
         """The result of the last layer.

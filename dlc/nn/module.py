@@ -10,22 +10,25 @@ import inspect
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import dlc
-from dlc.frontend.context import observe
+from dlc.frontend.context import current_trace, observe
 from dlc.frontend.conversion import user_function
+from dlc.frontend.symbolic import SYMBOLIC
 from dlc.frontend.trace import eager
 from dlc.frontend.tree import register_node
 from dlc.frontend.variable_state import assign_state
 from dlc.ir.errors import ArgumentError, DlcError
 from dlc.nn import initializers
 from dlc.nn.fitting import Fitting
+from dlc.nn.graph import is_symbolic, symbolic_call
 from dlc.train.modes import in_mode
 
 __all__ = ["Buffer", "Module", "Parameter"]
 
 _CONTAINERS = (list, tuple, dict)
+_ENDS = ("input", "output")
 _COMPUTING = ("forward", "call")  # names of the method that computes
 
 
@@ -66,7 +69,8 @@ class HookHandle:
 
 _FIRST: Mapping[str, Any] = {
     "_buffers": frozenset(), "_built": False, "_fitting": None, "_forward_hooks": (), "_leaves": (),
-    "_name": None, "_pending": (), "_pre_hooks": (), "_source": None, "_training": True,
+    "_name": None, "_pending": (), "_pre_hooks": (), "_source": None, "_symbolic": (),
+    "_training": True,
 }  # fmt: skip
 
 
@@ -85,6 +89,9 @@ class Module(Fitting):
 
     A float variable that is assigned to an attribute becomes a parameter: `requires_grad` is set.
 
+    Called with symbolic tensors (`dlc.nn.Input`), a module gives symbolic results, and becomes a
+    layer of the model that is made of these; it has them as its `input` and `output` then.
+
     Programs that were compiled with a module depend on it: when `training` or another attribute is
     assigned, they are traced again.
 
@@ -101,7 +108,8 @@ class Module(Fitting):
 
     __slots__ = (
         "__dict__", "__weakref__", "_buffers", "_built", "_fitting", "_forward_hooks", "_leaves",
-        "_name", "_pending", "_pre_hooks", "_source", "_token", "_training",
+        "_name", "_pending", "_pre_hooks", "_source", "_symbolic", "_token",
+        "_training",
     )  # fmt: skip
     _buffers: frozenset[str]
     _built: bool
@@ -111,6 +119,7 @@ class Module(Fitting):
     _pending: tuple[dlc.Variable, ...]  # made by `add_weight`, not trained, not yet attributes
     _pre_hooks: tuple[Callable[..., Any], ...]
     _source: Module | None  # of a copy with other parameters: what it is a copy of
+    _symbolic: tuple[Any, ...]  # what a symbolic call was given, and its results
     _token: object  # another one after each change of an attribute
     _training: bool
     shown: ClassVar[bool] = True  # whether `repr` of a module above shows it
@@ -153,6 +162,16 @@ class Module(Fitting):
         object.__delattr__(self, name)
         _set_slot(self, "_buffers", self._buffers - {name})
         _set_slot(self, "_token", object())
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked for what is no attribute only: a module may have attributes of these names.
+        if name in _ENDS and self._symbolic:
+            return self._symbolic[_ENDS.index(name)]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _note_call(self, given: Any, results: Any) -> None:
+        """Keeps what a symbolic call was given, and its results, as `input` and `output`."""
+        _set_slot(self, "_symbolic", (given, results))
 
     def register_buffer(self, name: str, value: Any) -> None:
         """Makes an attribute that is saved and not trained."""
@@ -225,6 +244,11 @@ class Module(Fitting):
     def eval(self) -> Self:
         """Unsets `training` here and in all submodules; returns the module."""
         return self.train(False)
+
+    def __getstate__(self) -> Any:
+        """What copies and pickles have: not how it is trained, and no symbolic tensors."""
+        attributes, slots = cast(tuple[Any, dict[str, Any]], object.__getstate__(self))
+        return attributes, {**slots, "_fitting": None, "_symbolic": ()}
 
     # Walking.
 
@@ -300,6 +324,8 @@ class Module(Fitting):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Computes, with the hooks around it; builds the module first if need be."""
+        if SYMBOLIC.used and current_trace() is None and is_symbolic((args, kwargs)):
+            return symbolic_call(self, args, kwargs)
         source = self._source or self
         observe(source, "_token")
         try:

@@ -1,0 +1,408 @@
+"""Graphs of layers: what calls of layers with symbolic tensors note, and how they run again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import dlc
+from dlc.frontend import tree
+from dlc.frontend.apply import apply
+from dlc.frontend.closure import Param, trace_closure
+from dlc.frontend.symbolic import SYMBOLIC, SymbolNode
+from dlc.frontend.tree import Structure
+from dlc.ir.build import attrs_at
+from dlc.ir.core import Node
+from dlc.ir.dims import Dim, DimUnknown, dim_text, substitute, symbol, symbols_of
+from dlc.ir.errors import ArgumentError, ShapeError
+from dlc.ir.record import dataclass
+from dlc.ir.types import TensorType
+
+if TYPE_CHECKING:
+    from dlc.nn.module import Module
+
+_unnamed = itertools.count()
+
+
+class Given(NamedTuple):
+    """The origin of an input."""
+
+    name: str | None
+
+
+class Call:
+    """A call of a layer with symbolic tensors, the origin of its results.
+
+    Args:
+        module: The layer.
+        form: (args, kwargs), with a `Slot` for each symbolic tensor.
+        symbols: The symbolic tensors, by the numbers of their slots.
+    """
+
+    def __init__(self, module: Module, form: Any, symbols: Sequence[dlc.Tensor]) -> None:
+        self.module, self.form, self.symbols = module, form, list(symbols)
+
+
+class Result(NamedTuple):
+    """The origin of one of the tensors that a call results in."""
+
+    call: Call
+    place: int
+
+
+class Slot(NamedTuple):
+    """Stands for a tensor in arguments, by its number."""
+
+    number: int
+
+
+def Input(  # noqa: N802
+    shape: Any = None,
+    batch_size: int | None = None,
+    dtype: Any = None,
+    name: str | None = None,
+    *,
+    batch_shape: Any = None,
+) -> dlc.Tensor:
+    """A symbolic tensor, from which a model is made by calling layers and functions with it.
+
+    Args:
+        shape: The shape of an example: numbers, names of extents that may be any, or None for one
+            that may be any and is like no other.
+        batch_size: The number of examples, if it is always the same; it is the extent `batch`
+            of all inputs else.
+        dtype: The element type; float32 for None.
+        name: A name for the input, by which data for it may be given.
+        batch_shape: The whole shape, in the place of `shape` and `batch_size`.
+
+    Raises:
+        ArgumentError: for what is no shape.
+
+    Example:
+        >>> x = dlc.nn.Input((4,))
+        >>> model = dlc.nn.Model(x, dlc.relu(dlc.nn.Dense(3)(x)))
+        >>> x, model(dlc.ones((2, 4))).shape
+        (<symbolic f32[batch,4]>, (2, 3))
+    """
+    if (shape is None) == (batch_shape is None):
+        raise ArgumentError("nn.Input takes one of shape and batch_shape")
+    if batch_shape is None:
+        given = (shape,) if isinstance(shape, (int, str)) else tuple(shape)
+        given = ("batch" if batch_size is None else batch_size, *given)
+    else:
+        given = tuple(batch_shape)
+        given = ("batch", *given[1:]) if given and given[0] is None else given
+    named = tuple(f"any{next(_unnamed)}" if d is None else d for d in given)
+    spec = dlc.spec(named, dtype)
+    dims = tuple(symbol(d) if isinstance(d, str) else d for d in spec.shape)
+    return SYMBOLIC.tensor(TensorType(spec.dtype, dims), Given(name))
+
+
+def type_shape(type_: TensorType) -> tuple[int | None, ...]:
+    """The shape of a type, with None for extents that may be any."""
+    return tuple(d if isinstance(d, int) else None for d in type_.shape)
+
+
+def shape_of(x: Any) -> Any:
+    """The shape of a symbolic tensor, or a tree of shapes of a tree of tensors."""
+    return tree.map(lambda t: type_shape(t.tensor), x)
+
+
+# Calls.
+
+
+def is_symbolic(x: Any) -> bool:
+    """Whether something is a symbolic tensor, or has one in it."""
+    if isinstance(x, dlc.Tensor):
+        return x._trace is SYMBOLIC
+    if isinstance(x, Mapping):
+        return any(map(is_symbolic, x.values()))
+    return isinstance(x, (list, tuple)) and any(map(is_symbolic, x))
+
+
+def mapped(x: Any, change: Callable[[Any], Any]) -> Any:
+    """Arguments with `change` of everything in them that is no list, tuple or dict."""
+    if isinstance(x, Slot):
+        return change(x)
+    if isinstance(x, Mapping):
+        return {k: mapped(v, change) for k, v in x.items()}
+    if isinstance(x, (list, tuple)):
+        items = [mapped(v, change) for v in x]
+        return type(x)(*items) if hasattr(x, "_fields") else type(x)(items)
+    return change(x)
+
+
+def symbolic_call(module: Module, args: Any, kwargs: Any) -> Any:
+    """The symbolic results of a layer, whose types are found by tracing it.
+
+    Raises:
+        DlcError: what the layer raises for inputs of these shapes.
+        ShapeError: where the layer depends on an extent that is not known.
+    """
+    symbols: list[dlc.Tensor] = []
+
+    def slot(x: Any) -> Any:
+        if not is_symbolic(x):
+            return x
+        symbols.append(x)
+        return Slot(len(symbols) - 1)
+
+    form = mapped((tuple(args), dict(kwargs)), slot)
+
+    def call(tensors: list[dlc.Tensor]) -> Any:
+        given, named = mapped(form, lambda x: tensors[x.number] if isinstance(x, Slot) else x)
+        return module(*given, **named)
+
+    params = [Param(t.tensor, t._weak) for t in symbols]
+    try:
+        closure = trace_closure(module.name, call, params, f"{module.name}()", module)
+    except DimUnknown as unknown:
+        raise ShapeError(
+            f"layer {module.name!r} depends on whether {dim_text(unknown.a)} {unknown.relation} "
+            f"{dim_text(unknown.b)}, which is not known",
+            hint="give nn.Input these extents as numbers",
+        ) from None
+    made = Call(module, form, symbols)
+    types = [r.tensor for r in closure.function.results[: closure.outputs]]
+    results = closure.value([SYMBOLIC.tensor(t, Result(made, k)) for k, t in enumerate(types)])
+    module._note_call(args[0] if len(args) == 1 else list(args), results)
+    return results
+
+
+# Programs: graphs as plain data.
+
+
+class LayerStep(NamedTuple):
+    """A layer by its name, its arguments with slots, and the slots of its results by index."""
+
+    layer: str
+    form: Any
+    results: dict[int, int]
+
+
+class OpStep(NamedTuple):
+    """An op with the slots of its operands and its result."""
+
+    op: str
+    operands: tuple[int, ...]
+    attrs: dict[str, Any]
+    result: int
+
+
+class ValueStep(NamedTuple):
+    """A tensor from outside; a variable by its name among the model's attributes."""
+
+    value: Any
+    result: int
+
+
+Step = LayerStep | OpStep | ValueStep
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a model does with its inputs, which have the first slots.
+
+    steps: What is done, in order.
+    input_types: Their types, whose symbols are extents that may be any.
+    input_names: A name for each.
+    input_form, output_form: The trees of inputs and outputs.
+    outputs: The slots of the outputs.
+    output_types: Their types.
+    """
+
+    steps: tuple[Step, ...]
+    input_types: tuple[TensorType, ...]
+    input_names: tuple[str, ...]
+    input_form: Structure
+    outputs: tuple[int, ...]
+    output_types: tuple[TensorType, ...]
+    output_form: Structure
+
+    def run(self, holder: Any, values: Sequence[dlc.Tensor]) -> Any:
+        """The outputs for a value of each input.
+
+        Args:
+            holder: Has the layers and variables as attributes.
+            values: A tensor for each input.
+
+        Raises:
+            ShapeError: for values of other shapes.
+        """
+        held: dict[int, Any] = dict(enumerate(values))
+        dims = self._dims(values)
+        for step in self.steps:
+            if isinstance(step, LayerStep):
+                fill = lambda x: held[x.number] if isinstance(x, Slot) else x  # noqa: E731
+                args, kwargs = mapped(step.form, fill)
+                leaves = tree.leaves(getattr(holder, step.layer)(*args, **kwargs))
+                held.update({slot: leaves[k] for k, slot in step.results.items()})
+            elif isinstance(step, OpStep):
+                attrs = attrs_at(step.attrs, lambda d: substitute(d, dims))
+                held[step.result] = apply(step.op, *(held[k] for k in step.operands), **attrs)
+            else:
+                name = step.value
+                held[step.result] = getattr(holder, name) if isinstance(name, str) else name
+        return tree.unflatten(self.output_form, [held[k] for k in self.outputs])
+
+    def _dims(self, values: Sequence[dlc.Tensor]) -> dict[str, Dim]:
+        """What the symbols are for these values; ShapeError where they do not fit."""
+        dims: dict[str, Dim] = {}
+        fits = True
+        for wanted, value in zip(self.input_types, values, strict=True):
+            actual = value.tensor.shape
+            fits = fits and len(actual) == wanted.rank
+            for d, found in zip(wanted.shape, actual, strict=False):
+                names = symbols_of(d)
+                if len(names) == 1 and d == symbol(min(names)):
+                    dims.setdefault(min(names), found)
+                held = substitute(d, dims)
+                known = isinstance(held, int) and isinstance(found, int)
+                fits = fits and (held == found or not known)
+        if not fits:
+            raise ShapeError(
+                f"the model takes {self.shown_inputs()}, not "
+                + ", ".join(str(v.tensor) for v in values)
+            )
+        return dims
+
+    def shown_inputs(self) -> str:
+        """The inputs with their types, for messages."""
+        pairs = zip(self.input_names, self.input_types, strict=True)
+        return ", ".join(f"{name} {type_}" for name, type_ in pairs)
+
+
+# Graphs.
+
+
+class Graph:
+    """From symbolic inputs to symbolic outputs, and the layers between them.
+
+    Args:
+        inputs: A symbolic tensor, or a tree of them.
+        outputs: The same.
+
+    Attributes:
+        layers: The layers in the order in which they were called first.
+        variables: Variables that are read outside of layers.
+
+    Raises:
+        ArgumentError: for what is not symbolic, and outputs that need another input.
+    """
+
+    def __init__(self, inputs: Any, outputs: Any) -> None:
+        self.inputs, self.outputs = inputs, outputs
+        leaves, self._input_form = _symbols(inputs, "inputs")
+        results, self._output_form = _symbols(outputs, "outputs")
+        self._input_types = tuple(t.tensor for t in leaves)
+        self._input_nodes = [_node(t) for t in leaves]
+        self._output_nodes = [_node(t) for t in results]
+        given = {n: k for k, n in enumerate(self._input_nodes)}
+        if len(given) != len(leaves):
+            raise ArgumentError("nn.Model: an input stands twice among the inputs")
+        found = _needed(self._output_nodes, given)
+        self._slots = {**given, **{n: len(given) + k for k, n in enumerate(found)}}
+        self._made = found
+        self.calls = _unique(c for n in found if (c := _call_of(n)) is not None)
+        self.layers: list[Module] = _unique(c.module for c in self.calls)
+        origins = (getattr(n, "origin", None) for n in found)
+        self.variables = _unique(v for v in origins if isinstance(v, dlc.Variable))
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of the inputs: those they were given, or `input_0` and so on."""
+        origins = [getattr(n, "origin", None) for n in self._input_nodes]
+        return tuple(
+            (o.name if isinstance(o, Given) else None) or f"input_{k}"
+            for k, o in enumerate(origins)
+        )
+
+    def program(self, layers: Sequence[str], variables: Sequence[str]) -> Program:
+        """The graph as plain data, in which layers and variables have these names."""
+        by_layer = {id(m): n for m, n in zip(self.layers, layers, strict=True)}
+        by_variable = {id(v): n for v, n in zip(self.variables, variables, strict=True)}
+        steps: dict[int, Step] = {}  # by the node that they make, or by the call
+        for node in self._made:
+            slot, origin = self._slots[node], getattr(node, "origin", None)
+            if isinstance(origin, Result):
+                call = origin.call
+                if id(call) not in steps:
+                    form = mapped(call.form, lambda x, call=call: self._moved(x, call))
+                    steps[id(call)] = LayerStep(by_layer[id(call.module)], form, {})
+                step = steps[id(call)]
+                assert isinstance(step, LayerStep)
+                step.results[origin.place] = slot
+            elif isinstance(origin, dlc.Tensor):
+                steps[id(node)] = ValueStep(by_variable.get(id(origin), origin), slot)
+            else:
+                operands = tuple(self._slots[x] for x in node.inputs)
+                steps[id(node)] = OpStep(node.op.name, operands, dict(node.attrs), slot)
+        outputs = tuple(self._slots[n] for n in self._output_nodes)
+        types = tuple(n.tensor for n in self._output_nodes)
+        return Program(
+            tuple(steps.values()), self._input_types, self.input_names, self._input_form, outputs,
+            types, self._output_form,
+        )  # fmt: skip
+
+    def _moved(self, x: Any, call: Call) -> Any:
+        return Slot(self._slots[_node(call.symbols[x.number])]) if isinstance(x, Slot) else x
+
+    def __deepcopy__(self, _memo: Any) -> Graph:
+        return self  # it never changes
+
+    def __reduce__(self) -> Any:
+        return _nothing, ()  # symbolic tensors are those of this process
+
+
+def _nothing() -> None:
+    """What is left of a graph in another process."""
+
+
+def _unique(items: Iterable[Any]) -> list[Any]:
+    return list({id(x): x for x in items}.values())
+
+
+def _node(tensor: dlc.Tensor) -> Node:
+    assert tensor._node is not None
+    return tensor._node
+
+
+def _call_of(node: Node) -> Call | None:
+    origin = getattr(node, "origin", None)
+    return origin.call if isinstance(origin, Result) else None
+
+
+def _symbols(given: Any, what: str) -> tuple[list[dlc.Tensor], Structure]:
+    leaves, form = tree.flatten(given)
+    for x in leaves:
+        if not is_symbolic(x):
+            raise ArgumentError(
+                f"nn.Model: among the {what} is a {type(x).__name__}, which is not symbolic",
+                hint="inputs are made by nn.Input, outputs by calling layers with them",
+            )
+    if not leaves:
+        raise ArgumentError(f"nn.Model without {what}")
+    return leaves, form
+
+
+def _needed(outputs: Sequence[Node], given: Mapping[Node, int]) -> list[Node]:
+    """The nodes that outputs need besides the inputs, in the order in which they were made."""
+    found: dict[Node, int] = {}
+    todo = list(outputs)
+    while todo:
+        node = todo.pop()
+        if node in given or node in found:
+            continue
+        assert isinstance(node, SymbolNode)
+        found[node] = node.number
+        if isinstance(node.origin, Given):
+            name = f" {node.origin.name!r}" if node.origin.name else ""
+            raise ArgumentError(
+                f"nn.Model: an output needs the input{name} {node.tensor}, which is not among the "
+                "inputs"
+            )
+        if isinstance(node.origin, Result):
+            todo += [_node(t) for t in node.origin.call.symbols]
+        todo += node.inputs
+    return sorted(found, key=found.__getitem__)

@@ -1,0 +1,347 @@
+"""The functional form: nn.Input, symbolic tensors, nn.Model; own layers in both habits."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import weakref
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc import nn
+from dlc.frontend.symbolic import SymbolNode
+
+RNG = np.random.default_rng(5)
+
+
+def draw(*shape):
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def close(got, wanted):
+    np.testing.assert_allclose(np.asarray(got), np.asarray(wanted), rtol=1e-5, atol=1e-6)
+
+
+def two_by_two():
+    """Two inputs, a branch, a residual, a layer that is used twice, two outputs of two ops."""
+    a, b = nn.Input((4,), name="a"), nn.Input((4,), name="b")
+    shared = nn.Dense(4, activation="tanh", name="shared")
+    left, right = shared(a), shared(b)
+    h = left + a
+    joined = nn.Concatenate()([h, right])
+    head = nn.Dense(2, name="head")(nn.Dropout(0.5, name="drop")(joined))
+    outputs = {"scaled": head * 0.5 - 1, "all": dlc.softmax(joined, axis=-1)}
+    return nn.Model([a, b], outputs, name="two"), shared, (a, b)
+
+
+def by_hand(model, a, b):
+    w, head = model.shared, model.head
+    left, right = (np.tanh(x @ w.kernel.numpy() + w.bias.numpy()) for x in (a, b))
+    joined = np.concatenate([left + a, right], -1)
+    e = np.exp(joined)
+    return {
+        "scaled": (joined @ head.kernel.numpy() + head.bias.numpy()) * 0.5 - 1,
+        "all": e / e.sum(-1, keepdims=True),
+    }
+
+
+def test_values_of_a_graph_eager_and_compiled_for_any_batch():
+    model, _, _ = two_by_two()
+    model.eval()
+    compiled = dlc.compile(model)
+    for batch in (3, 1, 5, 0):
+        a, b = draw(batch, 4), draw(batch, 4)
+        wanted = by_hand(model, a, b)
+        for given in (([a, b],), (a, b), ({"a": a, "b": b},)):
+            for call in (model, compiled) if batch > 1 else (model,):
+                got = call(*given)
+                assert sorted(got) == ["all", "scaled"]
+                for name, value in got.items():
+                    close(value, wanted[name])
+    assert compiled.stats.interpreted_ops == 0
+
+
+def test_what_a_model_says_of_itself():
+    model, shared, (a, b) = two_by_two()
+    assert repr(a) == "<symbolic f32[batch,4]>"
+    assert model.name == "two"
+    assert model.input_names == ["a", "b"]
+    assert model.input_shape == [(None, 4), (None, 4)]
+    assert model.output_shape == {"scaled": (None, 2), "all": (None, 8)}
+    assert [layer.name for layer in model.layers] == ["shared", "concatenate", "drop", "head"]
+    assert model.get_layer("shared") is shared is model.get_layer(index=0)
+    assert model.inputs[0] is a
+    assert [n for n, _ in model.named_parameters()] == [
+        "shared.kernel", "shared.bias", "head.kernel", "head.bias",
+    ]  # fmt: skip
+    assert shared.output.tensor.shape == model.inputs[1].tensor.shape
+    assert shared.input is b
+    with pytest.raises(dlc.ValueRangeError, match="did you mean 'shared'"):
+        model.get_layer("sharde")
+    with pytest.raises(dlc.ValueRangeError, match="4 layers"):
+        model.get_layer(index=4)
+    one = nn.Model(a, nn.Linear(4, 3)(a))
+    assert (one.input_shape, one.output_shape) == ((None, 4), (None, 3))
+    assert not hasattr(nn.Linear(4, 3), "output")
+
+
+def test_modes_reach_the_layers_of_a_graph():
+    model, _, _ = two_by_two()
+    a, b = draw(3, 4), draw(3, 4)
+    quiet = model([a, b], training=False)["scaled"].numpy()
+    close(quiet, model.eval()([a, b])["scaled"])
+    assert (model([a, b], training=True)["scaled"].numpy() != quiet).any()
+    assert not model.training
+    model.drop.train()
+    dlc.compile(model)([a, b])
+    assert model.drop.training
+    assert not model.shared.training
+
+
+def test_any_function_of_dlc_between_layers():
+    x = nn.Input(("t", 6), name="x")
+    scale = dlc.Variable(np.float32(2), name="scale")
+    table = dlc.asarray(draw(6))
+    y = nn.Linear(6, 6)(x) * scale + table
+    y = dlc.reshape(y, (x.shape[0], -1, 3))
+    y = dlc.where(y > 0, y, y / x.shape[1])
+    z = dlc.concat([y.max(axis=1), y[:, 0] ** 2, dlc.mean(y, axis=1)], axis=-1)
+    z = z - dlc.arange(9) + dlc.einsum("bi,i->b", z, np.ones(9, np.float32))[:, None]
+    model = nn.Model(x, dlc.stack([z, dlc.cumulative_sum(z, axis=-1)], axis=1))
+    assert model.output_shape == (None, 2, 9)
+    assert [n for n, _ in model.named_parameters()] == ["scale", "linear.weight", "linear.bias"]
+
+    def plain(v):
+        v = v @ model.linear.weight.numpy().T + model.linear.bias.numpy()
+        v = v * scale.numpy() + table.numpy()
+        v = v.reshape(v.shape[0], -1, 3)
+        v = np.where(v > 0, v, v / (v.shape[1] // 2))
+        v = np.concatenate([v.max(1), v[:, 0] ** 2, v.mean(1)], -1)
+        v = v - np.arange(9) + v.sum(-1)[:, None]
+        return np.stack([v, v.cumsum(-1)], 1)
+
+    compiled = dlc.compile(model)
+    for shape in ((3, 2, 6), (1, 4, 6), (4, 3, 6)):
+        held = draw(*shape)
+        np.testing.assert_allclose(model(held).numpy(), plain(held), rtol=2e-5, atol=2e-5)
+        np.testing.assert_allclose(compiled(held).numpy(), plain(held), rtol=2e-5, atol=2e-5)
+    scale.assign(3.0)
+    np.testing.assert_allclose(model(held).numpy(), plain(held), rtol=2e-5, atol=2e-5)
+    gradient = dlc.grad(lambda m: m(held).sum())(model)
+    assert gradient.scale.shape == ()
+
+
+def test_a_model_is_a_layer_and_its_middle_a_model():
+    inner_in = nn.Input((4,))
+    inner = nn.Model(inner_in, nn.Dense(3)(inner_in) + 1, name="inner")
+    x = nn.Input((4,))
+    y = nn.Dense(2, name="last")(inner(x) * inner(x))
+    outer = nn.Model(x, y)
+    held = draw(5, 4)
+    middle = inner(held).numpy()
+    close(outer(held), (middle**2) @ outer.last.kernel.numpy() + outer.last.bias.numpy())
+    assert [n for n, _ in outer.named_parameters()][:2] == [
+        "inner.dense.kernel",
+        "inner.dense.bias",
+    ]
+    features = nn.Model(outer.inputs, outer.get_layer("inner").output)
+    close(features(held), middle)
+    rest = nn.Model(outer.get_layer("last").input, outer.outputs[0])
+    close(rest(middle**2), outer(held))
+    assert rest.last is outer.last
+
+
+def test_models_are_fitted_saved_and_copied(tmp_path):
+    model, _, _ = two_by_two()
+    a, b = draw(40, 4), draw(40, 4)
+    labels = (a[:, :1] > b[:, :1]).astype(np.float32)
+    target = {"scaled": np.concatenate([labels, 1 - labels], 1), "all": draw(40, 8) * 0 + 0.125}
+    model.compile(dlc.optim.Adam(learning_rate=0.02), {"scaled": "mse", "all": "mse"})
+    history = model.fit([a, b], target, epochs=12, batch_size=16, verbose=0)
+    assert history.history["loss"][-1] < 0.6 * history.history["loss"][0]
+    by_name = model.predict({"a": a, "b": b})
+    close(by_name["scaled"], model.predict([a, b])["scaled"])
+    assert model.evaluate([a, b], target, verbose=0) is not None
+    model.save_weights(tmp_path / "w.safetensors")
+    for other in (copy.deepcopy(model), two_by_two()[0]):
+        other.head.kernel.assign(0.0)
+        assert model.head.kernel.numpy().any()
+        other.load_weights(tmp_path / "w.safetensors")
+        close(other.eval()([a, b])["scaled"], by_name["scaled"])
+    x = nn.Input((4,))
+    plain = nn.Model(x, nn.Linear(4, 3)(x) * 2)
+    back = pickle.loads(pickle.dumps(plain))
+    close(back(a), plain(a))
+    with pytest.raises(dlc.ArgumentError, match="pickled"):
+        _ = back.inputs
+
+
+def test_shapes_that_do_not_fit_name_the_layer():
+    x = nn.Input((8, 8, 3))
+    y = nn.Conv2D(4, 3, name="first")(x)
+    with pytest.raises(dlc.ShapeError, match=r"in layer: Dense\(3\)") as caught:
+        nn.Dense(3)(draw(2, 3)), (dense := nn.Dense(3)).ensure_built((2, 3)), dense(y)
+    assert "(batch, 6, 6, 4)" in str(caught.value)
+    with pytest.raises(dlc.ShapeError, match="Conv2D of an input of shape"):
+        nn.Conv2D(4, 3)(nn.Flatten()(y))
+    with pytest.raises(dlc.ShapeError, match=r"add of f32\[batch,6,6,4\]"):
+        y + nn.Input((5, 5, 4))
+    with pytest.raises(dlc.ShapeError, match=r"in layer: Conv2D\(4"):
+        nn.Sequential(nn.Input((8,)), nn.Dense(4), nn.Conv2D(4, 3))
+    model = nn.Model(x, y)
+    for given in (draw(2, 7, 8, 3), draw(8, 8, 3)):
+        with pytest.raises(dlc.ShapeError, match=r"takes input_0 f32\[batch,8,8,3\]"):
+            model(given)
+    close(model(np.ones((2, 8, 8, 3))), model(np.ones((2, 8, 8, 3), np.float32)))
+    assert model(np.ones((2, 8, 8, 3), np.int64)).dtype is dlc.float32
+
+
+def test_what_is_no_model_is_said_to_be_none():
+    x, other = nn.Input((4,), name="x"), nn.Input((4,), name="other")
+    y = nn.Dense(2)(x + other)
+    with pytest.raises(dlc.ArgumentError, match="needs the input 'other'"):
+        nn.Model(x, y)
+    with pytest.raises(dlc.ArgumentError, match="among the outputs is a ndarray"):
+        nn.Model(x, draw(2))
+    with pytest.raises(dlc.ArgumentError, match="inputs and outputs, or none"):
+        nn.Model(x)
+    with pytest.raises(dlc.ArgumentError, match="twice"):
+        nn.Model([x, x], x + 1)
+    with pytest.raises(dlc.ArgumentError, match="without outputs"):
+        nn.Model(x, [])
+    with pytest.raises(dlc.ValueRangeError, match="two layers"):
+        nn.Model(x, nn.Dense(2, name="d")(nn.Dense(3, name="d")(x)))
+    with pytest.raises(dlc.ValueRangeError, match="cannot be"):
+        nn.Model(x, nn.Dense(2, name="fit")(x))
+    for shapes in ({}, {"shape": (3,), "batch_shape": (2, 3)}):
+        with pytest.raises(dlc.ArgumentError, match="one of shape"):
+            nn.Input(**shapes)
+    both = nn.Model([x, other], y)
+    with pytest.raises(dlc.ArgumentError, match="given 1 tensors"):
+        both(draw(2, 4))
+    with pytest.raises(dlc.ArgumentError, match="no data for the inputs other"):
+        both({"x": draw(2, 4)})
+    for use in (float, np.asarray, dlc.compile(dlc.relu), lambda t: t.numpy()):
+        with pytest.raises(dlc.TracedValueError, match="symbolic"):
+            use(y)
+    with pytest.raises(dlc.ShapeError, match="not known"):
+        nn.Lambda(lambda t: t if t.shape[1] > 3 else -t)(nn.Input((None, 2)))
+    with pytest.raises(dlc.ArgumentError, match="no input_shape"):
+        _ = nn.Model().input_shape
+
+
+def test_shapes_of_inputs():
+    fixed = nn.Input((4,), batch_size=3)
+    assert fixed.shape == (3, 4)
+    assert nn.Input(4, dtype="int64").dtype is dlc.int64
+    free = nn.Input((None, 4))
+    assert str(free.shape[0]) == "batch"
+    assert nn.Input(batch_shape=(None, 2)).shape[0] == free.shape[0]
+    named, again = nn.Input(("t", 4)), nn.Input(("t", 4))
+    model = nn.Model([named, again], named + again)
+    close(model(np.ones((2, 5, 4)), np.ones((2, 5, 4))), np.full((2, 5, 4), 2.0))
+    with pytest.raises(dlc.ShapeError):
+        model(np.ones((2, 5, 4)), np.ones((2, 6, 4)))
+
+
+def test_layers_with_names_of_methods_and_counts():
+    x = nn.Input((4,))
+    y = nn.Add()([nn.Dense(4)(x), nn.Dense(4)(x)])
+    model = nn.Model(x, nn.Activation("relu")(y))
+    assert [n for n, _ in model.named_children()] == ["dense", "dense_1", "add", "activation"]
+
+    class Train(nn.Module):
+        def forward(self, x):
+            return x
+
+    assert [n for n, _ in nn.Model(x, Train()(x)).named_children()] == ["train_layer"]
+
+
+class Own(nn.Model):
+    """A subclass with `call` and an argument `training`."""
+
+    def __init__(self, units):
+        super().__init__(name="own")
+        self.first, self.drop = nn.Dense(units), nn.Dropout(0.5)
+
+    def call(self, x, training=None):
+        return self.drop(self.first(x), training=training)
+
+
+class WithInit(nn.Model):
+    """A subclass that gives its own graph to `nn.Model`."""
+
+    def __init__(self, units):
+        x = nn.Input((4,))
+        super().__init__(x, nn.Dense(units)(x))
+        self.units = units
+
+
+def test_models_of_ones_own():
+    model, x = Own(50), draw(6, 4)
+    assert (model(x, training=True).numpy() == 0).any()
+    assert not (model(x, training=False).numpy() == 0).any()
+    assert (model(x).numpy() == 0).any()
+    assert not (model.eval()(x).numpy() == 0).any()
+    assert model.layers == [model.first, model.drop]
+    assert model.get_layer("first") is model.first
+    model.compile("sgd", "mse")
+    model.fit(x, draw(6, 50), verbose=0)
+    with pytest.raises(dlc.ArgumentError, match="no call"):
+        nn.Model()(x)
+    given = WithInit(3)
+    assert given.output_shape == (None, 3)
+    assert given(x).shape == (6, 3)
+    symbolic = nn.Input((4,))
+    wrapped = nn.Model(symbolic, Own(5)(symbolic))
+    assert wrapped.output_shape == (None, 5)
+    assert not (wrapped(x, training=False).numpy() == 0).any()
+
+
+def test_sequential_with_an_input():
+    model = nn.Sequential([nn.Input((6, 6, 1)), nn.Conv2D(2, 3), nn.Flatten()])
+    model.add(nn.Dense(3, name="head"))
+    assert [p.shape for p in model.parameters()] == [(3, 3, 1, 2), (2,), (32, 3), (3,)]
+    assert (model.input_shape, model.output_shape) == ((None, 6, 6, 1), (None, 3))
+    assert model.get_layer("head") is model[2] is model.get_layer(index=-1)
+    model.add(dlc.relu)
+    model.pop()
+    model.pop()
+    assert model.output_shape == (None, 32)
+    assert nn.Model(model.inputs, model.outputs[0] * 2)(draw(2, 6, 6, 1)).shape == (2, 32)
+    for wrong in (lambda: model.add(nn.Input((3,))), lambda: nn.Sequential().output_shape):
+        with pytest.raises(dlc.ArgumentError, match="nn.Input"):
+            wrong()
+    with pytest.raises(dlc.ShapeError):
+        model.add(nn.MaxPooling2D())
+    assert len(model) == 2
+    copied = copy.deepcopy(model)
+    close(copied(np.ones((2, 6, 6, 1), np.float32)), model(np.ones((2, 6, 6, 1), np.float32)))
+
+
+def test_deep_graphs_and_graphs_that_nobody_holds():
+    x = y = nn.Input((4,))
+    for _ in range(2000):
+        y = y + 1.0
+    model = nn.Model(x, y)
+    close(model(np.zeros((1, 4), np.float32)), np.full((1, 4), 2000.0))
+    del model, y
+    z = nn.Dense(4)(x) * 2
+    node = weakref.ref(z._node)
+    assert isinstance(z._node, SymbolNode)
+    del z
+    gc.collect()
+    assert node() is None
+
+
+def test_symbolic_tensors_leave_eager_work_alone():
+    x = nn.Input((4,))
+    assert dlc.add(dlc.asarray(1.0), 2).item() == 3
+    with dlc.no_grad():
+        frozen = x * dlc.Variable(np.float32(3), name="three")
+    model = nn.Model(x, frozen)
+    assert model(np.ones((1, 4))).numpy().sum() == 12
+    assert dlc.compile(lambda v: v * 2)(np.ones(3)).sum() == 6
