@@ -9,8 +9,8 @@ import dlc
 
 MODULES = [
     "callbacks", "debug",
-    "apply", "autograd", "compile", "dtypes", "promotion", "spec", "tensor", "transforms",
-    "tree", "variable",
+    "apply", "autocast", "autograd", "compile", "dtypes", "promotion", "spec", "tensor",
+    "transforms", "tree", "variable",
 ]  # fmt: skip
 LAYERS = [
     "activation_layers", "activations", "channel_norms", "containers", "convolution", "dropout",
@@ -21,7 +21,7 @@ KERAS_LAYERS = [
     "convolution", "dense", "layer", "merging", "noise", "normalization", "pooling", "preparing",
     "shapes",
 ]  # fmt: skip
-OPTIMIZERS = ["clipping", "rules", "schedules"]
+OPTIMIZERS = ["clipping", "loss_scaler", "rules", "schedules"]
 FORMS = [
     "activations",
     "class_losses",

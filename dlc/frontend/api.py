@@ -9,6 +9,7 @@ import math
 
 from dlc.frontend import autograd, debug, linalg, random, safetensors, special, tree
 from dlc.frontend.apply import asarray
+from dlc.frontend.autocast import autocast, get_autocast_dtype
 from dlc.frontend.callbacks import pure_callback
 from dlc.frontend.checkpoint import checkpoint
 from dlc.frontend.compile import CompiledFunction, compile
@@ -620,6 +621,7 @@ __all__ = [
     "atleast_1d",
     "atleast_2d",
     "atleast_3d",
+    "autocast",
     "autograd",
     "average",
     "avg_pool1d",
@@ -756,6 +758,7 @@ __all__ = [
     "ge",
     "gelu",
     "geomspace",
+    "get_autocast_dtype",
     "grad",
     "gradient",
     "greater",

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 from dlc.frontend import tree
 from dlc.frontend.call_guards import Given
 from dlc.frontend.closure import Closure, Param, trace_closure
-from dlc.frontend.context import current_trace
+from dlc.frontend.context import cast_type, current_trace
 from dlc.frontend.conversion import user_function
 from dlc.frontend.doors import door_of
 from dlc.frontend.execution import Interpreted, Program, program_for
@@ -42,7 +42,7 @@ from dlc.ir.location import user_location
 from dlc.ir.locks import make_lock
 from dlc.ir.logs import TopicLog
 from dlc.ir.record import dataclass, replace
-from dlc.ir.types import TensorType
+from dlc.ir.types import DType, TensorType
 from dlc.runtime.dispatch import Dispatching, dispatch
 from dlc.runtime.executable import Executable, Options
 
@@ -82,6 +82,7 @@ class Specialisation:
     program: Program
     donated: tuple[int, ...]
     reason: str
+    cast: DType | None = None  # of the region of `autocast` that it was traced in
     used: int = 0  # larger for one that was used later
 
     def fits(self, shapes: Sequence[tuple[int, ...]]) -> bool:
@@ -203,7 +204,7 @@ class CompiledFunction(Dispatching):
         return user_function(self.__wrapped__)(*args, **kwargs)
 
     def _find(self, call: Call) -> Specialisation:
-        key = (call.key, config.disable_jit, config.isa)
+        key = (call.key, config.disable_jit, config.isa, cast_type.get())
         family = self._families.get(key)
         if family is not None:
             found = family.find(call.shapes)
@@ -310,7 +311,7 @@ class CompiledFunction(Dispatching):
         program = self._stats.time_compilation(
             lambda: program_for(closure.function, options, closure.fixed_values())
         )
-        return Specialisation(call.key, extents, closure, program, donated, reason)
+        return Specialisation(call.key, extents, closure, program, donated, reason, cast_type.get())
 
     def _reason(self, family: Family, key: CallKey, shapes: tuple[Any, ...]) -> str:
         if not self._order:
@@ -323,6 +324,9 @@ class CompiledFunction(Dispatching):
             last = family.observed[-1] if family.observed else s.extents.patterns
             return _shape_change(self.signature.leaf_names(key.structure), last, shapes)
         _, (_, before) = next(reversed(self._order.items()))
+        if before.cast is not cast_type.get():
+            now, then = (_region(d) for d in (cast_type.get(), before.cast))
+            return f"called {now}, before {then}"
         return _key_change(self.signature, before.key, key)
 
     def _announce(self, reason: str) -> None:
@@ -364,7 +368,7 @@ class CompiledFunction(Dispatching):
     def warmup(self, *args: Any, **kwargs: Any) -> CompiledFunction:
         """Compiles for arguments, which may be specs, without running; returns itself."""
         call, extents = self._declared(args, kwargs)
-        key = (call.key, config.disable_jit, config.isa)
+        key = (call.key, config.disable_jit, config.isa, cast_type.get())
         with self._lock:
             family = self._families.setdefault(key, Family())
         with family.lock:
@@ -449,6 +453,10 @@ def _key_change(signature: Signature, before: CallKey, after: CallKey) -> str:
         if a.dtype != b.dtype:
             return f"the dtype of {name} was {a.dtype.name}, now {b.dtype.name}"
     return "settings differ"
+
+
+def _region(cast: DType | None) -> str:
+    return "outside of autocast" if cast is None else f"under autocast to {cast.name}"
 
 
 def _weak(weak: bool) -> str:

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dlc.frontend.trace import Trace
+    from dlc.ir.types import DType
 
 current: ContextVar[Trace | None] = ContextVar("dlc.trace", default=None)
+
+
+# The half type that products are computed of, in the region of `dlc.autocast` that this is in.
+cast_type: ContextVar[DType | None] = ContextVar("dlc.autocast", default=None)
 
 
 def current_trace() -> Trace | None:

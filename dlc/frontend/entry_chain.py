@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dlc.frontend.context import current
+from dlc.frontend.context import cast_type, current
 from dlc.frontend.recording import Recording, recording_state
 from dlc.frontend.tensor import Tensor
 from dlc.ir.config import config
@@ -16,6 +16,7 @@ from dlc.runtime.entry_plan import Conditions, EntryPlan, TensorLayout
 
 # Not needed by a process that calls nothing twice.
 if TYPE_CHECKING:
+    from dlc.ir.types import DType
     from dlc.runtime import entry as entries
     from dlc.runtime.entry import Entry
 else:
@@ -45,18 +46,21 @@ class State(NamedTuple):
     overrides: dict[str, Any] | None
     generation: int
     recording: Recording | None  # None where it does not matter
+    cast: DType | None
 
     def is_current(self) -> bool:
         """Whether it is so for this thread."""
         return (
             self.overrides is overrides.get()
             and self.generation == config._generation
+            and self.cast is cast_type.get()
             and self.recording in (None, recording_state.get())
         )
 
     def conditions(self) -> Conditions:
         """For the native code that dispatches calls."""
         variables: list[Any] = [(current, None), (overrides, self.overrides)]
+        variables.append((cast_type, self.cast))
         if self.recording is not None:
             variables.append((recording_state, self.recording))
         return Conditions(variables, [(config, "_generation", self.generation)])
@@ -104,7 +108,7 @@ class EntryChain:
         self._fallback, self._use, self._most = fallback, use, most
         self._patience = REPEATS
         self._seen: dict[Hashable, int] = {}
-        self._seen_under = State(None, 0, None)
+        self._seen_under = State(None, 0, None, None)
         self._lock = make_lock()
 
     def count(self, kind: Hashable, like: Hashable, plan: Callable[[], PlannedCall]) -> None:
@@ -131,8 +135,12 @@ class EntryChain:
     def _under_same_settings(self) -> bool:
         """Whether settings are as when this was last asked."""
         before = self._seen_under
-        now = self._seen_under = State(overrides.get(), config._generation, None)
-        return now.overrides is before.overrides and now.generation == before.generation
+        now = self._seen_under = State(overrides.get(), config._generation, None, cast_type.get())
+        return (
+            now.overrides is before.overrides
+            and now.generation == before.generation
+            and now.cast is before.cast
+        )
 
     def _make(self, kind: Hashable, plan: Callable[[], PlannedCall]) -> None:
         before = self.active

@@ -6,6 +6,7 @@ from typing import Any
 
 import dlc
 from dlc.frontend.apply import as_tensor
+from dlc.frontend.cast_table import casts
 from dlc.ir.errors import DTypeError, ShapeError
 
 EPSILON = 1e-7  # probabilities are kept so far from 0 and 1
@@ -36,6 +37,7 @@ def float_pair(name: str, y_true: Any, y_pred: Any) -> tuple[dlc.Tensor, dlc.Ten
     return true, pred
 
 
+@casts
 def mean_squared_error(y_true: Any, y_pred: Any) -> dlc.Tensor:
     """The mean of (y_true - y_pred)**2 over the last axis.
 
@@ -47,12 +49,14 @@ def mean_squared_error(y_true: Any, y_pred: Any) -> dlc.Tensor:
     return ((true - pred) ** 2).mean(axis=-1) if true.ndim else (true - pred) ** 2
 
 
+@casts
 def mean_absolute_error(y_true: Any, y_pred: Any) -> dlc.Tensor:
     """The mean of |y_true - y_pred| over the last axis."""
     true, pred = float_pair("mean_absolute_error", y_true, y_pred)
     return dlc.abs(true - pred).mean(axis=-1) if true.ndim else dlc.abs(true - pred)
 
 
+@casts
 def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> dlc.Tensor:
     """Half the squared error up to `delta`, and straight on from there (Huber, 1964)."""
     true, pred = float_pair("huber", y_true, y_pred)
@@ -61,6 +65,7 @@ def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> dlc.Tensor:
     return each.mean(axis=-1) if each.ndim else each
 
 
+@casts
 def kl_divergence(y_true: Any, y_pred: Any) -> dlc.Tensor:
     """The sum of y_true * log(y_true / y_pred) over the last axis; both at least 1e-7."""
     true, pred = float_pair("kl_divergence", y_true, y_pred)
@@ -68,6 +73,7 @@ def kl_divergence(y_true: Any, y_pred: Any) -> dlc.Tensor:
     return (true * dlc.log(true / pred)).sum(axis=-1)
 
 
+@casts
 def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> dlc.Tensor:
     """The cosine of the angle between the two along an axis; 0 where one is zero."""
     true, pred = float_pair("cosine_similarity", y_true, y_pred)
@@ -79,6 +85,7 @@ def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> dlc.Tensor:
     return (unit(true) * unit(pred)).sum(axis=axis)
 
 
+@casts
 def binary_crossentropy(
     y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0
 ) -> dlc.Tensor:
@@ -108,6 +115,7 @@ def _log_probabilities(pred: dlc.Tensor, from_logits: bool, axis: int) -> dlc.Te
     return dlc.log(dlc.clip(p, EPSILON, 1 - EPSILON))
 
 
+@casts
 def categorical_crossentropy(
     y_true: Any,
     y_pred: Any,
@@ -130,6 +138,7 @@ def categorical_crossentropy(
     return -(true * _log_probabilities(pred, from_logits, axis)).sum(axis=axis)
 
 
+@casts
 def sparse_categorical_crossentropy(
     y_true: Any,
     y_pred: Any,

@@ -70,8 +70,7 @@ class Linear(Module):
     def forward(self, x: Any) -> dlc.Tensor:
         """The product of x [..., in_features]: [..., out_features]."""
         check_last(self, x, self.in_features)
-        y = x @ dlc.matrix_transpose(self.weight)
-        return y if self.bias is None else y + self.bias
+        return functional.linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """The sizes."""

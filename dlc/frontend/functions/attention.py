@@ -13,6 +13,7 @@ from dlc.frontend.apply import (
     float_promote,
     materialise,
 )
+from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import elementwise
 from dlc.frontend.functions.arguments import ArrayLike, common_shape, reshaped, types_text
 from dlc.frontend.tensor import Tensor
@@ -23,6 +24,7 @@ from dlc.ir.types import Shape, TensorType, float32
 _NAME = "scaled_dot_product_attention"
 
 
+@casts
 def scaled_dot_product_attention(
     query: ArrayLike,
     key: ArrayLike,

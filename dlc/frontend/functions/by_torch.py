@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dlc.frontend.apply import apply, as_tensor, float_promote, materialise, promote, promote_all
+from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import elementwise, linalg, reduction
 from dlc.frontend.functions.arguments import (
     ArrayLike,
@@ -106,7 +107,7 @@ def _added(
             return scaled
         return elementwise.add(x if beta == 1 else elementwise.multiply(x, beta), scaled)
 
-    return named(function, name, _ADDED.format(name=name, words=words, shape=shape))
+    return casts(named(function, name, _ADDED.format(name=name, words=words, shape=shape)))
 
 
 addmm = _added("addmm", mm, "matrix", "(2, 2)")
@@ -371,6 +372,7 @@ def _moments(name: str, square_root: bool) -> Callable[..., tuple[Tensor, Tensor
 var_mean, std_mean = _moments("var_mean", False), _moments("std_mean", True)
 
 
+@casts
 def cdist(x: ArrayLike, y: ArrayLike, /, p: float = 2.0) -> Tensor:
     """PyTorch's `cdist`: the distance of each row of x from each row of y.
 

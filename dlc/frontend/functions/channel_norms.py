@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dlc.frontend.apply import apply, float_promote, materialise
+from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import composed, elementwise, reduction
 from dlc.frontend.functions.arguments import ArrayLike, integer, reshaped
 from dlc.frontend.functions.convolution import padded
@@ -44,6 +45,7 @@ def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     return x
 
 
+@casts
 def batch_norm(
     x: ArrayLike,
     running_mean: ArrayLike | None = None,
@@ -127,6 +129,7 @@ def _moved(old: Tensor, new: Tensor, momentum: float) -> Tensor:
     )
 
 
+@casts
 def group_norm(
     x: ArrayLike,
     num_groups: int,
@@ -174,6 +177,7 @@ def _normalised(x: Tensor, eps: float) -> Tensor:
     return elementwise.multiply(centred, elementwise.rsqrt(elementwise.add(var, eps)))
 
 
+@casts
 def instance_norm(
     x: ArrayLike,
     weight: ArrayLike | None = None,
@@ -204,6 +208,7 @@ def instance_norm(
     return _scaled(reshaped(_normalised(apart, eps), x.tensor.shape), held["weight"], held["bias"])
 
 
+@casts
 def local_response_norm(
     x: ArrayLike, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from dlc.frontend.apply import apply, broadcast_to, materialise
+from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import elementwise
 from dlc.frontend.functions.arguments import (
     ArrayLike,
@@ -121,6 +122,7 @@ def check_windows(
             )
 
 
+@casts
 def conv(
     x: ArrayLike,
     weight: ArrayLike,
@@ -379,7 +381,7 @@ def _conv_function(rank: int) -> Callable[..., Tensor]:
     return function
 
 
-conv1d, conv2d, conv3d = map(_conv_function, (1, 2, 3))
+conv1d, conv2d, conv3d = (casts(_conv_function(rank)) for rank in (1, 2, 3))
 
 
 # Transposed
@@ -494,4 +496,6 @@ def _transposed(
     return apply("slice", result, start=(0, 0, *padding), limit=limit, step=(1,) * len(shape))
 
 
-conv_transpose1d, conv_transpose2d, conv_transpose3d = map(_transposed_function, (1, 2, 3))
+conv_transpose1d, conv_transpose2d, conv_transpose3d = (
+    casts(_transposed_function(rank)) for rank in (1, 2, 3)
+)

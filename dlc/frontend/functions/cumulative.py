@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlc.frontend.apply import apply, as_tensor, convert, materialise
+from dlc.frontend.cast_table import casts
 from dlc.frontend.functions.arguments import ArrayLike, check_kinds, find_axis, reshaped
 from dlc.frontend.functions.composed import isfinite, where
 from dlc.frontend.functions.creation import full, iota
@@ -42,6 +43,7 @@ def _running(
     return concat([start, result], axis=at)
 
 
+@casts
 def cumulative_sum(
     x: ArrayLike, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Tensor:
@@ -69,6 +71,7 @@ def cumulative_sum(
     return _running("cumulative_sum", x, axis, dtype, include_initial, 0)
 
 
+@casts
 def cumulative_prod(
     x: ArrayLike, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Tensor:
@@ -100,6 +103,7 @@ def _flat(x: ArrayLike, axis: int | None) -> tuple[Tensor, int]:
     return (tensor, axis) if axis is not None else (reshaped(tensor, (tensor.tensor.size,)), 0)
 
 
+@casts
 def cumsum(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
     """`cumulative_sum` as NumPy spells it: of the flattened tensor when no axis is named.
 
@@ -123,6 +127,7 @@ def cumsum(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Te
     return cumulative_sum(tensor, axis=axis, dtype=dtype)
 
 
+@casts
 def cumprod(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
     """`cumulative_prod` as NumPy spells it: of the flattened tensor when no axis is named.
 
@@ -253,6 +258,7 @@ def cummin(x: ArrayLike, /, axis: int) -> Selected:
     return _running_extreme("cummin", x, axis)
 
 
+@casts
 def logcumsumexp(x: ArrayLike, /, axis: int) -> Tensor:
     """The logarithm of the sums of the exponentials of each element and those before it.
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dlc.frontend.apply import apply, materialise
+from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import elementwise
 from dlc.frontend.functions.arguments import (
     ArrayLike,
@@ -49,6 +50,7 @@ class Operand(NamedTuple):
     labels: Labels
 
 
+@casts
 def einsum(subscripts: str, *operands: ArrayLike) -> Tensor:
     """Sums of products, by Einstein's convention: `einsum("ij,jk->ik", x, y)` is a matrix product.
 

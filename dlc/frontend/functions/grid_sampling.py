@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlc.frontend.apply import apply, as_tensor, convert, materialise
+from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import elementwise, linalg
 from dlc.frontend.functions.arguments import ArrayLike, check_kinds, find_shape, reshaped
 from dlc.frontend.functions.composed import round as rounded
@@ -23,6 +24,7 @@ _MODES = ("bilinear", "nearest", "bicubic")
 _PADDINGS = ("zeros", "border", "reflection")
 
 
+@casts
 def affine_grid(theta: ArrayLike, size: Any, align_corners: bool = False) -> Tensor:
     """The places that affine maps read images at, as `torch.nn.functional.affine_grid`.
 
@@ -80,6 +82,7 @@ def _row(places: tuple[Dim, ...], axis: int, align_corners: bool, dtype: DType) 
     return elementwise.subtract(elementwise.divide(odd, total), 1)
 
 
+@casts
 def grid_sample(
     x: ArrayLike,
     grid: ArrayLike,

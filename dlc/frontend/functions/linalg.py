@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlc.frontend.apply import apply, convert, materialise, promote
+from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import elementwise, reduction
 from dlc.frontend.functions.arguments import (
     ArrayLike,
@@ -64,6 +65,7 @@ def _must_agree(name: str, x: Tensor, y: Tensor, i: int, j: int) -> None:
         )
 
 
+@casts
 def matmul(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     """The product of matrices; the operator `@`.
 
@@ -125,6 +127,7 @@ def _own_axes(x: Tensor, lead: tuple[Dim, ...]) -> tuple[list[int], Tensor]:
     return own, reshaped(x, (*(shape[k - missing] for k in own), *shape[-2:]))
 
 
+@casts
 def vecdot(x: ArrayLike, y: ArrayLike, /, *, axis: int = -1) -> Tensor:
     """The sums of products along one axis.
 
@@ -184,6 +187,7 @@ def outer(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     return elementwise.multiply(reshaped(a, (a.tensor.shape[0], 1)), b)
 
 
+@casts
 def tensordot(x: ArrayLike, y: ArrayLike, /, *, axes: Any = 2) -> Tensor:
     """Sums of products over pairs of axes.
 
@@ -227,6 +231,7 @@ def tensordot(x: ArrayLike, y: ArrayLike, /, *, axes: Any = 2) -> Tensor:
     return contraction(a, b, (), pairs)
 
 
+@casts
 def dot(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     """NumPy's `dot`: sums of products over x's last axis and y's last but one.
 
@@ -253,6 +258,7 @@ def dot(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     return contraction(a, b, (), [(i, j)])
 
 
+@casts
 def inner(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     """Sums of products over the last axes of both.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dlc.frontend.apply import apply, as_tensor, convert, float_promote, materialise
+from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import composed, elementwise, reduction
 from dlc.frontend.functions.arguments import (
     ArrayLike,
@@ -132,6 +133,7 @@ def _normalised(name: str, x: Tensor, parameters: list[tuple[str, Tensor]], axis
     return first
 
 
+@casts
 def layer_norm(
     x: ArrayLike,
     /,
@@ -173,6 +175,7 @@ def layer_norm(
     return apply("layer_norm", x, scale, shift, axis=first, eps=float(eps))
 
 
+@casts
 def rms_norm(
     x: ArrayLike, /, weight: ArrayLike | None = None, *, axis: int = -1, eps: float = 1e-6
 ) -> Tensor:
@@ -216,6 +219,7 @@ def _wide(x: Tensor) -> Tensor:
 _REDUCTIONS = ("mean", "sum", "none")
 
 
+@casts
 def cross_entropy(
     logits: ArrayLike,
     labels: ArrayLike,

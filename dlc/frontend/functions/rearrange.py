@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlc.frontend.apply import apply, as_tensor
+from dlc.frontend.cast_table import casts
 from dlc.frontend.extent import as_dim
 from dlc.frontend.functions import composed, elementwise, reduction
 from dlc.frontend.functions.arguments import (
@@ -208,6 +209,7 @@ def diagonal(x: ArrayLike, /, *, offset: int = 0, axis1: int = 0, axis2: int = 1
     return apply("take", flat, elementwise.add(steps, first), axis=outer)
 
 
+@casts
 def trace(
     x: ArrayLike, /, *, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None
 ) -> Tensor:

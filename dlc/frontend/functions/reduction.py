@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dlc.frontend.apply import apply, as_tensor, convert, dtype_argument, float_promote, materialise
+from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import elementwise
 from dlc.frontend.functions.arguments import (
     ArrayLike,
@@ -46,6 +47,7 @@ def accumulator(name: str, x: Tensor, dtype: Any) -> DType:
     return uint64 if held.kind == "u" else int64
 
 
+@casts
 def sum(
     x: ArrayLike, /, axis: AxisLike = None, *, dtype: Any = None, keepdims: bool = False
 ) -> Tensor:
@@ -75,6 +77,7 @@ def sum(
     return _reduce("reduce_sum", convert(x, accumulator("sum", x, dtype)), axes, keepdims)
 
 
+@casts
 def prod(
     x: ArrayLike, /, axis: AxisLike = None, *, dtype: Any = None, keepdims: bool = False
 ) -> Tensor:
@@ -258,6 +261,7 @@ def _floats(name: str, x: ArrayLike, dtype: Any = None) -> Tensor:
     return found
 
 
+@casts
 def mean(
     x: ArrayLike, /, axis: AxisLike = None, *, dtype: Any = None, keepdims: bool = False
 ) -> Tensor:
@@ -285,6 +289,7 @@ def mean(
     return _reduce("reduce_mean", x, find_axes("mean", axis, x.tensor), keepdims)
 
 
+@casts
 def var(
     x: ArrayLike,
     /,
@@ -330,6 +335,7 @@ def _var(
     return _reduce("reduce_var", x, axes, keepdims, correction=float(correction))
 
 
+@casts
 def std(
     x: ArrayLike,
     /,
@@ -390,6 +396,7 @@ def _along(name: str, x: ArrayLike, axis: AxisLike) -> Tensor:
     return transposed(result, tuple(order.index(k) for k in range(len(order))))
 
 
+@casts
 def softmax(x: ArrayLike, /, axis: AxisLike = -1) -> Tensor:
     """exp(x) over its sum along an axis, computed without overflow.
 
@@ -411,6 +418,7 @@ def softmax(x: ArrayLike, /, axis: AxisLike = -1) -> Tensor:
     return _along("softmax", x, axis)
 
 
+@casts
 def log_softmax(x: ArrayLike, /, axis: AxisLike = -1) -> Tensor:
     """The logarithm of `dlc.softmax`, computed without overflow.
 
@@ -433,6 +441,7 @@ def log_softmax(x: ArrayLike, /, axis: AxisLike = -1) -> Tensor:
     return _along("log_softmax", x, axis)
 
 
+@casts
 def logsumexp(x: ArrayLike, /, axis: AxisLike = None, *, keepdims: bool = False) -> Tensor:
     """The logarithm of the sum of exp(x), computed without overflow.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dlc.frontend.apply import apply, as_tensor, convert, float_promote, materialise, promote
+from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import composed, elementwise, linalg, rearrange, reduction, searching
 from dlc.frontend.functions.arguments import (
     ArrayLike,
@@ -84,6 +85,7 @@ nanmin = _ignoring(
     "nanmin", "The smallest element that is not NaN.", math.inf, reduction.min,
     "1., dtype=float32", "Of NaN alone it is NaN.",
 )  # fmt: skip
+nansum, nanprod = casts(nansum), casts(nanprod)
 
 
 def _nan_place(name: str, word: str, filling: float, place: Callable[..., Tensor]) -> Any:
@@ -117,6 +119,7 @@ def _counted(known: Tensor, x: Tensor, axis: AxisLike, keepdims: bool) -> Tensor
     return convert(reduction.count_nonzero(known, axis=axis, keepdims=keepdims), dtype)
 
 
+@casts
 def nanmean(x: ArrayLike, /, axis: AxisLike = None, *, keepdims: bool = False) -> Tensor:
     """The mean of the elements that are not NaN.
 
@@ -141,6 +144,7 @@ def nanmean(x: ArrayLike, /, axis: AxisLike = None, *, keepdims: bool = False) -
     return elementwise.divide(total, _counted(known, held, axis, keepdims))
 
 
+@casts
 def nanvar(
     x: ArrayLike, /, axis: AxisLike = None, *, correction: float = 0.0, keepdims: bool = False
 ) -> Tensor:
@@ -173,6 +177,7 @@ def nanvar(
     return elementwise.divide(total, count)
 
 
+@casts
 def nanstd(
     x: ArrayLike, /, axis: AxisLike = None, *, correction: float = 0.0, keepdims: bool = False
 ) -> Tensor:
@@ -250,6 +255,7 @@ def ptp(x: ArrayLike, /, axis: AxisLike = None, *, keepdims: bool = False) -> Te
     return elementwise.subtract(top, low)
 
 
+@casts
 def average(
     x: ArrayLike,
     /,
@@ -293,6 +299,7 @@ def average(
     return elementwise.divide(total, reduction.sum(heavy, axis=axis, keepdims=keepdims))
 
 
+@casts
 def cov(
     x: ArrayLike, y: ArrayLike | None = None, /, *, rowvar: bool = True, correction: float = 1
 ) -> Tensor:
@@ -335,6 +342,7 @@ def _variables(name: str, x: ArrayLike, rowvar: bool) -> Tensor:
     return held if rowvar else matrix_transpose(held)
 
 
+@casts
 def corrcoef(x: ArrayLike, y: ArrayLike | None = None, /, *, rowvar: bool = True) -> Tensor:
     """The correlations of variables, each a row of x (Pearson's).
 
@@ -474,7 +482,9 @@ def _sliding(name: str, summary: str, flipped: bool, default: str, shown: str) -
             raise ValueRangeError(f"{name} has no mode {mode!r}", hint=hint)
         return _slide(a, b if flipped else rearrange.flip(b), mode, flipped)
 
-    return named(function, name, _CONVOLVE_DOC.format(name=name, summary=summary, shown=shown))
+    return casts(
+        named(function, name, _CONVOLVE_DOC.format(name=name, summary=summary, shown=shown))
+    )
 
 
 def _slide(a: Tensor, b: Tensor, mode: str, commutes: bool) -> Tensor:
@@ -507,6 +517,7 @@ correlate = _sliding(
 )  # fmt: skip
 
 
+@casts
 def trapezoid(
     y: ArrayLike, /, x: ArrayLike | None = None, dx: float = 1.0, axis: int = -1
 ) -> Tensor:

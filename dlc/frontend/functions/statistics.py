@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from dlc.frontend.apply import apply, as_tensor, convert, materialise, promote
+from dlc.frontend.cast_table import casts
 from dlc.frontend.extent import as_dim
 from dlc.frontend.functions.arguments import (
     ArrayLike,
@@ -41,6 +42,7 @@ _METHODS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 }
 
 
+@casts
 def quantile(
     x: ArrayLike,
     q: ArrayLike,
@@ -77,6 +79,7 @@ def quantile(
     return _quantile("quantile", x, q, axis, method, keepdims, 1.0)
 
 
+@casts
 def percentile(
     x: ArrayLike,
     q: ArrayLike,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dlc.frontend.apply import apply, convert
+from dlc.frontend.cast_table import casts
 from dlc.frontend.functions.arguments import ArrayLike, reshaped
 from dlc.frontend.functions.shape import concat, matrix_transpose
 from dlc.frontend.linalg.matrices import check_matrix, check_square, matrices, rows, symmetric
@@ -35,6 +36,7 @@ class SVDResult(NamedTuple):
     Vh: Tensor
 
 
+@casts
 def qr(x: ArrayLike, /, *, mode: str = "reduced") -> QRResult:
     """Orthonormal Q and upper triangular R with x = Q R.
 
@@ -75,6 +77,7 @@ def qr(x: ArrayLike, /, *, mode: str = "reduced") -> QRResult:
     return QRResult(convert(q, dtype), convert(r, dtype))
 
 
+@casts
 def eigh(x: ArrayLike, /) -> EighResult:
     """The eigenvalues and eigenvectors of symmetric matrices.
 
@@ -103,6 +106,7 @@ def eigh(x: ArrayLike, /) -> EighResult:
     return EighResult(convert(w, dtype), convert(v, dtype))
 
 
+@casts
 def eigvalsh(x: ArrayLike, /) -> Tensor:
     """The eigenvalues of symmetric matrices, in ascending order.
 
@@ -125,6 +129,7 @@ def eigvalsh(x: ArrayLike, /) -> Tensor:
     return convert(apply("eigvalsh", symmetric(a)), dtype)
 
 
+@casts
 def svd(x: ArrayLike, /, *, full_matrices: bool = True) -> SVDResult:
     """The singular value decomposition x = U diag(S) Vh.
 
@@ -162,6 +167,7 @@ def svd(x: ArrayLike, /, *, full_matrices: bool = True) -> SVDResult:
     return SVDResult(*(convert(t, dtype) for t in (u, s, vh)))
 
 
+@casts
 def svdvals(x: ArrayLike, /) -> Tensor:
     """The singular values of matrices, in descending order.
 

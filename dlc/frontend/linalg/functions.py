@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dlc.frontend.apply import apply, as_tensor, broadcast_to, convert, materialise, promote
+from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import elementwise, reduction
 from dlc.frontend.functions.arguments import ArrayLike, integer, reshaped, types_text
 from dlc.frontend.functions.composed import where
@@ -34,6 +35,7 @@ class LstsqResult(NamedTuple):
     singular_values: Tensor
 
 
+@casts
 def det(x: ArrayLike, /) -> Tensor:
     """The determinant of square matrices.
 
@@ -55,6 +57,7 @@ def det(x: ArrayLike, /) -> Tensor:
     return convert(apply("det", a), dtype)
 
 
+@casts
 def slogdet(x: ArrayLike, /) -> SlogdetResult:
     """The sign of the determinant and the logarithm of its magnitude, which cannot overflow.
 
@@ -80,6 +83,7 @@ def slogdet(x: ArrayLike, /) -> SlogdetResult:
     return SlogdetResult(sign, log)
 
 
+@casts
 def pinv(x: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Tensor:
     """The pseudo-inverse of Moore and Penrose.
 
@@ -117,6 +121,7 @@ def _pinv(a: Tensor, rtol: Tensor) -> Tensor:
     return (matrix_transpose(right) * expand_dims(inverse, axis=-2)) @ matrix_transpose(left)
 
 
+@casts
 def lstsq(a: ArrayLike, b: ArrayLike, /, rcond: float | None = None) -> LstsqResult:
     """The x with the least sum of squares of a x - b; of several, the shortest.
 
@@ -154,6 +159,7 @@ def lstsq(a: ArrayLike, b: ArrayLike, /, rcond: float | None = None) -> LstsqRes
     return LstsqResult(solution, residuals, rank, s)
 
 
+@casts
 def matrix_power(x: ArrayLike, n: int, /) -> Tensor:
     """The product of n times a square matrix, or of its inverse for negative n.
 
@@ -190,6 +196,7 @@ def matrix_power(x: ArrayLike, n: int, /) -> Tensor:
     return convert(result, dtype)
 
 
+@casts
 def multi_dot(arrays: list[ArrayLike] | tuple[ArrayLike, ...], /) -> Tensor:
     """The product of two or more matrices, in the order of least work.
 
@@ -250,6 +257,7 @@ def _cheapest(sizes: list[int]) -> dict[tuple[int, int], int]:
     return splits
 
 
+@casts
 def expm(x: ArrayLike, /) -> Tensor:
     """The exponential of square matrices.
 

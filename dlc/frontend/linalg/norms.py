@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from dlc.frontend.apply import apply, as_tensor, convert
+from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import composed, elementwise, reduction
 from dlc.frontend.functions.arguments import (
     ArrayLike,
@@ -32,6 +33,7 @@ def _root_of_squares(x: Tensor, axes: tuple[int, ...], keepdims: bool) -> Tensor
     return composed.where(zero, total, elementwise.sqrt(composed.where(zero, 1.0, total)))
 
 
+@casts
 def vector_norm(
     x: ArrayLike, /, *, axis: AxisLike = None, keepdims: bool = False, ord: float = 2
 ) -> Tensor:
@@ -79,6 +81,7 @@ def _vector_norm(x: Tensor, axes: tuple[int, ...], keepdims: bool, ord: float) -
 _MATRIX_NORMS = ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf)
 
 
+@casts
 def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: float | str = "fro") -> Tensor:
     """The norm of matrices.
 
@@ -125,6 +128,7 @@ def _matrix_norm(x: Tensor, ord: float | str) -> Tensor:
     return reduce(sums, axis=-1)
 
 
+@casts
 def norm(x: ArrayLike, /, ord: Any = None, axis: AxisLike = None, keepdims: bool = False) -> Tensor:
     """NumPy's `norm`: of a vector, or of a matrix.
 
@@ -166,6 +170,7 @@ def norm(x: ArrayLike, /, ord: Any = None, axis: AxisLike = None, keepdims: bool
     return convert(found, dtype)
 
 
+@casts
 def cond(x: ArrayLike, /, p: float | str | None = None) -> Tensor:
     """The condition number of matrices.
 
@@ -202,6 +207,7 @@ def _has_nan(x: Tensor) -> Tensor:
     return reduction.any(composed.isnan(x), axis=(-2, -1))
 
 
+@casts
 def matrix_rank(x: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Tensor:
     """The number of singular values that count as other than zero.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlc.frontend.apply import materialise, promote
+from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import elementwise, reduction
 from dlc.frontend.functions.arguments import (
     ArrayLike,
@@ -43,6 +44,7 @@ def diagonal(x: ArrayLike, /, *, offset: int = 0) -> Tensor:
     return _diagonal(a, offset=offset, axis1=-2, axis2=-1)
 
 
+@casts
 def trace(x: ArrayLike, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
     """The sum of the diagonal of matrices.
 

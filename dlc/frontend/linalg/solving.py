@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dlc.frontend.apply import apply, convert
+from dlc.frontend.cast_table import casts
 from dlc.frontend.functions.arguments import ArrayLike, reshaped
 from dlc.frontend.functions.shape import matrix_transpose
 from dlc.frontend.linalg.matrices import (
@@ -17,6 +18,7 @@ from dlc.frontend.tensor import Tensor
 from dlc.ir.errors import ValueRangeError
 
 
+@casts
 def cholesky(x: ArrayLike, /, *, upper: bool = False) -> Tensor:
     """The Cholesky factor L of a symmetric positive definite matrix: x = L L^T.
 
@@ -42,6 +44,7 @@ def cholesky(x: ArrayLike, /, *, upper: bool = False) -> Tensor:
     return convert(matrix_transpose(factor) if upper else factor, dtype)
 
 
+@casts
 def inv(x: ArrayLike, /) -> Tensor:
     """The inverse of a square matrix. To solve a system, `solve` is faster and more accurate.
 
@@ -65,6 +68,7 @@ def inv(x: ArrayLike, /) -> Tensor:
     return convert(apply("inverse", a, strict=True), dtype)
 
 
+@casts
 def solve(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     """The solution x of a x = b, for square a.
 
@@ -98,6 +102,7 @@ def _solved(name: str, op: str, a: ArrayLike, b: ArrayLike, **attrs: bool) -> Te
     return convert(found, dtype)
 
 
+@casts
 def solve_triangular(
     a: ArrayLike,
     b: ArrayLike,

@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from dlc.frontend.apply import as_dims, as_tensor, convert
+from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import composed, elementwise, reduction
 from dlc.frontend.functions.shape import expand_dims, matrix_transpose
 from dlc.frontend.linalg.decompositions import qr
@@ -232,6 +233,7 @@ def truncated_normal(
     return composed.clip(x, convert(low, d), convert(high, d))
 
 
+@casts
 def multivariate_normal(
     key: Tensor | None, mean: Any, cov: Any, shape: Any = (), dtype: Any = float32
 ) -> Tensor:

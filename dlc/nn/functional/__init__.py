@@ -98,6 +98,7 @@ from dlc.nn.functional.dropouts import dropout2d as dropout2d
 from dlc.nn.functional.dropouts import dropout3d as dropout3d
 from dlc.nn.functional.dropouts import feature_alpha_dropout as feature_alpha_dropout
 from dlc.nn.functional.dropouts import feature_dropout as feature_dropout
+from dlc.nn.functional.linear_maps import affine as affine
 from dlc.nn.functional.linear_maps import bilinear as bilinear
 from dlc.nn.functional.linear_maps import embedding as embedding
 from dlc.nn.functional.linear_maps import embedding_bag as embedding_bag

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dlc
+from dlc.frontend.cast_table import casts
 from dlc.ir.errors import ShapeError, ValueRangeError
 from dlc.nn.functional.arguments import check_reduction, reduced, same_shape, tensor, wide
 from dlc.nn.functional.distances import cosine_similarity, pairwise_distance
@@ -49,6 +50,7 @@ def _class_weights(weight: Any, classes: dlc.Tensor, counts: dlc.Tensor, like: A
     return ones if weight is None else ones * dlc.take(wide(weight)[0][0].astype(like), classes)
 
 
+@casts
 def nll_loss(
     input: Any,
     target: Any,
@@ -87,6 +89,7 @@ def nll_loss(
     return _mean_of(losses, weights, reduction, dtype)
 
 
+@casts
 def cross_entropy(
     input: Any,
     target: Any,
@@ -162,6 +165,7 @@ def _soft_cross_entropy(
     return reduced(losses, reduction, dtype)
 
 
+@casts
 def multi_margin_loss(
     input: Any,
     target: Any,
@@ -205,6 +209,7 @@ def multi_margin_loss(
     return reduced(losses, reduction, dtype)
 
 
+@casts
 def multilabel_margin_loss(input: Any, target: Any, *, reduction: str = "mean") -> dlc.Tensor:
     """The mean over classes of max(1 - x[target] + x[class], 0), of all targets and other classes.
 
@@ -239,6 +244,7 @@ def multilabel_margin_loss(input: Any, target: Any, *, reduction: str = "mean") 
     return reduced(losses, reduction, dtype)
 
 
+@casts
 def cosine_embedding_loss(
     input1: Any, input2: Any, target: Any, *, margin: float = 0.0, reduction: str = "mean"
 ) -> dlc.Tensor:
@@ -267,6 +273,7 @@ def cosine_embedding_loss(
     return reduced(losses, reduction, dtype)
 
 
+@casts
 def triplet_margin_loss(
     anchor: Any,
     positive: Any,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import dlc
+from dlc.frontend.cast_table import casts
 from dlc.nn.functional.arguments import wide
 
 
+@casts
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> dlc.Tensor:
     """The cosine of the angle between vectors.
 
@@ -29,6 +31,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> dlc.
     return dlc.sum(a * b, axis=dim).astype(dtype)
 
 
+@casts
 def pairwise_distance(
     x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> dlc.Tensor:
@@ -49,6 +52,7 @@ def pairwise_distance(
     return dlc.linalg.vector_norm(a - b + eps, axis=-1, keepdims=keepdim, ord=p).astype(dtype)
 
 
+@casts
 def normalize(x: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> dlc.Tensor:
     """Vectors over their norm.
 

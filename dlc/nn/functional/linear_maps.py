@@ -6,11 +6,13 @@ import math
 from typing import Any
 
 import dlc
+from dlc.frontend.cast_table import casts
 from dlc.ir.errors import ShapeError, ValueRangeError, nearest
 from dlc.nn.functional.arguments import tensor, wide
 from dlc.nn.functional.dropouts import dropout
 
 
+@casts
 def linear(x: Any, weight: Any, bias: Any = None) -> dlc.Tensor:
     """x @ weight.T + bias, with PyTorch's layout of weights.
 
@@ -27,10 +29,30 @@ def linear(x: Any, weight: Any, bias: Any = None) -> dlc.Tensor:
         (1, 3)
     """
     w = tensor(weight)
-    out = dlc.matmul(tensor(x), w if w.ndim == 1 else dlc.matrix_transpose(w))
+    return affine(x, w if w.ndim == 1 else dlc.matrix_transpose(w), bias)
+
+
+@casts
+def affine(x: Any, matrix: Any, bias: Any = None) -> dlc.Tensor:
+    """x @ matrix + bias, with Keras's layout of weights.
+
+    Args:
+        x: A tensor or array [..., in].
+        matrix: [in, out].
+        bias: [out], if any.
+
+    Raises:
+        ShapeError: The extents do not fit.
+
+    Example:
+        >>> dlc.nn.functional.affine(dlc.ones((1, 2)), dlc.ones((2, 3))).shape
+        (1, 3)
+    """
+    out = dlc.matmul(tensor(x), tensor(matrix))
     return out if bias is None else out + tensor(bias)
 
 
+@casts
 def bilinear(x1: Any, x2: Any, weight: Any, bias: Any = None) -> dlc.Tensor:
     """x1 weight[k] x2 for each k.
 
@@ -190,6 +212,7 @@ def rotary_embedding(
     return dlc.reshape(dlc.stack(turned, axis=-1), held.shape).astype(dtype)
 
 
+@casts
 def scaled_dot_product_attention(
     query: Any,
     key: Any,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import dlc
+from dlc.frontend.cast_table import casts
 from dlc.ir.errors import ValueRangeError
 from dlc.nn.functional.arguments import check_reduction, reduced, same_shape, wide
 
@@ -50,7 +51,7 @@ def _of_elements(
     function.__doc__ = _ELEMENTS.format(
         name=name, summary=summary, example=example, result=result, more=""
     )
-    return function
+    return casts(function)
 
 
 mse_loss = _of_elements(
@@ -97,6 +98,7 @@ squared_hinge_loss = _of_elements(
 )
 
 
+@casts
 def smooth_l1_loss(
     input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0
 ) -> dlc.Tensor:
@@ -126,6 +128,7 @@ def smooth_l1_loss(
     return reduced(far, reduction, dtype)
 
 
+@casts
 def huber_loss(
     input: Any, target: Any, *, reduction: str = "mean", delta: float = 1.0
 ) -> dlc.Tensor:
@@ -154,6 +157,7 @@ def huber_loss(
     return reduced(losses, reduction, dtype)
 
 
+@casts
 def kl_div(
     input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False
 ) -> dlc.Tensor:
@@ -187,6 +191,7 @@ def _x_log_x(x: dlc.Tensor) -> dlc.Tensor:
     return dlc.where(x == 0, 0.0, x * dlc.log(dlc.where(x == 0, 1.0, x)))
 
 
+@casts
 def binary_cross_entropy(
     input: Any, target: Any, weight: Any = None, *, reduction: str = "mean"
 ) -> dlc.Tensor:
@@ -217,6 +222,7 @@ def _weighted(losses: dlc.Tensor, weight: Any) -> dlc.Tensor:
     return losses if weight is None else losses * wide(weight)[0][0].astype(losses.dtype)
 
 
+@casts
 def binary_cross_entropy_with_logits(
     input: Any,
     target: Any,
@@ -252,6 +258,7 @@ def binary_cross_entropy_with_logits(
     return reduced(_weighted(losses, weight), reduction, dtype)
 
 
+@casts
 def sigmoid_focal_loss(
     input: Any,
     target: Any,
@@ -287,6 +294,7 @@ def sigmoid_focal_loss(
     return reduced(losses, reduction, dtype)
 
 
+@casts
 def dice_loss(
     input: Any, target: Any, *, axis: Any = None, smooth: float = 1e-7, reduction: str = "mean"
 ) -> dlc.Tensor:
@@ -313,6 +321,7 @@ def dice_loss(
     return reduced(1.0 - (2.0 * both + smooth) / (total + smooth), reduction, dtype)
 
 
+@casts
 def poisson_nll_loss(
     input: Any,
     target: Any,
@@ -349,6 +358,7 @@ def poisson_nll_loss(
     return reduced(losses, reduction, dtype)
 
 
+@casts
 def gaussian_nll_loss(
     input: Any,
     target: Any,
@@ -384,6 +394,7 @@ def gaussian_nll_loss(
     return reduced(losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction, dtype)
 
 
+@casts
 def hinge_embedding_loss(
     input: Any, target: Any, *, margin: float = 1.0, reduction: str = "mean"
 ) -> dlc.Tensor:
@@ -407,6 +418,7 @@ def hinge_embedding_loss(
     return reduced(dlc.where(y == 1, x, dlc.relu(margin - x)), reduction, dtype)
 
 
+@casts
 def margin_ranking_loss(
     input1: Any, input2: Any, target: Any, *, margin: float = 0.0, reduction: str = "mean"
 ) -> dlc.Tensor:
@@ -429,6 +441,7 @@ def margin_ranking_loss(
     return reduced(dlc.relu(margin - y * (a - b)), reduction, dtype)
 
 
+@casts
 def multilabel_soft_margin_loss(
     input: Any, target: Any, weight: Any = None, *, reduction: str = "mean"
 ) -> dlc.Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import dlc
+from dlc.frontend.cast_table import casts
 from dlc.ir.errors import ShapeError
 from dlc.nn.functional.arguments import check_reduction, tensor, wide
 
@@ -14,6 +15,7 @@ _NOTHING = -1e30
 """The logarithm of what is impossible: finite, so that derivatives are numbers."""
 
 
+@casts
 def ctc_loss(
     log_probs: Any,
     targets: Any,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dlc
-from dlc.nn import activations, initializers
+from dlc.nn import activations, functional, initializers
 from dlc.nn.keras.layer import Layer
 from dlc.nn.linear import check_last, last_extent, positive
 
@@ -60,8 +60,7 @@ class Dense(Layer):
     def call(self, x: Any) -> dlc.Tensor:
         """The layer of x [..., inputs]: [..., units]."""
         check_last(self, x, self.kernel.shape[0])
-        y = x @ self.kernel
-        return self.activation(y if self.bias is None else y + self.bias)
+        return self.activation(functional.affine(x, self.kernel, self.bias))
 
     def extra_repr(self) -> str:
         """The size."""
