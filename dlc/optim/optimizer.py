@@ -278,11 +278,6 @@ class Optimizer:
         self._by_variable[id(p)] = entry
         return entry
 
-    @property
-    def parameters(self) -> list[dlc.Variable]:
-        """The variables that are updated."""
-        return [e.variable for e in self._entries]
-
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets the gradients of all parameters (or sets them to zero)."""
         for e in self._entries:
