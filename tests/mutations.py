@@ -373,8 +373,8 @@ MEMORY = [
     Mutation("memory is shared too early", ((builder, "last_uses", _first_reads),), "share_memory"),
     Mutation("lifetimes end too early", ((memory_plan, "_lifetimes", lambda p: {
         s: (first, first) for s, (first, _) in _lifetimes(p).items()}),), "plan_memory"),
-    Mutation("offsets are all 0", ((memory_plan, "_first_gap", lambda busy, size: 0),),
-        "plan_memory"),
+    Mutation("offsets are all 0", ((memory_plan, "_placed", lambda lifetimes, sizes: (
+        max(sizes.values(), default=0), dict.fromkeys(lifetimes, 0))),), "plan_memory"),
     Mutation("everything runs at once", tuple(
         (m, "runs_of", lambda p, calls: [calls] if calls else [])
         for m in (program, memory_plan, cpu, reference_steps)), ("lower", "plan_memory")),

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import dlc
+from dlc.codegen.memory_plan import plan_memory
+from dlc.codegen.program_builder import build_program
 from dlc.ir.core import Function
 from dlc.passes.manager import run_pipeline
 from dlc.passes.pipelines import pipeline_of
@@ -64,6 +66,14 @@ def shared(x, weights):
     return dlc.sum(kept * x)
 
 
+def looping(x, weights):
+    """Loops, each of which reads what was there before all of them."""
+    y = x * 2.0
+    for w in weights:
+        y = dlc.fori_loop(0, 3, lambda _, z, w=w: dlc.tanh(z @ w) + x, y)
+    return dlc.sum(y)
+
+
 def closest(numbers):
     """The least distance, by looking at all pairs."""
     least = len(numbers)
@@ -103,6 +113,19 @@ def test_work_is_linear(function, gradient):
     assert sum(few.values()) > 10_000
     ratios = {n: (most[n] - more[n]) / max(1, more[n] - few[n]) for n in few}
     assert all(ratio < _MOST for ratio in ratios.values()), ratios
+
+
+@pytest.mark.parametrize("gradient", [False, True], ids=["value", "gradient"])
+@pytest.mark.parametrize("function", [perceptron, shared, looping])
+def test_memory_is_planned_in_linear_work(function, gradient):
+    found = []
+    for layers in (2, 8, 16, 32):
+        done = run_pipeline(traced(function, layers, gradient), pipeline_of("O2"))
+        program = build_program(done)
+        found.append(lines_of(lambda program=program: plan_memory(program, {})))
+    _, few, more, most = found
+    assert few > 500
+    assert (most - more) / (more - few) < _MOST, found
 
 
 def test_a_quadratic_pass_would_be_seen():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from op_cases import same_bits
 
-from dlc.codegen.memory_plan import ALIGNMENT, byte_size, plan_memory
+from dlc.codegen.memory_plan import ALIGNMENT, _Arena, byte_size, plan_memory
 from dlc.codegen.program import Program, independent_runs
 from dlc.codegen.program_builder import build_program
 from dlc.ir.build import IRBuilder
@@ -236,3 +236,19 @@ def test_a_loss_is_found():
         "the input s0 is overwritten" in found
         for found in losses(replace(program, slots=tuple(slots)))
     )
+
+
+def test_gaps_are_joined_and_the_smallest_is_taken():
+    arena = _Arena()
+    a, b, c, d = (arena.take(n) for n in (64, 128, 192, 64))
+    assert (a, b, c, d, arena.size) == (0, 64, 192, 384, 448)
+    arena.leave(0, 64)
+    arena.leave(192, 384)
+    assert arena.take(64) == 0
+    assert arena.take(128) == 192
+    arena.leave(0, 64)
+    arena.leave(64, 192)
+    assert arena.take(192) == 0
+    arena.leave(384, 448)
+    assert arena.take(256) == 320  # what is free at the end is made longer
+    assert arena.size == 576

@@ -16,10 +16,11 @@ from typing import Literal, NamedTuple
 
 from dlc.codegen.collapse import collapse_axes
 from dlc.codegen.host_call import host_kernel
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Sort, Stmt
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
 from dlc.codegen.lower_attention import attention_statements
 from dlc.codegen.lower_columns import ROWS, Partial, in_blocks, sum_of_partials
 from dlc.codegen.lower_scatter import bounded, scatter_step
+from dlc.codegen.lower_sort import sort_in_parts, sort_statements, sorts_in_parts
 from dlc.codegen.lower_split import split_reductions, splits_columns, splits_rows
 from dlc.codegen.parameterise import parameterise
 from dlc.ir import scalar
@@ -121,7 +122,9 @@ class Lowering:
             if family in families:
                 return Lowered((self.finish(statements(families[family])),))
         if "sort" in families:
-            return Lowered((self.finish(self._sort(families["sort"])),))
+            if sorts_in_parts(families["sort"]):
+                return Lowered(*sort_in_parts(self, families["sort"]))
+            return Lowered((self.finish(sort_statements(self, families["sort"])),))
         reductions = [n for n in self.body.nodes if n.op.family == "reduction"]
         rows, stretched = self._row_space(reductions, families)
         split = [n for n in reductions if splits_rows(n)]
@@ -327,35 +330,6 @@ class Lowering:
             write = For(step, (write,))
         return [Par(outer, (copy, write))]
 
-    # Sorts
-
-    def _sort(self, node: Node) -> list[Stmt]:
-        """Each row is sorted once for all results: values, places or both."""
-        axis, x = node.attrs["axis"], node.inputs[0]
-        outer = tuple(
-            Axis(self.names.make(f"i{k}"), d) for k, d in enumerate(node.shape) if k != axis
-        )
-        over = Axis(self.names.make("n"), x.shape[axis])
-        inliner = Inliner(self.leaf, {a.name: a.extent for a in (*outer, over)})
-        rows = tuple(scalar.index(a.name) for a in outer)
-        before, after = rows[:axis], rows[axis:]
-        key = inliner.value(x, (*before, scalar.index(over.name), *after))
-        kept = Axis(self.names.make("k"), node.shape[axis])
-        results = list(zip(self.body.results, self.out_names, strict=True))
-        tiles = {
-            r.op.name: self.names.make("s" if r.op.name == "sort" else "p") for r, _ in results
-        }
-        at = (scalar.index(kept.name),)
-        values, places = tiles.get("sort"), tiles.get("argsort")
-        down = node.attrs["descending"]
-        stmts: list[Stmt] = [Sort(values, places, at, kept, over, key, down)]
-        for result, name in results:
-            (own,) = self._own_axes((node.shape[axis],))
-            k = scalar.index(own.name)
-            value = scalar.load(tiles[result.op.name], (k,), result.tensor.dtype)
-            stmts.append(Assign(name, (*before, k, *after), (own,), value))
-        return [Par(outer, tuple(stmts))]
-
     # Recurrences
 
     def _recurrence(self, node: Node) -> list[Stmt]:
@@ -409,8 +383,18 @@ class Lowering:
         constant: Sequence[Dim] = (),
     ) -> LoweredKernel:
         """The kernel of the body's results; `constant` extents stay numbers in its text."""
-        stmts, params = collapse_axes(stmts, self._all_params(extra))
-        return self.kernel(self._kernel_name(), params, stmts, constant)
+        return self.finished(self._kernel_name(), stmts, self._all_params(extra), constant)
+
+    def finished(
+        self,
+        name: str,
+        stmts: Sequence[Stmt],
+        params: Sequence[Param],
+        constant: Sequence[Dim] = (),
+    ) -> LoweredKernel:
+        """A kernel of these parameters, whose axes are as few as can be."""
+        stmts, params = collapse_axes(stmts, params)
+        return self.kernel(name, params, stmts, constant)
 
     def _all_params(self, extra: Sequence[Param] = ()) -> tuple[Param, ...]:
         types = [r.tensor for r in self.body.results]

@@ -1,11 +1,12 @@
 """Memory planning: offsets in one arena for the temporaries of a program, from when they live.
 
-First fit by decreasing size over the lifetimes: a temporary may lie where another one was that is
-dead by then.
+A walk through time: what begins to live takes the smallest gap that is large enough, what ends
+leaves one. Backwards in time other gaps are there, so both ways are tried.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 
 from dlc.codegen.program import Branch, Program, Step, inner_steps, runs_of, sequences
@@ -34,16 +35,9 @@ def plan_memory(program: Program, values: Mapping[str, int]) -> MemoryPlan:
     """Offsets for every temporary that has memory of its own."""
     lifetimes = _lifetimes(program)
     sizes = {s: _aligned(byte_size(program.slots[s].type, values)) for s in lifetimes}
-    offsets: dict[int, int] = {}
-    for s in sorted(lifetimes, key=lambda s: (-sizes[s], s)):
-        first, last = lifetimes[s]
-        busy = sorted(
-            (offsets[t], offsets[t] + sizes[t])
-            for t in offsets
-            if lifetimes[t][0] <= last and first <= lifetimes[t][1]
-        )
-        offsets[s] = _first_gap(busy, sizes[s])
-    arena = max((offsets[s] + sizes[s] for s in offsets), default=0)
+    mirrored = {s: (-last, -first) for s, (first, last) in lifetimes.items()}
+    plans = [_placed(lives, sizes) for lives in (lifetimes, mirrored)]
+    arena, offsets = min(plans, key=lambda plan: plan[0])
     return MemoryPlan(offsets, arena, _peak(lifetimes, sizes))
 
 
@@ -51,13 +45,67 @@ def _aligned(size: int) -> int:
     return (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
 
 
-def _first_gap(busy: list[tuple[int, int]], size: int) -> int:
-    at = 0
-    for start, stop in busy:
-        if start - at >= size:
-            break
-        at = max(at, stop)
-    return at
+def _placed(
+    lifetimes: Mapping[int, tuple[int, int]], sizes: Mapping[int, int]
+) -> tuple[int, dict[int, int]]:
+    """(the size of the arena, offsets) in the order of time."""
+    begin: dict[int, list[int]] = {}
+    end: dict[int, list[int]] = {}
+    for s, (first, last) in lifetimes.items():
+        begin.setdefault(first, []).append(s)
+        end.setdefault(last, []).append(s)
+    arena = _Arena()
+    offsets: dict[int, int] = {}
+    for now in sorted(begin.keys() | end.keys()):
+        for s in sorted(begin.get(now, ()), key=lambda s: (-sizes[s], s)):
+            offsets[s] = arena.take(sizes[s])
+        for s in end.get(now, ()):
+            arena.leave(offsets[s], offsets[s] + sizes[s])
+    return arena.size, offsets
+
+
+class _Arena:
+    """Memory with gaps, no two of which touch."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._gaps: list[tuple[int, int]] = []  # (length, start), in order
+        self._starts: dict[int, int] = {}  # by where a gap stops
+        self._stops: dict[int, int] = {}  # by where it starts
+
+    def take(self, length: int) -> int:
+        """Where so many bytes are free: in the smallest such gap, else at the end."""
+        if length == 0:
+            return 0
+        k = bisect_left(self._gaps, (length, 0))
+        at_end = self._starts.get(self.size, self.size)
+        start = self._gaps[k][1] if k < len(self._gaps) else at_end
+        stop = self._stops.get(start, start)
+        if stop > start:
+            self._remove(start, stop)
+        self.size = max(self.size, start + length)
+        if stop > start + length:
+            self._add(start + length, stop)
+        return start
+
+    def leave(self, start: int, stop: int) -> None:
+        """Makes a gap, one with those that it touches."""
+        if start == stop:
+            return
+        before, behind = self._starts.get(start, start), self._stops.get(stop, stop)
+        if before < start:
+            self._remove(before, start)
+        if behind > stop:
+            self._remove(stop, behind)
+        self._add(before, behind)
+
+    def _add(self, start: int, stop: int) -> None:
+        insort(self._gaps, (stop - start, start))
+        self._starts[stop], self._stops[start] = start, stop
+
+    def _remove(self, start: int, stop: int) -> None:
+        del self._gaps[bisect_left(self._gaps, (stop - start, start))]
+        del self._starts[stop], self._stops[start]
 
 
 def _lifetimes(program: Program) -> dict[int, tuple[int, int]]:
@@ -75,6 +123,7 @@ class _Timeline:
         self.program = program
         self.now = 0
         self.lifetimes: dict[int, tuple[int, int]] = {}
+        self.touched: list[int] = []
 
     def follow(self, steps: Sequence[Step]) -> None:
         """Goes through steps in order."""
@@ -84,26 +133,31 @@ class _Timeline:
                 for run in runs_of(program, part):
                     self._touch(a for c in run for a in program.calls[c].args)
                 continue
-            start = self.now
+            start, known = self.now, len(self.touched)
             around = (part.index, *part.results) if isinstance(part, Branch) else part.touched
             self._touch(around)
             for inner in inner_steps(part):
                 self.follow(inner)
             self._touch(around)
             if not isinstance(part, Branch):
-                self._outlive(start)
+                self._outlive(start, known)
 
     def _touch(self, slots: Iterable[int]) -> None:
         for s in slots:
             owner = self.program.memory_of(s)
             if self.program.slots[owner].kind == "temporary":
                 self.lifetimes[owner] = (self.lifetimes.get(owner, (self.now, 0))[0], self.now)
+                self.touched.append(owner)
         self.now += 1
 
-    def _outlive(self, start: int) -> None:
-        """Keeps what was there before a loop, and is read in it, until the loop's end."""
-        for s, (first, last) in self.lifetimes.items():
-            if first < start <= last:
+    def _outlive(self, start: int, known: int) -> None:
+        """Keeps what was there before a loop, and is read in it, until the loop's end.
+
+        `known` is how much was touched before it.
+        """
+        for s in self.touched[known:]:
+            first, _ = self.lifetimes[s]
+            if first < start:
                 self.lifetimes[s] = (first, self.now - 1)
 
 

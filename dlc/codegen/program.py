@@ -7,6 +7,7 @@ symbolic; binding it to the extents of a call makes a table that the runtime wal
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -214,11 +215,20 @@ class Program:
 
     def memory_of(self, slot: int) -> int:
         """The slot whose memory `slot` is in."""
-        while True:
-            shared = self.slots[slot].shares
-            if shared is None:
-                return slot
-            slot = shared
+        return self._owners[slot]
+
+    @cached_property
+    def _owners(self) -> tuple[int, ...]:
+        found: dict[int, int] = {}
+        for k in range(len(self.slots)):
+            chain: list[int] = []
+            slot = k
+            while slot not in found and (shared := self.slots[slot].shares) is not None:
+                chain.append(slot)
+                slot = shared
+            owner = found.get(slot, slot)
+            found |= dict.fromkeys((*chain, slot), owner)
+        return tuple(found[k] for k in range(len(self.slots)))
 
 
 def _loop_line(loop: Loop) -> str:
