@@ -1,12 +1,16 @@
-"""Runs the Python snippets of a Markdown page: `python tests/snippets.py PAGE.md`.
+"""Runs the Python snippets of a Markdown page: `python tests/snippets.py PAGE.md [peer]`.
 
 A page's snippets share one namespace, in the order of the page. The words after the fence's
 language say what is expected:
 
     ```python                  runs without an error
     ```python raises DLC101    ends with the dlc error of that code
+    ```python peer             is of another framework, with which the page compares dlc
+    ```python both             runs on both sides
     ```text output             what the snippets since the last such block printed (or the text of
                                the error that was raised); a line `...` stands for any lines
+
+The two sides run in two processes, the peer's first. What both print is compared with one text.
 
 Snippets in other languages, and text that is not marked as output, are not looked at.
 """
@@ -21,6 +25,7 @@ import traceback
 from pathlib import Path
 from typing import NamedTuple
 
+SIDES = {(): ("dlc",), ("peer",): ("peer",), ("both",): ("dlc", "peer")}
 FENCE = re.compile(r"^( *)```(.*)$")
 
 
@@ -59,7 +64,7 @@ def matches(expected, printed):
 def run(block, path, names):
     """Run a snippet and give what it printed; raises AssertionError when it goes wrong."""
     wanted = block.words[2] if block.words[1:2] == ("raises",) else None
-    known = block.words[1:] == () or (wanted is not None and len(block.words) == 3)
+    known = block.words[1:] in SIDES or (wanted is not None and len(block.words) == 3)
     assert known, f"{path}:{block.line}: the fence says {' '.join(block.words)!r}"
     # Padded, so that line numbers are the page's and the source of functions is found in it.
     code = compile("\n" * (block.line - 1) + block.text, str(path), "exec")
@@ -76,24 +81,31 @@ def run(block, path, names):
     return printed.getvalue()
 
 
-def check(path):
+def check(path, side="dlc"):
     """Run a page's snippets and count them; raises AssertionError at the first bad one."""
     names = {"__name__": "__main__"}
-    printed, count = "", 0
+    printed, count, ran = "", 0, side == "dlc"
     for block in blocks(path.read_text(encoding="utf-8")):
-        if block.words[:1] == ("python",):
+        if block.words[:1] == ("python",) and side in SIDES.get(block.words[1:], ("dlc",)):
             printed += run(block, path, names)
+            ran = True
             count += 1
-        elif block.words == ("text", "output"):
+        elif block.words == ("text", "output") and ran:
             assert matches(block.text, printed), (
                 f"{path}:{block.line}: expected\n{block.text}\nbut this was printed\n{printed}"
             )
-            printed = ""
+            printed, ran = "", side == "dlc"
+    assert side == "dlc" or not printed, f"{path}: nothing is compared with\n{printed}"
     return count
+
+
+def has_peer(path):
+    """Does a page compare dlc with another framework?"""
+    return any(b.words == ("python", "peer") for b in blocks(path.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":
     try:
-        print(check(Path(sys.argv[1])))
+        print(check(Path(sys.argv[1]), *sys.argv[2:]))
     except AssertionError as problem:
         raise SystemExit(str(problem)) from None

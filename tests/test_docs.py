@@ -3,30 +3,41 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import snippets
 
-import dlc
-
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_snippets_run(page, tmp_path):
-    if page.name == "error_codes.md" and not hasattr(dlc, "compile"):
-        pytest.skip("its examples need dlc.compile")
+PEERS = {"from_jax": "jax", "from_keras": "keras", "from_tensorflow1": "tensorflow"}
+
+
+def run_side(page, folder, side, warnings):
+    """Runs one side of a page in a process of its own."""
+    env = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}  # tests set it
     done = subprocess.run(
-        [sys.executable, "-W", "error", snippets.__file__, str(page)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-W", warnings, snippets.__file__, str(page), side],
+        cwd=folder,
+        env={**env, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_snippets_run(page, tmp_path):
+    if snippets.has_peer(page):
+        peer = PEERS.get(page.stem, "torch")
+        if find_spec(peer) is None:
+            pytest.skip(f"{peer} is not installed")
+        run_side(page, tmp_path, "peer", "ignore")
+    run_side(page, tmp_path, "dlc", "error")
 
 
 def page(tmp_path, text):
@@ -80,6 +91,39 @@ def f():
 def test_what_is_wrong_is_found(tmp_path, text, problem):
     with pytest.raises(AssertionError, match=problem):
         snippets.check(page(tmp_path, text))
+
+
+def test_what_a_peer_prints_is_compared_too(tmp_path):
+    text = """
+'''python both
+x = 2
+'''
+'''python peer
+y = 3
+print(x + y)
+'''
+'''python
+assert "y" not in globals()
+print(x + 3)
+'''
+'''text output
+5
+'''
+'''python
+print("ours alone")
+'''
+'''text output
+ours alone
+'''
+"""
+    assert snippets.check(page(tmp_path, text)) == 3
+    assert snippets.check(page(tmp_path, text), "peer") == 2
+    assert snippets.has_peer(page(tmp_path, text))
+    other = page(tmp_path, text.replace("y = 3", "y = 4"))
+    with pytest.raises(AssertionError, match="page.md:13: expected"):
+        snippets.check(other, "peer")
+    with pytest.raises(AssertionError, match="nothing is compared"):
+        snippets.check(page(tmp_path, "'''python peer\nprint(1)\n'''"), "peer")
 
 
 def test_error_text_is_output(tmp_path):

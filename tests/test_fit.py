@@ -283,6 +283,20 @@ def test_weights_that_cannot_be_read_say_why_and_lose_nothing(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["w.safetensors"]
 
 
+def test_weights_go_out_and_in_as_arrays():
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Dropout(0.5), nn.Linear(2, 1))
+    held = model.get_weights()
+    shapes = [(2, 3), (2,), (2,), (2,), (2,), (2,), (), (1, 2), (1,)]
+    assert [w.shape for w in held] == shapes
+    model.set_weights([w + 1 for w in held])
+    for new, old in zip(model.get_weights(), held, strict=True):
+        np.testing.assert_array_equal(new, old + 1)
+    with pytest.raises(dlc.ShapeError, match="has weights of shapes"):
+        model.set_weights(held[:-1])
+    with pytest.raises(dlc.ShapeError, match="call the model once"):
+        nn.Dense(3).set_weights([np.zeros(3)])
+
+
 def test_a_history_draws_itself(tmp_path):
     history = classifier().fit(X, LABELS, epochs=2, validation_split=0.3, verbose=0)
     history.plot(tmp_path / "history.png")

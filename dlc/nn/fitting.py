@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 import dlc
 from dlc.callbacks import History
-from dlc.ir.errors import ArgumentError
+from dlc.ir.errors import ArgumentError, ShapeError
 from dlc.nn import summary, weights
 from dlc.train import FitSettings, Training
 
@@ -212,7 +214,37 @@ class Fitting:
             self.compile()
         return self._training_or_error().predict(x, batch_size, verbose, steps, callbacks)
 
-    # Files, and a look at it.
+    # Weights, files, and a look at it.
+
+    def _weights(self) -> list[dlc.Variable]:
+        """Of each module, its parameters and then its other state, but no random state."""
+        found: dict[int, dlc.Variable] = {}
+        for module in cast(Any, self).modules():
+            if not module.random_state:
+                held = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+                found.update({id(v): v for v in held})
+        return list(found.values())
+
+    def get_weights(self) -> list[np.ndarray[Any, Any]]:
+        """The values of parameters and buffers, as arrays, in the order of the layers."""
+        return [v.numpy() for v in self._weights()]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Assigns what `get_weights` gave.
+
+        Raises:
+            ShapeError: for another number of arrays, or other shapes. Nothing was assigned then.
+        """
+        own = self._weights()
+        shapes = [tuple(np.shape(w)) for w in weights]
+        wanted = [tuple(v.shape) for v in own]
+        if shapes != wanted:
+            raise ShapeError(
+                f"{type(self).__name__} has weights of shapes {wanted}, not {shapes}",
+                hint=None if own else "call the model once, which makes its parameters",
+            )
+        for variable, value in zip(own, weights, strict=True):
+            variable.assign(value)
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Writes parameters and buffers to a safetensors file, whole or not at all."""
