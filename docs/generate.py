@@ -1,10 +1,11 @@
-"""Writes the generated parts of settings.md, functions.md and ops.md: `python docs/generate.py`."""
+"""Writes the generated parts of four pages: `python docs/generate.py`."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 import re
+import runpy
 from pathlib import Path
 from types import FunctionType
 
@@ -17,6 +18,8 @@ from dlc.ir.types import dtype_of
 PAGE = Path(__file__).parent / "settings.md"
 FUNCTIONS_PAGE = Path(__file__).parent / "functions.md"
 OPS_PAGE = Path(__file__).parent / "ops.md"
+DEFAULTS_PAGE = Path(__file__).parent / "defaults.md"
+DEFAULTS_TABLE = Path(__file__).parent.parent / "tests" / "defaults_table.py"
 FAMILIES = (
     "creation",
     "spaces",
@@ -178,6 +181,21 @@ def reason_lines() -> str:
     return "\n".join(f"* `{name}`: {text}." for name, text in NO_DERIVATIVE_REASONS.items())
 
 
+def defaults_sections() -> str:
+    """A table a group, from `tests/defaults_table.py`."""
+    cases = runpy.run_path(str(DEFAULTS_TABLE))["CASES"]
+    sections: list[str] = []
+    for group in dict.fromkeys(case.group for case in cases):
+        lines = [f"## {group}", "", "| | peers | dlc |", "|---|---|---|"]
+        for case in cases:
+            if case.group == group:
+                theirs = "; ".join(f"{side.who}: `{side.value}`" for side in case.peers)
+                ours = "; ".join(f"`{side.who}`: `{side.value}`" for side in case.ours)
+                lines.append(f"| {case.what} | {theirs} | {ours} |")
+        sections.append("\n".join(lines) + "\n")
+    return "\n".join(sections)
+
+
 def page_with(sections: str, page: str) -> str:
     """Put the sections between the page's two marks."""
     before, _, rest = page.partition(BEGIN)
@@ -190,5 +208,6 @@ if __name__ == "__main__":
         (PAGE, settings_sections()),
         (FUNCTIONS_PAGE, function_sections()),
         (OPS_PAGE, f"{reason_lines()}\n\n{op_sections()}"),
+        (DEFAULTS_PAGE, defaults_sections()),
     ):
         path.write_text(page_with(made, path.read_text(encoding="utf-8")), encoding="utf-8")

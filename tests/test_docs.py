@@ -120,7 +120,7 @@ ours alone
     assert snippets.check(page(tmp_path, text), "peer") == 2
     assert snippets.has_peer(page(tmp_path, text))
     other = page(tmp_path, text.replace("y = 3", "y = 4"))
-    with pytest.raises(AssertionError, match="page.md:13: expected"):
+    with pytest.raises(AssertionError, match="page.md:14: expected"):
         snippets.check(other, "peer")
     with pytest.raises(AssertionError, match="nothing is compared"):
         snippets.check(page(tmp_path, "'''python peer\nprint(1)\n'''"), "peer")
