@@ -83,7 +83,7 @@ OPTIMIZERS = [
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
+def one_thread():
     """PyTorch's threads cost more than they save on models of this size."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -177,8 +177,14 @@ from dlc.nn.reshaping import UpsamplingBilinear2d as UpsamplingBilinear2d
 from dlc.nn.reshaping import UpsamplingNearest2d as UpsamplingNearest2d
 from dlc.nn.sequence.cells import SimpleRNNCell as SimpleRNNCell
 from dlc.nn.sequence.cells import StackedRNNCells as StackedRNNCells
+from dlc.nn.sequence.einsum_dense import EinsumDense as EinsumDense
+from dlc.nn.sequence.keras_attention import MultiHeadAttention as MultiHeadAttention
 from dlc.nn.sequence.keras_recurrent import SimpleRNN as SimpleRNN
+from dlc.nn.sequence.masks import attention_weights as attention_weights
 from dlc.nn.sequence.multihead import MultiheadAttention as MultiheadAttention
+from dlc.nn.sequence.positions import PositionEmbedding as PositionEmbedding
+from dlc.nn.sequence.positions import RotaryEmbedding as RotaryEmbedding
+from dlc.nn.sequence.positions import SinePositionEncoding as SinePositionEncoding
 from dlc.nn.sequence.torch_recurrent import GRU as GRU
 from dlc.nn.sequence.torch_recurrent import LSTM as LSTM
 from dlc.nn.sequence.torch_recurrent import RNN as RNN

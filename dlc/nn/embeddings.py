@@ -8,6 +8,7 @@ import dlc
 from dlc.ir.errors import ArgumentError, ValueRangeError
 from dlc.nn import functional, initializers
 from dlc.nn.described import one_of
+from dlc.nn.functional.arguments import tensor
 from dlc.nn.linear import positive
 from dlc.nn.module import Module, Parameter
 
@@ -40,6 +41,8 @@ class Embedding(Module):
         output_dim: The extent of a row by Keras's name.
         embeddings_initializer: The table at first: normal of deviation 1, as in PyTorch, or, by
             Keras's names, uniform within 0.05.
+        mask_zero: Whether 0 is no number of a row but padding, which a mask leaves out: in a
+            `Sequential` it goes to layers with an argument `mask`.
         name: The layer's name.
 
     Attributes:
@@ -60,6 +63,7 @@ class Embedding(Module):
         input_dim: int | None = None,
         output_dim: int | None = None,
         embeddings_initializer: Any = None,
+        mask_zero: bool = False,
         name: str | None = None,
     ) -> None:
         self.name = name
@@ -73,6 +77,7 @@ class Embedding(Module):
             )
         positive("Embedding", num_embeddings=rows, embedding_dim=width)
         self.num_embeddings, self.embedding_dim = rows, width
+        self.mask_zero = bool(mask_zero)
         self.padding_idx = _padding_row("Embedding", padding_idx, rows)
         usual = "uniform" if as_keras else initializers.normal(0.0, 1.0)
         init = usual if embeddings_initializer is None else embeddings_initializer
@@ -81,6 +86,10 @@ class Embedding(Module):
     def forward(self, indices: Any) -> dlc.Tensor:
         """The rows of integers [...]: [..., embedding_dim]."""
         return functional.embedding(indices, self.weight, padding_idx=self.padding_idx)
+
+    def compute_mask(self, indices: Any, mask: Any = None) -> Any:
+        """[...]: False for padding, with `mask_zero`; else the mask that was given."""
+        return tensor(indices) != 0 if self.mask_zero else mask
 
     def extra_repr(self) -> str:
         """The sizes."""

@@ -10,12 +10,13 @@ from dlc.ir.errors import ValueRangeError
 from dlc.nn import activations, initializers
 from dlc.nn.dropout import Dropout
 from dlc.nn.functional.arguments import tensor
+from dlc.nn.keras.layer import Layer
 from dlc.nn.linear import check_last, last_extent, positive
-from dlc.nn.module import Module, Parameter
+from dlc.nn.module import Parameter
 from dlc.nn.sequence.recurrence import Step, gru_step, lstm_step, simple_step
 
 
-class KerasCell(Module):
+class KerasCell(Layer):
     """The base of `SimpleRNNCell`, `LSTMCell` and `GRUCell`.
 
     Attributes:
@@ -41,14 +42,15 @@ class KerasCell(Module):
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: int | None = None,
-        dtype: Any = None,
+        **common: Any,
     ) -> None:
+        super().__init__(**common)
         name = type(self).__name__
         positive(name, units=units)
         for p in (dropout, recurrent_dropout):
             if not 0 <= p < 1:
                 raise ValueRangeError(f"{name}: dropout of {p} is no probability below 1")
-        self.units, self.use_bias, self.dtype = units, bool(use_bias), dtype or dlc.float32
+        self.units, self.use_bias = units, bool(use_bias)
         self.activation = activations.get(activation)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.recurrent_initializer = initializers.get(recurrent_initializer)
@@ -149,7 +151,7 @@ class LSTMCell(KerasCell):
         dropout: The probability with which elements of inputs are set to 0 while training.
         recurrent_dropout: The same of states.
         seed: Where the random numbers begin.
-        dtype: The element type of the parameters.
+        common: `name`, `dtype` and `trainable` of the layer.
     """
 
     gates, parts = 4, 2
@@ -167,11 +169,11 @@ class LSTMCell(KerasCell):
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         seed: int | None = None,
-        dtype: Any = None,
+        **common: Any,
     ) -> None:
         super().__init__(
             units, activation, use_bias, kernel_initializer, recurrent_initializer,
-            bias_initializer, dropout, recurrent_dropout, seed, dtype,
+            bias_initializer, dropout, recurrent_dropout, seed, **common,
         )  # fmt: skip
         self.recurrent_activation = activations.get(recurrent_activation)
         self.unit_forget_bias = bool(unit_forget_bias)
@@ -201,7 +203,7 @@ class GRUCell(KerasCell):
         recurrent_dropout: The same of states.
         reset_after: Whether the reset gate acts on the product with the state.
         seed: Where the random numbers begin.
-        dtype: The element type of the parameters.
+        common: `name`, `dtype` and `trainable` of the layer.
     """
 
     gates = 3
@@ -219,11 +221,11 @@ class GRUCell(KerasCell):
         recurrent_dropout: float = 0.0,
         reset_after: bool = True,
         seed: int | None = None,
-        dtype: Any = None,
+        **common: Any,
     ) -> None:
         super().__init__(
             units, activation, use_bias, kernel_initializer, recurrent_initializer,
-            bias_initializer, dropout, recurrent_dropout, seed, dtype,
+            bias_initializer, dropout, recurrent_dropout, seed, **common,
         )  # fmt: skip
         self.recurrent_activation = activations.get(recurrent_activation)
         self.reset_after = bool(reset_after)
@@ -244,11 +246,12 @@ class GRUCell(KerasCell):
         )  # fmt: skip
 
 
-class StackedRNNCells(Module):
+class StackedRNNCells(Layer):
     """Cells on top of each other as one, as `keras.layers.StackedRNNCells`.
 
     Args:
         cells: The cells; the state is a list of theirs.
+        common: `name`, `dtype` and `trainable` of the layer.
 
     Example:
         >>> cells = [dlc.nn.SimpleRNNCell(4), dlc.nn.SimpleRNNCell(5)]
@@ -256,7 +259,8 @@ class StackedRNNCells(Module):
         (2, 5)
     """
 
-    def __init__(self, cells: Sequence[Any]) -> None:
+    def __init__(self, cells: Sequence[Any], **common: Any) -> None:
+        super().__init__(**common)
         self.cells = list(cells)
 
     @property

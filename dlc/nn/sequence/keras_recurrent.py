@@ -7,12 +7,12 @@ from typing import Any
 import dlc
 from dlc.ir.errors import ArgumentError, ShapeError
 from dlc.nn.functional.arguments import tensor
-from dlc.nn.module import Module
+from dlc.nn.keras.layer import Layer
 from dlc.nn.sequence import cells
 from dlc.nn.sequence.recurrence import State, run
 
 
-class RNN(Module):
+class RNN(Layer):
     """A cell along a sequence, as `keras.layers.RNN`.
 
     Args:
@@ -25,6 +25,7 @@ class RNN(Module):
             the batch must be known.
         unroll: Accepted for Keras's sake: between steps there is nothing that it could save.
         zero_output_for_mask: Whether outputs of steps that are masked are 0; else that before.
+        common: `name`, `dtype` and `trainable` of the layer.
 
     Example:
         >>> layer = dlc.nn.RNN(dlc.nn.SimpleRNNCell(4), return_sequences=True)
@@ -41,7 +42,9 @@ class RNN(Module):
         stateful: bool = False,
         unroll: bool = False,
         zero_output_for_mask: bool = False,
+        **common: Any,
     ) -> None:
+        super().__init__(**common)
         cell = cells.StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else cell
         if not callable(cell) or not hasattr(cell, "state_size"):
             raise ArgumentError(
@@ -169,10 +172,11 @@ class _Units(RNN):
         go_backwards: bool,
         stateful: bool,
         zero_output_for_mask: bool,
+        common: dict[str, Any],
     ) -> None:
         super().__init__(
             cell, return_sequences, return_state, go_backwards, stateful,
-            zero_output_for_mask=zero_output_for_mask,
+            zero_output_for_mask=zero_output_for_mask, **common,
         )  # fmt: skip
 
     @property
@@ -199,7 +203,7 @@ class SimpleRNN(_Units):
         seed: Where the random numbers begin.
         return_sequences, return_state, go_backwards, stateful, unroll: See the `RNN` of a cell.
         zero_output_for_mask: See there.
-        dtype: The element type of the parameters.
+        common: `name`, `dtype` and `trainable` of the layer.
 
     Example:
         >>> dlc.nn.SimpleRNN(4)(dlc.ones((2, 7, 3))).shape
@@ -223,14 +227,20 @@ class SimpleRNN(_Units):
         unroll: bool = False,
         seed: int | None = None,
         zero_output_for_mask: bool = False,
-        dtype: Any = None,
+        **common: Any,
     ) -> None:
         cell = cells.SimpleRNNCell(
             units, activation, use_bias, kernel_initializer, recurrent_initializer,
-            bias_initializer, dropout, recurrent_dropout, seed, dtype,
+            bias_initializer, dropout, recurrent_dropout, seed, dtype=common.get("dtype"),
         )  # fmt: skip
         self._make(
-            cell, return_sequences, return_state, go_backwards, stateful, zero_output_for_mask
+            cell,
+            return_sequences,
+            return_state,
+            go_backwards,
+            stateful,
+            zero_output_for_mask,
+            common,
         )
 
 
@@ -250,7 +260,7 @@ class LSTM(_Units):
         seed: Where the random numbers begin.
         return_sequences, return_state, go_backwards, stateful, unroll: See the `RNN` of a cell.
         zero_output_for_mask: See there.
-        dtype: The element type of the parameters.
+        common: `name`, `dtype` and `trainable` of the layer.
 
     Example:
         >>> output, h, c = dlc.nn.LSTM(4, return_state=True)(dlc.ones((2, 7, 3)))
@@ -277,15 +287,21 @@ class LSTM(_Units):
         stateful: bool = False,
         unroll: bool = False,
         zero_output_for_mask: bool = False,
-        dtype: Any = None,
+        **common: Any,
     ) -> None:
         cell = cells.LSTMCell(
             units, activation, recurrent_activation, use_bias, kernel_initializer,
             recurrent_initializer, bias_initializer, unit_forget_bias, dropout, recurrent_dropout,
-            seed, dtype,
+            seed, dtype=common.get("dtype"),
         )  # fmt: skip
         self._make(
-            cell, return_sequences, return_state, go_backwards, stateful, zero_output_for_mask
+            cell,
+            return_sequences,
+            return_state,
+            go_backwards,
+            stateful,
+            zero_output_for_mask,
+            common,
         )
 
 
@@ -305,7 +321,7 @@ class GRU(_Units):
         return_sequences, return_state, go_backwards, stateful, unroll: See the `RNN` of a cell.
         reset_after: Whether the reset gate acts on the product with the state.
         zero_output_for_mask: See there.
-        dtype: The element type of the parameters.
+        common: `name`, `dtype` and `trainable` of the layer.
 
     Example:
         >>> dlc.nn.GRU(4, return_sequences=True)(dlc.ones((2, 7, 3))).shape
@@ -331,13 +347,19 @@ class GRU(_Units):
         unroll: bool = False,
         reset_after: bool = True,
         zero_output_for_mask: bool = False,
-        dtype: Any = None,
+        **common: Any,
     ) -> None:
         cell = cells.GRUCell(
             units, activation, recurrent_activation, use_bias, kernel_initializer,
             recurrent_initializer, bias_initializer, dropout, recurrent_dropout, reset_after, seed,
-            dtype,
+            dtype=common.get("dtype"),
         )  # fmt: skip
         self._make(
-            cell, return_sequences, return_state, go_backwards, stateful, zero_output_for_mask
+            cell,
+            return_sequences,
+            return_state,
+            go_backwards,
+            stateful,
+            zero_output_for_mask,
+            common,
         )

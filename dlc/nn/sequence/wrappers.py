@@ -7,13 +7,13 @@ from typing import Any
 import dlc
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
 from dlc.nn.functional.arguments import tensor
-from dlc.nn.module import Module
+from dlc.nn.keras.layer import Layer
 from dlc.nn.sequence.copies import fresh_copy
 
 _MODES = ("concat", "sum", "mul", "ave", None)
 
 
-class Bidirectional(Module):
+class Bidirectional(Layer):
     """A recurrent layer in both directions, as `keras.layers.Bidirectional`.
 
     Args:
@@ -21,6 +21,7 @@ class Bidirectional(Module):
         merge_mode: What is done with the two results: "concat", "sum", "mul", "ave", or None for a
             tuple of both.
         backward_layer: The layer of the other direction, with the other `go_backwards`.
+        common: `name`, `dtype` and `trainable` of the layer.
 
     Attributes:
         forward_layer, backward_layer: The two layers.
@@ -31,8 +32,13 @@ class Bidirectional(Module):
     """
 
     def __init__(
-        self, layer: Any, merge_mode: str | None = "concat", backward_layer: Any = None
+        self,
+        layer: Any,
+        merge_mode: str | None = "concat",
+        backward_layer: Any = None,
+        **common: Any,
     ) -> None:
+        super().__init__(**common)
         if merge_mode not in _MODES:
             raise ValueRangeError(
                 f"Bidirectional(merge_mode={merge_mode!r})", hint=f"it is one of {_MODES}"
@@ -105,18 +111,20 @@ class Bidirectional(Module):
         return f"merge_mode={self.merge_mode!r}"
 
 
-class TimeDistributed(Module):
+class TimeDistributed(Layer):
     """A layer of each step of a sequence, as `keras.layers.TimeDistributed`.
 
     Args:
         layer: The layer; it gets [batch * time, ...].
+        common: `name`, `dtype` and `trainable` of the layer.
 
     Example:
         >>> dlc.nn.TimeDistributed(dlc.nn.Dense(4))(dlc.ones((2, 7, 3))).shape
         (2, 7, 4)
     """
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, **common: Any) -> None:
+        super().__init__(**common)
         self.layer = layer
 
     def call(self, inputs: Any) -> Any:
@@ -131,13 +139,14 @@ class TimeDistributed(Module):
         return y.reshape(batch, time, *y.shape[1:])
 
 
-class Masking(Module):
+class Masking(Layer):
     """Sets steps to 0 that have only one value, and gives a mask of the others.
 
     As `keras.layers.Masking`: in a `Sequential` the mask goes to layers with an argument `mask`.
 
     Args:
         mask_value: The value.
+        common: `name`, `dtype` and `trainable` of the layer.
 
     Example:
         >>> layer = dlc.nn.Masking(9.0)
@@ -146,7 +155,8 @@ class Masking(Module):
         ([[False, True]], [[[0.0, 0.0], [9.0, 1.0]]])
     """
 
-    def __init__(self, mask_value: float = 0.0) -> None:
+    def __init__(self, mask_value: float = 0.0, **common: Any) -> None:
+        super().__init__(**common)
         self.mask_value = mask_value
 
     def compute_mask(self, inputs: Any, _mask: Any = None) -> Any:
