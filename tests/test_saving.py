@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -457,6 +458,43 @@ def test_a_full_disk_loses_nothing(path):
     assert "could not be written: File too large" in done.stdout
     assert path.read_bytes() == before
     assert len(list(path.parent.iterdir())) == 1
+
+
+KILLED = """
+import sys
+import numpy as np
+import dlc
+weights = [dlc.Variable(np.full((300, 300), 1.0, np.float32))]
+def f(x):
+    return x @ weights[0]
+print("ready", flush=True)
+k = 0
+while True:
+    k += 1
+    weights[0] = dlc.Variable(np.full((300, 300), float(k), np.float32), name="w")
+    dlc.save(f, sys.argv[1], "f32[300]")
+"""
+
+
+@posix
+def test_killed_while_saving(path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout.readline()
+    deadline = time.monotonic() + 30
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    for k in range(5):  # read while it is replaced
+        value = dlc.load(path).variables["w"].numpy()
+        assert (value == value[0, 0]).all(), k
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    value = dlc.load(path).variables["w"].numpy()
+    assert (value == value[0, 0]).all()
+    assert value[0, 0] >= 1
 
 
 @posix

@@ -236,6 +236,17 @@ def test_texts(good, tmp_path, name):
     refused(path, said)
 
 
+def test_ir_of_another_version(good, tmp_path):
+    path = tmp_path / "changed.dlc"
+    contents = contents_of(good, path)
+    manifest = json.loads(contents["manifest.json"])
+    manifest["dlc"] = "99.1"
+    contents["manifest.json"] = json.dumps(manifest).encode()
+    contents["programs/0.ir"] = contents["programs/0.ir"].replace(b"dot_general(", b"dot_new(")
+    resealed(contents, path)
+    refused(path, r"(?s)no op 'dot_new'.*dlc 99.1 saved it")
+
+
 def test_truth_values_that_are_none(good, tmp_path):
     path = tmp_path / "changed.dlc"
     contents = contents_of(good, path)

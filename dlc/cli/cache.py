@@ -25,8 +25,8 @@ examples:
   entries  ... (... of 2.0 GiB)
   ...
 
-  $ dlc cache export kernels.dlc
-  exported ... entries to kernels.dlc
+  $ dlc cache export kernels.cache
+  exported ... entries to kernels.cache
 """
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     if needs_path and options.path is None:
         raise ArgumentError(
             f"dlc cache {options.action} needs the archive",
-            hint=f"as in `dlc cache {options.action} kernels.dlc`",
+            hint=f"as in `dlc cache {options.action} kernels.cache`",
         )
     if options.path is not None and not needs_path:
         raise ArgumentError(f"dlc cache {options.action} takes no path")

@@ -69,9 +69,11 @@ class SavedProgram:
 class Contents:
     """All of a file.
 
+    maker: the version of dlc that saved it.
     parameters: of the function that was saved: name, kind, and whether it has a default.
     """
 
+    maker: str
     name: str
     level: str
     precision: str
@@ -103,7 +105,7 @@ def manifest_text(c: Contents) -> bytes:
     value = {
         "format": FORMAT,
         "version": VERSION,
-        "dlc": __version__,
+        "dlc": c.maker,
         "name": c.name,
         "level": c.level,
         "precision": c.precision,
@@ -184,6 +186,7 @@ def _contents(m: dict[str, Any]) -> Contents:
     programs = [_program(k, p, count, len(variables)) for k, p in enumerate(_list(m["programs"]))]
     _need(bool(programs), "it has no program")
     return Contents(
+        maker=_text(m["dlc"]),
         name=_text(m["name"]),
         level=_one_of(m["level"], ("O0", "O1", "O2", "O3")),
         precision=_one_of(m["precision"], ("exact", "fast")),

@@ -25,11 +25,12 @@ from dlc.frontend.tensor import make
 from dlc.frontend.variable import Variable
 from dlc.ir.config import config
 from dlc.ir.core import Function, Node, all_nodes
-from dlc.ir.errors import DlcError, FileFormatError, ParseError
+from dlc.ir.errors import DlcError, FileFormatError, ParseError, VerifyError
 from dlc.ir.host_function import called_functions
 from dlc.ir.parser import parse_function
 from dlc.ir.types import TensorType
 from dlc.ir.verifier import verify
+from dlc.ir.version import __version__
 from dlc.runtime.buffers import aligned_copy, empty
 from dlc.runtime.executable import Options
 
@@ -89,7 +90,13 @@ def _read(file: BinaryIO) -> Contents:
     # Sizes are true from here on: no more is read than the file has.
     check_form(file, size, form)
     for p, entry, offset in zip(contents.programs, texts, form.offsets[1:], strict=False):
-        p.function = _function(read_content(file, entry, offset), entry.name)
+        data = read_content(file, entry, offset)
+        try:
+            p.function = _function(data, entry.name)
+        except (ParseError, VerifyError) as error:
+            if contents.maker != __version__:
+                error.hint = f"dlc {contents.maker} saved it, and this is dlc {__version__}"
+            raise
     offsets = form.offsets[1 + len(texts) :]
     for type_, entry, offset in zip(contents.types, contents.entries, offsets, strict=True):
         shape = [d for d in type_.shape if isinstance(d, int)]

@@ -193,7 +193,8 @@ class LoadedFunction(CompiledFunction):
     def __repr__(self) -> str:
         head = f"<loaded {os.path.basename(self.path)}: "
         lines = [f"{self.name}{p.text(self.signature)}" for p in self.programs]
-        state = f", {len(self.variables)} variables" if self.variables else ""
+        count = len(self.variables)
+        state = f", {count} variable{'' if count == 1 else 's'}" if count else ""
         return head + ("\n" + " " * len(head)).join(lines) + state + ">"
 
     def __get__(self, instance: Any, owner: type | None = None) -> LoadedFunction:

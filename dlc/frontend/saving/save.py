@@ -30,6 +30,7 @@ from dlc.ir.host_function import called_functions
 from dlc.ir.ops import BUILT_IN
 from dlc.ir.printer import print_function
 from dlc.ir.types import TensorType, dtype_of
+from dlc.ir.version import __version__
 from dlc.runtime.files import write_whole
 
 _OUTSIDE = ("saving", "save outside of compiled functions")
@@ -127,6 +128,7 @@ class _Collector:
             variables = self.saved_variables()
         signature = self.f.signature
         return Contents(
+            maker=__version__,
             name=self.f.name,
             level=options.level,
             precision=options.precision,
