@@ -10,7 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 
 from dlc.codegen.program import Branch, Program, Step, inner_steps, runs_of, sequences
-from dlc.ir.dims import evaluate
+from dlc.ir.dims import Dim, add, ceildiv, evaluate, mul
 from dlc.ir.record import dataclass
 from dlc.ir.types import TensorType
 
@@ -26,6 +26,11 @@ class MemoryPlan:
     live_bytes: int
 
 
+def byte_dim(type_: TensorType) -> Dim:
+    """The bytes of a tensor."""
+    return mul(type_.size, type_.dtype.itemsize)
+
+
 def byte_size(type_: TensorType, values: Mapping[str, int]) -> int:
     """The bytes of a tensor for these values of the symbols."""
     return evaluate(type_.size, values) * type_.dtype.itemsize
@@ -39,6 +44,29 @@ def plan_memory(program: Program, values: Mapping[str, int]) -> MemoryPlan:
     plans = [_placed(lives, sizes) for lives in (lifetimes, mirrored)]
     arena, offsets = min(plans, key=lambda plan: plan[0])
     return MemoryPlan(offsets, arena, _peak(lifetimes, sizes))
+
+
+def plan_symbolic_memory(program: Program) -> tuple[dict[int, Dim], Dim]:
+    """Offsets for every temporary, and the size of all, whatever the values of the symbols.
+
+    A temporary may lie where another one of equal size was that is dead by then.
+    """
+    lifetimes = _lifetimes(program)
+    offsets: dict[int, Dim] = {}
+    free: dict[Dim, list[tuple[int, Dim]]] = {}  # by size: until when it is used, and where
+    arena: Dim = 0
+    for s, (first, last) in sorted(lifetimes.items(), key=lambda item: (item[1], item[0])):
+        size = mul(ceildiv(byte_dim(program.slots[s].type), ALIGNMENT), ALIGNMENT)
+        places = free.setdefault(size, [])
+        found = next((k for k, (until, _) in enumerate(places) if until < first), None)
+        if found is None:
+            offsets[s] = arena
+            arena = add(arena, size)
+            places.append((last, offsets[s]))
+        else:
+            offsets[s] = places[found][1]
+            places[found] = (last, offsets[s])
+    return offsets, arena
 
 
 def _aligned(size: int) -> int:

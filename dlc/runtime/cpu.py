@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from dlc.codegen.chunks import CHUNK_COST
 from dlc.codegen.cpu.stored_code import THREADS, CpuCode
 from dlc.codegen.kernel_ir import Kernel
-from dlc.codegen.memory_plan import MemoryPlan, byte_size, plan_memory
+from dlc.codegen.memory_plan import MemoryPlan, byte_dim, plan_memory
 from dlc.codegen.program import (
     Branch,
     Call,
@@ -24,7 +24,7 @@ from dlc.codegen.program import (
     sequences,
 )
 from dlc.ir.config import config
-from dlc.ir.dims import TRIPS, evaluate, product
+from dlc.ir.dims import TRIPS, Dim, evaluate, product
 from dlc.ir.types import DType, uint8
 from dlc.runtime.buffers import ALIGNMENT, address_of, addresses_of
 from dlc.runtime.host_calls import host_callback
@@ -50,21 +50,35 @@ _OFTEN = 16
 """How often a loop is thought to run where that is not known."""
 
 
-class CodedProgram:
-    """A program with the code of its kernels, and the address of each.
-
-    standing: the arrays of the slots that hold the same in each call.
-    """
+class CpuProgram:
+    """A program whose kernels are in executable memory."""
 
     def __init__(
         self,
         program: Program,
-        codes: Mapping[int, CpuCode],
-        addresses: Mapping[int, int],
-        standing: Mapping[int, np.ndarray[Any, Any]],
+        payloads: Sequence[bytes],
+        fixed: Sequence[np.ndarray[Any, Any]] = (),
     ) -> None:
-        self.program, self.codes = program, codes
-        self.addresses, self.standing = addresses, standing
+        self.program = program
+        coded = [k for k, kernel in enumerate(program.kernels) if kernel.host is None]
+        self.codes = {k: CpuCode.from_bytes(payloads[k]) for k in coded}
+        self.loaded = load_blobs([c.blob for c in self.codes.values()])
+        self.addresses = {
+            k: x.address(c.entry) for x, (k, c) in zip(self.loaded, self.codes.items(), strict=True)
+        }
+        self.standing = standing_arrays(program, payloads, fixed, self._run_once)
+
+    def bind(self, values: Mapping[str, int]) -> BoundCpuProgram:
+        """The table for these values of the symbols."""
+        return BoundCpuProgram(self, values)
+
+    def _run_once(self, calls: Sequence[Call], arrays: Mapping[int, np.ndarray[Any, Any]]) -> None:
+        jobs, scratch = self.jobs(calls, {})
+        table = ProgramTable(len(self.program.slots), scratch)
+        for job in jobs:
+            table.call(job)
+        pointers = [address_of(arrays[s]) if s in arrays else 0 for s in range(table.n_slots)]
+        run_table(table.array(), pointers, config.thread_count(None))
 
     def jobs(self, calls: Sequence[Call], values: Mapping[str, int]) -> tuple[list[Job], int]:
         """Calls with their extents filled in, and the scratch memory that a worker needs."""
@@ -112,41 +126,65 @@ def _writes_nothing(kernel: Kernel, values: Mapping[str, int]) -> bool:
     return all(evaluate(product(p.dims), values) == 0 for p in outs)
 
 
-class CpuProgram(CodedProgram):
-    """A program whose kernels are in executable memory."""
+def add_steps(
+    table: ProgramTable,
+    program: Program,
+    jobs: Sequence[Job],
+    steps: Sequence[Step],
+    number: Callable[[Dim], int],
+) -> None:
+    """Adds the records of steps to a table.
 
-    def __init__(
-        self,
-        program: Program,
-        payloads: Sequence[bytes],
-        fixed: Sequence[np.ndarray[Any, Any]] = (),
-    ) -> None:
-        coded = [k for k, kernel in enumerate(program.kernels) if kernel.host is None]
-        codes = {k: CpuCode.from_bytes(payloads[k]) for k in coded}
-        self.loaded = load_blobs([c.blob for c in codes.values()])
-        addresses = {
-            k: x.address(c.entry) for x, (k, c) in zip(self.loaded, codes.items(), strict=True)
-        }
-        super().__init__(program, codes, addresses, {})
-        self.standing = standing_arrays(program, payloads, fixed, self._run_once)
+    Args:
+        table: The table.
+        program: The program of which the steps are.
+        jobs: The program's calls.
+        steps: The steps.
+        number: Gives the word that stands for a dim.
+    """
+    for part in sequences(steps):
+        if isinstance(part, range):
+            for run in runs_of(program, part):
+                table.independent(jobs[run.start : run.stop])
+            continue
+        inner = [
+            functools.partial(add_steps, table, program, jobs, s, number) for s in inner_steps(part)
+        ]
+        if isinstance(part, Branch):
+            table.branch(program.memory_of(part.index), inner)
+        else:
+            table.loop(_loop_words(program, part, number), *inner)
 
-    def bind(self, values: Mapping[str, int]) -> BoundCpuProgram:
-        """The table for these values of the symbols."""
-        return BoundCpuProgram(self, values)
 
-    def _run_once(self, calls: Sequence[Call], arrays: Mapping[int, np.ndarray[Any, Any]]) -> None:
-        jobs, scratch = self.jobs(calls, {})
-        table = ProgramTable(len(self.program.slots), scratch)
-        for job in jobs:
-            table.call(job)
-        pointers = [address_of(arrays[s]) if s in arrays else 0 for s in range(table.n_slots)]
-        run_table(table.array(), pointers, config.thread_count(None))
+def _loop_words(program: Program, loop: Loop, number: Callable[[Dim], int]) -> LoopWords:
+    slots, place = program.slots, program.memory_of
+    length = loop.length
+
+    def size(slot: int) -> int:
+        return number(byte_dim(slots[slot].type))
+
+    carries = [CarryWords(c.slot, c.next, place(c.first), size(c.slot)) for c in loop.carries]
+    slices = [
+        SliceWords(
+            x.slot, place(x.whole), size(x.slot), x.written and slots[x.whole].kind == "growing"
+        )
+        for x in loop.slices
+    ]
+    return LoopWords(
+        loop.counter,
+        tuple(carries),
+        tuple(slices),
+        None if length is None or length == TRIPS else number(length),
+        loop.condition,
+        None if loop.count is None else place(loop.count),
+        loop.reverse,
+    )
 
 
 class BoundCpuProgram:
     """A program table with the layout of its memory."""
 
-    def __init__(self, code: CodedProgram, values: Mapping[str, int]) -> None:
+    def __init__(self, code: CpuProgram, values: Mapping[str, int]) -> None:
         program = code.program
         self.code, self.program = code, program
         self.plan: MemoryPlan = plan_memory(program, values)
@@ -171,45 +209,9 @@ class BoundCpuProgram:
 
     def add_to(self, table: ProgramTable) -> None:
         """Adds the records of the program to a table."""
-        self._add(table, self.program.all_steps)
-
-    def _add(self, table: ProgramTable, steps: Sequence[Step]) -> None:
-        for part in sequences(steps):
-            if isinstance(part, range):
-                for run in runs_of(self.program, part):
-                    table.independent(self.jobs[run.start : run.stop])
-                continue
-            inner = [functools.partial(self._add, table, s) for s in inner_steps(part)]
-            if isinstance(part, Branch):
-                table.branch(self.program.memory_of(part.index), inner)
-            else:
-                table.loop(self._loop_words(part), *inner)
-
-    def _loop_words(self, loop: Loop) -> LoopWords:
-        slots, place = self.program.slots, self.program.memory_of
-        length = loop.length
-        carries = [
-            CarryWords(c.slot, c.next, place(c.first), byte_size(slots[c.slot].type, self.values))
-            for c in loop.carries
-        ]
-        slices = [
-            SliceWords(
-                x.slot,
-                place(x.whole),
-                byte_size(slots[x.slot].type, self.values),
-                x.written and slots[x.whole].kind == "growing",
-            )
-            for x in loop.slices
-        ]
-        return LoopWords(
-            loop.counter,
-            tuple(carries),
-            tuple(slices),
-            None if length is None or length == TRIPS else evaluate(length, self.values),
-            loop.condition,
-            None if loop.count is None else place(loop.count),
-            loop.reverse,
-        )
+        program = self.program
+        number = functools.partial(evaluate, values=self.values)
+        add_steps(table, program, self.jobs, program.all_steps, number)
 
     def _work(self, steps: Sequence[Step]) -> float:
         """What steps cost, in chunks of the usual cost."""

@@ -20,7 +20,7 @@ from dlc.frontend.saving.save import programs_of, variable_names
 from dlc.frontend.signature import CallKey
 from dlc.frontend.tensor import Array, contiguous
 from dlc.frontend.variable import variables_lock
-from dlc.ir.errors import BackendError, SaveError, ShapeError
+from dlc.ir.errors import BackendError, SaveError
 from dlc.ir.types import TensorType
 from dlc.runtime.files import write_whole
 from dlc.runtime.library import LibraryEntry, LibraryFunction, compile_library
@@ -56,21 +56,21 @@ def export_library(
     """Compiles a function or model to an object file and a shared library with a header for C.
 
     The library needs nothing besides: no dlc, no Python, no C library. It has a function for each
-    program, which takes pointers to the elements of arguments and results (C-contiguous) and to a
-    workspace, and returns 0. What the program closes over is part of the library. Variables that it
-    updates are arguments (`state_*`) and results (`new_*`); their values now are symbols of it.
-    Functions run on the calling thread, and may run on several threads with a workspace each.
+    program, which takes named extents, pointers to the elements of arguments and results
+    (C-contiguous) and to a workspace, and returns 0. What the program closes over is part of the
+    library. Variables that it updates are arguments (`state_*`) and results (`new_*`); their values
+    now are symbols of it. Functions run on the calling thread, and may run on several threads with
+    a workspace each.
 
     Args:
         f: A function, compiled or not, or a model.
         folder: Where the files go; it is made.
-        specs: What it is called with, as of `dlc.save`; all extents must be numbers.
+        specs: What it is called with, as of `dlc.save`.
         target: The instruction set level of the machine that will run it, such as "x86-64-v3" or
             "aarch64"; that of this machine when not given.
 
     Raises:
         ArgumentError: for what cannot be called.
-        ShapeError: for an extent without a value.
         BackendError: for a program that calls Python, and one that keeps what a loop of unknown
             length computes.
         SettingError: for an unknown target.
@@ -128,7 +128,7 @@ class _Planned(NamedTuple):
         """It as the header shows it."""
         params = [Value(n, t) for n, t in zip(self.params, entry.params, strict=True)]
         results = [Value(n, t) for n, t in zip(self.results, entry.results, strict=True)]
-        return Function(entry.symbol, params, results, entry.workspace)
+        return Function(entry.symbol, entry.symbols, params, results, entry.workspace)
 
 
 def _planned_functions(
@@ -152,12 +152,6 @@ def _planned(
     compiled: CompiledFunction, symbol: str, key: CallKey, c: Closure, names: Mapping[int, str]
 ) -> _Planned:
     function = c.function
-    if function.symbols:
-        raise ShapeError(
-            f"{compiled.name} cannot be exported with the extent {function.symbols[0]}: "
-            "a function of a library is for one shape",
-            hint="give numbers; a list of specs makes a function for each",
-        )
     written = set(map(id, c.written))
     others = [*c.captures, *(v for v in c.variables if id(v) not in written)]
     fixed_ids = set(map(id, others))
@@ -191,7 +185,8 @@ def _identifiers(names: Iterable[str]) -> list[str]:
 
 def _identifier(name: str) -> str:
     made = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_") or "x"
-    return f"_{made}" if made[0].isdigit() or made in _RESERVED else made
+    taken = made[0].isdigit() or made in _RESERVED or made.startswith("extent_")
+    return f"_{made}" if taken else made
 
 
 def _target(target: str | None) -> Isa:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from dlc.ir.dims import Dim, dim_text, substitute, symbol, symbols_of
 from dlc.ir.types import DType, TensorType
 
 _C_TYPES = {
@@ -30,9 +31,10 @@ class Function(NamedTuple):
     """A function of a library: what it takes and gives, and the bytes of its workspace."""
 
     symbol: str
+    symbols: tuple[str, ...]
     params: list[Value]
     results: list[Value]
-    workspace: int
+    workspace: Dim
 
     def __str__(self) -> str:
         params, results = (", ".join(map(str, v)) for v in (self.params, self.results))
@@ -62,7 +64,7 @@ def header_text(
         "",
         "   Arrays are C-contiguous, of the elements that the comments say (f16 and bf16 as their",
         "   bits). A workspace has the bytes named below; calls at the same time need one each.",
-        "   Functions return 0, or 3 where memory did not suffice. */",
+        "   Functions return 0; 1 for an extent below 1 or no workspace. */",
         f"#ifndef {guard}",
         f"#define {guard}",
         "",
@@ -73,12 +75,15 @@ def header_text(
         "#endif",
     ]
     for f in functions:
-        params = [f"const {_c_type(v.type.dtype)} *{v.name}" for v in f.params]
+        extents = [f"int64_t {_extent(s)}" for s in f.symbols]
+        params = [*extents, *(f"const {_c_type(v.type.dtype)} *{v.name}" for v in f.params)]
         params += [f"{_c_type(v.type.dtype)} *{v.name}" for v in f.results]
         lines += [
             "",
             f"/* {f} */",
-            f"#define {f.symbol.upper()}_WORKSPACE {f.workspace}",
+            f"int64_t {f.symbol}_workspace({', '.join(extents)});"
+            if extents
+            else f"#define {f.symbol.upper()}_WORKSPACE {f.workspace}",
             f"int32_t {f.symbol}(",
             *(f"    {p}," for p in params),
             "    void *workspace);",
@@ -98,7 +103,26 @@ import numpy as np
 _library = ctypes.CDLL(os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib{name}.so"))
 
 
-def _call(symbol, workspace, params, results):
+def floordiv(a, b):
+    return a // b
+
+
+def mod(a, b):
+    return a % b
+
+
+def _extents(symbol, params, names):
+    """The values of named extents, from the shapes of arguments."""
+    found = {{}}
+    for name, value, _, shape in params:
+        if len(shape) != np.ndim(value):
+            dims = np.ndim(value)
+            raise ValueError(f"{{symbol}}: {{name}} has {{dims}} dims, not {{len(shape)}}")
+        found |= {{d: n for d, n in zip(shape, np.shape(value)) if isinstance(d, str)}}
+    return [found[n] for n in names]
+
+
+def _call(symbol, extents, workspace, params, results):
     given = []
     for name, value, dtype, shape in params:
         array = np.ascontiguousarray(value).reshape(np.shape(value))
@@ -108,10 +132,11 @@ def _call(symbol, workspace, params, results):
         given.append(array)
     made = [np.empty(shape, dtype) for dtype, shape in results]
     work = np.empty(workspace, np.uint8)
+    numbers = [ctypes.c_int64(n) for n in extents]
     pointers = [ctypes.c_void_p(a.ctypes.data) for a in (*given, *made, work)]
-    status = getattr(_library, symbol)(*pointers)
+    status = getattr(_library, symbol)(*numbers, *pointers)
     if status:
-        raise MemoryError(f"{{symbol}} failed (status {{status}})")
+        raise ValueError(f"{{symbol}}: the extents {{extents}} are not above 0 (status {{status}})")
     return made[0] if len(made) == 1 else tuple(made)
 
 
@@ -125,26 +150,41 @@ def _value(symbol, dtype, shape):
 def python_module(name: str, functions: Sequence[Function], initial: Sequence[Value]) -> str:
     """A Python module that calls the library with NumPy's arrays."""
     parts = [_MODULE.format(name=name)]
-    for f in functions:
-        rows = [f"        ({v.name!r}, {v.name}, {_typed(v.type)})," for v in f.params]
-        parts.append(
-            "\n".join(
-                [
-                    f"def {f.symbol}({', '.join(v.name for v in f.params)}):",
-                    f'    """{f}"""',
-                    "    params = [",
-                    *rows,
-                    "    ]",
-                    f"    results = [{', '.join(f'({_typed(v.type)})' for v in f.results)}]",
-                    f"    return _call({f.symbol!r}, {f.workspace}, params, results)",
-                    "",
-                ]
-            )
-        )
+    parts += [_python_function(f) for f in functions]
     parts += [f"{v.name} = _value({v.name!r}, {_typed(v.type)})\n" for v in initial]
     return "\n\n".join(parts)
 
 
-def _typed(t: TensorType) -> str:
+def _python_function(f: Function) -> str:
+    def rows(named: bool) -> list[str]:
+        return [f"        ({v.name!r}, {v.name}, {_typed(v.type, named)})," for v in f.params]
+
+    names = [_extent(s) for s in f.symbols]
+    lines = [f"def {f.symbol}({', '.join(v.name for v in f.params)}):", f'    """{f}"""']
+    if names:
+        lines += ["    params = [", *rows(named=True), "    ]"]
+        lines.append(f"    {', '.join(names)}, = _extents({f.symbol!r}, params, {names})")
+    size = dim_text(f.workspace) if isinstance(f.workspace, int) else None
+    if size is None:
+        given = ", ".join(f"ctypes.c_int64({n})" for n in names)
+        lines.append(f"    _library.{f.symbol}_workspace.restype = ctypes.c_int64")
+        size = f"_library.{f.symbol}_workspace({given})"
+    results = [f"({_typed(v.type)})" for v in f.results]
+    lines += ["    params = [", *rows(named=False), "    ]"]
+    lines.append(f"    results = [{', '.join(results)}]")
+    lines.append(f"    return _call({f.symbol!r}, [{', '.join(names)}], {size}, params, results)")
+    return "\n".join([*lines, ""])
+
+
+def _extent(symbol: str) -> str:
+    """The name of an extent in C and Python; no argument has one like it."""
+    return f"extent_{symbol}"
+
+
+def _typed(t: TensorType, named: bool = False) -> str:
+    """A type as NumPy's, where extents are expressions of their names, or text."""
     dtype = "uint16" if t.dtype.short == "bf16" else t.dtype.name
-    return f"{dtype!r}, {t.shape!r}"
+    renamed = {s: symbol(_extent(s)) for d in t.shape for s in symbols_of(d)}
+    texts = [dim_text(substitute(d, renamed)) for d in t.shape]
+    shown = [repr(x) if named and not x.isdecimal() else x for x in texts]
+    return f"{dtype!r}, ({', '.join(shown)}{',' if len(shown) == 1 else ''})"
