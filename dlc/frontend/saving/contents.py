@@ -205,7 +205,7 @@ def _program(k: int, p: dict[str, Any], arrays: int, variables: int) -> SavedPro
     size, crc = p["text"]
     return SavedProgram(
         function=None,
-        text=Entry(text_name(k), _count(size), _count(crc)),
+        text=Entry(text_name(k), _count(size), _checksum(crc)),
         arguments=p["arguments"],
         static=[(_place(at), _static(v)) for at, v in _list(p["static"])],
         weak=[_flag(w) for w in _list(p["weak"])],
@@ -244,6 +244,11 @@ def _count(value: Any) -> int:
     return value
 
 
+def _checksum(value: Any) -> int:
+    _need(_count(value) < 2**32, "a checksum in its manifest is none")
+    return value
+
+
 def _flag(value: Any) -> bool:
     _need(isinstance(value, bool), "a flag in its manifest is none")
     return value
@@ -277,7 +282,7 @@ def _array(text: Any, crc: Any) -> tuple[TensorType, int]:
     except ParseError as error:
         raise FileFormatError(f"the type of an array is none: {error.message}") from None
     _need(found.is_static, f"an array has the type {found}")
-    return found, _count(crc)
+    return found, _checksum(crc)
 
 
 def _bytes(t: TensorType) -> int:

@@ -86,6 +86,8 @@ def _read(file: BinaryIO) -> Contents:
     contents = read_contents(manifest)
     texts = [p.text for p in contents.programs]
     entries = [first, *texts, *contents.entries]
+    if sum(e.size for e in entries) > size:
+        raise FileFormatError(f"it has {size} bytes, less than its contents: it is cut off")
     form = layout(entries)
     # Sizes are true from here on: no more is read than the file has.
     check_form(file, size, form)
