@@ -1,0 +1,188 @@
+"""`dlc.onnx.export`: a dlc function or model as an ONNX model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import dlc
+from dlc.frontend import tree
+from dlc.interop.onnx.element_types import kind_of
+from dlc.interop.onnx.files import onnx_package
+from dlc.interop.onnx.writing import control, elements, tensors
+from dlc.interop.onnx.writing.writer import WRITERS, Store, Writer
+from dlc.ir.core import Function, Node, all_nodes
+from dlc.ir.dims import DimExpr, dim_text
+from dlc.ir.errors import ArgumentError, ModelError, ValueRangeError
+from dlc.passes.decompose import expand
+
+OLDEST = 18  # the opset versions that can be written
+_TABLES = (control, elements, tensors)  # their import fills the table of writers
+
+
+def export(
+    f: Any,
+    args: Any,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    dynamic_shapes: Any = None,
+    opset_version: int = 20,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    check: bool = True,
+) -> Any:
+    """A function or model as an ONNX model.
+
+    What it closes over (weights, variables) becomes part of the file.
+
+    Args:
+        f: A function of tensors, a compiled function, or a model (in its present mode).
+        args: Its arguments: one, or a tuple of them, each a tensor, an array, a spec, or a tree of
+            these. Named extents of specs stay open.
+        path: Where the file is written; nowhere for None.
+        dynamic_shapes: For each argument, a dict from axes to names, for extents that stay open.
+        opset_version: The version of the standard's operators, at least 18.
+        input_names: Names of the inputs, for the leaves of the arguments in order.
+        output_names: Names of the outputs.
+        check: Whether `onnx.checker` has to accept the model.
+
+    Returns:
+        The ModelProto.
+
+    Raises:
+        ModelError: ONNX has no operator for something (all are listed), or the function changes
+            variables.
+        ValueRangeError: The version or the number of names does not fit.
+
+    Example:
+        >>> proto = dlc.onnx.export(lambda x: dlc.relu(x), dlc.spec(("n", 4)), "relu.onnx")
+    """
+    onnx = onnx_package()
+    newest = onnx.defs.onnx_opset_version()
+    if not OLDEST <= opset_version <= newest:
+        raise ValueRangeError(f"opset_version={opset_version}: {OLDEST} to {newest} can be written")
+    specs = _specs(args if isinstance(args, tuple) else (args,), dynamic_shapes)
+    compiled: Any = f if isinstance(f, dlc.CompiledFunction) else dlc.compile(f)
+    closure = compiled.lower(*specs).closure
+    if closure.has_state:
+        raise ModelError(
+            "a function that assigns variables cannot be a model of ONNX",
+            hint="put the model in evaluation mode: model.eval()",
+        )
+    function = _writable(closure.function)
+    store = Store(opset_version)
+    writer = Writer(store)
+    given = closure.captures + [v.value() for v in closure.variables]
+    _bind(writer, function, closure.arguments, [t.numpy() for t in given], input_names)
+    writer.write(function)
+    proto = _model(writer, function, closure.arguments, output_names)
+    if check:
+        _checked(onnx, proto)
+    if path is not None:
+        onnx.save(proto, os.fspath(path))
+    return proto
+
+
+def _specs(args: tuple[Any, ...], dynamic_shapes: Any) -> tuple[Any, ...]:
+    """The arguments without their data, with names for extents that stay open."""
+    open_axes = dynamic_shapes
+    if open_axes is None:
+        open_axes = [None] * len(args)
+    elif isinstance(open_axes, Mapping):
+        open_axes = list(open_axes.values())
+    if len(open_axes) != len(args):
+        raise ArgumentError(f"dynamic_shapes has {len(open_axes)} parts for {len(args)} arguments")
+
+    def spec(x: Any, names: Any) -> Any:
+        if isinstance(x, dlc.Spec) or (isinstance(x, str) and "[" in x):
+            return x
+        t = dlc.asarray(x)
+        shape: list[Any] = list(t.shape)
+        for axis, name in dict(names or {}).items():
+            shape[axis] = str(getattr(name, "__name__", name))
+        return dlc.spec(tuple(shape), t.dtype)
+
+    return tuple(
+        tree.map(lambda leaf, n=n: spec(leaf, n), a) for a, n in zip(args, open_axes, strict=True)
+    )
+
+
+def _writable(function: Function) -> Function:
+    """The function with ops that have no writer of their own in terms of others."""
+    missing = {n.op.name for n in all_nodes(function)} - set(WRITERS)
+    if not missing:
+        return function
+    return expand(function, lambda n: n.op.name not in WRITERS and n.op.decompose is not None)
+
+
+def _bind(
+    writer: Writer,
+    function: Function,
+    arguments: int,
+    values: Sequence[Any],
+    names: Sequence[str] | None,
+) -> None:
+    """Names the parameters: arguments as inputs, the rest as constants."""
+    params = function.params
+    if names is not None and len(names) != arguments:
+        raise ValueRangeError(f"{len(names)} names for {arguments} inputs")
+    for k, param in enumerate(params[:arguments]):
+        name = names[k] if names is not None else (param.name or f"input_{k}")
+        writer.names[param] = name
+        for axis, d in enumerate(param.tensor.shape):
+            if isinstance(d, DimExpr):
+                writer.store.sources.setdefault(dim_text(d), (name, axis))
+    for param, value in zip(params[arguments:], values, strict=True):
+        writer.names[param] = writer.constant(value)
+
+
+def _info(writer: Writer, name: str, node: Node) -> Any:
+    shape = [d if isinstance(d, int) else dim_text(d) for d in node.tensor.shape]
+    helper = writer.store.package.helper
+    return helper.make_tensor_value_info(name, kind_of(node.tensor.dtype), shape)
+
+
+def _model(writer: Writer, function: Function, arguments: int, names: Sequence[str] | None) -> Any:
+    helper = writer.store.package.helper
+    results = function.results
+    if names is not None and len(names) != len(results):
+        raise ValueRangeError(f"{len(names)} names for {len(results)} outputs")
+    outputs = list(names) if names is not None else [f"output_{k}" for k in range(len(results))]
+    for name, result in zip(outputs, results, strict=True):
+        writer.nodes.append(helper.make_node("Identity", [writer.names[result]], [name]))
+    used = _used(writer.nodes)
+    graph = helper.make_graph(
+        writer.nodes,
+        function.name,
+        [_info(writer, writer.names[p], p) for p in function.params[:arguments]],
+        [_info(writer, n, r) for n, r in zip(outputs, results, strict=True)],
+        [
+            writer.store.package.numpy_helper.from_array(array, name)
+            for name, array in writer.store.arrays.items()
+            if name in used
+        ],
+    )
+    opset = helper.make_opsetid("", writer.version)
+    version = helper.find_min_ir_version_for([opset])
+    return helper.make_model(
+        graph, opset_imports=[opset], producer_name="dlc", producer_version=dlc.__version__,
+        ir_version=version,
+    )  # fmt: skip
+
+
+def _used(nodes: Iterable[Any]) -> set[str]:
+    """The names that nodes read, those in graphs inside included."""
+    found: set[str] = set()
+    for node in nodes:
+        found.update(node.input)
+        for attribute in node.attribute:
+            found |= _used(attribute.g.node)
+    return found
+
+
+def _checked(onnx: Any, proto: Any) -> None:
+    try:
+        onnx.checker.check_model(proto, full_check=proto.ByteSize() < 1 << 30)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ModelError(f"onnx.checker refuses the model: {error}") from None

@@ -1,0 +1,157 @@
+"""Functions and models as ONNX models: the same numbers in ONNX Runtime and in dlc."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+import dlc
+from dlc import nn
+from dlc.interop.onnx.writing.writer import WRITERS
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((3, 3, 8, 8)).astype(np.float32)
+W = RNG.standard_normal((4, 3, 3, 3)).astype(np.float32)
+M = RNG.standard_normal((8, 8)).astype(np.float32)
+
+
+def spec_of(x, names):
+    return dlc.spec(tuple(names.get(a, d) for a, d in enumerate(x.shape)), dlc.asarray(x).dtype)
+
+
+def check(f, *args, names=(), others=(), **keywords):
+    """Exports, and compares with what both engines make of it."""
+    names = dict(names)
+    specs = tuple(spec_of(x, names.get(k, {})) for k, x in enumerate(args))
+    proto = dlc.onnx.export(f, specs, **keywords)
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    again = dlc.onnx.load(proto)
+    for given in (args, *others):
+        wanted = [t.numpy() for t in dlc.tree.leaves(dlc.compile(f)(*given))]
+        inputs = [i.name for i in session.get_inputs()]
+        runtime = session.run(None, dict(zip(inputs, given, strict=True)))
+        for r, b, w in zip(runtime, again(*given), wanted, strict=True):
+            np.testing.assert_allclose(r, w, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(b.numpy(), w, rtol=1e-5, atol=1e-5)
+    return proto
+
+
+def layers(x):
+    y = dlc.conv(x, W, padding=1, stride=2)
+    z = dlc.reshape(dlc.max_pool2d(y, 2), (x.shape[0], -1))
+    return (
+        dlc.softmax(z @ dlc.ones((z.shape[1], 3)))[:, ::2], dlc.layer_norm(z), dlc.avg_pool2d(y, 2),
+        dlc.var(y), dlc.gelu(z), dlc.silu(z), dlc.logsumexp(z, axis=1), dlc.group_norm(y, 2),
+        dlc.conv_transpose2d(y, W[:, :, :2, :2], stride=2),
+    )  # fmt: skip
+
+
+def numbers(x):
+    whole = (x * 10).astype(dlc.int64)
+    small = (x * 10).astype(dlc.int32)
+    return (
+        dlc.expm1(x), dlc.log1p(dlc.abs(x)), dlc.exp2(x), dlc.log2(dlc.abs(x)), dlc.cbrt(x),
+        dlc.atan2(x, x.T), dlc.hypot(x, x.T), dlc.trunc(x), dlc.round(x), x // 0.7, x % 0.7,
+        whole // 3, whole % -3, whole // 0, small >> 1, small << 2, small & 3, small ^ -2, ~small,
+        dlc.erfc(x), dlc.rsqrt(dlc.abs(x)), dlc.logical_xor(x > 0, x > 1), x != 0, dlc.sign(x),
+        (x * 1e12).astype(dlc.int32), (x * 1e3).astype(dlc.uint8), dlc.pow(dlc.abs(x), 1.3),
+    )  # fmt: skip
+
+
+def places(x):
+    y = x.at[1].set(0.0).at[:, 2].add(1.0)
+    indices = dlc.asarray([0, -1, 2])
+    return (
+        y, x[:, ::-1], dlc.roll(x, 2, axis=1), dlc.take(x, indices, axis=1), x[indices, 1],
+        dlc.scatter_add(x, 1, dlc.zeros(x.shape, dtype=dlc.int64), x), dlc.tril(x), dlc.sort(x),
+        dlc.argsort(x, axis=0), dlc.argmax(x, axis=1), dlc.cumulative_sum(x, axis=1),
+        dlc.einsum("ij,kj->ik", x, x), dlc.tensordot(x, x), dlc.concat([x, x]), dlc.any(x > 2),
+        dlc.pad(x, [(1, 2), (0, 1)], constant_values=3.0),
+        dlc.take_along_axis(x, x.astype(int) % 2),
+    )  # fmt: skip
+
+
+def flow(x):
+    y, n = dlc.while_loop(lambda c: dlc.max(c[0]) < 100, lambda c: (c[0] * 2, c[1] + 1), (x, 0))
+    _, rows = dlc.scan(lambda c, r: (c + r, c * r), dlc.zeros(8), x, reverse=True)
+    kind = dlc.astype(dlc.sum(x) > 0, dlc.int64)
+    chosen = dlc.switch(kind, [lambda: -y, lambda: y + 1, lambda: y])
+    return dlc.cond(dlc.sum(x) > 0, lambda: y, lambda: -y), n, rows, chosen
+
+
+def test_functions():
+    check(layers, X, names={0: {0: "n"}}, others=[(X[:1],), (X[:2],)])
+    check(numbers, M)
+    check(places, M)
+    check(flow, np.abs(M), others=[(M - np.abs(M) + np.eye(8, dtype=np.float32) * 0.1,)])
+
+
+def test_gradients():
+    check(dlc.grad(lambda x: dlc.sum(dlc.tanh(dlc.conv(x, W, padding=1)) ** 2)), X[:1])
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "names"),
+    [
+        (
+            nn.Sequential(
+                nn.Conv2d(3, 6, 3, padding=1, groups=3), nn.BatchNorm2d(6), nn.ReLU(),
+                nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5),
+            ),
+            X,
+            {0: "n"},
+        ),
+        (
+            nn.TransformerEncoderLayer(16, 4, 32, batch_first=True),
+            RNG.standard_normal((2, 5, 16)).astype(np.float32),
+            {0: "n", 1: "length"},
+        ),
+        (nn.LSTM(4, 6, batch_first=True), RNG.standard_normal((2, 5, 4)).astype(np.float32), {}),
+    ],
+    ids=["convolution", "transformer", "lstm"],
+)  # fmt: skip
+def test_models(model, x, names):
+    model.eval()
+    more = np.concatenate([x, x]) if names else x
+    check(model, x, names={0: names}, others=[(more,)])
+
+
+def test_names_shapes_and_files(tmp_path):
+    proto = dlc.onnx.export(
+        lambda x, y: {"sum": x + y, "mean": dlc.mean(x)}, (np.ones((2, 3), np.float32), "f32[3]"),
+        tmp_path / "m.onnx", dynamic_shapes=[{0: "batch"}, None], opset_version=21,
+        input_names=["a", "b"], output_names=["m", "s"],
+    )  # fmt: skip
+    assert [i.name for i in proto.graph.input] == ["a", "b"]
+    assert [o.name for o in proto.graph.output] == ["m", "s"]
+    assert proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert proto.opset_import[0].version == 21
+    model = dlc.compile(tmp_path / "m.onnx")
+    mean, total = model(a=np.ones((4, 3), np.float32), b=np.zeros(3, np.float32))
+    assert total.shape == (4, 3)
+    assert mean.item() == 1.0
+    assert onnx.load(tmp_path / "m.onnx") == proto
+
+
+def test_what_cannot_be_exported():
+    with pytest.raises(dlc.ModelError, match="nothing for .*svd"):
+        dlc.onnx.export(dlc.linalg.svdvals, np.eye(3, dtype=np.float32))
+    state = dlc.Variable(0.0)
+    with pytest.raises(dlc.ModelError, match="assigns variables"):
+        dlc.onnx.export(state.assign_add, np.float32(1))
+    with pytest.raises(dlc.ModelError, match="opset 26"):
+        dlc.onnx.export(dlc.nextafter, (np.ones(2, np.float32), np.ones(2, np.float32)))
+    with pytest.raises(dlc.ValueRangeError, match="opset_version=7"):
+        dlc.onnx.export(dlc.sin, np.float32(1), opset_version=7)
+    with pytest.raises(dlc.ValueRangeError, match="2 names for 1 inputs"):
+        dlc.onnx.export(dlc.sin, np.float32(1), input_names=["a", "b"])
+    with pytest.raises(dlc.ArgumentError, match="2 parts for 1 arguments"):
+        dlc.onnx.export(dlc.sin, np.float32(1), dynamic_shapes=[None, None])
+
+
+def test_every_writer_is_of_an_op():
+    from dlc.ir.op import OPS
+
+    assert set(WRITERS) <= set(OPS)
