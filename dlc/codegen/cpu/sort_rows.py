@@ -1,12 +1,14 @@
 """Functions that sort rows of unsigned integers in memory.
 
-    void dlc.sort.*(keys, more, counts, n)           keys alone
-    void dlc.sort.*(keys, places, more, counts, n)   and with them their places, from 0 on
+    void dlc.sort.*(keys, more, counts, n, here)           keys alone
+    void dlc.sort.*(keys, places, more, counts, n, here)   and with them their places, from 0 on
 
 Short rows are sorted by insertion, those of middle length by a network (`sort_network`), others by
 their digits from the last to the first: each pass counts how often a digit has each value, and
 moves what is sorted by the later digits to where that says, from `keys` to `more` and back. Digits
-that are the same in a whole row cost no pass. Equal keys stay in their order.
+that are the same in a whole row cost no pass. Equal keys stay in their order. Unless the result is
+wanted `here`, it may be in `more` in the end, keys before places; `counts` begins with a 1 then,
+else with a 0.
 """
 
 from __future__ import annotations
@@ -144,7 +146,7 @@ def _row_select(select: RowSelect) -> Emitter:
             more = em.value(f"add i64 {held}, {_widened(em, found, lanes)}")
         em.branch_if(em.value(f"icmp sge i64 {more}, %limit"), cut, following)
         em.block(cut)
-        em.call_helper(select.sort.helper, ["%best", "%more", "%counts", more])
+        em.call_helper(select.sort.helper, ["%best", "%more", "%counts", more, "1"])
         bound_then = em.value(f"load {type_}, ptr {last}")
         em.branch(following)
         em.block(following)
@@ -169,7 +171,7 @@ def _widened(em: Emitter, value: str, bits: int) -> str:
 def _row_sort(sort: RowSort) -> Emitter:
     kind = "places" if sort.places else "keys"
     arrays = [("ptr", "keys"), *([("ptr", "places")] if sort.places else [])]
-    parameters = [*arrays, ("ptr", "more"), ("ptr", "counts"), ("i64", "n")]
+    parameters = [*arrays, *(("ptr", x) for x in ("more", "counts")), ("i64", "n"), ("i64", "here")]
     em = Emitter(f"dlc.sort.{kind}.{sort.words}.{sort.low}.{sort.high}.{sort.lanes}", parameters)
     _Writer(em, sort).write()
     return em
@@ -181,6 +183,7 @@ class _Writer:
 
     def write(self) -> None:
         em = self.em
+        em.line("store i64 0, ptr %counts, align 8")
         if self.sort.places:
             em.loop("0", "%n", 1, self._number)
         short = em.value(f"icmp sle i64 %n, {SHORT}")
@@ -316,7 +319,10 @@ class _Writer:
 
         last = em.loop("0", str(digits), 1, one_pass, carry)
         away = em.value(f"icmp ne ptr {last[0]}, %keys")
-        em.when(away, lambda: self._bring_back(last))
+        here = em.value("icmp ne i64 %here, 0")
+        em.when(em.value(f"and i1 {away}, {here}"), lambda: self._bring_back(last))
+        stays = em.value(f"and i1 {away}, {em.value(f'xor i1 {here}, true')}")
+        em.line(f"store i64 {em.value(f'zext i1 {stays} to i64')}, ptr %counts, align 8")
 
     def _digit_of(self, keys: str, k: str, d: str, bits: int) -> tuple[str, str]:
         """An element and its digit."""

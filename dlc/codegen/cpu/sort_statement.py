@@ -80,16 +80,25 @@ class SortEmitter:
         s = self.s
         dims = tile_extents((s.over,), (index(s.over.name),))
         size = product(dims)
+        em, count = self.em, self.ex.index(size)
         keys = self._fill(s.over)
         places: list[str] = []
         if s.positions is not None:
             places.append(self.owner.tile_pointer(s.positions, 0, dims, int64))
-            self.ex.bind_tensor(s.positions, Tensor(int64, places[0], dims))
         more = self._memory(1, mul(self.sort.more(size), self.sort.bytes))
         counts = self._memory(2, self.sort.counts_bytes)
-        self.em.call_helper(self.sort.helper, [keys, *places, more, counts, self.ex.index(size)])
+        em.call_helper(self.sort.helper, [keys, *places, more, counts, count, "0"])
+        moved = em.value(f"load i64, ptr {counts}, align 8")
+        moved = em.value(f"icmp ne i64 {moved}, 0")
+        keys = em.value(f"select i1 {moved}, ptr {more}, ptr {keys}")
+        self.ex.bind_tensor(self.name, Tensor(self.dtype, keys, dims))
+        if s.positions is not None:
+            behind = iv.multiply(em, count, str(self.dtype.itemsize))
+            other = em.value(f"getelementptr i8, ptr {more}, i64 {behind}")
+            pointer = em.value(f"select i1 {moved}, ptr {other}, ptr {places[0]}")
+            self.ex.bind_tensor(s.positions, Tensor(int64, pointer, dims))
         if s.zeros is not None:
-            self._order_zeros(keys, self.ex.index(size), s.zeros)
+            self._order_zeros(keys, count, s.zeros)
         return keys
 
     def _order_zeros(self, keys: str, count: str, greater: int) -> None:
@@ -166,5 +175,5 @@ class SortEmitter:
         em.loop("0", self.ex.index(blocks_of(over)), 1, one)
         del owner.storage[self.name]
         held = em.value(f"load i64, ptr {state}, align 8")
-        em.call_helper(self.sort.helper, [best, more, counts, held])
+        em.call_helper(self.sort.helper, [best, more, counts, held, "1"])
         return best
