@@ -1,6 +1,7 @@
 """Python's control flow over tensors: compiled functions do what Python does with numbers."""
 
 import contextlib
+import enum
 import functools
 import math
 import threading
@@ -861,8 +862,8 @@ def test_what_is_not_converted_says_why():
     fails(comprehension, dlc.TracedValueError, "a comprehension", "dlc.where")
 
     def matches(x):
-        match x:
-            case 1:
+        match [x, 1]:
+            case [0, _]:
                 return x
             case _:
                 return -x
@@ -971,3 +972,103 @@ def test_places_of_operations():
     for op, offset in (("exp", 2), ("sin", 5), ("cos", 6), ("gt", 1)):
         line = next(t for t in text.splitlines() if f" {op}(" in t)
         assert f':{line_of(f, offset)} in "f"' in line, line
+
+
+def grade(n, scale):
+    match n:
+        case 0 | 1:
+            word = 10.0
+        case 2 if scale > 1:
+            word = 20.0
+        case k if k > 7:
+            word = 30.0 * scale
+            scale = k + scale
+        case (3 | 4) as held:
+            return held * 1.0
+        case -1:
+            word = -1.0
+        case None:
+            word = 5.0
+        case _:
+            word = 0.5
+    return word + scale
+
+
+def returning(x, n):
+    if n == 0:
+        word, more = x * 2, 1
+    elif n == 1:
+        return x - 1
+    elif n == 2:
+        word, more = x, n * 2
+    else:
+        if x > 5:
+            return -x
+        word, more = x + 7, 3
+    return word * more
+
+
+def test_variables_of_branches_that_do_not_return():
+    agree(returning, *((x, n) for x in (1.5, 6.0) for n in range(4)))
+
+
+def collatz_step(n):
+    for _ in range(3):
+        match n % 2:
+            case 0:
+                n = n // 2
+                continue
+            case _:
+                if n > 30:
+                    break
+                n = 3 * n + 1
+    return n
+
+
+def test_match_of_values():
+    compiled = agree(grade, *((n, s) for n in (0, 1, 2, 3, 4, 5, 8, 9, -1) for s in (0.5, 2.0)))
+    assert compiled.stats.compilations == 1
+    agree(collatz_step, *((n,) for n in (1, 6, 7, 27, 40, 64)))
+
+
+class Side(enum.Enum):
+    LEFT = 1
+    RIGHT = 2
+
+
+def test_match_of_what_is_known():
+    """What Python decides, it decides as ever: patterns of values, and others."""
+
+    @dlc.compile(static_argnames=("side", "shape"))
+    def f(x, side, shape):
+        y = dlc.zeros(()) if x > 100 else x  # so that the function is converted
+        match side:
+            case Side.LEFT:
+                y = y + 1
+            case Side.RIGHT | None:
+                y = y - 1
+        match shape:
+            case {"kind": "row", "size": n}:
+                return y * n
+            case [a, *_]:
+                return y * a
+            case str() as text:
+                return y * len(text)
+        return y
+
+    assert f(1.0, side=Side.LEFT, shape=(3, 4)).item() == 6.0
+    assert f(1.0, side=None, shape="abcd").item() == 0.0
+    assert f(3.0, side=Side.RIGHT, shape=7).item() == 2.0
+
+
+def test_gradients_through_match():
+    def f(x, n):
+        match n:
+            case 0:
+                return x * x
+            case 1:
+                return x * x * x
+        return x
+
+    slope = dlc.compile(dlc.grad(f))
+    assert [slope(2.0, n).item() for n in (0, 1, 5)] == [4.0, 12.0, 1.0]

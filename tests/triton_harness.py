@@ -101,14 +101,18 @@ class BoundInterpretedProgram:
             else:
                 shape = [evaluate(d, values) for d in slot.type.shape]
                 arrays.append(np.zeros(shape, slot.type.dtype.numpy))
-        launches = [x for call in (*program.once, *program.calls) for x in self.launches(call)]
-        made = self.code.worker.run(arrays, launches)
+        made = self.code.worker.run(arrays, self.all_launches())
         results = {}
         for k, slot in enumerate(program.slots):
             if slot.kind == "output":
                 held = made[program.memory_of(k)]
                 results[slot.position] = held.view(slot.type.dtype.numpy).reshape(arrays[k].shape)
         return [results[k] for k in range(len(program.results))]
+
+    def all_launches(self):
+        """The launches of all calls."""
+        program = self.code.program
+        return [x for call in (*program.once, *program.calls) for x in self.launches(call)]
 
     def launches(self, call):
         """The launches of one call; none when it writes nothing."""
@@ -124,8 +128,17 @@ class BoundInterpretedProgram:
 
 def run_function(worker, function, inputs, which=0, level="O2"):
     """Compiles a function of known extents through fusion and the Triton backend, and runs it."""
-    program = build_program(run_pipeline(function, pipeline_of(level, own_kernels=False)))
-    return InterpretedProgram(worker, program, which).bind({}).run(inputs)
+    return bound(worker, built(function, level), which).run(inputs)
+
+
+def built(function, level="O2"):
+    """A function of known extents as a program of the Triton backend."""
+    return build_program(run_pipeline(function, pipeline_of(level, own_kernels=False)))
+
+
+def bound(worker, program, which=0):
+    """Such a program with a worker that runs it."""
+    return InterpretedProgram(worker, program, which).bind({})
 
 
 @contextmanager

@@ -17,11 +17,11 @@ from dlc.frontend.control import while_loop
 from dlc.frontend.functions import composed, elementwise, reduction
 from dlc.frontend.functions.arguments import common_shape
 from dlc.frontend.functions.composed import where
-from dlc.frontend.random.generator import fold_in, key_of, split, unit
+from dlc.frontend.random.generator import key_of, split, unit
+from dlc.frontend.random.rejection import first_accepted
 from dlc.frontend.special.gammas import log_gamma_of
 from dlc.frontend.tensor import Tensor
 from dlc.frontend.transforms import stop_gradient
-from dlc.ir.dims import Dim
 from dlc.ir.errors import DTypeError, ShapeError, ValueRangeError
 from dlc.ir.types import DType, bool_, float64, int64
 
@@ -79,29 +79,18 @@ def _walk(u: Tensor, first: Tensor, ratio: Callable[[Tensor], Tensor], walked: T
     return while_loop(ahead, up, (zero, elementwise.multiply(u, 0), first, first))[1]
 
 
-def _reject(
-    key: Tensor,
-    dims: tuple[Dim, ...],
-    wanted: Tensor,
-    propose: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+def _rejected(
+    key: Tensor, wanted: Tensor, propose: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 ) -> Tensor:
-    """Proposals from two uniform numbers each, of which the first that is accepted counts."""
+    """The first accepted of proposals made of two uniform numbers each."""
+    dims = wanted.tensor.shape
 
-    def waiting(carry: Any) -> Tensor:
-        return reduction.any(carry[2])
-
-    def again(carry: Any) -> Any:
-        step, found, open_ = carry
-        keys = split(fold_in(key, step))
+    def of_key(step_key: Tensor) -> tuple[Tensor, Tensor]:
+        keys = split(step_key)
         u = elementwise.subtract(unit(keys[0], dims, float64), 0.5)
-        v = elementwise.subtract(1, unit(keys[1], dims, float64))
-        count, accepted = propose(u, v)
-        now = elementwise.logical_and(open_, accepted)
-        left = elementwise.logical_and(open_, elementwise.logical_not(accepted))
-        return elementwise.add(step, 1), where(now, count, found), left
+        return propose(u, elementwise.subtract(1, unit(keys[1], dims, float64)))
 
-    zero = convert(as_tensor(0), int64)
-    return while_loop(waiting, again, (zero, _filled(wanted), wanted))[1]
+    return first_accepted(key, _filled(wanted), wanted, of_key)
 
 
 def _filled(like: Tensor) -> Tensor:
@@ -149,7 +138,7 @@ def poisson(key: Tensor | None, lam: Any, shape: Any = None, dtype: Any = int64)
         small,
     )
     high = where(large, mean, _SMALL)
-    rejected = _reject(keys[1], mean.tensor.shape, large, _poisson_proposals(high))
+    rejected = _rejected(keys[1], large, _poisson_proposals(high))
     return _result(where(large, rejected, walked), valid, d)
 
 
@@ -250,7 +239,7 @@ def binomial(key: Tensor | None, n: Any, p: Any, shape: Any = None, dtype: Any =
         small,
     )
     many, high = where(large, trials, 40), where(large, rare, 0.5)
-    rejected = _reject(keys[1], mean.tensor.shape, large, _binomial_proposals(many, high))
+    rejected = _rejected(keys[1], large, _binomial_proposals(many, high))
     count = where(large, rejected, walked)
     return _result(where(flipped, elementwise.subtract(trials, count), count), valid, d)
 

@@ -17,11 +17,12 @@ from dlc.frontend.random.generator import (
     split,
     unit,
 )
+from dlc.frontend.random.rejection import first_accepted
 from dlc.frontend.special.incomplete import log_gamma_slope
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim
 from dlc.ir.errors import ShapeError
-from dlc.ir.types import DType, float32, float64
+from dlc.ir.types import DType, bool_, float32, float64
 
 _TRIES = 12
 """Proposals, of which the first that is accepted counts. Each is with a probability of at least
@@ -60,10 +61,9 @@ def _accepted(key: Tensor, a: Tensor) -> Tensor:
     small = elementwise.less(a, 1.0)
     d = elementwise.subtract(composed.where(small, elementwise.add(a, 1.0), a), 1.0 / 3.0)
     c = elementwise.multiply(elementwise.rsqrt(d), 1.0 / 3.0)
-    # Past the last proposal, that of the largest density.
-    found = elementwise.multiply(c, 0.0)
-    for k in reversed(range(_TRIES)):
-        keys = split(fold_in(key, k))
+
+    def propose(step_key: Tensor) -> tuple[Tensor, Tensor]:
+        keys = split(step_key)
         x = normal(keys[0], dims, held)
         u = elementwise.subtract(1.0, unit(keys[1], dims, held))
         root = rounded_once(c, x, 1.0)
@@ -73,8 +73,11 @@ def _accepted(key: Tensor, a: Tensor) -> Tensor:
         rest = rounded_once(elementwise.negative(elementwise.square(root)), root, 1.0)
         rest = rounded_once(log, 3.0, rest)
         limit = rounded_once(d, rest, elementwise.multiply(elementwise.square(x), 0.5))
-        taken = elementwise.logical_and(inside, elementwise.less(elementwise.log(u), limit))
-        found = composed.where(taken, log_v, found)
+        return log_v, elementwise.logical_and(inside, elementwise.less(elementwise.log(u), limit))
+
+    # Past the last proposal, that of the largest density.
+    every = apply("full", value=True, shape=dims, dtype=bool_)
+    found = first_accepted(key, elementwise.multiply(c, 0.0), every, propose, _TRIES)
     result = elementwise.add(found, elementwise.log(d))
     boost = elementwise.subtract(1.0, unit(fold_in(key, _TRIES), dims, held))
     lift = elementwise.divide(elementwise.log(boost), composed.where(small, a, 1.0))

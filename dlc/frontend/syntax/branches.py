@@ -7,7 +7,7 @@ from typing import Any
 
 from dlc.frontend.control import cond
 from dlc.frontend.syntax.blocks import Held, Traced, alive, bind, fresh, trace_block, unset
-from dlc.frontend.syntax.jumps import VALUE
+from dlc.frontend.syntax.jumps import RETURNED, VALUE
 from dlc.frontend.syntax.state import UNSET, Slot, Unset
 from dlc.frontend.syntax.values import (
     ValueType,
@@ -37,13 +37,21 @@ def run(
     """`if condition: then() else: otherwise()`, recorded."""
     live = alive(slots)
     traced = [trace_block(b, slots, lambda _: fresh(live)) for b in (then, otherwise)]
-    merged = [Merged(s.name, *(t.held[k] for t in traced)) for k, s in enumerate(live)]
+    returns = [_has_returned(live, t) for t in traced]
+    then_held, otherwise_held = (t.held for t in traced)
+    merged = [Merged(s.name, then_held[k], otherwise_held[k], returns) for k, s in enumerate(live)]
     values = _joined(condition, traced, merged)
     for s, m, value in zip(live, merged, values, strict=True):
         if m.missing is None:
             bind(s, value)
         else:
             unset(s, f"it is bound only {_SIDES[1 - m.missing]}")
+
+
+def _has_returned(slots: Sequence[Slot], traced: Traced) -> bool:
+    """Whether a branch surely returns, so that nothing that follows is done after it."""
+    flags = [h for s, h in zip(slots, traced.held, strict=True) if s.name == RETURNED]
+    return any(h.leaves and h.leaves[0] is True for h in flags)
 
 
 def choose(
@@ -85,7 +93,9 @@ class Merged:
     missing: the branch that does not bind it; None where it has a value, or neither does.
     """
 
-    def __init__(self, name: str, then: Held, otherwise: Held) -> None:
+    def __init__(
+        self, name: str, then: Held, otherwise: Held, returns: Sequence[bool] = (False, False)
+    ) -> None:
         self.name = name
         self.missing: int | None = None
         self.sides = [then, otherwise]
@@ -95,10 +105,11 @@ class Merged:
         if any(unset_sides):
             if all(unset_sides):
                 return
-            if name != VALUE:
-                self.missing = unset_sides.index(True)
+            side = unset_sides.index(True)
+            if name != VALUE and not returns[side]:
+                self.missing = side
                 return
-            self.fill = unset_sides.index(True)
+            self.fill = side
             known = self.sides[1 - self.fill]
             self.results = [self._filled(x) for x in known.leaves]
             return

@@ -56,10 +56,11 @@ def why_asked(code: CodeType) -> str:
     """Why a place in a function asked a traced tensor for its truth, as the beginning of a hint."""
     reason = why_not(code)
     if reason is None and code in _made:
-        reason = "a `match`, a condition with `:=` in part of it, and functions such as sorted() "
-        reason += "are not converted"
+        reason = "a `match` with patterns of sequences, mappings or classes, a condition with `:=` "
+        reason += "in part of it, and functions such as sorted() are not converted"
     elif reason is None and code.co_name in _PARTS:
-        reason = f"conditions in {_PARTS[code.co_name]} are not converted"
+        reason = f"conditions in {_PARTS[code.co_name]} are not converted, as what they leave out "
+        reason += "would decide how long the result is"
     elif reason is None and _kind_of_place(code.co_filename) is None:
         reason = f"{code.co_qualname} was called by Python or a library (a property, an operator, "
         reason += "a callback), and only what converted code calls is converted"

@@ -33,6 +33,7 @@ from dlc.frontend.syntax.build import (
 from dlc.frontend.syntax.expressions import Expressions, never_tensor
 from dlc.frontend.syntax.jumps import LoweredFor, lower_function
 from dlc.frontend.syntax.liveness import Names, exposed, read_by
+from dlc.frontend.syntax.matches import lower_matches
 from dlc.frontend.syntax.names import Effects, effects
 from dlc.frontend.syntax.source import Definition
 
@@ -74,6 +75,7 @@ def rewrite_function(
     if isinstance(node, ast.Lambda):
         node.body = expressions.visit(node.body)
         return node
+    node.body = lower_matches(node.body)
     found = effects(node.body)
     outer = frozenset(found.outer)
     body = lower_function(node.body)
@@ -196,7 +198,7 @@ class Rewriter:
         return Block([s], body.live)
 
     def match(self, s: ast.Match, live: Names) -> Block:
-        """Patterns stay Python's."""
+        """Patterns that are no values stay Python's."""
         total = live
         for case in s.cases:
             body = self.block(case.body, live)
