@@ -66,6 +66,10 @@ def stops(x: "f32[2]"):
 def integers(x: "i32[4]"):
     return x + 1
 
+def solved(x: "f32[3,3]"):
+    dlc.debug.print("a trace of {}", dlc.trace(x))
+    return dlc.linalg.solve(x @ x.T + dlc.eye(3), x) - dlc.sin(x)
+
 class Model:
     def __init__(self):
         self.w = dlc.Variable([1.0, 2.0])
@@ -783,6 +787,31 @@ def test_a_wrong_pass_is_found(dlc, monkeypatch):
     status, out, err = dlc("bisect", "twice.ir")
     assert (status, err) == (1, "")
     assert out.startswith("@twice: cse, ")
+
+
+def test_programs_with_calls_of_the_host(dlc, monkeypatch):
+    from dlc.ir.build import IRBuilder
+    from dlc.passes.cse import Cse
+
+    status, out, err = dlc("verify", "user.py:solved")
+    assert status == 0
+    assert out.startswith("@solved: every stage agrees")
+    assert "a trace of" in err  # what it prints is no output of dlc
+    status, out, err = dlc("bisect", "user.py:solved")
+    assert (status, out) == (0, "@solved: nothing is wrong\n")
+    status, out, err = dlc("run", "user.py:solved")
+    assert out.startswith("result ")
+    assert "a trace of" in err
+
+    def breaks(self, function, context):
+        b = IRBuilder()
+        b.nodes.extend(function.nodes)
+        return b.function(function.name, function.params, [b.neg(r) for r in function.results])
+
+    monkeypatch.setattr(Cse, "run", breaks)
+    status, out, err = dlc("bisect", "user.py:solved")
+    assert status == 1
+    assert out.startswith("@solved: cse, ")
 
 
 # cache and doctor

@@ -31,6 +31,16 @@ def net(x: "f32[8,32]", w: "f32[32,32]"):
         x = dlc.tanh(x @ w)
     return dlc.softmax(x, axis=-1)
 
+def solves(x: "f32[4,4]"):
+    return dlc.linalg.solve(x @ x.T + 3 * dlc.eye(4), x).sum()
+
+def sorts_in_a_loop(x: "f32[5,4]"):
+    def step(total, row):
+        ordered = dlc.pure_callback(numpy.sort, dlc.spec(row.shape, row.dtype), row)
+        dlc.debug.print("{}", total)
+        return total + ordered, total * 2
+    return dlc.scan(step, x[0], x)[1]
+
 def grows(x: "f32[n,16]"):
     return dlc.sum(x * x, axis=0)
 """
@@ -143,6 +153,18 @@ def test_json_trace_and_picture(profile, tmp_path):
     assert {e["args"]["name"] for e in events if e["ph"] == "M"} == {"thread 0", "thread 1"}
     picture = ET.fromstring((tmp_path / "r.svg").read_text())
     assert len(picture.findall(f"{SVG}circle")) == len(kernels)
+
+
+@pytest.mark.parametrize(
+    ("name", "calls"),
+    [("solves", ["solve"]), ("sorts_in_a_loop", ["pure_callback", "debug_print"])],
+)
+def test_calls_of_the_host_are_in_the_table(profile, name, calls):
+    kernels = json.loads(profile(f"user.py:{name}", "--json"))["kernels"]
+    for op in calls:
+        (found,) = [k for k in kernels if k["name"].startswith(f"{op}_")]
+        assert found["seconds"] > 0
+        assert found["operations"] == 0
 
 
 def test_symbols_inputs_and_ir(profile, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from dlc.cli import verify
+from dlc.cli.targets import apart
 from dlc.runtime.bisection import find_culprit
 
 DESCRIPTION = """\
@@ -32,8 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the culprit; the exit status is 1 where there is one."""
-    work = verify.compilation_of(options)
-    culprit = find_culprit(work)
+    with apart():
+        work = verify.compilation_of(options)
+        culprit = find_culprit(work)
     said = "nothing is wrong" if culprit is None else str(culprit)
     print(f"@{work.function.name}: {said}")
     return 0 if culprit is None else 1

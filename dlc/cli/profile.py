@@ -15,6 +15,7 @@ from dlc.bench.report import seconds_text
 from dlc.bench.share import limit_of
 from dlc.cli.inputs import add_input_arguments, given_arrays, input_arrays
 from dlc.cli.roofline import Point, roofline
+from dlc.cli.targets import apart
 from dlc.cli.tracing import add_target_arguments, trace_options
 from dlc.codegen.kernel_cost import kernel_operations
 from dlc.codegen.program import Call, Program
@@ -102,12 +103,15 @@ def run(options: argparse.Namespace) -> int:
     inputs = input_arrays(traced, options, arrays)
     fixed = [inputs[k] for k in traced.options.fixed]
     executable = compile_function(traced.function, options=traced.options, fixed=fixed)
-    timer = ProgramTimer(executable, inputs, threads)
+    with apart():
+        timer = ProgramTimer(executable, inputs, threads)
     with config.scope(num_threads=threads):
         peaks = measure_peaks(threads)
     values = executable.extents_of(tuple(a.shape for a in executable.changing(inputs)))
-    rows = _rows(timer, values, peaks)
-    name, whole = traced.function.name, timer.seconds()
+    with apart():
+        rows = _rows(timer, values, peaks)
+        whole = timer.seconds()
+    name = traced.function.name
     if options.json:
         print(json.dumps(_record(name, whole, threads, rows, peaks), indent=1))
     else:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlc.cli.inputs import Array, add_input_arguments, given_arrays, input_arrays
+from dlc.cli.targets import apart
 from dlc.cli.tracing import add_target_arguments, trace_options
 from dlc.frontend.execution import program_for
 from dlc.frontend.signature import ir_name
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     traced = trace_options(options, arrays)
     inputs = input_arrays(traced, options, arrays)
     fixed = [inputs[k] for k in traced.options.fixed]
-    with config.scope(num_threads=threads):
+    with config.scope(num_threads=threads), apart():
         results = program_for(traced.function, traced.options, fixed)(inputs)
     for name, array in zip(traced.results, results, strict=True):
         print(f"{name} {summary(array)}")

@@ -35,6 +35,11 @@ class Target:
     scope: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
+def apart() -> contextlib.AbstractContextManager[Any]:
+    """Where what a user's file or program prints goes to standard error: it is no output of dlc."""
+    return contextlib.redirect_stdout(sys.stderr)
+
+
 def load_target(text: str) -> Target:
     """Finds what a command is about.
 
@@ -204,7 +209,7 @@ def _load_module(file: str) -> types.ModuleType:
     sys.modules[module.__name__] = module  # where dataclasses look for their module
     arguments, sys.argv = sys.argv, [file]
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with apart():
             exec(code, vars(module))
     except SystemExit as ended:
         raise ArgumentError(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -14,7 +12,7 @@ import numpy.typing as npt
 
 from dlc.cli.arguments import arguments_of
 from dlc.cli.state_names import state_names
-from dlc.cli.targets import Target, load_target
+from dlc.cli.targets import Target, apart, load_target
 from dlc.frontend import compile as compiling
 from dlc.frontend.compile import CompiledFunction
 from dlc.frontend.saving.loaded import LoadedFunction
@@ -126,7 +124,7 @@ def _of_python(target: Target, options: argparse.Namespace, arrays: Mapping[str,
         args, kwargs = value.programs[0].spec()
     else:
         args, kwargs = _arguments(compiled, target.name, options.arg, arrays)
-    with contextlib.redirect_stdout(sys.stderr):  # what the function prints is no output of dlc
+    with apart():
         lowered = compiled.lower(*args, **kwargs)
     call, _ = compiled._declared(args, kwargs)
     closure = lowered.closure

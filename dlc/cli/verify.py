@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from dlc.cli.inputs import Array, add_input_arguments, given_arrays, given_extents, input_arrays
+from dlc.cli.targets import apart
 from dlc.cli.tracing import Traced, add_target_arguments, trace_options
 from dlc.ir.verifier import verify
 from dlc.passes.manager import parse_pipeline
@@ -43,7 +44,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints a line a stage; the exit status is 1 where one is wrong."""
-    report = check(compilation_of(options))
+    with apart():
+        report = check(compilation_of(options))
     print(report)
     return 0 if report.ok else 1
 
