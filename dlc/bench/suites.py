@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 
-from dlc.bench import convolutions
+from dlc.bench import convolutions, fits
 from dlc.bench import order_problems as o
 from dlc.bench import problems as p
 from dlc.bench.problem import Case, Problem
@@ -88,6 +88,7 @@ SMOKE = (
     Case("gradients of examples", p.EXAMPLE_GRADIENTS, dict(b=5, i=20, h=16, o=10)),
     Case("lstm training", LSTM_TRAINING, dict(t=5, b=3, i=7, h=6)),
     *convolutions.SMOKE,
+    *fits.SMOKE,
     *(
         Case(problem.name.replace("_", " "), problem, dict(m=5, n=300))
         for problem in (o.SORT, o.ARGSORT, o.TOP_8, o.TOP_64, o.CUMULATIVE_SUM)
@@ -103,6 +104,7 @@ SUITES = {
     "order": ORDER,
     "recurrent": RECURRENT,
     "convolution": convolutions.CASES,
+    "training": fits.CASES,
     "smoke": SMOKE,
 }
 WARM_UP = Case("warm up", p.WARM_UP, dict(m=33, n=7))

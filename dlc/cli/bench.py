@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dlc.bench.frameworks import KINDS, OURS
+from dlc.bench.frameworks import KINDS, OURS, peers_for
 from dlc.bench.measure import Settings
 from dlc.bench.plot import svg
 from dlc.bench.process import WorkerError
@@ -116,7 +116,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def _peers(options: argparse.Namespace) -> list[str]:
     """The peers to measure; those that are not installed are named on standard error."""
-    names = [n for n in KINDS if n != OURS]
+    names = peers_for(options.suite)
     if options.peers is not None:
         names = [word.strip() for word in options.peers.split(",") if word.strip()]
         for name in names:

@@ -47,6 +47,7 @@ class Kind:
         compiles: Whether a process compiles, so that a second one may find something in a cache.
         shared: Whether the workers of a run have one cache folder. They find in it what each of
             their compilations needs and takes seconds to make, and nothing of the case itself.
+        suites: The suites that it is for; all others for none.
     """
 
     module: str
@@ -55,6 +56,7 @@ class Kind:
     asked: Callable[[str], Mapping[str, str]] | None = None
     compiles: bool = False
     shared: bool = False
+    suites: tuple[str, ...] = ()
 
 
 def _dlc(threads: int, cache: str) -> dict[str, str]:
@@ -67,6 +69,10 @@ def _inductor(threads: int, cache: str) -> dict[str, str]:
 
 def _jax(threads: int, cache: str) -> dict[str, str]:
     return {"JAX_PLATFORMS": "cpu"}
+
+
+def _keras(backend: str) -> Callable[[int, str], Mapping[str, str]]:
+    return lambda threads, cache: {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
 
 
 def _jax_cache(cache: str) -> dict[str, str]:
@@ -85,8 +91,18 @@ KINDS: dict[str, Kind] = {
     "jax": Kind("jax_compiled", ("jax",), _jax, _jax_cache, compiles=True),
     "onnxruntime": Kind("onnx_runtime", ("onnx", "onnxruntime")),
     "openvino": Kind("openvino_runtime", ("onnx", "openvino")),
+    "keras on jax": Kind(
+        "keras_fit", ("keras", "jax"), _keras("jax"), compiles=True, suites=("training",)
+    ),
+    "keras on torch": Kind("keras_fit", ("keras", "torch"), _keras("torch"), suites=("training",)),
 }
 OURS = "dlc"
+
+
+def peers_for(suite: str) -> list[str]:
+    """The frameworks that a suite is measured with, besides dlc."""
+    own = [name for name, kind in KINDS.items() if suite in kind.suites]
+    return own or [name for name, kind in KINDS.items() if name != OURS and not kind.suites]
 
 
 def environment(name: str, threads: int, cache: str, *, asked: bool = False) -> dict[str, str]:
