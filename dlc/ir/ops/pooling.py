@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
+from dlc.ir.dims import mul
 from dlc.ir.errors import ShapeError
 from dlc.ir.op import Attrs, Op, Sample, register
 from dlc.ir.ops.depthwise import tap_of, taps_of, windows_of, written_out
@@ -62,8 +63,8 @@ def _over_windows(op: str) -> Callable[..., Any]:
     return decompose
 
 
-def _first_largest(b: Any, x: Any, sizes: Any, stride: Any, dilation: Any) -> list[Any]:
-    """Where each element of a window is the first that is the largest, element by element."""
+def _first_largest(b: Any, x: Any, sizes: Any, stride: Any, dilation: Any) -> Any:
+    """The number in its window of the first element that is the largest."""
     counts = _counts(x, sizes, stride, dilation)
     parts = [tap_of(b, x, tap, counts, stride, dilation) for tap in taps_of(sizes)]
     best, at = parts[0], b.full(value=0, shape=parts[0].tensor.shape, dtype=int64)
@@ -74,22 +75,47 @@ def _first_largest(b: Any, x: Any, sizes: Any, stride: Any, dilation: Any) -> li
             more = b.bit_or(more, b.bit_and(b.ne(part, part), b.eq(best, best)))
         best = b.select(more, part, best)
         at = b.select(more, b.full(value=k, shape=at.tensor.shape, dtype=int64), at)
-    return [
-        b.eq(at, b.full(value=k, shape=at.tensor.shape, dtype=int64)) for k in range(len(parts))
-    ]
+    return at
 
 
 def _max_jvp(b: Any, out: Any, x: Any, t: Any, sizes: Any, stride: Any, dilation: Any) -> Any:
     if not written_out(sizes):
         return _largest_of_many(b, x[0], t[0], sizes, stride, dilation)
-    chosen = _first_largest(b, x[0], sizes, stride, dilation)
+    at = _first_largest(b, x[0], sizes, stride, dilation)
+    if tuple(stride) == tuple(sizes) and all(d == 1 for d in dilation):
+        return _chosen_of_disjoint(b, at, t[0], sizes)
     counts, total = _counts(x[0], sizes, stride, dilation), None
-    for hit, tap in zip(chosen, taps_of(sizes), strict=True):
+    for k, tap in enumerate(taps_of(sizes)):
         part = tap_of(b, t[0], tap, counts, stride, dilation)
         zero = b.full(value=0.0, shape=part.tensor.shape, dtype=part.tensor.dtype)
-        part = b.select(hit, part, zero)
+        part = b.select(b.eq(at, b.full(value=k, shape=at.tensor.shape, dtype=int64)), part, zero)
         total = part if total is None else b.add(total, part)
     return total
+
+
+def _chosen_of_disjoint(b: Any, at: Any, t: Any, sizes: Any) -> Any:
+    """The elements whose numbers are `at`, of windows that lie side by side.
+
+    The tensor is taken apart into windows, so that its transpose writes each element once.
+    """
+    counts = at.tensor.shape[at.tensor.rank - len(sizes) :]
+    lead = t.tensor.shape[: t.tensor.rank - len(sizes)]
+    limit = tuple(mul(c, n) for c, n in zip(counts, sizes, strict=True))
+    whole = b.slice(t, start=(0,) * t.tensor.rank, limit=(*lead, *limit), step=(1,) * t.tensor.rank)
+    pairs = [d for pair in zip(counts, sizes, strict=True) for d in pair]
+    shape = (*lead, *pairs)
+    inner = [len(lead) + 2 * k + 1 for k in range(len(sizes))]
+    number: Any = None
+    for k, axis in enumerate(inner):
+        place = b.iota(shape=shape, axis=axis, dtype=int64)
+        times = b.full(value=prod(sizes[k + 1 :]), shape=shape, dtype=int64)
+        place = b.mul(place, times)
+        number = place if number is None else b.add(number, place)
+    ones = [d for c in counts for d in (c, 1)]
+    spread = b.broadcast_to(b.reshape(at, shape=(*lead, *ones)), shape=shape)
+    zero = b.full(value=0.0, shape=shape, dtype=t.tensor.dtype)
+    kept = b.select(b.eq(spread, number), b.reshape(whole, shape=shape), zero)
+    return b.reduce_sum(kept, axes=tuple(inner))
 
 
 def _largest_of_many(b: Any, x: Any, t: Any, sizes: Any, stride: Any, dilation: Any) -> Any:
