@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
 from dlc.bench import fits
 from dlc.bench.problem import Array, Arrays, Case, Program, as_arrays
+
+keras: Any = importlib.import_module("keras")  # which has no types
 
 
 def _fit(constants: Sequence[Array]) -> Program:
@@ -49,7 +50,7 @@ class Keras:
     def settings(self) -> dict[str, str]:
         """Versions, and where channels stand."""
         backend = keras.backend.backend()
-        module = __import__(backend)
+        module = importlib.import_module(backend)
         return {
             "keras": keras.__version__,
             backend: module.__version__,
