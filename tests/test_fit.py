@@ -333,6 +333,89 @@ def test_the_exact_area_is_added_up_outside_of_compiled_steps():
     assert numbers["auc"] == pytest.approx(wanted, rel=1e-6)
 
 
+def test_single_batches_are_steps_of_a_fit():
+    model, same = classifier(), classifier()
+    history = same.fit(X, LABELS, batch_size=35, shuffle=False, verbose=0).history
+    model.train_on_batch(X[:35], LABELS[:35])
+    numbers = model.train_on_batch(X[35:], LABELS[35:], return_dict=True)
+    assert numbers == {name: values[0] for name, values in history.items()}
+    for a, b in zip(model.parameters(), same.parameters(), strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    model.reset_metrics()
+    assert model.test_on_batch(X, LABELS) == model.evaluate(X, LABELS, batch_size=70, verbose=0)
+    np.testing.assert_array_equal(model.predict_on_batch(X[:7]), model.predict(X[:7]))
+    with pytest.raises(dlc.ShapeError, match="number of samples"):
+        model.train_on_batch(X, LABELS[:3])
+    with pytest.raises(dlc.ValueRangeError, match="label 3 of sample 0"):
+        model.train_on_batch(X, LABELS * 0 + 3)
+    model.reset_metrics()
+    weighted = model.train_on_batch(X, LABELS, class_weight={0: 2.0, 1: 2.0, 2: 2.0})
+    assert weighted[0] > 0
+
+
+def test_samples_of_other_lengths_are_one_more_program():
+    class Bag(nn.Module):
+        def __init__(self):
+            self.table, self.out = nn.Embedding(20, 4), nn.Linear(4, 2)
+
+        def forward(self, tokens):
+            return self.out(self.table(tokens).mean(1))
+
+    model = Bag()
+    model.compile("adam", losses.SparseCategoricalCrossentropy(from_logits=True))
+    rng = np.random.default_rng(0)
+    pieces = [(rng.integers(0, 20, (6, n)), rng.integers(0, 2, 6)) for n in (5, 9, 7, 12, 3)]
+    model.fit(iter(pieces), verbose=0)
+    assert model._fitting.steps.functions["train_step"].stats.compilations == 2
+
+
+class Predicting(nn.Module):
+    """Steps of its own for all three loops, without a forward."""
+
+    def __init__(self):
+        self.layer = nn.Linear(4, 1)
+
+    def train_step(self, batch):
+        loss = dlc.mean((self.layer(batch[0])) ** 2)
+        return {"size": loss}
+
+    def test_step(self, batch):
+        return {"twice": 2 * dlc.mean(self.layer(batch[0]))}
+
+    def predict_step(self, batch):
+        return {"sum": self.layer(batch[0]) + 1}
+
+
+def test_all_steps_may_be_ones_own():
+    model = Predicting()
+    model.compile("sgd")
+    assert list(model.fit(X, verbose=0).history) == ["size"]
+    wanted = model.layer(X).numpy()
+    numbers = model.evaluate(X, batch_size=70, return_dict=True, verbose=0)
+    assert numbers == {"twice": pytest.approx(2 * wanted.mean(), rel=1e-5)}
+    np.testing.assert_allclose(model.predict(X)["sum"], wanted + 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("eager", [{"run_eagerly": True}, {"jit_compile": False}])
+def test_steps_op_by_op(eager):
+    ran = []
+
+    class Looked(nn.Module):
+        def __init__(self):
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, x):
+            result = self.layer(x)
+            if not result.is_traced:
+                ran.append(result.shape)
+            return result
+
+    model = Looked()
+    model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True), **eager)
+    model.fit(X, LABELS, batch_size=35, verbose=0)
+    assert model._fitting.steps.functions["train_step"].stats.compilations == 0
+
+
 @pytest.mark.parametrize("hook", ["on_train_batch_end", "on_epoch_end"])
 def test_an_interrupt_leaves_whole_steps_and_a_history_of_whole_epochs(hook):
     model = classifier()

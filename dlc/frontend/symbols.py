@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dlc.ir.dims import Dim, DimExpr, DimUnknown, Symbol, dim_text, symbol, symbols_of
 from dlc.ir.errors import ShapeError
@@ -56,14 +56,17 @@ class Extents:
         return [tuple(symbol(d) if isinstance(d, str) else d for d in p) for p in self.patterns]
 
     def matches(self, shapes: Shapes) -> bool:
-        """Whether shapes of the same ranks fit; each symbol has one value, of at least 1."""
-        bound: dict[str, int] = {}
+        """Whether shapes of the same ranks fit; each symbol has one value, of at least 1.
+
+        The extents of shapes that are declared may be names; they fit symbols.
+        """
+        bound: dict[str, Any] = {}
         for pattern, shape in zip(self.patterns, shapes, strict=True):
             for p, d in zip(pattern, shape, strict=True):
                 if p.__class__ is int:
                     if p != d:
                         return False
-                elif bound.setdefault(p, d) != d or d < 1:  # type: ignore[arg-type]
+                elif bound.setdefault(str(p), d) != d or (d.__class__ is int and d < 1):
                     return False
         return True
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -43,6 +43,7 @@ class Fitting:
         weighted_metrics: Any = None,
         loss_weights: Any = None,
         run_eagerly: bool = False,
+        jit_compile: bool | Literal["auto"] = "auto",
     ) -> None:
         """Says how the model is trained.
 
@@ -55,11 +56,13 @@ class Fitting:
             weighted_metrics: The same, of metrics for which the weights of samples count.
             loss_weights: A factor for each of several losses.
             run_eagerly: Whether steps run op by op, for a debugger.
+            jit_compile: False for the same; steps are compiled otherwise.
         """
         model = cast(Any, self)
         training = Training(
-            model, optimizer, loss, loss_weights, metrics, weighted_metrics, run_eagerly
-        )
+            model, optimizer, loss, loss_weights, metrics, weighted_metrics, run_eagerly,
+            jit_compile,
+        )  # fmt: skip
         object.__setattr__(self, "_fitting", training)
 
     def _training_or_error(self) -> Training:
@@ -118,8 +121,12 @@ class Fitting:
         """A step of an evaluation, as `train_step`."""
         return self._training_or_error().test_step(batch)
 
+    def predict_step(self, batch: Any) -> Any:
+        """The predictions for (x, None, None), a part of a compiled program."""
+        return cast(Any, self)(batch[0])
+
     def compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """The loss that `compile` was given, of a batch."""
+        """The loss that `compile` was given, of a batch, with what layers have added."""
         return self._training_or_error().compute_loss(x, y, y_pred, sample_weight)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
@@ -213,6 +220,42 @@ class Fitting:
         if self._fitting is None:
             self.compile()
         return self._training_or_error().predict(x, batch_size, verbose, steps, callbacks)
+
+    # One batch.
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """A step of training on one batch.
+
+        Returns:
+            The loss, or a list of the loss and the metrics, by name with `return_dict`: means over
+            the batches since `reset_metrics`, as Keras has it.
+        """
+        training = self._training_or_error()
+        return training.on_batch("train_step", x, y, sample_weight, class_weight, return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """A step of an evaluation on one batch; returns what `train_on_batch` does."""
+        training = self._training_or_error()
+        return training.on_batch("test_step", x, y, sample_weight, None, return_dict)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The predictions for one batch, as NumPy arrays."""
+        if self._fitting is None:
+            self.compile()
+        return self._training_or_error().predict_on_batch(x)
+
+    def reset_metrics(self) -> None:
+        """Lets the mean of losses and the metrics begin again."""
+        self._training_or_error().outputs.reset()
 
     # Weights, files, and a look at it.
 

@@ -23,6 +23,7 @@ from dlc.ir.errors import ArgumentError, DlcError
 from dlc.nn import initializers
 from dlc.nn.fitting import Fitting
 from dlc.nn.graph import is_symbolic, symbolic_call
+from dlc.train import added_losses
 from dlc.train.modes import in_mode
 
 __all__ = ["Buffer", "Module", "Parameter"]
@@ -321,6 +322,18 @@ class Module(Fitting):
             p.grad = None
 
     # Calling.
+
+    def add_loss(self, value: Any, name: str | None = None) -> None:
+        """Adds a scalar to the loss that is minimised, in a call of the module.
+
+        `fit` adds it, and `compute_loss`; in loops of your own, see `dlc.train.collect_losses`.
+
+        Args:
+            value: The scalar.
+            name: A name that makes the module add it once, however often it is called in a step.
+        """
+        key = None if name is None else (id(self._source or self), name)
+        added_losses.add(value, key)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Computes, with the hooks around it; builds the module first if need be."""

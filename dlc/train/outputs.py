@@ -69,9 +69,11 @@ class Outputs:
 
     def __init__(self, loss: Any, loss_weights: Any, plain: Any, weighted: Any = None) -> None:
         self._given = loss, loss_weights
+        # Without any, a model of steps of its own need not give predictions.
+        self.wanted = any(x is not None for x in (loss, plain, weighted))
         self._metrics = plain, weighted
         self.mean = Mean("loss")
-        self.names: list[str] = []
+        self.names: list[str] = [""]
         self.losses: list[losses.Loss | None] = []
         self.weights: list[float] = []
         self.metrics: list[_Measured] = []
@@ -142,20 +144,28 @@ class Outputs:
             f"{self._classes} classes, 0 to {self._classes - 1}"
         )
 
-    def loss(self, y: Any, predicted: Any, weight: Any) -> Any:
+    def loss(self, y: Any, predicted: Any, weight: Any, added: Any = 0) -> Any:
         """The loss of a batch, a scalar.
+
+        Args:
+            y: The true values.
+            predicted: The predictions.
+            weight: A factor for each sample, or None.
+            added: What layers have added, 0 for nothing.
 
         Raises:
             ArgumentError: for a model without a loss, and for true values that are missing.
         """
+        total = added if isinstance(added, dlc.Tensor) else None
         if not any(self.losses):
+            if total is not None:
+                return total
             raise ArgumentError(
                 "there is no loss to train with",
                 hint='give one: model.compile(optimizer, loss="mse"), or define compute_loss',
             )
         if y is None:
             raise ArgumentError("the data has no true values, which the loss needs")
-        total: Any = None
         pairs = zip(_parts(y, self.names), _parts(predicted, self.names), strict=True)
         weights = _paired(weight, self.names, "sample weights")
         for k, (true, pred) in enumerate(pairs):

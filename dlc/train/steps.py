@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 import dlc
+from dlc.ir.errors import ShapeError
+from dlc.train.added_losses import collect_losses
 from dlc.train.batches import Batch
 from dlc.train.modes import evaluating
 from dlc.train.outputs import Outputs
@@ -41,6 +43,10 @@ class Model(Protocol):
         """A step of an evaluation."""
         ...
 
+    def predict_step(self, batch: Batch) -> Any:
+        """The predictions for a batch."""
+        ...
+
 
 class Steps:
     """The programs of a model's steps.
@@ -58,6 +64,7 @@ class Steps:
         self.functions: dict[str, Callable[..., Any]] = {}
         self.form: Any = None  # of the batches of training: a tree of types as text
         self._known: set[tuple[Any, ...]] = set()
+        self._patterns: dict[tuple[Any, ...], list[_Pattern]] = {}
 
     def prepare(self, name: str, batch: Batch) -> None:
         """Builds the model, and compiles the step for batches of this form and any number of rows.
@@ -73,8 +80,30 @@ class Steps:
         self.input_types = dlc.tree.map(_any_rows, batch[0])
         function = self._function(name)
         if not self.run_eagerly:
-            function.warmup(*dlc.tree.map(_any_rows, batch))  # type: ignore[attr-defined]
+            self._compile(function, name, batch)
         self._known.add(key)
+
+    def _compile(self, function: Any, name: str, batch: Batch) -> None:
+        """Makes a program for batches of this form, unless there is one that takes them.
+
+        When extents of samples differ from those of batches before, such as the lengths of texts,
+        the program is for all of them.
+        """
+        leaves, structure = dlc.tree.flatten(batch)
+        kind = (name, structure, *((x.dtype, len(x.shape)) for x in leaves))
+        rows = [tuple(x.shape[1:]) for x in leaves]
+        patterns = self._patterns.setdefault(kind, [])
+        if any(_fits(rows, pattern) for pattern in patterns):
+            return
+        made = rows if not patterns else _generalised(rows, patterns[-1])
+        try:
+            function.warmup(*dlc.tree.unflatten(structure, _specs(made, leaves)))
+        except ShapeError:
+            if made == rows:
+                raise
+            made = rows  # the model needs to know them
+            function.warmup(*dlc.tree.unflatten(structure, _specs(made, leaves)))
+        patterns.append(made)
 
     def run(self, name: str, batch: Batch) -> Any:
         """What a step that was prepared gives: numbers by name, or predictions."""
@@ -91,10 +120,9 @@ class Steps:
 
         def run(x: Any, y: Any, weight: Any) -> Any:
             self.predicted = None
-            if name == "predict_step":
-                return self.model(x), None
-            logs = getattr(self.model, name)((x, y, weight))
-            return logs, self.predicted if self.outputs.on_host else None
+            with collect_losses():
+                found = getattr(self.model, name)((x, y, weight))
+            return found, self.predicted if self.outputs.on_host else None
 
         made = self.functions[name] = dlc.compile(run, name=name, disable=self.run_eagerly)
         return made
@@ -106,6 +134,8 @@ class Steps:
             batch: A batch, or a tree of specs like one.
         """
         if self.outputs.built and all(m.built for m in self.model.modules()):
+            return
+        if not self.outputs.wanted and not hasattr(self.model, "forward"):
             return
         shapes: list[Any] = []
 
@@ -125,6 +155,40 @@ class _Shape:
 
     def __init__(self, extents: Sequence[Any]) -> None:
         self.extents = tuple(extents)
+
+
+# The extents of a sample in each array of a batch; names for those that may be any.
+_Pattern = list[tuple[int | str, ...]]
+
+
+def _fits(rows: _Pattern, pattern: _Pattern) -> bool:
+    """Whether samples of these extents fit a pattern, where equal names are equal extents."""
+    values: dict[str, Any] = {}
+    return all(
+        values.setdefault(want, extent) == extent if isinstance(want, str) else want == extent
+        for shape, wanted in zip(rows, pattern, strict=True)
+        for extent, want in zip(shape, wanted, strict=True)
+    )
+
+
+def _generalised(rows: _Pattern, before: _Pattern) -> _Pattern:
+    """A pattern for what differs; what was equal then and is equal now has one name."""
+    names: dict[tuple[Any, Any], str] = {}
+
+    def extent(new: Any, old: Any) -> Any:
+        if new == old:
+            return new
+        return names.setdefault((old, new), f"extent{len(names)}")
+
+    return [
+        tuple(extent(n, o) for n, o in zip(new, old, strict=True))
+        for new, old in zip(rows, before, strict=True)
+    ]
+
+
+def _specs(pattern: _Pattern, leaves: Sequence[Any]) -> list[Any]:
+    pairs = zip(pattern, leaves, strict=True)
+    return [dlc.spec(("batch", *shape), x.dtype) for shape, x in pairs]
 
 
 def _form(part: Any) -> Any:

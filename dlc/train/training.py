@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from dlc import optim
 from dlc.callbacks.callback_list import CallbackList
 from dlc.callbacks.history import History
 from dlc.ir.errors import NanError, ValueRangeError
+from dlc.train import added_losses
+from dlc.train.added_losses import collect_losses
 from dlc.train.batches import (
     Arrays,
     Batch,
@@ -25,7 +28,7 @@ from dlc.train.batches import (
 )
 from dlc.train.fit_state import FitState
 from dlc.train.interrupts import Interrupts
-from dlc.train.modes import evaluating
+from dlc.train.modes import evaluating, in_mode
 from dlc.train.outputs import Outputs
 from dlc.train.progress import ProgressBar
 from dlc.train.steps import Model, Steps
@@ -63,6 +66,7 @@ class Training:
         metrics: Metrics, names or functions; for several outputs a list or dict of lists.
         weighted_metrics: The same, of metrics for which sample weights count.
         run_eagerly: Whether steps run op by op, for a debugger.
+        jit_compile: False for the same as run_eagerly.
     """
 
     def __init__(
@@ -74,11 +78,12 @@ class Training:
         metrics: Any = None,
         weighted_metrics: Any = None,
         run_eagerly: bool = False,
+        jit_compile: bool | Literal["auto"] = "auto",
     ) -> None:
         self.model = model
         self.optimizer = optim.get(optimizer)
         self.outputs = Outputs(loss, loss_weights, metrics, weighted_metrics)
-        self.steps = Steps(model, self.outputs, run_eagerly)
+        self.steps = Steps(model, self.outputs, run_eagerly or jit_compile is False)
         self.stop_training = False
         self.history: History | None = None
         self.state: FitState | None = None  # of the last fit
@@ -91,8 +96,9 @@ class Training:
         x, y, weight = unpack(batch)
 
         def loss_of(model: Model) -> tuple[Any, Any]:
-            predicted = model(x)
-            return self.compute_loss(x, y, predicted, weight), predicted
+            with collect_losses():  # of this trace
+                predicted = model(x)
+                return self.compute_loss(x, y, predicted, weight), predicted
 
         (_, predicted), gradients = dlc.value_and_grad(loss_of, has_aux=True)(self.model)
         self.optimizer.apply(dlc.tree.leaves(gradients), dlc.tree.leaves(self.model))
@@ -106,8 +112,8 @@ class Training:
         return self.compute_metrics(x, y, predicted, weight)
 
     def compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """The loss of a batch, which is also added to the mean of losses."""
-        loss = self.outputs.loss(y, y_pred, sample_weight)
+        """The loss of a batch, with what layers have added; it is added to the mean of losses."""
+        loss = self.outputs.loss(y, y_pred, sample_weight, added_losses.take())
         rows = dlc.tree.leaves(x)[0].shape[0]
         weight = dlc.astype(dlc.asarray(rows), dlc.float32)
         self.outputs.mean.update_state(dlc.stop_gradient(loss), weight)
@@ -120,6 +126,30 @@ class Training:
         self.steps.predicted = y_pred
         self.outputs.update(y, y_pred, sample_weight)
         return self.outputs.results()
+
+    def on_batch(
+        self,
+        name: str,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """A step of training or of a test on one batch; see `dlc.nn.Module.train_on_batch`."""
+        source = source_of(x, y, sample_weight, sys.maxsize, class_weight=class_weight)
+        (batch,) = source.epoch(0)
+        with in_mode(self.model, name == "train_step"):
+            self._examine(name, batch, source, "the batch")
+            logs = self.steps.run(name, batch)
+        return _listed({**self._numbers(logs), **self.outputs.host_results()}, return_dict)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The predictions for one batch, as NumPy arrays."""
+        (batch,) = source_of(x, batch_size=sys.maxsize).epoch(0)
+        with evaluating(self.model):
+            self.steps.prepare("predict_step", batch)
+            return dlc.tree.map(lambda t: t.numpy(), self.steps.run("predict_step", batch))
 
     # Loops.
 
@@ -261,10 +291,7 @@ class Training:
         hooks, bar = self._shown(source, verbose, callbacks, epochs=1)
         numbers = self._evaluate(source, hooks, bar)
         bar.finish(source.steps or 0, numbers)
-        if return_dict:
-            return numbers
-        values = list(numbers.values())
-        return values[0] if len(values) == 1 else values
+        return _listed(numbers, return_dict)
 
     def predict(
         self,
@@ -306,6 +333,12 @@ class Training:
             callbacks, add_history, self.model, epochs=epochs, steps=source.steps, verbose=shown
         )
         return hooks, ProgressBar(source.steps, shown)
+
+
+def _listed(numbers: Numbers, return_dict: bool) -> Any:
+    """Numbers by name, or in a list, or the only one."""
+    values = list(numbers.values())
+    return numbers if return_dict else values[0] if len(values) == 1 else values
 
 
 def _validation_source(data: Any, batch_size: int | None, steps: int | None) -> Source:

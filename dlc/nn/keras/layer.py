@@ -6,10 +6,13 @@ from typing import Any
 
 import dlc
 from dlc.ir.errors import ArgumentError, nearest
+from dlc.nn import regularizers
 from dlc.nn.described import one_of
 from dlc.nn.module import Module
+from dlc.train import added_losses
 
-_COMMON = ("name", "dtype", "trainable")
+_REGULARIZERS = ("kernel_regularizer", "bias_regularizer", "activity_regularizer")
+_COMMON = ("name", "dtype", "trainable", *_REGULARIZERS)
 
 
 class Layer(Module):
@@ -19,6 +22,9 @@ class Layer(Module):
         name: The layer's name, by which `model.get_layer` finds it.
         dtype: The element type of the parameters; float32 for None.
         trainable: Whether the parameters are trained.
+        kernel_regularizer, bias_regularizer: What is added to the loss for the attributes `kernel`
+            and `bias` (see `dlc.nn.regularizers`).
+        activity_regularizer: What is added for the result, over the number of samples.
 
     Example:
         >>> class Double(dlc.nn.Layer):
@@ -38,6 +44,21 @@ class Layer(Module):
         self.name = common.get("name")
         self.dtype = dlc.spec((), common.get("dtype")).dtype
         self._frozen = not common.get("trainable", True)
+        for word in _REGULARIZERS:
+            setattr(self, word, regularizers.get(common.get(word)))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Computes, and adds what the regularizers say to the loss."""
+        result = super().__call__(*args, **kwargs)
+        if not added_losses.are_collected():
+            return result
+        for name in ("kernel", "bias"):
+            penalty, value = getattr(self, f"{name}_regularizer"), getattr(self, name, None)
+            if penalty is not None and value is not None:
+                self.add_loss(penalty(value), name)
+        if self.activity_regularizer is not None:
+            self.add_loss(self.activity_regularizer(result) / result.shape[0])
+        return result
 
     def add_weight(
         self,
