@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import xml.etree.ElementTree as ET
@@ -80,6 +81,24 @@ def test_a_run_that_is_stopped_or_has_no_validation(tmp_path):
     assert "<td>nan</td>" in text
     assert "learning rate</th>" in text
     assert "no numbers yet" in text
+
+
+def test_a_run_that_goes_on_has_its_earlier_epochs(tmp_path):
+    pages = [callbacks.LivePage(tmp_path / f"{k}.html", every=0.0) for k in range(2)]
+    for page in pages:
+        page.set_params({"epochs": 4, "steps": 2})
+        page.on_train_begin()
+    for epoch in range(3):
+        page = pages[epoch > 1]
+        if epoch == 2:
+            page.load_state_dict(json.loads(json.dumps(pages[0].state_dict())))
+        page.on_epoch_begin(epoch)
+        page.on_train_batch_end(0, {"loss": 1.0})
+        page.on_epoch_end(epoch, {"loss": 3.0 - epoch})
+    text = (tmp_path / "1.html").read_text()
+    assert 'aria-valuenow="75"' in text
+    assert [float(v) for v in re.findall(r"<td>(\d\.\d{4})</td>", text)] == [1, 2, 3]
+    assert len(list(svgs(text)[0].iter("circle"))) == 3
 
 
 def test_it_is_written_as_seldom_as_wanted(tmp_path):

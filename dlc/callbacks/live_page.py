@@ -40,6 +40,8 @@ class LivePage(Callback):
         >>> page.on_train_end()
     """
 
+    kept = ("_rows", "_epochs", "_first_epoch")
+
     def __init__(
         self, path: str | os.PathLike[str], title: str | None = None, every: float = 1.0
     ) -> None:

@@ -38,6 +38,8 @@ class TensorBoard(Callback):
         ValueRangeError: for settings other than these.
     """
 
+    kept = ("_steps",)
+
     def __init__(
         self,
         log_dir: str | os.PathLike[str] = "logs",
