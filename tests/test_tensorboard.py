@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import sys
 import warnings
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ LABELS = (X[:, 0] > 0).astype(np.int64)
 
 
 def read(folder):
+    # Says that there is no TensorFlow, whose LLVM must not be in one process with others.
+    sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -73,6 +77,7 @@ def test_numbers_of_epochs_and_of_evaluations(tmp_path):
     assert scalars(train, "epoch_loss") == [
         (k, pytest.approx(v)) for k, v in enumerate(history["loss"])
     ]
+    assert "tensorflow" not in sys.modules
     assert scalars(train, "epoch_learning_rate") == [(0, 0.0625), (1, 0.03125), (2, 0.015625)]
     assert [v for _, v in scalars(tested, "epoch_loss")] == pytest.approx(history["val_loss"])
     assert [k for k, _ in scalars(tested, "evaluation_loss_vs_iterations")] == [4, 8, 12]
@@ -170,8 +175,6 @@ def test_what_cannot_be_written(tmp_path, monkeypatch):
     for settings in ({"update_freq": 0}, {"update_freq": "x"}, {"profile_batch": 2}):
         with pytest.raises(dlc.ValueRangeError):
             callbacks.TensorBoard(tmp_path, **settings)
-    import sys
-
     for name in [n for n in sys.modules if n.partition(".")[0] == "tensorboardX"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
