@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 import dlc
-from dlc.data import IterableDataset, get_worker_info
+from dlc.data import IterableDataset, PyDataset, get_worker_info
 
 
 class Samples:
@@ -112,3 +112,23 @@ def five(k):
     if k == 5:
         raise KeyError("five")
     return k
+
+
+class Batches(PyDataset):
+    """Batches by index."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.seen = []
+
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, k):
+        return np.full((1, 2), 2 * k, np.float32), np.full(1, k)
+
+    def on_epoch_begin(self):
+        self.seen.append("begin")
+
+    def on_epoch_end(self):
+        self.seen.append("end")

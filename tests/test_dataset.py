@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import signal
 import threading
 import time
 
@@ -370,6 +371,24 @@ def test_a_cache_in_a_file(tmp_path):
     with pytest.raises(dlc.ArgumentError, match="cannot be cached"):
         list(numbers(2).map(lambda k: object()).cache(path))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_on_a_full_disk_leaves_nothing(tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    dataset = numbers(30).map(lambda k: np.full(1000, k)).cache(tmp_path / "kept")
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        with pytest.raises(dlc.SaveError, match="kept' could not be written"):
+            list(dataset)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert not list(tmp_path.iterdir())
+    assert len(list(dataset)) == 30
+    with pytest.raises(dlc.SaveError, match="No such file"):
+        list(numbers(3).cache(tmp_path / "none" / "kept"))
 
 
 def test_fit_takes_a_dataset():

@@ -109,6 +109,27 @@ def test_a_sequence_is_shuffled_by_batches_and_told_of_the_end():
     assert numbers(source_of(sequence).epoch(1)) == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize(
+    "settings", [{}, {"workers": 3}, {"workers": 2, "use_multiprocessing": True}]
+)
+def test_batches_by_index_are_made_by_workers(settings):
+    from loader_samples import Batches
+
+    batches = Batches(**settings)
+    source = source_of(batches, seed=2)
+    wanted = [numbers(source_of(Sequence(), seed=2).epoch(k)) for k in range(2)]
+    assert [numbers(source.epoch(k)) for k in range(2)] == wanted
+    assert numbers(source.epoch(1, 3)) == wanted[1][3:]
+    assert batches.seen == ["begin", "end"] * 3
+    assert batches.num_batches == 5
+    with pytest.raises(dlc.ValueRangeError, match="workers=0"):
+        Batches(workers=0)
+    with pytest.raises(NotImplementedError, match="has no __len__"):
+        len(dlc.data.PyDataset())
+    with pytest.raises(NotImplementedError, match="has no __getitem__"):
+        dlc.data.PyDataset()[0]
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_peers_loaders_and_sequences_are_taken():
     import torch

@@ -26,5 +26,6 @@ from dlc.data.samples import TensorDataset as TensorDataset
 from dlc.data.samples import default_collate as default_collate
 from dlc.data.samples import default_convert as default_convert
 from dlc.data.samples import random_split as random_split
+from dlc.data.sequence import PyDataset as PyDataset
 from dlc.data.worker import WorkerInfo as WorkerInfo
 from dlc.data.worker import get_worker_info as get_worker_info

@@ -11,14 +11,14 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from types import TracebackType
 from typing import IO, Any, Self
 
 import numpy as np
 
 from dlc.data.elements import as_array
-from dlc.ir.errors import ArgumentError, FileFormatError
+from dlc.ir.errors import ArgumentError, FileFormatError, SaveError
 
 _BEGIN, _END = b"dlc elements 1\n", b"end of dlc elements\n"
 _TUPLE, _LIST, _DICT, _TEXT, _ARRAY, _NUMBER = "tuple", "list", "dict", "text", "array", "number"
@@ -32,16 +32,28 @@ class ElementWriter:
 
     Raises:
         ArgumentError: by `add`, for elements that are no such trees.
-        OSError: when it cannot be written.
+        SaveError: when it cannot be written.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
         folder, name = os.path.split(path)
-        handle, self._unfinished = tempfile.mkstemp(dir=folder or ".", prefix=f".{name}.")
-        self._file: IO[bytes] = os.fdopen(handle, "wb")
-        self._file.write(_BEGIN)
+        with self._told():
+            handle, self._unfinished = tempfile.mkstemp(dir=folder or ".", prefix=f".{name}.")
+            self._file: IO[bytes] = os.fdopen(handle, "wb")
+            self._file.write(_BEGIN)
         self._places: list[int] = []
+
+    @contextlib.contextmanager
+    def _told(self) -> Generator[None]:
+        """Says of which file it is that something cannot be written."""
+        try:
+            yield
+        except OSError as error:
+            raise SaveError(
+                f"{self._path!r} could not be written: {error.strerror or error}",
+                hint="make room, or cache elsewhere",
+            ) from error
 
     def __enter__(self) -> Self:
         return self
@@ -49,20 +61,23 @@ class ElementWriter:
     def add(self, element: Any) -> None:
         """Writes an element."""
         arrays: list[np.ndarray[Any, Any]] = []
-        self._places.append(self._file.tell())
-        self._file.write(json.dumps(_skeleton(element, arrays)).encode() + b"\n")
-        for array in arrays:
-            np.lib.format.write_array(self._file, _plain(array), allow_pickle=False)
+        text = json.dumps(_skeleton(element, arrays)).encode() + b"\n"
+        with self._told():
+            self._places.append(self._file.tell())
+            self._file.write(text)
+            for array in arrays:
+                np.lib.format.write_array(self._file, _plain(array), allow_pickle=False)
 
     def finish(self) -> None:
         """Puts the file in its place."""
-        table = self._file.tell()
-        np.lib.format.write_array(self._file, np.asarray(self._places, np.int64))
-        self._file.write(table.to_bytes(8, "little") + _END)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        os.replace(self._unfinished, self._path)
+        with self._told():
+            table = self._file.tell()
+            np.lib.format.write_array(self._file, np.asarray(self._places, np.int64))
+            self._file.write(table.to_bytes(8, "little") + _END)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            os.replace(self._unfinished, self._path)
 
     def __exit__(
         self,
@@ -70,7 +85,8 @@ class ElementWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):
+            self._file.close()  # which writes what is left
         with contextlib.suppress(OSError):
             os.unlink(self._unfinished)
 

@@ -11,9 +11,8 @@ import numpy as np
 
 from dlc.data.background import by_threads
 from dlc.data.pipe import Pipe
-from dlc.data.pool import WorkerPool
+from dlc.data.pool import by_processes
 from dlc.data.selection import at_least
-from dlc.data.worker import Order
 from dlc.ir.cpus import available_cpus
 
 AUTOTUNE = -1  # as many workers, or elements ahead, as seem right
@@ -65,7 +64,7 @@ class MapJob:
     """Calls the function in a worker process."""
 
     def __init__(self, function: Called) -> None:
-        self._function = function
+        self._function, self.seed = function, function.seed
 
     def begin(self, epoch: int) -> None:
         """Nothing changes."""
@@ -110,12 +109,5 @@ class Map(Pipe):
             return by_threads(
                 lambda task: self._function(*task), tasks, self._workers, self._ordered
             )
-        return self._by_processes(tasks, epoch, start)
-
-    def _by_processes(self, tasks: Iterator[Any], epoch: int, start: int) -> Iterator[Any]:
-        order = Order(MapJob(self._function), self._workers, self._function.seed, None)
-        pool = WorkerPool(order, 0, 2, None if self._context == "processes" else self._context)
-        try:
-            yield from pool.run(tasks, epoch, start)
-        finally:
-            pool.close()
+        context = None if self._context == "processes" else self._context
+        return by_processes(MapJob(self._function), self._workers, tasks, epoch, start, context)

@@ -200,6 +200,26 @@ class WorkerPool:
         self._end()
 
 
+def by_processes(
+    job: Any, workers: int, tasks: Iterable[Any], epoch: int, first: int, context: Any = None
+) -> Iterator[Any]:
+    """The results of tasks by processes that end with the iteration.
+
+    Args:
+        job: What does a task; see `Job`.
+        workers: How many processes there are.
+        tasks: What they do.
+        epoch: The number of the epoch.
+        first: The number of the first task.
+        context: See `WorkerPool`.
+    """
+    pool = WorkerPool(Order(job, workers, getattr(job, "seed", 0), None), 0, 2, context)
+    try:
+        yield from pool.run(tasks, epoch, first)
+    finally:
+        pool.close()
+
+
 def start_method() -> str:
     """How worker processes are started where nobody says it."""
     alone = threading.active_count() == 1 and "cuda.bindings" not in sys.modules

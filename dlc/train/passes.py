@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from dlc.data.background import by_threads
 from dlc.data.dataset import Dataset, is_map_style
+from dlc.data.loader import SamplesByNumber
+from dlc.data.pool import by_processes
+from dlc.data.samples import default_convert
 from dlc.ir.errors import ArgumentError
 
 Order = Callable[[int, int], "np.ndarray[Any, Any]"]
@@ -87,8 +91,18 @@ def _by_index(given: Any, seed: int | None) -> Callable[[int, int], Iterator[Any
         begin = getattr(given, "on_epoch_begin", None)
         if begin is not None:
             begin()
-        for k in itertools.islice(order, start, None):
-            yield given[k]
+        yield from _made(given, itertools.islice(order, start, None), number, start)
         given.on_epoch_end()
 
     return walk
+
+
+def _made(given: Any, order: Iterator[int], epoch: int, start: int) -> Iterator[Any]:
+    """Batches by index, by as many workers as the sequence says."""
+    workers = getattr(given, "workers", 1)
+    if workers <= 1:
+        return map(given.__getitem__, order)
+    if getattr(given, "use_multiprocessing", False):
+        job = SamplesByNumber(given, False, default_convert)
+        return by_processes(job, workers, order, epoch, start)
+    return by_threads(given.__getitem__, order, workers, ordered=True)
