@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dlc import data as data
     from dlc import losses as losses
     from dlc import metrics as metrics
+    from dlc import models as models
     from dlc import nn as nn
     from dlc import optim as optim
     from dlc import train as train
@@ -42,7 +43,10 @@ if TYPE_CHECKING:
     from dlc.interop import onnx as onnx
 
 _PACKAGES = {
-    **{p: f"dlc.{p}" for p in ("callbacks", "data", "losses", "metrics", "nn", "optim", "train")},
+    **{
+        p: f"dlc.{p}"
+        for p in ("callbacks", "data", "losses", "metrics", "models", "nn", "optim", "train")
+    },
     "onnx": "dlc.interop.onnx",
 }
 _loading = threading.RLock()

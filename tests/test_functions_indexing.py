@@ -71,3 +71,16 @@ def test_indices_out_of_range():
     assert np.array_equal(nearest, x[[3, 0]])
     with pytest.raises(ValueError, match="the indices need 2 axes"):
         dlc.take_along_axis(x, np.array([0]))
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (1, 1), (5,), (40,)])
+def test_sums_of_short_rows_that_are_taken(shape):
+    # Several rows make one vector, each lane with a row of its own.
+    table, places = h.values((13, 12)), np.random.default_rng(1).integers(-13, 13, shape)
+    rows = np.where(places < 0, places + 13, places)
+
+    def total(t, i):
+        return dlc.nn.functional.embedding(dlc.where(i < 0, i + 13, i), t).sum(axis=-1)
+
+    got = dlc.compile(total)(table, places)
+    np.testing.assert_allclose(got.numpy(), table[rows].sum(-1), rtol=1e-5, atol=1e-5)

@@ -28,14 +28,16 @@ FLOORS = {
     "bench": 6,
     "cli": 6,
     "interop": 6,
+    "models": 6,
 }
 FACE = 5  # who imports `dlc` itself stands at least here
 TOP = 7  # files of dlc/ itself
 
 # Heavy or optional: imported where they are used, inside functions, and nowhere else.
 HEAVY = {
-    "PIL", "cuda", "google", "jax", "llvmlite", "matplotlib", "onnx", "onnxruntime", "openvino",
-    "safetensors", "sklearn", "tensorboard", "tensorboardX", "torch", "triton",
+    "PIL", "cuda", "google", "huggingface_hub", "jax", "llvmlite", "matplotlib", "onnx",
+    "onnxruntime", "openvino", "safetensors", "sklearn", "tensorboard", "tensorboardX", "torch",
+    "triton",
 }  # fmt: skip
 CORE = {"dlc", "ml_dtypes", "numpy"}
 

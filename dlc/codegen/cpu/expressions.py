@@ -24,7 +24,7 @@ from dlc.codegen.cpu.literals import literal
 from dlc.codegen.cpu.scalars import emit_op
 from dlc.codegen.cpu.scopes import Tensor, Value, Vector, free_names, is_short
 from dlc.codegen.index_math import axis_name, block_name, split_term, term, terms_of
-from dlc.ir.dims import Dim, add
+from dlc.ir.dims import Atom, Dim, Symbol, add
 from dlc.ir.errors import BackendError
 from dlc.ir.scalar import Expr, reduced_axes, walk
 from dlc.ir.types import DType, bool_
@@ -338,6 +338,8 @@ class ExprEmitter(IndexEmitter):
         offset = self._offset(tensor, node.args)
         fixed: Dim = 0
         for monomial, k in terms_of(offset):
+            if any(map(self._is_gathered, monomial)):
+                continue
             part = term(monomial, k)
             names = self._names_of(part)
             # Loaded indices are left where they are: the loop may not run.
@@ -348,6 +350,13 @@ class ExprEmitter(IndexEmitter):
             else:
                 self.index(term(split_term(monomial)[0], k))
         self._address(node.attr, tensor, fixed)
+
+    def _is_gathered(self, item: Atom) -> bool:
+        """Whether each lane has a value of its own, which is not a place along the vector axis."""
+        vector = self._state.vector
+        if vector is None or vector.lanes == 1 or not self._varies(item):
+            return False
+        return not (isinstance(item, Symbol) and item.name == axis_name(vector.axis))
 
 
 def _has_load(e: Expr) -> bool:
