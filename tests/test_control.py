@@ -178,6 +178,54 @@ def test_scan_goes_along_the_first_axis(reverse):
             np.testing.assert_array_equal(firsts.numpy(), x[:, 0])
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("rows", "unroll"), [(1, 4), (6, 2), (7, 3), (5, 9), (0, 2)])
+def test_unrolled_scans_are_scans(rows, unroll, reverse):
+    rng = np.random.default_rng(rows)
+    xs = {"a": rng.standard_normal((rows, 3)).astype("f"), "k": np.arange(rows)}
+
+    def step(c, x):
+        total, count = c
+        total = total * 0.5 + dlc.sin(x["a"])
+        return (total, count + x["k"]), (total[0], None, {"k": x["k"] * 2})
+
+    def run(init, data, size):
+        return dlc.scan(step, (init, 0), data, reverse=reverse, unroll=size)
+
+    init = np.ones(3, np.float32)
+    want = run(init, xs, 1)
+    for way in (run, dlc.compile(run, static_argnames="size")):
+        found = way(init, xs, size=unroll)
+        assert found[1][1] is None
+        for x, y in zip(dlc.tree.leaves(found), dlc.tree.leaves(want), strict=True):
+            assert (x.shape, x.dtype) == (y.shape, y.dtype)
+            np.testing.assert_allclose(x.numpy(), y.numpy(), rtol=2e-6)
+
+    def loss(init, a, size):
+        (total, _), ys = run(init, {"a": a, "k": xs["k"]}, size)
+        return dlc.sum(total * total) + dlc.sum(ys[0])
+
+    for k in (0, 1):
+        ours, theirs = (dlc.grad(loss, argnums=k)(init, xs["a"], n) for n in (unroll, 1))
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_unrolled_iterations_are_in_the_program():
+    x = np.ones((7, 4), np.float32)
+
+    def f(x, unroll):
+        return dlc.scan(lambda c, row: (c * 0.5 + row, None), 0.0, x, unroll=unroll)[0]
+
+    text = dlc.compile(lambda x: f(x[:, 0], 3)).lower(x).as_text("kernels")
+    assert "loop 2 times" in text or "loop d0 times" in text
+    assert "loop 7 times" not in text
+    assert dlc.scan(lambda c, _: (c + 1, c), 0, length=5, unroll=2)[1].tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(dlc.DlcError, match="pair"):
+        dlc.scan(lambda c, row: c, 0.0, x[:, 0], unroll=2)
+    with pytest.raises(dlc.DlcError, match="carry"):
+        dlc.scan(lambda c, row: ((c, c), None), 0.0, x[:, 0], unroll=2)
+
+
 def test_scan_of_nothing():
     for way in both(lambda x: dlc.scan(lambda c, row: (c + row, row), 1.0, x)):
         last, ys = way(np.zeros(0, np.float32))

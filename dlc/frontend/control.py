@@ -363,7 +363,9 @@ def scan(
         xs: A tree of tensors whose first extents are equal; None with a `length`.
         length: The number of iterations, where `xs` does not say it.
         reverse: Whether to begin at the end. What is stacked is in the order of `xs` either way.
-        unroll: Accepted for JAX's sake: between iterations there is nothing that it could save.
+        unroll: How many iterations become one, in which they share kernels; more code is compiled
+            for fewer steps. Without effect where the number of iterations is not known when the
+            function is traced.
 
     Returns:
         `(carry, ys)`: the last carry, and what `f` returned besides, each leaf with a first axis of
@@ -380,7 +382,58 @@ def scan(
     _check_callable(f, "f of scan")
     if not isinstance(unroll, int) or unroll < 1:
         raise ValueRangeError(f"scan with unroll={unroll!r}: it takes a positive integer")
+    if unroll > 1:
+        return _unrolled(f, init, xs, length, unroll, reverse=bool(reverse))
     return _scan(f, _Carry("scan", init), xs, length, reverse=bool(reverse))
+
+
+def _unrolled(
+    f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, length: Any, unroll: int,
+    *, reverse: bool,
+) -> tuple[Any, Any]:  # fmt: skip
+    """A scan by so many iterations at a time, and then by those that are left."""
+    carry = _Carry("scan", init)
+    given, structure = _tensors(xs, "scan: xs ")
+    extent = _length("scan", given, structure, length)
+    if not isinstance(extent, int) or extent == 0:
+        return _scan(f, carry, xs, extent, reverse=reverse)
+    size = min(unroll, extent)
+    rounds, rest = divmod(extent, size)
+    start = rest if reverse else 0
+    stop = start + extent - rest
+
+    def several(held: Any, rows: list[Tensor]) -> tuple[Any, Any]:
+        found: dict[int, Any] = {}
+        for k in reversed(range(size)) if reverse else range(size):
+            row = tree.unflatten(structure, [r[k] for r in rows])
+            held, found[k] = _checked_pair("scan", user_function(f)(held, row), carry.structure)
+        return held, tree.map(lambda *ys: functions.stack(ys), *(found[k] for k in range(size)))
+
+    def joined(y: Tensor) -> Tensor:
+        return functions.reshape(y, (extent - rest, *y.shape[2:]))
+
+    cut = [functions.reshape(t[start:stop], (rounds, size, *t.shape[1:])) for t in given]
+    last, ys = _scan(several, carry, cut, rounds, reverse=reverse)
+    ys = tree.map(joined, ys)
+    if rest == 0:
+        return last, ys
+    left = [t[:start] if reverse else t[stop:] for t in given]
+    last, more = _scan(
+        f, _Carry("scan", last), tree.unflatten(structure, left), rest, reverse=reverse
+    )
+    parts = (more, ys) if reverse else (ys, more)
+    return last, tree.map(lambda *both: functions.concat(both), *parts)
+
+
+def _checked_pair(what: str, pair: Any, structure: Structure) -> tuple[Any, Any]:
+    """What a body of `scan` returned, if it is a pair whose first part has this structure."""
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise ArgumentError(
+            f"{what}: f returned a {type(pair).__name__}, but a pair (carry, y) is needed",
+            hint="return carry, None where nothing is to be stacked",
+        )
+    _check_carried(what, pair[0], structure)
+    return pair
 
 
 def _scan(
@@ -399,13 +452,8 @@ def _scan(
     ys: list[Structure] = []
 
     def call(tensors: list[Tensor]) -> Any:
-        pair = user_function(f)(carry.tree(tensors[:n]), tree.unflatten(structure, tensors[n:]))
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise ArgumentError(
-                f"{what}: f returned a {type(pair).__name__}, but a pair (carry, y) is needed",
-                hint="return carry, None where nothing is to be stacked",
-            )
-        _check_carried(what, pair[0], carry.structure)
+        row = tree.unflatten(structure, tensors[n:])
+        pair = _checked_pair(what, user_function(f)(carry.tree(tensors[:n]), row), carry.structure)
         ys[:] = [tree.structure(pair[1])]
         return pair
 
