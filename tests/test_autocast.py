@@ -175,6 +175,21 @@ def test_programs_of_each_mode_are_kept():
     assert f.stats.compilations == 3
 
 
+def test_saved_programs_are_those_of_the_region(tmp_path):
+    f = dlc.compile(lambda a, b: a @ b)
+    x, w = dlc.asarray(X), dlc.asarray(W)
+    f(x, w)
+    with dlc.autocast():
+        f(x, w)
+        f.save(tmp_path / "half.dlc")
+        dlc.save(lambda a: a @ w, tmp_path / "traced.dlc", specs="f32[6,8]")
+    f.save(tmp_path / "single.dlc")
+    assert dlc.load(tmp_path / "half.dlc")(x, w).dtype is dlc.bfloat16
+    assert dlc.load(tmp_path / "traced.dlc")(x).dtype is dlc.bfloat16
+    with dlc.autocast():
+        assert dlc.load(tmp_path / "single.dlc")(x, w).dtype is dlc.float32
+
+
 def test_gradients_of_float32_parameters_are_float32():
     x = dlc.asarray(X)
 

@@ -9,6 +9,7 @@ import math
 
 from dlc.frontend import autograd, debug, linalg, random, safetensors, special, tree
 from dlc.frontend.apply import asarray
+from dlc.frontend.associative import associative_scan
 from dlc.frontend.autocast import autocast, get_autocast_dtype
 from dlc.frontend.callbacks import pure_callback
 from dlc.frontend.checkpoint import checkpoint
@@ -614,6 +615,7 @@ __all__ = [
     "asarray",
     "asin",
     "asinh",
+    "associative_scan",
     "astype",
     "atan",
     "atan2",

@@ -381,9 +381,13 @@ class CompiledFunction(Dispatching):
         saving.save(self, path, specs)
 
     def saved_programs(self) -> list[tuple[CallKey, Closure]]:
-        """What `save` writes without specs: each program, with what it is specialised for."""
+        """What `save` writes without specs: each program, with what it is specialised for.
+
+        Only those of the region of `autocast` that this is in: the others have the same keys.
+        """
         with self._lock:
-            return [(s.key, s.closure) for _, s in self._order.values()]
+            made = [s for _, s in self._order.values() if s.cast is cast_type.get()]
+            return [(s.key, s.closure) for s in made]
 
     def _declared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, Extents]:
         """A call whose leaves may be specs."""

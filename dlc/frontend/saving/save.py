@@ -49,7 +49,8 @@ def save(target: Any, path: str | os.PathLike[str], specs: Any = None) -> None:
         specs: What it is to be called with: a tuple of arguments as `lower` takes them (specs, text
             such as "f32[b,784]", arrays, values of static arguments), a dict of arguments by name,
             or the only argument. A list of such makes a program for each, which share their state.
-            Without it, the programs are those for which a compiled function has been called.
+            Without it, the programs are those for which a compiled function has been called, in the
+            region of `dlc.autocast` that this is in, or outside of one.
 
     Raises:
         ArgumentError: for what cannot be called or held by a file: a Python function that the
