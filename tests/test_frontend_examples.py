@@ -9,8 +9,8 @@ import dlc
 
 MODULES = [
     "callbacks", "debug",
-    "apply", "associative", "autocast", "autograd", "compile", "dtypes", "promotion", "spec",
-    "tensor", "transforms", "tree", "variable",
+    "along", "apply", "associative", "autocast", "autograd", "compile", "dtypes", "promotion",
+    "spec", "tensor", "transforms", "tree", "variable",
 ]  # fmt: skip
 LAYERS = [
     "activation_layers", "activations", "channel_norms", "containers", "convolution", "dropout",

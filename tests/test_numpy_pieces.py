@@ -84,6 +84,17 @@ CASES = {
     "matvec": (lambda xp, x, y: xp.matvec(x, y), [h.values((2, 3, 4)), OTHER]),
     "vecmat": (lambda xp, x, y: xp.vecmat(y, x), [h.values((2, 4, 3)), OTHER]),
     "vdot": (lambda xp, x, y: xp.vdot(x, y), [h.values((2, 2)), OTHER]),
+    "apply_along_axis": (
+        lambda xp, x: xp.apply_along_axis(lambda v: xp.cumsum(v, axis=0)[1:], 0, x), [WIDE],
+    ),
+    "apply_along_axis to a number": (
+        lambda xp, x: xp.apply_along_axis(lambda v, k: (v * k).sum(), 1, x, 2.0), [WIDE],
+    ),
+    "apply_along_axis to a matrix": (
+        lambda xp, x: xp.apply_along_axis(lambda v: xp.outer(v, v[:2]), 1, x), [WIDE],
+    ),
+    "polyfit": (lambda xp, x, y: xp.polyfit(x, y, 2), [VECTOR, h.values((7,), seed=4)]),
+    "polyfit of two": (lambda xp, x, y: xp.polyfit(x, y, 3), [VECTOR, h.values((7, 2), seed=4)]),
     "isposinf": (lambda xp, x: xp.isposinf(x), [h.specials()]),
     "isneginf": (lambda xp, x: xp.isneginf(x), [h.specials()]),
     "array_equiv": (lambda xp, x: xp.array_equiv(x, x[None]), [VECTOR]),

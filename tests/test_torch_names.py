@@ -37,6 +37,8 @@ CASES = {
         f"cdist {p}": (lambda xp, a, b, p=p: xp.cdist(a, b, p), [STACK, STACK[:1] * 1.25])
         for p in (0.0, 1.0, 2.0, 3.5, float("inf"))
     },
+    "pdist": (lambda xp, a: (dlc.nn.functional if xp is dlc else F).pdist(a, 3.0), [STACK[0]]),
+    "channel_shuffle": (lambda xp, a: xp.channel_shuffle(a.reshape(5, 4, 3), 2), [STACK]),
     "polygamma": (lambda xp, x: xp.polygamma(2, x * x + 0.1), [A]),
 }  # fmt: skip
 

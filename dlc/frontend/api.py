@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from dlc.frontend import autograd, debug, linalg, random, safetensors, special, tree
+from dlc.frontend.along import apply_along_axis, polyfit
 from dlc.frontend.apply import asarray
 from dlc.frontend.associative import associative_scan
 from dlc.frontend.autocast import autocast, get_autocast_dtype
@@ -61,6 +62,7 @@ from dlc.frontend.functions.by_torch import (
     block_diag,
     bmm,
     cdist,
+    channel_shuffle,
     chunk,
     diag_embed,
     frac,
@@ -68,6 +70,7 @@ from dlc.frontend.functions.by_torch import (
     mm,
     mv,
     narrow,
+    pdist,
     std_mean,
     unsqueeze,
     var_mean,
@@ -594,6 +597,7 @@ __all__ = [
     "aminmax",
     "any",
     "append",
+    "apply_along_axis",
     "arange",
     "arccos",
     "arccosh",
@@ -655,6 +659,7 @@ __all__ = [
     "cbrt",
     "cdist",
     "ceil",
+    "channel_shuffle",
     "checkpoint",
     "choose",
     "chunk",
@@ -904,6 +909,7 @@ __all__ = [
     "outer",
     "pad",
     "partition",
+    "pdist",
     "percentile",
     "permute",
     "permute_dims",
@@ -911,6 +917,7 @@ __all__ = [
     "piecewise",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "polyfit",
     "polygamma",
     "polyval",
     "positive",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from dlc.frontend.apply import apply, as_tensor, float_promote, materialise, promote, promote_all
 from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import elementwise, linalg, reduction
@@ -18,9 +20,10 @@ from dlc.frontend.functions.arguments import (
 )
 from dlc.frontend.functions.composed import where
 from dlc.frontend.functions.elementwise import named
-from dlc.frontend.functions.shape import concat, expand_dims, moveaxis, part
+from dlc.frontend.functions.indexing import take
+from dlc.frontend.functions.shape import concat, expand_dims, moveaxis, part, swapaxes
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, add, mul
+from dlc.ir.dims import Dim, add, floordiv, mod, mul
 from dlc.ir.errors import DTypeError, ShapeError, ValueRangeError
 from dlc.ir.types import bool_, int64
 
@@ -434,3 +437,60 @@ def masked_select(x: ArrayLike, mask: ArrayLike, /) -> Tensor:
     if where_.tensor.dtype is not bool_:
         raise DTypeError(f"masked_select by {where_.tensor}: a mask of bools is needed")
     return tensor[where_]
+
+
+def pdist(x: ArrayLike, /, p: float = 2.0) -> Tensor:
+    """PyTorch's `pdist`: the distance of each pair of rows.
+
+    Args:
+        x: A matrix, whose number of rows must be known.
+        p: The norm, as of `dlc.cdist`.
+
+    Returns:
+        A tensor with one axis: of rows 0 and 1, 0 and 2, ..., 1 and 2, and so on.
+
+    Raises:
+        ShapeError: x is no matrix, or the number of rows is not known.
+        ValueRangeError: p is negative.
+
+    Example:
+        >>> dlc.pdist(dlc.asarray([[0.0], [3.0], [7.0]]))
+        Tensor([3., 7., 4.], dtype=float32)
+    """
+    held = materialise(as_tensor(x))
+    rows = held.tensor.shape[0] if held.tensor.rank == 2 else None
+    if not isinstance(rows, int):
+        raise ShapeError(
+            f"pdist of {held.tensor}: a matrix with a known number of rows is needed",
+            hint="dlc.cdist(x, x) gives all pairs, of any number of rows",
+        )
+    distances = cdist(held, held, p)
+    flat = reshaped(distances, (rows * rows,))
+    first, second = np.triu_indices(rows, 1)
+    return take(flat, first * rows + second, axis=0)
+
+
+def channel_shuffle(x: ArrayLike, groups: int, /) -> Tensor:
+    """PyTorch's `channel_shuffle`: the channels of all groups in turn (Zhang et al., 2018).
+
+    Args:
+        x: A tensor or array [N, C, ...].
+        groups: How many groups the channels are in.
+
+    Returns:
+        A tensor of x's shape and dtype.
+
+    Raises:
+        ShapeError: There are no groups of equal size.
+
+    Example:
+        >>> dlc.channel_shuffle(dlc.asarray([[1, 2, 3, 4]]), 2)
+        Tensor([[1, 3, 2, 4]], dtype=int64)
+    """
+    held = materialise(as_tensor(x))
+    shape = held.tensor.shape
+    if held.tensor.rank < 2 or groups < 1 or mod(shape[1], groups) != 0:
+        raise ShapeError(f"channel_shuffle of {held.tensor} in {groups} groups of equal size")
+    size = floordiv(shape[1], groups)
+    parts = reshaped(held, (shape[0], groups, size, *shape[2:]))
+    return reshaped(swapaxes(parts, 1, 2), shape)

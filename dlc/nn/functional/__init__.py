@@ -15,6 +15,7 @@ from dlc import avg_pool1d as avg_pool1d
 from dlc import avg_pool2d as avg_pool2d
 from dlc import avg_pool3d as avg_pool3d
 from dlc import batch_norm as batch_norm
+from dlc import channel_shuffle as channel_shuffle
 from dlc import conv1d as conv1d
 from dlc import conv2d as conv2d
 from dlc import conv3d as conv3d
@@ -39,6 +40,7 @@ from dlc import max_pool2d as max_pool2d
 from dlc import max_pool3d as max_pool3d
 from dlc import one_hot as one_hot
 from dlc import pad as pad
+from dlc import pdist as pdist
 from dlc import pixel_shuffle as pixel_shuffle
 from dlc import pixel_unshuffle as pixel_unshuffle
 from dlc import relu as relu
