@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import warnings
 
@@ -311,6 +312,7 @@ def test_lines_where_there_is_no_terminal(capsys):
     assert lines[1].startswith("3/3 - ")
     assert "loss: " in lines[1]
     assert "accuracy: " in lines[1]
+    assert re.search(r"/step [\d,]+ samples/s - ", lines[1])
     classifier().fit(X, LABELS, verbose=2)
     assert "[" not in capsys.readouterr().out.splitlines()[1]
 

@@ -53,6 +53,14 @@ def test_a_bar_has_steps_rate_and_what_is_left(clock):
     assert stream.getvalue().count("\n") == 1
 
 
+def test_samples_a_second_stand_beside_the_time_of_a_step(clock):
+    bar = ProgressBar(10, 2, stream := Terminal())
+    bar.samples = 4000
+    clock[0] = 5.0
+    bar.finish(10, {"loss": 0.5})
+    assert lines(stream) == ["10/10 - 5.0s - 500ms/step 8,000 samples/s - loss: 0.5000"]
+
+
 @pytest.mark.parametrize("columns", [20, 40, 60])
 def test_a_line_fits_the_terminal_and_covers_the_one_before(clock, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))

@@ -34,6 +34,7 @@ class ProgressBar:
         self._pause = _PAUSE if self.in_place else _PLAIN_PAUSE
         self._first, self._steps = 0.0, 0  # when the first step of this bar was done; how many were
         self._width = 0
+        self.samples: int | None = None  # of a step, once that is known
 
     def wants_update(self) -> bool:
         """Whether it is time to show it again, after a step; only then need values be read."""
@@ -73,7 +74,7 @@ class ProgressBar:
 
     def _plain(self, done: int, values: Mapping[str, Any], now: float) -> str:
         parts = [_count(done, self.steps), _duration(now - self.start)]
-        return " - ".join([*parts, f"{_duration(self._a_step(done, now))}/step", *_shown(values)])
+        return " - ".join([*parts, self._pace(self._a_step(done, now)), *_shown(values)])
 
     def _line(self, done: int, values: Mapping[str, Any], now: float, at_end: bool = False) -> str:
         """A line for the width of the terminal: the bar gets shorter, then the end is left out."""
@@ -82,11 +83,16 @@ class ProgressBar:
         left = None if at_end or not total else step * max(total - done, 0)
         passed = f"{_duration(now - self.start)}" if left is None else f"{_duration(left)} left"
         before = _count(done, total)
-        after = " - ".join([f"{passed} {_duration(step)}/step", *_shown(values)])
+        after = " - ".join([f"{passed} {self._pace(step)}", *_shown(values)])
         room = width - 1 - len(before) - len(after) - 2
         bar = _bar(done, total, max(min(room, _BAR), 5), self._signs(), at_end)
         line = f"{before} {bar} {after}"
         return line if len(line) < width else line[: width - 2] + "~"
+
+    def _pace(self, step: float) -> str:
+        """The time of a step, and the samples a second if it is known how many a step has."""
+        rate = f" {self.samples / step:,.0f} samples/s" if self.samples and step > 0 else ""
+        return f"{_duration(step)}/step{rate}"
 
     def _a_step(self, done: int, now: float) -> float:
         """The time of a step, of those after the first one, which may have been compiled."""

@@ -229,6 +229,7 @@ class Training:
                 hooks.call("on_train_batch_begin", step, {})
             if step == start or not alike:
                 self._examine("train_step", batch, source, f"step {step + 1} of epoch {epoch + 1}")
+                bar.samples = len(dlc.tree.leaves(batch)[0])
             interrupts.inside = True
             logs = self.steps.run("train_step", batch)
             state.step = step + 1
