@@ -13,9 +13,9 @@ MODULES = [
     "spec", "tensor", "transforms", "tree", "variable",
 ]  # fmt: skip
 LAYERS = [
-    "activation_layers", "activations", "channel_norms", "containers", "convolution", "dropout",
-    "embeddings", "graph", "initializers", "linear", "model", "module", "normalization", "padding",
-    "pooling", "reshaping",
+    "activation_layers", "activations", "channel_norms", "containers", "convolution", "converting",
+    "dropout", "embeddings", "graph", "init", "initializers", "linear", "model", "module",
+    "normalization", "padding", "pooling", "reshaping",
 ]  # fmt: skip
 KERAS_LAYERS = [
     "convolution", "dense", "layer", "merging", "noise", "normalization", "pooling", "preparing",

@@ -4,6 +4,7 @@ Names spelt as PyTorch's have PyTorch's defaults and layouts; those spelt as Ker
 """
 
 from dlc.nn import functional as functional
+from dlc.nn import init as init
 from dlc.nn import initializers as initializers
 from dlc.nn import regularizers as regularizers
 from dlc.nn.activation_layers import CELU as CELU

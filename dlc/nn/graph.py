@@ -174,11 +174,24 @@ def symbolic_call(module: Module, args: Any, kwargs: Any) -> Any:
 
 
 class LayerStep(NamedTuple):
-    """A layer by its name, its arguments with slots, and the slots of its results by index."""
+    """A layer by its name, its arguments with slots, and the slots and types of its results."""
 
     layer: str
     form: Any
     results: dict[int, int]
+    types: list[TensorType]
+
+    @property
+    def reads(self) -> list[int]:
+        """The slots that it reads."""
+        found: list[int] = []
+        mapped(self.form, lambda x: found.append(x.number) if isinstance(x, Slot) else None)
+        return found
+
+    @property
+    def writes(self) -> list[int]:
+        """The slots that it fills."""
+        return list(self.results.values())
 
 
 class OpStep(NamedTuple):
@@ -189,12 +202,32 @@ class OpStep(NamedTuple):
     attrs: dict[str, Any]
     result: int
 
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The slots that it reads."""
+        return self.operands
+
+    @property
+    def writes(self) -> list[int]:
+        """The slots that it fills."""
+        return [self.result]
+
 
 class ValueStep(NamedTuple):
     """A tensor from outside; a variable by its name among the model's attributes."""
 
     value: Any
     result: int
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The slots that it reads: none."""
+        return ()
+
+    @property
+    def writes(self) -> list[int]:
+        """The slots that it fills."""
+        return [self.result]
 
 
 Step = LayerStep | OpStep | ValueStep
@@ -329,10 +362,11 @@ class Graph:
                 call = origin.call
                 if id(call) not in steps:
                     form = mapped(call.form, lambda x, call=call: self._moved(x, call))
-                    steps[id(call)] = LayerStep(by_layer[id(call.module)], form, {})
+                    steps[id(call)] = LayerStep(by_layer[id(call.module)], form, {}, [])
                 step = steps[id(call)]
                 assert isinstance(step, LayerStep)
                 step.results[origin.place] = slot
+                step.types.append(node.tensor)
             elif isinstance(origin, dlc.Tensor):
                 steps[id(node)] = ValueStep(by_variable.get(id(origin), origin), slot)
             else:

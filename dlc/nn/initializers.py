@@ -1,6 +1,7 @@
 """First values of parameters.
 
-An initialiser is a function `(shape, dtype) -> Tensor`. `get` finds one by name. Fans follow the
+An initialiser is a function `(shape, dtype) -> Tensor`, made by a function (`he_normal(key)`) or a
+class with Keras's name and arguments (`HeNormal(seed=1)`). `get` finds one by name. Fans follow the
 shape: a matrix `[inputs, outputs]`; a convolution's kernel `[*window, inputs, outputs]`; with
 `outputs_first`, PyTorch's layouts `[outputs, inputs, *window]`.
 """
@@ -9,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, cast
+from functools import partial
+from typing import Any, ClassVar, TypeAlias, cast
 
 import numpy as np
 
@@ -17,10 +19,13 @@ import dlc
 from dlc.ir.errors import ValueRangeError, nearest
 
 __all__ = [
-    "constant", "fans", "get", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform",
-    "kaiming_normal", "kaiming_uniform", "lecun_normal", "lecun_uniform", "normal", "ones",
-    "orthogonal", "random_normal", "random_uniform", "truncated_normal", "uniform",
-    "variance_scaling", "xavier_normal", "xavier_uniform", "zeros",
+    "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity", "LecunNormal",
+    "LecunUniform", "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal",
+    "VarianceScaling", "Zeros", "constant", "dirac", "fans", "get", "glorot_normal",
+    "glorot_uniform", "he_normal", "he_uniform", "identity", "kaiming_normal", "kaiming_uniform",
+    "lecun_normal", "lecun_uniform", "normal", "ones", "orthogonal", "random_normal",
+    "random_uniform", "truncated_normal", "uniform", "variance_scaling", "xavier_normal",
+    "xavier_uniform", "zeros",
 ]  # fmt: skip
 
 Initializer: TypeAlias = Callable[[Sequence[int], Any], dlc.Tensor]
@@ -31,44 +36,82 @@ _CUT = 0.87962566103423978
 
 def zeros() -> Initializer:
     """Zeros."""
-    return lambda shape, dtype: dlc.zeros(tuple(shape), dtype=dtype)
+    return constant(0.0)
 
 
 def ones() -> Initializer:
     """Ones."""
-    return lambda shape, dtype: dlc.ones(tuple(shape), dtype=dtype)
+    return constant(1.0)
 
 
 def constant(value: float = 0.0) -> Initializer:
     """One number."""
-    return lambda shape, dtype: dlc.full(tuple(shape), value, dtype=dtype)
+    return partial(_filled, value)
+
+
+def _filled(value: float, shape: Sequence[int], dtype: Any) -> dlc.Tensor:
+    return dlc.full(tuple(shape), value, dtype=dtype)
 
 
 def normal(mean: float = 0.0, stddev: float = 0.05, key: Any = None) -> Initializer:
     """A normal distribution; numbers come from `key`, or from the global generator."""
+    return partial(_normal, mean, stddev, key)
 
-    def init(shape: Sequence[int], dtype: Any) -> dlc.Tensor:
-        return dlc.random.normal(key, tuple(shape), dtype) * stddev + mean
 
-    return init
+def _normal(mean: float, stddev: float, key: Any, shape: Sequence[int], dtype: Any) -> dlc.Tensor:
+    return dlc.random.normal(key, tuple(shape), dtype) * stddev + mean
 
 
 def uniform(low: float = -0.05, high: float = 0.05, key: Any = None) -> Initializer:
     """A uniform distribution; numbers come from `key`, or from the global generator."""
+    return partial(_uniform, low, high, key)
 
-    def init(shape: Sequence[int], dtype: Any) -> dlc.Tensor:
-        return dlc.random.uniform(key, tuple(shape), dtype) * (high - low) + low
 
-    return init
+def _uniform(low: float, high: float, key: Any, shape: Sequence[int], dtype: Any) -> dlc.Tensor:
+    return dlc.random.uniform(key, tuple(shape), dtype) * (high - low) + low
 
 
 def truncated_normal(mean: float = 0.0, stddev: float = 0.05, key: Any = None) -> Initializer:
     """A normal distribution cut at two deviations (`dlc.random.truncated_normal`)."""
+    return partial(_truncated, mean, stddev, key)
 
-    def init(shape: Sequence[int], dtype: Any) -> dlc.Tensor:
-        return dlc.random.truncated_normal(key, shape=tuple(shape), dtype=dtype) * stddev + mean
 
-    return init
+def _truncated(
+    mean: float, stddev: float, key: Any, shape: Sequence[int], dtype: Any
+) -> dlc.Tensor:
+    return dlc.random.truncated_normal(key, shape=tuple(shape), dtype=dtype) * stddev + mean
+
+
+def identity(gain: float = 1.0) -> Initializer:
+    """A matrix with `gain` on its diagonal and zeros elsewhere."""
+    return partial(_identity, gain)
+
+
+def _identity(gain: float, shape: Sequence[int], dtype: Any) -> dlc.Tensor:
+    if len(shape) != 2:
+        raise ValueRangeError(f"an identity of shape {tuple(shape)}: it is a matrix")
+    return dlc.eye(shape[0], shape[1], dtype=dtype) * gain
+
+
+def dirac(groups: int = 1) -> Initializer:
+    """Filters [O, I, *window] whose convolution gives the first of its input's channels as it is.
+
+    Args:
+        groups: Into how many groups filters are divided, each of which does so.
+    """
+    return partial(_dirac, groups)
+
+
+def _dirac(groups: int, shape: Sequence[int], dtype: Any) -> dlc.Tensor:
+    if len(shape) < 3 or shape[0] % groups:
+        raise ValueRangeError(f"dirac(groups={groups}) of shape {tuple(shape)}")
+    held = np.zeros(tuple(shape))
+    centre = tuple(d // 2 for d in shape[2:])
+    each = shape[0] // groups
+    for g in range(groups):
+        for k in range(min(each, shape[1])):
+            held[(g * each + k, k, *centre)] = 1.0
+    return dlc.asarray(held, dtype=dtype)
 
 
 def fans(shape: Sequence[int], outputs_first: bool = False) -> tuple[int, int]:
@@ -105,25 +148,32 @@ def variance_scaling(
     Raises:
         ValueRangeError: for other names, or a scale that is not positive.
     """
-    makers = {
-        "truncated_normal": lambda d: truncated_normal(0.0, d / _CUT, key),
-        "normal": lambda d: normal(0.0, d, key),
-        "uniform": lambda d: uniform(-d * math.sqrt(3), d * math.sqrt(3), key),
-    }
-    makers["untruncated_normal"] = makers["normal"]
-    if distribution not in makers or mode not in ("fan_in", "fan_out", "fan_avg") or scale <= 0:
+    if distribution == "untruncated_normal":
+        distribution = "normal"
+    if distribution not in _SPREAD or mode not in ("fan_in", "fan_out", "fan_avg") or scale <= 0:
         raise ValueRangeError(
             f"variance_scaling({scale}, {mode!r}, {distribution!r})",
             hint='mode is "fan_in", "fan_out" or "fan_avg", distribution "truncated_normal", '
             '"normal" or "uniform", scale positive',
         )
+    return partial(_scaled, scale, mode, distribution, key, outputs_first)
 
-    def init(shape: Sequence[int], dtype: Any) -> dlc.Tensor:
-        fan_in, fan_out = fans(shape, outputs_first)
-        n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
-        return makers[distribution](math.sqrt(scale / max(1.0, n)))(shape, dtype)
 
-    return init
+# Of each distribution: makes one with a deviation.
+_SPREAD: dict[str, Callable[[float, Any], Initializer]] = {
+    "truncated_normal": lambda d, key: truncated_normal(0.0, d / _CUT, key),
+    "normal": lambda d, key: normal(0.0, d, key),
+    "uniform": lambda d, key: uniform(-d * math.sqrt(3), d * math.sqrt(3), key),
+}
+
+
+def _scaled(
+    scale: float, mode: str, distribution: str, key: Any, outputs_first: bool,
+    shape: Sequence[int], dtype: Any,
+) -> dlc.Tensor:  # fmt: skip
+    fan_in, fan_out = fans(shape, outputs_first)
+    n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
+    return _SPREAD[distribution](math.sqrt(scale / max(1.0, n)), key)(shape, dtype)
 
 
 def glorot_uniform(key: Any = None, outputs_first: bool = False) -> Initializer:
@@ -156,19 +206,27 @@ def lecun_normal(key: Any = None, outputs_first: bool = False) -> Initializer:
     return variance_scaling(1.0, "fan_in", "truncated_normal", key, outputs_first)
 
 
-def orthogonal(gain: float = 1.0, key: Any = None) -> Initializer:
-    """Orthogonal rows or columns of a matrix of all axes but the last (Saxe et al., 2014)."""
+def orthogonal(gain: float = 1.0, key: Any = None, outputs_first: bool = False) -> Initializer:
+    """Orthogonal rows or columns of a matrix of all axes but the last (Saxe et al., 2014).
 
-    def init(shape: Sequence[int], dtype: Any) -> dlc.Tensor:
-        if len(shape) < 2:
-            raise ValueRangeError(f"an orthogonal tensor of shape {tuple(shape)} needs two axes")
+    With `outputs_first`, PyTorch's layout, of all axes but the first.
+    """
+    return partial(_orthogonal, gain, key, outputs_first)
+
+
+def _orthogonal(
+    gain: float, key: Any, outputs_first: bool, shape: Sequence[int], dtype: Any
+) -> dlc.Tensor:
+    if len(shape) < 2:
+        raise ValueRangeError(f"an orthogonal tensor of shape {tuple(shape)} needs two axes")
+    if outputs_first:
+        rows, columns = shape[0], math.prod(shape[1:])
+    else:
         rows, columns = math.prod(shape[:-1]), shape[-1]
-        long, short = max(rows, columns), min(rows, columns)
-        q, r = np.linalg.qr(dlc.random.normal(key, (long, short), dlc.float64).numpy())
-        q = q * np.sign(np.diagonal(r))  # else the distribution is not uniform
-        return dlc.asarray(gain * (q if rows >= columns else q.T).reshape(shape), dtype=dtype)
-
-    return init
+    long, short = max(rows, columns), min(rows, columns)
+    q, r = np.linalg.qr(dlc.random.normal(key, (long, short), dlc.float64).numpy())
+    q = q * np.sign(np.diagonal(r))  # else the distribution is not uniform
+    return dlc.asarray(gain * (q if rows >= columns else q.T).reshape(shape), dtype=dtype)
 
 
 xavier_uniform, xavier_normal = glorot_uniform, glorot_normal
@@ -176,15 +234,148 @@ kaiming_uniform, kaiming_normal = he_uniform, he_normal
 random_normal, random_uniform = normal, uniform
 
 
+class _AsKeras:
+    """The base of initialisers by Keras's names: a `seed` in the place of a key.
+
+    With a seed, each call gives the same numbers.
+    """
+
+    def __init__(self, init: Initializer) -> None:
+        self._init = init
+
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> dlc.Tensor:
+        return self._init(shape, dtype or dlc.float32)
+
+
+def _key(seed: int | None) -> Any:
+    return None if seed is None else dlc.random.key(seed)
+
+
+class Zeros(_AsKeras):
+    """Zeros."""
+
+    def __init__(self) -> None:
+        super().__init__(zeros())
+
+
+class Ones(_AsKeras):
+    """Ones."""
+
+    def __init__(self) -> None:
+        super().__init__(ones())
+
+
+class Constant(_AsKeras):
+    """One number."""
+
+    def __init__(self, value: float = 0.0) -> None:
+        super().__init__(constant(value))
+
+
+class Identity(_AsKeras):
+    """A matrix with `gain` on its diagonal and zeros elsewhere."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__(identity(gain))
+
+
+class RandomNormal(_AsKeras):
+    """A normal distribution."""
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        super().__init__(normal(mean, stddev, _key(seed)))
+
+
+class RandomUniform(_AsKeras):
+    """A uniform distribution."""
+
+    def __init__(
+        self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
+    ) -> None:
+        super().__init__(uniform(minval, maxval, _key(seed)))
+
+
+class TruncatedNormal(_AsKeras):
+    """A normal distribution cut at two deviations."""
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        super().__init__(truncated_normal(mean, stddev, _key(seed)))
+
+
+class VarianceScaling(_AsKeras):
+    """See `variance_scaling`."""
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(variance_scaling(scale, mode, distribution, _key(seed)))
+
+
+class Orthogonal(_AsKeras):
+    """See `orthogonal`."""
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+        super().__init__(orthogonal(gain, _key(seed)))
+
+
+class _Fans(_AsKeras):
+    make: ClassVar[Callable[[Any], Initializer]]
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(type(self).make(_key(seed)))
+
+
+class GlorotUniform(_Fans):
+    """See `glorot_uniform`."""
+
+    make = staticmethod(glorot_uniform)
+
+
+class GlorotNormal(_Fans):
+    """See `glorot_normal`."""
+
+    make = staticmethod(glorot_normal)
+
+
+class HeUniform(_Fans):
+    """See `he_uniform`."""
+
+    make = staticmethod(he_uniform)
+
+
+class HeNormal(_Fans):
+    """See `he_normal`."""
+
+    make = staticmethod(he_normal)
+
+
+class LecunUniform(_Fans):
+    """See `lecun_uniform`."""
+
+    make = staticmethod(lecun_uniform)
+
+
+class LecunNormal(_Fans):
+    """See `lecun_normal`."""
+
+    make = staticmethod(lecun_normal)
+
+
 def get(given: Any) -> Initializer:
-    """An initialiser by name (`"he_normal"`), or as it was given.
+    """An initialiser by name (`"he_normal"`, `"HeNormal"`), or as it was given; of a class one.
 
     Raises:
         ValueRangeError: for a name that is not known, with the nearest one.
     """
+    if isinstance(given, type):
+        return cast(Initializer, given())
     if callable(given):
         return cast(Initializer, given)
-    names = {n: globals()[n] for n in __all__ if n not in ("fans", "get")}
+    names = {n: globals()[n] for n in __all__ if n not in ("fans", "get") and n.islower()}
     key = "".join(c for c in str(given).lower() if c != "_")
     for name, make in names.items():
         if name.replace("_", "") == key:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import dlc
@@ -21,14 +21,16 @@ from dlc.frontend.tree import register_node
 from dlc.frontend.variable_state import assign_state
 from dlc.ir.errors import ArgumentError, DlcError
 from dlc.nn import initializers
+from dlc.nn.converting import Converting
 from dlc.nn.fitting import Fitting
 from dlc.nn.graph import is_symbolic, symbolic_call
+from dlc.nn.module_form import flatten_module, unflatten_module
+from dlc.nn.walking import Walking, variables
 from dlc.train import added_losses
 from dlc.train.modes import in_mode
 
 __all__ = ["Buffer", "Module", "Parameter"]
 
-_CONTAINERS = (list, tuple, dict)
 _ENDS = ("input", "output")
 _COMPUTING = ("forward", "call")  # names of the method that computes
 
@@ -79,7 +81,7 @@ def _set_slot(module: Module, name: str, value: Any) -> None:
     object.__setattr__(module, name, value)
 
 
-class Module(Fitting):
+class Module(Walking, Converting, Fitting):
     """The base of layers and models.
 
     A subclass makes its parameters (`dlc.Variable`, `dlc.nn.Parameter`), buffers (`dlc.nn.Buffer`)
@@ -137,7 +139,7 @@ class Module(Fitting):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        register_node(cls, _flatten, _unflatten)
+        register_node(cls, flatten_module, unflatten_module)
         compute = next((f for n in _COMPUTING if (f := getattr(cls, n, None)) is not None), None)
         if compute is not None:
             cls._takes_training = "training" in inspect.signature(compute).parameters
@@ -173,6 +175,19 @@ class Module(Fitting):
     def _note_call(self, given: Any, results: Any) -> None:
         """Keeps what a symbolic call was given, and its results, as `input` and `output`."""
         _set_slot(self, "_symbolic", (given, results))
+
+    def register_parameter(self, name: str, param: dlc.Variable | None) -> None:
+        """Makes an attribute that is trained: a variable of floats, or None for none yet.
+
+        Raises:
+            ArgumentError: for anything else.
+        """
+        if param is not None and not (isinstance(param, dlc.Variable) and param.dtype.is_float):
+            raise ArgumentError(
+                f"register_parameter({name!r}) of a {type(param).__name__}, which is not trained",
+                hint="make it by nn.Parameter(value), or use register_buffer",
+            )
+        setattr(self, name, param)
 
     def register_buffer(self, name: str, value: Any) -> None:
         """Makes an attribute that is saved and not trained."""
@@ -250,54 +265,6 @@ class Module(Fitting):
         """What copies and pickles have: not how it is trained, and no symbolic tensors."""
         attributes, slots = cast(tuple[Any, dict[str, Any]], object.__getstate__(self))
         return attributes, {**slots, "_fitting": None, "_symbolic": ()}
-
-    # Walking.
-
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The submodules one level below, with their names: `layers.0` for those in a list."""
-        return ((n, x) for n, x in _members(self) if isinstance(x, Module))
-
-    def children(self) -> Iterator[Module]:
-        """The submodules one level below."""
-        return (m for _, m in self.named_children())
-
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module and all below, each once, with their names."""
-        seen: set[int] = set()
-        for name, module in _all_modules(self, prefix, ()):
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield name, module
-
-    def modules(self) -> Iterator[Module]:
-        """This module and all below, each once."""
-        return (m for _, m in self.named_modules())
-
-    def named_parameters(
-        self, prefix: str = "", recurse: bool = True
-    ) -> Iterator[tuple[str, dlc.Variable]]:
-        """The parameters here and (with `recurse`) below, each once, with their names."""
-        return _unique(_variables(self, prefix, recurse, buffers=False))
-
-    def parameters(self, recurse: bool = True) -> Iterator[dlc.Variable]:
-        """The parameters, each once."""
-        return (p for _, p in self.named_parameters(recurse=recurse))
-
-    def named_buffers(
-        self, prefix: str = "", recurse: bool = True
-    ) -> Iterator[tuple[str, dlc.Variable]]:
-        """The buffers here and (with `recurse`) below, each once, with their names."""
-        return _unique(_variables(self, prefix, recurse, buffers=True))
-
-    def buffers(self, recurse: bool = True) -> Iterator[dlc.Variable]:
-        """The buffers, each once."""
-        return (b for _, b in self.named_buffers(recurse=recurse))
-
-    def apply(self, function: Callable[[Module], Any]) -> Self:
-        """Calls `function` with this module and all below; returns the module."""
-        for module in list(self.modules()):
-            function(module)
-        return self
 
     # Training some of the parameters.
 
@@ -415,7 +382,7 @@ class Module(Fitting):
                 PyTorch's state dicts have none.
         """
         found: OrderedDict[str, dlc.Tensor] = OrderedDict()
-        for name, variable in _variables(self, prefix, random=random):
+        for name, variable in variables(self, prefix, random=random):
             found[name] = variable.data
         return found
 
@@ -432,8 +399,8 @@ class Module(Fitting):
                 them at once. Nothing has been assigned then.
         """
         hint = "strict=False leaves out names that are missing or not known"
-        own = dict(_variables(self, ""))
-        needed = [n for n, _ in _variables(self, "", random=False)] if strict else []
+        own = dict(variables(self, ""))
+        needed = [n for n, _ in variables(self, "", random=False)] if strict else []
         assign_state(type(self).__name__, "model", own, state, hint, strict, needed)
 
     def extra_repr(self) -> str:
@@ -452,8 +419,7 @@ class Module(Fitting):
 
 def _snake(name: str) -> str:
     """`batch_normalization` of `BatchNormalization`."""
-    words = re.sub(r"([a-z0-9])([A-Z])|([A-Z]+)([A-Z][a-z])", r"\1\3_\2\4", name)
-    return words.strip("_").lower()
+    return re.sub(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def _shapes(x: Any) -> Any:
@@ -465,60 +431,6 @@ def _shapes(x: Any) -> Any:
     return [_shapes(v) for v in x] if isinstance(x, (list, tuple)) else ()
 
 
-def _members(module: Module) -> Iterator[tuple[str, Any]]:
-    """The variables and modules among the attributes, also those in containers, with names."""
-    for name, value in vars(module).items():
-        yield from _within(name, value)
-
-
-def _within(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, (Module, dlc.Variable)):
-        yield name, value
-    elif isinstance(value, _CONTAINERS):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in items:
-            yield from _within(f"{name}.{key}", item)
-
-
-def _all_modules(
-    module: Module, prefix: str, above: tuple[Module, ...]
-) -> Iterator[tuple[str, Module]]:
-    yield prefix, module
-    for name, child in module.named_children():
-        if child is not module and all(child is not m for m in above):
-            yield from _all_modules(child, _join(prefix, name), (*above, module))
-
-
-def _join(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name
-
-
-def _variables(
-    module: Module,
-    prefix: str,
-    recurse: bool = True,
-    buffers: bool | None = None,
-    random: bool = True,
-) -> Iterator[tuple[str, dlc.Variable]]:
-    """Parameters or buffers with their names; both for None."""
-    for path, m in _all_modules(module, prefix, ()) if recurse else [(prefix, module)]:
-        if m.random_state and not random:
-            continue
-        for name, x in _members(m):
-            if isinstance(x, dlc.Variable) and buffers in (None, name in m._buffers):
-                yield _join(path, name), x
-
-
-def _unique(
-    found: Iterator[tuple[str, dlc.Variable]],
-) -> Iterator[tuple[str, dlc.Variable]]:
-    seen: set[int] = set()
-    for name, variable in found:
-        if id(variable) not in seen:
-            seen.add(id(variable))
-            yield name, variable
-
-
 def _name_layer(error: DlcError, module: Module) -> None:
     """Says in an error which layer it is from: by its path from the outermost module."""
     layer = error.__dict__.setdefault("layer", module)
@@ -528,75 +440,4 @@ def _name_layer(error: DlcError, module: Module) -> None:
     error.context = f"in layer{within}: {text}"
 
 
-class _Form(NamedTuple):
-    """What besides its leaves makes a module as a tree: the module, and the names of the leaves."""
-
-    source: Module
-    names: tuple[str, ...]
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Form):
-            return NotImplemented
-        return self.source is other.source and self.names == other.names
-
-    def __hash__(self) -> int:
-        return hash((id(self.source), self.names))
-
-
-def _flatten(module: Module) -> tuple[list[Any], Hashable]:
-    if module._source is not None:
-        found = [_at_path(module, n) for n in module._leaves]
-        return found, _Form(module._source, module._leaves)
-    for path, m in module.named_modules():
-        if not m.built:
-            raise ArgumentError(
-                f"{type(m).__name__} {path!r} has no parameters yet",
-                hint="call the model once, or give its layers their input sizes",
-            )
-    found = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
-    return [p for _, p in found], _Form(module, tuple(n for n, _ in found))
-
-
-def _unflatten(form: Any, leaves: Sequence[Any]) -> Module:
-    """A copy of the module with other values in the place of its parameters."""
-    named = _unique(_variables(form.source, "", True, buffers=False))
-    by_name = dict(zip(form.names, leaves, strict=True))
-    replaced = {id(p): by_name[n] for n, p in named if n in by_name}
-    made = _copied(form.source, replaced, {})
-    _set_slot(made, "_leaves", form.names)
-    return made
-
-
-def _copied(x: Any, replaced: Mapping[int, Any], made: dict[int, Any]) -> Any:
-    if isinstance(x, dlc.Variable):
-        return replaced.get(id(x), x)
-    if isinstance(x, Module):
-        if id(x) not in made:
-            new = made[id(x)] = type(x).__new__(type(x))
-            for name in ("_buffers", "_built", "_forward_hooks", "_name", "_pre_hooks"):
-                _set_slot(new, name, getattr(x, name))
-            _set_slot(new, "_source", x._source or x)
-            for name, value in vars(x).items():
-                vars(new)[name] = _copied(value, replaced, made)
-        return made[id(x)]
-    if isinstance(x, dict):
-        return type(x)((k, _copied(v, replaced, made)) for k, v in x.items())
-    if isinstance(x, (list, tuple)):
-        children = [_copied(v, replaced, made) for v in x]
-        return type(x)(*children) if hasattr(x, "_fields") else type(x)(children)
-    return x
-
-
-def _at_path(module: Module, path: str) -> Any:
-    found: Any = module
-    for part in path.split("."):
-        if isinstance(found, (list, tuple)):
-            found = found[int(part)]
-        elif isinstance(found, dict):
-            found = next(v for k, v in found.items() if str(k) == part)
-        else:
-            found = vars(found)[part]
-    return found
-
-
-register_node(Module, _flatten, _unflatten)
+register_node(Module, flatten_module, unflatten_module)

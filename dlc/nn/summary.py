@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import dlc
 from dlc.frontend.watched import watched
+from dlc.ir.types import TensorType
+from dlc.nn.graph import LayerStep, Program
 from dlc.train.modes import evaluating
 
 if TYPE_CHECKING:
@@ -39,7 +41,17 @@ def _count(module: Module) -> int:
 
 
 def summary(model: Module, inputs: tuple[Any, ...]) -> str:
-    """The table."""
+    """The table.
+
+    A model of a graph, and a Sequential that knows its input, need no inputs for it.
+    """
+    program = getattr(model, "_program", None)
+    if program is not None and not inputs:
+        return _text(model, _graph_rows(model, program))
+    if not inputs and getattr(model, "_ends", None) is not None:
+        first = getattr(model, "_ends")[0].tensor  # noqa: B009  of Sequential alone
+        inputs = (dlc.spec(tuple(d if isinstance(d, int) else str(d) for d in first.shape),
+                           first.dtype),)  # fmt: skip
     shapes = _traced_shapes(model, inputs) if inputs else {}
     rows = [("layer", "output shape" if inputs else "", "parameters")]
     for name, module in model.named_modules():
@@ -49,9 +61,45 @@ def summary(model: Module, inputs: tuple[Any, ...]) -> str:
         label = "  " * depth + (f"{name.rpartition('.')[2]}: " if name else "")
         row = (label + type(module).__name__, shapes.get(id(module), ""), f"{_count(module):,}")
         rows.append(row)
-    widths = [max(len(r[k]) for r in rows) for k in range(3)]
-    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in rows]
-    lines.insert(1, "-" * (sum(widths) + 4))
+    return _text(model, rows)
+
+
+def _graph_rows(model: Module, program: Program) -> list[tuple[str, ...]]:
+    """A row for each input and call of a layer, with what it gets its inputs from."""
+    rows: list[tuple[str, ...]] = [("layer", "output shape", "parameters", "connected to")]
+    sources: dict[int, dict[str, None]] = {}  # of slots: names of layers and inputs
+    for k, (name, type_) in enumerate(zip(program.input_names, program.input_types, strict=True)):
+        sources[k] = {name: None}
+        rows.append((f"{name}: Input", _dims(type_), "0", ""))
+    counted: set[str] = set()
+    for step in program.steps:
+        read = {n: None for k in step.reads for n in sources.get(k, ())}
+        if isinstance(step, LayerStep):
+            module = getattr(model, step.layer)
+            count = (
+                0 if step.layer in counted else sum(math.prod(p.shape) for p in module.parameters())
+            )
+            counted.add(step.layer)
+            shapes = ", ".join(_dims(t) for t in step.types)
+            label = f"{step.layer}: {type(module).__name__}"
+            rows.append((label, shapes, f"{count:,}", ", ".join(read)))
+            read = {step.layer: None}
+        sources.update(dict.fromkeys(step.writes, read))
+    return rows
+
+
+def _dims(type_: TensorType) -> str:
+    return "(" + ", ".join(map(str, type_.shape)) + ("," if type_.rank == 1 else "") + ")"
+
+
+def _text(model: Module, rows: list[tuple[str, ...]]) -> str:
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    lines = [
+        "  ".join(f"{c:>{w}}" if k == 2 else f"{c:<{w}}" for k, (c, w) in _numbered(row, widths))
+        for row in rows
+    ]
+    lines = [line.rstrip() for line in lines]
+    lines.insert(1, "-" * max(map(len, lines)))
     lines.append(lines[1])
     total = sum(math.prod(p.shape) for p in model.parameters())
     trained = sum(math.prod(p.shape) for p in model.parameters() if p.requires_grad)
@@ -60,3 +108,7 @@ def summary(model: Module, inputs: tuple[Any, ...]) -> str:
         f"{total:,} parameters, {trained:,} of them trained; {state:,} other numbers of state"
     )
     return "\n".join(lines)
+
+
+def _numbered(row: tuple[str, ...], widths: list[int]) -> list[tuple[int, tuple[str, int]]]:
+    return list(enumerate(zip(row, widths, strict=True)))

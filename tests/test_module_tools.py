@@ -1,0 +1,192 @@
+"""Paths, element types, registration and the table of a module; and the page that lists layers."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc import nn
+
+X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
+
+
+class Tied(nn.Module):
+    """A parameter that two layers share, one in a list, and a buffer."""
+
+    def __init__(self):
+        self.first = nn.Linear(4, 4)
+        self.rest = [nn.Linear(4, 4, bias=False), nn.BatchNorm1d(4)]
+        self.rest[0].weight = self.first.weight
+
+    def forward(self, x):
+        return self.rest[1](self.rest[0](self.first(x)))
+
+
+def test_paths():
+    model = Tied()
+    assert model.get_submodule("rest.1") is model.rest[1]
+    assert model.get_submodule("") is model
+    assert model.get_parameter("rest.0.weight") is model.first.weight
+    assert model.get_buffer("rest.1.running_mean") is model.rest[1].running_mean
+    for call, path, near in (
+        (model.get_submodule, "rest.2", "rest.1"),
+        (model.get_parameter, "first.wieght", "first.weight"),
+        (model.get_buffer, "rest.1.runing_mean", "rest.1.running_mean"),
+    ):
+        with pytest.raises(dlc.ValueRangeError, match=re.escape(f"did you mean '{near}'")):
+            call(path)
+
+
+def test_a_shared_parameter_counts_once_and_stays_shared():
+    model = Tied()
+    names = [n for n, _ in model.named_parameters()]
+    assert names == ["first.weight", "first.bias", "rest.1.weight", "rest.1.bias"]
+    assert "28 parameters" in summary_of(model)
+    for other in (model.to(dlc.float64), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert len(list(other.parameters())) == 4
+        if other is model:
+            assert other.rest[0].weight is other.first.weight
+
+
+def summary_of(model, *inputs):
+    from dlc.nn.summary import summary
+
+    return summary(model, tuple(map(dlc.spec, inputs)))
+
+
+@pytest.mark.parametrize("name", ["half", "bfloat16", "float", "double"])
+def test_other_element_types(name):
+    dtype = {"half": "float16", "float": "float32", "double": "float64"}.get(name, name)
+    wanted = getattr(dlc, dtype)
+    model = Tied().eval()
+    before = model(X).numpy()
+    compiled = dlc.compile(model)
+    compiled(X)
+    model.first.bias.requires_grad = False
+    assert getattr(model, name)() is model
+    assert {p.dtype for p in model.parameters()} == {wanted}
+    assert model.rest[1].running_var.dtype is wanted
+    assert model.rest[1].num_batches_tracked.dtype is dlc.int64
+    assert not model.first.bias.requires_grad
+    got = compiled(dlc.asarray(X, dtype=wanted))
+    assert got.dtype is wanted
+    np.testing.assert_allclose(got.astype("f32").numpy(), before, rtol=0.05, atol=0.05)
+
+
+def test_to_takes_types_and_devices():
+    model = nn.Sequential(nn.Dense(3), nn.Embedding(5, 2))
+    assert model.to("cpu").to("float64").to(device="cpu", dtype=dlc.bfloat16) is model
+    assert model[1].weight.dtype is dlc.bfloat16
+    assert model[0](dlc.ones((2, 4), dtype="bf16")).dtype is dlc.bfloat16
+    with pytest.raises(dlc.DeviceError, match="cuda"):
+        model.to("cuda:0")
+    with pytest.raises(dlc.DTypeError, match="floats"):
+        model.to(dlc.int32)
+
+
+def test_registering():
+    module = nn.Module()
+    module.register_parameter("w", nn.Parameter([1.0]))
+    module.register_parameter("none", None)
+    module.register_buffer("b", [2.0])
+    assert [n for n, _ in module.named_parameters()] == ["w"]
+    assert [n for n, _ in module.named_buffers()] == ["b"]
+    assert module.none is None
+    for wrong in (3.0, dlc.Variable([1])):
+        with pytest.raises(dlc.ArgumentError, match="register_buffer"):
+            module.register_parameter("x", wrong)
+
+
+def test_weights_that_are_added():
+    class Own(nn.Layer):
+        def build(self, input_shape):
+            self.scale = self.add_weight((input_shape[-1],), "ones", name="scale")
+            self.steps = self.add_weight((), dtype="int64", trainable=False)
+            self.mean = self.add_weight(3, "zeros", trainable=False)
+
+        def call(self, x):
+            return x * self.scale
+
+    layer = Own(name="mine", dtype="float64")
+    assert layer(X).dtype is dlc.float64
+    assert layer.name == "mine"
+    assert [n for n, _ in layer.named_parameters()] == ["scale"]
+    assert [n for n, _ in layer.named_buffers()] == ["steps", "mean"]
+    assert layer.steps.dtype is dlc.int64
+    assert not layer.mean.requires_grad
+
+
+def test_evaluation_gives_each_module_its_own_mode_back():
+    model = nn.Sequential(nn.Dense(4), nn.Dropout(0.5), nn.BatchNormalization())
+    model.compile("sgd", "mse")
+    model(X)
+    model[2].eval()
+    model.predict(X)
+    model.evaluate(X, X, verbose=0)
+    assert [m.training for m in model.layers] == [True, True, False]
+    assert model.training
+
+
+GRAPH = """
+layer                     output shape  parameters  connected to
+----------------------------------------------------------------
+a: Input                  (batch, 4)             0
+shared: Dense             (batch, 4)            20  a
+shared: Dense             (batch, 4)             0  shared
+concatenate: Concatenate  (batch, 8)             0  shared, a
+----------------------------------------------------------------
+20 parameters, 4 of them trained; 0 other numbers of state
+""".strip()
+
+
+def test_the_table_of_a_graph(capsys):
+    a = nn.Input((4,), name="a")
+    shared = nn.Dense(4, name="shared")
+    model = nn.Model(a, nn.Concatenate()([shared(shared(a) * 2), a]))
+    shared.kernel.requires_grad = False
+    model.summary()
+    assert capsys.readouterr().out.strip() == GRAPH
+
+
+def test_the_table_of_layers_with_an_input():
+    text = summary_of(nn.Sequential(nn.Input((6,)), nn.Dense(3), nn.ReLU()))
+    assert re.search(r"0: Dense +\(batch, 3\) +21", text)
+    assert re.search(r"1: ReLU +\(batch, 3\) +0", text)
+    assert "0: Dense" in summary_of(nn.Sequential(nn.Dense(3)), "f32[2,6]")
+
+
+def test_names_of_layers():
+    wanted = {
+        nn.Conv2D: "conv2d", nn.BatchNormalization: "batch_normalization", nn.GELU: "gelu",
+        nn.GlobalAveragePooling2D: "global_average_pooling2d", nn.Linear: "linear",
+        nn.Conv2DTranspose: "conv2d_transpose",
+    }  # fmt: skip
+    for layer, name in wanted.items():
+        assert layer.__new__(layer).name == name
+
+
+PAGE = (Path(__file__).parent.parent / "docs" / "layers.md").read_text()
+NOT_THERE = {"RandomState"}  # what no user makes
+
+
+def test_the_page_lists_every_layer():
+    known = {
+        n: v
+        for n, v in vars(nn).items()
+        if isinstance(v, type) and v.__module__.startswith("dlc.nn")
+    }
+    named = set()
+    for word in re.findall(r"`(\w+#?\w*)", PAGE):
+        named.update(word.replace("#", str(k)) for k in (1, 2, 3) if "#" in word)
+        named.add(word)
+    missing = {n for n, v in known.items() if n not in named | NOT_THERE}
+    assert {n for n in missing if not known[n].__module__.startswith("dlc.nn.sequence")} == set()
+    for row in PAGE.partition("| products")[2].partition("\n\n")[0].splitlines():
+        for word in re.findall(r"`([A-Z]\w*#?\w*)", row):
+            assert hasattr(nn, word.replace("#", "2")), word
