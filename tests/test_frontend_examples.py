@@ -14,7 +14,7 @@ MODULES = [
 ]  # fmt: skip
 LAYERS = [
     "activation_layers", "activations", "channel_norms", "containers", "convolution", "converting",
-    "dropout", "embeddings", "graph", "init", "initializers", "linear", "model", "module",
+    "dropout", "embeddings", "graph", "hooks", "init", "initializers", "linear", "model", "module",
     "normalization", "padding", "pooling", "reshaping",
 ]  # fmt: skip
 KERAS_LAYERS = [

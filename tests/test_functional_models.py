@@ -166,7 +166,7 @@ def test_models_are_fitted_saved_and_copied(tmp_path):
     close(by_name["scaled"], model.predict([a, b])["scaled"])
     assert model.evaluate([a, b], target, verbose=0) is not None
     model.save_weights(tmp_path / "w.safetensors")
-    for other in (copy.deepcopy(model), two_by_two()[0]):
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), two_by_two()[0]):
         other.head.kernel.assign(0.0)
         assert model.head.kernel.numpy().any()
         other.load_weights(tmp_path / "w.safetensors")
@@ -185,6 +185,10 @@ def test_shapes_that_do_not_fit_name_the_layer():
     with pytest.raises(dlc.ShapeError, match=r"in layer: Dense\(3\)") as caught:
         nn.Dense(3)(draw(2, 3)), (dense := nn.Dense(3)).ensure_built((2, 3)), dense(y)
     assert "(batch, 6, 6, 4)" in str(caught.value)
+    layer = nn.Linear(5, 3)
+    layer.name = "head"
+    with pytest.raises(dlc.ShapeError, match=r"in layer 'head': Linear\(5, 3\)"):
+        layer(y)
     with pytest.raises(dlc.ShapeError, match="Conv2D of an input of shape"):
         nn.Conv2D(4, 3)(nn.Flatten()(y))
     with pytest.raises(dlc.ShapeError, match=r"add of f32\[batch,6,6,4\]"):
@@ -227,6 +231,8 @@ def test_what_is_no_model_is_said_to_be_none():
     for use in (float, np.asarray, dlc.compile(dlc.relu), lambda t: t.numpy()):
         with pytest.raises(dlc.TracedValueError, match="symbolic"):
             use(y)
+    with pytest.raises(dlc.TracedValueError, match=r"nn\.Dropout"):
+        nn.functional.dropout(y, 0.5)
     with pytest.raises(dlc.ShapeError, match="not known"):
         nn.Lambda(lambda t: t if t.shape[1] > 3 else -t)(nn.Input((None, 2)))
     with pytest.raises(dlc.ArgumentError, match="no input_shape"):

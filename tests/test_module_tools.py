@@ -133,6 +133,18 @@ def test_evaluation_gives_each_module_its_own_mode_back():
     assert model.training
 
 
+def test_what_is_frozen_stays_also_in_steps_that_are_compiled():
+    model = nn.Sequential(nn.Input((4,)), nn.Dense(8), nn.BatchNormalization(), nn.Dense(4))
+    model.compile("adam", "mse")
+    model.fit(X, X, verbose=0)
+    for trained in (False, True):
+        model[0].trainable = model[1].trainable = trained
+        before = {n: v.numpy().copy() for n, v in model.state_dict().items()}
+        model.fit(X, X, verbose=0)
+        same = {n for n, v in model.state_dict().items() if (v.numpy() == before[n]).all()}
+        assert same == (set() if trained else {n for n in before if n[0] != "2"})
+
+
 GRAPH = """
 layer                     output shape  parameters  connected to
 ----------------------------------------------------------------

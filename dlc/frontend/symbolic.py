@@ -18,6 +18,7 @@ from dlc.frontend.trace import Trace
 from dlc.ir.build import normalise_attrs
 from dlc.ir.core import Node
 from dlc.ir.dims import DimExpr
+from dlc.ir.errors import TracedValueError
 from dlc.ir.location import user_location
 from dlc.ir.op import OPS, Op
 from dlc.ir.types import TensorType, Type
@@ -74,6 +75,11 @@ class Symbolic(Trace):
     def _record(
         self, op: Op, tensors: Sequence[Tensor], attrs: dict[str, Any]
     ) -> tuple[Node, bool]:
+        if op.name == "random_bits" and tensors[0]._trace is not self:
+            raise TracedValueError(
+                "random numbers of a symbolic shape would be the same in each call of the model",
+                hint="use a layer with random numbers of its own, such as nn.Dropout",
+            )
         inputs = tuple(self._node_of(t) for t in tensors)
         if not is_recording():
             stop = OPS["stop_gradient"]

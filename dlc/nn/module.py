@@ -24,6 +24,7 @@ from dlc.nn import initializers
 from dlc.nn.converting import Converting
 from dlc.nn.fitting import Fitting
 from dlc.nn.graph import is_symbolic, symbolic_call
+from dlc.nn.hooks import Hooking, set_slot
 from dlc.nn.module_form import flatten_module, unflatten_module
 from dlc.nn.walking import Walking, variables
 from dlc.train import added_losses
@@ -57,31 +58,15 @@ def Buffer(value: Any) -> dlc.Variable:  # noqa: N802
     return _Buffer(value)  # type: ignore[return-value]
 
 
-class HookHandle:
-    """What registering a hook returns; `remove()` takes the hook away."""
-
-    def __init__(self, module: Module, hooks: str, hook: Callable[..., Any]) -> None:
-        self._module, self._hooks, self._hook = module, hooks, hook
-
-    def remove(self) -> None:
-        """Takes the hook away; again does nothing."""
-        kept = tuple(h for h in getattr(self._module, self._hooks) if h is not self._hook)
-        _set_slot(self._module, self._hooks, kept)
-        _set_slot(self._module, "_token", object())
-
-
 _FIRST: Mapping[str, Any] = {
+    "_backward_hooks": (), "_backward_pre_hooks": (), "_load_hooks": (), "_state_hooks": (),
     "_buffers": frozenset(), "_built": False, "_fitting": None, "_forward_hooks": (), "_leaves": (),
     "_name": None, "_pending": (), "_pre_hooks": (), "_source": None, "_symbolic": (),
     "_training": True,
 }  # fmt: skip
 
 
-def _set_slot(module: Module, name: str, value: Any) -> None:
-    object.__setattr__(module, name, value)
-
-
-class Module(Walking, Converting, Fitting):
+class Module(Walking, Converting, Hooking, Fitting):
     """The base of layers and models.
 
     A subclass makes its parameters (`dlc.Variable`, `dlc.nn.Parameter`), buffers (`dlc.nn.Buffer`)
@@ -110,9 +95,9 @@ class Module(Walking, Converting, Fitting):
     """
 
     __slots__ = (
-        "__dict__", "__weakref__", "_buffers", "_built", "_fitting", "_forward_hooks", "_leaves",
-        "_name", "_pending", "_pre_hooks", "_source", "_symbolic", "_token",
-        "_training",
+        "__dict__", "__weakref__", "_backward_hooks", "_backward_pre_hooks", "_buffers", "_built",
+        "_fitting", "_forward_hooks", "_leaves", "_load_hooks", "_name", "_pending", "_pre_hooks",
+        "_source", "_state_hooks", "_symbolic", "_token", "_training",
     )  # fmt: skip
     _buffers: frozenset[str]
     _built: bool
@@ -133,8 +118,8 @@ class Module(Walking, Converting, Fitting):
         """Makes a module without attributes, so that `super().__init__()` need not be called."""
         self = object.__new__(cls)
         for name, value in _FIRST.items():
-            _set_slot(self, name, value)
-        _set_slot(self, "_token", object())
+            set_slot(self, name, value)
+        set_slot(self, "_token", object())
         return self
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -154,17 +139,17 @@ class Module(Walking, Converting, Fitting):
             self.register_buffer(name, value.value)
             return
         if any(value is v for v in self._pending):
-            _set_slot(self, "_buffers", self._buffers | {name})
-            _set_slot(self, "_pending", tuple(v for v in self._pending if v is not value))
+            set_slot(self, "_buffers", self._buffers | {name})
+            set_slot(self, "_pending", tuple(v for v in self._pending if v is not value))
         elif isinstance(value, dlc.Variable) and name not in self._buffers and value.dtype.is_float:
             value.requires_grad = True
         object.__setattr__(self, name, value)
-        _set_slot(self, "_token", object())
+        set_slot(self, "_token", object())
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
-        _set_slot(self, "_buffers", self._buffers - {name})
-        _set_slot(self, "_token", object())
+        set_slot(self, "_buffers", self._buffers - {name})
+        set_slot(self, "_token", object())
 
     def __getattr__(self, name: str) -> Any:
         # Asked for what is no attribute only: a module may have attributes of these names.
@@ -174,7 +159,7 @@ class Module(Walking, Converting, Fitting):
 
     def _note_call(self, given: Any, results: Any) -> None:
         """Keeps what a symbolic call was given, and its results, as `input` and `output`."""
-        _set_slot(self, "_symbolic", (given, results))
+        set_slot(self, "_symbolic", (given, results))
 
     def register_parameter(self, name: str, param: dlc.Variable | None) -> None:
         """Makes an attribute that is trained: a variable of floats, or None for none yet.
@@ -193,7 +178,7 @@ class Module(Walking, Converting, Fitting):
         """Makes an attribute that is saved and not trained."""
         held = value if isinstance(value, dlc.Variable) else dlc.Variable(value, name=name)
         held.requires_grad = False
-        _set_slot(self, "_buffers", self._buffers | {name})
+        set_slot(self, "_buffers", self._buffers | {name})
         setattr(self, name, held)
 
     def add_weight(
@@ -230,7 +215,7 @@ class Module(Walking, Converting, Fitting):
         value = initializers.get(found)(extents, held)
         variable = dlc.Variable(value, trainable and held.is_float, name)
         if not trainable:
-            _set_slot(self, "_pending", (*self._pending, variable))
+            set_slot(self, "_pending", (*self._pending, variable))
         return variable
 
     @property
@@ -240,7 +225,7 @@ class Module(Walking, Converting, Fitting):
 
     @name.setter
     def name(self, value: str | None) -> None:
-        _set_slot(self, "_name", value)
+        set_slot(self, "_name", value)
 
     @property
     def training(self) -> bool:
@@ -249,7 +234,7 @@ class Module(Walking, Converting, Fitting):
 
     @training.setter
     def training(self, mode: bool) -> None:
-        _set_slot(self._source or self, "_training", bool(mode))
+        set_slot(self._source or self, "_training", bool(mode))
 
     def train(self, mode: bool = True) -> Self:
         """Sets `training` here and in all submodules; returns the module."""
@@ -278,9 +263,14 @@ class Module(Walking, Converting, Fitting):
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Trains all parameters here and below, or (with False) none; returns the module."""
+        """Trains all parameters here and below, or (with False) none; returns the module.
+
+        Compiled steps that call the modules follow.
+        """
         for p in self.parameters():
             p.requires_grad = bool(requires_grad) and p.dtype.is_float
+        for module in self.modules():
+            set_slot(module, "_token", object())
         return self
 
     def zero_grad(self) -> None:
@@ -314,7 +304,8 @@ class Module(Walking, Converting, Fitting):
                 changed = user_function(hook)(self, args)
                 if changed is not None:
                     args = changed if isinstance(changed, tuple) else (changed,)
-            result = self._result(args, kwargs)
+            args, gates = self._gated(args)
+            result = gates(self._result(args, kwargs))
             for hook in self._forward_hooks:
                 changed = user_function(hook)(self, args, result)
                 result = result if changed is None else changed
@@ -356,20 +347,7 @@ class Module(Walking, Converting, Fitting):
             return
         with eager():  # parameters are made once, and outlive the program that is being traced
             self.build(*shapes)  # type: ignore[attr-defined]
-        _set_slot(self, "_built", True)
-
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
-        """Calls `hook(module, args)` before each call; what it returns takes the place of args."""
-        return self._register("_pre_hooks", hook)
-
-    def register_forward_hook(self, hook: Callable[..., Any]) -> HookHandle:
-        """Calls `hook(module, args, result)` after each call; it may return another result."""
-        return self._register("_forward_hooks", hook)
-
-    def _register(self, hooks: str, hook: Callable[..., Any]) -> HookHandle:
-        _set_slot(self, hooks, (*getattr(self, hooks), hook))
-        _set_slot(self, "_token", object())
-        return HookHandle(self, hooks, hook)
+        set_slot(self, "_built", True)
 
     # State.
 
@@ -384,7 +362,7 @@ class Module(Walking, Converting, Fitting):
         found: OrderedDict[str, dlc.Tensor] = OrderedDict()
         for name, variable in variables(self, prefix, random=random):
             found[name] = variable.data
-        return found
+        return self._after_state_dict(found, prefix)
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
         """Assigns values to parameters and buffers by name.
@@ -398,6 +376,7 @@ class Module(Walking, Converting, Fitting):
             ValueRangeError: for names that are missing or not known, and shapes that differ: all of
                 them at once. Nothing has been assigned then.
         """
+        state = self._before_load_state_dict(state, strict)
         hint = "strict=False leaves out names that are missing or not known"
         own = dict(variables(self, ""))
         needed = [n for n, _ in variables(self, "", random=False)] if strict else []
@@ -436,6 +415,8 @@ def _name_layer(error: DlcError, module: Module) -> None:
     layer = error.__dict__.setdefault("layer", module)
     path = next((n for n, m in module.named_modules() if m is layer), "")
     within = f" {path!r} of {type(module).__name__}" if path else ""
+    if not path and layer._name is not None:
+        within = f" {layer._name!r}"
     text = f"{type(layer).__name__}({layer.extra_repr()})"
     error.context = f"in layer{within}: {text}"
 

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from dlc.nn.module import Module
 
 
+# Slots of a module that its copies have, too.
+_KEPT = (
+    "_backward_hooks", "_backward_pre_hooks", "_buffers", "_built", "_forward_hooks", "_name",
+    "_pre_hooks",
+)  # fmt: skip
+
+
 class _Form(NamedTuple):
     """What besides its leaves makes a module as a tree: the module, and the names of the leaves."""
 
@@ -59,7 +66,7 @@ def _copied(x: Any, replaced: Mapping[int, Any], made: dict[int, Any]) -> Any:
     if is_module(x):
         if id(x) not in made:
             new = made[id(x)] = type(x).__new__(type(x))
-            for name in ("_buffers", "_built", "_forward_hooks", "_name", "_pre_hooks"):
+            for name in _KEPT:
                 object.__setattr__(new, name, getattr(x, name))
             object.__setattr__(new, "_source", x._source or x)
             for name, value in vars(x).items():
