@@ -1,0 +1,79 @@
+"""The backend `dlc` of `torch.compile`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from dlc.interop.torch.graph import GraphFunction, is_known
+from dlc.ir.errors import ValueRangeError, nearest
+
+_OPTIONS = ("fallback", "level", "precision", "num_threads")
+
+
+def dlc_backend(
+    module: Any, example_inputs: Sequence[Any], options: Mapping[str, Any] | None = None
+) -> Callable[..., Any]:
+    """What `torch.compile(model, backend="dlc")` calls with a graph that it has traced.
+
+    Args:
+        module: The graph.
+        example_inputs: Its inputs.
+        options: `fallback`: "error" (default) or "aten", which runs operators that dlc does not
+            know in PyTorch; `level`, `precision`, `num_threads` as those of `dlc.compile`.
+
+    Raises:
+        ModelError: There are operators that dlc does not know; all are listed.
+        ValueRangeError: An option is unknown.
+    """
+    from torch._decomp import core_aten_decompositions
+    from torch._dynamo.backends.common import aot_autograd
+    from torch._functorch._aot_autograd.utils import make_boxed_func
+
+    given = dict(options or {})
+    unknown = [k for k in given if k not in _OPTIONS]
+    if unknown:
+        raise ValueRangeError(f"option {unknown[0]!r}", hint=nearest(unknown[0], _OPTIONS))
+    fallback = given.pop("fallback", "error")
+    if fallback not in ("error", "aten"):
+        raise ValueRangeError(f"fallback={fallback!r}", hint='"error" or "aten"')
+
+    def compiler(graph: Any, _inputs: Sequence[Any]) -> Any:
+        return make_boxed_func(_compiled(graph, fallback, given))
+
+    return aot_autograd(
+        fw_compiler=compiler, bw_compiler=compiler, decompositions=core_aten_decompositions()
+    )(module, example_inputs)
+
+
+def _compiled(graph: Any, fallback: str, options: Mapping[str, Any]) -> Callable[..., Any]:
+    if fallback == "error" or all(is_known(n) for n in graph.graph.nodes):
+        return GraphFunction(graph, **options)
+    from torch.fx.passes.infra.partitioner import (
+        CapabilityBasedPartitioner,
+    )
+    from torch.fx.passes.operator_support import OperatorSupportBase
+
+    class Known(OperatorSupportBase):
+        def is_node_supported(self, submodules: Any, node: Any) -> bool:
+            del submodules
+            return node.op == "call_function" and is_known(node)
+
+    split = CapabilityBasedPartitioner(graph, Known()).partition_and_fuse()
+    for name, part in list(split.named_children()):
+        if name.startswith("fused_"):
+            setattr(split, name, _Part(part, options))
+    return split
+
+
+def _Part(module: Any, options: Mapping[str, Any]) -> Any:  # noqa: N802
+    import torch
+
+    function = GraphFunction(module, **options)
+
+    class Part(torch.nn.Module):
+        def forward(self, *args: Any) -> Any:
+            results = function(*args)
+            return results[0] if len(results) == 1 else tuple(results)
+
+    return Part()

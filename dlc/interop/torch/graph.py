@@ -1,0 +1,197 @@
+"""A graph of PyTorch's tracer as a compiled dlc function."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import dlc
+from dlc.interop.torch.arrays import array_of, dtype_of, tensor_of
+from dlc.interop.torch.table import find
+from dlc.ir.errors import DlcError, ModelError
+
+if TYPE_CHECKING:
+    from torch.fx import GraphModule, Node
+
+_PYTHON: dict[Any, Callable[..., Any]] = {
+    f: f
+    for f in (
+        operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod, operator.neg,
+        operator.truediv,
+        operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge,
+    )
+}  # fmt: skip
+
+
+def operator_name(node: Node) -> str:
+    """The name of a node's operator, such as `add.Tensor`."""
+    target: Any = node.target
+    name = str(getattr(target, "__name__", target))
+    return name if "." in name else f"{name}.default"
+
+
+def is_known(node: Node) -> bool:
+    """Whether dlc has a row for what a node calls."""
+    if node.op != "call_function":
+        return node.op in ("placeholder", "output", "get_attr")
+    if node.target is operator.getitem or node.target in _PYTHON:
+        return True
+    namespace = str(getattr(node.target, "namespace", "aten"))
+    return namespace in ("aten", "prims") and find(operator_name(node)) is not None
+
+
+def missing_operators(graph: Any) -> list[str]:
+    """The operators of a graph that dlc does not know."""
+    return sorted({str(n.target) for n in graph.nodes if not is_known(n)})
+
+
+class GraphFunction:
+    """A graph as a function over PyTorch's tensors, compiled by dlc.
+
+    Args:
+        module: The graph, of functional ATen operators.
+        options: Keywords of `dlc.compile`.
+
+    Raises:
+        ModelError: There are operators that dlc does not know; all are listed.
+    """
+
+    def __init__(self, module: GraphModule, **options: Any) -> None:
+        missing = missing_operators(module.graph)
+        if missing:
+            raise ModelError(
+                f"dlc does not know {len(missing)} operators: {', '.join(missing)}",
+                hint='options={"fallback": "aten"} runs them in PyTorch',
+            )
+        self.module = module
+        self.nodes = list(module.graph.nodes)
+        self.inputs = [n for n in self.nodes if n.op == "placeholder"]
+        self.constants = {
+            n: array_of(getattr(module, str(n.target)).detach())
+            for n in self.nodes
+            if n.op == "get_attr"
+        }
+        # Numbers among the inputs are extents of tensors: they come with these.
+        self.tensors = [k for k, n in enumerate(self.inputs) if _is_tensor(n)]
+        self.sizes = self._sizes()
+        self.output = next(n for n in self.nodes if n.op == "output").args[0]
+        self.compiled = dlc.compile(
+            self._trace, name="torch_graph", static_argnames=("numbers",), **options
+        )
+
+    def __call__(self, *args: Any) -> list[Any]:
+        """The outputs, as PyTorch's tensors."""
+        given = [array_of(args[k]) for k in self.tensors]
+        numbers = tuple((k, args[k]) for k, where in self.sizes.items() if where is None)
+        values = iter(self.compiled(given, numbers=numbers))
+        held = {a.__array_interface__["data"][0] for a in (*given, *self.constants.values())}
+        made: list[Any] = []
+        for node in self.output:
+            if node is None:
+                made.append(None)
+            elif _is_tensor(node):
+                made.append(tensor_of(next(values), held))
+            else:
+                made.append(self._extent(node, args))
+        return made
+
+    def _extent(self, node: Any, args: Sequence[Any]) -> Any:
+        """A number among the outputs, from the extents of the inputs."""
+        value = node.meta["val"] if hasattr(node, "op") else node
+        expression = getattr(getattr(value, "node", None), "expr", None)
+        if expression is None:
+            return value
+        known: dict[Any, int] = {}
+        for given, arg in zip(self.inputs, args, strict=True):
+            like = given.meta["val"]
+            pairs = zip(like.shape, arg.shape, strict=True) if _is_tensor(given) else [(like, arg)]
+            for dim, extent in pairs:
+                symbol = getattr(getattr(dim, "node", None), "expr", None)
+                if symbol is not None and symbol.is_Symbol:
+                    known[symbol] = int(extent)
+        return int(expression.subs(known))
+
+    def _sizes(self) -> dict[int, tuple[int, int] | None]:
+        """For each input that is a number, the tensor and the axis that has it, if one has."""
+        found: dict[int, tuple[int, int] | None] = {}
+        for k, node in enumerate(self.inputs):
+            if k in self.tensors:
+                continue
+            text = str(node.meta["val"])
+            found[k] = next(
+                (
+                    (place, axis)
+                    for place, t in enumerate(self.tensors)
+                    for axis, d in enumerate(self.inputs[t].meta["val"].shape)
+                    if str(d) == text
+                ),
+                None,
+            )
+        return found
+
+    def _trace(self, given: list[Any], numbers: tuple[tuple[int, Any], ...]) -> list[Any]:
+        values: dict[Any, Any] = dict(self.constants)
+        for place, k in enumerate(self.tensors):
+            values[self.inputs[k]] = given[place]
+        for k, where in self.sizes.items():
+            number = dict(numbers)[k] if where is None else given[where[0]].shape[where[1]]
+            values[self.inputs[k]] = number
+        for node in self.nodes:
+            if node.op == "call_function":
+                values[node] = self._call(node, values)
+        return [values[n] for n in self.output if n is not None and _is_tensor(n)]
+
+    def _call(self, node: Node, values: dict[Any, Any]) -> Any:
+        args, kwargs = (_filled(x, values) for x in (node.args, node.kwargs))
+        if node.target is operator.getitem:
+            return args[0][args[1]]
+        if node.target in _PYTHON:
+            return _PYTHON[node.target](*args, **kwargs)
+        row = find(operator_name(node))
+        assert row is not None
+        for name in ("dtype", "layout", "device", "pin_memory", "memory_format"):
+            kwargs.pop(name, None)
+        try:
+            return _typed(row(*args, **kwargs), node.meta.get("val"))
+        except DlcError as error:
+            if error.context is None:
+                error.context = f"in {node.format_node()}"
+            raise
+
+
+def _is_tensor(node: Any) -> bool:
+    value = getattr(node, "meta", {}).get("val")
+    return hasattr(value, "dtype") and hasattr(value, "shape")
+
+
+def _filled(x: Any, values: dict[Any, Any]) -> Any:
+    """Arguments with values in the place of nodes."""
+    if isinstance(x, (list, tuple)):
+        return [_filled(v, values) for v in x]
+    if isinstance(x, dict):
+        return {k: _filled(v, values) for k, v in x.items()}
+    try:
+        found = values.get(x)
+    except TypeError:
+        return x
+    if found is None:
+        return x
+    return dlc.asarray(found) if isinstance(found, np.ndarray) else found
+
+
+def _typed(value: Any, like: Any) -> Any:
+    """Results with the element types that PyTorch says they have."""
+    if isinstance(value, (list, tuple)):
+        likes: Sequence[Any] = like if isinstance(like, (list, tuple)) else [None] * len(value)
+        return [_typed(v, k) for v, k in zip(value, likes, strict=False)]
+    if not isinstance(value, dlc.Tensor) or not hasattr(like, "dtype"):
+        return value
+    wanted = dtype_of(like.dtype)
+    return value if value.dtype == wanted else _converted(value, wanted)
+
+
+def _converted(value: Any, wanted: Any) -> Any:
+    return value != 0 if wanted == dlc.bool else dlc.astype(value, wanted)

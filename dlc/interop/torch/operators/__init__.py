@@ -1,0 +1,1 @@
+"""The operators of ATen: a row each, written in dlc's public functions."""

@@ -1,0 +1,236 @@
+"""Operators on elements."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import dlc
+from dlc.interop.torch.table import aten
+
+_UNARY: dict[str, Callable[[Any], Any]] = {
+    "abs": dlc.abs, "acos": dlc.acos, "acosh": dlc.acosh, "asin": dlc.asin, "asinh": dlc.asinh,
+    "atan": dlc.atan, "atanh": dlc.atanh, "bitwise_not": dlc.bitwise_invert, "ceil": dlc.ceil,
+    "cos": dlc.cos, "cosh": dlc.cosh, "erf": dlc.erf, "erfc": dlc.erfc, "exp": dlc.exp,
+    "exp2": dlc.exp2, "expm1": dlc.expm1, "floor": dlc.floor, "isinf": dlc.isinf,
+    "isnan": dlc.isnan, "log": dlc.log, "log10": dlc.log10, "log1p": dlc.log1p, "log2": dlc.log2,
+    "neg": dlc.negative, "reciprocal": dlc.reciprocal, "relu": lambda x: dlc.maximum(x, 0),
+    "rsqrt": dlc.rsqrt, "sigmoid": dlc.sigmoid, "sin": dlc.sin, "sinh": dlc.sinh,
+    "sqrt": dlc.sqrt, "tan": dlc.tan, "tanh": dlc.tanh, "trunc": dlc.trunc, "erfinv": dlc.erfinv,
+    "digamma": dlc.digamma, "lgamma": dlc.lgamma, "signbit": dlc.signbit, "square": dlc.square,
+    "logical_not": lambda x: x == 0, "silu": dlc.silu,
+}  # fmt: skip
+_FLOATS = {
+    "acos", "acosh", "asin", "asinh", "atan", "atanh", "cos", "cosh", "erf", "erfc", "exp", "exp2",
+    "expm1", "log", "log10", "log1p", "log2", "reciprocal", "rsqrt", "sigmoid", "sin", "sinh",
+    "sqrt", "tan", "tanh", "erfinv", "digamma", "lgamma",
+}  # fmt: skip
+
+
+def is_float(x: Any) -> bool:
+    """Whether elements are floats."""
+    return dlc.isdtype(x.dtype, "real floating")
+
+
+def as_float(x: Any) -> Any:
+    """Integers as float32, as PyTorch computes functions of them."""
+    return x if not hasattr(x, "dtype") or is_float(x) else dlc.astype(x, dlc.float32)
+
+
+def _unary(name: str, x: Any) -> Any:
+    if name in ("ceil", "floor", "trunc") and not is_float(x):
+        return x
+    if name in ("isinf", "isnan") and not is_float(x):
+        return dlc.zeros(x.shape, dtype=dlc.bool)
+    return _UNARY[name](as_float(x) if name in _FLOATS else x)
+
+
+for _name in _UNARY:
+    aten(_name)(functools.partial(_unary, _name))
+
+
+@aten("sign", "sgn")
+def sign(x: Any) -> Any:
+    """-1, 0 or 1."""
+    return dlc.where(x == x, dlc.sign(x), 0) if x.dtype != dlc.bool else x  # noqa: PLR0124  NaN
+
+
+@aten("round")
+def round_(x: Any, *, decimals: int = 0) -> Any:
+    """The nearest integer, the even one of two."""
+    if not is_float(x):
+        return x
+    if not decimals:
+        return dlc.round(x)
+    scale = 10.0**decimals
+    return dlc.round(x * scale) / scale
+
+
+def _number(x: Any) -> Any:
+    """Bools as integers, for arithmetic."""
+    return dlc.astype(x, dlc.int64) if getattr(x, "dtype", None) == dlc.bool else x
+
+
+@aten("add")
+def add(a: Any, b: Any, *, alpha: float = 1) -> Any:
+    """a + alpha b."""
+    if alpha == 1 and getattr(a, "dtype", None) == dlc.bool and getattr(b, "dtype", 0) == dlc.bool:
+        return dlc.logical_or(a, b)
+    return _number(a) + (_number(b) if alpha == 1 else _number(b) * alpha)
+
+
+@aten("sub")
+def sub(a: Any, b: Any, *, alpha: float = 1) -> Any:
+    """a - alpha b."""
+    return _number(a) - (_number(b) if alpha == 1 else _number(b) * alpha)
+
+
+@aten("rsub")
+def rsub(a: Any, b: Any, *, alpha: float = 1) -> Any:
+    """b - alpha a."""
+    return sub(b, a, alpha=alpha)
+
+
+@aten("mul")
+def mul(a: Any, b: Any) -> Any:
+    """a b."""
+    if getattr(a, "dtype", None) == dlc.bool and getattr(b, "dtype", None) == dlc.bool:
+        return dlc.logical_and(a, b)
+    return _number(a) * _number(b)
+
+
+@aten("div", "true_divide")
+def div(a: Any, b: Any, *, rounding_mode: str | None = None) -> Any:
+    """a / b, rounded down or towards zero if asked for."""
+    if rounding_mode is None:
+        return dlc.divide(as_float(a), as_float(b))
+    if rounding_mode == "floor":
+        return dlc.floor_divide(a, b)
+    if is_float(a) or (hasattr(b, "dtype") and is_float(b)) or isinstance(b, float):
+        return dlc.trunc(dlc.divide(as_float(a), as_float(b)))
+    rest = dlc.fmod(a, b)
+    return dlc.floor_divide(a - rest, b)
+
+
+@aten("fmod")
+def fmod(a: Any, b: Any) -> Any:
+    """The remainder, of the dividend's sign."""
+    return dlc.fmod(a, b)
+
+
+@aten("remainder")
+def remainder(a: Any, b: Any) -> Any:
+    """The remainder, of the divisor's sign."""
+    return dlc.remainder(a, b)
+
+
+@aten("pow")
+def power(a: Any, b: Any) -> Any:
+    """a to the b."""
+    if isinstance(b, (int, float)) and hasattr(a, "dtype"):
+        if b == 2:
+            return a * a
+        if b == 0.5:
+            return dlc.sqrt(as_float(a))
+        if isinstance(b, float) and not is_float(a):
+            return dlc.pow(as_float(a), b)
+    return dlc.pow(a, b)
+
+
+_PAIRS: dict[str, Callable[[Any, Any], Any]] = {
+    "atan2": lambda a, b: dlc.atan2(as_float(a), as_float(b)),
+    "maximum": dlc.maximum, "minimum": dlc.minimum,
+    "eq": dlc.equal, "ne": dlc.not_equal, "lt": dlc.less, "le": dlc.less_equal,
+    "gt": dlc.greater, "ge": dlc.greater_equal, "hypot": dlc.hypot, "copysign": dlc.copysign,
+    "nextafter": dlc.nextafter, "gcd": dlc.gcd,
+    "logical_and": lambda a, b: dlc.logical_and(a != 0, b != 0),
+    "logical_or": lambda a, b: dlc.logical_or(a != 0, b != 0),
+    "logical_xor": lambda a, b: dlc.logical_xor(a != 0, b != 0),
+    "bitwise_and": dlc.bitwise_and, "bitwise_or": dlc.bitwise_or, "bitwise_xor": dlc.bitwise_xor,
+    "bitwise_left_shift": dlc.bitwise_left_shift, "__lshift__": dlc.bitwise_left_shift,
+    "bitwise_right_shift": dlc.bitwise_right_shift, "__rshift__": dlc.bitwise_right_shift,
+    "heaviside": dlc.heaviside,
+}  # fmt: skip
+
+
+def _pair(function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
+    return function(a, b)
+
+
+for _name, _function in _PAIRS.items():
+    aten(_name)(functools.partial(_pair, _function))
+
+
+@aten("fmax")
+def fmax(a: Any, b: Any) -> Any:
+    """The larger; a number where one is NaN."""
+    return dlc.fmax(a, b)
+
+
+@aten("fmin")
+def fmin(a: Any, b: Any) -> Any:
+    """The smaller; a number where one is NaN."""
+    return dlc.fmin(a, b)
+
+
+@aten("where")
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """Elements of a or b."""
+    return dlc.where(condition != 0 if condition.dtype != dlc.bool else condition, a, b)
+
+
+@aten("clamp")
+def clamp(x: Any, low: Any = None, high: Any = None) -> Any:
+    """Kept within limits; the upper one prevails."""
+    if low is not None:
+        x = dlc.maximum(x, low)
+    return x if high is None else dlc.minimum(x, high)
+
+
+@aten("hardtanh")
+def hardtanh(x: Any, low: float = -1, high: float = 1) -> Any:
+    """Kept within limits."""
+    return dlc.clip(x, low, high)
+
+
+@aten("leaky_relu")
+def leaky_relu(x: Any, slope: float = 0.01) -> Any:
+    """A fraction of what is below zero."""
+    return dlc.where(x > 0, x, x * slope)
+
+
+@aten("elu")
+def elu(x: Any, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Any:
+    """Exponential below zero."""
+    return dlc.where(x > 0, x * scale, dlc.expm1(x * input_scale) * (alpha * scale))
+
+
+@aten("gelu")
+def gelu(x: Any, *, approximate: str = "none") -> Any:
+    """Gaussian error linear unit."""
+    return dlc.gelu(x, approximate=approximate)
+
+
+@aten("threshold_backward")
+def threshold_backward(gradient: Any, x: Any, limit: float) -> Any:
+    """The gradient above a limit."""
+    return dlc.where(x <= limit, 0, gradient)
+
+
+@aten("alias", "detach", "clone", "lift_fresh_copy", "contiguous", "view_as_real_copy")
+def same(x: Any, **_keywords: Any) -> Any:
+    """The tensor itself."""
+    return x
+
+
+@aten("_to_copy", "convert_element_type", "to")
+def to_copy(x: Any, *_args: Any, **_keywords: Any) -> Any:
+    """Elements as another type: that which the result has."""
+    return x
+
+
+@aten("copy")
+def copy(x: Any, source: Any, _non_blocking: bool = False) -> Any:
+    """The elements of another tensor, in the shape of x."""
+    return dlc.broadcast_to(source, x.shape)

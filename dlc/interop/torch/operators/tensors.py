@@ -1,0 +1,475 @@
+"""Operators on whole tensors: shapes, places, reductions."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dlc
+from dlc.interop.torch.operators.elements import as_float, is_float
+from dlc.interop.torch.table import aten
+
+
+def _axes(x: Any, dims: Any) -> tuple[int, ...]:
+    if dims is None or (isinstance(dims, Sequence) and not dims):
+        return tuple(range(x.ndim))
+    listed = dims if isinstance(dims, Sequence) else [dims]
+    return tuple(int(d) % max(x.ndim, 1) for d in listed if x.ndim)
+
+
+@aten("sum")
+def sum_(x: Any, dims: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """The sum."""
+    del dtype
+    wide = dlc.int64 if not is_float(x) else None
+    return dlc.sum(x, axis=_axes(x, dims), keepdims=keepdim, dtype=wide)
+
+
+@aten("mean")
+def mean(x: Any, dims: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """The mean."""
+    del dtype
+    return dlc.mean(as_float(x), axis=_axes(x, dims), keepdims=keepdim)
+
+
+@aten("prod")
+def prod(x: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """The product."""
+    del dtype
+    return dlc.prod(x, axis=_axes(x, dim), keepdims=keepdim)
+
+
+@aten("var")
+def var(
+    x: Any, dims: Any = None, unbiased: Any = None, *, correction: Any = None, keepdim: bool = False
+) -> Any:
+    """The variance."""
+    if correction is None:
+        correction = 1 if unbiased is None else int(unbiased)
+    return dlc.var(x, axis=_axes(x, dims), correction=float(correction), keepdims=keepdim)
+
+
+@aten("amax")
+def amax(x: Any, dims: Any = (), keepdim: bool = False) -> Any:
+    """The largest element."""
+    return dlc.max(x, axis=_axes(x, dims), keepdims=keepdim)
+
+
+@aten("amin")
+def amin(x: Any, dims: Any = (), keepdim: bool = False) -> Any:
+    """The smallest element."""
+    return dlc.min(x, axis=_axes(x, dims), keepdims=keepdim)
+
+
+@aten("max.default")
+def max_default(x: Any) -> Any:
+    """The largest element."""
+    return dlc.max(x)
+
+
+@aten("min.default")
+def min_default(x: Any) -> Any:
+    """The smallest element."""
+    return dlc.min(x)
+
+
+def _extreme(find: Callable[..., Any], x: Any, dim: int, keepdim: bool = False) -> tuple[Any, Any]:
+    if x.ndim == 0:
+        return x, dlc.asarray(0, dtype=dlc.int64)
+    places = find(x, axis=dim, keepdims=True)
+    values = dlc.take_along_axis(x, places, axis=dim)
+    if keepdim:
+        return values, places
+    return dlc.squeeze(values, axis=dim), dlc.squeeze(places, axis=dim)
+
+
+aten("max.dim")(functools.partial(_extreme, dlc.argmax))
+aten("min.dim")(functools.partial(_extreme, dlc.argmin))
+
+
+def _arg(find: Callable[..., Any], x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    if dim is None:
+        place = find(dlc.reshape(x, (-1,)), axis=0)
+        return dlc.reshape(place, (1,) * x.ndim) if keepdim else place
+    return find(x, axis=dim, keepdims=keepdim) if x.ndim else dlc.asarray(0, dtype=dlc.int64)
+
+
+aten("argmax")(functools.partial(_arg, dlc.argmax))
+aten("argmin")(functools.partial(_arg, dlc.argmin))
+
+
+@aten("any")
+def any_(x: Any, dims: Any = None, keepdim: bool = False) -> Any:
+    """Whether some element is not zero."""
+    return dlc.any(x, axis=_axes(x, dims), keepdims=keepdim)
+
+
+@aten("all")
+def all_(x: Any, dims: Any = None, keepdim: bool = False) -> Any:
+    """Whether all elements are not zero."""
+    return dlc.all(x, axis=_axes(x, dims), keepdims=keepdim)
+
+
+@aten("cumsum")
+def cumsum(x: Any, dim: int, *, dtype: Any = None) -> Any:
+    """The sums up to each element."""
+    del dtype
+    return dlc.cumulative_sum(x, axis=dim) if x.ndim else x
+
+
+@aten("cumprod")
+def cumprod(x: Any, dim: int, *, dtype: Any = None) -> Any:
+    """The products up to each element."""
+    del dtype
+    return dlc.cumulative_prod(x, axis=dim) if x.ndim else x
+
+
+# Shapes.
+
+
+@aten("view", "reshape", "_unsafe_view")
+def view(x: Any, shape: Sequence[Any]) -> Any:
+    """The same elements in another shape."""
+    return dlc.reshape(x, tuple(shape))
+
+
+@aten("permute")
+def permute(x: Any, dims: Sequence[int]) -> Any:
+    """Axes in another order."""
+    return dlc.permute_dims(x, tuple(d % max(x.ndim, 1) for d in dims))
+
+
+@aten("transpose")
+def transpose(x: Any, a: int, b: int) -> Any:
+    """Two axes exchanged."""
+    return dlc.swapaxes(x, a, b) if x.ndim else x
+
+
+@aten("t")
+def t(x: Any) -> Any:
+    """A matrix transposed."""
+    return x.mT if x.ndim == 2 else x
+
+
+@aten("expand")
+def expand(x: Any, shape: Sequence[Any], *, implicit: bool = False) -> Any:
+    """Repeated along axes of extent 1; -1 keeps an extent."""
+    del implicit
+    lead = len(shape) - x.ndim
+    wanted = tuple(
+        x.shape[k - lead] if isinstance(d, int) and d == -1 else d for k, d in enumerate(shape)
+    )
+    return dlc.broadcast_to(x, wanted)
+
+
+@aten("repeat")
+def repeat(x: Any, times: Sequence[Any]) -> Any:
+    """Repeated as a whole."""
+    return dlc.tile(x, tuple(times))
+
+
+@aten("unsqueeze")
+def unsqueeze(x: Any, dim: int) -> Any:
+    """With an axis of extent 1."""
+    return dlc.expand_dims(x, axis=dim)
+
+
+@aten("squeeze")
+def squeeze(x: Any, dims: Any = None) -> Any:
+    """Without axes of extent 1."""
+    axes = [a for a in _axes(x, dims) if isinstance(x.shape[a], int) and x.shape[a] == 1]
+    return dlc.squeeze(x, axis=tuple(axes)) if axes else x
+
+
+@aten("cat")
+def cat(parts: Sequence[Any], dim: int = 0) -> Any:
+    """One after the other."""
+    whole = [p for p in parts if not (p.ndim == 1 and p.shape[0] == 0)] or list(parts[:1])
+    return dlc.concat(whole, axis=dim) if len(whole) > 1 else whole[0]
+
+
+@aten("stack")
+def stack(parts: Sequence[Any], dim: int = 0) -> Any:
+    """Along a new axis."""
+    return dlc.stack(list(parts), axis=dim)
+
+
+@aten("split_with_sizes")
+def split_with_sizes(x: Any, sizes: Sequence[Any], dim: int = 0) -> tuple[Any, ...]:
+    """Parts of given extents."""
+    parts: list[Any] = []
+    start: Any = 0
+    for n in sizes:
+        parts.append(_cut(x, dim, start, start + n))
+        start = start + n
+    return tuple(parts)
+
+
+@aten("split.Tensor")
+def split(x: Any, size: Any, dim: int = 0) -> tuple[Any, ...]:
+    """Parts of one extent, the last one shorter."""
+    extent = x.shape[dim]
+    count = -(-extent // size)
+    return tuple(_cut(x, dim, k * size, min((k + 1) * size, extent)) for k in range(count))
+
+
+def _index(x: Any, dim: int, one: Any) -> tuple[Any, ...]:
+    index: list[Any] = [slice(None)] * x.ndim
+    index[dim] = one
+    return tuple(index)
+
+
+def _cut(x: Any, dim: int, start: Any, end: Any, step: int = 1) -> Any:
+    return x[_index(x, dim, slice(start, end, step))]
+
+
+@aten("slice")
+def slice_(x: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
+    """A part along an axis."""
+    return _cut(x, dim, start, end, step)
+
+
+@aten("slice_scatter")
+def slice_scatter(
+    x: Any, source: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
+) -> Any:
+    """x with a part along an axis replaced."""
+    return x.at[_index(x, dim, slice(start, end, step))].set(source)
+
+
+@aten("select")
+def select(x: Any, dim: int, place: Any) -> Any:
+    """One slice."""
+    return x[_index(x, dim, place)]
+
+
+@aten("select_scatter")
+def select_scatter(x: Any, source: Any, dim: int, place: Any) -> Any:
+    """x with one slice replaced."""
+    return x.at[_index(x, dim, place)].set(source)
+
+
+@aten("flip")
+def flip(x: Any, dims: Sequence[int]) -> Any:
+    """In reverse order."""
+    return dlc.flip(x, axis=tuple(dims)) if dims else x
+
+
+@aten("diagonal")
+def diagonal(x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+    """A diagonal of two axes, as the last axis."""
+    moved = dlc.moveaxis(x, (dim1, dim2), (-2, -1))
+    return dlc.linalg.diagonal(moved, offset=offset)
+
+
+@aten("tril")
+def tril(x: Any, diagonal: int = 0) -> Any:
+    """The lower triangle."""
+    return dlc.tril(x, k=diagonal)
+
+
+@aten("triu")
+def triu(x: Any, diagonal: int = 0) -> Any:
+    """The upper triangle."""
+    return dlc.triu(x, k=diagonal)
+
+
+@aten("constant_pad_nd")
+def constant_pad(x: Any, pads: Sequence[Any], value: float = 0) -> Any:
+    """Elements around; a negative number takes some away."""
+    widths: list[tuple[Any, Any]] = [(0, 0)] * x.ndim
+    index: list[Any] = [slice(None)] * x.ndim
+    for k in range(len(pads) // 2):
+        axis = x.ndim - 1 - k
+        low, high = pads[2 * k], pads[2 * k + 1]
+        index[axis] = slice(max(0, -low), x.shape[axis] - max(0, -high))
+        widths[axis] = (max(0, low), max(0, high))
+    return dlc.pad(x[tuple(index)], widths, constant_values=value)
+
+
+def _padded(mode: str, x: Any, pads: Sequence[Any]) -> Any:
+    widths: list[tuple[Any, Any]] = [(0, 0)] * x.ndim
+    for k in range(len(pads) // 2):
+        widths[x.ndim - 1 - k] = (pads[2 * k], pads[2 * k + 1])
+    return dlc.pad(x, widths, mode)
+
+
+for _rank in (1, 2, 3):
+    aten(f"reflection_pad{_rank}d")(functools.partial(_padded, "reflect"))
+    aten(f"replication_pad{_rank}d")(functools.partial(_padded, "edge"))
+
+
+# Places.
+
+
+@aten("gather")
+def gather(x: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> Any:
+    """An element for each index along an axis."""
+    del sparse_grad
+    return dlc.gather(x, dim, index) if x.ndim else x
+
+
+@aten("index_select")
+def index_select(x: Any, dim: int, index: Any) -> Any:
+    """Slices at indices."""
+    return dlc.take(x, index, axis=dim)
+
+
+@aten("index", "_unsafe_index")
+def index_(x: Any, indices: Sequence[Any]) -> Any:
+    """Advanced indexing."""
+    return x[tuple(slice(None) if i is None else i for i in indices)]
+
+
+@aten("index_put", "_unsafe_index_put")
+def index_put(x: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:
+    """Elements set, or added to, by advanced indexing."""
+    at = x.at[tuple(slice(None) if i is None else i for i in indices)]
+    return at.add(values) if accumulate else at.set(values)
+
+
+@aten("scatter.src")
+def scatter(x: Any, dim: int, index: Any, source: Any) -> Any:
+    """Elements set along an axis."""
+    return dlc.scatter(x, dim, index, source)
+
+
+@aten("scatter.value")
+def scatter_value(x: Any, dim: int, index: Any, value: Any) -> Any:
+    """One number set along an axis."""
+    return dlc.scatter(x, dim, index, dlc.full(index.shape, value, dtype=x.dtype))
+
+
+@aten("scatter_add")
+def scatter_add(x: Any, dim: int, index: Any, source: Any) -> Any:
+    """Elements added along an axis."""
+    return dlc.scatter_add(x, dim, index, source)
+
+
+@aten("scatter_reduce")
+def scatter_reduce(
+    x: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True
+) -> Any:
+    """Elements combined along an axis."""
+    return dlc.scatter_reduce(x, dim, index, source, reduce, include_self=include_self)
+
+
+@aten("index_add")
+def index_add(x: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Any:
+    """Slices added at indices."""
+    return dlc.index_add(x, dim, index, source if alpha == 1 else source * alpha)
+
+
+@aten("masked_fill")
+def masked_fill(x: Any, mask: Any, value: Any) -> Any:
+    """A number where a mask holds."""
+    return dlc.where(mask, value, x)
+
+
+@aten("sort")
+def sort(x: Any, dim: int = -1, descending: bool = False, *, stable: bool = True) -> Any:
+    """Elements in order, and where they were."""
+    del stable
+    if x.ndim == 0:
+        return x, dlc.asarray(0, dtype=dlc.int64)
+    places = dlc.argsort(x, axis=dim, descending=descending)
+    return dlc.take_along_axis(x, places, axis=dim), places
+
+
+@aten("topk")
+def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted_: bool = True) -> Any:
+    """The largest or smallest elements, and where they were."""
+    return tuple(dlc.topk(x, k, axis=dim, largest=largest, sorted=sorted_))
+
+
+# New tensors.
+
+
+def _filled(shape: Any, value: Any) -> Any:
+    return dlc.full(tuple(shape), value)
+
+
+@aten("full")
+def full(shape: Any, value: Any, **_keywords: Any) -> Any:
+    """One number everywhere."""
+    return _filled(shape, value)
+
+
+@aten("full_like", "fill")
+def full_like(x: Any, value: Any, **_keywords: Any) -> Any:
+    """One number, in the shape of a tensor."""
+    return dlc.broadcast_to(dlc.astype(dlc.asarray(value), x.dtype), x.shape)
+
+
+@aten("zeros_like")
+def zeros_like(x: Any, **_keywords: Any) -> Any:
+    """Zeros in the shape of a tensor."""
+    return dlc.zeros_like(x)
+
+
+@aten("ones_like")
+def ones_like(x: Any, **_keywords: Any) -> Any:
+    """Ones in the shape of a tensor."""
+    return dlc.ones_like(x)
+
+
+@aten("empty", "zeros", "new_zeros", "new_empty")
+def zeros(*args: Any, **_keywords: Any) -> Any:
+    """Zeros; memory that nothing is said of has them too."""
+    return _filled(args[-1], 0)
+
+
+@aten("empty_strided")
+def empty_strided(shape: Any, _strides: Any, **_keywords: Any) -> Any:
+    """Zeros."""
+    return _filled(shape, 0)
+
+
+@aten("new_full")
+def new_full(_x: Any, shape: Any, value: Any, **_keywords: Any) -> Any:
+    """One number everywhere."""
+    return _filled(shape, value)
+
+
+@aten("scalar_tensor")
+def scalar_tensor(value: Any, **_keywords: Any) -> Any:
+    """A number."""
+    return dlc.asarray(value)
+
+
+@aten("arange.start_step")
+def arange(start: Any, end: Any, step: Any = 1, **_keywords: Any) -> Any:
+    """Numbers from start, before end."""
+    return dlc.arange(start, end, step)
+
+
+@aten("arange.default")
+def arange_to(end: Any, **_keywords: Any) -> Any:
+    """Numbers from 0, before end."""
+    return dlc.arange(end)
+
+
+@aten("arange.start")
+def arange_from(start: Any, end: Any, **_keywords: Any) -> Any:
+    """Numbers from start, before end."""
+    return dlc.arange(start, end)
+
+
+@aten("iota")
+def iota(length: Any, *, start: Any = 0, step: Any = 1, **_keywords: Any) -> Any:
+    """Numbers from start by steps."""
+    return dlc.arange(length) * step + start
+
+
+@aten("sym_size")
+def sym_size(x: Any, dim: int) -> Any:
+    """An extent."""
+    return x.shape[dim]
+
+
+@aten("sym_numel")
+def sym_numel(x: Any) -> Any:
+    """The number of elements."""
+    return math.prod(x.shape)
