@@ -131,6 +131,14 @@ def close(got, wanted):
     np.testing.assert_allclose(np.asarray(got), wanted, rtol=2e-5, atol=4e-6 * scale)
 
 
+@pytest.fixture
+def interpreted():
+    """Ops by the reference, so that hundreds of small shapes need not be compiled."""
+    with dlc.config.scope(disable_jit=True):
+        yield
+
+
+@pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize("case", CASES, ids=tag)
 def test_layer_as_in_keras(case):
     x = draw(*case[3])

@@ -158,6 +158,14 @@ def close(got, wanted, tight=False):
     np.testing.assert_allclose(got, wanted, rtol=2e-5, atol=4e-6 * scale)
 
 
+@pytest.fixture
+def interpreted():
+    """Ops by the reference, so that hundreds of small shapes need not be compiled."""
+    with dlc.config.scope(disable_jit=True):
+        yield
+
+
+@pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize("case", CASES, ids=tag)
 def test_layer_as_in_pytorch(case):
     name, args, kwargs, shapes = case
