@@ -158,18 +158,23 @@ def check(kills: int, seed: int) -> list[str]:
         assert unbroken is not None
         seconds = unbroken.pop("seconds")
         for k in range(kills):
-            folder, kind = _made(base, str(k)), WRITING[k // 2 % len(WRITING)] if k % 2 else "time"
+            kind = WRITING[k // 2 % len(WRITING)] if k % 2 else "time"
             every = rng.choice([1, 3, 5, 8, "epoch"])
-            found = child(folder, every, (kind, rng.randrange(1 << 30), seconds))
-            how = "it had ended"
-            if found is None:
-                left = sorted(p.name for p in folder.rglob("checkpoint*"))
-                how = f"killed, leaving {', '.join(left) or 'nothing'}"
-                found = child(folder, every)
-                assert found is not None
+            found: Any = unbroken
+            for attempt in range(20):  # a fit may have ended before it was to be killed
+                folder = _made(base, f"{k}-{attempt}")
+                kill = kind, rng.randrange(1 << 30), seconds * 0.7**attempt
+                found = child(folder, every, kill)
+                if found is None:
+                    break
+            assert found is None
+            left = sorted(p.name for p in folder.rglob("checkpoint*"))
+            found = child(folder, every)
+            assert found is not None
             found.pop("seconds")
             assert found == unbroken, (kind, every, found, unbroken)
-            said.append(f"{kind}, a checkpoint every {every}: {how}")
+            names = ", ".join(left) or "nothing"
+            said.append(f"{kind}, a checkpoint every {every}: killed, leaving {names}")
     return said
 
 

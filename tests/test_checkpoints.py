@@ -23,8 +23,7 @@ LOSS = losses.SparseCategoricalCrossentropy(from_logits=True)
 
 def test_killed_fits_end_as_unbroken_ones():
     """Some; the twenty that are wanted are `python tests/kill_fit.py`."""
-    said = kill_fit.check(kills=3, seed=5)
-    assert sum("killed" in line for line in said) >= 2
+    assert len(kill_fit.check(kills=3, seed=5)) == 3
 
 
 class Own(nn.Module):
