@@ -56,11 +56,11 @@ def test_no_name_loads_a_heavy_package():
     found = modules_of(
         "import dlc\nfor name in dir(dlc): getattr(dlc, name)\ndlc.config.describe()"
     )
-    tops = {m.partition(".")[0] for m in found}
+    tops = {m.partition(".")[0] for m in found} - {"__mp_main__"}  # another name of __main__
     assert not tops & HEAVY
     outside = {t for t in tops if t not in sys.stdlib_module_names} - {"dlc", "numpy", "ml_dtypes"}
     assert {t for t in outside if "cython" not in t} == set()  # parts of NumPy
-    assert not any(m.startswith(("dlc.cli", "dlc.interop", "dlc.codegen.triton")) for m in found)
+    assert not any(m.startswith(("dlc.cli", "dlc.interop.torch", "dlc.codegen.triton")) for m in found)
 
 
 # What takes longer to load than a program from the cache, and is not needed for that.

@@ -1,3 +1,3 @@
 """The version of dlc; part of every cache key."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

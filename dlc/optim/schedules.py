@@ -30,9 +30,9 @@ class LearningRateSchedule:
     Example:
         >>> class Halving(dlc.optim.schedules.LearningRateSchedule):
         ...     def __call__(self, step):
-        ...         return 0.1 * 0.5**step
+        ...         return 0.5 ** (step + 1)
         >>> dlc.optim.SGD(learning_rate=Halving()).learning_rate
-        0.1
+        0.5
     """
 
     def __call__(self, step: Any) -> Any:
