@@ -62,14 +62,13 @@ def _compiled(graph: Any, fallback: str, options: Mapping[str, Any]) -> Callable
     split = CapabilityBasedPartitioner(graph, Known()).partition_and_fuse()
     for name, part in list(split.named_children()):
         if name.startswith("fused_"):
-            setattr(split, name, _Part(part, options))
+            setattr(split, name, _module_of(GraphFunction(part, **options)))
     return split
 
 
-def _Part(module: Any, options: Mapping[str, Any]) -> Any:  # noqa: N802
+def _module_of(function: GraphFunction) -> Any:
+    """A function as a module that takes the place of a part of a graph."""
     import torch
-
-    function = GraphFunction(module, **options)
 
     class Part(torch.nn.Module):
         def forward(self, *args: Any) -> Any:

@@ -14,7 +14,7 @@ from dlc.interop.torch.table import find
 from dlc.ir.errors import DlcError, ModelError
 
 if TYPE_CHECKING:
-    from torch.fx import GraphModule, Node
+    from torch.fx import Node
 
 _PYTHON: dict[Any, Callable[..., Any]] = {
     f: f
@@ -59,7 +59,7 @@ class GraphFunction:
         ModelError: There are operators that dlc does not know; all are listed.
     """
 
-    def __init__(self, module: GraphModule, **options: Any) -> None:
+    def __init__(self, module: Any, **options: Any) -> None:
         missing = missing_operators(module.graph)
         if missing:
             raise ModelError(

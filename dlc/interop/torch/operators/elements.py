@@ -218,7 +218,7 @@ def threshold_backward(gradient: Any, x: Any, limit: float) -> Any:
     return dlc.where(x <= limit, 0, gradient)
 
 
-@aten("alias", "detach", "clone", "lift_fresh_copy", "contiguous", "view_as_real_copy")
+@aten("alias", "detach", "clone", "lift_fresh_copy", "contiguous")
 def same(x: Any, **_keywords: Any) -> Any:
     """The tensor itself."""
     return x

@@ -151,10 +151,9 @@ def convolution_backward(  # noqa: PLR0913, PLR0917  what the schema has
     return (*results, bias)
 
 
-def _pool_arguments(x: Any, rank: int, size: Any, stride: Any, padding: Any) -> tuple[Any, ...]:
+def _pool_arguments(rank: int, size: Any, stride: Any, padding: Any) -> tuple[Any, ...]:
     size = _expanded(size, rank)
     stride = _expanded(stride, rank) if stride else size
-    del x
     return size, stride, _expanded(padding, rank)
 
 
@@ -164,7 +163,7 @@ def _max_pool(rank: int) -> Callable[..., Any]:
         ceil_mode: bool = False,
     ) -> Any:  # fmt: skip
         """The largest element of each window, and where it is."""
-        size, stride, padding = _pool_arguments(x, rank, size, stride, padding)
+        size, stride, padding = _pool_arguments(rank, size, stride, padding)
         function = getattr(dlc, f"max_pool{rank}d")
         return tuple(function(x, size, stride, padding, _expanded(dilation, rank), ceil_mode, True))
 
@@ -198,7 +197,7 @@ def _avg_pool(rank: int) -> Callable[..., Any]:
         count_include_pad: bool = True, divisor_override: int | None = None,
     ) -> Any:  # fmt: skip
         """The mean of each window."""
-        size, stride, padding = _pool_arguments(x, rank, size, stride, padding)
+        size, stride, padding = _pool_arguments(rank, size, stride, padding)
         function = getattr(dlc, f"avg_pool{rank}d")
         extra = (divisor_override,) if rank > 1 else ()
         return function(x, size, stride, padding, ceil_mode, count_include_pad, *extra)
