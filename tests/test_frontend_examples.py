@@ -1,5 +1,6 @@
 """The examples in docstrings print what they say."""
 
+import builtins
 import doctest
 import importlib
 
@@ -54,7 +55,8 @@ OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 @pytest.mark.parametrize("name", FILES)
 def test_examples(name):
     module = importlib.import_module(f"dlc.{name}")
-    names = {**vars(dlc), "dlc": dlc, **vars(module)}
+    public = {k: v for k, v in vars(dlc).items() if not hasattr(builtins, k)}
+    names = {**public, "dlc": dlc, **vars(module)}
     result = doctest.testmod(module, globs=names, optionflags=OPTIONS)
     assert result.attempted
     assert not result.failed

@@ -7,7 +7,9 @@ is made of keeps those types. All other functions take what they are given: prom
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
+from types import CodeType
 from typing import Any, Final, ParamSpec, TypeVar
 
 import numpy as np
@@ -60,24 +62,52 @@ def casts(function: Callable[P, Result]) -> Callable[P, Result]:
     name: str = getattr(function, "__name__", "")
     low = name in LOW
     assert low or name in FULL, name
-
-    @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> Result:
-        target = cast_type.get()
-        if target is None:
-            return function(*args, **kwargs)
-        token = cast_type.set(None)
-        try:
-            given = [*args, *kwargs.values()]
-            if low and any(map(_is_double, given)):
-                return function(*args, **kwargs)
-            held: Any = [_converted(x, target if low else float32) for x in given]
-            rest = dict(zip(kwargs, held[len(args) :], strict=True))
-            return function(*held[: len(args)], **rest)  # type: ignore[arg-type]
-        finally:
-            cast_type.reset(token)
-
+    scope: dict[str, Any] = {
+        "_active": cast_type.get, "_function": function, "_cast": _cast, "_low": low
+    }  # fmt: skip
+    exec(_code(function), scope)
+    call: Any = functools.update_wrapper(scope["call"], function)
+    call.__defaults__ = getattr(function, "__defaults__", None)
+    call.__kwdefaults__ = getattr(function, "__kwdefaults__", None)
     return call
+
+
+def _code(function: Any) -> CodeType:
+    """A call of a function inside one of the same parameters.
+
+    So arguments that do not fit are refused where the user's code stands, not in here.
+    """
+    code: CodeType = function.__code__
+    count = code.co_argcount + code.co_kwonlyargcount
+    plain, named = code.co_varnames[: code.co_argcount], code.co_varnames[code.co_argcount : count]
+    rest = [f"*{code.co_varnames[count]}"] if code.co_flags & inspect.CO_VARARGS else []
+    listed = [*plain, *(rest or (["*"] if named else [])), *named]
+    if code.co_posonlyargcount:
+        listed.insert(code.co_posonlyargcount, "/")
+    positional = ", ".join([*plain, *rest])
+    keywords = ", ".join(f"{n}={n}" for n in named)
+    return compile(
+        f"def call({', '.join(listed)}):\n"
+        "    if _active() is None:\n"
+        f"        return _function({', '.join(filter(None, (positional, keywords)))})\n"
+        f"    return _cast(_function, _low, [{positional}], dict({keywords}))\n",
+        __file__,
+        "exec",
+    )
+
+
+def _cast(function: Callable[..., Any], low: bool, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """Calls a function with converted operands; what it is made of keeps their types."""
+    target = cast_type.get()
+    token = cast_type.set(None)
+    try:
+        if low and any(map(_is_double, [*args, *kwargs.values()])):
+            return function(*args, **kwargs)
+        wanted: Any = target if low else float32
+        held = {k: _converted(x, wanted) for k, x in kwargs.items()}
+        return function(*(_converted(x, wanted) for x in args), **held)
+    finally:
+        cast_type.reset(token)
 
 
 def _is_double(x: Any) -> bool:
