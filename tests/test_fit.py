@@ -494,3 +494,14 @@ def test_an_interrupt_waits_for_the_end_of_a_step():
 def test_bad_data_and_settings(call, error, match):
     with pytest.raises(error, match=match):
         call(classifier())
+
+
+def test_epochs_are_of_native_calls_alone():
+    x = np.linspace(-1, 1, 48, dtype=np.float32).reshape(12, 4)
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1))
+    model.compile(dlc.optim.SGD(learning_rate=0.01), "mse", metrics=["mae"])
+    model.fit(x, x[:, :1], batch_size=4, epochs=2, verbose=0)
+    stats = model._fitting.steps.functions["train_step"].stats
+    before = stats.python_calls
+    model.fit(x, x[:, :1], batch_size=4, epochs=3, verbose=0)
+    assert stats.python_calls == before

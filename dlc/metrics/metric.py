@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 import dlc
 from dlc.frontend.apply import as_tensor
 from dlc.frontend.trace import eager
@@ -28,14 +30,14 @@ class Metric:
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or _snake_case(type(self).__name__)
-        self._state: list[tuple[dlc.Variable, dlc.Tensor]] = []
+        self._state: list[tuple[dlc.Variable, np.ndarray[Any, Any]]] = []
 
     def add_variable(self, first: Any, dtype: Any = None) -> dlc.Variable:
         """State, with its first value; float32 numbers unless said otherwise."""
         with eager():  # state outlives the program that is being traced
             value = dlc.asarray(first, dtype=dtype or dlc.float32)
             variable = dlc.Variable(value)
-        self._state.append((variable, value))
+        self._state.append((variable, value.numpy()))
         return variable
 
     @property
@@ -54,7 +56,7 @@ class Metric:
     def reset_state(self) -> None:
         """Begins again."""
         for variable, first in self._state:
-            variable.assign(first)
+            variable.assign(first)  # an array, of which the variable gets a copy for itself
 
     def state_dict(self) -> dict[str, Any]:
         """All state, for a checkpoint."""
