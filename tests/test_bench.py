@@ -20,7 +20,7 @@ from dlc.bench.frameworks import KINDS, dlc_compiled, numpy_arrays
 from dlc.bench.load import Load
 from dlc.bench.measure import Settings
 from dlc.bench.peaks import _multiply_add_text, measure_peaks
-from dlc.bench.plot import svg
+from dlc.bench.plot import _COLOURS, svg
 from dlc.bench.process import Process, WorkerError
 from dlc.bench.suites import CORE, SMOKE, SUITES, case_named, find_cases
 from dlc.bench.timing import calls_for, seconds_a_call
@@ -490,3 +490,7 @@ def test_records_are_merged(told):
     both = run.merge(old, new)
     assert list(both["cases"]) == ["add 16x16", "other"]
     assert set(both["runs"]) == {"before", *new["runs"]}
+
+
+def test_every_framework_has_a_colour():
+    assert set(_COLOURS) == set(KINDS)

@@ -19,6 +19,8 @@ _COLOURS = {
     "jax": "#2980b9",
     "onnxruntime": "#27ae60",
     "openvino": "#8e44ad",
+    "keras on jax": "#16a2b8",
+    "keras on torch": "#d9a404",
 }
 _LEFT, _RIGHT, _TOP, _STEP, _PLOT = 270, 30, 60, 24, 640
 _LEAST, _MOST = 1 / 4, 64  # of dlc's time
