@@ -55,7 +55,8 @@ NAMES = {
     20: "float8e5m2fnuz", 21: "uint4", 22: "int4", 23: "float4e2m1", 24: "float8e8m0",
     25: "uint2", 26: "int2",
 }  # fmt: skip
-_SMALL_INTEGERS = {21: (0, 15), 22: (-8, 7), 25: (0, 3), 26: (-2, 1)}
+# Of those, the integers: their limits.
+SMALL_INTEGERS = {21: (0, 15), 22: (-8, 7), 25: (0, 3), 26: (-2, 1)}
 _E8M0 = 24
 
 
@@ -112,7 +113,7 @@ def kind_of(dtype: Any) -> int:
 def stored(array: np.ndarray[Any, Any]) -> Stored:
     """An array of a stored type, as `Stored`."""
     kind = kind_of(array.dtype)
-    if kind in _SMALL_INTEGERS:
+    if kind in SMALL_INTEGERS:
         codes = array.astype(np.uint8 if kind in (21, 25) else np.int8)
     else:
         codes = array.view(np.uint8)
@@ -123,18 +124,18 @@ def unstored(value: Stored) -> np.ndarray[Any, Any]:
     """The array of the stored type."""
     codes = np.asarray(value.codes)
     dtype = np.dtype(STORED[value.kind])
-    return codes.astype(dtype) if value.kind in _SMALL_INTEGERS else codes.view(dtype)
+    return codes.astype(dtype) if value.kind in SMALL_INTEGERS else codes.view(dtype)
 
 
 def is_float(kind: int) -> bool:
     """Whether elements are floats of a stored type."""
-    return kind in STORED and kind not in _SMALL_INTEGERS
+    return kind in STORED and kind not in SMALL_INTEGERS
 
 
 def decode(value: Stored, dtype: Any = None) -> dlc.Tensor:
     """The numbers, as floats of 32 bits unless another type is given."""
     codes = dlc.asarray(value.codes)
-    if value.kind in _SMALL_INTEGERS:
+    if value.kind in SMALL_INTEGERS:
         return dlc.astype(codes, dlc.float32 if dtype is None else dtype)
     numbers = dlc.take(dlc.asarray(_table(value.kind)), codes.astype(dlc.int32))
     return numbers if dtype is None else dlc.astype(numbers, dtype)
@@ -157,7 +158,7 @@ def encode(x: dlc.Tensor, kind: int, *, saturate: bool = True, round_mode: str =
         saturate: Whether what is too large becomes the largest finite number, not inf or NaN.
         round_mode: How float8e8m0, powers of two, are rounded: "up", "down" or "nearest".
     """
-    if kind in _SMALL_INTEGERS:
+    if kind in SMALL_INTEGERS:
         return Stored(_small_integers(x, kind), kind)
     if x.dtype not in (dlc.float64, dlc.float32):
         x = dlc.astype(x, dlc.float32)
@@ -167,7 +168,7 @@ def encode(x: dlc.Tensor, kind: int, *, saturate: bool = True, round_mode: str =
 
 
 def _small_integers(x: dlc.Tensor, kind: int) -> dlc.Tensor:
-    low, high = _SMALL_INTEGERS[kind]
+    low, high = SMALL_INTEGERS[kind]
     target = dlc.uint8 if low == 0 else dlc.int8
     x = dlc.astype(x, dlc.int32)
     bits = dlc.bitwise_and(x, high - low)

@@ -6,9 +6,6 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from dlc.interop.onnx.element_types import kind_of, numpy_type
 from dlc.interop.onnx.operator_table import Row, find
 from dlc.ir.errors import FileFormatError, ModelError
 from dlc.nn import RandomState
@@ -313,17 +310,3 @@ def type_of(info: ValueInfoProto) -> Known:
             d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in t.shape.dim
         )
     return Known(info.name, t.elem_type or None, shape, "tensor")
-
-
-def array_kind(array: np.ndarray[Any, Any]) -> int:
-    """The ONNX element type of an array."""
-    return kind_of(array.dtype)
-
-
-def check_kind(kind: int, where: str) -> None:
-    """DTypeError, naming where it stands, for an element type that cannot be stored."""
-    try:
-        numpy_type(kind)
-    except TypeError as error:
-        error.args = (f"{where}: {error}",)
-        raise

@@ -15,7 +15,7 @@ import numpy as np
 
 import dlc
 from dlc.interop.onnx.element_types import Stored, unstored
-from dlc.interop.onnx.evaluation import NeedsRun, Scope, compute, run_nodes
+from dlc.interop.onnx.evaluation import NeedsRun, Scope, run_nodes
 from dlc.interop.onnx.graph import Graph, Node
 from dlc.interop.onnx.values import Array, NeedsValue, as_tensor, concrete, is_text
 
@@ -76,10 +76,7 @@ class _Segment:
         """Computes the nodes from values that are there, and adds their results."""
         if self.at_once:
             scope = Scope(values, Scope(self.runner.fixed))
-            for node in self.nodes:
-                inputs = [scope[name] if name else None for name in node.inputs]
-                results = compute(node, inputs, scope)
-                values.update({n: v for n, v in zip(node.outputs, results, strict=False) if n})
+            run_nodes(self.nodes, scope)  # adds to `values`
             return
         given: dict[str, Any] = {}
         known: list[tuple[str, Constant]] = []

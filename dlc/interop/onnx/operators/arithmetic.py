@@ -12,6 +12,7 @@ import dlc
 from dlc.frontend.apply import apply
 from dlc.interop.onnx.element_types import (
     COMPUTED,
+    SMALL_INTEGERS,
     STORED,
     STRING,
     Stored,
@@ -163,7 +164,7 @@ def cast_to(node: Any, x: Any, kind: int) -> Any:
     if kind in STORED:
         numbers = decode(x) if isinstance(x, Stored) else x
         saturate = bool(node.attr("saturate", 1))
-        if isinstance(x, Stored) and x.kind in (21, 22, 25, 26):
+        if isinstance(x, Stored) and x.kind in SMALL_INTEGERS:
             numbers = x.codes
         return encode(
             dlc.asarray(numbers), kind, saturate=saturate, round_mode=node.attr("round_mode", "up")

@@ -16,20 +16,7 @@ from dlc.interop.onnx.values import ints
 @operator("AffineGrid", since=20, known=(1,))
 def affine_grid(node: Any, theta: Any, size: Any) -> Any:
     """The positions that affine maps take those of a grid from."""
-    extents = [int(n) for n in ints(size)[2:]]
-    align = bool(node.attr("align_corners", 0))
-    kind = np.dtype(theta.dtype.numpy)
-    axes: list[np.ndarray[Any, Any]] = []
-    for n in extents:
-        if align:
-            axes.append(np.linspace(-1, 1, n) if n > 1 else np.array([-1.0]))
-        else:
-            axes.append((np.arange(n) * 2 + 1) / n - 1)
-    grids = np.meshgrid(*axes, indexing="ij")
-    points = np.stack([*reversed(grids), np.ones(extents)], axis=-1).astype(kind)
-    flat = points.reshape(-1, len(extents) + 1)
-    made = dlc.matmul(flat, dlc.matrix_transpose(theta))
-    return dlc.reshape(made, (theta.shape[0], *extents, len(extents)))
+    return dlc.affine_grid(theta, tuple(ints(size)), bool(node.attr("align_corners", 0)))
 
 
 @operator("NonMaxSuppression", since=10, known=(2, 3, 4))

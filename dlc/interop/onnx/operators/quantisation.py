@@ -9,6 +9,7 @@ import numpy as np
 import dlc
 from dlc.interop.onnx.element_types import (
     COMPUTED,
+    SMALL_INTEGERS,
     STORED,
     UINT8,
     Stored,
@@ -47,7 +48,8 @@ def _limits(kind: int) -> tuple[float, float]:
     if kind in COMPUTED:
         info = np.iinfo(np.dtype(COMPUTED[kind].numpy))
         return float(info.min), float(info.max)
-    return {21: (0.0, 15.0), 22: (-8.0, 7.0), 25: (0.0, 3.0), 26: (-2.0, 1.0)}[kind]
+    low, high = SMALL_INTEGERS[kind]
+    return float(low), float(high)
 
 
 def quantised(y: Any, kind: int, zero: Any, saturate: bool = True) -> Any:
