@@ -10,7 +10,8 @@ import numpy as np
 
 import dlc
 from dlc.interop.torch.arrays import array_of, dtype_of, tensor_of
-from dlc.interop.torch.table import find
+from dlc.interop.torch.random_state import next_key
+from dlc.interop.torch.table import find, is_random
 from dlc.ir.errors import DlcError, ModelError
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class GraphFunction:
         self.tensors = [k for k, n in enumerate(self.inputs) if _is_tensor(n)]
         self.sizes = self._sizes()
         self.output = next(n for n in self.nodes if n.op == "output").args[0]
+        self.draws = [n for n in self.nodes if _draws(n)]
         self.compiled = dlc.compile(
             self._trace, name="torch_graph", static_argnames=("numbers",), **options
         )
@@ -86,7 +88,8 @@ class GraphFunction:
         """The outputs, as PyTorch's tensors."""
         given = [array_of(args[k]) for k in self.tensors]
         numbers = tuple((k, args[k]) for k, where in self.sizes.items() if where is None)
-        values = iter(self.compiled(given, numbers=numbers))
+        key = [next_key()] if self.draws else []
+        values = iter(self.compiled(given, *key, numbers=numbers))
         held = {a.__array_interface__["data"][0] for a in (*given, *self.constants.values())}
         made: list[Any] = []
         for node in self.output:
@@ -132,7 +135,9 @@ class GraphFunction:
             )
         return found
 
-    def _trace(self, given: list[Any], numbers: tuple[tuple[int, Any], ...]) -> list[Any]:
+    def _trace(
+        self, given: list[Any], key: Any = None, *, numbers: tuple[tuple[int, Any], ...]
+    ) -> list[Any]:
         values: dict[Any, Any] = dict(self.constants)
         for place, k in enumerate(self.tensors):
             values[self.inputs[k]] = given[place]
@@ -141,10 +146,10 @@ class GraphFunction:
             values[self.inputs[k]] = number
         for node in self.nodes:
             if node.op == "call_function":
-                values[node] = self._call(node, values)
+                values[node] = self._call(node, values, key)
         return [values[n] for n in self.output if n is not None and _is_tensor(n)]
 
-    def _call(self, node: Node, values: dict[Any, Any]) -> Any:
+    def _call(self, node: Node, values: dict[Any, Any], key: Any) -> Any:
         args, kwargs = (_filled(x, values) for x in (node.args, node.kwargs))
         if node.target is operator.getitem:
             return args[0][args[1]]
@@ -154,12 +159,27 @@ class GraphFunction:
         assert row is not None
         for name in ("dtype", "layout", "device", "pin_memory", "memory_format"):
             kwargs.pop(name, None)
+        if node in self.draws:
+            # Each operator has numbers of its own.
+            kwargs["key"] = dlc.random.fold_in(key, self.draws.index(node))
+            kwargs["dtype"] = _first_dtype(node)
+            kwargs.pop("generator", None)
         try:
             return _typed(row(*args, **kwargs), node.meta.get("val"))
         except DlcError as error:
             if error.context is None:
                 error.context = f"in {node.format_node()}"
             raise
+
+
+def _draws(node: Node) -> bool:
+    return node.op == "call_function" and is_random(operator_name(node))
+
+
+def _first_dtype(node: Node) -> Any:
+    """The element type of the first result."""
+    value = node.meta["val"]
+    return dtype_of((value[0] if isinstance(value, (list, tuple)) else value).dtype)
 
 
 def _is_tensor(node: Any) -> bool:

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from collections.abc import Callable
 from typing import Any
 
+from dlc.interop.torch import operators as _operators
+
 Function = Callable[..., Any]
-_FILES = ("elements", "layers", "tensors")
 _rows: dict[str, Function] = {}
+_random: set[str] = set()
 
 
-def aten(*names: str) -> Callable[[Function], Function]:
+def aten(*names: str, random: bool = False) -> Callable[[Function], Function]:
     """Adds a row: `add` is for all overloads that have none of their own, `add.Scalar` for one.
 
     The function takes what the operator's schema says, tensors as dlc's. Its results are converted
     to the element types that PyTorch says they have.
+
+    Args:
+        names: Those of the operator.
+        random: Whether it draws numbers: the function then takes a random `key` and the element
+            type of its first result, `dtype`, too.
     """
 
     def add(function: Function) -> Function:
         for name in names:
             _rows[name] = function
+            if random:
+                _random.add(name)
         return function
 
     return add
@@ -28,10 +38,19 @@ def aten(*names: str) -> Callable[[Function], Function]:
 
 def find(name: str) -> Function | None:
     """The row of an operator, such as `add.Tensor`; None if there is none."""
+    return _rows.get(_row_name(name))
+
+
+def is_random(name: str) -> bool:
+    """Whether the row of an operator draws numbers."""
+    return _row_name(name) in _random
+
+
+def _row_name(name: str) -> str:
     if not _rows:
-        for file in _FILES:
-            importlib.import_module(f"dlc.interop.torch.operators.{file}")
-    return _rows.get(name) or _rows.get(name.partition(".")[0])
+        for file in pkgutil.iter_modules(_operators.__path__):
+            importlib.import_module(f"{_operators.__name__}.{file.name}")
+    return name if name in _rows else name.partition(".")[0]
 
 
 def operators() -> list[str]:

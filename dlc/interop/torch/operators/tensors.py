@@ -421,10 +421,10 @@ def zeros(*args: Any, **_keywords: Any) -> Any:
     return _filled(args[-1], 0)
 
 
-@aten("empty_strided")
-def empty_strided(shape: Any, _strides: Any, **_keywords: Any) -> Any:
-    """Zeros."""
-    return _filled(shape, 0)
+@aten("empty_strided", "empty_permuted", "new_empty_strided")
+def empty_strided(*args: Any, **_keywords: Any) -> Any:
+    """Zeros, whatever their order in memory."""
+    return _filled(args[-2], 0)
 
 
 @aten("new_full")
