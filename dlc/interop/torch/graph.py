@@ -70,11 +70,7 @@ class GraphFunction:
         self.module = module
         self.nodes = list(module.graph.nodes)
         self.inputs = [n for n in self.nodes if n.op == "placeholder"]
-        self.constants = {
-            n: array_of(getattr(module, str(n.target)).detach())
-            for n in self.nodes
-            if n.op == "get_attr"
-        }
+        self.constants = _constants(module, self.nodes)
         # Numbers among the inputs are extents of tensors: they come with these.
         self.tensors = [k for k, n in enumerate(self.inputs) if _is_tensor(n)]
         self.sizes = self._sizes()
@@ -180,6 +176,14 @@ def _first_dtype(node: Node) -> Any:
     """The element type of the first result."""
     value = node.meta["val"]
     return dtype_of((value[0] if isinstance(value, (list, tuple)) else value).dtype)
+
+
+def _constants(module: Any, nodes: Sequence[Node]) -> dict[Node, np.ndarray[Any, Any]]:
+    """The tensors that a graph holds."""
+    from torch.utils._python_dispatch import _disable_current_modes
+
+    with _disable_current_modes():  # the tracer's mode has no data
+        return {n: array_of(getattr(module, str(n.target))) for n in nodes if n.op == "get_attr"}
 
 
 def _is_tensor(node: Any) -> bool:

@@ -51,6 +51,15 @@ def var(
     return dlc.var(x, axis=_axes(x, dims), correction=float(correction), keepdims=keepdim)
 
 
+@aten("linalg_vector_norm")
+def vector_norm(
+    x: Any, order: float = 2, dims: Any = None, keepdim: bool = False, *, dtype: Any = None
+) -> Any:
+    """The norm of vectors."""
+    del dtype
+    return dlc.linalg.vector_norm(x, axis=_axes(x, dims), keepdims=keepdim, ord=order)
+
+
 @aten("amax")
 def amax(x: Any, dims: Any = (), keepdim: bool = False) -> Any:
     """The largest element."""
