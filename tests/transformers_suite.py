@@ -186,7 +186,9 @@ def results(run, model, inputs, training):
     if not training:
         with torch.no_grad():
             return [t.double() for t in floats(run(**inputs))]
-    given = {k: v.detach().clone().requires_grad_() if wants(k, v) else v for k, v in inputs.items()}
+    given = {
+        k: v.detach().clone().requires_grad_() if wants(k, v) else v for k, v in inputs.items()
+    }
     sources = [v for v in given.values() if v.requires_grad]
     outputs = floats(run(**given))
     generator = torch.Generator().manual_seed(1)
@@ -214,7 +216,7 @@ def excess(got, single, exact):
         if e.numel():
             allowed = FACTOR * (s - e).abs().max() + FLOOR * max(float(e.abs().max()), scale / 64)
             error = (g - e).abs().max()
-            worst = max(worst, float(error / allowed) if error == error else float("inf"))  # noqa: PLR0124  NaN
+            worst = max(worst, float(error / allowed) if error == error else float("inf"))
     return worst
 
 
@@ -255,7 +257,7 @@ def main():
                 how = f"{name:14} {attention:5} {'training' if training else 'inference':9}"
                 try:
                     worst, count, wanted, seconds = check(name, attention, training)
-                except Exception as error:  # what any of them says is the result
+                except Exception as error:  # noqa: BLE001  what any says is a result
                     if "does not support" in str(error):
                         continue
                     print(f"{how} {type(error).__name__}: {str(error)[:600]}", flush=True)

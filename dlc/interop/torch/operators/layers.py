@@ -386,6 +386,17 @@ def group_norm(
     return (y if bias is None else y + _per_channel(bias, x.ndim)), mean, inverse
 
 
+@aten("_weight_norm_interface_backward")
+def weight_norm_backward(
+    gradient: Any, direction: Any, size: Any, norms: Any, dim: int
+) -> tuple[Any, Any]:
+    """The gradients of a weight that is a direction of a given size."""
+    axes = tuple(a for a in range(direction.ndim) if a != dim)
+    norms = dlc.reshape(norms, size.shape)
+    along = dlc.sum(gradient * direction, axis=axes, keepdims=True) / norms
+    return (gradient - direction * (along / norms)) * (size / norms), along
+
+
 @aten("upsample_nearest2d.vec", "upsample_nearest1d.vec", "upsample_nearest3d.vec")
 def upsample_nearest(x: Any, size: Any, factors: Any) -> Any:
     """The nearest element."""
