@@ -181,9 +181,9 @@ def test_peaks_at_every_level(isa):
 
 
 def test_peaks():
-    peaks = measure_peaks(2)
+    peaks = measure_peaks(2, 5 << 20)
     assert peaks["operations"] > 1e8
-    assert len(peaks["bytes"]) == 3
+    assert list(peaks["bytes"]) == [str(4 << 20), str(64 << 20)]
     assert min(peaks["bytes"].values()) > 1e8
 
 
@@ -326,6 +326,14 @@ def children(pid):
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 @pytest.mark.skipif(
     not Path("/proc/self/task", str(os.getpid()), "children").exists(), reason="no such list"
 )
@@ -342,9 +350,11 @@ def test_an_interrupt_leaves_no_worker(tmp_path):
             workers = children(process.pid)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         assert process.wait(60) == 130
-        for worker in workers:
-            with pytest.raises(ProcessLookupError):
-                os.kill(worker, 0)
+        # A process that has ended is there until the system's first process has seen its status.
+        ends = time.monotonic() + 30
+        while any(map(is_running, workers)) and time.monotonic() < ends:
+            time.sleep(0.05)
+        assert not any(map(is_running, workers))
 
 
 # How it is told.

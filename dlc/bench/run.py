@@ -68,7 +68,8 @@ def run_cases(
         keep: Given what there is after each case.
     """
     with contextlib.ExitStack() as stack:
-        machine = _Machine(settings, stack, say)
+        largest = max((c.problem.bytes(c.extents) for c in cases), default=0)
+        machine = _Machine(settings, stack, say, largest)
         about = _about(settings, say)
         warm = {
             name: stack.enter_context(tempfile.TemporaryDirectory(prefix="dlc-bench-"))
@@ -108,10 +109,13 @@ def _about(settings: Settings, say: Say) -> Record:
 
 
 class _Machine:
-    """What the machine can do, before and after the cases."""
+    """What the machine can do, before and after the cases, of which one moves `largest` bytes."""
 
-    def __init__(self, settings: Settings, stack: contextlib.ExitStack, say: Say) -> None:
+    def __init__(
+        self, settings: Settings, stack: contextlib.ExitStack, say: Say, largest: float
+    ) -> None:
         say("the machine's peaks")
+        self.largest = largest
         self.peaks: Record | None = None
         self.shares: list[float] = []
         self.workers: dict[str, Process] = {}
@@ -131,7 +135,7 @@ class _Machine:
         """Measures the peaks, of which the higher ones count, and what the judge reaches."""
         with contextlib.suppress(WorkerError):
             if OURS in self.workers:
-                found = self.workers[OURS].ask("peaks")
+                found = self.workers[OURS].ask("peaks", largest=self.largest)
                 self.workers[OURS].rest()
                 if self.peaks is None:
                     self.peaks = found

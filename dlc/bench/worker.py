@@ -105,9 +105,9 @@ class Worker:
         tell = getattr(self.framework, "further", None)
         return {} if tell is None else tell(self.program, self.sets[0])
 
-    def peaks(self) -> dict[str, Any]:
+    def peaks(self, largest: float) -> dict[str, Any]:
         """What the machine can do; of dlc's worker only."""
-        return getattr(self.framework, "peaks")()  # noqa: B009  not of every framework
+        return getattr(self.framework, "peaks")(largest)  # noqa: B009  not of every framework
 
 
 def main() -> None:

@@ -81,26 +81,27 @@ class _Graph:
 
     def add(self, e: Expr) -> int:
         """The number of the structure of `e`; children before users."""
-        stack = [(e, False)]
+        known, stack = self.known, [e]
         while stack:
-            node, ready = stack.pop()
-            if id(node) in self.known:
+            node = stack[-1]
+            missing = [a for a in node.args if id(a) not in known] if node.args else ()
+            if missing:
+                stack.extend(reversed(missing))
                 continue
-            if not ready:
-                stack.append((node, True))
-                stack.extend((a, False) for a in reversed(node.args))
+            stack.pop()
+            if id(node) in known:
                 continue
-            children = tuple(self.known[id(a)] for a in node.args)
+            children = tuple([known[id(a)] for a in node.args])
             attr = repr(node.attr) if node.op == "const" else node.attr
             key = (node.op, children, node.dtype.short, attr)
-            if key not in self.number:
-                self.number[key] = len(self.nodes)
-                self.nodes[len(self.nodes)] = node
+            number = self.number.setdefault(key, len(self.nodes))
+            if number == len(self.nodes):
+                self.nodes[number] = node
                 for child in children:
                     self.uses[child] = self.uses.get(child, 0) + 1
-            self.known[id(node)] = self.number[key]
-        self.uses[self.known[id(e)]] = self.uses.get(self.known[id(e)], 0) + 1
-        return self.known[id(e)]
+            known[id(node)] = number
+        self.uses[known[id(e)]] = self.uses.get(known[id(e)], 0) + 1
+        return known[id(e)]
 
     def named(self) -> Iterator[int]:
         """The numbers of the structures to name, arguments before users."""

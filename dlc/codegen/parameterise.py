@@ -34,18 +34,22 @@ def parameterise(
     `taken` are names in use; `constant` integers that stay.
     """
     names = _AxisNames(taken)
-    body = tuple(_renamed(s, names) for s in stmts)
-    numbers = _numbers(params, body) | {d for d in constant if isinstance(d, int)}
+    numbers = _numbers(stmts) | {d for d in constant if isinstance(d, int)}
     symbols = _Symbols(names, [p.dims for p in params], numbers)
-    body = tuple(_map_dims(s, symbols.of) for s in body)
-    used = {e.attr for s in statements(body) for e in _expressions(s) if e.op == "load"}
-    used |= {s.name for s in statements(body) if isinstance(s, Assign)}
+
+    def axis(a: Axis) -> Axis:
+        return Axis(names.of(a.name), symbols.of(a.extent), a.block)
+
+    body = tuple(map_statement(s, axis, names.of, symbols.of) for s in stmts)
+    accesses = [(s, _loads(s)) for s in statements(body)]
+    used = {e.attr for _, loads in accesses for e in loads}
+    used |= {s.name for s, _ in accesses if isinstance(s, Assign)}
     kept = [replace(p, dims=tuple(symbols.of(d) for d in p.dims)) for p in params if p.name in used]
-    aliased = tuple(_with_aliases(p, kept, body) for p in kept)
+    aliased = tuple(_with_aliases(p, kept, accesses) for p in kept)
     return Kernel(name, aliased, tuple(symbols.names.values()), body), tuple(symbols.names)
 
 
-def _numbers(params: Sequence[Param], body: Sequence[Stmt]) -> set[Dim]:
+def _numbers(body: Sequence[Stmt]) -> set[Dim]:
     """The extents that stay numbers in a product with a matrix in panels.
 
     The width of the panels is how memory is laid out. Micro-kernels are made for a few rows.
@@ -212,15 +216,14 @@ def map_statement(
     return _map_stmt(s, axis, name, dim, {})
 
 
-def _renamed(s: Stmt, names: _AxisNames) -> Stmt:
-    return map_statement(s, lambda a: replace(a, name=names.of(a.name)), names.of, lambda d: d)
+def _loads(s: Stmt) -> list[Expr]:
+    return [e for e in _expressions(s) if e.op == "load"]
 
 
-def _map_dims(s: Stmt, of: Callable[[Dim], Dim]) -> Stmt:
-    return map_statement(s, lambda a: replace(a, extent=of(a.extent)), lambda n: n, of)
+_Accesses = Sequence[tuple[Stmt, Sequence[Expr]]]  # each statement with its loads
 
 
-def _with_aliases(param: Param, params: Sequence[Param], body: tuple[Stmt, ...]) -> Param:
+def _with_aliases(param: Param, params: Sequence[Param], accesses: _Accesses) -> Param:
     """`param` with the inputs whose buffer it may take over.
 
     Each element of those is read, for the last time, by the very iteration that writes the element
@@ -232,35 +235,27 @@ def _with_aliases(param: Param, params: Sequence[Param], body: tuple[Stmt, ...])
         p.name
         for p in params
         if p.mode == "in" and p.dims == param.dims and p.dtype.itemsize == param.dtype.itemsize
-        and _same_place(param.name, p.name, body)
+        and _same_place(param.name, p.name, accesses)
     )  # fmt: skip
     return replace(param, may_alias=may)
 
 
-def _same_place(out: str, source: str, body: tuple[Stmt, ...]) -> bool:
+def _same_place(out: str, source: str, accesses: _Accesses) -> bool:
+    rows: tuple[Expr, ...] = ()
     written: tuple[Expr, ...] | None = None
-    for s in statements(body):
+    for s, all_loads in accesses:
         if isinstance(s, (For, Sort)):
             return False
         if isinstance(s, Par):
+            rows = rows or tuple(index(a.name) for a in s.axes)
             continue
-        loads = [e for e in _expressions(s) if e.op == "load" and e.attr == source]
+        loads = [e for e in all_loads if e.attr == source]
+        if any(e.args[: len(rows)] != rows for e in loads):
+            return False
         if written is not None and loads:
             return False
         if s.name == out:
             if any(e.args != s.ix for e in loads):
                 return False
             written = s.ix
-    if written is None:
-        return False
-    rows = _row_axes(body)
-    others = [
-        e for s in statements(body) for e in _expressions(s) if e.op == "load" and e.attr == source
-    ]
-    return all(e.args[: len(rows)] == rows for e in others)
-
-
-def _row_axes(body: tuple[Stmt, ...]) -> tuple[Expr, ...]:
-    (nest,) = body
-    assert isinstance(nest, Par)
-    return tuple(index(a.name) for a in nest.axes)
+    return written is not None

@@ -251,15 +251,17 @@ def reduced_axes(e: Expr) -> tuple[Axis, ...]:
 def walk(e: Expr) -> Iterator[Expr]:
     """Every distinct node of `e` once, arguments before users."""
     seen: set[int] = set()
-    stack: list[tuple[Expr, bool]] = [(e, False)]
+    stack = [e]
     while stack:
-        node, ready = stack.pop()
-        if ready:
-            yield node
-        elif id(node) not in seen:
+        node = stack[-1]
+        missing = [a for a in node.args if id(a) not in seen] if node.args else ()
+        if missing:
+            stack.extend(reversed(missing))
+            continue
+        stack.pop()
+        if id(node) not in seen:
             seen.add(id(node))
-            stack.append((node, True))
-            stack.extend((a, False) for a in reversed(node.args))
+            yield node
 
 
 def add_index(a: Expr, b: Expr) -> Expr:

@@ -229,9 +229,9 @@ class Dlc:
         timer = kernel_times.ProgramTimer(lowered.executable, arrays, self.threads)
         return {"kernels": len(timer.calls), "kernel_seconds": timer.seconds()}
 
-    def peaks(self) -> Peaks:
-        """What the machine can do."""
-        return peaks.measure_peaks(self.threads)
+    def peaks(self, largest: float) -> Peaks:
+        """What the machine can do where at most `largest` bytes are moved."""
+        return peaks.measure_peaks(self.threads, largest)
 
     def arrays(self, result: Any) -> Arrays:
         """The results."""
