@@ -105,9 +105,10 @@ def run(options: argparse.Namespace) -> int:
     executable = compile_function(traced.function, options=traced.options, fixed=fixed)
     with apart():
         timer = ProgramTimer(executable, inputs, threads)
-    with config.scope(num_threads=threads):
-        peaks = measure_peaks(threads)
     values = executable.extents_of(tuple(a.shape for a in executable.changing(inputs)))
+    largest = max((_bytes(timer.program, call, values) for call in timer.calls), default=0)
+    with config.scope(num_threads=threads):
+        peaks = measure_peaks(threads, largest)
     with apart():
         rows = _rows(timer, values, peaks)
         whole = timer.seconds()
