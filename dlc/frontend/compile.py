@@ -198,21 +198,31 @@ class CompiledFunction(Dispatching):
             self._native.note(specialisation.program, specialisation.closure, call, given)
         return result
 
+    def _forget(self) -> None:
+        """Lets go of all programs; what they were made from has changed."""
+        with self._lock:
+            self._families, self._order = {}, OrderedDict()
+
     def _direct(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Calls the user's function, with handles of its own so that writes stay inside."""
         args, kwargs = tree.map(_fresh, (args, kwargs))
         return user_function(self.__wrapped__)(*args, **kwargs)
 
-    def _find(self, call: Call) -> Specialisation:
+    def _family(self, call: Call) -> Family:
+        """The programs for calls of this form, under the present settings."""
         key = (call.key, config.disable_jit, config.isa, cast_type.get())
         family = self._families.get(key)
-        if family is not None:
-            found = family.find(call.shapes)
-            if found is not None:
-                self._stats.python_found += 1
-                return found
-        with self._lock:
-            family = self._families.setdefault(key, family or Family())
+        if family is None:
+            with self._lock:
+                family = self._families.setdefault(key, Family())
+        return family
+
+    def _find(self, call: Call) -> Specialisation:
+        family = self._family(call)
+        found = family.find(call.shapes)
+        if found is not None:
+            self._stats.python_found += 1
+            return found
         with family.lock:
             found = family.find(call.shapes)
             if found is not None:
@@ -330,7 +340,7 @@ class CompiledFunction(Dispatching):
         return _key_change(self.signature, before.key, key)
 
     def _announce(self, reason: str) -> None:
-        if not self._order:
+        if not self._reasons:
             return
         policy = self.settings.on_recompile
         message = f"{self.name} has to be compiled again: {reason}"
@@ -368,9 +378,7 @@ class CompiledFunction(Dispatching):
     def warmup(self, *args: Any, **kwargs: Any) -> CompiledFunction:
         """Compiles for arguments, which may be specs, without running; returns itself."""
         call, extents = self._declared(args, kwargs)
-        key = (call.key, config.disable_jit, config.isa, cast_type.get())
-        with self._lock:
-            family = self._families.setdefault(key, Family())
+        family = self._family(call)
         with family.lock:
             if not any(s.extents.patterns == extents.patterns for s in family.programs):
                 self._specialise(family, call, extents, call.shapes)
@@ -529,8 +537,9 @@ def compile(  # noqa: PLR0913
     variables that it closes over are inputs too.
 
     Args:
-        function: What to compile: a Python function, a model, one of the IR, or an ONNX model
-            (a path, bytes or a ModelProto; the result is then what `dlc.onnx.load` gives).
+        function: What to compile: a Python function, a model, one of the IR, an ONNX model
+            (a path, bytes or a ModelProto; the result is then what `dlc.onnx.load` gives), or a
+            module of PyTorch or a program of `torch.export`.
         device: Where it runs; `config.device` when not given.
         level: Optimisation level, "O0" to "O3".
         precision: "exact" follows `docs/semantics.md`; "fast" allows named shortcuts.

@@ -12,6 +12,8 @@ from typing import Any
 _DOORS = {
     "onnx.onnx_ml_pb2.ModelProto": "dlc.interop.onnx",
     "onnx.ModelProto": "dlc.interop.onnx",
+    "torch.nn.modules.module.Module": "dlc.interop.torch",
+    "torch.export.exported_program.ExportedProgram": "dlc.interop.torch",
 }
 _ONNX = "dlc.interop.onnx"
 

@@ -30,6 +30,14 @@ def dtype_of(torch_dtype: Any) -> Any:
     return _TYPES[name]
 
 
+def torch_dtype_of(dtype: Any) -> Any:
+    """PyTorch's element type for one of dlc's."""
+    import torch
+
+    name = next(n for n, d in _TYPES.items() if d == dtype)
+    return getattr(torch, name)
+
+
 def array_of(tensor: Any) -> np.ndarray[Any, Any]:
     """A NumPy array over the memory of one of PyTorch's tensors."""
     import torch

@@ -49,6 +49,14 @@ def missing_operators(graph: Any) -> list[str]:
     return sorted({str(n.target) for n in graph.nodes if not is_known(n)})
 
 
+def check_known(graph: Any, hint: str) -> None:
+    """ModelError for a graph with operators that dlc does not know; all are listed."""
+    missing = missing_operators(graph)
+    if missing:
+        listed = ", ".join(missing)
+        raise ModelError(f"dlc does not know {len(missing)} operators: {listed}", hint=hint)
+
+
 class GraphFunction:
     """A graph as a function over PyTorch's tensors, compiled by dlc.
 
@@ -61,21 +69,16 @@ class GraphFunction:
     """
 
     def __init__(self, module: Any, **options: Any) -> None:
-        missing = missing_operators(module.graph)
-        if missing:
-            raise ModelError(
-                f"dlc does not know {len(missing)} operators: {', '.join(missing)}",
-                hint='options={"fallback": "aten"} runs them in PyTorch',
-            )
+        check_known(module.graph, 'options={"fallback": "aten"} runs them in PyTorch')
         self.module = module
         self.nodes = list(module.graph.nodes)
         self.inputs = [n for n in self.nodes if n.op == "placeholder"]
         self.constants = _constants(module, self.nodes)
         # Numbers among the inputs are extents of tensors: they come with these.
-        self.tensors = [k for k, n in enumerate(self.inputs) if _is_tensor(n)]
+        self.tensors = [k for k, n in enumerate(self.inputs) if is_tensor(n)]
         self.sizes = self._sizes()
         self.output = next(n for n in self.nodes if n.op == "output").args[0]
-        self.draws = [n for n in self.nodes if _draws(n)]
+        self.draws = draws(self.nodes)
         self.compiled = dlc.compile(
             self._trace, name="torch_graph", static_argnames=("numbers",), **options
         )
@@ -91,7 +94,7 @@ class GraphFunction:
         for node in self.output:
             if node is None:
                 made.append(None)
-            elif _is_tensor(node):
+            elif is_tensor(node):
                 made.append(tensor_of(next(values), held))
             else:
                 made.append(self._extent(node, args))
@@ -106,7 +109,7 @@ class GraphFunction:
         known: dict[Any, int] = {}
         for given, arg in zip(self.inputs, args, strict=True):
             like = given.meta["val"]
-            pairs = zip(like.shape, arg.shape, strict=True) if _is_tensor(given) else [(like, arg)]
+            pairs = zip(like.shape, arg.shape, strict=True) if is_tensor(given) else [(like, arg)]
             for dim, extent in pairs:
                 symbol = getattr(getattr(dim, "node", None), "expr", None)
                 if symbol is not None and symbol.is_Symbol:
@@ -140,36 +143,51 @@ class GraphFunction:
         for k, where in self.sizes.items():
             number = dict(numbers)[k] if where is None else given[where[0]].shape[where[1]]
             values[self.inputs[k]] = number
-        for node in self.nodes:
-            if node.op == "call_function":
-                values[node] = self._call(node, values, key)
-        return [values[n] for n in self.output if n is not None and _is_tensor(n)]
+        run_nodes(self.nodes, values, key)
+        return [values[n] for n in self.output if n is not None and is_tensor(n)]
 
-    def _call(self, node: Node, values: dict[Any, Any], key: Any) -> Any:
-        args, kwargs = (_filled(x, values) for x in (node.args, node.kwargs))
-        if node.target is operator.getitem:
-            return args[0][args[1]]
-        if node.target in _PYTHON:
-            return _PYTHON[node.target](*args, **kwargs)
-        row = find(operator_name(node))
-        assert row is not None
-        for name in ("dtype", "layout", "device", "pin_memory", "memory_format"):
-            kwargs.pop(name, None)
-        if node in self.draws:
+
+def draws(nodes: Sequence[Node]) -> list[Node]:
+    """The nodes that draw random numbers."""
+    return [n for n in nodes if n.op == "call_function" and is_random(operator_name(n))]
+
+
+def run_nodes(nodes: Sequence[Node], values: dict[Any, Any], key: Any) -> None:
+    """Computes what nodes call from the values of other nodes, and adds the results to these.
+
+    Args:
+        nodes: The nodes, in order.
+        values: The values of those that are there.
+        key: A random key, where nodes draw random numbers.
+    """
+    drawing = draws(nodes)
+    for node in nodes:
+        if node.op == "call_function":
             # Each operator has numbers of its own.
-            kwargs["key"] = dlc.random.fold_in(key, self.draws.index(node))
-            kwargs["dtype"] = _first_dtype(node)
-            kwargs.pop("generator", None)
-        try:
-            return _typed(row(*args, **kwargs), node.meta.get("val"))
-        except DlcError as error:
-            if error.context is None:
-                error.context = f"in {node.format_node()}"
-            raise
+            own = dlc.random.fold_in(key, drawing.index(node)) if node in drawing else None
+            values[node] = _call(node, values, own)
 
 
-def _draws(node: Node) -> bool:
-    return node.op == "call_function" and is_random(operator_name(node))
+def _call(node: Node, values: dict[Any, Any], key: Any) -> Any:
+    args, kwargs = (_filled(x, values) for x in (node.args, node.kwargs))
+    if node.target is operator.getitem:
+        return args[0][args[1]]
+    if node.target in _PYTHON:
+        return _PYTHON[node.target](*args, **kwargs)
+    row = find(operator_name(node))
+    assert row is not None
+    for name in ("dtype", "layout", "device", "pin_memory", "memory_format"):
+        kwargs.pop(name, None)
+    if key is not None:
+        kwargs["key"] = key
+        kwargs["dtype"] = _first_dtype(node)
+        kwargs.pop("generator", None)
+    try:
+        return _typed(row(*args, **kwargs), node.meta.get("val"))
+    except DlcError as error:
+        if error.context is None:
+            error.context = f"in {node.format_node()}"
+        raise
 
 
 def _first_dtype(node: Node) -> Any:
@@ -186,7 +204,13 @@ def _constants(module: Any, nodes: Sequence[Node]) -> dict[Node, np.ndarray[Any,
         return {n: array_of(getattr(module, str(n.target))) for n in nodes if n.op == "get_attr"}
 
 
-def _is_tensor(node: Any) -> bool:
+def is_node(value: Any) -> bool:
+    """Whether a value among the arguments or results of a graph is a node of it."""
+    return hasattr(value, "all_input_nodes")
+
+
+def is_tensor(node: Any) -> bool:
+    """Whether what a node stands for is a tensor."""
     value = getattr(node, "meta", {}).get("val")
     return hasattr(value, "dtype") and hasattr(value, "shape")
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import dlc
+from dlc.frontend.extent import Extent
 from dlc.interop.torch.operators.elements import as_float, is_float
 from dlc.interop.torch.table import aten
 
@@ -237,6 +239,13 @@ def _cut(x: Any, dim: int, start: Any, end: Any, step: int = 1) -> Any:
 @aten("slice")
 def slice_(x: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
     """A part along an axis."""
+    if isinstance(end, int) and end >= sys.maxsize:  # PyTorch's way to write "all"
+        end = None
+    extent = x.shape[dim]
+    if isinstance(end, Extent) and isinstance(extent, int):
+        # PyTorch guards that it is not more than there are, which dlc would ask for.
+        stop: Any = end
+        return dlc.take(x, dlc.arange(start or 0, stop, step), axis=dim)
     return _cut(x, dim, start, end, step)
 
 
