@@ -133,6 +133,43 @@ def test_lower_levels(isa):
         assert np.abs(b.numpy() - c.numpy()).max() < 4e-3 * largest
 
 
+@pytest.mark.parametrize(
+    ("channels", "filters", "extent", "width"),
+    [
+        (16, 8, 4, 3),  # a short sum
+        (7, 40, 5, 3),  # several steps of a sum
+        (200, 9, 3, 2),  # several blocks of rows
+        (98, 300, 2, 2),  # more than is kept from one image to the next
+        (3, 5, 9, 5),  # runs longer than one narrow vector and shorter than a wide one
+    ],
+)
+def test_derivatives_in_images_are_those_of_each_image_alone(channels, filters, extent, width):
+    w = h.values((filters, channels, width, width), seed=1)
+    ct = h.values((5, filters, extent, extent), seed=2)
+    grown = extent + width - 1 - 2 * (width // 2)
+
+    def derivative(ct, w):
+        x = dlc.zeros((ct.shape[0], channels, grown, grown))
+        return dlc.vjp(lambda x: dlc.conv2d(x, w, padding=width // 2), x)[1](ct)[0]
+
+    found = dlc.compile(derivative)(ct, w).numpy()
+    alone = dlc.compile(derivative)
+    np.testing.assert_array_equal(found, np.concatenate([alone(c[None], w) for c in ct]))
+    turned = w.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1].astype(np.float64)
+    wanted = plain(ct.astype(np.float64), turned, 1, width - 1, width - 1)
+    cut = width // 2
+    wanted = wanted[:, :, cut : cut + grown, cut : cut + grown]
+    np.testing.assert_allclose(found, wanted, 2e-5, 2e-5 * np.abs(wanted).max())
+
+
+def test_what_lies_in_the_padding_has_no_derivative_to_compute():
+    x, w = h.values((2, 3, 4, 5)), h.values((6, 3, 3, 3), seed=1)
+    gradient = dlc.compile(dlc.grad(lambda x, w: dlc.sum(dlc.sin(dlc.conv2d(x, w, padding=1)))))
+    text = gradient.lower(x, w).as_text("optimized")
+    assert text.count(": f32[2,3,4,5] = convolution") == 1
+    assert "slice" not in text
+
+
 def test_each_element_of_a_batch_by_itself():
     x, w = h.values((3, 2, 4, 7, 6)), h.values((3, 5, 4, 3, 3), seed=1)
     alone = np.stack([dlc.conv2d(a, b).numpy() for a, b in zip(x, w, strict=True)])

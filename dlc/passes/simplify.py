@@ -12,8 +12,9 @@ from dlc.passes.rules_arithmetic import ARITHMETIC
 from dlc.passes.rules_logic import LOGIC
 from dlc.passes.rules_reduction import REDUCTIONS
 from dlc.passes.rules_shape import SHAPES
+from dlc.passes.rules_windows import WINDOWS
 
-RULES = register_rules(RuleSet("simplify", (*ARITHMETIC, *LOGIC, *SHAPES, *REDUCTIONS)))
+RULES = register_rules(RuleSet("simplify", (*ARITHMETIC, *LOGIC, *SHAPES, *WINDOWS, *REDUCTIONS)))
 
 
 @dataclass(frozen=True)

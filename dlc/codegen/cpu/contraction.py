@@ -19,7 +19,15 @@ from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
 from dlc.codegen.cpu.contraction_epilogue import Epilogue, open_scope
 from dlc.codegen.cpu.contraction_form import Contraction, contraction_of
-from dlc.codegen.cpu.contraction_operands import Operands, Source, Step, Unit, address, same_type
+from dlc.codegen.cpu.contraction_operands import (
+    Operands,
+    Reuse,
+    Source,
+    Step,
+    Unit,
+    address,
+    same_type,
+)
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
@@ -37,8 +45,9 @@ from dlc.codegen.cpu.tiling import (
     row_block,
     runs,
 )
+from dlc.codegen.index_math import axis_name
 from dlc.codegen.kernel_ir import Kernel
-from dlc.ir.dims import Dim, add, ceildiv, floordiv, maximum, minimum, mod, mul, symbol
+from dlc.ir.dims import Dim, add, ceildiv, floordiv, maximum, minimum, mod, mul, symbol, symbols_of
 from dlc.ir.errors import BackendError
 
 # One chunk of units is worth about ten microseconds.
@@ -140,7 +149,7 @@ class _Writer:
         em.quick = True
         self.ex = open_scope(em, self.form, self.isa)
         self.operands = Operands(self.form, self.tiling, self.isa, self.ex)
-        em.loop("%lo", "%hi", 1, self._unit, [("i64", "-1")])
+        em.loop("%lo", "%hi", 1, self._unit, [("i64", "-1"), ("i64", "-1")])
         em.line("ret void")
         return em
 
@@ -167,9 +176,25 @@ class _Writer:
             several = em.value(f"icmp sgt i64 {em.value('sub i64 %hi, %lo')}, 1")
             shares = em.value(f"and i1 {shares}, {em.value(f'and i1 {many}, {several}')}")
             following = self._next_b(unit, extents)
+            reuse = self._reuse(values, m0, em.value(f"icmp eq i64 {columns}, {n}"))
             with ex.scope(axes=axes):
-                self._steps(Unit(m0, n0, rows, columns, shares, fresh, following, tuple(outer)))
-        return [sharing]
+                self._steps(
+                    Unit(m0, n0, rows, columns, shares, fresh, following, tuple(outer), reuse)
+                )
+        return [sharing, m0]
+
+    def _reuse(self, before: Sequence[str], m0: str, all_columns: str) -> Reuse:
+        """What is left of the unit before, of rows that begin at m0 too, if its steps had room."""
+        em, form = self.em, self.form
+        k, block = self.ex.index(form.k.extent), self.ex.index(k_step(form))
+        room = em.value(f"icmp ne i64 {self.operands.holds}, 0")
+        room = em.value(f"or i1 {room}, {em.value(f'icmp sle i64 {k}, {block}')}")
+        tables = em.value(f"and i1 {room}, {em.value(f'icmp ne i64 {before[0]}, -1')}")
+        if {axis_name(a.name) for a in form.outer} & symbols_of(form.a.at):
+            return Reuse(tables, "false", "false")  # each batch has an A of its own
+        same = em.value(f"icmp eq i64 {m0}, {before[1]}")
+        same = em.value(f"and i1 {same}, {tables}")
+        return Reuse(tables, same, em.value(f"and i1 {same}, {all_columns}"))
 
     def _next_b(self, unit: str, extents: Sequence[str]) -> str | None:
         """Where B of the unit that follows begins, of the same unit if none does."""
@@ -218,7 +243,7 @@ class _Writer:
 
     def _step(self, unit: Unit, step: Step) -> None:
         em, ex = self.em, self.ex
-        self.operands.begin(step)
+        self.operands.begin(unit, step)
         a = self.operands.pack_a(unit, step)
         stages = self._stages(unit)
 

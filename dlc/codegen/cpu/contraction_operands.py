@@ -14,12 +14,27 @@ from dlc.codegen.cpu.gathering import RUN_STEPS, offset_table, packed_runs
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.packing import Packer
 from dlc.codegen.cpu.tiling import FEW_ROWS, Tiling
-from dlc.ir.types import int64
+from dlc.ir.dims import Dim
+from dlc.ir.types import DType, int64
 
 # Bytes of a block of A that stay in the first-level cache whatever the stride.
 _SMALL_BLOCK = 16 << 10
 # Bytes of a block of B, with what lies between its rows, of which panels are read as they lie.
 _SMALL_B = 256 << 10
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """What the unit before has left in scratch memory: conditions.
+
+    tables: the offsets along k.
+    gathered_a: the block of A, gathered, which always packs it.
+    packed_a: the block of A where it is packed for as many columns.
+    """
+
+    tables: str
+    gathered_a: str
+    packed_a: str
 
 
 @dataclass(frozen=True)
@@ -30,6 +45,7 @@ class Unit:
     fresh: whether its panels of B are others than those of the unit before it.
     next_b: where the block of B of the next batch begins, if there are batches.
     outer: the values of the outer axes.
+    reuse: what need not be made again.
     """
 
     m0: str
@@ -40,6 +56,7 @@ class Unit:
     fresh: str
     next_b: str | None
     outer: tuple[str, ...]
+    reuse: Reuse
 
 
 @dataclass(frozen=True)
@@ -86,6 +103,25 @@ class Operands:
         self.form, self.tiling, self.isa, self.ex = form, tiling, isa, ex
         self.em: Emitter = ex.em
         self.dtype, self.lanes = form.dtype, tiling.lanes
+        # Where packed A and the tables along k are, and whether there is room for all steps.
+        self.holds, self.a_at, self.a_row, self.k_tables = self._areas()
+
+    def _areas(self) -> tuple[str, str, str, tuple[str, ...]]:
+        em, ex, tiling, held = self.em, self.ex, self.tiling, self.tiling.held
+        tables = [self.scratch(at) for at in tiling.k_tables_at]
+        if held.size == 0:
+            return "0", self.scratch(tiling.a_at), str(tiling.a_row), tuple(tables)
+        number = ex.index(held.holds)
+        holds = em.value(f"icmp ne i64 {number}, 0")
+
+        def chosen(at: Dim, otherwise: str) -> str:
+            place = em.value(f"getelementptr i8, ptr %scratch, i64 {ex.index(at)}")
+            return em.value(f"select i1 {holds}, ptr {place}, ptr {otherwise}")
+
+        a = chosen(held.a_at, self.scratch(tiling.a_at))
+        row = em.value(f"select i1 {holds}, i64 {ex.index(held.a_row)}, i64 {tiling.a_row}")
+        pairs = zip(held.tables_at, tables, strict=True)
+        return number, a, row, tuple(chosen(at, table) for at, table in pairs)
 
     def scratch(self, offset: int) -> str:
         """The address of a part of scratch memory."""
@@ -96,14 +132,20 @@ class Operands:
     def pack_a(self, unit: Unit, step: Step) -> Source:
         """Packs the block of A unless it is read as it lies; where it is read."""
         a, em, ex, tiling = self.form.a, self.em, self.ex, self.tiling
-        packer, packed = Packer(em, self.isa, a.dtypes), self.scratch(tiling.a_at)
-        by_rows = Source(packed, str(tiling.a_row), "1")
+        packer = Packer(em, self.isa, a.dtypes)
+        packed = self._of_step(self.a_at, step, self.dtype)
+        by_rows = Source(packed, self.a_row, "1")
         if a.k_stride is None:
-            place = address(ex, self.form, a, "0", "0", "0")
-            along, (along_k, _) = self._along(a, unit.m0, unit.rows), self._k_tables()
-            sizes = [unit.rows, step.length, by_rows.stride]
-            args = [packed, place, *sizes, along, along_k]
-            self._gather(packer, args, a.k_parts, step.k0)
+
+            def gather() -> None:
+                with ex.scope():
+                    place = address(ex, self.form, a, "0", "0", "0")
+                    along, along_k = self._along(a, unit.m0, unit.rows), self._k_tables(step)[0]
+                    sizes = [unit.rows, step.length, by_rows.stride]
+                    args = [packed, place, *sizes, along, along_k]
+                    self._gather(packer, args, a.k_parts, step.k0)
+
+            em.when(em.value(f"xor i1 {unit.reuse.gathered_a}, true"), gather)
             return by_rows
         place = address(ex, self.form, a, unit.m0, "0", step.k0)
         own = Source(place, ex.index(a.stride), ex.index(a.k_stride))
@@ -122,7 +164,8 @@ class Operands:
             how = packer.transposed if a.stride == 1 else packer.strided
             how([*args, own.k_stride])
 
-        em.when(large, pack)
+        old = em.value(f"xor i1 {unit.reuse.packed_a}, true")
+        em.when(em.value(f"and i1 {large}, {old}"), pack)
         return self._choose(large, by_rows, own)
 
     def pack_b(self, unit: Unit, step: Step, n: str, j: str, columns: str) -> Source:
@@ -225,15 +268,26 @@ class Operands:
 
     # Gathered operands
 
-    def begin(self, step: Step) -> None:
+    def begin(self, unit: Unit, step: Step) -> None:
         """Notes the offsets along a block of k of gathered operands."""
-        for operand, table in zip((self.form.a, self.form.b), self._k_tables(), strict=True):
-            if operand.k_stride is None:
-                self._fill(table, step.k0, step.length, operand.k_parts)
+        pairs = zip((self.form.a, self.form.b), self._k_tables(step), strict=True)
+        gathered = [(x, table) for x, table in pairs if x.k_stride is None]
 
-    def _k_tables(self) -> tuple[str, str]:
-        first, second = self.tiling.k_tables_at
-        return self.scratch(first), self.scratch(second)
+        def fill() -> None:
+            for x, table in gathered:
+                with self.ex.scope():
+                    self._fill(table, step.k0, step.length, x.k_parts)
+
+        if gathered:
+            self.em.when(self.em.value(f"xor i1 {unit.reuse.tables}, true"), fill)
+
+    def _k_tables(self, step: Step) -> tuple[str, ...]:
+        return tuple(self._of_step(start, step, int64) for start in self.k_tables)
+
+    def _of_step(self, start: str, step: Step, dtype: DType) -> str:
+        """The place of a step in what has room for all of them, if this has."""
+        offset = iv.multiply(self.em, step.k0, self.holds)
+        return memory.element_pointer(self.em, dtype, start, offset)
 
     def _along(self, operand: Operand, start: str, count: str) -> str:
         """The table of the offsets along m or n."""
@@ -267,7 +321,7 @@ class Operands:
         b, em, ex = self.form.b, self.em, self.ex
         place = address(ex, self.form, b, "0", "0", "0")
         panel, length, columns, row = args
-        _, along_k = self._k_tables()
+        along_k = self._k_tables(step)[1]
         if len(b.parts) > 1 or b.stride in RUN_STEPS or b.k_parts[-1][1] != 1:
             along = self._along(b, n, columns)
             self._gather(packer, [panel, place, length, columns, row, along_k, along], b.parts, n)

@@ -25,6 +25,7 @@ from dlc.codegen.cpu.packing import convert_loaded
 from dlc.ir.types import DType, int64
 
 RUN_STEPS = (1, 2)  # how far apart columns may lie in runs
+_NARROWEST = 128  # bits of a vector
 _ROWS = 32  # rows whose packed vectors stay in the first-level cache while runs are copied
 
 
@@ -73,6 +74,31 @@ def offset_table(rank: int) -> Emitter:
 def packed_runs(step: int, isa: Isa, dtypes: tuple[DType, ...]) -> Emitter:
     """The packing function for runs of columns `step` apart, of `RUN_STEPS`, for these types."""
     return _Runs(step, isa, dtypes).function()
+
+
+def _halvings(lanes: int, least: int) -> list[int]:
+    """Numbers of lanes down to the least one by halves, smallest first."""
+    found = [lanes]
+    while found[0] > least:
+        found.insert(0, found[0] // 2)
+    return found
+
+
+def _first_lanes(em: Emitter, count: str, lanes: int) -> str:
+    """The mask of 1 to `lanes` lanes, from the bits of a number.
+
+    LLVM would compare again in each iteration of a loop.
+    """
+    bits = max(lanes, 8)
+    ones = em.value(f"lshr i64 -1, {em.value(f'sub i64 64, {count}')}")
+    ones = ones if bits == 64 else em.value(f"trunc i64 {ones} to i{bits}")
+    mask = em.value(f"bitcast i{bits} {ones} to <{bits} x i1>")
+    if lanes == bits:
+        return mask
+    picks = ", ".join(f"i32 {k}" for k in range(lanes))
+    return em.value(
+        f"shufflevector <{bits} x i1> {mask}, <{bits} x i1> poison, <{lanes} x i32> <{picks}>"
+    )
 
 
 class _Runs:
@@ -151,8 +177,26 @@ class _Runs:
             em.loop(whole, length, 1, single)
             return
         left = em.value(f"sub i64 {length}, {whole}")
-        ragged = em.value(f"icmp ne i64 {left}, 0")
-        em.when(ragged, lambda: self._rows(start, end, source, j, whole, lanes, left))
+        self._narrow(start, end, source, j, whole, left)
+
+    def _narrow(self, start: str, end: str, source: str, j: str, v: str, left: str) -> None:
+        """Copies what is left of a run by the narrowest vectors that hold it.
+
+        Wide ones would straddle cache lines, and what a mask has stored is not forwarded to loads.
+        """
+        em, bits = self.em, self.dtypes[-1].bits
+        below = 0
+        for lanes in _halvings(self.lanes, max(2, _NARROWEST // bits)):
+            above = em.value(f"icmp sgt i64 {left}, {below}")
+            full = em.value(f"icmp eq i64 {left}, {lanes}")
+            if self.step == 1 and lanes < self.lanes:
+                em.when(full, lambda w=lanes: self._rows(start, end, source, j, v, w, None))
+                fits = em.value(f"icmp slt i64 {left}, {lanes}")
+            else:
+                fits = em.value(f"icmp sle i64 {left}, {lanes}")
+            some = em.value(f"and i1 {above}, {fits}")
+            em.when(some, lambda w=lanes: self._rows(start, end, source, j, v, w, left))
+            below = lanes
 
     def _vectors(
         self, start: str, end: str, source: str, j: str, whole: str, left: str | None
@@ -168,7 +212,7 @@ class _Runs:
     ) -> None:
         """Copies the vector at `v` of a run, or `left` elements of it, of some rows."""
         em, first = self.em, self.dtypes[0]
-        mask = None if left is None else em.mask_below(left, lanes)
+        mask = None if left is None else _first_lanes(em, left, lanes)
         reads: list[str | None] = [mask]
         if self.step == 2 and lanes > 1:
             count = str(lanes) if left is None else left
@@ -185,14 +229,14 @@ class _Runs:
                 memory.load(em, first, self._from(place, str(k * lanes)), lanes, m)
                 for k, m in enumerate(reads)
             ]
-            value = parts[0] if len(parts) == 1 else self._every_second(parts)
+            value = parts[0] if len(parts) == 1 else self._every_second(parts, lanes)
             value = convert_loaded(em, self.isa, self.dtypes, value, lanes)
             memory.store(em, self.dtypes[-1], self._to(i, column), value, lanes, mask)
 
         self._each_row(start, end, copy)
 
-    def _every_second(self, parts: Sequence[str]) -> str:
-        lanes, type_ = self.lanes, llvm_type(self.dtypes[0], self.lanes)
+    def _every_second(self, parts: Sequence[str], lanes: int) -> str:
+        type_ = llvm_type(self.dtypes[0], lanes)
         picks = ", ".join(f"i32 {2 * k}" for k in range(lanes))
         pair = ", ".join(f"{type_} {p}" for p in parts)
         return self.em.value(f"shufflevector {pair}, <{lanes} x i32> <{picks}>")

@@ -5,6 +5,7 @@ Of these only `k_step` and `RUN` change bits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlc.codegen.cpu.contraction_form import Contraction
@@ -25,6 +26,8 @@ _SHARING_PANELS = 4
 _ENOUGH_UNITS = 16
 # Bytes of packed panels that are kept from one unit to the next.
 _KEPT_BYTES = 8 << 20
+# Bytes of packed A and offsets along K, of all its steps, that are kept for units that follow.
+_HELD_BYTES = 512 << 10
 # Rows below which packing a panel of B costs more than it saves.
 FEW_ROWS = 24
 # The most rows for which several panels are read at once, and panels that make that worthwhile.
@@ -34,6 +37,22 @@ _ENOUGH_PANELS = 16
 _MOST_ROWS = 12
 # Bytes of A's block up to which it is read where it is, whatever its strides.
 _SMALL_A = 16 << 10
+
+
+@dataclass(frozen=True)
+class Held:
+    """Room for what is gathered or packed along the whole of K.
+
+    holds: 1 where there is room, 0 where K is too long.
+    a_at, tables_at: where rows of A, `a_row` elements apart, and the tables begin, in bytes.
+    size: all of it, in bytes.
+    """
+
+    holds: Dim
+    a_at: Dim
+    a_row: Dim
+    tables_at: tuple[Dim, Dim]
+    size: Dim
 
 
 @dataclass(frozen=True)
@@ -50,6 +69,7 @@ class Tiling:
     c_at, b_at, a_at, table_at, k_tables_at, kept_at: where the parts of scratch memory begin, in
         bytes; tables along k are those of a and b.
     run_at: where the sums of a run of steps are, if there is more than one.
+    held: room for A and the tables of all steps of K, which units that follow read again.
     scratch: bytes of scratch memory.
     """
 
@@ -73,6 +93,7 @@ class Tiling:
     k_tables_at: tuple[int, int]
     kept_at: int
     run_at: Dim
+    held: Held
     scratch: Dim
 
 
@@ -152,6 +173,9 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     starts = [0]
     for size in parts:
         starts.append(starts[-1] + _up(size, 64))
+    run_at = add(starts[6], kept)
+    held_at = add(run_at, mul(minimum(1, runs(form)), parts[0]))
+    held = _held(form, lanes, m_rows if packs_a else 0, tables, held_at)
     return Tiling(
         lanes=lanes,
         rows=_pieces(m, height),
@@ -172,9 +196,23 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
         table_at=starts[3],
         k_tables_at=(starts[4], starts[5]),
         kept_at=starts[6],
-        run_at=add(starts[6], kept),
-        scratch=add(add(starts[6], kept), mul(minimum(1, runs(form)), parts[0])),
+        run_at=run_at,
+        held=held,
+        scratch=add(held_at, held.size),
     )
+
+
+def _held(form: Contraction, lanes: int, rows: int, tables: Sequence[bool], at: Dim) -> Held:
+    k = mul(ceildiv(form.k.extent, lanes), lanes)
+    row = add(k, lanes)
+    tables_at: list[Dim] = []
+    end = add(at, mul(mul(minimum(form.m.extent, rows), row), form.dtype.itemsize))
+    for gathered in tables:
+        tables_at.append(end)
+        end = add(end, mul(k, 8 if gathered else 0))
+    size = add(end, mul(at, -1))
+    holds = minimum(1, floordiv(_HELD_BYTES, maximum(1, size)))
+    return Held(holds, at, row, (tables_at[0], tables_at[1]), mul(holds, size))
 
 
 def _n_block(m: Dim, n: Dim, panel: int, m_units: Dim, enough: int) -> tuple[Dim, int]:
