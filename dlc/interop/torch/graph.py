@@ -11,7 +11,7 @@ import numpy as np
 import dlc
 from dlc.interop.torch.arrays import array_of, dtype_of, tensor_of
 from dlc.interop.torch.random_state import next_key
-from dlc.interop.torch.table import find, is_random
+from dlc.interop.torch.table import find, needs_of
 from dlc.ir.errors import DlcError, ModelError
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ _PYTHON: dict[Any, Callable[..., Any]] = {
         operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge,
     )
 }  # fmt: skip
+
+
+# Keywords that say nothing that the result's description does not say.
+_ELSEWHERE = ("dtype", "layout", "device", "pin_memory", "memory_format", "generator")
 
 
 def operator_name(node: Node) -> str:
@@ -149,7 +153,7 @@ class GraphFunction:
 
 def draws(nodes: Sequence[Node]) -> list[Node]:
     """The nodes that draw random numbers."""
-    return [n for n in nodes if n.op == "call_function" and is_random(operator_name(n))]
+    return [n for n in nodes if n.op == "call_function" and "key" in needs_of(operator_name(n))]
 
 
 def run_nodes(nodes: Sequence[Node], values: dict[Any, Any], key: Any) -> None:
@@ -176,12 +180,10 @@ def _call(node: Node, values: dict[Any, Any], key: Any) -> Any:
         return _PYTHON[node.target](*args, **kwargs)
     row = find(operator_name(node))
     assert row is not None
-    for name in ("dtype", "layout", "device", "pin_memory", "memory_format"):
+    for name in _ELSEWHERE:
         kwargs.pop(name, None)
-    if key is not None:
-        kwargs["key"] = key
-        kwargs["dtype"] = _first_dtype(node)
-        kwargs.pop("generator", None)
+    for name in needs_of(operator_name(node)):
+        kwargs[name] = key if name == "key" else _NEEDED[name](node)
     try:
         return _typed(row(*args, **kwargs), node.meta.get("val"))
     except DlcError as error:
@@ -194,6 +196,16 @@ def _first_dtype(node: Node) -> Any:
     """The element type of the first result."""
     value = node.meta["val"]
     return dtype_of((value[0] if isinstance(value, (list, tuple)) else value).dtype)
+
+
+def _layout(node: Node) -> tuple[tuple[Any, ...], Any]:
+    """The strides and the offset in memory of the first argument."""
+    first: Any = node.args[0]
+    like = first.meta["val"]
+    return tuple(like.stride()), like.storage_offset()
+
+
+_NEEDED = {"dtype": _first_dtype, "layout": _layout}
 
 
 def _constants(module: Any, nodes: Sequence[Node]) -> dict[Node, np.ndarray[Any, Any]]:

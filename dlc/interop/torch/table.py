@@ -11,10 +11,10 @@ from dlc.interop.torch import operators as _operators
 
 Function = Callable[..., Any]
 _rows: dict[str, Function] = {}
-_random: set[str] = set()
+_needs: dict[str, tuple[str, ...]] = {}
 
 
-def aten(*names: str, random: bool = False) -> Callable[[Function], Function]:
+def aten(*names: str, needs: tuple[str, ...] = ()) -> Callable[[Function], Function]:
     """Adds a row: `add` is for all overloads that have none of their own, `add.Scalar` for one.
 
     The function takes what the operator's schema says, tensors as dlc's. Its results are converted
@@ -22,15 +22,16 @@ def aten(*names: str, random: bool = False) -> Callable[[Function], Function]:
 
     Args:
         names: Those of the operator.
-        random: Whether it draws numbers: the function then takes a random `key` and the element
-            type of its first result, `dtype`, too.
+        needs: Keywords that the function takes beside those of the schema: a random `key`, the
+            element type of its first result (`dtype`), strides and offset in memory of its first
+            argument (`layout`).
     """
 
     def add(function: Function) -> Function:
         for name in names:
+            assert name not in _rows, f"{name} has two rows"
             _rows[name] = function
-            if random:
-                _random.add(name)
+            _needs[name] = needs
         return function
 
     return add
@@ -41,9 +42,9 @@ def find(name: str) -> Function | None:
     return _rows.get(_row_name(name))
 
 
-def is_random(name: str) -> bool:
-    """Whether the row of an operator draws numbers."""
-    return _row_name(name) in _random
+def needs_of(name: str) -> tuple[str, ...]:
+    """What the row of an operator takes beside what the schema says."""
+    return _needs.get(_row_name(name), ())
 
 
 def _row_name(name: str) -> str:

@@ -1,12 +1,14 @@
-"""Operators of networks: products, convolutions, pooling, norms; their gradients by `dlc.vjp`."""
+"""Operators of networks: products, convolutions, norms, attention; gradients by `dlc.vjp`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dlc
+from dlc.interop.torch.gradients import gradients
+from dlc.interop.torch.operators.arguments import expanded
 from dlc.interop.torch.table import aten
 from dlc.ir.errors import ModelError
 
@@ -73,23 +75,6 @@ def embedding(
     return dlc.take(weight, indices, axis=0)
 
 
-@aten("embedding_dense_backward")
-def embedding_backward(
-    gradient: Any, indices: Any, count: Any, padding: int, _scale: bool = False
-) -> Any:
-    """The gradient of a table."""
-    width = gradient.shape[-1]
-    flat = dlc.reshape(indices, (-1,))
-    rows = dlc.reshape(gradient, (-1, width))
-    if padding >= 0:
-        rows = dlc.where((flat == padding)[:, None], 0, rows)
-    return dlc.index_add(dlc.zeros((count, width), dtype=gradient.dtype), 0, flat, rows)
-
-
-def _expanded(values: Sequence[int], rank: int) -> tuple[int, ...]:
-    return tuple(values) if len(values) == rank else tuple(values) * rank
-
-
 @aten("convolution")
 def convolution(
     x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
@@ -99,34 +84,17 @@ def convolution(
     rank = weight.ndim - 2
     single = x.ndim == rank + 1
     x = x[None] if single else x
-    stride, padding, dilation = (_expanded(v, rank) for v in (stride, padding, dilation))
+    stride, padding, dilation = (expanded(v, rank) for v in (stride, padding, dilation))
     if transposed:
         function = getattr(dlc, f"conv_transpose{rank}d")
         y = function(
-            x, weight, bias, stride, padding, _expanded(output_padding, rank), groups, dilation
+            x, weight, bias, stride, padding, expanded(output_padding, rank), groups, dilation
         )
     else:
         y = dlc.conv(
             x, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups
         )
     return y[0] if single else y
-
-
-def _gradients(
-    function: Callable[..., Any], inputs: Sequence[Any], gradient: Any, wanted: Sequence[bool]
-) -> tuple[Any, ...]:
-    """The gradients of those inputs that are wanted; None for the others."""
-    chosen = [k for k, w in enumerate(wanted) if w]
-
-    def of_chosen(*values: Any) -> Any:
-        whole = list(inputs)
-        for k, v in zip(chosen, values, strict=True):
-            whole[k] = v
-        return function(*whole)
-
-    _, pull = dlc.vjp(of_chosen, *(inputs[k] for k in chosen))
-    found = iter(pull(gradient))
-    return tuple(next(found) if w else None for w in wanted)
 
 
 @aten("convolution_backward")
@@ -144,102 +112,11 @@ def convolution_backward(  # noqa: PLR0913, PLR0917  what the schema has
 
     results = [None, None]
     if wanted[0] or wanted[1]:
-        results = list(_gradients(forward, [x, weight], gradient, wanted[:2]))
+        results = list(gradients(forward, [x, weight], gradient, wanted[:2]))
     bias = None
     if wanted[2]:
         bias = dlc.sum(gradient, axis=(0, *range(2, gradient.ndim)))
     return (*results, bias)
-
-
-def _pool_arguments(rank: int, size: Any, stride: Any, padding: Any) -> tuple[Any, ...]:
-    size = _expanded(size, rank)
-    stride = _expanded(stride, rank) if stride else size
-    return size, stride, _expanded(padding, rank)
-
-
-def _max_pool(rank: int) -> Callable[..., Any]:
-    def forward(
-        x: Any, size: Any, stride: Any = (), padding: Any = (0,), dilation: Any = (1,),
-        ceil_mode: bool = False,
-    ) -> Any:  # fmt: skip
-        """The largest element of each window, and where it is."""
-        size, stride, padding = _pool_arguments(rank, size, stride, padding)
-        function = getattr(dlc, f"max_pool{rank}d")
-        return tuple(function(x, size, stride, padding, _expanded(dilation, rank), ceil_mode, True))
-
-    return forward
-
-
-def _max_pool_backward(rank: int) -> Callable[..., Any]:
-    def backward(
-        gradient: Any, x: Any, _size: Any, _stride: Any, _padding: Any, _dilation: Any,
-        _ceil_mode: bool, places: Any,
-    ) -> Any:  # fmt: skip
-        """The gradient, added up where the largest elements are."""
-        lead = x.shape[: x.ndim - rank]
-        count = math.prod(x.shape[x.ndim - rank :])
-        flat = dlc.zeros((*lead, count), dtype=gradient.dtype)
-        index = dlc.reshape(places, (*lead, -1))
-        added = dlc.scatter_add(flat, x.ndim - rank, index, dlc.reshape(gradient, (*lead, -1)))
-        return dlc.reshape(added, x.shape)
-
-    return backward
-
-
-for _rank in (2, 3):
-    aten(f"max_pool{_rank}d_with_indices")(_max_pool(_rank))
-    aten(f"max_pool{_rank}d_with_indices_backward")(_max_pool_backward(_rank))
-
-
-def _avg_pool(rank: int) -> Callable[..., Any]:
-    def forward(
-        x: Any, size: Any, stride: Any = (), padding: Any = (0,), ceil_mode: bool = False,
-        count_include_pad: bool = True, divisor_override: int | None = None,
-    ) -> Any:  # fmt: skip
-        """The mean of each window."""
-        size, stride, padding = _pool_arguments(rank, size, stride, padding)
-        function = getattr(dlc, f"avg_pool{rank}d")
-        extra = (divisor_override,) if rank > 1 else ()
-        return function(x, size, stride, padding, ceil_mode, count_include_pad, *extra)
-
-    return forward
-
-
-def _avg_pool_backward(rank: int) -> Callable[..., Any]:
-    def backward(gradient: Any, x: Any, *how: Any) -> Any:
-        """The gradient of the mean of each window."""
-        (result,) = _gradients(lambda x: _avg_pool(rank)(x, *how), [x], gradient, [True])
-        return result
-
-    return backward
-
-
-for _rank in (1, 2, 3):
-    aten(f"avg_pool{_rank}d")(_avg_pool(_rank))
-    aten(f"avg_pool{_rank}d_backward")(_avg_pool_backward(_rank))
-
-
-def _adaptive(rank: int) -> Callable[..., Any]:
-    def forward(x: Any, size: Any) -> Any:
-        """The means of windows, so that there are so many."""
-        return getattr(dlc, f"adaptive_avg_pool{rank}d")(x, _expanded(size, rank))
-
-    return forward
-
-
-def _adaptive_backward(rank: int) -> Callable[..., Any]:
-    def backward(gradient: Any, x: Any) -> Any:
-        """The gradient of the means of windows."""
-        size = gradient.shape[-rank:]
-        (result,) = _gradients(lambda x: _adaptive(rank)(x, size), [x], gradient, [True])
-        return result
-
-    return backward
-
-
-for _rank in (1, 2, 3):
-    aten(f"_adaptive_avg_pool{_rank}d", f"adaptive_avg_pool{_rank}d")(_adaptive(_rank))
-    aten(f"_adaptive_avg_pool{_rank}d_backward")(_adaptive_backward(_rank))
 
 
 def _per_channel(p: Any, rank: int) -> Any:
@@ -336,7 +213,7 @@ def attention_backward(
     def forward(q: Any, k: Any, v: Any) -> Any:
         return dlc.scaled_dot_product_attention(q, k, v, attn_mask, is_causal=causal, scale=scale)
 
-    return _gradients(forward, [q, k, v], gradient, [True] * 3)
+    return gradients(forward, [q, k, v], gradient, [True] * 3)
 
 
 @aten("native_layer_norm")
@@ -395,24 +272,3 @@ def weight_norm_backward(
     norms = dlc.reshape(norms, size.shape)
     along = dlc.sum(gradient * direction, axis=axes, keepdims=True) / norms
     return (gradient - direction * (along / norms)) * (size / norms), along
-
-
-@aten("upsample_nearest2d.vec", "upsample_nearest1d.vec", "upsample_nearest3d.vec")
-def upsample_nearest(x: Any, size: Any, factors: Any) -> Any:
-    """The nearest element."""
-    return dlc.interpolate(x, size=size, scale_factor=factors, mode="nearest")
-
-
-@aten("upsample_bilinear2d.vec")
-def upsample_bilinear(x: Any, size: Any, align: bool, factors: Any) -> Any:
-    """Between the four nearest elements."""
-    return dlc.interpolate(x, size=size, scale_factor=factors, mode="bilinear", align_corners=align)
-
-
-@aten("grid_sampler_2d")
-def grid_sampler(x: Any, grid: Any, mode: int, padding: int, align: bool) -> Any:
-    """Elements at given positions."""
-    return dlc.nn.functional.grid_sample(
-        x, grid, ("bilinear", "nearest", "bicubic")[mode],
-        ("zeros", "border", "reflection")[padding], align,
-    )  # fmt: skip

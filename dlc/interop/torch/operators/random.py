@@ -8,7 +8,7 @@ from typing import Any
 import dlc
 from dlc.interop.torch.table import aten
 
-_random = functools.partial(aten, random=True)
+_random = functools.partial(aten, needs=("key", "dtype"))
 
 
 def _integers(key: Any, shape: Any, low: Any, high: Any, dtype: Any) -> Any:

@@ -294,112 +294,29 @@ def triu(x: Any, diagonal: int = 0) -> Any:
     return dlc.triu(x, k=diagonal)
 
 
-@aten("constant_pad_nd")
-def constant_pad(x: Any, pads: Sequence[Any], value: float = 0) -> Any:
-    """Elements around; a negative number takes some away."""
+def padded(mode: str, x: Any, pads: Sequence[Any], **keywords: Any) -> Any:
+    """Elements around, by a mode of `dlc.pad`; a negative number takes some away."""
     widths: list[tuple[Any, Any]] = [(0, 0)] * x.ndim
     index: list[Any] = [slice(None)] * x.ndim
     for k in range(len(pads) // 2):
         axis = x.ndim - 1 - k
         low, high = pads[2 * k], pads[2 * k + 1]
-        index[axis] = slice(max(0, -low), x.shape[axis] - max(0, -high))
         widths[axis] = (max(0, low), max(0, high))
-    return dlc.pad(x[tuple(index)], widths, constant_values=value)
+        # After padding, of which a narrow tensor may keep nothing else.
+        end = x.shape[axis] + sum(widths[axis]) - max(0, -high)
+        index[axis] = slice(max(0, -low), end)
+    return dlc.pad(x, widths, mode, **keywords)[tuple(index)]
 
 
-def _padded(mode: str, x: Any, pads: Sequence[Any]) -> Any:
-    widths: list[tuple[Any, Any]] = [(0, 0)] * x.ndim
-    for k in range(len(pads) // 2):
-        widths[x.ndim - 1 - k] = (pads[2 * k], pads[2 * k + 1])
-    return dlc.pad(x, widths, mode)
+@aten("constant_pad_nd")
+def constant_pad(x: Any, pads: Sequence[Any], value: float = 0) -> Any:
+    """Elements around; a negative number takes some away."""
+    return padded("constant", x, pads, constant_values=value)
 
 
 for _rank in (1, 2, 3):
-    aten(f"reflection_pad{_rank}d")(functools.partial(_padded, "reflect"))
-    aten(f"replication_pad{_rank}d")(functools.partial(_padded, "edge"))
-
-
-# Places.
-
-
-@aten("gather")
-def gather(x: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> Any:
-    """An element for each index along an axis."""
-    del sparse_grad
-    return dlc.gather(x, dim, index) if x.ndim else x
-
-
-@aten("index_select")
-def index_select(x: Any, dim: int, index: Any) -> Any:
-    """Slices at indices."""
-    return dlc.take(x, index, axis=dim)
-
-
-@aten("index", "_unsafe_index")
-def index_(x: Any, indices: Sequence[Any]) -> Any:
-    """Advanced indexing."""
-    return x[tuple(slice(None) if i is None else i for i in indices)]
-
-
-@aten("index_put", "_unsafe_index_put")
-def index_put(x: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:
-    """Elements set, or added to, by advanced indexing."""
-    at = x.at[tuple(slice(None) if i is None else i for i in indices)]
-    return at.add(values) if accumulate else at.set(values)
-
-
-@aten("scatter.src")
-def scatter(x: Any, dim: int, index: Any, source: Any) -> Any:
-    """Elements set along an axis."""
-    return dlc.scatter(x, dim, index, source)
-
-
-@aten("scatter.value")
-def scatter_value(x: Any, dim: int, index: Any, value: Any) -> Any:
-    """One number set along an axis."""
-    return dlc.scatter(x, dim, index, dlc.full(index.shape, value, dtype=x.dtype))
-
-
-@aten("scatter_add")
-def scatter_add(x: Any, dim: int, index: Any, source: Any) -> Any:
-    """Elements added along an axis."""
-    return dlc.scatter_add(x, dim, index, source)
-
-
-@aten("scatter_reduce")
-def scatter_reduce(
-    x: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True
-) -> Any:
-    """Elements combined along an axis."""
-    return dlc.scatter_reduce(x, dim, index, source, reduce, include_self=include_self)
-
-
-@aten("index_add")
-def index_add(x: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Any:
-    """Slices added at indices."""
-    return dlc.index_add(x, dim, index, source if alpha == 1 else source * alpha)
-
-
-@aten("masked_fill")
-def masked_fill(x: Any, mask: Any, value: Any) -> Any:
-    """A number where a mask holds."""
-    return dlc.where(mask, value, x)
-
-
-@aten("sort")
-def sort(x: Any, dim: int = -1, descending: bool = False, *, stable: bool = True) -> Any:
-    """Elements in order, and where they were."""
-    del stable
-    if x.ndim == 0:
-        return x, dlc.asarray(0, dtype=dlc.int64)
-    places = dlc.argsort(x, axis=dim, descending=descending)
-    return dlc.take_along_axis(x, places, axis=dim), places
-
-
-@aten("topk")
-def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted_: bool = True) -> Any:
-    """The largest or smallest elements, and where they were."""
-    return tuple(dlc.topk(x, k, axis=dim, largest=largest, sorted=sorted_))
+    aten(f"reflection_pad{_rank}d")(functools.partial(padded, "reflect"))
+    aten(f"replication_pad{_rank}d")(functools.partial(padded, "edge"))
 
 
 # New tensors.

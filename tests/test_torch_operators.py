@@ -1,0 +1,209 @@
+"""Operators of PyTorch's compiled graphs beside eager PyTorch: values and gradients.
+
+Each test is one graph of many operators, so that little is compiled.
+"""
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812  as PyTorch's users call it
+
+from dlc.interop.torch import dlc_backend
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+def near(got, wanted, where):
+    assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape), where
+    assert torch.allclose(got, wanted, rtol=2e-5, atol=2e-5, equal_nan=True), where
+
+
+def agree(function, *inputs, dynamic=False):
+    """A function gives a dict of results: these are as in eager mode, and the gradients are."""
+
+    def run(called):
+        given = [t.detach().clone().requires_grad_(t.is_floating_point()) for t in inputs]
+        return given, called(*given)
+
+    given, got = run(torch.compile(function, backend=dlc_backend, fullgraph=True, dynamic=dynamic))
+    like, wanted = run(function)
+    for name, w in wanted.items():
+        near(got[name].detach(), w.detach(), name)
+    smooth = [n for n, w in wanted.items() if w.requires_grad]
+    weights = {n: torch.randn_like(wanted[n]) for n in smooth}
+    for results in (got, wanted):
+        sum((results[n] * w).nan_to_num(0).sum() for n, w in weights.items()).backward()
+    for k, (a, b) in enumerate(zip(given, like, strict=True)):
+        assert (a.grad is None) == (b.grad is None)
+        if b.grad is not None:
+            near(a.grad, b.grad, f"gradient of input {k}")
+
+
+def named(prefix, pair):
+    """A pair of values and places as two results."""
+    return {f"{prefix} values": pair[0], f"{prefix} places": pair[1]}
+
+
+def test_elements_by_order():
+    def run(x, odd):
+        holes = torch.where(x > 1, float("nan"), x)
+        return {
+            **named("median", x.median(1)), **named("median kept", odd.median(0, keepdim=True)),
+            **named("nanmedian", holes.nanmedian(1)), **named("mode", odd.round().mode(1)),
+            "median of all": x.median(), "nanmedian of all": holes.nanmedian(),
+            "median with NaN": holes.median(1).values, "mode of one": x[0, 0].mode().values,
+            **named("kthvalue", x.kthvalue(2, dim=0)), "topk of one": x[0, 0].topk(1).values,
+            "median of integers": (x * 100).long().median(1).values,
+        }  # fmt: skip
+
+    agree(run, torch.randn(5, 6), torch.randn(3, 7))
+
+
+@pytest.mark.filterwarnings("ignore:The reduce argument of torch.scatter")
+def test_elements_by_places():
+    def run(x, y, index):
+        sorted_rows = x.sort(-1).values.detach()
+        flat = index.flatten()
+        return {
+            "put": torch.ops.aten.put(x.detach(), index, y[:2, :2].detach()),
+            "put added": torch.ops.aten.put(x.detach(), index, y[:2, :2].detach(), True),
+            "take": x.take(index), "index_select": x.index_select(1, flat % 3),
+            "masked_scatter": x.masked_scatter(x > 0, y),
+            "gather of one": x[0, 0].gather(0, flat[:1] * 0),
+            "scattered": x.scatter(1, index % 3, y[:2, :2]),
+            "one": x[0, 0].scatter(0, flat[0] * 0, y[0, 0]),
+            "added": x.scatter_add(0, index % 3, y[:2, :2]), "value": x.scatter(1, index % 3, 7.5),
+            "combined": x.detach().scatter(1, index % 3, y.detach(), reduce="multiply"),
+            "reduced": x.scatter_reduce(1, index % 3, y[:2, :2], "amax"),
+            "searchsorted": torch.searchsorted(sorted_rows, y),
+            "bucketize": torch.bucketize(y, sorted_rows[0]),
+            "right": torch.searchsorted(sorted_rows[1], y, right=True, out_int32=True),
+            "sorter": torch.searchsorted(x, y, sorter=x.argsort(-1)),
+            "static": torch.nonzero_static(x > 0, size=9), "short": torch.nonzero_static(x, size=3),
+            "unfold": x.unfold(1, 3, 2), "unfold of rows": x.unfold(0, 2, 1),
+        }  # fmt: skip
+
+    x, y = torch.randn(4, 6), torch.randn(4, 6)
+    agree(run, x, y, torch.tensor([[1, 5], [-2, 17]]) % 24)
+
+
+def test_places_in_memory():
+    def run(x):
+        y = x.transpose(0, 1) * 2
+        return {
+            "windows": x.as_strided((3, 2), (2, 1)), "offset": x.as_strided((2, 2), (1, 2), 3),
+            "of a transposed": y.as_strided((3, 4), (4, 1)),
+            "resized": torch.ops.aten.resize(x.detach(), [2, 5]),
+            "set": torch.as_strided_scatter(x, x[0, :2].exp(), (2,), (3,), 1),
+            "expanded": x.as_strided((2, 3), (0, 1)),
+        }  # fmt: skip
+
+    agree(run, torch.randn(4, 3))
+
+
+def test_copies():
+    def run(x):
+        return {
+            "view": torch.view_copy(x, (6, 4)), "permute": torch.permute_copy(x, (2, 0, 1)),
+            "expand": torch.expand_copy(x[:, :1], (2, 3, 4)),
+            "narrow": torch.narrow_copy(x, 2, -3, 2),
+            "squeeze": torch.squeeze_copy(x[:1]), "unsqueeze": torch.unsqueeze_copy(x, 1),
+            "transpose": torch.transpose_copy(x, 0, 2), "select": torch.select_copy(x, 1, 2),
+            "slice": torch.slice_copy(x, 2, 1, 4, 2),
+            "unbind": torch.unbind_copy(x, 1)[2], "split": torch.split_copy(x, 2, 1)[1],
+            "t": torch.t_copy(x[0]), "unfold": torch.unfold_copy(x, 2, 2, 1),
+        }  # fmt: skip
+
+    agree(run, torch.randn(2, 3, 4))
+
+
+def test_pooling():
+    def run(x, image, volume):
+        random2, random3 = (torch.full((2, 3, n), 0.3) for n in (2, 3))
+        return {
+            **named("image", F.adaptive_max_pool2d(image, (3, 4), return_indices=True)),
+            **named("line", F.adaptive_max_pool1d(x, 4, return_indices=True)),
+            **named("volume", F.adaptive_max_pool3d(volume, 2, return_indices=True)),
+            **named("random", F.fractional_max_pool2d(
+                image, 2, (4, 3), _random_samples=random2, return_indices=True)),
+            **named("random volume", F.fractional_max_pool3d(
+                volume, (2, 1, 2), (2, 3, 1), _random_samples=random3, return_indices=True)),
+            "random of one": F.fractional_max_pool2d(image[0], 3, 2, _random_samples=random2[:1]),
+            "largest": F.max_pool2d(image, 3, 2, 1), "means": F.avg_pool2d(image, 3, 2, 1),
+            "means of volumes": F.adaptive_avg_pool3d(volume, (1, 2, 3)),
+        }  # fmt: skip
+
+    agree(run, torch.randn(2, 3, 9), torch.randn(2, 3, 9, 8), torch.randn(2, 3, 5, 4, 6))
+
+
+def test_images_at_other_places():
+    def run(image, volume, grid, grid3):
+        aa = torch.ops.aten._upsample_bilinear2d_aa.default
+        return {
+            "grid": F.grid_sample(image, grid, align_corners=False),
+            "edges": F.grid_sample(image, grid, "bicubic", "border", align_corners=True),
+            "volumes": F.grid_sample(volume, grid3, align_corners=False),
+            "smooth": F.interpolate(image, (3, 4), mode="bilinear", antialias=True),
+            "smooth cubic": F.interpolate(image, (4, 3), mode="bicubic", antialias=True),
+            "fewer": aa(image, [3, 2], False, 0.6, 0.5),
+            "edge": F.pad(image, (1, 2, 0, 3), "replicate"),
+            "moved": F.pad(image, (-6, 2, 1, 0), "replicate"),
+            "edge of volumes": F.pad(volume, (1, 0, 0, 2, 1, 1), "replicate"),
+            "mirrored": F.pad(image, (2, 1, -1, 1), "reflect"), "cut": F.pad(image, (-6, 7)),
+        }  # fmt: skip
+
+    grid, grid3 = torch.rand(2, 4, 5, 2) * 2.4 - 1.2, torch.rand(2, 2, 3, 2, 3) * 2.4 - 1.2
+    agree(run, torch.randn(2, 3, 5, 6), torch.randn(2, 3, 3, 4, 5), grid, grid3)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_bags(mode):
+    offsets = torch.tensor([0, 2, 2, 5])
+
+    def run(table, indices, weights):
+        def bag(**keywords):
+            return F.embedding_bag(indices, table, offsets, mode=mode, **keywords)
+
+        results = {
+            "bags": bag(), "padded": bag(padding_idx=3), "last": F.embedding_bag(
+                indices, table, torch.tensor([0, 2, 2, 6]), mode=mode, include_last_offset=True
+            ),
+            "rows": F.embedding_bag(indices.reshape(3, 2), table, mode=mode),
+        }  # fmt: skip
+        if mode == "sum":
+            results["weighted"] = bag(per_sample_weights=weights)
+        results["embedding"] = F.embedding(indices, table, 3, scale_grad_by_freq=True) * weights[0]
+        return results
+
+    agree(run, torch.randn(6, 4), torch.tensor([1, 3, 3, 0, 5, 1]), torch.randn(6))
+
+
+def test_segments():
+    lengths, offsets = torch.tensor([2, 0, 3]), torch.tensor([[0, 1, 4], [0, 3, 3]])
+
+    def run(x):
+        results = {
+            how: torch.segment_reduce(x, how, lengths=lengths, initial=1.5)
+            for how in ("sum", "mean", "max", "min", "prod")
+        }
+        results["rows"] = torch.segment_reduce(x[:2], "sum", offsets=offsets, axis=1)
+        results["empty"] = torch.segment_reduce(x, "max", lengths=lengths)
+        return results
+
+    agree(run, torch.randn(5, 4))
+
+
+def test_distances_and_products():
+    def run(x, y):
+        return {
+            "pairs": F.pdist(x), "pairs by p": F.pdist(x, 3.0), "two": torch.cdist(x, y, 1.5),
+            "rows": torch.cdist(x, y),
+            "bilinear": F.bilinear(x[:3], y, x[:2, :, None] * x[:2, None]),
+        }  # fmt: skip
+
+    agree(run, torch.randn(4, 5), torch.randn(3, 5))
