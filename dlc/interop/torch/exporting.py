@@ -71,7 +71,6 @@ class Exported:
     """
 
     def __init__(self, program: Any) -> None:
-        check_known(program.graph, "torch.compile with fallback='aten' runs them in PyTorch")
         self.program = program
         self.constants: Mapping[str, Any] = program.constants
         signature = program.graph_signature
@@ -98,6 +97,7 @@ class Exported:
                     hint="compute a new tensor, or use torch.compile(module, backend='dlc')",
                 )
         self.nodes = _needed(program.graph, [*self.outputs, *self.updates.values()])
+        check_known(self.nodes, "torch.compile with fallback='aten' runs them in PyTorch")
         self.draws = bool(draws(self.nodes))
         self.results = program.call_spec.out_spec
         # For each leaf of a result of dlc, whose dicts are sorted, the leaf of PyTorch's.

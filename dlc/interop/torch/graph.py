@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,14 +48,14 @@ def is_known(node: Node) -> bool:
     return namespace in ("aten", "prims") and find(operator_name(node)) is not None
 
 
-def missing_operators(graph: Any) -> list[str]:
-    """The operators of a graph that dlc does not know."""
-    return sorted({str(n.target) for n in graph.nodes if not is_known(n)})
+def missing_operators(nodes: Iterable[Node]) -> list[str]:
+    """The operators among the nodes of a graph that dlc does not know."""
+    return sorted({str(n.target) for n in nodes if not is_known(n)})
 
 
-def check_known(graph: Any, hint: str) -> None:
-    """ModelError for a graph with operators that dlc does not know; all are listed."""
-    missing = missing_operators(graph)
+def check_known(nodes: Iterable[Node], hint: str) -> None:
+    """ModelError for nodes with operators that dlc does not know; all are listed."""
+    missing = missing_operators(nodes)
     if missing:
         listed = ", ".join(missing)
         raise ModelError(f"dlc does not know {len(missing)} operators: {listed}", hint=hint)
@@ -73,7 +73,7 @@ class GraphFunction:
     """
 
     def __init__(self, module: Any, **options: Any) -> None:
-        check_known(module.graph, 'options={"fallback": "aten"} runs them in PyTorch')
+        check_known(module.graph.nodes, 'options={"fallback": "aten"} runs them in PyTorch')
         self.module = module
         self.nodes = list(module.graph.nodes)
         self.inputs = [n for n in self.nodes if n.op == "placeholder"]
