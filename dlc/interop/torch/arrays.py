@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import ml_dtypes
 import numpy as np
@@ -16,6 +16,9 @@ _TYPES = {
     "int64": dlc.int64, "uint8": dlc.uint8, "uint16": dlc.uint16, "uint32": dlc.uint32,
     "uint64": dlc.uint64, "bool": dlc.bool,
 }  # fmt: skip
+
+
+Array: TypeAlias = np.ndarray[Any, Any]
 
 
 def dtype_of(torch_dtype: Any) -> Any:
@@ -38,7 +41,7 @@ def torch_dtype_of(dtype: Any) -> Any:
     return getattr(torch, name)
 
 
-def array_of(tensor: Any) -> np.ndarray[Any, Any]:
+def array_of(tensor: Any) -> Array:
     """A NumPy array over the memory of one of PyTorch's tensors."""
     import torch
 
@@ -68,7 +71,7 @@ def tensor_of(value: dlc.Tensor, held: set[int]) -> Any:
 class _Writable:
     """The memory of a read-only array that has no other user left, for writing."""
 
-    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+    def __init__(self, array: Array) -> None:
         whole = array.view(np.int16) if array.dtype == ml_dtypes.bfloat16 else array
         interface = dict(whole.__array_interface__)
         interface["data"] = (interface["data"][0], False)

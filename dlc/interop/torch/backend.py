@@ -8,7 +8,7 @@ from typing import Any
 from dlc.interop.torch.graph import GraphFunction, is_known
 from dlc.ir.errors import ValueRangeError, nearest
 
-_OPTIONS = ("fallback", "level", "precision", "num_threads")
+_OPTIONS = ("fallback", "freeze", "level", "precision", "num_threads")
 
 
 def dlc_backend(
@@ -20,7 +20,9 @@ def dlc_backend(
         module: The graph.
         example_inputs: Its inputs.
         options: `fallback`: "error" (default) or "aten", which runs operators that dlc does not
-            know in PyTorch; `level`, `precision`, `num_threads` as those of `dlc.compile`.
+            know in PyTorch; `freeze`: whether parameters are constants of programs for inference,
+            made anew when these change (default), which needs memory for a copy of them; `level`,
+            `precision`, `num_threads` as those of `dlc.compile`.
 
     Raises:
         ModelError: There are operators that dlc does not know; all are listed.
@@ -38,17 +40,40 @@ def dlc_backend(
     if fallback not in ("error", "aten"):
         raise ValueRangeError(f"fallback={fallback!r}", hint='"error" or "aten"')
 
+    freeze = given.pop("freeze", True)
+
     def compiler(graph: Any, _inputs: Sequence[Any]) -> Any:
-        return make_boxed_func(_compiled(graph, fallback, given))
+        return make_boxed_func(_compiled(graph, fallback, (), given))
+
+    def inference(graph: Any, inputs: Sequence[Any]) -> Any:
+        parameters = _parameters(len(inputs)) if freeze else ()
+        return make_boxed_func(_compiled(graph, fallback, parameters, given))
 
     return aot_autograd(
-        fw_compiler=compiler, bw_compiler=compiler, decompositions=core_aten_decompositions()
+        fw_compiler=compiler,
+        bw_compiler=compiler,
+        inference_compiler=inference,
+        decompositions=core_aten_decompositions(),
     )(module, example_inputs)
 
 
-def _compiled(graph: Any, fallback: str, options: Mapping[str, Any]) -> Callable[..., Any]:
+def _parameters(count: int) -> tuple[int, ...]:
+    """The inputs of the graph in progress that are parameters, or buffers that it only reads."""
+    from torch._guards import TracingContext
+
+    context = TracingContext.try_get()
+    known = None if context is None else context.fw_metadata
+    if known is None:
+        return ()
+    written = set(known.mutated_inp_runtime_indices)
+    return tuple(k for k in known.static_input_indices if k not in written and k < count)
+
+
+def _compiled(
+    graph: Any, fallback: str, parameters: Sequence[int], options: Mapping[str, Any]
+) -> Callable[..., Any]:
     if fallback == "error" or all(is_known(n) for n in graph.graph.nodes):
-        return GraphFunction(graph, **options)
+        return GraphFunction(graph, parameters, **options)
     from torch.fx.passes.infra.partitioner import (
         CapabilityBasedPartitioner,
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import dlc
-from dlc.interop.torch.arrays import array_of, dtype_of, tensor_of
+from dlc.interop.torch.arrays import Array, array_of, dtype_of, tensor_of
+from dlc.interop.torch.binding import Binding
 from dlc.interop.torch.random_state import next_key
 from dlc.interop.torch.table import find, needs_of
 from dlc.ir.errors import DlcError, ModelError
@@ -66,13 +67,15 @@ class GraphFunction:
 
     Args:
         module: The graph, of functional ATen operators.
+        parameters: The inputs that seldom change: they become constants of programs, as long as
+            they do not (see `Binding`).
         options: Keywords of `dlc.compile`.
 
     Raises:
         ModelError: There are operators that dlc does not know; all are listed.
     """
 
-    def __init__(self, module: Any, **options: Any) -> None:
+    def __init__(self, module: Any, parameters: Sequence[int] = (), **options: Any) -> None:
         check_known(module.graph.nodes, 'options={"fallback": "aten"} runs them in PyTorch')
         self.module = module
         self.nodes = list(module.graph.nodes)
@@ -83,16 +86,35 @@ class GraphFunction:
         self.sizes = self._sizes()
         self.output = next(n for n in self.nodes if n.op == "output").args[0]
         self.draws = draws(self.nodes)
-        self.compiled = dlc.compile(
-            self._trace, name="torch_graph", static_argnames=("numbers",), **options
-        )
+        self.options = options
+        self.compiled = self._program({})
+        places = [k for k in parameters if is_tensor(self.inputs[k])]
+        self.binding = Binding(places, self._program)
+        self.free = [k for k in self.tensors if k not in places]
+
+    def _program(self, constants: Mapping[int, Array]) -> Any:
+        """The graph, compiled.
+
+        Args:
+            constants: Values of inputs that are none of the program.
+        """
+        free = [k for k in self.tensors if k not in constants]
+
+        def graph(given: list[Any], key: Any = None, *, numbers: tuple[Any, ...]) -> list[Any]:
+            tensors = {k: dlc.asarray(a) for k, a in constants.items()}
+            return self._trace(tensors | dict(zip(free, given, strict=True)), key, numbers)
+
+        return dlc.compile(graph, name="torch_graph", static_argnames=("numbers",), **self.options)
 
     def __call__(self, *args: Any) -> list[Any]:
         """The outputs, as PyTorch's tensors."""
-        given = [array_of(args[k]) for k in self.tensors]
+        program, free = self.binding.program(args), self.free
+        if program is None:
+            program, free = self.compiled, self.tensors
+        given = [array_of(args[k]) for k in free]
         numbers = tuple((k, args[k]) for k, where in self.sizes.items() if where is None)
         key = [next_key()] if self.draws else []
-        values = iter(self.compiled(given, *key, numbers=numbers))
+        values = iter(program(given, *key, numbers=numbers))
         held = {a.__array_interface__["data"][0] for a in (*given, *self.constants.values())}
         made: list[Any] = []
         for node in self.output:
@@ -121,7 +143,7 @@ class GraphFunction:
         return int(expression.subs(known))
 
     def _sizes(self) -> dict[int, tuple[int, int] | None]:
-        """For each input that is a number, the tensor and the axis that has it, if one has."""
+        """For each input that is a number, the input and the axis that has it, if one has."""
         found: dict[int, tuple[int, int] | None] = {}
         for k, node in enumerate(self.inputs):
             if k in self.tensors:
@@ -129,8 +151,8 @@ class GraphFunction:
             text = str(node.meta["val"])
             found[k] = next(
                 (
-                    (place, axis)
-                    for place, t in enumerate(self.tensors)
+                    (t, axis)
+                    for t in self.tensors
                     for axis, d in enumerate(self.inputs[t].meta["val"].shape)
                     if str(d) == text
                 ),
@@ -139,13 +161,12 @@ class GraphFunction:
         return found
 
     def _trace(
-        self, given: list[Any], key: Any = None, *, numbers: tuple[tuple[int, Any], ...]
+        self, tensors: Mapping[int, Any], key: Any, numbers: tuple[tuple[int, Any], ...]
     ) -> list[Any]:
         values: dict[Any, Any] = dict(self.constants)
-        for place, k in enumerate(self.tensors):
-            values[self.inputs[k]] = given[place]
+        values.update((self.inputs[k], t) for k, t in tensors.items())
         for k, where in self.sizes.items():
-            number = dict(numbers)[k] if where is None else given[where[0]].shape[where[1]]
+            number = dict(numbers)[k] if where is None else tensors[where[0]].shape[where[1]]
             values[self.inputs[k]] = number
         run_nodes(self.nodes, values, key)
         return [values[n] for n in self.output if n is not None and is_tensor(n)]

@@ -11,49 +11,16 @@ import dlc
 from dlc.frontend.trace import eager
 from dlc.interop.torch.arrays import array_of
 from dlc.interop.torch.random_state import next_key
+from dlc.interop.torch.watch import Watch
 from dlc.ir.errors import ArgumentError
 from dlc.ir.locks import make_lock
 
-_pointer = operator.methodcaller("data_ptr")
-_version = operator.attrgetter("_version")
 _training = operator.attrgetter("training")
 
 
 def mark(tensor: Any) -> tuple[int, int]:
-    """What changes when a tensor is written to, or gets other memory.
-
-    Writes through `tensor.data` or an array over the memory leave no trace in PyTorch.
-    """
+    """What changes when PyTorch writes to a tensor, or gives it other memory."""
     return (0 if tensor.is_inference() else tensor._version, tensor.data_ptr())
-
-
-class Watch:
-    """Whether tensors hold what they held when they were added."""
-
-    def __init__(self) -> None:
-        self._known: set[int] = set()
-        self._tensors: list[Any] = []
-        self._counted: list[Any] = []
-        self._versions: list[int] = []
-        self._pointers: list[int] = []
-
-    def add(self, tensor: Any) -> None:
-        """Watches one more tensor."""
-        if id(tensor) in self._known:
-            return
-        self._known.add(id(tensor))
-        self._tensors.append(tensor)
-        self._pointers.append(tensor.data_ptr())
-        if not tensor.is_inference():  # of those PyTorch counts no writes
-            self._counted.append(tensor)
-            self._versions.append(tensor._version)
-
-    def holds(self) -> bool:
-        """Whether none was written to since."""
-        return (
-            list(map(_version, self._counted)) == self._versions
-            and list(map(_pointer, self._tensors)) == self._pointers
-        )
 
 
 class ModuleWatch:
