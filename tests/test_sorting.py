@@ -7,7 +7,6 @@ import pytest
 import torch
 
 import dlc
-from dlc.codegen import lower_sort
 from dlc.codegen.cpu.isa import host_flags, host_machine, isa_named
 from dlc.ir.types import dtype_of
 
@@ -114,34 +113,13 @@ def test_a_long_row():
     ("float32", 65_536, False), ("float32", 70_001, True), ("float64", 65_539, False),
     ("bool", 65_537, True), ("bfloat16", 81_920, False), ("int64", 66_000, True),
 ])  # fmt: skip
-def test_one_long_row_is_sorted_in_parts(dtype, size, descending):
+def test_one_long_row(dtype, size, descending):
     x = ordinary((1, size), dtype, size)
     check_sort(x, 1, descending, size)
     x = np.sort(x)
     order = dlc.compile(lambda v: dlc.argsort(v, descending=descending))
     for y in (x, x[:, ::-1].copy(), np.full_like(x, x[0, -1])):
         assert np.array_equal(order(y).numpy(), places(y, 1, descending))
-
-
-@pytest.mark.parametrize("size", [64, 127])
-@pytest.mark.parametrize("descending", [False, True])
-def test_parts_of_small_rows_in_every_backend(size, descending, monkeypatch):
-    monkeypatch.setattr(lower_sort, "LONG", 64)
-    monkeypatch.setattr(lower_sort, "_BLOCK", 32)
-    x = ordinary((size, 1), "float32", size)
-    want = places(x, 0, descending)
-    values = np.take_along_axis(x, want, 0)
-    for device, threads in (("reference", 1), ("cpu", 1), ("cpu", 3)):
-        with dlc.config.scope(device=device, num_threads=threads):
-            # A sum before the sort, and both results of one.
-            order = dlc.compile(lambda v: dlc.argsort(v + 0.0, axis=0, descending=descending))
-            both = dlc.compile(lambda v: dlc.topk(v, v.shape[0], 0, largest=descending))
-            alone = dlc.compile(lambda v: dlc.sort(v, axis=0, descending=descending))
-            assert "merge" in alone.lower(x).as_text("kernels")
-            assert np.array_equal(order(x).numpy(), want)
-            assert np.array_equal(both(x).indices.numpy(), want)
-            assert np.array_equal(bits(both(x).values.numpy()), bits(values))
-            assert np.array_equal(bits(alone(x).numpy()), bits(values))
 
 
 @pytest.mark.parametrize("seed", range(30))

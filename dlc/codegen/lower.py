@@ -20,7 +20,7 @@ from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
 from dlc.codegen.lower_attention import attention_statements
 from dlc.codegen.lower_columns import ROWS, Partial, in_blocks, sum_of_partials
 from dlc.codegen.lower_scatter import bounded, scatter_step
-from dlc.codegen.lower_sort import sort_in_parts, sort_statements, sorts_in_parts
+from dlc.codegen.lower_sort import sort_statements
 from dlc.codegen.lower_split import split_reductions, splits_columns, splits_rows
 from dlc.codegen.parameterise import parameterise
 from dlc.ir import scalar
@@ -122,8 +122,6 @@ class Lowering:
             if family in families:
                 return Lowered((self.finish(statements(families[family])),))
         if "sort" in families:
-            if sorts_in_parts(families["sort"]):
-                return Lowered(*sort_in_parts(self, families["sort"]))
             return Lowered((self.finish(sort_statements(self, families["sort"])),))
         reductions = [n for n in self.body.nodes if n.op.family == "reduction"]
         rows, stretched = self._row_space(reductions, families)

@@ -229,7 +229,8 @@ class GroupLoop:
             reaches = [self._reach(axis, access) for access in self.ahead]
             values = self._blocks(axis, (bounds[0], end), wide, held, main)
             held = list(zip(types, values, strict=True))
-        if axis.block is not None or not isinstance(axis.extent, int) or axis.extent % wide:
+        whole = isinstance(axis.extent, int) and axis.extent % wide == 0
+        if axis.block is not None or axis.name in self.owner.ranges or not whole:
             values = [v for _, v in held]
             tail = self._tail(axis, (end, bounds[1]), held[half : 2 * half], narrow)
             values[half : 2 * half] = tail

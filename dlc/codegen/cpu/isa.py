@@ -38,6 +38,7 @@ class Isa:
         masked: Whether loads and stores take a mask register.
         gather: Whether there are gather instructions.
         scales: Whether one instruction multiplies by a power of two (`ldexp`).
+        compresses: Whether one instruction moves the lanes of a mask together.
         matrix: Whether there is a unit that multiplies tiles of bfloat16 (AMX).
     """
 
@@ -54,6 +55,7 @@ class Isa:
     masked: bool
     gather: bool
     scales: bool
+    compresses: bool = False
     matrix: bool = False
 
     def lanes(self, bits: int) -> int:
@@ -100,6 +102,7 @@ _V4 = Isa(
     masked=True,
     gather=True,
     scales=True,
+    compresses=True,
 )
 
 # From the most to the least capable.

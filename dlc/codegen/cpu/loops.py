@@ -17,7 +17,9 @@ from dlc.codegen.cpu.fetch_ahead import STREAM_AHEAD, streamed
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
 from dlc.codegen.cpu.sort_keys import with_integer_keys
+from dlc.codegen.cpu.sort_share import Share, parts
 from dlc.codegen.cpu.statements import StatementEmitter, names_read
+from dlc.codegen.cpu.stored_code import THREADS
 from dlc.codegen.index_math import IndexMath, blocks_of
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, statements
 from dlc.codegen.kernel_transform import normalise
@@ -28,7 +30,17 @@ from dlc.codegen.schedule import (
     choose_schedule,
     kernel_lanes,
 )
-from dlc.ir.dims import Dim, add, lower_bound, minimum, product
+from dlc.ir.dims import (
+    Dim,
+    add,
+    ceildiv,
+    lower_bound,
+    maximum,
+    minimum,
+    mul,
+    product,
+    symbol,
+)
 from dlc.ir.scalar import Axis, Expr, reduced_axes, walk
 
 
@@ -135,24 +147,29 @@ class LoopEmitter:
         total: Dim = 0
         chunks: list[Dim] = []
         for nest, how in zip(nests, self.schedule.nests, strict=True):
-            units = _units(nest)
+            shares = parts(nest)
+            rows = _units(nest)
+            units = mul(rows, shares)
             low, high = "%lo", "%hi"
             if len(nests) > 1:
                 start = self.ex.index(total)
                 end = self.ex.index(units)
                 low = iv.maximum(self.em, iv.subtract(self.em, "%lo", start), "0")
                 high = iv.minimum(self.em, iv.subtract(self.em, "%hi", start), end)
-            self._nest(nest, how, low, high)
+            if shares == 1:
+                self._nest(nest, how, low, high)
+                chunks.append(how.chunk)
+            else:
+                self._shared_rows(nest, how, self.ex.index(shares), (low, high))
+                chunks.append(_shares_of_a_thread(rows, shares))
             total = add(total, units)
-            chunks.append(how.chunk)
         chunk = chunks[0]
         for other in chunks[1:]:
             chunk = minimum(chunk, other)
         return total, chunk
 
     def _nest(self, nest: Par, how: NestSchedule, low: str, high: str) -> None:
-        self.statements.lanes = how.lanes
-        self.statements.tile_lanes = how.lanes * how.unroll
+        self.statements.lanes, self.statements.tile_lanes = how.lanes, how.lanes * how.unroll
         axis = next((a for a in nest.axes if a.name == how.vector_axis), None)
         if axis is None:
             self.statements.prepare(nest.body, nest.axes, (1,))
@@ -178,6 +195,28 @@ class LoopEmitter:
             self._segment(nest, axis, how, begin, stop)
 
         self._rows(others, first, last, row)
+
+    def _shared_rows(
+        self, nest: Par, how: NestSchedule, parts: str, bounds: tuple[str, str]
+    ) -> None:
+        """Rows of several units."""
+        self.statements.lanes, self.statements.tile_lanes = how.lanes, how.lanes * how.unroll
+        low, high = bounds
+        em, axes = self.em, tuple(s.axes[0].name for s in nest.body if isinstance(s, Assign))
+        first = iv.floordiv(em, low, parts, unsigned=True)
+        end = iv.add(em, high, iv.subtract(em, parts, "1"))
+        last = iv.floordiv(em, end, parts, unsigned=True)
+        self.statements.prepare(nest.body, nest.axes, (1,))
+
+        def row(number: str) -> None:
+            start = iv.multiply(em, number, parts)
+            begin = iv.maximum(em, iv.subtract(em, low, start), "0")
+            stop = iv.minimum(em, iv.subtract(em, high, start), parts)
+            self.statements.share = Share(begin, stop, parts, axes)
+            self.nest_body(nest)
+
+        self._rows(nest.axes, first, last, row)
+        self.statements.share, self.statements.ranges = None, {}
 
     def nest_body(self, nest: Par) -> None:
         """One iteration of a nest without a vector axis."""
@@ -280,6 +319,12 @@ def _count(axis: Axis) -> Dim:
 
 def _units(nest: Par) -> Dim:
     return product(_count(a) for a in nest.axes)
+
+
+def _shares_of_a_thread(rows: Dim, shares: Dim) -> Dim:
+    """The units of a chunk: an equal part of a few rows, or of many rows two."""
+    each = ceildiv(mul(rows, shares), symbol(THREADS))
+    return maximum(minimum(each, mul(shares, 2)), 1)
 
 
 def _independent(nests: Sequence[Par]) -> bool:

@@ -1,25 +1,27 @@
 """Functions that sort rows of unsigned integers in memory.
 
     void dlc.sort.*(keys, more, counts, n, here)           keys alone
-    void dlc.sort.*(keys, places, more, counts, n, here)   and with them their places, from 0 on
+    void dlc.sort.*(keys, places, more, counts, n, here)   and with them their places
 
-Short rows are sorted by insertion, those of middle length by a network (`sort_network`), others by
-their digits from the last to the first: each pass counts how often a digit has each value, and
-moves what is sorted by the later digits to where that says, from `keys` to `more` and back. Digits
-that are the same in a whole row cost no pass. Equal keys stay in their order. Unless the result is
-wanted `here`, it may be in `more` in the end, keys before places; `counts` begins with a 1 then,
-else with a 0.
+Short rows are sorted by insertion, those of middle length by a network (`sort_network`), longer
+ones by parting (`sort_partition`) where there are instructions for it. Others are sorted by their
+digits from the last to the first: each pass counts how often a digit has each value, and moves what
+is sorted by the later digits to where that says, from `keys` to `more` and back. Digits that are
+the same in a whole row cost no pass. Equal keys stay in their order. Unless the result is wanted
+`here`, it may be in `more` in the end, keys before places; `counts` begins with a 1 then, else with
+a 0.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.ordered_loop import ordered_loop
 from dlc.codegen.cpu.sort_network import LONGEST, Network, padding
+from dlc.codegen.cpu.sort_partition import QuickSort
 from dlc.ir.dims import Dim, add, minimum
 
 SHORT = 48  # rows up to this length are sorted by insertion
@@ -33,6 +35,7 @@ class RowSort:
 
     words: the bits of a word. places: whether each word comes with its place, of 64 bits. lanes:
     the words of a vector; what is beside the bits that are sorted by must be in order already.
+    parts: whether long rows are sorted by parting them, else by digits.
     """
 
     words: int
@@ -40,6 +43,7 @@ class RowSort:
     high: int
     places: bool = False
     lanes: int = 1
+    parts: bool = False
 
     @property
     def helper(self) -> Emitter:
@@ -60,7 +64,8 @@ class RowSort:
         """The words of memory that a row of so many needs beside its own."""
         if not self.network:
             return size
-        return add(add(size, minimum(size, LONGEST)), padding(self.lanes))
+        second = size if self.parts else minimum(size, LONGEST)
+        return add(add(size, second), padding(self.lanes))
 
     @property
     def type(self) -> str:
@@ -172,7 +177,9 @@ def _row_sort(sort: RowSort) -> Emitter:
     kind = "places" if sort.places else "keys"
     arrays = [("ptr", "keys"), *([("ptr", "places")] if sort.places else [])]
     parameters = [*arrays, *(("ptr", x) for x in ("more", "counts")), ("i64", "n"), ("i64", "here")]
-    em = Emitter(f"dlc.sort.{kind}.{sort.words}.{sort.low}.{sort.high}.{sort.lanes}", parameters)
+    way = "parts" if sort.parts else "digits"
+    bits = f"{sort.words}.{sort.low}.{sort.high}.{sort.lanes}"
+    em = Emitter(f"dlc.sort.{kind}.{way}.{bits}", parameters)
     _Writer(em, sort).write()
     return em
 
@@ -184,8 +191,6 @@ class _Writer:
     def write(self) -> None:
         em = self.em
         em.line("store i64 0, ptr %counts, align 8")
-        if self.sort.places:
-            em.loop("0", "%n", 1, self._number)
         short = em.value(f"icmp sle i64 %n, {SHORT}")
         yes, no, done = em.fresh("short"), em.fresh("long"), em.fresh("done")
         em.branch_if(short, yes, no)
@@ -200,6 +205,12 @@ class _Writer:
             Network(em, self.sort.words, self.sort.lanes).write()
             em.branch(done)
             em.block(longest)
+            if self.sort.parts:
+                self._by_parts()
+                em.branch(done)
+                em.block(done)
+                em.line("ret void")
+                return
         shorter_digit, *longer_digit = self.sort.bits
         for digit in longer_digit:
             longer, shorter = em.fresh("longer"), em.fresh("shorter")
@@ -223,10 +234,6 @@ class _Writer:
 
     def _store(self, value: str, base: str, k: str, type_: str) -> None:
         self.em.line(f"store {type_} {value}, ptr {self._at(base, k, type_)}")
-
-    def _number(self, i: str, _: list[str]) -> list[str]:
-        self._store(i, "%places", i, "i64")
-        return []
 
     # Short rows
 
@@ -323,6 +330,19 @@ class _Writer:
         em.when(em.value(f"and i1 {away}, {here}"), lambda: self._bring_back(last))
         stays = em.value(f"and i1 {away}, {em.value(f'xor i1 {here}, true')}")
         em.line(f"store i64 {em.value(f'zext i1 {stays} to i64')}, ptr %counts, align 8")
+
+    def _by_parts(self) -> None:
+        em = self.em
+        digits = replace(self.sort, parts=False).helper
+
+        def by_digits(start: str, free: str, n: str) -> None:
+            em.call_helper(digits, [start, free, "%counts", n, "1"])
+
+        QuickSort(em, self.sort.words, self.sort.lanes, by_digits).write()
+        here = em.value("icmp ne i64 %here, 0")
+        em.when(here, lambda: self._bring_back(["%more"]))
+        stays = em.value(f"zext i1 {em.value(f'xor i1 {here}, true')} to i64")
+        em.line(f"store i64 {stays}, ptr %counts, align 8")
 
     def _digit_of(self, keys: str, k: str, d: str, bits: int) -> tuple[str, str]:
         """An element and its digit."""

@@ -6,7 +6,9 @@ than the last of the best so far are held on to.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dlc.codegen.cpu import index_values as iv
@@ -14,14 +16,18 @@ from dlc.codegen.cpu.emit import llvm_type
 from dlc.codegen.cpu.expressions import Tensor
 from dlc.codegen.cpu.ordered_loop import ordered_loop
 from dlc.codegen.cpu.sort_keys import KeySort
+from dlc.codegen.cpu.sort_network import LONGEST
 from dlc.codegen.cpu.sort_rows import RowSelect, RowSort
+from dlc.codegen.cpu.sort_share import PARTS, SAMPLE, KeyFilter, Share
 from dlc.codegen.index_math import blocks_of
 from dlc.codegen.kernel_ir import Assign
+from dlc.codegen.kernel_transform import rename_axes
 from dlc.codegen.ordered_bits import PLACE_BITS
 from dlc.codegen.schedule import tile_extents
-from dlc.ir.dims import Dim, add, mul, product
-from dlc.ir.scalar import Axis, index, load
-from dlc.ir.types import int64, uint8, uint64
+from dlc.ir import scalar
+from dlc.ir.dims import Dim, add, floordiv, mul, product
+from dlc.ir.scalar import Axis, Expr, index, load
+from dlc.ir.types import DType, int64, uint8, uint64
 
 if TYPE_CHECKING:
     from dlc.codegen.cpu.statements import StatementEmitter
@@ -38,8 +44,11 @@ class SortEmitter:
         self.em, self.ex = owner.em, owner.ex
         self.dtype = s.expr.dtype
         self.name = s.values or f"{s.positions}.keys"
-        lanes = owner.isa.lanes(self.dtype.bits)
-        self.sort = RowSort(self.dtype.bits, s.low, s.high, s.positions is not None, lanes)
+        isa, bits, places = owner.isa, self.dtype.bits, s.positions is not None
+        size = s.over.extent
+        long = not isinstance(size, int) or size > LONGEST
+        parts = long and isa.compresses and bits >= 32 and not places
+        self.sort = RowSort(bits, s.low, s.high, places, isa.lanes(bits), parts)
 
     def emit(self) -> None:
         """Sorts, and makes the tiles known."""
@@ -68,38 +77,200 @@ class SortEmitter:
         """So many bytes of scratch memory."""
         return self.owner.tile_pointer(self.name, number, (size,), uint8)
 
-    def _fill(self, over: Axis) -> str:
+    def _fill(self, over: Axis, key: Expr | None = None) -> str:
         """Writes the keys of an axis, or of its open block, to a tile."""
-        s, at = self.s, index(over.name)
-        fill = Assign(self.name, (at,), (over,), s.expr)
+        at = index(over.name)
+        fill = Assign(self.name, (at,), (over,), key or self.s.expr)
         self.owner.run([fill], [Assign("", (), (), load(self.name, (at,), self.dtype))])
         return self.ex.tensor(self.name).pointer
 
     def _whole(self) -> str:
-        """Sorts the whole row; the address of the keys."""
-        s = self.s
-        dims = tile_extents((s.over,), (index(s.over.name),))
-        size = product(dims)
-        em, count = self.em, self.ex.index(size)
-        keys = self._fill(s.over)
-        places: list[str] = []
-        if s.positions is not None:
-            places.append(self.owner.tile_pointer(s.positions, 0, dims, int64))
+        """Sorts the row, or what of it is to be sorted here; the address of the keys."""
+        s, em = self.s, self.em
+        size = product(tile_extents((s.over,), (index(s.over.name),)))
+        share = self.owner.share
+        if share is None:
+            return self._sorted(size, self._all(size), self.ex.index(size), "0")
+        whole = em.value(f"icmp eq i64 {share.low}, 0")
+        whole = em.value(f"and i1 {whole}, {em.value(f'icmp eq i64 {share.high}, {share.count}')}")
+        all_, some, done = em.fresh("all"), em.fresh("some"), em.fresh("done")
+        em.branch_if(whole, all_, some)
+        em.block(all_)
+        with self.ex.scope():
+            self._all(size)
+        first = self.ex.index(size), "0", em.current
+        em.branch(done)
+        em.block(some)
+        with self.ex.scope():
+            second = *self._some(size, share), em.current
+        em.branch(done)
+        em.block(done)
+        count, before = (
+            em.value(f"phi i64 [ {first[k]}, %{first[2]} ], [ {second[k]}, %{second[2]} ]")
+            for k in range(2)
+        )
+        end = iv.add(em, before, count)
+        self.owner.ranges |= dict.fromkeys(share.axes, (before, end))
+        return self._sorted(size, self._keys(size), count, before)
+
+    def _keys(self, size: Dim) -> str:
+        """The memory of all keys, and of a vector behind them."""
+        return self._memory(0, mul(add(size, self.sort.lanes), self.dtype.itemsize))
+
+    def _places(self, size: Dim) -> list[str]:
+        """The memory of their places, where these are wanted."""
+        if self.s.positions is None:
+            return []
+        return [self._memory(8, mul(add(size, self.sort.lanes), int64.itemsize))]
+
+    def _all(self, size: Dim) -> str:
+        """Makes all keys, with their places; their address."""
+        saved = self.owner.storage
+        keys = self._keys(size)
+        self.owner.storage = saved | {self.name: keys}
+        self._fill(self.s.over)
+        self.owner.storage = saved
+
+        for places in self._places(size):
+            self._number(places, self.ex.index(size))
+        return keys
+
+    def _number(self, places: str, count: str) -> None:
+        em = self.em
+
+        def number(k: str, _: list[str]) -> list[str]:
+            at = em.value(f"getelementptr i64, ptr {places}, i64 {k}")
+            em.line(f"store i64 {k}, ptr {at}")
+            return []
+
+        em.loop("0", count, 1, number)
+
+    def _sorted(self, size: Dim, keys: str, count: str, before: str) -> str:
+        """Sorts so many keys, whose places in the row are from `before` on."""
+        s, em, dims = self.s, self.em, (size,)
         more = self._memory(1, mul(self.sort.more(size), self.sort.bytes))
         counts = self._memory(2, self.sort.counts_bytes)
+        places = self._places(size)
         em.call_helper(self.sort.helper, [keys, *places, more, counts, count, "0"])
         moved = em.value(f"load i64, ptr {counts}, align 8")
         moved = em.value(f"icmp ne i64 {moved}, 0")
         keys = em.value(f"select i1 {moved}, ptr {more}, ptr {keys}")
-        self.ex.bind_tensor(self.name, Tensor(self.dtype, keys, dims))
+        self.ex.bind_tensor(self.name, Tensor(self.dtype, self._from(keys, before), dims))
         if s.positions is not None:
             behind = iv.multiply(em, count, str(self.dtype.itemsize))
             other = em.value(f"getelementptr i8, ptr {more}, i64 {behind}")
             pointer = em.value(f"select i1 {moved}, ptr {other}, ptr {places[0]}")
-            self.ex.bind_tensor(s.positions, Tensor(int64, pointer, dims))
+            tensor = Tensor(int64, self._from(pointer, before, int64), dims)
+            self.ex.bind_tensor(s.positions, tensor)
         if s.zeros is not None:
             self._order_zeros(keys, count, s.zeros)
         return keys
+
+    def _from(self, pointer: str, before: str, dtype: DType | None = None) -> str:
+        """The address of a whole row of which the elements from `before` on are at a pointer."""
+        back = iv.subtract(self.em, "0", before)
+        type_ = llvm_type(dtype or self.dtype)
+        return self.em.value(f"getelementptr {type_}, ptr {pointer}, i64 {back}")
+
+    # Shares
+
+    def _some(self, size: Dim, share: Share) -> tuple[str, str]:
+        """Makes the keys of a share, and their places: how many they are, and come before them."""
+        em, owner = self.em, self.owner
+        low, high = self._bounds(size, share)
+        open_ = em.value(f"icmp eq i64 {share.high}, {share.count}")
+        open_ = em.value(f"zext i1 {open_} to i64")
+        lanes = self.sort.lanes if owner.isa.compresses else 1
+        chosen = KeyFilter(self.dtype.bits, lanes, self.s.positions is not None)
+        keys, places, state = self._keys(size), self._places(size), self._memory(5, 64)
+        em.line(f"store <2 x i64> zeroinitializer, ptr {state}, align 8")
+
+        def some(words: str, first: str, length: str) -> None:
+            number = [first] if places else []
+            args = [words, keys, *places, state, low, high, open_, length, *number]
+            em.call_helper(chosen.helper, args)
+
+        self._by_blocks(some)
+        second = em.value(f"getelementptr i64, ptr {state}, i64 1")
+        count, before = (em.value(f"load i64, ptr {p}, align 8") for p in (state, second))
+        return count, before
+
+    def _bounds(self, size: Dim, share: Share) -> tuple[str, str]:
+        """The keys from which on a share and the next one begin."""
+        em, s, owner, type_ = self.em, self.s, self.owner, llvm_type(self.dtype)
+        axis = Axis(f"{s.over.name}.sample", SAMPLE)
+        owner.math.declare(axis)
+        step = scalar.dim(floordiv(size, SAMPLE))
+        place = scalar.mul_index(index(axis.name), step)
+        sample = self._memory(7, SAMPLE * self.dtype.itemsize)
+        saved, owner.storage = owner.storage, owner.storage | {self.name: sample}
+        self._fill(axis, rename_axes(s.expr, {s.over.name: place}))
+        owner.storage = saved
+        more = self._memory(1, mul(self.sort.more(size), self.sort.bytes))
+        counts = self._memory(2, self.sort.counts_bytes)
+        sort = replace(self.sort, places=False)
+        em.call_helper(sort.helper, [sample, more, counts, str(SAMPLE), "1"])
+
+        first = em.value(f"icmp eq i64 {share.low}, 0")
+        bounds = [self._bound(sample, unit) for unit in (share.low, share.high)]
+        return em.value(f"select i1 {first}, {type_} 0, {type_} {bounds[0]}"), bounds[1]
+
+    def _bound(self, sample: str, unit: str) -> str:
+        """The key at which a unit begins: with those that are equal to its quantile or after them.
+
+        What leaves the nearer number of a sample before it. Zeros of both signs stay together.
+        """
+        em, s, type_ = self.em, self.s, llvm_type(self.dtype)
+
+        def at(k: str) -> str:
+            place = em.value(f"getelementptr {type_}, ptr {sample}, i64 {k}")
+            return em.value(f"load {type_}, ptr {place}")
+
+        wanted = iv.multiply(em, unit, str(SAMPLE // PARTS))
+        key = at(iv.minimum(em, wanted, str(SAMPLE - 1)))
+        last = key
+        if s.zeros is not None:
+            zero = em.value(f"icmp eq {type_} {key}, {s.zeros}")
+            key = em.value(f"select i1 {zero}, {type_} {s.zeros - 1}, {type_} {key}")
+            zero = em.value(f"icmp eq {type_} {key}, {s.zeros - 1}")
+            last = em.value(f"select i1 {zero}, {type_} {s.zeros}, {type_} {key}")
+
+        def count(k: str, held: list[str]) -> list[str]:
+            one = at(k)
+            tests = (f"icmp ult {type_} {one}, {key}", f"icmp ule {type_} {one}, {last}")
+            return [
+                em.value(f"add i64 {total}, {em.value(f'zext i1 {em.value(test)} to i64')}")
+                for total, test in zip(held, tests, strict=True)
+            ]
+
+        less, most = em.loop("0", str(SAMPLE), 1, count, [("i64", "0"), ("i64", "0")])
+        near = iv.subtract(em, wanted, less)
+        far = iv.subtract(em, most, wanted)
+        after = em.value(f"icmp slt i64 {far}, {near}")
+        # Behind the greatest key of all there is none.
+        following = em.value(f"add {type_} {last}, 1")
+        some = em.value(f"icmp ne {type_} {following}, 0")
+        after = em.value(f"and i1 {after}, {some}")
+        return em.value(f"select i1 {after}, {type_} {following}, {type_} {key}")
+
+    def _by_blocks(self, use: Callable[[str, str, str], None]) -> None:
+        """Makes the keys of the row a block at a time: their address, first place and number."""
+        em, s, owner = self.em, self.s, self.owner
+        over = Axis(s.over.name, s.over.extent, BLOCK)
+        owner.math.declare(over)
+        saved = owner.storage
+        owner.storage = saved | {self.name: self._memory(6, BLOCK * self.dtype.itemsize)}
+
+        def one(number: str, _: list[str]) -> list[str]:
+            with ExitStack() as stack:
+                owner.at([over], [number], stack)
+                words = self._fill(over)
+                low, end = owner.axis_range(over)
+                use(words, low, iv.subtract(em, end, low))
+            return []
+
+        em.loop("0", self.ex.index(blocks_of(over)), 1, one)
+        owner.storage = saved
 
     def _order_zeros(self, keys: str, count: str, greater: int) -> None:
         """Puts the zeros of a sorted row into the order in which they were, if there are both."""
@@ -141,7 +312,7 @@ class SortEmitter:
 
         def reorder() -> None:
             with self.ex.scope():
-                em.loop("0", count, 1, put, [("i64", start)])
+                em.loop("0", self.ex.index(self.s.over.extent), 1, put, [("i64", start)])
 
         em.when(em.value(f"and i1 {inside}, {lesser}"), reorder)
 
@@ -156,24 +327,12 @@ class SortEmitter:
         counts, state = self._memory(2, self.sort.counts_bytes), self._memory(5, 64)
         kept, full = self.ex.index(s.axis.extent), self.ex.index(limit)
         em.line(f"store <2 x i64> <i64 0, i64 -1>, ptr {state}, align 8")
-        over = Axis(s.over.name, s.over.extent, BLOCK)
-        owner.math.declare(over)
-        block = self._memory(6, BLOCK * uint64.itemsize)
-        owner.storage[self.name] = block
 
-        def one(number: str, _: list[str]) -> list[str]:
-            with ExitStack() as stack:
-                owner.at([over], [number], stack)
-                words = self._fill(over)
-                low, end = owner.axis_range(over)
-                length = iv.subtract(em, end, low)
-                em.call_helper(
-                    chosen.helper, [words, best, more, counts, state, length, kept, full]
-                )
-            return []
+        def some(words: str, _: str, length: str) -> None:
+            args = [words, best, more, counts, state, length, kept, full]
+            em.call_helper(chosen.helper, args)
 
-        em.loop("0", self.ex.index(blocks_of(over)), 1, one)
-        del owner.storage[self.name]
+        self._by_blocks(some)
         held = em.value(f"load i64, ptr {state}, align 8")
         em.call_helper(self.sort.helper, [best, more, counts, held, "1"])
         return best

@@ -22,6 +22,7 @@ from dlc.codegen.cpu.ordered_loop import ordered_loop
 from dlc.codegen.cpu.scalars import emit_op
 from dlc.codegen.cpu.scopes import free_names
 from dlc.codegen.cpu.sort_keys import KeySort
+from dlc.codegen.cpu.sort_share import Share
 from dlc.codegen.cpu.sort_statement import SortEmitter
 from dlc.codegen.index_math import IndexMath, block_name, blocks_of
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, statements
@@ -83,6 +84,8 @@ class StatementEmitter:
         self.tile_lanes = 1
         self._open: dict[str, tuple[str, str]] = {}
         self.storage: dict[str, str] = {}
+        self.share: Share | None = None  # of a row that threads sort together, and
+        self.ranges: dict[str, tuple[str, str]] = {}  # of axes that are run through in part
         self._carried: set[str] = set()
 
     # Bodies
@@ -171,7 +174,7 @@ class StatementEmitter:
         """First value and end of an axis: of its open block, for a blocked one."""
         if axis.block is not None:
             return self._open[axis.name]
-        return "0", self.ex.index(axis.extent)
+        return self.ranges.get(axis.name) or ("0", self.ex.index(axis.extent))
 
     def block_range(self, axis: Axis, number: str) -> tuple[str, str]:
         """First value and end of a block."""
