@@ -1,6 +1,7 @@
 """Imports point down the floors of the house, at the top of the file, without cycles."""
 
 import ast
+import functools
 import graphlib
 import subprocess
 import sys
@@ -118,8 +119,17 @@ def imports_of(file):
     return finder_of(file).found
 
 
-IMPORTS = {name: imports_of(file) for name, file in FILES.items()}
-ALL = [found for imports in IMPORTS.values() for found in imports]
+@functools.cache
+def finders():
+    return {name: finder_of(file) for name, file in FILES.items()}
+
+
+def imports_of_files():
+    return {name: finder.found for name, finder in finders().items()}
+
+
+def all_imports():
+    return [found for finder in finders().values() for found in finder.found]
 
 
 def top(name):
@@ -140,7 +150,7 @@ def test_every_folder_has_a_floor():
 
 def test_imports_point_down():
     wrong = []
-    for name, imports in IMPORTS.items():
+    for name, imports in imports_of_files().items():
         for found in imports:
             if top(found.target) != "dlc":
                 continue
@@ -153,14 +163,17 @@ def test_imports_point_down():
 
 
 def test_imports_stand_at_the_top():
-    assert not [str(found) for found in ALL if found.in_function and top(found.target) not in HEAVY]
+    assert not [
+        str(found)
+        for found in all_imports()
+        if found.in_function and top(found.target) not in HEAVY
+    ]
 
 
 def test_deferred_modules_are_named_for_the_type_checker():
     """So that the floors hold for them too."""
     wrong = []
-    for name, file in FILES.items():
-        finder = finder_of(file)
+    for name, finder in finders().items():
         named = {found.target for found in finder.found if found.for_types}
         wrong += [f"{name}: {target}" for target in finder.deferred if target not in named]
     assert not wrong
@@ -169,14 +182,14 @@ def test_deferred_modules_are_named_for_the_type_checker():
 def test_heavy_packages_are_imported_in_functions():
     assert not [
         str(found)
-        for found in ALL
+        for found in all_imports()
         if top(found.target) in HEAVY and not (found.in_function or found.for_types)
     ]
 
 
 def test_only_declared_packages_are_imported():
     known = CORE | HEAVY | set(sys.stdlib_module_names)
-    assert not [str(found) for found in ALL if top(found.target) not in known]
+    assert not [str(found) for found in all_imports() if top(found.target) not in known]
 
 
 def test_files_of_the_lower_floors_have_no_cycles():
@@ -186,7 +199,7 @@ def test_files_of_the_lower_floors_have_no_cycles():
             for found in imports
             if found.target in FILES and not found.for_types and not found.in_function
         }
-        for name, imports in IMPORTS.items()
+        for name, imports in imports_of_files().items()
         if floor(name) <= FLOORS["frontend"]
     }
     try:

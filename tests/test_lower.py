@@ -62,6 +62,14 @@ def test_extents_and_literals_are_arguments():
     assert first.calls[0].dims != second.calls[0].dims
 
 
+def test_indices_are_divided_by_numbers():
+    (kernel,) = program_of(
+        lambda x: dlc.reshape(dlc.transpose(x, (0, 2, 1, 3)), (5, 3, 4)),
+        np.ones((5, 2, 3, 2), np.float32),
+    ).kernels
+    assert ",k/2,j,k%2]" in print_kernel(kernel)
+
+
 def test_contiguous_axes_become_one():
     (kernel,) = program_of(dlc.exp, np.ones((3, 4, 5), np.float32)).kernels
     assert [len(p.dims) for p in kernel.params] == [1, 1]

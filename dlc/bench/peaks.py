@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ _ITERATIONS = 2_000_000
 FOOTPRINTS = (4 << 20, 64 << 20, 512 << 20)  # bytes: caches of a core, of all cores, memory
 
 
-def measure_peaks(threads: int, largest: float = math.inf) -> Peaks:
+def measure_peaks(threads: int, largest: float) -> Peaks:
     """Measures with so many threads; takes a second or two.
 
     Args:

@@ -161,7 +161,8 @@ def _map_expr(
         elif x.op == "dot":
             new = Expr(x.op, args, x.dtype, tuple(axis(a) for a in x.attr))
         elif x.op == "dim":
-            value = dim(x.attr)
+            # An integer stays: dividing by a symbol takes several times as long.
+            value = x.attr if isinstance(x.attr, int) else dim(x.attr)
             new = scalar.const(value, int64) if isinstance(value, int) else scalar.dim(value)
         else:
             new = x.with_args(args)
