@@ -32,11 +32,15 @@ class Worker:
 
     def run(self, arrays, launches):
         """The arrays after the launches."""
-        pickle.dump((arrays, launches), self.process.stdin)
+        return self.request("run", (arrays, launches))
+
+    def request(self, kind, work):
+        """What the worker answers; AssertionError where it fails."""
+        pickle.dump((kind, work), self.process.stdin)
         self.process.stdin.flush()
         fine, answer = pickle.load(self.process.stdout)
         if not fine:
-            raise AssertionError(f"{answer}\n{launches[0][0] if launches else ''}")
+            raise AssertionError(f"{answer}\n{work}")
         return answer
 
     def close(self):

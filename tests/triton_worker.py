@@ -6,6 +6,8 @@ conversions from and to bfloat16, products of it, comparisons that are broadcast
 of `min` and `max`, and reductions by a function of ours, which it would do an element at a time.
 """
 
+import functools
+import mmap
 import os
 import pickle
 import sys
@@ -134,6 +136,42 @@ def run(request):
     return [np.ascontiguousarray(a) for a in held]
 
 
+shared = []
+
+
+def map_memory(work):
+    """Maps the memory of a stand-in for the driver: (its file, its size, its first address)."""
+    name, size, first = work
+    with open(name, "r+b") as file:
+        memory = mmap.mmap(file.fileno(), size)
+    here = np.frombuffer(memory, np.uint8).ctypes.data
+    shared[:] = [memory, here - first]
+
+
+@functools.lru_cache(4096)
+def function_of(source, entry):
+    return jit_function(source, entry)
+
+
+def argument(value, kind):
+    if kind[0] != "*":
+        return integer(value)
+    pointee = tl.pointer_type(tl.str_to_ty(kind, None).element_ty)
+    return tl.tensor(
+        HANDLE(np.array([value + shared[1] if value else 0], np.uint64), pointee), pointee
+    )
+
+
+def launch(work):
+    """Runs a kernel on shared memory: (source, entry, grid, values, their types)."""
+    source, entry, grid, values, kinds = work
+    arguments = [argument(v, k) for v, k in zip(values, kinds, strict=True)]
+    function_of(source, entry)[(grid,)](*arguments)
+
+
+KINDS = {"run": run, "memory": map_memory, "launch": launch}
+
+
 def main():
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what Triton prints is no answer
@@ -144,7 +182,8 @@ def main():
         except EOFError:
             return
         try:
-            answer = (True, run(request))
+            kind, work = request
+            answer = (True, KINDS[kind](work))
         except Exception:  # noqa: BLE001  (whatever it is, the test shows it)
             answer = (False, traceback.format_exc())
         pickle.dump(answer, answers)

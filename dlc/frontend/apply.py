@@ -40,6 +40,7 @@ from dlc.ir.errors import (
 from dlc.ir.op import OPS, Op
 from dlc.ir.types import DType, dtype_of, float32, float64, int64
 from dlc.runtime.buffers import aligned_copy
+from dlc.runtime.places import PLACES, is_place
 
 __all__ = [
     "apply", "as_dim", "as_dims", "as_tensor", "broadcast", "broadcast_shapes", "convert",
@@ -111,7 +112,7 @@ def _run(op: Op, tensors: Sequence[Tensor], attrs: dict[str, Any], weak: bool) -
 
 def _settled(tensor: Tensor) -> Array:
     """The array of a tensor that has none at this moment."""
-    return tensor._array("an eager operation", "call it inside the same function")
+    return tensor._held("an eager operation", "call it inside the same function")
 
 
 # From anything to tensors.
@@ -386,8 +387,11 @@ def asarray(
         Tensor([1., 2., 3.], dtype=float32)
     """
     wanted = None if dtype is None else dtype_argument(dtype)
-    if device is not None and str(device).partition(":")[0] != "cpu":
-        raise DeviceError(f"there is no device {device!r}", hint='tensors live on "cpu"')
+    if device is not None:
+        if not is_place(str(device)):
+            raise DeviceError(f"there is no device {device!r}", hint=PLACES)
+        made = asarray(x, dtype=dtype, copy=copy)
+        return made if made.is_traced else made.to(str(device))
     if isinstance(x, Tensor):
         result = materialise(x) if wanted is None else convert(x, wanted)
         result = make_like(result, weak=False)

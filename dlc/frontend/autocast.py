@@ -31,7 +31,8 @@ class autocast:  # noqa: N801
     compiled function that is called in a region has programs for it of its own.
 
     Args:
-        device_type: The device, as PyTorch has it: "cpu". The dtype may be given in its place.
+        device_type: The device, as PyTorch has it: "cpu" or "cuda". The dtype may be given in its
+            place.
         dtype: bfloat16 (the default) or float16, of which small gradients need
             `dlc.optim.LossScaler`.
         enabled: False makes a region without conversions, inside of another one.

@@ -145,7 +145,7 @@ class Outside:
             return [make(None, t._node_in(trace), trace) for t in held]
         watch(held)
         with variables_lock if any(isinstance(t, Variable) for t in held) else nullcontext():
-            arrays = [contiguous(t._array("a call", "pass it as an argument")) for t in held]
+            arrays = [contiguous(t._held("a call", "pass it as an argument")) for t in held]
             return [make(a, history=t._history) for a, t in zip(arrays, held, strict=True)]
 
     def _holder(self, place: _Place) -> Tensor:
@@ -166,7 +166,7 @@ class Outside:
                 thing.assign(value)
             else:
                 with variables_lock:
-                    thing._hold(contiguous(value._array("a call", "pass it as an argument")))
+                    thing._hold(contiguous(value._held("a call", "pass it as an argument")))
 
     def function(self, closure: Closure, arguments: int, results: int | None) -> Function:
         """A body's function with all that any body reads as parameters.

@@ -89,7 +89,11 @@ class Closure:
 
     def fixed_values(self) -> list[Array]:
         """The values of `fixed_params`."""
-        return [self.captures[k]._array(*_OUTSIDE) for k in self.fixed]
+        return [self.captures[k]._held(*_OUTSIDE) for k in self.fixed]
+
+    def arrays(self) -> list[Array]:
+        """The present values of what it reads outside."""
+        return [d for t in (*self.captures, *self.variables) if (d := t._data) is not None]
 
     @property
     def written_params(self) -> tuple[int, ...]:
@@ -124,7 +128,7 @@ class Closure:
         held = [*self.captures, *self.variables, *gradients]
         watch(held)
         with variables_lock if self.variables else nullcontext():
-            return [make(contiguous(t._array(*_OUTSIDE)), history=t._history) for t in held]
+            return [make(contiguous(t._held(*_OUTSIDE)), history=t._history) for t in held]
 
     def settle(self, results: Sequence[Tensor]) -> list[Tensor]:
         """Writes the state that `apply_function` resulted in; returns the further results.
@@ -139,7 +143,7 @@ class Closure:
             if trace is not None:
                 v.assign(results[at])
             else:
-                v._hold(contiguous(results[at]._array(*_OUTSIDE)))
+                v._hold(contiguous(results[at]._held(*_OUTSIDE)))
             at += 1
         for v, present in self.gradients_written:
             v.grad = results[at] if present else None
@@ -175,11 +179,11 @@ class Closure:
         """All inputs of a program, as kernels can read them."""
         arrays = list(arguments)
         arguments.clear()
-        arrays += [t._array(*_OUTSIDE) for t in self.captures]
+        arrays += [t._held(*_OUTSIDE) for t in self.captures]
         held = [contiguous(a) for a in arrays]
         # What variables hold is contiguous.
-        held += [d if (d := v._data) is not None else v._array(*_OUTSIDE) for v in self.variables]
-        held += [g._array(*_OUTSIDE) for v in self.gradients if (g := v._grad) is not None]
+        held += [d if (d := v._data) is not None else v._held(*_OUTSIDE) for v in self.variables]
+        held += [g._held(*_OUTSIDE) for v in self.gradients if (g := v._grad) is not None]
         return held
 
     def _run_replacing(
@@ -216,7 +220,7 @@ def apply_function(function: Function, tensors: Sequence[Tensor]) -> list[Tensor
     if trace is not None:
         nodes = trace.inline(function, [t._node_in(trace) for t in tensors])
         return [make(None, n, trace) for n in nodes]
-    results = run_function(function, [contiguous(t._array(*_OUTSIDE)) for t in tensors])
+    results = run_function(function, [contiguous(t._held(*_OUTSIDE)) for t in tensors])
     histories = record_function(function, dict, tensors)
     return [
         make(r, history=h) for r, h in zip(results, histories or [None] * len(results), strict=True)

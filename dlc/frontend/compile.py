@@ -45,6 +45,8 @@ from dlc.ir.record import dataclass, replace
 from dlc.ir.types import DType, TensorType
 from dlc.runtime.dispatch import Dispatching, dispatch
 from dlc.runtime.executable import Executable, Options
+from dlc.runtime.gpu.array import GpuArray
+from dlc.runtime.places import CPU, common_place
 
 if TYPE_CHECKING:
     from dlc.frontend import lowered
@@ -64,12 +66,13 @@ _GRADIENTS = "a variable has gained or lost its gradient"
 
 @dataclass
 class Settings:
-    """The keywords of `compile`."""
+    """The keywords of `compile`; `anywhere` lets programs run where their arguments lie."""
 
     options: Options
     on_recompile: Policy = "allow"
     name: str | None = None
     disable: bool = False
+    anywhere: bool = False
 
 
 @dataclass
@@ -210,7 +213,8 @@ class CompiledFunction(Dispatching):
 
     def _family(self, call: Call) -> Family:
         """The programs for calls of this form, under the present settings."""
-        key = (call.key, config.disable_jit, config.isa, cast_type.get())
+        place = common_place(call.values) if self.settings.anywhere and GpuArray.made else CPU
+        key = (call.key, config.disable_jit, config.isa, cast_type.get(), place)
         family = self._families.get(key)
         if family is None:
             with self._lock:
@@ -318,6 +322,9 @@ class CompiledFunction(Dispatching):
     ) -> Specialisation:
         donated = (*call.donated, *closure.written_params)
         options = replace(self.settings.options, donated=donated, fixed=closure.fixed_params)
+        if self.settings.anywhere and GpuArray.made:
+            place = common_place([*call.values, *closure.arrays()])
+            options = replace(options, device=options.device if place == CPU else place)
         program = self._stats.time_compilation(
             lambda: program_for(closure.function, options, closure.fixed_values())
         )
@@ -540,7 +547,8 @@ def compile(  # noqa: PLR0913
         function: What to compile: a Python function, a model, one of the IR, an ONNX model
             (a path, bytes or a ModelProto; the result is then what `dlc.onnx.load` gives), or a
             module of PyTorch or a program of `torch.export`.
-        device: Where it runs; `config.device` when not given.
+        device: Where it runs; when not given, on the GPU that an argument or a variable lies on,
+            else on `config.device`.
         level: Optimisation level, "O0" to "O3".
         precision: "exact" follows `docs/semantics.md`; "fast" allows named shortcuts.
         static_argnums: Positions of arguments that are no data: each value is compiled for by
@@ -581,7 +589,7 @@ def compile(  # noqa: PLR0913
         num_threads=num_threads,
         verify=verify,
     )
-    settings = Settings(options, on_recompile, name, disable)
+    settings = Settings(options, on_recompile, name, disable, anywhere=device is None)
 
     def decorate(f: Any) -> CompiledFunction:
         if isinstance(f, Function):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlc.frontend.apply import as_tensor, asarray, dtype_argument
+from dlc.frontend.moving import from_gpu
 from dlc.frontend.promotion import common_dtype, promote_types
-from dlc.frontend.tensor import Tensor
+from dlc.frontend.tensor import Tensor, functions
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, DTypeError
 from dlc.ir.record import dataclass
@@ -172,6 +173,10 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     """
     if not hasattr(x, "__dlpack__"):
         raise ArgumentError(f"from_dlpack of a {type(x).__name__}, which has no __dlpack__")
+    if tuple(map(int, x.__dlpack_device__())) != (1, 0):
+        shared = from_gpu(x)
+        found = functions.copy(shared) if copy else shared
+        return found if device is None else found.to(device)
     return asarray(np.from_dlpack(x), device=device, copy=copy)
 
 

@@ -22,12 +22,14 @@ from dlc.frontend.tensor import Array, contiguous
 from dlc.ir.build import IRBuilder
 from dlc.ir.config import config
 from dlc.ir.core import Function, Node
-from dlc.ir.dims import Dim
+from dlc.ir.dims import Dim, evaluate
 from dlc.ir.errors import DlcError
 from dlc.ir.locks import make_lock
 from dlc.ir.op import Op
 from dlc.ir.types import DType, TensorType, dtype_of
 from dlc.runtime.buffers import check_size
+from dlc.runtime.gpu.array import GpuArray
+from dlc.runtime.places import CPU, operation_place
 
 # Their NumPy reference gives a view, or fills in nothing but one number.
 VIEWS = frozenset(
@@ -102,6 +104,9 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Array:
     Raises:
         DlcError: what the op's type rule raises for operands that do not fit.
     """
+    place = operation_place(arrays) if GpuArray.made else CPU
+    if place != CPU:
+        return _run_on_gpu(op, arrays, attrs, place)
     if op.name in VIEWS:
         result = op.infer([TensorType(dtype_of(a.dtype), a.shape) for a in arrays], attrs)
         assert isinstance(result, TensorType)
@@ -115,6 +120,18 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Array:
     if watcher is not None:
         watcher.append(Run(program, held, result))
     return result
+
+
+def _run_on_gpu(op: Op, arrays: Sequence[Any], attrs: dict[str, Any], place: str) -> Array:
+    """Like `run`, for operands on a GPU, where the result lies too."""
+    if op.name in ("reshape", "stop_gradient"):
+        (array,) = arrays
+        result = op.infer([TensorType(dtype_of(array.dtype), array.shape)], attrs)
+        assert isinstance(result, TensorType)
+        return array.reshaped([evaluate(d, {}) for d in result.shape])
+    with config.scope(device=place):
+        program, held = _program(op, arrays, attrs)
+    return searching(program, program.function)(held)[0]
 
 
 class Run(NamedTuple):

@@ -19,6 +19,7 @@ from dlc.ir.ops import BUILT_IN
 from dlc.ir.types import dtype_of
 from dlc.runtime.buffers import aligned_copy
 from dlc.runtime.executable import Executable, Options, compile_function
+from dlc.runtime.places import CPU, common_place
 
 if TYPE_CHECKING:
     from dlc.runtime import nan_search
@@ -107,4 +108,6 @@ def searching(program: Program, function: Function) -> Runner:
 
 def run_function(function: Function, arrays: Sequence[Array]) -> list[Array]:
     """The results of a function on contiguous arrays."""
-    return searching(program_for(function), function)(arrays)
+    place = common_place(arrays)
+    options = None if place == CPU else Options(device=place, verify=config.verify)
+    return searching(program_for(function, options), function)(arrays)

@@ -15,6 +15,8 @@ _OTHERS: Final = {
     "backward": ("tapes", "backward"),
     "copy": ("tensor", "make_like"),
     "getitem": ("subscript", "getitem"),
+    "gpu_capsule": ("moving", "gpu_capsule"),
+    "moved": ("moving", "moved"),
     "note_leaf": ("tapes", "note_leaf"),
     "numpy_function": ("numpy_interop", "numpy_function"),
     "numpy_ufunc": ("numpy_interop", "numpy_ufunc"),

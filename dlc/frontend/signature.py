@@ -206,7 +206,7 @@ class Signature:
 
     def _leaf(self, x: Any, structure: Structure, k: int) -> tuple[Any, LeafKey]:
         if isinstance(x, Tensor):
-            array = x._array("a call of a compiled function", "call it inside the same function")
+            array = x._held("a call of a compiled function", "call it inside the same function")
             return array, LeafKey(dtype_of(array.dtype), array.ndim, x._weak)
         if isinstance(x, np.ndarray):
             array: Array = as_array(x)

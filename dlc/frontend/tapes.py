@@ -98,7 +98,7 @@ def _recorded_gradients(target: Tensor, sources: Sequence[Node], cotangent: Tens
         make(v, history=History(n, False)) for v, n in zip(values, (*sources, *others), strict=True)
     ]
     inputs.append(cotangent)
-    results = run_function(derived, [contiguous(t._array("a gradient", "")) for t in inputs])
+    results = run_function(derived, [contiguous(t._held("a gradient", "")) for t in inputs])
     histories = record_function(derived, dict, inputs) or [None] * len(results)
     return [make(r, history=h) for r, h in zip(results[1:], histories[1:], strict=True)]
 

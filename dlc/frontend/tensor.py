@@ -20,7 +20,6 @@ from dlc.frontend.tensor_methods import TensorMethods, functions, operators
 from dlc.ir.core import Node
 from dlc.ir.errors import (
     ArgumentError,
-    DeviceError,
     DonatedBufferError,
     DTypeError,
     LeakedTracerError,
@@ -31,6 +30,7 @@ from dlc.ir.location import by_user, in_loop
 from dlc.ir.op import OPS
 from dlc.ir.types import DType, TensorType, dtype_of
 from dlc.runtime.buffers import aligned_copy, is_usable
+from dlc.runtime.places import is_place, on_host, place_of, wait_for
 
 # They stand above this file.
 if TYPE_CHECKING:
@@ -137,8 +137,8 @@ class Tensor(TensorMethods):
 
     @property
     def device(self) -> str:
-        """Where the value lies, such as `"cpu"`."""
-        return "cpu"
+        """Where the value lies, such as `"cpu"` or `"cuda:0"`."""
+        return place_of(self._data)
 
     @property
     def T(self) -> Tensor:  # noqa: N802 - the Array API's name
@@ -199,7 +199,15 @@ class Tensor(TensorMethods):
     # Reaching the value.
 
     def _array(self, purpose: str, instead: str) -> Array:
-        """The array; TracedValueError in a trace, saying what wanted it and what to write."""
+        """The value in the host's memory; a copy of one on a GPU. Raises what `_held` does."""
+        return on_host(self._held(purpose, instead))
+
+    def _held(self, purpose: str, instead: str) -> Array:
+        """The array, where it lies.
+
+        Raises:
+            TracedValueError: in a trace, saying what wanted it and what to write.
+        """
         if self._trace is not None and self._trace.closed:
             raise leaked()
         if self._data is None and self._trace is None:
@@ -250,6 +258,7 @@ class Tensor(TensorMethods):
 
     def block_until_ready(self) -> Tensor:
         """Waits until the value is computed; returns the tensor itself."""
+        wait_for(self._data)
         return self
 
     def to(self, device: Any, *, dtype: Any = None, copy: bool = False) -> Tensor:
@@ -258,12 +267,11 @@ class Tensor(TensorMethods):
         Raises:
             DeviceError: for a device that is not there.
         """
-        if isinstance(device, str) and device.partition(":")[0] in ("cpu", "cuda", "gpu"):
-            if device.partition(":")[0] != "cpu":
-                raise DeviceError(f"there is no device {device!r}", hint='tensors live on "cpu"')
-            moved = self if dtype is None else functions.astype(self, dtype)
-            return functions.copy(moved) if copy else moved
-        return functions.astype(self, device)
+        if not is_place(device):
+            return functions.astype(self, device)
+        changed = self if dtype is None else functions.astype(self, dtype)
+        moved = functions.moved(changed, device)
+        return functions.copy(moved) if copy and moved is changed else moved
 
     def to_device(self, device: str, /, *, stream: Any = None) -> Tensor:
         """The value on a device, as the Array API spells it."""
@@ -271,7 +279,7 @@ class Tensor(TensorMethods):
 
     def cpu(self) -> Tensor:
         """The value on the CPU."""
-        return self
+        return self.to("cpu")
 
     def astype(self, dtype: Any, *, copy: bool = True) -> Tensor:
         """The value at another element type; never dropped by the compiler."""
@@ -328,7 +336,9 @@ class Tensor(TensorMethods):
         dl_device: Any = None,
         copy: Any = None,
     ) -> Any:
-        array = self._array("DLPack", "exchange the result of the compiled function")
+        array = self._held("DLPack", "exchange the result of the compiled function")
+        if place_of(array) != "cpu":
+            return functions.gpu_capsule(array, stream, max_version, dl_device, copy)
         if self.dtype.name == "bfloat16":
             raise DTypeError(
                 "bfloat16 cannot be exchanged through DLPack", hint="use .astype first"
@@ -341,7 +351,8 @@ class Tensor(TensorMethods):
         return shared.__dlpack__(max_version=max_version, dl_device=dl_device, copy=copy)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return (1, 0)
+        kind, _, index = self.device.partition(":")
+        return (1, 0) if kind == "cpu" else (2, int(index))
 
     def __reduce__(self) -> Any:
         return functions.rebuild, (self.numpy().copy(),)

@@ -252,7 +252,7 @@ def _stopped(x: Any) -> Tensor:
     t = as_tensor(x)
     if current_trace() is not None:
         return apply("stop_gradient", t)
-    return make(t._array("stop_gradient", ""), weak=t._weak)
+    return make(t._held("stop_gradient", ""), weak=t._weak)
 
 
 class _NoGrad(contextlib.ContextDecorator):

@@ -89,7 +89,7 @@ class Variable(Tensor):
         _held_history.__set__(self, history)
 
     def _new_leaf(self, persistent: bool) -> History:
-        node = leaf(self._array("a gradient", "make it eagerly"))
+        node = leaf(self._held("a gradient", "make it eagerly"))
         functions.note_leaf(node, self)
         return History(node, persistent)
 
@@ -113,10 +113,10 @@ class Variable(Tensor):
         """Whether reading it now gives a value of a program being traced."""
         return current_trace() is not None
 
-    def _array(self, purpose: str, instead: str) -> Array:
+    def _held(self, purpose: str, instead: str) -> Array:
         trace = current_trace()
         if trace is not None:
-            return make(None, self._node_in(trace), trace)._array(purpose, instead)
+            return make(None, self._node_in(trace), trace)._held(purpose, instead)
         data = self._data
         if data is None:
             with variables_lock:  # a compiled program is replacing it
@@ -192,7 +192,7 @@ class Variable(Tensor):
         trace = current_trace()
         if trace is not None:
             return functions.stop_gradient(self)
-        return make(self._array(".data", "read it inside the function"))
+        return make(self._held(".data", "read it inside the function"))
 
     @data.setter
     def data(self, value: Any) -> None:
@@ -203,7 +203,7 @@ class Variable(Tensor):
         trace = current_trace()
         if trace is not None:
             return make(None, self._node_in(trace), trace)
-        array = self._array(".value()", "read it inside the function")
+        array = self._held(".value()", "read it inside the function")
         return make(array, history=self._history)
 
     @property
@@ -221,7 +221,7 @@ class Variable(Tensor):
         new = None if value is None else self._fitting(value)
         if trace is None:
             if new is not None:
-                new = make(contiguous(new._array("grad", "assign it inside")))
+                new = make(contiguous(new._held("grad", "assign it inside")))
             self._grad = new
             return
         trace.gradients[self] = None if new is None else new._node_in(trace)

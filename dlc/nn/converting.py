@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import dlc
-from dlc.ir.errors import DeviceError
+from dlc.runtime.places import is_place
 
 if TYPE_CHECKING:
     from dlc.nn.module import Module
@@ -17,13 +18,13 @@ class Converting:
     __slots__ = ()
 
     def to(self, *where: Any, device: Any = None, dtype: Any = None) -> Self:
-        """Parameters and buffers of floats at another element type; returns the module.
+        """Parameters and buffers of floats at another element type, or on a device.
 
-        They become other variables: an optimizer is made after it. Layers that have no parameters
-        yet make them at this type.
+        At another type they become other variables: an optimizer is made after it. Layers that
+        have no parameters yet make them at this type. Returns the module.
 
         Args:
-            where: An element type, or a device; there is "cpu".
+            where: An element type, or a device, such as "cpu" or "cuda:0".
             device: A device.
             dtype: An element type.
 
@@ -39,12 +40,17 @@ class Converting:
         for given in (*where, device, dtype):
             if given is None:
                 continue
-            if isinstance(given, str) and given.partition(":")[0] in ("cpu", "cuda", "gpu"):
-                if given.partition(":")[0] != "cpu":
-                    raise DeviceError(f"there is no device {given!r}", hint='there is "cpu"')
-                continue
-            self._convert(dlc.spec((), given).dtype)
+            if is_place(given):
+                self._move_to(given)
+            else:
+                self._convert(dlc.spec((), given).dtype)
         return self
+
+    def _move_to(self, device: str) -> None:
+        for module in list(cast("Module", self).modules()):
+            for variable in _variables(list(vars(module).values())):
+                variable.assign(variable.value().to(device))
+            object.__setattr__(module, "_token", object())  # programs depend on it
 
     def half(self) -> Self:
         """Parameters and buffers at float16; see `to`."""
@@ -73,6 +79,15 @@ class Converting:
                 else:
                     vars(module)[name] = _converted(value, dtype, made)
             object.__setattr__(module, "_token", object())  # programs depend on it
+
+
+def _variables(x: Any) -> Iterator[dlc.Variable]:
+    """Variables, also in containers."""
+    if isinstance(x, dlc.Variable):
+        yield x
+    elif isinstance(x, (dict, list, tuple)):
+        for item in x.values() if isinstance(x, dict) else x:
+            yield from _variables(item)
 
 
 def _converted(x: Any, dtype: dlc.DType, made: dict[int, dlc.Variable]) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 
 from dlc.ir.errors import MemoryLimitError, ShapeError
 from dlc.ir.types import DType, TensorType, uint8
+from dlc.runtime.gpu.array import GpuArray
 
 ALIGNMENT = 64
 HUGE_PAGE = 2 << 20
@@ -108,7 +109,9 @@ def together(
 
 
 def aligned_copy(array: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, Any]:
-    """A copy of `array` in aligned memory of its own."""
+    """A copy of `array` in aligned memory of its own, where it lies."""
+    if type(array) is GpuArray:
+        return array.copy()
     result = empty(array.shape, dtype)
     np.copyto(result, array, casting="unsafe")
     return result

@@ -5,6 +5,7 @@ For each kind, the backend that compiles for it and the loader that runs what wa
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -12,7 +13,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from dlc.codegen.backend import Backend
-from dlc.codegen.program import Program
 from dlc.ir.errors import DeviceError, nearest
 from dlc.ir.record import dataclass
 
@@ -41,11 +41,14 @@ class Device:
 
     load: takes a program, the code of its kernels, and the values of its `fixed` slots.
     own_kernels: whether its backend compiles the kernels of ops that have some of their own.
+    many: whether there are several of a kind: both functions are then given first what stands
+        after the colon of the device's name.
     """
 
-    backend: Callable[[], Backend]
-    load: Callable[[Program, Sequence[bytes], Sequence[np.ndarray[Any, Any]]], LoadedProgram]
+    backend: Callable[..., Backend]
+    load: Callable[..., LoadedProgram]
     own_kernels: bool = True
+    many: bool = False
 
 
 def _named(path: str) -> Callable[..., Any]:
@@ -63,9 +66,10 @@ _DEVICES: dict[str, Device] = {
         _named("dlc.runtime.cpu_backend:cached_backend"), _named("dlc.runtime.cpu:CpuProgram")
     ),
     "cuda": Device(
-        _named("dlc.codegen.triton.backend:TritonBackend"),
-        _named("dlc.runtime.cuda:CudaProgram"),
+        _named("dlc.runtime.gpu.choice:gpu_backend"),
+        _named("dlc.runtime.gpu.program:GpuProgram"),
         own_kernels=False,
+        many=True,
     ),
     "reference": Device(
         _named("dlc.codegen.reference.backend:ReferenceBackend"),
@@ -93,7 +97,15 @@ def device_kinds() -> tuple[str, ...]:
 
 def find_device(name: str) -> Device:
     """The device kind of `cpu`, `cuda:0` and the like; DeviceError for an unknown one."""
-    kind = name.partition(":")[0]
+    kind, _, which = name.partition(":")
     if kind not in _DEVICES:
         raise DeviceError(f"there is no device {name!r}", hint=nearest(kind, _DEVICES))
-    return _DEVICES[kind]
+    found = _DEVICES[kind]
+    if not found.many:
+        return found
+    return Device(
+        functools.partial(found.backend, which),
+        functools.partial(found.load, which),
+        found.own_kernels,
+        many=True,
+    )

@@ -37,6 +37,8 @@ from dlc.ir.types import TensorType
 from dlc.ir.version import __version__
 from dlc.runtime.cache import Key, default_cache
 from dlc.runtime.device import BoundProgram, LoadedProgram, find_device
+from dlc.runtime.gpu.array import GpuArray
+from dlc.runtime.places import check_on_host
 from dlc.runtime.program_text import program_from_bytes, program_to_bytes
 from dlc.runtime.progress import Progress
 
@@ -339,6 +341,8 @@ class Executable:
         The arrays must be C-contiguous and of the parameters' types.
         """
         arrays = self.changing(arrays)
+        if GpuArray.made and not self.device.many:
+            check_on_host(arrays)
         bound = self.bound_for(tuple([a.shape for a in arrays]))
         with self._lock:
             self.stats.calls += 1

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.triton.prelude import helpers_of
 from dlc.codegen.triton.scalars import pointer_type
-from dlc.ir.dims import Dim, evaluate
-
-ALIGNMENT = 16  # bytes of every buffer, and what `aligned` says of every dim
+from dlc.codegen.triton.stored_code import dims_fit
+from dlc.ir.dims import Dim
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,6 @@ class Launch:
     def choose(self, dims: dict[str, int]) -> Variant:
         """The variant for these values of the kernel's dims."""
         return next(v for v in self.variants if v.fits(dims))
-
-
-def dims_fit(dims: Mapping[str, int], at_most: Iterable[tuple[Dim, int]], aligned: bool) -> bool:
-    """Whether extents are within limits and, where `aligned`, all dims multiples of `ALIGNMENT`."""
-    if aligned and any(v % ALIGNMENT for v in dims.values()):
-        return False
-    return all(evaluate(extent, dims) <= limit for extent, limit in at_most)
 
 
 def signature_of(kernel: Kernel) -> dict[str, str]:

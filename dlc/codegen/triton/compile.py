@@ -15,10 +15,17 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dlc.codegen.triton.code import ALIGNMENT, Variant
+from dlc.codegen.triton.code import Variant
+from dlc.codegen.triton.stored_code import ALIGNMENT
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import BackendError
+
+if TYPE_CHECKING:
+    import importlib.metadata as metadata  # noqa: PLR0402
+else:
+    metadata = deferred("importlib.metadata")
 
 _numbers = itertools.count()
 _lock = threading.Lock()
@@ -44,13 +51,25 @@ class Binary:
 
 
 def triton_version() -> str:
-    """The version of the installed Triton; BackendError where there is none."""
+    """The version of the installed Triton, which is not imported; BackendError for none."""
+    try:
+        return metadata.version("triton")
+    except metadata.PackageNotFoundError as error:
+        raise _missing(error) from None
+
+
+def _missing(error: ImportError) -> BackendError:
+    hint = "install it with: pip install 'dlc[gpu]'"
+    return BackendError(f"Triton cannot be imported: {error}", hint=hint)
+
+
+def _triton() -> Any:
+    """Triton; BackendError where there is none."""
     try:
         import triton
     except ImportError as error:
-        hint = "install it with: pip install 'dlc[gpu]'"
-        raise BackendError(f"Triton cannot be imported: {error}", hint=hint) from None
-    return str(triton.__version__)
+        raise _missing(error) from None
+    return triton
 
 
 def jit_function(source: str, entry: str) -> Any:
@@ -85,8 +104,7 @@ def compile_variant(variant: Variant, signature: Mapping[str, str], arch: str) -
     Raises:
         BackendError: Triton is missing, or refuses the source.
     """
-    triton_version()
-    import triton
+    triton = _triton()
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
@@ -151,9 +169,7 @@ def resources(cubin: bytes) -> dict[str, int]:
 
 def run_tool(tool: str, cubin: bytes, *options: str) -> str:
     """What one of the tools in Triton's package says of machine code."""
-    triton_version()
-    import triton
-
+    triton = _triton()
     path = getattr(triton.knobs.nvidia, tool).path
     with tempfile.TemporaryDirectory(prefix="dlc-triton-") as folder:
         file = Path(folder) / "kernel.cubin"

@@ -23,6 +23,7 @@ from dlc.ir.errors import (
     ValueRangeError,
 )
 from dlc.ir.types import DType, Shape, TensorType, dtype_of
+from dlc.runtime.places import PLACES, is_place
 
 ArrayLike: TypeAlias = Tensor | np.ndarray[Any, Any] | np.generic | bool | int | float
 AxisLike: TypeAlias = int | Sequence[int] | None
@@ -31,9 +32,19 @@ _KINDS = {"f": "float", "i": "signed integer", "u": "unsigned integer", "b": "bo
 
 
 def check_device(device: Any) -> None:
-    """DeviceError for a `device=` that is not there."""
-    if device is not None and str(device).partition(":")[0] != "cpu":
-        raise DeviceError(f"there is no device {device!r}", hint='tensors live on "cpu"')
+    """DeviceError for a `device=` that is none: tensors lie on "cpu" and on "cuda:0"."""
+    if device is not None and not is_place(str(device)):
+        raise DeviceError(f"there is no device {device!r}", hint=PLACES)
+
+
+def placed(x: Tensor, device: Any) -> Tensor:
+    """`x` on the device that a `device=` names.
+
+    Raises:
+        DeviceError: for one that is not there.
+    """
+    check_device(device)
+    return x if device is None or x.is_traced else x.to(str(device))
 
 
 def held_dtype(x: Tensor) -> DType:

@@ -17,12 +17,12 @@ from dlc.frontend.apply import (
 )
 from dlc.frontend.functions.arguments import (
     ArrayLike,
-    check_device,
     check_kinds,
     fresh,
     integer,
     match_shapes,
     new_handle,
+    placed,
 )
 from dlc.frontend.functions.elementwise import (
     _UNARY_DOC,
@@ -394,5 +394,4 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None
         >>> dlc.astype(dlc.asarray([1.7, -1.7]), dlc.int32)
         Tensor([ 1, -1], dtype=int32)
     """
-    check_device(device)
-    return fresh(convert(as_tensor(x), dtype_argument(dtype)), x)
+    return fresh(placed(convert(as_tensor(x), dtype_argument(dtype)), device), x)

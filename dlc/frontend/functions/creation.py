@@ -18,12 +18,12 @@ from dlc.frontend.extent import as_dim
 from dlc.frontend.functions import composed, elementwise
 from dlc.frontend.functions.arguments import (
     ArrayLike,
-    check_device,
     check_kinds,
     find_axis,
     find_shape,
     fresh,
     integer,
+    placed,
     reshaped,
 )
 from dlc.frontend.tensor import Tensor
@@ -61,8 +61,7 @@ def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
         Tensor([[0., 0.],
                 [0., 0.]], dtype=float32)
     """
-    check_device(device)
-    return _filled(0, find_shape("zeros", shape), _dtype(dtype, float32))
+    return placed(_filled(0, find_shape("zeros", shape), _dtype(dtype, float32)), device)
 
 
 def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
@@ -85,8 +84,7 @@ def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
         >>> dlc.ones(3, dtype=dlc.int32)
         Tensor([1, 1, 1], dtype=int32)
     """
-    check_device(device)
-    return _filled(1, find_shape("ones", shape), _dtype(dtype, float32))
+    return placed(_filled(1, find_shape("ones", shape), _dtype(dtype, float32)), device)
 
 
 def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
@@ -109,8 +107,7 @@ def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
         >>> dlc.empty((2, 3)).shape
         (2, 3)
     """
-    check_device(device)
-    return _filled(0, find_shape("empty", shape), _dtype(dtype, float32))
+    return placed(_filled(0, find_shape("empty", shape), _dtype(dtype, float32)), device)
 
 
 def full(shape: Any, fill_value: ArrayLike, *, dtype: Any = None, device: Any = None) -> Tensor:
@@ -135,10 +132,8 @@ def full(shape: Any, fill_value: ArrayLike, *, dtype: Any = None, device: Any = 
         >>> dlc.full(3, 7)
         Tensor([7, 7, 7], dtype=int64)
     """
-    check_device(device)
-    return _full(
-        find_shape("full", shape), fill_value, None if dtype is None else dtype_argument(dtype)
-    )
+    held = None if dtype is None else dtype_argument(dtype)
+    return placed(_full(find_shape("full", shape), fill_value, held), device)
 
 
 def _full(shape: Shape, value: ArrayLike, dtype: DType | None) -> Tensor:
@@ -148,9 +143,8 @@ def _full(shape: Shape, value: ArrayLike, dtype: DType | None) -> Tensor:
 
 
 def _like(x: ArrayLike, value: float, dtype: Any, device: Any) -> Tensor:
-    check_device(device)
     held = as_tensor(x)
-    return _filled(value, held.tensor.shape, _dtype(dtype, held.dtype))
+    return placed(_filled(value, held.tensor.shape, _dtype(dtype, held.dtype)), device)
 
 
 def zeros_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Tensor:
@@ -239,9 +233,8 @@ def full_like(
         >>> dlc.full_like(dlc.asarray([1.0, 2.0]), 5)
         Tensor([5., 5.], dtype=float32)
     """
-    check_device(device)
     held = as_tensor(x)
-    return _full(held.tensor.shape, fill_value, _dtype(dtype, held.dtype))
+    return placed(_full(held.tensor.shape, fill_value, _dtype(dtype, held.dtype)), device)
 
 
 def iota(shape: Any, /, axis: int = 0, *, dtype: Any = None) -> Tensor:
@@ -304,7 +297,6 @@ def arange(
         >>> dlc.arange(2, 8, 3)
         Tensor([2, 5], dtype=int64)
     """
-    check_device(device)
     first, end = (0, start) if stop is None else (start, stop)
     values = [_number("arange", v) for v in (first, end, step)]
     if values[2] == 0:
@@ -327,7 +319,7 @@ def arange(
     check_kinds("arange", (as_tensor(result),), "fiu")
     if held is bool_:
         raise ArgumentError("arange has no bools", hint="compare the result with something")
-    return convert(result, held)
+    return placed(convert(result, held), device)
 
 
 def _number(name: str, value: Any) -> Dim | float:
@@ -386,7 +378,6 @@ def linspace(
         >>> dlc.linspace(0, 1, 5)
         Tensor([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32)
     """
-    check_device(device)
     count = as_dim(num, "linspace: num")
     if isinstance(count, int) and count < 0:
         raise ValueRangeError(f"linspace of {count} numbers")
@@ -404,7 +395,7 @@ def linspace(
     if endpoint and count != 1:
         at_end = elementwise.equal(places, convert(apply("dim", dim=steps), float64))
         result = composed.where(at_end, last, result)
-    return convert(result, held)
+    return placed(convert(result, held), device)
 
 
 def eye(
@@ -438,12 +429,11 @@ def eye(
         Tensor([[1., 0.],
                 [0., 1.]], dtype=float32)
     """
-    check_device(device)
     shape = find_shape("eye", (n_rows, n_rows if n_cols is None else n_cols))
     rows = apply("iota", shape=shape, axis=0, dtype=int64)
     columns = apply("iota", shape=shape, axis=1, dtype=int64)
     on_it = elementwise.equal(columns, elementwise.add(rows, integer("eye", "k", k)))
-    return convert(on_it, _dtype(dtype, float32))
+    return placed(convert(on_it, _dtype(dtype, float32)), device)
 
 
 def meshgrid(*arrays: ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:

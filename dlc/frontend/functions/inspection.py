@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from dlc.frontend.dtypes import isdtype
-from dlc.frontend.functions.arguments import check_device
+from dlc.ir.errors import DeviceError, nearest
 from dlc.ir.types import DTYPES, DType, bfloat16, float16, float32, int64
+from dlc.runtime.gpu.driver import gpu_count
 
 _BEYOND_THE_STANDARD = (float16, bfloat16)
 _MOST_AXES = 64  # those of a NumPy array
 
 
 def devices() -> tuple[str, ...]:
-    """The devices that tensors can lie on.
+    """The devices that tensors can lie on: the CPU, and the GPUs that there are.
 
     Returns:
         Their names, the default one first.
@@ -22,7 +23,13 @@ def devices() -> tuple[str, ...]:
         >>> dlc.devices()
         ('cpu',)
     """
-    return ("cpu",)
+    return ("cpu", *(f"cuda:{k}" for k in range(gpu_count())))
+
+
+def _check_is_there(device: Any) -> None:
+    names = devices()
+    if device is not None and str(device) not in (*names, *(n.partition(":")[0] for n in names)):
+        raise DeviceError(f"there is no device {device!r}", hint=nearest(str(device), names))
 
 
 class NamespaceInfo:
@@ -46,12 +53,12 @@ class NamespaceInfo:
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, DType]:
         """The dtypes of Python's numbers, and of indices."""
-        check_device(device)
+        _check_is_there(device)
         return {"real floating": float32, "integral": int64, "indexing": int64}
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
         """The dtypes that the standard knows, by name: of a kind, of one of several, or all."""
-        check_device(device)
+        _check_is_there(device)
         standard = [d for d in DTYPES if d not in _BEYOND_THE_STANDARD]
         return {d.name: d for d in standard if kind is None or isdtype(d, kind)}
 

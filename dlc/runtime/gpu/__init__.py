@@ -1,0 +1,1 @@
+"""NVIDIA GPUs: their driver, memory, programs and graphs."""

@@ -1,0 +1,214 @@
+"""One GPU as programs use it: a context, a stream, memory from a pool in the stream's order.
+
+All work of dlc on a GPU goes through one stream, so that memory which is given back may be handed
+out again at once: what used it comes earlier in the stream.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Callable, Generator
+from typing import Any
+
+from dlc.ir.errors import DeviceError, MemoryLimitError
+from dlc.runtime.gpu.driver import GpuFacts, driver, forget_driver, gpu_facts
+
+_NON_BLOCKING = 1  # of streams: it does not wait for the default one
+_THREAD_LOCAL = 1  # of captures: other threads may use the driver meanwhile
+_WITHOUT_TIME = 2  # of events
+_KEPT = 2**62  # bytes that the pool may keep between calls: all
+
+
+class Gpu:
+    """An open GPU; made once an index by `open_gpu`.
+
+    lock: held while the calls of a program are put into the stream.
+    """
+
+    def __init__(self, index: int) -> None:
+        self.facts: GpuFacts = gpu_facts(index)
+        self.name = f"cuda:{index}"
+        self.lock = threading.RLock()
+        self._captured: set[int] | None = None  # memory of the graph that is being captured
+        self._freed_later: list[int] = []
+        self._workspace = (0, 0)  # its address and size
+        self.driver = driver()
+        self._device: Any = self.driver.call("cuDeviceGet", index)
+        self.context: Any = self.driver.call("cuDevicePrimaryCtxRetain", self._device)
+        self.activate()
+        self.stream: Any = self.call("cuStreamCreate", _NON_BLOCKING)
+        self._keep_pool()
+
+    def _keep_pool(self) -> None:
+        """Memory stays with the pool when nothing uses it, so that the next call has it at once."""
+        pool = self.call("cuDeviceGetDefaultMemPool", self._device)
+        names, api = self.driver.api.CUmemPool_attribute, self.driver.api
+        threshold = api.cuuint64_t(_KEPT)
+        self.call("cuMemPoolSetAttribute", pool, names.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, threshold)
+
+    def call(self, name: str, *args: Any) -> Any:
+        """Calls the driver; see `Driver.call`."""
+        return self.driver.call(name, *args)
+
+    def activate(self) -> None:
+        """Makes this the GPU of the calling thread."""
+        self.driver.call("cuCtxSetCurrent", self.context)
+
+    # Memory
+
+    def allocate(self, size: int) -> int:
+        """The address of so many bytes, 0 for none.
+
+        Raises:
+            MemoryLimitError: There is not enough.
+        """
+        if not size:
+            return 0
+        try:
+            address = self._allocate(size)
+        except MemoryLimitError:
+            free, total = self.call("cuMemGetInfo")
+            raise MemoryLimitError(
+                f"{self.name} has not enough memory: {size:,} bytes are wanted, "
+                f"{int(free):,} of {int(total):,} are free",
+                hint="use a smaller batch or a narrower element type, or free tensors on the GPU",
+            ) from None
+        if self._captured is not None:
+            self._captured.add(address)
+        return address
+
+    def _allocate(self, size: int) -> int:
+        with self._ordered():
+            try:
+                return int(self.call("cuMemAllocAsync", size, self.stream))
+            except MemoryLimitError:
+                if not self._workspace[1] or self._captured is not None:
+                    raise
+                self.release_workspace()
+                return int(self.call("cuMemAllocAsync", size, self.stream))
+
+    def free(self, address: int) -> None:
+        """Gives memory back, when what is in the stream has used it."""
+        if not address:
+            return
+        with self._ordered():
+            if self._captured is not None and address not in self._captured:
+                self._freed_later.append(address)  # a graph frees only what is its own
+            else:
+                self.call("cuMemFreeAsync", address, self.stream)
+
+    def workspace(self, size: int) -> int:
+        """Memory that any program may use until its last launch, in the order of the stream.
+
+        It grows to what the largest program needs, and has the same address until it does.
+        """
+        if size > self._workspace[1]:
+            self.release_workspace()
+            self._workspace = (self.allocate(size), size)
+        return self._workspace[0]
+
+    def release_workspace(self) -> None:
+        """Gives back what `workspace` has given."""
+        address, _ = self._workspace
+        self._workspace = (0, 0)
+        self.free(address)
+
+    def copy_in(self, address: int, source: int, size: int) -> None:
+        """Copies bytes of the host's memory, which may be written to when this returns."""
+        if size:
+            with self._ordered():
+                self.call("cuMemcpyHtoDAsync", address, source, size, self.stream)
+
+    def copy_out(self, target: int, address: int, size: int) -> None:
+        """Copies bytes into the host's memory and waits for it."""
+        if size:
+            with self._ordered():
+                self.call("cuMemcpyDtoHAsync", target, address, size, self.stream)
+        self.synchronize()
+
+    def copy(self, target: int, source: int, size: int) -> None:
+        """Copies bytes on the GPU."""
+        if size and target != source:
+            with self._ordered():
+                self.call("cuMemcpyDtoDAsync", target, source, size, self.stream)
+
+    def synchronize(self) -> None:
+        """Waits for all that is in the stream now."""
+        with self._ordered():
+            event = self._event(self.stream)
+        self.call("cuEventSynchronize", event)
+        self.call("cuEventDestroy", event)
+
+    @contextlib.contextmanager
+    def _ordered(self) -> Generator[None]:
+        """Nothing else gets into the stream inside of a `with`, and no graph is being captured."""
+        with self.lock:
+            self.activate()
+            yield
+
+    def _event(self, stream: Any) -> Any:
+        event = self.call("cuEventCreate", _WITHOUT_TIME)
+        self.call("cuEventRecord", event, stream)
+        return event
+
+    def capture(self, enqueue: Callable[[], None]) -> Any:
+        """The graph of what `enqueue` puts into the stream, which is not run."""
+        mode = self.driver.api.CUstreamCaptureMode(_THREAD_LOCAL)
+        with self._ordered():
+            self.call("cuStreamBeginCapture", self.stream, mode)
+            self._captured = set()
+            try:
+                enqueue()
+            finally:
+                graph = self.call("cuStreamEndCapture", self.stream)
+                self._captured, later = None, self._freed_later
+                self._freed_later = []
+                for address in later:
+                    self.free(address)
+            return graph
+
+    # Other streams
+
+    def lead(self, stream: Any) -> None:
+        """Lets another stream wait for what is in this one."""
+        self._wait(stream, self.stream)
+
+    def follow(self, stream: Any) -> None:
+        """Lets this stream wait for what is in another one."""
+        self._wait(self.stream, stream)
+
+    def _wait(self, waiting: Any, first: Any) -> None:
+        with self._ordered():
+            event = self._event(first)
+            self.call("cuStreamWaitEvent", waiting, event, 0)
+            self.call("cuEventDestroy", event)
+
+
+@functools.cache
+def open_gpu(index: int) -> Gpu:
+    """The GPU of a number.
+
+    Raises:
+        DeviceError: There is none.
+    """
+    return Gpu(index)
+
+
+def index_of(device: str) -> int:
+    """The number of `cuda`, `cuda:1` or `gpu:1`.
+
+    Raises:
+        DeviceError: It has another form.
+    """
+    kind, _, number = device.partition(":")
+    if kind not in ("cuda", "gpu") or not (number.isdigit() or not number):
+        raise DeviceError(f"{device!r} is no GPU: it should read like 'cuda:0'")
+    return int(number or 0)
+
+
+def forget_gpus() -> None:
+    """Lets the next program look for GPUs again: a test has put another driver in place."""
+    open_gpu.cache_clear()
+    forget_driver()

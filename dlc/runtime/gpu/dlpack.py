@@ -1,0 +1,161 @@
+"""Arrays on a GPU to and from other frameworks without a copy, by the DLPack protocol.
+
+The structures are those of DLPack's `dlpack.h`, of the version before 1.0, which all read.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+from dlc.ir.errors import DeviceError, DTypeError
+from dlc.ir.types import DTYPES, DType, dtype_of
+from dlc.runtime.gpu.array import GpuArray
+from dlc.runtime.gpu.device import open_gpu
+
+CUDA = 2  # of kinds of devices
+_KINDS = {"i": 0, "u": 1, "f": 2, "b": 6}
+_BFLOAT = 4
+_NAME, _USED_NAME = b"dltensor", b"used_dltensor"
+
+
+class _Tensor(ctypes.Structure):
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("device_kind", ctypes.c_int32),
+        ("device_index", ctypes.c_int32),
+        ("rank", ctypes.c_int32),
+        ("kind", ctypes.c_uint8),
+        ("bits", ctypes.c_uint8),
+        ("lanes", ctypes.c_uint16),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("offset", ctypes.c_uint64),
+    )
+
+
+class _Managed(ctypes.Structure):
+    pass
+
+
+_Deleter = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Managed))
+_Managed._fields_ = [("tensor", _Tensor), ("context", ctypes.c_void_p), ("deleter", _Deleter)]
+
+_python = ctypes.pythonapi
+_Destructor = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_new_capsule = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, _Destructor)(
+    ("PyCapsule_New", _python)
+)
+_is_valid = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)(
+    ("PyCapsule_IsValid", _python)
+)
+_pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", _python)
+)
+_rename = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)(
+    ("PyCapsule_SetName", _python)
+)
+
+# What is lent out, by the address of its structure.
+_lent: dict[int, tuple[Any, ...]] = {}
+
+
+@_Deleter
+def _delete(managed: Any) -> None:
+    _lent.pop(ctypes.addressof(managed.contents), None)
+
+
+@_Destructor
+def _unused(capsule: int) -> None:
+    """A capsule goes that nobody took the array out of."""
+    if _is_valid(capsule, _NAME):
+        _lent.pop(_pointer_of(capsule, _NAME), None)
+
+
+def device_of(array: GpuArray) -> tuple[int, int]:
+    """The device of an array as DLPack has it."""
+    return CUDA, array.gpu.facts.index
+
+
+def _code_of(dtype: DType) -> int:
+    return _BFLOAT if dtype.short == "bf16" else _KINDS[dtype.kind]
+
+
+def capsule(array: GpuArray, stream: Any = None) -> Any:
+    """A DLPack capsule of an array, which stays until its taker is done with it.
+
+    Args:
+        array: What is shared.
+        stream: Of the taker, which is to wait for what computes the array: an address; 1 and 2 are
+            the default streams, -1 is for a taker who waits by itself.
+    """
+    gpu, dtype = array.gpu, dtype_of(array.dtype)
+    if stream is None:
+        gpu.synchronize()
+    elif stream != -1:
+        gpu.lead(stream)
+    shape = (ctypes.c_int64 * array.ndim)(*array.shape)
+    managed = _Managed()
+    held = managed.tensor
+    held.data, held.rank = array.pointer or None, array.ndim
+    held.device_kind, held.device_index = device_of(array)
+    held.kind, held.bits, held.lanes = _code_of(dtype), 8 * dtype.itemsize, 1
+    held.shape = ctypes.cast(shape, ctypes.POINTER(ctypes.c_int64))
+    managed.deleter = _delete
+    address = ctypes.addressof(managed)
+    _lent[address] = (managed, shape, array)
+    return _new_capsule(address, _NAME, _unused)
+
+
+class _Borrowed:
+    """An array of another framework, given back when nothing here refers to it."""
+
+    def __init__(self, managed: Any) -> None:
+        self.managed = managed
+
+    def __del__(self) -> None:
+        if self.managed.contents.deleter:
+            self.managed.contents.deleter(self.managed)
+
+
+def imported(x: Any) -> GpuArray:
+    """The array of an object with `__dlpack__` that lies on a GPU.
+
+    Raises:
+        DeviceError: It is on a device of another kind.
+        DTypeError: Its element type is none of dlc's.
+    """
+    kind, index = x.__dlpack_device__()
+    if kind != CUDA:
+        raise DeviceError(f"from_dlpack of an array on the device {(int(kind), index)}")
+    gpu = open_gpu(index)
+    given = x.__dlpack__(stream=int(gpu.stream) if hasattr(gpu.stream, "__int__") else None)
+    pointer = _pointer_of(id(given), _NAME)
+    managed = ctypes.cast(pointer, ctypes.POINTER(_Managed))
+    _rename(id(given), _USED_NAME)
+    borrowed, held = _Borrowed(managed), managed.contents.tensor
+    shape = tuple(held.shape[k] for k in range(held.rank))
+    array = GpuArray(gpu, shape, _dtype(held), (held.data or 0) + held.offset, borrowed)
+    strides = tuple(held.strides[k] for k in range(held.rank)) if held.strides else None
+    if strides is not None and not _is_dense(shape, strides):
+        raise DeviceError(
+            f"from_dlpack of an array on {array.device} with the strides {strides}",
+            hint="make it contiguous first",
+        )
+    return array
+
+
+def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    step = 1
+    for d, s in zip(reversed(shape), reversed(strides), strict=True):
+        if d != 1 and s != step:
+            return False
+        step *= d
+    return True
+
+
+def _dtype(held: _Tensor) -> DType:
+    for dtype in DTYPES:
+        if (held.kind, held.bits, held.lanes) == (_code_of(dtype), 8 * dtype.itemsize, 1):
+            return dtype
+    raise DTypeError(f"from_dlpack of elements of kind {held.kind} and {held.bits} bits")

@@ -1,0 +1,235 @@
+"""Programs on a GPU, on a stand-in for its driver: whole programs, memory, graphs, errors."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+import dlc
+
+if importlib.util.find_spec("triton") is None:
+    pytest.skip("Triton is not installed", allow_module_level=True)
+
+from stand_in_driver import stand_in
+from triton_harness import Worker
+
+
+@pytest.fixture(scope="module")
+def worker():
+    process = Worker()
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def gpu(worker):
+    with stand_in(worker) as driver:
+        yield driver
+
+
+def mlp(x, w1, b1, w2, b2):
+    return dlc.relu(x @ w1 + b1) @ w2 + b2
+
+
+def operands(*shapes):
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(s).astype(np.float32) for s in shapes]
+
+
+def test_a_whole_program_runs(gpu):
+    args = operands((5, 7), (7, 9), (9,), (9, 3), (3,))
+    found = dlc.compile(mlp, device="cuda")(*args)
+    assert gpu.launched
+    np.testing.assert_allclose(found.numpy(), mlp(*map(dlc.asarray, args)).numpy(), rtol=1e-5)
+
+
+def test_results_stay_on_the_gpu_and_may_be_used_there(gpu):
+    x = dlc.asarray(operands((4, 6))[0], device="cuda:0")
+    y = x.to("cuda")
+    assert x.device == y.device == "cuda:0"
+    z = dlc.sum(dlc.exp(x.T * 2.0) + 1, axis=0)
+    assert z.device == "cuda:0"
+    assert z.cpu().device == "cpu"
+    expected = np.sum(np.exp(x.numpy().T * 2) + 1, axis=0)
+    np.testing.assert_allclose(z.numpy(), expected, rtol=1e-6)
+    assert x.reshape(2, 12)[1, 3].item() == x.numpy().reshape(2, 12)[1, 3]
+    assert "cuda:0" in dlc.devices()
+
+
+def test_devices_are_not_mixed(gpu):
+    host, there = dlc.asarray([1.0, 2.0, 3.0]), dlc.ones((3,), device="cuda")
+    with pytest.raises(dlc.DeviceError, match="cpu and cuda:0"):
+        host + there
+    with pytest.raises(dlc.DeviceError, match="program on the CPU"):
+        dlc.compile(lambda x: x + 1, device="cpu")(there)
+    assert dlc.compile(lambda x: x + 1)(there).device == "cuda:0"
+
+
+def test_a_model_trains_on_the_gpu(gpu):
+    def trained(device):
+        dlc.random.seed(3)
+        model = dlc.nn.Sequential(dlc.nn.Linear(5, 8), dlc.nn.ReLU(), dlc.nn.Linear(8, 1))
+        x, y = (dlc.asarray(a, device=device) for a in operands((16, 5), (16, 1)))
+        model.to(device)
+        model(x)
+        optimizer = dlc.optim.Adam(model.parameters(), lr=0.05)
+
+        @dlc.compile
+        def step(x, y):
+            loss = dlc.mean((model(x) - y) ** 2)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        losses = [step(x, y).item() for _ in range(9)]
+        return losses, [p.device for p in model.parameters()]
+
+    losses, places = trained("cuda")
+    assert set(places) == {"cuda:0"}
+    np.testing.assert_allclose(losses, trained("cpu")[0], rtol=1e-4)
+    assert gpu.calls.count("cuGraphLaunch") > 0
+
+
+def test_equal_addresses_are_replayed_as_one_graph(gpu):
+    f = dlc.compile(lambda x: dlc.softmax(x @ x, axis=-1), device="cuda")
+    x = dlc.asarray(operands((8, 8))[0], device="cuda")
+    results = [f(x).numpy() for _ in range(6)]
+    launches, replays = len(gpu.launched), gpu.calls.count("cuGraphLaunch")
+    assert (launches, replays) == (12, 4)
+    assert all(np.array_equal(r, results[0]) for r in results)
+    kept = [f(x) for _ in range(3)]  # each has memory of its own
+    assert all(np.array_equal(r.numpy(), results[0]) for r in kept)
+
+
+def test_extents_may_change(gpu):
+    f = dlc.compile(lambda x: dlc.cumulative_sum(x, axis=0) * 2, device="cuda")
+    for n in (3, 7, 1, 0, 20):
+        (x,) = operands((n, 5))
+        assert np.allclose(f(x).numpy(), np.cumsum(x, 0) * 2, atol=1e-5)
+
+
+def test_loops_and_branches(gpu):
+    def scanned(xs, s):
+        def step(s, x):
+            s = dlc.tanh(s + x)
+            return s, s * 2
+
+        return dlc.scan(step, s, xs)
+
+    def collatz(n):
+        def step(state):
+            n, count = state
+            return dlc.cond(n % 2 == 0, lambda n: n // 2, lambda n: 3 * n + 1, n), count + 1
+
+        return dlc.while_loop(lambda state: state[0] != 1, step, (n, dlc.asarray(0)))[1]
+
+    xs, s = operands((5, 3), (3,))  # rows of 12 bytes, which no vector access begins at
+    found = dlc.compile(scanned, device="cuda")(xs, s)
+    for a, b in zip(found, scanned(*map(dlc.asarray, (xs, s))), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-6)
+    assert dlc.compile(collatz, device="cuda")(np.asarray(27)).item() == 111
+
+
+def test_functions_of_python_are_called(gpu):
+    def doubled(x):
+        return dlc.pure_callback(lambda a: a * 2, x, x) + 1
+
+    (x,) = operands((4, 3))
+    assert np.array_equal(dlc.compile(doubled, device="cuda")(x).numpy(), x * 2 + 1)
+
+
+def test_donated_memory_is_reused(gpu):
+    f = dlc.compile(lambda x, y: x + y, device="cuda", donate_argnums=0)
+    x, y = (dlc.asarray(a, device="cuda") for a in operands((64, 64), (64, 64)))
+    expected, at = x.numpy() + y.numpy(), x._data.pointer
+    z = f(x, y)
+    assert z._data.pointer == at
+    assert np.array_equal(z.numpy(), expected)
+    with pytest.raises(dlc.DonatedBufferError):
+        x.numpy()
+    again = z  # now two see it
+    assert f(z, y)._data.pointer == at or again is z
+
+
+def test_memory_comes_back(gpu):
+    f = dlc.compile(lambda x: dlc.exp(x) @ x, device="cuda")
+    (x,) = operands((32, 32))
+    f(x)
+    before = gpu.used
+    for _ in range(4):
+        f(x)
+    assert gpu.used == before
+
+
+def test_arrays_are_shared_by_dlpack(gpu):
+    from dlc.runtime.gpu import dlpack
+
+    x = dlc.asarray(operands((3, 4))[0], device="cuda")
+    assert x.__dlpack_device__() == (2, 0)
+    y = dlc.from_dlpack(x)
+    assert y._data.pointer == x._data.pointer
+    assert np.array_equal(y.numpy(), x.numpy())
+    del y
+    capsule = x.__dlpack__()
+    assert len(dlpack._lent) == 1
+    del capsule
+    assert not dlpack._lent
+    assert np.array_equal(dlc.from_dlpack(x, copy=True).numpy(), x.numpy())
+    assert np.array_equal(np.from_dlpack(x.cpu()), x.numpy())
+
+
+# What goes wrong
+
+
+def refused(function=lambda x: x + 1, device="cuda"):
+    with pytest.raises(dlc.DlcError) as caught:
+        dlc.compile(function, device=device)(np.ones((4, 4), np.float32))
+    return str(caught.value)
+
+
+def test_no_driver_and_no_gpu():
+    from dlc.runtime.gpu.driver import forget_driver
+
+    forget_driver()
+    assert dlc.devices() == ("cpu",)
+    assert "cuda-bindings cannot be imported" in refused() or "no NVIDIA driver" in refused()
+    with stand_in(count=0):
+        assert "there is no NVIDIA GPU" in refused()
+    with stand_in(count=2):
+        assert dlc.devices() == ("cpu", "cuda:0", "cuda:1")
+        assert "cuda:0, cuda:1" in refused(device="cuda:5")
+        with pytest.raises(dlc.DeviceError, match="cuda:7"):
+            dlc.ones((2,), device="cuda:7")
+
+
+def test_an_old_driver():
+    with stand_in(version=11080):
+        text = refused()
+    assert "CUDA 11.8, which is too old" in text
+    assert "12.0" in text
+
+
+def test_another_architecture():
+    with stand_in(arch=(7, 5)):
+        text = refused(device="cuda:sm_90")
+    assert "code for sm_90" in text
+    assert "is sm_75" in text
+
+
+def test_too_little_memory():
+    with stand_in(memory=1 << 14):
+        text = refused(lambda x: dlc.broadcast_to(dlc.exp(x), (1000, 4, 4)) + 0.5)
+    assert "does not fit" in text
+    assert "64,000 of results" in text
+    assert "of temporaries" in text
+
+
+def test_two_gpus_are_told_apart():
+    with stand_in(count=2):
+        a, b = (dlc.asarray([1.0, 2.0], device=f"cuda:{k}") for k in range(2))
+        assert (a.device, b.device) == ("cuda:0", "cuda:1")
+        with pytest.raises(dlc.DeviceError, match="cuda:0 and cuda:1"):
+            a + b
+        with pytest.raises(dlc.DeviceError, match="program on cuda:0"):
+            dlc.compile(lambda x: x + 1, device="cuda:0")(b)
