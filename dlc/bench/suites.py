@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 
-from dlc.bench import convolutions, fits
+from dlc.bench import convolutions, fits, torch_models
 from dlc.bench import order_problems as o
 from dlc.bench import problems as p
 from dlc.bench.problem import Case, Problem
@@ -89,6 +89,7 @@ SMOKE = (
     Case("lstm training", LSTM_TRAINING, dict(t=5, b=3, i=7, h=6)),
     *convolutions.SMOKE,
     *fits.SMOKE,
+    *torch_models.SMOKE,
     *(
         Case(problem.name.replace("_", " "), problem, dict(m=5, n=300))
         for problem in (o.SORT, o.ARGSORT, o.TOP_8, o.TOP_64, o.CUMULATIVE_SUM)
@@ -105,6 +106,7 @@ SUITES = {
     "recurrent": RECURRENT,
     "convolution": convolutions.CASES,
     "training": fits.CASES,
+    "torch": torch_models.CASES,
     "smoke": SMOKE,
 }
 WARM_UP = Case("warm up", p.WARM_UP, dict(m=33, n=7))

@@ -7,6 +7,7 @@ from typing import Any
 
 from dlc.ir.core import Node
 from dlc.ir.dims import Dim
+from dlc.ir.op import OPS
 from dlc.ir.patterns import Match, same_number
 from dlc.ir.rewrite import RewriteBuilder, Rule, rule
 from dlc.ir.types import int64
@@ -260,6 +261,38 @@ def join_number(b: RewriteBuilder, node: Node, *parts: Node) -> Node | None:
     return b.const(values[0], node.tensor)
 
 
+_POINTWISE = sorted(
+    name
+    for name, op in OPS.items()
+    if op.family in ("unary", "binary", "compare", "ternary") and name != "bitcast"
+)
+
+
+@rule(
+    *_POINTWISE,
+    name="reshape_after",
+    patterns=[
+        "exp(reshape(x){shape=s})", "mul(reshape(x){shape=s}, C)",
+        "add(reshape(x){shape=s}, reshape(y){shape=s})",
+        "fma(reshape(x){shape=s}, C, reshape(y){shape=s})",
+    ],
+    given={"x": ["f32[3,4]"], "y": ["f32[3,4]"], "s": [(12,), (1, 3, 4), (2, 6)], "C": [2.0]},
+)  # fmt: skip
+def reshape_after(b: RewriteBuilder, node: Node, *parts: Node) -> Node | None:
+    """What is computed of each element is computed before a reshape, by what made the elements."""
+    shapes = {p.inputs[0].shape for p in parts if p.op.name == "reshape"}
+    if len(shapes) != 1 or any(p.op.name not in ("reshape", "full") for p in parts):
+        return None
+    (shape,) = shapes
+    inputs = [
+        p.inputs[0]
+        if p.op.name == "reshape"
+        else b.full(value=p.attrs["value"], shape=shape, dtype=p.tensor.dtype)
+        for p in parts
+    ]
+    return typed(b.reshape(b.emit(node.op, inputs, dict(node.attrs)), shape=node.shape), node)
+
+
 @rule("dim", name="dim_known", patterns=["dim(){dim=d}"], given={"d": [12]})
 def dim_known(b: RewriteBuilder, node: Node) -> Node | None:
     """A dim that is an integer is a number."""
@@ -284,6 +317,7 @@ FUNCTIONS = (
     slice_of_concat,
     move_number,
     join_number,
+    reshape_after,
     dim_known,
     iota_of_one,
 )

@@ -48,6 +48,7 @@ class Kind:
         shared: Whether the workers of a run have one cache folder. They find in it what each of
             their compilations needs and takes seconds to make, and nothing of the case itself.
         suites: The suites that it is for; all others for none.
+        also: Suites with frameworks of their own that it is for, too.
     """
 
     module: str
@@ -57,6 +58,7 @@ class Kind:
     compiles: bool = False
     shared: bool = False
     suites: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
 
 def _dlc(threads: int, cache: str) -> dict[str, str]:
@@ -86,8 +88,11 @@ def _jax_cache(cache: str) -> dict[str, str]:
 KINDS: dict[str, Kind] = {
     "dlc": Kind("dlc_compiled", ("llvmlite", "ml_dtypes"), _dlc, compiles=True),
     "numpy": Kind("numpy_arrays", ("numpy",)),
-    "torch": Kind("torch_eager", ("torch",)),
-    "torch.compile": Kind("torch_compiled", ("torch",), _inductor, compiles=True, shared=True),
+    "torch": Kind("torch_eager", ("torch",), also=("torch",)),
+    "torch.compile": Kind(
+        "torch_compiled", ("torch",), _inductor, compiles=True, shared=True, also=("torch",)
+    ),
+    "torch traced": Kind("torch_traced", ("torch",), compiles=True, suites=("torch",)),
     "jax": Kind("jax_compiled", ("jax",), _jax, _jax_cache, compiles=True),
     "onnxruntime": Kind("onnx_runtime", ("onnx", "onnxruntime")),
     "openvino": Kind("openvino_runtime", ("onnx", "openvino")),
@@ -101,7 +106,7 @@ OURS = "dlc"
 
 def peers_for(suite: str) -> list[str]:
     """The frameworks that a suite is measured with, besides dlc."""
-    own = [name for name, kind in KINDS.items() if suite in kind.suites]
+    own = [name for name, kind in KINDS.items() if suite in (*kind.suites, *kind.also)]
     return own or [name for name, kind in KINDS.items() if name != OURS and not kind.suites]
 
 

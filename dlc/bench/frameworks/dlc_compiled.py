@@ -16,10 +16,11 @@ from dlc.ir.deferred import deferred
 # Not needed for a first result.
 if TYPE_CHECKING:
     from dlc.bench import peaks
-    from dlc.bench.frameworks import dlc_fit
+    from dlc.bench.frameworks import dlc_fit, torch_door
     from dlc.runtime import kernel_times
 else:
     dlc_fit = deferred("dlc.bench.frameworks.dlc_fit")
+    torch_door = deferred("dlc.bench.frameworks.torch_door")
     peaks = deferred("dlc.bench.peaks")
     kernel_times = deferred("dlc.runtime.kernel_times")
 
@@ -190,9 +191,10 @@ PROGRAMS: dict[str, Callable[[Sequence[Array]], Program]] = {
     "top_64": _plain(lambda x: tuple(dlc.topk(x, 64))),
     "cumulative_sum": _plain(lambda x: dlc.cumulative_sum(x, axis=-1)),
     "embedding_gradient": _plain(_embedding_gradient),
+    "torch_model": lambda constants: torch_door.model(constants),  # noqa: PLW0108  as below
     "fit": lambda constants: dlc_fit.fit(constants),  # noqa: PLW0108  the file is loaded late
 }
-NOT_COMPILED = ("fit",)  # as a whole
+NOT_COMPILED = ("fit", "torch_model")  # by `dlc.compile`
 
 
 class Dlc:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dlc.bench import problems, recurrent
+from dlc.bench import problems, recurrent, torch_models
 from dlc.bench.problem import Array, Arrays, Case, Program, as_arrays
 
 torch: Any = importlib.import_module("torch")
@@ -223,6 +223,7 @@ PROGRAMS: dict[str, Build] = {
     "example_gradients": Build(_example_gradients),
     "mlp_training": Build(_training_loss, _training_step),
     "lstm_training": Build(_lstm_loss, _lstm_step),
+    "torch_model": Build(torch_models.model_of),
     "deep": Build(lambda constants: _module(_transposed(constants), _deep)),
     "convolution": _inference(1),
     "convolution_strided": _inference(2),
@@ -244,15 +245,20 @@ _FROZEN = (
     "deep",
     "convolution",
     "convolution_strided",
+    "torch_model",
 )  # weights, and nothing is differentiated
+_BACKENDS = {
+    "inductor": "freezing of constant weights",
+    "aot_eager": "traced and not compiled",
+}
 
 
 class Torch:
     """PyTorch; `wrap` is what is done to a forward function."""
 
-    def __init__(self, threads: int, *, compiled: bool) -> None:
+    def __init__(self, threads: int, *, compiled: bool, backend: str = "inductor") -> None:
         torch.set_num_threads(threads)
-        self.compiled = compiled
+        self.compiled, self.backend = compiled, backend
 
     def settings(self) -> dict[str, str]:
         """Version, threads and how matrices are multiplied."""
@@ -261,7 +267,7 @@ class Torch:
             "threads": str(torch.get_num_threads()),
             "matmul precision": torch.get_float32_matmul_precision(),
             "mkldnn": str(torch.backends.mkldnn.is_available()),
-            **({"inductor": "freezing of constant weights"} if self.compiled else {}),
+            **({self.backend: _BACKENDS[self.backend]} if self.compiled else {}),
         }
 
     def array(self, array: Array) -> Any:
@@ -281,7 +287,7 @@ class Torch:
         if self.compiled:
             inductor: Any = importlib.import_module("torch._inductor.config")
             inductor.freezing = frozen
-            forward = torch.compile(forward)
+            forward = torch.compile(forward, backend=self.backend)
         return build.finish(forward, tensors)
 
     def arrays(self, result: Any) -> Arrays:
