@@ -2,7 +2,10 @@
 
 import pytest
 import torch
+import transformers
 import transformers_suite as suite
+
+from dlc.interop.torch import dlc_backend
 
 # The tracer's and the models' own.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -19,6 +22,30 @@ def test_training_as_in_eager(name):
     worst, found, wanted, _ = suite.check(name, "sdpa", True)
     assert worst <= 1
     assert found == wanted
+
+
+def test_ten_lengths_are_two_programs():
+    shapes = [(2, n) for n in (5, 7, 6, 12, 9, 15, 4, 10, 31, 8)]
+    worst, traces = suite.check_lengths("GPT-2", False, shapes)
+    assert worst <= 1
+    assert traces == 2
+
+
+@pytest.mark.parametrize("cache", [None, "static"])
+def test_texts_are_generated(cache):
+    config = transformers.GPT2Config(
+        **suite.TEXT, n_embd=16, n_layer=1, n_head=2, n_positions=32, **suite.STILL
+    )
+    torch.manual_seed(0)
+    model = transformers.GPT2LMHeadModel(config).eval()
+    how = {"max_new_tokens": 10, "do_sample": False, "cache_implementation": cache}
+    ids = suite.tokens(5)
+    wanted = model.generate(ids, **how)
+    model.forward = torch.compile(model.forward, backend=dlc_backend)
+    with suite.programs() as made:
+        assert torch.equal(model.generate(ids, **how), wanted)
+    # The text that is given, the first token and all others; without a cache that grows one less.
+    assert sum(p.stats.traces for p in made) <= 3
 
 
 def test_the_suite_has_what_it_is_said_to_have():

@@ -11,6 +11,7 @@ date.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import sys
 import time
@@ -19,7 +20,7 @@ from pathlib import Path
 import torch
 import transformers
 
-from dlc.interop.torch import dlc_backend
+from dlc.interop.torch import backend, dlc_backend
 
 PAGE = Path(__file__).parent.parent / "docs" / "torch.md"
 FACTOR, FLOOR = 4.0, 4 * 2.0**-24  # of eager's own error; of the largest element
@@ -98,7 +99,7 @@ def _pixels():
 
 
 _SEQUENCES = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
-_DECODER = {"embd_pdrop": 0.0, "attn_pdrop": 0.0, "resid_pdrop": 0.0}
+STILL = {"embd_pdrop": 0.0, "attn_pdrop": 0.0, "resid_pdrop": 0.0}
 MODELS = {
     "BERT": _model("Bert", text, **TEXT, **WIDTH, **QUIET),
     "RoBERTa": _model("Roberta", text, **TEXT, **WIDTH, **QUIET),
@@ -107,7 +108,7 @@ MODELS = {
         dropout=0.0, attention_dropout=0.0,
     ),
     "GPT-2": _model(
-        "GPT2", text, **TEXT, n_embd=32, n_layer=2, n_head=4, n_positions=64, **_DECODER
+        "GPT2", text, **TEXT, n_embd=32, n_layer=2, n_head=4, n_positions=64, **STILL
     ),
     "OPT": _model(
         "OPT", text, **TEXT, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=64,
@@ -225,6 +226,39 @@ def graphs(run):
     counted = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     run()
     return torch._dynamo.utils.counters["stats"]["unique_graphs"] - counted
+
+
+@contextlib.contextmanager
+def programs():
+    """The compiled functions that the backend makes meanwhile."""
+    made = []
+
+    class Noted(backend.GraphFunction):
+        def _program(self, constants):
+            made.append(super()._program(constants))
+            return made[-1]
+
+    plain, backend.GraphFunction = backend.GraphFunction, Noted
+    try:
+        yield made
+    finally:
+        backend.GraphFunction = plain
+
+
+def check_lengths(name, training, shapes):
+    """The worst excess for texts of these shapes (batch, length), and the traces of dlc."""
+    torch._dynamo.reset()
+    model, _ = made(name)
+    double = copy.deepcopy(model).double()
+    run = torch.compile(model, backend=dlc_backend)
+    worst = 0.0
+    with programs() as compiled:
+        for batch, length in shapes:
+            inputs = {"input_ids": tokens(length, batch)}
+            exact = results(double, double, inputs, training)
+            single = results(model, model, inputs, training)
+            worst = max(worst, excess(results(run, model, inputs, training), single, exact))
+    return worst, sum(p.stats.traces for p in compiled)
 
 
 def check(name, attention, training):

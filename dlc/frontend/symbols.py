@@ -5,17 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from dlc.ir.dims import Dim, DimExpr, DimUnknown, Symbol, dim_text, symbol, symbols_of
+from dlc.ir.dims import (
+    Dim,
+    DimExpr,
+    DimUnknown,
+    Symbol,
+    dim_text,
+    evaluate,
+    substitute,
+    symbol,
+    symbols_of,
+)
 from dlc.ir.errors import ShapeError
 
 Result = TypeVar("Result")
 Shapes = Sequence[Sequence[int]]
+Pattern = int | str | DimExpr
 
 
 class Extents:
-    """The extents of some shapes: each an integer or the name of a symbol.
+    """The extents of some shapes: each an integer, the name of a symbol or a formula of symbols.
 
-    patterns: for each shape, its extents.
+    patterns: for each shape, its extents; what is in a formula is also an extent by itself.
     values: what the symbols are at present.
     fixed_names: symbols named by the user, which must stay free.
     reasons: why symbols were made equal or constant, in words.
@@ -23,7 +34,7 @@ class Extents:
 
     def __init__(
         self,
-        patterns: Iterable[Iterable[int | str]],
+        patterns: Iterable[Iterable[Pattern]],
         values: Mapping[str, int],
         fixed_names: Iterable[str] = (),
     ) -> None:
@@ -61,14 +72,17 @@ class Extents:
         The extents of shapes that are declared may be names; they fit symbols.
         """
         bound: dict[str, Any] = {}
+        formulas: list[tuple[DimExpr, Any]] = []
         for pattern, shape in zip(self.patterns, shapes, strict=True):
             for p, d in zip(pattern, shape, strict=True):
                 if p.__class__ is int:
                     if p != d:
                         return False
+                elif isinstance(p, DimExpr):
+                    formulas.append((p, d))
                 elif bound.setdefault(str(p), d) != d or (d.__class__ is int and d < 1):
                     return False
-        return True
+        return not formulas or all(_holds(p, d, bound) for p, d in formulas)
 
     def bind(self, shapes: Shapes) -> dict[str, int]:
         """The values of the symbols for shapes that match."""
@@ -103,11 +117,23 @@ class Extents:
             self._replace({n: self.values[n] for n in names})
 
     def _replace(self, new: Mapping[str, int | str]) -> None:
-        self.patterns = tuple(
-            tuple(new.get(d, d) if isinstance(d, str) else d for d in p) for p in self.patterns
-        )
+        dims = {n: symbol(v) if isinstance(v, str) else v for n, v in new.items()}
+
+        def replaced(d: Pattern) -> Pattern:
+            if not isinstance(d, DimExpr):
+                return new.get(d, d) if isinstance(d, str) else d
+            made = substitute(d, dims)
+            return _plain_name(made) or made
+
+        self.patterns = tuple(tuple(replaced(d) for d in p) for p in self.patterns)
         used = {d for p in self.patterns for d in p if isinstance(d, str)}
         self.values = {n: v for n, v in self.values.items() if n in used}
+
+
+def _holds(formula: DimExpr, extent: Any, bound: Mapping[str, Any]) -> bool:
+    """Whether a formula is this extent; that of a declared shape, which is a name, is none."""
+    known = all(isinstance(bound.get(n), int) for n in symbols_of(formula))
+    return known and evaluate(formula, bound) == extent
 
 
 def _plain_name(dim: Dim) -> str | None:

@@ -11,6 +11,13 @@ import numpy as np
 import dlc
 from dlc.interop.torch.arrays import Array, array_of, dtype_of, tensor_of
 from dlc.interop.torch.binding import Binding
+from dlc.interop.torch.extents import (
+    ExtentsKnown,
+    expression_of,
+    patterns_of,
+    symbols_among,
+    value_of,
+)
 from dlc.interop.torch.random_state import next_key
 from dlc.interop.torch.table import find, needs_of
 from dlc.ir.errors import DlcError, ModelError
@@ -84,6 +91,7 @@ class GraphFunction:
         # Numbers among the inputs are extents of tensors: they come with these.
         self.tensors = [k for k, n in enumerate(self.inputs) if is_tensor(n)]
         self.sizes = self._sizes()
+        self.alone = [k for k, where in self.sizes.items() if where is None]
         self.output = next(n for n in self.nodes if n.op == "output").args[0]
         self.draws = draws(self.nodes)
         self.options = options
@@ -102,9 +110,21 @@ class GraphFunction:
 
         def graph(given: list[Any], key: Any = None, *, numbers: tuple[Any, ...]) -> list[Any]:
             tensors = {k: dlc.asarray(a) for k, a in constants.items()}
-            return self._trace(tensors | dict(zip(free, given, strict=True)), key, numbers)
+            tensors |= dict(zip(free, given[: len(free)], strict=True))
+            known = dict(numbers)
+            empty = zip([k for k in self.alone if k not in known], given[len(free) :], strict=True)
+            return self._trace(tensors, known | {k: t.shape[0] for k, t in empty}, key)
 
-        return dlc.compile(graph, name="torch_graph", static_argnames=("numbers",), **self.options)
+        shapes = [self.inputs[k].meta["val"].shape for k in free]
+        shapes += [(self.inputs[k].meta["val"], 0) for k in self.alone]
+        shapes += [(2,)] if self.draws else []
+        return ExtentsKnown(
+            graph,
+            patterns_of(shapes),
+            name="torch_graph",
+            static_argnames=("numbers",),
+            **self.options,
+        )
 
     def __call__(self, *args: Any) -> list[Any]:
         """The outputs, as PyTorch's tensors."""
@@ -112,10 +132,12 @@ class GraphFunction:
         if program is None:
             program, free = self.compiled, self.tensors
         given = [array_of(args[k]) for k in free]
-        numbers = tuple((k, args[k]) for k, where in self.sizes.items() if where is None)
+        held = {a.__array_interface__["data"][0] for a in (*given, *self.constants.values())}
+        # A number that no tensor has comes as an extent of an empty one.
+        numbers = tuple((k, args[k]) for k in self.alone if not _is_extent(args[k]))
+        given += [np.empty((args[k], 0), np.int8) for k in self.alone if _is_extent(args[k])]
         key = [next_key()] if self.draws else []
         values = iter(program(given, *key, numbers=numbers))
-        held = {a.__array_interface__["data"][0] for a in (*given, *self.constants.values())}
         made: list[Any] = []
         for node in self.output:
             if node is None:
@@ -129,18 +151,11 @@ class GraphFunction:
     def _extent(self, node: Any, args: Sequence[Any]) -> Any:
         """A number among the outputs, from the extents of the inputs."""
         value = node.meta["val"] if hasattr(node, "op") else node
-        expression = getattr(getattr(value, "node", None), "expr", None)
+        expression = expression_of(value)
         if expression is None:
             return value
-        known: dict[Any, int] = {}
-        for given, arg in zip(self.inputs, args, strict=True):
-            like = given.meta["val"]
-            pairs = zip(like.shape, arg.shape, strict=True) if is_tensor(given) else [(like, arg)]
-            for dim, extent in pairs:
-                symbol = getattr(getattr(dim, "node", None), "expr", None)
-                if symbol is not None and symbol.is_Symbol:
-                    known[symbol] = int(extent)
-        return int(expression.subs(known))
+        given = dict(zip(self.inputs, args, strict=True))
+        return int(expression.subs(symbols_among(_shapes(given))))
 
     def _sizes(self) -> dict[int, tuple[int, int] | None]:
         """For each input that is a number, the input and the axis that has it, if one has."""
@@ -160,13 +175,11 @@ class GraphFunction:
             )
         return found
 
-    def _trace(
-        self, tensors: Mapping[int, Any], key: Any, numbers: tuple[tuple[int, Any], ...]
-    ) -> list[Any]:
+    def _trace(self, tensors: Mapping[int, Any], numbers: Mapping[int, Any], key: Any) -> list[Any]:
         values: dict[Any, Any] = dict(self.constants)
         values.update((self.inputs[k], t) for k, t in tensors.items())
         for k, where in self.sizes.items():
-            number = dict(numbers)[k] if where is None else tensors[where[0]].shape[where[1]]
+            number = numbers[k] if where is None else tensors[where[0]].shape[where[1]]
             values[self.inputs[k]] = number
         run_nodes(self.nodes, values, key)
         return [values[n] for n in self.output if n is not None and is_tensor(n)]
@@ -186,14 +199,15 @@ def run_nodes(nodes: Sequence[Node], values: dict[Any, Any], key: Any) -> None:
         key: A random key, where nodes draw random numbers.
     """
     drawing = draws(nodes)
+    symbols = symbols_among(_shapes(values))
     for node in nodes:
         if node.op == "call_function":
             # Each operator has numbers of its own.
             own = dlc.random.fold_in(key, drawing.index(node)) if node in drawing else None
-            values[node] = _call(node, values, own)
+            values[node] = _call(node, values, own, symbols)
 
 
-def _call(node: Node, values: dict[Any, Any], key: Any) -> Any:
+def _call(node: Node, values: dict[Any, Any], key: Any, symbols: Mapping[Any, Any]) -> Any:
     args, kwargs = (_filled(x, values) for x in (node.args, node.kwargs))
     if node.target is operator.getitem:
         return args[0][args[1]]
@@ -204,7 +218,7 @@ def _call(node: Node, values: dict[Any, Any], key: Any) -> Any:
     for name in _ELSEWHERE:
         kwargs.pop(name, None)
     for name in needs_of(operator_name(node)):
-        kwargs[name] = key if name == "key" else _NEEDED[name](node)
+        kwargs[name] = key if name == "key" else _NEEDED[name](node, symbols)
     try:
         return _typed(row(*args, **kwargs), node.meta.get("val"))
     except DlcError as error:
@@ -213,20 +227,35 @@ def _call(node: Node, values: dict[Any, Any], key: Any) -> Any:
         raise
 
 
-def _first_dtype(node: Node) -> Any:
+def _first_dtype(node: Node, _symbols: Mapping[Any, Any]) -> Any:
     """The element type of the first result."""
     value = node.meta["val"]
     return dtype_of((value[0] if isinstance(value, (list, tuple)) else value).dtype)
 
 
-def _layout(node: Node) -> tuple[tuple[Any, ...], Any]:
+def _layout(node: Node, _symbols: Mapping[Any, Any]) -> tuple[tuple[Any, ...], Any]:
     """The strides and the offset in memory of the first argument."""
     first: Any = node.args[0]
     like = first.meta["val"]
     return tuple(like.stride()), like.storage_offset()
 
 
-_NEEDED = {"dtype": _first_dtype, "layout": _layout}
+def _shapes(values: Mapping[Node, Any]) -> list[tuple[Any, Any]]:
+    """Shapes of a graph's inputs as PyTorch has them, and as they are; numbers are extents too."""
+    return [
+        (n.meta["val"].shape, x.shape) if is_tensor(n) else ((n.meta.get("val"),), (x,))
+        for n, x in values.items()
+        if n.op == "placeholder"
+    ]
+
+
+def _shape_of(node: Node, symbols: Mapping[Any, Any]) -> tuple[Any, ...] | None:
+    """The shape of a node's result; None where it depends on more than these symbols."""
+    shape = tuple(value_of(d, symbols) for d in node.meta["val"].shape)
+    return None if any(d is None for d in shape) else shape
+
+
+_NEEDED = {"dtype": _first_dtype, "layout": _layout, "shape": _shape_of}
 
 
 def _constants(module: Any, nodes: Sequence[Node]) -> dict[Node, np.ndarray[Any, Any]]:
@@ -235,6 +264,10 @@ def _constants(module: Any, nodes: Sequence[Node]) -> dict[Node, np.ndarray[Any,
 
     with _disable_current_modes():  # the tracer's mode has no data
         return {n: array_of(getattr(module, str(n.target))) for n in nodes if n.op == "get_attr"}
+
+
+def _is_extent(value: Any) -> bool:
+    return type(value) is int and value > 0
 
 
 def is_node(value: Any) -> bool:

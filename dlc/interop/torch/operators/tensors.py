@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import dlc
-from dlc.frontend.extent import Extent
 from dlc.interop.torch.operators.elements import as_float, is_float
 from dlc.interop.torch.table import aten
+from dlc.ir.dims import DimUnknown
 
 
 def _axes(x: Any, dims: Any) -> tuple[int, ...]:
@@ -236,17 +236,17 @@ def _cut(x: Any, dim: int, start: Any, end: Any, step: int = 1) -> Any:
     return x[_index(x, dim, slice(start, end, step))]
 
 
-@aten("slice")
-def slice_(x: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
+@aten("slice", needs=("shape",))
+def slice_(
+    x: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1, *, shape: Any = None
+) -> Any:
     """A part along an axis."""
-    if isinstance(end, int) and end >= sys.maxsize:  # PyTorch's way to write "all"
-        end = None
-    extent = x.shape[dim]
-    if isinstance(end, Extent) and isinstance(extent, int):
-        # PyTorch guards that it is not more than there are, which dlc would ask for.
-        stop: Any = end
-        return dlc.take(x, dlc.arange(start or 0, stop, step), axis=dim)
-    return _cut(x, dim, start, end, step)
+    if shape is None:
+        return _cut(x, dim, start, end, step)
+    positions = _positions(x, dim, start, end, step, shape[dim])
+    if isinstance(positions, slice):
+        return x[_index(x, dim, positions)]
+    return dlc.take(x, positions, axis=dim)
 
 
 @aten("slice_scatter")
@@ -254,7 +254,37 @@ def slice_scatter(
     x: Any, source: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
 ) -> Any:
     """x with a part along an axis replaced."""
-    return x.at[_index(x, dim, slice(start, end, step))].set(source)
+    positions = _positions(x, dim, start, end, step, source.shape[dim])
+    return x.at[_index(x, dim, positions)].set(source)
+
+
+def _positions(x: Any, dim: int, start: Any, end: Any, step: int, length: Any) -> Any:
+    """The places of a slice of known length: a slice, or indices where its limits are not proved.
+
+    PyTorch counts from the end and keeps within the axis by what it knows of open extents.
+    """
+    extent, first = x.shape[dim], 0 if start is None else start
+    open_end = end is None or (isinstance(end, int) and end >= sys.maxsize)
+    try:
+        negative = first < 0
+    except DimUnknown:
+        negative = False
+    if negative:
+        first = extent - length if open_end and step == 1 else first + extent
+    try:
+        return slice(*_proved(first, length, step, extent))
+    except DimUnknown:
+        return dlc.arange(length) * step + first
+
+
+def _proved(first: Any, length: Any, step: int, extent: Any) -> tuple[Any, Any, int]:
+    """The limits of a slice; DimUnknown where it might leave the axis."""
+    if length == 0:
+        return 0, 0, 1
+    last = first + (length - 1) * step
+    if not (first >= 0 and last < extent):
+        raise DimUnknown(first, extent, "within")
+    return first, last + 1, step
 
 
 @aten("select")
