@@ -56,7 +56,7 @@ def test_a_fit_is_the_steps_by_hand():
 def test_the_last_batch_compiles_nothing_and_steps_are_native():
     model = classifier()
     model.fit(X, LABELS, batch_size=16, epochs=4, validation_data=(X[:9], LABELS[:9]), verbose=0)
-    for step in ("train_step", "test_step"):
+    for step in ("train_step of rows", "test_step"):
         stats = model._fitting.steps.functions[step].stats
         assert stats.compilations == 1
         assert stats.interpreted_ops == 0
@@ -178,7 +178,7 @@ def test_a_step_of_your_own_is_compiled():
     history = model.fit(X, LABELS, epochs=10, batch_size=70, verbose=0).history
     assert history["twice"][0] == pytest.approx(2 * history["loss"][0])
     assert history["loss"][-1] < history["loss"][0]
-    assert model._fitting.steps.functions["train_step"].stats.compilations == 1
+    assert model._fitting.steps.functions["train_step of rows"].stats.compilations == 1
 
 
 def test_hooks_are_called_in_order():
@@ -228,7 +228,7 @@ def test_learning_rates_follow_schedules_and_plateaus():
     history = model.fit(X, LABELS, epochs=3, verbose=0, callbacks=[halve])
     assert history.epoch == [0, 1, 2]
     assert model.optimizer.learning_rate == pytest.approx(0.005)
-    assert model._fitting.steps.functions["train_step"].stats.compilations == 1
+    assert model._fitting.steps.functions["train_step of rows"].stats.compilations == 1
     flat = callbacks.LambdaCallback(on_epoch_end=lambda _epoch, logs: logs.update(val_loss=1.0))
     lower = callbacks.ReduceLROnPlateau(factor=0.1, patience=2, cooldown=1, min_lr=1e-4)
     model.fit(X, LABELS, epochs=4, verbose=0, callbacks=[flat, lower])
@@ -496,12 +496,39 @@ def test_bad_data_and_settings(call, error, match):
         call(classifier())
 
 
+def test_steps_pick_the_rows_of_shuffled_arrays_themselves(monkeypatch):
+    """With the bits of batches that were gathered before."""
+    x = {"a": np.repeat(X, 2, axis=0)[::2], "b": 2 * X}
+    weights = np.linspace(0.5, 1.5, len(X), dtype=np.float32)
+
+    class Two(nn.Module):
+        def __init__(self):
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, given):
+            return self.layer(given["a"] - given["b"])
+
+    found = []
+    for step in ("train_step of rows", "train_step"):
+        dlc.random.seed(5)
+        model = Two()
+        loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("adam", loss, weighted_metrics=["accuracy"])
+        history = model.fit(x, LABELS, 16, 3, 0, sample_weight=weights).history
+        assert list(model._fitting.steps.functions) == [step]
+        found.append((history, [p.numpy() for p in model.parameters()]))
+        monkeypatch.setattr(type(model._fitting.steps), "can_pick", lambda self, data: False)
+    assert found[0][0] == found[1][0]
+    for a, b in zip(found[0][1], found[1][1], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_epochs_are_of_native_calls_alone():
     x = np.linspace(-1, 1, 48, dtype=np.float32).reshape(12, 4)
     model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1))
     model.compile(dlc.optim.SGD(learning_rate=0.01), "mse", metrics=["mae"])
     model.fit(x, x[:, :1], batch_size=4, epochs=2, verbose=0)
-    stats = model._fitting.steps.functions["train_step"].stats
+    stats = model._fitting.steps.functions["train_step of rows"].stats
     before = stats.python_calls
     model.fit(x, x[:, :1], batch_size=4, epochs=3, verbose=0)
     assert stats.python_calls == before

@@ -90,7 +90,7 @@ def test_numbers_of_epochs_and_of_evaluations(tmp_path):
 
 def test_the_graph_has_the_modules_and_compiles_nothing_again(tmp_path):
     model, _ = fitted(tmp_path)
-    assert model._fitting.steps.functions["train_step"].stats.compilations == 1
+    assert model._fitting.steps.functions["train_step of rows"].stats.compilations == 1
     nodes = {n.name: n for n in read(tmp_path / "train").Graph().node}
     kinds = {n.op for n in nodes.values()}
     assert {"Variable", "Placeholder", "dot_general"} <= kinds

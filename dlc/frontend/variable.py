@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any, Self
 
+import numpy as np
+
 from dlc.frontend.apply import asarray, broadcast_to, convert, promote
 from dlc.frontend.context import current_trace
 from dlc.frontend.recording import leaf
@@ -15,6 +17,7 @@ from dlc.ir.core import Node
 from dlc.ir.errors import ArgumentError, DonatedBufferError, DTypeError, ShapeError
 from dlc.ir.locks import hold_during_fork
 from dlc.ir.types import TensorType
+from dlc.runtime.buffers import aligned_copy
 
 _held_history: Any = vars(Tensor)["_history"]
 
@@ -147,8 +150,12 @@ class Variable(Tensor):
             ShapeError: when the value does not broadcast to the variable's shape.
             DTypeError: when its element type does not become the variable's by promotion.
         """
-        new = self._fitting(value)
         trace = current_trace()
+        if trace is None and self._is_like(value):
+            with variables_lock:
+                self._hold(aligned_copy(value, self._type.dtype))
+            return self
+        new = self._fitting(value)
         if trace is None:
             assert new._data is not None
             data = new._data
@@ -162,6 +169,13 @@ class Variable(Tensor):
         trace.leaves.setdefault(self, []).append(node)
         trace.written[self] = None
         return self
+
+    def _is_like(self, value: Any) -> bool:
+        """Whether a value is an array of the variable's own type."""
+        type_ = self._type
+        if type(value) is not np.ndarray or value.dtype != type_.dtype.numpy:
+            return False
+        return value.shape == type_.shape
 
     def _fitting(self, value: Any) -> Tensor:
         new = value if isinstance(value, Tensor) and not value._weak else promote(value, self)[0]

@@ -19,6 +19,7 @@ from dlc.train.passes import Order, Passes, passes_of, shuffled
 
 Batch = tuple[Any, Any, Any]
 _GATHERED_BYTES = 1 << 16
+_COPIED_BYTES = 1 << 26
 
 
 class Source(Protocol):
@@ -47,6 +48,11 @@ def _as_array(x: Any) -> Any:
     return x.numpy() if isinstance(x, dlc.Tensor) else np.asarray(x)
 
 
+def _in_order(array: Any) -> Any:
+    """The array, or a copy of one that is not large, as steps can read rows of it: see `picks`."""
+    return np.ascontiguousarray(array) if array.nbytes <= _COPIED_BYTES else array
+
+
 def _as_arrays(tree: Any) -> Any:
     return None if tree is None else dlc.tree.map(_as_array, tree)
 
@@ -72,6 +78,8 @@ class Arrays:
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueRangeError(f"batch_size={batch_size!r} must be a positive integer")
         self.data = tuple(map(_as_arrays, (x, y, weight)))
+        if order is not None:
+            self.data = dlc.tree.map(_in_order, self.data)
         self.samples = _length(self.data, "the data")
         if not self.samples:
             raise ShapeError("the data has no samples")
@@ -94,6 +102,13 @@ class Arrays:
         for first in range(begin, self.samples, taken):
             part = rows[first : first + taken]
             yield from self._cut(tuple(_rows(t, part) for t in self.data), 0, len(part))
+
+    def picks(self, number: int, start: int = 0) -> Iterator[np.ndarray[Any, Any]]:
+        """The numbers of the rows of each batch of an epoch from batch `start` on, in `order`."""
+        assert self.order is not None
+        rows = self.order(number, self.samples)
+        for first in range(start * self.batch_size, self.samples, self.batch_size):
+            yield rows[first : first + self.batch_size]
 
     def _cut(self, data: tuple[Any, ...], begin: int, end: int) -> Iterator[Batch]:
         x, y, weight = data

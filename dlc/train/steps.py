@@ -12,6 +12,7 @@ import numpy as np
 
 import dlc
 from dlc.ir.errors import ShapeError
+from dlc.runtime.buffers import is_usable
 from dlc.train.added_losses import collect_losses
 from dlc.train.batches import Batch
 from dlc.train.modes import evaluating
@@ -66,43 +67,52 @@ class Steps:
         self._known: set[tuple[Any, ...]] = set()
         self._patterns: dict[tuple[Any, ...], list[_Pattern]] = {}
 
-    def prepare(self, name: str, batch: Batch) -> None:
+    def prepare(self, name: str, batch: Batch, picks: Any = None) -> None:
         """Builds the model, and compiles the step for batches of this form and any number of rows.
 
         Costs next to nothing when that has been done.
+
+        Args:
+            name: Of the step.
+            batch: A batch; all data where the step picks its rows.
+            picks: The numbers of those, or None.
         """
-        key = (name, *map(_form, batch))
+        key = (name, picks is None, *map(_form, batch))
         if key in self._known:
             return
         if name == "train_step":
             self.form = _text_form(batch)
         self.build(batch)
         self.input_types = dlc.tree.map(_any_rows, batch[0])
-        function = self._function(name)
+        function = self._function(name) if picks is None else self._picking(name)
         if not self.run_eagerly:
-            self._compile(function, name, batch)
+            self._compile(function, name, batch, picks)
         self._known.add(key)
 
-    def _compile(self, function: Any, name: str, batch: Batch) -> None:
+    def _compile(self, function: Any, name: str, batch: Batch, picks: Any) -> None:
         """Makes a program for batches of this form, unless there is one that takes them.
 
         When extents of samples differ from those of batches before, such as the lengths of texts,
         the program is for all of them.
         """
-        leaves, structure = dlc.tree.flatten(batch)
+        given = batch if picks is None else (*batch, picks)
+        leaves, structure = dlc.tree.flatten(given)
         kind = (name, structure, *((x.dtype, len(x.shape)) for x in leaves))
         rows = [tuple(x.shape[1:]) for x in leaves]
+        names = ["batch"] * len(leaves)
+        if picks is not None:
+            names[:-1] = ["samples"] * (len(leaves) - 1)
         patterns = self._patterns.setdefault(kind, [])
         if any(_fits(rows, pattern) for pattern in patterns):
             return
         made = rows if not patterns else _generalised(rows, patterns[-1])
         try:
-            function.warmup(*dlc.tree.unflatten(structure, _specs(made, leaves)))
+            function.warmup(*dlc.tree.unflatten(structure, _specs(made, leaves, names)))
         except ShapeError:
             if made == rows:
                 raise
             made = rows  # the model needs to know them
-            function.warmup(*dlc.tree.unflatten(structure, _specs(made, leaves)))
+            function.warmup(*dlc.tree.unflatten(structure, _specs(made, leaves, names)))
         patterns.append(made)
 
     def run(self, name: str, batch: Batch) -> Any:
@@ -113,19 +123,48 @@ class Steps:
             self.outputs.update(y, predicted, weight, host=True)
         return found
 
+    def run_picked(self, name: str, data: Batch, picks: Any) -> Any:
+        """What a step that was prepared gives for some rows of all data, which it reads there."""
+        return self.functions[f"{name} of rows"](*data, picks)[0]
+
+    def can_pick(self, data: Batch) -> bool:
+        """Whether compiled steps can read rows of the data themselves.
+
+        Metrics on the host need them there, and so does a debugger; another device has to be given
+        each batch; and arrays that are no plain memory would be copied whole.
+        """
+        if self.run_eagerly or self.outputs.on_host or not dlc.config.device.startswith("cpu"):
+            return False
+        return all(map(is_usable, dlc.tree.leaves(data)))
+
     def _function(self, name: str) -> Callable[..., Any]:
         found = self.functions.get(name)
-        if found is not None:
-            return found
+        if found is None:
 
-        def run(x: Any, y: Any, weight: Any) -> Any:
-            self.predicted = None
-            with collect_losses():
-                found = getattr(self.model, name)((x, y, weight))
-            return found, self.predicted if self.outputs.on_host else None
+            def run(x: Any, y: Any, weight: Any) -> Any:
+                return self._step(name, (x, y, weight))
 
-        made = self.functions[name] = dlc.compile(run, name=name, disable=self.run_eagerly)
-        return made
+            found = dlc.compile(run, name=name, disable=self.run_eagerly)
+            self.functions[name] = found
+        return found
+
+    def _picking(self, name: str) -> Callable[..., Any]:
+        found = self.functions.get(f"{name} of rows")
+        if found is None:
+
+            def run(x: Any, y: Any, weight: Any, picks: Any) -> Any:
+                data = (x, y, weight)
+                return self._step(name, dlc.tree.map(lambda a: dlc.take(a, picks, axis=0), data))
+
+            found = self.functions[f"{name} of rows"] = dlc.compile(run, name=name)
+        return found
+
+    def _step(self, name: str, batch: Batch) -> Any:
+        """The results of a step, and predictions where metrics on the host need them."""
+        self.predicted = None
+        with collect_losses():
+            found = getattr(self.model, name)(batch)
+        return found, self.predicted if self.outputs.on_host else None
 
     def build(self, batch: Batch) -> None:
         """Makes what depends on shapes, of the model and of the metrics, by tracing it once.
@@ -186,9 +225,9 @@ def _generalised(rows: _Pattern, before: _Pattern) -> _Pattern:
     ]
 
 
-def _specs(pattern: _Pattern, leaves: Sequence[Any]) -> list[Any]:
-    pairs = zip(pattern, leaves, strict=True)
-    return [dlc.spec(("batch", *shape), x.dtype) for shape, x in pairs]
+def _specs(pattern: _Pattern, leaves: Sequence[Any], names: Sequence[str]) -> list[Any]:
+    each = zip(pattern, leaves, names, strict=True)
+    return [dlc.spec((name, *shape), x.dtype) for shape, x, name in each]
 
 
 def _form(part: Any) -> Any:

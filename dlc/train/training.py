@@ -224,14 +224,22 @@ class Training:
         begins, ends = (hooks.wants(f"on_train_batch_{x}") for x in ("begin", "end"))
         alike = isinstance(source, Arrays)  # all batches are
         ended = start > 0 and self.stop_training
-        for step, batch in enumerate(() if ended else source.epoch(epoch, start), start):
+        picked = self._picked(source)
+        data = None if picked is None else picked.data
+        batches = source.epoch(epoch, start) if picked is None else picked.picks(epoch, start)
+        batch: Any
+        for step, batch in enumerate(() if ended else batches, start):
             if begins:
                 hooks.call("on_train_batch_begin", step, {})
             if step == start or not alike:
-                self._examine("train_step", batch, source, f"step {step + 1} of epoch {epoch + 1}")
+                where = f"step {step + 1} of epoch {epoch + 1}"
+                self._examine("train_step", batch, source, where, data)
                 bar.samples = len(dlc.tree.leaves(batch)[0])
             interrupts.inside = True
-            logs = self.steps.run("train_step", batch)
+            if data is None:
+                logs = self.steps.run("train_step", batch)
+            else:
+                logs = self.steps.run_picked("train_step", data, batch)
             state.step = step + 1
             interrupts.leave()
             if "loss" in logs and math.isnan(logs["loss"].item()) and not hooks.handles_nan:
@@ -244,14 +252,31 @@ class Training:
                 break
         return {**self._numbers(logs), **self.outputs.host_results()}
 
-    def _examine(self, name: str, batch: Batch, source: Source, where: str) -> None:
-        """Compiles the step for a batch, and looks at its labels; once for arrays."""
+    def _picked(self, source: Source) -> Arrays | None:
+        """The source, where steps pick the rows of batches out of all data themselves."""
+        if not isinstance(source, Arrays) or source.order is None:
+            return None
+        return source if self.steps.can_pick(source.data) else None
+
+    def _examine(
+        self, name: str, batch: Any, source: Source, where: str, data: Batch | None = None
+    ) -> None:
+        """Compiles the step for a batch, and looks at its labels; once for arrays.
+
+        Args:
+            name: The step.
+            batch: A batch, or the numbers of its rows.
+            source: Where it comes from.
+            where: What batch it is.
+            data: What it has the rows of.
+        """
         if isinstance(source, Arrays):
             if source.examined:
                 return
             source.examined = True
-        self.steps.prepare(name, batch)
-        self.outputs.check_labels(batch, source, where)
+        given, picks = (batch, None) if data is None else (data, batch)
+        self.steps.prepare(name, given, picks)
+        self.outputs.check_labels(given, source, where)
 
     def _numbers(self, logs: dict[str, Any]) -> Numbers:
         return {name: float(value) for name, value in self.outputs.in_order(logs).items()}
