@@ -145,12 +145,25 @@ def test_several_inputs_and_outputs():
     model.compile("sgd", loss, loss_weights={"b": 2.0}, metrics={"a": ["accuracy"], "b": ["mae"]})
     x, y = {"left": X, "right": X}, {"a": LABELS, "b": X[:, :1]}
     history = model.fit(x, y, epochs=2, batch_size=32, verbose=0).history
-    assert list(history) == ["loss", "a_accuracy", "b_mae"]
+    assert list(history) == ["loss", "a_loss", "b_loss", "a_accuracy", "b_mae"]
+    assert history["loss"][0] == pytest.approx(history["a_loss"][0] + 2 * history["b_loss"][0])
     predicted = model.predict(x)
     assert {k: v.shape for k, v in predicted.items()} == {"a": (70, 3), "b": (70, 1)}
     numbers = model.evaluate(x, y, return_dict=True, verbose=0)
     parts = [loss["a"](LABELS, predicted["a"]), losses.MeanSquaredError()(X[:, :1], predicted["b"])]
     assert numbers["loss"] == pytest.approx(parts[0].item() + 2 * parts[1].item(), rel=1e-4)
+    for name, part in zip("ab", parts, strict=True):
+        assert numbers[f"{name}_loss"] == pytest.approx(part.item(), rel=1e-4)
+    assert [m.name for m in model.metrics] == list(numbers)
+    weighted = model.evaluate(x, y, sample_weight=np.full(70, 3.0), return_dict=True, verbose=0)
+    assert weighted["b_loss"] == pytest.approx(3 * numbers["b_loss"], rel=1e-5)
+
+
+def test_one_loss_of_several_outputs_is_the_loss():
+    model = Two()
+    model.compile("sgd", {"b": "mse"})
+    history = model.fit({"left": X, "right": X}, {"a": LABELS, "b": X[:, :1]}, verbose=0).history
+    assert list(history) == ["loss"]
 
 
 class Own(nn.Module):

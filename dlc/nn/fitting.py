@@ -80,9 +80,9 @@ class Fitting:
 
     @property
     def metrics(self) -> list[dlc.metrics.Metric]:
-        """The mean of losses, and the metrics that `compile` was given."""
+        """The means of losses, and the metrics that `compile` was given."""
         outputs = self._training_or_error().outputs
-        return [outputs.mean, *(m.metric for m in outputs.metrics)]
+        return [*outputs.means, *(m.metric for m in outputs.metrics)]
 
     @property
     def input_types(self) -> Any:

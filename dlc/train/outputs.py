@@ -75,6 +75,7 @@ class Outputs:
         self.mean = Mean("loss")
         self.names: list[str] = [""]
         self.losses: list[losses.Loss | None] = []
+        self.parts: list[Mean | None] = []  # means of the losses of several outputs
         self.weights: list[float] = []
         self.metrics: list[_Measured] = []
         self.built = False
@@ -91,6 +92,11 @@ class Outputs:
         ]
         self.weights = [
             1.0 if w is None else float(w) for w in _paired(weights, self.names, "loss weights")
+        ]
+        several = sum(x is not None for x in self.losses) > 1
+        self.parts = [
+            Mean(f"{name}_loss") if several and held is not None else None
+            for name, held in zip(self.names, self.losses, strict=True)
         ]
         true = [None] * count if y is None else _parts(y, self.names)
         parts = _parts(shapes, self.names)
@@ -144,18 +150,26 @@ class Outputs:
             f"{self._classes} classes, 0 to {self._classes - 1}"
         )
 
-    def loss(self, y: Any, predicted: Any, weight: Any, added: Any = 0) -> Any:
-        """The loss of a batch, a scalar.
+    def loss(self, y: Any, predicted: Any, weight: Any, rows: Any, added: Any = 0) -> Any:
+        """The loss of a batch, a scalar, which is added to the mean of losses.
+
+        Of several outputs, each one's is added to its own mean, without its factor.
 
         Args:
             y: The true values.
             predicted: The predictions.
             weight: A factor for each sample, or None.
+            rows: How many samples there are, for the means.
             added: What layers have added, 0 for nothing.
 
         Raises:
             ArgumentError: for a model without a loss, and for true values that are missing.
         """
+        total = self._total(y, predicted, weight, rows, added)
+        self.mean.update_state(dlc.stop_gradient(total), rows)
+        return total
+
+    def _total(self, y: Any, predicted: Any, weight: Any, rows: Any, added: Any) -> Any:
         total = added if isinstance(added, dlc.Tensor) else None
         if not any(self.losses):
             if total is not None:
@@ -171,7 +185,10 @@ class Outputs:
         for k, (true, pred) in enumerate(pairs):
             held = self.losses[k]
             if held is not None:
-                part = held(true, pred, weights[k]) * self.weights[k]
+                part = held(true, pred, weights[k])
+                if (mean := self.parts[k]) is not None:
+                    mean.update_state(dlc.stop_gradient(part), rows)
+                part = part * self.weights[k]
                 total = part if total is None else total + part
         return total
 
@@ -190,14 +207,19 @@ class Outputs:
         """Whether any metric is added to outside compiled steps."""
         return any(m.metric.on_host for m in self.metrics)
 
+    @property
+    def means(self) -> list[Mean]:
+        """The mean of losses, and those of several outputs."""
+        return [self.mean, *(m for m in self.parts if m is not None)]
+
     def results(self) -> dict[str, dlc.Tensor]:
         """The mean of losses and the metrics, so far."""
         inside = [m.metric for m in self.metrics if not m.metric.on_host]
-        return {"loss": self.mean.result(), **{m.name: m.result() for m in inside}}
+        return {m.name: m.result() for m in (*self.means, *inside)}
 
     def in_order(self, logs: Mapping[str, Any]) -> dict[str, Any]:
         """Numbers by name, the loss first, then the metrics, then others."""
-        names = ["loss", *(m.metric.name for m in self.metrics)]
+        names = [m.name for m in (*self.means, *(m.metric for m in self.metrics))]
         return {n: logs[n] for n in [*names, *logs] if n in logs}
 
     def host_results(self) -> dict[str, float]:
@@ -208,7 +230,7 @@ class Outputs:
     def state_dict(self) -> dict[str, Any]:
         """The state of the metrics, for a checkpoint."""
         held = [m.metric.state_dict() for m in self.metrics]
-        return {"mean": self.mean.state_dict(), "metrics": held}
+        return {"means": [m.state_dict() for m in self.means], "metrics": held}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from what `state_dict` gave.
@@ -216,16 +238,19 @@ class Outputs:
         Raises:
             ValueRangeError: for another number of metrics.
         """
-        found = state["metrics"]
-        if len(found) != len(self.metrics):
+        found, wanted = state["metrics"], len(self.metrics)
+        if len(found) != wanted or len(state["means"]) != len(self.means):
+            saved = len(found) + len(state["means"])
             raise ValueRangeError(
-                f"a checkpoint of {len(found)} metrics for a model with {len(self.metrics)}"
+                f"a checkpoint of {saved} metrics, with those of losses, for a model with "
+                f"{wanted + len(self.means)}"
             )
-        self.mean.load_state_dict(state["mean"])
+        for mean, one in zip(self.means, state["means"], strict=True):
+            mean.load_state_dict(one)
         for held, one in zip(self.metrics, found, strict=True):
             held.metric.load_state_dict(one)
 
     def reset(self) -> None:
         """Begins again."""
-        for metric in (self.mean, *(m.metric for m in self.metrics)):
+        for metric in (*self.means, *(m.metric for m in self.metrics)):
             metric.reset_state()

@@ -128,11 +128,12 @@ class Steps:
         return self.functions[f"{name} of rows"](*data, picks)[0]
 
     def can_pick(self, data: Batch) -> bool:
-        """Whether compiled steps can read rows of the data themselves.
+        """Whether compiled steps can read rows of the data themselves; builds the model.
 
         Metrics on the host need them there, and so does a debugger; another device has to be given
         each batch; and arrays that are no plain memory would be copied whole.
         """
+        self.build(data)  # which says what metrics there are
         if self.run_eagerly or self.outputs.on_host or not dlc.config.device.startswith("cpu"):
             return False
         return all(map(is_usable, dlc.tree.leaves(data)))

@@ -113,11 +113,9 @@ class Training:
 
     def compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The loss of a batch, with what layers have added; it is added to the mean of losses."""
-        loss = self.outputs.loss(y, y_pred, sample_weight, added_losses.take())
-        rows = dlc.tree.leaves(x)[0].shape[0]
-        weight = dlc.astype(dlc.asarray(rows), dlc.float32)
-        self.outputs.mean.update_state(dlc.stop_gradient(loss), weight)
-        return loss
+        count = dlc.tree.leaves(x)[0].shape[0]
+        rows = dlc.astype(dlc.asarray(count), dlc.float32)
+        return self.outputs.loss(y, y_pred, sample_weight, rows, added_losses.take())
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
