@@ -1,6 +1,9 @@
 """Programs on a GPU, on a stand-in for its driver: whole programs, memory, graphs, errors."""
 
 import importlib.util
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -137,6 +140,9 @@ def test_functions_of_python_are_called(gpu):
 
     (x,) = operands((4, 3))
     assert np.array_equal(dlc.compile(doubled, device="cuda")(x).numpy(), x * 2 + 1)
+    inverse = dlc.compile(lambda x: dlc.linalg.inv(x @ x.T + 1), device="cuda")  # by NumPy
+    expected = np.linalg.inv((x[:3] @ x[:3].T + 1).astype(np.float64))
+    np.testing.assert_allclose(inverse(x[:3]).numpy(), expected, rtol=1e-3)
 
 
 def test_donated_memory_is_reused(gpu):
@@ -177,6 +183,36 @@ def test_arrays_are_shared_by_dlpack(gpu):
     assert not dlpack._lent
     assert np.array_equal(dlc.from_dlpack(x, copy=True).numpy(), x.numpy())
     assert np.array_equal(np.from_dlpack(x.cpu()), x.numpy())
+
+
+WARM = """
+import sys
+import dlc
+f = dlc.compile(lambda x, w: dlc.softmax(x @ w, axis=-1), device="cuda:sm_80")
+f.warmup("f32[8,16]", "f32[16,24]")
+print("triton" in sys.modules, "cuda" in sys.modules)
+"""
+
+
+def test_a_second_process_imports_no_triton(tmp_path):
+    environment = os.environ | {"DLC_CACHE_DIR": str(tmp_path)}
+    found = []
+    for _ in range(2):
+        command = [sys.executable, "-c", WARM]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        found.append(done.stdout.split())
+    assert found == [["True", "False"], ["False", "False"]]
+
+
+def test_what_kernels_use_is_shown(tmp_path, capsys):
+    from dlc.cli.main import main
+
+    file = tmp_path / "net.py"
+    file.write_text("import dlc\ndef f(x): return dlc.exp(x) + 1\n")
+    assert main(["dump", f"{file}:f", "--arg", "f32[64]", "--device", "cuda:sm_80", "--all"]) == 0
+    text = capsys.readouterr().out
+    parts = ("# ======== triton", "@triton.jit", "tt.func", ".target sm_80", "EXIT", "registers")
+    assert all(p in text for p in parts)
 
 
 # What goes wrong

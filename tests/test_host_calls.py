@@ -18,7 +18,7 @@ from dlc.codegen.reference.interpreter import run_kernel
 from dlc.frontend.apply import apply
 from dlc.ir import op as op_module
 from dlc.ir.config import config
-from dlc.ir.errors import DeviceError, ParseError, VerifyError
+from dlc.ir.errors import ParseError, VerifyError
 from dlc.ir.matrix_error import LinAlgError
 from dlc.ir.op import NoDerivative, Op
 from dlc.runtime.executable import Options, compile_function
@@ -264,12 +264,6 @@ def test_the_table_takes_no_python_into_a_region():
         table.group([Job(8, 1, 1, (0,), host=len), Job(8, 1, 1, (0,))])
     with pytest.raises(AttributeError):
         raise_pending()
-
-
-def test_a_gpu_says_what_it_cannot_do():
-    function = dlc.compile(dlc.linalg.inv).lower(definite(4)).function
-    with pytest.raises(DeviceError, match="inverse runs in Python"):
-        compile_function(function, options=Options(device="cuda"))
 
 
 SCRIPT = """

@@ -446,6 +446,9 @@ def test_texts():
     assert "tt.func" in backend.text([kernel], "ttir")
     assert ".visible .entry sm_0" in backend.text([kernel], "ptx")
     assert "EXIT" in backend.text([kernel], "sass")
+    heading, *rows = backend.text([kernel], "resources").split("\n")
+    assert heading.split() == ["registers", "stack", "shared", "scratch"]
+    assert [r.split()[0] for r in rows] == ["sm_0_short", "sm_0_held", "sm_0"]
 
 
 def test_source_is_the_same_in_every_process():

@@ -12,6 +12,7 @@ from dlc.frontend.apply import dtype_argument
 from dlc.frontend.context import cast_type
 from dlc.frontend.conversion import user_function
 from dlc.frontend.functions.arguments import check_device
+from dlc.frontend.functions.inspection import check_is_there
 from dlc.ir.errors import ArgumentError, DTypeError
 from dlc.ir.types import DType, bfloat16, float16
 
@@ -64,6 +65,8 @@ class autocast:  # noqa: N801
                 raise ArgumentError(f"autocast({device_type!r}, dtype={dtype!r}): which of both?")
             device_type, dtype = None, device_type
         check_device(device_type)
+        if device_type is not None and ":" in str(device_type):
+            check_is_there(device_type)
         held = bfloat16 if dtype is None else dtype_argument(dtype)
         if enabled and held not in (bfloat16, float16):
             raise DTypeError(

@@ -54,7 +54,11 @@ def moved(array: Any, device: str) -> Any:
     """
     if is_cpu(device):
         return on_host(array)
-    gpu = gpus.open_gpu(gpus.index_of(device))
+    try:
+        gpu = gpus.open_gpu(gpus.index_of(device))
+    except DeviceError as error:
+        message = f"there is no device {device!r}: {error.message}"
+        raise DeviceError(message, hint=error.hint) from None
     if type(array) is GpuArray:
         if array.gpu is gpu:
             return array

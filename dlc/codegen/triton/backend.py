@@ -11,6 +11,7 @@ from dlc.codegen.triton.compile import (
     arch_number,
     compile_variant,
     disassemble,
+    resource_table,
     triton_version,
 )
 from dlc.codegen.triton.emit import emit_kernel
@@ -28,7 +29,7 @@ class TritonBackend:
     """
 
     name = "cuda"
-    stages = ("triton", "ttir", "ptx", "sass")
+    stages = ("triton", "ttir", "ptx", "sass", "resources")
     panel_bits = 0
 
     def __init__(self, arch: str = "sm_90") -> None:
@@ -76,11 +77,13 @@ class TritonBackend:
         return GpuCode(self.arch, tuple(signature_of(kernel).items()), tuple(launches))
 
     def text(self, kernels: Sequence[Kernel], stage: str) -> str:
-        """The kernels as Triton source, Triton IR, PTX or machine instructions."""
+        """The kernels as Triton source, Triton IR, PTX or machine instructions, or what they use."""
         if stage == "triton":
             emitted = [x for k in kernels for x in self.emit(k)]
             return "\n".join(v.source for x in emitted for v in x.variants)
         made = [b for k in kernels for launch in self.binaries(k) for b in launch]
+        if stage == "resources":
+            return resource_table(made)
         if stage == "sass":
             return "\n".join(disassemble(b.cubin) for b in made)
         return "\n".join(b.texts[stage] for b in made)

@@ -11,7 +11,7 @@ import re
 import subprocess
 import tempfile
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +165,18 @@ def resources(cubin: bytes) -> dict[str, int]:
     """What a program's threads use: `REG` registers, `STACK` bytes (of spilled ones) and more."""
     text = run_tool("cuobjdump", cubin, "-res-usage")
     return {name: int(value) for name, value in re.findall(r"(\w+):(\d+)", text)}
+
+
+def resource_table(binaries: Sequence[Binary]) -> str:
+    """A line for each: registers of a thread, bytes of its stack, shared and scratch memory."""
+    width = max((len(b.entry) for b in binaries), default=0)
+    lines = [f"{'':{width}}  registers  stack  shared  scratch"]
+    for b in binaries:
+        used = resources(b.cubin)
+        lines.append(
+            f"{b.entry:{width}}  {used['REG']:9}  {used['STACK']:5}  {b.shared:6}  {b.scratch:7}"
+        )
+    return "\n".join(lines)
 
 
 def run_tool(tool: str, cubin: bytes, *options: str) -> str:

@@ -26,7 +26,8 @@ def devices() -> tuple[str, ...]:
     return ("cpu", *(f"cuda:{k}" for k in range(gpu_count())))
 
 
-def _check_is_there(device: Any) -> None:
+def check_is_there(device: Any) -> None:
+    """DeviceError for a `device=` that this machine does not have."""
     names = devices()
     if device is not None and str(device) not in (*names, *(n.partition(":")[0] for n in names)):
         raise DeviceError(f"there is no device {device!r}", hint=nearest(str(device), names))
@@ -53,12 +54,12 @@ class NamespaceInfo:
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, DType]:
         """The dtypes of Python's numbers, and of indices."""
-        _check_is_there(device)
+        check_is_there(device)
         return {"real floating": float32, "integral": int64, "indexing": int64}
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
         """The dtypes that the standard knows, by name: of a kind, of one of several, or all."""
-        _check_is_there(device)
+        check_is_there(device)
         standard = [d for d in DTYPES if d not in _BEYOND_THE_STANDARD]
         return {d.name: d for d in standard if kind is None or isdtype(d, kind)}
 
