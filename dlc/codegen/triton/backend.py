@@ -77,7 +77,7 @@ class TritonBackend:
         return GpuCode(self.arch, tuple(signature_of(kernel).items()), tuple(launches))
 
     def text(self, kernels: Sequence[Kernel], stage: str) -> str:
-        """The kernels as Triton source, Triton IR, PTX or machine instructions, or what they use."""
+        """The kernels as Triton source, Triton IR, PTX, machine code; or what that uses."""
         if stage == "triton":
             emitted = [x for k in kernels for x in self.emit(k)]
             return "\n".join(v.source for x in emitted for v in x.variants)
