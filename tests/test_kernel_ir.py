@@ -380,6 +380,7 @@ BAD = [
     (" par n<N:\n  t[n] = x[n,0]\n  z[n] = t[n+1]", "must be the same"),
     (" par n<N:\n  for m<M carry s[n] = 0f32: next_s[n] = 1f64", "dtype and the tile"),
     (" par n<N:\n  for m<M carry s[n] = 0f32: next_s[n,t] t<2 = 1f32", "dtype and the tile"),
+    (" par n<N:\n  for m<4611686018427387904 carry s[n] = 0f32: next_s[n] = 1f32", "an end"),
     (" par n<N:\n  for m<M while n carry s[n] = 0f32: next_s[n] = 1f32", "must be a bool"),
     (" par n<N:\n  t[n] = x[n,0]\n  t[n] += 1.0f32\n  z[n] = t[n]", "cannot be added to"),
     (" par n<Q: z[n] = 0", "dim 'Q'"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt
-from dlc.ir.dims import Dim, add, floordiv, mul, product
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, expected_steps
+from dlc.ir.dims import Dim, add, mul, product
 from dlc.ir.scalar import Axis, Expr, reduced_axes
 
 SORT_STEPS = 16  # operations on each value that is sorted: a few passes over its digits
@@ -16,7 +16,7 @@ _NOTHING = frozenset({"const", "load", "index", "dim", "block"})
 def kernel_operations(kernel: Kernel) -> Dim:
     """The scalar operations of a call; a step of a sum is one, a step of a product of matrices two.
 
-    An ordered loop with a condition counts as if it ran to its end.
+    An ordered loop with a condition counts as if it ran to its end, if it has one.
 
     Example:
         >>> kernel_operations(softmax)  # as docs/kernel_grammar.md has it
@@ -36,18 +36,11 @@ def _statements(body: Sequence[Stmt]) -> Dim:
                 one = add(_operations(s.expr), SORT_STEPS)
                 total = add(total, mul(one, _elements((s.over,))))
             case Par():
-                total = add(total, mul(_statements(s.body), product(map(_steps, s.axes))))
+                total = add(total, mul(_statements(s.body), product(map(expected_steps, s.axes))))
             case For():
                 total = add(total, _statements(s.carry))
-                total = add(total, mul(_statements(s.body), _steps(s.axis)))
+                total = add(total, mul(_statements(s.body), expected_steps(s.axis)))
     return total
-
-
-def _steps(axis: Axis) -> Dim:
-    """How often a loop over an axis runs: once for each block of a blocked one."""
-    if axis.block is None:
-        return axis.extent
-    return floordiv(add(axis.extent, axis.block - 1), axis.block)
 
 
 def _elements(axes: Iterable[Axis]) -> Dim:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
-from dlc.ir.dims import Dim
+from dlc.ir.dims import Dim, ceildiv
 from dlc.ir.op import Op
 from dlc.ir.record import dataclass
 from dlc.ir.scalar import Axis, Expr, walk
@@ -56,6 +56,19 @@ class Par:
 
     axes: tuple[Axis, ...]
     body: tuple[Stmt, ...]
+
+
+ENDLESS = 1 << 62
+"""The extent of a `for` that only its condition ends."""
+
+_OFTEN = 1 << 14
+
+
+def expected_steps(axis: Axis) -> Dim:
+    """How often a loop over an axis is expected to run: once for each block of a blocked one."""
+    if axis.block is not None:
+        return ceildiv(axis.extent, axis.block)
+    return _OFTEN if axis.extent == ENDLESS else axis.extent
 
 
 @dataclass(frozen=True)

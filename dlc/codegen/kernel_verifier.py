@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from dlc.codegen.kernel_injectivity import is_injective
-from dlc.codegen.kernel_ir import Assign, For, Host, Kernel, Par, Sort, Stmt
+from dlc.codegen.kernel_ir import ENDLESS, Assign, For, Host, Kernel, Par, Sort, Stmt
 from dlc.codegen.kernel_printer import print_with_lines
 from dlc.codegen.kernel_words import RESERVED, literal_group
 from dlc.ir.dims import Dim, symbols_of
@@ -173,6 +173,8 @@ class _Verifier:
                 self.fail(f"the carry {init.name} must set a local")
             self.assign(init, inner)
         self.place = s
+        if s.condition is None and s.axis.extent == ENDLESS:
+            self.fail("a loop without an end needs a condition")
         if s.condition is not None:
             tested = inner.inner()
             self.enter(s.axis, tested)

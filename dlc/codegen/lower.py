@@ -66,7 +66,7 @@ def lower_fusion(body: Function) -> Lowered:
     return Lowering(body).run()
 
 
-class _Names:
+class Names:
     """Readable names that are unique in a kernel."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
@@ -97,7 +97,7 @@ class Lowering:
 
     def __init__(self, body: Function) -> None:
         self.body = body
-        self.names = _Names(RESERVED)
+        self.names = Names(RESERVED)
         self.users = body.users()
         self.param_names = {p: self.names.make(p.name or "p") for p in body.params}
         self.out_names = [

@@ -11,6 +11,7 @@ import numpy as np
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.kernel_names import normalised_text
 from dlc.codegen.lower import Lowered, LoweredKernel, lower_fusion
+from dlc.codegen.lower_loop import lower_loop
 from dlc.codegen.program import (
     Branch,
     Call,
@@ -56,6 +57,7 @@ class _ProgramBuilder:
         self.slots: list[Slot] = []
         self.kernels: dict[str, int] = {}
         self.lowered: dict[str, Lowered] = {}
+        self.loops: list[Lowered] = []
         self.kernel_of: dict[int, int] = {}
         self.unique: list[Kernel] = []
         self.calls: list[Call] = []
@@ -112,7 +114,12 @@ class _ProgramBuilder:
 
     def fusion(self, node: Node, inputs: list[int], outs: list[int]) -> list[int]:
         """The numbers of the calls that compute a fusion."""
-        lowered = self._lowered(node.attrs["body"])
+        return self.lowered_calls(node, self._lowered(node.attrs["body"]), inputs, outs)
+
+    def lowered_calls(
+        self, node: Node, lowered: Lowered, inputs: list[int], outs: list[int]
+    ) -> list[int]:
+        """The numbers of the calls that compute a node by these kernels."""
         places = {
             "param": inputs,
             "result": outs,
@@ -123,6 +130,11 @@ class _ProgramBuilder:
             args = tuple(places[a.kind][a.number] for a in kernel.args)
             self.calls.append(Call(self._kernel(kernel), args, kernel.dims, node.loc))
         return list(range(first, len(self.calls)))
+
+    def loop(self, kernel: LoweredKernel) -> Lowered:
+        """The lowering of a loop; it is kept, as its kernel is known by where it is in memory."""
+        self.loops.append(Lowered((kernel,)))
+        return self.loops[-1]
 
     def _lowered(self, body: Function) -> Lowered:
         """Equal bodies, of equal layers say, are lowered once."""
@@ -172,6 +184,10 @@ class _Block:
         self.builder, self.function = builder, function
         self.slot_of: dict[tuple[Node, int], int] = {(p, 0): s for p, s in params.items()}
         results = [_key(r) for r in function.results]
+        self.read: dict[Node, set[int]] = {}  # which results of a node are read
+        for n in function.nodes:
+            if n.op.name == "get":
+                self.read.setdefault(n.inputs[0], set()).add(n.attrs["index"])
         self.targets: dict[tuple[Node, int], int] = {}
         self.positions: dict[tuple[Node, int], int] = {}
         if targets is None:
@@ -194,10 +210,8 @@ class _Block:
                     pass
                 case "switch":
                     found.append(self._switch(node))
-                case "while":
-                    found.append(self._while(node))
-                case "scan":
-                    found.append(self._scan(node))
+                case "while" | "scan":
+                    found += self._loop(node)
                 case name:
                     raise BackendError(
                         f"op {name} is left after fusion: the pipeline must end with fuse"
@@ -231,6 +245,16 @@ class _Block:
         branches: tuple[Function, ...] = node.attrs["branches"]
         inner = tuple(self._inner(f, operands, results) for f in branches)
         return Branch(index, inner, tuple(results), node.loc)
+
+    def _loop(self, node: Node) -> list[Step]:
+        """A loop inside of a kernel if it can be, else one of steps."""
+        lowered = lower_loop(node, self.read.get(node, ()))
+        if lowered is None:
+            return [self._while(node) if node.op.name == "while" else self._scan(node)]
+        assert isinstance(node.type, TupleType)
+        whole = self.builder.loop(lowered)
+        inputs, outs = self._inputs(node), self._results(node, node.type.items)
+        return [*self.builder.lowered_calls(node, whole, inputs, outs)]
 
     def _carries(self, first: Sequence[int], slots: Sequence[int]) -> list[Carry]:
         types = [self.builder.slots[s].type for s in slots]

@@ -13,7 +13,7 @@ from typing import Protocol
 from dlc.codegen.chunks import CHUNK_COST
 from dlc.codegen.index_math import IndexMath, axis_name, coefficient
 from dlc.codegen.kernel_cost import SORT_STEPS
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, statements
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, expected_steps, statements
 from dlc.ir.dims import Dim, add, floordiv, lower_bound, maximum, mul, product, symbols_of
 from dlc.ir.scalar import Axis, Expr, load, reduced_axes, walk
 
@@ -304,6 +304,8 @@ def _unroll(par: Par) -> int:
     ops = count_ops(roots)
     if ops <= 4 and any(n.op == "reduce" for e in roots for n in walk(e)):
         return 8  # a reduction of columns reads a few adjacent vectors of each row
+    if any(isinstance(s, For) and s.carry for s in statements(par.body)):
+        return 4  # each iteration waits for the one before
     return 4 if ops <= 10 else 2  # two at least: long chains of operations wait for each other
 
 
@@ -322,10 +324,7 @@ def body_cost(body: Sequence[Stmt], lanes: int) -> Dim:
                 total = add(total, mul(body_cost(s.body, lanes), _iterations(s.axes)))
             case For():
                 inside = body_cost((*s.carry, *s.body), lanes)
-                count: Dim = s.axis.extent
-                if s.axis.block is not None:
-                    count = floordiv(add(count, s.axis.block - 1), s.axis.block)
-                total = add(total, mul(inside, count))
+                total = add(total, mul(inside, expected_steps(s.axis)))
     return total
 
 

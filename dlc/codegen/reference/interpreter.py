@@ -148,10 +148,10 @@ class _Run:
             else:
                 self.for_(stmt, scope)
 
-    def blocks_of(self, axis: Axis) -> list[_Block]:
+    def blocks_of(self, axis: Axis) -> Iterator[_Block]:
         extent, size = self.extent(axis.extent), axis.block or 1
-        starts = range(0, extent, size)
-        return [_Block(s, min(size, extent - s), number) for number, s in enumerate(starts)]
+        for number, s in enumerate(range(0, extent, size)):
+            yield _Block(s, min(size, extent - s), number)
 
     def range_of(self, axis: Axis, scope: _Scope) -> _Block:
         """What an assignment or a reduction runs over: the open block, or the whole axis."""
