@@ -38,6 +38,7 @@ class SourceLocation(NamedTuple):
 # Taken from a code object, not from __file__, so that both sides of the comparison in
 # `user_location` were spelt by the import system in the same way.
 _PACKAGE = os.path.join(os.path.dirname(os.path.dirname(sys._getframe().f_code.co_filename)), "")
+_packages = [_PACKAGE]
 
 # File name -> is it never the user's? Frames of contextlib, functools and importlib stand between
 # dlc's own context managers, decorators, or files that are loaded at first use, and their callers.
@@ -49,9 +50,17 @@ _internal: dict[str, bool] = {
 
 
 def _is_internal(file: str) -> bool:
-    internal = file.startswith((_PACKAGE, "<frozen "))
+    internal = file.startswith((*_packages, "<frozen "))
     _internal[file] = internal
     return internal
+
+
+def pass_over(folder: str) -> None:
+    """Takes the files of a package for no user's: one that calls dlc for the user."""
+    if os.path.join(folder, "") not in _packages:
+        _packages.append(os.path.join(folder, ""))
+        for file in [f for f, internal in _internal.items() if not internal]:
+            del _internal[file]
 
 
 def user_location() -> SourceLocation | None:
@@ -70,7 +79,7 @@ def user_location() -> SourceLocation | None:
 
 
 def user_frame() -> FrameType | None:
-    """The innermost frame of the calling thread that is outside the dlc package."""
+    """The innermost frame of the calling thread that is outside dlc, and what is passed over."""
     frame = sys._getframe(1)
     internal = _internal
     while frame is not None:

@@ -29,7 +29,8 @@ def dtype_of(torch_dtype: Any) -> Any:
     """
     name = str(torch_dtype).removeprefix("torch.")
     if name not in _TYPES:
-        raise DTypeError(f"dlc has no element type for {torch_dtype}")
+        hint = "keep real and imaginary parts in two tensors" if "complex" in name else None
+        raise DTypeError(f"dlc has no element type for {torch_dtype}", hint=hint)
     return _TYPES[name]
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dlc.interop.torch.graph import GraphFunction, is_known
+import dlc
+from dlc.interop.torch.checks import is_known
+from dlc.interop.torch.graph import GraphFunction
 from dlc.ir.errors import ValueRangeError, nearest
+from dlc.ir.location import pass_over
 
 _OPTIONS = ("fallback", "freeze", "level", "precision", "num_threads")
 
@@ -26,12 +30,16 @@ def dlc_backend(
 
     Raises:
         ModelError: There are operators that dlc does not know; all are listed.
-        ValueRangeError: An option is unknown.
+        DeviceError: A tensor is not in the memory of the host.
+        DTypeError: A tensor has elements of a type that dlc has not.
+        ValueRangeError: An option, or its value, is unknown.
     """
+    import torch
     from torch._decomp import core_aten_decompositions
     from torch._dynamo.backends.common import aot_autograd
     from torch._functorch._aot_autograd.utils import make_boxed_func
 
+    pass_over(os.path.dirname(torch.__file__))
     given = dict(options or {})
     unknown = [k for k in given if k not in _OPTIONS]
     if unknown:
@@ -41,6 +49,9 @@ def dlc_backend(
         raise ValueRangeError(f"fallback={fallback!r}", hint='"error" or "aten"')
 
     freeze = given.pop("freeze", True)
+    if not isinstance(freeze, bool):
+        raise ValueRangeError(f"freeze={freeze!r}", hint="True or False")
+    dlc.compile(dlc_backend, **given)  # says now what is wrong with the others
 
     def compiler(graph: Any, _inputs: Sequence[Any]) -> Any:
         return make_boxed_func(_compiled(graph, fallback, (), given))

@@ -12,7 +12,8 @@ from typing import Any
 
 import dlc
 from dlc.interop.torch.arrays import torch_dtype_of
-from dlc.interop.torch.graph import check_known, draws, is_node
+from dlc.interop.torch.checks import check_known
+from dlc.interop.torch.graph import draws, is_node
 from dlc.ir.dims import Dim, DimExpr, DimUnknown, evaluate, symbols_of
 from dlc.ir.errors import ArgumentError, DlcError, ModelError, ShapeError
 from dlc.ir.location import SourceLocation

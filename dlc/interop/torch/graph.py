@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 import dlc
 from dlc.interop.torch.arrays import Array, array_of, dtype_of, tensor_of
 from dlc.interop.torch.binding import Binding
+from dlc.interop.torch.checks import PYTHON_OPERATORS, check_known, location_of, operator_name
 from dlc.interop.torch.extents import (
     ExtentsKnown,
     expression_of,
@@ -20,53 +21,13 @@ from dlc.interop.torch.extents import (
 )
 from dlc.interop.torch.random_state import next_key
 from dlc.interop.torch.table import find, needs_of
-from dlc.ir.errors import DlcError, ModelError
+from dlc.ir.errors import DlcError
 
 if TYPE_CHECKING:
     from torch.fx import Node
 
-_PYTHON: dict[Any, Callable[..., Any]] = {
-    f: f
-    for f in (
-        operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod, operator.neg,
-        operator.truediv,
-        operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge,
-    )
-}  # fmt: skip
-
-
 # Keywords that say nothing that the result's description does not say.
 _ELSEWHERE = ("dtype", "layout", "device", "pin_memory", "memory_format", "generator")
-
-
-def operator_name(node: Node) -> str:
-    """The name of a node's operator, such as `add.Tensor`."""
-    target: Any = node.target
-    name = str(getattr(target, "__name__", target))
-    return name if "." in name else f"{name}.default"
-
-
-def is_known(node: Node) -> bool:
-    """Whether dlc has a row for what a node calls."""
-    if node.op != "call_function":
-        return node.op in ("placeholder", "output", "get_attr")
-    if node.target is operator.getitem or node.target in _PYTHON:
-        return True
-    namespace = str(getattr(node.target, "namespace", "aten"))
-    return namespace in ("aten", "prims") and find(operator_name(node)) is not None
-
-
-def missing_operators(nodes: Iterable[Node]) -> list[str]:
-    """The operators among the nodes of a graph that dlc does not know."""
-    return sorted({str(n.target) for n in nodes if not is_known(n)})
-
-
-def check_known(nodes: Iterable[Node], hint: str) -> None:
-    """ModelError for nodes with operators that dlc does not know; all are listed."""
-    missing = missing_operators(nodes)
-    if missing:
-        listed = ", ".join(missing)
-        raise ModelError(f"dlc does not know {len(missing)} operators: {listed}", hint=hint)
 
 
 class GraphFunction:
@@ -80,6 +41,8 @@ class GraphFunction:
 
     Raises:
         ModelError: There are operators that dlc does not know; all are listed.
+        DeviceError: A tensor is not in the memory of the host.
+        DTypeError: A tensor has elements of a type that dlc has not.
     """
 
     def __init__(self, module: Any, parameters: Sequence[int] = (), **options: Any) -> None:
@@ -211,8 +174,9 @@ def _call(node: Node, values: dict[Any, Any], key: Any, symbols: Mapping[Any, An
     args, kwargs = (_filled(x, values) for x in (node.args, node.kwargs))
     if node.target is operator.getitem:
         return args[0][args[1]]
-    if node.target in _PYTHON:
-        return _PYTHON[node.target](*args, **kwargs)
+    if node.target in PYTHON_OPERATORS:
+        function: Any = node.target
+        return function(*args, **kwargs)
     row = find(operator_name(node))
     assert row is not None
     for name in _ELSEWHERE:
@@ -224,6 +188,7 @@ def _call(node: Node, values: dict[Any, Any], key: Any, symbols: Mapping[Any, An
     except DlcError as error:
         if error.context is None:
             error.context = f"in {node.format_node()}"
+            error.location = location_of(node) or error.location
         raise
 
 

@@ -1,0 +1,118 @@
+"""What a graph of PyTorch's must be made of: operators and values that dlc has."""
+
+from __future__ import annotations
+
+import operator
+import os
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from dlc.interop.torch.arrays import dtype_of
+from dlc.interop.torch.table import find
+from dlc.ir.errors import DeviceError, DlcError, DTypeError, ModelError
+from dlc.ir.location import SourceLocation
+
+if TYPE_CHECKING:
+    from torch.fx import Node
+
+PYTHON_OPERATORS = frozenset({
+    operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod, operator.neg,
+    operator.truediv,
+    operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge,
+})  # fmt: skip
+"""What graphs call for numbers."""
+
+_FRAME = re.compile(r'File "(.+?)", line (\d+), in (\S+)')
+
+
+def operator_name(node: Node) -> str:
+    """The name of a node's operator, such as `add.Tensor`."""
+    target: Any = node.target
+    name = str(getattr(target, "__name__", target))
+    return name if "." in name else f"{name}.default"
+
+
+def is_known(node: Node) -> bool:
+    """Whether dlc has a row for what a node calls, and its values."""
+    if node.op != "call_function":
+        return node.op in ("placeholder", "output", "get_attr")
+    return _has_row(node) and not any(map(_complaint, (node, *node.all_input_nodes)))
+
+
+def _has_row(node: Node) -> bool:
+    if node.op != "call_function":
+        return True
+    if node.target is operator.getitem or node.target in PYTHON_OPERATORS:
+        return True
+    namespace = str(getattr(node.target, "namespace", "aten"))
+    return namespace in ("aten", "prims") and find(operator_name(node)) is not None
+
+
+def check_known(nodes: Iterable[Node], hint: str) -> None:
+    """Refuses nodes that cannot be compiled.
+
+    Raises:
+        ModelError: There are operators that dlc does not know; all are listed, each with the
+            user's line where it is first used.
+        DeviceError: A tensor is not in the memory of the host.
+        DTypeError: A tensor has elements of a type that dlc has not.
+    """
+    nodes = list(nodes)
+    missing: dict[str, Node] = {}
+    for node in nodes:
+        if not _has_row(node):
+            missing.setdefault(str(node.target), node)
+    if missing:
+        places = {name: location_of(missing[name]) for name in sorted(missing)}
+        noun = "operator" if len(missing) == 1 else "operators"
+        error = ModelError(
+            f"dlc does not know {len(missing)} {noun}: {', '.join(places)}",
+            hint=hint,
+            location=next(filter(None, places.values()), None),
+        )
+        if len(places) > 1:
+            error.context = "\n  ".join(f"{n}: {p}" for n, p in places.items() if p is not None)
+        raise error
+    for node in nodes:
+        error = _complaint(node)
+        if error is not None:
+            error.context = f"in {node.format_node()}"
+            users = [n for n in (node, *node.users) if location_of(n) is not None]
+            error.location = location_of(users[0]) if users else error.location
+            raise error
+
+
+def _complaint(node: Node) -> DlcError | None:
+    """What is wrong with the values of a node."""
+    for value in _tensors(node.meta.get("val")):
+        if value.device.type != "cpu":
+            return DeviceError(
+                f"a tensor lies on {value.device}: the backend computes in the host's memory",
+                hint="move it, and the model, with .to('cpu')",
+            )
+        try:
+            dtype_of(value.dtype)
+        except DTypeError as error:
+            return error
+    return None
+
+
+def _tensors(value: Any) -> Iterator[Any]:
+    if isinstance(value, (list, tuple)):
+        for v in value:
+            yield from _tensors(v)
+    elif hasattr(value, "dtype") and hasattr(value, "device"):
+        yield value
+
+
+def location_of(node: Node) -> SourceLocation | None:
+    """The user's line that a node comes from; None where PyTorch does not say it."""
+    import torch
+
+    torch_folder = os.path.join(os.path.dirname(torch.__file__), "")
+    frames = _FRAME.findall(node.meta.get("stack_trace") or "")
+    for file, line, function in reversed(frames):
+        if not file.startswith(torch_folder):
+            return SourceLocation(file, int(line), function)
+    return None

@@ -1,0 +1,100 @@
+"""Open extents through the backend of `torch.compile`: one program for all of them."""
+
+import pytest
+import torch
+import transformers_suite as suite
+from torch import nn
+
+from dlc.frontend.symbols import Extents
+from dlc.interop.torch import dlc_backend
+from dlc.ir.dims import DimUnknown, symbol
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+def heads(x):
+    """Flattened and split extents."""
+    b, n, _ = x.shape
+    y = x.reshape(b * n, 8).view(b, n, 2, 4).transpose(1, 2)
+    return (y @ y.mT).softmax(-1).sum(1)
+
+
+table = torch.randn(64, 8)
+FUNCTIONS = {
+    "flattened": heads,
+    "the beginning of a table": lambda x: x + table[: x.shape[1]],
+    "a later part of a table": lambda x: x + table[2 : x.shape[1] + 2],
+    "every second row of a table": lambda x: x + table[: 2 * x.shape[1] : 2],
+    "the last ones": lambda x: x[:, -3:] * 2,
+    "all but the last ones": lambda x: x[:, :-2] * 3,
+    "all but the first": lambda x: x[:, 1:] - x[:, :-1],
+    "halves": lambda x: torch.cat([x[:, x.shape[1] // 2 :], x[:, : x.shape[1] // 2]], 1),
+    "padded": lambda x: nn.functional.pad(x, (0, 0, 2, 1)).cumsum(1),
+    "positions": lambda x: x * torch.arange(x.shape[1])[:, None] + x.shape[0],
+    "a mask": lambda x: x.masked_fill(torch.ones(x.shape[1], 8).tril() == 0, 0.0),
+    "mean": lambda x: x.mean((0, 1)) + x.numel(),
+    "written": lambda x: torch.zeros(64, 8).index_put((torch.arange(x.shape[1]),), x[0]),
+    "grown": lambda x: torch.cat([x, x.new_ones(x.shape[0], 5, 8)], 1).flatten(0, 1),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_one_program_for_all_extents(name):
+    function = FUNCTIONS[name]
+    run = torch.compile(function, backend=dlc_backend, fullgraph=True, dynamic=True)
+    with suite.programs() as made:
+        for b, n in ((2, 6), (3, 9), (4, 7), (2, 12)):
+            x = torch.randn(b, n, 8)
+            given = [x.clone().requires_grad_() for _ in range(2)]
+            got, wanted = run(given[0]), function(given[1])
+            torch.testing.assert_close(got, wanted)
+            weights = torch.randn_like(wanted)
+            (got * weights).sum().backward()
+            (wanted * weights).sum().backward()
+            torch.testing.assert_close(given[0].grad, given[1].grad)
+    assert [p.stats.traces for p in made if p.stats.calls] == [1, 1]
+
+
+def test_numbers_that_no_tensor_has():
+    def function(x, n):
+        return x * n + torch.ones(n).sum()
+
+    run = torch.compile(function, backend=dlc_backend, fullgraph=True, dynamic=True)
+    x = torch.randn(3)
+    with suite.programs() as made:
+        for n in (5, 7, 4, 11):
+            torch.testing.assert_close(run(x, n), function(x, n))
+    assert sum(p.stats.traces for p in made) == 1
+
+
+def test_extents_of_0_and_1():
+    run = torch.compile(heads, backend=dlc_backend, fullgraph=True, dynamic=True)
+    for b, n in ((2, 6), (1, 6), (2, 1), (0, 6), (3, 5)):
+        x = torch.randn(b, n, 8)
+        torch.testing.assert_close(run(x), heads(x))
+
+
+def test_patterns_with_formulas():
+    n, m = symbol("n"), symbol("m")
+    extents = Extents([("n", "m"), (n * m, n + 1)], {"n": 2, "m": 3})
+    assert extents.dims() == [(n, m), (n * m, n + 1)]
+    assert extents.matches([(2, 3), (6, 3)])
+    assert extents.matches([(4, 5), (20, 5)])
+    assert not extents.matches([(2, 3), (5, 3)])
+    assert not extents.matches([(2, 3), (6, 2)])
+    assert extents.bind([(4, 5), (20, 5)]) == {"n": 4, "m": 5}
+    extents.resolve(DimUnknown(m, 4, ">="))
+    assert extents.patterns == (("n", 3), (3 * n, n + 1))
+    extents.resolve(DimUnknown(n, 1, "=="))
+    assert extents.patterns == ((2, 3), (6, 3))
+    same = Extents([("n", "m"), (n * m, m)], {"n": 3, "m": 3})
+    same.resolve(DimUnknown(n, m, "=="))
+    (first, _), (product, last) = same.patterns
+    assert first == last
+    assert product == symbol(first) * symbol(first)
