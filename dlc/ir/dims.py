@@ -265,8 +265,11 @@ def _sign_of_difference(a: Dim, b: Dim) -> int | None:
 
 def lower_bound(dim: Dim) -> int | None:
     """A value that `dim` is never below, from symbols being at least 1; None when none is known."""
-    if isinstance(dim, int):
-        return dim
+    return dim if isinstance(dim, int) else _lower_bound(dim)
+
+
+@functools.lru_cache(_REMEMBERED)
+def _lower_bound(dim: DimExpr) -> int | None:
     bounds = [b for b in (_bound_by_terms(dim), _bound_without_quotients(dim)) if b is not None]
     return max(bounds, default=None)
 

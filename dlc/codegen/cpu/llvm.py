@@ -110,9 +110,7 @@ def _compiled(texts: Sequence[str], isa: Isa) -> dict[int, CompiledModule]:
             modules[k] = _optimized(texts[k], isa, quick=quick[k])[0]
             yield modules[k], quick[k]
 
-    lanes = range(max(1, min(len(texts), available_cpus())))
-    kinds = set(quick)
-    machines = [{kind: target_machine(isa, lane, quick=kind) for kind in kinds} for lane in lanes]
+    machines = [_Lane(isa, k) for k in range(max(1, min(len(texts), available_cpus())))]
     compiled: dict[int, CompiledModule] = {}
     with contextlib.ExitStack() as stack:
         stack.callback(lambda: [module.close() for module in modules.values()])
@@ -270,21 +268,36 @@ def target_machine(isa: Isa, lane: int = 0, *, quick: bool = False) -> TargetMac
     That for functions which are not to be optimized leaves out what it can.
     """
     with _lock:
+        return _Lane(isa, lane)[quick]
+
+
+class _Lane(dict[bool, "TargetMachine"]):
+    """The code generators of a lane, which are made when they are first needed.
+
+    By the thread that the lane belongs to, while `_lock` is held for it.
+    """
+
+    def __init__(self, isa: Isa, lane: int) -> None:
+        super().__init__()
+        self.isa, self.lane = isa, lane
         if not _machines:
             _initialize()
-        machine = _machines.get((isa, lane, quick))
-        if machine is None:
+
+    def __missing__(self, quick: bool) -> TargetMachine:
+        key = self.isa, self.lane, quick
+        if key not in _machines:
             import llvmlite.binding as llvm
 
-            target = llvm.Target.from_triple(isa.triple)
-            machine = _machines[isa, lane, quick] = target.create_target_machine(
-                cpu=isa.cpu,
-                features=isa.features,
+            target = llvm.Target.from_triple(self.isa.triple)
+            _machines[key] = target.create_target_machine(
+                cpu=self.isa.cpu,
+                features=self.isa.features,
                 opt=0 if quick else 2,
                 reloc="pic",
                 codemodel="small",
             )
-        return machine
+        self[quick] = _machines[key]
+        return self[quick]
 
 
 def _initialize() -> None:
