@@ -159,6 +159,64 @@ def test_several_inputs_and_outputs():
     assert weighted["b_loss"] == pytest.approx(3 * numbers["b_loss"], rel=1e-5)
 
 
+def tagger(form):
+    """A class for each step of sequences, in which 0 is padding."""
+    first, last = nn.Embedding(6, 4, mask_zero=True), nn.Dense(3)
+    layers = [first, nn.LSTM(5, return_sequences=True), last]
+    if form == "sequential":
+        return nn.Sequential(*layers)
+    x = y = nn.Input((7,), dtype="int64")
+    for layer in layers:
+        y = layer(y)
+    return nn.Model(x, y)
+
+
+@pytest.mark.parametrize("form", ["sequential", "graph"])
+def test_losses_and_metrics_leave_out_masked_steps(form):
+    """As those of Keras 3 do (the numbers were compared with its)."""
+    rng = np.random.default_rng(3)
+    tokens = rng.integers(0, 6, (12, 7))
+    tokens[:, 0] = 1
+    labels, mask = rng.integers(0, 3, (12, 7)), tokens != 0
+    weights = rng.random(12).astype(np.float32)
+    model = tagger(form)
+
+    def settings(reduction):
+        loss = losses.SparseCategoricalCrossentropy(from_logits=True, reduction=reduction)
+        return {"optimizer": "sgd", "loss": loss, "metrics": ["accuracy"]}
+
+    model.compile(**settings("sum_over_batch_size"))
+    logits = model.predict(tokens)
+    each = dlc.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True).numpy()
+    right = (logits.argmax(-1) == labels)[mask].mean()
+    for reduction, factors, wanted in (
+        ("sum_over_batch_size", None, each[mask].mean()),
+        ("sum_over_batch_size", weights, (each * weights[:, None])[mask].sum() / mask.sum()),
+        ("sum", None, each[mask].sum()),
+        ("mean_with_sample_weight", weights, np.average(each, weights=mask * weights[:, None])),
+    ):
+        model.compile(**settings(reduction))
+        loss, accuracy = model.evaluate(tokens, labels, 12, 0, factors)
+        assert loss == pytest.approx(wanted, rel=1e-5)
+        assert accuracy == pytest.approx(right)
+    found = []
+    for given in (labels, np.where(mask, labels, 2)):
+        dlc.random.seed(0)
+        model = tagger(form)
+        model.compile(**settings("mean"))
+        found.append(model.fit(tokens, given, epochs=2, verbose=0).history)
+    assert found[0] == found[1]
+
+
+def test_a_mask_ends_where_the_steps_do():
+    rng = np.random.default_rng(3)
+    tokens, y = rng.integers(0, 6, (9, 5)), rng.random((9, 5)).astype(np.float32)
+    model = nn.Sequential(nn.Embedding(6, 4, mask_zero=True), nn.Flatten(), nn.Dense(5))
+    model.compile("sgd", "mse")
+    loss = model.evaluate(tokens, y, verbose=0)
+    assert loss == pytest.approx(((model.predict(tokens) - y) ** 2).mean(), rel=1e-5)
+
+
 def test_one_loss_of_several_outputs_is_the_loss():
     model = Two()
     model.compile("sgd", {"b": "mse"})

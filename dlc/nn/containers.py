@@ -5,14 +5,15 @@ Their attributes are their items, so that names are PyTorch's: `0.weight`.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
 import dlc
 from dlc.ir.errors import ArgumentError, IndexRangeError, ValueRangeError, nearest
 from dlc.nn.graph import is_symbolic, shape_of
+from dlc.nn.masking import call_with_mask
 from dlc.nn.module import Module
+from dlc.train import masks
 
 
 class _Items(Module):
@@ -167,10 +168,8 @@ class Sequential(_Items):
                 their `compute_mask` says. Layers such as `Masking` make one.
         """
         for layer in vars(self).values():
-            y = layer(x) if mask is None or not _takes_mask(layer) else layer(x, mask=mask)
-            told = getattr(layer, "compute_mask", None)
-            mask = mask if told is None else told(x, mask)
-            x = y
+            x, mask = call_with_mask(layer, x, mask)
+        masks.note(x, mask)
         return x
 
     def compute_mask(self, x: Any, mask: Any = None) -> Any:
@@ -181,16 +180,6 @@ class Sequential(_Items):
             before, x = x, layer(x) if k < makers[-1] else x
             mask = layer.compute_mask(before, mask) if k in makers else mask
         return mask
-
-
-def _takes_mask(layer: Any) -> bool:
-    """Whether a layer takes part in masking, as Keras's do, by an argument `mask`."""
-    for name in ("call", "forward"):
-        if name == "call" or hasattr(layer, "compute_mask"):
-            found = getattr(layer, name, None)
-            if found is not None:
-                return "mask" in inspect.signature(found).parameters
-    return False
 
 
 class ModuleList(_Items):

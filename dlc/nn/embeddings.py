@@ -42,7 +42,8 @@ class Embedding(Module):
         embeddings_initializer: The table at first: normal of deviation 1, as in PyTorch, or, by
             Keras's names, uniform within 0.05.
         mask_zero: Whether 0 is no number of a row but padding, which a mask leaves out: in a
-            `Sequential` it goes to layers with an argument `mask`.
+            `Sequential` and in graphs of layers it goes to those with an argument `mask`, and from
+            the predictions to losses and metrics.
         name: The layer's name.
 
     Attributes:

@@ -18,6 +18,8 @@ from dlc.ir.dims import Dim, DimUnknown, dim_text, substitute, symbol, symbols_o
 from dlc.ir.errors import ArgumentError, ShapeError
 from dlc.ir.record import dataclass
 from dlc.ir.types import TensorType
+from dlc.nn.masking import call_with_mask
+from dlc.train import masks
 
 if TYPE_CHECKING:
     from dlc.nn.module import Module
@@ -264,12 +266,20 @@ class Program:
             ShapeError: for values of other shapes.
         """
         held: dict[int, Any] = dict(enumerate(values))
+        known: dict[int, Any] = {}  # masks
         dims = self._dims(values)
         for step in self.steps:
             if isinstance(step, LayerStep):
                 fill = lambda x: held[x.number] if isinstance(x, Slot) else x  # noqa: E731
                 args, kwargs = mapped(step.form, fill)
-                leaves = tree.leaves(getattr(holder, step.layer)(*args, **kwargs))
+                layer = getattr(holder, step.layer)
+                if len(args) == 1 and not kwargs and isinstance(args[0], dlc.Tensor):
+                    mask = known.get(step.reads[0]) if step.reads else None
+                    result, mask = call_with_mask(layer, args[0], mask)
+                    known.update(dict.fromkeys(step.writes, mask))
+                else:
+                    result = layer(*args, **kwargs)
+                leaves = tree.leaves(result)
                 held.update({slot: leaves[k] for k, slot in step.results.items()})
             elif isinstance(step, OpStep):
                 attrs = attrs_at(step.attrs, lambda d: substitute(d, dims))
@@ -277,6 +287,8 @@ class Program:
             else:
                 name = step.value
                 held[step.result] = getattr(holder, name) if isinstance(name, str) else name
+        for k in self.outputs:
+            masks.note(held[k], known.get(k))
         return tree.unflatten(self.output_form, [held[k] for k in self.outputs])
 
     def _dims(self, values: Sequence[dlc.Tensor]) -> dict[str, Dim]:

@@ -12,6 +12,7 @@ from dlc import losses, metrics
 from dlc.ir.errors import ArgumentError, ValueRangeError
 from dlc.metrics.metric import Mean, Metric
 from dlc.metrics.names import accuracy_for
+from dlc.train import masks
 from dlc.train.batches import Arrays, Batch, Source
 
 
@@ -47,6 +48,12 @@ def _parts(tree: Any, names: Sequence[str]) -> list[Any]:
     if isinstance(tree, Mapping):
         return [tree[n] for n in names]
     return list(tree)
+
+
+def _masked(predicted: Any, weight: Any, reduction: str = "sum") -> Any:
+    """The factors of samples, where predictions have a mask those of their steps."""
+    mask = masks.of(predicted)
+    return weight if mask is None else masks.with_weights(mask, weight, reduction)
 
 
 class _Measured(NamedTuple):
@@ -185,7 +192,7 @@ class Outputs:
         for k, (true, pred) in enumerate(pairs):
             held = self.losses[k]
             if held is not None:
-                part = held(true, pred, weights[k])
+                part = held(true, pred, _masked(pred, weights[k], held.reduction))
                 if (mean := self.parts[k]) is not None:
                     mean.update_state(dlc.stop_gradient(part), rows)
                 part = part * self.weights[k]
@@ -200,7 +207,8 @@ class Outputs:
         weights = _paired(weight, self.names, "sample weights")
         for k, metric, counts in self.metrics:
             if metric.on_host == host:
-                metric.update_state(true[k], pred[k], weights[k] if counts else None)
+                factors = _masked(pred[k], weights[k] if counts else None)
+                metric.update_state(true[k], pred[k], factors)
 
     @property
     def on_host(self) -> bool:

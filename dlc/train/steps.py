@@ -15,6 +15,7 @@ from dlc.ir.errors import ShapeError
 from dlc.runtime.buffers import is_usable
 from dlc.train.added_losses import collect_losses
 from dlc.train.batches import Batch
+from dlc.train.masks import collect_masks
 from dlc.train.modes import evaluating
 from dlc.train.outputs import Outputs
 
@@ -163,7 +164,7 @@ class Steps:
     def _step(self, name: str, batch: Batch) -> Any:
         """The results of a step, and predictions where metrics on the host need them."""
         self.predicted = None
-        with collect_losses():
+        with collect_losses(), collect_masks():
             found = getattr(self.model, name)(batch)
         return found, self.predicted if self.outputs.on_host else None
 

@@ -15,7 +15,7 @@ from dlc import optim
 from dlc.callbacks.callback_list import CallbackList
 from dlc.callbacks.history import History
 from dlc.ir.errors import NanError, ValueRangeError
-from dlc.train import added_losses
+from dlc.train import added_losses, masks
 from dlc.train.added_losses import collect_losses
 from dlc.train.batches import (
     Arrays,
@@ -98,10 +98,12 @@ class Training:
         def loss_of(model: Model) -> tuple[Any, Any]:
             with collect_losses():  # of this trace
                 predicted = model(x)
-                return self.compute_loss(x, y, predicted, weight), predicted
+                loss = self.compute_loss(x, y, predicted, weight)
+                return loss, (predicted, masks.each_of(predicted))
 
-        (_, predicted), gradients = dlc.value_and_grad(loss_of, has_aux=True)(self.model)
+        (_, (predicted, found)), gradients = dlc.value_and_grad(loss_of, has_aux=True)(self.model)
         self.optimizer.apply(dlc.tree.leaves(gradients), dlc.tree.leaves(self.model))
+        masks.note_each(predicted, found)
         return self.compute_metrics(x, y, predicted, weight)
 
     def test_step(self, batch: Batch) -> dict[str, Any]:
