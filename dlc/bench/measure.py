@@ -133,7 +133,7 @@ def _prepare(
     process = Process(name, settings.threads, cache, python=settings.python)
     stack.enter_context(process)
     process.ask("start")
-    process.ask("warm_up")
+    process.ask("warm_up", suite=settings.suite)
     process.ask("prepare", suite=settings.suite, name=case.name, folder=str(folder))
     first = process.ask("first")["seconds"]
     if first is None:

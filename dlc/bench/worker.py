@@ -49,8 +49,11 @@ class Worker:
         """Versions and settings."""
         return self.framework.settings()
 
-    def warm_up(self) -> None:
+    def warm_up(self, suite: str) -> None:
         """Compiles and runs something else, so that the framework has loaded what it needs."""
+        prepare = getattr(self.framework, "prepare_for", None)
+        if prepare is not None:
+            prepare(suite)
         sets, constants = WARM_UP.draw()
         program = self.framework.program(WARM_UP, constants)
         assert program is not None

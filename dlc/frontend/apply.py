@@ -39,7 +39,7 @@ from dlc.ir.errors import (
 )
 from dlc.ir.op import OPS, Op
 from dlc.ir.types import DType, dtype_of, float32, float64, int64
-from dlc.runtime.buffers import aligned_copy
+from dlc.runtime.buffers import aligned_copy, is_usable
 from dlc.runtime.places import PLACES, is_place
 
 __all__ = [
@@ -168,6 +168,14 @@ def _constant(array: Array) -> Tensor:
     if array.size <= SMALL:
         return make(None, trace.emit(OPS["constant"], (), {"value": array.copy()}), trace)
     return trace.root.fixed_tensor(constant_copy(array))
+
+
+def lent_constant(array: Array) -> Tensor:
+    """A constant on an array whose owner does not write to it while programs use it; no copy."""
+    trace = current_trace()
+    if trace is None or array.size <= SMALL or not is_usable(array):
+        return _constant(array)
+    return trace.root.fixed_tensor(array)
 
 
 def supported(dtype: np.dtype[Any]) -> DType:

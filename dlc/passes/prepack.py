@@ -145,7 +145,8 @@ class Prepack(Pass):
         columns = w.shape[1 - summed]
         assert isinstance(columns, int)
         rows = _emit(nodes, node, "transpose", w, axes=(1, 0)) if summed else w
-        return _emit(nodes, node, "panels", rows, width=self._width(node, columns))
+        width = self._width(node, columns)
+        return _emit(nodes, node, "panels", rows, width=width, whole=columns % width == 0)
 
     def _width(self, node: Node, columns: int) -> int:
         dtype = node.tensor.dtype

@@ -207,6 +207,11 @@ class Dlc:
         """Version, threads and instruction set."""
         return {"dlc": dlc.__version__, "threads": str(self.threads), "isa": host_isa().name}
 
+    def prepare_for(self, suite: str) -> None:
+        """Loads what the programs of a suite need besides dlc."""
+        if suite == "torch":
+            torch_door.warm_up()
+
     def array(self, array: Array) -> Any:
         """A tensor."""
         return dlc.asarray(array)

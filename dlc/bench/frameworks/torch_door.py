@@ -28,3 +28,11 @@ def model(constants: Sequence[Array]) -> Program:
             return run(*map(tensor, inputs))
 
     return forward
+
+
+def warm_up() -> None:
+    """Traces and compiles something else."""
+    torch: Any = importlib.import_module("torch")
+    door: Any = importlib.import_module("dlc.interop.torch")
+    small = torch.nn.Linear(3, 3)
+    torch.compile(small, backend=door.dlc_backend)(torch.ones(2, 3))

@@ -34,6 +34,11 @@ def dtype_of(torch_dtype: Any) -> Any:
     return _TYPES[name]
 
 
+def address_of(array: Array) -> int:
+    """Where the elements of an array begin."""
+    return array.__array_interface__["data"][0]
+
+
 def torch_dtype_of(dtype: Any) -> Any:
     """PyTorch's element type for one of dlc's."""
     import torch
@@ -62,7 +67,7 @@ def tensor_of(value: dlc.Tensor, held: set[int]) -> Any:
     import torch
 
     array = value.numpy()
-    place = array.__array_interface__["data"][0]
+    place = address_of(array)
     array = np.array(array) if place in held or not array.size else np.asarray(_Writable(array))
     held.add(place)
     made = torch.from_numpy(array.view(np.int16) if array.dtype == ml_dtypes.bfloat16 else array)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from dlc.interop.torch.arrays import Array, array_of
 from dlc.interop.torch.watch import Watch
@@ -13,7 +13,12 @@ from dlc.ir.locks import make_lock
 _MAX_BOUND = 64
 _MAX_WAIT = 1 << 16
 
-Program = Callable[..., Any]
+
+class Program(NamedTuple):
+    """A compiled function, and the addresses of memory that is not its own."""
+
+    compiled: Callable[..., Any]
+    held: frozenset[int]
 
 
 class _Bound:

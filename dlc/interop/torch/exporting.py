@@ -13,6 +13,7 @@ from typing import Any
 import dlc
 from dlc.interop.torch.arrays import torch_dtype_of
 from dlc.interop.torch.checks import check_known
+from dlc.interop.torch.extents import expression_of
 from dlc.interop.torch.graph import draws, is_node
 from dlc.ir.dims import Dim, DimExpr, DimUnknown, evaluate, symbols_of
 from dlc.ir.errors import ArgumentError, DlcError, ModelError, ShapeError
@@ -134,7 +135,7 @@ class Exported:
         for leaf, shape in dims.items():
             exported = self.inputs[leaf].meta["val"].shape
             for axis, (dim, value) in enumerate(zip(shape, exported, strict=True)):
-                symbol = getattr(getattr(value, "node", None), "expr", None)
+                symbol = expression_of(value)
                 if symbol is None or not symbol.is_Symbol:
                     if isinstance(dim, DimExpr):
                         raise DimUnknown(dim, _integer(value), "==")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import dlc
-from dlc.interop.torch.arrays import Array, array_of, dtype_of, tensor_of
-from dlc.interop.torch.binding import Binding
+from dlc.frontend.apply import lent_constant
+from dlc.interop.torch.arrays import Array, address_of, array_of, dtype_of, tensor_of
+from dlc.interop.torch.binding import Binding, Program
 from dlc.interop.torch.checks import PYTHON_OPERATORS, check_known, location_of, operator_name
 from dlc.interop.torch.extents import (
     ExtentsKnown,
@@ -58,7 +59,7 @@ class GraphFunction:
         self.output = next(n for n in self.nodes if n.op == "output").args[0]
         self.draws = draws(self.nodes)
         self.options = options
-        self.compiled = self._program({})
+        self.unbound = self._program({})
         places = [k for k in parameters if is_tensor(self.inputs[k])]
         self.binding = Binding(places, self._program)
         self.free = [k for k in self.tensors if k not in places]
@@ -71,8 +72,10 @@ class GraphFunction:
         """
         free = [k for k in self.tensors if k not in constants]
 
+        held = frozenset(address_of(a) for a in constants.values())
+
         def graph(given: list[Any], key: Any = None, *, numbers: tuple[Any, ...]) -> list[Any]:
-            tensors = {k: dlc.asarray(a) for k, a in constants.items()}
+            tensors = {k: lent_constant(a) for k, a in constants.items()}
             tensors |= dict(zip(free, given[: len(free)], strict=True))
             known = dict(numbers)
             empty = zip([k for k in self.alone if k not in known], given[len(free) :], strict=True)
@@ -81,26 +84,27 @@ class GraphFunction:
         shapes = [self.inputs[k].meta["val"].shape for k in free]
         shapes += [(self.inputs[k].meta["val"], 0) for k in self.alone]
         shapes += [(2,)] if self.draws else []
-        return ExtentsKnown(
+        compiled = ExtentsKnown(
             graph,
             patterns_of(shapes),
             name="torch_graph",
             static_argnames=("numbers",),
             **self.options,
         )
+        return Program(compiled, held)
 
     def __call__(self, *args: Any) -> list[Any]:
         """The outputs, as PyTorch's tensors."""
         program, free = self.binding.program(args), self.free
         if program is None:
-            program, free = self.compiled, self.tensors
+            program, free = self.unbound, self.tensors
         given = [array_of(args[k]) for k in free]
-        held = {a.__array_interface__["data"][0] for a in (*given, *self.constants.values())}
+        held = {*program.held, *map(address_of, given), *map(address_of, self.constants.values())}
         # A number that no tensor has comes as an extent of an empty one.
         numbers = tuple((k, args[k]) for k in self.alone if not _is_extent(args[k]))
         given += [np.empty((args[k], 0), np.int8) for k in self.alone if _is_extent(args[k])]
         key = [next_key()] if self.draws else []
-        values = iter(program(given, *key, numbers=numbers))
+        values = iter(program.compiled(given, *key, numbers=numbers))
         made: list[Any] = []
         for node in self.output:
             if node is None:

@@ -101,6 +101,7 @@ class TorchModel(CompiledFunction):
             self._state.hand_back()
         if not any(map(_is_torch, given)):
             return result
+        held |= self._state.held
         return _as_torch(made, result, held)
 
     def _direct(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -169,7 +170,7 @@ class TorchModel(CompiledFunction):
             if name in made.updates:
                 values[node] = self._state.variable(name)
             elif node.users:
-                values[node] = self._state.constant(name, made.constants)
+                values[node] = self._state.constant(name, made.constants, lend=own is not None)
         run_nodes(made.nodes, values, self._state.next_key() if made.draws else None)
         for name, node in made.updates.items():
             self._state.variable(name).assign(values[node])

@@ -8,8 +8,9 @@ from enum import Enum
 from typing import Any
 
 import dlc
+from dlc.frontend.apply import lent_constant
 from dlc.frontend.trace import eager
-from dlc.interop.torch.arrays import array_of
+from dlc.interop.torch.arrays import Array, address_of, array_of
 from dlc.interop.torch.random_state import next_key
 from dlc.interop.torch.watch import Watch
 from dlc.ir.errors import ArgumentError
@@ -81,6 +82,8 @@ class State:
         is_module = hasattr(self._source, "modules")
         self._module = ModuleWatch(self._source) if is_module else None
         self._watch = Watch()
+        self._arrays: dict[str, Array] = {}  # the same ones for all programs
+        self.held: set[int] = set()  # where programs have constants
         self._variables: dict[str, dlc.Variable] = {}
         self._random: dlc.Variable | None = None
         self._marks: dict[str, Any] = {}
@@ -92,20 +95,25 @@ class State:
                 self._begin()
                 return Change.MODULE
             if not self._watch.holds():
-                self._watch = Watch()
+                self._watch, self._arrays = Watch(), {}
                 return Change.VALUES
         return None
 
-    def constant(self, name: str, others: Mapping[str, Any]) -> dlc.Tensor:
+    def constant(self, name: str, others: Mapping[str, Any], lend: bool) -> dlc.Tensor:
         """The value of a tensor as a constant of the present trace.
 
         Args:
             name: Its name.
             others: Tensors that are no parameters and buffers.
+            lend: Whether the program is given up when the tensor has changed: it needs no copy.
         """
         tensor = self._tensors[name] if name in self._tensors else others[name]
         self._watch.add(tensor)
-        return dlc.asarray(_array(tensor, name))
+        array = self._arrays.get(name)
+        if array is None:
+            array = self._arrays[name] = _array(tensor, name)
+            self.held.add(address_of(array))
+        return lent_constant(array) if lend else dlc.asarray(array)
 
     def variable(self, name: str) -> dlc.Variable:
         """A buffer that programs update."""

@@ -28,10 +28,12 @@ def _infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     if x.rank != 2:
         raise ShapeError(f"panels of {x}: it takes a matrix")
     _check_width("panels", width)
+    if attrs["whole"] and not (isinstance(x.shape[1], int) and x.shape[1] % width == 0):
+        raise ShapeError(f"panels of {x}: its columns are no whole number of {width}")
     return x.with_shape((floordiv(x.shape[1] + (width - 1), width), x.shape[0], width))
 
 
-def _reference(x: Any, width: int) -> Any:
+def _reference(x: Any, width: int, whole: bool) -> Any:
     rows, columns = x.shape
     blocks = -(-columns // width)
     wide = np.zeros((rows, blocks * width), x.dtype)
@@ -42,6 +44,8 @@ def _reference(x: Any, width: int) -> Any:
 def _lower(ix: tuple[Expr, ...], inputs: Sequence[Input], attrs: Attrs, type_: TensorType) -> Expr:
     block, row, column = ix
     start = scalar.op("mul", block, scalar.dim(attrs["width"]))
+    if attrs["whole"]:
+        return inputs[0](row, scalar.op("add", start, column))
     zero = False if type_.dtype.kind == "b" else 0.0 if type_.dtype.is_float else 0
     return inputs[0].pad((row, scalar.op("add", start, column)), scalar.const(zero, type_.dtype))
 
@@ -72,10 +76,10 @@ def _lower_back(
     return inputs[0](block, row, place)
 
 
-def _batch(b: Any, inputs: Any, batched: Any, width: int) -> Any:
+def _batch(b: Any, inputs: Any, batched: Any, width: int, whole: bool) -> Any:
     """The rows of all matrices, one below the other, in panels."""
     size, rows, columns = inputs[0].tensor.shape
-    flat = b.panels(b.reshape(inputs[0], shape=(size * rows, columns)), width=width)
+    flat = b.panels(b.reshape(inputs[0], shape=(size * rows, columns)), width=width, whole=whole)
     split = b.reshape(flat, shape=(flat.tensor.shape[0], size, rows, width))
     return b.transpose(split, axes=(1, 0, 2, 3))
 
@@ -91,22 +95,23 @@ register(
     Op(
         "panels",
         "A matrix x[k,n] in panels of `width` columns (`dlc.ir.panels`): y[p,k,q] is "
-        "x[k,p*width+q], or 0 behind the last column.",
+        "x[k,p*width+q], or 0 behind the last column. Columns that are a `whole` number of panels "
+        "are a plain copy.",
         infer=_infer,
         reference=_reference,
-        attrs={"width": "int"},
+        attrs={"width": "int", "whole": "bool"},
         family="layout",
         lower=_lower,
         jvp=linear_jvp("panels"),
         linear=(0,),
-        transpose=lambda b, ct, i, x, width: b.from_panels(ct, columns=x[0].tensor.shape[1]),
+        transpose=lambda b, ct, i, x, width, whole: b.from_panels(ct, columns=x[0].tensor.shape[1]),
         batch=_batch,
         samples=lambda: [
-            *(Sample((((3, 5), d),), {"width": 2}) for d in ALL),
-            Sample((((7, 64), "f32"),), {"width": 32}),
-            Sample((((2, 1), "f32"),), {"width": 1}),
-            Sample((((0, 5), "f32"),), {"width": 4}),
-            Sample((((3, 0), "f32"),), {"width": 4}),
+            *(Sample((((3, 5), d),), {"width": 2, "whole": False}) for d in ALL),
+            *(Sample((((7, 64), "f32"),), {"width": 32, "whole": w}) for w in (False, True)),
+            Sample((((2, 1), "f32"),), {"width": 1, "whole": True}),
+            Sample((((0, 5), "f32"),), {"width": 4, "whole": False}),
+            Sample((((3, 0), "f32"),), {"width": 4, "whole": False}),
         ],
     )
 )
@@ -121,7 +126,9 @@ register(
         lower=_lower_back,
         jvp=linear_jvp("from_panels"),
         linear=(0,),
-        transpose=lambda b, ct, i, x, columns: b.panels(ct, width=x[0].tensor.shape[2]),
+        transpose=lambda b, ct, i, x, columns: b.panels(
+            ct, width=x[0].tensor.shape[2], whole=False
+        ),
         batch=_batch_back,
         cost=0,
         samples=lambda: [
