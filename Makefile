@@ -1,6 +1,7 @@
 # Everything that a fresh clone needs is Python 3.11 or later and make:
 #   make demo    train a network on handwritten digits and print every stage of its compilation
 #   make test    lint, check types and run the tests
+#   make test-gpu  run the tests that need an NVIDIA GPU, and write a report of them
 #   make bench   run the benchmarks
 #   make docs    turn docs/ into HTML, in site/
 #   make clean   remove what was made, the environment included
@@ -11,7 +12,7 @@ JOBS   ?= 2
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test lint check bench docs clean
+.PHONY: demo test test-gpu lint check bench docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.examples
@@ -19,6 +20,9 @@ demo: $(VENV)/.examples
 
 test: lint check
 	$(BIN)/python -m pytest -q -n $(JOBS)
+
+test-gpu: $(VENV)/.test $(VENV)/.gpu
+	$(BIN)/python tests/gpu_report.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check
@@ -39,7 +43,7 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp a set of extras: installing again is needed only when the project file changes.
-$(VENV)/.bench $(VENV)/.docs $(VENV)/.examples $(VENV)/.test: $(VENV)/.%: pyproject.toml | $(VENV)/pyvenv.cfg
+$(VENV)/.bench $(VENV)/.docs $(VENV)/.examples $(VENV)/.gpu $(VENV)/.test: $(VENV)/.%: pyproject.toml | $(VENV)/pyvenv.cfg
 	$(PIP) --editable '.[$*]'
 	@touch $@
 

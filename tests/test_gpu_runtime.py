@@ -13,6 +13,7 @@ import dlc
 if importlib.util.find_spec("triton") is None:
     pytest.skip("Triton is not installed", allow_module_level=True)
 
+from gpu_models import MODELS, compare
 from stand_in_driver import stand_in
 from triton_harness import Worker
 
@@ -92,6 +93,35 @@ def test_a_model_trains_on_the_gpu(gpu):
     assert set(places) == {"cuda:0"}
     np.testing.assert_allclose(losses, trained("cpu")[0], rtol=1e-4)
     assert gpu.calls.count("cuGraphLaunch") > 0
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_train_alike_on_both(gpu, name):
+    compare(name, "cuda")
+
+
+def test_random_bits_are_those_of_the_cpu(gpu):
+    def drawn():
+        key = dlc.random.key(5)
+        return dlc.random.normal(key, (3, 5)), dlc.random.randint(key, 0, 1000, (17,))
+
+    for ours, theirs in zip(dlc.compile(drawn, device="cuda")(), dlc.compile(drawn)(), strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=3e-7)
+
+
+def test_a_machine_without_a_gpu_is_told_so(capsys):
+    import gpu_report
+
+    from dlc.runtime.gpu.driver import GpuFacts
+
+    with stand_in(count=0):
+        assert gpu_report.main() == 2
+    assert "there is no NVIDIA GPU here" in capsys.readouterr().err
+    facts = GpuFacts(0, "H200", "sm_90", 141 << 30, "13.0")
+    counts = {"passed": 3, "failed": 1, "skipped": 0}
+    text = gpu_report.report(facts, counts, ["t::f"], 4.2, "2026-11-29")
+    assert "H200 (sm_90, 141 GiB)" in text
+    assert "4 in 4 s, 3 passed, 1 failed, 0 skipped" in text
 
 
 def test_equal_addresses_are_replayed_as_one_graph(gpu):

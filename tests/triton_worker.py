@@ -127,7 +127,7 @@ def run(request):
     held = [inner for _, inner in pairs]
     for source, entry, grid, slots, dims in launches:
         if grid:
-            function = jit_function(source, entry)
+            function = function_of(source, entry)
             arguments = [pointer(held[s]) for s in slots] + [integer(d) for d in dims]
             function[(grid,)](*arguments)
     for whole, inner in pairs:
