@@ -13,7 +13,14 @@ UNARY = {
     "erfinv": 2 * SHARE[:41] - 1, "gammaln": WIDE, "digamma": WIDE, "ndtr": WIDE[:83] / 2,
     "ndtri": SHARE, "logit": SHARE, "entr": np.abs(WIDE), "i0": WIDE[:87], "i0e": WIDE,
     "i1": WIDE[:87], "i1e": WIDE, "expit": WIDE, "gamma": WIDE[:86], "log_ndtr": WIDE * 3,
+    "erfcx": WIDE, "j0": WIDE, "j1": WIDE, "y0": WIDE, "y1": WIDE, "k0": WIDE, "k1": WIDE,
+    "k0e": WIDE, "k1e": WIDE, "airy_ai": WIDE, "spherical_j0": WIDE,
 }  # fmt: skip
+# Where SciPy has another name, or several results.
+OTHERS = {
+    "airy_ai": lambda x: special.airy(x)[0],
+    "spherical_j0": lambda x: special.spherical_jn(0, x),
+}
 # By SciPy too, or by what the function's definition says.
 SLOPES = {
     "erfinv": lambda x: np.sqrt(np.pi) / 2 * np.exp(special.erfinv(x) ** 2),
@@ -26,6 +33,14 @@ SLOPES = {
     "i0": special.i1,
     "i0e": lambda x: special.i1e(x) - np.sign(x) * special.i0e(x),
     "gamma": lambda x: special.gamma(x) * special.digamma(x),
+    "erfcx": lambda x: 2 * x * special.erfcx(x) - 2 / np.sqrt(np.pi),
+    "j0": lambda x: -special.j1(x),
+    "j1": lambda x: special.jvp(1, x),
+    "y0": lambda x: -special.y1(x),
+    "k0": lambda x: -special.k1(x),
+    "k1e": lambda x: special.k1e(x) - special.k0e(x) - special.k1e(x) / x,
+    "airy_ai": lambda x: special.airy(x)[1],
+    "spherical_j0": lambda x: special.spherical_jn(0, x, derivative=True),
     "log_ndtr": lambda x: np.exp(-x * x / 2 - special.log_ndtr(x)) / np.sqrt(2 * np.pi),
 }
 
@@ -38,7 +53,8 @@ def near(got, want, bound):
 
 @pytest.mark.parametrize("name", UNARY)
 def test_values(name):
-    x, function, reference = UNARY[name], getattr(dlc.special, name), getattr(special, name)
+    x, function = UNARY[name], getattr(dlc.special, name)
+    reference = OTHERS.get(name) or getattr(special, name)
     for way in ("interpreted", "native"):
         got = h.WAYS[way](function, [x])[0]
         assert near(got, reference(x), 2e-13).all(), way
@@ -56,6 +72,8 @@ def test_derivatives(name):
     x = x[np.abs(x) > 1e-3]
     if name in ("gammaln", "digamma", "gamma"):
         x = x[(np.abs(x) < 100) & (np.abs(x - np.round(x)) > 1e-6)]
+    if name in ("y0", "k0", "k1e"):
+        x = np.abs(x)
     function = getattr(dlc.special, name)
     got = dlc.grad(lambda v: dlc.sum(function(v)))(dlc.asarray(x)).numpy()
     assert near(got, SLOPES[name](x), 1e-11).all()
@@ -71,6 +89,12 @@ def test_ends_and_poles():
         (f.ndtri, [0.0, 1, -0.5, nan], [-inf, inf, nan, nan]),
         (f.entr, [0.0, -1, nan], [0.0, -inf, nan]),
         (f.i0e, [0.0, inf, nan], [1.0, 0.0, nan]),
+        (f.j0, [0.0, -0.0, inf, -inf, nan], [1.0, 1.0, 0.0, 0.0, nan]),
+        (f.y1, [0.0, -1.0, inf, nan], [-inf, nan, 0.0, nan]),
+        (f.k0, [0.0, -1.0, inf, nan], [inf, nan, 0.0, nan]),
+        (f.airy_ai, [inf, -inf, nan], [0.0, 0.0, nan]),
+        (f.spherical_j0, [0.0, inf, nan], [1.0, 0.0, nan]),
+        (f.erfcx, [inf, -inf, nan], [0.0, inf, nan]),
     ):  # fmt: skip
         got = function(np.array(x)).numpy()
         assert np.array_equal(got, want, equal_nan=True), function.__name__

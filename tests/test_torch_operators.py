@@ -207,3 +207,23 @@ def test_distances_and_products():
         }  # fmt: skip
 
     agree(run, torch.randn(4, 5), torch.randn(3, 5))
+
+
+def test_special_functions():
+    one = ("i1", "ndtri", "erfcx", "bessel_j1", "scaled_modified_bessel_k0")
+    kinds = (
+        *(f"chebyshev_polynomial_{k}" for k in "tuvw"), "hermite_polynomial_h",
+        *(f"shifted_chebyshev_polynomial_{k}" for k in "tuvw"), "hermite_polynomial_he",
+        "laguerre_polynomial_l", "legendre_polynomial_p",
+    )  # fmt: skip
+
+    def run(x, places, n):
+        results = {name: getattr(torch.special, name)(x.detach() * 0.9) for name in one}
+        for kind in kinds:
+            results[kind] = getattr(torch.special, kind)(places.detach(), n)
+        results["i0"], results["zeta"] = torch.i0(x), torch.special.zeta(x.detach() + 1, 2.5)
+        return results | {f"polygamma {k}": torch.polygamma(k, x) for k in (1, 3)}
+
+    x = torch.linspace(0.05, 1, 9)
+    places, n = torch.tensor([-1, -0.4, 0, 0.3, 0.8, 1, 1.2])[:, None], torch.arange(-1, 12)
+    agree(run, x, places, n)

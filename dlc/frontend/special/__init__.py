@@ -10,6 +10,18 @@ from dlc.frontend.functions.elementwise import erf, erfc
 from dlc.frontend.functions.nn import sigmoid as expit
 from dlc.frontend.functions.reduction import log_softmax, logsumexp, softmax
 from dlc.frontend.special.bessel import i0, i0e, i1, i1e
+from dlc.frontend.special.cylinder import (
+    airy_ai,
+    j0,
+    j1,
+    k0,
+    k0e,
+    k1,
+    k1e,
+    spherical_j0,
+    y0,
+    y1,
+)
 from dlc.frontend.special.entropies import entr, kl_div, logit, rel_entr, xlog1py, xlogy
 from dlc.frontend.special.gammas import (
     beta,
@@ -25,11 +37,12 @@ from dlc.frontend.special.gammas import (
     zeta,
 )
 from dlc.frontend.special.incomplete import gammainc, gammaincc
-from dlc.frontend.special.normal import erfinv, log_ndtr, ndtr, ndtri
+from dlc.frontend.special.normal import erfcx, erfinv, log_ndtr, ndtr, ndtri
 
 __all__ = [
-    "beta", "betaln", "digamma", "entr", "erf", "erfc", "erfinv", "expit", "factorial", "gamma",
-    "gammainc", "gammaincc", "gammaln", "i0", "i0e", "i1", "i1e", "kl_div", "lgamma",
-    "log_ndtr", "log_softmax", "logit", "logsumexp", "multigammaln", "ndtr", "ndtri", "polygamma",
-    "psi", "rel_entr", "softmax", "xlog1py", "xlogy", "zeta",
+    "airy_ai", "beta", "betaln", "digamma", "entr", "erf", "erfc", "erfcx", "erfinv", "expit",
+    "factorial", "gamma", "gammainc", "gammaincc", "gammaln", "i0", "i0e", "i1", "i1e", "j0", "j1",
+    "k0", "k0e", "k1", "k1e", "kl_div", "lgamma", "log_ndtr", "log_softmax", "logit", "logsumexp",
+    "multigammaln", "ndtr", "ndtri", "polygamma", "psi", "rel_entr", "softmax", "spherical_j0",
+    "xlog1py", "xlogy", "y0", "y1", "zeta",
 ]  # fmt: skip

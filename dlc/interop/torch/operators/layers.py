@@ -250,17 +250,39 @@ def layer_norm_backward(
 
 @aten("native_group_norm")
 def group_norm(
-    x: Any, weight: Any, bias: Any, n: Any, channels: Any, _size: Any, groups: int, eps: float
+    x: Any, weight: Any, bias: Any, n: Any, channels: Any, size: Any, groups: int, eps: float
 ) -> Any:
     """Groups of channels, with the means and the inverse deviations."""
-    rows = dlc.reshape(x, (n, groups, -1))
+    rows = dlc.reshape(x, (n, groups, channels // groups * size))
     mean = dlc.mean(rows, axis=2)
     inverse = dlc.rsqrt(dlc.var(rows, axis=2) + eps)
     y = dlc.reshape((rows - mean[..., None]) * inverse[..., None], x.shape)
-    del channels
     if weight is not None:
         y = y * _per_channel(weight, x.ndim)
     return (y if bias is None else y + _per_channel(bias, x.ndim)), mean, inverse
+
+
+@aten("native_group_norm_backward")
+def group_norm_backward(
+    gradient: Any, x: Any, mean: Any, inverse: Any, weight: Any, n: Any, channels: Any, size: Any,
+    groups: int, wanted: Sequence[bool],
+) -> Any:  # fmt: skip
+    """The gradients of group norm."""
+    shape = (n, groups, channels // groups * size)
+    g = gradient if weight is None else gradient * _per_channel(weight, x.ndim)
+    rows, g = dlc.reshape(x, shape), dlc.reshape(g, shape)
+    hat = (rows - mean[..., None]) * inverse[..., None]
+    first = dlc.mean(g, axis=2, keepdims=True)
+    second = dlc.mean(g * hat, axis=2, keepdims=True)
+    whole = dlc.reshape(hat, x.shape)
+    axes = (0, *range(2, x.ndim))
+    return (
+        dlc.reshape((g - first - hat * second) * inverse[..., None], x.shape)
+        if wanted[0]
+        else None,
+        dlc.sum(gradient * whole, axis=axes) if wanted[1] else None,
+        dlc.sum(gradient, axis=axes) if wanted[2] else None,
+    )
 
 
 @aten("_weight_norm_interface_backward")

@@ -78,3 +78,15 @@ def _padded_backward(mode: str) -> Callable[..., Any]:
 for _rank in (1, 2, 3):
     aten(f"replication_pad{_rank}d_backward")(_padded_backward("edge"))
     aten(f"reflection_pad{_rank}d_backward")(_padded_backward("reflect"))
+
+
+@aten("col2im")
+def col2im(x: Any, size: Any, kernel: Any, dilation: Any, padding: Any, stride: Any) -> Any:
+    """Windows added up to images."""
+    return dlc.fold(x, tuple(size), *(tuple(v) for v in (kernel, dilation, padding, stride)))
+
+
+@aten("im2col")
+def im2col(x: Any, kernel: Any, dilation: Any, padding: Any, stride: Any) -> Any:
+    """The windows of images."""
+    return dlc.unfold(x, *(tuple(v) for v in (kernel, dilation, padding, stride)))

@@ -62,6 +62,15 @@ def vector_norm(
     return dlc.linalg.vector_norm(x, axis=_axes(x, dims), keepdims=keepdim, ord=order)
 
 
+@aten("var_mean")
+def var_mean(
+    x: Any, dims: Any = None, unbiased: Any = None, *, correction: Any = None, keepdim: bool = False
+) -> tuple[Any, Any]:
+    """The variance and the mean."""
+    spread = var(x, dims, unbiased, correction=correction, keepdim=keepdim)
+    return spread, mean(x, dims, keepdim)
+
+
 @aten("amax")
 def amax(x: Any, dims: Any = (), keepdim: bool = False) -> Any:
     """The largest element."""

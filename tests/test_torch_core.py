@@ -1,0 +1,67 @@
+"""The core ATen operators: each has a row, or a reason why it has none."""
+
+import numpy as np
+import torch
+from torch._decomp import core_aten_decompositions
+
+import dlc
+from dlc.interop.torch.table import find
+
+# What torch.compile answers before a backend sees it, or asks for complex numbers.
+WITHOUT_A_ROW = {
+    "_fft_c2r.default": "complex numbers",
+    "_fft_r2c.default": "complex numbers",
+    "_local_scalar_dense.default": "a number for Python: the graph ends there",
+    "nonzero.default": "a shape that depends on the data: the graph ends there",
+    "sym_is_contiguous.default": "a question about memory that the tracer answers",
+    "sym_storage_offset.default": "a question about memory that the tracer answers",
+    "sym_stride.int": "a question about memory that the tracer answers",
+}
+
+
+def core():
+    """The names of the operators that a functional graph may have."""
+    for whole in torch._C._dispatch_get_all_op_names():
+        space, _, name = whole.partition("::")
+        packet, _, overload = name.partition(".")
+        if space == "aten" and hasattr(torch.ops.aten, packet):
+            operator = getattr(getattr(torch.ops.aten, packet), overload or "default", None)
+            functional = operator is not None and not operator._schema.is_mutable
+            if functional and torch.Tag.core in operator.tags:
+                yield f"{packet}.{overload or 'default'}"
+
+
+def test_all_core_operators_have_rows():
+    names = set(core())
+    assert len(names) > 180
+    assert {n for n in names if find(n) is None} == names & set(WITHOUT_A_ROW)
+
+
+def test_rows_of_operators_that_the_tracer_decomposes():
+    rng = np.random.default_rng(0)
+    decomposed = core_aten_decompositions()
+
+    def draw(*shape):
+        return rng.standard_normal(shape).astype(np.float32)
+
+    x, mean, spread = draw(2, 6, 5), draw(2, 3), np.abs(draw(2, 3)) + 0.5
+    cases = {
+        "col2im": (draw(2, 12, 6), [5, 4], [2, 3], [1, 1], [1, 0], [2, 1]),
+        "im2col": (draw(2, 3, 5, 4), [2, 3], [1, 1], [1, 0], [2, 1]),
+        "native_group_norm_backward": (
+            draw(2, 6, 5), x, mean, spread, draw(6), 2, 6, 5, 3, [True] * 3
+        ),
+        "var_mean.correction": (x, [1]),
+    }  # fmt: skip
+    for name, args in cases.items():
+        packet, _, overload = name.partition(".")
+        operator = getattr(getattr(torch.ops.aten, packet), overload or "default")
+        assert operator in decomposed or packet == "var_mean"
+        given = [torch.tensor(a) if isinstance(a, np.ndarray) else a for a in args]
+        row = find(name)
+        assert row is not None
+        wanted = operator(*given)
+        got = row(*(dlc.asarray(a) if isinstance(a, np.ndarray) else a for a in args))
+        pairs = zip(got, wanted, strict=True) if isinstance(got, tuple) else [(got, wanted)]
+        for a, b in pairs:
+            assert np.allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-5), name
