@@ -513,6 +513,10 @@ def test_an_interrupt_leaves_whole_steps_and_a_history_of_whole_epochs(hook):
     model.fit(X, LABELS, verbose=0)
 
 
+def test_sizes_of_batches_may_be_integers_of_numpy():
+    assert classifier().fit(X, LABELS, np.int64(32), np.int32(2), verbose=0).epoch == [0, 1]
+
+
 def test_an_interrupt_waits_for_the_end_of_a_step():
     interrupts = Interrupts()
     with interrupts:
@@ -560,6 +564,50 @@ def test_an_interrupt_waits_for_the_end_of_a_step():
             "val_loss",
         ),
         (lambda m: m.fit(iter([(X, LABELS, X, X)]), verbose=0), dlc.ArgumentError, "4 parts"),
+        (lambda m: m.fit(iter([None]), verbose=0), dlc.ArgumentError, "a batch is None"),
+        (
+            lambda m: m.fit(iter([(X[:0], LABELS[:0])]), verbose=0),
+            dlc.ShapeError,
+            "step 1 of epoch 1: the batch has no samples",
+        ),
+        (lambda m: m.fit(X.tolist(), LABELS, verbose=0), dlc.ShapeError, "np.asarray makes"),
+        (lambda m: m.fit(list(X), LABELS, verbose=0), dlc.ShapeError, "np.asarray makes"),
+        (lambda m: m.fit(X, LABELS.astype(str), verbose=0), dlc.DTypeError, "no numbers"),
+        (lambda m: m.fit(X, LABELS, epochs="2", verbose=0), dlc.ValueRangeError, "epochs='2'"),
+        (lambda m: m.fit(X, LABELS, epochs=1.5, verbose=0), dlc.ValueRangeError, "epochs=1.5"),
+        (lambda m: m.fit(X, LABELS, validation_freq=0), dlc.ValueRangeError, "validation_freq=0"),
+        (lambda m: m.fit(X, LABELS, verbose="loud"), dlc.ValueRangeError, "verbose='loud'"),
+        (
+            lambda m: m.fit(X, LABELS, class_weight=[1.0, 2.0, 1.0], verbose=0),
+            dlc.ArgumentError,
+            "class_weight is a list",
+        ),
+        (
+            lambda m: m.fit(X, LABELS, callbacks=[callbacks.EarlyStopping], verbose=0),
+            dlc.ArgumentError,
+            "the class EarlyStopping is no callback",
+        ),
+        (
+            lambda m: m.fit(X, LABELS, validation_split=0.999, verbose=0),
+            dlc.ValueRangeError,
+            "leaves 0 to train with and 70 to validate with",
+        ),
+        (
+            lambda m: m.fit(X, LABELS, validation_data=(X[:0], LABELS[:0]), verbose=0),
+            dlc.ShapeError,
+            "the data of a validation has no samples",
+        ),
+        (
+            lambda m: m.fit(X, LABELS, validation_data=(X, LABELS + 1), verbose=0),
+            dlc.ValueRangeError,
+            "of the data of a validation: the model has 3 classes",
+        ),
+        (
+            lambda m: m.fit(X, LABELS, epochs=2, validation_data=iter([(X, LABELS)]), verbose=0),
+            dlc.ValueRangeError,
+            "no batches in a validation: the list_iterator is at its end",
+        ),
+        (lambda m: m.predict(iter([])), dlc.ValueRangeError, "no batches in a prediction"),
     ],
 )
 def test_bad_data_and_settings(call, error, match):

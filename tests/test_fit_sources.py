@@ -195,7 +195,7 @@ PIECES = [(X[:5], Y[:5])] * 5
         (
             lambda m: m.fit(Pieces(), steps_per_epoch=0, verbose=0),
             dlc.ValueRangeError,
-            "0 steps of an epoch",
+            "steps=0 must be a positive integer",
         ),
     ],
 )  # fmt: skip

@@ -54,7 +54,9 @@ class CallbackList:
         """Adds a callback, which is called after the others."""
         if not isinstance(callback, Callback):
             raise ArgumentError(
-                f"a {type(callback).__name__} is no callback",
+                f"the class {callback.__name__} is no callback"
+                if isinstance(callback, type)
+                else f"a {type(callback).__name__} is no callback",
                 hint="give objects of subclasses of dlc.callbacks.Callback",
             )
         self.callbacks.append(callback)

@@ -8,13 +8,14 @@ batches, so that training goes on in the middle of an epoch.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
 
 import dlc
-from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
+from dlc.ir.errors import ArgumentError, DTypeError, ShapeError, ValueRangeError
 from dlc.train.passes import Order, Passes, passes_of, shuffled
 
 Batch = tuple[Any, Any, Any]
@@ -37,15 +38,28 @@ class Source(Protocol):
 
 def _length(tree: Any, what: str) -> int:
     """The extent that all arrays of a tree share."""
-    lengths = {len(leaf) for leaf in dlc.tree.leaves(tree)}
-    if len(lengths) != 1:
+    leaves = dlc.tree.leaves(tree)
+    lengths = {leaf.shape[0] for leaf in leaves if leaf.ndim}
+    if len(lengths) != 1 or not all(leaf.ndim for leaf in leaves):
         shown = ", ".join(map(str, sorted(lengths))) or "none"
-        raise ShapeError(f"{what}: arrays must have the same number of samples, not {shown}")
+        several = any(isinstance(part, list) for part in tree)
+        raise ShapeError(
+            f"{what}: arrays must have the same number of samples, not {shown}",
+            hint="a list is one of inputs or outputs; np.asarray makes an array of samples"
+            if several
+            else None,
+        )
     return lengths.pop()
 
 
 def _as_array(x: Any) -> Any:
-    return x.numpy() if isinstance(x, dlc.Tensor) else np.asarray(x)
+    array = x.numpy() if isinstance(x, dlc.Tensor) else np.asarray(x)
+    if array.dtype.kind in "USO":
+        raise DTypeError(
+            f"data of the element type {array.dtype}, which are no numbers",
+            hint="number classes by np.unique(y, return_inverse=True)[1]; texts by dlc.data.text",
+        )
+    return array
 
 
 def _in_order(array: Any) -> Any:
@@ -57,6 +71,18 @@ def _as_arrays(tree: Any) -> Any:
     return None if tree is None else dlc.tree.map(_as_array, tree)
 
 
+def positive(name: str, value: Any, least: int = 1) -> int:
+    """A setting as an integer; ValueRangeError for something else and for what is less."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        kind = "a positive integer" if least else "an integer, at least 0"
+        raise ValueRangeError(f"{name}={value!r} must be {kind}")
+    return number
+
+
 class Arrays:
     """Batches of rows of arrays.
 
@@ -65,6 +91,12 @@ class Arrays:
         weight: A factor for each sample, or None.
         batch_size: Rows of a batch; the last one may have fewer.
         order: The order of the rows in an epoch; None for that of the arrays.
+        what: The data, for messages.
+
+    Raises:
+        ShapeError: for arrays that do not fit together, or have no samples.
+        DTypeError: for what are no numbers.
+        ValueRangeError: for a size of a batch that is no positive integer.
     """
 
     def __init__(
@@ -74,15 +106,15 @@ class Arrays:
         weight: Any = None,
         batch_size: int = 32,
         order: Order | None = None,
+        what: str = "the data",
     ) -> None:
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueRangeError(f"batch_size={batch_size!r} must be a positive integer")
+        batch_size = positive("batch_size", batch_size)
         self.data = tuple(map(_as_arrays, (x, y, weight)))
+        self.what, self.samples = what, _length(self.data, what)
         if order is not None:
             self.data = dlc.tree.map(_in_order, self.data)
-        self.samples = _length(self.data, "the data")
         if not self.samples:
-            raise ShapeError("the data has no samples")
+            raise ShapeError(f"{what} has no samples")
         self.batch_size, self.order = batch_size, order
         self.examined = False  # whether a step was compiled for it, and its labels looked at
 
@@ -142,11 +174,19 @@ class Iterated:
         steps: Batches of an epoch, or None.
         first_epoch: The number of the epoch that begins with the first batch. (Where the order is
             a function of the number of the pass, that is epoch 0.)
+        use: What an epoch is, for messages, where it is not one of training.
     """
 
-    def __init__(self, passes: Passes, steps: int | None = None, first_epoch: int = 0) -> None:
-        if steps is not None and steps < 1:
-            raise ValueRangeError(f"{steps} steps of an epoch: at least 1")
+    def __init__(
+        self,
+        passes: Passes,
+        steps: int | None = None,
+        first_epoch: int = 0,
+        use: str | None = None,
+    ) -> None:
+        if steps is not None:
+            steps = positive("steps", steps)
+        self._use = use
         self._passes, self._limit = passes, steps
         self._first = 0 if passes.numbered else first_epoch
         self._batches: Iterator[Any] | None = None
@@ -172,10 +212,14 @@ class Iterated:
             yield as_batch(batch)
         if not count:
             raise ValueRangeError(
-                f"no batches in epoch {number + 1}: the {self._passes.name} "
+                f"no batches in {self._place(number)}: the {self._passes.name} "
                 f"{'is at its end' if self._passes.once else 'is empty'}",
-                hint="give a source that begins again, or steps_per_epoch and fewer epochs",
+                hint="give a source that begins again, such as a list, a Dataset or a DataLoader"
+                + ("" if self._use else ", or steps_per_epoch and fewer epochs"),
             )
+
+    def _place(self, number: int) -> str:
+        return f"epoch {number + 1}" if self._use is None else self._use
 
     def _steps(self, number: int, start: int, limit: int) -> Iterator[Batch]:
         position = (number - self._first) * limit + start
@@ -185,7 +229,7 @@ class Iterated:
             batch = self._next()
             if batch is _END:
                 raise ValueRangeError(
-                    f"the {self._passes.name} ended in epoch {number + 1} after {step} of "
+                    f"the {self._passes.name} ended in {self._place(number)} after {step} of "
                     f"{limit} batches",
                     hint="give one that goes on, or fewer steps or epochs",
                 )
@@ -242,6 +286,8 @@ class ClassWeighted:
 def as_batch(given: Any) -> Batch:
     """A batch as x, y and weights, of arrays."""
     batch = unpack(given)
+    if batch[0] is None:
+        raise ArgumentError("a batch is None", hint="give x, (x, y) or (x, y, sample_weight)")
     if all(x is None or isinstance(x, np.ndarray) for x in batch):
         return batch
     return dlc.tree.map(_as_array, batch)
@@ -271,6 +317,7 @@ def source_of(
     steps: int | None = None,
     class_weight: dict[int, float] | None = None,
     first_epoch: int = 0,
+    use: str | None = None,
 ) -> Source:
     """A source of what `fit`, `evaluate` and `predict` were given.
 
@@ -283,18 +330,27 @@ def source_of(
         steps: Batches an epoch; None for those of a pass.
         class_weight: A factor by class, or None.
         first_epoch: Of `Iterated`.
+        use: What the data is for, where that is not training.
 
     Raises:
-        ArgumentError: for something else, and for y, weights or a size beside batches.
+        ArgumentError: for something else, for y, weights or a size beside batches, and for weights
+            of classes that are not by class.
     """
+    if class_weight is not None and not isinstance(class_weight, dict):
+        raise ArgumentError(
+            f"class_weight is a {type(class_weight).__name__}",
+            hint="give a dict of factors by class: dict(enumerate(factors))",
+        )
     if is_arrays(x):
         if class_weight is not None:
             weight = class_weights(y, class_weight, weight)
         order = None if seed is None else shuffled(seed)
-        arrays = Arrays(x, y, weight, 32 if batch_size is None else batch_size, order)
+        what = "the data" if use is None else f"the data of {use}"
+        arrays = Arrays(x, y, weight, 32 if batch_size is None else batch_size, order, what)
         if steps is None:
             return arrays
-        return Iterated(Passes("arrays", arrays.epoch, arrays.steps, numbered=True), steps)
+        passes = Passes("arrays", arrays.epoch, arrays.steps, numbered=True)
+        return Iterated(passes, steps, use=use)
     beside = [
         name
         for name, value in (("y", y), ("sample_weight", weight), ("batch_size", batch_size))
@@ -306,7 +362,7 @@ def source_of(
             "beside it",
             hint="let it give batches of the wanted size: x, (x, y) or (x, y, sample_weight)",
         )
-    source = Iterated(passes_of(x, seed), steps, first_epoch)
+    source = Iterated(passes_of(x, seed), steps, first_epoch, use)
     return source if class_weight is None else ClassWeighted(source, class_weight)
 
 
@@ -320,6 +376,7 @@ def split_tail(tree: Any, share: float) -> tuple[Any, Any]:
 
     Raises:
         ArgumentError: for what gives batches.
+        ValueRangeError: where one of both parts has no samples.
     """
     if tree is None:
         return None, None
@@ -329,7 +386,13 @@ def split_tail(tree: Any, share: float) -> tuple[Any, Any]:
             hint="split it yourself (Dataset.take and skip) and give validation_data",
         )
     arrays = _as_arrays(tree)
-    at = math.floor(_length(arrays, "the data") * (1 - share))
+    samples = _length(arrays, "the data")
+    at = math.floor(samples * (1 - share))
+    if not 0 < at < samples:
+        raise ValueRangeError(
+            f"validation_split={share} of {samples} samples leaves {at} to train with and "
+            f"{samples - at} to validate with"
+        )
     return dlc.tree.map(lambda a: a[:at], arrays), dlc.tree.map(lambda a: a[at:], arrays)
 
 

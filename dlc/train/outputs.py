@@ -146,7 +146,7 @@ class Outputs:
         """
         y = batch[1]
         if isinstance(source, Arrays):
-            y, where = source.data[1], "the data"
+            y, where = source.data[1], source.what
         if self._classes is None or not isinstance(y, np.ndarray) or not y.size:
             return
         if y.min() >= 0 and y.max() < self._classes:

@@ -14,7 +14,7 @@ import dlc
 from dlc import optim
 from dlc.callbacks.callback_list import CallbackList
 from dlc.callbacks.history import History
-from dlc.ir.errors import NanError, ValueRangeError
+from dlc.ir.errors import NanError, ShapeError, ValueRangeError
 from dlc.train import added_losses, masks
 from dlc.train.added_losses import collect_losses
 from dlc.train.batches import (
@@ -22,6 +22,7 @@ from dlc.train.batches import (
     Batch,
     Source,
     is_arrays,
+    positive,
     source_of,
     split_tail,
     unpack,
@@ -196,6 +197,8 @@ class Training:
     ) -> tuple[Source, Source | None]:
         """Where the batches of training and of validation come from."""
         share, held_out = how.validation_split, how.validation_data
+        for name, least in (("epochs", 0), ("initial_epoch", 0), ("validation_freq", 1)):
+            positive(name, getattr(how, name), least)
         if not 0 <= share < 1:
             raise ValueRangeError(f"validation_split={share}: at least 0, less than 1")
         if share and held_out is None:
@@ -275,6 +278,8 @@ class Training:
                 return
             source.examined = True
         given, picks = (batch, None) if data is None else (data, batch)
+        if not dlc.tree.leaves(batch)[0].shape[0]:
+            raise ShapeError(f"{where}: the batch has no samples")
         self.steps.prepare(name, given, picks)
         self.outputs.check_labels(given, source, where)
 
@@ -313,7 +318,7 @@ class Training:
         return_dict: bool = False,
     ) -> Any:
         """The loss and the metrics on data; see `dlc.nn.Module.evaluate`."""
-        source = source_of(x, y, sample_weight, batch_size, steps=steps)
+        source = source_of(x, y, sample_weight, batch_size, steps=steps, use="an evaluation")
         hooks, bar = self._shown(source, verbose, callbacks, epochs=1)
         numbers = self._evaluate(source, hooks, bar)
         bar.finish(source.steps or 0, numbers)
@@ -328,7 +333,7 @@ class Training:
         callbacks: Sequence[Any] | None = None,
     ) -> Any:
         """The predictions for all samples, as NumPy arrays; see `dlc.nn.Module.predict`."""
-        source = source_of(x, None, None, batch_size, steps=steps)
+        source = source_of(x, None, None, batch_size, steps=steps, use="a prediction")
         hooks, bar = self._shown(source, verbose, callbacks, epochs=1)
         found: list[Any] = []
         with evaluating(self.model):
@@ -354,6 +359,8 @@ class Training:
         add_history: bool = False,
     ) -> tuple[CallbackList, ProgressBar]:
         """The callbacks, told how they are called, and what shows progress."""
+        if verbose not in ("auto", 0, 1, 2):
+            raise ValueRangeError(f'verbose={verbose!r} must be "auto", 0, 1 or 2')
         shown = 1 if verbose == "auto" else int(verbose)
         hooks = CallbackList(
             callbacks, add_history, self.model, epochs=epochs, steps=source.steps, verbose=shown
@@ -369,8 +376,9 @@ def _listed(numbers: Numbers, return_dict: bool) -> Any:
 
 def _validation_source(data: Any, batch_size: int | None, steps: int | None) -> Source:
     if isinstance(data, (tuple, list)):
-        return source_of(*unpack(data), batch_size, steps=steps)
-    return source_of(data, batch_size=batch_size if is_arrays(data) else None, steps=steps)
+        return source_of(*unpack(data), batch_size, steps=steps, use="a validation")
+    size = batch_size if is_arrays(data) else None
+    return source_of(data, batch_size=size, steps=steps, use="a validation")
 
 
 def _nan_loss(epoch: int, step: int) -> NanError:
