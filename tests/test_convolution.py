@@ -213,3 +213,18 @@ def test_each_element_of_a_batch_by_itself():
 def test_bad_input(call, message):
     with pytest.raises((ValueError, TypeError), match=message):
         call()
+
+
+@pytest.mark.parametrize(("channels", "side", "filters"), [(9, (14, 14), 20), (5, (20, 10), 6)])
+def test_a_few_panels_are_shared_evenly(channels, side, filters):
+    rng = np.random.default_rng(channels)
+    x = rng.standard_normal((1, channels, *side)).astype(np.float32)
+    w = rng.standard_normal((filters, channels, 3, 3)).astype(np.float32)
+    want = plain(np.float64(x), np.float64(w), 1, 1, 1)
+    found = []
+    for threads in (1, 2, 3):
+        with dlc.config.scope(num_threads=threads):
+            f = dlc.compile(lambda x, w: dlc.nn.functional.conv2d(x, w, padding=1))
+            found.append(f(x, w).numpy())
+    np.testing.assert_allclose(found[0], want, rtol=1e-5, atol=1e-5)
+    assert all(np.array_equal(found[0], other) for other in found[1:])

@@ -5,6 +5,7 @@ Of these only `k_step` and `RUN` change bits.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ RUN = 16
 # The most panels in a unit, which share its block of A, and units from which there are so many.
 _SHARING_PANELS = 4
 _ENOUGH_UNITS = 16
+# Vectors of a panel that may be one narrower, where B is gathered and a few panels are units.
+_NARROWED = 4
 # Bytes of packed panels that are kept from one unit to the next.
 _KEPT_BYTES = 8 << 20
 # Bytes of packed A and offsets along K, of all its steps, that are kept for units that follow.
@@ -142,6 +145,7 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
         _packed_micro_kernel(m, packed // lanes, isa) if packed else _micro_kernel(m, n, lanes, isa)
     )
     panel = packed or width * lanes
+    narrows = form.b.k_stride is None and width == _NARROWED and not packed
     depth = k_step(form)
     depth = depth if isinstance(depth, int) else _longest_step(form)
     most_rows = row_block(form)
@@ -158,6 +162,12 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
         n_block, n_room = _panels_at_once(m, n, panel)
     else:
         n_block, n_room = _n_block(m, n, panel, mul(form.batches, m_blocks), enough)
+        if narrows:
+            less = _narrower(ceildiv(n, lanes), width, mul(form.batches, m_blocks))
+            n_block = add(n_block, mul(less, -lanes))
+    vectors = _vector_pieces(m, n, lanes, width, most_rows)
+    if narrows:
+        vectors = tuple(sorted({*vectors, width - 1}, reverse=True))
     k_kept = 0 if packed else max(depth, _KEPT_BYTES // (n_room * dtype.itemsize))
     kept = mul(minimum(k, k_kept), n_room * dtype.itemsize)
     a_row = _up(depth, lanes) + lanes
@@ -179,7 +189,7 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     return Tiling(
         lanes=lanes,
         rows=_pieces(m, height),
-        vectors=(width,) if packed else _vector_pieces(m, n, lanes, width, most_rows),
+        vectors=(width,) if packed else vectors,
         panel=panel,
         m_block=m_block,
         n_block=n_block,
@@ -231,6 +241,25 @@ def _n_block(m: Dim, n: Dim, panel: int, m_units: Dim, enough: int) -> tuple[Dim
     if isinstance(panels, int):
         most = min(most, max(1, panels))
     return mul(panel, minimum(even, most)), panel * most
+
+
+def _narrower(vectors: Dim, width: int, m_units: Dim) -> Dim:
+    """1 where two threads share units that are a vector narrower more evenly, else 0.
+
+    That is where columns make a few panels, each of which is a unit.
+    """
+
+    def most(wide: int) -> Dim:
+        """The vectors of the thread that has more."""
+        panels = ceildiv(vectors, wide)
+        last = add(vectors, mul(add(panels, -1), -wide))
+        return add(mul(floordiv(panels, 2), wide), mul(mod(panels, 2), last))
+
+    panels = ceildiv(vectors, width)
+    gain = add(mul(most(width), 9), mul(most(width - 1), -10))
+    bounds = [gain, add(panels, -2), add(9, mul(panels, -1))]
+    bounds.append(add(2 * _ENOUGH_UNITS, mul(mul(panels, m_units), -1)))
+    return maximum(0, functools.reduce(minimum, bounds, 1))
 
 
 def _panels_at_once(m: int, n: Dim, panel: int) -> tuple[Dim, int]:
