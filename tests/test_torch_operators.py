@@ -227,3 +227,22 @@ def test_special_functions():
     x = torch.linspace(0.05, 1, 9)
     places, n = torch.tensor([-1, -0.4, 0, 0.3, 0.8, 1, 1.2])[:, None], torch.arange(-1, 12)
     agree(run, x, places, n)
+
+
+@pytest.mark.filterwarnings("ignore:torch.triangular_solve is deprecated")
+def test_reflections_and_triangles():
+    def run(a, c, upper):
+        tau = a.diagonal(0, -2, -1).sigmoid()
+        return {
+            **{
+                f"{left}, {turned}": torch.ormqr(a, tau, c if left else c.mT, left, turned)
+                for left in (True, False)
+                for turned in (True, False)
+            },
+            **named("solved", torch.triangular_solve(c, upper)),
+            **named("turned", torch.triangular_solve(c, upper, False, True, True)),
+            "diagonal": torch.diagonal_scatter(a, c[..., 0, :2], 1, -2, -1),
+        }
+
+    upper = torch.randn(4, 4) + 3 * torch.eye(4)
+    agree(run, torch.randn(2, 4, 3), torch.randn(2, 4, 5), upper)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from dlc.interop.torch import dlc_backend
 from dlc.interop.torch.random_state import next_key
@@ -144,3 +145,23 @@ def test_training_with_dropout():
     assert not torch.equal(run(x), run(x))
     model.eval()
     assert torch.equal(run(x), run(x))
+
+
+def test_checkpoints_draw_the_same_again():
+    def run(x, w):
+        def part(x):
+            noise = torch.rand(10, 10, dtype=torch.float64).float()
+            return torch.relu(nn.functional.dropout(torch.sin(x @ (w + noise)), 0.5)), noise
+
+        return checkpoint(part, x, use_reentrant=False)
+
+    x, w = torch.randn(50, 10, requires_grad=True), torch.randn(10, 10)
+    y, noise = compiled(run)(x, w)
+    y.sum().backward()
+    # The gradient with the mask and the noise of the values.
+    like = x.detach().clone().requires_grad_()
+    wanted = torch.relu(torch.sin(like @ (w + noise.detach()))) * 2 * (y != 0)
+    assert (y - wanted).abs().max() < 1e-5
+    wanted.sum().backward()
+    assert (x.grad - like.grad).abs().max() < 1e-5
+    assert 0.2 < (y != 0).float().mean() < 0.3

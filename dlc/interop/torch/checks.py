@@ -46,7 +46,7 @@ def _has_row(node: Node) -> bool:
     if node.target is operator.getitem or node.target in PYTHON_OPERATORS:
         return True
     namespace = str(getattr(node.target, "namespace", "aten"))
-    return namespace in ("aten", "prims") and find(operator_name(node)) is not None
+    return namespace in ("aten", "prims", "higher_order") and find(operator_name(node)) is not None
 
 
 def check_known(nodes: Iterable[Node], hint: str) -> None:

@@ -20,7 +20,7 @@ from dlc.interop.torch.extents import (
     symbols_among,
     value_of,
 )
-from dlc.interop.torch.random_state import next_key
+from dlc.interop.torch.random_state import describe_drawn_again, next_key
 from dlc.interop.torch.table import find, needs_of
 from dlc.ir.errors import DlcError
 
@@ -47,6 +47,7 @@ class GraphFunction:
     """
 
     def __init__(self, module: Any, parameters: Sequence[int] = (), **options: Any) -> None:
+        describe_drawn_again(list(module.graph.nodes))
         check_known(module.graph.nodes, 'options={"fallback": "aten"} runs them in PyTorch')
         self.module = module
         self.nodes = list(module.graph.nodes)
@@ -224,7 +225,12 @@ def _shape_of(node: Node, symbols: Mapping[Any, Any]) -> tuple[Any, ...] | None:
     return None if any(d is None for d in shape) else shape
 
 
-_NEEDED = {"dtype": _first_dtype, "layout": _layout, "shape": _shape_of}
+def _results(node: Node, _symbols: Mapping[Any, Any]) -> Any:
+    """What the tracer says about the results."""
+    return node.meta["val"]
+
+
+_NEEDED = {"dtype": _first_dtype, "layout": _layout, "results": _results, "shape": _shape_of}
 
 
 def _constants(module: Any, nodes: Sequence[Node]) -> dict[Node, np.ndarray[Any, Any]]:

@@ -24,8 +24,9 @@ def aten(*names: str, needs: tuple[str, ...] = ()) -> Callable[[Function], Funct
         names: Those of the operator.
         needs: Keywords that the function takes beside those of the schema: a random `key`, the
             element type of its first result (`dtype`), strides and offset in memory of its first
-            argument (`layout`), the `shape` of its result, where PyTorch has decided what
-            depends on open extents (None where it is not known).
+            argument (`layout`), what the tracer says about its `results`, the `shape` of its
+            result, where PyTorch has decided what depends on open extents (None where it is not
+            known).
     """
 
     def add(function: Function) -> Function:

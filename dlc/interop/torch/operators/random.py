@@ -6,7 +6,9 @@ import functools
 from typing import Any
 
 import dlc
-from dlc.interop.torch.table import aten
+from dlc.interop.torch.arrays import dtype_of
+from dlc.interop.torch.table import aten, find
+from dlc.ir.errors import ModelError
 
 _random = functools.partial(aten, needs=("key", "dtype"))
 
@@ -234,3 +236,37 @@ def rrelu_with_noise_backward(
     if training and high - low > 1e-6:
         return gradient * noise
     return dlc.where(x > 0, gradient, gradient * ((low + high) / 2))
+
+
+# Checkpoints: what is drawn in the forward graph is drawn again in the backward one.
+
+_WORD = 4  # bytes
+
+
+def _drawn(operator: Any, args: Any, keywords: dict[str, Any], key: Any, results: Any) -> Any:
+    first = results[0] if isinstance(results, (list, tuple)) else results
+    row = find(operator.__name__)
+    if row is None:
+        raise ModelError(f"dlc does not know 1 operator: {operator}")
+    return row(*args, key=key, dtype=dtype_of(first.dtype), **keywords)
+
+
+@aten("run_and_save_rng_state", needs=("key", "results"))
+def run_and_save_rng_state(
+    operator: Any, *args: Any, key: Any, results: Any, **keywords: Any
+) -> tuple[Any, Any]:
+    """A random state, which begins with the key, and what an operator draws by it."""
+    shifts = dlc.arange(_WORD, dtype=dlc.uint32) * 8
+    words = dlc.bitwise_and(dlc.bitwise_right_shift(key[:, None], shifts), 255)
+    rest = dlc.zeros((results[0].shape[0] - 2 * _WORD,), dtype=dlc.uint8)
+    state = dlc.concat([dlc.astype(dlc.reshape(words, (-1,)), dlc.uint8), rest])
+    return state, _drawn(operator, args, keywords, key, results[1])
+
+
+@aten("run_with_rng_state", needs=("results",))
+def run_with_rng_state(state: Any, operator: Any, *args: Any, results: Any, **keywords: Any) -> Any:
+    """What an operator draws by a random state that was saved."""
+    words = dlc.astype(dlc.reshape(state[: 2 * _WORD], (2, _WORD)), dlc.uint32)
+    shifts = dlc.arange(_WORD, dtype=dlc.uint32) * 8
+    key = dlc.sum(dlc.bitwise_left_shift(words, shifts), axis=1, dtype=dlc.uint32)
+    return _drawn(operator, args, keywords, key, results)

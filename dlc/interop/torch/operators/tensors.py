@@ -389,7 +389,7 @@ def ones_like(x: Any, **_keywords: Any) -> Any:
     return dlc.ones_like(x)
 
 
-@aten("empty", "zeros", "new_zeros", "new_empty")
+@aten("empty", "zeros", "new_zeros", "new_empty", "_efficientzerotensor")
 def zeros(*args: Any, **_keywords: Any) -> Any:
     """Zeros; memory that nothing is said of has them too."""
     return _filled(args[-1], 0)
