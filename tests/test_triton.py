@@ -83,6 +83,8 @@ KERNELS = {
     " par m<M, n<N: y[m,n] = dot(k<K, a[m,k]*b[k,n])",
     "integer dot": "kernel di(a: i32[M,K], b: i32[K,N], out y: i32[M,N]):\n"
     " par m<M, n<N: y[m,n] = dot(k<K, a[m,k]*b[k,n])",
+    "byte dot": "kernel bd(a: i8[M,K], b: i8[K,N], out y: i32[M,N]):\n"
+    " par m<M, n<N: y[m,n] = dot(k<K, i32(a[m,k])*i32(b[k,n]))",
     "convolution": "kernel cv(x: f32[B,H,W,C], w: f32[3,3,C,K], out y: f32[B,H,W,K]):\n"
     " par n<B, p<H, q<W, o<K:\n"
     "  y[n,p,q,o] = dot(r<3, s<3, c<C, pad(x[n,p+r-1,q+s-1,c], 0.0)*w[r,s,c,o])",
@@ -147,6 +149,35 @@ def test_kernels_in_every_variant(worker, name):
         count = max(len(fitting(launch, own)) for launch in emit_kernel(kernel))
         for which in range(count):
             check(worker, kernel, dims, which)
+
+
+def test_blocks_of_products_come_in_groups(worker):
+    kernel = parse_kernel(KERNELS["dot"])
+    check(worker, kernel, dict(M=656, N=144, K=16), 0)  # 11 blocks of rows, in groups of 8
+    source = emit_kernel(kernel)[0].variants[0].source
+    assert "// (8 * " in source
+
+
+def test_schedules_are_data_by_architecture():
+    kernel = parse_kernel(KERNELS["bf16 dot"])
+    large = {a: emit_kernel(kernel, a)[0].variants[1] for a in (80, 89, 90, 120)}
+    assert "tl.zeros([128, 128]" in large[80].source
+    assert large[80] == large[89]
+    assert "tl.zeros([128, 256]" in large[90].source
+    assert large[90] == large[120]
+    (launch,) = emit_kernel(kernel)
+    small = dict(M=512, N=512, K=64)
+    chosen = [launch.choose(d).entry for d in (small, small | {"M": 1 << 16}, small | {"N": 5})]
+    assert chosen == ["db_0_small", "db_0_aligned", "db_0"]
+
+
+def test_variants_that_nothing_leads_to_are_not_made():
+    text = "kernel dc(a: bf16[64,64], b: bf16[64,64], out y: f32[64,64]):\n"
+    text += " par m<64, n<64: y[m,n] = dot_f32(k<64, a[m,k]*b[k,n])"
+    (launch,) = emit_kernel(parse_kernel(text))
+    assert [v.entry for v in launch.variants] == ["dc_0_small"]
+    (launch,) = emit_kernel(parse_kernel(text.replace("64", "4096")))
+    assert [v.entry for v in launch.variants] == ["dc_0_aligned"]
 
 
 @pytest.mark.parametrize("name", ["dot", "bf16 dot", "f64 dot"])
@@ -326,7 +357,7 @@ def test_refusals_name_the_statement(text, statement, reason):
 # Compiled code
 
 COMPILED = ["exp", "softmax", "norm", "columns", "partial", "argmax", "gather", "scatter", "dot"]
-COMPILED += ["bf16 dot", "f64 dot", "transpose", "nested", "sort"]
+COMPILED += ["bf16 dot", "byte dot", "f64 dot", "transpose", "nested", "sort"]
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])

@@ -17,7 +17,7 @@ from dlc.codegen.triton.compile import (
 from dlc.codegen.triton.emit import emit_kernel
 from dlc.codegen.triton.stored_code import GpuCode, GpuVariant
 
-CODE_VERSION = "1"  # raised when the code of an unchanged kernel changes
+CODE_VERSION = "2"  # raised when the code of an unchanged kernel changes
 
 
 class TritonBackend:
@@ -42,7 +42,7 @@ class TritonBackend:
 
     def emit(self, kernel: Kernel) -> tuple[Launch, ...]:
         """The kernel as Triton source; BackendError for what has no form in it."""
-        return emit_kernel(kernel)
+        return emit_kernel(kernel, arch_number(self.arch))
 
     def binaries(self, kernel: Kernel) -> list[list[Binary]]:
         """The machine code of each variant of each launch."""

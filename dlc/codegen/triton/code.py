@@ -50,6 +50,19 @@ class Launch:
 
     variants: tuple[Variant, ...]
 
+    def reachable(self, dims: Sequence[str]) -> Launch:
+        """Those variants that some extents lead to, of a kernel with these dims."""
+        kept: list[Variant] = []
+        for v in self.variants:
+            known = {size <= limit for size, limit in v.at_most if isinstance(size, int)}
+            if False in known:
+                continue
+            kept.append(v)
+            open_limits = any(not isinstance(size, int) for size, _ in v.at_most)
+            if not open_limits and not (v.aligned and dims):
+                break  # it always fits
+        return Launch(tuple(kept))
+
     def choose(self, dims: dict[str, int]) -> Variant:
         """The variant for these values of the kernel's dims."""
         return next(v for v in self.variants if v.fits(dims))

@@ -9,8 +9,8 @@ from dlc.codegen.triton.plan import plan_nests
 from dlc.codegen.triton.products import write_product
 
 
-def emit_kernel(kernel: Kernel) -> tuple[Launch, ...]:
-    """The launches of a kernel, to be run in order.
+def emit_kernel(kernel: Kernel, arch: int = 90) -> tuple[Launch, ...]:
+    """The launches of a kernel, to be run in order, with the schedules of an architecture.
 
     Raises:
         BackendError: for a statement that has no form in Triton, naming it.
@@ -20,7 +20,8 @@ def emit_kernel(kernel: Kernel) -> tuple[Launch, ...]:
         >>> [v.entry for v in launch.variants]
         ['k_0_aligned', 'k_0']
     """
-    product = write_product(kernel)
+    product = write_product(kernel, arch)
     if product is not None:
-        return (product,)
-    return tuple(write_nest(nest, k) for k, nest in enumerate(plan_nests(kernel)))
+        return (product.reachable(kernel.dims),)
+    nests = enumerate(plan_nests(kernel))
+    return tuple(write_nest(nest, k).reachable(kernel.dims) for k, nest in nests)

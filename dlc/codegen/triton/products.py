@@ -8,7 +8,6 @@ axes are strides of the operands' offsets. The epilogue is computed on the accum
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from dlc.codegen.cpu.contraction_form import ACCUMULATOR, Contraction, Operand, contraction_of
@@ -17,52 +16,46 @@ from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.kernel_printer import print_kernel
 from dlc.codegen.triton.code import Launch, Variant, module_source
 from dlc.codegen.triton.scalars import scalar_op, triton_type
+from dlc.codegen.triton.schedules import Blocks, product_blocks
 from dlc.codegen.triton.values import Scope, Value, ValueWriter
 from dlc.ir.dims import Dim, add, floordiv, mod, mul, symbol
 from dlc.ir.scalar import Axis
-from dlc.ir.types import DType, float32
+from dlc.ir.types import DType, float32, int8, int32
 
 SMALLEST = 16  # extent of a block that `tl.dot` takes
+SMALLEST_K_OF_BYTES = 32
 
 
-@dataclass(frozen=True)
-class _Blocks:
-    """Sizes of blocks, and warps a program."""
-
-    m: int
-    n: int
-    k: int
-    num_warps: int
-
-
-_HALF = (_Blocks(128, 128, 64, 8), _Blocks(64, 64, 32, 4))  # aligned dims, any dims
-_SINGLE = (_Blocks(64, 64, 16, 4), _Blocks(64, 64, 16, 4))
-
-
-def write_product(kernel: Kernel) -> Launch | None:
+def write_product(kernel: Kernel, arch: int) -> Launch | None:
     """The variants of a kernel that is one product with an epilogue; None for another kernel.
 
-    Products of integers and of float64 are not for tensor cores: they are nests.
+    Products of float64, and of integers other than bytes, are not for tensor cores: they are nests.
     """
     form = contraction_of(kernel)
-    if form is None or not form.dtype.is_float or form.dtype.bits > 32:
+    if form is None or form.dtype.bits > 32:
         return None
-    return Launch(tuple(_variants(form)))
+    if not form.dtype.is_float and _dot_dtype(form) is not int8:
+        return None
+    return Launch(tuple(_variants(form, arch)))
 
 
-def _variants(form: Contraction) -> Iterator[Variant]:
+def _variants(form: Contraction, arch: int) -> Iterator[Variant]:
     narrow = _dot_dtype(form)
-    aligned, ragged = _HALF if narrow.bits == 16 else _SINGLE
-    for blocks, suffix in ((aligned, "_aligned"), (ragged, "")):
+    sizes = product_blocks(arch, narrow.bits)
+    result = mul(mul(form.m.extent, form.n.extent), form.batches)
+
+    def variant(blocks: Blocks, suffix: str, **facts: object) -> Variant:
         writer = _ProductWriter(form, narrow, blocks)
         entry = f"{form.kernel.name}_0{suffix}"
-        yield Variant(
-            writer.source(entry),
-            entry,
-            writer.grid(),
-            num_warps=blocks.num_warps,
-            aligned=bool(suffix),
-        )
+        source, grid = writer.source(entry), writer.grid()
+        stages = blocks.num_stages
+        return Variant(source, entry, grid, blocks.num_warps, stages, **facts)  # type: ignore[arg-type]
+
+    if sizes.most:
+        limit = ((result, sizes.most),)
+        yield variant(sizes.small, "_small", at_most=limit, aligned=True)
+    yield variant(sizes.large, "_aligned", aligned=True)
+    yield variant(sizes.ragged, "")
 
 
 def _dot_dtype(form: Contraction) -> DType:
@@ -75,8 +68,8 @@ def _narrow(operand: Operand) -> DType:
     """The type of an operand before a last conversion that only widens it."""
     last = operand.dtypes[-1]
     before = operand.dtypes[-2] if len(operand.dtypes) > 1 else last
-    widened = last is float32 and before.is_float and before.bits == 16
-    return before if widened else last
+    halves = last is float32 and before.is_float and before.bits == 16
+    return before if halves or (last is int32 and before is int8) else last
 
 
 def _fitting(axis: Axis, size: int) -> int:
@@ -91,12 +84,15 @@ def _parts(extent: Dim, size: int) -> Dim:
 
 
 class _ProductWriter(ValueWriter):
-    def __init__(self, form: Contraction, narrow: DType, blocks: _Blocks) -> None:
+    def __init__(self, form: Contraction, narrow: DType, blocks: Blocks) -> None:
         super().__init__(form.kernel, form.math)
-        self.form, self.narrow = form, narrow
+        self.form, self.narrow, self.group = form, narrow, blocks.group
+        self.total = form.dtype if narrow is int8 else float32  # what is accumulated at
         self.m = _fitting(form.m, blocks.m)
         self.n = _fitting(form.n, blocks.n)
         self.k = _fitting(form.k, blocks.k)
+        if narrow is int8:
+            self.k = max(self.k, SMALLEST_K_OF_BYTES)
 
     def grid(self) -> Dim:
         form = self.form
@@ -107,9 +103,9 @@ class _ProductWriter(ValueWriter):
         form = self.form
         scope = self._program_scope()
         total = Value("acc", 2, frozenset({form.m.name, form.n.name}))
-        self.write(f"acc = tl.zeros({scope.shape}, tl.float32)")
+        self.write(f"acc = tl.zeros({scope.shape}, {triton_type(self.total)})")
         self._loop(scope)
-        if form.dtype is not float32:
+        if form.dtype is not self.total:
             total = self.assign(f"acc.to({triton_type(form.dtype)})", scope, total.axes)
         scope.locals[ACCUMULATOR] = total
         values = [self.value(s.expr, scope) for s in form.stores]
@@ -122,13 +118,15 @@ class _ProductWriter(ValueWriter):
         form, outer = self.form, Scope()
         scope = Scope(blocks=((form.m.name, self.m), (form.n.name, self.n)))
         self.write("pid = tl.program_id(0).to(tl.int64)")
-        counts: list[Dim] = [_parts(form.m.extent, self.m), _parts(form.n.extent, self.n)]
-        counts += [a.extent for a in reversed(form.outer)]
-        parts: list[str] = []
-        rest = "pid"
-        for count in counts:
+        rows, columns = (
+            self.offset(_parts(x.extent, size), outer).text
+            for x, size in ((form.m, self.m), (form.n, self.n))
+        )
+        row, column, rest = self._grouped(rows, columns)
+        parts = [row, column]
+        for axis in reversed(form.outer):
             part, following = self.name("pid"), self.name("pid")
-            text = self.offset(count, outer).text
+            text = self.offset(axis.extent, outer).text
             self.write(f"{part}, {following} = {rest} % {text}, {rest} // {text}")
             parts.append(part)
             rest = following
@@ -137,6 +135,21 @@ class _ProductWriter(ValueWriter):
         for axis, part in zip(reversed(form.outer), parts[2:], strict=True):
             self.scalar_axis(scope, axis, part)
         return scope
+
+    def _grouped(self, rows: str, columns: str) -> tuple[str, str, str]:
+        """The block of rows and of columns of a program, and what is left of its number.
+
+        Programs that run together share a few blocks of rows, and go through the columns.
+        """
+        at, rest, first, width = (self.name("pid") for _ in range(4))
+        row, column = self.name("pid"), self.name("pid")
+        whole, group = f"({rows} * {columns})", f"({self.group} * {columns})"
+        self.write(f"{at}, {rest} = pid % {whole}, pid // {whole}")
+        self.write(f"{first} = {at} // {group} * {self.group}")
+        self.write(f"{width} = tl.minimum({rows} - {first}, {self.group})")
+        within = f"({at} % {group})"
+        self.write(f"{row}, {column} = {first} + {within} % {width}, {within} // {width}")
+        return row, column, rest
 
     def _axis(self, scope: Scope, axis: Axis, base: str, dimension: int) -> None:
         lane = "[:, None]" if dimension == 0 else "[None, :]"
@@ -164,7 +177,8 @@ class _ProductWriter(ValueWriter):
                 assert found is not None
                 inner.indices[axis.name] = found
         x, y = self._operand(form.a, form.m, a), self._operand(form.b, form.n, b)
-        self.write(f'acc = tl.dot({x}, {y}, acc, input_precision="ieee")')
+        how = 'input_precision="ieee"' if self.narrow is not int8 else "out_dtype=tl.int32"
+        self.write(f"acc = tl.dot({x}, {y}, acc, {how})")
         self.depth -= 1
 
     def _operand_axis(self, scope: Scope, inner: Scope, axis: Axis, dimension: int) -> None:

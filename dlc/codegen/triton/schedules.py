@@ -1,0 +1,76 @@
+"""Sizes of blocks by architecture: data, which changes how fast a kernel is and not what it means.
+
+An architecture that is not listed has the schedules of the latest one before it.
+"""
+
+from __future__ import annotations
+
+from dlc.ir.record import dataclass
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How the matrices of a product are cut.
+
+    Args:
+        m: Rows of a program's block of the result.
+        n: Columns of it.
+        k: Extent of the product that is read at a time.
+        num_warps: Warps a program.
+        num_stages: Parts of the operands that are on their way at one time.
+        group: Blocks of rows that programs take turns at, so that what they read stays in the
+            second cache.
+    """
+
+    m: int
+    n: int
+    k: int
+    num_warps: int = 4
+    num_stages: int = 3
+    group: int = 8
+
+
+@dataclass(frozen=True)
+class Products:
+    """Blocks of products whose operands have some number of bits.
+
+    Args:
+        large: Where all dims are aligned and the result is large.
+        small: Where all dims are aligned.
+        ragged: For any dims.
+        most: Elements of a result that is small: there would be too few large blocks.
+    """
+
+    large: Blocks
+    small: Blocks
+    ragged: Blocks
+    most: int
+
+
+_RAGGED = Blocks(64, 64, 32)
+_SINGLE = Products(Blocks(64, 64, 16), Blocks(64, 64, 16), Blocks(64, 64, 16), 0)
+
+# By the number of the architecture, and by the bits of an operand.
+_PRODUCTS: dict[int, dict[int, Products]] = {
+    80: {
+        8: Products(Blocks(128, 128, 64, 8), Blocks(64, 64, 64), _RAGGED, 108 * 128 * 128),
+        16: Products(Blocks(128, 128, 32, 8, 4), Blocks(64, 64, 64), _RAGGED, 108 * 128 * 128),
+        32: _SINGLE,
+    },
+    90: {
+        8: Products(Blocks(128, 128, 128, 8), Blocks(64, 64, 64), _RAGGED, 132 * 128 * 128),
+        16: Products(Blocks(128, 256, 64, 8), Blocks(64, 64, 64), _RAGGED, 132 * 128 * 256),
+        32: _SINGLE,
+    },
+}
+
+
+def product_blocks(arch: int, bits: int) -> Products:
+    """The blocks of products on an architecture, of operands with so many bits.
+
+    Example:
+        >>> product_blocks(90, 16).large.n
+        256
+    """
+    known = [a for a in _PRODUCTS if a <= arch] or [min(_PRODUCTS)]
+    return _PRODUCTS[max(known)][bits]
