@@ -48,5 +48,8 @@ def test_texts_are_generated(cache):
     assert sum(p.stats.traces for p in made) <= 3
 
 
-def test_the_suite_has_what_it_is_said_to_have():
+def test_the_page_has_a_row_for_each_model():
+    _, _, rest = suite.PAGE.read_text().partition("<!-- models -->\n")
+    lines = rest.partition("<!-- end of models -->")[0].splitlines()[2:]
+    assert {line.split(" | ")[0].removeprefix("| ") for line in lines} == set(suite.MODELS)
     assert len(suite.MODELS) == 18
