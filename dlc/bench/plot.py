@@ -16,6 +16,7 @@ _COLOURS = {
     "numpy": "#7f8c8d",
     "torch": "#e67e22",
     "torch.compile": "#8e6c3a",
+    "torch.compile unfrozen": "#c9a66b",
     "torch traced": "#b5651d",
     "jax": "#2980b9",
     "onnxruntime": "#27ae60",

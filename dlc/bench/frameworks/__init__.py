@@ -92,6 +92,9 @@ KINDS: dict[str, Kind] = {
     "torch.compile": Kind(
         "torch_compiled", ("torch",), _inductor, compiles=True, shared=True, also=("torch",)
     ),
+    "torch.compile unfrozen": Kind(
+        "torch_unfrozen", ("torch",), _inductor, compiles=True, shared=True, suites=("torch",)
+    ),
     "torch traced": Kind("torch_traced", ("torch",), compiles=True, suites=("torch",)),
     "jax": Kind("jax_compiled", ("jax",), _jax, _jax_cache, compiles=True),
     "onnxruntime": Kind("onnx_runtime", ("onnx", "onnxruntime")),

@@ -247,18 +247,16 @@ _FROZEN = (
     "convolution_strided",
     "torch_model",
 )  # weights, and nothing is differentiated
-_BACKENDS = {
-    "inductor": "freezing of constant weights",
-    "aot_eager": "traced and not compiled",
-}
 
 
 class Torch:
     """PyTorch; `wrap` is what is done to a forward function."""
 
-    def __init__(self, threads: int, *, compiled: bool, backend: str = "inductor") -> None:
+    def __init__(
+        self, threads: int, *, compiled: bool, backend: str = "inductor", freezes: bool = True
+    ) -> None:
         torch.set_num_threads(threads)
-        self.compiled, self.backend = compiled, backend
+        self.compiled, self.backend, self.freezes = compiled, backend, freezes
 
     def settings(self) -> dict[str, str]:
         """Version, threads and how matrices are multiplied."""
@@ -267,8 +265,13 @@ class Torch:
             "threads": str(torch.get_num_threads()),
             "matmul precision": torch.get_float32_matmul_precision(),
             "mkldnn": str(torch.backends.mkldnn.is_available()),
-            **({self.backend: _BACKENDS[self.backend]} if self.compiled else {}),
+            **({self.backend: self._how()} if self.compiled else {}),
         }
+
+    def _how(self) -> str:
+        if self.backend != "inductor":
+            return "traced and not compiled"
+        return "freezing of constant weights" if self.freezes else "weights as inputs"
 
     def array(self, array: Array) -> Any:
         """A tensor."""
@@ -286,7 +289,7 @@ class Torch:
         forward = build.forward(tensors)
         if self.compiled:
             inductor: Any = importlib.import_module("torch._inductor.config")
-            inductor.freezing = frozen
+            inductor.freezing = frozen and self.freezes
             forward = torch.compile(forward, backend=self.backend)
         return build.finish(forward, tensors)
 
