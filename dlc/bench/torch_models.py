@@ -56,7 +56,7 @@ def model_of(constants: Sequence[Any]) -> Any:
 def _draw_weights(torch: Any, module: Any) -> None:
     rng = np.random.default_rng(1)
     for name, p in module.named_parameters():
-        drawn = rng.standard_normal(tuple(p.shape), np.float32) * np.float32(0.02)
+        drawn = np.asarray(rng.standard_normal(tuple(p.shape), np.float32) * np.float32(0.02))
         if p.dim() == 1 and name.endswith("weight"):
             drawn += 1  # the scale of a norm
         with torch.no_grad():
