@@ -100,8 +100,12 @@ def _clip(transformers: Any, e: Extents) -> Any:
     vision = {**_sizes(e), "image_size": e["t"], "patch_size": PATCH}
     text = {**_sizes(e), "vocab_size": e["v"]}
     config = transformers.CLIPConfig(text_config=text, vision_config=vision)
-    model = transformers.CLIPModel(config)
-    return model, lambda m, x, y: m(input_ids=x, pixel_values=y).text_embeds
+
+    def both(m: Any, x: Any, y: Any) -> Any:
+        found = m(input_ids=x, pixel_values=y)
+        return found.text_embeds + found.image_embeds
+
+    return transformers.CLIPModel(config), both
 
 
 def _t5(transformers: Any, e: Extents) -> Any:
