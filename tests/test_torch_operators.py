@@ -49,7 +49,8 @@ def named(prefix, pair):
     return {f"{prefix} values": pair[0], f"{prefix} places": pair[1]}
 
 
-def test_elements_by_order():
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_elements_by_order(dynamic):
     def run(x, odd):
         holes = torch.where(x > 1, float("nan"), x)
         return {
@@ -61,7 +62,7 @@ def test_elements_by_order():
             "median of integers": (x * 100).long().median(1).values,
         }  # fmt: skip
 
-    agree(run, torch.randn(5, 6), torch.randn(3, 7))
+    agree(run, torch.randn(5, 6), torch.randn(3, 7), dynamic=dynamic)
 
 
 @pytest.mark.filterwarnings("ignore:The reduce argument of torch.scatter")
@@ -198,7 +199,8 @@ def test_segments():
     agree(run, torch.randn(5, 4))
 
 
-def test_distances_and_products():
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_distances_and_products(dynamic):
     def run(x, y):
         return {
             "pairs": F.pdist(x), "pairs by p": F.pdist(x, 3.0), "two": torch.cdist(x, y, 1.5),
@@ -206,7 +208,7 @@ def test_distances_and_products():
             "bilinear": F.bilinear(x[:3], y, x[:2, :, None] * x[:2, None]),
         }  # fmt: skip
 
-    agree(run, torch.randn(4, 5), torch.randn(3, 5))
+    agree(run, torch.randn(4, 5), torch.randn(3, 5), dynamic=dynamic)
 
 
 def test_special_functions():

@@ -13,13 +13,19 @@ from dlc.interop.torch.table import aten
 @aten("_pdist_forward")
 def pdist(x: Any, p: float = 2.0) -> Any:
     """The distances between the rows of a matrix, each pair once."""
-    return dlc.pdist(x, p)
+    n = x.shape[0]
+    if isinstance(n, int):
+        return dlc.pdist(x, p)
+    # Of a number of rows that is not known: what is above the diagonal of all distances.
+    rows = dlc.arange(n)
+    a, b = dlc.nonzero(rows[:, None] < rows, size=n * (n - 1) // 2)
+    return dlc.cdist(x, x, p)[a, b]
 
 
 @aten("_pdist_backward")
 def pdist_backward(gradient: Any, x: Any, p: float, _distances: Any) -> Any:
     """The gradient of distances between rows."""
-    return gradient_of(lambda x: dlc.pdist(x, p), x, gradient)
+    return gradient_of(lambda x: pdist(x, p), x, gradient)
 
 
 @aten("_cdist_forward")

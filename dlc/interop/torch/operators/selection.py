@@ -20,6 +20,11 @@ def _picked(x: Any, places: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
     return dlc.squeeze(values, axis=dim), dlc.squeeze(places, axis=dim)
 
 
+def _at(x: Any, place: Any, dim: int) -> Any:
+    """One slice along an axis, which keeps its extent of 1."""
+    return dlc.take(x, dlc.arange(1) + place, axis=dim)
+
+
 def _middle(skip: bool, x: Any, dim: int, keepdim: bool = False) -> tuple[Any, Any]:
     """The lower one of the middle, and where it is; NaN is passed over or prevails."""
     if x.ndim == 0:
@@ -27,7 +32,7 @@ def _middle(skip: bool, x: Any, dim: int, keepdim: bool = False) -> tuple[Any, A
     order = dlc.argsort(x, axis=dim)
     extent = x.shape[dim]
     if not is_float(x):
-        return _picked(x, dlc.take(order, dlc.asarray([(extent - 1) // 2]), axis=dim), dim, keepdim)
+        return _picked(x, _at(order, (extent - 1) // 2, dim), dim, keepdim)
     known = dlc.count_nonzero(x == x, axis=dim, keepdims=True)  # noqa: PLR0124  NaN
     if skip:
         at = dlc.maximum(known - 1, 0) // 2
