@@ -3,6 +3,7 @@
 #   make test    lint, check types and run the tests
 #   make test-gpu  run the tests that need an NVIDIA GPU, and write a report of them
 #   make bench   run the benchmarks
+#   make judge-torch  run PyTorch's own samples of its operators through the backend of torch.compile
 #   make docs    turn docs/ into HTML, in site/
 #   make clean   remove what was made, the environment included
 
@@ -12,7 +13,7 @@ JOBS   ?= 2
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test test-gpu lint check bench docs clean
+.PHONY: demo test test-gpu lint check bench judge-torch docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.examples
@@ -33,6 +34,9 @@ check: $(VENV)/.test
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m dlc bench --out bench/results
+
+judge-torch: $(VENV)/.test
+	$(BIN)/python tests/opinfo_suite.py --jobs $(JOBS) --redo failed --write
 
 docs: $(VENV)/.docs
 	$(BIN)/python docs/generate.py

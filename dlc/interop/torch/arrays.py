@@ -48,9 +48,11 @@ def torch_dtype_of(dtype: Any) -> Any:
 
 
 def array_of(tensor: Any) -> Array:
-    """A NumPy array over the memory of one of PyTorch's tensors."""
+    """A NumPy array over the memory of one of PyTorch's tensors; an empty one for None, a token."""
     import torch
 
+    if tensor is None:
+        return np.zeros(0, np.float32)
     t = tensor.detach()
     if t.dtype is torch.bfloat16:
         return t.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)

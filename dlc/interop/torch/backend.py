@@ -8,6 +8,7 @@ from typing import Any
 
 import dlc
 from dlc.interop.torch.checks import is_known
+from dlc.interop.torch.decompositions import decompositions
 from dlc.interop.torch.graph import GraphFunction
 from dlc.ir.errors import ValueRangeError, nearest
 from dlc.ir.location import pass_over
@@ -35,7 +36,6 @@ def dlc_backend(
         ValueRangeError: An option, or its value, is unknown.
     """
     import torch
-    from torch._decomp import core_aten_decompositions
     from torch._dynamo.backends.common import aot_autograd
     from torch._functorch._aot_autograd.utils import make_boxed_func
 
@@ -64,7 +64,7 @@ def dlc_backend(
         fw_compiler=compiler,
         bw_compiler=compiler,
         inference_compiler=inference,
-        decompositions=core_aten_decompositions(),
+        decompositions=decompositions(),
     )(module, example_inputs)
 
 

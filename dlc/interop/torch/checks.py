@@ -28,9 +28,19 @@ _FRAME = re.compile(r'File "(.+?)", line (\d+), in (\S+)')
 
 def operator_name(node: Node) -> str:
     """The name of a node's operator, such as `add.Tensor`."""
-    target: Any = node.target
+    target = _target(node)
     name = str(getattr(target, "__name__", target))
     return name if "." in name else f"{name}.default"
+
+
+def is_ordered(node: Node) -> bool:
+    """Whether a node calls another operator, with a token that orders those with effects."""
+    return getattr(node.target, "__name__", "") == "with_effects"
+
+
+def _target(node: Node) -> Any:
+    """The operator that a node calls."""
+    return node.args[1] if is_ordered(node) else node.target
 
 
 def is_known(node: Node) -> bool:
@@ -45,7 +55,7 @@ def _has_row(node: Node) -> bool:
         return True
     if node.target is operator.getitem or node.target in PYTHON_OPERATORS:
         return True
-    namespace = str(getattr(node.target, "namespace", "aten"))
+    namespace = str(getattr(_target(node), "namespace", "aten"))
     return namespace in ("aten", "prims", "higher_order") and find(operator_name(node)) is not None
 
 
@@ -62,7 +72,7 @@ def check_known(nodes: Iterable[Node], hint: str) -> None:
     missing: dict[str, Node] = {}
     for node in nodes:
         if not _has_row(node):
-            missing.setdefault(str(node.target), node)
+            missing.setdefault(str(_target(node)), node)
     if missing:
         places = {name: location_of(missing[name]) for name in sorted(missing)}
         noun = "operator" if len(missing) == 1 else "operators"

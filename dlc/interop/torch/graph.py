@@ -12,7 +12,13 @@ import dlc
 from dlc.frontend.apply import lent_constant
 from dlc.interop.torch.arrays import Array, address_of, array_of, dtype_of, tensor_of
 from dlc.interop.torch.binding import Binding, Program
-from dlc.interop.torch.checks import PYTHON_OPERATORS, check_known, location_of, operator_name
+from dlc.interop.torch.checks import (
+    PYTHON_OPERATORS,
+    check_known,
+    is_ordered,
+    location_of,
+    operator_name,
+)
 from dlc.interop.torch.extents import (
     ExtentsKnown,
     expression_of,
@@ -184,6 +190,8 @@ def _call(node: Node, values: dict[Any, Any], key: Any, symbols: Mapping[Any, An
         return function(*args, **kwargs)
     row = find(operator_name(node))
     assert row is not None
+    if is_ordered(node):
+        return args[0], row(*args[2:], **kwargs)
     for name in _ELSEWHERE:
         kwargs.pop(name, None)
     for name in needs_of(operator_name(node)):

@@ -165,6 +165,15 @@ def batch_norm_alone(
     return batch_norm_training(x, weight, bias, None, None, training, momentum, eps)[:3]
 
 
+@aten("_batch_norm_with_update_functional")
+def batch_norm_with_update(
+    x: Any, weight: Any, bias: Any, mean: Any, var: Any, momentum: float, eps: float
+) -> Any:
+    """By the statistics of the batch, with memory that a library of PyTorch's may want."""
+    y, *kept, mean, var = batch_norm_training(x, weight, bias, mean, var, True, momentum, eps)
+    return y, *kept, dlc.zeros((0,), dtype=dlc.uint8), mean, var
+
+
 @aten("native_batch_norm_backward")
 def batch_norm_backward(
     gradient: Any, x: Any, weight: Any, mean: Any, var: Any, here: Any, inverse: Any,

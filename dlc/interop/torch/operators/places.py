@@ -32,6 +32,8 @@ def _lined(function: Callable[..., Any]) -> Callable[..., Any]:
 def gather(x: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> Any:
     """An element for each index along an axis."""
     del sparse_grad
+    if 0 in index.shape:  # which then may have any rank
+        return dlc.zeros(index.shape, dtype=x.dtype)
     return dlc.reshape(dlc.gather(_line(x), dim, _line(index)), index.shape)
 
 

@@ -1,0 +1,76 @@
+"""How operators without a row are written by others, for PyTorch's tracer."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from dlc.interop.torch.table import find
+
+# The rules of the first write to views; the others are the tracer's own.
+_OTHERS = ("complex.", "polar.", "lift.", "lift_fresh.")
+Rules = dict[Any, Callable[..., Any]]
+
+
+@functools.cache
+def decompositions() -> Rules:
+    """PyTorch's core rules, its others of operators that have no row, and ours."""
+    from torch._decomp import core_aten_decompositions, decomposition_table
+    from torch._ops import OpOverload
+
+    table: Rules = dict(core_aten_decompositions())
+    for operator, function in decomposition_table.items():
+        if not isinstance(operator, OpOverload) or operator.__name__.startswith(_OTHERS):
+            continue
+        if find(operator.__name__) is None:
+            table.setdefault(operator, function)
+    return table | _by_factors()
+
+
+def _factored(a: Any) -> tuple[Any, Any, Any]:
+    """Factors as the formulas of gradients expect them: those of the transpose of C's layout."""
+    import torch
+
+    turned = a.mT if a.is_contiguous() else a
+    packed, pivots, codes = torch.ops.aten.linalg_lu_factor_ex(turned)
+    return packed, pivots, codes
+
+
+def _sign(packed: Any, pivots: Any) -> Any:
+    """-1 for an odd number of exchanges."""
+    import torch
+
+    moved = pivots != torch.arange(1, pivots.shape[-1] + 1, dtype=pivots.dtype)
+    return 1 - 2 * (moved.sum(-1) % 2).to(packed.dtype)
+
+
+def _by_factors() -> Rules:
+    """Determinants and solutions, by factors in the layout that their gradients take."""
+    import torch
+
+    aten = torch.ops.aten
+
+    def det(a: Any) -> Any:
+        packed, pivots, _ = _factored(a)
+        product = packed.diagonal(0, -2, -1).prod(-1)
+        return product * _sign(packed, pivots), packed, pivots
+
+    def slogdet(a: Any) -> Any:
+        packed, pivots, _ = _factored(a)
+        found = packed.diagonal(0, -2, -1)
+        sign = found.sgn().prod(-1) * _sign(packed, pivots)
+        return sign, found.abs().log().sum(-1), packed, pivots
+
+    def solve(a: Any, b: Any, *, left: bool = True, check_errors: bool = False) -> Any:
+        packed, pivots, codes = _factored(a)
+        vectors = b.dim() == 1 or (b.dim() == a.dim() - 1 and b.shape == a.shape[:-1])
+        given = b.unsqueeze(-1) if vectors else b
+        x = aten.linalg_lu_solve(packed, pivots, given, left=left, adjoint=a.is_contiguous())
+        return x.squeeze(-1) if vectors else x, packed, pivots, codes
+
+    return {
+        aten._linalg_det.default: det,
+        aten._linalg_slogdet.default: slogdet,
+        aten._linalg_solve_ex.default: solve,
+    }

@@ -1,0 +1,145 @@
+"""Operators of linear algebra. Their gradients are PyTorch's formulas, over the same operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dlc
+from dlc.interop.torch.table import aten
+
+
+def _of_half(a: Any, upper: bool) -> Any:
+    """Symmetric matrices, given by one triangle."""
+    half = dlc.triu(a) if upper else dlc.tril(a)
+    return half + (dlc.triu(a, k=1) if upper else dlc.tril(a, k=-1)).mT
+
+
+def _no_errors(a: Any) -> Any:
+    """The codes of success: what fails raises `LinAlgError`."""
+    return dlc.zeros(a.shape[:-2], dtype=dlc.int32)
+
+
+@aten("cholesky")
+def cholesky(a: Any, upper: bool = False) -> Any:
+    """The triangular factor of symmetric positive definite matrices."""
+    return dlc.linalg.cholesky(_of_half(a, upper), upper=upper)
+
+
+@aten("linalg_cholesky_ex")
+def cholesky_ex(a: Any, *, upper: bool = False, check_errors: bool = False) -> Any:
+    """The triangular factor, and codes of errors."""
+    del check_errors
+    return cholesky(a, upper), _no_errors(a)
+
+
+def _solved_by(factor: Any, b: Any, upper: bool) -> Any:
+    low = factor.mT if upper else factor
+    y = dlc.linalg.solve_triangular(low, b, lower=True)
+    return dlc.linalg.solve_triangular(low.mT, y, lower=False)
+
+
+def _stacked(a: Any, b: Any) -> tuple[Any, Any]:
+    """Matrices with the leading axes of both."""
+    lead = dlc.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return dlc.broadcast_to(a, (*lead, *a.shape[-2:])), dlc.broadcast_to(b, (*lead, *b.shape[-2:]))
+
+
+@aten("cholesky_solve")
+def cholesky_solve(b: Any, factor: Any, upper: bool = False) -> Any:
+    """The solution of A x = b by A's factor."""
+    factor, b = _stacked(factor, b)
+    return _solved_by(factor, b, upper)
+
+
+@aten("cholesky_inverse")
+def cholesky_inverse(factor: Any, upper: bool = False) -> Any:
+    """The inverse of A by A's factor."""
+    unit = dlc.broadcast_to(dlc.eye(factor.shape[-1], dtype=factor.dtype), factor.shape)
+    return _solved_by(dlc.triu(factor) if upper else dlc.tril(factor), unit, upper)
+
+
+@aten("linalg_inv_ex")
+def inv_ex(a: Any, *, check_errors: bool = False) -> Any:
+    """The inverse, and codes of errors."""
+    del check_errors
+    return dlc.linalg.inv(a), _no_errors(a)
+
+
+@aten("_linalg_check_errors")
+def check_errors(_codes: Any, _name: str, *, is_matrix: bool) -> None:
+    """Nothing: what fails has raised `LinAlgError`."""
+    del is_matrix
+
+
+@aten("linalg_solve_triangular")
+def solve_triangular(
+    a: Any, b: Any, *, upper: bool, left: bool = True, unitriangular: bool = False
+) -> Any:
+    """The solution of A x = b, or x A = b, for triangular A."""
+    a, b = _stacked(a, b)
+    if not left:
+        a, b, upper = a.mT, b.mT, not upper
+    x = dlc.linalg.solve_triangular(a, b, lower=not upper, unit_diagonal=unitriangular)
+    return x if left else x.mT
+
+
+@aten("_linalg_eigh")
+def eigh(a: Any, half: str = "L", compute_v: bool = True) -> Any:
+    """Eigenvalues in ascending order, and eigenvectors, of symmetric matrices."""
+    whole = _of_half(a, half.upper() == "U")
+    if not compute_v:
+        return dlc.linalg.eigvalsh(whole), dlc.zeros((0,), dtype=a.dtype)
+    return tuple(dlc.linalg.eigh(whole))
+
+
+@aten("_linalg_svd")
+def svd(
+    a: Any, full_matrices: bool = False, compute_uv: bool = True, *, driver: str | None = None
+) -> Any:
+    """The singular value decomposition."""
+    del driver
+    if not compute_uv:
+        empty = dlc.zeros((0,), dtype=a.dtype)
+        return empty, dlc.linalg.svdvals(a), empty
+    return tuple(dlc.linalg.svd(a, full_matrices=full_matrices))
+
+
+@aten("linalg_qr")
+def qr(a: Any, mode: str = "reduced") -> Any:
+    """Orthonormal Q and triangular R."""
+    if mode == "r":
+        return dlc.zeros((0,), dtype=a.dtype), dlc.linalg.qr(a).R
+    return tuple(dlc.linalg.qr(a, mode=mode))
+
+
+@aten("linalg_matrix_exp")
+def matrix_exp(a: Any) -> Any:
+    """The exponential of matrices."""
+    return dlc.linalg.expm(a)
+
+
+@aten("linalg_pinv.atol_rtol_tensor")
+def pinv(a: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
+    """The pseudo-inverse; singular values up to max(atol, rtol times the largest) count as 0."""
+    if hermitian:
+        a = _of_half(a, False)
+    if 0 in a.shape:
+        return a.mT
+    if rtol is None:
+        rtol = float(dlc.finfo(a.dtype).eps) * max(a.shape[-2:])
+        if atol is not None:
+            rtol = dlc.where(atol > 0, 0.0, rtol)
+    u, s, vh = dlc.linalg.svd(a, full_matrices=False)
+    limit = rtol * dlc.max(s, axis=-1)
+    if atol is not None:
+        limit = dlc.maximum(atol, limit)
+    kept = s > limit[..., None]
+    inverse = dlc.where(kept, 1 / dlc.where(kept, s, 1), 0)
+    return dlc.matmul(vh.mT * inverse[..., None, :], u.mT)
+
+
+@aten("linalg_cross")
+def cross(a: Any, b: Any, *, dim: int = -1) -> Any:
+    """The cross product of vectors of three."""
+    a, b = dlc.broadcast_arrays(a, b)
+    return dlc.linalg.cross(a, b, axis=dim)
