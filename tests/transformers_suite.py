@@ -235,8 +235,9 @@ def programs():
 
     class Noted(backend.GraphFunction):
         def _program(self, constants):
-            made.append(super()._program(constants))
-            return made[-1]
+            program = super()._program(constants)
+            made.append(program.compiled)
+            return program
 
     plain, backend.GraphFunction = backend.GraphFunction, Noted
     try:
