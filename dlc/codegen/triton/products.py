@@ -87,7 +87,7 @@ class _ProductWriter(ValueWriter):
     def __init__(self, form: Contraction, narrow: DType, blocks: Blocks) -> None:
         super().__init__(form.kernel, form.math)
         self.form, self.narrow, self.group = form, narrow, blocks.group
-        self.total = form.dtype if narrow is int8 else float32  # what is accumulated at
+        self.total = int32 if narrow is int8 else float32  # what is accumulated at
         self.m = _fitting(form.m, blocks.m)
         self.n = _fitting(form.n, blocks.n)
         self.k = _fitting(form.k, blocks.k)
