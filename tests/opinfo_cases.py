@@ -363,9 +363,9 @@ def _explained(error: BaseException) -> str:
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ModelError):
         cause = cause.__cause__ or getattr(cause, "inner_exception", None)
-    text = str(cause if cause is not None else error)
+    text = re.sub(r" at 0x[0-9a-f]+", "", str(cause if cause is not None else error))
     kind = type(error).__name__
-    found = re.search(r"dlc does not know \d+ operators: ([^\n]*)", text)
+    found = re.search(r"dlc does not know \d+ operators?: ([^\n]*)", text)
     if found:
         return f"unknown: {found[1]}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,6 +1,7 @@
 """A part of PyTorch's own samples through the backend (all of them: `make judge-torch`)."""
 
 import opinfo_cases
+import opinfo_suite
 import pytest
 import torch
 
@@ -44,3 +45,10 @@ def test_what_differs_fails(name):
 
 def test_operators_of_pytorch_are_seen():
     assert opinfo_cases.profiled(lambda: torch.ones(3).sin()) >= {"sin"}
+
+
+def test_pages_quote_the_results():
+    found = opinfo_suite.committed()
+    assert {kind for kind, _ in found} == set(opinfo_cases.KINDS)
+    assert opinfo_suite.summary(found) in opinfo_suite.PAGE.read_text()
+    assert opinfo_suite.listing(found) in opinfo_suite.LIST.read_text()
