@@ -102,6 +102,20 @@ interpreter.ReduceOps.apply_impl = reduce
 BUILDER.create_maximumf, BUILDER.create_minimumf = extreme("max"), extreme("min")
 
 
+class Interpreted:
+    """Triton's language as its interpreter has it, once: it would be changed for each call."""
+
+    __globals__ = {"tl": tl, "core": tl.core}  # noqa: RUF012  what is changed
+
+    @staticmethod
+    def restore():
+        """Nothing: the language stays as it is."""
+
+
+interpreter._patch_lang(Interpreted)
+interpreter._patch_lang = lambda fn: Interpreted
+
+
 def pointer(array):
     kind = tl.pointer_type(POINTEES[array.dtype.name])
     return tl.tensor(HANDLE(np.array([array.ctypes.data], np.uint64), kind), kind)
