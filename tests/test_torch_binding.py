@@ -10,6 +10,8 @@ from dlc.interop.torch import dlc_backend
 from dlc.interop.torch.binding import Binding
 from dlc.interop.torch.watch import Watch
 
+FROZEN = {"freeze": True}
+
 
 @pytest.fixture(autouse=True)
 def fresh():
@@ -58,7 +60,7 @@ CHANGES = [
 
 def test_changes_are_seen():
     model = block()
-    run = torch.compile(model, backend=dlc_backend, fullgraph=True)
+    run = torch.compile(model, backend=dlc_backend, fullgraph=True, options=FROZEN)
     x = torch.randn(4, 64)
 
     def check():
@@ -75,7 +77,7 @@ def test_changes_are_seen():
 
 def test_modules_of_a_kind_share_a_graph():
     layers = [block() for _ in range(3)]
-    runs = [torch.compile(m, backend=dlc_backend, fullgraph=True) for m in layers]
+    runs = [torch.compile(m, backend=dlc_backend, fullgraph=True, options=FROZEN) for m in layers]
     x = torch.randn(4, 64)
     with torch.no_grad():
         for _ in range(2):
@@ -86,7 +88,7 @@ def test_modules_of_a_kind_share_a_graph():
 def test_statistics_in_training_without_gradients():
     model = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8))
     reference = copy.deepcopy(model)
-    run = torch.compile(model, backend=dlc_backend, fullgraph=True)
+    run = torch.compile(model, backend=dlc_backend, fullgraph=True, options=FROZEN)
     with torch.no_grad():
         for _ in range(3):
             x = torch.randn(5, 8)

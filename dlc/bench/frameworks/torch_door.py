@@ -14,7 +14,8 @@ def model(constants: Sequence[Array]) -> Program:
     """A model of transformers, through the door from PyTorch."""
     torch: Any = importlib.import_module("torch")
     door: Any = importlib.import_module("dlc.interop.torch")
-    run = torch.compile(model_of(constants), backend=door.dlc_backend)
+    constant = {"freeze": True}
+    run = torch.compile(model_of(constants), backend=door.dlc_backend, options=constant)
     tensors: dict[int, tuple[Any, Any]] = {}
 
     def tensor(x: Any) -> Any:

@@ -26,8 +26,9 @@ def dlc_backend(
         example_inputs: Its inputs.
         options: `fallback`: "error" (default) or "aten", which runs operators that dlc does not
             know in PyTorch; `freeze`: whether parameters are constants of programs for inference,
-            made anew when these change (default), which needs memory for a copy of them; `level`,
-            `precision`, `num_threads` as those of `dlc.compile`.
+            made anew when these change (False), which needs memory for a copy of them, and of
+            writes that PyTorch does not count sees those of first, middle and last elements;
+            `level`, `precision`, `num_threads` as those of `dlc.compile`.
 
     Raises:
         ModelError: There are operators that dlc does not know; all are listed.
@@ -48,7 +49,7 @@ def dlc_backend(
     if fallback not in ("error", "aten"):
         raise ValueRangeError(f"fallback={fallback!r}", hint='"error" or "aten"')
 
-    freeze = given.pop("freeze", True)
+    freeze = given.pop("freeze", False)
     if not isinstance(freeze, bool):
         raise ValueRangeError(f"freeze={freeze!r}", hint="True or False")
     dlc.compile(dlc_backend, **given)  # says now what is wrong with the others
