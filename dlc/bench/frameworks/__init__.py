@@ -89,9 +89,7 @@ KINDS: dict[str, Kind] = {
     "dlc": Kind("dlc_compiled", ("llvmlite", "ml_dtypes"), _dlc, compiles=True),
     "numpy": Kind("numpy_arrays", ("numpy",)),
     "torch": Kind("torch_eager", ("torch",), also=("torch",)),
-    "torch.compile": Kind(
-        "torch_compiled", ("torch",), _inductor, compiles=True, shared=True, also=("torch",)
-    ),
+    "torch.compile": Kind("torch_compiled", ("torch",), _inductor, compiles=True, shared=True),
     "torch.compile unfrozen": Kind(
         "torch_unfrozen", ("torch",), _inductor, compiles=True, shared=True, suites=("torch",)
     ),

@@ -14,8 +14,7 @@ def model(constants: Sequence[Array]) -> Program:
     """A model of transformers, through the door from PyTorch."""
     torch: Any = importlib.import_module("torch")
     door: Any = importlib.import_module("dlc.interop.torch")
-    constant = {"freeze": True}
-    run = torch.compile(model_of(constants), backend=door.dlc_backend, options=constant)
+    run = torch.compile(model_of(constants), backend=door.dlc_backend)
     tensors: dict[int, tuple[Any, Any]] = {}
 
     def tensor(x: Any) -> Any:
