@@ -248,3 +248,67 @@ def test_reflections_and_triangles():
 
     upper = torch.randn(4, 4) + 3 * torch.eye(4)
     agree(run, torch.randn(2, 4, 3), torch.randn(2, 4, 5), upper)
+
+
+def test_histograms():
+    def run(x, weight, edges):
+        points, rows = x.reshape(-1, 2), torch.ops.aten
+        found = {
+            **named("bins", torch.histogram(x, 4)), **named("between", torch.histogram(x, edges)),
+            **named("range", torch.histogram(x, 3, range=(-1.0, 0.5), weight=weight, density=True)),
+            **named("one value", torch.histogram(x * 0, 3)), **named("none", x[:0].histogram(2)),
+            "dense": torch.histogram(x, edges, weight=weight, density=True).hist,
+            "points between": rows._histogramdd_from_bin_tensors(points, [edges, edges[:3]]),
+            "weighted points": rows._histogramdd_from_bin_cts(
+                points, [3, 2], weight=weight.reshape(-1, 2)[:, 0], density=True),
+            "points": torch.histogramdd(points, [2, 3], range=[-1.0, 1.0, 0.0, 2.0]).hist,
+        }  # fmt: skip
+        return found | dict(zip("ab", torch.histogramdd(points, [2, 3]).bin_edges, strict=True))
+
+    x = torch.randn(6, 8)
+    x[0, :4] = torch.tensor([-1.0, 0.5, float("nan"), 1.0])
+    x[0, 2] = 9
+    edges = torch.tensor([-1.0, 0.0, 0.5, 1.0])
+    with torch.no_grad():
+        got = torch.compile(run, backend=dlc_backend, fullgraph=True)(x, x.abs(), edges)
+        wanted = run(x, x.abs(), edges)
+    for name, w in wanted.items():
+        near(got[name], w, name)
+
+
+@pytest.mark.parametrize("norm_type", [2.0, 1.0, float("inf")])
+def test_rows_of_a_table_scaled_down(norm_type):
+    def run(table, index):
+        return F.embedding(index, table, max_norm=0.9, norm_type=norm_type)
+
+    tables = [t := torch.randn(7, 3), t.clone()]
+    tables[0][2] = tables[1][2] = 0.01
+    index = torch.tensor([[1, 5], [2, 1]])
+    got = torch.compile(run, backend=dlc_backend, fullgraph=True)(tables[0], index)
+    near(got, run(tables[1], index), "rows")
+    near(tables[0], tables[1], "table")
+
+
+def test_no_indices_and_no_images():
+    samples = torch.rand(2, 3, 3)
+
+    def run(x, none, image):
+        pooled = F.fractional_max_pool3d(image[:0], 2, 2, _random_samples=samples[:0])
+        return {
+            "gather": x.gather(0, none), "added": x.scatter_add(0, none, none.float()),
+            "set": x.scatter(0, none, 3.0), "squeezed": (x[:1, None] * 2).squeeze(()),
+            "reduced": x.scatter_reduce(0, none, none.float(), "sum", include_self=False),
+            "one of samples": F.fractional_max_pool3d(image[0], 2, 2, _random_samples=samples),
+            "no image": pooled * 2,
+        }  # fmt: skip
+
+    none = torch.zeros((2, 0), dtype=torch.int64)
+    agree(run, torch.randn(5), none, torch.randn(2, 3, 4, 5, 4))
+
+
+def test_extents_of_the_longer_and_the_shorter():
+    def run(x, y):
+        long, short = torch.sym_max(x.shape[0], y.shape[0]), torch.sym_min(x.shape[0], y.shape[0])
+        return {"sum": x.sum() * long + y.sum() * short, "room": x.new_zeros(long) + x[0] + y[0]}
+
+    agree(run, torch.randn(4), torch.randn(6), dynamic=True)

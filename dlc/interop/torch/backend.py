@@ -10,6 +10,7 @@ import dlc
 from dlc.interop.torch.checks import is_known
 from dlc.interop.torch.decompositions import decompositions
 from dlc.interop.torch.graph import GraphFunction
+from dlc.interop.torch.rewrites import rewrite
 from dlc.ir.errors import ValueRangeError, nearest
 from dlc.ir.location import pass_over
 
@@ -61,6 +62,7 @@ def dlc_backend(
         parameters = _parameters(len(inputs)) if freeze else ()
         return make_boxed_func(_compiled(graph, fallback, parameters, given))
 
+    rewrite(module)
     return aot_autograd(
         fw_compiler=compiler,
         bw_compiler=compiler,

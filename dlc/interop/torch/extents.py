@@ -9,19 +9,37 @@ from typing import Any
 
 import dlc
 from dlc.frontend.compile import CompiledFunction, Family
+from dlc.frontend.extent import Extent, extents, plain
 from dlc.frontend.signature import Call
 from dlc.frontend.symbols import Extents, Pattern
-from dlc.ir.dims import DimExpr, symbol
+from dlc.ir.dims import Dim, DimExpr, maximum, minimum, symbol
 
 
 def _power(base: Any, exponent: int) -> Any:
     return functools.reduce(operator.mul, [base] * exponent, 1)
 
 
+def longer(a: Any, b: Any) -> Any:
+    """The larger one of two extents."""
+    return _chosen(maximum, a, b)
+
+
+def shorter(a: Any, b: Any) -> Any:
+    """The smaller one of two extents."""
+    return _chosen(minimum, a, b)
+
+
+def _chosen(function: Callable[[Dim, Dim], Dim], a: Any, b: Any) -> Any:
+    """A function of dims, of dims or of extents."""
+    found = function(plain(a), plain(b))
+    traced = isinstance(a, Extent) or isinstance(b, Extent)
+    return extents((found,))[0] if traced else found
+
+
 _FORMULAS: dict[str, Callable[[Any, Any], Any]] = {
     "Add": operator.add, "Mul": operator.mul, "Pow": _power, "PowByNatural": _power,
     "FloorDiv": operator.floordiv, "CleanDiv": operator.floordiv, "Mod": operator.mod,
-    "PythonMod": operator.mod,
+    "PythonMod": operator.mod, "Max": longer, "Min": shorter,
 }  # fmt: skip
 
 

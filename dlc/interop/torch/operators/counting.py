@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import dlc
+from dlc.interop.torch.extents import longer, shorter
 from dlc.interop.torch.operators.elements import as_float
 from dlc.interop.torch.table import aten
 
@@ -94,6 +95,10 @@ def broadcast_in_dim(x: Any, shape: Sequence[Any], axes: Sequence[int]) -> Any:
     for axis, extent in zip(axes, x.shape, strict=True):
         extents[axis] = extent
     return dlc.broadcast_to(dlc.reshape(x, tuple(extents)), tuple(shape))
+
+
+aten("sym_max")(longer)
+aten("sym_min")(shorter)
 
 
 @aten("_assert_scalar", "_assert_async", "_assert_tensor_metadata")

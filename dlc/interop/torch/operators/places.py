@@ -28,6 +28,18 @@ def _lined(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def _scattered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A row of (x, dim, index, ...) that changes elements of x: none if there are no indices."""
+    function = _lined(function)
+
+    @functools.wraps(function)
+    def run(x: Any, dim: int, index: Any, *args: Any, **keywords: Any) -> Any:
+        # Without elements they may have any rank.
+        return x if 0 in index.shape else function(x, dim, index, *args, **keywords)
+
+    return run
+
+
 @aten("gather")
 def gather(x: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> Any:
     """An element for each index along an axis."""
@@ -58,21 +70,21 @@ def index_put(x: Any, indices: Sequence[Any], values: Any, accumulate: bool = Fa
 
 
 @aten("scatter.src")
-@_lined
+@_scattered
 def scatter(x: Any, dim: int, index: Any, source: Any) -> Any:
     """Elements set along an axis."""
     return dlc.scatter(x, dim, index, source)
 
 
 @aten("scatter.value")
-@_lined
+@_scattered
 def scatter_value(x: Any, dim: int, index: Any, value: Any) -> Any:
     """One number set along an axis."""
     return dlc.scatter(x, dim, index, dlc.full(index.shape, value, dtype=x.dtype))
 
 
 @aten("scatter.reduce", "scatter.value_reduce")
-@_lined
+@_scattered
 def scatter_combined(x: Any, dim: int, index: Any, source: Any, *, reduce: str) -> Any:
     """Elements added or multiplied along an axis."""
     source = source if hasattr(source, "dtype") else dlc.full(index.shape, source, dtype=x.dtype)
@@ -81,14 +93,14 @@ def scatter_combined(x: Any, dim: int, index: Any, source: Any, *, reduce: str) 
 
 
 @aten("scatter_add")
-@_lined
+@_scattered
 def scatter_add(x: Any, dim: int, index: Any, source: Any) -> Any:
     """Elements added along an axis."""
     return dlc.scatter_add(x, dim, index, source)
 
 
 @aten("scatter_reduce")
-@_lined
+@_scattered
 def scatter_reduce(
     x: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True
 ) -> Any:

@@ -36,8 +36,9 @@ def _spread(gradient: Any, x: Any, places: Any, rank: int) -> Any:
     lead = x.shape[: x.ndim - rank]
     count = math.prod(x.shape[x.ndim - rank :])
     flat = dlc.zeros((*lead, count), dtype=gradient.dtype)
-    index = dlc.reshape(places, (*lead, -1))
-    added = dlc.scatter_add(flat, x.ndim - rank, index, dlc.reshape(gradient, (*lead, -1)))
+    line = (*lead, math.prod(places.shape[x.ndim - rank :]))
+    index = dlc.reshape(places, line)
+    added = dlc.scatter_add(flat, x.ndim - rank, index, dlc.reshape(gradient, line))
     return dlc.reshape(added, x.shape)
 
 
@@ -80,7 +81,8 @@ def _fractional_max(rank: int) -> Callable[..., Any]:
         """The largest element of each window of a random row of these, and where it is."""
         size, out = expanded(size, rank), expanded(out, rank)
         single = x.ndim == rank + 1
-        x = x[None] if single else x
+        if single:
+            x, samples = x[None], samples[:1]
         places: Any = 0
         for k in range(rank):
             # Samples of images stand in the order of width, height.
@@ -92,9 +94,10 @@ def _fractional_max(rank: int) -> Callable[..., Any]:
             shape[k], shape[rank + k] = out[k], size[k]
             places = places * extent + dlc.reshape(one, (*one.shape[:2], *shape))
         lead = x.shape[:2]
-        windows = dlc.reshape(places, (*lead, math.prod(out), -1))
-        flat = dlc.reshape(x, (*lead, -1))
-        elements = dlc.gather(flat, 2, dlc.reshape(windows, (*lead, -1)))
+        count, room = math.prod(out), math.prod(size)
+        windows = dlc.reshape(places, (*lead, count, room))
+        flat = dlc.reshape(x, (*lead, math.prod(x.shape[2:])))
+        elements = dlc.gather(flat, 2, dlc.reshape(windows, (*lead, count * room)))
         which = dlc.argmax(dlc.reshape(elements, windows.shape), axis=-1, keepdims=True)
         best = dlc.take_along_axis(windows, which, axis=-1)[..., 0]
         values = dlc.gather(flat, 2, best)

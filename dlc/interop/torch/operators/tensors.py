@@ -199,7 +199,8 @@ def unsqueeze(x: Any, dim: int) -> Any:
 @aten("squeeze")
 def squeeze(x: Any, dims: Any = None) -> Any:
     """Without axes of extent 1."""
-    axes = [a for a in _axes(x, dims) if isinstance(x.shape[a], int) and x.shape[a] == 1]
+    listed = () if isinstance(dims, Sequence) and not dims else _axes(x, dims)
+    axes = [a for a in listed if isinstance(x.shape[a], int) and x.shape[a] == 1]
     return dlc.squeeze(x, axis=tuple(axes)) if axes else x
 
 

@@ -1,0 +1,151 @@
+"""Calls in other words, before PyTorch derives their gradients.
+
+PyTorch's own words for these lead to shapes that depend on values, or to other results than those
+of its kernels. The functions here take what the originals take.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Rewrites = dict[Any, Callable[..., Any]]
+
+
+def rewrite(module: Any) -> None:
+    """Has a graph, and the graphs in it, call what is here instead of the originals."""
+    import torch
+
+    for part in module.modules():
+        if not isinstance(part, torch.fx.GraphModule):
+            continue
+        found = [n for n in part.graph.nodes if n.op.startswith("call_") and n.target in _table()]
+        for node in found:
+            node.op, node.target = "call_function", _table()[node.target]
+        if found:
+            part.recompile()
+
+
+@functools.cache
+def _table() -> Rewrites:
+    """By the original function, or the name of the original method."""
+    import torch
+
+    return {
+        operator.setitem: _set,
+        torch.index_put: _index_put,
+        "index_put": _index_put,
+        "index_put_": _index_put_,
+        torch.index_fill: _index_fill,
+        "index_fill": _index_fill,
+        "index_fill_": _index_fill_,
+        torch.nn.functional.multilabel_margin_loss: _multilabel_margin_loss,
+    }
+
+
+def _has_gradient(value: Any) -> bool:
+    return bool(getattr(value, "requires_grad", False))
+
+
+def _is_mask(index: Any) -> bool:
+    import torch
+
+    return isinstance(index, torch.Tensor) and index.dtype == torch.bool
+
+
+def _masked(x: Any, mask: Any, values: Any, accumulate: bool) -> Any:
+    """x with values, or their sum with it, where a mask of its first axes holds."""
+    import torch
+
+    rest = x.dim() - mask.dim()
+    values = values.to(x.dtype)
+    if values.dim() > rest:
+        count = values.shape[0]
+        if count == 0:
+            return x.clone()
+        if count == 1:
+            values = values[0]
+        else:  # a slice for each place where it holds, in their order
+            ranks = mask.flatten().cumsum(0).sub(1).clamp(0, count - 1)
+            values = values.index_select(0, ranks).reshape(*mask.shape, *values.shape[1:])
+    where = mask.reshape(*mask.shape, *[1] * rest)
+    return torch.where(where, x + values if accumulate else values, x)
+
+
+def _index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:
+    """Elements set, or added to, by advanced indexing."""
+    import torch
+
+    if len(indices) == 1 and _is_mask(indices[0]) and _has_gradient(values):
+        return _masked(input, indices[0], values, accumulate)
+    return torch.index_put(input, tuple(indices), values, accumulate)
+
+
+def _index_put_(input: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:
+    """The same in place."""
+    if len(indices) == 1 and _is_mask(indices[0]) and _has_gradient(values):
+        return input.copy_(_masked(input, indices[0], values, accumulate))
+    return input.index_put_(tuple(indices), values, accumulate)
+
+
+def _set(x: Any, index: Any, value: Any) -> None:
+    """x[index] = value."""
+    if _is_mask(index) and _has_gradient(value) and _is_mask_of(x, index):
+        x.copy_(_masked(x, index, value, False))
+    else:
+        x[index] = value
+
+
+def _is_mask_of(x: Any, mask: Any) -> bool:
+    import torch
+
+    return isinstance(x, torch.Tensor) and 0 < mask.dim() <= x.dim()
+
+
+def _index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
+    """One number set at indices along an axis."""
+    import torch
+
+    if not _has_gradient(value):
+        return torch.index_fill(input, dim, index, value)
+    shape = [1] * input.dim()
+    if shape:
+        shape[dim] = input.shape[dim]
+    line = torch.zeros(shape[dim] if shape else 1, dtype=torch.bool, device=input.device)
+    mask = line.index_fill(0, index, True).reshape(shape)
+    return torch.where(mask, value.to(input.dtype), input)
+
+
+def _index_fill_(input: Any, dim: int, index: Any, value: Any) -> Any:
+    """The same in place."""
+    if not _has_gradient(value):
+        return input.index_fill_(dim, index, value)
+    return input.copy_(_index_fill(input, dim, index, value))
+
+
+def _multilabel_margin_loss(
+    input: Any,
+    target: Any,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Any:
+    """Hinge loss of each class that is a target against each that is none."""
+    import torch
+
+    if size_average is not None or reduce is not None:
+        reduction = torch.nn._reduction.legacy_get_string(size_average, reduce)
+    x, classes = torch.atleast_2d(input), torch.atleast_2d(target)
+    count = x.shape[-1]
+    given = (classes < 0).cumsum(-1) == 0  # a negative class ends the targets
+    classes = torch.where(given, classes, 0)
+    place = torch.arange(count, device=x.device)
+    is_target = ((classes[:, :, None] == place) & given[:, :, None]).any(1)
+    margins = (1 - x.gather(1, classes)[:, :, None] + x[:, None, :]).relu()
+    counted = given[:, :, None] & ~is_target[:, None, :]
+    loss = torch.where(counted, margins, 0).sum((1, 2)) / count
+    if reduction == "none":
+        return loss if input.dim() > 1 else loss[0]
+    return loss.mean() if reduction == "mean" else loss.sum()
