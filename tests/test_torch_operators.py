@@ -287,6 +287,9 @@ def test_rows_of_a_table_scaled_down(norm_type):
     got = torch.compile(run, backend=dlc_backend, fullgraph=True)(tables[0], index)
     near(got, run(tables[1], index), "rows")
     near(tables[0], tables[1], "table")
+    assert torch.compile(run, backend=dlc_backend)(
+        tables[0], torch.zeros((2, 0), dtype=torch.int64)
+    ).shape == (2, 0, 3)
 
 
 def test_no_indices_and_no_images():

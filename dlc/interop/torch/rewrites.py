@@ -134,9 +134,10 @@ def _multilabel_margin_loss(
 ) -> Any:
     """Hinge loss of each class that is a target against each that is none."""
     import torch
+    from torch.nn import _reduction
 
     if size_average is not None or reduce is not None:
-        reduction = torch.nn._reduction.legacy_get_string(size_average, reduce)
+        reduction = _reduction.legacy_get_string(size_average, reduce)
     x, classes = torch.atleast_2d(input), torch.atleast_2d(target)
     count = x.shape[-1]
     given = (classes < 0).cumsum(-1) == 0  # a negative class ends the targets

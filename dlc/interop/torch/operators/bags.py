@@ -35,7 +35,7 @@ def embedding_renorm(table: Any, index: Any, max_norm: float, norm_type: float) 
     """A table with the rows at indices scaled down to a norm, where theirs is larger."""
     norms = dlc.linalg.vector_norm(table, axis=1, keepdims=True, ord=norm_type)
     scaled = dlc.where(norms > max_norm, table * (max_norm / (norms + 1e-7)), table)
-    places = dlc.reshape(index, (-1,)) if 0 not in index.shape else dlc.zeros((0,), dlc.int64)
+    places = dlc.reshape(index, (math.prod(index.shape),))
     named = dlc.zeros((table.shape[0],), dtype=dlc.bool).at[places].set(True)
     return dlc.where(named[:, None], scaled, table)
 
