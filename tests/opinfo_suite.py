@@ -1,23 +1,27 @@
 """Runs PyTorch's own samples of its operators and modules through the backend of `torch.compile`.
 
-    python tests/opinfo_suite.py [PATTERN] [--grad] [--modules] [--jobs 2] [--redo failed] [--write]
+    python tests/opinfo_suite.py [PATTERN] [--operators] [--grad] [--modules] [--jobs 2]
+        [--redo failed|stale|all] [--write]
 
-PATTERN is a regular expression for names. Without `--grad` or `--modules` all three kinds run.
-Results are appended to a file (`--results`), and what is in it already is not run again unless
-`--redo failed` or `--redo all` asks for it. `--write` brings tests/opinfo_results.txt, the summary
-in docs/torch.md and docs/torch_ops.md up to date. A skipped sample is a failed one; the rules are
-those of opinfo_cases.py.
+PATTERN is a regular expression for names. Unless kinds are named, all three run. Results are
+appended to a file (`--results`), so a run that was ended goes on where it was: what is in the file
+is not run again unless it `failed`, is `stale` (of another commit of the sources) or `--redo all`
+asks for everything. `--write` brings tests/opinfo_results.txt, whose first lines name the commits
+that the results are of, the summary in docs/torch.md and docs/torch_ops.md up to date. A skipped
+sample is a failed one; the rules are those of opinfo_cases.py.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import multiprocessing
 import os
 import re
 import resource
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -43,21 +47,48 @@ OUTCOMES = {
     "fail": "fail",
     "waiting": "not run yet",
 }
+UNKNOWN = "unknown"
 Key = tuple[str, str]
 OUT_OF_TIME = (-signal.SIGXCPU, -signal.SIGKILL)
 
 
 def read(path: Path) -> dict[Key, dict[str, Any]]:
     """The last result of each case."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    found = [json.loads(line) for line in lines]
-    return {(r["kind"], r["name"]): r for r in found}
+    found: dict[Key, dict[str, Any]] = {}
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            r = json.loads(line)
+        except json.JSONDecodeError:  # a line that was being written when the run was ended
+            continue
+        found[r["kind"], r["name"]] = r
+    return found
+
+
+@functools.cache
+def commit() -> str:
+    """The last commit, and its day, of what is judged and of the judge; `+` if changed since."""
+    judged = ("--", "dlc", "tests/opinfo_*.py")
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments, *judged]
+        try:
+            done = subprocess.run(
+                command, cwd=TESTS.parent, capture_output=True, text=True, check=True
+            )
+        except (OSError, subprocess.CalledProcessError):  # the sources without their history
+            return ""
+        return done.stdout.strip()
+
+    changed = "+" if git("status", "--porcelain") else ""
+    return git("log", "-1", "--format=%h of %cs") + changed or UNKNOWN
 
 
 def committed() -> dict[Key, dict[str, Any]]:
     """The results that the docs quote."""
     found: dict[Key, dict[str, Any]] = {}
     for line in COMMITTED.read_text().splitlines():
+        if line.startswith("#"):
+            continue
         kind, name, how, reason = line.split(" ", 3) if line.count(" ") > 2 else (*line.split(), "")
         found[kind, name] = {"kind": kind, "name": name, "outcome": how, "reason": reason}
     return found
@@ -97,10 +128,18 @@ def replaced(text: str, made: str) -> str:
     return f"{head}<!-- judge -->\n{made}\n<!-- end of judge -->{tail}"
 
 
+def recorded(found: dict[Key, dict[str, Any]]) -> list[str]:
+    """The lines of the committed results: from which commits they are, and each case."""
+    of = Counter(r.get("commit", UNKNOWN) for r in found.values() if r["outcome"] != "waiting")
+    lines = [f"# {n} results of commit {name}" for name, n in of.most_common()]
+    for (kind, name), r in sorted(found.items()):
+        lines.append(f"{kind} {name} {r['outcome']} {r['reason']}".strip())
+    return lines
+
+
 def write(found: dict[Key, dict[str, Any]]) -> None:
     """Brings the committed results and the pages up to date."""
-    lines = [f"{k} {n} {r['outcome']} {r['reason']}".strip() for (k, n), r in sorted(found.items())]
-    COMMITTED.write_text("\n".join(lines) + "\n")
+    COMMITTED.write_text("\n".join(recorded(found)) + "\n")
     PAGE.write_text(replaced(PAGE.read_text(), summary(found)))
     LIST.write_text(replaced(LIST.read_text(), listing(found)))
 
@@ -130,6 +169,7 @@ def warm() -> None:
 def run(keys: list[Key], jobs: int, limit: int, path: Path) -> None:
     """Each case in a process of its own, ended after `limit` CPU seconds (ten times by clock)."""
     context = multiprocessing.get_context("fork")
+    now = commit()
     path.parent.mkdir(parents=True, exist_ok=True)
     waiting, running = list(reversed(keys)), {}
     while waiting or running:
@@ -159,7 +199,15 @@ def run(keys: list[Key], jobs: int, limit: int, path: Path) -> None:
             pipe.close()
             del running[pipe]
             with path.open("a") as file:
-                file.write(json.dumps({**found, "seconds": round(spent, 1)}) + "\n")
+                file.write(json.dumps({**found, "seconds": round(spent, 1), "commit": now}) + "\n")
+
+
+def again(known: dict[str, Any], redo: str | None) -> bool:
+    """Whether a case that has a result is run again."""
+    if redo == "failed":
+        return known["outcome"] != "pass"
+    at = known.get("commit", UNKNOWN)
+    return redo == "all" or (redo == "stale" and (at != commit() or at.endswith("+")))
 
 
 def main() -> int:
@@ -172,18 +220,16 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--limit", type=int, default=180, help="CPU seconds a case")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--redo", choices=("failed", "all"))
+    parser.add_argument("--redo", choices=("failed", "stale", "all"))
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    import opinfo_cases
+    import opinfo_samples
 
     asked = dict(zip(TITLES, (options.operators, options.grad, options.modules), strict=True))
     kinds = [k for k in TITLES if asked[k] or not any(asked.values())]
-    keys = [(k, n) for k in kinds for n in opinfo_cases.names(k) if re.search(options.pattern, n)]
+    keys = [(k, n) for k in kinds for n in opinfo_samples.names(k) if re.search(options.pattern, n)]
     known = read(options.results)
-    redone = {"failed": {k for k, r in known.items() if r["outcome"] != "pass"}, "all": set(known)}
-    again = redone.get(options.redo, set())
-    todo = [k for k in keys if k not in known or k in again]
+    todo = [k for k in keys if k not in known or again(known[k], options.redo)]
     if todo:
         warm()
         run(todo, options.jobs, options.limit, options.results)
@@ -193,7 +239,7 @@ def main() -> int:
             print(f"{kind} {name}: {r['outcome']}: {r['reason']}")
     print(summary(found))
     if options.write:
-        every = [(k, n) for k in TITLES for n in opinfo_cases.names(k)]
+        every = [(k, n) for k in TITLES for n in opinfo_samples.names(k)]
         known = read(options.results)
         write({k: known.get(k, {"outcome": "waiting", "reason": ""}) for k in every})
     return int(any(r["outcome"] == "fail" for r in found.values()))
