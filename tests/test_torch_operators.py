@@ -73,7 +73,8 @@ def test_elements_by_places():
         return {
             "put": torch.ops.aten.put(x.detach(), index, y[:2, :2].detach()),
             "put added": torch.ops.aten.put(x.detach(), index, y[:2, :2].detach(), True),
-            "take": x.take(index), "index_select": x.index_select(1, flat % 3),
+            "take": x.take(index), "take one": x.take(index[1, 0]),
+            "index_select": x.index_select(1, flat % 3),
             "masked_scatter": x.masked_scatter(x > 0, y),
             "gather of one": x[0, 0].gather(0, flat[:1] * 0),
             "scattered": x.scatter(1, index % 3, y[:2, :2]),
@@ -307,6 +308,18 @@ def test_no_indices_and_no_images():
 
     none = torch.zeros((2, 0), dtype=torch.int64)
     agree(run, torch.randn(5), none, torch.randn(2, 3, 4, 5, 4))
+
+
+def test_images_with_aligned_corners_whatever_the_factors():
+    def run(x):
+        smooth = torch.ops.aten._upsample_bilinear2d_aa
+        return {
+            "aligned": smooth(x, (3, 4), True, 1.7, 0.9),
+            "by factors": smooth(x, (3, 4), False, 0.5, 0.5),
+            "aligned by one": smooth(x, (3, 4), True, None, 0.9),
+        }  # fmt: skip
+
+    agree(run, torch.randn(2, 1, 7, 9))
 
 
 def test_extents_of_the_longer_and_the_shorter():

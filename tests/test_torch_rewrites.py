@@ -96,3 +96,26 @@ def test_margin_loss_of_several_labels(reduction):
     # Targets end at the first -1; a class may be named twice.
     classes = torch.tensor([[1, 0, -1, 2], [3, 3, -1, -1], [-1, 1, 2, 3], [0, 1, 2, 3]])
     check(run, torch.randn(4, 4), classes)
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_cross_entropy_of_products_in_chunks(reduction):
+    options = torch.nn.modules.LinearCrossEntropyOptions(
+        allow_retain_graph=True, batch_chunk_size=2
+    )
+
+    def run(x, classes, bias, target):
+        def loss(x, target, **keywords):
+            return F.linear_cross_entropy(
+                x, classes, target, reduction=reduction, options=options, **keywords
+            )
+
+        return (
+            loss(x, target, linear_bias=bias, weight=torch.linspace(0.1, 1, 7)),
+            loss(x[0], target[0]),
+            loss(x, target.clamp(0), ignore_index=3),
+        )  # fmt: skip
+
+    target = torch.tensor([0, 1, 6, -100, 3])
+    inputs = torch.randn(5, 4), torch.randn(7, 4), torch.randn(7)
+    check(run, *inputs, target)

@@ -16,10 +16,12 @@ Rules = dict[Any, Callable[..., Any]]
 @functools.cache
 def decompositions() -> Rules:
     """PyTorch's core rules, its others of operators that have no row, and ours."""
+    import torch
     from torch._decomp import core_aten_decompositions, decomposition_table
     from torch._ops import OpOverload
 
     table: Rules = dict(core_aten_decompositions())
+    table.pop(torch.ops.aten.take.default)  # reads an index without axes as an integer
     for operator, function in decomposition_table.items():
         if not isinstance(operator, OpOverload) or operator.__name__.startswith(_OTHERS):
             continue

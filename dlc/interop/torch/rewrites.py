@@ -21,16 +21,21 @@ def rewrite(module: Any) -> None:
     for part in module.modules():
         if not isinstance(part, torch.fx.GraphModule):
             continue
-        found = [n for n in part.graph.nodes if n.op.startswith("call_") and n.target in _table()]
+        found = [n for n in part.graph.nodes if n.op.startswith("call_") and _key(n) in _table()]
         for node in found:
-            node.op, node.target = "call_function", _table()[node.target]
+            node.op, node.target = "call_function", _table()[_key(node)]
         if found:
             part.recompile()
 
 
+def _key(node: Any) -> Any:
+    """What a node calls; for operators with a namespace, its name."""
+    return str(node.target) if hasattr(node.target, "namespace") else node.target
+
+
 @functools.cache
 def _table() -> Rewrites:
-    """By the original function, or the name of the original method."""
+    """By the original function, or the name of the original method or operator."""
     import torch
 
     return {
@@ -42,6 +47,8 @@ def _table() -> Rewrites:
         "index_fill": _index_fill,
         "index_fill_": _index_fill_,
         torch.nn.functional.multilabel_margin_loss: _multilabel_margin_loss,
+        "torch_nn._linear_cross_entropy_batch_chunked.default": _reduced_by_classes,
+        "torch_nn._linear_cross_entropy_batch_chunked_no_reduction.default": _by_classes,
     }
 
 
@@ -150,3 +157,22 @@ def _multilabel_margin_loss(
     if reduction == "none":
         return loss if input.dim() > 1 else loss[0]
     return loss.mean() if reduction == "mean" else loss.sum()
+
+
+def _by_classes(
+    input: Any, classes: Any, target: Any, bias: Any, weight: Any, ignore_index: int,
+    *_chunks: Any, reduction: str = "none",
+) -> Any:  # fmt: skip
+    """The cross entropy of products with a vector for each class, computed in one piece."""
+    import torch.nn.functional as F  # noqa: N812  as PyTorch's users call it
+
+    logits = F.linear(input, classes, bias)
+    return F.cross_entropy(logits, target, weight, ignore_index=ignore_index, reduction=reduction)
+
+
+def _reduced_by_classes(
+    input: Any, classes: Any, target: Any, bias: Any, weight: Any, reduction: str,
+    ignore_index: int, *_chunks: Any,
+) -> tuple[Any, ...]:  # fmt: skip
+    """The mean or sum, where the original's next results are gradients that only it reads."""
+    return (_by_classes(input, classes, target, bias, weight, ignore_index, reduction=reduction),)

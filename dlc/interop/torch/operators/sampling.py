@@ -26,7 +26,8 @@ def upsample_bilinear(x: Any, size: Any, align: bool, factors: Any) -> Any:
 
 def _smooth(mode: str, x: Any, size: Any, align: bool, *scales: Any) -> Any:
     """Resized, with a wider window where the result is smaller; by factors if these are given."""
-    known = scales and None not in scales
+    # Aligned corners say where pixels are, whatever the factors.
+    known = scales and None not in scales and not align
     how: dict[str, Any] = {"scale_factor": scales} if known else {"size": tuple(size)}
     y = dlc.interpolate(x, mode=mode, align_corners=align, antialias=True, **how)
     # Factors say where a pixel is, also when fewer pixels are wanted than they make.
