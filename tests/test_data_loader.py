@@ -290,7 +290,8 @@ def test_arrays_come_through_memory_without_a_name():
         np.testing.assert_array_equal(x.numpy(), wide.data[k.numpy()])
         held.append(x)
     assert maps().count("memfd:dlc data") == 4
-    assert "/dev/shm/" not in maps()
+    # Semaphores of others lie there too.
+    assert not [line for line in maps().splitlines() if "/dev/shm/" in line and "/sem." not in line]
     del held, x, k
     assert "memfd:dlc data" not in maps()
     assert len(os.listdir("/proc/self/fd")) <= files + 2  # of the server of forks

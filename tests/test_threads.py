@@ -179,8 +179,15 @@ def test_a_late_thread_is_helped_from_the_end_of_its_share(run):
 
 
 def test_every_other_region_goes_backwards_and_that_changes_with_each_run():
-    pool, orders = threads.ThreadPool(), []
-    seen = []
+    # A worker that has just begun may look for work before it sleeps, on a busy machine.
+    tries = (order_of_regions(threads.ThreadPool()) for _ in range(20))
+    orders = next(orders for orders, helped in tries if not helped)
+    assert orders == [[False], [True], [False, True], [True, False], [False, True, False]]
+
+
+def order_of_regions(pool):
+    """For each region of some programs whether it went backwards, and whether a worker helped."""
+    orders, seen = [], []
     function = KERNEL_TYPE(lambda args, dims, lo, hi, scratch: seen.append(lo))
     address = ctypes.cast(function, ctypes.c_void_p).value
     for regions in (1, 1, 2, 2, 3):
@@ -191,7 +198,7 @@ def test_every_other_region_goes_backwards_and_that_changes_with_each_run():
         seen.clear()
         run_on(pool, table.array(), [], 2)
         orders.append([seen[k] > seen[k + 1] for k in range(0, 5 * regions, 5)])
-    assert orders == [[False], [True], [False, True], [True, False], [False, True, False]]
+    return orders, any(pool.stats().chunks[1:])
 
 
 @pytest.mark.parametrize("futex", FUTEX)

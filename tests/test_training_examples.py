@@ -16,7 +16,8 @@ FOLDER = pathlib.Path(__file__).resolve().parent.parent / "examples"
 
 @pytest.fixture
 def example(monkeypatch):
-    """Loads a fresh copy of an example."""
+    """Loads a fresh copy of an example, which workers of a loader find by its name."""
+    monkeypatch.syspath_prepend(FOLDER)
 
     def load(name):
         spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
