@@ -84,6 +84,20 @@ def test_numbers_filled_in_at_indices():
     check(run, torch.randn(3, 4), torch.randn(2), torch.tensor([2, 0, 2]))
 
 
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_slices_repeated_to_a_known_extent(dynamic):
+    def run(x, times):
+        return (
+            x.repeat_interleave(times, 0, output_size=6),
+            torch.repeat_interleave(x, times[:1] + 1, dim=-1, output_size=6),
+            x[:, 0].repeat_interleave(times, output_size=6), x.repeat_interleave(3),
+            x.repeat_interleave(2, dim=1), x[:0].repeat_interleave(times[:0], 0, output_size=0),
+            x[0, 0] * torch.repeat_interleave(times, output_size=6),
+        )  # fmt: skip
+
+    check(run, torch.randn(4, 3), torch.tensor([1, 0, 3, 2]), dynamic=dynamic)
+
+
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 def test_margin_loss_of_several_labels(reduction):
     def run(x, classes):

@@ -46,6 +46,8 @@ def _table() -> Rewrites:
         torch.index_fill: _index_fill,
         "index_fill": _index_fill,
         "index_fill_": _index_fill_,
+        torch.repeat_interleave: _repeat_interleave,
+        "repeat_interleave": _repeat_interleave,
         torch.nn.functional.multilabel_margin_loss: _multilabel_margin_loss,
         "torch_nn._linear_cross_entropy_batch_chunked.default": _reduced_by_classes,
         "torch_nn._linear_cross_entropy_batch_chunked_no_reduction.default": _by_classes,
@@ -130,6 +132,23 @@ def _index_fill_(input: Any, dim: int, index: Any, value: Any) -> Any:
     if not _has_gradient(value):
         return input.index_fill_(dim, index, value)
     return input.copy_(_index_fill(input, dim, index, value))
+
+
+def _repeat_interleave(
+    input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Any:
+    """Slices repeated, each as often as a number says; the numbers' places, where they are all."""
+    import torch
+
+    counts = input if repeats is None else repeats
+    if output_size is None or not isinstance(counts, torch.Tensor):
+        given = () if repeats is None else (repeats, dim)
+        return torch.repeat_interleave(input, *given, output_size=output_size)
+    x, axis = (input.flatten(), 0) if dim is None else (input, dim)
+    ends = counts.expand(x.shape[axis]).cumsum(0)
+    place = torch.arange(output_size, device=x.device)
+    source = torch.searchsorted(ends, place, right=True).clamp(max=x.shape[axis] - 1)
+    return source if repeats is None else x.index_select(axis, source)
 
 
 def _multilabel_margin_loss(
