@@ -72,6 +72,35 @@ def test_arguments_and_results_of_many_kinds():
     assert fast.stats.interpreted_ops == 0
 
 
+class Called(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *args):
+        return self.function(*args)
+
+
+TARGETS = torch.tensor([[1, 2, -1, 0, 0], [0, -1, 1, 1, 1], [3, 4, 0, 1, -1]])
+
+
+@pytest.mark.parametrize(
+    ("function", "args"),
+    [
+        (nn.functional.multilabel_margin_loss, (torch.arange(15.0).reshape(3, 5).sin(), TARGETS)),
+        (nn.functional.multilabel_margin_loss, (torch.arange(5.0).cos(), TARGETS[0])),
+        (torch.linalg.det, (torch.arange(18.0).reshape(2, 3, 3).sin(),)),
+        (lambda x, i: x.index_fill(0, i, 2.5), (torch.ones(3, 4), torch.tensor([0, 2]))),
+    ],
+    ids=["margins", "margins of one", "det", "index_fill"],
+)
+def test_operators_that_the_backend_writes_otherwise(function, args):
+    """PyTorch's own words for the margins compute something else than its kernel."""
+    close(dlc.compile(Called(function))(*args), function(*args))
+
+
 def test_arrays_give_tensors_of_dlc():
     fast = dlc.compile(small())
     x = torch.randn(4, 8)

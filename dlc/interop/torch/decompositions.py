@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from dlc.interop.torch.rewrites import multilabel_margin_loss
 from dlc.interop.torch.table import find
 
 # The rules of the first write to views; the others are the tracer's own.
@@ -28,6 +29,23 @@ def decompositions() -> Rules:
         if find(operator.__name__) is None:
             table.setdefault(operator, function)
     return table | _by_factors()
+
+
+def decompositions_of_export() -> Any:
+    """The same for programs of `torch.export`, in which nothing was said in other words."""
+    import torch
+
+    def multilabel(x: Any, target: Any, reduction: int) -> tuple[Any, Any]:
+        how = ("none", "mean", "sum")[reduction]
+        return multilabel_margin_loss(x, target, reduction=how), torch.empty_like(x)
+
+    table = torch.export.default_decompositions()
+    for operator, function in decompositions().items():
+        if operator not in table:
+            table[operator] = function
+    # The second result is for the gradient, which a program of torch.export has not.
+    table[torch.ops.aten.multilabel_margin_loss_forward.default] = multilabel
+    return table
 
 
 def _factored(a: Any) -> tuple[Any, Any, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import dlc
 from dlc.interop.torch.arrays import torch_dtype_of
 from dlc.interop.torch.checks import check_known
+from dlc.interop.torch.decompositions import decompositions_of_export
 from dlc.interop.torch.extents import expression_of
 from dlc.interop.torch.graph import draws, is_node
 from dlc.ir.dims import Dim, DimExpr, DimUnknown, evaluate, symbols_of
@@ -223,7 +224,7 @@ def _exported_module(
         warnings.simplefilter("ignore")  # of what torch itself uses, and deprecates
         dynamic = shapes.dynamic_shapes(module, args, kwargs)
         program = torch.export.export(module, args, kwargs, dynamic_shapes=dynamic, strict=False)
-        program = program.run_decompositions(torch.export.default_decompositions())
+        program = program.run_decompositions(decompositions_of_export())
     return Exported(program)
 
 
@@ -241,7 +242,7 @@ def _given(
         )
     with torch.no_grad(), _explained("the exported program"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = Exported(program.run_decompositions(torch.export.default_decompositions()))
+        made = Exported(program.run_decompositions(decompositions_of_export()))
     for k, node in enumerate(made.inputs):
         value = node.meta["val"]
         if k not in dims:

@@ -48,7 +48,7 @@ def _table() -> Rewrites:
         "index_fill_": _index_fill_,
         torch.repeat_interleave: _repeat_interleave,
         "repeat_interleave": _repeat_interleave,
-        torch.nn.functional.multilabel_margin_loss: _multilabel_margin_loss,
+        torch.nn.functional.multilabel_margin_loss: multilabel_margin_loss,
         "torch_nn._linear_cross_entropy_batch_chunked.default": _reduced_by_classes,
         "torch_nn._linear_cross_entropy_batch_chunked_no_reduction.default": _by_classes,
     }
@@ -151,7 +151,7 @@ def _repeat_interleave(
     return source if repeats is None else x.index_select(axis, source)
 
 
-def _multilabel_margin_loss(
+def multilabel_margin_loss(
     input: Any,
     target: Any,
     size_average: bool | None = None,
