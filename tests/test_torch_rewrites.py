@@ -133,3 +133,14 @@ def test_cross_entropy_of_products_in_chunks(reduction):
     target = torch.tensor([0, 1, 6, -100, 3])
     inputs = torch.randn(5, 4), torch.randn(7, 4), torch.randn(7)
     check(run, *inputs, target)
+
+
+@pytest.mark.parametrize("contiguous", [True, False])
+@pytest.mark.parametrize(("left", "shape"), [(True, (5,)), (True, (5, 2)), (False, (2, 5))])
+def test_solutions(left, shape, contiguous):
+    a = torch.randn(5, 5)
+    check(
+        lambda a, b: (torch.linalg.solve(a if contiguous else a.mT, b, left=left),),
+        a + 3 * torch.eye(5),
+        torch.randn(shape),
+    )

@@ -66,7 +66,7 @@ def _sign(packed: Any, pivots: Any) -> Any:
 
 
 def _by_factors() -> Rules:
-    """Determinants and solutions, by factors in the layout that their gradients take."""
+    """Determinants, by factors in the layout that their gradients take, and solutions."""
     import torch
 
     aten = torch.ops.aten
@@ -83,10 +83,10 @@ def _by_factors() -> Rules:
         return sign, found.abs().log().sum(-1), packed, pivots
 
     def solve(a: Any, b: Any, *, left: bool = True, check_errors: bool = False) -> Any:
-        packed, pivots, codes = _factored(a)
+        packed, pivots, codes = aten.linalg_lu_factor_ex(a)
         vectors = b.dim() == 1 or (b.dim() == a.dim() - 1 and b.shape == a.shape[:-1])
         given = b.unsqueeze(-1) if vectors else b
-        x = aten.linalg_lu_solve(packed, pivots, given, left=left, adjoint=a.is_contiguous())
+        x = aten.linalg_lu_solve(packed, pivots, given, left=left)
         return x.squeeze(-1) if vectors else x, packed, pivots, codes
 
     return {
