@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from dlc.codegen.program import Branch, Loop, Program, Step, runs_of, sequences
-from dlc.ir.dims import TRIPS, evaluate
+from dlc.codegen.program import Loop, Program, runs_of
+from dlc.codegen.step_walk import Rows, StepWalk, growing_rows
+from dlc.ir.dims import evaluate
 from dlc.ir.types import TensorType
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
 
-class StepWalker:
+class StepWalker(StepWalk):
     """Runs a program whose slots are arrays.
 
     Args:
@@ -31,80 +32,59 @@ class StepWalker:
         values: Mapping[str, int],
         run: Callable[[range], None],
     ) -> None:
-        self.program, self.arrays, self.values, self.run = program, arrays, values, run
+        super().__init__(program, values, arrays)
+        self.arrays, self._run = arrays, run
 
-    def walk(self) -> None:
-        """Runs all steps."""
-        self._steps(self.program.all_steps)
+    def run(self, calls: range) -> None:
+        """Runs calls, those that are independent of each other at a time."""
+        for part in runs_of(self.program, calls):
+            self._run(part)
 
-    def _steps(self, steps: Sequence[Step]) -> None:
-        for part in sequences(steps):
-            match part:
-                case range():
-                    for calls in runs_of(self.program, part):
-                        self.run(calls)
-                case Branch():
-                    number = int(self.arrays[part.index][()])
-                    self._steps(part.branches[min(max(number, 0), len(part.branches) - 1)])
-                case Loop():
-                    self._loop(part)
+    def read(self, slot: int) -> Any:
+        """The only element of a slot."""
+        return self.arrays[slot][()]
 
-    def _loop(self, loop: Loop) -> None:
-        arrays = self.arrays
-        for c in loop.carries:
-            arrays[c.slot][...] = arrays[c.first]
-        limit = self._limit(loop)
-        grown: dict[int, list[Array]] = {}
-        for x in loop.slices:
-            if x.written and self.program.slots[x.whole].kind == "growing":
-                grown[x.slot] = []
-        trips = 0
-        while self._goes_on(loop, trips, limit):
-            at = trips if limit is None or not loop.reverse else limit - 1 - trips
-            for x in loop.slices:
-                if x.slot in grown:
-                    arrays[x.slot] = self._fresh(self.program.slots[x.slot].type)
-                    grown[x.slot].append(arrays[x.slot])
-                else:
-                    arrays[x.slot] = arrays[x.whole][at, ...]
-            self._steps(loop.body)
-            self._swap(loop)
-            trips += 1
-        if trips % 2:
-            self._swap(loop)
-            for c in loop.carries:
-                arrays[c.slot][...] = arrays[c.next]
-        if loop.length is None and loop.count is not None:
-            arrays[loop.count][...] = trips
-        for x in loop.slices:
-            if x.slot in grown:
-                rows = grown[x.slot][::-1] if loop.reverse else grown[x.slot]
-                type_ = self.program.slots[x.slot].type
-                empty = np.empty((0, *self._shape(type_)), type_.dtype.numpy)
-                arrays[x.whole] = np.stack(rows) if rows else empty
+    def write(self, slot: int, number: int) -> None:
+        """Sets the only element of a slot."""
+        self.arrays[slot][...] = number
 
-    def _limit(self, loop: Loop) -> int | None:
-        if loop.length is None:
-            return None
-        if loop.length == TRIPS:
-            assert loop.count is not None
-            return int(self.arrays[loop.count][()])
-        return evaluate(loop.length, self.values)
+    def copy(self, to: int, source: int) -> None:
+        """Copies a slot into another one."""
+        self.arrays[to][...] = self.arrays[source]
 
-    def _goes_on(self, loop: Loop, trips: int, limit: int | None) -> bool:
-        if limit is not None:
-            return trips < limit
-        assert loop.condition is not None
-        self._steps(loop.test)
-        return bool(self.arrays[loop.condition][()])
+    def rows(self, loop: Loop) -> Rows:
+        """The rows of a loop that begins."""
+        return _Rows(self, loop)
 
-    def _swap(self, loop: Loop) -> None:
-        arrays = self.arrays
-        for c in loop.carries:
-            arrays[c.slot], arrays[c.next] = arrays[c.next], arrays[c.slot]
-
-    def _shape(self, type_: TensorType) -> tuple[int, ...]:
+    def shape(self, type_: TensorType) -> tuple[int, ...]:
+        """The extents of a type."""
         return tuple(evaluate(d, self.values) for d in type_.shape)
 
-    def _fresh(self, type_: TensorType) -> Array:
-        return np.empty(self._shape(type_), type_.dtype.numpy)
+
+class _Rows:
+    def __init__(self, steps: StepWalker, loop: Loop) -> None:
+        self.steps, self.loop = steps, loop
+        self._grown: dict[int, list[Array]] = growing_rows(steps.program, loop)
+
+    def enter(self, at: int) -> None:
+        """Lets slots be the rows of a number."""
+        steps, arrays = self.steps, self.steps.arrays
+        for x in self.loop.slices:
+            if x.slot in self._grown:
+                type_ = steps.program.slots[x.slot].type
+                arrays[x.slot] = np.empty(steps.shape(type_), type_.dtype.numpy)
+                self._grown[x.slot].append(arrays[x.slot])
+            else:
+                arrays[x.slot] = arrays[x.whole][at, ...]
+
+    def leave(self) -> None:
+        """Nothing: rows are written where they belong."""
+
+    def end(self) -> None:
+        """Makes whole slots of rows that were made one by one."""
+        for x in self.loop.slices:
+            if x.slot in self._grown:
+                rows = self._grown[x.slot][:: -1 if self.loop.reverse else 1]
+                type_ = self.steps.program.slots[x.slot].type
+                empty = np.empty((0, *self.steps.shape(type_)), type_.dtype.numpy)
+                self.steps.arrays[x.whole] = np.stack(rows) if rows else empty

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 
 from dlc.codegen.memory_plan import byte_size
-from dlc.codegen.program import Branch, Loop, Program, Step, sequences, walk_steps
+from dlc.codegen.program import Branch, Loop, Program, walk_steps
+from dlc.codegen.step_walk import Rows, StepWalk, growing_rows
 from dlc.codegen.triton.stored_code import ALIGNMENT
 from dlc.ir.dims import TRIPS, evaluate
 from dlc.runtime.gpu.array import GpuArray
 from dlc.runtime.gpu.device import Gpu
 
 
-class GpuSteps:
+class GpuSteps(StepWalk):
     """A walk through a program.
 
     Args:
@@ -38,77 +39,41 @@ class GpuSteps:
         pointers: list[int],
         run: Callable[[int], None],
     ) -> None:
-        self.gpu, self.program, self.values = gpu, program, values
-        self.pointers, self.run = pointers, run
+        super().__init__(program, values, pointers)
+        self.gpu, self.pointers, self._run = gpu, pointers, run
         self._held: list[GpuArray] = []  # memory of slots that grow
 
-    def walk(self) -> None:
-        """Goes through all steps."""
-        self._steps(self.program.all_steps)
+    def run(self, calls: range) -> None:
+        """Puts calls into the stream."""
+        for call in calls:
+            self._run(call)
 
-    def _steps(self, steps: Sequence[Step]) -> None:
-        for part in sequences(steps):
-            if isinstance(part, range):
-                for call in part:
-                    self.run(call)
-            elif isinstance(part, Branch):
-                number = int(self._read(part.index))
-                self._steps(part.branches[min(max(number, 0), len(part.branches) - 1)])
-            else:
-                self._loop(part)
+    def _at(self, slot: int) -> int:
+        return self.pointers[self.program.memory_of(slot)]
 
-    def _read(self, slot: int) -> Any:
-        """The only element of a slot."""
+    def read(self, slot: int) -> Any:
+        """The only element of a slot, when it is computed."""
         dtype = self.program.slots[slot].type.dtype
         array = np.empty((), dtype.numpy)
-        at = self.pointers[self.program.memory_of(slot)]
-        self.gpu.copy_out(array.ctypes.data, at, dtype.itemsize)
+        self.gpu.copy_out(array.ctypes.data, self._at(slot), dtype.itemsize)
         return array[()]
+
+    def write(self, slot: int, number: int) -> None:
+        """Sets the only element of a slot."""
+        array = np.array(number, self.program.slots[slot].type.dtype.numpy)
+        self.gpu.copy_in(self._at(slot), array.ctypes.data, array.nbytes)
+
+    def copy(self, to: int, source: int) -> None:
+        """Copies a slot into another one."""
+        self.gpu.copy(self.pointers[to], self._at(source), self.size(to))
+
+    def rows(self, loop: Loop) -> Rows:
+        """The rows of a loop that begins."""
+        return _Rows(self, loop)
 
     def size(self, slot: int) -> int:
         """The bytes of a slot."""
         return byte_size(self.program.slots[slot].type, self.values)
-
-    def _loop(self, loop: Loop) -> None:
-        pointers, place = self.pointers, self.program.memory_of
-        for c in loop.carries:
-            self.gpu.copy(pointers[c.slot], pointers[place(c.first)], self.size(c.slot))
-        rows = _Rows(self, loop)
-        limit, trips = self._limit(loop), 0
-        while self._goes_on(loop, trips, limit):
-            at = trips if limit is None or not loop.reverse else limit - 1 - trips
-            rows.enter(at)
-            self._steps(loop.body)
-            rows.leave()
-            self._swap(loop)
-            trips += 1
-        if trips % 2:
-            self._swap(loop)
-            for c in loop.carries:
-                self.gpu.copy(pointers[c.slot], pointers[c.next], self.size(c.slot))
-        if loop.length is None and loop.count is not None:
-            self._write(loop.count, trips)
-        rows.end()
-
-    def _limit(self, loop: Loop) -> int | None:
-        if loop.length is None:
-            return None
-        if loop.length == TRIPS:
-            assert loop.count is not None
-            return int(self._read(loop.count))
-        return evaluate(loop.length, self.values)
-
-    def _goes_on(self, loop: Loop, trips: int, limit: int | None) -> bool:
-        if limit is not None:
-            return trips < limit
-        assert loop.condition is not None
-        self._steps(loop.test)
-        return bool(self._read(loop.condition))
-
-    def _swap(self, loop: Loop) -> None:
-        pointers = self.pointers
-        for c in loop.carries:
-            pointers[c.slot], pointers[c.next] = pointers[c.next], pointers[c.slot]
 
     def fresh(self, slot: int) -> GpuArray:
         """New memory for a slot."""
@@ -126,21 +91,11 @@ class GpuSteps:
         self._held.append(made)
         self.pointers[self.program.memory_of(whole)] = made.pointer
 
-    def _write(self, slot: int, number: int) -> None:
-        array = np.array(number, self.program.slots[slot].type.dtype.numpy)
-        at = self.pointers[self.program.memory_of(slot)]
-        self.gpu.copy_in(at, array.ctypes.data, array.nbytes)
-
 
 class _Rows:
-    """The rows of larger slots that the iterations of a loop work on."""
-
     def __init__(self, steps: GpuSteps, loop: Loop) -> None:
         self.steps, self.gpu, self.loop = steps, steps.gpu, loop
-        slots = steps.program.slots
-        self._grown: dict[int, list[GpuArray]] = {
-            x.slot: [] for x in loop.slices if x.written and slots[x.whole].kind == "growing"
-        }
+        self._grown: dict[int, list[GpuArray]] = growing_rows(steps.program, loop)
         self._kept = [x for x in loop.slices if x.slot not in self._grown]
         self._size = {x.slot: steps.size(x.slot) for x in loop.slices}
         # Code takes addresses for multiples: rows that begin elsewhere have a place beside.
