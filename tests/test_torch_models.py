@@ -230,6 +230,16 @@ def test_batch_norm_updates_its_statistics():
     close(fast(x), reference(x))
 
 
+def test_statistics_of_half_types_are_updated():
+    model = nn.BatchNorm1d(4).bfloat16()
+    reference, x = copy.deepcopy(model), torch.randn(8, 4, dtype=torch.bfloat16)
+    with torch.no_grad():
+        dlc.compile(model)(x)
+        reference(x)
+    for got, wanted in zip(model.buffers(), reference.buffers(), strict=True):
+        torch.testing.assert_close(got, wanted)
+
+
 def test_random_numbers(tmp_path):
     model = nn.Dropout(0.25)
     fast, x = dlc.compile(model), torch.ones(4000)

@@ -10,7 +10,7 @@ from typing import Any
 import dlc
 from dlc.frontend.apply import lent_constant
 from dlc.frontend.trace import eager
-from dlc.interop.torch.arrays import Array, address_of, array_of
+from dlc.interop.torch.arrays import Array, address_of, array_of, tensor_of
 from dlc.interop.torch.random_state import next_key
 from dlc.interop.torch.watch import Watch
 from dlc.ir.errors import ArgumentError
@@ -158,7 +158,7 @@ class State:
         with torch.no_grad():
             for name, variable in self._variables.items():
                 tensor = self._tensors[name]
-                tensor.copy_(torch.from_numpy(variable.numpy().copy()))
+                tensor.copy_(tensor_of(variable, set()))
                 self._marks[name] = mark(tensor)
 
 
