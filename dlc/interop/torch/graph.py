@@ -78,8 +78,7 @@ class GraphFunction:
             constants: Values of inputs that are none of the program.
         """
         free = [k for k in self.tensors if k not in constants]
-
-        held = frozenset(address_of(a) for a in constants.values())
+        held = frozenset(map(address_of, (*constants.values(), *self.constants.values())))
 
         def graph(given: list[Any], key: Any = None, *, numbers: tuple[Any, ...]) -> list[Any]:
             tensors = {k: lent_constant(a) for k, a in constants.items()}
@@ -106,7 +105,7 @@ class GraphFunction:
         if program is None:
             program, free = self.unbound, self.tensors
         given = [array_of(args[k]) for k in free]
-        held = {*program.held, *map(address_of, given), *map(address_of, self.constants.values())}
+        held = {*program.held, *map(address_of, given)}
         # A number that no tensor has comes as an extent of an empty one.
         numbers = tuple((k, args[k]) for k in self.alone if not _is_extent(args[k]))
         given += [np.empty((args[k], 0), np.int8) for k in self.alone if _is_extent(args[k])]
@@ -172,12 +171,12 @@ def run_nodes(nodes: Sequence[Node], values: dict[Any, Any], key: Any) -> None:
         values: The values of those that are there.
         key: A random key, where nodes draw random numbers.
     """
-    drawing = draws(nodes)
+    drawing = {n: k for k, n in enumerate(draws(nodes))}
     symbols = symbols_among(_shapes(values))
     for node in nodes:
         if node.op == "call_function":
             # Each operator has numbers of its own.
-            own = dlc.random.fold_in(key, drawing.index(node)) if node in drawing else None
+            own = dlc.random.fold_in(key, drawing[node]) if node in drawing else None
             values[node] = _call(node, values, own, symbols)
 
 

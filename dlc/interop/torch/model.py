@@ -16,7 +16,7 @@ from dlc.frontend.context import current_trace
 from dlc.frontend.signature import Call, CallKey, LeafKey, Signature
 from dlc.frontend.symbols import Extents
 from dlc.frontend.tree import Structure
-from dlc.interop.torch.arrays import array_of, tensor_of
+from dlc.interop.torch.arrays import address_of, array_of, tensor_of
 from dlc.interop.torch.exporting import Exported, Graph, exported, exported_program
 from dlc.interop.torch.graph import is_node, is_tensor, run_nodes
 from dlc.interop.torch.state import Change, State
@@ -94,7 +94,7 @@ class TorchModel(CompiledFunction):
         made, _ = self._graphs[specialisation.key, specialisation.extents.patterns]
         if made.draws:
             self._state.seed()
-        given, held = call.given, {a.__array_interface__["data"][0] for a in call.values}
+        given, held = call.given, set(map(address_of, call.values))
         self._stats.python_calls += 1
         result = self._run(specialisation, call)
         if made.updates:

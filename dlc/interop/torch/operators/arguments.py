@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dlc
 
 
 def expanded(values: Sequence[int], rank: int) -> tuple[int, ...]:
     """A number for each axis, where one may stand for all."""
     return tuple(values) if len(values) == rank else tuple(values) * rank
+
+
+def stacked(a: Any, b: Any) -> tuple[Any, Any]:
+    """Matrices with the leading axes of both."""
+    lead = dlc.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return dlc.broadcast_to(a, (*lead, *a.shape[-2:])), dlc.broadcast_to(b, (*lead, *b.shape[-2:]))
+
+
+def with_places(find: Callable[..., Any]) -> Callable[..., Any]:
+    """A row of (x, ...) for elements of an axis and where they are; x without axes is alone."""
+
+    @functools.wraps(find)
+    def run(x: Any, *args: Any, **keywords: Any) -> Any:
+        if x.ndim == 0:
+            return x, dlc.asarray(0, dtype=dlc.int64)
+        return tuple(find(x, *args, **keywords))
+
+    return run
+
+
+def picked(x: Any, places: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
+    """The elements at places along an axis that these have with extent 1, and the places."""
+    values = dlc.take_along_axis(x, places, axis=dim)
+    if keepdim:
+        return values, places
+    return dlc.squeeze(values, axis=dim), dlc.squeeze(places, axis=dim)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dlc
 from dlc.interop.torch.extents import longer, shorter
+from dlc.interop.torch.operators.arguments import with_places
 from dlc.interop.torch.operators.elements import as_float
 from dlc.interop.torch.table import aten
 
 
-def _running(find: Callable[..., Any], x: Any, dim: int) -> Any:
-    """The extreme of the elements up to each one, and where it is."""
-    if x.ndim == 0:
-        return x, dlc.asarray(0, dtype=dlc.int64)
-    return tuple(find(x, axis=dim))
+@aten("cummax")
+@with_places
+def cummax(x: Any, dim: int) -> Any:
+    """The largest of the elements up to each one, and where it is."""
+    return dlc.cummax(x, axis=dim)
 
 
-aten("cummax")(functools.partial(_running, dlc.cummax))
-aten("cummin")(functools.partial(_running, dlc.cummin))
+@aten("cummin")
+@with_places
+def cummin(x: Any, dim: int) -> Any:
+    """The smallest of the elements up to each one, and where it is."""
+    return dlc.cummin(x, axis=dim)
 
 
 @aten("logcumsumexp")

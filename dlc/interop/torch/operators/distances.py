@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import dlc
-from dlc.interop.torch.gradients import gradient_of, gradients
+from dlc.interop.torch.gradients import gradient_of
 from dlc.interop.torch.table import aten
 
 
@@ -37,7 +37,7 @@ def cdist(a: Any, b: Any, p: float, _mode: int | None = None) -> Any:
 @aten("_cdist_backward")
 def cdist_backward(gradient: Any, a: Any, b: Any, p: float, _distances: Any) -> Any:
     """The gradient of the first matrix."""
-    return gradients(lambda a: dlc.cdist(a, b, p), [a], gradient, [True])[0]
+    return gradient_of(lambda a: dlc.cdist(a, b, p), a, gradient)
 
 
 @aten("_trilinear")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dlc
+from dlc.interop.torch.operators.arguments import stacked
 from dlc.interop.torch.operators.reflections import ormqr
 from dlc.interop.torch.table import aten
 
@@ -91,9 +92,8 @@ def lu_solve(packed: Any, pivots: Any, b: Any, *, left: bool = True, adjoint: bo
     """The solution of A x = b (or x A = b, or with A's transpose) by A's factors."""
     if not left:
         return lu_solve(packed, pivots, b.mT, adjoint=not adjoint).mT
-    lead = dlc.broadcast_shapes(packed.shape[:-2], b.shape[:-2])
-    packed, b = (dlc.broadcast_to(x, (*lead, *x.shape[-2:])) for x in (packed, b))
-    pivots = dlc.broadcast_to(dlc.astype(pivots, dlc.int64), (*lead, pivots.shape[-1]))
+    packed, b = stacked(packed, b)
+    pivots = dlc.broadcast_to(dlc.astype(pivots, dlc.int64), (*packed.shape[:-2], pivots.shape[-1]))
     order = _order(pivots, packed.shape[-1])
     solve = dlc.linalg.solve_triangular
     if not adjoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dlc
+from dlc.interop.torch.operators.arguments import stacked
 from dlc.interop.torch.table import aten
 
 
@@ -38,16 +39,10 @@ def _solved_by(factor: Any, b: Any, upper: bool) -> Any:
     return dlc.linalg.solve_triangular(low.mT, y, lower=False)
 
 
-def _stacked(a: Any, b: Any) -> tuple[Any, Any]:
-    """Matrices with the leading axes of both."""
-    lead = dlc.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    return dlc.broadcast_to(a, (*lead, *a.shape[-2:])), dlc.broadcast_to(b, (*lead, *b.shape[-2:]))
-
-
 @aten("cholesky_solve")
 def cholesky_solve(b: Any, factor: Any, upper: bool = False) -> Any:
     """The solution of A x = b by A's factor."""
-    factor, b = _stacked(factor, b)
+    factor, b = stacked(factor, b)
     return _solved_by(factor, b, upper)
 
 
@@ -76,7 +71,7 @@ def solve_triangular(
     a: Any, b: Any, *, upper: bool, left: bool = True, unitriangular: bool = False
 ) -> Any:
     """The solution of A x = b, or x A = b, for triangular A."""
-    a, b = _stacked(a, b)
+    a, b = stacked(a, b)
     if not left:
         a, b, upper = a.mT, b.mT, not upper
     x = dlc.linalg.solve_triangular(a, b, lower=not upper, unit_diagonal=unitriangular)

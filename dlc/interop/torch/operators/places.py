@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import dlc
+from dlc.interop.torch.operators.arguments import with_places
 from dlc.interop.torch.table import aten
 from dlc.ir.errors import ModelError
 
@@ -122,21 +123,19 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Any:
 
 
 @aten("sort")
+@with_places
 def sort(x: Any, dim: int = -1, descending: bool = False, *, stable: bool = True) -> Any:
     """Elements in order, and where they were."""
     del stable
-    if x.ndim == 0:
-        return x, dlc.asarray(0, dtype=dlc.int64)
     places = dlc.argsort(x, axis=dim, descending=descending)
     return dlc.take_along_axis(x, places, axis=dim), places
 
 
 @aten("topk")
+@with_places
 def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted_: bool = True) -> Any:
     """The largest or smallest elements, and where they were."""
-    if x.ndim == 0:
-        return x, dlc.asarray(0, dtype=dlc.int64)
-    return tuple(dlc.topk(x, k, axis=dim, largest=largest, sorted=sorted_))
+    return dlc.topk(x, k, axis=dim, largest=largest, sorted=sorted_)
 
 
 # Places in memory.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dlc
+from dlc.interop.torch.operators.arguments import stacked
 from dlc.interop.torch.table import aten
 
 
@@ -13,9 +14,7 @@ def triangular_solve(
     b: Any, a: Any, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> tuple[Any, Any]:
     """The solution of a triangular system, and its matrix."""
-    lead = dlc.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    a = dlc.broadcast_to(a, (*lead, *a.shape[-2:]))
-    b = dlc.broadcast_to(b, (*lead, *b.shape[-2:]))
+    a, b = stacked(a, b)
     x = dlc.linalg.solve_triangular(
         a, b, lower=not upper, trans=int(transpose), unit_diagonal=unitriangular
     )

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import dlc
+from dlc.interop.torch.operators.arguments import picked, with_places
 from dlc.interop.torch.operators.elements import is_float
 from dlc.interop.torch.table import aten
-
-
-def _picked(x: Any, places: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
-    """The elements at places along an axis that these have with extent 1, and the places."""
-    values = dlc.take_along_axis(x, places, axis=dim)
-    if keepdim:
-        return values, places
-    return dlc.squeeze(values, axis=dim), dlc.squeeze(places, axis=dim)
 
 
 def _at(x: Any, place: Any, dim: int) -> Any:
@@ -25,51 +18,40 @@ def _at(x: Any, place: Any, dim: int) -> Any:
     return dlc.take(x, dlc.arange(1) + place, axis=dim)
 
 
-def _middle(skip: bool, x: Any, dim: int, keepdim: bool = False) -> tuple[Any, Any]:
+@with_places
+def _middle(x: Any, dim: int, keepdim: bool = False, *, skip: bool) -> tuple[Any, Any]:
     """The lower one of the middle, and where it is; NaN is passed over or prevails."""
-    if x.ndim == 0:
-        return x, dlc.asarray(0, dtype=dlc.int64)
     order = dlc.argsort(x, axis=dim)
     extent = x.shape[dim]
     if not is_float(x):
-        return _picked(x, _at(order, (extent - 1) // 2, dim), dim, keepdim)
+        return picked(x, _at(order, (extent - 1) // 2, dim), dim, keepdim)
     known = dlc.count_nonzero(x == x, axis=dim, keepdims=True)  # noqa: PLR0124  NaN
     if skip:
         at = dlc.maximum(known - 1, 0) // 2
     else:
         at = dlc.where(known == extent, (extent - 1) // 2, known)
-    return _picked(x, dlc.take_along_axis(order, at, axis=dim), dim, keepdim)
+    return picked(x, dlc.take_along_axis(order, at, axis=dim), dim, keepdim)
 
 
-def _middle_of_all(skip: bool, x: Any) -> Any:
+def _middle_of_all(x: Any, *, skip: bool) -> Any:
     """The lower one of the middle of all elements."""
-    return _middle(skip, dlc.reshape(x, (-1,)), 0)[0]
+    return _middle(dlc.reshape(x, (-1,)), 0, skip=skip)[0]
 
 
 for _skip, _name in ((False, "median"), (True, "nanmedian")):
-    aten(f"{_name}.dim")(functools.partial(_middle, _skip))
-    aten(f"{_name}.default")(functools.partial(_middle_of_all, _skip))
-
-
-def _selected(find: Callable[..., Any]) -> Callable[..., Any]:
-    def select(x: Any, *args: Any) -> Any:
-        """Elements along an axis that a function finds, and where they are."""
-        if x.ndim == 0:
-            return x, dlc.asarray(0, dtype=dlc.int64)
-        return tuple(find(x, *args))
-
-    return select
+    aten(f"{_name}.dim")(functools.partial(_middle, skip=_skip))
+    aten(f"{_name}.default")(functools.partial(_middle_of_all, skip=_skip))
 
 
 @aten("mode")
-@_selected
+@with_places
 def mode(x: Any, dim: int = -1, keepdim: bool = False) -> Any:
     """The most frequent element, and where it is last."""
     return dlc.mode(x, dim, keepdims=keepdim)
 
 
 @aten("kthvalue")
-@_selected
+@with_places
 def kthvalue(x: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """The k-th smallest element, and where it is."""
     return dlc.kthvalue(x, k, dim, keepdims=keepdim)

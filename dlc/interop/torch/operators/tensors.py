@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import dlc
+from dlc.interop.torch.operators.arguments import picked, with_places
 from dlc.interop.torch.operators.elements import as_float, is_float
 from dlc.interop.torch.table import aten
 from dlc.ir.dims import DimUnknown
@@ -95,18 +96,15 @@ def min_default(x: Any) -> Any:
     return dlc.min(x)
 
 
-def _extreme(find: Callable[..., Any], x: Any, dim: int, keepdim: bool = False) -> tuple[Any, Any]:
-    if x.ndim == 0:
-        return x, dlc.asarray(0, dtype=dlc.int64)
-    places = find(x, axis=dim, keepdims=True)
-    values = dlc.take_along_axis(x, places, axis=dim)
-    if keepdim:
-        return values, places
-    return dlc.squeeze(values, axis=dim), dlc.squeeze(places, axis=dim)
+@with_places
+def _extreme(
+    x: Any, dim: int, keepdim: bool = False, *, find: Callable[..., Any]
+) -> tuple[Any, Any]:
+    return picked(x, find(x, axis=dim, keepdims=True), dim, keepdim)
 
 
-aten("max.dim")(functools.partial(_extreme, dlc.argmax))
-aten("min.dim")(functools.partial(_extreme, dlc.argmin))
+aten("max.dim")(functools.partial(_extreme, find=dlc.argmax))
+aten("min.dim")(functools.partial(_extreme, find=dlc.argmin))
 
 
 def _arg(find: Callable[..., Any], x: Any, dim: Any = None, keepdim: bool = False) -> Any:
