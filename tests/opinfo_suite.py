@@ -161,7 +161,6 @@ def warm() -> None:
     from dlc.interop.torch import dlc_backend
 
     torch.set_num_threads(1)
-    torch._dynamo.config.recompile_limit = 64  # lazy modules change as they are called
     x = torch.ones(2, requires_grad=True)
     torch.compile(lambda x: x.sin() + 1, backend=dlc_backend)(x).sum().backward()
     torch._dynamo.reset()

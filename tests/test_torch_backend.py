@@ -7,18 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch_fixtures import fresh  # noqa: F401  of each test here
 
 import dlc
 from dlc.interop.torch import dlc_backend
 from dlc.interop.torch.table import operators
-
-
-@pytest.fixture(autouse=True)
-def fresh():
-    torch.manual_seed(0)
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
 
 
 def compiled(model, **keywords):

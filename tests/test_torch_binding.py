@@ -5,20 +5,13 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch_fixtures import fresh  # noqa: F401  of each test here
 
 from dlc.interop.torch import dlc_backend
 from dlc.interop.torch.binding import Binding
 from dlc.interop.torch.watch import Watch
 
 FROZEN = {"freeze": True}
-
-
-@pytest.fixture(autouse=True)
-def fresh():
-    torch.manual_seed(0)
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
 
 
 def block():

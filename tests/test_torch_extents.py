@@ -4,18 +4,11 @@ import pytest
 import torch
 import transformers_suite as suite
 from torch import nn
+from torch_fixtures import fresh  # noqa: F401  of each test here
 
 from dlc.frontend.symbols import Extents
 from dlc.interop.torch import dlc_backend
 from dlc.ir.dims import DimUnknown, symbol
-
-
-@pytest.fixture(autouse=True)
-def fresh():
-    torch.manual_seed(0)
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
 
 
 def heads(x):

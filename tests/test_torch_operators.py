@@ -6,16 +6,9 @@ Each test is one graph of many operators, so that little is compiled.
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812  as PyTorch's users call it
+from torch_fixtures import fresh  # noqa: F401  of each test here
 
 from dlc.interop.torch import dlc_backend
-
-
-@pytest.fixture(autouse=True)
-def fresh():
-    torch.manual_seed(0)
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
 
 
 def near(got, wanted, where):

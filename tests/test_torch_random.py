@@ -4,19 +4,12 @@ import pytest
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+from torch_fixtures import fresh  # noqa: F401  of each test here
 
 from dlc.interop.torch import dlc_backend
 from dlc.interop.torch.random_state import next_key
 
 N = 20000
-
-
-@pytest.fixture(autouse=True)
-def fresh():
-    torch.manual_seed(0)
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
 
 
 def compiled(model, **keywords):

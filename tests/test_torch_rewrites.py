@@ -6,16 +6,9 @@ Eager PyTorch's own kernels say what is right.
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812  as PyTorch's users call it
+from torch_fixtures import fresh  # noqa: F401  of each test here
 
 from dlc.interop.torch import dlc_backend
-
-
-@pytest.fixture(autouse=True)
-def fresh():
-    torch.manual_seed(0)
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
 
 
 def check(function, *inputs, dynamic=False):

@@ -9,16 +9,9 @@ import pytest
 import torch
 import transformers_suite as suite
 from torch import nn
+from torch_fixtures import fresh  # noqa: F401  of each test here
 
 from dlc.interop.torch import dlc_backend
-
-
-@pytest.fixture(autouse=True)
-def fresh():
-    torch.manual_seed(0)
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
 
 
 def small():
