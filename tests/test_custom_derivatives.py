@@ -279,7 +279,7 @@ def test_errors_of_classes():
 def made(forward, backward, f=lambda x: x * 2):
     custom = dlc.custom_vjp(f)
     custom.defvjp(forward, backward)
-    return lambda: custom(X)
+    return lambda: dlc.grad(lambda x: custom(x).sum())(X)
 
 
 V = dlc.Variable(1.0)
@@ -307,6 +307,34 @@ ERRORS = [
 def test_errors(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_rules_are_not_traced_where_nothing_is_recorded():
+    traced = []
+
+    def forward(x):
+        traced.append(x)
+        return x * 2, None
+
+    custom = dlc.custom_vjp(lambda x: x * 2)
+    custom.defvjp(forward, lambda kept, ct: (ct * 3,))
+    v = dlc.Variable(X, requires_grad=True)
+    np.testing.assert_array_equal(custom(X).numpy(), X * 2)
+    with dlc.no_grad():
+        np.testing.assert_array_equal(custom(v).numpy(), X * 2)
+    assert not traced
+    custom(v).sum().backward()
+    assert traced
+    np.testing.assert_array_equal(v.grad.numpy(), np.full_like(X, 3))
+
+
+def test_variables_that_a_function_reads_are_recorded():
+    v = dlc.Variable(2.0, requires_grad=True)
+    custom = dlc.custom_vjp(lambda x: x * v)
+    custom.defvjp(lambda x: (x * v, None), lambda kept, ct: (ct,))
+    assert custom(np.float32(3)).item() == 6
+    with pytest.raises(dlc.DerivativeError, match="outside"):
+        custom(np.float32(3)).backward()
 
 
 def test_the_text_form():

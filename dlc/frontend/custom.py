@@ -14,7 +14,8 @@ from typing import Any
 
 from dlc.frontend import tree
 from dlc.frontend.apply import apply
-from dlc.frontend.closure import Closure, Param, trace_closure
+from dlc.frontend.closure import Closure, Param, apply_function, trace_closure
+from dlc.frontend.context import current_trace
 from dlc.frontend.conversion import user_function
 from dlc.frontend.node_functions import (
     Arguments,
@@ -27,6 +28,7 @@ from dlc.frontend.node_functions import (
     result_types,
     with_zeros,
 )
+from dlc.frontend.recording import is_recorded
 from dlc.frontend.tensor import Tensor
 from dlc.frontend.traced import check_callable, name_of
 from dlc.ir.errors import DerivativeError, ShapeError
@@ -89,6 +91,14 @@ class _Derivable:
         return user_function(self._function)(*arguments.with_leaves(leaves))
 
 
+def _underived(arguments: Arguments, primal: Closure) -> list[Tensor] | None:
+    """What a function results in where nobody can differentiate it, so that no rule is traced."""
+    if current_trace() is not None:
+        return None
+    operands = [*arguments.leaves, *primal.state()]
+    return None if is_recorded(operands) else apply_function(primal.function, operands)
+
+
 class custom_vjp(_Derivable):  # noqa: N801
     """A function whose derivative in reverse mode is given; also a decorator.
 
@@ -102,9 +112,9 @@ class custom_vjp(_Derivable):  # noqa: N801
         nondiff_argnums: Positions of arguments that are used as they are, such as functions.
 
     Raises:
-        DerivativeError: (from the call) before `defvjp`; for a value that `forward` returns in
-            another structure or type; for derivatives with respect to tensors that the functions
-            read from outside.
+        DerivativeError: (from the call) before `defvjp`; (from a call that is traced or recorded)
+            for a value that `forward` returns in another structure or type, for derivatives with
+            respect to tensors that the functions read from outside.
         ShapeError: for cotangents of other structures or shapes than the arguments.
 
     Example:
@@ -136,6 +146,8 @@ class custom_vjp(_Derivable):  # noqa: N801
         if self._depth.get() >= MAX_ORDER:
             return self._without_rule(arguments)
         primal = self._primal(arguments)
+        if (value := _underived(arguments, primal)) is not None:
+            return primal.value(value)
         with self._deeper():
             forward = self._traced_forward(arguments, primal)
             backward = self._traced_backward(arguments, forward, primal)
@@ -244,6 +256,8 @@ class custom_jvp(_Derivable):  # noqa: N801
         if self._depth.get() >= MAX_ORDER:
             return self._without_rule(arguments)
         primal = self._primal(arguments)
+        if (value := _underived(arguments, primal)) is not None:
+            return primal.value(value)
         with self._deeper():
             tangent = self._traced_rule(arguments, primal)
         parts = Parts(arguments.leaves, [primal, tangent])

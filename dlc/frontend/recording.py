@@ -98,6 +98,12 @@ def record(
     return History(Node(op, _inputs(tensors), attrs, type_, user_location()), persistent)
 
 
+def is_recorded(tensors: Sequence[Tensor]) -> bool:
+    """Whether what is computed eagerly from `tensors` has a history."""
+    state = recording_state.get()
+    return state.enabled and _wanted(state, tensors)[0]
+
+
 def _wanted(state: Recording, tensors: Sequence[Tensor]) -> tuple[bool, bool]:
     """Whether what is computed from `tensors` is recorded, and whether persistently."""
     if state.tapes:
