@@ -1,14 +1,19 @@
-"""Writes the generated parts of four pages: `python docs/generate.py`."""
+"""Writes the generated parts of six pages: `python docs/generate.py`."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
+import json
 import re
 import runpy
 from pathlib import Path
 from types import FunctionType
 
+from dlc.bench import report
+from dlc.bench.run import merge
+from dlc.bench.suites import SUITES
 from dlc.frontend import api
 from dlc.ir.config import Config
 from dlc.ir.op import NO_DERIVATIVE_REASONS, OPS, NoDerivative, Op
@@ -19,6 +24,20 @@ PAGE = Path(__file__).parent / "settings.md"
 FUNCTIONS_PAGE = Path(__file__).parent / "functions.md"
 OPS_PAGE = Path(__file__).parent / "ops.md"
 DEFAULTS_PAGE = Path(__file__).parent / "defaults.md"
+FIGURES_PAGE = Path(__file__).parent / "figures.md"
+FRONT_PAGE = Path(__file__).parent.parent / "README.md"
+RESULTS = Path(__file__).parent.parent / "dlc" / "bench" / "results"
+# What the front page shows of the figures.
+SHOWN = (
+    "add 16x16", "300 parameters", "chain 4M", "softmax 4096x1024", "layer norm 4096x1024",
+    "layer norm gradient 4096x1024", "cross entropy gradient 1024x50000", "attention 8x12x512x64",
+    "attention gradient 8x12x512x64", "matmul 128", "matmul 512", "matmul 2048",
+    "matmul 96x128x64x128", "mm+bias+gelu 1024x768x3072", "matmul 8x1024x1024 constant",
+    "mlp batch 1", "mlp batch 64", "mlp training batch 128", "sort 1M", "cumulative sum 4M",
+    "embedding gradient 50000x256", "lstm training 64x32x256", "resnet conv1",
+    "resnet 256-256 3x3", "unet 64-64 3x3 gradient batch 4", "fit digits 56 steps of 32",
+    "BERT base 1x128", "GPT-2 1x128", "ViT base 1x224x224", "T5 base 1x128",
+)  # fmt: skip
 DEFAULTS_TABLE = Path(__file__).parent.parent / "tests" / "defaults_table.py"
 FAMILIES = (
     "creation",
@@ -196,6 +215,35 @@ def defaults_sections() -> str:
     return "\n".join(sections)
 
 
+def record() -> report.Record:
+    """The newest record of each case, its date among what is known of it."""
+    found = [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))
+    ]
+    return functools.reduce(merge, found)
+
+
+def _part(record: report.Record, names: set[str]) -> report.Record:
+    cases = {name: case for name, case in record["cases"].items() if name in names}
+    return merge({"runs": record["runs"], "cases": {}}, {"runs": {}, "cases": cases})
+
+
+def figure_sections() -> str:
+    """For each suite the machine, the table of calls, that of starts, and how dlc stands."""
+    known = record()
+    sections: list[str] = []
+    for suite, cases in SUITES.items():
+        part = _part(known, {case.name for case in cases})
+        if part["cases"]:
+            runs = [f"* {'; '.join(report.about_run(run))}" for run in part["runs"].values()]
+            parts = [f"## {suite}", "\n".join(runs), report.summary(part, suite)]
+            parts += ["\n".join(report.standing(part)), report.starts(part)]
+            sections += [text for text in parts if text]
+    return (
+        "\n\n".join([*sections, "## All extents larger by a tenth", report.perturbed(known)]) + "\n"
+    )
+
+
 def page_with(sections: str, page: str) -> str:
     """Put the sections between the page's two marks."""
     before, _, rest = page.partition(BEGIN)
@@ -209,5 +257,7 @@ if __name__ == "__main__":
         (FUNCTIONS_PAGE, function_sections()),
         (OPS_PAGE, f"{reason_lines()}\n\n{op_sections()}"),
         (DEFAULTS_PAGE, defaults_sections()),
+        (FIGURES_PAGE, figure_sections()),
+        (FRONT_PAGE, report.dated(record(), SHOWN) + "\n"),
     ):
         path.write_text(page_with(made, path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,6 +1,7 @@
 """`dlc bench`: what is computed, how it is measured and told, and what goes wrong with others."""
 
 import copy
+import importlib.util
 import json
 import os
 import re
@@ -478,6 +479,61 @@ def test_how_compilers_stand_is_told(told):
     assert f"* process start to first result: {said}" in text
     assert "numpy / dlc" not in text
     assert "the same with caches: jax / dlc" not in text
+
+
+def test_suites_are_summed_up(told):
+    case = told()["cases"]["add 16x16"]
+    slower = copy.deepcopy(case) | {"ratio": 0.5, "void": "a storm"}
+    record = told() | {"cases": {"sort 1M": case, "argsort 1M": slower, "add 16x16": case}}
+    lines = report.standing(record)
+    said = "best peer / dlc is 1.00 in the geometric mean of 2 cases, at least 0.50 (argsort 1M)"
+    assert f"* call, suite order: {said}" in lines
+    rows = [line.split("|")[1:-1] for line in report.summary(record, "order").splitlines()]
+    assert [[c.strip() for c in row] for row in rows[2:]] == [
+        ["sort 1M", "2.00 ms", "numpy", "4.00 ms", "2.00", "1.50 to 3.00",
+         "50 % of operations", ""],
+        ["argsort 1M", "2.00 ms", "numpy", "4.00 ms", "0.50", "1.50 to 3.00",
+         "50 % of operations", "void"],
+    ]  # fmt: skip
+    (row,) = report.dated(record, ["argsort 1M", "sort 4M"]).splitlines()[2:]
+    said = f"| argsort 1M | 2.00 ms | numpy | 4.00 ms | 0.50 | {case['run'][:10]}, void |"
+    assert re.sub(" +", " ", row) == said
+
+
+def test_what_a_compiler_takes_beyond_tracing(told):
+    case = told()["cases"]["add 16x16"]
+
+    def firsts(ours, theirs, traced):
+        names = {"dlc": ours, "torch.compile unfrozen": theirs, "torch traced": traced}
+        return case | {"frameworks": {n: {"first call": t} for n, t in names.items()}}
+
+    cases = {"one": firsts(6.0, 15.0, 5.0), "two": firsts(7.0, 9.0, 5.0), "bad": firsts(1, 2, 3)}
+    cases["three"] = firsts(5.0, 9.0, 5.0)
+    (line,) = [x for x in report.standing(told() | {"cases": cases}) if "beyond" in x]
+    said = "dlc / torch.compile unfrozen is 0.100 in the median of 3 cases, at most 0.500 (two)"
+    assert line == f"* first call beyond torch traced: {said}"
+
+
+def test_larger_extents_are_compared_by_the_peers_of_both(told):
+    case = told()["cases"]["add 16x16"]
+    other = copy.deepcopy(case)
+    del other["frameworks"]["numpy"]
+    other["frameworks"]["jax"]["seconds"] = 6e-3
+    record = told() | {"cases": {"add 16x16": case, "add 16x16 +10%": other}}
+    (row,) = report.perturbed(record).splitlines()[2:]
+    assert re.sub(" +", " ", row) == "| add 16x16 | 4.00 (jax) | 3.00 (jax) | -25 % |"
+
+
+def test_the_pages_of_figures_are_generated():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    for path, made in (
+        (generate.FIGURES_PAGE, generate.figure_sections()),
+        (generate.FRONT_PAGE, generate.report.dated(generate.record(), generate.SHOWN) + "\n"),
+    ):
+        page = path.read_text(encoding="utf-8")
+        assert page == generate.page_with(made, page), "run: python docs/generate.py"
 
 
 def test_the_picture(told):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from dlc.bench.frameworks import KINDS, OURS
+from dlc.bench.suites import SUITES
 
 Record: TypeAlias = dict[str, Any]
 
@@ -36,11 +37,14 @@ def _ratio_text(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.2f}"
 
 
+TRACED = "torch traced"
+
+
 def markdown(record: Record) -> str:
     """The whole report."""
     names = _names(record)
-    parts = [*_about(record), _calls(record, names), _starts(record, names)]
-    parts += [_standing(record, names), _problems(record)]
+    parts = [*_about(record), _calls(record, names), starts(record)]
+    parts += ["\n".join(standing(record)), _problems(record)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -52,18 +56,7 @@ def _names(record: Record) -> list[str]:
 
 def _about(record: Record) -> Iterable[str]:
     for run in record["runs"].values():
-        peaks = run["peaks"]
-        how = f"{run['threads']} threads, {run['rounds']} rounds"
-        versions = f"dlc {run['dlc']}, Python {run['python']}"
-        lines = [f"{run['started']}: {run['processor']}, {how}, {versions}"]
-        if peaks is not None:
-            moved = ", ".join(
-                f"{b / 1e9:.1f} GB/s over {int(size) >> 20} MiB"
-                for size, b in peaks["bytes"].items()
-            )
-            lines.append(f"peaks: {peaks['operations'] / 1e9:.0f} GFLOP/s; {moved}")
-        if run["judge"] is not None:
-            lines.append(f"torch's own matmul 1024 reaches {100 * run['judge']:.0f} % of the peak")
+        lines = [*about_run(run)]
         for name, settings in run["frameworks"].items():
             lines.append(f"{name}: " + ", ".join(f"{k} {v}" for k, v in settings.items()))
         if "imports" in run:
@@ -72,6 +65,21 @@ def _about(record: Record) -> Iterable[str]:
         if run["void"]:
             lines.append(f"**void: {run['void']}**")
         yield "\n".join(f"* {line}" for line in lines)
+
+
+def about_run(run: Record) -> Iterable[str]:
+    """When and on which machine a run was, and what the machine could do."""
+    how = f"{run['threads']} threads, {run['rounds']} rounds"
+    versions = f"dlc {run['dlc']}, Python {run['python']}"
+    yield f"{run['started']}: {run['processor']}, {how}, {versions}"
+    peaks = run["peaks"]
+    if peaks is not None:
+        moved = ", ".join(
+            f"{b / 1e9:.1f} GB/s over {int(size) >> 20} MiB" for size, b in peaks["bytes"].items()
+        )
+        yield f"peaks: {peaks['operations'] / 1e9:.0f} GFLOP/s; {moved}"
+    if run["judge"] is not None:
+        yield f"torch's own matmul 1024 reaches {100 * run['judge']:.0f} % of the peak"
 
 
 def _calls(record: Record, names: Sequence[str]) -> str:
@@ -122,9 +130,9 @@ _BEFORE = (
 )
 
 
-def _starts(record: Record, names: Sequence[str]) -> str:
-    """What comes before the calls: compilation, starts of processes, memory."""
-    compilers = [n for n in names if KINDS[n].compiles]
+def starts(record: Record) -> str:
+    """A table of what comes before the calls: compilation, starts of processes, memory."""
+    compilers = [n for n in _names(record) if KINDS[n].compiles]
     present = [
         column
         for column in _BEFORE
@@ -140,21 +148,51 @@ def _starts(record: Record, names: Sequence[str]) -> str:
     return _table(rows) if present and compilers else ""
 
 
-def _standing(record: Record, names: Sequence[str]) -> str:
-    """How the other compilers stand beside dlc in what comes before the calls."""
-    lines: list[str] = []
+def standing(record: Record) -> list[str]:
+    """How dlc stands beside the others, over the cases of each suite."""
+    lines = [*_calls_standing(record), *_beyond_tracing(record)]
     for key, what, _ in _BEFORE:
-        for name in names:
+        for name in _names(record):
             ratios = _ratios(record, key, name)
-            if name == OURS or not KINDS[name].compiles or not ratios:
-                continue
-            mean = statistics.geometric_mean(ratios.values())
-            worst = min(ratios, key=lambda case: ratios[case])
-            lines.append(
-                f"* {what}: {name} / dlc is {mean:.2f} in the geometric mean of {len(ratios)} "
-                f"cases, at least {ratios[worst]:.2f} ({worst})"
+            if name != OURS and KINDS[name].compiles and ratios:
+                lines.append(f"* {what}: {name} / dlc is {_mean_text(ratios)}")
+    return lines
+
+
+def _calls_standing(record: Record) -> Iterable[str]:
+    for suite, cases in SUITES.items():
+        found = {c.name: record["cases"].get(c.name, {}).get("ratio") for c in cases}
+        ratios = {name: ratio for name, ratio in found.items() if ratio}
+        if ratios:
+            yield f"* call, suite {suite}: best peer / dlc is {_mean_text(ratios)}"
+
+
+def _mean_text(ratios: Mapping[str, float]) -> str:
+    worst = min(ratios, key=lambda case: ratios[case])
+    mean = statistics.geometric_mean(ratios.values())
+    return (
+        f"{mean:.2f} in the geometric mean of {len(ratios)} cases, at least {ratios[worst]:.2f} "
+        f"({worst})"
+    )
+
+
+def _beyond_tracing(record: Record) -> Iterable[str]:
+    """Which part of a compiler's own time dlc takes, that of PyTorch's tracing left out."""
+    for name in _names(record):
+        shares: Record = {}
+        for case, measured in record["cases"].items():
+            firsts = [
+                measured["frameworks"].get(n, {}).get("first call") for n in (OURS, name, TRACED)
+            ]
+            if name not in (OURS, TRACED) and all(firsts) and firsts[1] > firsts[2]:
+                shares[case] = (firsts[0] - firsts[2]) / (firsts[1] - firsts[2])
+        if shares:
+            worst = max(shares, key=lambda case: shares[case])
+            yield (
+                f"* first call beyond {TRACED}: dlc / {name} is "
+                f"{statistics.median(shares.values()):.3f} in the median of {len(shares)} cases, "
+                f"at most {shares[worst]:.3f} ({worst})"
             )
-    return "\n".join(lines)
 
 
 def _ratios(record: Record, key: str, peer: str) -> dict[str, float]:
@@ -165,6 +203,58 @@ def _ratios(record: Record, key: str, peer: str) -> dict[str, float]:
         if theirs and ours:
             found[name] = theirs / ours
     return found
+
+
+def summary(record: Record, suite: str) -> str:
+    """The cases of a suite in short: how dlc stands beside the best peer of each."""
+    rows = [
+        ["case", "dlc", "best peer", "its time", "best peer / dlc", "quartiles", "of the limit", ""]
+    ]
+    for case in SUITES[suite]:
+        measured = record["cases"].get(case.name, {})
+        if "ratio" in measured:
+            rows.append([case.name, *_summary_cells(measured)])
+    return _table(rows)
+
+
+def _summary_cells(measured: Record) -> Iterable[str]:
+    best, found = measured["best peer"], measured["frameworks"]
+    low, high = measured["ratio quartiles"]
+    share = found[OURS].get("share")
+    yield from (seconds_text(found[OURS]["seconds"]), best, seconds_text(found[best]["seconds"]))
+    yield from (_ratio_text(measured["ratio"]), f"{low:.2f} to {high:.2f}")
+    yield "" if share is None else f"{100 * share:.0f} % of {measured['binds']}"
+    yield "void" if measured["void"] else ""
+
+
+def dated(record: Record, names: Iterable[str]) -> str:
+    """These cases, as far as they were measured, each with its day."""
+    rows = [["case", "dlc", "best peer", "its time", "best peer / dlc", "day"]]
+    for name in names:
+        measured = record["cases"].get(name, {})
+        if "ratio" in measured:
+            ours, best, theirs, ratio, *_, void = _summary_cells(measured)
+            day = ", ".join(filter(None, (measured["run"][:10], void)))
+            rows.append([name, ours, best, theirs, ratio, day])
+    return _table(rows)
+
+
+def perturbed(record: Record) -> str:
+    """How the ratios change when all extents are larger, beside the peers of both runs."""
+    rows = [["case", "best peer / dlc", "extents 10 % larger", "change"]]
+    for case in (case for cases in SUITES.values() for case in cases):
+        both = [record["cases"].get(c.name, {}) for c in (case, case.perturbed())]
+        times = [
+            {n: f["seconds"] for n, f in m.get("frameworks", {}).items() if "seconds" in f}
+            for m in both
+        ]
+        peers = times[0].keys() & times[1].keys() - {OURS}
+        if peers and all(OURS in t for t in times):
+            best = [min(sorted(peers), key=t.__getitem__) for t in times]
+            ratios = [t[b] / t[OURS] for t, b in zip(times, best, strict=True)]
+            shown = [f"{r:.2f} ({b})" for r, b in zip(ratios, best, strict=True)]
+            rows.append([case.name, *shown, f"{100 * (ratios[1] / ratios[0] - 1):+.0f} %"])
+    return _table(rows)
 
 
 def _problems(record: Record) -> str:
