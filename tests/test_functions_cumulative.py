@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import dlc
+from dlc.passes.fuse import SPLIT_SIZE
 
 RUNNING = {"cumulative_sum": np.cumsum, "cumulative_prod": np.cumprod}
 
@@ -133,6 +134,88 @@ def test_thread_counts_give_the_same_bits():
         )
         bits.add(b"".join(t.numpy().tobytes() for t in f(x)))
     assert len(bits) == 1
+
+
+def long_row(dtype, rows=(), extra=70):
+    """More than one thread walks through: with a last block that is short."""
+    return h.values((*rows, SPLIT_SIZE + extra), dtype)
+
+
+@pytest.mark.parametrize("rows", [(), (3,), (1, 2)], ids=str)
+def test_long_rows(rows):
+    """By blocks, nearer to the exact sums than one addition after the other."""
+    x = np.abs(long_row("float32", rows))
+    exact = np.cumsum(x.astype(np.float64), axis=-1)
+    got = dlc.cumulative_sum(x, axis=-1).numpy()
+    results = [
+        dlc.compile(lambda v: dlc.cumulative_sum(v, axis=-1), num_threads=k)(x).numpy()
+        for k in (1, 2, 3)
+    ]
+    assert len({r.tobytes() for r in results}) == 1
+    in_order = np.cumsum(x, axis=-1)
+    assert np.std(results[0] - exact) < np.std(in_order - exact) / 4
+    assert np.std(got - exact) <= np.std(in_order - exact)
+    first = dlc.cumulative_sum(x, axis=-1, include_initial=True).numpy()
+    assert (first[..., 0] == 0).all()
+    assert (first[..., 1:] == got).all()
+
+
+def test_a_row_of_any_length_is_in_blocks():
+    f = dlc.compile(lambda v: dlc.cumulative_sum(v, axis=-1))
+    for extra in (0, 1, -SPLIT_SIZE + 5, 4096):
+        x = np.abs(long_row("float32", (1,), extra))
+        exact = np.cumsum(x.astype(np.float64), axis=-1)
+        np.testing.assert_allclose(f(x).numpy(), exact, rtol=2e-6)
+
+
+def test_long_rows_without_rounding():
+    """Integers, which wrap, and extremes have the values that they have in order."""
+    for dtype in ("int64", "int8", "uint16"):
+        x = long_row(dtype, (2,))
+        for name, reference in RUNNING.items():
+            got = getattr(dlc, name)(x, axis=1, dtype=dtype).numpy()
+            assert (got == reference(x, axis=1, dtype=x.dtype)).all()
+    x = long_row("float32", (2,))
+    x[1, 60000], x[0, 100], x[1, 5] = np.nan, -0.0, np.inf
+    for function, reference in ((dlc.cummax, np.maximum), (dlc.cummin, np.minimum)):
+        values, places = function(x, 1)
+        np.testing.assert_array_equal(values.numpy(), reference.accumulate(x, axis=1))
+        np.testing.assert_array_equal(np.take_along_axis(x, places.numpy(), 1), values.numpy())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_long_rows_of_other_floats(dtype):
+    x = np.abs(long_row(dtype)) / 64
+    exact = np.cumsum(x.astype(np.float64))
+    got = dlc.cumulative_sum(x).numpy().astype(np.float64)
+    assert (np.abs(got - exact) <= (1e-5 + h.EPS[dtype]) * exact).all()
+
+
+def test_special_values_go_on_through_blocks():
+    x = long_row("float32")
+    x[[5000, 20000, 40000]] = np.inf, -np.inf, 1.0
+    with np.errstate(invalid="ignore"):
+        wanted = np.cumsum(x.astype(np.float64))
+    got = dlc.cumulative_sum(x).numpy()
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-2)
+    x[:] = 0.0
+    x[3], x[9000:9100] = np.inf, 2.0
+    with np.errstate(invalid="ignore"):
+        wanted = np.cumprod(x)
+    np.testing.assert_array_equal(dlc.cumulative_prod(x).numpy(), wanted)
+
+
+def test_products_of_long_rows_are_in_order():
+    """No block of them has a product of its own, which might overflow."""
+    x = np.ones(SPLIT_SIZE, np.float32)
+    x[0], x[50000:50200] = 0.0, 1e30
+    assert (dlc.cumulative_prod(x).numpy() == 0).all()
+
+
+def test_long_rows_from_the_end():
+    x, weight = long_row("float64"), long_row("float64", extra=70)[::-1].copy()
+    got = dlc.grad(lambda v: dlc.sum(dlc.cumulative_sum(v) * weight))(x).numpy()
+    np.testing.assert_allclose(got, np.cumsum(weight[::-1])[::-1], rtol=1e-10, atol=1e-9)
 
 
 def test_errors():

@@ -350,6 +350,8 @@ GOOD = [
     " for n<N: z[n] = x[n,0]",
     " par n<N:\n  for m<M carry s[n] = 0f32: next_s[n] = s[n]+x[n,m]\n  z[n] = s[n]",
     " par n<N:\n  t[m] m<M = x[n,m]\n  z[n] = t[0]+t[M-1]",
+    " par n<N:4:\n  for n carry h[#n] = 0f32: next_h[#n] = h[#n]+x[n,0]; z[n] = next_h[#n]",
+    " par n<N:4:\n  for n: y[n,#n] = x[n,0]",
     " par a<1, n<N: z[n] = x[n,a]",
 ]
 BAD = [
@@ -371,6 +373,10 @@ BAD = [
     (" par n<N:4: z[#n] = x[n,0]", "is open"),
     (" par n<N: z[#n] = x[n,0]", "not an open block"),
     (" par n<N: z[n] = sum(m<M:8, x[n,m])", "its block is not open"),
+    (" par n<N:4:\n  for n: z[#n] = x[n,0]", "different iterations of n"),
+    (" par n<N:4:\n  for n: z[n] = sum(n, x[n,0])", None),
+    (" par n<N:4:\n  for n:\n   for n: z[n] = x[n,0]", None),
+    (" par n<N:\n  for n: z[n] = x[n,0]", None),
     (" par n<N: z[n] = sum(n<M, x[0,n])", "already in use"),
     (" par n<N:\n  par n<M: y[0,n] = 0", "already in use"),
     (" par n<N:\n  t[n] = x[n,0]\n  t[n] = x[n,0]\n  z[n] = t[n]", "assigned twice"),

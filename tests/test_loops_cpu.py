@@ -1021,7 +1021,9 @@ class Recorder:
 
 
 @pytest.mark.parametrize("isa", levels(), ids=lambda x: x.name)
-@pytest.mark.parametrize("name", ["softmax", "batch_norm_partial", "conv", "attention", "scatter"])
+@pytest.mark.parametrize(
+    "name", ["softmax", "batch_norm_partial", "conv", "attention", "scatter", "walked_blocks"]
+)
 def test_kernels_of_the_grammar(name: str, isa: Isa) -> None:
     text = (Path(__file__).parent / "kernels" / f"{name}.kernel").read_text()
     compiled = Compiled(parse_kernel(text), isa)

@@ -80,6 +80,14 @@ def test_batch_norm_partial(rng, rows, chunk):
     np.testing.assert_allclose(got["pg"], [g[c].sum(0) for c in cuts], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("n", [1, 4, 11])
+def test_walks_through_open_blocks(rng, n, chunk):
+    x, b = rng.normal(size=(3, n)).astype(np.float32), np.ones((3, (n + 3) // 4), np.float32)
+    got = run(golden("walked_blocks"), {"x": x, "b": b, "o": np.zeros_like(x)})["o"]
+    cuts = [x[:, k : k + 4].astype(np.float64).cumsum(1) + 1 for k in range(0, n, 4)]
+    np.testing.assert_allclose(got, np.concatenate(cuts, 1), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(("h", "w"), [(1, 1), (6, 5), (7, 8)])
 def test_convolution_with_stride_2(rng, h, w, chunk):
     x = rng.normal(size=(2, h, w, 3))

@@ -62,6 +62,8 @@ KERNELS = {
     "carried columns": "kernel cc(x: f32[M,N], out y: f32[M,N]):\n par n<N:\n"
     "  for m<M carry s[n] = 1f32; t[n] = x[0,n]:\n   next_s[n] = s[n]*x[m,n]\n"
     "   next_t[n] = s[n]\n   y[m,n] = t[n]+s[n]",
+    "walked blocks": "kernel wb(x: f32[M,N], b: f32[M,floordiv(N+3,4)], out y: f32[M,N]):\n"
+    " par m<M, n<N:4:\n  for n carry h[m] = b[m,#n]: next_h[m] = h[m]+x[m,n]; y[m,n] = next_h[m]",
     "any": "kernel ay(x: f32[M,N], out y: bool[M], out z: bool[M]):\n par m<M:\n"
     "  y[m] = any(n<N, x[m,n] > 1.0)\n  z[m] = all(n<N, x[m,n] > -9.0)",
     "nested": "kernel ns(x: f32[M,N], out y: f32[M]):\n"

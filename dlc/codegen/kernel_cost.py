@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, expected_steps
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, blocked, expected_steps
 from dlc.ir.dims import Dim, add, mul, product
 from dlc.ir.scalar import Axis, Expr, reduced_axes
 
@@ -25,7 +25,7 @@ def kernel_operations(kernel: Kernel) -> Dim:
     return _statements(kernel.body)
 
 
-def _statements(body: Sequence[Stmt]) -> Dim:
+def _statements(body: Sequence[Stmt], opened: frozenset[str] = frozenset()) -> Dim:
     total: Dim = 0
     for s in body:
         match s:
@@ -36,10 +36,12 @@ def _statements(body: Sequence[Stmt]) -> Dim:
                 one = add(_operations(s.expr), SORT_STEPS)
                 total = add(total, mul(one, _elements((s.over,))))
             case Par():
-                total = add(total, mul(_statements(s.body), product(map(expected_steps, s.axes))))
+                inside = _statements(s.body, opened | blocked(s.axes))
+                total = add(total, mul(inside, product(map(expected_steps, s.axes))))
             case For():
-                total = add(total, _statements(s.carry))
-                total = add(total, mul(_statements(s.body), expected_steps(s.axis)))
+                total = add(total, _statements(s.carry, opened))
+                inside = _statements(s.body, opened | blocked((s.axis,)))
+                total = add(total, mul(inside, expected_steps(s.axis, opened)))
     return total
 
 

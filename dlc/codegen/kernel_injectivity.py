@@ -29,16 +29,18 @@ def is_injective(
 
     Args:
         ix: The indices of a store.
-        axes: The axes to tell apart; a blocked one that is not in `tile` by its block number.
+        axes: The axes to tell apart; a blocked one by its block number, unless the store is of its
+            values, which are in `tile` or, one by one, in `ordered`.
         ordered: Axes of enclosing loops, whose iterations may write the same element in turn.
         tile: The names of the axes along which the store itself runs.
     """
     math = IndexMath()
     wanted: set[str] = set()
-    in_tile = set(tile)
+    ordered = list(ordered)
+    by_value = {*tile, *(a.name for a in ordered)}
     for axis in axes:
         math.declare(axis)
-        closed = axis.block is not None and axis.name not in in_tile
+        closed = axis.block is not None and axis.name not in by_value
         if not isinstance(axis.extent, int) or axis.extent > 1:
             wanted.add((block_name if closed else axis_name)(axis.name))
     for axis in ordered:

@@ -16,7 +16,7 @@ innermost `par` iteration when its assignment has no axes, else a tile indexed b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
 from dlc.ir.dims import Dim, ceildiv
@@ -58,22 +58,39 @@ class Par:
     body: tuple[Stmt, ...]
 
 
+def blocked(axes: Iterable[Axis]) -> frozenset[str]:
+    """The names of those axes that have blocks."""
+    return frozenset(a.name for a in axes if a.block is not None)
+
+
 ENDLESS = 1 << 62
 """The extent of a `for` that only its condition ends."""
 
 _OFTEN = 1 << 14
 
 
-def expected_steps(axis: Axis) -> Dim:
-    """How often a loop over an axis is expected to run: once for each block of a blocked one."""
+def expected_steps(axis: Axis, opened: Container[str] = ()) -> Dim:
+    """How often a loop over an axis is expected to run: once for each block of a blocked one.
+
+    `opened` are the axes of which a block is open.
+    """
+    if axis.name in opened:
+        return axis.block or 1
     if axis.block is not None:
         return ceildiv(axis.extent, axis.block)
     return _OFTEN if axis.extent == ENDLESS else axis.extent
 
 
+def open_inside(axes: Iterable[Axis], outside: Mapping[str, Axis]) -> dict[str, Axis]:
+    """The open blocks in a loop over axes; one whose values a `for` goes through is so no more."""
+    blocks = {a.name: a for a in axes if a.block is not None}
+    found = {**outside, **blocks}
+    return {n: a for n, a in found.items() if n not in blocks or outside.get(n) != a}
+
+
 @dataclass(frozen=True)
 class For:
-    """Ordered iterations.
+    """Ordered iterations: of a blocked axis over its blocks, of an open block over its values.
 
     `carry` initialises locals, `next_<local>` in the body sets their next value.
     """

@@ -6,7 +6,18 @@ Any text may be given: nesting and sizes are limited, and errors are ParseErrors
 from __future__ import annotations
 
 from dlc.codegen.kernel_expressions import ExpressionParser, Literal
-from dlc.codegen.kernel_ir import Assign, For, Host, Kernel, Mode, Par, Param, Sort, Stmt
+from dlc.codegen.kernel_ir import (
+    Assign,
+    For,
+    Host,
+    Kernel,
+    Mode,
+    Par,
+    Param,
+    Sort,
+    Stmt,
+    open_inside,
+)
 from dlc.codegen.kernel_lexer import KernelReader
 from dlc.codegen.kernel_words import NO_NAME, RESERVED, SORTS, implied_dims
 from dlc.ir.errors import nearest
@@ -153,7 +164,7 @@ class _Parser(ExpressionParser):
             axes = () if reader.token == ":" else self.axes()
             return Par(axes, self.nested(axes, own, depth))
         if reader.accept("for"):
-            axis = self.axis()
+            axis = self.looped_axis()
             condition, carry = self.loop()
             return For(axis, self.nested((axis,), own, depth), carry, condition)
         start = reader.start
@@ -209,10 +220,20 @@ class _Parser(ExpressionParser):
             self.tensors[positions] = int64
         return Sort(values, positions, ix, axis, over[0], expr, descending)
 
+    def looped_axis(self) -> Axis:
+        """The axis of a `for`; a bare one is the open block of that name."""
+        reader = self.reader
+        start, name = reader.start, self.new_name("an axis")
+        if reader.accept("<"):
+            return self.axis_after(name)
+        if name not in self.open:
+            reader.fail(f"{name!r} is not an open block", expected="n<N", at=start)
+        return self.open[name]
+
     def nested(self, axes: tuple[Axis, ...], own: int, depth: int) -> tuple[Stmt, ...]:
         self.reader.expect(":")
         outer = self.open
-        self.open = {**outer, **{a.name: a for a in axes if a.block is not None}}
+        self.open = open_inside(axes, outer)
         body = self.block(own, depth + 1)
         self.open = outer
         return body

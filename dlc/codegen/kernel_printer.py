@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dlc.codegen.kernel_ir import Assign, For, Host, Kernel, Par, Param, Sort, Stmt
+from dlc.codegen.kernel_ir import Assign, For, Host, Kernel, Par, Param, Sort, Stmt, open_inside
 from dlc.codegen.kernel_words import (
     COMPARISONS,
     INFIX,
@@ -151,7 +151,7 @@ class _Printer:
             header = [f"par {_axes(axes)}:" if axes else "par:"]
             self.line(s, self.loop(s) if isinstance(s, For) else header, depth)
             outer = self.open
-            self.open = {**outer, **{a.name: a for a in axes if a.block is not None}}
+            self.open = open_inside(axes, outer)
             self.body(s.body, depth + 1)
             self.open = outer
 
@@ -179,7 +179,7 @@ class _Printer:
     def loop(self, s: For) -> list[str]:
         lets = self.name_shared(e for c in s.carry for e in (*c.ix, c.expr))
         carry = [self.assign(c) for c in s.carry]
-        text = f"for {_axes((s.axis,))}"
+        text = f"for {self.range(s.axis)}"
         if s.condition is not None:
             parts = self.name_shared([s.condition])
             text += f" while {self.expression(s.condition)}"
@@ -260,8 +260,11 @@ class _Printer:
         return f"dim({dim_text(value)})"
 
     def reduced(self, axes: tuple[Axis, ...]) -> str:
-        shown = (a.name if self.open.get(a.name) == a else _axes((a,)) for a in axes)
-        return "".join(f"{a}, " for a in shown)
+        return "".join(f"{self.range(a)}, " for a in axes)
+
+    def range(self, axis: Axis) -> str:
+        """An axis that a loop or a reduction runs over; an open block by its name."""
+        return axis.name if self.open.get(axis.name) == axis else _axes((axis,))
 
     def dot(self, e: Expr) -> str:
         a, b = e.args

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, open_inside
 from dlc.codegen.scalar_math import expand_all
 from dlc.ir.scalar import Axis, Expr, convert, load, op, reduce, reduced_axes, walk
 from dlc.ir.types import DType, float32
@@ -97,7 +97,8 @@ class _Normaliser:
                 carry = tuple(self.assign(c, scope) for c in s.carry)
                 for c in s.carry:
                     self.kept["next_" + c.name] = self.kept[c.name]
-                (axis,), inner = self.enter((s.axis,), scope)
+                (axis,), inner = self.axes_of((s.axis,), scope)
+                inner = _Scope(inner.names, open_inside((axis,), scope.open))
                 condition = None
                 if s.condition is not None:
                     condition = self.expression(s.condition, inner)

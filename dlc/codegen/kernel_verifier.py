@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from dlc.codegen.kernel_injectivity import is_injective
-from dlc.codegen.kernel_ir import ENDLESS, Assign, For, Host, Kernel, Par, Sort, Stmt
+from dlc.codegen.kernel_ir import ENDLESS, Assign, For, Host, Kernel, Par, Sort, Stmt, open_inside
 from dlc.codegen.kernel_printer import print_with_lines
 from dlc.codegen.kernel_words import RESERVED, literal_group
 from dlc.ir.dims import Dim, symbols_of
@@ -165,7 +165,9 @@ class _Verifier:
         self.body(s.body, inner)
 
     def for_(self, s: For, scope: _Scope) -> None:
-        self.axis(s.axis, scope)
+        walked = scope.open.get(s.axis.name) == s.axis
+        if not walked:
+            self.axis(s.axis, scope)
         inner = scope.inner()
         for init in s.carry:
             self.place = s
@@ -189,7 +191,9 @@ class _Verifier:
 
     @staticmethod
     def enter(axis: Axis, scope: _Scope) -> None:
-        (scope.at if axis.block is None else scope.open)[axis.name] = axis
+        scope.open = open_inside((axis,), scope.open)
+        if axis.name not in scope.open:
+            scope.at[axis.name] = axis
 
     def assign(self, s: Assign, scope: _Scope) -> None:
         own: dict[str, Axis] = {}
@@ -320,7 +324,8 @@ class _Verifier:
                 self.operation(e)
 
     def axis_value(self, e: Expr, scope: _Scope, names: frozenset[str]) -> None:
-        if e.op == "block" and e.attr not in scope.open:
+        known = scope.open.get(e.attr) or scope.at.get(e.attr)
+        if e.op == "block" and (known is None or known.block is None):
             self.fail(f"#{e.attr}: {e.attr!r} is not an open block")
         if e.op == "index" and e.attr not in scope.at and e.attr not in names:
             opened = e.attr in scope.open

@@ -10,7 +10,7 @@ the length of the row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -19,6 +19,7 @@ from dlc.codegen.host_call import host_kernel
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
 from dlc.codegen.lower_attention import attention_statements
 from dlc.codegen.lower_columns import ROWS, Partial, in_blocks, sum_of_partials
+from dlc.codegen.lower_recurrence import lower_recurrence
 from dlc.codegen.lower_scatter import bounded, scatter_step
 from dlc.codegen.lower_sort import sort_statements
 from dlc.codegen.lower_split import split_reductions, splits_columns, splits_rows
@@ -28,7 +29,6 @@ from dlc.ir.core import Function, Node
 from dlc.ir.dims import Dim
 from dlc.ir.inline import Inliner
 from dlc.ir.ops.families import accumulator
-from dlc.ir.ops.reduction import identity_of
 from dlc.ir.scalar import Axis, Expr
 from dlc.ir.types import DType, Shape, TensorType
 from dlc.passes.fuse import CHEAP, is_row_reduction
@@ -118,9 +118,10 @@ class Lowering:
             return Lowered((self._host(families["host"]),))
         if any(n.op.own_kernel for n in self.body.nodes):
             return Lowered((self._own_kernel(),))
-        for family, statements in (("scatter", self._scatter), ("recurrence", self._recurrence)):
-            if family in families:
-                return Lowered((self.finish(statements(families[family])),))
+        if "scatter" in families:
+            return Lowered((self.finish(self._scatter(families["scatter"])),))
+        if "recurrence" in families:
+            return Lowered(*lower_recurrence(self, families["recurrence"]))
         if "sort" in families:
             return Lowered((self.finish(sort_statements(self, families["sort"])),))
         reductions = [n for n in self.body.nodes if n.op.family == "reduction"]
@@ -328,30 +329,6 @@ class Lowering:
             write = For(step, (write,))
         return [Par(outer, (copy, write))]
 
-    # Recurrences
-
-    def _recurrence(self, node: Node) -> list[Stmt]:
-        """A walk along an axis that carries a value; independent over the other axes."""
-        axis, reverse = node.attrs["axis"], node.attrs["reverse"]
-        rest = [(k, d) for k, d in enumerate(node.shape) if k != axis]
-        outer = tuple(Axis(self.names.make(f"i{k}"), d) for k, d in rest)
-        step = Axis(self.names.make("j"), node.shape[axis])
-        inliner = Inliner(self.leaf, {a.name: a.extent for a in (*outer, step)})
-        rows = tuple(scalar.index(a.name) for a in outer)
-        j = scalar.index(step.name)
-        last = scalar.sub_index(scalar.dim(step.extent), scalar.const(1, j.dtype))
-        place = (*rows[:axis], scalar.sub_index(last, j) if reverse else j, *rows[axis:])
-        carried, (name,) = self.names.make("h"), self.out_names
-        self.names.taken.add("next_" + carried)
-        dtype = accumulator(node.tensor.dtype)
-        held = scalar.load(carried, rows, dtype)
-        given = [scalar.convert(inliner.value(x, place), dtype) for x in node.inputs]
-        first, following = _RECURRENCES[node.op.name](held, given)
-        result = scalar.convert(scalar.load("next_" + carried, rows, dtype), node.tensor.dtype)
-        body = (Assign("next_" + carried, rows, (), following), Assign(name, place, (), result))
-        start = Assign(carried, rows, (), scalar.const(first, dtype))
-        return [Par(outer, (For(step, body, (start,)),))]
-
     # Kernels
 
     def _args(self, kernel: Kernel) -> tuple[Arg, ...]:
@@ -416,16 +393,6 @@ class Lowering:
         notable = [n.op.name for n in self.body.nodes if n.op.cost > 0]
         distinct = list(dict.fromkeys(notable))[:4]
         return "_".join(distinct) or "copy"
-
-
-# What a recurrence begins with, and its next value from the one held and the operands.
-_RECURRENCES: dict[str, Callable[[Expr, Sequence[Expr]], tuple[float, Expr]]] = {
-    "cumulative_max": lambda h, x: (identity_of("max", h.dtype), scalar.op("max", h, x[0])),
-    "cumulative_min": lambda h, x: (identity_of("min", h.dtype), scalar.op("min", h, x[0])),
-    "cumulative_sum": lambda h, x: (0, scalar.op("add", h, x[0])),
-    "cumulative_prod": lambda h, x: (1, scalar.op("mul", h, x[0])),
-    "linear_recurrence": lambda h, x: (0, scalar.op("add", scalar.op("mul", x[0], h), x[1])),
-}
 
 
 def _axis_names(rank: int) -> list[str]:

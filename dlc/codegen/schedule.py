@@ -13,7 +13,17 @@ from typing import Protocol
 from dlc.codegen.chunks import CHUNK_COST
 from dlc.codegen.index_math import IndexMath, axis_name, coefficient
 from dlc.codegen.kernel_cost import SORT_STEPS
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, expected_steps, statements
+from dlc.codegen.kernel_ir import (
+    Assign,
+    For,
+    Kernel,
+    Par,
+    Sort,
+    Stmt,
+    blocked,
+    expected_steps,
+    statements,
+)
 from dlc.ir.dims import Dim, add, floordiv, lower_bound, maximum, mul, product, symbols_of
 from dlc.ir.scalar import Axis, Expr, load, reduced_axes, walk
 
@@ -309,8 +319,11 @@ def _unroll(par: Par) -> int:
     return 4 if ops <= 10 else 2  # two at least: long chains of operations wait for each other
 
 
-def body_cost(body: Sequence[Stmt], lanes: int) -> Dim:
-    """The cost of one iteration of a body, in hundredths of a nanosecond, an element a lane."""
+def body_cost(body: Sequence[Stmt], lanes: int, opened: frozenset[str] = frozenset()) -> Dim:
+    """The cost of one iteration of a body, in hundredths of a nanosecond, an element a lane.
+
+    `opened` are the axes of which a block is open.
+    """
     total: Dim = 0
     for s in body:
         match s:
@@ -321,10 +334,12 @@ def body_cost(body: Sequence[Stmt], lanes: int) -> Dim:
                 inner = add(_expression_cost(s.expr, lanes), SORT_STEPS * _VECTOR_OP)
                 total = add(total, add(mul(inner, _iterations((s.over,))), _LOOP))
             case Par():
-                total = add(total, mul(body_cost(s.body, lanes), _iterations(s.axes)))
+                inside = body_cost(s.body, lanes, opened | blocked(s.axes))
+                total = add(total, mul(inside, _iterations(s.axes)))
             case For():
-                inside = body_cost((*s.carry, *s.body), lanes)
-                total = add(total, mul(inside, expected_steps(s.axis)))
+                steps = expected_steps(s.axis, opened)
+                inside = body_cost((*s.carry, *s.body), lanes, opened | blocked((s.axis,)))
+                total = add(total, mul(inside, steps))
     return total
 
 
@@ -368,6 +383,7 @@ def choose_schedule(
             continue
         axis = None if inside else vector_axis(s, kernel, math, lanes)
         unroll = 1 if axis is None else _unroll(s)
-        chunk = _chunk(body_cost(s.body, lanes), lanes * unroll if axis is not None else 1)
+        cost = body_cost(s.body, lanes, blocked(s.axes))
+        chunk = _chunk(cost, lanes * unroll if axis is not None else 1)
         nests.append(NestSchedule(axis, lanes, unroll, chunk))
     return Schedule(tuple(nests))

@@ -242,10 +242,18 @@ class StatementEmitter:
         # Carried values change from one iteration to the next: bound before the loop, they are
         # hidden from what moves out of it by being assigned in it.
         self.prepare((*s.body, *s.carry), [s.axis], (self.ex.lanes,))
-        number = s.axis.extent if s.axis.block is None else blocks_of(s.axis)
+        opened = self._open.get(s.axis.name)
+        if opened is not None:
+            steps = iv.subtract(self.em, opened[1], opened[0])
+        else:
+            steps = self.ex.index(s.axis.extent if s.axis.block is None else blocks_of(s.axis))
 
         def enter(i: str, values: list[str], stack: ExitStack) -> None:
-            self.at([s.axis], [i], stack)
+            if opened is None:
+                self.at([s.axis], [i], stack)
+            else:
+                place = iv.add(self.em, opened[0], i)
+                stack.enter_context(self.ex.scope({s.axis.name: place}))
             self._bind_carried(carried, values, stack)
 
         def condition(i: str, values: list[str]) -> str:
@@ -264,7 +272,7 @@ class StatementEmitter:
 
         test = None if s.condition is None else condition
         final = ordered_loop(
-            self.em, self.ex.index(number), list(zip(types, initial, strict=True)), iteration, test
+            self.em, steps, list(zip(types, initial, strict=True)), iteration, test
         )
         self._bind_carried(carried, final, None)
 

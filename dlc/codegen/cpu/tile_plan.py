@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from dlc.codegen.cpu.tile_steps import Copy, Loop, Product, Run, Step, Tile, TilePlan, all_steps
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, blocked, statements
 from dlc.codegen.kernel_transform import rewrite
 from dlc.ir.scalar import Axis, Expr, index, load, walk
 from dlc.ir.types import DType
@@ -30,6 +30,8 @@ def tile_plan(kernel: Kernel, lanes: Callable[[DType], int]) -> TilePlan | None:
     if len(kernel.body) != 1 or not isinstance(kernel.body[0], Par):
         return None
     nest = kernel.body[0]
+    if blocked(nest.axes) & {s.axis.name for s in statements(nest.body) if isinstance(s, For)}:
+        return None  # a walk through the values of a block, not from block to block
     try:
         planner = _Planner(kernel, lanes)
         steps = planner.steps(nest.body)

@@ -81,6 +81,11 @@ class _Block:
     length: int
     number: int
 
+    def values(self) -> Iterator[_Block]:
+        """Blocks of each single value."""
+        for k in range(self.start, self.start + self.length):
+            yield _Block(k, 1, self.number)
+
 
 @dataclass(frozen=True)
 class _Local:
@@ -155,8 +160,11 @@ class _Run:
 
     def range_of(self, axis: Axis, scope: _Scope) -> _Block:
         """What an assignment or a reduction runs over: the open block, or the whole axis."""
-        opened = scope.blocks.get(axis.name) if axis.block is not None else None
-        return opened or _Block(0, self.extent(axis.extent), 0)
+        return self.opened(axis, scope) or _Block(0, self.extent(axis.extent), 0)
+
+    def opened(self, axis: Axis, scope: _Scope) -> _Block | None:
+        """The block that is open on an axis."""
+        return scope.blocks.get(axis.name) if axis.block is not None else None
 
     def par(self, stmt: Par, scope: _Scope) -> None:
         blocked = [a for a in stmt.axes if a.block is not None]
@@ -183,9 +191,10 @@ class _Run:
         inner = scope.inner()
         for init in stmt.carry:
             self.assign(init, inner)
-        for block in self.blocks_of(stmt.axis):
+        opened = self.opened(stmt.axis, scope)
+        for block in self.blocks_of(stmt.axis) if opened is None else opened.values():
             inner.blocks[stmt.axis.name] = block
-            if stmt.axis.block is None:
+            if opened is not None or stmt.axis.block is None:
                 inner.axes[stmt.axis.name] = np.array(block.start)
             if stmt.condition is not None and not self.value(stmt.condition, inner).all():
                 break

@@ -251,16 +251,8 @@ class NestWriter(ValueWriter):
 
     def _loop(self, s: Loop, scope: Scope) -> None:
         carried = {c.name: self._carried(self._item_value(c, scope), scope) for c in s.carry}
-        extent = self.offset(s.axis.extent, scope).text
-        block = s.axis.block
-        limit = extent if block is None else f"({extent} + {block - 1}) // {block}"
-        counter = self._enter("0", limit, None)
-        inner = scope.inner()
+        inner = self._iteration(s.axis, scope)
         inner.locals |= carried
-        if block is None:
-            self.scalar_axis(inner, s.axis, counter)
-        else:
-            inner.spans[s.axis.name] = self._open(counter, block, extent)
         self.steps(s.body, inner)
         replaced = [
             (held.text, self._broadcast(following, scope))
@@ -272,6 +264,21 @@ class NestWriter(ValueWriter):
             self.write(f"{names} = {values}")
         self.depth -= 1
         scope.locals |= carried
+
+    def _iteration(self, axis: Axis, scope: Scope) -> Scope:
+        """Opens the loop over an axis, its blocks, or the values of its open block."""
+        block = axis.block
+        if block is None or scope.span(axis.name) is not None:
+            span = self.span(axis, scope)
+            counter = self._enter(span.start, span.end, None)
+            inner = scope.inner()
+            self.scalar_axis(inner, axis, counter)
+            return inner
+        extent = self.offset(axis.extent, scope).text
+        counter = self._enter("0", f"({extent} + {block - 1}) // {block}", None)
+        inner = scope.inner()
+        inner.spans[axis.name] = self._open(counter, block, extent)
+        return inner
 
     def _carried(self, first: Value, scope: Scope) -> Value:
         """A variable that a loop replaces: of one shape throughout."""

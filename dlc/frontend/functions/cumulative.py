@@ -57,7 +57,8 @@ def cumulative_sum(
         include_initial: Whether the sum of nothing comes first, so that the axis is one longer.
 
     Returns:
-        A tensor of the shape of x. Elements are added in order, half types at float32.
+        A tensor of the shape of x. Elements are added in order, half types at float32. Of few rows
+        that are long, blocks are, and what those before a block add up to is added to its own.
 
     Raises:
         ArgumentError: x has several axes and none is named.
