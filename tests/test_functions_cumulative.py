@@ -120,6 +120,12 @@ def test_differences_of_bools_and_with_edges():
     x = np.array([True, True, False, True])
     assert dlc.diff(x).numpy().tolist() == np.diff(x).tolist()
     v = np.array([1, 4, 9])
+    for wide in (np.arange(6.0).reshape(2, 3) ** 2, np.array([3.0, 1.0])):
+        for axis in range(wide.ndim):
+            given = {"axis": axis, "prepend": 0, "append": np.float64(9)}
+            for diff in (dlc.diff, dlc.compile(lambda x, given=given: dlc.diff(x, **given))):
+                got = diff(wide, **given) if diff is dlc.diff else diff(wide)
+                np.testing.assert_array_equal(got.numpy(), np.diff(wide, **given))
     got = dlc.diff(v, prepend=np.array([0]), append=np.array([10, 12]))
     assert got.numpy().tolist() == [1, 3, 5, 1, 2]
 

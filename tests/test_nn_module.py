@@ -217,6 +217,27 @@ def test_copies_are_independent():
         assert other.again is other.blocks[0]
 
 
+def test_copies_of_a_sequential_with_an_input_are_whole():
+    inside = nn.Sequential(nn.Input((3,), dtype=dlc.float64, name="x"), nn.Dense(4), dlc.relu)
+    net = nn.Sequential(inside, nn.Dense(2))
+    x = np.linspace(-1, 1, 6).reshape(2, 3)
+    wanted = net(x).numpy()
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        np.testing.assert_array_equal(other(x).numpy(), wanted)
+        first = other[0]
+        assert (first.input_shape, first.output_shape) == ((None, 3), (None, 4))
+        assert first.inputs[0].dtype is dlc.float64
+        # The symbolic output is that of the copy's layers.
+        inside[0].kernel.assign(dlc.zeros_like(inside[0].kernel))
+        model = nn.Model(first.inputs, first.outputs[0])
+        np.testing.assert_array_equal(model({"x": x}).numpy(), first(x).numpy())
+        assert np.any(model(x).numpy())
+        first.add(nn.Dense(5))
+        assert first.output_shape == (None, 5)
+        assert first.pop() is not None
+        assert first.output_shape == (None, 4)
+
+
 def test_a_module_that_does_not_compute_says_so():
     class Empty(nn.Module):
         pass

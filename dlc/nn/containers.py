@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import dlc
 from dlc.ir.errors import ArgumentError, IndexRangeError, ValueRangeError, nearest
-from dlc.nn.graph import is_symbolic, shape_of
+from dlc.nn.graph import input_of, input_parts, is_symbolic, shape_of
 from dlc.nn.masking import call_with_mask
 from dlc.nn.module import Module
 from dlc.train import masks
@@ -62,7 +62,7 @@ class Sequential(_Items):
     """
 
     __slots__ = ("_ends",)
-    _ends: tuple[Any, Any] | None  # the symbolic input and output
+    _ends: tuple[Any, Any] | None  # the symbolic input, and the output or None
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
         """Makes one without layers."""
@@ -93,7 +93,7 @@ class Sequential(_Items):
             object.__setattr__(self, "_ends", (layer, layer))
             return
         if self._ends is not None and callable(layer):
-            first, last = self._ends
+            first, last = self._known_ends()
             object.__setattr__(self, "_ends", (first, layer(last)))
         self._append(layer)
 
@@ -111,10 +111,7 @@ class Sequential(_Items):
         name, layer = list(vars(self).items())[-1]
         delattr(self, name)
         if self._ends is not None:
-            first = last = self._ends[0]
-            for kept in self._all():
-                last = kept(last)
-            object.__setattr__(self, "_ends", (first, last))
+            object.__setattr__(self, "_ends", (self._ends[0], None))
         return layer
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
@@ -157,7 +154,28 @@ class Sequential(_Items):
                 "this Sequential does not know the shape of its input",
                 hint="begin it with nn.Input(shape)",
             )
-        return self._ends
+        first, last = self._ends
+        if last is None:
+            last = first
+            for layer in self._all():
+                last = layer(last)
+            object.__setattr__(self, "_ends", (first, last))
+        return first, last
+
+    def __getstate__(self) -> Any:
+        """As of all modules, and what the input is made of: the output is that of these layers."""
+        attributes, slots = super().__getstate__()
+        ends = None if self._ends is None else input_parts(self._ends[0])
+        return attributes, {**slots, "_ends": ends}
+
+    def __setstate__(self, state: Any) -> None:
+        """Takes what `__getstate__` gave."""
+        attributes, slots = state
+        vars(self).update(attributes or {})
+        for name, value in slots.items():
+            object.__setattr__(self, name, value)
+        if self._ends is not None:
+            object.__setattr__(self, "_ends", (input_of(*self._ends), None))
 
     def forward(self, x: Any, mask: Any = None) -> Any:
         """The result of the last layer.

@@ -101,6 +101,16 @@ def Input(  # noqa: N802
     return SYMBOLIC.tensor(TensorType(spec.dtype, dims), Given(name))
 
 
+def input_parts(x: dlc.Tensor) -> tuple[TensorType, Given]:
+    """What an input is made of, which other processes understand; `input_of` makes one of it."""
+    return x.tensor, getattr(x._node, "origin")  # noqa: B009  symbolic nodes have one
+
+
+def input_of(type_: TensorType, given: Given) -> dlc.Tensor:
+    """An input like that whose `input_parts` these are."""
+    return SYMBOLIC.tensor(type_, given)
+
+
 def type_shape(type_: TensorType) -> tuple[int | None, ...]:
     """The shape of a type, with None for extents that may be any."""
     return tuple(d if isinstance(d, int) else None for d in type_.shape)

@@ -19,7 +19,7 @@ from dlc.frontend.functions.elementwise import (
     subtract,
 )
 from dlc.frontend.functions.reduction import accumulator
-from dlc.frontend.functions.shape import concat
+from dlc.frontend.functions.shape import broadcast_to, concat
 from dlc.frontend.functions.sorting import Selected
 from dlc.frontend.tensor import Tensor
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
@@ -168,7 +168,7 @@ def diff(
         x: A tensor or array of at least one dim.
         axis: The axis; it gets n shorter, and is empty when it was no longer than n.
         n: How many times; x itself for 0.
-        prepend: What stands before x, of the same shape but for the axis.
+        prepend: What stands before x, of the same shape but for the axis; or one number.
         append: What stands after x, likewise.
 
     Returns:
@@ -191,14 +191,21 @@ def diff(
     at = find_axis("diff", axis, tensor.tensor)
     if n == 0:
         return tensor
-    given = [prepend, tensor, append]
-    parts = [materialise(as_tensor(t)) for t in given if t is not None]
+    parts = [_beside(tensor, t, at) for t in (prepend, tensor, append) if t is not None]
     tensor = concat(parts, axis=at) if len(parts) > 1 else tensor
     before = (slice(None),) * at
     difference = not_equal if tensor.tensor.dtype is bool_ else subtract
     for _ in range(n):
         tensor = difference(tensor[(*before, slice(1, None))], tensor[(*before, slice(None, -1))])
     return tensor
+
+
+def _beside(tensor: Tensor, given: ArrayLike, at: int) -> Tensor:
+    """What stands beside a tensor along an axis: a number is as wide as it, and 1 long."""
+    part = as_tensor(given, like=tensor)
+    if part.tensor.rank:
+        return materialise(part)
+    return broadcast_to(part, [1 if k == at else d for k, d in enumerate(tensor.shape)])
 
 
 def _running_extreme(name: str, x: ArrayLike, axis: int) -> Selected:
