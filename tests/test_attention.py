@@ -8,6 +8,7 @@ import pytest
 import dlc
 from dlc.ir.build import IRBuilder
 from dlc.ir.config import config
+from dlc.ir.op import ANY_ROW
 from dlc.ir.types import TensorType, float32
 from dlc.passes.manager import run_pipeline
 from dlc.passes.pipelines import pipeline_of
@@ -326,9 +327,9 @@ def test_a_backend_without_its_kernels_gets_simple_ops():
     params = [b.param(TensorType(float32, (2, n, 4)), name) for n, name in ((5, "q"), (7, "k"))]
     out = b.attention(params[0], params[1], params[1], scale=0.5, causal=True)
     f = b.function("f", params, [out])
-    for own_kernels in (True, False):
-        passes = pipeline_of("O2", own_kernels=own_kernels)
+    for rows, stays in ((ANY_ROW, True), (4, True), (3, False), (0, False)):
+        passes = pipeline_of("O2", own_kernels=rows)
         fused = run_pipeline(f, passes, verify=True)
         bodies = [n.attrs["body"] for n in fused.nodes if n.op.name == "fusion"]
         inner = [n.op.name for body in bodies for n in body.nodes]
-        assert ("attention" in inner) is own_kernels
+        assert ("attention" in inner) is stays

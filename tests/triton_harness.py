@@ -15,9 +15,10 @@ from dlc.codegen.triton.emit import emit_kernel
 from dlc.ir.dims import evaluate
 from dlc.passes.manager import run_pipeline
 from dlc.passes.pipelines import pipeline_of
-from dlc.runtime.device import Device, register_device, unregister_device
+from dlc.runtime.device import Device, find_device, register_device, unregister_device
 
 ROOT = Path(__file__).parent.parent
+OWN_KERNELS = find_device("cuda:sm_90").own_kernels
 
 
 class Worker:
@@ -137,7 +138,7 @@ def run_function(worker, function, inputs, which=0, level="O2"):
 
 def built(function, level="O2"):
     """A function of known extents as a program of the Triton backend."""
-    return build_program(run_pipeline(function, pipeline_of(level, own_kernels=False)))
+    return build_program(run_pipeline(function, pipeline_of(level, own_kernels=OWN_KERNELS)))
 
 
 def bound(worker, program, which=0):
@@ -153,7 +154,7 @@ def device(worker, which):
     def load(program, payloads, fixed):
         return InterpretedProgram(worker, program, which, fixed)
 
-    register_device(kind, Device(ReferenceBackend, load, own_kernels=False))
+    register_device(kind, Device(ReferenceBackend, load, own_kernels=OWN_KERNELS))
     try:
         yield kind
     finally:

@@ -75,7 +75,7 @@ class Lowered:
             or once if that is not known.
         """
         program = self.executable.program
-        decomposed = Decompose(own_kernels=False).apply(self.function, PassContext())
+        decomposed = Decompose(own_kernels=0).apply(self.function, PassContext())
         return {
             "operations": _readable(_operations(decomposed)),
             "bytes": _readable(_bytes(program, program.all_steps)),

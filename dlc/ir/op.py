@@ -89,6 +89,10 @@ class Sample:
     attrs: Attrs = field(default_factory=dict[str, Any])
 
 
+ANY_ROW = 1 << 62
+"""An extent of rows that none is beyond, of backends that compile all `own_kernel` ops."""
+
+
 class Runner(Protocol):
     """Runs the functions that a node carries, on arrays."""
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node, with_inputs
-from dlc.ir.op import Op
+from dlc.ir.op import ANY_ROW, Op
 from dlc.ir.verifier import Stage
 from dlc.passes.manager import Pass, PassContext
 
@@ -62,13 +62,20 @@ class Decompose(Pass):
 
     name: ClassVar[str] = "decompose"
     stage: ClassVar[Stage | None] = "decomposed"
-    own_kernels: bool = True  # whether ops stay that have kernels of their own
+    own_kernels: int = ANY_ROW  # of rows up to this extent, ops stay that have some of their own
 
     def run(self, function: Function, context: PassContext) -> Function:
         """`function` without composite ops."""
-        composite = [n for n in function.nodes if self._expands(n.op)]
+        composite = [n for n in function.nodes if self._expands(n)]
         kept = {n for n in composite if not context.allows(self.name, n.op.name, n.loc)}
-        return expand(function, lambda n: self._expands(n.op) and n not in kept)
+        return expand(function, lambda n: self._expands(n) and n not in kept)
 
-    def _expands(self, op: Op) -> bool:
-        return op.decompose is not None and not (self.own_kernels and op.own_kernel)
+    def _expands(self, node: Node) -> bool:
+        op = node.op
+        return op.decompose is not None and not (op.own_kernel and self._has_kernel(node))
+
+    def _has_kernel(self, node: Node) -> bool:
+        """Whether the rows of a node's first operands are short enough, and that is known."""
+        limit = self.own_kernels
+        rows = [x.shape[-1] for x in node.inputs[:3]]  # queries, keys and values
+        return limit >= ANY_ROW or all(isinstance(n, int) and 0 < n <= limit for n in rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dlc.ir.errors import ValueRangeError, nearest
+from dlc.ir.op import ANY_ROW
 from dlc.passes.cse import Cse
 from dlc.passes.dce import Dce
 from dlc.passes.decompose import Decompose
@@ -59,7 +60,7 @@ LEVELS: dict[str, tuple[Pass, ...]] = {"O0": O0, "O1": O1, "O2": O2, "O3": O3}
 
 
 def pipeline_of(
-    level: str, panel_bits: int = 0, fixed: Sequence[int] = (), *, own_kernels: bool = True
+    level: str, panel_bits: int = 0, fixed: Sequence[int] = (), *, own_kernels: int = ANY_ROW
 ) -> tuple[Pass, ...]:
     """The passes of a level; ValueRangeError for an unknown one.
 
@@ -67,7 +68,8 @@ def pipeline_of(
         level: Its name.
         panel_bits: The width of the panels of packed matrices, which is the backend's to say.
         fixed: The positions of parameters that have the same value in every call.
-        own_kernels: Whether the backend compiles the kernels of ops that have some of their own.
+        own_kernels: Up to which extent of rows the backend compiles the kernels of ops that have
+            some of their own; 0 for none.
     """
     if level not in LEVELS:
         raise ValueRangeError(
@@ -75,7 +77,7 @@ def pipeline_of(
         )
     packing = Prepack(panel_bits, " ".join(map(str, fixed)))
     passes = [packing if isinstance(p, Prepack) else p for p in LEVELS[level]]
-    if own_kernels:
+    if own_kernels >= ANY_ROW:
         return tuple(passes)
-    expand = Decompose(own_kernels=False)
+    expand = Decompose(own_kernels)
     return tuple(expand if isinstance(p, Decompose) else p for p in passes)

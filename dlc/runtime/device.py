@@ -14,6 +14,7 @@ import numpy as np
 
 from dlc.codegen.backend import Backend
 from dlc.ir.errors import DeviceError, nearest
+from dlc.ir.op import ANY_ROW
 from dlc.ir.record import dataclass
 
 
@@ -40,14 +41,15 @@ class Device:
     """How programs get onto a kind of device.
 
     load: takes a program, the code of its kernels, and the values of its `fixed` slots.
-    own_kernels: whether its backend compiles the kernels of ops that have some of their own.
+    own_kernels: up to which extent of rows, known when compiling, its backend compiles the kernels
+        of ops that have some of their own; 0 for none.
     many: whether there are several of a kind: both functions are then given first what stands
         after the colon of the device's name.
     """
 
     backend: Callable[..., Backend]
     load: Callable[..., LoadedProgram]
-    own_kernels: bool = True
+    own_kernels: int = ANY_ROW
     many: bool = False
 
 
@@ -68,7 +70,7 @@ _DEVICES: dict[str, Device] = {
     "cuda": Device(
         _named("dlc.runtime.gpu.choice:gpu_backend"),
         _named("dlc.runtime.gpu.program:GpuProgram"),
-        own_kernels=False,
+        own_kernels=256,  # what a program of the GPU holds of a row
         many=True,
     ),
     "reference": Device(

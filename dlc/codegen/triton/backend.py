@@ -17,7 +17,7 @@ from dlc.codegen.triton.compile import (
 from dlc.codegen.triton.emit import emit_kernel
 from dlc.codegen.triton.stored_code import GpuCode, GpuVariant
 
-CODE_VERSION = "2"  # raised when the code of an unchanged kernel changes
+CODE_VERSION = "3"  # raised when the code of an unchanged kernel changes
 
 
 class TritonBackend:

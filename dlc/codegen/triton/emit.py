@@ -1,4 +1,4 @@
-"""A kernel as Triton source: products of matrices by tensor cores, everything else by nests."""
+"""A kernel as Triton source: products and attention by tensor cores, everything else by nests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dlc.codegen.triton.code import Launch
 from dlc.codegen.triton.nests import write_nest
 from dlc.codegen.triton.plan import plan_nests
 from dlc.codegen.triton.products import write_product
+from dlc.codegen.triton.walk_writer import write_walks
 
 
 def emit_kernel(kernel: Kernel, arch: int = 90) -> tuple[Launch, ...]:
@@ -23,5 +24,8 @@ def emit_kernel(kernel: Kernel, arch: int = 90) -> tuple[Launch, ...]:
     product = write_product(kernel, arch)
     if product is not None:
         return (product.reachable(kernel.dims),)
+    walks = write_walks(kernel, arch)
+    if walks is not None:
+        return tuple(launch.reachable(kernel.dims) for launch in walks)
     nests = enumerate(plan_nests(kernel))
     return tuple(write_nest(nest, k).reachable(kernel.dims) for k, nest in nests)

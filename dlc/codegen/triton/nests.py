@@ -12,21 +12,20 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
-
 from dlc.codegen.index_math import axis_name as axis_symbol
 from dlc.codegen.index_math import blocks_of, coefficient
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Stmt
 from dlc.codegen.kernel_printer import print_kernel
 from dlc.codegen.schedule import Strides, vector_axis
 from dlc.codegen.triton.code import Launch, Variant, module_source
+from dlc.codegen.triton.folds import Fold, fold_of
 from dlc.codegen.triton.plan import Item, Loop, Nest, Step, axes_of, cannot, row_extent
-from dlc.codegen.triton.scalars import literal, triton_type
+from dlc.codegen.triton.scalars import literal
 from dlc.codegen.triton.values import Scope, Span, Value, ValueWriter
 from dlc.ir.dims import Dim, add, floordiv, product, symbols_of
 from dlc.ir.errors import BackendError
 from dlc.ir.scalar import Axis, Expr, load, walk
-from dlc.ir.types import DType, float32, int32, int64
+from dlc.ir.types import DType, int64
 
 POINTWISE = 1024  # elements a program
 SHORT_ROW, SHORT_ROWS = 128, 8  # extent of a short row, and rows a program
@@ -374,7 +373,7 @@ class NestWriter(ValueWriter):
             return _Extreme(self, kind, axes, body).write(scope)
         nested = scope.rank > len(self.tiling.blocks)
         vector = -1 if nested or not axes else _vector_position(axes)
-        fold = _fold_of(kind, body.dtype)
+        fold = fold_of(kind, body.dtype)
         loops = nested or len(axes) > 1 or self.single(axes[vector]) is None
         if not loops:
             with self.over(axes, scope, vector) as inner:
@@ -394,7 +393,7 @@ class NestWriter(ValueWriter):
             return self.assign(fold.result(total), scope, everywhere)
         return self._finish(fold, total, shape, scope)
 
-    def _masked(self, fold: _Fold, body: Expr, inner: Scope) -> str:
+    def _masked(self, fold: Fold, body: Expr, inner: Scope) -> str:
         """The body's value with what is beyond the axis replaced by the identity."""
         text = fold.prepare(self.fresh(body, inner).at(inner.rank))
         name = inner.blocks[-1][0] if inner.blocks else ""
@@ -405,64 +404,9 @@ class NestWriter(ValueWriter):
         text = f"tl.where({mask.at(inner.rank)}, {text}, {first})"
         return self.assign(text, inner, frozenset()).text
 
-    def _finish(self, fold: _Fold, text: str, inner: Scope, scope: Scope) -> Value:
+    def _finish(self, fold: Fold, text: str, inner: Scope, scope: Scope) -> Value:
         value = fold.result(fold.reduce(text, inner.rank - 1))
         return self.assign(value, scope, frozenset(n for n, _ in scope.blocks))
-
-
-@dataclass(frozen=True)
-class _Fold:
-    """How a reduction combines: at which type, from which value on."""
-
-    kind: str
-    dtype: DType  # that it is computed at
-    result_dtype: DType
-    identity: float
-
-    def prepare(self, text: str) -> str:
-        """An element at the type of the computation."""
-        return text if self.dtype is self.result_dtype else f"{text}.to({triton_type(self.dtype)})"
-
-    @property
-    def function(self) -> str:
-        """The helper that combines two."""
-        name = {"any": "max", "all": "min"}.get(self.kind, self.kind)
-        return f"_fold_{name}{'_nan' if self.dtype.is_float and name != 'prod' else ''}"
-
-    def combine(self, a: str, b: str) -> str:
-        """Two blocks combined element by element."""
-        return f"{a} + {b}" if self.kind == "sum" else f"{self.function}({a}, {b})"
-
-    def reduce(self, text: str, dimension: int) -> str:
-        """A block reduced along a dimension."""
-        if self.kind == "sum":
-            return f"tl.sum({text}, {dimension})"
-        return f"tl.reduce({text}, {dimension}, {self.function})"
-
-    def result(self, text: str) -> str:
-        """The result at its own type."""
-        if self.result_dtype.kind == "b":
-            return f"{text} != 0"
-        return f"{text}.to({triton_type(self.result_dtype)})"
-
-
-def _fold_of(kind: str, dtype: DType) -> _Fold:
-    work = int32 if dtype.kind == "b" else float32 if dtype.is_float and dtype.bits == 16 else dtype
-    return _Fold(kind, work, dtype, _identity(kind, work))
-
-
-def _identity(kind: str, dtype: DType) -> float:
-    low = kind in ("max", "argmax")
-    match kind:
-        case "prod" | "all":
-            return 1
-        case "max" | "argmax" | "min" | "argmin":
-            if dtype.is_float:
-                return -np.inf if low else np.inf
-            limits = np.iinfo(dtype.numpy)
-            return int(limits.min if low else limits.max)
-        case _:
-            return 0
 
 
 def _filled(scope: Scope, value: float, dtype: DType) -> str:
@@ -495,7 +439,7 @@ class _Extreme:
 
     def write(self, scope: Scope) -> Value:
         """The position among all reduced axes, the last fastest."""
-        w, fold = self.writer, _fold_of(self.kind.removeprefix("arg"), self.body.dtype)
+        w, fold = self.writer, fold_of(self.kind.removeprefix("arg"), self.body.dtype)
         nested = scope.rank > len(w.tiling.blocks)
         vector = -1 if nested else len(self.axes) - 1
         shape = scope
@@ -537,7 +481,7 @@ class _Extreme:
             position = f"{position} + {text}" if position else text
         return position
 
-    def _across(self, fold: _Fold, best: str, at: str, shape: Scope, scope: Scope) -> str:
+    def _across(self, fold: Fold, best: str, at: str, shape: Scope, scope: Scope) -> str:
         """The first position among the lanes that have the extreme."""
         w, last = self.writer, shape.rank - 1
         most = w.assign(fold.reduce(best, last), scope, frozenset()).text

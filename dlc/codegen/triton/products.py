@@ -16,13 +16,12 @@ from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.kernel_printer import print_kernel
 from dlc.codegen.triton.code import Launch, Variant, module_source
 from dlc.codegen.triton.scalars import scalar_op, triton_type
-from dlc.codegen.triton.schedules import Blocks, product_blocks
+from dlc.codegen.triton.schedules import SMALLEST, Blocks, product_blocks
 from dlc.codegen.triton.values import Scope, Value, ValueWriter
 from dlc.ir.dims import Dim, add, floordiv, mod, mul, symbol
 from dlc.ir.scalar import Axis
 from dlc.ir.types import DType, float32, int8, int32
 
-SMALLEST = 16  # extent of a block that `tl.dot` takes
 SMALLEST_K_OF_BYTES = 32
 
 

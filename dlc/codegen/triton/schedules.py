@@ -47,6 +47,26 @@ class Products:
     most: int
 
 
+SMALLEST = 16  # extent of a block that `tl.dot` takes
+
+
+@dataclass(frozen=True)
+class WalkBlocks:
+    """How a walk is cut.
+
+    Args:
+        own: The block that a program has.
+        other: A block that it walks past.
+        num_warps: Warps a program.
+        num_stages: Blocks that are on their way at one time.
+    """
+
+    own: int
+    other: int
+    num_warps: int = 4
+    num_stages: int = 3
+
+
 _RAGGED = Blocks(64, 64, 32)
 _SINGLE = Products(Blocks(64, 64, 16), Blocks(64, 64, 16), Blocks(64, 64, 16), 0)
 
@@ -74,3 +94,50 @@ def product_blocks(arch: int, bits: int) -> Products:
     """
     known = [a for a in _PRODUCTS if a <= arch] or [min(_PRODUCTS)]
     return _PRODUCTS[max(known)][bits]
+
+
+# By the number of the architecture, then by the bits of the operands: for rows of at most some
+# elements, the blocks of walks that carry sums beside a maximum, and of those that do not.
+_WALKS: dict[int, dict[int, dict[int, tuple[WalkBlocks, WalkBlocks]]]] = {
+    80: {
+        16: {
+            64: (WalkBlocks(128, 64, 8, 3), WalkBlocks(64, 64, 4, 2)),
+            128: (WalkBlocks(128, 32, 8, 3), WalkBlocks(64, 64, 8, 2)),
+            256: (WalkBlocks(64, 32, 8, 2), WalkBlocks(32, 32, 8, 2)),
+        },
+        32: {
+            64: (WalkBlocks(64, 32, 8, 2), WalkBlocks(32, 32, 4, 2)),
+            128: (WalkBlocks(32, 32, 8, 2), WalkBlocks(32, 16, 8, 2)),
+            256: (WalkBlocks(16, 16, 4, 2), WalkBlocks(16, 16, 8, 2)),
+        },
+        64: {256: (WalkBlocks(16, 16, 4, 2), WalkBlocks(16, 16, 4, 2))},
+    },
+    90: {
+        16: {
+            64: (WalkBlocks(128, 128, 8, 3), WalkBlocks(64, 64, 4, 2)),
+            128: (WalkBlocks(128, 64, 8, 3), WalkBlocks(64, 64, 8, 2)),
+            256: (WalkBlocks(128, 32, 8, 2), WalkBlocks(32, 32, 8, 2)),
+        },
+        32: {
+            64: (WalkBlocks(64, 32, 8, 2), WalkBlocks(32, 32, 4, 2)),
+            128: (WalkBlocks(32, 32, 8, 2), WalkBlocks(32, 16, 8, 2)),
+            256: (WalkBlocks(16, 16, 4, 2), WalkBlocks(16, 16, 8, 2)),
+        },
+        64: {256: (WalkBlocks(16, 16, 4, 2), WalkBlocks(16, 16, 4, 2))},
+    },
+}
+
+
+def walk_blocks(arch: int, bits: int, width: int, forward: bool) -> WalkBlocks:
+    """The blocks of a walk on an architecture.
+
+    Args:
+        arch: The number of the architecture.
+        bits: The bits of the operands of its products.
+        width: The most elements of a row.
+        forward: Whether it is one of values, not of gradients.
+    """
+    known = [a for a in _WALKS if a <= arch] or [min(_WALKS)]
+    by_width = _WALKS[max(known)][bits]
+    found = by_width[min(w for w in by_width if width <= w)]
+    return found[0] if forward else found[1]

@@ -343,6 +343,6 @@ class ValueWriter:
 
 def _operands(e: Expr) -> tuple[Expr, ...]:
     """What is computed as a value before the node: not indices, nor the bodies of reductions."""
-    if e.op in ("reduce", "load"):
+    if e.op in ("reduce", "dot", "load"):
         return ()
     return e.args[1:] if e.op == "pad" else e.args

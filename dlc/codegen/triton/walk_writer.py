@@ -1,0 +1,427 @@
+"""Walks as Triton functions: blocks of scores in registers, products by `tl.dot`.
+
+Float32 operands are multiplied as float32. Tensor cores take both operands at one half type: where
+one comes from memory at such a type and the other is computed, that is two parts of the type, whose
+sum it is to twice the type's precision. Products are accumulated at float32.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from dlc.codegen.kernel_ir import Kernel
+from dlc.codegen.kernel_printer import print_kernel
+from dlc.codegen.triton.code import Launch, Variant, module_source
+from dlc.codegen.triton.folds import fold_of
+from dlc.codegen.triton.plan import Item, cannot
+from dlc.codegen.triton.scalars import literal, scalar_op, triton_type
+from dlc.codegen.triton.schedules import SMALLEST, WalkBlocks, walk_blocks
+from dlc.codegen.triton.values import Scope, Value, ValueWriter
+from dlc.codegen.triton.walks import Walk, walks_of
+from dlc.ir.dims import Dim, add, floordiv, mul, product
+from dlc.ir.scalar import Axis, Expr, reduced_axes, walk
+from dlc.ir.types import DType, float32, float64
+
+WIDEST = 256  # elements of a row of which a block is held in registers
+
+
+def write_walks(kernel: Kernel, arch: int) -> tuple[Launch, ...] | None:
+    """The launches of a kernel that consists of walks; None for another kernel.
+
+    Raises:
+        BackendError: for rows whose length is not known or above `WIDEST`, and for products of
+            anything but two matrices.
+    """
+    walks = walks_of(kernel)
+    if walks is None:
+        return None
+    return tuple(Launch(tuple(_variants(w, arch, k))) for k, w in enumerate(walks))
+
+
+def _variants(w: Walk, arch: int, number: int) -> Iterator[Variant]:
+    blocks = walk_blocks(arch, _bits(w), _width(w), forward=len(w.carry) > 1)
+    if _reads_matrix(w):
+        blocks = replace(blocks, other=max(blocks.other // 2, SMALLEST))
+
+    def variant(own: int, suffix: str, **facts: object) -> Variant:
+        writer = _WalkWriter(w, replace(blocks, own=own))
+        entry = f"{w.kernel.name}_{number}{suffix}"
+        source, grid = writer.source(entry), writer.grid()
+        return Variant(source, entry, grid, blocks.num_warps, blocks.num_stages, **facts)  # type: ignore[arg-type]
+
+    yield variant(SMALLEST, "_short", at_most=((w.own.extent, SMALLEST),))
+    yield variant(blocks.own, "")
+
+
+def _items(w: Walk) -> Iterator[Item]:
+    yield from (*w.carry, *w.before, *w.body, *w.after)
+
+
+def _bits(w: Walk) -> int:
+    """The bits of the operands of the products, of the widest of several."""
+    names = {p.name for p in w.kernel.params}
+    dots = [n for i in _items(w) for n in walk(i.expr) if n.op == "dot"]
+    return max(_narrow(n, names).bits for n in dots)
+
+
+def _reads_matrix(w: Walk) -> bool:
+    """Whether a block of a mask is read for each block of scores, and takes its room."""
+    both = {w.own.name, w.other.name}
+    loads = [n for i in w.body for n in walk(i.expr) if n.op == "load"]
+    read = [n for n in loads if w.kernel.param(n.attr) is not None]
+    return any(both <= {i.attr for x in n.args for i in walk(x) if i.op == "index"} for n in read)
+
+
+def _width(w: Walk) -> int:
+    """The most elements of a row."""
+    axes = [a for i in _items(w) for a in i.axes]
+    axes += [a for i in _items(w) for n in walk(i.expr) for a in reduced_axes(n)]
+    widths = [a.extent for a in axes if a.block is None]
+    for width in widths:
+        if not isinstance(width, int) or width > WIDEST:
+            why = f"rows of {width} elements; at most {WIDEST} are held"
+            raise cannot(w.kernel, w.body[0].text, why)
+    return max((x for x in widths if isinstance(x, int)), default=1)
+
+
+def _lanes(extent: int) -> int:
+    """The size of a block of `tl.dot` that holds an extent."""
+    return max(SMALLEST, 1 << max(extent - 1, 0).bit_length())
+
+
+def _stored(e: Expr) -> Expr | None:
+    """The load that an expression is, but for conversions; None for what is computed."""
+    while e.op == "convert":
+        e = e.args[0]
+    return e if e.op == "load" else None
+
+
+def _narrow(e: Expr, params: Collection[str]) -> DType:
+    """The type at which the operands of a product are multiplied."""
+    halves: set[DType] = set()
+    for x in e.args:
+        source = x.args[0].dtype if x.op == "convert" else x.dtype
+        is_half = source.is_float and source.bits == 16
+        if is_half and _stored(x):
+            halves.add(source)
+        elif _is_read(x, params):
+            return e.dtype
+    return halves.pop() if len(halves) == 1 else e.dtype
+
+
+def _is_read(e: Expr, params: Collection[str]) -> bool:
+    found = _stored(e)
+    return found is not None and found.attr in params
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """A local: its variable, the axes of the variable's dimensions, and those of its indices."""
+
+    text: str
+    axes: tuple[str, ...]
+    ix: tuple[str, ...]
+
+
+class _WalkWriter(ValueWriter):
+    """Writes the function of one walk.
+
+    Values that differ along some axes live in a scope of these axes, of which there is one at each
+    depth of loops: what a loop computes is not known after it.
+    """
+
+    def __init__(self, w: Walk, blocks: WalkBlocks) -> None:
+        super().__init__(w.kernel, w.math)
+        self.walk = w
+        self.sizes: dict[str, int] = {
+            w.own.name: _fitting(w.own, blocks.own),
+            w.other.name: _fitting(w.other, blocks.other),
+        }
+        self.starts: dict[str, str] = {}
+        self.ends: dict[str, Dim] = {w.own.name: w.own.extent, w.other.name: w.other.extent}
+        self.tiles: dict[str, _Tile] = {}
+        self.base = Scope()
+        self.levels: list[dict[tuple[str, ...], Scope]] = [{}]
+
+    def grid(self) -> Dim:
+        """The number of programs."""
+        return mul(product(a.extent for a in self.walk.axes), self._own_blocks())
+
+    def _own_blocks(self) -> Dim:
+        size = self.sizes[self.walk.own.name]
+        return floordiv(add(self.walk.own.extent, size - 1), size)
+
+    def source(self, entry: str) -> str:
+        """The module's text."""
+        w = self.walk
+        self._program()
+        for item in w.before:
+            self._statement(item)
+        for item in w.carry:
+            self._first(item)
+        self._read_ahead()
+        with self._loops():
+            following = {i.name: self._local(i) for i in w.body if not self._is_stored(i)}
+            carried = [c.name for c in w.carry if "next_" + c.name in following]
+            names = ", ".join(self.tiles[n].text for n in carried)
+            values = ", ".join(self._whole(following["next_" + n], w, n) for n in carried)
+            self.write(f"{names} = {values}")
+        for item in w.after:
+            self._statement(item)
+        title = print_kernel(w.kernel).rstrip().split("\n")
+        return module_source(self.kernel, entry, self.lines, title)
+
+    def _is_stored(self, item: Item) -> bool:
+        if item.name in self.params:  # threads would have to wait for each other
+            raise cannot(self.kernel, item.text, "a store in a loop over blocks")
+        return False
+
+    # Axes
+
+    def _program(self) -> None:
+        """What one program does; the blocks of a row's axis are neighbours."""
+        w, scope = self.walk, self._scope(())
+        self.write("pid = tl.program_id(0).to(tl.int64)")
+        count = self.offset(self._own_blocks(), scope).text
+        part, rest = self.name("pid"), self.name("pid")
+        self.write(f"{part}, {rest} = pid % {count}, pid // {count}")
+        for axis in reversed(w.axes):
+            extent = self.offset(axis.extent, scope).text
+            value, following = self.name("pid"), self.name("pid")
+            self.write(f"{value}, {following} = {rest} % {extent}, {rest} // {extent}")
+            self.scalar_axis(self.base, axis, value)
+            rest = following
+        if w.reach == "before":  # those with the most to do first
+            part = self.assign(f"{count} - 1 - {part}", scope, frozenset()).text
+        start = self.assign(f"{part} * {self.sizes[w.own.name]}", scope, frozenset())
+        self.starts[w.own.name] = start.text
+
+    @contextmanager
+    def _loops(self) -> Generator[None]:
+        """The loops of the walk."""
+        w = self.walk
+        for axis in w.outer:
+            counter = self._enter("0", self.offset(axis.extent, self._scope(())).text, 1)
+            self.scalar_axis(self.base, axis, counter)
+        first, end = "0", self.offset(w.other.extent, self._scope(())).text
+        own, size = self.starts[w.own.name], self.sizes[w.other.name]
+        if w.reach == "before":
+            end = f"tl.minimum({end}, {own} + {self.sizes[w.own.name]})"
+        elif w.reach == "after":
+            first = f"{own} // {size} * {size}"
+        self.starts[w.other.name] = self._enter(first, end, size)
+        yield
+        self.levels = self.levels[:1]
+        self.depth = 1
+
+    def _enter(self, start: str, end: str, step: int) -> str:
+        counter = self.name("i")
+        by = f", {step}" if step != 1 else ""
+        self.write(f"for {counter} in range({start}, {end}{by}):")
+        self.depth += 1
+        self.levels.append({})
+        return self.assign(f"{counter} + tl.full((), 0, tl.int64)", self.base, frozenset()).text
+
+    def _scope(self, names: tuple[str, ...]) -> Scope:
+        """The scope of blocks of these axes here."""
+        here = self.levels[-1].get(names)
+        if here is not None:
+            return here
+        outside = next((s for x in reversed(self.levels) if (s := x.get(names))), None)
+        if outside is not None:
+            made = outside.inner()
+        else:
+            made = Scope(self.base, tuple((n, self.sizes[n]) for n in names))
+        self.levels[-1][names] = made
+        if outside is None:
+            for k, name in enumerate(names):
+                self._block(made, k, name)
+        return made
+
+    def _block(self, scope: Scope, dimension: int, name: str) -> None:
+        size, own = self.sizes[name], frozenset({name})
+        lane = f"tl.arange(0, {size})"
+        if scope.rank > 1:
+            lane += "[:, None]" if dimension == 0 else "[None, :]"
+        start = self.starts.get(name)
+        at = self.assign(f"{start} + {lane}" if start else lane, scope, own)
+        scope.indices[name] = at
+        end = self.ends[name]
+        if end != size or start:
+            limit = self.offset(end, self._scope(())).text
+            scope.masks[name] = self.assign(f"{at.text} < {limit}", scope, own)
+
+    def _names(self, axes: Sequence[Axis]) -> tuple[str, ...]:
+        """The axes of a block in the order of its dimensions."""
+        for a in axes:
+            if a.block is None:
+                assert isinstance(a.extent, int)  # as `_width` has seen
+                self.sizes[a.name], self.ends[a.name] = _lanes(a.extent), a.extent
+        return self.walk.order([a.name for a in axes])
+
+    # Statements
+
+    def _statement(self, item: Item) -> None:
+        if item.name not in self.params:
+            self._local(item)
+            return
+        self.comment(item.text)
+        scope = self._scope(self._names(item.axes))
+        value = self._value(item.expr, scope)
+        self.store(item.name, self.place(item.name, item.ix, scope), value, item.expr.dtype, scope)
+
+    def _local(self, item: Item) -> Value:
+        self.comment(item.text)
+        names = self._names(item.axes)
+        value = self._value(item.expr, self._scope(names))
+        self.tiles[item.name] = _Tile(value.text, names, tuple(i.attr for i in item.ix))
+        return value
+
+    def _value(self, e: Expr, scope: Scope) -> Value:
+        """The value of an expression; what is added to a product is where that begins."""
+        if e.op == "add" and e.args[1].op == "dot":
+            return self._dot(e.args[1], scope, self.value(e.args[0], scope))
+        return self.value(e, scope)
+
+    def _first(self, item: Item) -> None:
+        """The variable of what is carried."""
+        self.comment(item.text)
+        names = self._names(item.axes)
+        scope = self._scope(names)
+        text = self._broadcast(self.value(item.expr, scope), scope)
+        made = self.assign(text, scope, frozenset(names))
+        self.tiles[item.name] = _Tile(made.text, names, tuple(i.attr for i in item.ix))
+
+    def _whole(self, value: Value, w: Walk, name: str) -> str:
+        return self._broadcast(value, self._scope(self.tiles[name].axes))
+
+    def _broadcast(self, value: Value, scope: Scope) -> str:
+        if value.rank and value.axes == {n for n, _ in scope.blocks}:
+            return value.text
+        text = value.at(scope.rank)
+        return f"tl.broadcast_to({text}, {scope.shape})" if scope.rank else text
+
+    def _read_ahead(self) -> None:
+        """Reads the operands that the loops do not change."""
+        w = self.walk
+        changing = {w.other.name, *(a.name for a in w.outer)}
+        for e in (n for i in w.body for n in walk(i.expr)):
+            if e.op != "dot":
+                continue
+            narrow = _narrow(e, self.params)
+            for x in e.args:
+                inside = {n.attr for n in walk(x) if n.op == "index"}
+                if _is_read(x, self.params) and not inside & changing:
+                    axes = [w.own, *(a for a in e.attr if a.block is None)]
+                    self._narrowed(x, narrow, self._scope(self._names(axes)))
+
+    # Expressions
+
+    def load(self, e: Expr, scope: Scope, inside: Value | None = None) -> Value:
+        """An element of a parameter, or of a local."""
+        if e.attr in self.params:
+            return super().load(e, scope, inside)
+        tile = self.tiles[e.attr]
+        here = dict(zip(tile.ix, (i.attr for i in e.args), strict=True))
+        own, blocks = [here[n] for n in tile.axes], [n for n, _ in scope.blocks]
+        at = [blocks.index(n) for n in own]
+        text = tile.text
+        if at == [1, 0]:
+            text = f"tl.trans({text})"
+        elif len(at) == 1 and len(blocks) == 2:
+            text += "[:, None]" if at == [0] else "[None, :]"
+        return Value(text, scope.rank if own else 0, frozenset(own))
+
+    def node(self, e: Expr, args: list[Value], scope: Scope) -> Value:
+        """The value of a node whose operands are known."""
+        return self._dot(e, scope, None) if e.op == "dot" else super().node(e, args, scope)
+
+    def reduction(self, e: Expr, scope: Scope) -> Value:
+        """A reduction along one dimension of a block."""
+        kind, axes = e.attr
+        names = [n for n, _ in scope.blocks]
+        if len(axes) != 1 or len(names) != 1 or kind.startswith("arg"):
+            raise cannot(self.kernel, self.walk.body[0].text, "a reduction that is not of rows")
+        own = self._names(
+            [*(a for a in (self.walk.own, self.walk.other) if a.name in names), *axes]
+        )
+        inner = self._scope(own)
+        fold = fold_of(kind, e.args[0].dtype)
+        text = fold.prepare(self.value(e.args[0], inner).at(2))
+        mask = inner.mask(axes[0].name)
+        if mask is not None:
+            text = f"tl.where({mask.at(2)}, {text}, {literal(fold.identity, fold.dtype)})"
+        value = self.assign(text, inner, frozenset(own)).text
+        result = fold.result(fold.reduce(value, own.index(axes[0].name)))
+        return self.assign(result, scope, frozenset(names))
+
+    # Products
+
+    def _dot(self, e: Expr, scope: Scope, total: Value | None) -> Value:
+        """A product of two blocks, added to `total`."""
+        a, b = e.args
+        names = [n for n, _ in scope.blocks]
+        free = [{n.attr for n in walk(x) if n.op == "index"} & set(names) for x in (a, b)]
+        if len(names) == 2 and free[0] == {names[1]}:
+            a, b, free = b, a, free[::-1]
+        if len(e.attr) != 1 or len(names) != 2 or free != [{names[0]}, {names[1]}]:
+            raise cannot(self.kernel, self.walk.body[0].text, "a product of more than two matrices")
+        if e.dtype not in (float32, float64):
+            raise cannot(self.kernel, self.walk.body[0].text, f"a sum at {e.dtype.short}")
+        narrow = _narrow(e, self.params)
+        (over,) = e.attr
+        first = self._operand(a, (names[0], over.name), over, narrow)
+        second = self._operand(b, (over.name, names[1]), over, narrow)
+        given = "" if total is None else f", {self._broadcast(total, scope)}"
+        how = ', input_precision="ieee"' if narrow is float32 else ""
+        how += f", out_dtype={triton_type(e.dtype)}" if narrow is float64 else ""
+        made = Value("", 2)
+        for x, y in itertools.product(first, second):
+            made = self.assign(f"tl.dot({x}, {y}{given}{how})", scope, frozenset(names))
+            given = f", {made.text}"
+        return made
+
+    def _operand(self, e: Expr, axes: tuple[str, str], over: Axis, narrow: DType) -> list[str]:
+        """An operand with its dimensions in the order of `axes`, 0 beyond the axis `over`.
+
+        What is computed is the sum of two parts of a half type.
+        """
+        self._names([over])
+        own = self.walk.order(axes)
+        scope = self._scope(own)
+        if _is_read(e, self.params):
+            parts = [self._broadcast(self._narrowed(e, narrow, scope), scope)]
+        else:
+            text, mask = self._broadcast(self.value(e, scope), scope), scope.mask(over.name)
+            if mask is not None:
+                text = f"tl.where({mask.at(2)}, {text}, {literal(0.0, e.dtype)})"
+                text = self.assign(text, scope, frozenset(own)).text
+            parts = [text] if e.dtype is narrow else self._halves(text, e.dtype, narrow, scope)
+        return parts if own == axes else [f"tl.trans({p})" for p in parts]
+
+    def _halves(self, text: str, dtype: DType, narrow: DType, scope: Scope) -> list[str]:
+        """Two values of a half type whose sum is nearly a wider one."""
+
+        def made(text: str) -> str:
+            return self.assign(text, scope, frozenset(n for n, _ in scope.blocks)).text
+
+        upper = made(scalar_op("convert", narrow, dtype, [text]))
+        lower = made(f"{text} - {scalar_op('convert', dtype, narrow, [upper])}")
+        return [upper, made(scalar_op("convert", narrow, dtype, [lower]))]
+
+    def _narrowed(self, e: Expr, narrow: DType, scope: Scope) -> Value:
+        """The value of an operand in memory at the type of the product."""
+        while e.op == "convert" and e.dtype is not narrow:
+            e = e.args[0]
+        value = self.value(e, scope)
+        if e.dtype is narrow:
+            return value
+        return self.assign(scalar_op("convert", narrow, e.dtype, [value.text]), scope, value.axes)
+
+
+def _fitting(axis: Axis, size: int) -> int:
+    extent = axis.extent
+    return min(size, _lanes(extent)) if isinstance(extent, int) else size
