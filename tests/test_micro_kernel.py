@@ -6,7 +6,8 @@ import itertools
 import numpy as np
 import pytest
 
-from dlc.codegen.cpu.assembled_kernel import AssembledKernel, can_assemble
+from dlc.codegen.cpu.assembled_function import can_assemble
+from dlc.codegen.cpu.assembled_kernel import AssembledKernel
 from dlc.codegen.cpu.emit import module_text
 from dlc.codegen.cpu.isa import ISA_LEVELS, Isa, host_flags, host_machine, isa_named
 from dlc.codegen.cpu.llvm import compile_module
@@ -64,6 +65,11 @@ def loaded(functions, isa):
     return [SIGNATURE(code.address(f.name)) for f in functions], code
 
 
+def loaded_as_written(functions):
+    codes = [load_blob(f.ready().blob) for f in functions]
+    return [SIGNATURE(c.address(f.name)) for f, c in zip(functions, codes, strict=True)], codes
+
+
 @pytest.mark.skipif(not LEVELS, reason="there is an assembler for x86-64 alone")
 @pytest.mark.parametrize("isa", LEVELS, ids=lambda isa: isa.name)
 @pytest.mark.parametrize("dtype", [float32, float64], ids=str)
@@ -76,13 +82,28 @@ def test_assembled_kernels_have_the_bits_of_compiled_ones(isa, dtype, streams):
         _Tile(f"tile{k}", dtype, shape, isa, streams=streams).function(2)
         for k, shape in enumerate(kinds)
     ]
-    (ours, code), (theirs, other) = loaded(assembled, isa), loaded(compiled, isa)
+    (ours, code), (theirs, other) = loaded_as_written(assembled), loaded(compiled, isa)
     for shape, one, two in zip(kinds, ours, theirs, strict=True):
         for kc, a_k, add in [(0, 1, 0), (0, 1, 1), (1, 1, 0), (5, 3, 1), (8, 1, 1), (19, 2, 0)]:
             given = dict(kc=kc, a_k=a_k, add=add)
             found = [run(f, dtype, isa, shape, **given) for f in (one, two)]
             assert found[0] == found[1], (shape, given)
     del code, other  # until here they were needed
+
+
+@pytest.mark.skipif(not LEVELS, reason="there is an assembler for x86-64 alone")
+@pytest.mark.parametrize("isa", LEVELS, ids=lambda isa: isa.name)
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+def test_their_bytes_are_those_of_an_assembler(isa, dtype):
+    kernels = [
+        micro_kernel(dtype, *shape, isa, streams=streams)
+        for shape in shapes(dtype, isa)
+        for streams in (False, True)
+    ]
+    elf = compile_module(module_text(kernels), isa).elf
+    sections = {s.name: bytes(s.data) for s in elf.sections}
+    for kernel in kernels:
+        assert sections[f".text.{kernel.name}"] == kernel.ready().blob.code, kernel.name
 
 
 def test_what_is_compiled_instead():

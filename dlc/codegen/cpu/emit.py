@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from dlc.codegen.cpu.pieces import Piece
 from dlc.ir.types import DType
 
 _LLVM = {"f64": "double", "f32": "float", "f16": "half", "bf16": "bfloat", "bool": "i1"}
@@ -189,8 +190,12 @@ class Emitter:
         return f"{head} {{\nentry:\n{body}\n}}\n"
 
     def key(self) -> str:
-        """The text of the function and of its parts."""
-        return "\n".join([self.text(), *(part.key() for _, part in sorted(self.parts.items()))])
+        """What tells the function from all others."""
+        return self.text()
+
+    def ready(self) -> Piece | None:
+        """Its code, where that needs no compiler."""
+        return None
 
 
 def all_helpers(functions: Iterable[Emitter]) -> dict[str, Emitter]:
@@ -205,22 +210,14 @@ def all_helpers(functions: Iterable[Emitter]) -> dict[str, Emitter]:
     return found
 
 
-def with_parts(functions: Iterable[Emitter]) -> list[Emitter]:
-    """Functions and their parts, each once."""
-    found: dict[str, Emitter] = {}
-    for function in functions:
-        found |= {f.name: f for f in (function, *with_parts(function.parts.values()))}
-    return list(found.values())
-
-
 def module_text(functions: Sequence[Emitter], attributes: str = "nounwind") -> str:
-    """A module of functions, complete with their parts, helpers and intrinsics.
+    """A module of functions, complete with their helpers and intrinsics.
 
     Attribute group #0 is `attributes`.
     """
     own = {f.name for f in functions}
-    others = with_parts([*functions, *all_helpers(functions).values()])
-    inner = sorted((f for f in others if f.name not in own), key=lambda f: f.name)
+    others = all_helpers(functions)
+    inner = [h for name, h in sorted(others.items()) if name not in own]
     texts = [f.text().replace("define ", "define internal ", 1) for f in inner]
     return _module([*functions, *inner], texts + [f.text() for f in functions], attributes)
 

@@ -59,6 +59,10 @@ class Helpers:
             key = name, helper.key()
             if key in self._found or key in self._missing:
                 continue
+            piece = helper.ready()
+            if piece is not None:
+                self._found[key] = piece
+                continue
             with _lock:
                 piece = _known.get((self.isa.name, key[1])) or self._stored(key)
             if piece is None:

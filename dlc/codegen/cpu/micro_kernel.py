@@ -15,7 +15,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from dlc.codegen.cpu.assembled_kernel import AssembledKernel, can_assemble
+from dlc.codegen.cpu.assembled_function import can_assemble
+from dlc.codegen.cpu.assembled_kernel import AssembledKernel
 from dlc.codegen.cpu.emit import Emitter, llvm_type
 from dlc.codegen.cpu.isa import Isa
 from dlc.ir.types import DType

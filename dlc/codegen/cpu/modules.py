@@ -12,7 +12,6 @@ from dlc.codegen.cpu.emit import (
     all_helpers,
     module_text,
     open_module_text,
-    with_parts,
 )
 from dlc.codegen.cpu.helper_code import MODULE_LINES, Helpers, HelperStore
 from dlc.codegen.cpu.isa import Isa
@@ -74,15 +73,15 @@ def _place(helpers: list[Emitter], groups: list[list[Emitter]]) -> int:
     Returns:
         The number of the group.
     """
-    own = {em.name for em in with_parts(helpers)}
+    own = {em.name for em in helpers}
     most = MODULE_LINES if helpers[0].quick else _SMALL_MODULE
     for number, group in enumerate(groups):
         alike = group[0].quick == helpers[0].quick
         lines = sum(len(em.lines) for em in (*group, *helpers))
         if alike and lines <= most and own.isdisjoint(em.name for em in group):
-            group.extend(with_parts(helpers))
+            group.extend(helpers)
             return number
-    groups.append(with_parts(helpers))
+    groups.append(helpers)
     return len(groups) - 1
 
 

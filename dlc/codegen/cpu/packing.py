@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
+from dlc.codegen.cpu.assembled_function import can_assemble
+from dlc.codegen.cpu.assembled_panels import RowsCopied
 from dlc.codegen.cpu.emit import Emitter, llvm_type
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.scalars import emit_op
@@ -212,6 +214,8 @@ class Packer:
 def _packing(kind: str, isa: Isa, dtypes: tuple[DType, ...]) -> Emitter:
     """The packing function of a kind for these types."""
     name = ".".join(["dlc.pack", kind, *(d.short for d in dtypes)])
+    if kind == "rows" and len({*dtypes}) == 1 and can_assemble(dtypes[0], isa):
+        return RowsCopied(name, _PARAMETERS, dtypes[0], isa)
     em = Emitter(name, _TABLE_PARAMETERS if kind == "table" else _PARAMETERS)
     packer = Packer(em, isa, dtypes)
     if kind == "rows":

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
-from dlc.codegen.cpu.assembled_kernel import can_assemble
+from dlc.codegen.cpu.assembled_function import can_assemble
+from dlc.codegen.cpu.assembled_panels import RowsAdded
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.micro_kernel import KernelWriter, micro_kernel, tile_sizes
@@ -42,10 +43,7 @@ def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) ->
     numbers = ["rows", "columns", "kc", "a_row", "a_k", "b_k", "c_row", "add", "size"]
     parameters = [*(("ptr", x) for x in ("a", "b", "c", "ahead")), *(("i64", x) for x in numbers)]
     em = Emitter(f"dlc.panel.{tall}x{across}.{dtype.short}", parameters)
-    # What is assembled need not be shared, and takes as much care as the rest.
-    assembled = can_assemble(dtype, isa)
-    run = em.call_part if assembled else em.call_helper
-    em.quick = assembled
+    em.quick = can_assemble(dtype, isa)  # else LLVM compiles the micro-kernels beside it
     lanes = isa.lanes(dtype.bits)
     count = em.value(f"add i64 %columns, {lanes - 1}")
     count = em.value(f"udiv i64 {count}, {lanes}")
@@ -87,11 +85,11 @@ def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) ->
     def call(height: int, width: int, args: Sequence[str], streams: str) -> None:
         usual = micro_kernel(dtype, height, width, isa)
         if height == 1 or height != max(rows) or width != max(vectors):
-            run(usual, args)
+            em.call_helper(usual, args)
             return
         streaming = micro_kernel(dtype, height, width, isa, streams=True)
-        em.when(streams, lambda: run(streaming, args))
-        em.when(em.value(f"xor i1 {streams}, true"), lambda: run(usual, args))
+        em.when(streams, lambda: em.call_helper(streaming, args))
+        em.when(em.value(f"xor i1 {streams}, true"), lambda: em.call_helper(usual, args))
 
     if rows and vectors:
         cover_by_largest(em, count, (wide, *vectors) if wide else vectors, columns)
@@ -104,7 +102,10 @@ def add_panel(dtype: DType, isa: Isa) -> Emitter:
     """The function dlc.add.*(c, s, rows, columns, c_row, s_row): c += s, in whole vectors."""
     numbers = ["rows", "columns", "c_row", "s_row"]
     parameters = [("ptr", "c"), ("ptr", "s"), *(("i64", x) for x in numbers)]
-    em = Emitter(f"dlc.add.{dtype.short}", parameters)
+    name = f"dlc.add.{dtype.short}"
+    if can_assemble(dtype, isa):
+        return RowsAdded(name, parameters, dtype, isa)
+    em = Emitter(name, parameters)
     writer = KernelWriter(em, dtype, isa)
 
     def one_row(r: str, _: list[str]) -> list[str]:
