@@ -10,7 +10,7 @@ from dlc.codegen.cpu.assembled_panels import RowsAdded, RowsCopied
 from dlc.codegen.cpu.emit import Emitter, module_text
 from dlc.codegen.cpu.isa import ISA_LEVELS, host_flags, host_machine
 from dlc.codegen.cpu.llvm import compile_module
-from dlc.codegen.cpu.packing import Packer
+from dlc.codegen.cpu.packing import Packer, stored_rows
 from dlc.codegen.cpu.panel import add_panel
 from dlc.ir.types import float16, float32, float64
 from dlc.runtime.loader import load_blob
@@ -41,12 +41,13 @@ def call(function, *args):
 
 @levels
 @dtypes
+@pytest.mark.parametrize("padded", [True, False], ids=["padded", "exact"])
 @pytest.mark.parametrize(("rows", "columns"), SHAPES)
-def test_rows_are_copied(isa, dtype, rows, columns):
-    function = packing(isa, (dtype,))
+def test_rows_are_copied(isa, dtype, rows, columns, padded):
+    function = packing(isa, (dtype,)) if padded else stored_rows(dtype, isa)
     assert isinstance(function, RowsCopied)
     lanes = isa.lanes(dtype.bits)
-    covered = -(-columns // lanes) * lanes
+    covered = -(-columns // lanes) * lanes if padded else columns
     rng = np.random.default_rng(0)
     # Nothing lies behind the last element that may be read.
     src_row, dst_row = columns + 3, covered + 5
@@ -82,7 +83,7 @@ def test_rows_are_added(isa, dtype, rows, columns):
 @levels
 @dtypes
 def test_their_bytes_are_those_of_an_assembler(isa, dtype):
-    functions = [packing(isa, (dtype,)), add_panel(dtype, isa)]
+    functions = [packing(isa, (dtype,)), stored_rows(dtype, isa), add_panel(dtype, isa)]
     elf = compile_module(module_text(functions), isa).elf
     sections = {s.name: bytes(s.data) for s in elf.sections}
     for function in functions:

@@ -5,17 +5,39 @@ Parameters of functions arrive in registers rdi, rsi, rdx, rcx, r8 and r9, in th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dlc.codegen.cpu.assembled_function import AssembledFunction
+from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.x86_assembly import Assembly
 from dlc.codegen.cpu.x86_code import Code, Memory
+from dlc.ir.types import DType
 
 _FIRST, _SECOND, _LEFT = "rax", "r10", "r11"  # places in two rows, and what is left of them
 
 
 class RowsCopied(AssembledFunction):
-    """Rows to where they are packed: dst, src, rows, columns, dst_row, src_row (see `packing`)."""
+    """Rows to other rows: dst, src, rows, columns, dst_row, src_row (see `packing`).
+
+    Args:
+        name: Of the function.
+        parameters: Of the function.
+        dtype: The elements.
+        isa: The level.
+        padded: Whether the last vector of a row is filled up with zeros.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parameters: Sequence[tuple[str, str]],
+        dtype: DType,
+        isa: Isa,
+        *,
+        padded: bool = True,
+    ) -> None:
+        super().__init__(name, parameters, dtype, isa)
+        self.padded = padded
 
     def write(self, code: Code | Assembly) -> None:
         """Writes the function."""
@@ -32,11 +54,11 @@ class RowsCopied(AssembledFunction):
         def rest() -> None:
             if code.wide:
                 code.load_masked(0, Memory(_SECOND))
-                code.store_vector(Memory(_FIRST), 0)
+                (code.store_vector if self.padded else code.store_masked)(Memory(_FIRST), 0)
                 return
-            # Stale scratch may hold denormals, which are slow to calculate with.
-            code.clear(0)
-            code.store_vector(Memory(_FIRST), 0)
+            if self.padded:  # stale scratch may hold denormals, which are slow to calculate with
+                code.clear(0)
+                code.store_vector(Memory(_FIRST), 0)
             code.loop("g", element)
 
         def element() -> None:

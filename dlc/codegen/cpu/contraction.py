@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
+from dlc.codegen.cpu.assembled_function import can_assemble
 from dlc.codegen.cpu.contraction_epilogue import Epilogue, open_scope
 from dlc.codegen.cpu.contraction_form import Contraction, contraction_of
 from dlc.codegen.cpu.contraction_operands import (
@@ -33,6 +34,7 @@ from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
 from dlc.codegen.cpu.matrix_contraction import emit_matrix_contraction, on_matrix_unit
 from dlc.codegen.cpu.packed import packed
+from dlc.codegen.cpu.packing import stored_rows
 from dlc.codegen.cpu.panel import add_panel, panel, row
 from dlc.codegen.cpu.stored_code import THREADS
 from dlc.codegen.cpu.tiling import (
@@ -117,11 +119,15 @@ def _row_cost(form: Contraction) -> Dim:
 
 @dataclass(frozen=True)
 class _Panel:
-    """Where a panel's sums go: address, row stride, and whether that is the output itself."""
+    """Where a panel's sums go: address, row stride, and whether that is the output itself.
+
+    `output` is address and row stride in the output, where that is of sums.
+    """
 
     pointer: str
     row: str
     direct: str
+    output: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -259,9 +265,8 @@ class _Writer:
                 em.when(step.ends, lambda: em.call_helper(helper, [*places, *sizes]))
             done = em.value(f"xor i1 {target.direct}, true")
             done = em.value(f"and i1 {done}, {step.last}")
-            args = [target.pointer, unit.m0, n, unit.rows, columns, *unit.outer]
             if not self._always_direct():
-                em.when(done, lambda: self.epilogue.call(em, args))
+                em.when(done, lambda: self._finish(unit, n, columns, target))
 
         def stage(s: str, _: list[str]) -> list[str]:
             second = em.value(f"icmp ne i64 {s}, 0")
@@ -358,6 +363,16 @@ class _Writer:
 
     # Tiles
 
+    def _finish(self, unit: Unit, n: str, columns: str, target: _Panel) -> None:
+        """From the sums of a panel to what is stored."""
+        if target.output is None or not can_assemble(self.dtype, self.isa):
+            args = [target.pointer, unit.m0, n, unit.rows, columns, *unit.outer]
+            self.epilogue.call(self.em, args)
+            return
+        place, row = target.output
+        args = [place, target.pointer, unit.rows, columns, row, target.row]
+        self.em.call_helper(stored_rows(self.dtype, self.isa), args)
+
     def _always_direct(self) -> bool:
         n = self.form.n.extent
         return self.form.direct is not None and isinstance(n, int) and n % self.lanes == 0
@@ -373,11 +388,12 @@ class _Writer:
             offset = self.ex.index(at)
         tensor = self.ex.tensor(form.stores[0].name)
         place = memory.element_pointer(em, tensor.dtype, tensor.pointer, offset)
-        whole = self.operands.whole(columns)
+        whole, stride = self.operands.whole(columns), self.ex.index(row)
         return _Panel(
             em.value(f"select i1 {whole}, ptr {place}, ptr {own.pointer}"),
-            em.value(f"select i1 {whole}, i64 {self.ex.index(row)}, i64 {own.row}"),
+            em.value(f"select i1 {whole}, i64 {stride}, i64 {own.row}"),
             whole,
+            (place, stride),
         )
 
     def _of_run(self, step: Step, j: str, target: _Panel) -> _Panel:

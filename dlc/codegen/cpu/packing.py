@@ -215,7 +215,7 @@ def _packing(kind: str, isa: Isa, dtypes: tuple[DType, ...]) -> Emitter:
     """The packing function of a kind for these types."""
     name = ".".join(["dlc.pack", kind, *(d.short for d in dtypes)])
     if kind == "rows" and len({*dtypes}) == 1 and can_assemble(dtypes[0], isa):
-        return RowsCopied(name, _PARAMETERS, dtypes[0], isa)
+        return RowsCopied(name, _PARAMETERS, dtypes[0], isa, padded=True)
     em = Emitter(name, _TABLE_PARAMETERS if kind == "table" else _PARAMETERS)
     packer = Packer(em, isa, dtypes)
     if kind == "rows":
@@ -228,6 +228,15 @@ def _packing(kind: str, isa: Isa, dtypes: tuple[DType, ...]) -> Emitter:
         packer._by_table(em)
     em.line("ret void")
     return em
+
+
+@functools.cache
+def stored_rows(dtype: DType, isa: Isa) -> Emitter:
+    """The function dlc.store.*(dst, src, rows, columns, dst_row, src_row).
+
+    As packing from rows, but it leaves alone what follows in a row. It needs `can_assemble`.
+    """
+    return RowsCopied(f"dlc.store.{dtype.short}", _PARAMETERS[:-1], dtype, isa, padded=False)
 
 
 def transpose(em: Emitter, dtype: DType, rows: list[str]) -> list[str]:

@@ -100,6 +100,10 @@ class Assembly:
         into = f"{self._name(target)} {{%k1}} {{z}}"
         self.lines.append(f"vmovu{self._packed} {_place(place)}, {into}")
 
+    def store_masked(self, place: Memory, source: int) -> None:
+        """As `Code`."""
+        self.lines.append(f"vmovu{self._packed} {self._name(source)}, {_place(place)} {{%k1}}")
+
     def mask_below(self, count: str, scratch: str) -> None:
         """As `Code`."""
         self.move_number(scratch, -1)

@@ -46,7 +46,8 @@ class _Form(NamedTuple):
         opcode: The byte.
         w: The prefix's bit W.
         size: The bytes that are read or written, where the last operand is memory.
-        masked: Whether lanes that are not in k1 become 0.
+        masked: Whether lanes that are not in k1 are left alone.
+        zeroed: Whether they become 0 instead.
         short: Whether one lane is meant.
     """
 
@@ -57,6 +58,7 @@ class _Form(NamedTuple):
     w: bool
     size: int
     masked: bool = False
+    zeroed: bool = False
     short: bool = False
 
 
@@ -73,12 +75,13 @@ class Code:
         self.wide = wide = vector_bits == 512
         size, element = vector_bits // 8, 8 if double else 4
 
-        def form(opcode: int, *, masked: bool = False) -> _Form:
+        def form(opcode: int) -> _Form:
             prefix = _PREFIX_66 if double else _NO_PREFIX
-            return _Form(wide, _MAP_0F, prefix, opcode, double and wide, size, masked)
+            return _Form(wide, _MAP_0F, prefix, opcode, double and wide, size)
 
         self._clear, self._load, self._store, self._add = map(form, (0x57, 0x10, 0x11, 0x58))
-        self._load_masked = form(0x10, masked=True)
+        self._load_masked = self._load._replace(masked=True, zeroed=True)
+        self._store_masked = self._store._replace(masked=True)
         w, opcode = double and wide, 0x19 if double else 0x18
         self._broadcast = _Form(wide, _MAP_0F38, _PREFIX_66, opcode, w, element)
         self._multiply_add = _Form(wide, _MAP_0F38, _PREFIX_66, 0xB8, double, size)
@@ -172,6 +175,10 @@ class Code:
     def load_masked(self, target: int, place: Memory) -> None:
         """The lanes of a vector that are set in k1 from memory, zeros in others; of AVX-512."""
         self.bytes += _encoded(self._load_masked, target, 0, place)
+
+    def store_masked(self, place: Memory, source: int) -> None:
+        """The lanes of a vector that are set in k1 to memory; of AVX-512."""
+        self.bytes += _encoded(self._store_masked, source, 0, place)
 
     def mask_below(self, count: str, scratch: str) -> None:
         """k1 = the first `count` lanes, at most 16; overwrites `scratch`."""
@@ -271,8 +278,7 @@ def _encoded(form: _Form, register: int, other: int, last: int | Memory) -> byte
     middle = form.w << 7 | (~other & 15) << 3 | form.prefix
     if form.wide:
         first = top | (~register >> 4 & 1) << 4 | form.table
-        mask = 1 << 7 | 1 if form.masked else 0
-        rest = mask | 2 << 5 | (~other >> 4 & 1) << 3
+        rest = form.zeroed << 7 | 2 << 5 | (~other >> 4 & 1) << 3 | form.masked
         return bytes([0x62, first, middle | 4, rest, form.opcode]) + raw
     middle |= (not form.short) << 2
     if form.table == _MAP_0F and not x and not b and not form.w:
