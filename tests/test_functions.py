@@ -129,6 +129,26 @@ def test_functions_work_on_what_a_compiled_function_gets():
         assert np.isclose(loss(x, w, labels, 0.5).item(), want, rtol=1e-5)
 
 
+def _has_signature(function):
+    return callable(function) and not isinstance(function, (np.ufunc, type))
+
+
+def _positional(function):
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind in kinds]
+
+
+@pytest.mark.parametrize("name", [n for n in PUBLIC if _has_signature(getattr(np, n, None))])
+def test_what_numpy_takes_by_position_has_the_same_position(name):
+    ours, theirs = _positional(PUBLIC[name]), _positional(getattr(np, name))
+    only_by_name = set(inspect.signature(PUBLIC[name]).parameters) - set(ours)
+    assert not only_by_name.intersection(theirs[len(ours) : len(ours) + 1])
+    for place, parameter in enumerate(ours):
+        if parameter in theirs:
+            assert theirs.index(parameter) == place, (ours, theirs)
+
+
 def test_errors_show_the_users_line():
     with pytest.raises(dlc.ShapeError) as caught:
         dlc.matmul(h.values((2, 3)), h.values((2, 3)))  # the line that is shown

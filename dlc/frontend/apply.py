@@ -373,7 +373,7 @@ def broadcast(*xs: Tensor) -> tuple[Tensor, ...]:
 
 
 def asarray(
-    x: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None
+    x: Any, /, dtype: Any = None, *, device: Any = None, copy: bool | None = None
 ) -> Tensor:
     """A tensor of the values of `x`, which is copied unless `copy=False`.
 

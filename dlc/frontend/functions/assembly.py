@@ -256,7 +256,7 @@ flipud = _flipping("flipud", 0, "first", "one axis", "[3, 4],\n                [
 fliplr = _flipping("fliplr", 1, "second", "two axes", "[2, 1],\n                [4, 3]")
 
 
-def identity(n: int, /, *, dtype: Any = None) -> Tensor:
+def identity(n: int, /, dtype: Any = None) -> Tensor:
     """The identity matrix.
 
     Args:
@@ -277,7 +277,7 @@ def identity(n: int, /, *, dtype: Any = None) -> Tensor:
     return creation.eye(n, dtype=dtype)
 
 
-def tri(n_rows: int, n_cols: int | None = None, /, k: int = 0, *, dtype: Any = None) -> Tensor:
+def tri(n_rows: int, n_cols: int | None = None, /, k: int = 0, dtype: Any = None) -> Tensor:
     """A matrix with ones on a diagonal and below it.
 
     Args:
@@ -454,7 +454,7 @@ def cross(x: ArrayLike, y: ArrayLike, /, *, axis: int = -1) -> Tensor:
     return concat([minor(1, 2), minor(2, 0), minor(0, 1)], axis=along)
 
 
-def vander(x: ArrayLike, /, n: int | None = None, *, increasing: bool = False) -> Tensor:
+def vander(x: ArrayLike, /, n: int | None = None, increasing: bool = False) -> Tensor:
     """The powers of each element of a vector, as the rows of a matrix.
 
     Args:
@@ -485,7 +485,7 @@ def vander(x: ArrayLike, /, n: int | None = None, *, increasing: bool = False) -
     return stack(columns, axis=1)
 
 
-def indices(dimensions: Sequence[int], /, *, dtype: Any = None) -> Tensor:
+def indices(dimensions: Sequence[int], /, dtype: Any = None) -> Tensor:
     """The places of a grid, along each of its axes.
 
     Args:

@@ -68,7 +68,7 @@ def select(
     return materialise(result)
 
 
-def choose(a: ArrayLike, choices: Any, /, mode: str = "raise") -> Tensor:
+def choose(a: ArrayLike, choices: Any, /, *, mode: str = "raise") -> Tensor:
     """For each integer, the element of the choice of that number.
 
     Args:

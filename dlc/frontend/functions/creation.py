@@ -40,7 +40,7 @@ def _filled(value: float, shape: Shape, dtype: DType) -> Tensor:
     return apply("full", value=bool(value) if dtype is bool_ else value, shape=shape, dtype=dtype)
 
 
-def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+def zeros(shape: Any, dtype: Any = None, *, device: Any = None) -> Tensor:
     """A tensor of zeros.
 
     Args:
@@ -64,7 +64,7 @@ def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     return placed(_filled(0, find_shape("zeros", shape), _dtype(dtype, float32)), device)
 
 
-def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+def ones(shape: Any, dtype: Any = None, *, device: Any = None) -> Tensor:
     """A tensor of ones.
 
     Args:
@@ -87,7 +87,7 @@ def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     return placed(_filled(1, find_shape("ones", shape), _dtype(dtype, float32)), device)
 
 
-def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+def empty(shape: Any, dtype: Any = None, *, device: Any = None) -> Tensor:
     """A tensor whose elements nobody should rely on; they are zeros.
 
     Args:
@@ -110,7 +110,7 @@ def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     return placed(_filled(0, find_shape("empty", shape), _dtype(dtype, float32)), device)
 
 
-def full(shape: Any, fill_value: ArrayLike, *, dtype: Any = None, device: Any = None) -> Tensor:
+def full(shape: Any, fill_value: ArrayLike, dtype: Any = None, *, device: Any = None) -> Tensor:
     """A tensor with the same number everywhere.
 
     Args:
@@ -147,7 +147,7 @@ def _like(x: ArrayLike, value: float, dtype: Any, device: Any) -> Tensor:
     return placed(_filled(value, held.tensor.shape, _dtype(dtype, held.dtype)), device)
 
 
-def zeros_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+def zeros_like(x: ArrayLike, /, dtype: Any = None, *, device: Any = None) -> Tensor:
     """Zeros in the shape of another tensor.
 
     Args:
@@ -168,7 +168,7 @@ def zeros_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Ten
     return _like(x, 0, dtype, device)
 
 
-def ones_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+def ones_like(x: ArrayLike, /, dtype: Any = None, *, device: Any = None) -> Tensor:
     """Ones in the shape of another tensor.
 
     Args:
@@ -189,7 +189,7 @@ def ones_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Tens
     return _like(x, 1, dtype, device)
 
 
-def empty_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+def empty_like(x: ArrayLike, /, dtype: Any = None, *, device: Any = None) -> Tensor:
     """A tensor in the shape of another one, whose elements nobody should rely on.
 
     Args:
@@ -211,7 +211,7 @@ def empty_like(x: ArrayLike, /, *, dtype: Any = None, device: Any = None) -> Ten
 
 
 def full_like(
-    x: ArrayLike, /, fill_value: ArrayLike, *, dtype: Any = None, device: Any = None
+    x: ArrayLike, /, fill_value: ArrayLike, dtype: Any = None, *, device: Any = None
 ) -> Tensor:
     """The same number everywhere, in the shape of another tensor.
 
@@ -350,8 +350,8 @@ def linspace(
     stop: ArrayLike,
     /,
     num: int = 50,
-    *,
     endpoint: bool = True,
+    *,
     dtype: Any = None,
     device: Any = None,
 ) -> Tensor:
@@ -399,13 +399,7 @@ def linspace(
 
 
 def eye(
-    n_rows: int,
-    n_cols: int | None = None,
-    /,
-    *,
-    k: int = 0,
-    dtype: Any = None,
-    device: Any = None,
+    n_rows: int, n_cols: int | None = None, /, k: int = 0, dtype: Any = None, *, device: Any = None
 ) -> Tensor:
     """A matrix with ones on a diagonal and zeros elsewhere.
 

@@ -105,7 +105,7 @@ def _flat(x: ArrayLike, axis: int | None) -> tuple[Tensor, int]:
 
 
 @casts
-def cumsum(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
+def cumsum(x: ArrayLike, /, axis: int | None = None, dtype: Any = None) -> Tensor:
     """`cumulative_sum` as NumPy spells it: of the flattened tensor when no axis is named.
 
     Args:
@@ -129,7 +129,7 @@ def cumsum(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Te
 
 
 @casts
-def cumprod(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> Tensor:
+def cumprod(x: ArrayLike, /, axis: int | None = None, dtype: Any = None) -> Tensor:
     """`cumulative_prod` as NumPy spells it: of the flattened tensor when no axis is named.
 
     Args:
@@ -156,9 +156,8 @@ def cumprod(x: ArrayLike, /, axis: int | None = None, *, dtype: Any = None) -> T
 def diff(
     x: ArrayLike,
     /,
-    *,
-    axis: int = -1,
     n: int = 1,
+    axis: int = -1,
     prepend: ArrayLike | None = None,
     append: ArrayLike | None = None,
 ) -> Tensor:
@@ -166,8 +165,8 @@ def diff(
 
     Args:
         x: A tensor or array of at least one dim.
-        axis: The axis; it gets n shorter, and is empty when it was no longer than n.
         n: How many times; x itself for 0.
+        axis: The axis; it gets n shorter, and is empty when it was no longer than n.
         prepend: What stands before x, of the same shape but for the axis; or one number.
         append: What stands after x, likewise.
 

@@ -59,7 +59,7 @@ def _places(name: str, indices: ArrayLike, extent: Dim) -> Tensor:
     return composed.where(elementwise.less(found, 0), counted, found)
 
 
-def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int | None = None) -> Tensor:
+def take(x: ArrayLike, indices: ArrayLike, /, axis: int | None = None) -> Tensor:
     """The slices of x at the places that `indices` gives along an axis.
 
     Args:
@@ -88,7 +88,7 @@ def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int | None = None) -> Ten
     return apply("take", x, places, axis=along)
 
 
-def take_along_axis(x: ArrayLike, indices: ArrayLike, /, *, axis: int = -1) -> Tensor:
+def take_along_axis(x: ArrayLike, indices: ArrayLike, /, axis: int = -1) -> Tensor:
     """Along an axis, the elements of x at the places that `indices` gives for each row.
 
     Args:

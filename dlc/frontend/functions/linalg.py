@@ -188,7 +188,7 @@ def outer(x: ArrayLike, y: ArrayLike, /) -> Tensor:
 
 
 @casts
-def tensordot(x: ArrayLike, y: ArrayLike, /, *, axes: Any = 2) -> Tensor:
+def tensordot(x: ArrayLike, y: ArrayLike, /, axes: Any = 2) -> Tensor:
     """Sums of products over pairs of axes.
 
     Args:

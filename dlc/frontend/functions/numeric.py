@@ -470,13 +470,7 @@ def _largest(dtype: DType) -> float:
 
 
 def isclose(
-    x: ArrayLike,
-    y: ArrayLike,
-    /,
-    *,
-    rtol: float = 1e-5,
-    atol: float = 1e-8,
-    equal_nan: bool = False,
+    x: ArrayLike, y: ArrayLike, /, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
     """Whether |x - y| <= atol + rtol * |y|, for each element.
 
@@ -509,13 +503,7 @@ def isclose(
 
 
 def allclose(
-    x: ArrayLike,
-    y: ArrayLike,
-    /,
-    *,
-    rtol: float = 1e-5,
-    atol: float = 1e-8,
-    equal_nan: bool = False,
+    x: ArrayLike, y: ArrayLike, /, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
     """Whether all elements are close; see `dlc.isclose`.
 
@@ -539,7 +527,7 @@ def allclose(
     return reduction.all(isclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan))
 
 
-def array_equal(x: ArrayLike, y: ArrayLike, /, *, equal_nan: bool = False) -> Tensor:
+def array_equal(x: ArrayLike, y: ArrayLike, /, equal_nan: bool = False) -> Tensor:
     """Whether two tensors have the same shape and elements.
 
     Args:

@@ -124,7 +124,7 @@ def _triangle(name: str, x: ArrayLike, k: int, lower: bool) -> Tensor:
     return composed.where(op(columns, limit), tensor, zero)
 
 
-def tril(x: ArrayLike, /, *, k: int = 0) -> Tensor:
+def tril(x: ArrayLike, /, k: int = 0) -> Tensor:
     """Matrices with zeros above a diagonal.
 
     Args:
@@ -145,7 +145,7 @@ def tril(x: ArrayLike, /, *, k: int = 0) -> Tensor:
     return _triangle("tril", x, k, lower=True)
 
 
-def triu(x: ArrayLike, /, *, k: int = 0) -> Tensor:
+def triu(x: ArrayLike, /, k: int = 0) -> Tensor:
     """Matrices with zeros below a diagonal.
 
     Args:
@@ -166,7 +166,7 @@ def triu(x: ArrayLike, /, *, k: int = 0) -> Tensor:
     return _triangle("triu", x, k, lower=False)
 
 
-def diagonal(x: ArrayLike, /, *, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+def diagonal(x: ArrayLike, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """The elements on a diagonal of two axes, which become one axis at the end.
 
     Args:
@@ -211,7 +211,7 @@ def diagonal(x: ArrayLike, /, *, offset: int = 0, axis1: int = 0, axis2: int = 1
 
 @casts
 def trace(
-    x: ArrayLike, /, *, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None
+    x: ArrayLike, /, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None
 ) -> Tensor:
     """The sum of the elements on a diagonal of two axes.
 

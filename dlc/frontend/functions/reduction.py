@@ -49,7 +49,7 @@ def accumulator(name: str, x: Tensor, dtype: Any) -> DType:
 
 @casts
 def sum(
-    x: ArrayLike, /, axis: AxisLike = None, *, dtype: Any = None, keepdims: bool = False
+    x: ArrayLike, /, axis: AxisLike = None, dtype: Any = None, *, keepdims: bool = False
 ) -> Tensor:
     """The sum of the elements.
 
@@ -79,7 +79,7 @@ def sum(
 
 @casts
 def prod(
-    x: ArrayLike, /, axis: AxisLike = None, *, dtype: Any = None, keepdims: bool = False
+    x: ArrayLike, /, axis: AxisLike = None, dtype: Any = None, *, keepdims: bool = False
 ) -> Tensor:
     """The product of the elements.
 
@@ -263,7 +263,7 @@ def _floats(name: str, x: ArrayLike, dtype: Any = None) -> Tensor:
 
 @casts
 def mean(
-    x: ArrayLike, /, axis: AxisLike = None, *, dtype: Any = None, keepdims: bool = False
+    x: ArrayLike, /, axis: AxisLike = None, dtype: Any = None, *, keepdims: bool = False
 ) -> Tensor:
     """The arithmetic mean of the elements.
 
@@ -294,9 +294,9 @@ def var(
     x: ArrayLike,
     /,
     axis: AxisLike = None,
+    dtype: Any = None,
     *,
     correction: float = 0.0,
-    dtype: Any = None,
     keepdims: bool = False,
 ) -> Tensor:
     """The variance: squared distances from the mean, summed, over the count less `correction`.
@@ -340,9 +340,9 @@ def std(
     x: ArrayLike,
     /,
     axis: AxisLike = None,
+    dtype: Any = None,
     *,
     correction: float = 0.0,
-    dtype: Any = None,
     keepdims: bool = False,
 ) -> Tensor:
     """The standard deviation: the square root of `dlc.var`.

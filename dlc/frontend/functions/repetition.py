@@ -31,8 +31,8 @@ def repeat(
     x: ArrayLike,
     repeats: ArrayLike | Sequence[int],
     /,
-    *,
     axis: int | None = None,
+    *,
     total_repeat_length: int | None = None,
 ) -> Tensor:
     """Each element several times in a row.

@@ -301,7 +301,7 @@ def average(
 
 @casts
 def cov(
-    x: ArrayLike, y: ArrayLike | None = None, /, *, rowvar: bool = True, correction: float = 1
+    x: ArrayLike, y: ArrayLike | None = None, /, rowvar: bool = True, *, correction: float = 1
 ) -> Tensor:
     """The covariances of variables, each a row of x.
 
@@ -343,7 +343,7 @@ def _variables(name: str, x: ArrayLike, rowvar: bool) -> Tensor:
 
 
 @casts
-def corrcoef(x: ArrayLike, y: ArrayLike | None = None, /, *, rowvar: bool = True) -> Tensor:
+def corrcoef(x: ArrayLike, y: ArrayLike | None = None, /, rowvar: bool = True) -> Tensor:
     """The correlations of variables, each a row of x (Pearson's).
 
     Args:

@@ -151,7 +151,6 @@ def searchsorted(
     x1: ArrayLike,
     x2: ArrayLike,
     /,
-    *,
     side: Literal["left", "right"] = "left",
     sorter: ArrayLike | None = None,
 ) -> Tensor:
@@ -214,7 +213,7 @@ def _before(x: Tensor, wanted: Tensor, side: str) -> Tensor:
     return less_equal(x, wanted) | wanted_nan
 
 
-def digitize(x: ArrayLike, bins: ArrayLike, /, *, right: bool = False) -> Tensor:
+def digitize(x: ArrayLike, bins: ArrayLike, /, right: bool = False) -> Tensor:
     """The number of the bin that each element belongs to, as NumPy counts them.
 
     Args:

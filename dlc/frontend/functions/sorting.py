@@ -21,7 +21,7 @@ def _operand(name: str, x: ArrayLike, axis: int) -> tuple[Tensor, int]:
 
 
 def sort(
-    x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable: bool = True
+    x: ArrayLike, /, axis: int = -1, *, descending: bool = False, stable: bool = True
 ) -> Tensor:
     """The elements along an axis in their order.
 
@@ -47,7 +47,7 @@ def sort(
 
 
 def argsort(
-    x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable: bool = True
+    x: ArrayLike, /, axis: int = -1, *, descending: bool = False, stable: bool = True
 ) -> Tensor:
     """The positions along an axis of the elements in their order.
 
@@ -124,7 +124,7 @@ def _first(name: str, x: Tensor, axis: int, count: Dim, *, descending: bool) -> 
     return Selected(apply("sort", x, axis=axis, descending=descending, count=count), places)
 
 
-def lexsort(keys: Sequence[ArrayLike], /, *, axis: int = -1) -> Tensor:
+def lexsort(keys: Sequence[ArrayLike], /, axis: int = -1) -> Tensor:
     """The positions along an axis in the order of several keys, the last of which counts first.
 
     Args:

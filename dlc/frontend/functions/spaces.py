@@ -31,7 +31,6 @@ def logspace(
     stop: ArrayLike,
     /,
     num: int = 50,
-    *,
     endpoint: bool = True,
     base: float = 10.0,
     dtype: Any = None,
@@ -63,7 +62,7 @@ def logspace(
 
 
 def geomspace(
-    start: ArrayLike, stop: ArrayLike, /, num: int = 50, *, endpoint: bool = True, dtype: Any = None
+    start: ArrayLike, stop: ArrayLike, /, num: int = 50, endpoint: bool = True, dtype: Any = None
 ) -> Tensor:
     """`num` numbers from start to stop, each the same multiple of the one before.
 

@@ -329,9 +329,8 @@ def histogram(
     /,
     bins: int | ArrayLike = 10,
     range: tuple[float, float] | None = None,
-    weights: ArrayLike | None = None,
-    *,
     density: bool = False,
+    weights: ArrayLike | None = None,
 ) -> Histogram:
     """How many elements are in each bin.
 
@@ -339,8 +338,8 @@ def histogram(
         x: A tensor or array of numbers, of any shape.
         bins: How many bins of equal width there are, or their edges in ascending order.
         range: The first and the last edge; the least and the greatest element by default.
-        weights: What is added for each element; 1 by default.
         density: Whether to divide by the width of the bins and by the sum of all.
+        weights: What is added for each element; 1 by default.
 
     Returns:
         A pair (hist, bin_edges). A bin holds its lower edge, the last one its upper edge too.
