@@ -238,6 +238,19 @@ def test_copies_of_a_sequential_with_an_input_are_whole():
         assert first.output_shape == (None, 4)
 
 
+def test_state_for_layers_that_have_no_parameters_yet():
+    state = {"0.kernel": np.ones((4, 3), np.float32), "0.bias": np.ones(3, np.float32)}
+    net = nn.Sequential(nn.Dense(3))
+    with pytest.raises(
+        dlc.ValueRangeError, match=r"0.kernel: not in the model(.|\n)*call the model"
+    ):
+        net.load_state_dict(state)
+    net(np.ones((2, 4), np.float32))
+    net.load_state_dict(state)
+    with pytest.raises(dlc.ValueRangeError, match="strict=False"):
+        net.load_state_dict({**state, "1.bias": state["0.bias"]})
+
+
 def test_a_module_that_does_not_compute_says_so():
     class Empty(nn.Module):
         pass

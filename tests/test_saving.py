@@ -555,3 +555,12 @@ def test_a_fresh_environment_with_the_core_dependencies_only(path, tmp_path):
     assert done.returncode == 0, done.stderr
     loaded = dlc.load(path)
     assert done.stdout.strip() == str([loaded(X, y).item() for _ in range(4)])
+
+
+def test_a_list_of_the_arguments_is_explained(tmp_path):
+    f = dlc.compile(lambda a, b: a @ b)
+    with pytest.raises(
+        dlc.ArgumentError, match="missing(.|\n)*a list of specs is several programs"
+    ):
+        f.save(tmp_path / "f.dlc", specs=["f32[b,4]", "f32[4,3]"])
+    f.save(tmp_path / "f.dlc", specs=("f32[b,4]", "f32[4,3]"))

@@ -378,6 +378,8 @@ class Module(Walking, Converting, Hooking, Fitting):
         """
         state = self._before_load_state_dict(state, strict)
         hint = "strict=False leaves out names that are missing or not known"
+        if not all(module.built for module in self.modules()):
+            hint = "layers make their parameters when they are first called: call the model before"
         own = dict(variables(self, ""))
         needed = [n for n, _ in variables(self, "", random=False)] if strict else []
         assign_state(type(self).__name__, "model", own, state, hint, strict, needed)

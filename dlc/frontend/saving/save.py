@@ -72,7 +72,12 @@ def programs_of(target: Any, specs: Any) -> tuple[CompiledFunction, list[tuple[C
     """The compiled function that a user means, and the programs of it that `specs` asks for."""
     f = target if isinstance(target, CompiledFunction) else compile(target)
     assert isinstance(f, CompiledFunction)
-    programs = f.saved_programs() if specs is None else [_trace(f, s) for s in _calls(specs)]
+    try:
+        programs = f.saved_programs() if specs is None else [_trace(f, s) for s in _calls(specs)]
+    except ArgumentError as error:
+        if isinstance(specs, list):
+            error.hint = error.hint or "a list of specs is several programs, a tuple the arguments"
+        raise
     if not programs:
         raise ValueRangeError(
             f"{f.name} is to be saved, but not for what arguments",
