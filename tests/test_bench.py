@@ -16,8 +16,9 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from dlc.bench import measure, report, run
-from dlc.bench.frameworks import KINDS, dlc_compiled, numpy_arrays
+import dlc
+from dlc.bench import fits, measure, report, run
+from dlc.bench.frameworks import KINDS, dlc_compiled, dlc_fit, numpy_arrays
 from dlc.bench.load import Load
 from dlc.bench.measure import Settings
 from dlc.bench.peaks import _multiply_add_text, measure_peaks
@@ -464,6 +465,22 @@ def test_tables(told):
     assert report.seconds_text(0.00000012) == "0.120 us"
     assert report.seconds_text(12.3) == "12.3 s"
     assert report.seconds_text(None) == ""
+
+
+def test_what_fits_cost_over_their_steps():
+    (case,) = fits.SMOKE
+    sets, constants = case.draw()
+    found = dlc_fit.Fit(constants).over_steps(*map(dlc.asarray, sets[0]))
+    assert found["steps"] == case.extents["s"]
+    assert min(found["over_steps"], found["shuffled_over_steps"]) > -1
+
+
+def test_what_fits_cost_is_told(told):
+    record = told()
+    ours = record["cases"]["add 16x16"]["frameworks"]["dlc"]
+    del ours["kernel_seconds"]
+    ours.update(steps=4, over_steps=0.031, shuffled_over_steps=0.042)
+    assert "| 3.1 % over 4 bare steps, shuffled 4.2 % |" in report.markdown(record)
 
 
 def test_how_compilers_stand_is_told(told):

@@ -12,6 +12,7 @@ import pytest
 
 import dlc
 from dlc import callbacks, losses, nn, optim
+from dlc.callbacks.base import HOOKS
 
 RNG = np.random.default_rng(5)
 X = RNG.standard_normal((20, 4)).astype(np.float32)
@@ -361,3 +362,24 @@ def test_a_history_draws_its_numbers(tmp_path):
 def test_wrong_settings(make, error, match):
     with pytest.raises(error, match=match):
         make()
+
+
+def test_a_list_finds_hooks_in_classes_bases_and_objects():
+    class Mixed:
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append("mixed")
+
+    class Named(Mixed, callbacks.Callback):
+        def on_batch_end(self, batch, logs=None):
+            seen.append("batch")
+
+    seen = []
+    plain = callbacks.Callback()
+    plain.on_train_end = lambda logs=None: seen.append("end")
+    hooks = callbacks.CallbackList([Named(), plain])
+    wanted = {"on_epoch_end", "on_batch_end", "on_train_batch_end", "on_train_end"}
+    assert {name for name in HOOKS if hooks.wants(name)} == wanted
+    hooks.on_train_batch_end(0)
+    hooks.on_epoch_end(0)
+    hooks.on_train_end()
+    assert seen == ["batch", "mixed", "end"]

@@ -642,6 +642,19 @@ def test_steps_pick_the_rows_of_shuffled_arrays_themselves(monkeypatch):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("callback", [None, callbacks.LambdaCallback(on_batch_end=print)])
+def test_the_first_step_whose_loss_is_nan_is_named(callback):
+    """Though losses are looked at some together where no callback comes between steps."""
+    x = X.copy()
+    x[40] = np.nan
+    with pytest.raises(dlc.NanError, match="step 21 of epoch 1"):
+        classifier().fit(
+            x, LABELS, 2, 2, 0, callbacks=[callback] if callback else None, shuffle=False
+        )
+    with pytest.raises(dlc.NanError, match="step 3 of epoch 1"):
+        classifier().fit(x, LABELS, batch_size=16, verbose=0, shuffle=False)
+
+
 def test_epochs_are_of_native_calls_alone():
     x = np.linspace(-1, 1, 48, dtype=np.float32).reshape(12, 4)
     model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1))

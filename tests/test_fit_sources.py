@@ -10,6 +10,7 @@ import pytest
 import dlc
 from dlc import losses, nn, optim
 from dlc.train.batches import source_of
+from dlc.train.passes import shuffled
 
 X = np.arange(40, dtype=np.float32).reshape(20, 2)
 Y = np.arange(20) % 3
@@ -202,3 +203,16 @@ PIECES = [(X[:5], Y[:5])] * 5
 def test_sources_that_cannot_be_used_say_why(call, error, match):
     with pytest.raises(error, match=match):
         call(classifier())
+
+
+def test_orders_of_rows_are_functions_of_the_seed_and_the_epoch():
+    order = shuffled(3)
+    first = [order(epoch, 50) for epoch in (0, 1, 7, 100_000)]
+    for rows in first:
+        assert sorted(rows) == list(range(50))
+    for a, b in itertools.combinations(first, 2):
+        assert (a != b).sum() > 30
+    again = [shuffled(seed)(7, n) for seed, n in ((3, 50), (4, 50), (3, 50))]
+    assert (again[0] == first[2]).all()
+    assert (again[2] == first[2]).all()
+    assert (again[1] != first[2]).any()

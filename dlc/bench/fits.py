@@ -156,6 +156,7 @@ FIT = Problem(
 DIGITS = dict(s=56, b=32, c=16, d=32, n=8)  # all 1797 digits of scikit-learn, but five
 CASES = (
     Case("fit digits 56 steps of 32", FIT, DIGITS),
+    Case("fit digits 28 steps of 64", FIT, {**DIGITS, "s": 28, "b": 64}),
     Case("fit digits 14 steps of 128", FIT, {**DIGITS, "s": 14, "b": 128}),
 )
 SMOKE = (Case("fit", FIT, dict(s=4, b=8, c=3, d=5, n=8)),)

@@ -118,6 +118,9 @@ def _note(case: Record, ours: Record) -> str:
     if "kernel_seconds" in ours:
         over = ours["seconds"] - ours["kernel_seconds"]
         notes.append(f"{seconds_text(max(0.0, over))} over {ours['kernels']} kernels")
+    if "over_steps" in ours:
+        plain, shuffled = (100 * ours[k] for k in ("over_steps", "shuffled_over_steps"))
+        notes.append(f"{plain:.1f} % over {ours['steps']} bare steps, shuffled {shuffled:.1f} %")
     return ", ".join(notes)
 
 

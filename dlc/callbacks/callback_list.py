@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ from dlc.callbacks.history import History
 from dlc.ir.errors import ArgumentError
 
 _OTHER_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
+
+_NAMES = frozenset(HOOKS)
 
 
 class CallbackList:
@@ -41,7 +44,7 @@ class CallbackList:
     ) -> None:
         given = callbacks.callbacks if isinstance(callbacks, CallbackList) else callbacks
         self.callbacks: list[Callback] = []
-        self._users: dict[str, list[Callback]] = {name: [] for name in HOOKS}
+        self._users: dict[str, list[Callback]] = {}
         self.model, self.params = model, params
         for callback in [given] if isinstance(given, Callback) else given or ():
             self.append(callback)
@@ -63,8 +66,10 @@ class CallbackList:
         callback.set_params(self.params)
         if self.model is not None:
             callback.set_model(self.model)
-        ordered = sorted(self.callbacks, key=lambda c: c.runs_last)
-        self._users = {name: [c for c in ordered if _has(c, name)] for name in HOOKS}
+        self._users = {}
+        for one in sorted(self.callbacks, key=_runs_last):
+            for name in _hooks_of(one):
+                self._users.setdefault(name, []).append(one)
 
     def set_model(self, model: Any) -> None:
         """Tells the callbacks their model."""
@@ -85,11 +90,11 @@ class CallbackList:
 
     def wants(self, hook: str) -> bool:
         """Whether any callback defines a hook: those of batches cost time."""
-        return bool(self._users[hook])
+        return hook in self._users
 
     def call(self, hook: str, *args: Any) -> None:
         """Calls a hook of all callbacks that define it."""
-        for callback in self._users[hook]:
+        for callback in self._users.get(hook, ()):
             getattr(callback, hook)(*args)
 
     def __getattr__(self, name: str) -> Hook:
@@ -110,8 +115,14 @@ class CallbackList:
         return len(self.callbacks)
 
 
-def _has(callback: Callback, hook: str) -> bool:
-    names = (hook, _OTHER_NAMES.get(hook, hook))
-    return any(
-        n in vars(callback) or getattr(type(callback), n) is not getattr(Callback, n) for n in names
-    )
+_runs_last = operator.attrgetter("runs_last")
+
+
+def _hooks_of(callback: Callback) -> set[str]:
+    """The hooks that a callback defines, itself or its classes."""
+    found = vars(callback).keys() & _NAMES
+    for cls in type(callback).__mro__:
+        if cls is Callback:
+            break
+        found |= vars(cls).keys() & _NAMES
+    return found | {name for name, other in _OTHER_NAMES.items() if other in found}

@@ -9,11 +9,14 @@ import numpy as np
 
 import dlc
 from dlc.frontend.apply import as_tensor
+from dlc.frontend.context import current_trace
 from dlc.frontend.trace import eager
+from dlc.frontend.variable import variables_lock
 from dlc.frontend.variable_state import assign_state
 from dlc.ir.errors import ArgumentError
 from dlc.losses import functions
 from dlc.losses.classes import weighted
+from dlc.runtime.buffers import aligned_copy
 
 
 class Metric:
@@ -55,8 +58,13 @@ class Metric:
 
     def reset_state(self) -> None:
         """Begins again."""
-        for variable, first in self._state:
-            variable.assign(first)  # an array, of which the variable gets a copy for itself
+        if current_trace() is not None:
+            for variable, first in self._state:
+                variable.assign(first)
+            return
+        with variables_lock:
+            for variable, first in self._state:
+                variable._hold(aligned_copy(first, variable.dtype))
 
     def state_dict(self) -> dict[str, Any]:
         """All state, for a checkpoint."""

@@ -239,7 +239,8 @@ class Module(Walking, Converting, Hooking, Fitting):
     def train(self, mode: bool = True) -> Self:
         """Sets `training` here and in all submodules; returns the module."""
         for module in self.modules():
-            module.training = mode
+            if (module._source or module)._training is not mode:
+                module.training = mode
         return self
 
     def eval(self) -> Self:

@@ -35,7 +35,9 @@ class Walking:
 
     def modules(self) -> Iterator[Module]:
         """This module and all below, each once."""
-        return (m for _, m in self.named_modules())
+        found: dict[int, Module] = {}
+        _gather(_own(self), found)
+        return iter(found.values())
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True
@@ -89,8 +91,25 @@ class Walking:
         return _at(_own(self), "buffer", target, dict(variables(_own(self), "", buffers=True)))
 
 
+_HOLDERS = (Walking, list, tuple, dict)
+
+
 def _own(walking: Walking) -> Module:
     return cast("Module", walking)
+
+
+def _gather(value: Any, found: dict[int, Module]) -> None:
+    """Adds the modules that a value is or holds, each before those below it."""
+    if isinstance(value, Walking):
+        if id(value) in found:
+            return
+        found[id(value)] = _own(value)
+        held: Any = vars(value).values()
+    else:
+        held = value.values() if isinstance(value, dict) else value
+    for x in held:
+        if isinstance(x, _HOLDERS):
+            _gather(x, found)
 
 
 def _at(module: Module, what: str, path: str, found: dict[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,7 +38,7 @@ class Source(Protocol):
 
 def _length(tree: Any, what: str) -> int:
     """The extent that all arrays of a tree share."""
-    leaves = dlc.tree.leaves(tree)
+    leaves = leaves_of(tree)
     lengths = {leaf.shape[0] for leaf in leaves if leaf.ndim}
     if len(lengths) != 1 or not all(leaf.ndim for leaf in leaves):
         shown = ", ".join(map(str, sorted(lengths))) or "none"
@@ -52,8 +52,27 @@ def _length(tree: Any, what: str) -> int:
     return lengths.pop()
 
 
+def leaves_of(tree: Any) -> list[Any]:
+    """The arrays of a tree: those of plain batches are found without a look at their structure."""
+    if isinstance(tree, np.ndarray):
+        return [tree]
+    if type(tree) is tuple:
+        return [leaf for part in tree for leaf in leaves_of(part)]
+    return [] if tree is None else dlc.tree.leaves(tree)
+
+
+def _each(function: Callable[[Any], Any], tree: Any) -> Any:
+    """The results for the arrays of a tree, as a tree like it; None for None."""
+    if tree is None:
+        return None
+    return function(tree) if isinstance(tree, np.ndarray) else dlc.tree.map(function, tree)
+
+
 def _as_array(x: Any) -> Any:
-    array = x.numpy() if isinstance(x, dlc.Tensor) else np.asarray(x)
+    if isinstance(x, dlc.Tensor):
+        array = x.numpy()
+    else:
+        array = x if type(x) is np.ndarray else np.asarray(x)
     if array.dtype.kind in "USO":
         raise DTypeError(
             f"data of the element type {array.dtype}, which are no numbers",
@@ -64,11 +83,13 @@ def _as_array(x: Any) -> Any:
 
 def _in_order(array: Any) -> Any:
     """The array, or a copy of one that is not large, as steps can read rows of it: see `picks`."""
-    return np.ascontiguousarray(array) if array.nbytes <= _COPIED_BYTES else array
+    if array.flags.c_contiguous or array.nbytes > _COPIED_BYTES:
+        return array
+    return np.ascontiguousarray(array)
 
 
 def _as_arrays(tree: Any) -> Any:
-    return None if tree is None else dlc.tree.map(_as_array, tree)
+    return _each(_as_array, tree)
 
 
 def positive(name: str, value: Any, least: int = 1) -> int:
@@ -112,7 +133,7 @@ class Arrays:
         self.data = tuple(map(_as_arrays, (x, y, weight)))
         self.what, self.samples = what, _length(self.data, what)
         if order is not None:
-            self.data = dlc.tree.map(_in_order, self.data)
+            self.data = tuple([_each(_in_order, part) for part in self.data])
         if not self.samples:
             raise ShapeError(f"{what} has no samples")
         self.batch_size, self.order = batch_size, order
@@ -133,7 +154,8 @@ class Arrays:
         taken = self.batch_size * self._batches_at_once()
         for first in range(begin, self.samples, taken):
             part = rows[first : first + taken]
-            yield from self._cut(tuple(_rows(t, part) for t in self.data), 0, len(part))
+            gathered = tuple([_gathered(t, part) for t in self.data])
+            yield from self._cut(gathered, 0, len(part))
 
     def picks(self, number: int, start: int = 0) -> Iterator[np.ndarray[Any, Any]]:
         """The numbers of the rows of each batch of an epoch from batch `start` on, in `order`."""
@@ -146,20 +168,20 @@ class Arrays:
         x, y, weight = data
         for first in range(begin, end, self.batch_size):
             part = slice(first, first + self.batch_size)
-            yield _rows(x, part), _rows(y, part), _rows(weight, part)
+            yield _cut(x, part), _cut(y, part), _cut(weight, part)
 
     def _batches_at_once(self) -> int:
         """How many batches are gathered in one go, as long as that is little memory."""
-        row = sum(a[:1].nbytes for a in dlc.tree.leaves(self.data))
+        row = sum(a[:1].nbytes for a in leaves_of(self.data))
         return max(1, _GATHERED_BYTES // max(1, row * self.batch_size))
 
 
-def _rows(tree: Any, part: Any) -> Any:
-    if tree is None:
-        return None
-    if isinstance(tree, np.ndarray):
-        return tree[part] if isinstance(part, slice) else tree.take(part, 0)
-    return dlc.tree.map(lambda a: _rows(a, part), tree)
+def _gathered(tree: Any, rows: np.ndarray[Any, Any]) -> Any:
+    return _each(lambda a: a.take(rows, 0), tree)
+
+
+def _cut(tree: Any, part: slice) -> Any:
+    return tree[part] if isinstance(tree, np.ndarray) else _each(lambda a: a[part], tree)
 
 
 class Iterated:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Self
+
+# Without their conversions to enums and back, which take longer than all the rest.
+_getsignal, _signal = inspect.unwrap(signal.getsignal), inspect.unwrap(signal.signal)
 
 
 class Interrupts:
@@ -20,8 +24,8 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._handle)
+        if main and _getsignal(signal.SIGINT) is signal.default_int_handler:
+            _signal(signal.SIGINT, self._handle)
             self._installed = True
         return self
 
@@ -32,7 +36,7 @@ class Interrupts:
         trace: TracebackType | None,
     ) -> None:
         if self._installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            _signal(signal.SIGINT, signal.default_int_handler)
             self._installed = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

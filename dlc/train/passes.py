@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +19,26 @@ from dlc.data.samples import default_convert
 from dlc.ir.errors import ArgumentError
 
 Order = Callable[[int, int], "np.ndarray[Any, Any]"]
+_STRIDE = 0x9E3779B97F4A7C15F39CC0605CEDC835  # of epochs; 2**128 by the golden ratio, as NumPy's
 
 
+@functools.lru_cache(16)
 def shuffled(seed: int) -> Order:
-    """Orders of rows: of an epoch the same for the same seed, whatever came before."""
-    return lambda epoch, samples: np.random.default_rng([seed, epoch]).permutation(samples)
+    """Orders of rows: of an epoch the same for the same seed, whatever came before.
+
+    They are kept with their generator, since to make one takes longer than to use it: each epoch
+    has a place of its own among its numbers, far from the others.
+    """
+    bits = np.random.PCG64DXSM(seed)
+    generator, first, lock = np.random.Generator(bits), bits.state, threading.Lock()
+
+    def order(epoch: int, samples: int) -> np.ndarray[Any, Any]:
+        with lock:
+            bits.state = first
+            bits.advance(epoch * _STRIDE)
+            return generator.permutation(samples)
+
+    return order
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ A program has a symbolic extent of the batch: a last batch of fewer samples comp
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ import dlc
 from dlc.ir.errors import ShapeError
 from dlc.runtime.buffers import is_usable
 from dlc.train.added_losses import collect_losses
-from dlc.train.batches import Batch
+from dlc.train.batches import Batch, leaves_of
 from dlc.train.masks import collect_masks
 from dlc.train.modes import evaluating
 from dlc.train.outputs import Outputs
@@ -124,9 +125,18 @@ class Steps:
             self.outputs.update(y, predicted, weight, host=True)
         return found
 
-    def run_picked(self, name: str, data: Batch, picks: Any) -> Any:
-        """What a step that was prepared gives for some rows of all data, which it reads there."""
-        return self.functions[f"{name} of rows"](*data, picks)[0]
+    def runner(self, name: str, data: Batch | None = None) -> Callable[[Any], Any]:
+        """What runs a step, once it is prepared, for each batch of an epoch.
+
+        Args:
+            name: Of the step.
+            data: Where the step reads the rows of a batch itself: what is run takes their numbers.
+        """
+        if data is None:
+            return functools.partial(self.run, name)
+        x, y, weight = data
+        function = self._picking(name)
+        return lambda picks: function(x, y, weight, picks)[0]
 
     def can_pick(self, data: Batch) -> bool:
         """Whether compiled steps can read rows of the data themselves; builds the model.
@@ -134,10 +144,11 @@ class Steps:
         Metrics on the host need them there, and so does a debugger; another device has to be given
         each batch; and arrays that are no plain memory would be copied whole.
         """
-        self.build(data)  # which says what metrics there are
+        if not self.outputs.built:
+            self.build(data)  # which says what metrics there are
         if self.run_eagerly or self.outputs.on_host or not dlc.config.device.startswith("cpu"):
             return False
-        return all(map(is_usable, dlc.tree.leaves(data)))
+        return all(map(is_usable, leaves_of(data)))
 
     def _function(self, name: str) -> Callable[..., Any]:
         found = self.functions.get(name)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -14,7 +12,7 @@ import dlc
 from dlc import optim
 from dlc.callbacks.callback_list import CallbackList
 from dlc.callbacks.history import History
-from dlc.ir.errors import NanError, ShapeError, ValueRangeError
+from dlc.ir.errors import ShapeError, ValueRangeError
 from dlc.train import added_losses, masks
 from dlc.train.added_losses import collect_losses
 from dlc.train.batches import (
@@ -22,6 +20,7 @@ from dlc.train.batches import (
     Batch,
     Source,
     is_arrays,
+    leaves_of,
     positive,
     source_of,
     split_tail,
@@ -29,16 +28,17 @@ from dlc.train.batches import (
 )
 from dlc.train.fit_state import FitState
 from dlc.train.interrupts import Interrupts
+from dlc.train.loss_watch import LossWatch
 from dlc.train.modes import evaluating, in_mode
 from dlc.train.outputs import Outputs
 from dlc.train.progress import ProgressBar
 from dlc.train.steps import Model, Steps
 
 Numbers = dict[str, float]
+_WATCHED = 16  # steps whose losses are looked at together, where no hook comes between them
 
 
-@dataclass(frozen=True)
-class FitSettings:
+class FitSettings(NamedTuple):
     """The settings of `dlc.nn.Module.fit`, under its names."""
 
     batch_size: int | None
@@ -224,12 +224,14 @@ class Training:
         if not start:
             self.outputs.reset()
             logs = {}
-        begins, ends = (hooks.wants(f"on_train_batch_{x}") for x in ("begin", "end"))
+        begins, ends = hooks.wants("on_train_batch_begin"), hooks.wants("on_train_batch_end")
         alike = isinstance(source, Arrays)  # all batches are
         ended = start > 0 and self.stop_training
         picked = self._picked(source)
         data = None if picked is None else picked.data
         batches = source.epoch(epoch, start) if picked is None else picked.picks(epoch, start)
+        run = self.steps.runner("train_step", data)
+        losses = LossWatch(epoch, 1 if ends else _WATCHED, hooks.handles_nan)
         batch: Any
         for step, batch in enumerate(() if ended else batches, start):
             if begins:
@@ -237,22 +239,21 @@ class Training:
             if step == start or not alike:
                 where = f"step {step + 1} of epoch {epoch + 1}"
                 self._examine("train_step", batch, source, where, data)
-                bar.samples = len(dlc.tree.leaves(batch)[0])
+                bar.samples = len(leaves_of(batch)[0])
             interrupts.inside = True
-            if data is None:
-                logs = self.steps.run("train_step", batch)
-            else:
-                logs = self.steps.run_picked("train_step", data, batch)
+            logs = run(batch)
             state.step = step + 1
-            interrupts.leave()
-            if "loss" in logs and math.isnan(logs["loss"].item()) and not hooks.handles_nan:
-                raise _nan_loss(epoch, step)
-            if bar.wants_update():
+            interrupts.inside = False
+            if interrupts.pending:
+                interrupts.leave()
+            losses.note(step, logs)
+            if bar.verbose == 1 and bar.wants_update():
                 bar.update(step + 1, self.outputs.in_order(logs))
             if ends:
                 hooks.call("on_train_batch_end", step, self._numbers(logs))
             if self.stop_training:
                 break
+        losses.look()
         return {**self._numbers(logs), **self.outputs.host_results()}
 
     def _picked(self, source: Source) -> Arrays | None:
@@ -278,7 +279,7 @@ class Training:
                 return
             source.examined = True
         given, picks = (batch, None) if data is None else (data, batch)
-        if not dlc.tree.leaves(batch)[0].shape[0]:
+        if not leaves_of(batch)[0].shape[0]:
             raise ShapeError(f"{where}: the batch has no samples")
         self.steps.prepare(name, given, picks)
         self.outputs.check_labels(given, source, where)
@@ -379,11 +380,3 @@ def _validation_source(data: Any, batch_size: int | None, steps: int | None) -> 
         return source_of(*unpack(data), batch_size, steps=steps, use="a validation")
     size = batch_size if is_arrays(data) else None
     return source_of(data, batch_size=size, steps=steps, use="a validation")
-
-
-def _nan_loss(epoch: int, step: int) -> NanError:
-    return NanError(
-        f"the loss is NaN after step {step + 1} of epoch {epoch + 1}",
-        hint="try a lower learning rate or global_clipnorm=1.0 in the optimizer; DLC_DEBUG_NANS=1 "
-        "names the operation that made the first NaN",
-    )

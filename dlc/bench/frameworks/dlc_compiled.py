@@ -192,7 +192,7 @@ PROGRAMS: dict[str, Callable[[Sequence[Array]], Program]] = {
     "cumulative_sum": _plain(lambda x: dlc.cumulative_sum(x, axis=-1)),
     "embedding_gradient": _plain(_embedding_gradient),
     "torch_model": lambda constants: torch_door.model(constants),  # noqa: PLW0108  as below
-    "fit": lambda constants: dlc_fit.fit(constants),  # noqa: PLW0108  the file is loaded late
+    "fit": lambda constants: dlc_fit.Fit(constants),  # noqa: PLW0108  the file is loaded late
 }
 NOT_COMPILED = ("fit", "torch_model")  # by `dlc.compile`
 
@@ -227,7 +227,9 @@ class Dlc:
         return dlc.compile(build(constants), name=name, num_threads=self.threads)
 
     def further(self, program: Any, inputs: Sequence[Any]) -> dict[str, float]:
-        """The seconds of the program's kernels alone, as its table runs them."""
+        """The seconds of the program's kernels alone; of a fit, what it costs over its steps."""
+        if hasattr(program, "over_steps"):
+            return program.over_steps(*inputs)
         if not hasattr(program, "lower"):
             return {}
         lowered = program.lower(*inputs)
