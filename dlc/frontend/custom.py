@@ -50,9 +50,28 @@ class _Derivable:
         self._static = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else nondiff_argnums
         self._depth: ContextVar[int] = ContextVar("dlc.custom_depth", default=0)
 
+    @property
+    def _missing(self) -> str | None:
+        """The method that is to be called before there is a derivative, as it is called."""
+        raise NotImplementedError
+
+    def _recorded(self, arguments: Arguments, primal: Closure) -> list[Tensor]:
+        """The results of a node that carries the derivative."""
+        raise NotImplementedError
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The value, recorded with its derivative."""
-        raise NotImplementedError
+        if (missing := self._missing) is not None:
+            raise DerivativeError(
+                f"{name_of(self._function)} has no derivative rule",
+                hint=f"call its {missing} first",
+            )
+        arguments = self._arguments(args, kwargs)
+        if self._depth.get() >= MAX_ORDER:
+            return self._without_rule(arguments)
+        primal = self._primal(arguments)
+        results = _underived(arguments, primal)
+        return primal.value(self._recorded(arguments, primal) if results is None else results)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -135,24 +154,15 @@ class custom_vjp(_Derivable):  # noqa: N801
         check_callable(backward, "defvjp")
         self._forward, self._backward = forward, backward
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The value, recorded with its derivative."""
-        if self._forward is None or self._backward is None:
-            raise DerivativeError(
-                f"{name_of(self._function)} has no derivative rule",
-                hint="call its defvjp(forward, backward) first",
-            )
-        arguments = self._arguments(args, kwargs)
-        if self._depth.get() >= MAX_ORDER:
-            return self._without_rule(arguments)
-        primal = self._primal(arguments)
-        if (value := _underived(arguments, primal)) is not None:
-            return primal.value(value)
+    @property
+    def _missing(self) -> str | None:
+        return "defvjp(forward, backward)" if self._forward is None else None
+
+    def _recorded(self, arguments: Arguments, primal: Closure) -> list[Tensor]:
         with self._deeper():
             forward = self._traced_forward(arguments, primal)
             backward = self._traced_backward(arguments, forward, primal)
-        results = emit_vjp(arguments.leaves, primal, forward, backward)
-        return primal.value(results)
+        return emit_vjp(arguments.leaves, primal, forward, backward)
 
     def _traced_forward(self, arguments: Arguments, primal: Closure) -> Closure:
         name = f"the forward function of {name_of(self._function)}"
@@ -245,31 +255,22 @@ class custom_jvp(_Derivable):  # noqa: N801
         self._rule = rule
         return rule
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The value, recorded with its derivative."""
-        if self._rule is None:
-            raise DerivativeError(
-                f"{name_of(self._function)} has no derivative rule",
-                hint="call its defjvp(rule) first",
-            )
-        arguments = self._arguments(args, kwargs)
-        if self._depth.get() >= MAX_ORDER:
-            return self._without_rule(arguments)
-        primal = self._primal(arguments)
-        if (value := _underived(arguments, primal)) is not None:
-            return primal.value(value)
+    @property
+    def _missing(self) -> str | None:
+        return "defjvp(rule)" if self._rule is None else None
+
+    def _recorded(self, arguments: Arguments, primal: Closure) -> list[Tensor]:
         with self._deeper():
             tangent = self._traced_rule(arguments, primal)
         parts = Parts(arguments.leaves, [primal, tangent])
         count = len(arguments.leaves)
         extra = tangent.function.params[count : tangent.arguments]
-        results = parts.emit(
+        return parts.emit(
             "custom_jvp",
             primal=parts.function(0),
             tangent=parts.function(1, extra),
             arguments=count,
         )
-        return primal.value(results)
 
     def _traced_rule(self, arguments: Arguments, primal: Closure) -> Closure:
         name = f"the rule of {name_of(self._function)}"
