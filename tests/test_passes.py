@@ -94,7 +94,7 @@ def test_every_stage_is_reported():
     report = verify_function(parse_function(SOFTMAX))
     assert report.ok
     names = [s.name for s in report.stages]
-    assert names[:3] == ["decompose", "dce", "fold_constants"]
+    assert names[:4] == ["attend", "decompose", "dce", "fold_constants"]
     assert names[-4:] == ["lower", "share_memory", "plan_memory", "cpu"]
     assert "@f: every stage agrees" in str(report)
 
@@ -122,7 +122,7 @@ def test_a_wrong_rule_is_named_with_its_line(monkeypatch):
     # With one change less, the program is right.
     assert culprit.number is not None
     fuel = Fuel(culprit.number - 1)
-    g = run_pipeline(f, parse_pipeline("decompose,dce,fold_constants,simplify"), fuel=fuel)
+    g = run_pipeline(f, parse_pipeline("attend,decompose,dce,fold_constants,simplify"), fuel=fuel)
     args = random_args(f)
     assert first_exact_difference(interpret(f, args), interpret(g, args)) is None
 

@@ -13,6 +13,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt
 from dlc.codegen.kernel_parser import parse_kernel
@@ -21,14 +22,18 @@ from dlc.codegen.parameterise import map_statement
 from dlc.ir import scalar
 from dlc.ir.core import Node
 from dlc.ir.dims import Dim, substitute
+from dlc.ir.op import Attrs
+from dlc.ir.ops.attention import hides_numbers
 from dlc.ir.scalar import Axis, Expr
 
 # Rows of a block of queries and of a block of keys. They change bits.
 QUERIES = KEYS = 96
 
 _HALVES = ("f16", "bf16")
-_OPERANDS: tuple[str, ...] = ("q", "k", "v", "lse", "ct", "delta", "mask")
-_FORWARD = {"attention": "o", "attention_lse": "total"}
+_OPERANDS: tuple[str, ...] = ("q", "k", "v", "lse", "ct", "delta")
+_MASKS = {"f": "mask", "b": "seen"}  # by the kind of their elements
+_Masks: TypeAlias = tuple[tuple[str, tuple[bool, ...]], ...]
+_FORWARD = {"attention": "o", "attention_lse": "total", "attention_lse_low": "low"}
 _BACKWARD = {
     "attention_grad_query": "dq",
     "attention_grad_key": "dk",
@@ -57,7 +62,7 @@ def attention_statements(
     if not forward:
         operands |= dict(zip(_OPERANDS[3:6], inputs[3:6], strict=True))
     rest = inputs[3:] if forward else inputs[6:]
-    operands |= dict(zip(_OPERANDS[6:], rest, strict=False))
+    operands |= {_MASKS[m.tensor.dtype.kind]: m for m in rest}
     wanted = {(_FORWARD | _BACKWARD)[r.op.name]: n for r, n in zip(results, names, strict=True)}
     q, k, v = (x.shape for x in inputs[:3])
     heads = len(k) - 2
@@ -68,9 +73,8 @@ def attention_statements(
         frozenset(wanted),
         axes,
         (_constant(q[-1]), _constant(v[-1])),
-        _mask_kind(rest),
-        first.attrs["scale"],
-        first.attrs["causal"],
+        tuple((m.tensor.dtype.kind, tuple(d == 1 for d in m.shape)) for m in rest),
+        tuple(first.attrs.items()),
         first.inputs[0].tensor.dtype.short,
     )
     symbols = [*(a.upper() for a in axes), "T", "S", "D", "E"]
@@ -81,13 +85,6 @@ def attention_statements(
 
 def _constant(dim: Dim) -> int | None:
     return dim if isinstance(dim, int) else None
-
-
-def _mask_kind(masks: Sequence[Node]) -> tuple[str, tuple[bool, ...]] | None:
-    """The element kind of a mask, and which of its axes are repeated."""
-    for m in masks:
-        return m.tensor.dtype.kind, tuple(d == 1 for d in m.shape)
-    return None
 
 
 class _Instance:
@@ -159,14 +156,13 @@ def _template(
     wanted: frozenset[str],
     axes: tuple[str, ...],
     widths: tuple[int | None, int | None],
-    mask: tuple[str, tuple[bool, ...]] | None,
-    scale: float,
-    causal: bool,
+    masks: _Masks,
+    attrs: tuple[tuple[str, Any], ...],
     dtype: str,
 ) -> Kernel:
     """The kernel over dims of the axes' names in capitals, T, S, and D and E if not known."""
     d, e = (str(w) if w is not None else n for w, n in zip(widths, "DE", strict=True))
-    text = _Text(axes, d, e, mask, scale, causal, dtype)
+    text = _Text(axes, d, e, dict(masks), dict(attrs), dtype)
     return parse_kernel(text.forward(wanted) if forward else text.backward(wanted))
 
 
@@ -175,15 +171,16 @@ class _Text:
     """The text of the kernels: of queries with the axes `axes`, the last of which may be a group.
 
     d, e: the extents of rows of queries and keys, and of values.
+    masks: by the kind of their elements, which of a mask's axes are repeated.
+    attrs: the attributes of the row.
     held: the element type of queries, keys, values and of the result.
     """
 
     axes: tuple[str, ...]
     d: str
     e: str
-    mask: tuple[str, tuple[bool, ...]] | None
-    scale: float
-    causal: bool
+    masks: Mapping[str, tuple[bool, ...]]
+    attrs: Attrs
     held: str
 
     @property
@@ -212,51 +209,64 @@ class _Text:
         shapes = {
             "q": [*rows, self.d], "k": [*heads, "S", self.d], "v": [*heads, "S", self.e],
             "lse": rows, "ct": [*rows, self.e], "delta": rows,
-            "o": [*rows, self.e], "total": rows,
+            "o": [*rows, self.e], "total": rows, "low": rows,
             "dq": [*rows, self.d], "dk": [*heads, "S", self.d], "dv": [*heads, "S", self.e],
         }  # fmt: skip
         types = dict.fromkeys("qkvo", self.held)
         params = [f"{n}: {types.get(n, self.dtype)}[{','.join(shapes[n])}]" for n in names]
-        if self.mask is not None:
-            kind, single = self.mask
+        for kind, single in self.masks.items():
             shape = ["1" if one else n for one, n in zip(single, [*rows, "S"], strict=True)]
-            params.append(f"mask: {'bool' if kind == 'b' else self.dtype}[{','.join(shape)}]")
+            type_ = "bool" if kind == "b" else self.dtype
+            params.append(f"{_MASKS[kind]}: {type_}[{','.join(shape)}]")
         params += [f"out {n}: {types.get(n, self.dtype)}[{','.join(shapes[n])}]" for n in outs]
         symbols = [*rows, "S", *(x for x in (self.d, self.e) if x in "DE")]
         return f"kernel attention<{','.join(symbols)}>({', '.join(params)}):\n"
 
     def _keys(self) -> str:
         """The loop over the blocks of keys that the block of queries reads."""
-        if not self.causal:
+        if not self.attrs["causal"]:
             return f"for j<S:{KEYS}"
         return f"for j<S:{KEYS} while #j*{KEYS} <= #i*{QUERIES}+{QUERIES - 1}"
 
     @property
     def _scaled_late(self) -> bool:
         """Whether scores are multiplied by the scale where they are used: it keeps their order."""
-        added = self.mask is not None and self.mask[0] != "b"
-        return 0 < self.scale < math.inf and not added
+        hidden = "b" in self.masks and self.attrs["hidden"] != -math.inf
+        return 0 < self.attrs["scale"] < math.inf and "f" not in self.masks and not hidden
 
     def _score(self) -> list[str]:
         """Lines that set the score of key j for query i, a product of their rows."""
         key, query = self._at(self._heads, "j", "d"), self._at(self.axes, "i", "d")
-        lines = [f"s[j,i] = dot(d<{self.d}, {self._load('k', key)}*{self._load('q', query)})"]
+        masks = {kind: self._mask(kind) for kind in self.masks}
+        lines = [line for line, _ in masks.values() if line]
+        lines.append(f"s[j,i] = dot(d<{self.d}, {self._load('k', key)}*{self._load('q', query)})")
         s = "s[j,i]"
-        if self.mask is not None:
-            kind, single = self.mask
-            whole = (*self.axes, "i", "j")
-            ix = ",".join("0" if one else n for one, n in zip(single, whole, strict=True))
-            mask = f"{self.dtype}(mask[{ix}])" if kind == "b" else f"mask[{ix}]"
-            own = ",".join(n for n, one in zip("ji", single[:-3:-1], strict=True) if not one)
-            if own:  # with keys as rows, as scores are
-                lines.insert(0, f"u[{own}] = {mask}")
-                mask = f"u[{own}]"
-            added = f"fma({s}, {self._factor}, {mask})"
-            s = f"select({mask} != 0.0, {s}, -inf)" if kind == "b" else added
+        if "f" in masks:
+            s = f"fma({s}, {self._factor}, {masks['f'][1]})"
         elif not self._scaled_late:
             s = f"{s}*{self._factor}"
-        s = f"select(j <= i, {s}, -inf)" if self.causal else s
+        if "b" in masks:
+            s = f"select({self._seen}, {s}, {self._number(self.attrs['hidden'])})"
+        s = f"select(j <= i, {s}, -inf)" if self.attrs["causal"] else s
         return lines if s == "s[j,i]" else [*lines, f"y[j,i] = {s}"]
+
+    def _mask(self, kind: str) -> tuple[str, str]:
+        """A line that keeps a mask's elements, empty if they are read once; the element."""
+        single = self.masks[kind]
+        whole = (*self.axes, "i", "j")
+        ix = ",".join("0" if one else n for one, n in zip(single, whole, strict=True))
+        element = f"{_MASKS[kind]}[{ix}]"
+        element = f"{self.dtype}({element})" if kind == "b" else element
+        own = ",".join(n for n, one in zip("ji", single[:-3:-1], strict=True) if not one)
+        if not own:
+            return "", element
+        name = "u" if kind == "f" else "h"  # with keys as rows, as scores are
+        return f"{name}[{own}] = {element}", f"{name}[{own}]"
+
+    @property
+    def _seen(self) -> str:
+        """Whether the mask of bools leaves key j to query i."""
+        return f"{self._mask('b')[1]} != 0.0"
 
     @property
     def _scored(self) -> str:
@@ -272,10 +282,11 @@ class _Text:
 
     @property
     def _factor(self) -> str:
-        value = float(self.scale)
-        if math.isinf(value) or math.isnan(value):
-            return f"{value}_{self.dtype}"
-        return f"{value!r}{self.dtype}"
+        return self._number(self.attrs["scale"])
+
+    def _number(self, value: float) -> str:
+        finite = math.isfinite(value)
+        return f"{float(value)!r}{self.dtype}" if finite else f"{float(value)}_{self.dtype}"
 
     def forward(self, wanted: frozenset[str]) -> str:
         """The kernel of the value and of the sums' logarithms."""
@@ -300,11 +311,19 @@ class _Text:
             value = self._at(self._heads, "j", "e")
             dot = f"dot(j, p[j,i]*{self._load('v', value)})"
             lines.append(f"   next_a[i,e] e<{e} = a[i,e]*f[i]+{dot}")
-            lines.append("  r[i] = select(l[i] == 0.0, 0.0, 1.0/l[i])")
+            each = "1.0/l[i]"
+            each = each if self.attrs["nan_rows"] else f"select(l[i] == 0.0, 0.0, {each})"
+            lines.append(f"  r[i] = {each}")
             result = "a[i,e]*r[i]" if self.held == dtype else f"{self.held}(a[i,e]*r[i])"
             lines.append(f"  o[{row},e] e<{e} = {result}")
+        if wanted & {"total", "low"}:
+            lines.append("  t[i] = m[i]+log(l[i])")
         if "total" in wanted:
-            lines.append(f"  total[{row}] = m[i]+log(l[i])")
+            none = f"select(l[i] == 0.0, nan_{dtype}, t[i])"
+            lines.append(f"  total[{row}] = {none if self.attrs['nan_rows'] else 't[i]'}")
+        if "low" in wanted:
+            low = "m[i]-t[i]+log(l[i])"
+            lines.append(f"  low[{row}] = select(l[i] == 0.0, 0.0, {low})")
         return self._head("qkv" if values else "qk", sorted(wanted)) + "\n".join(lines) + "\n"
 
     def backward(self, wanted: frozenset[str]) -> str:
@@ -326,8 +345,11 @@ class _Text:
             keys.append(f"dv[{key},c] c<{e} += dot(i, p[j,i]*ct[{row},c])")
         if scores:
             product = f"dot(e<{e}, v[{key},e]*ct[{row},e])"
-            scaled = "" if self.scale == 1 else f"*{self._factor}"
-            keys.append(f"x[j,i] = p[j,i]*({product}-w[i]){scaled}")
+            scaled = "" if self.attrs["scale"] == 1 else f"*{self._factor}"
+            ct = f"p[j,i]*({product}-w[i]){scaled}"
+            if "b" in self.masks and hides_numbers(self.attrs):
+                ct = f"select({self._seen}, {ct}, 0.0)"
+            keys.append(f"x[j,i] = {ct}")
         if "dk" in wanted:
             keys.append(f"dk[{key},c] c<{d} += dot(i, x[j,i]*q[{row},c])")
         if "dq" in wanted:

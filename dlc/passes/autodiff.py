@@ -20,6 +20,7 @@ from dlc.ir.errors import DerivativeError
 from dlc.ir.op import NoDerivative, Op
 from dlc.ir.types import TensorType, TupleType
 from dlc.passes import control_derivatives
+from dlc.passes.attend import with_attention
 from dlc.passes.control_derivatives import zeros
 from dlc.passes.decompose import expand_undifferentiable
 
@@ -297,7 +298,8 @@ def vjp_function(
     `results` are positions of float results, by default all float ones. A parameter that no result
     depends on gets zeros.
     """
-    function = expand_undifferentiable(function, reverse=True)
+    # Derivatives of scores would read them: attention is found before there are any.
+    function = expand_undifferentiable(with_attention(function), reverse=True)
     if results is None:
         results = [k for k, r in enumerate(function.results) if r.tensor.dtype.is_float]
     b = _Builder()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dlc.ir.errors import ValueRangeError, nearest
 from dlc.ir.op import ANY_ROW
+from dlc.passes.attend import Attend
 from dlc.passes.cse import Cse
 from dlc.passes.dce import Dce
 from dlc.passes.decompose import Decompose
@@ -23,12 +24,14 @@ O0: tuple[Pass, ...] = (
     Fuse(groups=False),  # a kernel an op, so that each value can be looked at
 )
 O1: tuple[Pass, ...] = (
+    Attend(),  # before softmax is expanded and forms are simplified; decides bits
     Decompose(),  # kernels know simple ops only
     Dce(),  # what differentiation left behind costs time in every pass below
     Cse(),  # recomputed pieces of forward and backward become one
     Fuse(),  # memory is read once a kernel
 )
 O2: tuple[Pass, ...] = (
+    Attend(),  # before softmax is expanded and forms are simplified; decides bits
     Decompose(),  # rules match simple ops only
     Dce(),  # what differentiation left behind costs time in every pass below
     FoldConstants(),  # before rules, which look for literals
@@ -42,6 +45,7 @@ O2: tuple[Pass, ...] = (
     Fuse(),  # memory is read once a kernel
 )
 O3: tuple[Pass, ...] = (
+    Attend(),  # before softmax is expanded and forms are simplified; decides bits
     Decompose(),  # rules match simple ops only
     Dce(),  # what differentiation left behind costs time in every pass below
     FoldConstants(limit=1 << 20),  # larger constants are worth their memory here
@@ -80,4 +84,6 @@ def pipeline_of(
     if own_kernels >= ANY_ROW:
         return tuple(passes)
     expand = Decompose(own_kernels)
-    return tuple(expand if isinstance(p, Decompose) else p for p in passes)
+    # Without any, what is found would be written out again.
+    kept = (p for p in passes if own_kernels or not isinstance(p, Attend))
+    return tuple(expand if isinstance(p, Decompose) else p for p in kept)

@@ -120,7 +120,8 @@ def _triangle(name: str, x: ArrayLike, k: int, lower: bool) -> Tensor:
     limit = elementwise.add(_places(matrix, 0), integer(name, "k", k))
     columns = _places(matrix, 1)
     op = elementwise.less_equal if lower else elementwise.greater_equal
-    zero = False if type_.dtype is bool_ else 0
+    # As a number of the program, which says more than an input would.
+    zero = apply("full", value=False if type_.dtype is bool_ else 0, shape=(), dtype=type_.dtype)
     return composed.where(op(columns, limit), tensor, zero)
 
 

@@ -3,10 +3,15 @@
 Queries are [..., T, D], keys [..., S, D] and values [..., S, E] with the same leading axes, the
 heads; queries may have one more, [..., G, T, D], a group that reads the same keys. A mask
 [..., (G), T, S], any of whose extents may be 1, is added to the scores or, of bools, says which
-keys take part; a causal score has only keys up to the query's own position. Half types are computed
-at float32, which added masks, the logarithms of sums and the operands of gradients have. All rows
-of the family have the inputs of `attention` first, so that those of the same inputs can be computed
-by one kernel.
+keys take part; where there are both, that of bools comes second. A causal score has only keys up to
+the query's own position. Half types are computed at float32, which added masks, the logarithms of
+sums and the operands of gradients have. All rows of the family have the inputs of `attention`
+first, so that those of the same inputs can be computed by one kernel. Their attributes:
+
+scale: what products of queries and keys are multiplied by.
+causal: whether the query at i reads the keys up to i only.
+hidden: the score of a key that a mask of bools leaves out; the key takes part if it is finite.
+nan_rows: whether a query to which no key is left gets NaN, as softmax gives it, and not 0.
 """
 
 from __future__ import annotations
@@ -63,7 +68,7 @@ def _check(name: str, types: Sequence[TensorType], more: int) -> None:
         and q.rank in (k.rank, k.rank + 1)
         and same_shape(k.shape, (*q.shape[:n], k.shape[n], q.shape[-1]))
         and same_shape(v.shape[:-1], k.shape[:-1])
-        and len(mask) <= 1
+        and len(mask) <= 2
         and all(_is_mask_of(m, (*q.shape[:-1], k.shape[n])) for m in mask)
     )
     if not fits:
@@ -75,6 +80,8 @@ def _check(name: str, types: Sequence[TensorType], more: int) -> None:
     wide = _wide(q)
     if not same or any(m.dtype.kind != "b" and m.dtype is not wide for m in mask):
         raise DTypeError(f"{name} of {shown}: the element types must be floats, and equal")
+    if len(mask) == 2 and [m.dtype.kind for m in mask] != ["f", "b"]:
+        raise DTypeError(f"{name} of {shown}: of two masks one is of floats, then one of bools")
     if more and is_half(q.dtype):
         raise DTypeError(f"{name} of {shown}: the element types must be f32 or f64")
 
@@ -110,7 +117,7 @@ def _infer(name: str, pick: Callable[..., TensorType]) -> Callable[..., TensorTy
 def _infer_grad(name: str, which: int) -> Callable[..., TensorType]:
     def infer(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
         if len(types) < 6:
-            raise ShapeError(f"{name} of {len(types)} operands: it takes 6 or 7")
+            raise ShapeError(f"{name} of {len(types)} operands: it takes 6 to 8")
         _check(name, types, 3)
         q, v, (lse, ct, delta) = types[0], types[2], types[3:6]
         rows = q.shape[:-1]
@@ -124,25 +131,30 @@ def _infer_grad(name: str, which: int) -> Callable[..., TensorType]:
     return infer
 
 
-def _scores(b: Any, q: Any, k: Any, mask: Sequence[Any], scale: float, causal: bool) -> Any:
+def _scores(b: Any, q: Any, k: Any, mask: Sequence[Any], attrs: Attrs) -> Any:
     """[..., T, S]: products of queries and keys, scaled and masked."""
     s = _product(b, q, k, (-1,), (-1,))
-    s = b.mul(s, filled(b, scale, s))
-    shape, nothing = s.tensor.shape, filled(b, -math.inf, s)
+    s = b.mul(s, filled(b, attrs["scale"], s))
+    shape = s.tensor.shape
     for m in mask:
         wide = b.broadcast_to(m, shape=shape)
-        s = b.select(wide, s, nothing) if wide.tensor.dtype.kind == "b" else b.add(s, wide)
-    if causal:
+        hidden = filled(b, attrs["hidden"], s)
+        s = b.select(wide, s, hidden) if _is_bool(m) else b.add(s, wide)
+    if attrs["causal"]:
         i, j = (b.iota(axis=a, shape=shape, dtype=int64) for a in (len(shape) - 2, len(shape) - 1))
-        s = b.select(b.le(j, i), s, nothing)
+        s = b.select(b.le(j, i), s, filled(b, -math.inf, s))
     return s
 
 
+def _is_bool(x: Any) -> bool:
+    return x.tensor.dtype.kind == "b"
+
+
 def _exponentials(
-    b: Any, q: Any, k: Any, mask: Sequence[Any], scale: float, causal: bool
+    b: Any, q: Any, k: Any, mask: Sequence[Any], attrs: Attrs
 ) -> tuple[Any, Any, Any]:
     """Of each row: its largest score (0 where no key takes part), the exponentials, their sum."""
-    s = _scores(b, q, k, mask, scale, causal)
+    s = _scores(b, q, k, mask, attrs)
     last = (s.tensor.rank - 1,)
     top = _finite(b, b.stop_gradient(b.reduce_max(s, axes=last)))
     e = b.exp(b.sub(s, stretch(b, top, s, last)))
@@ -154,12 +166,16 @@ def _finite(b: Any, x: Any) -> Any:
     return b.select(b.eq(x, filled(b, -math.inf, x)), filled(b, 0.0, x), x)
 
 
-def _attention(b: Any, q: Any, k: Any, v: Any, *mask: Any, scale: float, causal: bool) -> Any:
+def _is_zero(b: Any, x: Any) -> Any:
+    return b.eq(x, filled(b, 0.0, x))
+
+
+def _attention(b: Any, q: Any, k: Any, v: Any, *mask: Any, **attrs: Any) -> Any:
     dtype = q.tensor.dtype
     q, k, v = _at_float32(b, (q, k, v))
-    _, e, total = _exponentials(b, q, k, mask, scale, causal)
-    # A row without keys is 0.
-    total = b.select(b.eq(total, filled(b, 0.0, total)), filled(b, 1.0, total), total)
+    _, e, total = _exponentials(b, q, k, mask, attrs)
+    if not attrs["nan_rows"]:
+        total = b.select(_is_zero(b, total), filled(b, 1.0, total), total)
     out = _product(b, e, v, (-1,), (-2,))
     return _converted(b, b.div(out, _as_column(b, total, out)), dtype)
 
@@ -169,49 +185,67 @@ def _as_column(b: Any, x: Any, like: Any) -> Any:
     return stretch(b, x, like, (like.tensor.rank - 1,))
 
 
-def _lse(b: Any, q: Any, k: Any, v: Any, *mask: Any, scale: float, causal: bool) -> Any:
+def _lse(b: Any, q: Any, k: Any, v: Any, *mask: Any, **attrs: Any) -> Any:
     q, k = _at_float32(b, (q, k))
-    top, _, total = _exponentials(b, q, k, mask, scale, causal)
-    return b.add(b.log(total), top)
+    top, _, total = _exponentials(b, q, k, mask, attrs)
+    found = b.add(b.log(total), top)
+    if not attrs["nan_rows"]:
+        return found
+    return b.select(_is_zero(b, total), filled(b, math.nan, found), found)
 
 
-def _probabilities(
-    b: Any, q: Any, k: Any, lse: Any, mask: Sequence[Any], scale: float, causal: bool
-) -> Any:
-    s = _scores(b, q, k, mask, scale, causal)
+def _lse_low(b: Any, q: Any, k: Any, v: Any, *mask: Any, **attrs: Any) -> Any:
+    q, k = _at_float32(b, (q, k))
+    top, _, total = _exponentials(b, q, k, mask, attrs)
+    log = b.log(total)
+    low = b.add(b.sub(top, b.add(log, top)), log)
+    return b.select(_is_zero(b, total), filled(b, 0.0, low), low)
+
+
+def _probabilities(b: Any, q: Any, k: Any, lse: Any, mask: Sequence[Any], attrs: Attrs) -> Any:
+    s = _scores(b, q, k, mask, attrs)
     return b.exp(b.sub(s, _as_column(b, _finite(b, lse), s)))
 
 
-def _score_cotangents(b: Any, p: Any, v: Any, ct: Any, delta: Any) -> Any:
+def _score_cotangents(
+    b: Any, p: Any, v: Any, ct: Any, delta: Any, mask: Sequence[Any], attrs: Attrs
+) -> Any:
     dp = _product(b, ct, v, (-1,), (-1,))
-    return b.mul(p, b.sub(dp, _as_column(b, delta, dp)))
+    found = b.mul(p, b.sub(dp, _as_column(b, delta, dp)))
+    for m in mask:
+        if _is_bool(m) and hides_numbers(attrs):
+            wide = b.broadcast_to(m, shape=found.tensor.shape)
+            found = b.select(wide, found, filled(b, 0.0, found))
+    return found
+
+
+def hides_numbers(attrs: Attrs) -> bool:
+    """Whether what a mask of bools leaves out may have a probability other than 0."""
+    return attrs["nan_rows"] or attrs["hidden"] != -math.inf
 
 
 def _grad_query(
-    b: Any, q: Any, k: Any, v: Any, lse: Any, ct: Any, delta: Any, *mask: Any,
-    scale: float, causal: bool,
-) -> Any:  # fmt: skip
-    p = _probabilities(b, q, k, lse, mask, scale, causal)
-    ds = _score_cotangents(b, p, v, ct, delta)
+    b: Any, q: Any, k: Any, v: Any, lse: Any, ct: Any, delta: Any, *mask: Any, **attrs: Any
+) -> Any:
+    p = _probabilities(b, q, k, lse, mask, attrs)
+    ds = _score_cotangents(b, p, v, ct, delta, mask, attrs)
     dq = _product(b, ds, k, (-1,), (-2,))
-    return b.mul(dq, filled(b, scale, dq))
+    return b.mul(dq, filled(b, attrs["scale"], dq))
 
 
 def _grad_key(
-    b: Any, q: Any, k: Any, v: Any, lse: Any, ct: Any, delta: Any, *mask: Any,
-    scale: float, causal: bool,
-) -> Any:  # fmt: skip
-    p = _probabilities(b, q, k, lse, mask, scale, causal)
-    ds = _score_cotangents(b, p, v, ct, delta)
+    b: Any, q: Any, k: Any, v: Any, lse: Any, ct: Any, delta: Any, *mask: Any, **attrs: Any
+) -> Any:
+    p = _probabilities(b, q, k, lse, mask, attrs)
+    ds = _score_cotangents(b, p, v, ct, delta, mask, attrs)
     dk = _over_queries(b, ds, q, k)
-    return b.mul(dk, filled(b, scale, dk))
+    return b.mul(dk, filled(b, attrs["scale"], dk))
 
 
 def _grad_value(
-    b: Any, q: Any, k: Any, v: Any, lse: Any, ct: Any, delta: Any, *mask: Any,
-    scale: float, causal: bool,
-) -> Any:  # fmt: skip
-    p = _probabilities(b, q, k, lse, mask, scale, causal)
+    b: Any, q: Any, k: Any, v: Any, lse: Any, ct: Any, delta: Any, *mask: Any, **attrs: Any
+) -> Any:
+    p = _probabilities(b, q, k, lse, mask, attrs)
     return _over_queries(b, p, ct, k)
 
 
@@ -223,7 +257,7 @@ def _part_count(heads: Dim, keys: Dim) -> int:
     return next((n for n in range(most, 1, -1) if keys % n == 0), 1)
 
 
-def _in_parts(b: Any, which: int, operands: Sequence[Any], scale: float, causal: bool) -> Any:
+def _in_parts(b: Any, which: int, operands: Sequence[Any], attrs: Attrs) -> Any:
     """The cotangent of one of the inputs; where there are few heads, parts of the keys are some.
 
     A kernel takes the keys of a head in order, as all of them add to its queries' cotangents. What
@@ -232,9 +266,9 @@ def _in_parts(b: Any, which: int, operands: Sequence[Any], scale: float, causal:
     q, k, v, lse, ct, delta, *mask = operands
     gradient = getattr(b, _GRADIENTS[which])
     heads, keys = k.tensor.rank - 2, k.tensor.shape[-2]
-    count = 1 if causal else _part_count(product(k.tensor.shape[:-2]), keys)
+    count = 1 if attrs["causal"] else _part_count(product(k.tensor.shape[:-2]), keys)
     if count == 1:
-        return gradient(*operands, scale=scale, causal=causal)
+        return gradient(*operands, **attrs)
 
     def repeated(x: Any, times: int = count) -> Any:
         lead, rest = x.tensor.shape[:heads], x.tensor.shape[heads:]
@@ -250,7 +284,7 @@ def _in_parts(b: Any, which: int, operands: Sequence[Any], scale: float, causal:
 
     parts = [repeated(q), cut(k, -2), cut(v, -2), *map(repeated, (lse, ct, delta))]
     parts += [repeated(m, 1) if m.tensor.shape[-1] == 1 else cut(m, -1) for m in mask]
-    found = gradient(*parts, scale=scale, causal=causal)
+    found = gradient(*parts, **attrs)
     if which == 0:
         return b.reduce_sum(found, axes=(heads,))
     return b.reshape(found, shape=operands[which].tensor.shape)
@@ -264,11 +298,17 @@ def _vjp(b: Any, out: Any, ct: Any, i: int, inputs: Sequence[Any], **attrs: Any)
     out, ct, q, k, v = _at_float32(b, (out, ct, *inputs[:3]))
     mask = inputs[3:]
     lse = b.attention_lse(q, k, v, *mask, **attrs)
+    if any(not _is_bool(m) or attrs["hidden"] != -math.inf for m in mask):
+        # Beside a score of -1e9 the logarithm of a sum is nothing. What that leaves out is a factor
+        # of all probabilities of the row, and so of its cotangent.
+        low = b.attention_lse_low(q, k, v, *mask, **attrs)
+        ct = b.mul(ct, _as_column(b, b.exp(b.neg(low)), ct))
     delta = b.reduce_sum(b.mul(ct, out), axes=(ct.tensor.rank - 1,))
     if i < 3:
-        found = _in_parts(b, i, (q, k, v, lse, ct, delta, *mask), **attrs)
+        found = _in_parts(b, i, (q, k, v, lse, ct, delta, *mask), attrs)
         return _converted(b, found, inputs[i].tensor.dtype)
-    ds = _score_cotangents(b, _probabilities(b, q, k, lse, mask, **attrs), v, ct, delta)
+    p = _probabilities(b, q, k, lse, mask, attrs)
+    ds = _score_cotangents(b, p, v, ct, delta, mask, attrs)
     shape = mask[0].tensor.shape
     repeated = tuple(a for a, d in enumerate(shape) if d == 1)
     return b.reshape(b.reduce_sum(ds, axes=repeated), shape=shape) if repeated else ds
@@ -276,6 +316,7 @@ def _vjp(b: Any, out: Any, ct: Any, i: int, inputs: Sequence[Any], **attrs: Any)
 
 def _samples(grad: bool) -> Callable[[], list[Sample]]:
     plain, causal = {"scale": 0.5, "causal": False}, {"scale": 0.3, "causal": True}
+    nan_rows, hidden = {**plain, "nan_rows": True}, {**plain, "hidden": -3.0}
 
     def of(lead: tuple[int, ...], group: tuple[int, ...], sizes: str, dtype: str = "f32") -> Any:
         t, s, d, e = map(int, sizes.split())
@@ -296,6 +337,8 @@ def _samples(grad: bool) -> Callable[[], list[Sample]]:
             Sample((*of((2,), (), "5 11 3 3"), ((2, 5, 11), "f32")), plain),
             Sample((*of((2, 1), (2,), "6 7 3 3"), ((2, 1, 1, 1, 7), "bool")), causal),
             Sample(of((), (), "1 1 1 1"), plain),
+            Sample((*of((2,), (), "5 9 4 3"), ((2, 5, 9), "f32"), ((1, 5, 9), "bool")), nan_rows),
+            Sample((*of((2,), (), "5 9 4 3", "f64"), ((2, 1, 9), "bool")), hidden),
         ]
 
     return samples
@@ -319,7 +362,10 @@ def _batch(name: str, mask_at: int) -> Callable[..., Any]:
     return batch
 
 
-_ATTRS: dict[str, Any] = {"scale": "number", "causal": "bool"}
+_ATTRS: dict[str, Any] = {
+    "scale": "number", "causal": "bool", "hidden": "number", "nan_rows": "bool",
+}  # fmt: skip
+_DEFAULTS: dict[str, Any] = {"hidden": -math.inf, "nan_rows": False}
 
 register(
     Op(
@@ -329,6 +375,7 @@ register(
             "attention", lambda q, k, v, *mask: q.with_shape((*q.shape[:-1], v.shape[-1]))
         ),
         attrs=_ATTRS,
+        defaults=_DEFAULTS,
         family="attention",
         own_kernel=True,
         decompose=_attention,
@@ -337,19 +384,28 @@ register(
         samples=_samples(grad=False),
     )
 )
-register(
-    Op(
+for _name, _build, _doc in (
+    (
         "attention_lse",
+        _lse,
         "The logarithm of the sum of the exponentials of each row of attention's scores.",
-        infer=_infer("attention_lse", lambda q, k, v, *mask: TensorType(_wide(q), q.shape[:-1])),
-        attrs=_ATTRS,
-        family="attention",
-        own_kernel=True,
-        decompose=_lse,
-        batch=_batch("attention_lse", 3),
-        samples=_samples(grad=False),
+    ),
+    ("attention_lse_low", _lse_low, "What `attention_lse` is less than its value for rounding."),
+):
+    register(
+        Op(
+            _name,
+            _doc,
+            infer=_infer(_name, lambda q, k, v, *mask: TensorType(_wide(q), q.shape[:-1])),
+            attrs=_ATTRS,
+            defaults=_DEFAULTS,
+            family="attention",
+            own_kernel=True,
+            decompose=_build,
+            batch=_batch(_name, 3),
+            samples=_samples(grad=False),
+        )
     )
-)
 for _which, (_name, _build) in enumerate(
     zip(_GRADIENTS, (_grad_query, _grad_key, _grad_value), strict=True)
 ):
@@ -361,6 +417,7 @@ for _which, (_name, _build) in enumerate(
             "result's cotangent, and the sums of products of that with the result.",
             infer=_infer_grad(_name, _which),
             attrs=_ATTRS,
+            defaults=_DEFAULTS,
             family="attention",
             own_kernel=True,
             decompose=_build,
