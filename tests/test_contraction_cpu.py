@@ -10,8 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dlc.codegen.cpu import contraction as contraction_module
 from dlc.codegen.cpu import panel
 from dlc.codegen.cpu.contraction import emit_contraction, is_contraction
+from dlc.codegen.cpu.contraction_form import contraction_of
+from dlc.codegen.cpu.crossed_contraction import crossing
 from dlc.codegen.cpu.emit import module_text
 from dlc.codegen.cpu.isa import ISA_LEVELS, host_flags, host_machine, isa_named
 from dlc.codegen.cpu.llvm import assembly, compile_module
@@ -709,3 +712,89 @@ def test_rows_of_a_that_are_far_apart_are_packed(isa, dtype):
     kernel = contraction("km,kn->mn", run_time(sizes), dtype)
     assert "@dlc.pack.transposed." in compiled(kernel, isa).text
     check(kernel, isa, "km,kn->mn", sizes, dtype)
+
+
+# Few rows by a matrix that is contiguous along k, in one and in several units, panels and steps.
+CROSSED = [
+    (2, 40, 9), (3, 129, 700), (16, 48, 64), (17, 385, 40), (60, 500, 100), (77, 400, 519),
+    (128, 1600, 190), (129, 1100, 257), (197, 1700, 333), (257, 2000, 519), (5, 33, 4095),
+]  # fmt: skip
+
+
+def usual(kernel, isa, monkeypatch):
+    """The kernel compiled without exchange of roles."""
+    with monkeypatch.context() as patch:
+        patch.setattr(contraction_module, "crossing", lambda form: 0)
+        return compiled_usual(kernel, isa)
+
+
+@functools.cache
+def compiled_usual(kernel, isa):
+    return Compiled(kernel, isa)
+
+
+@level
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+@pytest.mark.parametrize("epilogue", [plain, two_outputs])
+@pytest.mark.parametrize("spec", ["mk,nk->mn", "km,nk->mn"])
+def test_products_with_exchanged_roles_have_the_same_bits(isa, dtype, epilogue, spec, monkeypatch):
+    kernel = contraction(spec, run_time(dict(m=1, n=1, k=1)), dtype, dtype, epilogue)
+    for m, n, k in CROSSED:
+        dims = {"M": m, "N": n, "K": k}
+        assert evaluate(crossing(contraction_of(kernel)), dims) == 1
+        inputs = inputs_of(kernel, dims)
+        inputs |= {"a": at_end_of_page(inputs["a"]), "b": at_end_of_page(inputs["b"])}
+        expected = usual(kernel, isa, monkeypatch)(inputs, dims)
+        for cuts in (None, one_by_one):
+            found = compiled(kernel, isa)(inputs, dims, cuts)
+            assert [x.tobytes() for x in found] == [x.tobytes() for x in expected]
+
+
+@level
+@pytest.mark.parametrize(
+    ("dtype", "accumulator", "extents"),
+    [
+        (int32, int32, dict(b=3, m=9, n=90, k=70)),
+        (float32, float32, dict(b=3, m=33, n=200, k=70)),
+    ],
+    ids=str,
+)
+def test_batches_with_exchanged_roles(isa, dtype, accumulator, extents, monkeypatch):
+    kernel = contraction("bmk,bnk->bmn", run_time(extents), dtype, accumulator)
+    dims = names_of(extents)
+    inputs = inputs_of(kernel, dims)
+    (expected,) = usual(kernel, isa, monkeypatch)(inputs, dims)
+    for cuts in (None, one_by_one):
+        (found,) = compiled(kernel, isa)(inputs, dims, cuts)
+        assert found.tobytes() == expected.tobytes()
+
+
+@level
+def test_rows_of_a_half_type_are_converted_where_roles_are_exchanged(isa, monkeypatch):
+    m, n, k = (Axis(c, symbol(c.upper())) for c in "mnk")
+    a = convert(load("a", (index("m"), index("k")), float16), float32)
+    product = dot((k,), a, load("b", (index("n"), index("k")), float32), float32)
+    at = (index("m"), index("n"))
+    shapes = [("a", "in", float16, m, k), ("b", "in", float32, n, k), ("y", "out", float32, m, n)]
+    params = tuple(Param(*rest, (x.extent, y.extent)) for *rest, x, y in shapes)
+    kernel = Kernel(
+        "kernel", params, ("M", "N", "K"), (Par((m, n), (Assign("y", at, (), product),)),)
+    )
+    dims = {"M": 21, "N": 150, "K": 65}
+    assert evaluate(crossing(contraction_of(kernel)), dims) == 1
+    inputs = inputs_of(kernel, dims)
+    (expected,) = usual(kernel, isa, monkeypatch)(inputs, dims)
+    (found,) = compiled(kernel, isa)(inputs, dims)
+    assert found.tobytes() == expected.tobytes()
+
+
+def test_roles_are_exchanged_where_less_is_moved():
+    def crosses(spec, m, n, k):
+        form = contraction_of(contraction(spec, run_time(dict(m=1, n=1, k=1))))
+        return evaluate(crossing(form), {"M": m, "N": n, "K": k})
+
+    assert crosses("mk,nk->mn", 128, 768, 768)
+    assert not crosses("mk,kn->mn", 128, 768, 768)  # packed row by row
+    assert not crosses("mk,nk->mn", 1, 768, 768)  # a kernel of its own
+    assert not crosses("mk,nk->mn", 768, 768, 768)  # more rows use what is packed
+    assert not crosses("mk,nk->mn", 8, 768, 20000)  # sums of several runs

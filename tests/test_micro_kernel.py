@@ -24,6 +24,7 @@ LEVELS = [
 ]
 # Beside those of most products: all shapes that single rows and narrow matrices ask for.
 SHAPES = [(1, 16), (1, 8), (2, 8), (3, 6), (4, 5), (8, 3), (8, 2), (8, 1), (12, 2), (1, 1)]
+CALLS = [(0, 1, 0), (0, 1, 1), (1, 1, 0), (5, 3, 1), (8, 1, 1), (19, 2, 0), (21, 1, 1)]
 SIGNATURE = ctypes.CFUNCTYPE(
     None, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.POINTER(ctypes.c_int64)
 )
@@ -73,10 +74,11 @@ def loaded_as_written(functions):
 @pytest.mark.skipif(not LEVELS, reason="there is an assembler for x86-64 alone")
 @pytest.mark.parametrize("isa", LEVELS, ids=lambda isa: isa.name)
 @pytest.mark.parametrize("dtype", [float32, float64], ids=str)
-@pytest.mark.parametrize("streams", [False, True], ids=["", "streams"])
-def test_assembled_kernels_have_the_bits_of_compiled_ones(isa, dtype, streams):
-    kinds = shapes(dtype, isa)
-    assembled = [micro_kernel(dtype, *shape, isa, streams=streams) for shape in kinds]
+@pytest.mark.parametrize("kind", ["", "streams", "next_rows"])
+def test_assembled_kernels_have_the_bits_of_compiled_ones(isa, dtype, kind):
+    kinds, streams = shapes(dtype, isa), kind == "streams"
+    kind = {kind: True} if kind else {}
+    assembled = [micro_kernel(dtype, *shape, isa, **kind) for shape in kinds]
     assert all(isinstance(k, AssembledKernel) for k in assembled)
     compiled = [
         _Tile(f"tile{k}", dtype, shape, isa, streams=streams).function(2)
@@ -84,7 +86,7 @@ def test_assembled_kernels_have_the_bits_of_compiled_ones(isa, dtype, streams):
     ]
     (ours, code), (theirs, other) = loaded_as_written(assembled), loaded(compiled, isa)
     for shape, one, two in zip(kinds, ours, theirs, strict=True):
-        for kc, a_k, add in [(0, 1, 0), (0, 1, 1), (1, 1, 0), (5, 3, 1), (8, 1, 1), (19, 2, 0)]:
+        for kc, a_k, add in CALLS:
             given = dict(kc=kc, a_k=a_k, add=add)
             found = [run(f, dtype, isa, shape, **given) for f in (one, two)]
             assert found[0] == found[1], (shape, given)

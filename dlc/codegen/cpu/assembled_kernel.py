@@ -23,6 +23,11 @@ _B, _C, _AHEAD, _LEFT, _A_ROW, _A_K, _B_K, _C_ROW, _ADD, _STEP = (
     "rsi", "rdx", "rcx", "r8", "r9", "r12", "rbx", "r13", "r14", "r15",
 )  # fmt: skip
 _SAVED = (_A_K, _B_K, _C_ROW, _ADD, _STEP)
+# Parts of a step that fetches rows, which fetch as many each.
+_HALVES = 2
+
+LINE = 64
+"""Bytes that a prefetch brings."""
 
 
 class AssembledKernel(AssembledFunction):
@@ -36,7 +41,8 @@ class AssembledKernel(AssembledFunction):
         isa: The level.
         ahead: For one that streams b, rows of it from what is read to what is fetched.
         unroll: Products in a step of the loop.
-        fetches: Products to a prefetch.
+        fetches: Products to a prefetch; 0 for one that fetches the next rows of a, whose steps are
+            of as many products as lie in a line of the cache.
     """
 
     def __init__(
@@ -65,9 +71,11 @@ class AssembledKernel(AssembledFunction):
         self._enter(code)
         for register in self.sums:
             code.clear(register)
-        if self.unroll > 1:
-            self._loop(code, self.unroll, fetches=self.fetches)
-        self._loop(code, 1, fetches=0)
+        if not self.fetches:
+            self._loop(code, self.unroll, lambda: self._fetching_rows(code))
+        elif self.unroll > 1:
+            self._loop(code, self.unroll, lambda: self._fetching_ahead(code))
+        self._loop(code, 1, lambda: self._product(code, fetches=False))
         self._keep(code)
         for register in reversed(_SAVED):
             code.pop(register)
@@ -93,21 +101,47 @@ class AssembledKernel(AssembledFunction):
         if self.ahead:
             code.multiply(_AHEAD, _B_K, self.ahead)
             code.add(_AHEAD, _B)
-        else:
+        elif self.fetches:
             code.multiply(_STEP, _STEP, self.rows * self.fetches)
+        else:  # what leads from behind the last row that is fetched to the next line of the first
+            code.multiply(_STEP, _A_ROW, -_HALVES * self._half)
+            code.add_number(_STEP, LINE)
 
-    def _loop(self, code: Code | Assembly, unroll: int, *, fetches: int) -> None:
-        """As many steps of `unroll` products as are left, which fetch once in `fetches`, if any."""
-        group = max(fetches, 1)
+    @property
+    def _half(self) -> int:
+        """Of the next rows of a, those that half a step fetches."""
+        return -(-self.rows // _HALVES)
 
-        def products() -> None:
-            for k in range(group):
-                self._product(code, fetches=fetches > 0 and k == 0)
-            if fetches and not self.ahead:
+    def _fetching_ahead(self, code: Code | Assembly) -> None:
+        """The products of a step, which fetch once in `fetches`."""
+
+        def group() -> None:
+            for k in range(self.fetches):
+                self._product(code, fetches=k == 0)
+            if not self.ahead:
                 code.add(_AHEAD, _STEP)
 
+        code.repeat(self.unroll // self.fetches, group)
+
+    def _fetching_rows(self, code: Code | Assembly) -> None:
+        """The products of a step, which fetch a line of each of the next rows."""
+        count = self.unroll // _HALVES
+
+        def half() -> None:
+            for k in range(count):
+                for _ in range(k * self._half // count, (k + 1) * self._half // count):
+                    code.prefetch(Memory(_AHEAD), 2)
+                    code.add(_AHEAD, _A_ROW)
+                self._product(code, fetches=False)
+
+        code.repeat(_HALVES, half)
+        code.add(_AHEAD, _STEP)
+
+    def _loop(self, code: Code | Assembly, unroll: int, products: Callable[[], None]) -> None:
+        """As many steps of `unroll` products as are left."""
+
         def step() -> None:
-            code.repeat(unroll // group, products)
+            products()
             code.subtract_number(_LEFT, unroll)
 
         code.subtract_number(_LEFT, unroll)

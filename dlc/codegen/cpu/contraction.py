@@ -29,6 +29,7 @@ from dlc.codegen.cpu.contraction_operands import (
     address,
     same_type,
 )
+from dlc.codegen.cpu.crossed_contraction import Crossed, crossing
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
@@ -81,8 +82,10 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
     if on_matrix_unit(form, isa):
         return emit_matrix_contraction(form, isa)
     tiling = choose_tiling(form, isa)
-    epilogue = Epilogue(form, isa, tiling.n_room)
-    em = _Writer(form, tiling, isa, epilogue).entry()
+    epilogue = Epilogue(form, isa)
+    crosses = crossing(form)
+    crossed = None if crosses == 0 else Crossed(form, isa, epilogue)
+    em = _Writer(form, tiling, isa, epilogue).entry(crosses, crossed)
     m, n, k = form.m.extent, form.n.extent, form.k.extent
     rows = maximum(minimum(m, row_block(form)), _BOUND_ROWS if form.b.panel else 1)
     columns = tiling.n_block if form.b.panel else tiling.panel  # of a simpler formula
@@ -91,7 +94,7 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
     units = mul(form.batches, mul(m_blocks, n_blocks))
     about = mul(form.batches, mul(ceildiv(m, row_block(form)), n_blocks))  # likewise
     least = floordiv(_CHUNK_FLOPS, maximum(1, mul(unit, 2)))
-    return KernelCode(
+    code = KernelCode(
         emitters=[em, epilogue.function()] if epilogue.called else [em],
         entry=kernel.name,
         units=units,
@@ -99,6 +102,7 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
         scratch=tiling.scratch,
         cost=mul(mul(form.batches, mul(n, k)), _row_cost(form)),
     )
+    return code if crossed is None else crossed.joined(code, crosses)
 
 
 def _chunk(units: Dim) -> Dim:
@@ -149,11 +153,18 @@ class _Writer:
         self.dtype = form.dtype
         self.lanes = tiling.lanes
 
-    def entry(self) -> Emitter:
-        """The whole function."""
+    def entry(self, crosses: Dim, crossed: Crossed | None) -> Emitter:
+        """The whole function, which leaves the work to that of `crossed` where `crosses` is 1."""
         em = self.em
         em.quick = True
         self.ex = open_scope(em, self.form, self.isa)
+        if crossed is not None:
+            yes, no = em.fresh("crossed"), em.fresh("usual")
+            em.branch_if(em.value(f"icmp eq i64 {self.ex.index(crosses)}, 1"), yes, no)
+            em.block(yes)
+            em.call_part(crossed.function(), ["%args", "%dims", "%lo", "%hi", "%scratch"])
+            em.line("ret void")
+            em.block(no)
         self.operands = Operands(self.form, self.tiling, self.isa, self.ex)
         em.loop("%lo", "%hi", 1, self._unit, [("i64", "-1"), ("i64", "-1")])
         em.line("ret void")
@@ -366,7 +377,8 @@ class _Writer:
     def _finish(self, unit: Unit, n: str, columns: str, target: _Panel) -> None:
         """From the sums of a panel to what is stored."""
         if target.output is None or not can_assemble(self.dtype, self.isa):
-            args = [target.pointer, unit.m0, n, unit.rows, columns, *unit.outer]
+            room = str(self.tiling.n_room)
+            args = [target.pointer, unit.m0, n, unit.rows, columns, room, *unit.outer]
             self.epilogue.call(self.em, args)
             return
         place, row = target.output

@@ -35,16 +35,17 @@ def open_scope(em: Emitter, form: Contraction, isa: Isa) -> ExprEmitter:
 
 
 class Epilogue:
-    """The function (args, dims, sums, m, n, rows, columns, outer..).
+    """The function (args, dims, sums, m, n, rows, columns, row, outer..).
 
-    It computes the stored expressions of `rows` by `columns` sums, `n_room` apart, whose first is
-    that of m and n.
+    It computes the stored expressions of `rows` by `columns` sums, rows being `row` elements apart,
+    whose first is that of m and n.
     """
 
-    def __init__(self, form: Contraction, isa: Isa, n_room: int) -> None:
-        self.form, self.isa, self.n_room, self.called = form, isa, n_room, False
+    def __init__(self, form: Contraction, isa: Isa) -> None:
+        self.form, self.isa, self.called = form, isa, False
         self.lanes = isa.lanes(form.dtype.bits)
-        numbers = ["m", "n", "rows", "columns", *(f"outer{k}" for k in range(len(form.outer)))]
+        numbers = ["m", "n", "rows", "columns", "row"]
+        numbers += [f"outer{k}" for k in range(len(form.outer))]
         parameters = [
             *(("ptr", x) for x in ("args", "dims", "sums")),
             *(("i64", x) for x in numbers),
@@ -74,7 +75,7 @@ class Epilogue:
         em, ex, form, lanes = self.em, self.ex, self.form, self.lanes
         expressions = [s.expr for s in form.stores]
         entering = {axis_name(form.n.name), ACCUMULATOR}
-        at = em.value(f"mul i64 {r}, {self.n_room}")
+        at = em.value(f"mul i64 {r}, %row")
         sums = memory.element_pointer(em, form.dtype, "%sums", at)
         with ex.scope(axes={form.m.name: iv.add(em, "%m", r)}):
             ex.prepare(expressions, entering, lanes=lanes)

@@ -96,6 +96,21 @@ def address(ex: ExprEmitter, form: Contraction, operand: Operand, m: str, n: str
     return memory.element_pointer(ex.em, tensor.dtype, tensor.pointer, at)
 
 
+def pack_columns(
+    packer: Packer, operand: Operand, args: Sequence[str], strides: tuple[str, str]
+) -> None:
+    """Packs part of an operand that is not gathered, rows of the target being those of a k.
+
+    `args` are those of a packing function up to the strides in memory; `strides` are along k and
+    the other axis.
+    """
+    if operand.stride == 1:
+        packer.contiguous([*args, strides[0]])
+        return
+    how = packer.transposed if operand.k_stride == 1 else packer.strided
+    how([*args, *strides])
+
+
 class Operands:
     """Writes what concerns the operands into the entry `em`, in the scope `ex`."""
 
@@ -185,12 +200,9 @@ class Operands:
         place = address(ex, self.form, b, "0", n, step.k0)
         own = Source(place, ex.index(b.stride), ex.index(b.k_stride))
         args.insert(1, place)
-        if b.stride != 1:
-            pack = packer.transposed if b.k_stride == 1 else packer.strided
-            em.when(wanted, lambda: pack([*args, own.k_stride, own.stride]))
-            return panel
-        if not same_type(b):
-            em.when(wanted, lambda: packer.contiguous([*args, own.k_stride]))
+        if b.stride != 1 or not same_type(b):
+            strides = (own.k_stride, own.stride)
+            em.when(wanted, lambda: pack_columns(packer, b, args, strides))
             return panel
         packed = em.value(f"xor i1 {self._in_place(unit, step, columns, own)}, true")
         wanted = em.value(f"and i1 {packed}, {wanted}")

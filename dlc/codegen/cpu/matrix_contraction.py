@@ -96,7 +96,7 @@ def _choose_blocks(form: Contraction) -> _Blocks:
 def emit_matrix_contraction(form: Contraction, isa: Isa) -> KernelCode:
     """Emits a contraction for which `on_matrix_unit` holds."""
     blocks = _choose_blocks(form)
-    epilogue = Epilogue(form, isa, blocks.n_room)
+    epilogue = Epilogue(form, isa)
     em = _Writer(form, isa, blocks, epilogue).entry()
     m, n, k = form.m.extent, form.n.extent, form.k.extent
     unit = mul(mul(minimum(m, blocks.m_block), minimum(n, blocks.n_block)), maximum(k, 1))
@@ -208,7 +208,7 @@ class _Writer:
                 sums = self._bytes_on(c, em.value(f"mul i64 {r}, {row}"))
                 sizes = [rows, unit.panels, a_step, step.blocks, str(row), adding]
                 em.call_helper(mt.tiles(), [a, b, sums, *sizes])
-                args = [sums, m, unit.n0, rows, unit.columns, *unit.outer]
+                args = [sums, m, unit.n0, rows, unit.columns, str(blocks.n_room), *unit.outer]
                 em.when(step.last, lambda: self.epilogue.call(em, args))
             return []
 

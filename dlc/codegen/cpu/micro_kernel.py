@@ -7,7 +7,8 @@ computes, for r < R and n < C, `sum(k < kc, a[r*a_row + k*a_k] * b[k*b_k + n])`,
 it to that when `add` is not 0. Strides count elements; they, `add` and `step` are in memory at
 `sizes`, in the order of `SIZES`. On the way it fetches the tile of c, and what is at `ahead`,
 `step` bytes on with each k and row, into the cache. Those that stream b from memory, named dlc.ms,
-fetch its rows some time before they read them instead.
+fetch its rows some time before they read them instead; and those named dlc.mr fetch R rows of a, at
+`ahead`, which are to be contiguous along k.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import functools
 from collections.abc import Sequence
 
 from dlc.codegen.cpu.assembled_function import can_assemble
-from dlc.codegen.cpu.assembled_kernel import AssembledKernel
+from dlc.codegen.cpu.assembled_kernel import LINE, AssembledKernel
 from dlc.codegen.cpu.emit import Emitter, llvm_type
 from dlc.codegen.cpu.isa import Isa
 from dlc.ir.types import DType
@@ -43,16 +44,27 @@ _FETCHES = 2
 
 @functools.cache
 def micro_kernel(
-    dtype: DType, rows: int, vectors: int, isa: Isa, *, streams: bool = False
+    dtype: DType,
+    rows: int,
+    vectors: int,
+    isa: Isa,
+    *,
+    streams: bool = False,
+    next_rows: bool = False,
 ) -> Emitter:
-    """The micro-kernel of a tile of `rows` by `vectors` vectors."""
+    """The micro-kernel of a tile of `rows` by `vectors` vectors.
+
+    It streams b or fetches the next rows of a where that is asked for.
+    """
     lanes = isa.lanes(dtype.bits)
-    name = f"dlc.{'ms' if streams else 'mm'}.{rows}x{vectors * lanes}x{dtype.short}"
+    kind = "ms" if streams else "mr" if next_rows and can_assemble(dtype, isa) else "mm"
+    name = f"dlc.{kind}.{rows}x{vectors * lanes}x{dtype.short}"
     large = rows * vectors >= _MANY_SUMS
     unroll = 1 if streams else _UNROLL if large else _FETCHES
     if can_assemble(dtype, isa):
         ahead = _VECTORS_AHEAD // vectors if streams else 0
-        kinds = dict(ahead=ahead, unroll=unroll, fetches=_FETCHES)
+        unroll = LINE // dtype.itemsize if next_rows else unroll
+        kinds = dict(ahead=ahead, unroll=unroll, fetches=0 if next_rows else _FETCHES)
         return AssembledKernel(name, _PARAMETERS, dtype, (rows, vectors), isa, **kinds)
     return _Tile(name, dtype, (rows, vectors), isa, streams=streams).function(unroll)
 

@@ -35,8 +35,8 @@ _PARAMETERS = [
 _TABLE_PARAMETERS = [*_PARAMETERS[:5], ("ptr", "row_at"), ("ptr", "column_at")]
 
 
-# Rows of the largest square blocks that are transposed in registers.
-_SIDE = 8
+# Rows of the square blocks that are transposed in registers, largest first.
+_SIDES = (16, 8)
 
 
 def convert_loaded(em: Emitter, isa: Isa, dtypes: Sequence[DType], value: str, lanes: int) -> str:
@@ -168,15 +168,21 @@ class Packer:
         em.loop(first, rows, 1, row)
 
     def _transposed(self, em: Emitter) -> None:
-        """Square blocks; the last ones overlap their neighbours, or repeat the last column."""
-        lanes = min(self.lanes, _SIDE)
-        small = em.value(f"icmp slt i64 %rows, {lanes}")
-        yes, no, done = em.fresh("few"), em.fresh("many"), em.fresh("done")
-        em.branch_if(small, yes, no)
-        em.block(yes)
+        """The largest square blocks that there are rows for; fewer rows go element by element."""
+        done = em.fresh("done")
+        for side in sorted({min(self.lanes, side) for side in _SIDES}, reverse=True):
+            yes, no = em.fresh("many"), em.fresh("few")
+            em.branch_if(em.value(f"icmp sge i64 %rows, {side}"), yes, no)
+            em.block(yes)
+            self._square_blocks(em, side)
+            em.branch(done)
+            em.block(no)
         self._strided(em)
         em.branch(done)
-        em.block(no)
+        em.block(done)
+
+    def _square_blocks(self, em: Emitter, lanes: int) -> None:
+        """Square blocks; the last ones overlap their neighbours, or repeat the last column."""
         last_column = em.value("sub i64 %columns, 1")
         last_row = em.value(f"sub i64 %rows, {lanes}")
 
@@ -206,8 +212,6 @@ class Packer:
         covered = em.value(f"add i64 %columns, {self.lanes - 1}")
         covered = em.value(f"and i64 {covered}, {-self.lanes}")
         em.loop("0", covered, lanes, columns)
-        em.branch(done)
-        em.block(done)
 
 
 @functools.cache

@@ -97,6 +97,82 @@ def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) ->
     return em
 
 
+class EvenPanels:
+    """The fewest panels of up to `most` vectors that cover some columns, as even as may be.
+
+    Narrow ones would have too few sums to hide the latency of multiply-adds.
+    """
+
+    def __init__(self, em: Emitter, columns: str, lanes: int, most: int) -> None:
+        self.em = em
+        vectors = em.value(f"udiv i64 {iv.add(em, columns, str(lanes - 1))}, {lanes}")
+        self.count = em.value(f"udiv i64 {iv.add(em, vectors, str(most - 1))}, {most}")
+        some = iv.maximum(em, self.count, "1")
+        self.least = em.value(f"udiv i64 {vectors}, {some}")
+        self.wider = em.value(f"urem i64 {vectors}, {some}")
+
+    def of(self, number: str) -> tuple[str, str]:
+        """(the first vector, the vectors) of a panel."""
+        em = self.em
+        wide = em.value(f"zext i1 {em.value(f'icmp slt i64 {number}, {self.wider}')} to i64")
+        before = iv.add(em, iv.multiply(em, number, self.least), iv.minimum(em, number, self.wider))
+        return before, iv.add(em, self.least, wide)
+
+
+@functools.cache
+def panels_by_rows(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths) -> Emitter:
+    """The function dlc.rows.*(a, b, c, after, rows, columns, kc, a_row, c_row, add).
+
+    Arguments mean what those of a micro-kernel do. All panels of some rows of a, which is
+    contiguous along k, are computed before the next rows, which are fetched meanwhile; after the
+    last rows, those at `after`. Panels of b are `EvenPanels`, their rows as far apart as the widest
+    are wide; `columns` that are no whole number of vectors are computed up to one.
+    """
+    tall, across = ("_".join(map(str, x)) for x in (rows, vectors))
+    numbers = ["rows", "columns", "kc", "a_row", "c_row", "add"]
+    parameters = [*(("ptr", x) for x in ("a", "b", "c", "after")), *(("i64", x) for x in numbers)]
+    em = Emitter(f"dlc.rows.{tall}x{across}.{dtype.short}", parameters)
+    em.quick = can_assemble(dtype, isa)
+    lanes = isa.lanes(dtype.bits)
+    b_k = str(vectors[0] * lanes)
+    sizes = tile_sizes(em, ["%a_row", "1", b_k, "%c_row", "%add", "0"])
+    panels = EvenPanels(em, "%columns", lanes, vectors[0])
+    apart = iv.multiply(em, "%kc", b_k)
+
+    def move(pointer: str, count: str, stride: str) -> str:
+        return memory.element_pointer(em, dtype, pointer, iv.multiply(em, count, stride))
+
+    def tile(height: int, m: str) -> None:
+        a, c = move("%a", m, "%a_row"), move("%c", m, "%c_row")
+        end = iv.add(em, m, str(height))
+        more = em.value(f"icmp slt i64 {end}, %rows")
+        following = em.value(f"select i1 {more}, ptr {move('%a', end, '%a_row')}, ptr %after")
+
+        def one(p: str, _: list[str]) -> list[str]:
+            column, width = panels.of(p)
+            args = [a, move("%b", p, apart), move(c, column, str(lanes)), following, "%kc", sizes]
+            for across in vectors:
+                this = em.value(f"icmp eq i64 {width}, {across}")
+                em.when(this, lambda w=across: call(height, w, p, args))
+            return []
+
+        em.loop("0", panels.count, 1, one)
+
+    def call(height: int, width: int, p: str, args: Sequence[str]) -> None:
+        usual = micro_kernel(dtype, height, width, isa)
+        if height < rows[0]:
+            em.call_helper(usual, args)
+            return
+        fetching = micro_kernel(dtype, height, width, isa, next_rows=True)
+        first = em.value(f"icmp eq i64 {p}, 0")
+        em.when(first, lambda: em.call_helper(fetching, args))
+        em.when(em.value(f"xor i1 {first}, true"), lambda: em.call_helper(usual, args))
+
+    cover(em, "%rows", rows, tile)
+    em.line("ret void")
+    return em
+
+
 @functools.cache
 def add_panel(dtype: DType, isa: Isa) -> Emitter:
     """The function dlc.add.*(c, s, rows, columns, c_row, s_row): c += s, in whole vectors."""

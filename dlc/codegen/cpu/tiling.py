@@ -102,7 +102,7 @@ class Tiling:
 
 def tile_sizes(dtype: DType, isa: Isa) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(rows, vectors) of micro-kernels for tiles of any extents, largest first: few, shared."""
-    height, width = _micro_kernel(symbol("m"), symbol("n"), isa.lanes(dtype.bits), isa)
+    height, width = micro_kernel_size(symbol("m"), symbol("n"), isa.lanes(dtype.bits), isa)
     return (height, 2, 1), tuple(w for w in (4, 2, 1) if w <= width)
 
 
@@ -128,7 +128,12 @@ def _longest_step(form: Contraction) -> int:
 
 def runs(form: Contraction) -> Dim:
     """0 where all steps of K are one run, that are added up in order; at least 1 otherwise."""
-    return floordiv(form.k.extent, RUN * _k_block(form))
+    return floordiv(form.k.extent, longest_run(form))
+
+
+def longest_run(form: Contraction) -> int:
+    """Products from which there is more than one run of steps."""
+    return RUN * _k_block(form)
 
 
 def row_block(form: Contraction) -> int:
@@ -142,7 +147,9 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     m, n, k = form.m.extent, form.n.extent, form.k.extent
     packed = form.b.panel
     height, width = (
-        _packed_micro_kernel(m, packed // lanes, isa) if packed else _micro_kernel(m, n, lanes, isa)
+        _packed_micro_kernel(m, packed // lanes, isa)
+        if packed
+        else micro_kernel_size(m, n, lanes, isa)
     )
     panel = packed or width * lanes
     narrows = form.b.k_stride is None and width == _NARROWED and not packed
@@ -188,7 +195,7 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     held = _held(form, lanes, m_rows if packs_a else 0, tables, held_at)
     return Tiling(
         lanes=lanes,
-        rows=_pieces(m, height),
+        rows=piece_sizes(m, height),
         vectors=(width,) if packed else vectors,
         panel=panel,
         m_block=m_block,
@@ -286,7 +293,7 @@ def _single_row_width(isa: Isa) -> int:
     return 16 if isa.registers >= 32 and isa.vector_bits >= 512 else 8
 
 
-def _micro_kernel(m: Dim, n: Dim, lanes: int, isa: Isa) -> tuple[int, int]:
+def micro_kernel_size(m: Dim, n: Dim, lanes: int, isa: Isa) -> tuple[int, int]:
     """(rows, vectors) of the main micro-kernel: sums and operands fit the registers."""
     wide = isa.registers >= 32
     if isinstance(m, int) and m <= 4:
@@ -321,7 +328,7 @@ def _packed_micro_kernel(m: Dim, panel: int, isa: Isa) -> tuple[int, int]:
     return max(1, -(-m // pieces)), width
 
 
-def _pieces(extent: Dim, size: int) -> tuple[int, ...]:
+def piece_sizes(extent: Dim, size: int) -> tuple[int, ...]:
     """Piece sizes, largest first, that cover any multiple of `size` and `extent`."""
     if isinstance(extent, int):
         sizes = ([size] if extent >= size else []) + ([extent % size] if extent % size else [])
@@ -334,7 +341,7 @@ def _vector_pieces(m: Dim, n: Dim, lanes: int, width: int, m_block: int) -> tupl
     """Widths of micro-kernels in vectors; few rows take the last, ragged vector by itself."""
     if not isinstance(n, int):
         return (width, 1) if width > 1 else (1,)
-    pieces = set(_pieces(-(-n // lanes), width))
+    pieces = set(piece_sizes(-(-n // lanes), width))
     few = isinstance(m, int) and m <= FEW_ROWS
     if n % lanes and (not isinstance(m, int) or few or 0 < m % m_block <= FEW_ROWS):
         last = n // lanes % width
