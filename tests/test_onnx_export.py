@@ -135,6 +135,50 @@ def test_names_shapes_and_files(tmp_path):
     assert onnx.load(tmp_path / "m.onnx") == proto
 
 
+@pytest.mark.parametrize(
+    ("open_axes", "keywords"),
+    [
+        ([None, {0: "n"}], {}),
+        ({"y": {0: "n"}}, {}),
+        ({1: {-2: "n"}}, {}),
+        ({"b": {0: "n"}, "a": None}, {"input_names": ["a", "b"]}),
+    ],
+)
+def test_open_axes_are_those_of_their_arguments(open_axes, keywords):
+    args = np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)
+
+    def f(x, y):
+        return x @ y.T
+
+    proto = dlc.onnx.export(f, args, dynamic_shapes=open_axes, **keywords)
+    shapes = [
+        [d.dim_param or d.dim_value for d in i.type.tensor_type.shape.dim]
+        for i in proto.graph.input
+    ]
+    assert shapes == [[2, 3], ["n", 3]]
+
+
+@pytest.mark.parametrize(
+    ("open_axes", "kind", "message"),
+    [
+        ({"z": {0: "n"}}, dlc.ValueRangeError, "no argument 'z'(.|\n)*x"),
+        ({2: {0: "n"}}, dlc.ValueRangeError, "no argument 2"),
+        ({"x": "n"}, dlc.ArgumentError, "'n' is no dict"),
+        ([{3: "n"}, None], dlc.IndexRangeError, "no axis 3"),
+        ({0: "n"}, dlc.ArgumentError, "'n' is no dict"),
+    ],
+)
+def test_open_axes_that_there_are_not(open_axes, kind, message):
+    x = np.ones((2, 3), np.float32)
+    with pytest.raises(kind, match=message):
+        dlc.onnx.export(lambda x, y: x + y, (x, x), dynamic_shapes=open_axes)
+
+
+def test_open_axes_of_the_only_argument():
+    proto = dlc.onnx.export(dlc.sin, np.ones((2, 3), np.float32), dynamic_shapes={0: "batch"})
+    assert proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+
+
 def test_what_cannot_be_exported():
     with pytest.raises(dlc.ModelError, match="nothing for .*svd"):
         dlc.onnx.export(dlc.linalg.svdvals, np.eye(3, dtype=np.float32))

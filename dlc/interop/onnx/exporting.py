@@ -14,7 +14,13 @@ from dlc.interop.onnx.writing import control, elements, tensors
 from dlc.interop.onnx.writing.writer import WRITERS, Store, Writer
 from dlc.ir.core import Function, Node, all_nodes
 from dlc.ir.dims import DimExpr, dim_text
-from dlc.ir.errors import ArgumentError, ModelError, ValueRangeError
+from dlc.ir.errors import (
+    ArgumentError,
+    IndexRangeError,
+    ModelError,
+    ValueRangeError,
+    nearest,
+)
 from dlc.passes.decompose import expand
 
 OLDEST = 18  # the opset versions that can be written
@@ -41,7 +47,8 @@ def export(
         args: Its arguments: one, or a tuple of them, each a tensor, an array, a spec, or a tree of
             these. Named extents of specs stay open.
         path: Where the file is written; nowhere for None.
-        dynamic_shapes: For each argument, a dict from axes to names, for extents that stay open.
+        dynamic_shapes: For each argument a dict from axes to names, for extents that stay open, or
+            None; a dict of these, by the names or positions of arguments, may leave some out.
         opset_version: The version of the standard's operators, at least 18.
         input_names: Names of the inputs, for the leaves of the arguments in order.
         output_names: Names of the outputs.
@@ -53,7 +60,10 @@ def export(
     Raises:
         ModelError: ONNX has no operator for something (all are listed), or the function changes
             variables.
-        ValueRangeError: The version or the number of names does not fit.
+        ValueRangeError: The version or the number of names does not fit, or `dynamic_shapes` has
+            an argument that there is not.
+        ArgumentError: `dynamic_shapes` is none.
+        IndexRangeError: It has an axis that an argument has not.
 
     Example:
         >>> proto = dlc.onnx.export(lambda x: dlc.relu(x), dlc.spec(("n", 4)), "relu.onnx")
@@ -62,8 +72,10 @@ def export(
     newest = onnx.defs.onnx_opset_version()
     if not OLDEST <= opset_version <= newest:
         raise ValueRangeError(f"opset_version={opset_version}: {OLDEST} to {newest} can be written")
-    specs = _specs(args if isinstance(args, tuple) else (args,), dynamic_shapes)
+    args = args if isinstance(args, tuple) else (args,)
     compiled: Any = f if isinstance(f, dlc.CompiledFunction) else dlc.compile(f)
+    parameters = compiled.signature.positional
+    specs = _specs(args, _open_axes(dynamic_shapes, len(args), parameters, input_names))
     closure = compiled.lower(*specs).closure
     if closure.has_state:
         raise ModelError(
@@ -84,28 +96,52 @@ def export(
     return proto
 
 
-def _specs(args: tuple[Any, ...], dynamic_shapes: Any) -> tuple[Any, ...]:
+def _specs(args: tuple[Any, ...], open_axes: Sequence[Any]) -> tuple[Any, ...]:
     """The arguments without their data, with names for extents that stay open."""
-    open_axes = dynamic_shapes
-    if open_axes is None:
-        open_axes = [None] * len(args)
-    elif isinstance(open_axes, Mapping):
-        open_axes = list(open_axes.values())
-    if len(open_axes) != len(args):
-        raise ArgumentError(f"dynamic_shapes has {len(open_axes)} parts for {len(args)} arguments")
 
-    def spec(x: Any, names: Any) -> Any:
+    def spec(x: Any, names: Mapping[int, Any]) -> Any:
         if isinstance(x, dlc.Spec) or (isinstance(x, str) and "[" in x):
             return x
         t = dlc.asarray(x)
         shape: list[Any] = list(t.shape)
-        for axis, name in dict(names or {}).items():
+        for axis, name in names.items():
+            if not -len(shape) <= axis < len(shape):
+                raise IndexRangeError(f"dynamic_shapes: {t.tensor} has no axis {axis}")
             shape[axis] = str(getattr(name, "__name__", name))
         return dlc.spec(tuple(shape), t.dtype)
 
     return tuple(
         tree.map(lambda leaf, n=n: spec(leaf, n), a) for a, n in zip(args, open_axes, strict=True)
     )
+
+
+def _open_axes(
+    given: Any, count: int, parameters: Sequence[str], inputs: Sequence[str] | None
+) -> list[Mapping[int, Any]]:
+    """For each argument the names of its open axes, of what `dynamic_shapes` may be."""
+    found: list[Any] = [None] * count
+    if isinstance(given, Mapping):
+        if count == 1 and given and all(isinstance(v, str) for v in given.values()):
+            given = {0: given}
+        names = list(inputs) if inputs is not None and len(inputs) == count else list(parameters)
+        for key, axes in given.items():
+            at = names.index(key) if key in names else key
+            if not isinstance(at, int) or not 0 <= at < count:
+                raise ValueRangeError(
+                    f"dynamic_shapes: there is no argument {key!r}", hint=nearest(str(key), names)
+                )
+            found[at] = axes
+    elif given is not None:
+        if len(given) != count:
+            raise ArgumentError(f"dynamic_shapes has {len(given)} parts for {count} arguments")
+        found = list(given)
+    for axes in found:
+        if axes is not None and not isinstance(axes, Mapping):
+            raise ArgumentError(
+                f"dynamic_shapes: {axes!r} is no dict from axes to names",
+                hint='for two arguments: [{0: "batch"}, None], or {"x": {0: "batch"}}',
+            )
+    return [axes or {} for axes in found]
 
 
 def _writable(function: Function) -> Function:
