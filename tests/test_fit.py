@@ -655,6 +655,89 @@ def test_the_first_step_whose_loss_is_nan_is_named(callback):
         classifier().fit(x, LABELS, batch_size=16, verbose=0, shuffle=False)
 
 
+def test_callbacks_see_steps_of_one_execution_as_one(tmp_path):
+    def run(together):
+        model = classifier()
+        loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("adam", loss, metrics=["accuracy"], steps_per_execution=together)
+        seen = []
+        hooks = {
+            f"on_{kind}_batch_{end}": lambda k, logs, name=kind + end: seen.append((name, k))
+            for kind in ("train", "test")
+            for end in ("begin", "end")
+        }
+        folder = tmp_path / str(together)
+        kept = callbacks.ModelCheckpoint(folder / "{batch}.safetensors", save_freq=4)
+        given = [callbacks.LambdaCallback(**hooks), kept]
+        history = model.fit(X, LABELS, 7, 2, 0, callbacks=given)
+        value = model.evaluate(X, LABELS, 28, 0, callbacks=given[:1])
+        files = sorted(int(p.stem) for p in folder.iterdir())
+        return seen, files, (history.history, value, [w.tolist() for w in model.get_weights()])
+
+    seen, files, found = run(4)
+    steps = [("trainbegin", 0), ("trainend", 3), ("trainbegin", 4), ("trainend", 7)]
+    steps += [("trainbegin", 8), ("trainend", 9)]
+    assert seen == [*steps, *steps, ("testbegin", 0), ("testend", 2)]
+    assert files == [4, 8]  # after 4, 8, 14 and 18 of 20 steps
+    one_by_one, files, same = run(1)
+    assert len(one_by_one) == 2 * (20 + 3)
+    assert files == [2, 4, 6, 8, 10]
+    assert found == same
+    with pytest.raises(dlc.ValueRangeError, match="steps_per_execution=0"):
+        run(0)
+
+
+def test_metrics_outside_of_compiled_steps_leave_masked_steps_out():
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((9, 5, 3)).astype(np.float32)
+    x[::2, 3:] = 0
+    y = rng.integers(0, 2, (9, 5, 1)).astype(np.float32)
+    model = nn.Sequential(nn.Masking(), nn.Dense(1, activation="sigmoid"))
+    model.compile("sgd", "binary_crossentropy", metrics=[metrics.AUC(exact=True, name="area")])
+    found = model.evaluate(x, y, batch_size=4, verbose=0, return_dict=True)["area"]
+    kept = (x != 0).any(-1)
+    by_hand = metrics.AUC(exact=True)
+    by_hand.update_state(y[kept], model.predict(x)[kept])
+    assert found == pytest.approx(by_hand.result().item(), abs=1e-6)
+    by_hand.reset_state()
+    by_hand.update_state(y, model.predict(x))
+    assert found != pytest.approx(by_hand.result().item(), abs=1e-3)
+
+
+def test_metrics_of_older_checkpoints():
+    model = classifier()
+    model.fit(X, LABELS, verbose=0)
+    outputs = model._fitting.outputs
+    state = outputs.state_dict()
+    older = {"mean": state["means"][0], "metrics": state["metrics"]}
+    before = {n: v.item() for n, v in outputs.results().items()}
+    outputs.reset()
+    outputs.load_state_dict(older)
+    assert {n: v.item() for n, v in outputs.results().items()} == before
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.Linear(4, 3), nn.Dense(3), nn.Flatten(), nn.BatchNorm1d(4), nn.LayerNorm(4)]
+)
+def test_layers_of_one_tensor_say_so(layer):
+    model = nn.Sequential(nn.Sequential(layer))
+    model.compile("sgd", "mse")
+    with pytest.raises(dlc.ArgumentError, match="dict") as error:
+        model.fit({"a": X, "b": X}, Y, verbose=0)
+    assert f"in layer '0.0' of Sequential: {type(layer).__name__}" in str(error.value)
+    with pytest.raises(dlc.DlcError):
+        model([X, X])
+
+
+def test_errors_of_layers_of_ones_own_stay_what_they_are():
+    class Own(nn.Module):
+        def forward(self, given):
+            return given["missing"]
+
+    with pytest.raises(KeyError, match="missing"):
+        nn.Sequential(Own())({"a": X})
+
+
 def test_epochs_are_of_native_calls_alone():
     x = np.linspace(-1, 1, 48, dtype=np.float32).reshape(12, 4)
     model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1))

@@ -66,7 +66,7 @@ class BackupAndRestore(Callback):
 
     def _after_step(self, batch: int, logs: Logs | None = None) -> None:
         """Writes a checkpoint, after every `save_freq` steps."""
-        self._steps += 1
+        self._steps += self._steps_done(batch)
         if isinstance(self.save_freq, int) and self._steps >= self.save_freq:
             self._steps = 0
             self._save(logs)

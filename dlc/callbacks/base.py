@@ -59,6 +59,10 @@ class Callback:
         for name, value in state.items():
             setattr(self, name, value)
 
+    def _steps_done(self, batch: int) -> int:
+        """How many steps the hook after a batch is for: see `steps_per_execution`."""
+        return batch % self.params.get("steps_per_execution", 1) + 1
+
     def set_params(self, params: dict[str, Any]) -> None:
         """Tells the callback how training was called."""
         self.params = params

@@ -69,7 +69,7 @@ class ModelCheckpoint(Monitor):
         """Saves, after every `save_freq` steps."""
         if isinstance(self.save_freq, str):
             return
-        self._since += 1
+        self._since += self._steps_done(batch)
         if self._since >= self.save_freq:
             self._since = 0
             self._save(self._epoch, logs, {"batch": batch + 1})

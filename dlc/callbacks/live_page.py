@@ -75,10 +75,11 @@ class LivePage(Callback):
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Keeps the numbers; the page is written when the last writing is long enough ago."""
-        self._steps += 1
+        first = not self._steps
+        self._steps += self._steps_done(batch)
         self._epoch_steps = batch + 1
-        if self._steps == 1:  # what follows is without the time of compiling
-            self._rate_clock, self._rate_steps = time.perf_counter(), 1
+        if first:  # what follows is without the time of compiling
+            self._rate_clock, self._rate_steps = time.perf_counter(), self._steps
         total = self.params.get("steps")
         place = self._epoch + ((batch + 1) / total if total else 0.0)
         for name, value in (logs or {}).items():

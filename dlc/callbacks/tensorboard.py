@@ -98,14 +98,15 @@ class TensorBoard(Callback):
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Writes the numbers of a batch, with `update_freq`."""
-        self._steps += 1
-        if not self.update_freq or self._steps % self.update_freq:
+        before = self._steps
+        self._steps += self._steps_done(batch)
+        if not self.update_freq or self._steps // self.update_freq == before // self.update_freq:
             return
         writer = self.writer()
         for name, value in (logs or {}).items():
             writer.add_scalar(f"batch_{name}", value, self._steps)
         if self.write_steps_per_second:
-            rate = 1 / max(time.perf_counter() - self._batch_began, 1e-9)
+            rate = (self._steps - before) / max(time.perf_counter() - self._batch_began, 1e-9)
             writer.add_scalar("batch_steps_per_second", rate, self._steps)
 
     def on_test_end(self, logs: Logs | None = None) -> None:

@@ -44,6 +44,7 @@ class Fitting:
         loss_weights: Any = None,
         run_eagerly: bool = False,
         jit_compile: bool | Literal["auto"] = "auto",
+        steps_per_execution: int = 1,
     ) -> None:
         """Says how the model is trained.
 
@@ -57,11 +58,14 @@ class Fitting:
             loss_weights: A factor for each of several losses.
             run_eagerly: Whether steps run op by op, for a debugger.
             jit_compile: False for the same; steps are compiled otherwise.
+            steps_per_execution: How many steps callbacks and the progress bar see as one: their
+                hooks of batches are called before the first and after the last of them, with the
+                number of that step. The steps are the same.
         """
         model = cast(Any, self)
         training = Training(
             model, optimizer, loss, loss_weights, metrics, weighted_metrics, run_eagerly,
-            jit_compile,
+            jit_compile, steps_per_execution,
         )  # fmt: skip
         object.__setattr__(self, "_fitting", training)
 

@@ -313,6 +313,11 @@ class Module(Walking, Converting, Hooking, Fitting):
         except DlcError as error:
             _name_layer(error, self)
             raise
+        except (AttributeError, KeyError, TypeError) as error:
+            if (wrong := _tree_error(self, args)) is None:
+                raise
+            _name_layer(wrong, self)
+            raise wrong from error
         return result
 
     def _result(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -411,6 +416,20 @@ def _shapes(x: Any) -> Any:
     if isinstance(x, dict):
         return {k: _shapes(v) for k, v in x.items()}
     return [_shapes(v) for v in x] if isinstance(x, (list, tuple)) else ()
+
+
+def _tree_error(module: Module, args: Sequence[Any]) -> ArgumentError | None:
+    """What is wrong with a dict or list given to a layer of dlc's that takes a tensor."""
+    given = next((x for x in args if isinstance(x, (dict, list, tuple))), None)
+    ours = type(module).__module__.startswith("dlc.nn.")
+    if given is None or not ours or next(module.children(), None) is not None:
+        return None
+    of = f" of {', '.join(map(repr, given))}" if isinstance(given, dict) else ""
+    return ArgumentError(
+        f"a {type(given).__name__}{of}, where the layer takes a tensor",
+        hint="give one array; models of several inputs are made of nn.Input, or have a forward of "
+        "their own",
+    )
 
 
 def _name_layer(error: DlcError, module: Module) -> None:

@@ -8,18 +8,19 @@ from typing import Any
 
 from dlc.ir.errors import NanError
 
+_TOGETHER = 16  # steps, where nobody wants to know before
+
 
 class LossWatch:
     """Looks at the losses of some steps together: beside short steps, each look costs time.
 
     Args:
         epoch: The number of the epoch.
-        together: How many steps.
         allowed: Whether a NaN is no error.
     """
 
-    def __init__(self, epoch: int, together: int, allowed: bool) -> None:
-        self._epoch, self._together, self._allowed = epoch, together, allowed
+    def __init__(self, epoch: int, allowed: bool) -> None:
+        self._epoch, self._allowed = epoch, allowed
         self._noted: list[tuple[int, Any]] = []
 
     def note(self, step: int, logs: Mapping[str, Any]) -> None:
@@ -30,7 +31,7 @@ class LossWatch:
         """
         if not self._allowed and "loss" in logs:
             self._noted.append((step, logs["loss"]))
-            if len(self._noted) >= self._together:
+            if len(self._noted) >= _TOGETHER:
                 self.look()
 
     def look(self) -> None:

@@ -247,13 +247,15 @@ class Outputs:
             ValueRangeError: for another number of metrics.
         """
         found, wanted = state["metrics"], len(self.metrics)
-        if len(found) != wanted or len(state["means"]) != len(self.means):
-            saved = len(found) + len(state["means"])
+        # A state of before losses had means of their own has that of the whole loss.
+        means = state["means"] if "means" in state else [state["mean"]]
+        if len(found) != wanted or len(means) != len(self.means):
+            saved = len(found) + len(means)
             raise ValueRangeError(
                 f"a checkpoint of {saved} metrics, with those of losses, for a model with "
                 f"{wanted + len(self.means)}"
             )
-        for mean, one in zip(self.means, state["means"], strict=True):
+        for mean, one in zip(self.means, means, strict=True):
             mean.load_state_dict(one)
         for held, one in zip(self.metrics, found, strict=True):
             held.metric.load_state_dict(one)

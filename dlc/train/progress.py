@@ -32,18 +32,19 @@ class ProgressBar:
         self.in_place = verbose == 1 and (_is_terminal(self.stream) or _is_notebook(self.stream))
         self.start = self.drawn = time.perf_counter()
         self._pause = _PAUSE if self.in_place else _PLAIN_PAUSE
-        self._first, self._steps = 0.0, 0  # when the first step of this bar was done; how many were
+        self._steps = 0  # that were done with this bar
+        self._first: tuple[float, int] | None = None  # when the first were done, and how many
         self._width = 0
         self.samples: int | None = None  # of a step, once that is known
 
-    def wants_update(self) -> bool:
-        """Whether it is time to show it again, after a step; only then need values be read."""
+    def wants_update(self, steps: int = 1) -> bool:
+        """Whether it is time to show it again, after steps; only then need values be read."""
         if self.verbose != 1:
             return False
         now = time.perf_counter()
-        self._steps += 1
-        if self._steps == 1:
-            self._first = now
+        self._steps += steps
+        if self._first is None:
+            self._first = now, steps
         if now - self.drawn < self._pause:
             return False
         self.drawn = now
@@ -96,8 +97,8 @@ class ProgressBar:
 
     def _a_step(self, done: int, now: float) -> float:
         """The time of a step, of those after the first one, which may have been compiled."""
-        if self._steps > 1:
-            return (now - self._first) / (self._steps - 1)
+        if self._first is not None and self._steps > self._first[1]:
+            return (now - self._first[0]) / (self._steps - self._first[1])
         return (now - self.start) / max(done, 1)
 
     def _signs(self) -> str:

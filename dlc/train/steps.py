@@ -14,9 +14,9 @@ import numpy as np
 import dlc
 from dlc.ir.errors import ShapeError
 from dlc.runtime.buffers import is_usable
+from dlc.train import masks
 from dlc.train.added_losses import collect_losses
 from dlc.train.batches import Batch, leaves_of
-from dlc.train.masks import collect_masks
 from dlc.train.modes import evaluating
 from dlc.train.outputs import Outputs
 
@@ -120,9 +120,12 @@ class Steps:
     def run(self, name: str, batch: Batch) -> Any:
         """What a step that was prepared gives: numbers by name, or predictions."""
         x, y, weight = batch
-        found, predicted = self.functions[name](x, y, weight)
-        if predicted is not None:
-            self.outputs.update(y, predicted, weight, host=True)
+        found, outside = self.functions[name](x, y, weight)
+        if outside is not None:
+            predicted, held = outside
+            with masks.collect_masks():
+                masks.note_each(predicted, held)
+                self.outputs.update(y, predicted, weight, host=True)
         return found
 
     def runner(self, name: str, data: Batch | None = None) -> Callable[[Any], Any]:
@@ -173,11 +176,13 @@ class Steps:
         return found
 
     def _step(self, name: str, batch: Batch) -> Any:
-        """The results of a step, and predictions where metrics on the host need them."""
+        """The results of a step; predictions and masks of them where metrics on the host do."""
         self.predicted = None
-        with collect_losses(), collect_masks():
+        with collect_losses(), masks.collect_masks():
             found = getattr(self.model, name)(batch)
-        return found, self.predicted if self.outputs.on_host else None
+            if self.predicted is None or not self.outputs.on_host:
+                return found, None
+            return found, (self.predicted, masks.each_of(self.predicted))
 
     def build(self, batch: Batch) -> None:
         """Makes what depends on shapes, of the model and of the metrics, by tracing it once.

@@ -35,7 +35,6 @@ from dlc.train.progress import ProgressBar
 from dlc.train.steps import Model, Steps
 
 Numbers = dict[str, float]
-_WATCHED = 16  # steps whose losses are looked at together, where no hook comes between them
 
 
 class FitSettings(NamedTuple):
@@ -68,6 +67,7 @@ class Training:
         weighted_metrics: The same, of metrics for which sample weights count.
         run_eagerly: Whether steps run op by op, for a debugger.
         jit_compile: False for the same as run_eagerly.
+        steps_per_execution: How many steps callbacks see as one.
     """
 
     def __init__(
@@ -80,11 +80,13 @@ class Training:
         weighted_metrics: Any = None,
         run_eagerly: bool = False,
         jit_compile: bool | Literal["auto"] = "auto",
+        steps_per_execution: int = 1,
     ) -> None:
         self.model = model
         self.optimizer = optim.get(optimizer)
         self.outputs = Outputs(loss, loss_weights, metrics, weighted_metrics)
         self.steps = Steps(model, self.outputs, run_eagerly or jit_compile is False)
+        self.steps_per_execution = positive("steps_per_execution", steps_per_execution)
         self.stop_training = False
         self.history: History | None = None
         self.state: FitState | None = None  # of the last fit
@@ -231,10 +233,10 @@ class Training:
         data = None if picked is None else picked.data
         batches = source.epoch(epoch, start) if picked is None else picked.picks(epoch, start)
         run = self.steps.runner("train_step", data)
-        losses = LossWatch(epoch, 1 if ends else _WATCHED, hooks.handles_nan)
+        losses, together = LossWatch(epoch, hooks.handles_nan), self.steps_per_execution
         batch: Any
         for step, batch in enumerate(() if ended else batches, start):
-            if begins:
+            if begins and not step % together:
                 hooks.call("on_train_batch_begin", step, {})
             if step == start or not alike:
                 where = f"step {step + 1} of epoch {epoch + 1}"
@@ -247,13 +249,18 @@ class Training:
             if interrupts.pending:
                 interrupts.leave()
             losses.note(step, logs)
-            if bar.verbose == 1 and bar.wants_update():
+            if (step + 1) % together:
+                continue
+            if bar.verbose == 1 and bar.wants_update(together):
                 bar.update(step + 1, self.outputs.in_order(logs))
             if ends:
+                losses.look()
                 hooks.call("on_train_batch_end", step, self._numbers(logs))
             if self.stop_training:
                 break
         losses.look()
+        if ends and state.step > start and state.step % together:  # fewer were left
+            hooks.call("on_train_batch_end", state.step - 1, self._numbers(logs))
         return {**self._numbers(logs), **self.outputs.host_results()}
 
     def _picked(self, source: Source) -> Arrays | None:
@@ -292,17 +299,21 @@ class Training:
     ) -> Numbers:
         self.outputs.reset()
         hooks.call("on_test_begin", {})
+        ends, together, done = hooks.wants("on_test_batch_end"), self.steps_per_execution, 0
         logs: dict[str, Any] = {}
         with evaluating(self.model):
             for step, batch in enumerate(source.epoch(0)):
-                if hooks.wants("on_test_batch_begin"):
+                if not step % together:
                     hooks.call("on_test_batch_begin", step, {})
                 self._examine("test_step", batch, source, f"batch {step + 1} of the evaluation")
                 logs = self.steps.run("test_step", batch)
                 if bar is not None and bar.wants_update():
                     bar.update(step + 1, self.outputs.in_order(logs))
-                if hooks.wants("on_test_batch_end"):
+                done = step + 1
+                if ends and not done % together:
                     hooks.call("on_test_batch_end", step, self._numbers(logs))
+            if ends and done % together:
+                hooks.call("on_test_batch_end", done - 1, self._numbers(logs))
             numbers = {**self._numbers(logs), **self.outputs.host_results()}
             hooks.call("on_test_end", numbers)
         return numbers
@@ -366,6 +377,8 @@ class Training:
         hooks = CallbackList(
             callbacks, add_history, self.model, epochs=epochs, steps=source.steps, verbose=shown
         )
+        if self.steps_per_execution != 1:
+            hooks.params["steps_per_execution"] = self.steps_per_execution
         return hooks, ProgressBar(source.steps, shown)
 
 
