@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
+import importlib
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
-# Without their conversions to enums and back, which take longer than all the rest.
-_getsignal, _signal = inspect.unwrap(signal.getsignal), inspect.unwrap(signal.signal)
+# What `signal` is made of, without the conversions to enums and back: they take longer than all
+# the rest.
+_signal: Any = importlib.import_module("_signal")
 
 
 class Interrupts:
@@ -24,8 +25,8 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         main = threading.current_thread() is threading.main_thread()
-        if main and _getsignal(signal.SIGINT) is signal.default_int_handler:
-            _signal(signal.SIGINT, self._handle)
+        if main and _signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            _signal.signal(signal.SIGINT, self._handle)
             self._installed = True
         return self
 
@@ -36,7 +37,7 @@ class Interrupts:
         trace: TracebackType | None,
     ) -> None:
         if self._installed:
-            _signal(signal.SIGINT, signal.default_int_handler)
+            _signal.signal(signal.SIGINT, signal.default_int_handler)
             self._installed = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
