@@ -635,3 +635,17 @@ def test_the_least_recently_used_program_goes(monkeypatch):
     assert f.stats.compilations == 4
     f(1.0, 1)
     assert f.stats.compilations == 5
+
+
+def test_methods_of_objects_that_have_gone():
+    class Scale:
+        by = 3.0
+
+        @dlc.compile
+        def scaled(self, x):
+            return x * self.by
+
+    with pytest.raises(dlc.ArgumentError, match=r"Scale.scaled: the object .* has gone(.|\n)*hint"):
+        Scale().scaled(2.0)
+    kept = Scale()
+    assert kept.scaled(2.0).item() == 6

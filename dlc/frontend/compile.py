@@ -423,7 +423,13 @@ def _method(function: Callable[..., Any], reference: weakref.ref[Any]) -> Callab
 
     @functools.wraps(function)
     def method(*args: Any, **kwargs: Any) -> Any:
-        return user_function(function)(reference(), *args, **kwargs)
+        owner = reference()
+        if owner is None:
+            raise ArgumentError(
+                f"{method.__qualname__}: the object whose method this is has gone",
+                hint="keep it in a variable: compiled methods do not keep their object alive",
+            )
+        return user_function(function)(owner, *args, **kwargs)
 
     del method.__wrapped__  # its signature has one parameter more
     with contextlib.suppress(TypeError, ValueError):
