@@ -380,3 +380,14 @@ def test_a_schedule_moves_the_learning_rate():
 def test_wrong_use_is_an_error(make, error):
     with pytest.raises(error):
         make(dlc.Variable([1.0, 2.0]))
+
+
+def test_no_parameters_are_an_error():
+    lazy = dlc.nn.Sequential(dlc.nn.Dense(3))
+    for given in ([], lazy.parameters(), [{"params": []}]):
+        with pytest.raises(dlc.ArgumentError, match="no parameter to train(.|\n)*call the model"):
+            dlc.optim.Adam(given, lr=0.1)
+    lazy(np.ones((2, 4), np.float32))
+    dlc.optim.Adam(lazy.parameters(), lr=0.1)
+    dlc.optim.Adam(learning_rate=0.1)
+    dlc.optim.Adam()

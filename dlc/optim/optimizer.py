@@ -147,7 +147,7 @@ class Optimizer:
     `gradient_accumulation_steps`, `use_ema` and `ema_momentum`, and so does the other one.
 
     Raises:
-        ArgumentError: for a setting that is not known, with the nearest one.
+        ArgumentError: for a setting that is not known, with the nearest one; for no parameters.
         ValueRangeError: for a negative learning rate, and others out of range.
     """
 
@@ -183,8 +183,14 @@ class Optimizer:
         self._compiled = dlc.compile(
             self._apply, name=f"{type(self).__name__}_step", static_argnames=("plan",)
         )
-        for group in _groups(parameters):
+        for group in [] if parameters is None else _groups(parameters):
             self.add_param_group(group)
+        if parameters is not None and not self._entries:
+            raise ArgumentError(
+                f"{type(self).__name__}: there is no parameter to train",
+                hint="layers that learn their input's shape make parameters when they are first "
+                "called: call the model before",
+            )
         if not self.param_groups:
             self.param_groups.append(Group(self.settings, self._rate))
 
@@ -481,9 +487,9 @@ def _schedule(rate: Any) -> Schedule | None:
 def _first_argument(given: Any) -> tuple[Any, Any]:
     """A learning rate and parameters, of which one may be the first argument."""
     if given is None:
-        return None, ()
+        return None, None
     if isinstance(given, (int, float)) or (callable(given) and not isinstance(given, dlc.Tensor)):
-        return given, ()
+        return given, None
     return None, given
 
 
@@ -498,8 +504,7 @@ def _is_keras(kind: type[Optimizer], rate: Any, parameters: Any, settings: Setti
             f"{kind.__name__}: {mine[0]} is Keras's spelling, {theirs[0]} PyTorch's",
             hint="use one of the two: they have other formulas and defaults",
         )
-    given = not isinstance(parameters, tuple) or bool(parameters)
-    return bool(mine) or not (theirs or given)
+    return bool(mine) or not (theirs or parameters is not None)
 
 
 def _groups(parameters: Any) -> list[Mapping[str, Any]]:
