@@ -136,11 +136,14 @@ def _assigned(fields: _Fields, args: tuple[Any, ...], given: _Methods) -> _Metho
 def _comparison(fields: _Fields, *, hashed: bool) -> _Methods:
     """`__eq__` and, of what is frozen, `__hash__`, by the tuple of the fields."""
     names = fields.having("compare")
-    key: Callable[[Any], tuple[Any, ...]] = (
-        attrgetter(*names)
-        if len(names) > 1
-        else lambda record: tuple(getattr(record, name) for name in names)
-    )
+    key: Callable[[Any], tuple[Any, ...]]
+    if len(names) > 1:
+        key = attrgetter(*names)
+    elif names:
+        only = attrgetter(*names)
+        key = lambda record: (only(record),)  # noqa: E731
+    else:
+        key = lambda record: ()  # noqa: E731
 
     def equal(self: Any, other: object) -> Any:
         if other.__class__ is not self.__class__:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 _NAMES = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{k}" for k in range(8, 16)))
@@ -36,8 +37,9 @@ class Memory(NamedTuple):
     offset: int = 0
 
 
-class _Form(NamedTuple):
-    """A kind of instruction on vectors.
+@dataclass(frozen=True, eq=False)
+class _Form:
+    """A kind of instruction on vectors; each is made once.
 
     Args:
         wide: Whether vectors have 512 bits and the prefix is EVEX, else 256 and VEX.
@@ -62,6 +64,44 @@ class _Form(NamedTuple):
     short: bool = False
 
 
+class _Forms(NamedTuple):
+    """The kinds of instructions for one vector."""
+
+    clear: _Form
+    load: _Form
+    store: _Form
+    add: _Form
+    load_masked: _Form
+    store_masked: _Form
+    broadcast: _Form
+    multiply_add: _Form
+    load_one: _Form
+    store_one: _Form
+
+
+@functools.cache
+def _forms(wide: bool, double: bool) -> _Forms:
+    size, element = 64 if wide else 32, 8 if double else 4
+    packed = _PREFIX_66 if double else _NO_PREFIX
+    one = _PREFIX_F2 if double else _PREFIX_F3
+    w = double and wide
+    clear, load, store, add = (
+        _Form(wide, _MAP_0F, packed, opcode, w, size) for opcode in (0x57, 0x10, 0x11, 0x58)
+    )
+    return _Forms(
+        clear=clear,
+        load=load,
+        store=store,
+        add=add,
+        load_masked=replace(load, masked=True, zeroed=True),
+        store_masked=replace(store, masked=True),
+        broadcast=_Form(wide, _MAP_0F38, _PREFIX_66, 0x19 if double else 0x18, w, element),
+        multiply_add=_Form(wide, _MAP_0F38, _PREFIX_66, 0xB8, double, size),
+        load_one=_Form(False, _MAP_0F, one, 0x10, False, element, short=True),
+        store_one=_Form(False, _MAP_0F, one, 0x11, False, element, short=True),
+    )
+
+
 class Code:
     """Machine code being written.
 
@@ -72,24 +112,7 @@ class Code:
 
     def __init__(self, vector_bits: int, *, double: bool) -> None:
         self.bytes = bytearray()
-        self.wide = wide = vector_bits == 512
-        size, element = vector_bits // 8, 8 if double else 4
-
-        def form(opcode: int) -> _Form:
-            prefix = _PREFIX_66 if double else _NO_PREFIX
-            return _Form(wide, _MAP_0F, prefix, opcode, double and wide, size)
-
-        self._clear, self._load, self._store, self._add = map(form, (0x57, 0x10, 0x11, 0x58))
-        self._load_masked = self._load._replace(masked=True, zeroed=True)
-        self._store_masked = self._store._replace(masked=True)
-        w, opcode = double and wide, 0x19 if double else 0x18
-        self._broadcast = _Form(wide, _MAP_0F38, _PREFIX_66, opcode, w, element)
-        self._multiply_add = _Form(wide, _MAP_0F38, _PREFIX_66, 0xB8, double, size)
-        prefix = _PREFIX_F2 if double else _PREFIX_F3
-        self._load_one, self._store_one = (
-            _Form(False, _MAP_0F, prefix, opcode, False, element, short=True)
-            for opcode in (0x10, 0x11)
-        )
+        self.wide, self._forms = vector_bits == 512, _forms(vector_bits == 512, double)
 
     # General registers
 
@@ -162,23 +185,23 @@ class Code:
 
     def clear(self, target: int) -> None:
         """A vector of zeros."""
-        self.bytes += _encoded(self._clear, target, target, target)
+        self.bytes += _encoded(self._forms.clear, target, target, target)
 
     def load_vector(self, target: int, place: Memory) -> None:
         """A vector from memory."""
-        self.bytes += _encoded(self._load, target, 0, place)
+        self.bytes += _encoded(self._forms.load, target, 0, place)
 
     def store_vector(self, place: Memory, source: int) -> None:
         """A vector to memory."""
-        self.bytes += _encoded(self._store, source, 0, place)
+        self.bytes += _encoded(self._forms.store, source, 0, place)
 
     def load_masked(self, target: int, place: Memory) -> None:
         """The lanes of a vector that are set in k1 from memory, zeros in others; of AVX-512."""
-        self.bytes += _encoded(self._load_masked, target, 0, place)
+        self.bytes += _encoded(self._forms.load_masked, target, 0, place)
 
     def store_masked(self, place: Memory, source: int) -> None:
         """The lanes of a vector that are set in k1 to memory; of AVX-512."""
-        self.bytes += _encoded(self._store_masked, source, 0, place)
+        self.bytes += _encoded(self._forms.store_masked, source, 0, place)
 
     def mask_below(self, count: str, scratch: str) -> None:
         """k1 = the first `count` lanes, at most 16; overwrites `scratch`."""
@@ -188,23 +211,23 @@ class Code:
 
     def load_element(self, target: int, place: Memory) -> None:
         """An element from memory in the first lane."""
-        self.bytes += _encoded(self._load_one, target, 0, place)
+        self.bytes += _encoded(self._forms.load_one, target, 0, place)
 
     def store_element(self, place: Memory, source: int) -> None:
         """The first lane to memory."""
-        self.bytes += _encoded(self._store_one, source, 0, place)
+        self.bytes += _encoded(self._forms.store_one, source, 0, place)
 
     def broadcast(self, target: int, place: Memory) -> None:
         """An element from memory in each lane."""
-        self.bytes += _encoded(self._broadcast, target, 0, place)
+        self.bytes += _encoded(self._forms.broadcast, target, 0, place)
 
     def multiply_add(self, total: int, x: int, y: int | Memory) -> None:
         """Total += x * y, rounded once."""
-        self.bytes += _encoded(self._multiply_add, total, x, y)
+        self.bytes += _encoded(self._forms.multiply_add, total, x, y)
 
     def add_vector(self, total: int, place: Memory) -> None:
         """Total += a vector in memory."""
-        self.bytes += _encoded(self._add, total, total, place)
+        self.bytes += _encoded(self._forms.add, total, total, place)
 
     # Order
 
