@@ -47,14 +47,21 @@ def minimum(em: Emitter, a: str, b: str) -> str:
     """min(a, b) of i64 scalars."""
     if _literal(a) and _literal(b):
         return str(min(int(a), int(b)))
-    return em.call("llvm.smin.i64", "i64", [("i64", a), ("i64", b)])
+    return _either(em, "smin", "slt", a, b)
 
 
 def maximum(em: Emitter, a: str, b: str) -> str:
     """max(a, b) of i64 scalars."""
     if _literal(a) and _literal(b):
         return str(max(int(a), int(b)))
-    return em.call("llvm.smax.i64", "i64", [("i64", a), ("i64", b)])
+    return _either(em, "smax", "sgt", a, b)
+
+
+def _either(em: Emitter, intrinsic: str, comparison: str, a: str, b: str) -> str:
+    if em.quick:  # LLVM's least effort has no short way for the intrinsic
+        first = em.value(f"icmp {comparison} i64 {a}, {b}")
+        return em.value(f"select i1 {first}, i64 {a}, i64 {b}")
+    return em.call(f"llvm.{intrinsic}.i64", "i64", [("i64", a), ("i64", b)])
 
 
 def floordiv(em: Emitter, a: str, b: str, *, unsigned: bool) -> str:
