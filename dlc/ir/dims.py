@@ -136,8 +136,8 @@ def _make(terms: Mapping[Monomial, int]) -> Dim:
     kept = {m: c for m, c in terms.items() if c}
     if not kept:
         return 0
-    if kept.keys() == {()}:
-        return kept[()]
+    if len(kept) == 1:
+        return kept[()] if () in kept else DimExpr(tuple(kept.items()))
     return DimExpr(tuple(sorted(kept.items(), key=lambda t: (-len(t[0]), [str(a) for a in t[0]]))))
 
 
@@ -165,6 +165,9 @@ def mul(a: Dim, b: Dim) -> Dim:
 
 @functools.lru_cache(_REMEMBERED)
 def _mul(a: Dim, b: Dim) -> Dim:
+    number, other = (a, b) if isinstance(a, int) else (b, a)
+    if isinstance(number, int) and number and isinstance(other, DimExpr):
+        return DimExpr(tuple((m, c * number) for m, c in other.terms))  # in the same order
     terms: dict[Monomial, int] = {}
     for ma, ca in _terms(a).items():
         for mb, cb in _terms(b).items():

@@ -10,6 +10,7 @@ the axes that were merged all the same, and its offsets are the sums of those of
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -87,6 +88,7 @@ class Contraction:
         return product(a.extent for a in self.outer)
 
 
+@functools.lru_cache(16)  # a kernel is first asked for what it is, then written
 def contraction_of(kernel: Kernel) -> Contraction | None:
     """The matrix form of `kernel`; None unless it is one contraction with an epilogue."""
     body = _inlined(kernel)
