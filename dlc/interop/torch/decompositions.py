@@ -16,19 +16,20 @@ Rules = dict[Any, Callable[..., Any]]
 
 @functools.cache
 def decompositions() -> Rules:
-    """PyTorch's core rules, its others of operators that have no row, and ours."""
-    import torch
+    """PyTorch's rules of operators that have no row, its core ones first, and ours.
+
+    An operator with a row stays as it is: that is the faster to trace, and rows know the kernels.
+    """
     from torch._decomp import core_aten_decompositions, decomposition_table
     from torch._ops import OpOverload
 
-    table: Rules = dict(core_aten_decompositions())
-    table.pop(torch.ops.aten.take.default)  # reads an index without axes as an integer
-    for operator, function in decomposition_table.items():
+    table: Rules = {}
+    for operator, function in (*core_aten_decompositions().items(), *decomposition_table.items()):
         if not isinstance(operator, OpOverload) or operator.__name__.startswith(_OTHERS):
             continue
         if find(operator.__name__) is None:
             table.setdefault(operator, function)
-    return table | _by_factors()
+    return table | _by_factors() | _with_checks()
 
 
 def decompositions_of_export() -> Any:
@@ -46,6 +47,17 @@ def decompositions_of_export() -> Any:
     # The second result is for the gradient, which a program of torch.export has not.
     table[torch.ops.aten.multilabel_margin_loss_forward.default] = multilabel
     return table
+
+
+def _with_checks() -> Rules:
+    """Rules that leave an operator, and say of open extents what PyTorch's description does not."""
+    import torch
+
+    def attention(_q: Any, k: Any, v: Any, *_more: Any, **_keywords: Any) -> Any:
+        torch._check(k.shape[-2] == v.shape[-2])
+        return NotImplemented
+
+    return {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default: attention}
 
 
 def _factored(a: Any) -> tuple[Any, Any, Any]:

@@ -196,6 +196,14 @@ def batch_norm_backward(
     )
 
 
+def _attention(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float | None) -> Any:
+    """Attention; keys may have fewer heads than queries."""
+    groups = q.shape[1] != k.shape[1]
+    return dlc.scaled_dot_product_attention(
+        q, k, v, mask, is_causal=causal, scale=scale, enable_gqa=groups
+    )
+
+
 @aten("_scaled_dot_product_flash_attention_for_cpu")
 def attention(
     q: Any, k: Any, v: Any, dropout: float = 0.0, causal: bool = False, *, attn_mask: Any = None,
@@ -208,7 +216,7 @@ def attention(
     """
     if dropout:
         raise ModelError("attention with dropout", hint="dropout_p=0.0, or dropout beside it")
-    y = dlc.scaled_dot_product_attention(q, k, v, attn_mask, is_causal=causal, scale=scale)
+    y = _attention(q, k, v, attn_mask, causal, scale)
     return y, dlc.zeros(q.shape[:-1], dtype=dlc.float32)  # nothing but its gradient reads them
 
 
@@ -220,7 +228,7 @@ def attention_backward(
     """The gradients of attention."""
 
     def forward(q: Any, k: Any, v: Any) -> Any:
-        return dlc.scaled_dot_product_attention(q, k, v, attn_mask, is_causal=causal, scale=scale)
+        return _attention(q, k, v, attn_mask, causal, scale)
 
     return gradients(forward, [q, k, v], gradient, [True] * 3)
 
