@@ -335,6 +335,35 @@ def test_command_line(tmp_path, capsys):
     assert "dot_general" in capsys.readouterr().out
 
 
+class Solves(nn.Module):
+    def __init__(self, left):
+        super().__init__()
+        self.left = left
+
+    def forward(self, a, b):
+        return torch.linalg.solve(a, b, left=self.left)
+
+
+@pytest.mark.parametrize(
+    ("left", "shapes"),
+    [
+        (True, ((3, 3), (3, 2))),
+        (True, ((3, 3), (3,))),
+        (True, ((2, 3, 3), (2, 3))),
+        (True, ((2, 1, 3, 3), (4, 3, 1))),
+        (False, ((2, 3, 3), (2, 4, 3))),
+        (True, ((0, 0), (0, 2))),
+    ],
+)
+def test_systems_are_solved(left, shapes):
+    a, b = (torch.randn(s) for s in shapes)
+    fast = dlc.compile(Solves(left))
+    torch.testing.assert_close(fast(a, b), torch.linalg.solve(a, b, left=left))
+    if a.numel():
+        with pytest.raises(dlc.LinAlgError, match="singular"):
+            fast(torch.zeros_like(a), b)
+
+
 class Decides(nn.Module):
     def forward(self, x):
         return x + 1 if x.sum() > 0 else x

@@ -18,8 +18,10 @@ from dlc.ir.errors import ArgumentError
 
 WIDTH = 64  # of a head
 PATCH = 16
+STEM = 4  # pixels a side that the first convolution takes together
+FILTER = 49  # elements of the filters of one channel
 F32 = 4  # bytes
-_NAMES = ("BERT", "DistilBERT", "GPT-2", "ViT", "CLIP", "T5")
+_NAMES = ("BERT", "DistilBERT", "GPT-2", "ViT", "CLIP", "T5", "ConvNeXtV2")
 _KEYS = ("b", "t", "l", "h", "v")  # batch, tokens or pixels a side, layers, heads, vocabulary
 
 
@@ -117,16 +119,31 @@ def _t5(transformers: Any, e: Extents) -> Any:
     return model, lambda m, x, y: m(input_ids=x, decoder_input_ids=y).last_hidden_state
 
 
+def _convnext(transformers: Any, e: Extents) -> Any:
+    stages = _stages(e)
+    config = transformers.ConvNextV2Config(
+        image_size=e["t"], depths=[n for n, _, _ in stages], hidden_sizes=[c for _, c, _ in stages]
+    )
+    return transformers.ConvNextV2Model(config), lambda m, x: m(x).last_hidden_state
+
+
+def _stages(e: Extents) -> list[tuple[int, int, int]]:
+    """Of a network of convolutions: how many blocks a stage has, its channels and pixels."""
+    width, side = WIDTH * e["h"], e["t"] // STEM
+    blocks = [e["l"] if k == 2 else max(1, e["l"] // 3) for k in range(4)]
+    return [(n, width >> 3 - k, (side >> k) ** 2) for k, n in enumerate(blocks)]
+
+
 _MAKERS: dict[str, Any] = {
     "BERT": _bert, "DistilBERT": _distilbert, "GPT-2": _gpt2, "ViT": _vit, "CLIP": _clip,
-    "T5": _t5,
+    "T5": _t5, "ConvNeXtV2": _convnext,
 }  # fmt: skip
 
 
 def _draw(name: str, rng: np.random.Generator, e: Extents) -> Arrays:
     """Token ids, pixels, or both."""
     ids = [rng.integers(0, e["v"], (e["b"], min(e["t"], 64)))] if name == "CLIP" else []
-    if name in ("ViT", "CLIP"):
+    if name in ("ViT", "CLIP", "ConvNeXtV2"):
         return (*ids, rng.standard_normal((e["b"], 3, e["t"], e["t"]), np.float32))
     count = 2 if name == "T5" else 1
     return tuple(rng.integers(0, e["v"], (e["b"], e["t"])) for _ in range(count))
@@ -152,12 +169,17 @@ def _layers(name: str, e: Extents) -> list[tuple[int, int]]:
 
 
 def _operations(name: str, e: Extents) -> int:
+    if name == "ConvNeXtV2":
+        return e["b"] * sum(2 * n * c * p * (8 * c + FILTER) for n, c, p in _stages(e))
     width = WIDTH * e["h"]
     found = (2 * n * k * width**2 + 4 * n * n * width for n, k in _layers(name, e))
     return e["b"] * e["l"] * sum(found)
 
 
 def _bytes(name: str, e: Extents) -> int:
+    if name == "ConvNeXtV2":
+        found = (n * c * (8 * c + FILTER + 2 * e["b"] * p) for n, c, p in _stages(e))
+        return F32 * sum(found)
     width = WIDTH * e["h"]
     found = (k * width**2 + 2 * e["b"] * n * width for n, k in _layers(name, e))
     return F32 * e["l"] * sum(found)
@@ -190,5 +212,6 @@ CASES = (
     Case("ViT base 1x224x224", _problem("ViT"), _IMAGE),
     Case("CLIP 1x224x224", _problem("CLIP"), {**_IMAGE, "h": 8, "v": 49408}),
     Case("T5 base 1x128", _problem("T5"), {**_BASE, "v": 32128}),
+    Case("ConvNeXtV2 tiny 1x224x224", _problem("ConvNeXtV2"), {**_IMAGE, "l": 9}),
 )
 SMOKE = (Case("DistilBERT", _problem("DistilBERT"), dict(b=1, t=9, l=1, h=1, v=50)),)

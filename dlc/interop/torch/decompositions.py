@@ -44,7 +44,8 @@ def decompositions_of_export() -> Any:
     for operator, function in decompositions().items():
         if operator not in table:
             table[operator] = function
-    # The second result is for the gradient, which a program of torch.export has not.
+    # There is no gradient, for which are the second result, and factors beside a solution.
+    del table[torch.ops.aten._linalg_solve_ex.default]
     table[torch.ops.aten.multilabel_margin_loss_forward.default] = multilabel
     return table
 

@@ -83,7 +83,7 @@ class Exported:
         for node, spec in zip(placeholders, signature.input_specs, strict=True):
             if spec.kind.name == "USER_INPUT":
                 self.inputs.append(node)
-            else:
+            elif spec.kind.name != "TOKEN":  # these order checks, which compute nothing
                 self.state[node] = spec.target or spec.arg.name
         results = next(n for n in program.graph.nodes if n.op == "output").args[0]
         self.updates: dict[str, Any] = {}
@@ -94,7 +94,7 @@ class Exported:
                 self.outputs.append(value)
             elif kind == "BUFFER_MUTATION":
                 self.updates[spec.target] = value
-            else:
+            elif kind != "TOKEN":
                 raise ModelError(
                     f"the module writes to {spec.target or 'what is no buffer'} in place",
                     hint="compute a new tensor, or use torch.compile(module, backend='dlc')",

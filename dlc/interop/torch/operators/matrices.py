@@ -6,6 +6,7 @@ from typing import Any
 
 import dlc
 from dlc.interop.torch.operators.arguments import stacked
+from dlc.interop.torch.operators.factors import lu_factor
 from dlc.interop.torch.table import aten
 
 
@@ -51,6 +52,16 @@ def cholesky_inverse(factor: Any, upper: bool = False) -> Any:
     """The inverse of A by A's factor."""
     unit = dlc.broadcast_to(dlc.eye(factor.shape[-1], dtype=factor.dtype), factor.shape)
     return _solved_by(dlc.triu(factor) if upper else dlc.tril(factor), unit, upper)
+
+
+@aten("_linalg_solve_ex")
+def solve_ex(a: Any, b: Any, *, left: bool = True, check_errors: bool = False) -> Any:
+    """The solution of A x = b (or x A = b); factors of A for its gradient; codes of errors."""
+    vectors = b.ndim == 1 or b.shape == a.shape[:-1]
+    given = b[..., None] if vectors else b
+    x = dlc.linalg.solve(a, given) if left else dlc.linalg.solve(a.mT, given.mT).mT
+    packed, pivots, codes = lu_factor(a, check_errors=check_errors)
+    return x[..., 0] if vectors else x, packed, pivots, codes
 
 
 @aten("linalg_inv_ex")
