@@ -8,6 +8,7 @@ from torch_fixtures import fresh  # noqa: F401  of each test here
 
 from dlc.frontend.symbols import Extents
 from dlc.interop.torch import dlc_backend
+from dlc.interop.torch.extents import Step
 from dlc.ir.dims import DimUnknown, symbol
 
 
@@ -16,6 +17,13 @@ def heads(x):
     b, n, _ = x.shape
     y = x.reshape(b * n, 8).view(b, n, 2, 4).transpose(1, 2)
     return (y @ y.mT).softmax(-1).sum(1)
+
+
+def parted(x):
+    """Extents that PyTorch knows to be multiples of numbers."""
+    b, n, width = x.shape
+    pairs = x.view(b, n // 3, 3, 2, width // 2).sum(2)
+    return pairs.reshape(b, -1, width) * pairs.flatten(1).mean()
 
 
 table = torch.randn(64, 8)
@@ -34,6 +42,23 @@ FUNCTIONS = {
     "written": lambda x: torch.zeros(64, 8).index_put((torch.arange(x.shape[1]),), x[0]),
     "grown": lambda x: torch.cat([x, x.new_ones(x.shape[0], 5, 8)], 1).flatten(0, 1),
 }
+convolution = nn.Conv1d(8, 5, 4)
+# With extents that are multiples of 3.
+OF_THREES = {
+    "parted": parted,
+    "pairs": lambda x: x.view(x.shape[0], -1, 3, 8).transpose(1, 2).reshape(x.shape),
+    "taken together and repeated": lambda x: x + nn.functional.interpolate(
+        nn.functional.avg_pool1d(x.mT, 3), scale_factor=3
+    ).mT,
+    "a third": lambda x: x.split(x.shape[1] // 3, 1)[0] * 2,
+    "the second of three": lambda x: x.chunk(3, 1)[1] * 2,
+    "differences": lambda x: x.diff(n=2, dim=1),
+    "deviation": lambda x: x.std(1),
+    "a convolution": lambda x: convolution(x.mT),
+}  # fmt: skip
+EXTENTS = dict.fromkeys(FUNCTIONS, ((2, 6), (3, 9), (4, 7), (2, 12)))
+EXTENTS |= dict.fromkeys(OF_THREES, ((2, 6), (3, 9), (4, 15), (2, 12)))
+FUNCTIONS |= OF_THREES
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -41,7 +66,7 @@ def test_one_program_for_all_extents(name):
     function = FUNCTIONS[name]
     run = torch.compile(function, backend=dlc_backend, fullgraph=True, dynamic=True)
     with suite.programs() as made:
-        for b, n in ((2, 6), (3, 9), (4, 7), (2, 12)):
+        for b, n in EXTENTS[name]:
             x = torch.randn(b, n, 8)
             given = [x.clone().requires_grad_() for _ in range(2)]
             got, wanted = run(given[0]), function(given[1])
@@ -70,6 +95,13 @@ def test_extents_of_0_and_1():
     for b, n in ((2, 6), (1, 6), (2, 1), (0, 6), (3, 5)):
         x = torch.randn(b, n, 8)
         torch.testing.assert_close(run(x), heads(x))
+
+
+@pytest.mark.parametrize("step", [Step(1, 1), Step(3, 0), Step(4, 2)])
+def test_steps_of_extents(step):
+    counts = [step.count(n) for n in range(30)]
+    fitting = [n for n in range(30) if n % step.of == 0 and n > step.of * step.above]
+    assert [n for n, k in enumerate(counts) if k and step.extent(k) == n] == fitting
 
 
 def test_patterns_with_formulas():

@@ -321,3 +321,50 @@ def test_extents_of_the_longer_and_the_shorter():
         return {"sum": x.sum() * long + y.sum() * short, "room": x.new_zeros(long) + x[0] + y[0]}
 
     agree(run, torch.randn(4), torch.randn(6), dynamic=True)
+
+
+def test_attention_with_masks_and_groups():
+    some = torch.rand(3, 6) < 0.6
+    some[1] = False  # a query without keys
+
+    def function(q, k, v, bias):
+        attention = F.scaled_dot_product_attention
+        mine = bias.masked_fill(~some, -torch.inf)
+        return {
+            "plain": attention(q, k, v),
+            "scaled": attention(q, k, v, scale=0.3),
+            "causal": attention(q, k[:, :, :3], v[:, :, :3], is_causal=True),
+            "a mask": attention(q, k, v, some),
+            "a bias": attention(q, k, v, mine),
+            "a bias of heads": attention(q, k, v, mine.expand(2, 4, 3, 6)),
+            "groups": attention(q, k[:, :2], v[:, :2], mine, enable_gqa=True),
+        }
+
+    shapes = ((2, 4, 3, 8), (2, 4, 6, 8), (2, 4, 6, 8), (3, 6))
+    agree(function, *(torch.randn(s) for s in shapes))
+
+
+def test_norms_of_halves_are_computed_at_float32():
+    def function(x, weight):
+        return (
+            F.layer_norm(x, x.shape[-1:], weight, weight),
+            F.group_norm(x, 2, weight[:4], weight[:4]),
+            F.batch_norm(x, None, None, weight[:4], weight[:4], training=True),
+            F.softmax(x, -1),
+            F.log_softmax(x, -1),
+        )
+
+    run = torch.compile(function, backend=dlc_backend, fullgraph=True)
+    for dtype in (torch.bfloat16, torch.float16):
+        inputs = [torch.randn(s).to(dtype) for s in ((3, 4, 16), (16,))]
+        gradients = [torch.randn(3, 4, 16).to(dtype) for _ in range(5)]
+
+        def results(called, kind, given=inputs, tangents=gradients):
+            given = [t.to(kind).detach().clone().requires_grad_() for t in given]
+            values = called(*given)
+            torch.autograd.backward(values, [t.to(kind) for t in tangents])
+            return [t.detach().double() for t in (*values, *(g.grad for g in given))]
+
+        exact, eager = results(function, torch.float64), results(function, dtype)
+        for got, like, e in zip(results(run, dtype), eager, exact, strict=True):
+            assert (got - e).abs().max() <= 1.5 * (like - e).abs().max()

@@ -185,22 +185,37 @@ def product(dims: Iterable[Dim]) -> Dim:
 
 
 def _quotient(a: Dim, b: Dim) -> Dim | None:
-    """a / b when b is a single term that divides every term of a exactly, else None."""
-    divisor = _terms(b)
-    if len(divisor) != 1:
-        return 1 if a == b else None
-    ((mb, cb),) = divisor.items()
-    terms: dict[Monomial, int] = {}
-    for ma, ca in _terms(a).items():
-        rest = list(ma)
-        for atom in mb:
-            if atom not in rest:
-                return None
-            rest.remove(atom)
-        if ca % cb:
+    """a / b when b divides a exactly, as polynomials, else None."""
+    divisor, rest = _terms(b), _terms(a)
+    first = max(divisor, key=_degree)
+    found: dict[Monomial, int] = {}
+    while rest:
+        last = max(rest, key=_degree)
+        shared = _without(last, first)
+        if shared is None or rest[last] % divisor[first]:
             return None
-        terms[tuple(rest)] = ca // cb
-    return _make(terms)
+        found[shared] = c = rest[last] // divisor[first]
+        for monomial, d in divisor.items():
+            product = tuple(sorted((*shared, *monomial), key=str))
+            rest[product] = rest.get(product, 0) - c * d
+            if not rest[product]:
+                del rest[product]
+    return _make(found)
+
+
+def _degree(monomial: Monomial) -> tuple[int, tuple[str, ...]]:
+    """By what the terms of a polynomial are ordered; products keep the order."""
+    return len(monomial), tuple(map(str, monomial))
+
+
+def _without(monomial: Monomial, divisor: Monomial) -> Monomial | None:
+    """What is left of a product without some of its factors; None where it has not all of them."""
+    rest = list(monomial)
+    for atom in divisor:
+        if atom not in rest:
+            return None
+        rest.remove(atom)
+    return tuple(rest)
 
 
 @functools.lru_cache(_REMEMBERED)
@@ -320,6 +335,8 @@ def _atom_bound(atom: Atom) -> int | None:
             return min(a, b) if a is not None and b is not None else None
         case "mod":
             return 0 if b is not None and b > 0 else None
+        case _ if isinstance(atom.b, int):
+            return a // atom.b if a is not None and atom.b > 0 else None
         case _:
             return 0 if a is not None and a >= 0 and b is not None and b > 0 else None
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import dlc
 from dlc.frontend.compile import CompiledFunction, Family
@@ -82,25 +83,111 @@ def symbols_among(shapes: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
     return found
 
 
-def patterns_of(shapes: Sequence[Sequence[Any]]) -> list[tuple[Pattern, ...]]:
+class Step(NamedTuple):
+    """What is known of an extent: it is a multiple of `of`, and more than `above` of these."""
+
+    of: int
+    above: int
+
+    def extent(self, count: Dim) -> Dim:
+        """The extent by a count, which is at least 1."""
+        return (count + self.above) * self.of
+
+    def count(self, extent: int) -> int:
+        """The count of an extent; 0 for one that is not as was known."""
+        return max(extent // self.of - self.above, 0)
+
+
+def steps_of(shapes: Sequence[Sequence[Any]]) -> dict[Any, Step]:
+    """What PyTorch has found to hold of symbols that are extents of shapes."""
+    extents = {e: d for s in shapes for d in s if (e := expression_of(d)) is not None}
+    plain = {e: d for e, d in extents.items() if e.is_Symbol}
+    if not plain:
+        return {}
+    environment = next(iter(plain.values())).node.shape_env
+    divisors = _divisors([g.expr for g in environment.guards])
+    found: dict[Any, Step] = {}
+    for e in plain:
+        of = divisors.get(e, 1)
+        least = environment.var_to_range[e].lower
+        step = Step(of, -(-int(least) // of) - 1 if least > 1 else 0)
+        if step != Step(1, 0):
+            found[e] = step
+    return found
+
+
+def _divisors(conditions: Sequence[Any]) -> dict[Any, int]:
+    """What symbols are multiples of, by conditions that hold.
+
+    These are of two forms: a remainder that is 0, and the equality of products, of which one has
+    the symbol and the other one the number times the quotient. Each may need what others say.
+    """
+    found: dict[Any, int] = {}
+    equal = [c.args for c in conditions if c.func.__name__ == "Equality"]
+    for _ in range(len(equal)):
+        before = len(found)
+        for left, right in equal:
+            if left.func.__name__ == "Mod" and right == 0:
+                of = _multiple(left.args[0] / left.args[1])
+            else:
+                of = None if left == 0 or right == 0 else _whole(left / right, found)
+            if of is not None:
+                found[of[0]] = math.lcm(found.get(of[0], 1), of[1])
+        if len(found) == before:
+            break
+    return found
+
+
+def _multiple(share: Any) -> tuple[Any, int] | None:
+    """The symbol, and what it is a multiple of, where this share of it is an integer."""
+    number, rest = share.as_coeff_Mul()
+    return (rest, int(number.q)) if rest.is_Symbol and number.is_Rational else None
+
+
+def _whole(ratio: Any, known: Mapping[Any, int]) -> tuple[Any, int] | None:
+    """The same, where the ratio is 1, and that of the symbol to a number times the quotient."""
+    powers = ratio.as_powers_dict()
+    parts = [q for q in powers if q.func.__name__ == "FloorDiv"]
+    for q in parts:
+        s, n = q.args
+        if s in known and known[s] == n:
+            ratio *= (n * q / s) ** powers.get(s, 0)
+    for q in parts:
+        s, n = q.args
+        if s.is_Symbol and n.is_Integer and ratio in (s / (n * q), n * q / s):
+            return s, int(n)
+    return None
+
+
+def patterns_of(
+    shapes: Sequence[Sequence[Any]], steps: Mapping[Any, Step]
+) -> list[tuple[Pattern, ...]]:
     """Shapes of PyTorch's as patterns.
 
     A formula whose symbols are not all extents by themselves is taken for a symbol of its own, and
     an extent that is not known before the program runs too.
+
+    Args:
+        shapes: The shapes.
+        steps: What is known of symbols. These are formulas of their counts, each of which is the
+            first extent of one more shape, at the end: that of an empty tensor.
     """
     plain = {e for s in shapes for d in s if (e := expression_of(d)) is not None and e.is_Symbol}
-    dims = {e: symbol(str(e)) for e in plain}
+    counts = {e: symbol(f"{e}_count") for e in steps}
+    dims = {e: steps[e].extent(counts[e]) if e in steps else symbol(str(e)) for e in plain}
 
     def pattern(extent: Any) -> Pattern:
         value = value_of(extent, dims)
         if value is None:
             return names.setdefault(expression_of(extent), f"e{len(names)}")
-        if isinstance(value, DimExpr) and expression_of(extent).is_Symbol:
-            return str(expression_of(extent))
-        return value if isinstance(value, DimExpr) else int(value)
+        if not isinstance(value, DimExpr):
+            return int(value)
+        return str(value) if value in single else value
 
     names: dict[Any, str] = {}
-    return [tuple(pattern(d) for d in s) for s in shapes]
+    single = {dims[e] for e in plain if e not in steps}
+    ends: list[tuple[Pattern, ...]] = [(str(count), 0) for count in counts.values()]
+    return [tuple(pattern(d) for d in s) for s in shapes] + ends
 
 
 class ExtentsKnown(CompiledFunction):

@@ -23,6 +23,7 @@ from dlc.interop.torch.extents import (
     ExtentsKnown,
     expression_of,
     patterns_of,
+    steps_of,
     symbols_among,
     value_of,
 )
@@ -61,8 +62,15 @@ class GraphFunction:
         self.constants = _constants(module, self.nodes)
         # Numbers among the inputs are extents of tensors: they come with these.
         self.tensors = [k for k, n in enumerate(self.inputs) if is_tensor(n)]
-        self.sizes = self._sizes()
+        # For each number the input and the axis that has it, if one has.
+        self.sizes = {
+            k: self._axis_of(n.meta["val"])
+            for k, n in enumerate(self.inputs)
+            if k not in self.tensors
+        }
         self.alone = [k for k, where in self.sizes.items() if where is None]
+        self.steps = steps_of(self._shapes_of(self.tensors))
+        self.counts = [(*self._place(e), step) for e, step in self.steps.items()]
         self.output = next(n for n in self.nodes if n.op == "output").args[0]
         self.draws = draws(self.nodes)
         self.options = options
@@ -84,20 +92,42 @@ class GraphFunction:
             tensors = {k: lent_constant(a) for k, a in constants.items()}
             tensors |= dict(zip(free, given[: len(free)], strict=True))
             known = dict(numbers)
-            empty = zip([k for k in self.alone if k not in known], given[len(free) :], strict=True)
+            alone = [k for k in self.alone if k not in known]
+            empty = zip(alone, given[len(free) :], strict=False)  # then those of counts
             return self._trace(tensors, known | {k: t.shape[0] for k, t in empty}, key)
 
-        shapes = [self.inputs[k].meta["val"].shape for k in free]
-        shapes += [(self.inputs[k].meta["val"], 0) for k in self.alone]
-        shapes += [(2,)] if self.draws else []
+        patterns = patterns_of(self._shapes_of(free), self.steps)
         compiled = ExtentsKnown(
             graph,
-            patterns_of(shapes),
+            [*patterns, (2,)] if self.draws else patterns,
             name="torch_graph",
             static_argnames=("numbers",),
             **self.options,
         )
         return Program(compiled, held)
+
+    def _shapes_of(self, tensors: Sequence[int]) -> list[Sequence[Any]]:
+        """The shapes of inputs, with the numbers that no tensor has."""
+        shapes = [self.inputs[k].meta["val"].shape for k in tensors]
+        return [*shapes, *((self.inputs[k].meta["val"], 0) for k in self.alone)]
+
+    def _axis_of(self, extent: Any) -> tuple[int, int] | None:
+        """The first input that is a tensor with an extent of PyTorch's, and its axis."""
+        text = str(extent)
+        return next(
+            (
+                (t, axis)
+                for t in self.tensors
+                for axis, d in enumerate(self.inputs[t].meta["val"].shape)
+                if str(d) == text
+            ),
+            None,
+        )
+
+    def _place(self, symbol: Any) -> tuple[int, int | None]:
+        """The input that has a symbol of PyTorch's: a tensor, with the axis, or a number."""
+        alone = (k for k in self.alone if str(self.inputs[k].meta["val"]) == str(symbol))
+        return self._axis_of(symbol) or (next(alone), None)
 
     def __call__(self, *args: Any) -> list[Any]:
         """The outputs, as PyTorch's tensors."""
@@ -108,7 +138,9 @@ class GraphFunction:
         held = {*program.held, *map(address_of, given)}
         # A number that no tensor has comes as an extent of an empty one.
         numbers = tuple((k, args[k]) for k in self.alone if not _is_extent(args[k]))
-        given += [np.empty((args[k], 0), np.int8) for k in self.alone if _is_extent(args[k])]
+        extents = [args[k] for k in self.alone if _is_extent(args[k])]
+        extents += [step.count(_extent_at(args[k], axis)) for k, axis, step in self.counts]
+        given += [np.empty((d, 0), np.int8) for d in extents]
         key = [next_key()] if self.draws else []
         values = iter(program.compiled(given, *key, numbers=numbers))
         made: list[Any] = []
@@ -128,25 +160,8 @@ class GraphFunction:
         if expression is None:
             return value
         given = dict(zip(self.inputs, args, strict=True))
-        return int(expression.subs(symbols_among(_shapes(given))))
-
-    def _sizes(self) -> dict[int, tuple[int, int] | None]:
-        """For each input that is a number, the input and the axis that has it, if one has."""
-        found: dict[int, tuple[int, int] | None] = {}
-        for k, node in enumerate(self.inputs):
-            if k in self.tensors:
-                continue
-            text = str(node.meta["val"])
-            found[k] = next(
-                (
-                    (t, axis)
-                    for t in self.tensors
-                    for axis, d in enumerate(self.inputs[t].meta["val"].shape)
-                    if str(d) == text
-                ),
-                None,
-            )
-        return found
+        found = expression.subs(symbols_among(_shapes(given)))
+        return int(found) if found.is_integer else float(found)
 
     def _trace(self, tensors: Mapping[int, Any], numbers: Mapping[int, Any], key: Any) -> list[Any]:
         values: dict[Any, Any] = dict(self.constants)
@@ -226,10 +241,14 @@ def _shapes(values: Mapping[Node, Any]) -> list[tuple[Any, Any]]:
     ]
 
 
-def _shape_of(node: Node, symbols: Mapping[Any, Any]) -> tuple[Any, ...] | None:
-    """The shape of a node's result; None where it depends on more than these symbols."""
-    shape = tuple(value_of(d, symbols) for d in node.meta["val"].shape)
-    return None if any(d is None for d in shape) else shape
+def _shape_of(node: Node, symbols: Mapping[Any, Any]) -> Any:
+    """The shape of a node's result, or of each; None where one depends on more than these."""
+    results = node.meta["val"]
+    if not isinstance(results, (list, tuple)):
+        shape = tuple(value_of(d, symbols) for d in results.shape)
+        return None if any(d is None for d in shape) else shape
+    shapes = [tuple(value_of(d, symbols) for d in r.shape) for r in results]
+    return None if any(d is None for s in shapes for d in s) else shapes
 
 
 def _results(node: Node, _symbols: Mapping[Any, Any]) -> Any:
@@ -246,6 +265,10 @@ def _constants(module: Any, nodes: Sequence[Node]) -> dict[Node, np.ndarray[Any,
 
     with _disable_current_modes():  # the tracer's mode has no data
         return {n: array_of(getattr(module, str(n.target))) for n in nodes if n.op == "get_attr"}
+
+
+def _extent_at(value: Any, axis: int | None) -> int:
+    return value if axis is None else value.shape[axis]
 
 
 def _is_extent(value: Any) -> bool:

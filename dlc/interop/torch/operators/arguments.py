@@ -20,6 +20,14 @@ def stacked(a: Any, b: Any) -> tuple[Any, Any]:
     return dlc.broadcast_to(a, (*lead, *a.shape[-2:])), dlc.broadcast_to(b, (*lead, *b.shape[-2:]))
 
 
+def wide(*values: Any) -> list[Any]:
+    """Tensors for several steps: those of 16-bit floats as float32, which is rounded at the end."""
+    halves = (dlc.float16, dlc.bfloat16)
+    return [
+        dlc.astype(v, dlc.float32) if v is not None and v.dtype in halves else v for v in values
+    ]
+
+
 def with_places(find: Callable[..., Any]) -> Callable[..., Any]:
     """A row of (x, ...) for elements of an axis and where they are; x without axes is alone."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import dlc
 from dlc.interop.torch.gradients import gradients
-from dlc.interop.torch.operators.arguments import expanded
+from dlc.interop.torch.operators.arguments import expanded, wide
 from dlc.interop.torch.table import aten
 from dlc.ir.errors import ModelError
 
@@ -57,6 +57,7 @@ def log_softmax(x: Any, dim: int, _half: bool = False) -> Any:
 @aten("_softmax_backward_data")
 def softmax_backward(gradient: Any, y: Any, dim: int, _dtype: Any) -> Any:
     """The gradient of softmax, from its result."""
+    gradient, y = wide(gradient, y)
     product = gradient * y
     return product - y * dlc.sum(product, axis=dim, keepdims=True)
 
@@ -64,6 +65,7 @@ def softmax_backward(gradient: Any, y: Any, dim: int, _dtype: Any) -> Any:
 @aten("_log_softmax_backward_data")
 def log_softmax_backward(gradient: Any, y: Any, dim: int, _dtype: Any) -> Any:
     """The gradient of log_softmax, from its result."""
+    gradient, y = wide(gradient, y)
     return gradient - dlc.exp(y) * dlc.sum(gradient, axis=dim, keepdims=True)
 
 
@@ -140,6 +142,7 @@ def batch_norm_training(
     if not training:
         empty = dlc.zeros((0,))
         return dlc.batch_norm(x, mean, var, weight, bias, eps=eps), empty, empty, mean, var
+    x, weight, bias = wide(x, weight, bias)
     axes = (0, *range(2, x.ndim))
     here, spread = dlc.mean(x, axis=axes), dlc.var(x, axis=axes)
     inverse = dlc.rsqrt(spread + eps)
@@ -180,6 +183,7 @@ def batch_norm_backward(
     training: bool, eps: float, wanted: Sequence[bool],
 ) -> Any:  # fmt: skip
     """The gradients of batch norm."""
+    gradient, x, weight = wide(gradient, x, weight)
     axes = (0, *range(2, x.ndim))
     if not training:
         here, inverse = mean, dlc.rsqrt(var + eps)
@@ -236,6 +240,7 @@ def attention_backward(
 @aten("native_layer_norm")
 def layer_norm(x: Any, shape: Sequence[Any], weight: Any, bias: Any, eps: float) -> Any:
     """Over the last axes, with the means and the inverse deviations."""
+    x, weight, bias = wide(x, weight, bias)
     axes = tuple(range(x.ndim - len(shape), x.ndim))
     mean = dlc.mean(x, axis=axes, keepdims=True)
     inverse = dlc.rsqrt(dlc.var(x, axis=axes, keepdims=True) + eps)
@@ -252,6 +257,7 @@ def layer_norm_backward(
 ) -> Any:  # fmt: skip
     """The gradients of layer norm."""
     del bias
+    gradient, x, mean, inverse, weight = wide(gradient, x, mean, inverse, weight)
     count = len(shape)
     inner, outer = tuple(range(x.ndim - count, x.ndim)), tuple(range(x.ndim - count))
     hat = (x - mean) * inverse
@@ -270,6 +276,7 @@ def group_norm(
     x: Any, weight: Any, bias: Any, n: Any, channels: Any, size: Any, groups: int, eps: float
 ) -> Any:
     """Groups of channels, with the means and the inverse deviations."""
+    x, weight, bias = wide(x, weight, bias)
     rows = dlc.reshape(x, (n, groups, channels // groups * size))
     mean = dlc.mean(rows, axis=2)
     inverse = dlc.rsqrt(dlc.var(rows, axis=2) + eps)
@@ -285,6 +292,7 @@ def group_norm_backward(
     groups: int, wanted: Sequence[bool],
 ) -> Any:  # fmt: skip
     """The gradients of group norm."""
+    gradient, x, mean, inverse, weight = wide(gradient, x, mean, inverse, weight)
     shape = (n, groups, channels // groups * size)
     g = gradient if weight is None else gradient * _per_channel(weight, x.ndim)
     rows, g = dlc.reshape(x, shape), dlc.reshape(g, shape)

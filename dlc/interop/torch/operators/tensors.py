@@ -226,12 +226,14 @@ def split_with_sizes(x: Any, sizes: Sequence[Any], dim: int = 0) -> tuple[Any, .
     return tuple(parts)
 
 
-@aten("split.Tensor")
-def split(x: Any, size: Any, dim: int = 0) -> tuple[Any, ...]:
+@aten("split.Tensor", needs=("shape",))
+def split(x: Any, size: Any, dim: int = 0, *, shape: Any = None) -> tuple[Any, ...]:
     """Parts of one extent, the last one shorter."""
-    extent = x.shape[dim]
-    count = -(-extent // size)
-    return tuple(_cut(x, dim, k * size, min((k + 1) * size, extent)) for k in range(count))
+    if shape is None:
+        extent = x.shape[dim]
+        ends = [min((k + 1) * size, extent) for k in range(-(-extent // size))]
+        return tuple(_cut(x, dim, k * size, end) for k, end in enumerate(ends))
+    return tuple(_part(x, dim, k * size, part[dim]) for k, part in enumerate(shape))
 
 
 def _index(x: Any, dim: int, one: Any) -> tuple[Any, ...]:
@@ -251,7 +253,12 @@ def slice_(
     """A part along an axis."""
     if shape is None:
         return _cut(x, dim, start, end, step)
-    positions = _positions(x, dim, start, end, step, shape[dim])
+    return _part(x, dim, start, shape[dim], end, step)
+
+
+def _part(x: Any, dim: int, start: Any, length: Any, end: Any = None, step: int = 1) -> Any:
+    """A part of known length along an axis."""
+    positions = _positions(x, dim, start, end, step, length)
     if isinstance(positions, slice):
         return x[_index(x, dim, positions)]
     return dlc.take(x, positions, axis=dim)
@@ -440,6 +447,12 @@ def iota(length: Any, *, start: Any = 0, step: Any = 1, **_keywords: Any) -> Any
 def sym_size(x: Any, dim: int) -> Any:
     """An extent."""
     return x.shape[dim]
+
+
+@aten("sym_float")
+def sym_float(number: Any) -> Any:
+    """An extent, to be computed with as a float."""
+    return number * 1.0
 
 
 @aten("sym_numel")
