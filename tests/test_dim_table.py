@@ -5,10 +5,21 @@ import json
 import pytest
 
 from dlc.ir.dim_table import dims_from_table, dims_to_table
-from dlc.ir.dims import Dim, evaluate, floordiv, maximum, minimum, mod, mul, symbol
+from dlc.ir.dims import (
+    Dim,
+    DimExpr,
+    evaluate,
+    floordiv,
+    lower_bound,
+    maximum,
+    minimum,
+    mod,
+    mul,
+    symbol,
+)
 
 M, N = symbol("m"), symbol("n")
-PART = minimum(4, maximum(1, floordiv(mul(M, N + 63), 16)))
+PART = minimum(4, maximum(1, floordiv(mul(M, N + 7), 16)))
 DIMS: list[Dim] = [
     0,
     -3,
@@ -52,8 +63,27 @@ def test_what_is_no_table_is_refused(table: object) -> None:
 @pytest.mark.parametrize("values", [{"m": 1, "n": 1}, {"m": 37, "n": 64}, {"m": 500, "n": 3}])
 def test_values(values: dict[str, int]) -> None:
     m, n = values["m"], values["n"]
-    part = min(4, max(1, m * (n + 63) // 16))
+    part = min(4, max(1, m * (n + 7) // 16))
     expected = [0, -3, m, 2 * m * n - n + 1, m % 8 * (n % 8) - 5, 2 * (n % part) // part + part]
     assert [evaluate(d, values) for d in DIMS] == [*expected, max(m - n, (m + 7) // n)]
     with pytest.raises(KeyError, match="n"):
         evaluate(PART, {"m": m})
+
+
+def test_quotients_of_polynomials() -> None:
+    assert floordiv(3 * M + 3, M + 1) == 3
+    assert floordiv(mul(mul(M + N, N + 2), M), M + N) == mul(M, N + 2)
+    assert mod(mul(M - 1, M + 1), M + 1) == 0
+    for a, b in ((M + 2, M + 1), (6 * M * N, 4 * N), (M * M + 1, M + 1)):
+        found = floordiv(a, b)
+        assert isinstance(found, DimExpr)
+        for m in (1, 2, 5):
+            values = {"m": m, "n": 3}
+            assert evaluate(found, values) == evaluate(a, values) // evaluate(b, values)
+
+
+def test_bounds_of_quotients() -> None:
+    assert lower_bound(floordiv(M + 8, 3)) == 3
+    assert lower_bound(floordiv(M - 8, 3)) == -3
+    assert lower_bound(floordiv(8 - M, 3)) is None
+    assert lower_bound(floordiv(M, N)) == 0
