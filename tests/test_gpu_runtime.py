@@ -135,6 +135,15 @@ def test_equal_addresses_are_replayed_as_one_graph(gpu):
     assert all(np.array_equal(r.numpy(), results[0]) for r in kept)
 
 
+def test_precision_is_asked_for(gpu):
+    x, w = operands((32, 48), (48, 16))
+    for precision in ("exact", "fast"):
+        f = dlc.compile(lambda x, w: x @ w, device="cuda", precision=precision)
+        lowered = f.lower(x, w)
+        assert ("tf32" in lowered.as_text("triton")) is (precision == "fast")
+        np.testing.assert_allclose(f(x, w).numpy(), x @ w, rtol=2e-2, atol=2e-2)
+
+
 def test_extents_may_change(gpu):
     f = dlc.compile(lambda x: dlc.cumulative_sum(x, axis=0) * 2, device="cuda")
     for n in (3, 7, 1, 0, 20):

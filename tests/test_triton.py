@@ -72,6 +72,10 @@ KERNELS = {
     "pad": "kernel pd(x: f32[N], out y: f32[N]): par n<N: y[n] = pad(x[n-2], 7.0)+pad(x[n+3], 5.0)",
     "scatter": "kernel sc(x: f32[V,C], i: i64[J], u: f32[J,C], out y: f32[V,C]):\n par c<C:\n"
     "  y[v,c] v<V = x[v,c]\n  for j<J:\n   y[i[j],c] += u[j,c]",
+    "rows and columns": "kernel rc(x: f32[P,C], out o: f32[P,C],"
+    " out s: f32[floordiv(P+31,32),C]):\n par n<floordiv(P+31,32):\n  s[n,c] c<C = 0.0\n"
+    "  for q<32 while n*32+q < P:\n   m[q] = rmax(c<C, x[n*32+q,c])\n"
+    "   o[n*32+q,c] c<C = x[n*32+q,c]-m[q]\n   s[n,c] c<C += x[n*32+q,c]*m[q]",
     "shift in place": "kernel sh(inout y: f32[N,C]):\n par c<C:\n  for n<N: y[n,c] = y[n,c]*2.0",
     "two nests": "kernel tn(x: f32[N], inout y: f32[N]):\n par n<N: y[n] = x[n]\n"
     " par n<N: y[n] = y[n]+x[N-1-n]",
@@ -378,6 +382,19 @@ def test_code_has_no_spills_and_rounds_exactly(name, arch):
             assert ".extern" not in ptx.replace(".extern .shared", "")
 
 
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+def test_tf32_is_for_those_who_ask(arch):
+    from dlc.codegen.triton.compile import resources
+
+    kernel = parse_kernel(KERNELS["dot"])
+    for binary in TritonBackend(arch, "fast").binaries(kernel)[0]:
+        assert "tf32" in binary.texts["ptx"]
+        assert resources(binary.cubin)["STACK"] == 0
+    exact, fast = (TritonBackend(arch, p) for p in ("exact", "fast"))
+    assert exact.key_entries() != fast.key_entries()
+    assert "tf32" not in exact.text([kernel], "triton")
+
+
 def test_subnormals_are_not_flushed():
     kernel = parse_kernel(
         "kernel fl(x: f32[N], out y: f32[N], out z: f32[N], out w: f32[N]):\n par n<N:\n"
@@ -430,7 +447,7 @@ def test_backend_is_one():
     assert backend.name == "cuda"
     labels = dict(backend.key_entries())
     assert labels["arch"] == "sm_90"
-    assert set(labels) == {"arch", "triton", "triton code"}
+    assert set(labels) == {"arch", "products", "triton", "triton code"}
     with pytest.raises(BackendError):
         TritonBackend("x86")
 

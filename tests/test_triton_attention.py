@@ -199,6 +199,14 @@ def test_operands_that_stay_are_read_before_the_loop():
     assert loop.count("tl.dot(") == 2
 
 
+def test_one_part_of_a_half_type_where_that_is_asked_for():
+    kernel = kernel_of(("attention",), operands((2,), (), 99, 99, 64, 64, dtype="bf16"), True)
+    exact, fast = (
+        emit_kernel(kernel, fast=fast)[0].variants[-1].source.count("tl.dot(") for fast in (0, 1)
+    )
+    assert (exact, fast) == (3, 2)
+
+
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
 @pytest.mark.parametrize("what", ["bf16", "f32 gradient"])
 def test_machine_code(arch, what):

@@ -43,6 +43,7 @@ class Device:
     load: takes a program, the code of its kernels, and the values of its `fixed` slots.
     own_kernels: up to which extent of rows, known when compiling, its backend compiles the kernels
         of ops that have some of their own; 0 for none.
+    by_precision: whether the backend is made with the precision that is asked for.
     many: whether there are several of a kind: both functions are then given first what stands
         after the colon of the device's name.
     """
@@ -50,15 +51,20 @@ class Device:
     backend: Callable[..., Backend]
     load: Callable[..., LoadedProgram]
     own_kernels: int = ANY_ROW
+    by_precision: bool = False
     many: bool = False
+
+    def backend_at(self, precision: str) -> Backend:
+        """The backend for "exact" or "fast" arithmetic, which may be the same."""
+        return self.backend(precision=precision) if self.by_precision else self.backend()
 
 
 def _named(path: str) -> Callable[..., Any]:
     """The class `module:name`, imported at its first call: most programs use one device."""
     module, _, name = path.partition(":")
 
-    def make(*args: Any) -> Any:
-        return getattr(importlib.import_module(module), name)(*args)
+    def make(*args: Any, **settings: Any) -> Any:
+        return getattr(importlib.import_module(module), name)(*args, **settings)
 
     return make
 
@@ -71,6 +77,7 @@ _DEVICES: dict[str, Device] = {
         _named("dlc.runtime.gpu.choice:gpu_backend"),
         _named("dlc.runtime.gpu.program:GpuProgram"),
         own_kernels=256,  # what a program of the GPU holds of a row
+        by_precision=True,
         many=True,
     ),
     "reference": Device(
@@ -109,5 +116,6 @@ def find_device(name: str) -> Device:
         functools.partial(found.backend, which),
         functools.partial(found.load, which),
         found.own_kernels,
+        found.by_precision,
         many=True,
     )

@@ -123,7 +123,7 @@ class Executable:
         self.function, self.options = function, options
         self._given = [k for k in range(len(function.params)) if k not in options.fixed]
         self.device = find_device(options.device)
-        self.backend: Backend = self.device.backend()
+        self.backend: Backend = self.device.backend_at(options.precision)
         self.stats = Stats()
         self.program, self._loaded = self._compile(fixed)
         self._bound: OrderedDict[tuple[int, ...], BoundProgram] = OrderedDict()

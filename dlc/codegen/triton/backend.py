@@ -23,6 +23,11 @@ CODE_VERSION = "3"  # raised when the code of an unchanged kernel changes
 class TritonBackend:
     """Kernels to machine code for one GPU architecture.
 
+    Args:
+        arch: The architecture.
+        precision: "exact", or "fast" for products on tensor cores: float32 operands are rounded to
+            tf32, and computed ones of attention to the half type of the others.
+
     Example:
         >>> TritonBackend(arch="sm_80").key_entries()[0]
         ('arch', 'sm_80')
@@ -32,17 +37,18 @@ class TritonBackend:
     stages = ("triton", "ttir", "ptx", "sass", "resources")
     panel_bits = 0
 
-    def __init__(self, arch: str = "sm_90") -> None:
+    def __init__(self, arch: str = "sm_90", precision: str = "exact") -> None:
         arch_number(arch)
-        self.arch = arch
+        self.arch, self.precision = arch, precision
 
     def key_entries(self) -> tuple[tuple[str, str], ...]:
-        """The architecture, Triton's version and the version of this code generator."""
-        return (("arch", self.arch), ("triton", triton_version()), ("triton code", CODE_VERSION))
+        """The architecture, how products are computed, and the versions of Triton and this code."""
+        own = ("arch", self.arch), ("products", self.precision)
+        return (*own, ("triton", triton_version()), ("triton code", CODE_VERSION))
 
     def emit(self, kernel: Kernel) -> tuple[Launch, ...]:
         """The kernel as Triton source; BackendError for what has no form in it."""
-        return emit_kernel(kernel, arch_number(self.arch))
+        return emit_kernel(kernel, arch_number(self.arch), fast=self.precision == "fast")
 
     def binaries(self, kernel: Kernel) -> list[list[Binary]]:
         """The machine code of each variant of each launch."""

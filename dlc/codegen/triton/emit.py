@@ -10,8 +10,10 @@ from dlc.codegen.triton.products import write_product
 from dlc.codegen.triton.walk_writer import write_walks
 
 
-def emit_kernel(kernel: Kernel, arch: int = 90) -> tuple[Launch, ...]:
+def emit_kernel(kernel: Kernel, arch: int = 90, *, fast: bool = False) -> tuple[Launch, ...]:
     """The launches of a kernel, to be run in order, with the schedules of an architecture.
+
+    With `fast`, operands of products may be rounded to what tensor cores take.
 
     Raises:
         BackendError: for a statement that has no form in Triton, naming it.
@@ -21,10 +23,10 @@ def emit_kernel(kernel: Kernel, arch: int = 90) -> tuple[Launch, ...]:
         >>> [v.entry for v in launch.variants]
         ['k_0_aligned', 'k_0']
     """
-    product = write_product(kernel, arch)
+    product = write_product(kernel, arch, fast=fast)
     if product is not None:
         return (product.reachable(kernel.dims),)
-    walks = write_walks(kernel, arch)
+    walks = write_walks(kernel, arch, fast=fast)
     if walks is not None:
         return tuple(launch.reachable(kernel.dims) for launch in walks)
     nests = enumerate(plan_nests(kernel))

@@ -101,6 +101,9 @@ def _as_statements(nest: Nest) -> Par:
 
 
 def _vector_axis(nest: Nest) -> str | None:
+    stops = [s.stop for s in nest.steps if isinstance(s, Loop) and s.stop is not None]
+    if any(symbols_of(stop) & {axis_symbol(a.name) for a in nest.axes} for stop in stops):
+        return None  # loops that end apart cannot be lanes of one
     par = _as_statements(nest)
     kernel = Kernel(nest.kernel.name, nest.kernel.params, nest.kernel.dims, (par,))
     axis = vector_axis(par, kernel, nest.math, LANES)
@@ -250,7 +253,7 @@ class NestWriter(ValueWriter):
 
     def _loop(self, s: Loop, scope: Scope) -> None:
         carried = {c.name: self._carried(self._item_value(c, scope), scope) for c in s.carry}
-        inner = self._iteration(s.axis, scope)
+        inner = self._iteration(s.axis, scope, s.stop)
         inner.locals |= carried
         self.steps(s.body, inner)
         replaced = [
@@ -264,12 +267,15 @@ class NestWriter(ValueWriter):
         self.depth -= 1
         scope.locals |= carried
 
-    def _iteration(self, axis: Axis, scope: Scope) -> Scope:
+    def _iteration(self, axis: Axis, scope: Scope, stop: Dim | None) -> Scope:
         """Opens the loop over an axis, its blocks, or the values of its open block."""
         block = axis.block
         if block is None or scope.span(axis.name) is not None:
             span = self.span(axis, scope)
-            counter = self._enter(span.start, span.end, None)
+            end = span.end
+            if stop is not None:
+                end = f"tl.minimum({end}, {self.offset(stop, scope).text})"
+            counter = self._enter(span.start, end, None)
             inner = scope.inner()
             self.scalar_axis(inner, axis, counter)
             return inner

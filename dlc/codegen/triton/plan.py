@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from dlc.codegen.index_math import IndexMath
+from dlc.codegen.index_math import IndexMath, axis_name, coefficient
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, statements
 from dlc.codegen.kernel_printer import print_with_lines
 from dlc.codegen.kernel_transform import normalise, rename_axes, rewrite
 from dlc.codegen.ordered_bits import OrderedBits
-from dlc.ir.dims import Dim
+from dlc.ir.dims import Dim, add, mul
 from dlc.ir.errors import BackendError
 from dlc.ir.scalar import (
     Axis,
@@ -50,12 +50,17 @@ class Item:
 
 @dataclass(frozen=True)
 class Loop:
-    """Ordered iterations over an axis within a program; `carry` are first values of scalars."""
+    """Ordered iterations over an axis within a program.
+
+    carry: first values of scalars.
+    stop: where the iterations end, if that is before the axis does.
+    """
 
     axis: Axis
     body: tuple[Step, ...]
     text: str
     carry: tuple[Item, ...] = ()
+    stop: Dim | None = None
 
 
 Step: TypeAlias = Item | Loop
@@ -225,10 +230,11 @@ class _NestPlan:
 
     def _loop(self, s: For) -> Loop:
         text = self._text(s)
-        if s.condition is not None or any(c.axes for c in s.carry):
+        stop = None if s.condition is None else _stop(s.condition, s.axis)
+        if (s.condition is not None and stop is None) or any(c.axes for c in s.carry):
             raise cannot(self.kernel, text, "an early end, or tiles that are carried")
         carry = tuple(Item(c.name, c.ix, (), self._inlined(c.expr), text) for c in s.carry)
-        return Loop(s.axis, tuple(self.body(s.body)), text, carry)
+        return Loop(s.axis, tuple(self.body(s.body)), text, carry, stop)
 
     def _text(self, s: Stmt) -> str:
         return self.texts.get(id(s), self.kernel.name)
@@ -313,6 +319,18 @@ class _NestPlan:
             if n.op == "load" and n.attr in inputs and n.args != at:
                 why = f"{n.attr} would be read again after its memory is taken over"
                 raise cannot(self.kernel, item.text, why)
+
+
+def _stop(condition: Expr, axis: Axis) -> Dim | None:
+    """Where a loop ends whose condition is that its axis is below something; None for others."""
+    if condition.op != "lt" or condition.args[0].dtype is not int64 or axis.block is not None:
+        return None
+    math = IndexMath()
+    low, high = (math.polynomial(x) for x in condition.args)
+    found = coefficient(add(low, mul(high, -1)), axis_name(axis.name))
+    if math.opaque or found is None or found[0] != 1:
+        return None
+    return mul(found[1], -1)
 
 
 def _grouped(stores: Sequence[Item]) -> list[tuple[Item, ...]]:

@@ -25,26 +25,27 @@ from dlc.ir.types import DType, float32, int8, int32
 SMALLEST_K_OF_BYTES = 32
 
 
-def write_product(kernel: Kernel, arch: int) -> Launch | None:
+def write_product(kernel: Kernel, arch: int, *, fast: bool = False) -> Launch | None:
     """The variants of a kernel that is one product with an epilogue; None for another kernel.
 
     Products of float64, and of integers other than bytes, are not for tensor cores: they are nests.
+    With `fast`, float32 operands are rounded to tf32.
     """
     form = contraction_of(kernel)
     if form is None or form.dtype.bits > 32:
         return None
     if not form.dtype.is_float and _dot_dtype(form) is not int8:
         return None
-    return Launch(tuple(_variants(form, arch)))
+    return Launch(tuple(_variants(form, arch, fast)))
 
 
-def _variants(form: Contraction, arch: int) -> Iterator[Variant]:
+def _variants(form: Contraction, arch: int, fast: bool) -> Iterator[Variant]:
     narrow = _dot_dtype(form)
-    sizes = product_blocks(arch, narrow.bits)
+    sizes = product_blocks(arch, narrow.bits, fast=fast)
     result = mul(mul(form.m.extent, form.n.extent), form.batches)
 
     def variant(blocks: Blocks, suffix: str, **facts: object) -> Variant:
-        writer = _ProductWriter(form, narrow, blocks)
+        writer = _ProductWriter(form, narrow, blocks, fast)
         entry = f"{form.kernel.name}_0{suffix}"
         source, grid = writer.source(entry), writer.grid()
         stages = blocks.num_stages
@@ -83,9 +84,10 @@ def _parts(extent: Dim, size: int) -> Dim:
 
 
 class _ProductWriter(ValueWriter):
-    def __init__(self, form: Contraction, narrow: DType, blocks: Blocks) -> None:
+    def __init__(self, form: Contraction, narrow: DType, blocks: Blocks, fast: bool) -> None:
         super().__init__(form.kernel, form.math)
         self.form, self.narrow, self.group = form, narrow, blocks.group
+        self.precision = "tf32" if fast and narrow is float32 else "ieee"
         self.total = int32 if narrow is int8 else float32  # what is accumulated at
         self.m = _fitting(form.m, blocks.m)
         self.n = _fitting(form.n, blocks.n)
@@ -176,7 +178,8 @@ class _ProductWriter(ValueWriter):
                 assert found is not None
                 inner.indices[axis.name] = found
         x, y = self._operand(form.a, form.m, a), self._operand(form.b, form.n, b)
-        how = 'input_precision="ieee"' if self.narrow is not int8 else "out_dtype=tl.int32"
+        how = f'input_precision="{self.precision}"'
+        how = how if self.narrow is not int8 else "out_dtype=tl.int32"
         self.write(f"acc = tl.dot({x}, {y}, acc, {how})")
         self.depth -= 1
 

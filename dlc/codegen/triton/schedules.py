@@ -76,24 +76,29 @@ _PRODUCTS: dict[int, dict[int, Products]] = {
         8: Products(Blocks(128, 128, 64, 8), Blocks(64, 64, 64), _RAGGED, 108 * 128 * 128),
         16: Products(Blocks(128, 128, 32, 8, 4), Blocks(64, 64, 64), _RAGGED, 108 * 128 * 128),
         32: _SINGLE,
+        19: Products(Blocks(128, 128, 32, 8), Blocks(64, 64, 32), _RAGGED, 108 * 128 * 128),
     },
     90: {
         8: Products(Blocks(128, 128, 128, 8), Blocks(64, 64, 64), _RAGGED, 132 * 128 * 128),
         16: Products(Blocks(128, 256, 64, 8), Blocks(64, 64, 64), _RAGGED, 132 * 128 * 256),
         32: _SINGLE,
+        19: Products(Blocks(128, 128, 32, 8), Blocks(64, 64, 32), _RAGGED, 132 * 128 * 128),
     },
 }
+_TF32 = 19  # bits
 
 
-def product_blocks(arch: int, bits: int) -> Products:
+def product_blocks(arch: int, bits: int, *, fast: bool = False) -> Products:
     """The blocks of products on an architecture, of operands with so many bits.
+
+    With `fast`, those of float32 are multiplied as tf32.
 
     Example:
         >>> product_blocks(90, 16).large.n
         256
     """
     known = [a for a in _PRODUCTS if a <= arch] or [min(_PRODUCTS)]
-    return _PRODUCTS[max(known)][bits]
+    return _PRODUCTS[max(known)][_TF32 if fast and bits == 32 else bits]
 
 
 # By the number of the architecture, then by the bits of the operands: for rows of at most some

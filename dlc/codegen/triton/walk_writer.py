@@ -28,8 +28,11 @@ from dlc.ir.types import DType, float32, float64
 WIDEST = 256  # elements of a row of which a block is held in registers
 
 
-def write_walks(kernel: Kernel, arch: int) -> tuple[Launch, ...] | None:
+def write_walks(kernel: Kernel, arch: int, *, fast: bool = False) -> tuple[Launch, ...] | None:
     """The launches of a kernel that consists of walks; None for another kernel.
+
+    With `fast`, float32 operands of products are rounded to tf32, and computed ones to the half
+    type of the other one.
 
     Raises:
         BackendError: for rows whose length is not known or above `WIDEST`, and for products of
@@ -38,16 +41,16 @@ def write_walks(kernel: Kernel, arch: int) -> tuple[Launch, ...] | None:
     walks = walks_of(kernel)
     if walks is None:
         return None
-    return tuple(Launch(tuple(_variants(w, arch, k))) for k, w in enumerate(walks))
+    return tuple(Launch(tuple(_variants(w, arch, k, fast))) for k, w in enumerate(walks))
 
 
-def _variants(w: Walk, arch: int, number: int) -> Iterator[Variant]:
+def _variants(w: Walk, arch: int, number: int, fast: bool) -> Iterator[Variant]:
     blocks = walk_blocks(arch, _bits(w), _width(w), forward=len(w.carry) > 1)
     if _reads_matrix(w):
         blocks = replace(blocks, other=max(blocks.other // 2, SMALLEST))
 
     def variant(own: int, suffix: str, **facts: object) -> Variant:
-        writer = _WalkWriter(w, replace(blocks, own=own))
+        writer = _WalkWriter(w, replace(blocks, own=own), fast)
         entry = f"{w.kernel.name}_{number}{suffix}"
         source, grid = writer.source(entry), writer.grid()
         return Variant(source, entry, grid, blocks.num_warps, blocks.num_stages, **facts)  # type: ignore[arg-type]
@@ -133,9 +136,9 @@ class _WalkWriter(ValueWriter):
     depth of loops: what a loop computes is not known after it.
     """
 
-    def __init__(self, w: Walk, blocks: WalkBlocks) -> None:
+    def __init__(self, w: Walk, blocks: WalkBlocks, fast: bool) -> None:
         super().__init__(w.kernel, w.math)
-        self.walk = w
+        self.walk, self.fast = w, fast
         self.sizes: dict[str, int] = {
             w.own.name: _fitting(w.own, blocks.own),
             w.other.name: _fitting(w.other, blocks.other),
@@ -376,7 +379,8 @@ class _WalkWriter(ValueWriter):
         first = self._operand(a, (names[0], over.name), over, narrow)
         second = self._operand(b, (over.name, names[1]), over, narrow)
         given = "" if total is None else f", {self._broadcast(total, scope)}"
-        how = ', input_precision="ieee"' if narrow is float32 else ""
+        precision = "tf32" if self.fast else "ieee"
+        how = f', input_precision="{precision}"' if narrow is float32 else ""
         how += f", out_dtype={triton_type(e.dtype)}" if narrow is float64 else ""
         made = Value("", 2)
         for x, y in itertools.product(first, second):
@@ -409,6 +413,8 @@ class _WalkWriter(ValueWriter):
             return self.assign(text, scope, frozenset(n for n, _ in scope.blocks)).text
 
         upper = made(scalar_op("convert", narrow, dtype, [text]))
+        if self.fast:
+            return [upper]
         lower = made(f"{text} - {scalar_op('convert', dtype, narrow, [upper])}")
         return [upper, made(scalar_op("convert", narrow, dtype, [lower]))]
 

@@ -10,17 +10,17 @@ from dlc.runtime.gpu.driver import gpu_count, gpu_facts
 DEFAULT_ARCH = "sm_90"  # of code that is made where there is no GPU
 
 
-def gpu_backend(which: str) -> TritonBackend:
+def gpu_backend(which: str, precision: str = "exact") -> TritonBackend:
     """The backend for the GPU of a number, or for an architecture such as "sm_80".
 
     Where there is no GPU, it compiles for `DEFAULT_ARCH`.
     """
     if which.startswith("sm_"):
-        return TritonBackend(which)
+        return TritonBackend(which, precision)
     index = index_of(f"cuda:{which}" if which else "cuda")
     try:
-        return TritonBackend(gpu_facts(index).arch)
+        return TritonBackend(gpu_facts(index).arch, precision)
     except DeviceError:
         if gpu_count():
             raise
-        return TritonBackend(DEFAULT_ARCH)
+        return TritonBackend(DEFAULT_ARCH, precision)

@@ -1,0 +1,143 @@
+"""Every kernel of the op table and of the corpus for GPUs, and the record of what their code uses.
+
+    python tests/gpu_kernels.py [--seconds N]
+
+compiles the variants that the record lacks, for each architecture, and writes it anew without those
+that are no more. A line is the hash of a variant's text, then registers, bytes of stack (of spilled
+registers) and of shared memory for each architecture; the first one says which Triton that was. Of
+variants that are equal but for what is known of the extents, sm_90 has the one that knows most, and
+sm_80 the one that knows least.
+"""
+
+import argparse
+import hashlib
+import itertools
+import time
+from pathlib import Path
+
+import numpy as np
+from op_cases import cases, function_of, operands, special_operands
+from triton_harness import built
+
+from dlc.codegen.kernel_names import canonical, normalised_text
+from dlc.codegen.triton.code import signature_of
+from dlc.codegen.triton.compile import compile_variant, resources, triton_version
+from dlc.codegen.triton.emit import emit_kernel
+from dlc.ir.build import IRBuilder
+from dlc.ir.parser import parse_function
+from dlc.ir.types import TensorType, dtype_of
+
+ROOT = Path(__file__).parent
+RECORD = ROOT / "gpu_kernels.txt"
+ARCHS = ("sm_80", "sm_90")
+SPILLED = 32  # bytes of a thread's stack that are allowed
+SHARED = {"sm_80": 163 * 1024, "sm_90": 227 * 1024}  # bytes that a program can have
+
+
+def functions():
+    """Every function whose kernels count."""
+    for case in cases():
+        if case.op.family != "host":
+            for args in (operands(case), special_operands(case)):
+                if args is not None:
+                    yield function_of(case, args)
+    for path in sorted((ROOT / "corpus").glob("*.ir")):
+        yield parse_function(path.read_text())
+    for width, dtype, causal in itertools.product((64, 128), ("f32", "f16", "bf16"), (0, 1)):
+        yield attention(width, dtype, causal, ("attention", "attention_lse"))
+        if dtype == "f32":
+            rows = [f"attention_grad_{x}" for x in ("query", "key", "value")]
+            yield attention(width, dtype, causal, rows)
+
+
+def attention(width, dtype, causal, rows):
+    """Attention of usual widths, with a mask where it is not causal."""
+    b = IRBuilder()
+
+    def param(name, *shape, dtype="f32"):
+        return b.param(TensorType(dtype_of(dtype), shape), name)
+
+    q, k, v = (param(n, 2, 4, 512, width, dtype=dtype) for n in "qkv")
+    rest = [] if rows[0] == "attention" else [
+        param("lse", 2, 4, 512), param("ct", 2, 4, 512, width), param("delta", 2, 4, 512),
+    ]  # fmt: skip
+    rest += [] if causal else [param("mask", 2, 4, 512, 512)]
+    results = [getattr(b, r)(q, k, v, *rest, scale=0.1, causal=bool(causal)) for r in rows]
+    return b.function("f", [q, k, v, *rest], results)
+
+
+def variants(arch):
+    """Every variant for an architecture with its kernel's signature, by its hash."""
+    kernels = {normalised_text(k): k for f in functions() for k in built(f).kernels}
+    found = {}
+    for text in sorted(kernels):
+        kernel = canonical(kernels[text])
+        for launch in emit_kernel(kernel, int(arch.removeprefix("sm_"))):
+            by_text = {}
+            for v in launch.variants if arch == "sm_90" else launch.variants[::-1]:
+                text = v.source.replace(v.entry, "kernel")
+                by_text.setdefault((text, v.num_warps, v.num_stages), v)
+            for facts, v in by_text.items():
+                key = hashlib.sha256(repr((facts, v.aligned)).encode()).hexdigest()[:12]
+                found[key] = (v, signature_of(kernel))
+    return found
+
+
+def measured(variant, signature, arch):
+    """Registers, bytes of stack, and bytes of shared memory."""
+    binary = compile_variant(variant, signature, arch)
+    used = resources(binary.cubin)
+    return used["REG"], used["STACK"] + used["LOCAL"], binary.shared
+
+
+def read_record():
+    """What is known, by architecture and hash; nothing where it is of another Triton."""
+    known = {arch: {} for arch in ARCHS}
+    if not RECORD.exists():
+        return known
+    first, *lines = RECORD.read_text().splitlines()
+    if first != heading():
+        return known
+    for line in lines:
+        key, *figures = line.split()
+        for arch, text in zip(ARCHS, figures, strict=True):
+            if text != "-":
+                known[arch][key] = tuple(map(int, text.split("/")))
+    return known
+
+
+def heading():
+    """The first line of a record."""
+    return f"Triton {triton_version()}: {' '.join(ARCHS)}, registers/stack/shared"
+
+
+def write_record(known):
+    """The record of what is known."""
+    lines = [heading()]
+    for key in sorted(set().union(*known.values())):
+        shown = [known[a].get(key) for a in ARCHS]
+        lines.append(" ".join([key, *("/".join(map(str, s)) if s else "-" for s in shown)]))
+    RECORD.write_text("\n".join(lines) + "\n")
+
+
+def main():
+    """Brings the record up to date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=np.inf, help="how long to work at most")
+    end = time.monotonic() + parser.parse_args().seconds
+    known = read_record()
+    wanted = {arch: variants(arch) for arch in ARCHS}
+    known = {a: {k: x for k, x in known[a].items() if k in wanted[a]} for a in ARCHS}
+    missing = [(a, k) for a in reversed(ARCHS) for k in wanted[a] if k not in known[a]]
+    for count, (arch, key) in enumerate(missing):
+        if time.monotonic() > end:
+            break
+        known[arch][key] = measured(*wanted[arch][key], arch)
+        if count % 50 == 0:
+            write_record(known)
+            print(f"{count} of {len(missing)}", flush=True)
+    write_record(known)
+
+
+if __name__ == "__main__":
+    main()
