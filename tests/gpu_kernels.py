@@ -75,8 +75,8 @@ def variants(arch):
         for launch in emit_kernel(kernel, int(arch.removeprefix("sm_"))):
             by_text = {}
             for v in launch.variants if arch == "sm_90" else launch.variants[::-1]:
-                text = v.source.replace(v.entry, "kernel")
-                by_text.setdefault((text, v.num_warps, v.num_stages), v)
+                source = v.source.replace(v.entry, "kernel")
+                by_text.setdefault((source, v.num_warps, v.num_stages), v)
             for facts, v in by_text.items():
                 key = hashlib.sha256(repr((facts, v.aligned)).encode()).hexdigest()[:12]
                 found[key] = (v, signature_of(kernel))

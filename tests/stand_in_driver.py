@@ -29,6 +29,8 @@ FRESH, EDGE = b"\xff", b"\xa5"
 
 
 class Attribute(enum.IntEnum):
+    CU_DEVICE_ATTRIBUTE_CLOCK_RATE = 13
+    CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76
 
@@ -113,7 +115,8 @@ class StandIn:
         return 0, index
 
     def cuDeviceGetAttribute(self, attribute, device):
-        return 0, self.arch[attribute - 75]
+        known = {13: 1_000_000, 16: 2, 75: self.arch[0], 76: self.arch[1]}
+        return 0, known[attribute]
 
     def cuDeviceGetName(self, length, device):
         return 0, b"Stand-in\0\0"

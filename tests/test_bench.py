@@ -368,7 +368,7 @@ class FakeWorker:
     reached = 0.9
     root = str(ROOT)
 
-    def __init__(self, name, threads, cache, *, python, asked=False):
+    def __init__(self, name, threads, cache, *, python, device, asked=False):
         self.name = name
 
     def __enter__(self):

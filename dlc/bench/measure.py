@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 from dlc.bench.files import load_arrays, remove_arrays, save_arrays, scratch_folder
 from dlc.bench.frameworks import KINDS
@@ -26,6 +26,13 @@ _BEHIND = 5  # times the fastest's: measured in a few rounds only
 _FEW = 3
 
 
+class Place(TypedDict):
+    """What a worker runs in, and where its programs do."""
+
+    python: str
+    device: str
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to measure.
@@ -38,6 +45,7 @@ class Settings:
         starts: Processes that are started to see how long the first result takes, each way.
         at_least: Seconds that one turn takes.
         python: The interpreter of the workers.
+        device: Where programs run: "cpu", or a GPU.
     """
 
     suite: str
@@ -47,6 +55,12 @@ class Settings:
     starts: int
     at_least: float
     python: str
+    device: str = "cpu"
+
+    @property
+    def place(self) -> Place:
+        """Where workers run."""
+        return {"python": self.python, "device": self.device}
 
 
 @dataclass
@@ -109,6 +123,7 @@ def measure_case(
         "extents": dict(case.extents),
         "operations": case.problem.operations(case.extents),
         "bytes": case.problem.bytes(case.extents),
+        "half": case.problem.half,
         "others": others,
         "disturbed": others is not None and others > DISTURBED,
         "frameworks": {name: found[name] for name in settings.frameworks},
@@ -130,7 +145,7 @@ def _prepare(
 ) -> _Runner | None:
     """Starts a worker, lets it compile something, then the case, and checks what that gives."""
     cache = cache or stack.enter_context(_temporary())
-    process = Process(name, settings.threads, cache, python=settings.python)
+    process = Process(name, settings.threads, cache, **settings.place)
     stack.enter_context(process)
     process.ask("start")
     process.ask("warm_up", suite=settings.suite)
@@ -224,7 +239,7 @@ def _starts(name: str, case: Case, settings: Settings, folder: Path) -> Record:
 def _first_result(
     name: str, case: Case, settings: Settings, folder: Path, cache: str, *, asked: bool
 ) -> float:
-    with Process(name, settings.threads, cache, python=settings.python, asked=asked) as process:
+    with Process(name, settings.threads, cache, **settings.place, asked=asked) as process:
         process.send("start")
         process.send("prepare", suite=settings.suite, name=case.name, folder=str(folder), sets=1)
         process.send("first")

@@ -30,6 +30,7 @@ class Problem:
         bytes: Of memory that must be read and written, where nothing is in a cache.
         constants: Draws what the function closes over.
         tolerance: The largest error, next to the largest value of a result.
+        half: Whether frameworks take the floats of the inputs at bfloat16, which holds them.
     """
 
     name: str
@@ -39,6 +40,18 @@ class Problem:
     bytes: Callable[[Extents], int]
     constants: Callable[[np.random.Generator, Extents], Arrays] = lambda rng, e: ()
     tolerance: float = 2e-5
+    half: bool = False
+
+    def at_half(self) -> Problem:
+        """The same at bfloat16: its inputs are rounded to that before anything computes."""
+
+        def inputs(rng: np.random.Generator, extents: Extents) -> Arrays:
+            return tuple(rounded(a) for a in self.inputs(rng, extents))
+
+        def moved(extents: Extents) -> int:
+            return self.bytes(extents) // 2
+
+        return replace(self, inputs=inputs, bytes=moved, tolerance=1e-2, half=True)
 
 
 @dataclass(frozen=True)
@@ -88,3 +101,12 @@ def as_arrays(result: Any) -> Arrays:
     """One array or several, as a tuple."""
     results = result if isinstance(result, (tuple, list)) else (result,)
     return tuple(np.asarray(r) for r in results)
+
+
+def rounded(array: Array) -> Array:
+    """Floats that bfloat16 holds, at the type of the array; the nearest ones, ties to even."""
+    if array.dtype.kind != "f":
+        return array
+    bits = array.astype(np.float32).view(np.uint32)
+    bits += 0x7FFF + ((bits >> 16) & 1)
+    return (bits & 0xFFFF0000).view(np.float32)

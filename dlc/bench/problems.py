@@ -187,6 +187,26 @@ ATTENTION = Problem(
     operations=lambda e: 4 * _size(e, "bhttd"),
     bytes=lambda e: F32 * 4 * _size(e, "bhtd"),
 )
+
+
+def _attention_causal(q: Array, k: Array, v: Array) -> Array:
+    """One head after the other: the scores of all would need much memory."""
+    result = np.empty((*q.shape[:-1], v.shape[-1]), q.dtype)
+    later = np.triu(np.ones((q.shape[-2], k.shape[-2]), bool), 1)
+    for head in np.ndindex(q.shape[:-2]):
+        scores = q[head] @ k[head].T / math.sqrt(q.shape[-1])
+        scores[later] = -np.inf
+        result[head] = _softmax(scores) @ v[head]
+    return result
+
+
+ATTENTION_CAUSAL = Problem(
+    "attention_causal",
+    ATTENTION.inputs,
+    _plain(_attention_causal),
+    operations=lambda e: 2 * _size(e, "bhttd"),
+    bytes=ATTENTION.bytes,
+)
 ATTENTION_GRADIENT = Problem(
     "attention_gradient",
     _draw("bhtd", "bhtd", "bhtd", "bhtd"),

@@ -37,20 +37,28 @@ class Process:
         cache: An existing folder for what the framework caches on disk.
         python: The interpreter.
         asked: Whether caches are wanted that are off by default.
+        device: Where its programs run.
     """
 
     root = str(Path(__file__).parents[2])  # what workers import dlc from
 
     def __init__(
-        self, name: str, threads: int, cache: str, *, python: str, asked: bool = False
+        self,
+        name: str,
+        threads: int,
+        cache: str,
+        *,
+        python: str,
+        asked: bool = False,
+        device: str = "cpu",
     ) -> None:
         self.name = name
         self.began = time.perf_counter()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - until `close`
-        variables = {**os.environ, **environment(name, threads, cache, asked=asked)}
+        variables = {**os.environ, **environment(name, threads, cache, asked=asked, device=device)}
         try:
             self._process = subprocess.Popen(
-                [python, "-c", _CODE, self.root, name, str(threads), cache],
+                [python, "-c", _CODE, self.root, name, str(threads), cache, device],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,

@@ -71,7 +71,9 @@ def about_run(run: Record) -> Iterable[str]:
     """When and on which machine a run was, and what the machine could do."""
     how = f"{run['threads']} threads, {run['rounds']} rounds"
     versions = f"dlc {run['dlc']}, Python {run['python']}"
-    yield f"{run['started']}: {run['processor']}, {how}, {versions}"
+    device = run.get("device", "cpu")
+    where = run["processor"] if device == "cpu" else f"{device} beside {run['processor']}"
+    yield f"{run['started']}: {where}, {how}, {versions}"
     peaks = run["peaks"]
     if peaks is not None:
         moved = ", ".join(

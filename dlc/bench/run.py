@@ -99,6 +99,7 @@ def _about(settings: Settings, say: Say) -> Record:
         "python": platform.python_version(),
         "system": platform.platform(),
         "processor": _processor(),
+        "device": settings.device,
         "threads": settings.threads,
         "rounds": settings.rounds,
         "frameworks": _settings(settings, say),
@@ -120,10 +121,10 @@ class _Machine:
         self.shares: list[float] = []
         self.workers: dict[str, Process] = {}
         for name in (OURS, JUDGE):
-            if name not in settings.frameworks:
+            if name not in settings.frameworks or (name == JUDGE and settings.device != "cpu"):
                 continue
             cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="dlc-bench-"))
-            worker = Process(name, settings.threads, cache, python=settings.python)
+            worker = Process(name, settings.threads, cache, **settings.place)
             stack.enter_context(worker)
             with contextlib.suppress(WorkerError):
                 worker.ask("start")
@@ -172,7 +173,7 @@ def _settings(settings: Settings, say: Say) -> dict[str, Record]:
         say(f"settings of {name}")
         with tempfile.TemporaryDirectory(prefix="dlc-bench-") as cache:
             try:
-                with Process(name, settings.threads, cache, python=settings.python) as process:
+                with Process(name, settings.threads, cache, **settings.place) as process:
                     found[name] = process.ask("settings")
             except WorkerError as error:
                 found[name] = {"error": str(error)}
@@ -214,7 +215,12 @@ def _add_ratios(record: Record, about: Record) -> None:
     timed = {n: f for n, f in record["frameworks"].items() if "seconds" in f}
     for figures in timed.values():
         if about["peaks"] is not None:
-            least, record["binds"] = limit_of(record["operations"], record["bytes"], about["peaks"])
+            least, record["binds"] = limit_of(
+                record["operations"],
+                record["bytes"],
+                about["peaks"],
+                half=record.get("half", False),
+            )
             figures["share"] = least / figures["seconds"]
     ours = timed.pop(OURS, None)
     if ours is None or not timed:

@@ -64,6 +64,36 @@ ORDER = (
     Case("cumulative sum 4M", o.CUMULATIVE_SUM, dict(m=1, n=4 * _LONG)),
     Case("embedding gradient 50000x256", o.EMBEDDING_GRADIENT, dict(v=50_000, d=256, n=8192)),
 )
+# For a GPU, at its sizes.
+_LARGE_ROWS = dict(m=16_384, n=4096)
+GPU = (
+    Case("add 16x16", p.ADD, dict(m=16, n=16)),
+    Case("300 parameters", p.DEEP, dict(m=1, n=16, layers=150)),
+    Case("matmul 4096", p.MATMUL, dict(m=4096, k=4096, n=4096)),
+    *(
+        Case(f"matmul bf16 {n}", p.MATMUL.at_half(), dict(m=n, k=n, n=n))
+        for n in (1024, 4096, 8192)
+    ),
+    Case("mm+bias+gelu bf16 8192x1024x4096", p.LINEAR_GELU.at_half(), dict(m=8192, k=1024, n=4096)),
+    *(
+        Case(
+            f"attention causal bf16 {b}x16x{t}x{d}",
+            p.ATTENTION_CAUSAL.at_half(),
+            dict(b=b, h=16, t=t, d=d),
+        )
+        for b, t, d in ((2, 8192, 128), (1, 16_384, 128), (4, 4096, 64))
+    ),
+    Case("attention gradient 4x16x2048x64", p.ATTENTION_GRADIENT, dict(b=4, h=16, t=2048, d=64)),
+    *(
+        Case(f"{problem.name.replace('_', ' ')} 16384x4096", problem, _LARGE_ROWS)
+        for problem in (
+            p.SOFTMAX, p.LAYER_NORM, p.RMS_NORM, p.SOFTMAX_GRADIENT, p.LAYER_NORM_GRADIENT,
+            p.RMS_NORM_GRADIENT,
+        )
+    ),
+    Case("cross entropy gradient 8192x50257", p.CROSS_ENTROPY_GRADIENT, dict(m=8192, n=50_257)),
+    Case("mlp training batch 4096", p.MLP_TRAINING, dict(b=4096, **_NETWORK)),
+)  # fmt: skip
 # Every problem, small: whether the frameworks compute them at all.
 SMOKE = (
     Case("add", p.ADD, dict(m=3, n=5)),
@@ -79,6 +109,7 @@ SMOKE = (
     ),
     Case("attention", p.ATTENTION, dict(b=2, h=3, t=21, d=16)),
     Case("attention gradient", p.ATTENTION_GRADIENT, dict(b=2, h=3, t=21, d=16)),
+    Case("attention causal", p.ATTENTION_CAUSAL, dict(b=2, h=3, t=21, d=16)),
     Case("matmul", p.MATMUL, dict(m=9, k=17, n=33)),
     Case("matmul constant", p.MATMUL_CONSTANT, dict(m=3, k=17, n=33)),
     Case("linear gelu", p.LINEAR_GELU, dict(m=9, k=17, n=33)),
@@ -107,6 +138,7 @@ SUITES = {
     "convolution": convolutions.CASES,
     "training": fits.CASES,
     "torch": torch_models.CASES,
+    "gpu": GPU,
     "smoke": SMOKE,
 }
 WARM_UP = Case("warm up", p.WARM_UP, dict(m=33, n=7))

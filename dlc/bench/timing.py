@@ -9,18 +9,26 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 
-def seconds_a_call(program: Callable[..., Any], sets: Sequence[Sequence[Any]], count: int) -> float:
+def seconds_a_call(
+    program: Callable[..., Any],
+    sets: Sequence[Sequence[Any]],
+    count: int,
+    wait: Callable[[], None] = lambda: None,
+) -> float:
     """The mean time of `count` calls, whose arguments rotate through the sets.
 
-    Each result is dropped before the next call, so that memory can be used again.
+    Each result is dropped before the next call, so that memory can be used again. `wait` returns
+    when all that calls have begun is done.
     """
     rotated = list(itertools.islice(itertools.cycle(sets), count))
     loop = _LOOPS.get(len(sets[0]), _any)
     enabled = gc.isenabled()
     gc.disable()
     try:
+        wait()
         start = time.perf_counter()
         loop(program, rotated)
+        wait()
         return (time.perf_counter() - start) / count
     finally:
         if enabled:

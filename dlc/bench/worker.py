@@ -1,7 +1,7 @@
 """The process that a framework runs in: takes commands as lines of JSON, answers in kind.
 
-Its arguments are the framework's name, the number of threads and a folder for caches. What the
-framework prints goes to standard error.
+Its arguments are the framework's name, the number of threads, a folder for caches and a device.
+What the framework prints goes to standard error.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,8 +37,9 @@ else:
 class Worker:
     """A framework with the case that it has prepared."""
 
-    def __init__(self, name: str, threads: int, cache: str) -> None:
-        self.framework: Framework = start(name, threads, cache)
+    def __init__(self, name: str, threads: int, cache: str, device: str = "cpu") -> None:
+        self.framework: Framework = start(name, threads, cache, device)
+        self.wait: Callable[[], None] = getattr(self.framework, "wait", lambda: None)
         self.threads = threads
         self.sets: list[tuple[Any, ...]] = []
         self.constants: list[Any] = []
@@ -63,8 +65,15 @@ class Worker:
         """Loads the inputs of a case, all of them or what a first call needs."""
         self.case = case_named(suite, name)
         arrays = [load_arrays(folder, f"set{k}") for k in range(sets)]
-        self.sets = [tuple(map(self.framework.array, inputs)) for inputs in arrays]
+        self.sets = [self._given(self.case, inputs) for inputs in arrays]
         self.constants = load_arrays(folder, "constant")
+
+    def _given(self, case: Case, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        """Inputs as the framework takes them."""
+        if not case.problem.half:
+            return tuple(map(self.framework.array, inputs))
+        half = getattr(self.framework, "half_array")  # noqa: B009  not of every framework
+        return tuple(half(a) if a.dtype.kind == "f" else self.framework.array(a) for a in inputs)
 
     def first(self) -> dict[str, Any]:
         """Builds the program and calls it: the seconds that took, None if there is no program."""
@@ -76,6 +85,7 @@ class Worker:
         if self.program is None:
             return {"seconds": None}
         self.result = self.program(*self.sets[0])
+        self.wait()
         return {"seconds": time.perf_counter() - start}
 
     def results(self, folder: str) -> None:
@@ -88,7 +98,7 @@ class Worker:
     def run(self, count: int) -> dict[str, Any]:
         """The seconds of a call, after one that is not counted."""
         self.program(*self.sets[-1])
-        return {"seconds": seconds_a_call(self.program, self.sets, count)}
+        return {"seconds": seconds_a_call(self.program, self.sets, count, self.wait)}
 
     def product(self, size: int, count: int) -> dict[str, float]:
         """The least seconds of a product of two square matrices; any worker can be asked."""
@@ -97,7 +107,7 @@ class Worker:
         program = self.framework.program(case, constants)
         assert program is not None
         given = [tuple(map(self.framework.array, inputs)) for inputs in sets]
-        return {"seconds": min(seconds_a_call(program, given, 1) for _ in range(count))}
+        return {"seconds": min(seconds_a_call(program, given, 1, self.wait) for _ in range(count))}
 
     def memory(self) -> dict[str, int]:
         """The most memory since the program was built, over what there was before."""
@@ -115,7 +125,7 @@ class Worker:
 
 def main() -> None:
     """Answers commands until there are no more."""
-    name, threads, cache = sys.argv[1:]
+    name, threads, cache, device = sys.argv[1:]
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
@@ -127,7 +137,7 @@ def main() -> None:
         try:
             if worker is None:
                 _stay_on(int(threads))
-                worker = Worker(name, int(threads), cache)
+                worker = Worker(name, int(threads), cache, device)
             with np.errstate(all="ignore"):
                 answer = {} if kind == "start" else getattr(worker, kind)(**command) or {}
         except Exception as error:  # noqa: BLE001 - whatever a framework raises is reported

@@ -20,6 +20,7 @@ from dlc.bench.run import installed, merge, run_cases
 from dlc.bench.suites import SUITES, find_cases
 from dlc.ir.config import config
 from dlc.ir.errors import ArgumentError, nearest
+from dlc.runtime.gpu.device import index_of, open_gpu
 
 DESCRIPTION = """\
 Measures dlc and those of its peers that are installed on the same work: each framework in a process
@@ -45,8 +46,12 @@ exit status: 0 all is well; 1 dlc failed or was wrong in a case; 2 an error.
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
     parser.add_argument(
-        "--suite", default="core", metavar="NAME", help=f"one of {', '.join(SUITES)}"
+        "--suite", metavar="NAME", help=f"one of {', '.join(SUITES)} (default: core, or gpu on one)"
     )
+    parser.add_argument(
+        "--device", default="cpu", metavar="NAME",
+        help="where everything runs: cpu, or cuda for dlc, PyTorch and JAX (default: cpu)",
+    )  # fmt: skip
     parser.add_argument(
         "--cases", action="append", default=[], metavar="PATTERN",
         help='which cases, as in "matmul *"; may be given several times',
@@ -78,13 +83,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measures, prints and keeps the results."""
+    if options.suite is None:
+        options.suite = "core" if options.device == "cpu" else "gpu"
     cases = find_cases(options.suite, options.cases, perturb=options.perturb)
     if options.list:
         print("\n".join(case.name for case in cases))
         return 0
     settings = _settings(options)
     progress = _Progress()
-    keeper = None if options.out is None else _Keeper(options.out)
+    keeper = None if options.out is None else _Keeper(options.out, options.device)
     try:
         record = run_cases(cases, settings, progress.say, keeper or (lambda record: None))
     finally:
@@ -103,6 +110,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             word = name.replace("_", "-")
             raise ArgumentError(f"--{word} {getattr(options, name)} is less than {least}")
     threads = config.thread_count(options.threads)
+    _check_device(options.device)
     return Settings(
         suite=options.suite,
         frameworks=(OURS, *_peers(options)),
@@ -111,18 +119,30 @@ def _settings(options: argparse.Namespace) -> Settings:
         starts=options.starts,
         at_least=options.at_least / 1000,
         python=options.python,
+        device=options.device,
     )
+
+
+def _check_device(device: str) -> None:
+    """DeviceError where the device is not there, which says why; ArgumentError for another kind."""
+    if device == "cpu":
+        return
+    if device.partition(":")[0] != "cuda" or device.startswith("cuda:sm_"):
+        raise ArgumentError(f"--device {device}: it must be cpu, cuda, or cuda:0 and the like")
+    open_gpu(index_of(device))
 
 
 def _peers(options: argparse.Namespace) -> list[str]:
     """The peers to measure; those that are not installed are named on standard error."""
-    names = peers_for(options.suite)
+    names = peers_for(options.suite, options.device)
     if options.peers is not None:
         names = [word.strip() for word in options.peers.split(",") if word.strip()]
         for name in names:
             if name not in KINDS or name == OURS:
                 known = [n for n in KINDS if n != OURS]
                 raise ArgumentError(f"there is no peer {name!r}", hint=nearest(name, known))
+            if options.device != "cpu" and not KINDS[name].gpus:
+                raise ArgumentError(f"{name} is not measured on GPUs")
     try:
         missing = installed(options.python)
     except WorkerError as error:
@@ -138,11 +158,13 @@ class _Keeper:
 
     Args:
         folder: Where to.
+        device: What was measured on; a GPU's results have files of their own.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"{dt.datetime.now():%Y-%m-%d}.json"
+        suffix = "" if device == "cpu" else "-gpu"
+        self.path = folder / f"{dt.datetime.now():%Y-%m-%d}{suffix}.json"
         self.record: dict[str, Any] = {"runs": {}, "cases": {}}
         if self.path.exists():
             self.record = json.loads(self.path.read_text(encoding="utf-8"))

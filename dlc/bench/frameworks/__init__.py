@@ -16,7 +16,11 @@ Builder = Callable[..., Program]
 
 
 class Framework(Protocol):
-    """A framework in its worker; made with the number of threads and a folder for its caches."""
+    """A framework in its worker; made with the number of threads and a folder for its caches.
+
+    Those that run on GPUs take the device, too, and have `half_array`, which is `array` for an
+    input at bfloat16, and `wait`, which returns when all calls are done.
+    """
 
     def settings(self) -> dict[str, str]:
         """The versions and settings that a reader of the results wants to know."""
@@ -49,6 +53,7 @@ class Kind:
             their compilations needs and takes seconds to make, and nothing of the case itself.
         suites: The suites that it is for; all others for none.
         also: Suites with frameworks of their own that it is for, too.
+        gpus: Whether it runs on GPUs.
     """
 
     module: str
@@ -59,6 +64,7 @@ class Kind:
     shared: bool = False
     suites: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    gpus: bool = False
 
 
 def _dlc(threads: int, cache: str) -> dict[str, str]:
@@ -86,15 +92,17 @@ def _jax_cache(cache: str) -> dict[str, str]:
 
 
 KINDS: dict[str, Kind] = {
-    "dlc": Kind("dlc_compiled", ("llvmlite", "ml_dtypes"), _dlc, compiles=True),
+    "dlc": Kind("dlc_compiled", ("llvmlite", "ml_dtypes"), _dlc, compiles=True, gpus=True),
     "numpy": Kind("numpy_arrays", ("numpy",)),
-    "torch": Kind("torch_eager", ("torch",), also=("torch",)),
-    "torch.compile": Kind("torch_compiled", ("torch",), _inductor, compiles=True, shared=True),
+    "torch": Kind("torch_eager", ("torch",), also=("torch",), gpus=True),
+    "torch.compile": Kind(
+        "torch_compiled", ("torch",), _inductor, compiles=True, shared=True, gpus=True
+    ),
     "torch.compile unfrozen": Kind(
         "torch_unfrozen", ("torch",), _inductor, compiles=True, shared=True, suites=("torch",)
     ),
     "torch traced": Kind("torch_traced", ("torch",), compiles=True, suites=("torch",)),
-    "jax": Kind("jax_compiled", ("jax",), _jax, _jax_cache, compiles=True),
+    "jax": Kind("jax_compiled", ("jax",), _jax, _jax_cache, compiles=True, gpus=True),
     "onnxruntime": Kind("onnx_runtime", ("onnx", "onnxruntime")),
     "openvino": Kind("openvino_runtime", ("onnx", "openvino")),
     "keras on jax": Kind(
@@ -105,13 +113,17 @@ KINDS: dict[str, Kind] = {
 OURS = "dlc"
 
 
-def peers_for(suite: str) -> list[str]:
-    """The frameworks that a suite is measured with, besides dlc."""
+def peers_for(suite: str, device: str = "cpu") -> list[str]:
+    """The frameworks that a suite is measured with on a device, besides dlc."""
+    if device != "cpu":
+        return [name for name, kind in KINDS.items() if kind.gpus and name != OURS]
     own = [name for name, kind in KINDS.items() if suite in (*kind.suites, *kind.also)]
     return own or [name for name, kind in KINDS.items() if name != OURS and not kind.suites]
 
 
-def environment(name: str, threads: int, cache: str, *, asked: bool = False) -> dict[str, str]:
+def environment(
+    name: str, threads: int, cache: str, *, asked: bool = False, device: str = "cpu"
+) -> dict[str, str]:
     """The variables of a worker: thread counts of all libraries, and the framework's own.
 
     Args:
@@ -119,16 +131,21 @@ def environment(name: str, threads: int, cache: str, *, asked: bool = False) -> 
         threads: How many threads it may use.
         cache: An existing folder for what it caches on disk.
         asked: Whether caches are wanted that are off by default.
+        device: Where its programs run.
     """
     kind = KINDS[name]
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     made = {**dict.fromkeys(names, str(threads)), **kind.environment(threads, cache)}
+    if device != "cpu" and "JAX_PLATFORMS" in made:
+        made["JAX_PLATFORMS"] = "cuda"
     if asked and kind.asked is not None:
         made.update(kind.asked(cache))
     return made
 
 
-def start(name: str, threads: int, cache: str) -> Framework:
+def start(name: str, threads: int, cache: str, device: str = "cpu") -> Framework:
     """Imports a framework; raises ImportError where it is not installed."""
     module = importlib.import_module(f"dlc.bench.frameworks.{KINDS[name].module}")
-    return module.start(threads, cache)
+    return (
+        module.start(threads, cache, device) if KINDS[name].gpus else module.start(threads, cache)
+    )

@@ -15,12 +15,13 @@ from dlc.ir.deferred import deferred
 
 # Not needed for a first result.
 if TYPE_CHECKING:
-    from dlc.bench import peaks
+    from dlc.bench import gpu_device, peaks
     from dlc.bench.frameworks import dlc_fit, torch_door
     from dlc.runtime import kernel_times
 else:
     dlc_fit = deferred("dlc.bench.frameworks.dlc_fit")
     torch_door = deferred("dlc.bench.frameworks.torch_door")
+    gpu_device = deferred("dlc.bench.gpu_device")
     peaks = deferred("dlc.bench.peaks")
     kernel_times = deferred("dlc.runtime.kernel_times")
 
@@ -35,6 +36,10 @@ def _attention(q: Any, k: Any, v: Any) -> Any:
         return fused(q, k, v)
     scores = (q @ dlc.matrix_transpose(k)) / math.sqrt(q.shape[-1])
     return dlc.softmax(scores, axis=-1) @ v
+
+
+def _attention_causal(q: Any, k: Any, v: Any) -> Any:
+    return dlc.scaled_dot_product_attention(q, k, v, is_causal=True)
 
 
 def _layer_norm(x: Any, w: Any, b: Any) -> Any:
@@ -171,6 +176,7 @@ PROGRAMS: dict[str, Callable[[Sequence[Array]], Program]] = {
     "rms_norm_gradient": _plain(_gradient(_rms_norm)),
     "cross_entropy_gradient": _plain(dlc.value_and_grad(dlc.cross_entropy)),
     "attention": _plain(_attention),
+    "attention_causal": _plain(_attention_causal),
     "attention_gradient": _plain(_gradient(_attention)),
     "matmul": _plain(lambda x, y: x @ y),
     "matmul_batched": _plain(lambda x, y: x @ y),
@@ -200,11 +206,13 @@ NOT_COMPILED = ("fit", "torch_model")  # by `dlc.compile`
 class Dlc:
     """dlc at its defaults."""
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    def __init__(self, threads: int, device: str = "cpu") -> None:
+        self.threads, self.device = threads, device
 
     def settings(self) -> dict[str, str]:
-        """Version, threads and instruction set."""
+        """Version, threads and instruction set, or what the GPU is."""
+        if self.device != "cpu":
+            return {"dlc": dlc.__version__, **gpu_device.settings(self.device)}
         return {"dlc": dlc.__version__, "threads": str(self.threads), "isa": host_isa().name}
 
     def prepare_for(self, suite: str) -> None:
@@ -214,7 +222,16 @@ class Dlc:
 
     def array(self, array: Array) -> Any:
         """A tensor."""
-        return dlc.asarray(array)
+        return dlc.asarray(array, device=self.device)
+
+    def half_array(self, array: Array) -> Any:
+        """A tensor of bfloat16."""
+        return dlc.asarray(array).astype(dlc.bfloat16).to(self.device)
+
+    def wait(self) -> None:
+        """Returns when the work of all calls is done."""
+        if self.device != "cpu":
+            gpu_device.wait(self.device)
 
     def program(self, case: Case, constants: Sequence[Array]) -> Program | None:
         """The compiled function."""
@@ -224,13 +241,15 @@ class Dlc:
             return build(constants)
         if build is None:
             return None
-        return dlc.compile(build(constants), name=name, num_threads=self.threads)
+        if self.device == "cpu":
+            return dlc.compile(build(constants), name=name, num_threads=self.threads)
+        return dlc.compile(build([self.array(c) for c in constants]), name=name, device=self.device)
 
     def further(self, program: Any, inputs: Sequence[Any]) -> dict[str, float]:
         """The seconds of the program's kernels alone; of a fit, what it costs over its steps."""
         if hasattr(program, "over_steps"):
             return program.over_steps(*inputs)
-        if not hasattr(program, "lower"):
+        if not hasattr(program, "lower") or self.device != "cpu":
             return {}
         lowered = program.lower(*inputs)
         state = lowered.closure.state()
@@ -240,13 +259,20 @@ class Dlc:
 
     def peaks(self, largest: float) -> Peaks:
         """What the machine can do where at most `largest` bytes are moved."""
+        if self.device != "cpu":
+            return gpu_device.measure_peaks(self.device, largest)
         return peaks.measure_peaks(self.threads, largest)
 
     def arrays(self, result: Any) -> Arrays:
         """The results."""
-        return as_arrays([r.numpy() for r in (result if isinstance(result, tuple) else (result,))])
+        results = result if isinstance(result, tuple) else (result,)
+        return as_arrays([self._read(r) for r in results])
+
+    def _read(self, result: Any) -> Array:
+        whole = result.astype(dlc.float32) if result.dtype is dlc.bfloat16 else result
+        return whole.numpy()
 
 
-def start(threads: int, cache: str) -> Dlc:
+def start(threads: int, cache: str, device: str = "cpu") -> Dlc:
     """dlc, whose cache folder is set by the environment."""
-    return Dlc(threads)
+    return Dlc(threads, device)

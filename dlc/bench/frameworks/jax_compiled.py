@@ -7,6 +7,8 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from dlc.bench import problems, recurrent
 from dlc.bench.problem import Array, Arrays, Case, Program, as_arrays
 
@@ -32,6 +34,11 @@ def _cross_entropy(x: Any, labels: Any) -> Any:
 def _attention(q: Any, k: Any, v: Any) -> Any:
     q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
     return jax.nn.dot_product_attention(q, k, v).swapaxes(1, 2)
+
+
+def _attention_causal(q: Any, k: Any, v: Any) -> Any:
+    q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
+    return jax.nn.dot_product_attention(q, k, v, is_causal=True).swapaxes(1, 2)
 
 
 def _gradient(function: Program) -> Program:
@@ -61,7 +68,12 @@ def _closing(function: Callable[[Sequence[Any], Any], Any]) -> Callable[[Sequenc
 
 def _waiting(compiled: Program) -> Program:
     """Calls return before the work is done."""
-    return lambda *arguments: jax.block_until_ready(compiled(*arguments))
+    return lambda *arguments: _settled(compiled(*arguments))
+
+
+def _settled(result: Any) -> Any:
+    """The result, when it is there; on a GPU turns end with a wait, not calls."""
+    return jax.block_until_ready(result) if jax.default_backend() == "cpu" else result
 
 
 def _deep(constants: Sequence[Any]) -> Program:
@@ -71,7 +83,7 @@ def _deep(constants: Sequence[Any]) -> Program:
         return x
 
     compiled = jax.jit(run)
-    return lambda x: compiled(constants, x).block_until_ready()
+    return lambda x: _settled(compiled(constants, x))
 
 
 def _training(constants: Sequence[Any]) -> Program:
@@ -100,7 +112,7 @@ def _training(constants: Sequence[Any]) -> Program:
     def step(x: Any, labels: Any) -> Any:
         nonlocal state
         loss, state = update(state, x, labels)
-        jax.block_until_ready(state)
+        _settled(state)
         return loss
 
     return step
@@ -140,7 +152,7 @@ def _lstm_training(constants: Sequence[Any]) -> Program:
     def step(x: Any, y: Any) -> Any:
         nonlocal parameters
         loss, parameters = update(parameters, x, y)
-        jax.block_until_ready(parameters)
+        _settled(parameters)
         return loss
 
     return step
@@ -178,6 +190,7 @@ PROGRAMS: dict[str, Callable[[Sequence[Any]], Program]] = {
     "rms_norm_gradient": _jit(_gradient(_rms_norm)),
     "cross_entropy_gradient": _jit(jax.value_and_grad(_cross_entropy)),
     "attention": _jit(_attention),
+    "attention_causal": _jit(_attention_causal),
     "attention_gradient": _jit(_gradient(_attention)),
     "matmul": _jit(jnp.matmul),
     "matmul_batched": _jit(jnp.matmul),
@@ -202,7 +215,7 @@ PROGRAMS: dict[str, Callable[[Sequence[Any]], Program]] = {
 
 
 class Jax:
-    """JAX on the CPU; it uses a thread for each CPU that the process may run on."""
+    """JAX; on the CPU it uses a thread for each CPU that the process may run on."""
 
     def settings(self) -> dict[str, str]:
         """Version and flags."""
@@ -221,11 +234,22 @@ class Jax:
         build = PROGRAMS.get(case.problem.name)
         return None if build is None else build([jnp.asarray(c) for c in constants])
 
+    def half_array(self, array: Array) -> Any:
+        """An array at bfloat16."""
+        return jnp.asarray(array, jnp.bfloat16)
+
+    def wait(self) -> None:
+        """Returns when the work of all calls is done: a GPU does it in their order."""
+        if jax.default_backend() != "cpu":
+            jax.block_until_ready(jnp.zeros(()) + 1)
+
     def arrays(self, result: Any) -> Arrays:
         """The results."""
-        return as_arrays(result)
+        return tuple(
+            a.astype(np.float32) if a.dtype == jnp.bfloat16 else a for a in as_arrays(result)
+        )
 
 
-def start(threads: int, cache: str) -> Jax:
+def start(threads: int, cache: str, device: str = "cpu") -> Jax:
     """JAX, whose caches are set by the environment."""
     return Jax()

@@ -164,6 +164,10 @@ def _attention(q: Any, k: Any, v: Any) -> Any:
     return functional.scaled_dot_product_attention(q, k, v, scale=1 / math.sqrt(q.shape[-1]))
 
 
+def _attention_causal(q: Any, k: Any, v: Any) -> Any:
+    return functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
 def _example_gradients(constants: Sequence[Any]) -> Any:
     def loss(parameters: Sequence[Any], x: Any, label: Any) -> Any:
         w1, b1, w2, b2, w3, b3 = parameters
@@ -212,6 +216,7 @@ PROGRAMS: dict[str, Build] = {
     "rms_norm_gradient": _gradient(_rms_norm),
     "cross_entropy_gradient": Build(lambda constants: functional.cross_entropy, _loss_gradient),
     "attention": _plain(_attention),
+    "attention_causal": _plain(_attention_causal),
     "attention_gradient": _gradient(_attention),
     "matmul": _plain(torch.matmul),
     "matmul_batched": _plain(torch.matmul),
@@ -249,13 +254,23 @@ _FROZEN = (
 )  # weights, and nothing is differentiated
 
 
+_MODE = "max-autotune"  # on GPUs: with CUDA graphs
+
+
 class Torch:
     """PyTorch; `wrap` is what is done to a forward function."""
 
     def __init__(
-        self, threads: int, *, compiled: bool, backend: str = "inductor", freezes: bool = True
+        self,
+        threads: int,
+        *,
+        compiled: bool,
+        backend: str = "inductor",
+        freezes: bool = True,
+        device: str = "cpu",
     ) -> None:
         torch.set_num_threads(threads)
+        self.device = device
         self.compiled, self.backend, self.freezes = compiled, backend, freezes
 
     def settings(self) -> dict[str, str]:
@@ -266,16 +281,27 @@ class Torch:
             "matmul precision": torch.get_float32_matmul_precision(),
             "mkldnn": str(torch.backends.mkldnn.is_available()),
             **({self.backend: self._how()} if self.compiled else {}),
+            **({} if self.device == "cpu" else {"GPU": torch.cuda.get_device_name(self.device)}),
         }
 
     def _how(self) -> str:
         if self.backend != "inductor":
             return "traced and not compiled"
-        return "freezing of constant weights" if self.freezes else "weights as inputs"
+        how = "freezing of constant weights" if self.freezes else "weights as inputs"
+        return how if self.device == "cpu" else f"{how}, {_MODE}"
 
     def array(self, array: Array) -> Any:
         """A tensor."""
-        return torch.from_numpy(array.copy())
+        return torch.from_numpy(array.copy()).to(self.device)
+
+    def half_array(self, array: Array) -> Any:
+        """A tensor of bfloat16."""
+        return self.array(array).to(torch.bfloat16)
+
+    def wait(self) -> None:
+        """Returns when the work of all calls is done."""
+        if self.device != "cpu":
+            torch.cuda.synchronize(self.device)
 
     def program(self, case: Case, constants: Sequence[Array]) -> Program | None:
         """The function, compiled or not."""
@@ -285,15 +311,20 @@ class Torch:
             return None
         frozen = name in _FROZEN
         torch.set_grad_enabled(not frozen)
-        tensors = [torch.from_numpy(c.copy()) for c in constants]
+        tensors = [self.array(c) for c in constants]
         forward = build.forward(tensors)
         if self.compiled:
             inductor: Any = importlib.import_module("torch._inductor.config")
             inductor.freezing = frozen and self.freezes
-            forward = torch.compile(forward, backend=self.backend)
+            how = {} if self.device == "cpu" else {"mode": _MODE}
+            forward = torch.compile(forward, backend=self.backend, **how)
         return build.finish(forward, tensors)
 
     def arrays(self, result: Any) -> Arrays:
         """The results."""
         results = result if isinstance(result, tuple) else (result,)
-        return as_arrays([r.detach().numpy() for r in results])
+        return as_arrays([self._read(r.detach()) for r in results])
+
+    def _read(self, result: Any) -> Array:
+        whole = result.float() if result.dtype is torch.bfloat16 else result
+        return whole.cpu().numpy()
