@@ -52,7 +52,8 @@ def parameterise(
 def _numbers(body: Sequence[Stmt]) -> set[Dim]:
     """The extents that stay numbers in a product with a matrix in panels.
 
-    The width of the panels is how memory is laid out. Micro-kernels are made for a few rows.
+    The width of the panels is how memory is laid out, and so are the extents of a filter, whose
+    elements are rows of them. Micro-kernels are made for a few rows.
     """
     found: set[Dim] = set()
     for s in body:
@@ -63,6 +64,7 @@ def _numbers(body: Sequence[Stmt]) -> set[Dim]:
             if not panels or not isinstance(s, Par):
                 continue
             found |= {p.width for p in panels}
+            found |= {a.extent for d in dots for a in d.attr[1:] if isinstance(a.extent, int)}
             columns = {p.axis for p in panels}
             rows = [a.extent for a in s.axes if a.name not in columns]
             found |= {d for d in rows if isinstance(d, int) and d <= FEW_ROWS}

@@ -12,12 +12,16 @@ from typing import Any, ClassVar
 
 from dlc.ir.build import IRBuilder, make_node
 from dlc.ir.core import Function, Node, has_bodies, with_bodies, with_inputs
+from dlc.ir.dims import Dim, product
 from dlc.ir.op import OPS
 from dlc.ir.types import float32
 from dlc.passes.manager import Pass, PassContext
 
 _WORTHWHILE = 1024  # elements from which a matrix is worth a kernel that packs it
+_MANY_WINDOWS = 4096  # of an image
 _OFTEN = 8  # iterations from which a loop is worth it
+
+_Packed = dict[tuple[Node, bool], Node]  # of matrices, as they are or turned, their panels
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Prepack(Pass):
         fixed = {p for k, p in enumerate(function.params) if k in positions}
         new: dict[Node, Node] = {p: p for p in function.params}
         nodes: list[Node] = []
-        packed: dict[tuple[Node, int], Node] = {}
+        packed: _Packed = {}
         for node in function.nodes:
             if node.op.name == "constant" or (node.inputs and fixed.issuperset(node.inputs)):
                 fixed.add(node)
@@ -82,18 +86,18 @@ class Prepack(Pass):
         count: int = node.attrs["consts"]
         first = len(node.inputs) - len(body.params)  # after what says how often it runs
         consts = set(body.params[:count])
-        packed: dict[tuple[Node, int], Node] = {}
+        packed: _Packed = {}
         params: list[Node] = []
         new: dict[Node, Node] = {p: p for p in body.params}
         nodes: list[Node] = []
         for n in body.nodes:
             kept = with_inputs(n, tuple(new[x] for x in n.inputs))
             if self._packs(n, consts) and context.allows(self.name, n.op.name, n.loc):
-                w, (summed,) = n.inputs[1], n.attrs["rhs_contract"]
-                if (w, summed) not in packed:
+                w, turn = n.inputs[1], _is_turned(n)
+                if (w, turn) not in packed:
                     outside = node.inputs[first + body.params.index(w)]
-                    matrix = self._panels(kept, outside, summed, b.nodes)
-                    packed[w, summed] = matrix
+                    matrix = self._panels(kept, outside, b.nodes)
+                    packed[w, turn] = matrix
                     params.append(b.param(matrix.tensor))
                 inside = dict(zip(packed, params, strict=True))
                 kept = self._product(kept, inside, nodes)
@@ -121,38 +125,86 @@ class Prepack(Pass):
         """Whether a node is the product of something with a fixed matrix of several columns."""
         if node.op.family != "contraction" or node.inputs[1] not in fixed or node in fixed:
             return False
-        w, summed = node.inputs[1].tensor, node.attrs.get("rhs_contract", ())
-        if w.rank != 2 or len(summed) != 1:
+        if not (_is_window_sum(node) or _is_product(node)):
             return False
-        rows, columns = w.shape[summed[0]], w.shape[1 - summed[0]]
+        rows, columns = _matrix_shape(node)
         if not isinstance(rows, int) or not isinstance(columns, int):
+            return False
+        if _is_window_sum(node) and not (self._fills(node, columns) and _has_few_windows(node)):
             return False
         return columns > 1 and rows * columns >= _WORTHWHILE
 
-    def _product(self, node: Node, packed: dict[tuple[Node, int], Node], nodes: list[Node]) -> Node:
+    def _product(self, node: Node, packed: _Packed, nodes: list[Node]) -> Node:
         """The product with its right operand read from panels."""
         x, w = node.inputs
-        (summed,) = node.attrs["rhs_contract"]
-        matrix = packed.get((w, summed))
+        turn = _is_turned(node)
+        matrix = packed.get((w, turn))
         if matrix is None:
-            matrix = packed[w, summed] = self._panels(node, w, summed, nodes)
-        back = _emit(nodes, node, "from_panels", matrix, columns=w.shape[1 - summed])
-        back = _emit(nodes, node, "transpose", back, axes=(1, 0)) if summed else back
+            matrix = packed[w, turn] = self._panels(node, w, nodes)
+        _, columns = _matrix_shape(node)
+        back = _emit(nodes, node, "from_panels", matrix, columns=columns)
+        back = _emit(nodes, node, "transpose", back, axes=(1, 0)) if turn else back
+        if w.tensor.rank > 2:
+            back = _emit(nodes, node, "reshape", back, shape=w.shape)
         return make_node(node.op, (x, back), dict(node.attrs), node.loc)
 
-    def _panels(self, node: Node, w: Node, summed: int, nodes: list[Node]) -> Node:
+    def _panels(self, node: Node, w: Node, nodes: list[Node]) -> Node:
         """A matrix in panels, as the product `node` reads them."""
-        columns = w.shape[1 - summed]
+        rows, columns = _matrix_shape(node)
         assert isinstance(columns, int)
-        rows = _emit(nodes, node, "transpose", w, axes=(1, 0)) if summed else w
+        turn = _is_turned(node)
+        if w.tensor.rank > 2:
+            w = _emit(nodes, node, "reshape", w, shape=(columns, rows))
+        matrix = _emit(nodes, node, "transpose", w, axes=(1, 0)) if turn else w
         width = self._width(node, columns)
-        return _emit(nodes, node, "panels", rows, width=width, whole=columns % width == 0)
+        return _emit(nodes, node, "panels", matrix, width=width, whole=columns % width == 0)
+
+    def _fills(self, node: Node, columns: int) -> bool:
+        """Whether columns fill their panels: they are lanes, in the place of windows."""
+        return columns % self._width(node, columns) == 0
 
     def _width(self, node: Node, columns: int) -> int:
         dtype = node.tensor.dtype
         bits = max(dtype.bits, float32.bits) if dtype.is_float else dtype.bits
         width = self.panel_bits // bits
         return width // 2 if columns <= width // 2 else width
+
+
+def _is_product(node: Node) -> bool:
+    """Whether a contraction is with a matrix."""
+    return node.inputs[1].tensor.rank == 2 and len(node.attrs.get("rhs_contract", ())) == 1
+
+
+def _is_window_sum(node: Node) -> bool:
+    """Whether a contraction is a convolution by filters of several elements a channel.
+
+    Its windows are gathered whichever way it is computed: in place, unless they are converted too.
+    """
+    if node.op.name != "convolution" or node.attrs["grouped"]:
+        return False
+    dtype, taps = node.tensor.dtype, product(node.inputs[1].shape[2:])
+    return dtype.is_float and dtype.bits >= float32.bits and taps != 1
+
+
+def _has_few_windows(node: Node) -> bool:
+    """Whether an image has fewer windows than are worth to be packed for all filters."""
+    last = bool(node.attrs["channels_last"])
+    windows = product(node.shape[1:-1] if last else node.shape[2:])
+    return isinstance(windows, int) and windows < _MANY_WINDOWS
+
+
+def _matrix_shape(node: Node) -> tuple[Dim, Dim]:
+    """What is summed over, and the columns, of the fixed operand as a matrix."""
+    w = node.inputs[1].shape
+    if node.op.name == "convolution":
+        return product(w[1:]), w[0]
+    (summed,) = node.attrs["rhs_contract"]
+    return w[summed], w[1 - summed]
+
+
+def _is_turned(node: Node) -> bool:
+    """Whether the fixed operand has the columns of its matrix first."""
+    return node.op.name == "convolution" or node.attrs["rhs_contract"] == (1,)
 
 
 def _emit(nodes: list[Node], like: Node, op: str, x: Node, **attrs: object) -> Node:

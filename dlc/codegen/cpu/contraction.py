@@ -45,6 +45,7 @@ from dlc.codegen.cpu.tiling import (
     Tiling,
     choose_tiling,
     k_step,
+    reads_by_tables,
     row_block,
     runs,
 )
@@ -341,7 +342,8 @@ class _Writer:
             sizes = [unit.rows, step.length, a.stride, a.k_stride, target.row, adding]
             sizes += [panels, apart]
             rows, (vectors,) = self.tiling.rows, self.tiling.vectors
-            helper = packed(b.dtypes, self.isa, rows, vectors, self.tiling.panel)
+            by_tables = reads_by_tables(self.form)
+            helper = packed(b.dtypes, self.isa, rows, vectors, self.tiling.panel, by_tables)
             em.call_helper(helper, [*pointers, *sizes])
             return
 

@@ -13,6 +13,7 @@ from dlc.codegen.cpu.contraction_form import ACCUMULATOR, Contraction
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.expressions import ExprEmitter, Tensor, Value, Vector
 from dlc.codegen.cpu.isa import Isa
+from dlc.codegen.cpu.packing import transpose
 from dlc.codegen.index_math import axis_name
 from dlc.ir.scalar import walk
 from dlc.ir.types import int64
@@ -63,13 +64,59 @@ class Epilogue:
         self.ex = open_scope(em, form, self.isa)
         outer = {a.name: f"%outer{k}" for k, a in enumerate(form.outer)}
         with self.ex.scope(axes=outer):
-            whole = em.value(f"and i64 %columns, {-lanes}")
-            left = em.value(f"sub i64 %columns, {whole}")
+            length = "%rows" if form.turned else "%columns"
+            whole = em.value(f"and i64 {length}, {-lanes}")
+            left = em.value(f"sub i64 {length}, {whole}")
             ragged = em.value(f"icmp ne i64 {left}, 0")
             mask = em.mask_below(left, lanes)
-            em.loop("0", "%rows", 1, lambda r, _: self._row(r, whole, ragged, mask))
+            if form.turned:
+                self._turned(whole, ragged, mask)
+            else:
+                em.loop("0", "%rows", 1, lambda r, _: self._row(r, whole, ragged, mask))
         em.line("ret void")
         return em
+
+    def _turned(self, whole: str, ragged: str, mask: str) -> None:
+        """Square blocks of sums are transposed, so that outputs are written row by row."""
+        em, form, lanes = self.em, self.form, self.lanes
+        size = lanes * lanes * form.dtype.itemsize
+        block = em.value(f"alloca [{size} x i8], align 64")
+
+        def blocks(r: str, mask: str | None) -> None:
+            em.loop("0", "%columns", lanes, lambda j, _: self._square(block, r, j, mask))
+
+        def whole_block(r: str, _: list[str]) -> list[str]:
+            blocks(r, None)
+            return []
+
+        em.loop("0", whole, lanes, whole_block)
+        em.when(ragged, lambda: blocks(whole, mask))
+
+    def _square(self, block: str, r: str, j: str, mask: str | None) -> Sequence[str]:
+        em, ex, form, lanes = self.em, self.ex, self.form, self.lanes
+        last = em.value("sub i64 %rows, 1")
+        rows: list[str] = []
+        for k in range(lanes):
+            row = iv.minimum(em, iv.add(em, r, str(k)), last)
+            at = iv.add(em, em.value(f"mul i64 {row}, {self.n_room}"), j)
+            place = memory.element_pointer(em, form.dtype, "%sums", at)
+            rows.append(memory.load(em, form.dtype, place, lanes))
+        for k, value in enumerate(transpose(em, form.dtype, rows)):
+            place = memory.element_pointer(em, form.dtype, block, str(k * lanes))
+            memory.store(em, form.dtype, place, value, lanes)
+        m = iv.add(em, "%m", r)
+
+        def column(k: str, _: list[str]) -> list[str]:
+            n = iv.add(em, iv.add(em, "%n", j), k)
+            at = iv.multiply(em, k, str(lanes))
+            place = memory.element_pointer(em, form.dtype, block, at)
+            vector = Vector(form.m.name, lanes, mask)
+            with ex.scope(axes={form.m.name: m, form.n.name: n}, vector=vector):
+                self._store(place)
+            return []
+
+        em.loop("0", iv.minimum(em, iv.subtract(em, "%columns", j), str(lanes)), 1, column)
+        return []
 
     def _row(self, r: str, whole: str, ragged: str, mask: str) -> Sequence[str]:
         em, ex, form, lanes = self.em, self.ex, self.form, self.lanes
@@ -94,9 +141,13 @@ class Epilogue:
         em, ex, form = self.em, self.ex, self.form
         lanes, axis = self.lanes, form.n.name
         with ex.scope(axes={axis: iv.add(em, "%n", j)}, vector=Vector(axis, lanes, mask)):
-            place = memory.element_pointer(em, form.dtype, sums, j)
-            value = memory.load(em, form.dtype, place, lanes)
-            ex.bind_value(ACCUMULATOR, Value(value, True), form.dtype)
-            values = [ex.vector(s.expr) for s in form.stores]
-            for s, result in zip(form.stores, values, strict=True):
-                ex.store(s.name, s.ix, result)
+            self._store(memory.element_pointer(em, form.dtype, sums, j))
+
+    def _store(self, sums: str) -> None:
+        """Computes and stores a vector of outputs from the sums at an address."""
+        ex, form = self.ex, self.form
+        value = memory.load(self.em, form.dtype, sums, self.lanes)
+        ex.bind_value(ACCUMULATOR, Value(value, True), form.dtype)
+        values = [ex.vector(s.expr) for s in form.stores]
+        for s, result in zip(form.stores, values, strict=True):
+            ex.store(s.name, s.ix, result)

@@ -68,6 +68,7 @@ class Contraction:
     stores: the outputs, whose expressions load the contraction as `ACCUMULATOR`.
     direct: for a single output that is the contraction itself, contiguous along n: the flattened
         offset of an element and the elements between its rows. None otherwise.
+    turned: whether the first output is contiguous along m.
     """
 
     kernel: Kernel
@@ -81,6 +82,7 @@ class Contraction:
     stores: tuple[Assign, ...]
     math: IndexMath
     direct: tuple[Dim, Dim] | None
+    turned: bool
 
     @property
     def batches(self) -> Dim:
@@ -183,7 +185,7 @@ class _Matching:
         in_a, in_b = _axes_in(self.a[0].args), _axes_in(self.b[0].args)
         m = [x for x in self.axes if x.name in in_a - in_b]
         n = [x for x in self.axes if x.name in in_b - in_a]
-        if self._contiguous_output() in {x.name for x in m}:
+        if self._columns_of_a({x.name for x in m}):
             self.a, self.b, m, n = self.b, self.a, n, m
         n = self._contiguous_last(n)
         m_axis, m_rest, self.m_taken = self._merged(m, "$m", self.a[0])
@@ -234,6 +236,16 @@ class _Matching:
         first = self.stores[0]
         at = self._flat(self._math(self.axes), first.name, first.ix)
         return next((x.name for x in reversed(self.axes) if _stride(at, x.name) == 1), None)
+
+    def _columns_of_a(self, axes: set[str]) -> bool:
+        """Whether columns are the axes of a, not those of b.
+
+        What is in panels has columns; if neither is, those that the first output has side by side.
+        """
+        in_a, in_b = (panels_of(x.args) for x, _ in (self.a, self.b))
+        if in_a is not None or in_b is not None:
+            return in_b is None
+        return self._contiguous_output() in axes
 
     def _contiguous_last(self, n: list[Axis]) -> list[Axis]:
         best = self._contiguous_output()
@@ -312,9 +324,11 @@ class _Matching:
             operands.append(_placed(made, axis.name, k.name, (*taken, *axes)))
         self._rename({x.name: const(0, int64) for x in (*self.m_taken[:-1], *self.n_taken[:-1])})
         math = self._math((*outer, m, n, k))
+        first = self._flat(math, self.stores[0].name, self.stores[0].ix)
+        turned = _stride(first, m.name) == 1 and _stride(first, n.name) != 1 and n.extent != 1
         return Contraction(
             self.kernel, self.node.dtype, operands[0], operands[1], outer, m, n, k, self.stores,
-            math, self._direct(math, m, n),
+            math, self._direct(math, m, n), turned,
         )  # fmt: skip
 
     def _panel_offset(self, math: IndexMath, e: Expr, width: int) -> Dim:

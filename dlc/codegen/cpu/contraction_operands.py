@@ -13,7 +13,7 @@ from dlc.codegen.cpu.expressions import ExprEmitter
 from dlc.codegen.cpu.gathering import RUN_STEPS, offset_table, packed_runs
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.packing import Packer
-from dlc.codegen.cpu.tiling import FEW_ROWS, Tiling
+from dlc.codegen.cpu.tiling import FEW_ROWS, Tiling, reads_by_tables
 from dlc.ir.dims import Dim
 from dlc.ir.types import DType, int64
 
@@ -77,7 +77,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Source:
-    """Where micro-kernels read an operand: address and strides in elements.
+    """Where micro-kernels read an operand: address and strides in elements, or tables of offsets.
 
     ahead: where what is read next lies, and how many bytes of it are to be fetched.
     """
@@ -150,6 +150,10 @@ class Operands:
         packer = Packer(em, self.isa, a.dtypes)
         packed = self._of_step(self.a_at, step, self.dtype)
         by_rows = Source(packed, self.a_row, "1")
+        if reads_by_tables(self.form):
+            rows = self.scratch(tiling.table_at)
+            em.when(step.first, lambda: self._fill(rows, unit.m0, unit.rows, a.parts))
+            return Source(address(ex, self.form, a, "0", "0", "0"), rows, self._k_tables(step)[0])
         if a.k_stride is None:
 
             def gather() -> None:

@@ -9,7 +9,7 @@ memory; the fewest take several panels at once, so that there are sums enough to
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
@@ -18,7 +18,7 @@ from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.micro_kernel import KernelWriter
 from dlc.codegen.cpu.packing import convert_loaded
 from dlc.codegen.cpu.panel import cover
-from dlc.ir.types import DType
+from dlc.ir.types import DType, int64
 
 _LINE = 64  # bytes that a prefetch brings
 # Bytes from what is read to what is fetched into the first-level cache, in the same panel, and to
@@ -42,22 +42,27 @@ def span(height: int, vectors: int, width: int, isa: Isa, lanes: int) -> int:
 
 @functools.cache
 def packed(
-    dtypes: tuple[DType, ...], isa: Isa, rows: tuple[int, ...], vectors: int, width: int
+    dtypes: tuple[DType, ...],
+    isa: Isa,
+    rows: tuple[int, ...],
+    vectors: int,
+    width: int,
+    by_tables: bool,
 ) -> Emitter:
     """The function dlc.packed.*(a, b, c, rows, kc, a_row, a_k, c_row, add, panels, apart).
 
-    Arguments mean what those of a micro-kernel do; b is a block of the first of `panels`, of the
+    Arguments mean what those of a micro-kernel do; `by_tables`, a_row and a_k are tables of the
+    offsets of rows and along k. b is a block of the first of `panels`, of the
     first of `dtypes`, `width` columns wide and `apart` elements from each other. All of their
     columns are computed, by micro-kernels of `rows` by `vectors`, and by wider ones where those for
     all rows have few sums.
     """
     shorts = ".".join(d.short for d in dtypes)
-    name = f"dlc.packed.{'_'.join(map(str, rows))}x{vectors}.{width}.{shorts}"
+    kind = "gathered" if by_tables else "packed"
+    name = f"dlc.{kind}.{'_'.join(map(str, rows))}x{vectors}.{width}.{shorts}"
     numbers = ["rows", "kc", "a_row", "a_k", "c_row", "add", "panels", "apart"]
-    em = Emitter(name, [*(("ptr", x) for x in "abc"), *(("i64", x) for x in numbers)])
+    em = Emitter(name, [*(("ptr", x) for x in "abc"), *_typed(numbers, by_tables)])
     lanes = isa.lanes(dtypes[-1].bits)
-    row_bytes = width * dtypes[0].itemsize
-    block = em.value(f"mul i64 %kc, {row_bytes}")
 
     def columns(p: str, step: int, body: Callable[[str, str], None]) -> None:
         """Calls `body(b, c)` for every `step` columns of panel p."""
@@ -76,24 +81,24 @@ def packed(
         panels = max(1, across * lanes // width)
 
         def group(count: int, p: str) -> None:
-            helper = _micro_kernel(dtypes, isa, height, min(across, width // lanes), width, count)
+            narrow = min(across, width // lanes)
+            helper = _micro_kernel(dtypes, isa, height, narrow, width, count, by_tables)
             sizes = ["%kc", "%a_row", "%a_k", "%c_row", "%add", "0", "%apart"]
-            step = min(across * lanes, width)
-            columns(p, step, lambda b, c: em.call_helper(helper, ["%a", b, c, b, *sizes]))
+            columns(p, narrow * lanes, lambda b, c: em.call_helper(helper, ["%a", b, c, b, *sizes]))
 
         cover(em, "%panels", (panels, 1) if panels > 1 else (1,), group)
 
     def tile(height: int, m: str, b: str, c: str) -> None:
-        a = memory.element_pointer(em, dtypes[-1], "%a", iv.multiply(em, m, "%a_row"))
+        helper = _micro_kernel(dtypes, isa, height, vectors, width, 0, by_tables)
         c = memory.element_pointer(em, dtypes[-1], c, iv.multiply(em, m, "%c_row"))
-        share = em.value(f"udiv i64 {em.value(f'mul i64 {m}, {block}')}, %rows")
-        # A micro-kernel that does all rows reads the block from memory itself.
-        all_rows = em.value(f"icmp sge i64 {height}, %rows")
-        start = em.value(f"select i1 {all_rows}, i64 {_FAR}, i64 {iv.add(em, block, share)}")
-        ahead = em.value(f"getelementptr i8, ptr {b}, i64 {start}")
-        step = em.value(f"udiv i64 {height * row_bytes}, %rows")
-        sizes = ["%kc", "%a_row", "%a_k", "%c_row", "%add", step, "%apart"]
-        helper = _micro_kernel(dtypes, isa, height, vectors, width, 0)
+        a, a_row, step = "%a", "%a_row", "0"
+        if by_tables:
+            ahead = _rows_ahead(em, (height, m), dtypes[-1])
+            a_row = memory.element_pointer(em, int64, a_row, m)
+        else:
+            a = memory.element_pointer(em, dtypes[-1], a, iv.multiply(em, m, a_row))
+            ahead, step = _block_ahead(em, b, (height, m), width * dtypes[0].itemsize)
+        sizes = ["%kc", a_row, "%a_k", "%c_row", "%add", step, "%apart"]
         em.call_helper(helper, [a, b, c, ahead, *sizes])
 
     def tiles(p: str, _: list[str]) -> list[str]:
@@ -118,17 +123,51 @@ def packed(
     return em
 
 
+def _rows_ahead(em: Emitter, tile: tuple[int, str], dtype: DType) -> str:
+    """Where the rows of the tile after one begin, of which each line is new to the caches."""
+    height, m = tile
+    following = iv.minimum(em, iv.add(em, m, str(height)), em.value("sub i64 %rows, 1"))
+    place = memory.element_pointer(em, int64, "%a_row", following)
+    return memory.element_pointer(em, dtype, "%a", memory.load(em, int64, place, 1))
+
+
+def _block_ahead(em: Emitter, b: str, tile: tuple[int, str], row_bytes: int) -> tuple[str, str]:
+    """What a tile of so many rows, from its first on, fetches of the block after b: (place, step).
+
+    The step is for each k.
+    """
+    height, m = tile
+    block = em.value(f"mul i64 %kc, {row_bytes}")
+    share = em.value(f"udiv i64 {em.value(f'mul i64 {m}, {block}')}, %rows")
+    # A micro-kernel that does all rows reads the block from memory itself.
+    all_rows = em.value(f"icmp sge i64 {height}, %rows")
+    start = em.value(f"select i1 {all_rows}, i64 {_FAR}, i64 {iv.add(em, block, share)}")
+    ahead = em.value(f"getelementptr i8, ptr {b}, i64 {start}")
+    return ahead, em.value(f"udiv i64 {height * row_bytes}, %rows")
+
+
+def _typed(numbers: Sequence[str], by_tables: bool) -> list[tuple[str, str]]:
+    tables = ("a_row", "a_k") if by_tables else ()
+    return [("ptr" if x in tables else "i64", x) for x in numbers]
+
+
 @functools.cache
 def _micro_kernel(
-    dtypes: tuple[DType, ...], isa: Isa, rows: int, vectors: int, width: int, panels: int
+    dtypes: tuple[DType, ...],
+    isa: Isa,
+    rows: int,
+    vectors: int,
+    width: int,
+    panels: int,
+    by_tables: bool,
 ) -> Emitter:
     """The micro-kernel for rows of a number of panels; of one, some way ahead too, where it is 0.
 
     Its parameters: (a, b, c, ahead, kc, a_row, a_k, c_row, add, step, apart).
     """
     shorts = ".".join(d.short for d in dtypes)
-    name = f"dlc.pm.{rows}x{vectors}.{width}.{panels}.{shorts}"
-    return _Tile(name, dtypes, isa, rows, vectors, width, panels).function()
+    name = f"dlc.{'gm' if by_tables else 'pm'}.{rows}x{vectors}.{width}.{panels}.{shorts}"
+    return _Tile(name, dtypes, isa, rows, vectors, width, panels, by_tables).function()
 
 
 class _Tile(KernelWriter):
@@ -143,34 +182,44 @@ class _Tile(KernelWriter):
         vectors: int,
         width: int,
         panels: int,
+        by_tables: bool,
     ) -> None:
         numbers = ["kc", "a_row", "a_k", "c_row", "add", "step", "apart"]
         pointers = [("ptr", x) for x in ("a", "b", "c", "ahead")]
-        em = Emitter(name, [*pointers, *(("i64", x) for x in numbers)])
+        em = Emitter(name, [*pointers, *_typed(numbers, by_tables)])
         super().__init__(em, dtypes[-1], isa)
+        self.by_tables = by_tables
         self.dtypes, self.rows, self.vectors, self.panel = dtypes, rows, vectors, width
         self.panels, self.looks_ahead = max(panels, 1), panels == 0
 
     def function(self) -> Emitter:
         """The whole function."""
         em = self.em
-        starts = ["%a"]
-        for _ in range(1, self.rows):
-            starts.append(self.at(starts[-1], "%a_row"))
+        if self.by_tables:
+            starts = [self.at("%a", self._entry("%a_row", str(r))) for r in range(self.rows)]
+        else:
+            starts = ["%a"]
+            for _ in range(1, self.rows):
+                starts.append(self.at(starts[-1], "%a_row"))
         across = self.vectors * self.panels
         pointers = ["%b"]
         for _ in range(1, self.panels):
             pointers.append(memory.element_pointer(em, self.dtypes[0], pointers[-1], "%apart"))
-        carry = [("i64", "0"), ("ptr", "%ahead"), *(("ptr", p) for p in pointers)]
+        first = self._entry("%a_k", "0") if self.by_tables else "0"
+        carry = [("i64", first), ("ptr", "%ahead"), *(("ptr", p) for p in pointers)]
         carry += [(self.vector, "zeroinitializer")] * (self.rows * across)
 
-        def body(_: str, values: list[str]) -> list[str]:
+        def body(k: str, values: list[str]) -> list[str]:
             at, ahead, *rest = values
             bs, sums = rest[: self.panels], rest[self.panels :]
             columns = [self._column(b, v * self.lanes) for b in bs for v in range(self.vectors)]
             for b in bs:
                 self._fetch_row(em.value(f"getelementptr i8, ptr {b}, i64 {_NEAR}"), 1)
-            if self.looks_ahead:
+            if self.looks_ahead and self.by_tables:
+                ends = (0, self.rows - 1) if self.rows > 1 else (0,)
+                for end in ends:
+                    self.fetch(self.at(self.at(ahead, at), str(end)), 1)
+            elif self.looks_ahead:
                 self._fetch_row(ahead, 2)
             result: list[str] = []
             for r in range(self.rows):
@@ -179,11 +228,21 @@ class _Tile(KernelWriter):
                     result.append(self.multiply_add(spread, y, sums[r * across + v]))
             following = [memory.element_pointer(em, self.dtypes[0], b, str(self.panel)) for b in bs]
             ahead = em.value(f"getelementptr i8, ptr {ahead}, i64 %step")
-            return [em.value(f"add i64 {at}, %a_k"), ahead, *following, *result]
+            at = self._next_entry(k) if self.by_tables else em.value(f"add i64 {at}, %a_k")
+            return [at, ahead, *following, *result]
 
         values = em.loop("0", "%kc", 1, body, carry)
         self.finish(self.rows, across, values[2 + self.panels :])
         return em
+
+    def _next_entry(self, k: str) -> str:
+        """What follows in the table along k, the last entry after the last."""
+        last = self.em.value("sub i64 %kc, 1")
+        return self._entry("%a_k", iv.minimum(self.em, self.em.value(f"add i64 {k}, 1"), last))
+
+    def _entry(self, table: str, k: str) -> str:
+        place = memory.element_pointer(self.em, int64, table, k)
+        return memory.load(self.em, int64, place, 1)
 
     def _column(self, row: str, offset: int) -> str:
         """A vector of a row of the panel, converted."""

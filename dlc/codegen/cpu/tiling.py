@@ -136,8 +136,16 @@ def longest_run(form: Contraction) -> int:
     return RUN * _k_block(form)
 
 
+def reads_by_tables(form: Contraction) -> bool:
+    """Whether micro-kernels read A, gathered, where it lies: by panels, of the type of the sums."""
+    a = form.a
+    return bool(form.b.panel) and a.k_stride is None and all(d is form.dtype for d in a.dtypes)
+
+
 def row_block(form: Contraction) -> int:
     """About the most rows of a unit: less where A is packed for each, to have units for threads."""
+    if reads_by_tables(form):
+        return _M_BLOCK
     return _M_BLOCK if form.a.k_stride == 1 else _M_BLOCK // 2
 
 
@@ -283,6 +291,8 @@ def _panels_at_once(m: int, n: Dim, panel: int) -> tuple[Dim, int]:
 
 def _packs_a(form: Contraction, block_bytes: int) -> bool:
     a = form.a
+    if reads_by_tables(form):
+        return False
     if a.k_stride is None or any(d is not a.dtypes[0] for d in a.dtypes):
         return True
     return a.k_stride != 1 and block_bytes > _SMALL_A
