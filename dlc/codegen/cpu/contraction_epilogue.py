@@ -98,7 +98,7 @@ class Epilogue:
         rows: list[str] = []
         for k in range(lanes):
             row = iv.minimum(em, iv.add(em, r, str(k)), last)
-            at = iv.add(em, em.value(f"mul i64 {row}, {self.n_room}"), j)
+            at = iv.add(em, em.value(f"mul i64 {row}, %row"), j)
             place = memory.element_pointer(em, form.dtype, "%sums", at)
             rows.append(memory.load(em, form.dtype, place, lanes))
         for k, value in enumerate(transpose(em, form.dtype, rows)):
