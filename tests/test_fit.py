@@ -725,8 +725,6 @@ def test_layers_of_one_tensor_say_so(layer):
     with pytest.raises(dlc.ArgumentError, match="dict") as error:
         model.fit({"a": X, "b": X}, Y, verbose=0)
     assert f"in layer '0.0' of Sequential: {type(layer).__name__}" in str(error.value)
-    with pytest.raises(dlc.DlcError):
-        model([X, X])
 
 
 def test_errors_of_layers_of_ones_own_stay_what_they_are():

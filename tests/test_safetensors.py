@@ -178,7 +178,7 @@ def test_weights_that_do_not_fit_are_listed_at_once(tmp_path):
     ("name", "said"),
     [
         ("w.pt", "safetensors.torch.save_file"),
-        ("w.weights.h5", "safetensors.numpy.save_file"),
+        ("w.h5", "name.weights.h5"),
         ("w.npz", "dlc.safetensors.save_file"),
         ("w.txt", "w.safetensors"),
     ],

@@ -10,9 +10,16 @@ import numpy as np
 
 import dlc
 from dlc.callbacks import History
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, ShapeError
 from dlc.nn import summary, weights
 from dlc.train import FitSettings, Training
+
+# Only where it is used: it knows the classes of models.
+if TYPE_CHECKING:
+    from dlc.nn import keras_files
+else:
+    keras_files = deferred("dlc.nn.keras_files")
 
 
 class Fitting:
@@ -298,8 +305,15 @@ class Fitting:
         weights.save(self.state_dict(), path)
 
     def load_weights(self, path: str | os.PathLike[str], strict: bool = True) -> None:
-        """Reads parameters and buffers from a safetensors file; see `load_state_dict`."""
-        self.load_state_dict(weights.load(path), strict)
+        """Reads parameters and buffers from a safetensors file; see `load_state_dict`.
+
+        A file whose name ends in ".weights.h5" is one of Keras's; it needs the package h5py, and a
+        model of layers by Keras's names, which must be built.
+        """
+        if os.fspath(path).endswith(".weights.h5"):
+            keras_files.load(cast(Any, self), path, strict)
+        else:
+            self.load_state_dict(weights.load(path), strict)
 
     def summary(self, *inputs: Any) -> None:
         """Prints a table of layers with their parameters.

@@ -103,6 +103,11 @@ class Model(Module):
     # A look at it.
 
     @property
+    def is_functional(self) -> bool:
+        """Whether it was made of inputs and outputs."""
+        return self._program is not None
+
+    @property
     def layers(self) -> list[Module]:
         """The layers, in the order in which they were called first; inputs are none."""
         if self._program is None:

@@ -221,7 +221,7 @@ class Module(Walking, Converting, Hooking, Fitting):
     @property
     def name(self) -> str:
         """The name; that of the class in lower case, if it was given none."""
-        return self._name or _snake(type(self).__name__)
+        return self._name or snake_case(type(self).__name__)
 
     @name.setter
     def name(self, value: str | None) -> None:
@@ -404,7 +404,7 @@ class Module(Walking, Converting, Hooking, Fitting):
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
 
 
-def _snake(name: str) -> str:
+def snake_case(name: str) -> str:
     """`batch_normalization` of `BatchNormalization`."""
     return re.sub(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
@@ -419,14 +419,13 @@ def _shapes(x: Any) -> Any:
 
 
 def _tree_error(module: Module, args: Sequence[Any]) -> ArgumentError | None:
-    """What is wrong with a dict or list given to a layer of dlc's that takes a tensor."""
-    given = next((x for x in args if isinstance(x, (dict, list, tuple))), None)
+    """What is wrong with a dict given to a layer of dlc's that takes a tensor."""
+    given = next((x for x in args if isinstance(x, dict)), None)
     ours = type(module).__module__.startswith("dlc.nn.")
     if given is None or not ours or next(module.children(), None) is not None:
         return None
-    of = f" of {', '.join(map(repr, given))}" if isinstance(given, dict) else ""
     return ArgumentError(
-        f"a {type(given).__name__}{of}, where the layer takes a tensor",
+        f"a dict of {', '.join(map(repr, given))}, where the layer takes a tensor",
         hint="give one array; models of several inputs are made of nn.Input, or have a forward of "
         "their own",
     )

@@ -13,9 +13,8 @@ from dlc.ir.errors import ValueRangeError
 SUFFIX = ".safetensors"
 _OTHERS = {
     (".pt", ".pth", ".bin", ".ckpt", ".pkl"): safetensors.CONVERT_TORCH,
-    (".h5", ".hdf5", ".keras"): "a Keras model writes one by safetensors.numpy.save_file("
-    '{v.path: v.numpy() for v in model.weights}, "weights.safetensors"); names and the layouts of '
-    "kernels are then Keras's",
+    (".h5", ".hdf5", ".keras"): "Keras writes a file that load_weights reads by "
+    'model.save_weights("name.weights.h5")',
     (".npz",): "dlc.safetensors.save_file(dict(numpy.load(name)), "
     '"weights.safetensors") converts it',
 }

@@ -86,7 +86,7 @@ class Steps:
             self.form = _text_form(batch)
         self.build(batch)
         self.input_types = dlc.tree.map(_any_rows, batch[0])
-        function = self._function(name) if picks is None else self._picking(name)
+        function = self._function(name, of_rows=picks is not None)
         if not self.run_eagerly:
             self._compile(function, name, batch, picks)
         self._known.add(key)
@@ -138,7 +138,7 @@ class Steps:
         if data is None:
             return functools.partial(self.run, name)
         x, y, weight = data
-        function = self._picking(name)
+        function = self._function(name, of_rows=True)
         return lambda picks: function(x, y, weight, picks)[0]
 
     def can_pick(self, data: Batch) -> bool:
@@ -153,26 +153,21 @@ class Steps:
             return False
         return all(map(is_usable, leaves_of(data)))
 
-    def _function(self, name: str) -> Callable[..., Any]:
-        found = self.functions.get(name)
+    def _function(self, name: str, of_rows: bool = False) -> Callable[..., Any]:
+        """The function of a batch, or of all data and the numbers of the rows that are a batch."""
+        key = f"{name} of rows" if of_rows else name
+        found = self.functions.get(key)
         if found is None:
 
-            def run(x: Any, y: Any, weight: Any) -> Any:
-                return self._step(name, (x, y, weight))
+            def run(x: Any, y: Any, weight: Any, *picks: Any) -> Any:
+                batch = (x, y, weight)
+                if picks:
+                    (rows,) = picks
+                    batch = dlc.tree.map(lambda a: dlc.take(a, rows, axis=0), batch)
+                return self._step(name, batch)
 
             found = dlc.compile(run, name=name, disable=self.run_eagerly)
-            self.functions[name] = found
-        return found
-
-    def _picking(self, name: str) -> Callable[..., Any]:
-        found = self.functions.get(f"{name} of rows")
-        if found is None:
-
-            def run(x: Any, y: Any, weight: Any, picks: Any) -> Any:
-                data = (x, y, weight)
-                return self._step(name, dlc.tree.map(lambda a: dlc.take(a, picks, axis=0), data))
-
-            found = self.functions[f"{name} of rows"] = dlc.compile(run, name=name)
+            self.functions[key] = found
         return found
 
     def _step(self, name: str, batch: Batch) -> Any:
