@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import dlc
 from dlc.nn import activations, initializers
@@ -17,13 +17,50 @@ from dlc.nn.sequence.multihead import MultiheadAttention
 
 
 class _Layer(Module):
-    """What the layers of encoder and decoder share: blocks with a residual each."""
+    """What the layers of encoder and decoder share: blocks with a residual each.
 
-    norm_first: bool
+    One for each of the attentions, by their names, and one for a network of two layers.
+    """
+
+    _attentions: ClassVar[tuple[str, ...]] = ("self_attn",)
+    self_attn: MultiheadAttention
+    norm1: LayerNorm
+    norm2: LayerNorm
+    dropout1: Dropout
+    dropout2: Dropout
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: Any = "relu",
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        dtype: Any = None,
+    ) -> None:
+        positive(type(self).__name__, dim_feedforward=dim_feedforward)
+        for name in self._attentions:
+            attention = MultiheadAttention(
+                d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype
+            )
+            setattr(self, name, attention)
+        self.linear1 = Linear(d_model, dim_feedforward, bias, dtype)
+        self.dropout = Dropout(dropout)
+        self.linear2 = Linear(dim_feedforward, d_model, bias, dtype)
+        self.norm_first = bool(norm_first)
+        blocks = range(1, len(self._attentions) + 2)
+        for k in blocks:
+            setattr(self, f"norm{k}", LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype))
+        for k in blocks:
+            setattr(self, f"dropout{k}", Dropout(dropout))
+        self.activation = activations.get(activation)
 
     def _feed_forward(self, x: Any) -> Any:
-        layer: Any = self
-        return layer.linear2(layer.dropout(layer.activation(layer.linear1(x))))
+        return self.linear2(self.dropout(self.activation(self.linear1(x))))
 
     def _residual(self, x: Any, norm: Any, block: Any) -> Any:
         """x plus the block of it, normalised before or after (Xiong et al., 2020)."""
@@ -52,32 +89,6 @@ class TransformerEncoderLayer(_Layer):
         >>> dlc.nn.TransformerEncoderLayer(8, 2, dim_feedforward=16)(dlc.ones((5, 3, 8))).shape
         (5, 3, 8)
     """
-
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: Any = "relu",
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        dtype: Any = None,
-    ) -> None:
-        positive("TransformerEncoderLayer", dim_feedforward=dim_feedforward)
-        self.self_attn = MultiheadAttention(
-            d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype
-        )
-        self.linear1 = Linear(d_model, dim_feedforward, bias, dtype)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, dtype)
-        self.norm_first = bool(norm_first)
-        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype)
-        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype)
-        self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
-        self.activation = activations.get(activation)
 
     def forward(
         self,
@@ -109,38 +120,10 @@ class TransformerDecoderLayer(_Layer):
         (4, 3, 8)
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: Any = "relu",
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        dtype: Any = None,
-    ) -> None:
-        positive("TransformerDecoderLayer", dim_feedforward=dim_feedforward)
-
-        def attention() -> MultiheadAttention:
-            return MultiheadAttention(
-                d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype
-            )
-
-        def norm() -> LayerNorm:
-            return LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype)
-
-        self.self_attn, self.multihead_attn = attention(), attention()
-        self.linear1 = Linear(d_model, dim_feedforward, bias, dtype)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, dtype)
-        self.norm_first = bool(norm_first)
-        self.norm1, self.norm2, self.norm3 = norm(), norm(), norm()
-        self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
-        self.dropout3 = Dropout(dropout)
-        self.activation = activations.get(activation)
+    _attentions = ("self_attn", "multihead_attn")
+    multihead_attn: MultiheadAttention
+    norm3: LayerNorm
+    dropout3: Dropout
 
     def forward(
         self,
