@@ -3,6 +3,9 @@
 A right operand that depends on fixed parameters and constants alone is written as what is read
 back from its panels (`dlc.ir.panels`). The panels then depend on nothing else either, so that a
 program makes them once (`Program.once`), and the product streams them.
+
+The filters of a convolution are stored so too, as the columns of a matrix. They are then the lanes
+of vectors, which they fill where few windows would not, and windows are read where they lie.
 """
 
 from __future__ import annotations
