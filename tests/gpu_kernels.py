@@ -10,6 +10,7 @@ sm_80 the one that knows least.
 """
 
 import argparse
+import functools
 import hashlib
 import itertools
 import time
@@ -66,12 +67,17 @@ def attention(width, dtype, causal, rows):
     return b.function("f", [q, k, v, *rest], results)
 
 
+@functools.cache
+def kernels():
+    """Every kernel under its canonical names, in the order of their texts."""
+    found = {normalised_text(k): k for f in functions() for k in built(f).kernels}
+    return [canonical(found[text]) for text in sorted(found)]
+
+
 def variants(arch):
     """Every variant for an architecture with its kernel's signature, by its hash."""
-    kernels = {normalised_text(k): k for f in functions() for k in built(f).kernels}
     found = {}
-    for text in sorted(kernels):
-        kernel = canonical(kernels[text])
+    for kernel in kernels():
         for launch in emit_kernel(kernel, int(arch.removeprefix("sm_"))):
             by_text = {}
             for v in launch.variants if arch == "sm_90" else launch.variants[::-1]:
@@ -91,13 +97,17 @@ def measured(variant, signature, arch):
 
 
 def read_record():
-    """What is known, by architecture and hash; nothing where it is of another Triton."""
-    known = {arch: {} for arch in ARCHS}
+    """What is known, by architecture and hash, and whether it was all that there was.
+
+    Nothing is known where the record is of another Triton.
+    """
+    known = {"complete": False, **{arch: {} for arch in ARCHS}}
     if not RECORD.exists():
         return known
     first, *lines = RECORD.read_text().splitlines()
-    if first != heading():
+    if first not in (heading(False), heading(True)):
         return known
+    known["complete"] = first == heading(True)
     for line in lines:
         key, *figures = line.split()
         for arch, text in zip(ARCHS, figures, strict=True):
@@ -106,15 +116,16 @@ def read_record():
     return known
 
 
-def heading():
+def heading(complete):
     """The first line of a record."""
-    return f"Triton {triton_version()}: {' '.join(ARCHS)}, registers/stack/shared"
+    extent = "all" if complete else "some"
+    return f"Triton {triton_version()}, {extent}: {' '.join(ARCHS)}, registers/stack/shared"
 
 
 def write_record(known):
     """The record of what is known."""
-    lines = [heading()]
-    for key in sorted(set().union(*known.values())):
+    lines = [heading(known["complete"])]
+    for key in sorted(set().union(*(known[a] for a in ARCHS))):
         shown = [known[a].get(key) for a in ARCHS]
         lines.append(" ".join([key, *("/".join(map(str, s)) if s else "-" for s in shown)]))
     RECORD.write_text("\n".join(lines) + "\n")
@@ -128,6 +139,7 @@ def main():
     known = read_record()
     wanted = {arch: variants(arch) for arch in ARCHS}
     known = {a: {k: x for k, x in known[a].items() if k in wanted[a]} for a in ARCHS}
+    known["complete"] = False
     missing = [(a, k) for a in reversed(ARCHS) for k in wanted[a] if k not in known[a]]
     for count, (arch, key) in enumerate(missing):
         if time.monotonic() > end:
@@ -136,6 +148,7 @@ def main():
         if count % 50 == 0:
             write_record(known)
             print(f"{count} of {len(missing)}", flush=True)
+    known["complete"] = all(known[a].keys() == wanted[a].keys() for a in ARCHS)
     write_record(known)
 
 

@@ -42,7 +42,7 @@ class Language(dlc.nn.Module):
         return self.head(self.block(self.embedding(x)))
 
 
-def _trained(model, x, y, loss_of, device, steps, cast=None):
+def _trained(model, x, y, loss_of, device, steps, cast=None, scaler=None):
     model(x)
     model.to(device)
     x, y = dlc.asarray(x, device=device), dlc.asarray(y, device=device)
@@ -53,8 +53,13 @@ def _trained(model, x, y, loss_of, device, steps, cast=None):
         with dlc.autocast("cuda", cast or dlc.bfloat16, enabled=cast is not None):
             loss = loss_of(model(x), y)
         optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        if scaler is None:
+            loss.backward()
+            optimizer.step()
+        else:
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
         return loss
 
     losses = [step(x, y).item() for _ in range(steps)]
@@ -112,9 +117,27 @@ def mixed(device, steps=3):
     return _trained(model, x, y, loss_of, device, steps, dlc.bfloat16)
 
 
+def scaled(device, steps=4):
+    """Products of float16 and a loss that is scaled: too much at first, so that a step is left out.
+
+    The scale afterwards is the last of what is returned.
+    """
+    dlc.random.seed(4)
+    model = dlc.nn.Sequential(dlc.nn.Linear(6, 8), dlc.nn.ReLU(), dlc.nn.Linear(8, 2))
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((4, n)).astype(np.float32) for n in (6, 2))
+
+    def loss_of(result, y):
+        return dlc.mean((result - y) ** 2)
+
+    scaler = dlc.optim.LossScaler(2.0**20, growth_interval=2)
+    losses = _trained(model, x, y, loss_of, device, steps, dlc.float16, scaler)
+    return [*losses, scaler.get_scale()]
+
+
 # With how far the losses may be apart: sums go in another order.
 MODELS = {"language": (language, 1e-4), "convolution": (convolution, 1e-4)}
-MODELS |= {"recurrence": (recurrence, 1e-4), "mixed": (mixed, 2e-2)}
+MODELS |= {"recurrence": (recurrence, 1e-4), "mixed": (mixed, 2e-2), "scaled": (scaled, 5e-3)}
 
 
 def compare(name, device):

@@ -30,6 +30,12 @@ def product_text(m, k, n, dtype="f32"):
     """
 
 
+def test_a_device_may_want_more_pieces():
+    text = product_text(64, 8192, 64)
+    many = run_pipeline(parse_function(text), (SplitProducts(256, 256, 1 << 16),), verify=True)
+    assert (parts_of(split(text)), parts_of(many)) == ((4, 2048, 0), (32, 256, 0))
+
+
 def parts_of(function):
     """(parts of a product, products of one, of the rest)"""
     shapes = [n.inputs[0].shape for n in function.nodes if n.op.family == "contraction"]

@@ -18,10 +18,11 @@ from dlc.codegen.reference.interpreter import run_kernel as run_reference
 from dlc.codegen.triton.backend import TritonBackend
 from dlc.codegen.triton.emit import emit_kernel
 from dlc.codegen.triton.stored_code import GpuCode
+from dlc.ir.build import IRBuilder
 from dlc.ir.dims import evaluate
 from dlc.ir.errors import BackendError, DeviceError
 from dlc.ir.printer import print_function
-from dlc.ir.types import dtype_of
+from dlc.ir.types import TensorType, dtype_of
 from dlc.passes.manager import run_pipeline
 from dlc.passes.pipelines import pipeline_of
 from dlc.runtime.gpu.program import GpuProgram
@@ -155,6 +156,26 @@ def test_kernels_in_every_variant(worker, name):
         count = max(len(fitting(launch, own)) for launch in emit_kernel(kernel))
         for which in range(count):
             check(worker, kernel, dims, which)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_long_sums_of_small_results_are_shared_out(worker, dtype):
+    b = IRBuilder()
+    kind = dtype_of(dtype)
+    x, y = (b.param(TensorType(kind, s), n) for s, n in (((5, 4100), "x"), ((4100, 70), "y")))
+    out = b.dot_general(x, y, lhs_batch=(), rhs_batch=(), lhs_contract=(1,), rhs_contract=(0,))
+    program = built(b.function("f", [x, y], [out]))
+    sources = [v.source for k in program.kernels for v in emit_kernel(k)[0].variants]
+    assert len(program.kernels) > 1
+    assert any("tl.dot" in s for s in sources)
+    rng = np.random.default_rng(0)
+    args = [rng.standard_normal(t.shape).astype(kind.numpy) for t in (x, y)]
+    found, again = (bound(worker, program, which).run(args)[0] for which in (0, 9))
+    exact = np.matmul(*(a.astype(np.float64) for a in args))
+    unit = 2.0**-8 if dtype == "bf16" else 1e-5
+    np.testing.assert_allclose(found.astype(np.float64), exact, rtol=unit, atol=unit * 64)
+    assert np.array_equal(found, bound(worker, program).run(args)[0])
+    np.testing.assert_allclose(again.astype(np.float64), exact, rtol=unit, atol=unit * 64)
 
 
 def test_blocks_of_products_come_in_groups(worker):
@@ -499,6 +520,13 @@ def test_texts():
     heading, *rows = backend.text([kernel], "resources").split("\n")
     assert heading.split() == ["registers", "stack", "shared", "scratch"]
     assert [r.split()[0] for r in rows] == ["sm_0_short", "sm_0_held", "sm_0"]
+
+
+def test_a_kernel_that_writes_nothing_has_no_code():
+    text = "kernel k(x: f32[R,N], out v: f32[R,0]):\n par r<R:\n"
+    text += "  s, _[k] k<0 = sort(n<N, x[r,n])\n  v[r,k] k<0 = s[k]"
+    (stored,) = TritonBackend().compile([parse_kernel(text)])
+    assert GpuCode.from_bytes(stored).launches == ()
 
 
 def test_source_is_the_same_in_every_process():

@@ -14,11 +14,11 @@ from dlc.codegen.reference.backend import ReferenceBackend
 from dlc.codegen.triton.emit import emit_kernel
 from dlc.ir.dims import evaluate
 from dlc.passes.manager import run_pipeline
-from dlc.passes.pipelines import pipeline_of
 from dlc.runtime.device import Device, find_device, register_device, unregister_device
+from dlc.runtime.executable import Options, passes_of
 
 ROOT = Path(__file__).parent.parent
-OWN_KERNELS = find_device("cuda:sm_90").own_kernels
+GPU = find_device("cuda:sm_90")
 
 
 class Worker:
@@ -138,7 +138,7 @@ def run_function(worker, function, inputs, which=0, level="O2"):
 
 def built(function, level="O2"):
     """A function of known extents as a program of the Triton backend."""
-    return build_program(run_pipeline(function, pipeline_of(level, own_kernels=OWN_KERNELS)))
+    return build_program(run_pipeline(function, passes_of(Options(level, device="cuda:sm_90"))))
 
 
 def bound(worker, program, which=0):
@@ -154,7 +154,9 @@ def device(worker, which):
     def load(program, payloads, fixed):
         return InterpretedProgram(worker, program, which, fixed)
 
-    register_device(kind, Device(ReferenceBackend, load, own_kernels=OWN_KERNELS))
+    register_device(
+        kind, Device(ReferenceBackend, load, own_kernels=GPU.own_kernels, split=GPU.split)
+    )
     try:
         yield kind
     finally:

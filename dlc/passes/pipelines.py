@@ -64,7 +64,12 @@ LEVELS: dict[str, tuple[Pass, ...]] = {"O0": O0, "O1": O1, "O2": O2, "O3": O3}
 
 
 def pipeline_of(
-    level: str, panel_bits: int = 0, fixed: Sequence[int] = (), *, own_kernels: int = ANY_ROW
+    level: str,
+    panel_bits: int = 0,
+    fixed: Sequence[int] = (),
+    *,
+    own_kernels: int = ANY_ROW,
+    split: Sequence[int] = (),
 ) -> tuple[Pass, ...]:
     """The passes of a level; ValueRangeError for an unknown one.
 
@@ -74,6 +79,7 @@ def pipeline_of(
         fixed: The positions of parameters that have the same value in every call.
         own_kernels: Up to which extent of rows the backend compiles the kernels of ops that have
             some of their own; 0 for none.
+        split: The options of `SplitProducts`, where they are not those of a CPU.
     """
     if level not in LEVELS:
         raise ValueRangeError(
@@ -81,6 +87,9 @@ def pipeline_of(
         )
     packing = Prepack(panel_bits, " ".join(map(str, fixed)))
     passes = [packing if isinstance(p, Prepack) else p for p in LEVELS[level]]
+    if split:
+        sharing = SplitProducts(*split)
+        passes = [sharing if isinstance(p, SplitProducts) else p for p in passes]
     if own_kernels >= ANY_ROW:
         return tuple(passes)
     expand = Decompose(own_kernels)

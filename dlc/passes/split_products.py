@@ -18,23 +18,29 @@ from dlc.ir.ops.families import is_half
 from dlc.ir.types import float32
 from dlc.passes.manager import Pass, PassContext
 
-_PARTS = 32  # pieces of work that are enough
-_TILE = (64, 64)  # rows and columns of a result that are one
-_LEAST = 2048  # products of an element that are summed in one go, at least, and
-_WORTHWHILE = 1 << 19  # multiplications and reads of a part: it is worth sharing
+_TILE = (64, 64)  # rows and columns of a result that are one piece of work
 _ROUND = 64  # lengths of parts are multiples of it
 
 
 @dataclass(frozen=True)
 class SplitProducts(Pass):
-    """Cuts the longest contracted axis of products with small results and long sums."""
+    """Cuts the longest contracted axis of products with small results and long sums.
+
+    Args:
+        pieces: Pieces of work that are enough.
+        least: Products of an element that are summed in one go, at least.
+        worth: Multiplications and reads of a part: with fewer it is not worth sharing.
+    """
 
     name: ClassVar[str] = "split_products"
     inexact: ClassVar[str | None] = "sums of parts are added up"
+    pieces: int = 32
+    least: int = 2048
+    worth: int = 1 << 19
 
     def run(self, function: Function, context: PassContext) -> Function:
         """`function` with such products in parts."""
-        lengths = {n: length for n in function.nodes if (length := _part(n))}
+        lengths = {n: length for n in function.nodes if (length := self._part(n))}
         if not lengths:
             return function
         b = IRBuilder()
@@ -50,28 +56,28 @@ class SplitProducts(Pass):
                 b.nodes.append(kept)
         return Function(function.name, function.params, [new[r] for r in function.results], b.nodes)
 
+    def _part(self, node: Node) -> int:
+        """The length along the longest contracted axis of a part of a product; 0 for one in whole.
 
-def _part(node: Node) -> int:
-    """The length along the longest contracted axis of a part of a product; 0 for one in one piece.
-
-    Shapes that are not known when the program is compiled do not count: programs for any number of
-    rows have rows enough.
-    """
-    if node.op.family != "contraction" or "lhs_contract" not in node.attrs:
-        return 0
-    lhs, rhs = (_numbers(x.shape) for x in node.inputs)
-    summed = [lhs[a] for a in node.attrs["lhs_contract"]] if lhs and rhs else []
-    if not summed or 0 in lhs or 0 in rhs:
-        return 0
-    batch = prod(lhs[a] for a in node.attrs["lhs_batch"])
-    rows, columns = (prod(s) // batch // prod(summed) for s in (lhs, rhs))
-    work = batch * -(-rows // _TILE[0]) * -(-columns // _TILE[1])
-    each = rows * columns + rows + columns
-    parts = min(_PARTS // work, prod(summed) // max(_LEAST, _WORTHWHILE // (batch * each)))
-    longest = max(summed)
-    length = longest // max(1, parts)
-    length -= length % _ROUND if length > _LEAST else 0
-    return length if parts > 1 else 0
+        Shapes that are not known when the program is compiled do not count: programs for any number
+        of rows have rows enough.
+        """
+        if node.op.family != "contraction" or "lhs_contract" not in node.attrs:
+            return 0
+        lhs, rhs = (_numbers(x.shape) for x in node.inputs)
+        summed = [lhs[a] for a in node.attrs["lhs_contract"]] if lhs and rhs else []
+        if not summed or 0 in lhs or 0 in rhs:
+            return 0
+        batch = prod(lhs[a] for a in node.attrs["lhs_batch"])
+        rows, columns = (prod(s) // batch // prod(summed) for s in (lhs, rhs))
+        work = batch * -(-rows // _TILE[0]) * -(-columns // _TILE[1])
+        each = rows * columns + rows + columns
+        shortest = max(self.least, self.worth // (batch * each))
+        parts = min(self.pieces // work, prod(summed) // shortest)
+        longest = max(summed)
+        length = longest // max(1, parts)
+        length -= length % _ROUND if length > self.least else 0
+        return length if parts > 1 else 0
 
 
 def _numbers(shape: Sequence[object]) -> list[int]:

@@ -43,6 +43,8 @@ class Device:
     load: takes a program, the code of its kernels, and the values of its `fixed` slots.
     own_kernels: up to which extent of rows, known when compiling, its backend compiles the kernels
         of ops that have some of their own; 0 for none.
+    split: how long sums of products are shared out, as options of `SplitProducts`; those of a CPU
+        where there are none.
     by_precision: whether the backend is made with the precision that is asked for.
     many: whether there are several of a kind: both functions are then given first what stands
         after the colon of the device's name.
@@ -51,6 +53,7 @@ class Device:
     backend: Callable[..., Backend]
     load: Callable[..., LoadedProgram]
     own_kernels: int = ANY_ROW
+    split: tuple[int, ...] = ()
     by_precision: bool = False
     many: bool = False
 
@@ -77,6 +80,7 @@ _DEVICES: dict[str, Device] = {
         _named("dlc.runtime.gpu.choice:gpu_backend"),
         _named("dlc.runtime.gpu.program:GpuProgram"),
         own_kernels=256,  # what a program of the GPU holds of a row
+        split=(256, 256, 1 << 16),  # twice as many pieces as there are multiprocessors
         by_precision=True,
         many=True,
     ),
@@ -116,6 +120,7 @@ def find_device(name: str) -> Device:
         functools.partial(found.backend, which),
         functools.partial(found.load, which),
         found.own_kernels,
+        found.split,
         found.by_precision,
         many=True,
     )

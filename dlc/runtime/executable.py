@@ -357,8 +357,10 @@ def passes_of(options: Options) -> tuple[manager.Pass, ...]:
         ValueRangeError: for an unknown level. DeviceError: for an unknown device.
     """
     device = find_device(options.device)
-    bits, own = device.backend().panel_bits, device.own_kernels
-    return pipelines.pipeline_of(options.level, bits, options.fixed, own_kernels=own)
+    bits = device.backend().panel_bits
+    return pipelines.pipeline_of(
+        options.level, bits, options.fixed, own_kernels=device.own_kernels, split=device.split
+    )
 
 
 def kernel_digest(kernel: Kernel) -> str:

@@ -23,6 +23,8 @@ def emit_kernel(kernel: Kernel, arch: int = 90, *, fast: bool = False) -> tuple[
         >>> [v.entry for v in launch.variants]
         ['k_0_aligned', 'k_0']
     """
+    if all(0 in p.dims for p in kernel.params if p.mode != "in"):
+        return ()  # nothing is written
     product = write_product(kernel, arch, fast=fast)
     if product is not None:
         return (product.reachable(kernel.dims),)
