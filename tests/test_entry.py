@@ -31,7 +31,7 @@ from dlc.runtime.entry_plan import (
     TensorLayout,
 )
 from dlc.runtime.native import entry_layout
-from dlc.runtime.native.entry_support import entry_text
+from dlc.runtime.native.entry_support import entry_source
 from dlc.runtime.native.layout import HEADER_WORDS
 from dlc.runtime.program_table import Job, ProgramTable
 
@@ -669,7 +669,7 @@ def test_unusual_tensor_classes():
 
 @pytest.mark.parametrize("isa", ISA_LEVELS, ids=lambda isa: isa.name)
 def test_compiles_for_every_level(isa):
-    symbols = compile_module(entry_text(), isa).blob().symbols
+    symbols = compile_module(entry_source().text(), isa).blob().symbols
     assert {"entry_call", "buffer_free", "entry_traverse"} <= symbols.keys()
 
 

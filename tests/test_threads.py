@@ -18,9 +18,9 @@ from native_samples import KERNEL_TYPE, kernel, run_on
 from dlc.codegen.cpu.isa import ISA_LEVELS
 from dlc.codegen.cpu.llvm import compile_module
 from dlc.runtime import threads
-from dlc.runtime.native.entry_support import entry_text
+from dlc.runtime.native.entry_support import entry_source
 from dlc.runtime.native.layout import MAX_WORKERS, POOL
-from dlc.runtime.native.support import pool_text
+from dlc.runtime.native.support import pool_source
 from dlc.runtime.program_table import Job, ProgramTable, run_table
 
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -452,11 +452,13 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("isa", ISA_LEVELS, ids=lambda isa: isa.name)
 @pytest.mark.parametrize("futex", [True, False])
 def test_compiles_for_every_level(isa, futex):
-    assert compile_module(pool_text(isa, futex=futex), isa).blob().symbols.keys() == {"dlc_run"}
+    assert compile_module(pool_source(isa, futex=futex).text(), isa).blob().symbols.keys() == {
+        "dlc_run"
+    }
 
 
 def test_compiles_for_windows():
     # Windows's convention needs help from a library for large or variable stack frames.
     isa = dataclasses.replace(ISA_LEVELS[0], triple="x86_64-pc-windows-elf")
-    assert "dlc_run" in compile_module(pool_text(isa, futex=False), isa).blob().symbols
-    assert "entry_call" in compile_module(entry_text(), isa).blob().symbols
+    assert "dlc_run" in compile_module(pool_source(isa, futex=False).text(), isa).blob().symbols
+    assert "entry_call" in compile_module(entry_source().text(), isa).blob().symbols

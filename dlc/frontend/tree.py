@@ -6,16 +6,21 @@ keys, so that equal dicts have equal structures.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlc.frontend.conversion import user_function
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, ShapeError
 from dlc.ir.record import dataclass
 from dlc.ir.types import DType
+
+if TYPE_CHECKING:
+    import dataclasses
+else:
+    dataclasses = deferred("dataclasses")
 
 __all__ = ["Structure", "flatten", "leaves", "map", "register_node", "structure", "unflatten"]
 
@@ -77,7 +82,7 @@ class Structure:
             return [f"[{k!r}]" for k in self.data[1]]
         if _is_namedtuple(self.kind):
             return [f".{name}" for name in self.kind._fields]
-        if dataclasses.is_dataclass(self.kind) and self.kind not in _registered:
+        if _is_dataclass(self.kind) and self.kind not in _registered:
             return [f".{name}" for name in self.data]
         return [f"[{k}]" for k in range(len(self.children))]
 
@@ -122,6 +127,11 @@ def _is_namedtuple(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields")
 
 
+def _is_dataclass(kind: Any) -> bool:
+    """As `dataclasses` has it, which takes as long to load as a program from the cache."""
+    return hasattr(kind, "__dataclass_fields__")
+
+
 def _sorted_keys(tree: dict[Any, Any]) -> list[Any]:
     try:
         return sorted(tree)
@@ -147,7 +157,7 @@ def _open(tree: Any) -> tuple[Any, Any, Sequence[Any]] | None:
         return kind, (tree.default_factory, keys), [tree[k] for k in keys]
     if _is_namedtuple(kind):
         return kind, None, tree
-    if dataclasses.is_dataclass(kind) and kind not in leaf_types:
+    if _is_dataclass(kind) and kind not in leaf_types:
         names = tuple(f.name for f in dataclasses.fields(kind))
         return kind, names, [getattr(tree, n) for n in names]
     return None

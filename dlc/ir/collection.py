@@ -13,8 +13,13 @@ from collections.abc import Generator
 
 
 @contextlib.contextmanager
-def no_collection() -> Generator[None]:
-    """Collects no garbage inside a `with`, unless another thread turns the collector on again."""
+def no_collection(*, lasting: bool = False) -> Generator[None]:
+    """Collects no garbage inside a `with`, unless another thread turns the collector on again.
+
+    Args:
+        lasting: Whether what is made inside stays, as modules do: the collector then counts it
+            among what is old at once, where it would walk over all of it next.
+    """
     if not gc.isenabled():
         yield
         return
@@ -22,4 +27,7 @@ def no_collection() -> Generator[None]:
     try:
         yield
     finally:
+        if lasting and not gc.get_freeze_count():  # else that is the user's
+            gc.freeze()
+            gc.unfreeze()  # into the oldest generation
         gc.enable()

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import json
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dlc.ir.core import Function, Node
+from dlc.ir.deferred import deferred
 from dlc.ir.dims import dim_text
 from dlc.ir.location import SourceLocation
 from dlc.ir.op import Attrs, Op
 from dlc.ir.types import DType, Type, dtype_of, float64
+
+if TYPE_CHECKING:
+    import base64
+else:
+    base64 = deferred("base64")
 
 SMALL_ARRAY = 16  # elements up to which an array is printed as literals
 

@@ -33,7 +33,7 @@ from dlc.runtime.cpu import CpuProgram
 from dlc.runtime.device import find_device
 from dlc.runtime.kept import standing_arrays
 from dlc.runtime.library_function import CONSTANTS, DRIVER, FunctionText, SymbolicTable
-from dlc.runtime.native.support import pool_text
+from dlc.runtime.native.support import pool_source
 
 Array = np.ndarray[Any, Any]
 _ALIGNMENT = 64
@@ -155,7 +155,7 @@ class _Maker:
         """The object file."""
         isa, symbols = self.isa, self.symbols
         objects = {name: Data(self.place(a), a.nbytes) for name, a in data.items()}
-        driver = compile_module(pool_text(isa, futex=True), isa).blob()
+        driver = compile_module(pool_source(isa, futex=True).text(), isa).blob()
         declared = [f"declare hidden void @{name}()" for name in self.pieces]
         declared += [f"declare hidden i32 @{DRIVER}(ptr, ptr, ptr, i64)"]
         declared += [f'@"{CONSTANTS}" = external hidden global i8, align {_ALIGNMENT}']

@@ -6,7 +6,6 @@ need is there to read, and the text of the whole, which is parsed when its body 
 
 from __future__ import annotations
 
-import base64
 import functools
 import json
 from collections.abc import Sequence
@@ -24,8 +23,11 @@ from dlc.ir.type_parser import parse_dim, parse_type
 from dlc.ir.types import TensorType, dtype_of
 
 if TYPE_CHECKING:
+    import base64
+
     from dlc.codegen import kernel_parser, kernel_printer
 else:
+    base64 = deferred("base64")
     kernel_parser = deferred("dlc.codegen.kernel_parser")
     kernel_printer = deferred("dlc.codegen.kernel_printer")
 

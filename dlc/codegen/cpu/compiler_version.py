@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
+import importlib
 import os
 import re
+from importlib.machinery import PathFinder
 
 from dlc.ir.errors import BackendError
 
@@ -17,7 +18,9 @@ _PIPELINE = 1
 def compiler_version() -> str:
     """Name the code generator's version, for cache keys, where possible without loading it."""
     # Asking importlib.metadata would cost more than loading a program from the cache.
-    spec = importlib.util.find_spec("llvmlite")
+    spec = PathFinder.find_spec("llvmlite")  # the usual way, whose module is loaded
+    if spec is None or spec.origin is None:
+        spec = importlib.import_module("importlib.util").find_spec("llvmlite")
     if spec is None or spec.origin is None:
         raise BackendError("llvmlite is not installed", hint="pip install llvmlite")
     try:

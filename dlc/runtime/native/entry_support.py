@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from string import Template
 from typing import Final
 
 from dlc.runtime.loader import LoadedCode
@@ -14,14 +13,14 @@ from dlc.runtime.native.entry_guards import GUARD_CODE
 from dlc.runtime.native.entry_leaves import LEAF_CODE
 from dlc.runtime.native.entry_object import OBJECT_CODE
 from dlc.runtime.native.entry_results import RESULT_CODE
-from dlc.runtime.native.support import load_once
+from dlc.runtime.native.support import Source, load_once
 
 _RECORDS: Final = (
     *("API", "ARRAY", "CALLABLE", "CONFIG", "NODE", "OBJECT", "OUTPUT", "PIECE", "STATE", "TAKEN"),
 )
 
 
-def entry_text() -> str:
+def entry_source() -> Source:
     """Write the LLVM module of the call entry: `entry_*` and `buffer_*`, for any architecture."""
     names: dict[str, object] = {
         name: value for name, value in vars(entry_layout).items() if name.isupper()
@@ -33,7 +32,7 @@ def entry_text() -> str:
     needed = entry_layout.C_CONTIGUOUS | entry_layout.ALIGNED
     names |= {"NEEDED_FLAGS": needed, "NEW_FLAGS": needed | entry_layout.WRITEABLE}
     objects = (BUFFERS, OBJECT_CODE, LEAF_CODE, GUARD_CODE, RESULT_CODE, CALL_CODE, DISPATCH_CODE)
-    return Template("".join(objects)).substitute(names)
+    return Source("".join(objects), names)
 
 
 @functools.cache
@@ -43,4 +42,4 @@ def entry_code() -> LoadedCode:
     Raises:
         BackendError: where machine code cannot be made or run.
     """
-    return load_once("entry", entry_text())
+    return load_once("entry", entry_source())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
-from string import Template
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dlc.codegen.cpu.blob import Blob
 from dlc.codegen.cpu.compiler_version import compiler_version
@@ -30,8 +30,11 @@ from dlc.runtime.native.pool_waiting import (
 )
 
 if TYPE_CHECKING:
+    import string
+
     from dlc.codegen.cpu import llvm
 else:
+    string = deferred("string")
     llvm = deferred("dlc.codegen.cpu.llvm")
 
 HAS_FUTEX: Final = sys.platform == "linux"
@@ -39,7 +42,22 @@ HAS_FUTEX: Final = sys.platform == "linux"
 CLOCK_MONOTONIC: Final = 6 if sys.platform == "darwin" else 1
 
 
-def pool_text(isa: Isa, *, futex: bool) -> str:
+class Source(NamedTuple):
+    """An LLVM module: a template, and what stands for the names in it."""
+
+    template: str
+    names: Mapping[str, object]
+
+    def key(self) -> str:
+        """What tells it from all others, from which the text follows."""
+        return f"{self.template}{self.names}"
+
+    def text(self) -> str:
+        """The text."""
+        return string.Template(self.template).substitute(self.names)
+
+
+def pool_source(isa: Isa, *, futex: bool) -> Source:
     """Write the LLVM module of the pool and the driver; its one symbol is `dlc_run`.
 
     Args:
@@ -58,7 +76,7 @@ def pool_text(isa: Isa, *, futex: bool) -> str:
         "ALL_SIGNALS": ", ".join(["i64 -1"] * 16),
     }
     parts = (DRIVER, LOOP_CODE, CHUNK_CODE, WAIT_CODE, PLACE_CODE, sleep, POOL_CODE)
-    return Template("".join(parts)).substitute(names)
+    return Source("".join(parts), names)
 
 
 @functools.cache
@@ -68,16 +86,18 @@ def pool_code(*, futex: bool = HAS_FUTEX) -> int:
     Raises:
         BackendError: where machine code cannot be made or run.
     """
-    return load_once("pool", pool_text(host_isa(), futex=futex)).address("dlc_run")
+    return load_once("pool", pool_source(host_isa(), futex=futex)).address("dlc_run")
 
 
-def load_once(name: str, text: str) -> LoadedCode:
+def load_once(name: str, source: Source) -> LoadedCode:
     """Compile (or take from the disk cache) and load a support module; it stays mapped for ever."""
     isa = host_isa()
-    key = Key([("module", name), ("isa", isa.name), ("llvm", compiler_version()), ("text", text)])
+    key = Key(
+        [("module", name), ("isa", isa.name), ("llvm", compiler_version()), ("text", source.key())]
+    )
     blob = default_cache().find("support", key, Blob.from_bytes)
     if blob is None:
-        blob = llvm.compile_module(text, isa).blob()
+        blob = llvm.compile_module(source.text(), isa).blob()
         default_cache().put("support", key, blob.to_bytes())
     code = load_blob(blob)
     keep_for_ever(code)
