@@ -368,3 +368,7 @@ def test_norms_of_halves_are_computed_at_float32():
         exact, eager = results(function, torch.float64), results(function, dtype)
         for got, like, e in zip(results(run, dtype), eager, exact, strict=True):
             assert (got - e).abs().max() <= 1.5 * (like - e).abs().max()
+
+
+def test_softmax_of_a_number():
+    agree(lambda x: {"softmax": x.softmax(0), "log": x.log_softmax(-1) + x}, torch.tensor(0.5))

@@ -134,8 +134,9 @@ class GraphFunction:
         program, free = self.binding.program(args), self.free
         if program is None:
             program, free = self.unbound, self.tensors
-        given = [array_of(args[k]) for k in free]
-        held = {*program.held, *map(address_of, given)}
+        tensors = [args[k] for k in free]
+        given = list(map(array_of, tensors))
+        held = {*program.held, *[t.data_ptr() for t in tensors if t is not None]}
         # A number that no tensor has comes as an extent of an empty one.
         numbers = tuple((k, args[k]) for k in self.alone if not _is_extent(args[k]))
         extents = [args[k] for k in self.alone if _is_extent(args[k])]

@@ -57,6 +57,8 @@ def log_softmax(x: Any, dim: int, _half: bool = False) -> Any:
 @aten("_softmax_backward_data")
 def softmax_backward(gradient: Any, y: Any, dim: int, _dtype: Any) -> Any:
     """The gradient of softmax, from its result."""
+    if not y.ndim:
+        return dlc.zeros_like(y)
     gradient, y = wide(gradient, y)
     product = gradient * y
     return product - y * dlc.sum(product, axis=dim, keepdims=True)
@@ -65,6 +67,8 @@ def softmax_backward(gradient: Any, y: Any, dim: int, _dtype: Any) -> Any:
 @aten("_log_softmax_backward_data")
 def log_softmax_backward(gradient: Any, y: Any, dim: int, _dtype: Any) -> Any:
     """The gradient of log_softmax, from its result."""
+    if not y.ndim:
+        return dlc.zeros_like(y)
     gradient, y = wide(gradient, y)
     return gradient - dlc.exp(y) * dlc.sum(gradient, axis=dim, keepdims=True)
 
