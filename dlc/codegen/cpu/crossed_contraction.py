@@ -193,7 +193,9 @@ class Crossed:
         adding = em.value(f"zext i1 {em.value(f'icmp ne i64 {k0}, 0')} to i64")
         helper = panels_by_rows(form.dtype, self.isa, self.heights, self.widths)
         sizes = [unit.columns, unit.rows, length, ex.index(form.b.stride), self.room, adding]
-        em.call_helper(helper, [here, self._step_at(k0), "%scratch", after, *sizes])
+        following = em.value(f"select i1 {last}, i64 0, i64 {iv.add(em, k0, length)}")
+        blocks = [self._step_at(k0), "%scratch", after, self._step_at(following)]
+        em.call_helper(helper, [here, *blocks, *sizes])
 
     def _store(self, unit: _Unit, m: str, rows: str) -> None:
         """Stores what is made of the sums of some rows, from m on."""

@@ -121,23 +121,31 @@ class EvenPanels:
 
 @functools.cache
 def panels_by_rows(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths) -> Emitter:
-    """The function dlc.rows.*(a, b, c, after, rows, columns, kc, a_row, c_row, add).
+    """The function dlc.rows.*(a, b, c, after, b_after, rows, columns, kc, a_row, c_row, add).
 
     Arguments mean what those of a micro-kernel do. All panels of some rows of a, which is
     contiguous along k, are computed before the next rows, which are fetched meanwhile; after the
     last rows, those at `after`. Panels of b are `EvenPanels`, their rows as far apart as the widest
-    are wide; `columns` that are no whole number of vectors are computed up to one.
+    are wide; `columns` that are no whole number of vectors are computed up to one. All panels but
+    the first fetch as many bytes at `b_after` as b has.
     """
     tall, across = ("_".join(map(str, x)) for x in (rows, vectors))
     numbers = ["rows", "columns", "kc", "a_row", "c_row", "add"]
-    parameters = [*(("ptr", x) for x in ("a", "b", "c", "after")), *(("i64", x) for x in numbers)]
+    pointers = ("a", "b", "c", "after", "b_after")
+    parameters = [*(("ptr", x) for x in pointers), *(("i64", x) for x in numbers)]
     em = Emitter(f"dlc.rows.{tall}x{across}.{dtype.short}", parameters)
     em.quick = can_assemble(dtype, isa)
     lanes = isa.lanes(dtype.bits)
     b_k = str(vectors[0] * lanes)
-    sizes = tile_sizes(em, ["%a_row", "1", b_k, "%c_row", "%add", "0"])
     panels = EvenPanels(em, "%columns", lanes, vectors[0])
     apart = iv.multiply(em, "%kc", b_k)
+    # Bytes of b that each row of the other panels fetches, for each k and in all.
+    bytes_of_k = iv.multiply(em, panels.count, str(vectors[0] * lanes * dtype.itemsize))
+    others = iv.maximum(em, em.value(f"sub i64 {panels.count}, 1"), "1")
+    sharing = iv.maximum(em, iv.multiply(em, others, "%rows"), "1")
+    step = iv.blocks(em, bytes_of_k, sharing)
+    share = em.value(f"udiv i64 {iv.multiply(em, bytes_of_k, '%kc')}, {sharing}")
+    sizes = tile_sizes(em, ["%a_row", "1", b_k, "%c_row", "%add", step])
 
     def move(pointer: str, count: str, stride: str) -> str:
         return memory.element_pointer(em, dtype, pointer, iv.multiply(em, count, stride))
@@ -150,21 +158,26 @@ def panels_by_rows(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths) -> E
 
         def one(p: str, _: list[str]) -> list[str]:
             column, width = panels.of(p)
-            args = [a, move("%b", p, apart), move(c, column, str(lanes)), following, "%kc", sizes]
+            number = iv.add(em, em.value(f"mul i64 {em.value(f'sub i64 {p}, 1')}, %rows"), m)
+            ahead = em.value(
+                f"getelementptr i8, ptr %b_after, i64 {iv.multiply(em, number, share)}"
+            )
+            first = em.value(f"icmp eq i64 {p}, 0")
+            ahead = em.value(f"select i1 {first}, ptr {following}, ptr {ahead}")
+            args = [a, move("%b", p, apart), move(c, column, str(lanes)), ahead, "%kc", sizes]
             for across in vectors:
                 this = em.value(f"icmp eq i64 {width}, {across}")
-                em.when(this, lambda w=across: call(height, w, p, args))
+                em.when(this, lambda w=across: call(height, w, first, args))
             return []
 
         em.loop("0", panels.count, 1, one)
 
-    def call(height: int, width: int, p: str, args: Sequence[str]) -> None:
+    def call(height: int, width: int, first: str, args: Sequence[str]) -> None:
         usual = micro_kernel(dtype, height, width, isa)
         if height < rows[0]:
             em.call_helper(usual, args)
             return
         fetching = micro_kernel(dtype, height, width, isa, next_rows=True)
-        first = em.value(f"icmp eq i64 {p}, 0")
         em.when(first, lambda: em.call_helper(fetching, args))
         em.when(em.value(f"xor i1 {first}, true"), lambda: em.call_helper(usual, args))
 
