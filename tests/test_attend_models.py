@@ -40,7 +40,8 @@ def bert():
 
 
 def t5():
-    return transformers.T5EncoderModel(transformers.T5Config(vocab_size=50, **T5))
+    settings = transformers.T5Config(vocab_size=50, attn_implementation="eager", **T5)
+    return transformers.T5EncoderModel(settings)
 
 
 @pytest.mark.parametrize("model", [bert, t5])

@@ -80,10 +80,24 @@ def profile(tmp_path, monkeypatch, capsys):
   o[i,j] = a[i,j]+1.0""",
             lambda n: n * n * (2 * 8 + 1),
         ),
-        # A blocked axis: a step for each block, of which the last may be ragged.
+        # What uses an open block is done for each of its values, the rest once a block.
         (
-            "(x: f32[n], out o: f32[n]):\n par i<n:16: o[#i] = sum(i, x[i])",
-            lambda n: -(-n // 16) * 16,
+            "(x: f32[n], out o: f32[n]):\n par i<n:16: o[#i] = 2.0*sum(i, x[i])",
+            lambda n: n + -(-n // 16),
+        ),
+        (
+            "(x: f32[n], out o: f32[n]):\n par i<n:16:\n  a[i] = x[i]*x[i]\n  o[i] = a[i]*2.0",
+            lambda n: 2 * n,
+        ),
+        # Scores and means of blocks of queries and keys.
+        (
+            """(x: f32[n,4], out o: f32[n,4]):
+ par i<n:16:
+  for j<n:8 carry a[i,d] d<4 = 0.0f32:
+   s[j,i] = dot(d<4, x[j,d]*x[i,d])
+   next_a[i,d] d<4 = a[i,d]+dot(j, s[j,i]*x[j,d])
+  o[i,d] d<4 = a[i,d]""",
+            lambda n: 8 * n * n + 8 * n * n + -(-n // 8) * n * 4,
         ),
         (
             "(x: f32[n], out o: f32[n]):\n par i<n:\n  e[j] j<4 = x[i]*x[i]\n  o[i] = e[0]+e[1]",

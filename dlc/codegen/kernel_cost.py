@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, blocked, expected_steps
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, expected_steps
 from dlc.ir.dims import Dim, add, mul, product
-from dlc.ir.scalar import Axis, Expr, reduced_axes
+from dlc.ir.record import dataclass
+from dlc.ir.scalar import Axis, Expr, reduced_axes, walk
 
 SORT_STEPS = 16  # operations on each value that is sorted: a few passes over its digits
 
@@ -22,26 +23,59 @@ def kernel_operations(kernel: Kernel) -> Dim:
         >>> kernel_operations(softmax)  # as docs/kernel_grammar.md has it
         5*N*R
     """
-    return _statements(kernel.body)
+    return _statements(kernel.body, _Nest(1, {}))
 
 
-def _statements(body: Sequence[Stmt], opened: frozenset[str] = frozenset()) -> Dim:
+@dataclass(frozen=True)
+class _Nest:
+    """The loops around a statement.
+
+    steps: How often those without open blocks run what is inside.
+    opened: The axes of which a block is open, by name.
+    """
+
+    steps: Dim
+    opened: Mapping[str, Axis]
+
+    def inside(self, axes: Sequence[Axis]) -> _Nest:
+        """With loops over axes inside of these, one of which may walk through an open block."""
+        steps = [a.extent if a.name in self.opened else expected_steps(a) for a in axes]
+        closed = [n for a, n in zip(axes, steps, strict=True) if not self._opens(a)]
+        kept = {n: a for n, a in self.opened.items() if all(b.name != n for b in axes)}
+        opened = {a.name: a for a in axes if self._opens(a)}
+        return _Nest(product((self.steps, *closed)), {**kept, **opened})
+
+    def _opens(self, axis: Axis) -> bool:
+        return axis.block is not None and axis.name not in self.opened
+
+    def times(self, used: frozenset[str]) -> Dim:
+        """How often something is done: for each value of the open axes that it uses."""
+        counts = [a.extent if n in used else expected_steps(a) for n, a in self.opened.items()]
+        return product((self.steps, *counts))
+
+
+def _statements(body: Sequence[Stmt], nest: _Nest) -> Dim:
     total: Dim = 0
     for s in body:
         match s:
             case Assign():
-                one = add(_operations(s.expr), 1 if s.accumulate else 0)
-                total = add(total, mul(one, _elements(s.axes)))
+                used = (
+                    frozenset(i.attr for e in s.ix for i in walk(e) if i.op == "index")
+                    & nest.opened.keys()
+                )
+                elements = _elements(s.axes)
+                total = add(total, _operations(s.expr, nest, used, elements))
+                if s.accumulate:
+                    total = add(total, mul(elements, nest.times(used)))
             case Sort():
-                one = add(_operations(s.expr), SORT_STEPS)
-                total = add(total, mul(one, _elements((s.over,))))
+                values = _elements((s.over,))
+                total = add(total, _operations(s.expr, nest, frozenset(), values))
+                total = add(total, mul(mul(SORT_STEPS, values), nest.times(frozenset())))
             case Par():
-                inside = _statements(s.body, opened | blocked(s.axes))
-                total = add(total, mul(inside, product(map(expected_steps, s.axes))))
+                total = add(total, _statements(s.body, nest.inside(s.axes)))
             case For():
-                total = add(total, _statements(s.carry, opened))
-                inside = _statements(s.body, opened | blocked((s.axis,)))
-                total = add(total, mul(inside, expected_steps(s.axis, opened)))
+                total = add(total, _statements(s.carry, nest))
+                total = add(total, _statements(s.body, nest.inside((s.axis,))))
     return total
 
 
@@ -50,9 +84,14 @@ def _elements(axes: Iterable[Axis]) -> Dim:
     return product(a.extent if a.block is None else a.block for a in axes)
 
 
-def _operations(e: Expr) -> Dim:
-    """The operations of an expression, shared parts once; those of indices are not counted."""
+def _operations(e: Expr, nest: _Nest, used: frozenset[str], each: Dim) -> Dim:
+    """The operations of an expression, shared parts once; those of indices are not counted.
+
+    used: The open axes for each value of which it is computed.
+    each: How often for each of these.
+    """
     total: Dim = 0
+    once = mul(each, nest.times(used))
     seen = set[int]()
     stack = [e]
     while stack:
@@ -62,11 +101,13 @@ def _operations(e: Expr) -> Dim:
         seen.add(id(node))
         axes = reduced_axes(node)
         if axes:
-            inside: Dim = 2 if node.op == "dot" else 1
+            inner = used | {a.name for a in axes if a.name in nest.opened}
+            more = mul(each, _elements(a for a in axes if a.name not in nest.opened))
+            steps = mul(more, nest.times(inner))
+            total = add(total, mul(steps, 2 if node.op == "dot" else 1))
             for x in node.args:
-                inside = add(inside, _operations(x))
-            total = add(total, mul(inside, _elements(axes)))
+                total = add(total, _operations(x, nest, inner, more))
         else:
-            total = add(total, 1)
+            total = add(total, once)
             stack.extend(node.args)
     return total
