@@ -67,6 +67,11 @@ def test_results_and_counters(num_threads, stealing):
         assert sum(found.chunks) == (0 if num_threads == 1 else 3 * per_run)
         assert found.regions == (0 if num_threads == 1 else 12)
         if num_threads > 1 and seed is not None:
+            for _ in range(1000):  # on a busy machine others may get no CPU for a while
+                if sum(count > 0 for count in threads.stats().chunks) >= 2:
+                    break
+                check(lambda table, slots: run_table(table, slots, num_threads))
+            found = threads.stats()
             assert sum(count > 0 for count in found.chunks) >= 2
             assert not any(found.chunks[num_threads:])
 
