@@ -16,7 +16,7 @@ from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.kernel_printer import print_kernel
 from dlc.codegen.triton.code import Launch, Variant, module_source
 from dlc.codegen.triton.scalars import scalar_op, triton_type
-from dlc.codegen.triton.schedules import SMALLEST, Blocks, product_blocks
+from dlc.codegen.triton.schedules import SMALLEST, Blocks, gathered, product_blocks
 from dlc.codegen.triton.values import Scope, Value, ValueWriter
 from dlc.ir.dims import Dim, add, floordiv, mod, mul, symbol
 from dlc.ir.scalar import Axis
@@ -42,6 +42,8 @@ def write_product(kernel: Kernel, arch: int, *, fast: bool = False) -> Launch | 
 def _variants(form: Contraction, arch: int, fast: bool) -> Iterator[Variant]:
     narrow = _dot_dtype(form)
     sizes = product_blocks(arch, narrow.bits, fast=fast)
+    if form.a.k_stride is None or form.b.k_stride is None:
+        sizes = gathered(sizes)
     result = mul(mul(form.m.extent, form.n.extent), form.batches)
 
     def variant(blocks: Blocks, suffix: str, **facts: object) -> Variant:

@@ -47,6 +47,7 @@ class Products:
     most: int
 
 
+_GATHERED = Blocks(32, 64, 32)
 SMALLEST = 16  # extent of a block that `tl.dot` takes
 
 
@@ -99,6 +100,11 @@ def product_blocks(arch: int, bits: int, *, fast: bool = False) -> Products:
     """
     known = [a for a in _PRODUCTS if a <= arch] or [min(_PRODUCTS)]
     return _PRODUCTS[max(known)][_TF32 if fast and bits == 32 else bits]
+
+
+def gathered(sizes: Products) -> Products:
+    """The blocks of a product with an operand whose offsets take registers of their own."""
+    return Products(sizes.small, sizes.small, _GATHERED, 0)
 
 
 # By the number of the architecture, then by the bits of the operands: for rows of at most some
