@@ -42,7 +42,7 @@ def write_product(kernel: Kernel, arch: int, *, fast: bool = False) -> Launch | 
 def _variants(form: Contraction, arch: int, fast: bool) -> Iterator[Variant]:
     narrow = _dot_dtype(form)
     sizes = product_blocks(arch, narrow.bits, fast=fast)
-    if form.a.k_stride is None or form.b.k_stride is None:
+    if narrow.bits == 16 and None in (form.a.k_stride, form.b.k_stride):
         sizes = gathered(sizes)
     result = mul(mul(form.m.extent, form.n.extent), form.batches)
 

@@ -103,7 +103,7 @@ def product_blocks(arch: int, bits: int, *, fast: bool = False) -> Products:
 
 
 def gathered(sizes: Products) -> Products:
-    """The blocks of a product with an operand whose offsets take registers of their own."""
+    """The blocks of a half type for an operand whose offsets take registers of their own."""
     return Products(sizes.small, sizes.small, _GATHERED, 0)
 
 
