@@ -13,7 +13,6 @@ from types import FunctionType
 
 from dlc.bench import report
 from dlc.bench.run import merge
-from dlc.bench.suites import SUITES
 from dlc.frontend import api
 from dlc.ir.config import Config
 from dlc.ir.op import NO_DERIVATIVE_REASONS, OPS, NoDerivative, Op
@@ -232,7 +231,7 @@ def figure_sections() -> str:
     """For each suite the machine, the table of calls, that of starts, and how dlc stands."""
     known = record()
     sections: list[str] = []
-    for suite, cases in SUITES.items():
+    for suite, cases in report.suites(known).items():
         part = _part(known, {case.name for case in cases})
         if part["cases"]:
             runs = [f"* {'; '.join(report.about_run(run))}" for run in part["runs"].values()]

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from dlc.bench.frameworks import KINDS, OURS
-from dlc.bench.suites import SUITES
+from dlc.bench.problem import Case
+from dlc.bench.suites import GPU_SUITE, SUITES
 
 Record: TypeAlias = dict[str, Any]
 
@@ -164,8 +165,14 @@ def standing(record: Record) -> list[str]:
     return lines
 
 
+def suites(record: Record) -> dict[str, tuple[Case, ...]]:
+    """The suites that a record can be of: on a GPU their cases have the names of others."""
+    on_gpu = any(run.get("device", "cpu") != "cpu" for run in record["runs"].values())
+    return {name: cases for name, cases in SUITES.items() if (name == GPU_SUITE) == on_gpu}
+
+
 def _calls_standing(record: Record) -> Iterable[str]:
-    for suite, cases in SUITES.items():
+    for suite, cases in suites(record).items():
         found = {c.name: record["cases"].get(c.name, {}).get("ratio") for c in cases}
         ratios = {name: ratio for name, ratio in found.items() if ratio}
         if ratios:
@@ -247,7 +254,7 @@ def dated(record: Record, names: Iterable[str]) -> str:
 def perturbed(record: Record) -> str:
     """How the ratios change when all extents are larger, beside the peers of both runs."""
     rows = [["case", "best peer / dlc", "extents 10 % larger", "change"]]
-    for case in (case for cases in SUITES.values() for case in cases):
+    for case in (case for cases in suites(record).values() for case in cases):
         both = [record["cases"].get(c.name, {}) for c in (case, case.perturbed())]
         times = [
             {n: f["seconds"] for n, f in m.get("frameworks", {}).items() if "seconds" in f}

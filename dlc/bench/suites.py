@@ -131,6 +131,7 @@ RECURRENT = (
     Case("lstm training 64x32x256", LSTM_TRAINING, dict(t=64, b=32, i=256, h=256)),
     Case("lstm training 16x8x64", LSTM_TRAINING, dict(t=16, b=8, i=64, h=64)),
 )
+GPU_SUITE = "gpu"
 SUITES = {
     "core": CORE,
     "order": ORDER,
@@ -138,7 +139,7 @@ SUITES = {
     "convolution": convolutions.CASES,
     "training": fits.CASES,
     "torch": torch_models.CASES,
-    "gpu": GPU,
+    GPU_SUITE: GPU,
     "smoke": SMOKE,
 }
 WARM_UP = Case("warm up", p.WARM_UP, dict(m=33, n=7))

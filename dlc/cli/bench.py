@@ -17,7 +17,7 @@ from dlc.bench.plot import svg
 from dlc.bench.process import WorkerError
 from dlc.bench.report import markdown
 from dlc.bench.run import installed, merge, run_cases
-from dlc.bench.suites import SUITES, find_cases
+from dlc.bench.suites import GPU_SUITE, SUITES, find_cases
 from dlc.ir.config import config
 from dlc.ir.errors import ArgumentError, nearest
 from dlc.runtime.gpu.device import index_of, open_gpu
@@ -84,7 +84,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measures, prints and keeps the results."""
     if options.suite is None:
-        options.suite = "core" if options.device == "cpu" else "gpu"
+        options.suite = "core" if options.device == "cpu" else GPU_SUITE
     cases = find_cases(options.suite, options.cases, perturb=options.perturb)
     if options.list:
         print("\n".join(case.name for case in cases))

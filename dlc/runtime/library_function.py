@@ -123,18 +123,11 @@ class FunctionText:
         extents = [f"i64 %{_extent(s)}" for s in self.symbols]
         pointers = [f"ptr {p}" for p in (*inputs, *outputs, "%workspace")]
         body = [*self._slots(values, inputs, outputs), *self._words(values)]
-        checks = "".join(
-            f"  %c{k} = icmp slt i64 %{_extent(s)}, 1\n  %b{k + 1} = or i1 %b{k}, %c{k}\n"
-            for k, s in enumerate(self.symbols)
-        )
         run = f"""
 define i32 @{self.symbol}({", ".join([*extents, *pointers])}) section ".text.{self.symbol}" {{
 entry:
   %b0 = icmp eq ptr %workspace, null
-{checks}  br i1 %b{len(self.symbols)}, label %bad, label %good
-bad:
-  ret i32 {BAD_EXTENT}
-good:
+{self._checks(f"i32 {BAD_EXTENT}")}
   %raw = ptrtoint ptr %workspace to i64
   %up = add i64 %raw, {ALIGNMENT - 1}
   %at = and i64 %up, {-ALIGNMENT}
@@ -159,13 +152,23 @@ ready:
 """
         return run + self._size_text(extents) if self.symbols else run
 
+    def _checks(self, result: str) -> str:
+        """A return for extents under 1, or where %b0 is set; what follows is the block `good`."""
+        lines = [
+            f"  %c{k} = icmp slt i64 %{_extent(s)}, 1\n  %b{k + 1} = or i1 %b{k}, %c{k}"
+            for k, s in enumerate(self.symbols)
+        ]
+        lines.append(f"  br i1 %b{len(self.symbols)}, label %bad, label %good")
+        return "\n".join([*lines, f"bad:\n  ret {result}\ngood:"])
+
     def _size_text(self, extents: Sequence[str]) -> str:
         values = _Values()
         size = values.of(self.workspace)
         name = f"{self.symbol}_workspace"
         lines = "\n".join(values.lines)
         head = f'define i64 @{name}({", ".join(extents)}) section ".text.{name}" {{'
-        return f"{head}\nentry:\n{lines}\n  ret i64 {size}\n}}\n"
+        checks = "  %b0 = icmp eq i1 0, 1\n" + self._checks("i64 0")
+        return f"{head}\nentry:\n{checks}\n{lines}\n  ret i64 {size}\n}}\n"
 
     def _slots(self, values: _Values, inputs: Sequence[str], outputs: Sequence[str]) -> list[str]:
         """Fills in the addresses of the slots."""
