@@ -47,3 +47,22 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU"))
     # First what takes long, so that processes that share the tests end together.
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(scope="module")
+def worker():
+    """A process in which Triton's interpreter runs kernels."""
+    from triton_harness import Worker
+
+    process = Worker()
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def gpu(worker):
+    """A stand-in for the driver of a GPU, on which whole programs run."""
+    from stand_in_driver import stand_in
+
+    with stand_in(worker) as driver:
+        yield driver

@@ -20,20 +20,6 @@ if importlib.util.find_spec("triton") is None:
     pytest.skip("Triton is not installed", allow_module_level=True)
 
 from stand_in_driver import stand_in
-from triton_harness import Worker
-
-
-@pytest.fixture(scope="module")
-def worker():
-    process = Worker()
-    yield process
-    process.close()
-
-
-@pytest.fixture
-def gpu(worker):
-    with stand_in(worker) as driver:
-        yield driver
 
 
 class InThisProcess(contextlib.AbstractContextManager):

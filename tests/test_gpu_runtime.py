@@ -15,20 +15,6 @@ if importlib.util.find_spec("triton") is None:
 
 from gpu_models import MODELS, compare
 from stand_in_driver import stand_in
-from triton_harness import Worker
-
-
-@pytest.fixture(scope="module")
-def worker():
-    process = Worker()
-    yield process
-    process.close()
-
-
-@pytest.fixture
-def gpu(worker):
-    with stand_in(worker) as driver:
-        yield driver
 
 
 def mlp(x, w1, b1, w2, b2):

@@ -31,7 +31,7 @@ from dlc.runtime.verification import verify_function
 if importlib.util.find_spec("triton") is None:
     pytest.skip("Triton is not installed", allow_module_level=True)
 
-from triton_harness import Worker, bound, built, device, fitting, run_function, run_kernel
+from triton_harness import bound, built, device, fitting, run_function, run_kernel
 
 KERNELS = {
     "pointwise": "kernel pw(x: f32[N], out y: f32[N]): par n<N: y[n] = x[n]*x[n]+1.0",
@@ -103,13 +103,6 @@ SIZES = [
     dict(N=1, M=1, K=1, R=1, P=1, C=1, V=1, J=1, B=1, H=1, W=1),
 ]
 LONG = {"softmax", "norm", "argmax", "any"}
-
-
-@pytest.fixture(scope="module")
-def worker():
-    process = Worker()
-    yield process
-    process.close()
 
 
 def arrays_for(kernel, dims):

@@ -20,16 +20,9 @@ from dlc.runtime.device import find_device
 if importlib.util.find_spec("triton") is None:
     pytest.skip("Triton is not installed", allow_module_level=True)
 
-from triton_harness import Worker, bound, built
+from triton_harness import bound, built
 
 GRADIENTS = ("attention_grad_query", "attention_grad_key", "attention_grad_value")
-
-
-@pytest.fixture(scope="module")
-def worker():
-    process = Worker()
-    yield process
-    process.close()
 
 
 def exact(q, k, v, mask=None, causal=False, scale=0.3):
