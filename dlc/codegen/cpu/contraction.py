@@ -197,7 +197,7 @@ class _Writer:
             reuse = self._reuse(values, m0, em.value(f"icmp eq i64 {columns}, {n}"))
             with ex.scope(axes=axes):
                 self._steps(
-                    Unit(m0, n0, rows, columns, shares, fresh, following, tuple(outer), reuse)
+                    Unit(m0, n0, rows, columns, tuple(outer), shares, fresh, following, reuse)
                 )
         return [sharing, m0]
 

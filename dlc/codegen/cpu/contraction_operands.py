@@ -38,24 +38,29 @@ class Reuse:
 
 
 @dataclass(frozen=True)
-class Unit:
-    """The block that a unit computes: where it begins and how large it is.
-
-    shares: whether its panels of B are kept for units that follow.
-    fresh: whether its panels of B are others than those of the unit before it.
-    next_b: where the block of B of the next batch begins, if there are batches.
-    outer: the values of the outer axes.
-    reuse: what need not be made again.
-    """
+class Block:
+    """What a unit computes: where it begins, how large it is, and the values of the outer axes."""
 
     m0: str
     n0: str
     rows: str
     columns: str
+    outer: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Unit(Block):
+    """The block that a unit computes, with what it has in common with others.
+
+    shares: whether its panels of B are kept for units that follow.
+    fresh: whether its panels of B are others than those of the unit before it.
+    next_b: where the block of B of the next batch begins, if there are batches.
+    reuse: what need not be made again.
+    """
+
     shares: str
     fresh: str
     next_b: str | None
-    outer: tuple[str, ...]
     reuse: Reuse
 
 

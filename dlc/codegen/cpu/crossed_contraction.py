@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
 from dlc.codegen.cpu.assembled_function import can_assemble
 from dlc.codegen.cpu.contraction_epilogue import Epilogue, open_scope
 from dlc.codegen.cpu.contraction_form import Contraction
-from dlc.codegen.cpu.contraction_operands import address, pack_columns, same_type
+from dlc.codegen.cpu.contraction_operands import Block, address, pack_columns, same_type
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
@@ -52,17 +52,6 @@ def crossing(form: Contraction) -> Dim:
     gain = add(mul(n, k), mul(moved, -1))
     bounds = [gain, add(m, -1), add(longest_run(form), mul(k, -1))]
     return maximum(0, functools.reduce(minimum, bounds, 1))
-
-
-@dataclass(frozen=True)
-class _Unit:
-    """Where a unit begins, how large it is, and the values of the outer axes."""
-
-    m0: str
-    n0: str
-    rows: str
-    columns: str
-    outer: tuple[str, ...]
 
 
 class Crossed:
@@ -131,7 +120,7 @@ class Crossed:
             columns = iv.minimum(em, iv.subtract(em, n, n0), width)
             axes = {a.name: v for a, v in zip(form.outer, outer, strict=True)}
             with ex.scope(axes=axes):
-                this = _Unit(m0, n0, rows, columns, tuple(outer))
+                this = Block(m0, n0, rows, columns, tuple(outer))
                 fresh = em.value(f"icmp ne i64 {sharing}, {values[0]}")
                 em.when(fresh, lambda: self._steps(lambda k0, kc: self._pack(this, k0, kc)))
                 self._steps(lambda k0, kc: self._products(this, k0, kc))
@@ -157,7 +146,7 @@ class Crossed:
     def _step_at(self, k0: str) -> str:
         return self._element(self.packed, iv.multiply(self.em, k0, self.room))
 
-    def _pack(self, unit: _Unit, k0: str, length: str) -> None:
+    def _pack(self, unit: Block, k0: str, length: str) -> None:
         """Packs the unit's rows of a step, panel by panel."""
         em, ex, a, panel = self.em, self.ex, self.form.a, str(self.panel)
         packer, lanes = Packer(em, self.isa, a.dtypes), str(self.lanes)
@@ -177,7 +166,7 @@ class Crossed:
 
         em.loop("0", panels.count, 1, one)
 
-    def _products(self, unit: _Unit, k0: str, length: str) -> None:
+    def _products(self, unit: Block, k0: str, length: str) -> None:
         """The sums of a step, while the columns that come next are fetched."""
         em, ex, form = self.em, self.ex, self.form
         last = em.value(f"icmp sle i64 {iv.subtract(em, ex.index(form.k.extent), k0)}, {length}")
@@ -197,7 +186,7 @@ class Crossed:
         blocks = [self._step_at(k0), "%scratch", after, self._step_at(following)]
         em.call_helper(helper, [here, *blocks, *sizes])
 
-    def _store(self, unit: _Unit, m: str, rows: str) -> None:
+    def _store(self, unit: Block, m: str, rows: str) -> None:
         """Stores what is made of the sums of some rows, from m on."""
         em, form, ex = self.em, self.form, self.ex
         if form.direct is None or not can_assemble(form.dtype, self.isa):
@@ -211,7 +200,7 @@ class Crossed:
         args = [place, self.strip, rows, unit.columns, ex.index(row), str(_COLUMNS)]
         em.call_helper(stored_rows(form.dtype, self.isa), args)
 
-    def _finish(self, unit: _Unit) -> None:
+    def _finish(self, unit: Block) -> None:
         """Transposes the sums, some rows at a time, and stores the expressions of these."""
         em, lanes = self.em, str(self.lanes)
         packer = Packer(em, self.isa, (self.form.dtype,))

@@ -19,7 +19,7 @@ from dlc.codegen.cpu import matrix_tiles as mt
 from dlc.codegen.cpu import memory
 from dlc.codegen.cpu.contraction_epilogue import Epilogue, open_scope
 from dlc.codegen.cpu.contraction_form import Contraction, Operand
-from dlc.codegen.cpu.contraction_operands import address
+from dlc.codegen.cpu.contraction_operands import Block, address
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
@@ -113,15 +113,10 @@ def emit_matrix_contraction(form: Contraction, isa: Isa) -> KernelCode:
 
 
 @dataclass(frozen=True)
-class _Unit:
-    """Where a unit begins, how large it is, and the values of the outer axes."""
+class _Unit(Block):
+    """The block that a unit computes, and how many panels its columns make."""
 
-    m0: str
-    n0: str
-    rows: str
-    columns: str
     panels: str
-    outer: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -169,7 +164,7 @@ class _Writer:
             panels = iv.blocks(em, columns, str(mt.COLUMNS))
             axes = {a.name: v for a, v in zip(form.outer, outer, strict=True)}
             with ex.scope(axes=axes):
-                self._steps(_Unit(m0, n0, rows, columns, panels, tuple(outer)))
+                self._steps(_Unit(m0, n0, rows, columns, tuple(outer), panels))
         return []
 
     def _steps(self, unit: _Unit) -> None:

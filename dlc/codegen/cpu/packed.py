@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
@@ -82,14 +83,14 @@ def packed(
 
         def group(count: int, p: str) -> None:
             narrow = min(across, width // lanes)
-            helper = _micro_kernel(dtypes, isa, height, narrow, width, count, by_tables)
+            helper = _micro_kernel(_Kind(dtypes, isa, height, narrow, width, count, by_tables))
             sizes = ["%kc", "%a_row", "%a_k", "%c_row", "%add", "0", "%apart"]
             columns(p, narrow * lanes, lambda b, c: em.call_helper(helper, ["%a", b, c, b, *sizes]))
 
         cover(em, "%panels", (panels, 1) if panels > 1 else (1,), group)
 
     def tile(height: int, m: str, b: str, c: str) -> None:
-        helper = _micro_kernel(dtypes, isa, height, vectors, width, 0, by_tables)
+        helper = _micro_kernel(_Kind(dtypes, isa, height, vectors, width, 0, by_tables))
         c = memory.element_pointer(em, dtypes[-1], c, iv.multiply(em, m, "%c_row"))
         a, a_row, step = "%a", "%a_row", "0"
         if by_tables:
@@ -151,45 +152,36 @@ def _typed(numbers: Sequence[str], by_tables: bool) -> list[tuple[str, str]]:
     return [("ptr" if x in tables else "i64", x) for x in numbers]
 
 
-@functools.cache
-def _micro_kernel(
-    dtypes: tuple[DType, ...],
-    isa: Isa,
-    rows: int,
-    vectors: int,
-    width: int,
-    panels: int,
-    by_tables: bool,
-) -> Emitter:
-    """The micro-kernel for rows of a number of panels; of one, some way ahead too, where it is 0.
+class _Kind(NamedTuple):
+    """A micro-kernel for rows of a number of panels; of one, some way ahead too, where it is 0."""
 
-    Its parameters: (a, b, c, ahead, kc, a_row, a_k, c_row, add, step, apart).
-    """
-    shorts = ".".join(d.short for d in dtypes)
-    name = f"dlc.{'gm' if by_tables else 'pm'}.{rows}x{vectors}.{width}.{panels}.{shorts}"
-    return _Tile(name, dtypes, isa, rows, vectors, width, panels, by_tables).function()
+    dtypes: tuple[DType, ...]
+    isa: Isa
+    rows: int
+    vectors: int
+    width: int
+    panels: int
+    by_tables: bool
+
+
+@functools.cache
+def _micro_kernel(kind: _Kind) -> Emitter:
+    """The function. Its parameters: (a, b, c, ahead, kc, a_row, a_k, c_row, add, step, apart)."""
+    return _Tile(kind).function()
 
 
 class _Tile(KernelWriter):
     """A micro-kernel being written."""
 
-    def __init__(
-        self,
-        name: str,
-        dtypes: tuple[DType, ...],
-        isa: Isa,
-        rows: int,
-        vectors: int,
-        width: int,
-        panels: int,
-        by_tables: bool,
-    ) -> None:
+    def __init__(self, kind: _Kind) -> None:
+        self.dtypes, isa, self.rows, self.vectors, self.panel, panels, self.by_tables = kind
+        shorts = ".".join(d.short for d in self.dtypes)
+        size = f"{self.rows}x{self.vectors}.{self.panel}.{panels}.{shorts}"
         numbers = ["kc", "a_row", "a_k", "c_row", "add", "step", "apart"]
         pointers = [("ptr", x) for x in ("a", "b", "c", "ahead")]
-        em = Emitter(name, [*pointers, *_typed(numbers, by_tables)])
-        super().__init__(em, dtypes[-1], isa)
-        self.by_tables = by_tables
-        self.dtypes, self.rows, self.vectors, self.panel = dtypes, rows, vectors, width
+        name = f"dlc.{'gm' if self.by_tables else 'pm'}.{size}"
+        em = Emitter(name, [*pointers, *_typed(numbers, self.by_tables)])
+        super().__init__(em, self.dtypes[-1], isa)
         self.panels, self.looks_ahead = max(panels, 1), panels == 0
 
     def function(self) -> Emitter:

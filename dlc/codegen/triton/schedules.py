@@ -107,21 +107,25 @@ def gathered(sizes: Products) -> Products:
     return Products(sizes.small, sizes.small, _GATHERED, 0)
 
 
+_Walks = dict[int, dict[int, tuple[WalkBlocks, WalkBlocks]]]
+_WITHOUT_TENSOR_CORES: _Walks = {
+    32: {
+        64: (WalkBlocks(64, 32, 8, 2), WalkBlocks(32, 32, 4, 2)),
+        128: (WalkBlocks(32, 32, 8, 2), WalkBlocks(32, 16, 8, 2)),
+        256: (WalkBlocks(16, 16, 4, 2), WalkBlocks(16, 16, 8, 2)),
+    },
+    64: {256: (WalkBlocks(16, 16, 4, 2), WalkBlocks(16, 16, 4, 2))},
+}
 # By the number of the architecture, then by the bits of the operands: for rows of at most some
 # elements, the blocks of walks that carry sums beside a maximum, and of those that do not.
-_WALKS: dict[int, dict[int, dict[int, tuple[WalkBlocks, WalkBlocks]]]] = {
+_WALKS: dict[int, _Walks] = {
     80: {
         16: {
             64: (WalkBlocks(128, 64, 8, 3), WalkBlocks(64, 64, 4, 2)),
             128: (WalkBlocks(128, 32, 8, 3), WalkBlocks(64, 64, 8, 2)),
             256: (WalkBlocks(64, 32, 8, 2), WalkBlocks(32, 32, 8, 2)),
         },
-        32: {
-            64: (WalkBlocks(64, 32, 8, 2), WalkBlocks(32, 32, 4, 2)),
-            128: (WalkBlocks(32, 32, 8, 2), WalkBlocks(32, 16, 8, 2)),
-            256: (WalkBlocks(16, 16, 4, 2), WalkBlocks(16, 16, 8, 2)),
-        },
-        64: {256: (WalkBlocks(16, 16, 4, 2), WalkBlocks(16, 16, 4, 2))},
+        **_WITHOUT_TENSOR_CORES,
     },
     90: {
         16: {
@@ -129,12 +133,7 @@ _WALKS: dict[int, dict[int, dict[int, tuple[WalkBlocks, WalkBlocks]]]] = {
             128: (WalkBlocks(128, 64, 8, 3), WalkBlocks(64, 64, 8, 2)),
             256: (WalkBlocks(128, 32, 8, 2), WalkBlocks(32, 32, 8, 2)),
         },
-        32: {
-            64: (WalkBlocks(64, 32, 8, 2), WalkBlocks(32, 32, 4, 2)),
-            128: (WalkBlocks(32, 32, 8, 2), WalkBlocks(32, 16, 8, 2)),
-            256: (WalkBlocks(16, 16, 4, 2), WalkBlocks(16, 16, 8, 2)),
-        },
-        64: {256: (WalkBlocks(16, 16, 4, 2), WalkBlocks(16, 16, 4, 2))},
+        **_WITHOUT_TENSOR_CORES,
     },
 }
 

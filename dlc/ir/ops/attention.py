@@ -367,22 +367,31 @@ _ATTRS: dict[str, Any] = {
 }  # fmt: skip
 _DEFAULTS: dict[str, Any] = {"hidden": -math.inf, "nan_rows": False}
 
-register(
-    Op(
-        "attention",
-        "The mean of values by the softmax of scores, products of queries and keys; see the file.",
-        infer=_infer(
-            "attention", lambda q, k, v, *mask: q.with_shape((*q.shape[:-1], v.shape[-1]))
-        ),
-        attrs=_ATTRS,
-        defaults=_DEFAULTS,
-        family="attention",
-        own_kernel=True,
-        decompose=_attention,
-        vjp=_vjp,
-        batch=_batch("attention", 3),
-        samples=_samples(grad=False),
+
+def _row(name: str, doc: str, *, inputs: int, **rules: Any) -> None:
+    """A row of the family, of which masks follow the first `inputs` operands."""
+    register(
+        Op(
+            name,
+            doc,
+            attrs=_ATTRS,
+            defaults=_DEFAULTS,
+            family="attention",
+            own_kernel=True,
+            batch=_batch(name, inputs),
+            samples=_samples(grad=name in _GRADIENTS),
+            **rules,
+        )
     )
+
+
+_row(
+    "attention",
+    "The mean of values by the softmax of scores, products of queries and keys; see the file.",
+    inputs=3,
+    infer=_infer("attention", lambda q, k, v, *mask: q.with_shape((*q.shape[:-1], v.shape[-1]))),
+    decompose=_attention,
+    vjp=_vjp,
 )
 for _name, _build, _doc in (
     (
@@ -392,36 +401,22 @@ for _name, _build, _doc in (
     ),
     ("attention_lse_low", _lse_low, "What `attention_lse` is less than its value for rounding."),
 ):
-    register(
-        Op(
-            _name,
-            _doc,
-            infer=_infer(_name, lambda q, k, v, *mask: TensorType(_wide(q), q.shape[:-1])),
-            attrs=_ATTRS,
-            defaults=_DEFAULTS,
-            family="attention",
-            own_kernel=True,
-            decompose=_build,
-            batch=_batch(_name, 3),
-            samples=_samples(grad=False),
-        )
+    _row(
+        _name,
+        _doc,
+        inputs=3,
+        infer=_infer(_name, lambda q, k, v, *mask: TensorType(_wide(q), q.shape[:-1])),
+        decompose=_build,
     )
 for _which, (_name, _build) in enumerate(
     zip(_GRADIENTS, (_grad_query, _grad_key, _grad_value), strict=True)
 ):
     _input = _name.rpartition("_")[2]
-    register(
-        Op(
-            _name,
-            f"The cotangent of attention's {_input}, from its rows' logarithms of sums, its "
-            "result's cotangent, and the sums of products of that with the result.",
-            infer=_infer_grad(_name, _which),
-            attrs=_ATTRS,
-            defaults=_DEFAULTS,
-            family="attention",
-            own_kernel=True,
-            decompose=_build,
-            batch=_batch(_name, 6),
-            samples=_samples(grad=True),
-        )
+    _row(
+        _name,
+        f"The cotangent of attention's {_input}, from its rows' logarithms of sums, its "
+        "result's cotangent, and the sums of products of that with the result.",
+        inputs=6,
+        infer=_infer_grad(_name, _which),
+        decompose=_build,
     )
