@@ -60,7 +60,7 @@ def __getattr__(name: str) -> Any:
     if name in _PACKAGES:
         return importlib.import_module(_PACKAGES[name])
     names = globals()
-    with _loading, _no_collection(lasting=True):
+    with _loading, _no_collection():
         if "__all__" not in names:
             _names.update(_late_names("dlc.frontend.api", "dlc"))
             names["__all__"] = ["__version__", *_names["__all__"]]

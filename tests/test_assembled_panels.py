@@ -34,7 +34,7 @@ def packing(isa, dtypes):
 
 
 def call(function, *args):
-    code = load_blob(function.ready().blob)
+    code = load_blob(function.assembled().blob)
     kinds = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * (len(args) - 2)
     ctypes.CFUNCTYPE(None, *kinds)(code.address(function.name))(*args)
 
@@ -87,9 +87,9 @@ def test_their_bytes_are_those_of_an_assembler(isa, dtype):
     elf = compile_module(module_text(functions), isa).elf
     sections = {s.name: bytes(s.data) for s in elf.sections}
     for function in functions:
-        assert sections[f".text.{function.name}"] == function.ready().blob.code
+        assert sections[f".text.{function.name}"] == function.assembled().blob.code
 
 
 @levels
 def test_rows_that_are_converted_are_compiled(isa):
-    assert packing(isa, (float16, float32)).ready() is None
+    assert packing(isa, (float16, float32)).assembled() is None

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from dlc.codegen.cpu import emission, llvm
+from dlc.codegen.cpu import emission, llvm, preparation
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.helper_code import MODULE_LINES, Helpers
 from dlc.codegen.cpu.isa import host_isa
@@ -65,6 +65,64 @@ def test_what_cannot_be_emitted_is_an_error_of_its_own_module(monkeypatch):
     with pytest.raises(BackendError, match="no such instruction"):
         compile_modules(TEXTS, isa)
     assert len(compile_modules(TEXTS[4:], isa)) == 5
+
+
+def test_something_else_is_done_meanwhile(monkeypatch):
+    emit, done, seen = emission._emit, threading.Event(), []
+
+    def late(module, machine):
+        assert done.wait(20)
+        seen.append(threading.current_thread() is threading.main_thread())
+        return emit(module, machine)
+
+    monkeypatch.setattr(llvm, "available_cpus", lambda: 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(emission, "_emit", late)
+        (made,) = compile_modules(TEXTS[:1], host_isa(), meanwhile=done.set)
+    assert seen == [False]
+    assert made.object == compile_module(TEXTS[0], host_isa()).object
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_what_is_done_meanwhile_is_done_once(cpus, count, monkeypatch):
+    monkeypatch.setattr(llvm, "available_cpus", lambda: cpus)
+    calls = []
+    compile_modules(TEXTS[:count], host_isa(), meanwhile=lambda: calls.append(1))
+    assert calls == [1]
+
+
+def test_the_other_generator_is_prepared_once(monkeypatch):
+    started = []
+
+    class Recorded(threading.Thread):
+        def start(self):
+            started.append(self)
+            super().start()
+
+    monkeypatch.setattr(llvm, "available_cpus", lambda: 1)
+    monkeypatch.setattr(preparation, "available_cpus", lambda: 1)
+    monkeypatch.setattr(preparation, "_done", False)
+    monkeypatch.setattr(threading, "Thread", Recorded)
+    compile_module(TEXTS[0], host_isa())
+    assert not started
+    monkeypatch.setattr(preparation, "available_cpus", lambda: 2)
+    prepared = []
+    optimized = llvm._optimized
+
+    def record(text, isa, *, quick):
+        prepared.append((text, quick))
+        return optimized(text, isa, quick=quick)
+
+    monkeypatch.setattr(llvm, "_optimized", record)
+    for _ in range(2):
+        compile_module(TEXTS[0], host_isa())
+        for thread in started:
+            thread.join()
+    assert len(started) == 1
+    assert [text for text, _ in prepared].count(preparation.sample(quick=True)) == 1
+    assert all(quick is llvm._is_quick(text) for text, quick in prepared)
+    assert not started[0].daemon
 
 
 def test_an_interrupt_waits_for_the_other_threads(monkeypatch):

@@ -544,11 +544,11 @@ def test_batches_are_stored_as_they_are_done(empty_cache, monkeypatch):
     calls = []
 
     class Failing(CpuBackend):
-        def compile(self, kernels):
+        def compile(self, kernels, meanwhile):
             calls.append(len(kernels))
             if len(calls) == 3:
                 raise KeyboardInterrupt
-            return super().compile(kernels)
+            return super().compile(kernels, meanwhile)
 
     monkeypatch.setattr(executable, "find_device", lambda name: type(DEVICE)(Failing, DEVICE.load))
     with pytest.raises(KeyboardInterrupt):

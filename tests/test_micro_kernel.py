@@ -67,7 +67,7 @@ def loaded(functions, isa):
 
 
 def loaded_as_written(functions):
-    codes = [load_blob(f.ready().blob) for f in functions]
+    codes = [load_blob(f.assembled().blob) for f in functions]
     return [SIGNATURE(c.address(f.name)) for f, c in zip(functions, codes, strict=True)], codes
 
 
@@ -105,7 +105,7 @@ def test_their_bytes_are_those_of_an_assembler(isa, dtype):
     elf = compile_module(module_text(kernels), isa).elf
     sections = {s.name: bytes(s.data) for s in elf.sections}
     for kernel in kernels:
-        assert sections[f".text.{kernel.name}"] == kernel.ready().blob.code, kernel.name
+        assert sections[f".text.{kernel.name}"] == kernel.assembled().blob.code, kernel.name
 
 
 def test_what_is_compiled_instead():

@@ -160,7 +160,8 @@ class ArenaBackend:
     def key_entries(self):
         return (("arena", "1"),)
 
-    def compile(self, kernels):
+    def compile(self, kernels, meanwhile):
+        meanwhile()
         return [print_kernel(k).encode() for k in kernels]
 
     def text(self, kernels, stage):

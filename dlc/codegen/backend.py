@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from dlc.codegen.kernel_ir import Kernel
+
+
+def nothing() -> None:
+    """What there is to do while code is made, if nothing is."""
 
 
 class Backend(Protocol):
@@ -38,8 +42,13 @@ class Backend(Protocol):
         """What the code depends on besides the kernel: (label, text) entries of the cache key."""
         ...
 
-    def compile(self, kernels: Sequence[Kernel]) -> list[bytes]:
-        """The code of each kernel, as bytes that may be stored and loaded in another process."""
+    def compile(
+        self, kernels: Sequence[Kernel], meanwhile: Callable[[], None] = nothing
+    ) -> list[bytes]:
+        """The code of each kernel, as bytes that may be stored and loaded in another process.
+
+        `meanwhile` is called once, while other threads are at work where there are such.
+        """
         ...
 
     def text(self, kernels: Sequence[Kernel], stage: str) -> str:

@@ -9,25 +9,26 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import sys
 from collections.abc import Generator
 
 
 @contextlib.contextmanager
-def no_collection(*, lasting: bool = False) -> Generator[None]:
+def no_collection() -> Generator[None]:
     """Collects no garbage inside a `with`, unless another thread turns the collector on again.
 
-    Args:
-        lasting: Whether what is made inside stays, as modules do: the collector then counts it
-            among what is old at once, where it would walk over all of it next.
+    Where modules are loaded inside, most of what is made stays: the collector then counts it among
+    what is old at once, where it would walk over all of it next.
     """
     if not gc.isenabled():
         yield
         return
     gc.disable()
+    modules = len(sys.modules)
     try:
         yield
     finally:
-        if lasting and not gc.get_freeze_count():  # else that is the user's
+        if len(sys.modules) > modules and not gc.get_freeze_count():  # else that is the user's
             gc.freeze()
             gc.unfreeze()  # into the oldest generation
         gc.enable()

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias, Union
-
-from dlc.ir.record import dataclass
 
 # Sums and products of dims that are not made anew.
 _REMEMBERED = 1 << 13
@@ -22,26 +20,68 @@ _REMEMBERED = 1 << 13
 Dim: TypeAlias = Union[int, "DimExpr"]
 
 
-@dataclass(frozen=True, order=True)
 class Symbol:
-    """A named extent whose value is known when the program is called; never less than 1."""
+    """A named extent whose value is known when the program is called; never less than 1.
 
+    Immutable, as all that dims are made of: what is asked for often is kept.
+    """
+
+    __slots__ = ("_hash", "name")
     name: str
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._hash = hash(name)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Symbol) and self.name == other.name)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[type[Symbol], tuple[str]]:
+        return Symbol, (self.name,)
 
     def __str__(self) -> str:
         return self.name
 
+    def __repr__(self) -> str:
+        return f"Symbol({self.name!r})"
 
-@dataclass(frozen=True)
+
 class Apply:
     """`function(a, b)` that has no simpler form; function is floordiv, mod, max or min."""
 
+    __slots__ = ("_hash", "_text", "a", "b", "function")
     function: str
     a: Dim
     b: Dim
 
+    def __init__(self, function: str, a: Dim, b: Dim) -> None:
+        self.function, self.a, self.b = function, a, b
+        self._hash = hash((function, a, b))
+        self._text: str | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Apply)
+            and self._hash == other._hash
+            and (self.function, self.a, self.b) == (other.function, other.a, other.b)
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[type[Apply], tuple[str, Dim, Dim]]:
+        return Apply, (self.function, self.a, self.b)
+
     def __str__(self) -> str:
-        return f"{self.function}({dim_text(self.a)},{dim_text(self.b)})"
+        if self._text is None:
+            self._text = f"{self.function}({dim_text(self.a)},{dim_text(self.b)})"
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"Apply({self.function!r}, {self.a!r}, {self.b!r})"
 
 
 Atom: TypeAlias = Symbol | Apply
@@ -116,6 +156,7 @@ class DimExpr:
         return mod(self, other)
 
 
+@functools.lru_cache(_REMEMBERED)
 def symbol(name: str) -> DimExpr:
     """The dim that is the symbol `name`."""
     return DimExpr((((Symbol(name),), 1),))
@@ -143,8 +184,11 @@ def _make(terms: Mapping[Monomial, int]) -> Dim:
 
 def add(a: Dim, b: Dim) -> Dim:
     """a + b."""
-    if isinstance(a, int) and isinstance(b, int):
-        return a + b
+    if isinstance(b, int):
+        if isinstance(a, int):
+            return a + b
+        if not b:
+            return a
     return _add(a, b)
 
 
@@ -158,8 +202,11 @@ def _add(a: Dim, b: Dim) -> Dim:
 
 def mul(a: Dim, b: Dim) -> Dim:
     """a * b."""
-    if isinstance(a, int) and isinstance(b, int):
-        return a * b
+    if isinstance(b, int):
+        if isinstance(a, int):
+            return a * b
+        if b == 1:
+            return a
     return _mul(a, b)
 
 
@@ -186,6 +233,10 @@ def product(dims: Iterable[Dim]) -> Dim:
 
 def _quotient(a: Dim, b: Dim) -> Dim | None:
     """a / b when b divides a exactly, as polynomials, else None."""
+    if isinstance(b, int) and isinstance(a, DimExpr):
+        if any(c % b for _, c in a.terms):
+            return None
+        return DimExpr(tuple((m, c // b) for m, c in a.terms))  # in the same order
     divisor, rest = _terms(b), _terms(a)
     first = max(divisor, key=_degree)
     found: dict[Monomial, int] = {}
@@ -272,13 +323,15 @@ def _atom(function: str, a: Dim, b: Dim) -> Dim:
 
 
 def _sign_of_difference(a: Dim, b: Dim) -> int | None:
-    """Non-negative when a >= b always, -1 when a <= b always, None when neither is proved."""
-    difference = add(a, mul(b, -1))
-    low = lower_bound(difference)
-    if low is not None and low >= 0:
-        return low
-    low = lower_bound(mul(difference, -1))
-    return -1 if low is not None and low >= 0 else None
+    """1 when a >= b always, -1 when a <= b always, None when neither is proved."""
+    terms = _terms(a)
+    for monomial, c in _terms(b).items():
+        terms[monomial] = terms.get(monomial, 0) - c
+    for sign in (1, -1):
+        low = _least([(m, c * sign) for m, c in terms.items() if c])
+        if low is not None and low >= 0:
+            return sign
+    return None
 
 
 def lower_bound(dim: Dim) -> int | None:
@@ -288,38 +341,52 @@ def lower_bound(dim: Dim) -> int | None:
 
 @functools.lru_cache(_REMEMBERED)
 def _lower_bound(dim: DimExpr) -> int | None:
-    bounds = [b for b in (_bound_by_terms(dim), _bound_without_quotients(dim)) if b is not None]
+    return _least(dim.terms)
+
+
+def _least(terms: Sequence[tuple[Monomial, int]]) -> int | None:
+    """The lower bound of a sum."""
+    bounds = [b for b in (_bound_by_terms(terms), _bound_without_quotients(terms)) if b is not None]
     return max(bounds, default=None)
 
 
-def _bound_without_quotients(dim: DimExpr) -> int | None:
+def _bound_without_quotients(terms: Sequence[tuple[Monomial, int]]) -> int | None:
     """A bound with multiples of a//b, for an integer b, as what they are at least."""
+    if not any(_is_quotient(monomial) for monomial, _ in terms):
+        return None
     found: Dim = 0
-    for monomial, c in dim.terms:
-        (atom, *more) = monomial or (None,)
-        if more or not isinstance(atom, Apply) or atom.function != "floordiv":
+    for monomial, c in terms:
+        if not _is_quotient(monomial):
             found = add(found, DimExpr(((monomial, c),)) if monomial else c)
             continue
+        (atom,) = monomial
+        assert isinstance(atom, Apply)
         b = atom.b
         if not isinstance(b, int) or b < 1 or c % b:
             return None
         least = add(atom.a, 1 - b) if c > 0 else atom.a
         found = add(found, mul(least, c // b))
-    return None if found == dim else lower_bound(found)
+    return lower_bound(found)
 
 
-def _bound_by_terms(dim: DimExpr) -> int | None:
+def _is_quotient(monomial: Monomial) -> bool:
+    if len(monomial) != 1:
+        return False
+    (atom,) = monomial
+    return isinstance(atom, Apply) and atom.function == "floordiv"
+
+
+def _bound_by_terms(terms: Sequence[tuple[Monomial, int]]) -> int | None:
     total = 0
-    for monomial, c in dim.terms:
-        bounds = [_atom_bound(a) for a in monomial]
-        if any(x is None or x < 0 for x in bounds):
-            return None
+    for monomial, c in terms:
         if c < 0 and monomial:
             return None
         value = c
-        for x in bounds:
-            assert x is not None
-            value *= x
+        for atom in monomial:
+            least = _atom_bound(atom)
+            if least is None or least < 0:
+                return None
+            value *= least
         total += value
     return total
 

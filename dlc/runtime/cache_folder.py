@@ -183,14 +183,20 @@ class CacheFolder:
         return removed
 
     def _make_folders(self, folder: str) -> None:
-        if os.path.isdir(folder):
+        try:
+            os.mkdir(folder, mode=0o700)  # what it is in is there, but for the first time
+        except FileExistsError:
             return
+        except OSError:
+            self._make_all_folders(folder)
+        self.check()
+
+    def _make_all_folders(self, folder: str) -> None:
         os.makedirs(os.path.dirname(self._root), exist_ok=True)
         inside = os.path.relpath(folder, self._root).split(os.sep)
         for k in range(len(inside) + 1):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(os.path.join(self._root, *inside[:k]), mode=0o700)
-        self.check()
 
     def _walk(self, suffix: str) -> Iterator[Path]:
         for folder, _, names in os.walk(self._entries):

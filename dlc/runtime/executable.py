@@ -9,12 +9,12 @@ import contextlib
 import functools
 import time
 from collections import OrderedDict
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlc.codegen.backend import Backend
+from dlc.codegen.backend import Backend, nothing
 from dlc.codegen.host_call import host_code
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.memory_plan import byte_size, plan_memory
@@ -81,8 +81,8 @@ class Stats:
 
     seconds: by phase, in the order of their first time; those that did not happen are not there.
         `key` prints and hashes, `passes` optimises the IR, `lower` makes kernels and the program,
-        `cache` reads and writes the cache, `compile` makes machine code, `load` puts it into
-        memory; `total` is all of it.
+        `cache` reads and writes the cache, `compile` makes machine code (and writes the program
+        to the cache meanwhile), `load` puts it into memory; `total` is all of it.
     """
 
     kernels: int = 0
@@ -136,8 +136,8 @@ class Executable:
     def _compile(self, fixed: Sequence[np.ndarray[Any, Any]]) -> tuple[Program, LoadedProgram]:
         stats = self.stats
         with no_collection(), stats.phase("total"):
-            program, digests = self._program()
-            loaded = self._load(program, digests, fixed)
+            program, digests, store = self._program()
+            loaded = self._load(program, digests, fixed, store)
         log.info(
             "%s: program %s, %d kernels, %d compiled, %d from the cache (%s)",
             self.function.name, "from the cache" if stats.program_from_cache else "made",
@@ -146,9 +146,13 @@ class Executable:
         return program, loaded
 
     def _load(
-        self, program: Program, digests: Sequence[str], fixed: Sequence[np.ndarray[Any, Any]]
+        self,
+        program: Program,
+        digests: Sequence[str],
+        fixed: Sequence[np.ndarray[Any, Any]],
+        store: Callable[[], None],
     ) -> LoadedProgram:
-        payloads = self._payloads(program.kernels, digests)
+        payloads = self._payloads(program.kernels, digests, store)
         try:
             with self.stats.phase("load"):
                 return self.device.load(program, payloads, fixed)
@@ -177,8 +181,11 @@ class Executable:
             ]
         )
 
-    def _program(self) -> tuple[Program, list[str]]:
-        """The program, from the cache or made now, with the digests of its kernels."""
+    def _program(self) -> tuple[Program, list[str], Callable[[], None]]:
+        """The program, from the cache or made now, with the digests of its kernels.
+
+        The third stores what was made now.
+        """
         stats, cache = self.stats, default_cache()
         with stats.phase("key"):
             key = self._key()
@@ -193,7 +200,7 @@ class Executable:
             found = cache.find("program", key, read) if lasting else None
         if found is not None:
             stats.program_from_cache = True
-            return found
+            return *found, nothing
         with stats.phase("passes"):
             optimized = self.optimized()
         with stats.phase("lower"):
@@ -201,13 +208,19 @@ class Executable:
             program = program_builder.build_program(optimized, options.donated, options.fixed)
         with stats.phase("key"):
             digests = [_digest(text) for text in program.texts]
-        if lasting:
-            with stats.phase("cache"):
-                cache.put("program", key, program_to_bytes(program, digests))
-        return program, digests
 
-    def _payloads(self, kernels: Sequence[Kernel], digests: Sequence[str]) -> list[bytes]:
-        """The code of each kernel, from the cache or compiled now."""
+        def store() -> None:
+            cache.put("program", key, program_to_bytes(program, digests))
+
+        return program, digests, store if lasting else nothing
+
+    def _payloads(
+        self,
+        kernels: Sequence[Kernel],
+        digests: Sequence[str],
+        meanwhile: Callable[[], None] = nothing,
+    ) -> list[bytes]:
+        """The code of each kernel, from the cache or compiled now; `meanwhile` is called once."""
         stats, cache = self.stats, default_cache()
         with stats.phase("key"):
             keys = [_kernel_key(digest, self.backend) for digest in digests]
@@ -222,12 +235,15 @@ class Executable:
                 batch = missing[start : start + BATCH]
                 log.debug("compiling %s", ", ".join(kernels[k].name for k in batch))
                 with stats.phase("compile"):
-                    made = self.backend.compile([kernels[k] for k in batch])
+                    made = self.backend.compile([kernels[k] for k in batch], meanwhile)
+                meanwhile = nothing
                 with stats.phase("cache"):
                     for k, payload in zip(batch, made, strict=True):
                         payloads[k] = payload
                         cache.put("kernel", keys[k], payload)
                 progress.advance(len(batch))
+        with stats.phase("cache"):
+            meanwhile()
         stats.kernels = len(kernels)
         stats.kernels_compiled = len(missing)
         stats.kernels_from_cache = len(kernels) - len(missing)

@@ -33,13 +33,21 @@ class AssembledFunction(Emitter):
         parameters: Of the function.
         dtype: The elements of its vectors.
         isa: The level.
+        kind: What else its code depends on, besides its class.
     """
 
+    needs_compiler = False
+
     def __init__(
-        self, name: str, parameters: Sequence[tuple[str, str]], dtype: DType, isa: Isa
+        self,
+        name: str,
+        parameters: Sequence[tuple[str, str]],
+        dtype: DType,
+        isa: Isa,
+        kind: tuple[int, ...],
     ) -> None:
         super().__init__(name, parameters)
-        self.dtype, self.isa = dtype, isa
+        self.dtype, self.isa, self.kind = dtype, isa, kind
         self.shift = dtype.itemsize.bit_length() - 1
         self.vector_bytes, self.double = isa.vector_bits // 8, dtype is float64
 
@@ -47,13 +55,13 @@ class AssembledFunction(Emitter):
     def write(self, code: Code | Assembly) -> None:
         """Writes the function."""
 
-    def ready(self) -> Piece:
+    def assembled(self) -> Piece:
         """The code, which nobody has to compile."""
         return self._piece
 
     def key(self) -> str:
-        """What tells it from all others."""
-        return self._piece.blob.code.hex()
+        """What tells it from all others, without its code being written for that."""
+        return f"{type(self).__name__} {self.name} {self.dtype} {self.isa.name} {self.kind}"
 
     def text(self) -> str:
         """The function as assembly in LLVM's text, with its declaration."""

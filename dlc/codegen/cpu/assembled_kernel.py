@@ -57,7 +57,7 @@ class AssembledKernel(AssembledFunction):
         unroll: int,
         fetches: int,
     ) -> None:
-        super().__init__(name, parameters, dtype, isa)
+        super().__init__(name, parameters, dtype, isa, (*tile, ahead, unroll, fetches))
         self.rows, self.vectors = tile
         self.ahead, self.unroll, self.fetches = ahead, unroll, fetches
         self.sums = [isa.registers - 1 - k for k in range(self.rows * self.vectors)]

@@ -36,7 +36,7 @@ class RowsCopied(AssembledFunction):
         *,
         padded: bool = True,
     ) -> None:
-        super().__init__(name, parameters, dtype, isa)
+        super().__init__(name, parameters, dtype, isa, (padded,))
         self.padded = padded
 
     def write(self, code: Code | Assembly) -> None:

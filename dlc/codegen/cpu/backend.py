@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from dlc.codegen.backend import nothing
 from dlc.codegen.cpu.compiler_version import compiler_version
 from dlc.codegen.cpu.isa import Isa, current_isa
 from dlc.codegen.kernel_ir import Kernel
@@ -47,9 +48,11 @@ class CpuBackend:
         """The kernel as LLVM functions."""
         return modules.emit(kernel, self.isa)
 
-    def compile(self, kernels: Sequence[Kernel]) -> list[bytes]:
+    def compile(
+        self, kernels: Sequence[Kernel], meanwhile: Callable[[], None] = nothing
+    ) -> list[bytes]:
         """The code of each kernel, complete in itself."""
-        return modules.compile_kernels(kernels, self.isa, self.helpers)
+        return modules.compile_kernels(kernels, self.isa, self.helpers, meanwhile)
 
     def text(self, kernels: Sequence[Kernel], stage: str) -> str:
         """The kernels as LLVM text or assembly, in the modules that `compile` makes of them."""

@@ -20,21 +20,27 @@ if TYPE_CHECKING:
 
 
 def emit_objects(
-    modules: Iterable[tuple[ModuleRef, bool]], lanes: Sequence[Mapping[bool, TargetMachine]]
+    modules: Iterable[tuple[ModuleRef, bool]],
+    lanes: Sequence[Mapping[bool, TargetMachine]],
+    meanwhile: Callable[[], None],
 ) -> list[bytes | RuntimeError]:
     """The object of each module, or what LLVM says is wrong with it.
 
     Args:
         modules: Modules with contexts of their own, each with what tells which of a thread's code
             generators is for it. They are asked for on this thread, while others are at work.
-        lanes: Code generators that nobody else uses meanwhile, those of each thread.
+        lanes: Code generators that nobody else uses meanwhile, those of each thread; this one has
+            the first.
+        meanwhile: What this thread does before it generates code too.
     """
     waiting: SimpleQueue[tuple[int, tuple[ModuleRef, bool]] | None] = SimpleQueue()
     found: dict[int, bytes | RuntimeError] = {}
+    begun: SimpleQueue[None] = SimpleQueue()
 
     def work(machines: Mapping[bool, TargetMachine]) -> None:
         while (item := waiting.get()) is not None:
             number, (module, kind) = item
+            begun.put(None)
             try:
                 found[number] = _emit(module, machines[kind])
             except RuntimeError as error:
@@ -47,6 +53,9 @@ def emit_objects(
                 helper.start()
         for item in enumerate(modules):
             waiting.put(item)
+            if helpers and helpers[0].is_alive() and not item[0]:
+                begun.get()  # or it would wait for Python's lock until this thread has to
+        meanwhile()
     finally:
         for _ in lanes:  # each thread ends at one of these
             waiting.put(None)

@@ -6,6 +6,7 @@ Values are strings: an SSA name (`%v7`) or a literal. Types are strings of LLVM'
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
 
 from dlc.codegen.cpu.pieces import Piece
 from dlc.ir.types import DType
@@ -41,11 +42,14 @@ def zero(type_: str) -> str:
 class Emitter:
     """Writes one function.
 
+    needs_compiler: whether its lines have to be compiled, else `assembled` has its code.
     declarations: the intrinsics that it uses.
     helpers: the functions that it calls which are compiled apart from it and shared, by name.
     parts: the functions that it calls which belong to it, by name.
     quick: whether it is compiled with the least effort: all that takes time is in what it calls.
     """
+
+    needs_compiler: ClassVar[bool] = True
 
     def __init__(
         self, name: str, parameters: Sequence[tuple[str, str]], result: str = "void"
@@ -193,7 +197,7 @@ class Emitter:
         """What tells the function from all others."""
         return self.text()
 
-    def ready(self) -> Piece | None:
+    def assembled(self) -> Piece | None:
         """Its code, where that needs no compiler."""
         return None
 

@@ -52,6 +52,7 @@ class Helpers:
         self.isa, self.store = isa, store
         self._found: dict[_Text, Piece] = {}
         self._missing: dict[_Text, Emitter] = {}
+        self._assembled: dict[_Text, Emitter] = {}
 
     def want(self, helpers: Mapping[str, Emitter]) -> None:
         """Looks for functions, given by their names, with those that they call."""
@@ -59,9 +60,8 @@ class Helpers:
             key = name, helper.key()
             if key in self._found or key in self._missing:
                 continue
-            piece = helper.ready()
-            if piece is not None:
-                self._found[key] = piece
+            if not helper.needs_compiler:
+                self._assembled[key] = helper
                 continue
             with _lock:
                 piece = _known.get((self.isa.name, key[1])) or self._stored(key)
@@ -69,6 +69,13 @@ class Helpers:
                 self._missing[key] = helper
             else:
                 self._keep(key, piece)
+
+    def assemble(self) -> None:
+        """Writes the functions that need no compiler."""
+        for key, helper in self._assembled.items():
+            piece = helper.assembled()
+            assert piece is not None
+            self._found[key] = piece
 
     def batches(self) -> list[dict[str, Emitter]]:
         """The functions that have to be compiled, cut into modules of equal effort."""

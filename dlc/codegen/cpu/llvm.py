@@ -11,16 +11,18 @@ import contextlib
 import functools
 import re
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dlc.codegen.backend import nothing
 from dlc.codegen.cpu.blob import Blob
 from dlc.codegen.cpu.elf import ElfObject
 from dlc.codegen.cpu.emission import emit_objects
 from dlc.codegen.cpu.isa import Isa, host_machine
 from dlc.codegen.cpu.linking import link_entries, link_object
 from dlc.codegen.cpu.pieces import Piece
+from dlc.codegen.cpu.preparation import prepare, sample
 from dlc.ir.cpus import available_cpus
 from dlc.ir.errors import BackendError, excerpt
 from dlc.ir.locks import hold_during_fork
@@ -88,17 +90,32 @@ def compile_module(text: str, isa: Isa, *, outside: Collection[str] = ()) -> Com
 
 
 def compile_modules(
-    texts: Sequence[str], isa: Isa, *, outside: Collection[str] = ()
+    texts: Sequence[str],
+    isa: Isa,
+    *,
+    outside: Collection[str] = (),
+    meanwhile: Callable[[], None] = nothing,
 ) -> list[CompiledModule]:
-    """As `compile_module` for each text, on as many CPUs as there are; raises as it does."""
+    """As `compile_module` for each text, on as many CPUs as there are; raises as it does.
+
+    `meanwhile` is called once, while other threads are at work.
+    """
     with _lock:
-        compiled = _compiled(texts, isa)  # modules and contexts go before the lock does
+        compiled = _compiled(texts, isa, meanwhile)  # modules and contexts go before the lock does
     for module in compiled.values():
         _check_complete(module, isa, outside)
+    if texts:
+        known = {_is_quick(text) for text in texts}
+        prepare(lambda: _compile_samples(isa, {True, False} - known))
     return [compiled[k] for k in range(len(texts))]
 
 
-def _compiled(texts: Sequence[str], isa: Isa) -> dict[int, CompiledModule]:
+def _compiled(
+    texts: Sequence[str], isa: Isa, meanwhile: Callable[[], None]
+) -> dict[int, CompiledModule]:
+    if not texts:
+        meanwhile()
+        return {}
     modules: dict[int, ModuleRef] = {}
 
     quick = [_is_quick(text) for text in texts]
@@ -110,16 +127,27 @@ def _compiled(texts: Sequence[str], isa: Isa) -> dict[int, CompiledModule]:
             modules[k] = _optimized(texts[k], isa, quick=quick[k])[0]
             yield modules[k], quick[k]
 
-    machines = [_Lane(isa, k) for k in range(max(1, min(len(texts), available_cpus())))]
+    threads = len(texts) + (meanwhile is not nothing)
+    machines = [_Lane(isa, k) for k in range(max(1, min(threads, available_cpus())))]
     compiled: dict[int, CompiledModule] = {}
     with contextlib.ExitStack() as stack:
         stack.callback(lambda: [module.close() for module in modules.values()])
-        objects = emit_objects(prepared(), machines)
+        objects = emit_objects(prepared(), machines, meanwhile)
         for (k, module), made in zip(modules.items(), objects, strict=True):
             if isinstance(made, RuntimeError):
                 raise BackendError(f"LLVM could not compile for {isa.name}: {made}") from None
             compiled[k] = CompiledModule(made, pooled=not list(module.global_variables))
     return compiled
+
+
+def _compile_samples(isa: Isa, kinds: Collection[bool]) -> None:
+    """Gets the code generators of another thread ready that are quick or not, as `kinds` says."""
+    lane = _Lane(isa, 1)
+    with _lock:
+        for quick in kinds:
+            module, _ = _optimized(sample(quick=quick), isa, quick=quick)
+            with contextlib.closing(module):
+                emit_objects([(module, quick)], [lane], nothing)
 
 
 def _check_complete(module: CompiledModule, isa: Isa, outside: Collection[str]) -> None:

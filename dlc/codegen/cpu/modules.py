@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from dlc.codegen.backend import nothing
 from dlc.codegen.cpu.blob import Blob
 from dlc.codegen.cpu.contraction import emit_contraction, is_contraction
 from dlc.codegen.cpu.emit import (
@@ -37,9 +38,15 @@ def emit(kernel: Kernel, isa: Isa) -> KernelCode:
 
 
 def compile_kernels(
-    kernels: Sequence[Kernel], isa: Isa, store: HelperStore | None = None
+    kernels: Sequence[Kernel],
+    isa: Isa,
+    store: HelperStore | None = None,
+    meanwhile: Callable[[], None] = nothing,
 ) -> list[bytes]:
-    """The code of each kernel, complete in itself; helpers are taken from `store` and put there."""
+    """The code of each kernel, complete in itself; helpers are taken from `store` and put there.
+
+    `meanwhile` is called once, while LLVM is at work.
+    """
     modules = _modules([emit(k, isa) for k in kernels])
     helpers = Helpers(isa, store)
     for module in modules:
@@ -48,7 +55,13 @@ def compile_kernels(
     groups = [group for module in modules for group in module.groups()]
     places = [_place(list(batch.values()), groups) for batch in batches]
     names = {name for m in modules for name in m.outside()}
-    compiled = compile_modules([open_module_text(g) for g in groups], isa, outside=names)
+
+    def beside() -> None:
+        helpers.assemble()
+        meanwhile()
+
+    texts = [open_module_text(g) for g in groups]
+    compiled = compile_modules(texts, isa, outside=names, meanwhile=beside)
     for batch, place in zip(batches, places, strict=True):
         helpers.take(batch, compiled[place], outside=names)
     made = iter(compiled)

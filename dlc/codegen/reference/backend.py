@@ -5,8 +5,9 @@ The oracle of the other backends, and the smallest example of one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from dlc.codegen.backend import nothing
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.kernel_printer import print_kernel
 
@@ -22,8 +23,11 @@ class ReferenceBackend:
         """Nothing: the text says all."""
         return ()
 
-    def compile(self, kernels: Sequence[Kernel]) -> list[bytes]:
+    def compile(
+        self, kernels: Sequence[Kernel], meanwhile: Callable[[], None] = nothing
+    ) -> list[bytes]:
         """The text of each kernel."""
+        meanwhile()
         return [print_kernel(k).encode() for k in kernels]
 
     def text(self, kernels: Sequence[Kernel], stage: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from dlc.codegen.backend import nothing
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.triton.code import Launch, signature_of
 from dlc.codegen.triton.compile import (
@@ -58,8 +59,11 @@ class TritonBackend:
             for launch in self.emit(kernel)
         ]
 
-    def compile(self, kernels: Sequence[Kernel]) -> list[bytes]:
+    def compile(
+        self, kernels: Sequence[Kernel], meanwhile: Callable[[], None] = nothing
+    ) -> list[bytes]:
         """The code of each kernel, as `GpuCode` stores it."""
+        meanwhile()
         return [self._compile(k).to_bytes() for k in kernels]
 
     def _compile(self, kernel: Kernel) -> GpuCode:
