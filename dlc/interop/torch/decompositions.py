@@ -44,8 +44,7 @@ def decompositions_of_export() -> Any:
     for operator, function in decompositions().items():
         if operator not in table:
             table[operator] = function
-    # There is no gradient, for which are the second result, and factors beside a solution.
-    del table[torch.ops.aten._linalg_solve_ex.default]
+    # There is no gradient, for which the second result is.
     table[torch.ops.aten.multilabel_margin_loss_forward.default] = multilabel
     return table
 
@@ -79,7 +78,7 @@ def _sign(packed: Any, pivots: Any) -> Any:
 
 
 def _by_factors() -> Rules:
-    """Determinants, by factors in the layout that their gradients take, and solutions."""
+    """Determinants, by factors in the layout that their gradients take."""
     import torch
 
     aten = torch.ops.aten
@@ -95,15 +94,7 @@ def _by_factors() -> Rules:
         sign = found.sgn().prod(-1) * _sign(packed, pivots)
         return sign, found.abs().log().sum(-1), packed, pivots
 
-    def solve(a: Any, b: Any, *, left: bool = True, check_errors: bool = False) -> Any:
-        packed, pivots, codes = aten.linalg_lu_factor_ex(a)
-        vectors = b.dim() == 1 or (b.dim() == a.dim() - 1 and b.shape == a.shape[:-1])
-        given = b.unsqueeze(-1) if vectors else b
-        x = aten.linalg_lu_solve(packed, pivots, given, left=left)
-        return x.squeeze(-1) if vectors else x, packed, pivots, codes
-
     return {
         aten._linalg_det.default: det,
         aten._linalg_slogdet.default: slogdet,
-        aten._linalg_solve_ex.default: solve,
     }

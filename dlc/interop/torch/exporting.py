@@ -319,6 +319,8 @@ def _plain(spec: Any, values: Iterator[Any]) -> Any:
         return dict(zip(context, children, strict=True))
     if kind in (list, tuple):
         return kind(children)
+    if hasattr(kind, "n_sequence_fields"):  # such as torch.return_types.max
+        return tuple(children)
     if isinstance(kind, type) and issubclass(kind, tuple):
         return (context if isinstance(context, type) else kind)(*children)
     names = context if isinstance(context, (list, tuple)) else ()

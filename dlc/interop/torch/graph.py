@@ -27,9 +27,11 @@ from dlc.interop.torch.extents import (
     symbols_among,
     value_of,
 )
+from dlc.interop.torch.failures import codes_checked, raise_as_torch, raises, results_used
 from dlc.interop.torch.random_state import describe_drawn_again, next_key
 from dlc.interop.torch.table import find, needs_of
 from dlc.ir.errors import DlcError
+from dlc.ir.matrix_error import LinAlgError
 
 if TYPE_CHECKING:
     from torch.fx import Node
@@ -73,6 +75,7 @@ class GraphFunction:
         self.counts = [(*self._place(e), step) for e, step in self.steps.items()]
         self.output = next(n for n in self.nodes if n.op == "output").args[0]
         self.draws = draws(self.nodes)
+        self.codes = codes_checked(self.nodes)
         self.options = options
         self.unbound = self._program({})
         places = [k for k in parameters if is_tensor(self.inputs[k])]
@@ -143,7 +146,7 @@ class GraphFunction:
         extents += [step.count(_extent_at(args[k], axis)) for k, axis, step in self.counts]
         given += [np.empty((d, 0), np.int8) for d in extents]
         key = [next_key()] if self.draws else []
-        values = iter(program.compiled(given, *key, numbers=numbers))
+        values = iter(self._run(program.compiled, args, (given, *key), numbers))
         made: list[Any] = []
         for node in self.output:
             if node is None:
@@ -153,6 +156,16 @@ class GraphFunction:
             else:
                 made.append(self._extent(node, args))
         return made
+
+    def _run(self, compiled: Any, args: Sequence[Any], given: Any, numbers: Any) -> list[Any]:
+        try:
+            values = compiled(*given, numbers=numbers)
+        except LinAlgError:
+            raise_as_torch(self.module, args)
+            raise
+        if self.codes and any(c.numpy().any() for c in values[-len(self.codes) :]):
+            raise_as_torch(self.module, args)
+        return values
 
     def _extent(self, node: Any, args: Sequence[Any]) -> Any:
         """A number among the outputs, from the extents of the inputs."""
@@ -171,7 +184,8 @@ class GraphFunction:
             number = numbers[k] if where is None else tensors[where[0]].shape[where[1]]
             values[self.inputs[k]] = number
         run_nodes(self.nodes, values, key)
-        return [values[n] for n in self.output if n is not None and is_tensor(n)]
+        results = [values[n] for n in self.output if n is not None and is_tensor(n)]
+        return results + [values[n][place] for n, place in self.codes]
 
 
 def draws(nodes: Sequence[Node]) -> list[Node]:
@@ -257,7 +271,11 @@ def _results(node: Node, _symbols: Mapping[Any, Any]) -> Any:
     return node.meta["val"]
 
 
-_NEEDED = {"dtype": _first_dtype, "layout": _layout, "results": _results, "shape": _shape_of}
+_NEEDED = {
+    "dtype": _first_dtype, "layout": _layout, "results": _results, "shape": _shape_of,
+    "strict": lambda node, _symbols: raises(node),
+    "used": lambda node, _symbols: results_used(node),
+}  # fmt: skip
 
 
 def _constants(module: Any, nodes: Sequence[Node]) -> dict[Node, np.ndarray[Any, Any]]:

@@ -26,7 +26,7 @@ def aten(*names: str, needs: tuple[str, ...] = ()) -> Callable[[Function], Funct
             element type of its first result (`dtype`), strides and offset in memory of its first
             argument (`layout`), what the tracer says about its `results`, the `shape` of its
             result, where PyTorch has decided what depends on open extents (None where it is not
-            known).
+            known), whether failure is an error (`strict`), which of its results are `used`.
     """
 
     def add(function: Function) -> Function:

@@ -22,14 +22,13 @@ def lu_factor(a: Any, *, pivot: bool = True, check_errors: bool = False) -> Any:
 
     Gaussian elimination, column by column (Golub and Van Loan, Matrix Computations, 3.4).
     """
-    del check_errors
+    del check_errors  # who reads the codes sees to it
     lead, (m, n) = a.shape[:-2], a.shape[-2:]
     count = min(m, n)
     rows, columns = dlc.arange(m), dlc.arange(n)
-    codes = dlc.zeros(lead, dtype=dlc.int32)
     pivots = dlc.broadcast_to(dlc.arange(1, count + 1), (*lead, count))
     if 0 in a.shape:
-        return a, pivots, codes
+        return a, pivots, dlc.zeros(lead, dtype=dlc.int32)
 
     def step(j: Any, state: Any) -> Any:
         a, pivots = state
@@ -47,7 +46,10 @@ def lu_factor(a: Any, *, pivot: bool = True, check_errors: bool = False) -> Any:
         return a, pivots
 
     packed, pivots = dlc.fori_loop(0, count, step, (a, pivots))
-    return packed, pivots, codes
+    # The first column without a pivot, counted from 1; 0 where there is none.
+    none = dlc.linalg.diagonal(packed) == 0
+    first = dlc.where(dlc.any(none, axis=-1), dlc.argmax(none, axis=-1) + 1, 0)
+    return packed, pivots, dlc.astype(first, dlc.int32)
 
 
 def _order(pivots: Any, rows: int) -> Any:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import dlc
+from dlc.frontend.apply import apply
 from dlc.interop.torch.operators.arguments import stacked
-from dlc.interop.torch.operators.factors import lu_factor
+from dlc.interop.torch.operators.factors import lu_factor, lu_solve
 from dlc.interop.torch.table import aten
 
 
@@ -16,9 +17,18 @@ def _of_half(a: Any, upper: bool) -> Any:
     return half + (dlc.triu(a, k=1) if upper else dlc.tril(a, k=-1)).mT
 
 
-def _no_errors(a: Any) -> Any:
-    """The codes of success: what fails raises `LinAlgError`."""
-    return dlc.zeros(a.shape[:-2], dtype=dlc.int32)
+def _codes(found: Any, *operands: Any) -> Any:
+    """Codes of errors by results, which are NaN where LAPACK gives up: 0, or the order there.
+
+    NaN in an operand is no failure.
+    """
+    lead, n = found.shape[:-2], found.shape[-2]
+    if 0 in found.shape:
+        return dlc.zeros(lead, dtype=dlc.int32)
+    failed = dlc.isnan(found[..., 0, 0])
+    for x in operands:
+        failed = failed & dlc.all(dlc.isfinite(x), axis=(-2, -1))
+    return dlc.astype(dlc.where(failed, n, 0), dlc.int32)
 
 
 @aten("cholesky")
@@ -27,11 +37,12 @@ def cholesky(a: Any, upper: bool = False) -> Any:
     return dlc.linalg.cholesky(_of_half(a, upper), upper=upper)
 
 
-@aten("linalg_cholesky_ex")
-def cholesky_ex(a: Any, *, upper: bool = False, check_errors: bool = False) -> Any:
+@aten("linalg_cholesky_ex", needs=("strict",))
+def cholesky_ex(a: Any, *, upper: bool = False, check_errors: bool = False, strict: bool) -> Any:
     """The triangular factor, and codes of errors."""
     del check_errors
-    return cholesky(a, upper), _no_errors(a)
+    low = apply("cholesky", a.mT if upper else a, strict=strict)
+    return low.mT if upper else low, _codes(low)
 
 
 def _solved_by(factor: Any, b: Any, upper: bool) -> Any:
@@ -54,26 +65,42 @@ def cholesky_inverse(factor: Any, upper: bool = False) -> Any:
     return _solved_by(dlc.triu(factor) if upper else dlc.tril(factor), unit, upper)
 
 
-@aten("_linalg_solve_ex")
-def solve_ex(a: Any, b: Any, *, left: bool = True, check_errors: bool = False) -> Any:
+@aten("_linalg_solve_ex", needs=("strict", "used"))
+def solve_ex(
+    a: Any,
+    b: Any,
+    *,
+    left: bool = True,
+    check_errors: bool = False,
+    strict: bool,
+    used: frozenset[int],
+) -> Any:
     """The solution of A x = b (or x A = b); factors of A for its gradient; codes of errors."""
     vectors = b.ndim == 1 or b.shape == a.shape[:-1]
     given = b[..., None] if vectors else b
-    x = dlc.linalg.solve(a, given) if left else dlc.linalg.solve(a.mT, given.mT).mT
-    packed, pivots, codes = lu_factor(a, check_errors=check_errors)
+    if used & {1, 2}:
+        packed, pivots, codes = lu_factor(a, check_errors=check_errors)
+        x = lu_solve(packed, pivots, given, left=left)
+    else:
+        packed = pivots = None
+        rows, right = stacked(a, given) if left else stacked(a.mT, given.mT)
+        x = apply("solve", rows, right, strict=strict)
+        codes = _codes(x, a, given)
+        x = x if left else x.mT
     return x[..., 0] if vectors else x, packed, pivots, codes
 
 
-@aten("linalg_inv_ex")
-def inv_ex(a: Any, *, check_errors: bool = False) -> Any:
+@aten("linalg_inv_ex", needs=("strict",))
+def inv_ex(a: Any, *, check_errors: bool = False, strict: bool) -> Any:
     """The inverse, and codes of errors."""
     del check_errors
-    return dlc.linalg.inv(a), _no_errors(a)
+    found = apply("inverse", a, strict=strict)
+    return found, _codes(found, a)
 
 
 @aten("_linalg_check_errors")
 def check_errors(_codes: Any, _name: str, *, is_matrix: bool) -> None:
-    """Nothing: what fails has raised `LinAlgError`."""
+    """Nothing: programs raise by themselves, or have the codes among their results."""
     del is_matrix
 
 
