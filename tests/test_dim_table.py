@@ -84,6 +84,25 @@ def test_quotients_of_polynomials() -> None:
 
 def test_bounds_of_quotients() -> None:
     assert lower_bound(floordiv(M + 8, 3)) == 3
-    assert lower_bound(floordiv(M - 8, 3)) is None
+    assert lower_bound(floordiv(M - 8, 3)) == -3
     assert lower_bound(floordiv(8 - M, 3)) is None
     assert lower_bound(floordiv(M, N)) == 0
+
+
+def test_what_a_number_divides_stands_outside_of_quotients() -> None:
+    assert floordiv(M - 2, 2) + 2 == floordiv(M + 2, 2)
+    assert floordiv(4 * M * N + 2 * N + 7, 4) == M * N + floordiv(2 * N + 3, 4) + 1
+    assert mod(4 * M + N - 5, 4) == mod(N + 3, 4)
+    assert floordiv(6 * M + 5, 6) == M
+    assert mod(6 * M + 5, 6) == 5
+    assert evaluate(floordiv(7, M), {"m": 2}) == 3
+
+
+def test_bounds_of_maxima_and_minima() -> None:
+    most, least = maximum(M, 2 * N), minimum(M, 2 * N)
+    assert lower_bound(most - M) == lower_bound(most - 2 * N) == 0
+    assert lower_bound(M - least) == lower_bound(2 * N - least) == 0
+    assert lower_bound(most - N) == 1
+    assert lower_bound(least - 1) == 0
+    assert lower_bound(M + N - maximum(M, N)) == 1
+    assert lower_bound(least - M) is None

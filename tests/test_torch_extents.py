@@ -8,8 +8,8 @@ from torch_fixtures import fresh  # noqa: F401  of each test here
 
 from dlc.frontend.symbols import Extents
 from dlc.interop.torch import dlc_backend
-from dlc.interop.torch.extents import Step
-from dlc.ir.dims import DimUnknown, symbol
+from dlc.interop.torch.extents import Line, Step
+from dlc.ir.dims import DimUnknown, at_least, maximum, symbol
 
 
 def heads(x):
@@ -78,6 +78,48 @@ def test_one_program_for_all_extents(name):
     assert [p.stats.traces for p in made if p.stats.calls] == [1, 1]
 
 
+CONVOLUTIONS = {
+    "one": lambda x, w: nn.functional.conv2d(x, w, padding=1),
+    "strided": lambda x, w: nn.functional.conv2d(x, w, padding=1, stride=2),
+    "two": lambda x, w: nn.functional.conv2d(
+        nn.functional.conv2d(x, w, padding=1).relu(), w.mT.transpose(0, 1).contiguous(), padding=1
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_weights_of_convolutions_with_open_extents(name):
+    function = CONVOLUTIONS[name]
+    run = torch.compile(function, backend=dlc_backend, fullgraph=True, dynamic=True)
+    with suite.programs() as made:
+        for b, n, size in ((2, 6, 3), (4, 9, 3), (3, 7, 5)):
+            shapes = (b, 4, n, n + 3), (6, 4, size, size)
+            given = [torch.randn(s, dtype=torch.float64) for s in shapes]
+            found = []
+            for f in (run, function):
+                x, w = (t.clone().requires_grad_() for t in given)
+                result = f(x, w)
+                result.square().mean().backward()
+                found.append((result.detach(), x.grad, w.grad))
+            torch.testing.assert_close(found[0], found[1])
+    assert max(p.stats.traces for p in made) == 1  # PyTorch has another graph for 5
+
+
+def test_extents_that_are_more_than_others():
+    run = torch.compile(
+        lambda x, y: x[: y.shape[0] + 1].sum() + x[y.shape[0] :].sum() + y.sum(),
+        backend=dlc_backend,
+        fullgraph=True,
+        dynamic=True,
+    )
+    with suite.programs() as made:
+        for n, m in ((7, 4), (9, 3), (5, 4), (4, 4), (3, 5), (8, 8)):
+            x, y = torch.randn(n), torch.randn(m)
+            wanted = x[: m + 1].sum() + x[m:].sum() + y.sum()
+            torch.testing.assert_close(run(x, y), wanted)
+    assert made[0].stats.traces == 1
+
+
 def test_numbers_that_no_tensor_has():
     def function(x, n):
         return x * n + torch.ones(n).sum()
@@ -102,6 +144,15 @@ def test_steps_of_extents(step):
     counts = [step.count(n) for n in range(30)]
     fitting = [n for n in range(30) if n % step.of == 0 and n > step.of * step.above]
     assert [n for n, k in enumerate(counts) if k and step.extent(k) == n] == fitting
+
+
+def test_steps_beside_other_extents():
+    n, k = symbol("n"), symbol("k")
+    step = Step(1, 1, (Line((("k", 2),), -3),))
+    assert step.extent(n, {"k": k}) == n + maximum(1, 2 * k - 3)
+    assert at_least(step.extent(n, {"k": k}), 2 * k - 2)
+    assert step.count(9, {"k": 4}) == 4
+    assert step.count(5, {"k": 4}) == 0
 
 
 def test_patterns_with_formulas():

@@ -279,7 +279,18 @@ def floordiv(a: Dim, b: Dim) -> Dim:
         return exact
     if b == 0:
         raise ZeroDivisionError("dim divided by zero")
-    return _atom("floordiv", a, b)
+    if not isinstance(b, int):
+        return _atom("floordiv", a, b)
+    whole, rest = _divided(a, b)
+    return add(whole, rest // b if isinstance(rest, int) else _atom("floordiv", rest, b))
+
+
+def _divided(a: Dim, b: int) -> tuple[Dim, Dim]:
+    """(q, r) with a = q b + r, where q has all that b divides."""
+    terms = _terms(a)
+    rest = {m: c if m and c % b else c % b for m, c in terms.items()}
+    whole = {m: (c - rest[m]) // b for m, c in terms.items()}
+    return _make(whole), _make(rest)
 
 
 def ceildiv(a: Dim, b: Dim) -> Dim:
@@ -297,7 +308,8 @@ def mod(a: Dim, b: Dim) -> Dim:
         raise ZeroDivisionError("dim divided by zero")
     if _quotient(a, b) is not None:
         return 0
-    return _atom("mod", a, b)
+    _, rest = _divided(a, b) if isinstance(b, int) else (0, a)
+    return rest % b if isinstance(rest, int) and isinstance(b, int) else _atom("mod", rest, b)
 
 
 @functools.lru_cache(_REMEMBERED)
@@ -346,8 +358,22 @@ def _lower_bound(dim: DimExpr) -> int | None:
 
 def _least(terms: Sequence[tuple[Monomial, int]]) -> int | None:
     """The lower bound of a sum."""
-    bounds = [b for b in (_bound_by_terms(terms), _bound_without_quotients(terms)) if b is not None]
-    return max(bounds, default=None)
+    found = (_bound_by_terms(terms), _bound_without_quotients(terms), _bound_by_choice(terms))
+    return max((b for b in found if b is not None), default=None)
+
+
+def _bound_by_choice(terms: Sequence[tuple[Monomial, int]]) -> int | None:
+    """A bound with the first max or min that is a term as each of its operands."""
+    for monomial, c in terms:
+        (atom, *more) = monomial or (None,)
+        if more or not isinstance(atom, Apply) or atom.function not in ("max", "min"):
+            continue
+        rest = _make({m: k for m, k in terms if m != monomial})
+        a, b = (lower_bound(add(rest, mul(x, c))) for x in (atom.a, atom.b))
+        if (atom.function == "max") == (c > 0):  # no less than with either one
+            return max((x for x in (a, b) if x is not None), default=None)
+        return None if a is None or b is None else min(a, b)
+    return None
 
 
 def _bound_without_quotients(terms: Sequence[tuple[Monomial, int]]) -> int | None:

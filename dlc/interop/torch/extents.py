@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import dlc
@@ -14,6 +14,9 @@ from dlc.frontend.extent import Extent, extents, plain
 from dlc.frontend.signature import Call
 from dlc.frontend.symbols import Extents, Pattern
 from dlc.ir.dims import Dim, DimExpr, maximum, minimum, symbol
+
+_NONE: Mapping[Any, Any] = {}
+_MAX_LINES = 4  # what a symbol is noted to be more than
 
 
 def _power(base: Any, exponent: int) -> Any:
@@ -83,37 +86,125 @@ def symbols_among(shapes: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
     return found
 
 
+class Line(NamedTuple):
+    """A sum of multiples of PyTorch's symbols and a number."""
+
+    factors: tuple[tuple[Any, int], ...]
+    number: int
+
+    def value(self, known: Mapping[Any, Any]) -> Any:
+        """The sum by the values of the symbols."""
+        return sum((known[s] * c for s, c in self.factors), self.number)
+
+
 class Step(NamedTuple):
-    """What is known of an extent: it is a multiple of `of`, and more than `above` of these."""
+    """What is known of an extent: it is a multiple of `of`, and more than `above` of these.
+
+    beside: what it is more than, too, by other extents.
+    """
 
     of: int
     above: int
+    beside: tuple[Line, ...] = ()
 
-    def extent(self, count: Dim) -> Dim:
-        """The extent by a count, which is at least 1."""
-        return (count + self.above) * self.of
+    def _start(self, known: Mapping[Any, Any]) -> Any:
+        return functools.reduce(longer, (n.value(known) for n in self.beside), self.above)
 
-    def count(self, extent: int) -> int:
+    def extent(self, count: Dim, known: Mapping[Any, Dim] = _NONE) -> Dim:
+        """The extent by a count, which is at least 1, and the extents beside."""
+        return (count + self._start(known)) * self.of
+
+    def count(self, extent: int, known: Mapping[Any, int] = _NONE) -> int:
         """The count of an extent; 0 for one that is not as was known."""
-        return max(extent // self.of - self.above, 0)
+        return max(extent // self.of - self._start(known), 0)
 
 
-def steps_of(shapes: Sequence[Sequence[Any]]) -> dict[Any, Step]:
-    """What PyTorch has found to hold of symbols that are extents of shapes."""
+def steps_of(
+    shapes: Sequence[Sequence[Any]], others: Iterable[Sequence[Any]] = ()
+) -> dict[Any, Step]:
+    """What PyTorch has found to hold of symbols that are extents of shapes.
+
+    Args:
+        shapes: Those of the inputs.
+        others: Those of intermediate results, whose extents are at least 1.
+
+    Returns:
+        What is known of each symbol; the extents beside it come before it.
+    """
     extents = {e: d for s in shapes for d in s if (e := expression_of(d)) is not None}
     plain = {e: d for e, d in extents.items() if e.is_Symbol}
     if not plain:
         return {}
     environment = next(iter(plain.values())).node.shape_env
-    divisors = _divisors([g.expr for g in environment.guards])
+    guards = [g.expr for g in environment.guards]
+    divisors = _divisors(guards)
+    lines = dict.fromkeys(_differences(guards))
+    lines |= dict.fromkeys(e - 1 for s in others for d in s if (e := expression_of(d)) is not None)
     found: dict[Any, Step] = {}
     for e in plain:
         of = divisors.get(e, 1)
         least = environment.var_to_range[e].lower
-        step = Step(of, -(-int(least) // of) - 1 if least > 1 else 0)
-        if step != Step(1, 0):
-            found[e] = step
-    return found
+        found[e] = Step(of, -(-int(least) // of) - 1 if least > 1 else 0)
+    for e, line in filter(None, map(_positive, lines)):
+        _add_line(found, e, line)
+    return {e: found[e] for e in _ordered(found) if found[e] != Step(1, 0)}
+
+
+def _differences(conditions: Sequence[Any]) -> Iterator[Any]:
+    """What is at least 0, by conditions that hold."""
+    for c in conditions:
+        match c.func.__name__:
+            case "GreaterThan":
+                yield c.args[0] - c.args[1]
+            case "StrictGreaterThan":
+                yield c.args[0] - c.args[1] - 1
+            case "LessThan":
+                yield c.args[1] - c.args[0]
+            case "StrictLessThan":
+                yield c.args[1] - c.args[0] - 1
+            case _:
+                pass
+
+
+def _positive(difference: Any) -> tuple[Any, Line] | None:
+    """The symbol, and what it is more than, where a sum of symbols is at least 0.
+
+    The others are taken away from it: so there is no other symbol that this could be said of.
+    """
+    if not difference.is_Add:
+        return None
+    terms = difference.as_coefficients_dict()
+    if not all(c.is_Integer and (t.is_Symbol or t == 1) for t, c in terms.items()):
+        return None
+    more = [t for t, c in terms.items() if t != 1 and c > 0]
+    less = tuple((t, int(-c)) for t, c in terms.items() if t != 1 and c < 0)
+    if len(more) != 1 or terms[more[0]] != 1 or not less:
+        return None
+    return more[0], Line(less, -int(terms.get(1, 0)) - 1)
+
+
+def _add_line(steps: dict[Any, Step], symbol: Any, line: Line) -> None:
+    """Notes what a symbol is more than, unless the symbols there are more than this one."""
+    step = steps.get(symbol)
+    others = [s for s, _ in line.factors]
+    if step is None or step.of != 1 or len(step.beside) >= _MAX_LINES:
+        return
+    if line in step.beside or any(s not in steps or symbol in _before(steps, s) for s in others):
+        return
+    steps[symbol] = step._replace(beside=(*step.beside, line))
+
+
+def _before(steps: Mapping[Any, Step], symbol: Any) -> list[Any]:
+    """The symbols that one is said to be more than, and so on, and itself, which is the last."""
+    found: dict[Any, None] = {}
+    for line in steps[symbol].beside:
+        for s, _ in line.factors:
+            found |= dict.fromkeys(_before(steps, s))
+    return [*found, symbol]
+
+
+def _ordered(steps: Mapping[Any, Step]) -> dict[Any, None]:
+    return dict.fromkeys(s for e in steps for s in _before(steps, e))
 
 
 def _divisors(conditions: Sequence[Any]) -> dict[Any, int]:
@@ -174,7 +265,9 @@ def patterns_of(
     """
     plain = {e for s in shapes for d in s if (e := expression_of(d)) is not None and e.is_Symbol}
     counts = {e: symbol(f"{e}_count") for e in steps}
-    dims = {e: steps[e].extent(counts[e]) if e in steps else symbol(str(e)) for e in plain}
+    dims: dict[Any, Dim] = {e: symbol(str(e)) for e in plain if e not in steps}
+    for e, step in steps.items():
+        dims[e] = step.extent(counts[e], dims)
 
     def pattern(extent: Any) -> Pattern:
         value = value_of(extent, dims)

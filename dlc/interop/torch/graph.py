@@ -71,8 +71,11 @@ class GraphFunction:
             if k not in self.tensors
         }
         self.alone = [k for k, where in self.sizes.items() if where is None]
-        self.steps = steps_of(self._shapes_of(self.tensors))
+        inner = (n.meta["val"].shape for n in self.nodes if is_tensor(n))
+        self.steps = steps_of(self._shapes_of(self.tensors), inner)
+        beside = {s for step in self.steps.values() for n in step.beside for s, _ in n.factors}
         self.counts = [(*self._place(e), step) for e, step in self.steps.items()]
+        self.beside = [(e, *self._place(e)) for e in beside]
         self.output = next(n for n in self.nodes if n.op == "output").args[0]
         self.draws = draws(self.nodes)
         self.codes = codes_checked(self.nodes)
@@ -143,7 +146,8 @@ class GraphFunction:
         # A number that no tensor has comes as an extent of an empty one.
         numbers = tuple((k, args[k]) for k in self.alone if not _is_extent(args[k]))
         extents = [args[k] for k in self.alone if _is_extent(args[k])]
-        extents += [step.count(_extent_at(args[k], axis)) for k, axis, step in self.counts]
+        known = {e: _extent_at(args[k], axis) for e, k, axis in self.beside}
+        extents += [step.count(_extent_at(args[k], axis), known) for k, axis, step in self.counts]
         given += [np.empty((d, 0), np.int8) for d in extents]
         key = [next_key()] if self.draws else []
         values = iter(self._run(program.compiled, args, (given, *key), numbers))
