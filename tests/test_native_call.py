@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.frontend import entry_chain, native_call
+from dlc.frontend import entry_chain
 from dlc.runtime import call_plan, entry, entry_type
 from dlc.runtime.buffers import address_of, addresses_of
 
@@ -163,13 +163,13 @@ def test_large_results():
 
 def test_large_temporaries_are_not_held_twice(monkeypatch):
     looked = []
-    real = native_call.entry_plan
+    real = call_plan.entry_plan
 
     def plan(*args, **keywords):
         looked.append(real(*args, **keywords))
         return looked[-1]
 
-    monkeypatch.setattr(native_call, "entry_plan", plan)
+    monkeypatch.setattr(call_plan, "entry_plan", plan)
     monkeypatch.setattr(call_plan, "_MAX_ARENA", 1000)
     f = dlc.compile(lambda x: (x @ x) @ x)
     x = array(30, 30)

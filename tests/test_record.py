@@ -190,3 +190,33 @@ def test_replace() -> None:
     for wrong in (x, Open(1)):
         with pytest.raises(TypeError):
             record.replace(wrong, nothing=1)
+
+
+class Point(record.NamedTuple):
+    """A place."""
+
+    x: int
+    y: "list[Nowhere]"  # pyright: ignore[reportUndefinedVariable]  # noqa: F821  not looked at
+    z: int = 3
+
+    @property
+    def total(self) -> int:
+        return self.x + self.z
+
+
+def test_named_tuples() -> None:
+    p = Point(1, [])
+    assert p == (1, [], 3) == tuple(p)
+    assert (p.total, p._replace(z=5).total, Point._fields) == (4, 6, ("x", "y", "z"))
+    assert repr(p) == "Point(x=1, y=[], z=3)"
+    assert (Point.__doc__, Point.__module__, Point._field_defaults) == (
+        "A place.",
+        __name__,
+        {"z": 3},
+    )
+    assert pickle.loads(pickle.dumps(p)) == copy.copy(p) == p
+    assert isinstance(p, Point)
+    with pytest.raises(TypeError, match="missing 1 required"):
+        Point(1)  # pyright: ignore[reportCallIssue]
+    with pytest.raises(AttributeError):
+        p.x = 2  # pyright: ignore[reportAttributeAccessIssue]

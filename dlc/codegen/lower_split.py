@@ -9,7 +9,7 @@ A second kernel reduces the partial results and computes the rest of the body.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from dlc.codegen.kernel_ir import Assign, Par, Param, Stmt
 from dlc.codegen.kernel_transform import rename_axes
@@ -20,6 +20,7 @@ from dlc.ir.core import Node
 from dlc.ir.dims import ceildiv, product
 from dlc.ir.inline import Inliner
 from dlc.ir.op import OPS
+from dlc.ir.record import NamedTuple
 from dlc.ir.scalar import Axis, Expr
 from dlc.ir.types import Shape, TensorType
 from dlc.passes.fuse import MANY_ROWS, SPLIT_SIZE, is_row_reduction, is_split_reduction

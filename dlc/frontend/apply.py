@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import index
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlc.frontend import eager
 from dlc.frontend.constants import constant_copy
 from dlc.frontend.context import current_trace
 from dlc.frontend.extent import Extent, as_dim, as_dims, plain, tensors_by
@@ -27,6 +26,7 @@ from dlc.frontend.symbolic import SYMBOLIC
 from dlc.frontend.tensor import Array, Tensor, contiguous, functions, make, make_like
 from dlc.frontend.trace import Trace
 from dlc.ir.build import find_op, normalise_attrs
+from dlc.ir.deferred import deferred
 from dlc.ir.dims import Dim, DimExpr, dims_equal
 from dlc.ir.errors import (
     ArgumentError,
@@ -41,6 +41,11 @@ from dlc.ir.op import OPS, Op
 from dlc.ir.types import DType, dtype_of, float32, float64, int64
 from dlc.runtime.buffers import aligned_copy, is_usable
 from dlc.runtime.places import PLACES, is_place
+
+if TYPE_CHECKING:  # not needed by a process that only calls compiled functions
+    from dlc.frontend import eager
+else:
+    eager = deferred("dlc.frontend.eager")
 
 __all__ = [
     "apply", "as_dim", "as_dims", "as_tensor", "broadcast", "broadcast_shapes", "convert",

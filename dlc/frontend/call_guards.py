@@ -7,17 +7,18 @@ one for each tensor or variable that the function uses besides.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from dlc.frontend import tree
 from dlc.frontend.closure import Closure
 from dlc.frontend.entry_chain import Unusual
-from dlc.frontend.signature import Call, LeafKey, Signature
+from dlc.frontend.signature import NUMBERS, Call, Given, LeafKey, Signature
 from dlc.frontend.tensor import Tensor, donated_node
 from dlc.frontend.tree import Leaf, Structure
 from dlc.frontend.variable import Variable
+from dlc.ir.record import NamedTuple
 from dlc.ir.types import TensorType
 from dlc.runtime.call_plan import CallForm
 from dlc.runtime.entry_plan import (
@@ -31,15 +32,6 @@ from dlc.runtime.entry_plan import (
     ScalarParameter,
     Value,
 )
-
-NUMBERS = (bool, int, float)
-
-
-class Given(NamedTuple):
-    """The arguments of a call as the user wrote them."""
-
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
 
 
 def call_form(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from dlc.frontend.tree import Structure
 from dlc.frontend.variable import Variable, variables_lock
 from dlc.ir.core import Function, Node
 from dlc.ir.errors import ArgumentError
-from dlc.ir.record import dataclass
+from dlc.ir.record import NamedTuple, dataclass
 from dlc.ir.types import TensorType, dtype_of, float32
 from dlc.runtime.buffers import aligned_copy, empty
 

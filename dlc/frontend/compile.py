@@ -18,16 +18,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from dlc.frontend import tree
-from dlc.frontend.call_guards import Given
 from dlc.frontend.closure import Closure, Param, trace_closure
 from dlc.frontend.context import cast_type, current_trace
 from dlc.frontend.conversion import user_function
 from dlc.frontend.doors import door_of
 from dlc.frontend.execution import Interpreted, Program, program_for
-from dlc.frontend.instantiate import callable_of
 from dlc.frontend.native_call import NativeCalls
 from dlc.frontend.recording import is_recording, record_function
-from dlc.frontend.signature import Call, CallKey, Signature, ir_name
+from dlc.frontend.signature import Call, CallKey, Given, Signature, ir_name
 from dlc.frontend.spec import spec
 from dlc.frontend.stats import CompileStats
 from dlc.frontend.symbols import Extents, trace_with_symbols
@@ -49,9 +47,10 @@ from dlc.runtime.gpu.array import GpuArray
 from dlc.runtime.places import CPU, common_place
 
 if TYPE_CHECKING:
-    from dlc.frontend import lowered
+    from dlc.frontend import instantiate, lowered
     from dlc.frontend.saving import save as saving
 else:
+    instantiate = deferred("dlc.frontend.instantiate")
     lowered = deferred("dlc.frontend.lowered")
     saving = deferred("dlc.frontend.saving.save")
 
@@ -599,7 +598,7 @@ def compile(  # noqa: PLR0913
 
     def decorate(f: Any) -> CompiledFunction:
         if isinstance(f, Function):
-            f = callable_of(f)
+            f = instantiate.callable_of(f)
         if not callable(f):
             raise ArgumentError(
                 f"compile of a {type(f).__name__}, which cannot be called",

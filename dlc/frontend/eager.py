@@ -12,7 +12,7 @@ import contextlib
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from dlc.ir.dims import Dim, evaluate
 from dlc.ir.errors import DlcError
 from dlc.ir.locks import make_lock
 from dlc.ir.op import Op
+from dlc.ir.record import NamedTuple
 from dlc.ir.types import DType, TensorType, dtype_of
 from dlc.runtime.buffers import check_size
 from dlc.runtime.gpu.array import GpuArray

@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dlc.frontend.context import cast_type, current
 from dlc.frontend.recording import Recording, recording_state
-from dlc.frontend.tensor import Tensor
 from dlc.ir.config import config
 from dlc.ir.deferred import deferred
 from dlc.ir.locks import make_lock
-from dlc.ir.record import replace
-from dlc.runtime.entry_plan import Conditions, EntryPlan, TensorLayout
+from dlc.ir.record import NamedTuple, replace
 
 # Not needed by a process that calls nothing twice.
 if TYPE_CHECKING:
     from dlc.ir.types import DType
     from dlc.runtime import entry as entries
+    from dlc.runtime import entry_plan
     from dlc.runtime.entry import Entry
+    from dlc.runtime.entry_plan import Conditions, EntryPlan, TensorLayout
 else:
     entries = deferred("dlc.runtime.entry")
+    entry_plan = deferred("dlc.runtime.entry_plan")
 
 MAX_ENTRIES = 4
 REPEATS = 2
 _MAX_REMEMBERED = 256
 _MAX_PATIENCE = 1 << 20
 
-_PLAIN = {"_weak": False, "_trace": None}
-_MADE = {"_history": None, **_PLAIN, "_node": None}
-_RESET = {"_history": None}
-LAYOUT = TensorLayout(Tensor, "_data", _MADE, {"_history": None, **_PLAIN}, _RESET)
-# Where histories do not matter: in functions that replace variables, and inside `no_grad`.
-LAYOUT_WITHOUT_HISTORIES = replace(LAYOUT, required=_PLAIN)
 overrides = config._overrides
 
 
@@ -63,7 +58,7 @@ class State(NamedTuple):
         variables.append((cast_type, self.cast))
         if self.recording is not None:
             variables.append((recording_state, self.recording))
-        return Conditions(variables, [(config, "_generation", self.generation)])
+        return entry_plan.Conditions(variables, [(config, "_generation", self.generation)])
 
 
 class Active(NamedTuple):

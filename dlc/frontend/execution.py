@@ -13,17 +13,18 @@ from dlc.ir.config import config
 from dlc.ir.core import Function, all_nodes
 from dlc.ir.deferred import deferred
 from dlc.ir.equal import structural_hash
-from dlc.ir.interpret import interpret
 from dlc.ir.locks import make_lock
-from dlc.ir.ops import BUILT_IN
+from dlc.ir.op import OPS
 from dlc.ir.types import dtype_of
 from dlc.runtime.buffers import aligned_copy
 from dlc.runtime.executable import Executable, Options, compile_function
 from dlc.runtime.places import CPU, common_place
 
 if TYPE_CHECKING:
+    from dlc.ir import interpret
     from dlc.runtime import nan_search
 else:
+    interpret = deferred("dlc.ir.interpret")
     nan_search = deferred("dlc.runtime.nan_search")
 
 MAX_PROGRAMS = 1024
@@ -50,7 +51,7 @@ class Interpreted:
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         """The results, in arrays of their own."""
-        results = interpret(self.function, arrays)
+        results = interpret.interpret(self.function, arrays)
         return [aligned_copy(np.asarray(r), dtype_of(r.dtype)) for r in results]
 
 
@@ -74,7 +75,8 @@ def program_for(
     if options.fixed:
         return compile_function(function, options=options, fixed=fixed)
     # Rows of someone else's may be replaced by others of the same name.
-    added = frozenset(n.op for n in all_nodes(function)) - BUILT_IN
+    ops = {n.op for n in all_nodes(function)}
+    added = frozenset(op for op in ops if not OPS.is_built_in(op))
     key = (structural_hash(function), added, options, config.isa)
     with _lock:
         found = _programs.get(key)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlc.frontend.tensor import Tensor, contiguous, make
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import DeviceError
 from dlc.runtime import places
-from dlc.runtime.gpu import dlpack
 from dlc.runtime.gpu.array import GpuArray
+
+if TYPE_CHECKING:  # of GPUs only
+    from dlc.runtime.gpu import dlpack
+else:
+    dlpack = deferred("dlc.runtime.gpu.dlpack")
 
 
 def moved(x: Tensor, device: str) -> Tensor:

@@ -10,30 +10,31 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from dlc.frontend.call_guards import NUMBERS, Given, call_form
 from dlc.frontend.closure import Closure
-from dlc.frontend.entry_chain import (
-    LAYOUT,
-    LAYOUT_WITHOUT_HISTORIES,
-    EntryChain,
-    PlannedCall,
-    Unusual,
-)
+from dlc.frontend.entry_chain import EntryChain, PlannedCall, Unusual
 from dlc.frontend.recording import recording_state
-from dlc.frontend.signature import Call, CallKey, Signature
+from dlc.frontend.signature import NUMBERS, Call, CallKey, Given, Signature
 from dlc.frontend.tensor import Tensor
 from dlc.frontend.tree import Structure
 from dlc.frontend.variable import Variable, variables_lock
 from dlc.ir.config import config
-from dlc.runtime.call_plan import entry_plan
+from dlc.ir.deferred import deferred
+from dlc.ir.record import NamedTuple
 from dlc.runtime.cpu import BoundCpuProgram
 from dlc.runtime.executable import Executable
 
+# Not needed by a process that calls nothing twice.
 if TYPE_CHECKING:
+    from dlc.frontend import call_guards, entry_layouts
     from dlc.frontend.stats import CompileStats
+    from dlc.runtime import call_plan
     from dlc.runtime.entry import Entry
+else:
+    call_guards = deferred("dlc.frontend.call_guards")
+    entry_layouts = deferred("dlc.frontend.entry_layouts")
+    call_plan = deferred("dlc.runtime.call_plan")
 
 
 class Kind(NamedTuple):
@@ -85,13 +86,15 @@ class NativeCalls(EntryChain):
 
     def _plan(self, program: Executable, closure: Closure, call: Call, given: Given) -> PlannedCall:
         recording = recording_state.get()
-        form, matters = call_form(call, given, self._signature, closure, recording.enabled)
+        form, matters = call_guards.call_form(
+            call, given, self._signature, closure, recording.enabled
+        )
         if matters and recording.enabled and recording.tapes:
             raise Unusual("variables under a tape")
         bound = program.bound_for(_input_shapes(call, closure))
         if not isinstance(bound, BoundCpuProgram):
             raise Unusual("another device")
-        plan = entry_plan(
+        plan = call_plan.entry_plan(
             bound,
             form,
             lock=variables_lock if closure.has_state else None,
@@ -101,7 +104,8 @@ class NativeCalls(EntryChain):
         if plan is None:
             raise Unusual("large temporaries")
         with_histories = not closure.has_state and (recording.enabled or not matters)
-        layout = LAYOUT if with_histories else LAYOUT_WITHOUT_HISTORIES
+        layouts = entry_layouts
+        layout = layouts.LAYOUT if with_histories else layouts.LAYOUT_WITHOUT_HISTORIES
         return PlannedCall(plan, layout, recording if matters else None)
 
 

@@ -9,20 +9,29 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Hashable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dlc.frontend import eager
-from dlc.frontend.entry_chain import LAYOUT, EntryChain, PlannedCall, Unusual
+from dlc.frontend.entry_chain import EntryChain, PlannedCall, Unusual
 from dlc.frontend.tensor import Array, Tensor, functions
 from dlc.ir.config import config
+from dlc.ir.deferred import deferred
 from dlc.runtime.buffers import address_of
-from dlc.runtime.call_plan import CallForm, entry_plan
 from dlc.runtime.cpu import BoundCpuProgram
 from dlc.runtime.dispatch import Dispatching, dispatch
-from dlc.runtime.entry_plan import RESULT, SCALARS, ArrayParameter, Guard, ScalarParameter
 from dlc.runtime.executable import Executable
+
+# Not needed by a process that calls nothing twice.
+if TYPE_CHECKING:
+    from dlc.frontend import eager, entry_layouts
+    from dlc.runtime import call_plan, entry_plan
+    from dlc.runtime.entry_plan import Guard
+else:
+    eager = deferred("dlc.frontend.eager")
+    entry_layouts = deferred("dlc.frontend.entry_layouts")
+    call_plan = deferred("dlc.runtime.call_plan")
+    entry_plan = deferred("dlc.runtime.entry_plan")
 
 _MOST: Final = 8  # entries of an operator
 
@@ -93,16 +102,16 @@ class Operator(Dispatching):
         if not isinstance(bound, BoundCpuProgram):
             raise Unusual("another device")
         guards = _guards([a, b], operands)
-        plan = entry_plan(
+        plan = call_plan.entry_plan(
             bound,
-            CallForm(guards, (), (), [None], (), RESULT, None),
+            call_plan.CallForm(guards, (), (), [None], (), entry_plan.RESULT, None),
             lock=None,
             num_threads=config.thread_count(None),
             counts=np.zeros(2, np.int64),
         )
         if plan is None:
             raise Unusual("large temporaries")
-        return PlannedCall(plan, LAYOUT, None)
+        return PlannedCall(plan, entry_layouts.LAYOUT, None)
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
@@ -125,9 +134,13 @@ def _slot(x: Any, operands: Sequence[Array]) -> int:
             data = x._data
             if data is not None and data.size == array.size and _at(data) == _at(array):
                 return k
-        elif array.size == 1 and array.dtype.name in SCALARS and array.item() == _as(x, array):
+        elif _is_number(array) and array.item() == _as(x, array):
             return k
     raise Unusual("an operand that was computed first")
+
+
+def _is_number(array: Array) -> bool:
+    return array.size == 1 and array.dtype.name in entry_plan.SCALARS
 
 
 def _at(array: Array) -> int | None:
@@ -143,8 +156,8 @@ def _as(x: float, array: Array) -> Any:
 def _guard(x: Any, slot: int, array: Array) -> Guard:
     if isinstance(x, Tensor):
         assert x._data is not None
-        return ArrayParameter(slot, x._data.shape, x._data.dtype, accepts_arrays=True)
-    return ScalarParameter(slot, array.dtype, accepts_ints=array.dtype.kind == "f")
+        return entry_plan.ArrayParameter(slot, x._data.shape, x._data.dtype, accepts_arrays=True)
+    return entry_plan.ScalarParameter(slot, array.dtype, accepts_ints=array.dtype.kind == "f")
 
 
 def make_operator(name: str) -> Operator:

@@ -11,7 +11,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
 
 from dlc.frontend.tensor import Array, History, Tensor
 from dlc.ir.build import attrs_at, make_node
@@ -19,6 +19,7 @@ from dlc.ir.core import Function, Node
 from dlc.ir.dims import substitute
 from dlc.ir.location import user_location
 from dlc.ir.op import OPS, Op
+from dlc.ir.record import NamedTuple
 from dlc.ir.types import TensorType, dtype_of
 
 

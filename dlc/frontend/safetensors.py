@@ -13,13 +13,14 @@ import math
 import os
 import struct
 from collections.abc import Mapping
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from dlc.frontend.apply import as_array
 from dlc.frontend.tensor import Array, Tensor
 from dlc.ir.errors import ArgumentError, DlcError, DTypeError, FileFormatError
+from dlc.ir.record import NamedTuple
 from dlc.ir.types import DType, dtype_of
 from dlc.runtime.buffers import MAX_RANK, empty
 from dlc.runtime.files import write_whole

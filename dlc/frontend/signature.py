@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,11 +17,19 @@ from dlc.frontend.tree import Structure
 from dlc.frontend.variable import Variable
 from dlc.ir.dims import DimExpr
 from dlc.ir.errors import ArgumentError, ValueRangeError, nearest
-from dlc.ir.record import dataclass
+from dlc.ir.record import NamedTuple, dataclass
 from dlc.ir.types import DType, dtype_of
 
 # Leaves, by their exact type; most calls have no others.
-_FLAT = frozenset({Tensor, Variable, np.ndarray, bool, int, float})
+NUMBERS = (bool, int, float)
+_FLAT = frozenset({Tensor, Variable, np.ndarray, *NUMBERS})
+
+
+class Given(NamedTuple):
+    """The arguments of a call as the user wrote them."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
 
 
 class LeafKey(NamedTuple):
@@ -269,4 +277,5 @@ class Signature:
 
 def ir_name(name: str) -> str:
     """A leaf's name in the text of the IR: letters, digits and underscores."""
-    return re.sub(r"\W+", "_", name).strip("_") or "x"
+    plain = name.isidentifier()  # as most are; an expression takes time to compile
+    return (name if plain else re.sub(r"\W+", "_", name)).strip("_") or "x"

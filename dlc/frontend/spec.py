@@ -11,7 +11,7 @@ from dlc.ir.errors import ArgumentError, ParseError
 from dlc.ir.record import dataclass
 from dlc.ir.types import DType, float32
 
-_NAME = re.compile(r"[A-Za-z_]\w*")
+_NAME = r"[A-Za-z_]\w*"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def spec(shape: Any, dtype: Any = None) -> Spec:
         return _parse(shape)
     dims = (shape,) if isinstance(shape, int) else tuple(shape)
     for d in dims:
-        ok = _NAME.fullmatch(d) if isinstance(d, str) else isinstance(d, int) and d >= 0
+        ok = re.fullmatch(_NAME, d) if isinstance(d, str) else isinstance(d, int) and d >= 0
         if not ok:
             raise ArgumentError(
                 f"{d!r} is no extent", hint="write a number of at least 0 or a name"
@@ -68,7 +68,7 @@ def _parse(text: str) -> Spec:
     parts = [p.strip() for p in match[2].split(",")] if match[2].strip() else []
     dims: list[int | str] = []
     for p in parts:
-        if not (p.isdecimal() or _NAME.fullmatch(p)):
+        if not (p.isdecimal() or re.fullmatch(_NAME, p)):
             column = text.index(p, match.start(2)) + 1 if p else match.end(2) + 1
             raise ParseError(
                 f"{p!r} is no extent", column=column, expected="a number or a name", text=text

@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dlc.frontend.conversion import user_function
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, ShapeError
-from dlc.ir.record import dataclass
+from dlc.ir.record import NamedTuple, dataclass
 from dlc.ir.types import DType
 
 if TYPE_CHECKING:

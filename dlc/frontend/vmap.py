@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dlc.frontend import tree
 from dlc.frontend.apply import apply, as_tensor, materialise
@@ -24,6 +24,7 @@ from dlc.ir.deferred import deferred
 from dlc.ir.dims import Dim, dims_equal
 from dlc.ir.errors import ArgumentError, IndexRangeError, ShapeError, ValueRangeError
 from dlc.ir.ops.batching import from_front_axes, to_front_axes
+from dlc.ir.record import NamedTuple
 
 if TYPE_CHECKING:
     from dlc.passes import batch

@@ -71,7 +71,7 @@ def _ratio(quota: str, period: str) -> float | None:
 
 def _read(folder: str | os.PathLike[str], name: str) -> str:
     try:
-        with open(os.path.join(folder, name), encoding="latin-1") as file:
+        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
             return file.read()
     except (OSError, ValueError):
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from typing import NoReturn
@@ -13,8 +14,7 @@ MAX_FLOAT_CHARACTERS = 400
 _QUOTED_WIDTH = 160  # longer lines are not shown in errors
 
 # Possessive repeats: no input makes the matcher go back over what it has read.
-_TOKEN = re.compile(
-    r"""(?:[ \t\r\n]++|\#[^\n]*+)*+
+_TOKEN = r"""(?:[ \t\r\n]++|\#[^\n]*+)*+
     (?: (?P<value>%[\w.]++)
       | (?P<function>@(?:[\w.$]++|"(?:[^"\\\n]++|\\.)*+"))
       | (?P<string>"(?:[^"\\\n]++|\\.)*+")
@@ -24,9 +24,7 @@ _TOKEN = re.compile(
       | (?P<mark>->|[(){}\[\]:,=*+\-])
       | (?P<end>\Z)
       | (?P<bad>.)
-    )""",
-    re.VERBOSE | re.DOTALL,
-)
+    )"""
 _NAMES = {
     "value": "a value such as %x",
     "function": "a name such as @f",
@@ -36,6 +34,12 @@ _NAMES = {
     "name": "a name",
     "end": "the end of the text",
 }
+
+
+@functools.cache
+def _token() -> re.Pattern[str]:
+    """Compiled when the first text is read: it takes longer than to load most modules."""
+    return re.compile(_TOKEN, re.VERBOSE | re.DOTALL)
 
 
 class Reader:
@@ -58,7 +62,7 @@ class Reader:
 
     def advance(self) -> None:
         """Moves to the next token."""
-        match = _TOKEN.match(self.text, self.end)
+        match = _token().match(self.text, self.end)
         assert match is not None  # the last branches match anything
         kind = match.lastgroup
         assert kind is not None

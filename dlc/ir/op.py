@@ -14,12 +14,14 @@ mode, runs it), `b.inlined(function, inputs)` a function's nodes. That of deriva
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
 from dlc.ir.dims import Dim
+from dlc.ir.ops import ROWS
 from dlc.ir.record import dataclass, field
 from dlc.ir.scalar import Expr
 from dlc.ir.types import TensorType, Type
@@ -169,20 +171,76 @@ class Op:
         return f"<op {self.name}>"
 
 
-OPS: dict[str, Op] = {}
+class OpTable(Mapping[str, Op]):
+    """The rows by name; a file of rows that come with dlc is loaded when one of them is read."""
+
+    def __init__(self) -> None:
+        self._files = {name: file for file, names in ROWS.items() for name in names.split()}
+        self._rows: dict[str, Op] = {}
+        self._built_in: dict[str, Op] = {}
+
+    def __getitem__(self, name: str) -> Op:
+        row = self.get(name)
+        if row is None:
+            raise KeyError(name)
+        return row
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The row `name`, or the default."""
+        row = self._rows.get(name)
+        if row is None:
+            self._load(name)
+            row = self._rows.get(name, default)
+        return row
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        """The rows that come with dlc first, in the order of `ROWS`."""
+        for file in ROWS:
+            importlib.import_module(f"dlc.ir.ops.{file}")
+        rows = dict(self._rows)
+        return iter([*filter(rows.__contains__, self._files), *(rows.keys() - self._files.keys())])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def is_built_in(self, op: Op) -> bool:
+        """Whether a row comes with dlc: what it means is known from dlc's version."""
+        return self._built_in.get(op.name) is op
+
+    def add(self, op: Op) -> None:
+        """As `register`."""
+        self._load(op.name)  # of a name that `ROWS` has, the row that comes with dlc is the first
+        if op.name in self._rows:
+            raise ValueError(f"op {op.name} is registered already")
+        self._rows[op.name] = op
+        if op.name in self._files:
+            self._built_in.setdefault(op.name, op)
+
+    def remove(self, name: str) -> None:
+        """As `unregister`."""
+        self._load(name)
+        del self._rows[name]
+
+    def _load(self, name: str) -> None:
+        if name in self._files:
+            importlib.import_module(f"dlc.ir.ops.{self._files[name]}")
+
+
+OPS = OpTable()
 
 
 def register(op: Op) -> Op:
     """Adds a row; ValueError for a name that is taken."""
-    if op.name in OPS:
-        raise ValueError(f"op {op.name} is registered already")
-    OPS[op.name] = op
+    OPS.add(op)
     return op
 
 
 def unregister(name: str) -> None:
     """Removes a row that an extension or a test has added."""
-    del OPS[name]
+    OPS.remove(name)
 
 
 def static_attrs(attrs: Attrs, evaluate: Callable[[Dim], int]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ at such indices is how passes, kernels and backends say, and see, that a matrix 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from dlc.ir.record import NamedTuple
 from dlc.ir.scalar import Expr, walk
 
 

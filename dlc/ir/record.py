@@ -1,23 +1,26 @@
-"""Data classes that cost little to define.
+"""Data classes and named tuples that cost little to define.
 
 The standard library's `dataclass` writes the methods of each class as text and compiles it, which
 takes longer than all else in most modules, and for a process that finds its programs in the cache
 longer than all else together. Here `__init__` is compiled when it has been called some times. Type
 checkers see the standard decorator; `dataclasses.fields`, `replace` and `is_dataclass` work, and
-standard data classes may derive from these.
+standard data classes may derive from these. `NamedTuple` is the standard one, which would compile
+each annotation.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections import namedtuple
 from collections.abc import Callable
 from operator import attrgetter, ge, gt, le, lt
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dataclasses import dataclass, field, replace
+    from typing import NamedTuple
 
-__all__ = ["dataclass", "field", "replace"]
+__all__ = ["NamedTuple", "dataclass", "field", "replace"]
 
 _Methods = dict[str, Any]
 _NONE: Any = object()
@@ -259,3 +262,23 @@ if not TYPE_CHECKING:
             return importlib.import_module("dataclasses").replace(record, **changes)
         names = cls.__record__.having("init")
         return cls(**{name: getattr(record, name) for name in names} | changes)
+
+    class _TupleMeta(type):
+        def __new__(mcs, name: str, _bases: tuple[Any, ...], body: dict[str, Any]) -> Any:
+            """The tuple class for the body of a class: its annotated names, in their order."""
+            fields = body.get("__annotations__", {})
+            defaults = [body.pop(field) for field in tuple(fields) if field in body]
+            module = body.pop("__module__")
+            made = namedtuple(name, fields, defaults=defaults, module=module)  # noqa: PYI024  as it does
+            for key, value in body.items():
+                setattr(made, key, value)
+            return made
+
+    class _NamedTuple:
+        """As `typing.NamedTuple`; annotations are not looked at."""
+
+        def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+            return (_TUPLE,)
+
+    _TUPLE = type.__new__(_TupleMeta, "_Tuple", (), {})
+    NamedTuple = _NamedTuple()

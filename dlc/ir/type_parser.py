@@ -18,6 +18,7 @@ MAX_DIM_SIZE = 1024  # symbols and functions in one dim, multiplied out
 MAX_SHAPE_SIZE = 4096  # the same of the product of a type's dims
 MAX_EXTENT = 2**63 - 1
 MAX_RESULTS = 4096
+_FEW_DIGITS = 18  # of integers that fit in 64 bits
 
 _DTYPES = {d.short: d for d in DTYPES}
 _FUNCTIONS = ("floordiv", "mod", "max", "min")
@@ -29,6 +30,9 @@ def parse_type(text: str) -> TensorType:
     Raises:
         ParseError: The text is not a tensor type.
     """
+    plain = _plain_type(text)
+    if plain is not None:
+        return plain
     reader = Reader(text)
     result = read_tensor_type(reader)
     if reader.kind != "end":
@@ -42,11 +46,31 @@ def parse_dim(text: str) -> Dim:
     Raises:
         ParseError: The text is not a dim.
     """
+    if _is_plain(text):
+        return int(text)
+    if text.isidentifier():
+        return symbol(text)
     reader = Reader(text)
     result = read_dim(reader)
     if reader.kind != "end":
         reader.fail_expecting("the end of the dim")
     return result
+
+
+def _plain_type(text: str) -> TensorType | None:
+    """A type without symbols, as it is printed: most are, and the lexer takes longer to load."""
+    short, _, inside = text.partition("[")
+    dtype, extents = _DTYPES.get(short), inside[:-1].split(",")
+    if inside == "]":
+        extents = []
+    if dtype is None or inside[-1:] != "]" or len(extents) > MAX_RANK:
+        return None
+    return TensorType(dtype, tuple(map(int, extents))) if all(map(_is_plain, extents)) else None
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a dim is an integer, and in no need of any check."""
+    return text.isdecimal() and text.isascii() and len(text) < _FEW_DIGITS
 
 
 def read_dtype(reader: Reader) -> DType:

@@ -6,20 +6,19 @@ SHA-256 of everything before it, so that no damaged byte goes unnoticed.
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from dlc.ir.digest import sha256
 from dlc.ir.errors import CacheError
+from dlc.ir.record import NamedTuple
 
 FORMAT_VERSION = 1
 _MAGIC = b"DLCENTRY"
 _HEADER = struct.Struct("<8sHHHQ")
 _PART = struct.Struct("<HH32s")
 _DIGEST_SIZE = 32
-_KIND = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_LONGEST_KIND = 32
 # Values up to this length are kept in the header, so that a miss can be told in words.
 _SHOWN = 64
 
@@ -98,7 +97,8 @@ class Entry(NamedTuple):
 
 def check_kind(kind: str) -> None:
     """Raise ValueError unless `kind` can be a folder's name: a lower-case word."""
-    if not _KIND.fullmatch(kind):
+    word = kind.isascii() and kind.isidentifier() and kind == kind.lower() and kind[0] != "_"
+    if not word or len(kind) > _LONGEST_KIND:
         raise ValueError(f"{kind!r} cannot name a kind of cache entry")
 
 

@@ -10,10 +10,11 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import CacheError
+from dlc.ir.record import NamedTuple
 from dlc.runtime.cache_entry import FORMAT_VERSION, Entry, Key, decode_entry
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from dlc.ir.errors import MemoryLimitError, ShapeError, StoredCodeError, ValueRa
 from dlc.ir.host_function import called_functions
 from dlc.ir.locks import make_lock
 from dlc.ir.logs import TopicLog
-from dlc.ir.ops import BUILT_IN
+from dlc.ir.op import OPS
 from dlc.ir.printer import print_function
 from dlc.ir.record import dataclass, field
 from dlc.ir.types import TensorType
@@ -40,17 +40,18 @@ from dlc.runtime.device import BoundProgram, LoadedProgram, find_device
 from dlc.runtime.gpu.array import GpuArray
 from dlc.runtime.places import check_on_host
 from dlc.runtime.program_text import program_from_bytes, program_to_bytes
-from dlc.runtime.progress import Progress
 
 # Not needed where everything comes from the cache.
 if TYPE_CHECKING:
     from dlc.codegen import kernel_names, program_builder
     from dlc.passes import manager, pipelines
+    from dlc.runtime import progress
 else:
     kernel_names = deferred("dlc.codegen.kernel_names")
     program_builder = deferred("dlc.codegen.program_builder")
     manager = deferred("dlc.passes.manager")
     pipelines = deferred("dlc.passes.pipelines")
+    progress = deferred("dlc.runtime.progress")
 
 log = TopicLog("compile")
 MAX_BOUND = 256  # extents for which a program keeps its table
@@ -190,7 +191,7 @@ class Executable:
         with stats.phase("key"):
             key = self._key()
         # What a row of someone else's does is not in the key, so such programs are made anew.
-        lasting = all(n.op in BUILT_IN for n in all_nodes(self.function))
+        lasting = all(OPS.is_built_in(n.op) for n in all_nodes(self.function))
         for called in called_functions(self.function)[:1]:
             log.info("%s is not stored: it calls the function %s", self.function.name, called.name)
             lasting = False
@@ -230,7 +231,28 @@ class Executable:
                 for k, key in zip(kernels, keys, strict=True)
             ]
         missing = [k for k, p in enumerate(payloads) if p is None]
-        with Progress(f"dlc: compiling {self.function.name}", len(missing)) as progress:
+        if missing:
+            for k, payload in self._compiled(kernels, keys, missing, meanwhile):
+                payloads[k] = payload
+        else:
+            with stats.phase("cache"):
+                meanwhile()
+        stats.kernels = len(kernels)
+        stats.kernels_compiled = len(missing)
+        stats.kernels_from_cache = len(kernels) - len(missing)
+        return [p for p in payloads if p is not None]
+
+    def _compiled(
+        self,
+        kernels: Sequence[Kernel],
+        keys: Sequence[Key],
+        missing: Sequence[int],
+        meanwhile: Callable[[], None],
+    ) -> Iterator[tuple[int, bytes]]:
+        """The code of those kernels that the cache has not, compiled now and stored there."""
+        stats, cache = self.stats, default_cache()
+        title = f"dlc: compiling {self.function.name}"
+        with progress.Progress(title, len(missing)) as shown:
             for start in range(0, len(missing), BATCH):
                 batch = missing[start : start + BATCH]
                 log.debug("compiling %s", ", ".join(kernels[k].name for k in batch))
@@ -239,15 +261,9 @@ class Executable:
                 meanwhile = nothing
                 with stats.phase("cache"):
                     for k, payload in zip(batch, made, strict=True):
-                        payloads[k] = payload
                         cache.put("kernel", keys[k], payload)
-                progress.advance(len(batch))
-        with stats.phase("cache"):
-            meanwhile()
-        stats.kernels = len(kernels)
-        stats.kernels_compiled = len(missing)
-        stats.kernels_from_cache = len(kernels) - len(missing)
-        return [p for p in payloads if p is not None]
+                shown.advance(len(batch))
+                yield from zip(batch, made, strict=True)
 
     def optimized(self) -> Function:
         """The function after the passes of its level."""

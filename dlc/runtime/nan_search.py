@@ -7,7 +7,7 @@ that the operation is named whatever the compiler has made of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from dlc.ir.core import Function, Node
 from dlc.ir.errors import NanError
 from dlc.ir.interpret import interpret
+from dlc.ir.record import NamedTuple
 from dlc.ir.types import dtype_of
 
 Array: TypeAlias = npt.NDArray[Any]

@@ -228,7 +228,7 @@ def host_machine() -> str:
 def host_flags() -> frozenset[str]:
     """List the CPU's flags by their names in Linux's `/proc/cpuinfo`."""
     try:
-        with open("/proc/cpuinfo", encoding="latin-1") as file:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             text = file.read()
     except OSError:
         return _numpy_flags()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from dlc.codegen.cpu.blob import MACHINES, PAGE
 from dlc.codegen.cpu.elf import (
@@ -20,6 +19,7 @@ from dlc.codegen.cpu.elf import (
     SYMTAB,
 )
 from dlc.codegen.cpu.pieces import Reference
+from dlc.ir.record import NamedTuple
 
 _RELOCATABLE = 1
 _INFO_LINK = 0x40

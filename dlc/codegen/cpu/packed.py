@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
@@ -19,6 +18,7 @@ from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.micro_kernel import KernelWriter
 from dlc.codegen.cpu.packing import convert_loaded
 from dlc.codegen.cpu.panel import cover
+from dlc.ir.record import NamedTuple
 from dlc.ir.types import DType, int64
 
 _LINE = 64  # bytes that a prefetch brings

@@ -10,7 +10,8 @@ import functools
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+
+from dlc.ir.record import NamedTuple
 
 _NAMES = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{k}" for k in range(8, 16)))
 _NUMBERS = {name: k for k, name in enumerate(_NAMES)}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from dlc.frontend.apply import apply, materialise
 from dlc.frontend.cast_table import casts
@@ -28,6 +27,7 @@ from dlc.frontend.functions.reduction import any as any_true
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, dims_equal, product
 from dlc.ir.errors import ArgumentError, ParseError, ShapeError
+from dlc.ir.record import NamedTuple
 from dlc.ir.types import TensorType, bool_
 
 Labels = tuple[str, ...]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from dlc.frontend.apply import apply, as_tensor, materialise
 from dlc.frontend.functions import elementwise, reduction
 from dlc.frontend.functions.arguments import ArrayLike, AxisLike, find_axis, integer, reshaped
@@ -15,6 +13,7 @@ from dlc.frontend.functions.sorting import Selected, argsort, sort
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import add
 from dlc.ir.errors import IndexRangeError, ShapeError
+from dlc.ir.record import NamedTuple
 from dlc.ir.types import bool_, int64
 
 

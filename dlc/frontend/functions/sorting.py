@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from dlc.frontend.apply import apply, as_tensor, materialise
 from dlc.frontend.context import current_trace
@@ -13,6 +12,7 @@ from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, at_least
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
 from dlc.ir.ops.families import same_shape
+from dlc.ir.record import NamedTuple
 
 
 def _operand(name: str, x: ArrayLike, axis: int) -> tuple[Tensor, int]:

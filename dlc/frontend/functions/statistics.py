@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from dlc.frontend.apply import apply, as_tensor, convert, materialise, promote
 from dlc.frontend.cast_table import casts
@@ -30,6 +30,7 @@ from dlc.frontend.functions.sorting import Selected, sort
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import at_least, product
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
+from dlc.ir.record import NamedTuple
 from dlc.ir.types import float32, int64
 
 _METHODS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from dlc.frontend.apply import apply, convert
 from dlc.frontend.cast_table import casts
 from dlc.frontend.functions.arguments import ArrayLike, reshaped
@@ -12,6 +10,7 @@ from dlc.frontend.linalg.matrices import check_matrix, check_square, matrices, r
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, at_least, minimum
 from dlc.ir.errors import ValueRangeError, nearest
+from dlc.ir.record import NamedTuple
 
 
 class QRResult(NamedTuple):

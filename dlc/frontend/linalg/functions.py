@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from dlc.frontend.apply import apply, as_tensor, broadcast_to, convert, materialise, promote
 from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import elementwise, reduction
@@ -17,6 +15,7 @@ from dlc.frontend.linalg.norms import matrix_rank
 from dlc.frontend.linalg.solving import inv
 from dlc.frontend.tensor import Tensor
 from dlc.ir.errors import ShapeError
+from dlc.ir.record import NamedTuple
 
 
 class SlogdetResult(NamedTuple):

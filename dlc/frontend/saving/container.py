@@ -12,9 +12,10 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import BinaryIO, NamedTuple, TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from dlc.ir.errors import FileFormatError
+from dlc.ir.record import NamedTuple
 
 Buffer: TypeAlias = bytes | memoryview
 

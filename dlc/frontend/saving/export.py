@@ -10,7 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from dlc.codegen.cpu.isa import Isa, current_isa, host_machine, isa_named
 from dlc.frontend.closure import Closure
@@ -21,6 +21,7 @@ from dlc.frontend.signature import CallKey
 from dlc.frontend.tensor import Array, contiguous
 from dlc.frontend.variable import variables_lock
 from dlc.ir.errors import BackendError, SaveError
+from dlc.ir.record import NamedTuple
 from dlc.ir.types import TensorType
 from dlc.runtime.files import write_whole
 from dlc.runtime.library import LibraryEntry, LibraryFunction, compile_library

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from dlc.ir.dims import Dim, dim_text, substitute, symbol, symbols_of
+from dlc.ir.record import NamedTuple
 from dlc.ir.types import DType, TensorType
 
 _C_TYPES = {

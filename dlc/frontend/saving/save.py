@@ -27,7 +27,7 @@ from dlc.frontend.variable import Variable, variables_lock
 from dlc.ir.core import Function, all_nodes
 from dlc.ir.errors import ArgumentError, ValueRangeError
 from dlc.ir.host_function import called_functions
-from dlc.ir.ops import BUILT_IN
+from dlc.ir.op import OPS
 from dlc.ir.printer import print_function
 from dlc.ir.types import TensorType, dtype_of
 from dlc.ir.version import __version__
@@ -229,7 +229,7 @@ def _check_portable(name: str, function: Function) -> None:
             f"{name} cannot be saved: it calls Python back ({names})",
             hint="leave debug.callback and pure_callback out, or write them in functions of dlc",
         )
-    added = sorted({n.op.name for n in all_nodes(function) if n.op not in BUILT_IN})
+    added = sorted({n.op.name for n in all_nodes(function) if not OPS.is_built_in(n.op)})
     if added:
         raise ArgumentError(
             f"{name} cannot be saved: {', '.join(added)} is no operation of dlc's own",

@@ -9,7 +9,6 @@ slow: there the part that is a power is integrated by hand.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from dlc.frontend.special.formulas import binary
 from dlc.frontend.special.gammas import digamma_of, log_gamma_of
 from dlc.frontend.tensor import Tensor
 from dlc.frontend.transforms import stop_gradient
+from dlc.ir.record import NamedTuple
 
 _FALL = 40.0
 _SMALL = 2.0

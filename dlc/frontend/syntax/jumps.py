@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from dlc.frontend.syntax.build import (
     assign,
@@ -28,6 +28,7 @@ from dlc.frontend.syntax.build import (
     load,
 )
 from dlc.frontend.syntax.source import Unconvertible
+from dlc.ir.record import NamedTuple
 
 RETURNED = "_dlc_returned"
 VALUE = "_dlc_value"

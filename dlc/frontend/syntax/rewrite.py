@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from dlc.frontend.syntax.build import (
     MARK,
@@ -36,6 +35,7 @@ from dlc.frontend.syntax.liveness import Names, exposed, read_by
 from dlc.frontend.syntax.matches import lower_matches
 from dlc.frontend.syntax.names import Effects, effects
 from dlc.frontend.syntax.source import Definition
+from dlc.ir.record import NamedTuple
 
 ITEM = "_dlc_item"
 

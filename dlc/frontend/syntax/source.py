@@ -7,9 +7,9 @@ import inspect
 import itertools
 import linecache
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any
 
-from dlc.ir.record import dataclass
+from dlc.ir.record import NamedTuple, dataclass
 
 Definition = ast.FunctionDef | ast.Lambda
 Definitions = dict[int, list[Definition]]  # by their first line

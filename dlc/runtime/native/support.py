@@ -6,12 +6,13 @@ import ctypes
 import functools
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from dlc.codegen.cpu.blob import Blob
 from dlc.codegen.cpu.compiler_version import compiler_version
 from dlc.codegen.cpu.isa import Isa, host_isa
 from dlc.ir.deferred import deferred
+from dlc.ir.record import NamedTuple
 from dlc.runtime.cache import default_cache
 from dlc.runtime.cache_entry import Key
 from dlc.runtime.loader import LoadedCode, load_blob
