@@ -1,6 +1,7 @@
 """Attention as Triton kernels: against NumPy at float64, and as machine code."""
 
 import importlib.util
+import itertools
 import math
 import re
 
@@ -9,8 +10,9 @@ import pytest
 
 from dlc.codegen.kernel_parser import parse_kernel
 from dlc.codegen.triton.backend import TritonBackend
+from dlc.codegen.triton.code import signature_of
 from dlc.codegen.triton.emit import emit_kernel
-from dlc.codegen.triton.walk_writer import WIDEST
+from dlc.codegen.triton.walk_facts import WIDEST
 from dlc.ir.build import IRBuilder
 from dlc.ir.dims import symbol
 from dlc.ir.errors import BackendError
@@ -137,21 +139,55 @@ def test_large_scores_and_special_values(worker):
     assert np.isfinite(np.delete(found[0], 3, axis=-1)).all()
 
 
-@pytest.mark.parametrize("shape", [SHAPES[k] for k in (0, 1, 2, 3, 6)], ids=str)
+def gradient_operands(shape, mask=None):
+    """The operands of gradients, of which the sums and logarithms are no half types."""
+    *sizes, dtype, causal = shape
+    args = operands(*sizes, dtype=dtype)
+    _, out, lse = exact(*args, mask, causal)
+    ct = draw(*out.shape, dtype=dtype)
+    wide = np.float64 if dtype == "f64" else np.float32
+    return [*args, lse.astype(wide), ct, (out * ct.astype(np.float64)).sum(-1).astype(wide)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("masked", [False, True])
 def test_gradients(worker, shape, masked):
     *sizes, dtype, causal = shape
-    args = operands(*sizes, dtype=dtype)
-    mask = draw(*args[0].shape[:-1], args[1].shape[-2], dtype=dtype) if masked else None
-    _, out, lse = exact(*args, mask, causal)
-    ct = draw(*out.shape, dtype=dtype)
-    rest = [lse.astype(ct.dtype), ct, (out * ct).sum(-1).astype(ct.dtype)]
-    given = [*args, *rest, *([mask] if masked else [])]
-    wanted = exact_gradients(*args, *rest, mask, causal)
+    lead, group, t, s = sizes[:4]
+    wide = "f64" if dtype == "f64" else "f32"
+    mask = draw(*lead, *group, t, s, dtype=wide) if masked else None
+    given = gradient_operands(shape, mask)
+    wanted = exact_gradients(*given, mask, causal)
     for which in (0, 9):
-        found = run(worker, GRADIENTS, given, causal, which)
+        found = run(worker, GRADIENTS, [*given, *([mask] if masked else [])], causal, which)
         for a, b in zip(found, wanted, strict=True):
+            assert a.dtype == dtype_of(wide).numpy
             np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("dtype", ["f16", "bf16"])
+@pytest.mark.parametrize("size", [2.0**-13, 2.0**12])
+def test_gradients_beyond_the_range_of_a_half_type(worker, dtype, size):
+    """Cotangents of scores that float16 does not hold, in rows of very different sizes."""
+    q, k, v, lse, ct, _ = gradient_operands(((1,), (), 70, 90, 16, 16, dtype, True))
+    rows = np.where(np.arange(70) % 3 == 0, size, 1.0)[:, None]
+    v = v * v.dtype.type(32 if size > 1 else 1)
+    given = [q, k, v, lse, (ct * rows).astype(ct.dtype), np.zeros_like(lse)]
+    wanted = exact_gradients(*given, causal=True)
+    for a, b in zip(run(worker, GRADIENTS, given, True), wanted, strict=True):
+        assert (np.abs(a - b) <= 2e-4 * np.abs(b) + 2e-5 * np.abs(b).max(-1, keepdims=True)).all()
+
+
+def test_infinite_cotangents_of_half_types(worker):
+    given = gradient_operands(((1,), (), 20, 20, 16, 16, "f16", True))
+    given[4][0, 7, 2], given[4][0, 9, 3] = np.inf, np.nan
+    dq, dk, dv = run(worker, GRADIENTS, given, True)
+    assert not np.isfinite(dv[0, :8, 2]).any()
+    assert np.isnan(dv[0, :10, 3]).all()
+    assert np.isfinite(np.delete(dv[0], [2, 3], axis=-1)).all()
+    assert not np.isfinite(dq[0, [7, 9]]).any()
+    assert np.isfinite(np.delete(dq[0], [7, 9], axis=0)).all()
+    assert not np.isfinite(dk[0, :8]).any()
 
 
 def test_each_gradient_alone(worker):
@@ -198,29 +234,43 @@ def test_one_part_of_a_half_type_where_that_is_asked_for():
         emit_kernel(kernel, fast=fast)[0].variants[-1].source.count("tl.dot(") for fast in (0, 1)
     )
     assert (exact, fast) == (3, 2)
+    kernel = kernel_of(GRADIENTS, gradient_operands(((2,), (), 99, 99, 64, 64, "f16", True)), True)
+    counts = [
+        [x.variants[-1].source.count("tl.dot(") for x in emit_kernel(kernel, fast=fast)]
+        for fast in (False, True)
+    ]
+    assert counts == [[4, 6], [3, 4]]
 
 
-@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
-@pytest.mark.parametrize("what", ["bf16", "f32 gradient"])
+@pytest.mark.parametrize(
+    ("arch", "what"),
+    [
+        *itertools.product(["sm_80", "sm_90"], ["bf16", "f32 gradient"]),
+        ("sm_80", "bf16 gradient"),
+        ("sm_90", "f16 gradient"),
+    ],
+)
 def test_machine_code(arch, what):
-    from dlc.codegen.triton.compile import resources
+    from dlc.codegen.triton.compile import compile_variant, resources
 
-    args = operands((2, 2), (), 99, 99, 64, 64, dtype=what.split()[0])
-    if what == "bf16":
-        kernel = kernel_of(("attention", "attention_lse"), args, True)
+    dtype, _, gradient = what.partition(" ")
+    given = gradient_operands(((2, 2), (), 99, 99, 64, 64, dtype, True))
+    if gradient:
+        kernel = kernel_of(GRADIENTS, given, True)
     else:
-        kernel = kernel_of(
-            GRADIENTS, [*args, draw(2, 2, 99), draw(2, 2, 99, 64), draw(2, 2, 99)], True
-        )
-    for variants in TritonBackend(arch).binaries(kernel):
-        code = variants[-1]
+        kernel = kernel_of(("attention", "attention_lse"), given[:3], True)
+    for launch in TritonBackend(arch).emit(kernel):
+        code = compile_variant(launch.variants[-1], signature_of(kernel), arch)
         used, ptx = resources(code.cubin), code.texts["ptx"]
         assert used["STACK"] == used["LOCAL"] == 0
         assert code.shared <= (163 if arch == "sm_80" else 227) * 1024
         assert not re.search(r"\.(approx|full|ftz)\b", ptx)
         assert "tf32" not in ptx
-        if what == "bf16":
-            assert ("wgmma" if arch == "sm_90" else "mma.sync") in ptx
+        if dtype != "f32":  # products of tensor cores alone, of the half type
+            products = re.findall(r"(?:wgmma\.mma_async|mma)\.sync\S*", ptx)
+            assert products
+            assert all(f".{dtype}.{dtype}" in p for p in products)
+            assert products[0].startswith("wgmma" if arch == "sm_90" else "mma")
 
 
 def test_rows_that_are_too_long_or_not_known_are_simple_ops(worker):

@@ -75,7 +75,7 @@ def attention_statements(
         (_constant(q[-1]), _constant(v[-1])),
         tuple((m.tensor.dtype.kind, tuple(d == 1 for d in m.shape)) for m in rest),
         tuple(first.attrs.items()),
-        first.inputs[0].tensor.dtype.short,
+        tuple((n, x.tensor.dtype.short) for n, x in operands.items() if n not in _MASKS.values()),
     )
     symbols = [*(a.upper() for a in axes), "T", "S", "D", "E"]
     sizes = (*q[: heads + len(group)], q[-2], k[-2], q[-1], v[-1])
@@ -158,11 +158,11 @@ def _template(
     widths: tuple[int | None, int | None],
     masks: _Masks,
     attrs: tuple[tuple[str, Any], ...],
-    dtype: str,
+    held: tuple[tuple[str, str], ...],
 ) -> Kernel:
     """The kernel over dims of the axes' names in capitals, T, S, and D and E if not known."""
     d, e = (str(w) if w is not None else n for w, n in zip(widths, "DE", strict=True))
-    text = _Text(axes, d, e, dict(masks), dict(attrs), dtype)
+    text = _Text(axes, d, e, dict(masks), dict(attrs), dict(held))
     return parse_kernel(text.forward(wanted) if forward else text.backward(wanted))
 
 
@@ -173,7 +173,7 @@ class _Text:
     d, e: the extents of rows of queries and keys, and of values.
     masks: by the kind of their elements, which of a mask's axes are repeated.
     attrs: the attributes of the row.
-    held: the element type of queries, keys, values and of the result.
+    held: the element type of each operand but masks; attention has that of its queries.
     """
 
     axes: tuple[str, ...]
@@ -181,17 +181,17 @@ class _Text:
     e: str
     masks: Mapping[str, tuple[bool, ...]]
     attrs: Attrs
-    held: str
+    held: Mapping[str, str]
 
     @property
     def dtype(self) -> str:
-        """The element type that is calculated with."""
-        return "f32" if self.held in _HALVES else self.held
+        """The element type that is calculated with, and that of gradients."""
+        return "f32" if self.held["q"] in _HALVES else self.held["q"]
 
     def _load(self, name: str, ix: str) -> str:
         """An element of an operand at the type that is calculated with."""
         x = f"{name}[{ix}]"
-        return x if self.held == self.dtype else f"{self.dtype}({x})"
+        return x if self.held[name] == self.dtype else f"{self.dtype}({x})"
 
     @property
     def _heads(self) -> tuple[str, ...]:
@@ -212,7 +212,7 @@ class _Text:
             "o": [*rows, self.e], "total": rows, "low": rows,
             "dq": [*rows, self.d], "dk": [*heads, "S", self.d], "dv": [*heads, "S", self.e],
         }  # fmt: skip
-        types = dict.fromkeys("qkvo", self.held)
+        types = {**self.held, "o": self.held["q"]}
         params = [f"{n}: {types.get(n, self.dtype)}[{','.join(shapes[n])}]" for n in names]
         for kind, single in self.masks.items():
             shape = ["1" if one else n for one, n in zip(single, [*rows, "S"], strict=True)]
@@ -314,7 +314,8 @@ class _Text:
             each = "1.0/l[i]"
             each = each if self.attrs["nan_rows"] else f"select(l[i] == 0.0, 0.0, {each})"
             lines.append(f"  r[i] = {each}")
-            result = "a[i,e]*r[i]" if self.held == dtype else f"{self.held}(a[i,e]*r[i])"
+            held = self.held["q"]
+            result = "a[i,e]*r[i]" if held == dtype else f"{held}(a[i,e]*r[i])"
             lines.append(f"  o[{row},e] e<{e} = {result}")
         if wanted & {"total", "low"}:
             lines.append("  t[i] = m[i]+log(l[i])")
@@ -342,18 +343,22 @@ class _Text:
         carry = f" carry a[i,c] c<{d} = 0.0{dtype}" if "dq" in wanted else ""
         keys = [*self._score(), f"p[j,i] = {self._exponential}"]
         if "dv" in wanted:
-            keys.append(f"dv[{key},c] c<{e} += dot(i, p[j,i]*ct[{row},c])")
+            ct = self._load("ct", f"{row},c")
+            keys.append(f"dv[{key},c] c<{e} += dot(i, p[j,i]*{ct})")
         if scores:
-            product = f"dot(e<{e}, v[{key},e]*ct[{row},e])"
+            value, ct = self._load("v", f"{key},e"), self._load("ct", f"{row},e")
+            product = f"dot(e<{e}, {value}*{ct})"
             scaled = "" if self.attrs["scale"] == 1 else f"*{self._factor}"
             ct = f"p[j,i]*({product}-w[i]){scaled}"
             if "b" in self.masks and hides_numbers(self.attrs):
                 ct = f"select({self._seen}, {ct}, 0.0)"
             keys.append(f"x[j,i] = {ct}")
         if "dk" in wanted:
-            keys.append(f"dk[{key},c] c<{d} += dot(i, x[j,i]*q[{row},c])")
+            query = self._load("q", f"{row},c")
+            keys.append(f"dk[{key},c] c<{d} += dot(i, x[j,i]*{query})")
         if "dq" in wanted:
-            keys.append(f"next_a[i,c] c<{d} = a[i,c]+dot(j, x[j,i]*k[{key},c])")
+            product = f"dot(j, x[j,i]*{self._load('k', f'{key},c')})"
+            keys.append(f"next_a[i,c] c<{d} = a[i,c]+{product}")
         last = [f"dq[{row},c] c<{d} = a[i,c]"] if "dq" in wanted else []
         inner = [*queries, f"{self._keys()}{carry}:", *(" " + x for x in keys), *last]
         inner = [f"for i<T:{QUERIES}:", *(" " + x for x in inner)]

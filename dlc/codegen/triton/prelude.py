@@ -23,6 +23,12 @@ def _to_integer(x, low, end, least, most, to: tl.constexpr):
     inside = tl.where(below | above | (x != x), 0.0, x).to(to)
     return tl.where(below, least, tl.where(above, most, inside))
 
+def _power_of_two(x, least):
+    # That of the largest magnitude of each row, but not below `least`, and its reciprocal.
+    bits = tl.max(x.to(tl.int32, bitcast=True) & 0x7F800000, 1, keep_dims=True)
+    bits = tl.minimum(tl.maximum(bits, least.to(tl.int32, bitcast=True)), 253 << 23)
+    return bits.to(tl.float32, bitcast=True), ((254 << 23) - bits).to(tl.float32, bitcast=True)
+
 def _odd_f32(x):
     # Rounded to odd, so that rounding once more is one rounding in all.
     nearest = x.to(tl.float32)

@@ -5,6 +5,8 @@ An architecture that is not listed has the schedules of the latest one before it
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from dlc.ir.record import dataclass
 
 
@@ -107,47 +109,48 @@ def gathered(sizes: Products) -> Products:
     return Products(sizes.small, sizes.small, _GATHERED, 0)
 
 
-_Walks = dict[int, dict[int, tuple[WalkBlocks, WalkBlocks]]]
+WalkKind: TypeAlias = Literal["values", "sum", "sums"]
+_Walks: TypeAlias = dict[int, dict[int, tuple[WalkBlocks, WalkBlocks, WalkBlocks]]]
 _WITHOUT_TENSOR_CORES: _Walks = {
     32: {
-        64: (WalkBlocks(64, 32, 8, 2), WalkBlocks(32, 32, 4, 2)),
-        128: (WalkBlocks(32, 32, 8, 2), WalkBlocks(32, 16, 8, 2)),
-        256: (WalkBlocks(16, 16, 4, 2), WalkBlocks(16, 16, 8, 2)),
+        64: (WalkBlocks(64, 32, 8, 2), WalkBlocks(32, 32, 4, 2), WalkBlocks(64, 32, 8, 2)),
+        128: (WalkBlocks(32, 32, 8, 2), WalkBlocks(32, 16, 8, 2), WalkBlocks(32, 32, 8, 2)),
+        256: (WalkBlocks(16, 16, 4, 2), WalkBlocks(16, 16, 8, 2), WalkBlocks(16, 16, 4, 2)),
     },
-    64: {256: (WalkBlocks(16, 16, 4, 2), WalkBlocks(16, 16, 4, 2))},
+    64: {256: (WalkBlocks(16, 16, 4, 2), WalkBlocks(16, 16, 4, 2), WalkBlocks(16, 16, 4, 2))},
 }
 # By the number of the architecture, then by the bits of the operands: for rows of at most some
-# elements, the blocks of walks that carry sums beside a maximum, and of those that do not.
+# elements, the blocks of each kind of walk.
 _WALKS: dict[int, _Walks] = {
     80: {
         16: {
-            64: (WalkBlocks(128, 64, 8, 3), WalkBlocks(64, 64, 4, 2)),
-            128: (WalkBlocks(128, 32, 8, 3), WalkBlocks(64, 64, 8, 2)),
-            256: (WalkBlocks(64, 32, 8, 2), WalkBlocks(32, 32, 8, 2)),
+            64: (WalkBlocks(128, 64, 8, 3), WalkBlocks(128, 64, 8, 2), WalkBlocks(128, 32, 8, 2)),
+            128: (WalkBlocks(128, 32, 8, 3), WalkBlocks(128, 32, 8, 2), WalkBlocks(64, 32, 8, 2)),
+            256: (WalkBlocks(64, 32, 8, 2), WalkBlocks(32, 32, 8, 2), WalkBlocks(32, 32, 8, 2)),
         },
         **_WITHOUT_TENSOR_CORES,
     },
     90: {
         16: {
-            64: (WalkBlocks(128, 128, 8, 3), WalkBlocks(64, 64, 4, 2)),
-            128: (WalkBlocks(128, 64, 8, 3), WalkBlocks(64, 64, 8, 2)),
-            256: (WalkBlocks(128, 32, 8, 2), WalkBlocks(32, 32, 8, 2)),
+            64: (WalkBlocks(128, 128, 8, 3), WalkBlocks(128, 64, 8, 2), WalkBlocks(128, 64, 8, 2)),
+            128: (WalkBlocks(128, 64, 8, 3), WalkBlocks(128, 64, 8, 2), WalkBlocks(128, 32, 8, 2)),
+            256: (WalkBlocks(128, 32, 8, 2), WalkBlocks(32, 32, 8, 2), WalkBlocks(32, 32, 8, 2)),
         },
         **_WITHOUT_TENSOR_CORES,
     },
 }
 
 
-def walk_blocks(arch: int, bits: int, width: int, forward: bool) -> WalkBlocks:
+def walk_blocks(arch: int, bits: int, width: int, kind: WalkKind) -> WalkBlocks:
     """The blocks of a walk on an architecture.
 
     Args:
         arch: The number of the architecture.
         bits: The bits of the operands of its products.
         width: The most elements of a row.
-        forward: Whether it is one of values, not of gradients.
+        kind: What it carries: values beside the largest score, one sum of products, or several.
     """
     known = [a for a in _WALKS if a <= arch] or [min(_WALKS)]
     by_width = _WALKS[max(known)][bits]
     found = by_width[min(w for w in by_width if width <= w)]
-    return found[0] if forward else found[1]
+    return found[("values", "sum", "sums").index(kind)]

@@ -2,13 +2,15 @@
 
 Float32 operands are multiplied as float32. Tensor cores take both operands at one half type: where
 one comes from memory at such a type and the other is computed, that is two parts of the type, whose
-sum it is to twice the type's precision. Products are accumulated at float32.
+sum it is to twice the type's precision. The range of float16 is short: what is added up is divided
+by a power of two for each row of sums, the largest so far, unless it is exponentials less the
+largest. Products are accumulated at float32.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -20,12 +22,20 @@ from dlc.codegen.triton.plan import Item, cannot
 from dlc.codegen.triton.scalars import literal, scalar_op, triton_type
 from dlc.codegen.triton.schedules import SMALLEST, WalkBlocks, walk_blocks
 from dlc.codegen.triton.values import Scope, Value, ValueWriter
+from dlc.codegen.triton.walk_facts import (
+    is_read,
+    kind_of,
+    lanes,
+    narrow_type,
+    product_bits,
+    reads_matrix,
+    scaled_sums,
+    width_of,
+)
 from dlc.codegen.triton.walks import Walk, walks_of
 from dlc.ir.dims import Dim, add, floordiv, mul, product
-from dlc.ir.scalar import Axis, Expr, reduced_axes, walk
-from dlc.ir.types import DType, float32, float64
-
-WIDEST = 256  # elements of a row of which a block is held in registers
+from dlc.ir.scalar import Axis, Expr, walk
+from dlc.ir.types import DType, float16, float32, float64
 
 
 def write_walks(kernel: Kernel, arch: int, *, fast: bool = False) -> tuple[Launch, ...] | None:
@@ -45,8 +55,8 @@ def write_walks(kernel: Kernel, arch: int, *, fast: bool = False) -> tuple[Launc
 
 
 def _variants(w: Walk, arch: int, number: int, fast: bool) -> Iterator[Variant]:
-    blocks = walk_blocks(arch, _bits(w), _width(w), forward=len(w.carry) > 1)
-    if _reads_matrix(w):
+    blocks = walk_blocks(arch, product_bits(w), width_of(w), kind_of(w))
+    if reads_matrix(w):
         blocks = replace(blocks, other=max(blocks.other // 2, SMALLEST))
 
     def variant(own: int, suffix: str, **facts: object) -> Variant:
@@ -59,74 +69,20 @@ def _variants(w: Walk, arch: int, number: int, fast: bool) -> Iterator[Variant]:
     yield variant(blocks.own, "")
 
 
-def _items(w: Walk) -> Iterator[Item]:
-    yield from (*w.carry, *w.before, *w.body, *w.after)
-
-
-def _bits(w: Walk) -> int:
-    """The bits of the operands of the products, of the widest of several."""
-    names = {p.name for p in w.kernel.params}
-    dots = [n for i in _items(w) for n in walk(i.expr) if n.op == "dot"]
-    return max(_narrow(n, names).bits for n in dots)
-
-
-def _reads_matrix(w: Walk) -> bool:
-    """Whether a block of a mask is read for each block of scores, and takes its room."""
-    both = {w.own.name, w.other.name}
-    loads = [n for i in w.body for n in walk(i.expr) if n.op == "load"]
-    read = [n for n in loads if w.kernel.param(n.attr) is not None]
-    return any(both <= {i.attr for x in n.args for i in walk(x) if i.op == "index"} for n in read)
-
-
-def _width(w: Walk) -> int:
-    """The most elements of a row."""
-    axes = [a for i in _items(w) for a in i.axes]
-    axes += [a for i in _items(w) for n in walk(i.expr) for a in reduced_axes(n)]
-    widths = [a.extent for a in axes if a.block is None]
-    for width in widths:
-        if not isinstance(width, int) or width > WIDEST:
-            why = f"rows of {width} elements; at most {WIDEST} are held"
-            raise cannot(w.kernel, w.body[0].text, why)
-    return max((x for x in widths if isinstance(x, int)), default=1)
-
-
-def _lanes(extent: int) -> int:
-    """The size of a block of `tl.dot` that holds an extent."""
-    return max(SMALLEST, 1 << max(extent - 1, 0).bit_length())
-
-
-def _stored(e: Expr) -> Expr | None:
-    """The load that an expression is, but for conversions; None for what is computed."""
-    while e.op == "convert":
-        e = e.args[0]
-    return e if e.op == "load" else None
-
-
-def _narrow(e: Expr, params: Collection[str]) -> DType:
-    """The type at which the operands of a product are multiplied."""
-    halves: set[DType] = set()
-    for x in e.args:
-        source = x.args[0].dtype if x.op == "convert" else x.dtype
-        is_half = source.is_float and source.bits == 16
-        if is_half and _stored(x):
-            halves.add(source)
-        elif _is_read(x, params):
-            return e.dtype
-    return halves.pop() if len(halves) == 1 else e.dtype
-
-
-def _is_read(e: Expr, params: Collection[str]) -> bool:
-    found = _stored(e)
-    return found is not None and found.attr in params
-
-
 @dataclass(frozen=True)
 class _Tile:
-    """A local: its variable, the axes of the variable's dimensions, and those of its indices."""
+    """A local.
+
+    text: its variable.
+    axes: the axes of the variable's dimensions.
+    ix: those of its indices.
+    scale: what each of its rows is to be multiplied by, a variable.
+    """
 
     text: str
     axes: tuple[str, ...]
     ix: tuple[str, ...]
+    scale: str | None = None
 
 
 class _WalkWriter(ValueWriter):
@@ -146,6 +102,9 @@ class _WalkWriter(ValueWriter):
         self.starts: dict[str, str] = {}
         self.ends: dict[str, Dim] = {w.own.name: w.own.extent, w.other.name: w.other.extent}
         self.tiles: dict[str, _Tile] = {}
+        self.scaled = scaled_sums(w)
+        self.at_most_one = kind_of(w) == "values"  # what is computed and multiplied
+        self.rescaled: dict[str, tuple[str, str]] = {}  # a scale's next value and its reciprocal
         self.base = Scope()
         self.levels: list[dict[tuple[str, ...], Scope]] = [{}]
 
@@ -169,9 +128,10 @@ class _WalkWriter(ValueWriter):
         with self._loops():
             following = {i.name: self._local(i) for i in w.body if not self._is_stored(i)}
             carried = [c.name for c in w.carry if "next_" + c.name in following]
-            names = ", ".join(self.tiles[n].text for n in carried)
-            values = ", ".join(self._whole(following["next_" + n], w, n) for n in carried)
-            self.write(f"{names} = {values}")
+            names = [self.tiles[n].text for n in carried] + list(self.rescaled)
+            values = [self._whole(following["next_" + n], w, n) for n in carried]
+            values += [new for new, _ in self.rescaled.values()]
+            self.write(f"{', '.join(names)} = {', '.join(values)}")
         for item in w.after:
             self._statement(item)
         title = print_kernel(w.kernel).rstrip().split("\n")
@@ -262,7 +222,7 @@ class _WalkWriter(ValueWriter):
         for a in axes:
             if a.block is None:
                 assert isinstance(a.extent, int)  # as `_width` has seen
-                self.sizes[a.name], self.ends[a.name] = _lanes(a.extent), a.extent
+                self.sizes[a.name], self.ends[a.name] = lanes(a.extent), a.extent
         return self.walk.order([a.name for a in axes])
 
     # Statements
@@ -286,7 +246,7 @@ class _WalkWriter(ValueWriter):
     def _value(self, e: Expr, scope: Scope) -> Value:
         """The value of an expression; what is added to a product is where that begins."""
         if e.op == "add" and e.args[1].op == "dot":
-            return self._dot(e.args[1], scope, self.value(e.args[0], scope))
+            return self._dot(e.args[1], scope, e.args[0])
         return self.value(e, scope)
 
     def _first(self, item: Item) -> None:
@@ -295,8 +255,11 @@ class _WalkWriter(ValueWriter):
         names = self._names(item.axes)
         scope = self._scope(names)
         text = self._broadcast(self.value(item.expr, scope), scope)
-        made = self.assign(text, scope, frozenset(names))
-        self.tiles[item.name] = _Tile(made.text, names, tuple(i.attr for i in item.ix))
+        made, scale = self.assign(text, scope, frozenset(names)), None
+        if item.name in self.scaled:
+            scale = self.name()
+            self.write(f"{scale} = tl.full([{self.sizes[names[0]]}, 1], 2.0**-126, tl.float32)")
+        self.tiles[item.name] = _Tile(made.text, names, tuple(i.attr for i in item.ix), scale)
 
     def _whole(self, value: Value, w: Walk, name: str) -> str:
         return self._broadcast(value, self._scope(self.tiles[name].axes))
@@ -314,10 +277,10 @@ class _WalkWriter(ValueWriter):
         for e in (n for i in w.body for n in walk(i.expr)):
             if e.op != "dot":
                 continue
-            narrow = _narrow(e, self.params)
+            narrow = narrow_type(e, self.params)
             for x in e.args:
                 inside = {n.attr for n in walk(x) if n.op == "index"}
-                if _is_read(x, self.params) and not inside & changing:
+                if is_read(x, self.params) and not inside & changing:
                     axes = [w.own, *(a for a in e.attr if a.block is None)]
                     self._narrowed(x, narrow, self._scope(self._names(axes)))
 
@@ -331,7 +294,7 @@ class _WalkWriter(ValueWriter):
         here = dict(zip(tile.ix, (i.attr for i in e.args), strict=True))
         own, blocks = [here[n] for n in tile.axes], [n for n, _ in scope.blocks]
         at = [blocks.index(n) for n in own]
-        text = tile.text
+        text = f"({tile.text} * {tile.scale})" if tile.scale else tile.text
         if at == [1, 0]:
             text = f"tl.trans({text})"
         elif len(at) == 1 and len(blocks) == 2:
@@ -363,7 +326,7 @@ class _WalkWriter(ValueWriter):
 
     # Products
 
-    def _dot(self, e: Expr, scope: Scope, total: Value | None) -> Value:
+    def _dot(self, e: Expr, scope: Scope, total: Expr | None) -> Value:
         """A product of two blocks, added to `total`."""
         a, b = e.args
         names = [n for n, _ in scope.blocks]
@@ -374,11 +337,18 @@ class _WalkWriter(ValueWriter):
             raise cannot(self.kernel, self.walk.body[0].text, "a product of more than two matrices")
         if e.dtype not in (float32, float64):
             raise cannot(self.kernel, self.walk.body[0].text, f"a sum at {e.dtype.short}")
-        narrow = _narrow(e, self.params)
+        before = None if total is None else self.tiles.get(total.attr)
+        scale = before and before.scale
+        narrow = self._product_type(e, scale)
         (over,) = e.attr
-        first = self._operand(a, (names[0], over.name), over, narrow)
-        second = self._operand(b, (over.name, names[1]), over, narrow)
-        given = "" if total is None else f", {self._broadcast(total, scope)}"
+        first = self._operand(a, (names[0], over.name), over, narrow, scale)
+        second = self._operand(b, (over.name, names[1]), over, narrow, scale)
+        given = ""
+        if scale and before:
+            text = f"{before.text} * ({scale} * {self.rescaled[scale][1]})"
+            given = f", {self.assign(text, scope, frozenset(names)).text}"
+        elif total is not None:
+            given = f", {self._broadcast(self.value(total, scope), scope)}"
         precision = "tf32" if self.fast else "ieee"
         how = f', input_precision="{precision}"' if narrow is float32 else ""
         how += f", out_dtype={triton_type(e.dtype)}" if narrow is float64 else ""
@@ -388,23 +358,40 @@ class _WalkWriter(ValueWriter):
             given = f", {made.text}"
         return made
 
-    def _operand(self, e: Expr, axes: tuple[str, str], over: Axis, narrow: DType) -> list[str]:
+    def _product_type(self, e: Expr, scale: str | None) -> DType:
+        """The type of a product, which is float16 of what is computed only within its range."""
+        narrow = narrow_type(e, self.params)
+        within = self.at_most_one or scale or all(is_read(x, self.params) for x in e.args)
+        return narrow if within or narrow is not float16 else e.dtype
+
+    def _operand(
+        self, e: Expr, axes: tuple[str, str], over: Axis, narrow: DType, scale: str | None
+    ) -> list[str]:
         """An operand with its dimensions in the order of `axes`, 0 beyond the axis `over`.
 
-        What is computed is the sum of two parts of a half type.
+        What is computed is the sum of two parts of a half type, of a multiple of `scale` if any.
         """
         self._names([over])
         own = self.walk.order(axes)
         scope = self._scope(own)
-        if _is_read(e, self.params):
+        if is_read(e, self.params):
             parts = [self._broadcast(self._narrowed(e, narrow, scope), scope)]
         else:
             text, mask = self._broadcast(self.value(e, scope), scope), scope.mask(over.name)
             if mask is not None:
                 text = f"tl.where({mask.at(2)}, {text}, {literal(0.0, e.dtype)})"
                 text = self.assign(text, scope, frozenset(own)).text
+            if scale:
+                text = self._divided(text, scale, scope)
             parts = [text] if e.dtype is narrow else self._halves(text, e.dtype, narrow, scope)
         return parts if own == axes else [f"tl.trans({p})" for p in parts]
+
+    def _divided(self, text: str, scale: str, scope: Scope) -> str:
+        """A block whose rows are divided by the next value of a scale, which is not below them."""
+        new, reciprocal = self.name(), self.name()
+        self.write(f"{new}, {reciprocal} = _power_of_two({text}, {scale})")
+        self.rescaled[scale] = new, reciprocal
+        return self.assign(f"{text} * {reciprocal}", scope, frozenset(dict(scope.blocks))).text
 
     def _halves(self, text: str, dtype: DType, narrow: DType, scope: Scope) -> list[str]:
         """Two values of a half type whose sum is nearly a wider one."""
@@ -430,4 +417,4 @@ class _WalkWriter(ValueWriter):
 
 def _fitting(axis: Axis, size: int) -> int:
     extent = axis.extent
-    return min(size, _lanes(extent)) if isinstance(extent, int) else size
+    return min(size, lanes(extent)) if isinstance(extent, int) else size

@@ -5,8 +5,9 @@ heads; queries may have one more, [..., G, T, D], a group that reads the same ke
 [..., (G), T, S], any of whose extents may be 1, is added to the scores or, of bools, says which
 keys take part; where there are both, that of bools comes second. A causal score has only keys up to
 the query's own position. Half types are computed at float32, which added masks, the logarithms of
-sums and the operands of gradients have. All rows of the family have the inputs of `attention`
-first, so that those of the same inputs can be computed by one kernel. Their attributes:
+sums, and gradients have; the cotangent of the result has either type. All rows of the family have
+the inputs of `attention` first, so that those of the same inputs can be computed by one kernel.
+Their attributes:
 
 scale: what products of queries and keys are multiplied by.
 causal: whether the query at i reads the keys up to i only.
@@ -25,7 +26,7 @@ from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.op import Attrs, Op, Sample, register
 from dlc.ir.ops import batching
 from dlc.ir.ops.composite import stretch
-from dlc.ir.ops.families import accumulator, check_kind, filled, is_half, same_shape
+from dlc.ir.ops.families import accumulator, check_kind, filled, same_shape
 from dlc.ir.types import DType, TensorType, int64
 
 # Gradients are computed by parts of at least so many keys where there are fewer heads than jobs.
@@ -76,14 +77,17 @@ def _check(name: str, types: Sequence[TensorType], more: int) -> None:
             f"{name} of {shown}: the shapes must be [..., T, D], [..., S, D] and [..., S, E], "
             "that of a mask [..., T, S]"
         )
-    same = all(t.dtype is q.dtype for t in types[: 3 + more])
     wide = _wide(q)
+    lse, ct, delta = rest[:more] or (None, None, None)
+    same = (
+        k.dtype is v.dtype is q.dtype
+        and (ct is None or ct.dtype in (q.dtype, wide))
+        and all(t is None or t.dtype is wide for t in (lse, delta))
+    )
     if not same or any(m.dtype.kind != "b" and m.dtype is not wide for m in mask):
         raise DTypeError(f"{name} of {shown}: the element types must be floats, and equal")
     if len(mask) == 2 and [m.dtype.kind for m in mask] != ["f", "b"]:
         raise DTypeError(f"{name} of {shown}: of two masks one is of floats, then one of bools")
-    if more and is_half(q.dtype):
-        raise DTypeError(f"{name} of {shown}: the element types must be f32 or f64")
 
 
 def _wide(type_: TensorType) -> DType:
@@ -126,7 +130,7 @@ def _infer_grad(name: str, which: int) -> Callable[..., TensorType]:
             for t, shape in ((lse, rows), (delta, rows), (ct, (*rows, v.shape[-1])))
         ):
             raise ShapeError(f"{name} of {', '.join(map(str, types))}: the cotangent does not fit")
-        return types[which]
+        return TensorType(_wide(q), types[which].shape)
 
     return infer
 
@@ -227,6 +231,7 @@ def hides_numbers(attrs: Attrs) -> bool:
 def _grad_query(
     b: Any, q: Any, k: Any, v: Any, lse: Any, ct: Any, delta: Any, *mask: Any, **attrs: Any
 ) -> Any:
+    q, k, v, ct = _at_float32(b, (q, k, v, ct))
     p = _probabilities(b, q, k, lse, mask, attrs)
     ds = _score_cotangents(b, p, v, ct, delta, mask, attrs)
     dq = _product(b, ds, k, (-1,), (-2,))
@@ -236,6 +241,7 @@ def _grad_query(
 def _grad_key(
     b: Any, q: Any, k: Any, v: Any, lse: Any, ct: Any, delta: Any, *mask: Any, **attrs: Any
 ) -> Any:
+    q, k, v, ct = _at_float32(b, (q, k, v, ct))
     p = _probabilities(b, q, k, lse, mask, attrs)
     ds = _score_cotangents(b, p, v, ct, delta, mask, attrs)
     dk = _over_queries(b, ds, q, k)
@@ -245,6 +251,7 @@ def _grad_key(
 def _grad_value(
     b: Any, q: Any, k: Any, v: Any, lse: Any, ct: Any, delta: Any, *mask: Any, **attrs: Any
 ) -> Any:
+    q, k, ct = _at_float32(b, (q, k, ct))
     p = _probabilities(b, q, k, lse, mask, attrs)
     return _over_queries(b, p, ct, k)
 
@@ -295,20 +302,21 @@ _GRADIENTS = ("attention_grad_query", "attention_grad_key", "attention_grad_valu
 
 def _vjp(b: Any, out: Any, ct: Any, i: int, inputs: Sequence[Any], **attrs: Any) -> Any:
     """The cotangent of input `i`: of the mask in simple ops, of the others by their own rows."""
-    out, ct, q, k, v = _at_float32(b, (out, ct, *inputs[:3]))
-    mask = inputs[3:]
+    q, k, v, *mask = inputs
+    wide, wide_out = _at_float32(b, (ct, out))
     lse = b.attention_lse(q, k, v, *mask, **attrs)
     if any(not _is_bool(m) or attrs["hidden"] != -math.inf for m in mask):
         # Beside a score of -1e9 the logarithm of a sum is nothing. What that leaves out is a factor
         # of all probabilities of the row, and so of its cotangent.
         low = b.attention_lse_low(q, k, v, *mask, **attrs)
-        ct = b.mul(ct, _as_column(b, b.exp(b.neg(low)), ct))
-    delta = b.reduce_sum(b.mul(ct, out), axes=(ct.tensor.rank - 1,))
+        ct = wide = b.mul(wide, _as_column(b, b.exp(b.neg(low)), wide))
+    delta = b.reduce_sum(b.mul(wide, wide_out), axes=(wide.tensor.rank - 1,))
     if i < 3:
         found = _in_parts(b, i, (q, k, v, lse, ct, delta, *mask), attrs)
         return _converted(b, found, inputs[i].tensor.dtype)
+    q, k, v = _at_float32(b, (q, k, v))
     p = _probabilities(b, q, k, lse, mask, attrs)
-    ds = _score_cotangents(b, p, v, ct, delta, mask, attrs)
+    ds = _score_cotangents(b, p, v, wide, delta, mask, attrs)
     shape = mask[0].tensor.shape
     repeated = tuple(a for a, d in enumerate(shape) if d == 1)
     return b.reshape(b.reduce_sum(ds, axes=repeated), shape=shape) if repeated else ds
@@ -322,16 +330,18 @@ def _samples(grad: bool) -> Callable[[], list[Sample]]:
         t, s, d, e = map(int, sizes.split())
         rows = (*lead, *group, t)
         shapes = [(*rows, d), (*lead, s, d), (*lead, s, e)]
-        shapes += [rows, (*rows, e), rows] if grad else []
-        return tuple((shape, dtype) for shape in shapes)
+        held = [(shape, dtype) for shape in shapes]
+        wide = "f64" if dtype == "f64" else "f32"
+        held += [(rows, wide), ((*rows, e), dtype), (rows, wide)] if grad else []
+        return tuple(held)
 
     def samples() -> list[Sample]:
         halves = [
             Sample((*of((2,), (), "7 9 4 6", "bf16"), ((2, 7, 9), "f32")), causal),
-            Sample(of((2,), (2,), "7 5 16 6", "f16"), plain),
+            Sample(of((2,), (2,), "7 5 16 6", "f16"), {**plain, "scale": 0.1}),
         ]
         return [
-            *([] if grad else halves),
+            *halves,
             Sample(of((2, 3), (), "7 5 4 6"), plain),
             Sample(of((2, 3), (2,), "7 9 4 6", "f64"), causal),
             Sample((*of((2,), (), "5 11 3 3"), ((2, 5, 11), "f32")), plain),
