@@ -12,8 +12,6 @@ from dlc.ir.errors import ArgumentError
 
 _OTHER_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
 
-_NAMES = frozenset(HOOKS)
-
 
 class CallbackList:
     """Callbacks that are called one after the other; its own hooks call theirs.
@@ -44,7 +42,7 @@ class CallbackList:
     ) -> None:
         given = callbacks.callbacks if isinstance(callbacks, CallbackList) else callbacks
         self.callbacks: list[Callback] = []
-        self._users: dict[str, list[Callback]] = {}
+        self._order: list[Callback] = []  # in which they are called
         self.model, self.params = model, params
         for callback in [given] if isinstance(given, Callback) else given or ():
             self.append(callback)
@@ -66,10 +64,7 @@ class CallbackList:
         callback.set_params(self.params)
         if self.model is not None:
             callback.set_model(self.model)
-        self._users = {}
-        for one in sorted(self.callbacks, key=_runs_last):
-            for name in _hooks_of(one):
-                self._users.setdefault(name, []).append(one)
+        self._order = sorted(self.callbacks, key=_runs_last)
 
     def set_model(self, model: Any) -> None:
         """Tells the callbacks their model."""
@@ -90,11 +85,11 @@ class CallbackList:
 
     def wants(self, hook: str) -> bool:
         """Whether any callback defines a hook: those of batches cost time."""
-        return hook in self._users
+        return any(_defines(c, hook) for c in self.callbacks)
 
     def call(self, hook: str, *args: Any) -> None:
-        """Calls a hook of all callbacks that define it."""
-        for callback in self._users.get(hook, ()):
+        """Calls a hook of all callbacks."""
+        for callback in self._order:
             getattr(callback, hook)(*args)
 
     def __getattr__(self, name: str) -> Hook:
@@ -118,11 +113,8 @@ class CallbackList:
 _runs_last = operator.attrgetter("runs_last")
 
 
-def _hooks_of(callback: Callback) -> set[str]:
-    """The hooks that a callback defines, itself or its classes."""
-    found = vars(callback).keys() & _NAMES
-    for cls in type(callback).__mro__:
-        if cls is Callback:
-            break
-        found |= vars(cls).keys() & _NAMES
-    return found | {name for name, other in _OTHER_NAMES.items() if other in found}
+def _defines(callback: Callback, hook: str) -> bool:
+    """Whether a callback defines a hook, itself or by its classes."""
+    own = getattr(type(callback), hook) is not getattr(Callback, hook) or hook in vars(callback)
+    other = _OTHER_NAMES.get(hook)
+    return own or (other is not None and _defines(callback, other))

@@ -245,6 +245,9 @@ class Tensor(TensorMethods):
             ShapeError: without an index, unless there is exactly one element.
             TracedValueError: while tracing.
         """
+        data = self._data
+        if type(self) is Tensor and type(data) is np.ndarray and data.size == 1 and not index:
+            return data.item()
         array = self._array(
             ".item()", "keep it a tensor, or return it and call .item() on the result"
         )

@@ -1,14 +1,48 @@
-"""Values assigned to variables by name, all of them or none."""
+"""Values assigned to variables: by name, all of them or none; or those that they had."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import types
+from collections.abc import Collection, Mapping, Sequence
+from sys import getrefcount
 from typing import Any
+
+import numpy as np
 
 from dlc.frontend.apply import asarray
 from dlc.frontend.tensor import functions
-from dlc.frontend.variable import Variable
+from dlc.frontend.variable import Variable, variables_lock
 from dlc.ir.errors import ValueRangeError, nearest
+from dlc.runtime.buffers import aligned_copy
+
+
+def restore(state: Sequence[tuple[Variable, Any]]) -> None:
+    """Gives variables values of their own types.
+
+    Args:
+        state: The variables, each with an array or, where it is a scalar, a Python number, which
+            goes into the memory that the variable has if nobody else sees that.
+    """
+    with variables_lock:
+        for variable, value in state:
+            if isinstance(value, np.ndarray):
+                variable._hold(aligned_copy(value, variable.dtype))
+                continue
+            array = variable._data
+            if type(array) is np.ndarray and array.base is None and getrefcount(array) <= _ONE:
+                array[()] = value
+            else:
+                array = np.array(value, variable.dtype.numpy)
+            variable._hold(array)
+
+
+def _references_of_one(holder: Any) -> int:
+    """Those to an array that only its holder has, where it has a name."""
+    array = holder._data
+    return getrefcount(array)
+
+
+_ONE = _references_of_one(types.SimpleNamespace(_data=np.zeros(())))
 
 
 def assign_state(

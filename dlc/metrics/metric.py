@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
-
-import numpy as np
 
 import dlc
 from dlc.frontend.apply import as_tensor
 from dlc.frontend.context import current_trace
 from dlc.frontend.trace import eager
-from dlc.frontend.variable import variables_lock
-from dlc.frontend.variable_state import assign_state
+from dlc.frontend.variable_state import assign_state, restore
 from dlc.ir.errors import ArgumentError
 from dlc.losses import functions
 from dlc.losses.classes import weighted
-from dlc.runtime.buffers import aligned_copy
+
+_First = tuple[
+    dlc.Variable, Any
+]  # state and what it is at first: an array or, of a scalar, a number
 
 
 class Metric:
@@ -33,14 +33,14 @@ class Metric:
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or _snake_case(type(self).__name__)
-        self._state: list[tuple[dlc.Variable, np.ndarray[Any, Any]]] = []
+        self._state: list[_First] = []
 
     def add_variable(self, first: Any, dtype: Any = None) -> dlc.Variable:
         """State, with its first value; float32 numbers unless said otherwise."""
         with eager():  # state outlives the program that is being traced
             value = dlc.asarray(first, dtype=dtype or dlc.float32)
             variable = dlc.Variable(value)
-        self._state.append((variable, value.numpy()))
+        self._state.append((variable, value.numpy() if value.ndim else value.item()))
         return variable
 
     @property
@@ -58,13 +58,7 @@ class Metric:
 
     def reset_state(self) -> None:
         """Begins again."""
-        if current_trace() is not None:
-            for variable, first in self._state:
-                variable.assign(first)
-            return
-        with variables_lock:
-            for variable, first in self._state:
-                variable._hold(aligned_copy(first, variable.dtype))
+        _restore(self._state)
 
     def state_dict(self) -> dict[str, Any]:
         """All state, for a checkpoint."""
@@ -100,6 +94,25 @@ class Metric:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
+
+
+def reset_all(metrics: Sequence[Metric]) -> None:
+    """Lets metrics begin again: those that have no way of their own in one go."""
+    plain: list[_First] = []
+    for metric in metrics:
+        if type(metric).reset_state is Metric.reset_state:
+            plain += metric._state
+        else:
+            metric.reset_state()
+    _restore(plain)
+
+
+def _restore(state: Sequence[_First]) -> None:
+    if current_trace() is None:
+        restore(state)
+    else:
+        for variable, first in state:
+            variable.assign(first)
 
 
 def _snake_case(name: str) -> str:

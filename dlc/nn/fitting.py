@@ -178,7 +178,7 @@ class Fitting:
             callbacks: Of `dlc.callbacks`.
             validation_split: The share of samples at the end that is not trained with.
             validation_data: `(x, y)`, `(x, y, sample_weight)`, or something that gives batches.
-            shuffle: Whether samples are in another order in each epoch.
+            shuffle: Whether samples are in another order in each epoch, those of earlier fits too.
             class_weight: A factor for the loss of each class.
             sample_weight: A factor for the loss of each sample.
             initial_epoch: The number of epochs that have been.

@@ -60,9 +60,9 @@ def Buffer(value: Any) -> dlc.Variable:  # noqa: N802
 
 _FIRST: Mapping[str, Any] = {
     "_backward_hooks": (), "_backward_pre_hooks": (), "_load_hooks": (), "_state_hooks": (),
-    "_buffers": frozenset(), "_built": False, "_fitting": None, "_forward_hooks": (), "_leaves": (),
-    "_name": None, "_pending": (), "_pre_hooks": (), "_source": None, "_symbolic": (),
-    "_training": True,
+    "_buffers": frozenset(), "_built": False, "_children": None, "_fitting": None,
+    "_forward_hooks": (), "_leaves": (), "_name": None, "_pending": (), "_pre_hooks": (),
+    "_source": None, "_symbolic": (), "_training": True,
 }  # fmt: skip
 
 
@@ -96,11 +96,12 @@ class Module(Walking, Converting, Hooking, Fitting):
 
     __slots__ = (
         "__dict__", "__weakref__", "_backward_hooks", "_backward_pre_hooks", "_buffers", "_built",
-        "_fitting", "_forward_hooks", "_leaves", "_load_hooks", "_name", "_pending", "_pre_hooks",
-        "_source", "_state_hooks", "_symbolic", "_token", "_training",
+        "_children", "_fitting", "_forward_hooks", "_leaves", "_load_hooks", "_name", "_pending",
+        "_pre_hooks", "_source", "_state_hooks", "_symbolic", "_token", "_training",
     )  # fmt: skip
     _buffers: frozenset[str]
     _built: bool
+    _children: tuple[object, list[Module]] | None  # those below, as of a `_token`
     _forward_hooks: tuple[Callable[..., Any], ...]
     _leaves: tuple[str, ...]  # of such a copy: the names of those parameters
     _name: str | None
@@ -250,7 +251,7 @@ class Module(Walking, Converting, Hooking, Fitting):
     def __getstate__(self) -> Any:
         """What copies and pickles have: not how it is trained, and no symbolic tensors."""
         attributes, slots = cast(tuple[Any, dict[str, Any]], object.__getstate__(self))
-        return attributes, {**slots, "_fitting": None, "_symbolic": ()}
+        return attributes, {**slots, "_children": None, "_fitting": None, "_symbolic": ()}
 
     # Training some of the parameters.
 

@@ -91,25 +91,41 @@ class Walking:
         return _at(_own(self), "buffer", target, dict(variables(_own(self), "", buffers=True)))
 
 
-_HOLDERS = (Walking, list, tuple, dict)
-
-
 def _own(walking: Walking) -> Module:
     return cast("Module", walking)
 
 
-def _gather(value: Any, found: dict[int, Module]) -> None:
-    """Adds the modules that a value is or holds, each before those below it."""
-    if isinstance(value, Walking):
-        if id(value) in found:
-            return
-        found[id(value)] = _own(value)
-        held: Any = vars(value).values()
-    else:
-        held = value.values() if isinstance(value, dict) else value
-    for x in held:
-        if isinstance(x, _HOLDERS):
-            _gather(x, found)
+def _gather(module: Module, found: dict[int, Module]) -> None:
+    """Adds a module and those below it, each before those that it has."""
+    if id(module) not in found:
+        found[id(module)] = module
+        for child in _below(module):
+            _gather(child, found)
+
+
+def _below(module: Module) -> list[Module]:
+    """The modules among the attributes, also those in containers.
+
+    They are kept until an attribute changes, unless there are lists or dicts, which change by
+    themselves.
+    """
+    kept = module._children
+    if kept is not None and kept[0] is module._token:
+        return kept[1]
+    below: list[Module] = []
+    held: list[Any] = list(vars(module).values())
+    lasting = True
+    while held:
+        value = held.pop()
+        if isinstance(value, Walking):
+            below.append(cast("Module", value))
+        elif isinstance(value, (list, tuple, dict)):
+            held += value.values() if isinstance(value, dict) else value
+            lasting = lasting and isinstance(value, tuple)
+    below.reverse()  # what was last was taken first
+    if lasting:
+        object.__setattr__(module, "_children", (module._token, below))
+    return below
 
 
 def _at(module: Module, what: str, path: str, found: dict[str, Any]) -> Any:

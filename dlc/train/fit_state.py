@@ -21,6 +21,8 @@ class FitState:
         epoch, step: Those that come next, counted from 0.
         logs: The numbers of the last step or epoch.
         resumed: Whether a checkpoint was restored.
+        passes_before: How many passes over data there were in earlier fits, of which this one does
+            not go on with the last: a fit after a fit has orders of its own.
 
     Args:
         training: How the model is trained.
@@ -33,6 +35,7 @@ class FitState:
         self.epoch, self.step = epoch, 0
         self.logs: dict[str, float] = {}
         self.resumed = False
+        self.passes_before = max(0, training.passes - epoch)
         self._contents: Mapping[str, Any] | None = None
 
     def checkpoint(self) -> Checkpoint:
@@ -70,6 +73,7 @@ class FitState:
             "step": self.step,
             "logs": self.logs,
             "seed": training.seed,
+            "passes_before": self.passes_before,
             "stop_training": training.stop_training,
             "form": training.steps.form,
             "callbacks": [[type(c).__name__, c.state_dict()] for c in self.hooks],
@@ -79,6 +83,7 @@ class FitState:
         """Goes on from there; callbacks are found by their classes and their order."""
         self.epoch, self.step, self.logs = state["epoch"], state["step"], dict(state["logs"])
         self.training.seed = state["seed"]
+        self.passes_before = state.get("passes_before", 0)  # none in files of before there was one
         self.training.stop_training = state["stop_training"]
         saved = list(state["callbacks"])
         for callback in self.hooks:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import signal
-import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -24,9 +23,11 @@ class Interrupts:
         self.inside = self.pending = self._installed = False
 
     def __enter__(self) -> Self:
-        main = threading.current_thread() is threading.main_thread()
-        if main and _signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            _signal.signal(signal.SIGINT, self._handle)
+        if _signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            try:
+                _signal.signal(signal.SIGINT, self._handle)
+            except ValueError:  # of other threads than the main one
+                return self
             self._installed = True
         return self
 

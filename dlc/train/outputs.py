@@ -10,10 +10,11 @@ import numpy as np
 import dlc
 from dlc import losses, metrics
 from dlc.ir.errors import ArgumentError, ValueRangeError
-from dlc.metrics.metric import Mean, Metric
+from dlc.metrics.metric import Mean, Metric, reset_all
 from dlc.metrics.names import accuracy_for
 from dlc.train import masks
-from dlc.train.batches import Arrays, Batch, Source
+from dlc.train.arrays import Arrays, Batch
+from dlc.train.batches import Source
 
 
 def _paired(given: Any, names: Sequence[str], what: str) -> list[Any]:
@@ -56,6 +57,12 @@ def _masked(predicted: Any, weight: Any, reduction: str = "sum") -> Any:
     return weight if mask is None else masks.with_weights(mask, weight, reduction)
 
 
+def _are_classes(labels: np.ndarray[Any, Any], count: int) -> bool:
+    """Whether all labels are from 0 to `count` - 1."""
+    # Less code of NumPy's, which beside short steps is in no cache, than for the extremes as such.
+    return labels.item(labels.argmax()) < count and labels.item(labels.argmin()) >= 0
+
+
 class _Measured(NamedTuple):
     """A metric with the number of its output, and whether sample weights count."""
 
@@ -85,6 +92,9 @@ class Outputs:
         self.parts: list[Mean | None] = []  # means of the losses of several outputs
         self.weights: list[float] = []
         self.metrics: list[_Measured] = []
+        self._all: list[Metric] = [self.mean]
+        self._outside: list[Metric] = []  # of compiled steps: what is added to by Python
+        self.told_loss: dlc.Tensor | None = None  # the mean of losses that was asked for last
         self.built = False
         self._classes: int | None = None
 
@@ -115,6 +125,8 @@ class Outputs:
                     if m is not None:
                         found = self._metric(k, m, true[k], parts[k])
                         self.metrics.append(_Measured(k, found, counts))
+        self._all = [*self.means, *(m.metric for m in self.metrics)]
+        self._outside = [m for m in self._all if m.on_host]
         only = self.losses[0] if count == 1 else None
         if isinstance(only, losses.SparseCategoricalCrossentropy) and shapes:
             extent, ignored = shapes[-1], only.settings["ignore_class"]
@@ -149,7 +161,7 @@ class Outputs:
             y, where = source.data[1], source.what
         if self._classes is None or not isinstance(y, np.ndarray) or not y.size:
             return
-        if y.min() >= 0 and y.max() < self._classes:
+        if _are_classes(y, self._classes):
             return
         wrong = np.argwhere(~((y >= 0) & (y < self._classes)))[0]
         raise ValueRangeError(
@@ -213,7 +225,7 @@ class Outputs:
     @property
     def on_host(self) -> bool:
         """Whether any metric is added to outside compiled steps."""
-        return any(m.metric.on_host for m in self.metrics)
+        return bool(self._outside)
 
     @property
     def means(self) -> list[Mean]:
@@ -222,18 +234,18 @@ class Outputs:
 
     def results(self) -> dict[str, dlc.Tensor]:
         """The mean of losses and the metrics, so far."""
-        inside = [m.metric for m in self.metrics if not m.metric.on_host]
-        return {m.name: m.result() for m in (*self.means, *inside)}
+        found = {m.name: m.result() for m in self._all if not m.on_host}
+        self.told_loss = found[self.mean.name]
+        return found
 
     def in_order(self, logs: Mapping[str, Any]) -> dict[str, Any]:
         """Numbers by name, the loss first, then the metrics, then others."""
-        names = [m.name for m in (*self.means, *(m.metric for m in self.metrics))]
+        names = [m.name for m in self._all]
         return {n: logs[n] for n in [*names, *logs] if n in logs}
 
     def host_results(self) -> dict[str, float]:
         """The metrics that are added to outside compiled steps."""
-        outside = [m.metric for m in self.metrics if m.metric.on_host]
-        return {m.name: m.result().item() for m in outside}
+        return {m.name: m.result().item() for m in self._outside}
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the metrics, for a checkpoint."""
@@ -262,5 +274,4 @@ class Outputs:
 
     def reset(self) -> None:
         """Begins again."""
-        for metric in (*self.means, *(m.metric for m in self.metrics)):
-            metric.reset_state()
+        reset_all(self._all)

@@ -18,6 +18,8 @@ from dlc.data.pool import by_processes
 from dlc.data.samples import default_convert
 from dlc.ir.errors import ArgumentError
 
+_DRAWN_ROWS = 1 << 17
+_DRAWN_EPOCHS = 8
 Order = Callable[[int, int], "np.ndarray[Any, Any]"]
 _STRIDE = 0x9E3779B97F4A7C15F39CC0605CEDC835  # of epochs; 2**128 by the golden ratio, as NumPy's
 
@@ -27,16 +29,31 @@ def shuffled(seed: int) -> Order:
     """Orders of rows: of an epoch the same for the same seed, whatever came before.
 
     They are kept with their generator, since to make one takes longer than to use it: each epoch
-    has a place of its own among its numbers, far from the others.
+    has a place of its own among its numbers, far from the others. Where rows are few, orders are
+    drawn for some epochs together: beside short steps, that is in no cache when it is wanted.
     """
     bits = np.random.PCG64DXSM(seed)
     generator, first, lock = np.random.Generator(bits), bits.state, threading.Lock()
+    drawn: dict[tuple[int, int], np.ndarray[Any, Any]] = {}
+
+    def draw(epoch: int, samples: int) -> np.ndarray[Any, Any]:
+        bits.state = first
+        bits.advance(epoch * _STRIDE)
+        return generator.permutation(samples)
 
     def order(epoch: int, samples: int) -> np.ndarray[Any, Any]:
         with lock:
-            bits.state = first
-            bits.advance(epoch * _STRIDE)
-            return generator.permutation(samples)
+            found = drawn.get((epoch, samples))
+            if found is None:
+                together = min(_DRAWN_ROWS // max(samples, 1), _DRAWN_EPOCHS)
+                if together <= 1:
+                    return draw(epoch, samples)
+                drawn.clear()
+                for k in range(epoch, epoch + together):
+                    drawn[k, samples] = draw(k, samples)
+                    drawn[k, samples].flags.writeable = False
+                found = drawn[epoch, samples]
+            return found
 
     return order
 

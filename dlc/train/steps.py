@@ -6,7 +6,8 @@ A program has a symbolic extent of the batch: a last batch of fewer samples comp
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ from dlc.ir.errors import ShapeError
 from dlc.runtime.buffers import is_usable
 from dlc.train import masks
 from dlc.train.added_losses import collect_losses
-from dlc.train.batches import Batch, leaves_of
+from dlc.train.arrays import Batch, leaves_of
 from dlc.train.modes import evaluating
 from dlc.train.outputs import Outputs
 
@@ -65,6 +66,9 @@ class Steps:
         self.input_types: Any = None  # of the batches whose program was made last
         self.predicted: Any = None  # by the step that is being traced
         self.functions: dict[str, Callable[..., Any]] = {}
+        self.loss_is_mean = (
+            False  # whether the loss of a step of training is that of its epoch so far
+        )
         self.form: Any = None  # of the batches of training: a tree of types as text
         self._known: set[tuple[Any, ...]] = set()
         self._patterns: dict[tuple[Any, ...], list[_Pattern]] = {}
@@ -120,7 +124,10 @@ class Steps:
     def run(self, name: str, batch: Batch) -> Any:
         """What a step that was prepared gives: numbers by name, or predictions."""
         x, y, weight = batch
-        found, outside = self.functions[name](x, y, weight)
+        found = self.functions[name](x, y, weight)
+        if not self.outputs.on_host:
+            return found
+        found, outside = found
         if outside is not None:
             predicted, held = outside
             with masks.collect_masks():
@@ -128,18 +135,23 @@ class Steps:
                 self.outputs.update(y, predicted, weight, host=True)
         return found
 
-    def runner(self, name: str, data: Batch | None = None) -> Callable[[Any], Any]:
-        """What runs a step, once it is prepared, for each batch of an epoch.
+    def runner(
+        self, name: str, data: Batch | None = None
+    ) -> Callable[[Iterable[Any]], Iterator[Any]]:
+        """What runs a step that was prepared, for each of some batches, as its results are taken.
+
+        No code of Python comes between the steps, unless metrics on the host are added to.
 
         Args:
             name: Of the step.
             data: Where the step reads the rows of a batch itself: what is run takes their numbers.
         """
-        if data is None:
-            return functools.partial(self.run, name)
-        x, y, weight = data
-        function = self._function(name, of_rows=True)
-        return lambda picks: function(x, y, weight, picks)[0]
+        if data is not None:
+            function = self._function(name, of_rows=True)
+            return functools.partial(map, functools.partial(function, *data))
+        if self.outputs.on_host:
+            return functools.partial(map, functools.partial(self.run, name))
+        return functools.partial(itertools.starmap, self.functions[name])
 
     def can_pick(self, data: Batch) -> bool:
         """Whether compiled steps can read rows of the data themselves; builds the model.
@@ -171,11 +183,17 @@ class Steps:
         return found
 
     def _step(self, name: str, batch: Batch) -> Any:
-        """The results of a step; predictions and masks of them where metrics on the host do."""
+        """The results of a step; where metrics on the host want them, predictions and masks too."""
         self.predicted = None
         with collect_losses(), masks.collect_masks():
             found = getattr(self.model, name)(batch)
-            if self.predicted is None or not self.outputs.on_host:
+            if name == "train_step":
+                told, self.outputs.told_loss = self.outputs.told_loss, None
+                loss = found.get("loss") if isinstance(found, dict) else None
+                self.loss_is_mean = loss is not None and loss is told
+            if not self.outputs.on_host:
+                return found
+            if self.predicted is None:
                 return found, None
             return found, (self.predicted, masks.each_of(self.predicted))
 

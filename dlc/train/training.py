@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,22 +16,14 @@ from dlc.callbacks.history import History
 from dlc.ir.errors import ShapeError, ValueRangeError
 from dlc.train import added_losses, masks
 from dlc.train.added_losses import collect_losses
-from dlc.train.batches import (
-    Arrays,
-    Batch,
-    Source,
-    is_arrays,
-    leaves_of,
-    positive,
-    source_of,
-    split_tail,
-    unpack,
-)
+from dlc.train.arrays import Arrays, Batch, is_arrays, leaves_of, positive, split_tail
+from dlc.train.batches import Source, source_of, unpack
 from dlc.train.fit_state import FitState
 from dlc.train.interrupts import Interrupts
 from dlc.train.loss_watch import LossWatch
 from dlc.train.modes import evaluating, in_mode
 from dlc.train.outputs import Outputs
+from dlc.train.pace import Pace
 from dlc.train.progress import ProgressBar
 from dlc.train.steps import Model, Steps
 
@@ -91,6 +84,8 @@ class Training:
         self.history: History | None = None
         self.state: FitState | None = None  # of the last fit
         self.seed = int(dlc.random.bits(None, (1,)).numpy()[0])
+        self._lately: dict[int, float] = {}  # seconds of a step, by the samples of a batch
+        self.passes = 0  # over data in orders of that seed
 
     # Steps, which are compiled.
 
@@ -159,7 +154,8 @@ class Training:
     def fit(self, x: Any, y: Any, sample_weight: Any, how: FitSettings) -> History:
         """Trains for some epochs; see `dlc.nn.Module.fit`."""
         source, checked = self._sources(x, y, sample_weight, how)
-        hooks, bar = self._shown(source, how.verbose, how.callbacks, how.epochs, add_history=True)
+        verbose = _verbosity(how.verbose)
+        hooks = self._hooks(source, verbose, how.callbacks, how.epochs, add_history=True)
         if how.validation_freq != 1:
             hooks.params["validation_freq"] = how.validation_freq
         history = self.history = hooks.history
@@ -176,9 +172,11 @@ class Training:
                 hooks.call("on_epoch_begin", epoch, {})
                 if state.step:
                     state.load_again()
-                if bar.verbose:
+                if epoch > how.initial_epoch and not self.model.training:
+                    self.model.train()  # a hook has changed it
+                if verbose:
                     print(f"Epoch {epoch + 1}/{how.epochs}", flush=True)
-                bar = ProgressBar(source.steps, bar.verbose)
+                bar = ProgressBar(source.steps, verbose)
                 logs = self._train_epoch(source, state, bar, interrupts)
                 done = state.step
                 if checked is not None and (epoch + 1) % how.validation_freq == 0:
@@ -199,8 +197,9 @@ class Training:
     ) -> tuple[Source, Source | None]:
         """Where the batches of training and of validation come from."""
         share, held_out = how.validation_split, how.validation_data
-        for name, least in (("epochs", 0), ("initial_epoch", 0), ("validation_freq", 1)):
-            positive(name, getattr(how, name), least)
+        positive("epochs", how.epochs, 0)
+        positive("initial_epoch", how.initial_epoch, 0)
+        positive("validation_freq", how.validation_freq)
         if not 0 <= share < 1:
             raise ValueRangeError(f"validation_split={share}: at least 0, less than 1")
         if share and held_out is None:
@@ -220,48 +219,53 @@ class Training:
         self, source: Source, state: FitState, bar: ProgressBar, interrupts: Interrupts
     ) -> Numbers:
         epoch, start, hooks = state.epoch, state.step, state.hooks
-        if not self.model.training:
-            self.model.train()
+        number = epoch + state.passes_before if source.ordered else epoch
+        self.passes = state.passes_before + epoch + 1
         logs: dict[str, Any] = dict(state.logs)
         if not start:
             self.outputs.reset()
             logs = {}
         begins, ends = hooks.wants("on_train_batch_begin"), hooks.wants("on_train_batch_end")
-        alike = isinstance(source, Arrays)  # all batches are
-        ended = start > 0 and self.stop_training
         picked = self._picked(source)
         data = None if picked is None else picked.data
-        batches = source.epoch(epoch, start) if picked is None else picked.picks(epoch, start)
-        run = self.steps.runner("train_step", data)
-        losses, together = LossWatch(epoch, hooks.handles_nan), self.steps_per_execution
-        batch: Any
-        for step, batch in enumerate(() if ended else batches, start):
-            if begins and not step % together:
-                hooks.call("on_train_batch_begin", step, {})
-            if step == start or not alike:
-                where = f"step {step + 1} of epoch {epoch + 1}"
-                self._examine("train_step", batch, source, where, data)
-                bar.samples = len(leaves_of(batch)[0])
-            interrupts.inside = True
-            logs = run(batch)
-            state.step = step + 1
-            interrupts.inside = False
-            if interrupts.pending:
-                interrupts.leave()
-            losses.note(step, logs)
-            if (step + 1) % together:
+        batches = source.epoch(number, start) if picked is None else picked.picks(number, start)
+        losses, together = LossWatch(epoch, hooks.handles_nan, self.steps), self.steps_per_execution
+        alike = isinstance(source, Arrays)
+        pace = self._pace(source, seen=begins or ends)
+        ended, done, shown, run = start > 0 and self.stop_training, start, start, None
+        while not ended and (part := list(itertools.islice(batches, pace.steps(done)))):
+            if begins and not done % together:
+                hooks.call("on_train_batch_begin", done, {})
+            if run is None or not alike:
+                where = f"step {done + 1} of epoch {epoch + 1}"
+                self._examine("train_step", part[0], source, where, data)
+                if bar.verbose:
+                    bar.samples = len(leaves_of(part[0])[0])
+                run = self.steps.runner("train_step", data)
+            found = _run(run, part, state, interrupts)
+            losses.note(done, found)
+            done, logs = state.step, found[-1]
+            if done % together:
                 continue
-            if bar.verbose == 1 and bar.wants_update(together):
-                bar.update(step + 1, self.outputs.in_order(logs))
+            if bar.verbose == 1 and bar.wants_update(done - shown):
+                bar.update(done, self.outputs.in_order(logs))
+            shown = done
             if ends:
                 losses.look()
-                hooks.call("on_train_batch_end", step, self._numbers(logs))
-            if self.stop_training:
-                break
+                hooks.call("on_train_batch_end", done - 1, self._numbers(logs))
+            ended = self.stop_training
         losses.look()
-        if ends and state.step > start and state.step % together:  # fewer were left
-            hooks.call("on_train_batch_end", state.step - 1, self._numbers(logs))
+        if isinstance(source, Arrays):
+            self._lately[source.batch_size] = pace.lately
+        if ends and done > start and done % together:  # fewer were left
+            hooks.call("on_train_batch_end", done - 1, self._numbers(logs))
         return {**self._numbers(logs), **self.outputs.host_results()}
+
+    def _pace(self, source: Source, seen: bool) -> Pace:
+        """How many steps run together; one by one where hooks see them, or batches differ."""
+        if not isinstance(source, Arrays):
+            return Pace(1, hurried=False)
+        return Pace(self.steps_per_execution, not seen, self._lately.get(source.batch_size, 0.0))
 
     def _picked(self, source: Source) -> Arrays | None:
         """The source, where steps pick the rows of batches out of all data themselves."""
@@ -281,29 +285,30 @@ class Training:
             where: What batch it is.
             data: What it has the rows of.
         """
+        given, picks = (batch, None) if data is None else (data, batch)
         if isinstance(source, Arrays):
             if source.examined:
                 return
             source.examined = True
-        given, picks = (batch, None) if data is None else (data, batch)
-        if not leaves_of(batch)[0].shape[0]:
+        elif not leaves_of(batch)[0].shape[0]:
             raise ShapeError(f"{where}: the batch has no samples")
         self.steps.prepare(name, given, picks)
         self.outputs.check_labels(given, source, where)
 
     def _numbers(self, logs: dict[str, Any]) -> Numbers:
-        return {name: float(value) for name, value in self.outputs.in_order(logs).items()}
+        return {name: _number(value) for name, value in self.outputs.in_order(logs).items()}
 
     def _evaluate(
         self, source: Source, hooks: CallbackList, bar: ProgressBar | None = None
     ) -> Numbers:
         self.outputs.reset()
         hooks.call("on_test_begin", {})
-        ends, together, done = hooks.wants("on_test_batch_end"), self.steps_per_execution, 0
+        begins, ends = hooks.wants("on_test_batch_begin"), hooks.wants("on_test_batch_end")
+        together, done = self.steps_per_execution, 0
         logs: dict[str, Any] = {}
         with evaluating(self.model):
             for step, batch in enumerate(source.epoch(0)):
-                if not step % together:
+                if begins and not step % together:
                     hooks.call("on_test_batch_begin", step, {})
                 self._examine("test_step", batch, source, f"batch {step + 1} of the evaluation")
                 logs = self.steps.run("test_step", batch)
@@ -331,7 +336,9 @@ class Training:
     ) -> Any:
         """The loss and the metrics on data; see `dlc.nn.Module.evaluate`."""
         source = source_of(x, y, sample_weight, batch_size, steps=steps, use="an evaluation")
-        hooks, bar = self._shown(source, verbose, callbacks, epochs=1)
+        verbose = _verbosity(verbose)
+        hooks = self._hooks(source, verbose, callbacks, epochs=1)
+        bar = ProgressBar(source.steps, verbose)
         numbers = self._evaluate(source, hooks, bar)
         bar.finish(source.steps or 0, numbers)
         return _listed(numbers, return_dict)
@@ -346,7 +353,9 @@ class Training:
     ) -> Any:
         """The predictions for all samples, as NumPy arrays; see `dlc.nn.Module.predict`."""
         source = source_of(x, None, None, batch_size, steps=steps, use="a prediction")
-        hooks, bar = self._shown(source, verbose, callbacks, epochs=1)
+        verbose = _verbosity(verbose)
+        hooks = self._hooks(source, verbose, callbacks, epochs=1)
+        bar = ProgressBar(source.steps, verbose)
         found: list[Any] = []
         with evaluating(self.model):
             hooks.call("on_predict_begin", {})
@@ -362,24 +371,51 @@ class Training:
         bar.finish(len(found), {})
         return dlc.tree.map(lambda *parts: np.concatenate(parts), *found)
 
-    def _shown(
+    def _hooks(
         self,
         source: Source,
-        verbose: Any,
+        verbose: int,
         callbacks: Sequence[Any] | None,
         epochs: int,
         add_history: bool = False,
-    ) -> tuple[CallbackList, ProgressBar]:
-        """The callbacks, told how they are called, and what shows progress."""
-        if verbose not in ("auto", 0, 1, 2):
-            raise ValueRangeError(f'verbose={verbose!r} must be "auto", 0, 1 or 2')
-        shown = 1 if verbose == "auto" else int(verbose)
+    ) -> CallbackList:
+        """The callbacks, told how they are called."""
         hooks = CallbackList(
-            callbacks, add_history, self.model, epochs=epochs, steps=source.steps, verbose=shown
+            callbacks, add_history, self.model, epochs=epochs, steps=source.steps, verbose=verbose
         )
         if self.steps_per_execution != 1:
             hooks.params["steps_per_execution"] = self.steps_per_execution
-        return hooks, ProgressBar(source.steps, shown)
+        return hooks
+
+
+def _verbosity(verbose: Any) -> int:
+    if verbose not in ("auto", 0, 1, 2):
+        raise ValueRangeError(f'verbose={verbose!r} must be "auto", 0, 1 or 2')
+    return 1 if verbose == "auto" else int(verbose)
+
+
+def _run(
+    run: Callable[[Iterable[Any]], Iterator[Any]],
+    batches: Iterable[Any],
+    state: FitState,
+    interrupts: Interrupts,
+) -> list[dict[str, Any]]:
+    """The numbers of steps on batches, each of which is made whole or not."""
+    found: list[dict[str, Any]] = []
+    before = state.step
+    interrupts.inside = True
+    try:
+        found.extend(run(batches))
+    finally:
+        state.step = before + len(found)
+    interrupts.inside = False
+    if interrupts.pending:
+        interrupts.leave()
+    return found
+
+
+def _number(value: Any) -> float:
+    return float(value.item() if isinstance(value, dlc.Tensor) else value)
 
 
 def _listed(numbers: Numbers, return_dict: bool) -> Any:
