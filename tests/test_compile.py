@@ -178,6 +178,40 @@ def test_disable():
     assert f.stats.compilations == 0
 
 
+def test_a_disabled_function_sees_what_a_program_would():
+    """Arrays are tensors of the same types, and writes stay inside."""
+
+    def f(x, scale, kind):
+        x[0] = 9
+        return x * scale, type(x), kind
+
+    x, kind = np.arange(3, dtype=np.int32), np.ones(2)
+    plain = dlc.compile(f, disable=True, static_argnums=2)
+    found, type_, given = plain(x, 0.5, kind)
+    assert (type_, given) == (dlc.Tensor, kind)
+    assert found.dtype is dlc.float32  # NumPy would make float64 of it
+    assert found.tolist() == [4.5, 0.5, 1.0]
+    assert x.tolist() == [0, 1, 2]
+    same = dlc.compile(lambda x: x, disable=True)(x)
+    x[0] = 5
+    assert same.tolist() == [0, 1, 2]
+
+
+def test_a_function_compiled_inside_sees_arrays_as_tensors():
+    k = np.arange(3, dtype=np.int32)
+
+    @dlc.compile
+    def inner(x):
+        x[0] = 8
+        return x * 0.5
+
+    for outer in (lambda y: y + inner(k), dlc.compile(lambda y: y + inner(k))):
+        found = outer(np.zeros(3, np.float16))
+        assert found.dtype is dlc.float32
+        assert found.tolist() == [4.0, 0.5, 1.0]
+    assert k.tolist() == [0, 1, 2]
+
+
 def test_disable_jit_interprets():
     f = dlc.compile(lambda x: dlc.exp(x) + 1)
     with dlc.config.scope(disable_jit=True):
@@ -355,6 +389,30 @@ def test_warming_up():
     f.warmup(np.zeros((2, 2)))
     f(np.ones((2, 2)))
     assert f.stats.compilations == 2
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: dlc.interpolate(x, size=(2, 3), mode="bilinear"),
+        lambda x: dlc.interpolate(x, scale_factor=2),
+        lambda x: dlc.adaptive_avg_pool2d(x, 2),
+        lambda x: dlc.max_pool2d(x, 2, stride=3, ceil_mode=True),
+        lambda x: dlc.chunk(x, 2, dim=3)[1],
+        lambda x: dlc.pdist(x[0, 0]),
+        lambda x: dlc.delete(x, 1, axis=3),
+        lambda x: dlc.insert(x, 1, 0.0, axis=3),
+        lambda x: dlc.associative_scan(lambda a, b: a * b, x, axis=2),
+    ],
+)
+def test_what_needs_an_extent_as_a_number_takes_a_second_one(function):
+    f = dlc.compile(function)
+    for shape in ((1, 2, 4, 5), (1, 2, 7, 6), (1, 2, 4, 8), (1, 2, 4, 5)):
+        x = np.random.default_rng(0).normal(size=shape)
+        expected = function(dlc.asarray(x))
+        np.testing.assert_allclose(f(x).numpy(), expected.numpy(), rtol=1e-12)
+    with pytest.raises(dlc.ShapeError, match=r"needs to know what number .*h was declared"):
+        f.lower(dlc.spec((1, 2, "h", "h"), dlc.float64))
 
 
 def test_named_extents_must_stay_free():

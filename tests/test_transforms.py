@@ -266,3 +266,23 @@ def test_bfloat16_gradients():
     g = dlc.grad(lambda x: (x * x).sum())(dlc.asarray([1.0, 2.0], dtype="bf16"))
     assert g.dtype is dlc.bfloat16
     assert g.tolist() == [2, 4]
+
+
+def test_arrays_that_are_not_mapped_or_differentiated_cannot_be_written_to():
+    """A function is given them as they are: what it writes would change the caller's."""
+
+    def f(a, b):
+        a[0] = 7.0
+        return dlc.sum(a * b)
+
+    a, b = np.ones(3), np.ones((2, 3))
+    for run in (
+        lambda: dlc.vmap(f, in_axes=(None, 0))(a, b),
+        lambda: dlc.grad(f, argnums=1)(a, b[0]),
+        lambda: dlc.value_and_grad(f, argnums=1)(a, b[0]),
+        lambda: dlc.jacobian(f, argnums=1)(a, b[0]),
+    ):
+        with pytest.raises(ValueError, match="read-only"):
+            run()
+        assert a.tolist() == [1.0, 1.0, 1.0]
+    assert a.flags.writeable

@@ -8,6 +8,7 @@ from typing import Any
 from dlc.frontend import tree
 from dlc.frontend.apply import as_tensor, materialise
 from dlc.frontend.conversion import user_function
+from dlc.frontend.extent import known_extent
 from dlc.frontend.functions.arguments import find_axis, reshaped
 from dlc.frontend.functions.rearrange import flip
 from dlc.frontend.functions.shape import concat, part, stack
@@ -28,7 +29,7 @@ def associative_scan(
     Args:
         fn: Of two trees like `elems`, of the elements at several places at once; fn(a, fn(b, c)) is
             to be fn(fn(a, b), c).
-        elems: A tree of tensors with one extent along the axis, which must be known.
+        elems: A tree of tensors with one extent along the axis.
         reverse: Whether to begin at the end; the first argument of fn is then of later elements.
         axis: The axis.
 
@@ -38,7 +39,7 @@ def associative_scan(
     Raises:
         ArgumentError: There are no tensors, or fn returns another tree.
         IndexRangeError: The axis is out of range.
-        ShapeError: The extents differ, or are not known.
+        ShapeError: The extents differ.
 
     Example:
         >>> dlc.associative_scan(lambda a, b: a * b, dlc.asarray([1, 2, 3, 4]))
@@ -51,12 +52,11 @@ def associative_scan(
         raise ArgumentError("associative_scan of no tensors")
     axes = [find_axis("associative_scan", axis, t.tensor) for t in tensors]
     lengths = [t.tensor.shape[k] for t, k in zip(tensors, axes, strict=True)]
-    length = lengths[0]
-    if not isinstance(length, int) or any(n != length for n in lengths):
+    length = known_extent(lengths[0])
+    if any(known_extent(n) != length for n in lengths):
         raise ShapeError(
             f"associative_scan of {', '.join(str(t.tensor) for t in tensors)}: one extent along "
-            f"axis {axis}, which is known, is needed",
-            hint="dlc.scan takes any",
+            f"axis {axis} is needed"
         )
 
     def combine(a: list[Tensor], b: list[Tensor]) -> list[Tensor]:

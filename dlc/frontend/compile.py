@@ -17,7 +17,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
+import numpy as np
+
 from dlc.frontend import tree
+from dlc.frontend.apply import as_tensor
 from dlc.frontend.closure import Closure, Param, trace_closure
 from dlc.frontend.context import cast_type, current_trace
 from dlc.frontend.conversion import user_function
@@ -206,8 +209,15 @@ class CompiledFunction(Dispatching):
             self._families, self._order = {}, OrderedDict()
 
     def _direct(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Calls the user's function, with handles of its own so that writes stay inside."""
-        args, kwargs = tree.map(_fresh, (args, kwargs))
+        """Calls the user's function as a program would see the arguments: arrays are tensors.
+
+        They are handles of its own, so that writes stay inside.
+        """
+        static = self.signature.static
+        if static:
+            args, kwargs = self.signature.bind(args, kwargs)
+        args = tuple(a if k in static else tree.map(_fresh, a) for k, a in enumerate(args))
+        kwargs = {k: a if k in static else tree.map(_fresh, a) for k, a in kwargs.items()}
         return user_function(self.__wrapped__)(*args, **kwargs)
 
     def _family(self, call: Call) -> Family:
@@ -439,6 +449,8 @@ def _method(function: Callable[..., Any], reference: weakref.ref[Any]) -> Callab
 
 
 def _fresh(x: Any) -> Any:
+    if isinstance(x, (np.ndarray, np.generic)):
+        return make_like(as_tensor(x))
     return make_like(x) if isinstance(x, Tensor) and not isinstance(x, Variable) else x
 
 

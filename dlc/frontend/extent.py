@@ -13,6 +13,7 @@ from typing import Any
 
 from dlc.frontend.context import outermost_trace
 from dlc.ir.dims import (
+    AS_NUMBER,
     Dim,
     DimExpr,
     DimUnknown,
@@ -71,6 +72,16 @@ def as_dims(shape: Any) -> tuple[Dim, ...]:
         if isinstance(d, int) and d < 0:
             raise ValueRangeError(f"the shape {shape} has the negative extent {d}")
     return dims
+
+
+def known_extent(dim: Dim) -> int:
+    """An extent whose number decides what is traced; DimUnknown where it is a symbol.
+
+    `compile` then traces again with its present value, as where Python needs an extent.
+    """
+    if isinstance(dim, int):
+        return dim
+    raise DimUnknown(dim, 0, AS_NUMBER)
 
 
 def extents(shape: tuple[Dim, ...]) -> tuple[Any, ...]:
@@ -207,7 +218,7 @@ class Extent(DimExpr):
         return not dims_equal(plain(self), 0)
 
     def __index__(self) -> int:
-        raise DimUnknown(plain(self), 0, "as a number")
+        return known_extent(plain(self))
 
     def __int__(self) -> int:
         return self.__index__()

@@ -102,8 +102,8 @@ class Extents:
         named = sorted(names & self.fixed_names)
         if named:
             raise ShapeError(
-                f"the function needs to know whether {dim_text(unknown.a)} {unknown.relation} "
-                f"{dim_text(unknown.b)}, and {', '.join(named)} was declared to take any value",
+                f"the function needs to know {unknown.question}, "
+                f"and {', '.join(named)} was declared to take any value",
                 hint="give the extent as a number, or the same name to extents that are equal",
             )
         if a and b and unknown.relation == "==" and self.values[a] == self.values[b]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from dlc.frontend import tree
 from dlc.frontend.apply import as_tensor, materialise
 from dlc.frontend.closure import Closure, Param, trace_closure
@@ -108,5 +110,14 @@ def positions_of(argnums: int | Sequence[int], args: Sequence[Any], what: str) -
 
 
 def fresh(x: Any) -> Any:
-    """A handle of its own on the value of a tensor, so that writes to it stay inside."""
-    return make_like(x) if type(x) is Tensor else x
+    """A handle of its own on the value of a tensor, so that writes to it stay inside.
+
+    Of a NumPy array, which functions are given as it is, a view that cannot be written to.
+    """
+    if type(x) is Tensor:
+        return make_like(x)
+    if type(x) is not np.ndarray or not x.flags.writeable:
+        return x
+    view = x.view()
+    view.flags.writeable = False
+    return view

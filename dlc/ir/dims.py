@@ -88,12 +88,25 @@ Atom: TypeAlias = Symbol | Apply
 Monomial: TypeAlias = tuple[Atom, ...]  # a product, sorted by text; () is the constant term
 
 
+AS_NUMBER = "as a number"  # what is asked of a dim where no comparison would do
+
+
 class DimUnknown(Exception):
-    """A comparison of dims that is true for some values of the symbols and false for others."""
+    """A comparison of dims that is true for some values of the symbols and false for others.
+
+    Where `relation` is `AS_NUMBER`, it is the value of `a` that is needed.
+    """
 
     def __init__(self, a: Dim, b: Dim, relation: str) -> None:
         super().__init__(f"cannot decide {dim_text(a)} {relation} {dim_text(b)}")
         self.a, self.b, self.relation = a, b, relation
+
+    @property
+    def question(self) -> str:
+        """What is not known, in words."""
+        if self.relation == AS_NUMBER:
+            return f"what number {dim_text(self.a)} is"
+        return f"whether {dim_text(self.a)} {self.relation} {dim_text(self.b)}"
 
 
 class DimExpr:

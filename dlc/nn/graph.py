@@ -14,7 +14,7 @@ from dlc.frontend.symbolic import SYMBOLIC, SymbolNode
 from dlc.frontend.tree import Structure
 from dlc.ir.build import attrs_at
 from dlc.ir.core import Node
-from dlc.ir.dims import Dim, DimUnknown, dim_text, substitute, symbol, symbols_of
+from dlc.ir.dims import Dim, DimUnknown, substitute, symbol, symbols_of
 from dlc.ir.errors import ArgumentError, ShapeError
 from dlc.ir.record import dataclass
 from dlc.ir.types import TensorType
@@ -171,8 +171,7 @@ def symbolic_call(module: Module, args: Any, kwargs: Any) -> Any:
         closure = trace_closure(module.name, call, params, f"{module.name}()", module)
     except DimUnknown as unknown:
         raise ShapeError(
-            f"layer {module.name!r} depends on whether {dim_text(unknown.a)} {unknown.relation} "
-            f"{dim_text(unknown.b)}, which is not known",
+            f"layer {module.name!r} depends on {unknown.question}, which is not known",
             hint="give nn.Input these extents as numbers",
         ) from None
     made = Call(module, form, symbols)

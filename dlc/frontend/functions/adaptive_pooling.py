@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from dlc.frontend.apply import apply, as_tensor, broadcast_to
+from dlc.frontend.extent import known_extent
 from dlc.frontend.functions import composed, elementwise, indexing, reduction
 from dlc.frontend.functions.arguments import ArrayLike, check_kinds, integer, reshaped, transposed
 from dlc.frontend.functions.pooling import (
@@ -19,7 +20,7 @@ from dlc.frontend.functions.pooling import (
     max_pool3d,
 )
 from dlc.frontend.tensor import Tensor
-from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
+from dlc.ir.errors import ArgumentError, ValueRangeError
 from dlc.ir.types import Shape
 
 Sizes: TypeAlias = Sequence[int | None] | int
@@ -37,7 +38,7 @@ _ADAPTIVE_DOC = """The {what} of as many windows as the result is to have.
         A tensor of x's dtype{also}.
 
     Raises:
-        ShapeError: The rank does not fit, or an extent is not known.
+        ShapeError: The rank does not fit.
         ValueRangeError: An extent of the result is less than 1.
 
     Example:
@@ -54,12 +55,7 @@ def _adaptive_sizes(name: str, output_size: Any, extents: Shape) -> list[tuple[i
             f"{name}: output_size is {output_size!r}, there are {len(extents)} axes"
         )
     found: list[tuple[int, int]] = []
-    for extent, wanted in zip(extents, given, strict=True):
-        if not isinstance(extent, int):
-            raise ShapeError(
-                f"{name}: its windows need extents that are known, this one is {extent}",
-                hint="compile the function for each size of these axes",
-            )
+    for extent, wanted in zip(map(known_extent, extents), given, strict=True):
         count = extent if wanted is None else integer(name, "output_size", wanted)
         if count < 1 or extent < 1:
             raise ValueRangeError(f"{name}: output_size is {output_size!r} for {extent} elements")

@@ -9,6 +9,7 @@ import numpy as np
 
 from dlc.frontend.apply import apply, as_tensor, float_promote, materialise, promote, promote_all
 from dlc.frontend.cast_table import casts
+from dlc.frontend.extent import known_extent
 from dlc.frontend.functions import elementwise, linalg, reduction
 from dlc.frontend.functions.arguments import (
     ArrayLike,
@@ -172,14 +173,13 @@ def chunk(x: ArrayLike, chunks: int, /, dim: int = 0) -> tuple[Tensor, ...]:
     Args:
         x: A tensor or array.
         chunks: How many at most.
-        dim: The axis, whose extent must be known.
+        dim: The axis.
 
     Returns:
         A tuple of tensors.
 
     Raises:
         IndexRangeError: The axis is out of range.
-        ShapeError: The extent is not known.
         ValueRangeError: No pieces are asked for.
 
     Example:
@@ -188,14 +188,9 @@ def chunk(x: ArrayLike, chunks: int, /, dim: int = 0) -> tuple[Tensor, ...]:
     """
     tensor = materialise(as_tensor(x))
     along = find_axis("chunk", dim, tensor.tensor)
-    count, extent = integer("chunk", "chunks", chunks), tensor.tensor.shape[along]
+    count, extent = integer("chunk", "chunks", chunks), known_extent(tensor.tensor.shape[along])
     if count < 1:
         raise ValueRangeError(f"chunk into {count} pieces")
-    if not isinstance(extent, int):
-        raise ShapeError(
-            f"chunk of {tensor.tensor}: how many pieces axis {along} gives is not known",
-            hint="dlc.split(x, n) gives n equal pieces of an axis of any extent",
-        )
     size = -(-extent // count) or 1
     places = range(0, max(extent, 1), size)
     return tuple(part(tensor, along, k, min(k + size, extent)) for k in places)
@@ -443,14 +438,14 @@ def pdist(x: ArrayLike, /, p: float = 2.0) -> Tensor:
     """PyTorch's `pdist`: the distance of each pair of rows.
 
     Args:
-        x: A matrix, whose number of rows must be known.
+        x: A matrix.
         p: The norm, as of `dlc.cdist`.
 
     Returns:
         A tensor with one axis: of rows 0 and 1, 0 and 2, ..., 1 and 2, and so on.
 
     Raises:
-        ShapeError: x is no matrix, or the number of rows is not known.
+        ShapeError: x is no matrix.
         ValueRangeError: p is negative.
 
     Example:
@@ -458,12 +453,9 @@ def pdist(x: ArrayLike, /, p: float = 2.0) -> Tensor:
         Tensor([3., 7., 4.], dtype=float32)
     """
     held = materialise(as_tensor(x))
-    rows = held.tensor.shape[0] if held.tensor.rank == 2 else None
-    if not isinstance(rows, int):
-        raise ShapeError(
-            f"pdist of {held.tensor}: a matrix with a known number of rows is needed",
-            hint="dlc.cdist(x, x) gives all pairs, of any number of rows",
-        )
+    if held.tensor.rank != 2:
+        raise ShapeError(f"pdist of {held.tensor}: a matrix is needed")
+    rows = known_extent(held.tensor.shape[0])
     distances = cdist(held, held, p)
     flat = reshaped(distances, (rows * rows,))
     first, second = np.triu_indices(rows, 1)

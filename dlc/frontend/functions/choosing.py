@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlc.frontend.apply import as_tensor, broadcast_to, convert, materialise, promote_all
+from dlc.frontend.extent import known_extent
 from dlc.frontend.functions import composed, elementwise
 from dlc.frontend.functions.arguments import (
     ArrayLike,
@@ -238,16 +239,6 @@ def append(x: ArrayLike, values: ArrayLike, /, axis: int | None = None) -> Tenso
     return concat([first, last], axis=axis)
 
 
-def _extent(name: str, tensor: Tensor, along: int) -> int:
-    extent = tensor.tensor.shape[along]
-    if not isinstance(extent, int):
-        raise ShapeError(
-            f"{name} of {tensor.tensor}: the extent of axis {along} must be known",
-            hint="compile the function for each length of this axis",
-        )
-    return extent
-
-
 def _positions(name: str, obj: Any, extent: int, limit: int) -> np.ndarray[Any, Any]:
     """Places that a user gave, as integers from 0 on."""
     if isinstance(obj, slice):
@@ -290,7 +281,7 @@ def delete(x: ArrayLike, obj: Any, /, axis: int | None = None) -> Tensor:
         Tensor([2, 4], dtype=int64)
     """
     tensor, along = _along("delete", x, axis)
-    extent = _extent("delete", tensor, along)
+    extent = known_extent(tensor.tensor.shape[along])
     gone = _positions("delete", obj, extent, extent)
     return take(tensor, np.setdiff1d(np.arange(extent), gone), axis=along)
 
@@ -317,7 +308,7 @@ def insert(x: ArrayLike, obj: Any, values: ArrayLike, /, axis: int | None = None
         Tensor([1, 9, 2, 3], dtype=int64)
     """
     tensor, along = _along("insert", x, axis)
-    extent = _extent("insert", tensor, along)
+    extent = known_extent(tensor.tensor.shape[along])
     places = _positions("insert", obj, extent, extent + 1)
     added = convert(materialise(as_tensor(values)), tensor.tensor.dtype)
     shape = list(tensor.tensor.shape)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dlc.frontend.apply import apply, as_tensor, broadcast_to, materialise
+from dlc.frontend.extent import known_extent
 from dlc.frontend.functions import composed, elementwise
 from dlc.frontend.functions.arguments import (
     ArrayLike,
@@ -48,7 +49,7 @@ class _Windows:
         self.more = [0] * rank
         if ceil_mode:
             given = zip(inner, reaches, self.stride, self.padding, strict=True)
-            self.more = [_behind(name, e, r, s, p) for e, r, s, p in given]
+            self.more = [_behind(e, r, s, p) for e, r, s, p in given]
         whole = tuple(add(e, m) for e, m in zip(inner, self.more, strict=True))
         check_windows(name, (x.tensor,), whole, reaches, x.tensor.rank - rank)
 
@@ -68,13 +69,9 @@ class _Windows:
         )
 
 
-def _behind(name: str, extent: Dim, covered: int, stride: int, padding: int) -> int:
+def _behind(extent: Dim, covered: int, stride: int, padding: int) -> int:
     """What must be behind an axis for a last window that is not whole, as PyTorch has it."""
-    if not isinstance(extent, int):
-        raise ShapeError(
-            f"{name}: ceil_mode needs extents that are known, this one is {extent}",
-            hint="compile the function for each size (static shapes), or pad the tensor yourself",
-        )
+    extent = known_extent(extent)
     count = max(0, -(-(extent - covered) // stride)) + 1
     if (count - 1) * stride >= extent - padding:  # a window that begins behind the tensor
         count -= 1

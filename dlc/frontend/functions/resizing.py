@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlc.frontend.apply import as_tensor, broadcast_to, materialise
+from dlc.frontend.extent import known_extent
 from dlc.frontend.functions import adaptive_pooling, elementwise, indexing
 from dlc.frontend.functions.arguments import (
     ArrayLike,
@@ -57,7 +58,7 @@ def interpolate(
 
     Raises:
         ArgumentError: Neither or both of size and scale_factor are given, or as many as not fit.
-        ShapeError: The rank does not fit the mode, or an extent is not known.
+        ShapeError: The rank does not fit the mode.
         ValueRangeError: There is no such mode, or it does not take a setting.
 
     Example:
@@ -79,7 +80,7 @@ def interpolate(
         raise ValueRangeError(f"interpolate in mode {mode!r} has no align_corners")
     if antialias and mode not in ("bilinear", "bicubic"):
         raise ValueRangeError(f"interpolate in mode {mode!r} has no antialias")
-    extents = _known(x)
+    extents = [known_extent(d) for d in x.tensor.shape[2:]]
     sizes, factors = _sizes(extents, size, scale_factor, bool(recompute_scale_factor))
     if mode == "area":
         pools = (
@@ -97,16 +98,6 @@ def interpolate(
             places, weights = _neighbours(extent, count, factor, mode, bool(align_corners))
         x = _weighted(x, k + 2, places, weights)
     return x
-
-
-def _known(x: Tensor) -> list[int]:
-    extents = [d for d in x.tensor.shape[2:] if isinstance(d, int)]
-    if len(extents) < x.tensor.rank - 2:
-        raise ShapeError(
-            f"interpolate of {x.tensor}: the extents of images must be known",
-            hint="compile the function for each size of these axes",
-        )
-    return extents
 
 
 def _sizes(
