@@ -14,12 +14,14 @@ import re
 import select
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from dataclasses import replace
 
 from program_judges import JUDGES, judge
-from source_programs import NAME, make_program, pruned
+from source_maker import make_program
+from source_programs import NAME, pruned
 
 import dlc.ir.errors
 
@@ -27,7 +29,7 @@ ALL = [*JUDGES, "derivatives"]
 
 
 def plan(seed, chosen):
-    """What a seed stands for: the program, its judges, and whether arguments have special values."""
+    """What a seed stands for: the program, its judges, whether arguments have special values."""
     rng = random.Random(f"plan {seed}")
     names = chosen if len(chosen) <= 2 else rng.sample([c for c in chosen if c != "derivatives"], 2)
     if "derivatives" in chosen and (len(chosen) <= 2 or rng.random() < 0.25):
@@ -109,8 +111,9 @@ def work(first, count, chosen):
             kind = kind_of(found[0])
             small = shrunk(program, names, special, seed, kind)
             text = outcome(small, names, special, seed) or found
-            print(f"== seed {seed} {names} special={special}\n{small.source}\n{text[0][:1500]}\n"
-                  f"{text[1][-700:] if 'Wrong' not in text[0][:6] else ''}", flush=True)  # fmt: skip
+            trace = "" if text[0].startswith("Wrong") else text[1][-700:]
+            print(f"== seed {seed} {names} special={special}\n{small.source}")
+            print(f"{text[0][:1500]}\n{trace}", flush=True)
 
 
 def main():
@@ -136,7 +139,7 @@ def watch(seed, last, end, options):
     command = [sys.executable, __file__, "--work", "--first", str(seed), "--count",
                str(last - seed), "--judges", options.judges]  # fmt: skip
     with (
-        open("/tmp/fuzz/errors", "w+") as errors,
+        tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process,
     ):
         buffer = b""

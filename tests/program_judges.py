@@ -1,9 +1,13 @@
 """Ways to run a program of `source_programs`, which must agree; each raises `Wrong` where not."""
 
 import random
+import tempfile
 import threading
+from pathlib import Path
 
 import numpy as np
+from program_derivatives import derivatives
+from program_wrong import Wrong, as_numpy, same_bits
 
 import dlc
 from dlc.codegen.kernel_parser import parse_kernel
@@ -16,14 +20,10 @@ from dlc.ir.parser import parse_function
 from dlc.ir.printer import print_function
 from dlc.passes.manager import run_pipeline
 from dlc.passes.pipelines import pipeline_of
-from dlc.runtime.judge import Judge, first_exact_difference
+from dlc.runtime.judge import Judge
 from dlc.runtime.verification import verify_function
 
 ISAS = ("x86-64-v4", "x86-64-v3", "x86-64-v2", "x86-64-amx")
-
-
-class Wrong(AssertionError):
-    """Two ways to run a program do not agree."""
 
 
 class Case:
@@ -56,16 +56,6 @@ class Case:
 
     def results(self, program=None):
         return [as_numpy(r) for r in (program or self.compiled)(*self.arrays)]
-
-
-def as_numpy(x):
-    return x.numpy() if isinstance(x, dlc.Tensor) else np.asarray(x)
-
-
-def same_bits(a, b, what):
-    wrong = first_exact_difference([as_numpy(x) for x in a], [as_numpy(x) for x in b])
-    if wrong is not None:
-        raise Wrong(f"{what}: {wrong}")
 
 
 def stages(case, rng):
@@ -115,11 +105,14 @@ def calls(case, rng):
 def repeated(case, rng):
     """The same array for several arguments."""
     arrays = list(case.arrays)
+
+    def kind(k):
+        return arrays[k].shape, arrays[k].dtype, case.program.inputs[k].high
+
     for k in range(1, len(arrays)):
         for j in range(k):
-            if (arrays[j].shape, arrays[j].dtype) == (arrays[k].shape, arrays[k].dtype):
-                if case.program.inputs[k].high == case.program.inputs[j].high:
-                    arrays[k] = arrays[j]
+            if kind(j) == kind(k):
+                arrays[k] = arrays[j]
     apart = [a.copy() for a in arrays]
     for _ in range(3):
         same_bits(
@@ -173,9 +166,9 @@ def batches(case, rng):
         axes[0] = 0
     sets = [case.program.arrays(seed=s) for s in (1, 2, 3)]
     given = [np.stack([s[k] for s in sets]) if a == 0 else sets[0][k] for k, a in enumerate(axes)]
-    for name, run in (("vmap", dlc.vmap(case.f, in_axes=tuple(axes))),
-                      ("compiled vmap", dlc.compile(dlc.vmap(case.f, in_axes=tuple(axes))))):  # fmt: skip
-        found = [as_numpy(r) for r in run(*given)]
+    batch = dlc.vmap(case.f, in_axes=tuple(axes))
+    for name, run in (("vmap", batch), ("compiled vmap", dlc.compile(batch))):
+        found = [as_numpy(r) for r in run(*map(dlc.asarray, given))]
         for n, seed in enumerate((1, 2, 3)):
             own = [g[n] if a == 0 else g for g, a in zip(given, axes, strict=True)]
             with np.errstate(all="ignore"):
@@ -185,14 +178,15 @@ def batches(case, rng):
                 raise Wrong(f"{name} {axes} at {n} (seed {seed}): {wrong}")
 
 
-def saved(case, rng, folder="/tmp/fuzz"):
-    path = f"{folder}/saved.dlc"
+def saved(case, rng):
     kept = [r.copy() for r in case.results()]
     specs = tuple(dlc.spec(a.shape, dlc.asarray(a).dtype) for a in case.arrays)
-    case.compiled.save(path, specs=[specs])
-    loaded = dlc.load(path)
-    for _ in range(3):
-        same_bits(kept, loaded(*case.arrays), "saved and loaded")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "saved.dlc"
+        case.compiled.save(path, specs=[specs])
+        loaded = dlc.load(path)
+        for _ in range(3):
+            same_bits(kept, loaded(*case.arrays), "saved and loaded")
 
 
 def exported(case, rng):
@@ -232,76 +226,6 @@ JUDGES = {
     "extents": extents, "batches": batches, "saved": saved, "exported": exported,
     "concurrent": concurrent,
 }  # fmt: skip
-
-
-def floats_of(results):
-    return [as_numpy(r) for r in results if as_numpy(r).dtype.kind == "f"]
-
-
-def derivatives(program, seed=0):
-    """Reverse mode, forward mode and differences at float64; the value beside the gradient."""
-    f, arrays = program.function(), program.arrays(seed, positive=True)
-    wide = [k for k, a in enumerate(arrays) if a.dtype == np.float64]
-    if not wide:
-        return
-    rng = np.random.default_rng(seed)
-
-    def whole(*moved):
-        given = list(arrays)
-        for k, m in zip(wide, moved, strict=True):
-            given[k] = m
-        found = f(*given)
-        total = dlc.asarray(0.0, dtype=dlc.float64)
-        for n, r in enumerate(found):
-            if np.dtype(dlc.asarray(r).dtype.numpy).kind == "f":
-                r = dlc.asarray(r)
-                weights = np.random.default_rng(n).normal(size=r.shape)
-                total = total + dlc.sum(r * weights, axis=None)
-        return total
-
-    points = [arrays[k] for k in wide]
-    steps = [rng.normal(size=p.shape) for p in points]
-    value, grads = dlc.value_and_grad(whole, argnums=tuple(range(len(wide))))(*points)
-    value, grads = float(as_numpy(value)), [as_numpy(g) for g in grads]
-    plain = float(as_numpy(dlc.compile(whole)(*points)))
-    out, slope = dlc.jvp(whole, tuple(points), tuple(steps))
-    back = sum(float(np.sum(g * s)) for g, s in zip(grads, steps, strict=True))
-    size = sum(float(np.sum(np.abs(g * s))) for g, s in zip(grads, steps, strict=True))
-    slope = float(as_numpy(slope))
-    if not (
-        close(plain, value, abs(plain), 1e-9)
-        and close(plain, float(as_numpy(out)), abs(plain), 1e-9)
-    ):
-        raise Wrong(f"values: {plain}, {value} beside the gradient, {out} beside the tangent")
-    if not close(back, slope, size, 1e-8):
-        raise Wrong(f"reverse mode {back!r}, forward mode {slope!r}, of {size!r}")
-    compiled = dlc.compile(dlc.grad(whole, argnums=tuple(range(len(wide)))))(*points)
-    for k, (a, b) in enumerate(zip(compiled, grads, strict=True)):
-        if not close_all(as_numpy(a), b):
-            raise Wrong(f"the compiled gradient {k} differs from the other by "
-                        f"{np.nanmax(np.abs(as_numpy(a) - b))}")  # fmt: skip
-    run = dlc.compile(whole)
-    found = []
-    for h in (1e-5, 1e-6, 3e-7):
-        ahead = float(as_numpy(run(*[p + h * s for p, s in zip(points, steps, strict=True)])))
-        behind = float(as_numpy(run(*[p - h * s for p, s in zip(points, steps, strict=True)])))
-        found.append((ahead - behind) / (2 * h))
-        if close(found[-1], back, size + abs(plain), 1e-4):
-            return
-    if np.isfinite(found).all() or not np.isfinite(back):
-        if np.isfinite(plain) and np.ptp(found) < 1e-3 * abs(found[-1]):
-            raise Wrong(f"differences {found}, reverse mode {back!r} (value {plain!r})")
-
-
-def close(a, b, size, tolerance):
-    if np.isnan(a) or np.isnan(b):
-        return bool(np.isnan(a) and np.isnan(b))
-    return a == b or abs(a - b) <= tolerance * max(size, 1e-3) or not np.isfinite(size)
-
-
-def close_all(a, b):
-    scale = np.nanmax(np.abs(np.where(np.isfinite(b), b, 0)), initial=0)
-    return np.allclose(a, b, rtol=1e-8, atol=1e-9 * max(scale, 1e-3), equal_nan=True)
 
 
 def judge(program, names, seed, *, special=False):

@@ -364,3 +364,25 @@ def test_backend_functions():
     assert not dlc.onnx.is_compatible(simple(op="Relo"))
     assert isinstance(dlc.onnx.prepare(simple()), dlc.onnx.PreparedModel)
     assert isinstance(dlc.compile(simple()), dlc.onnx.OnnxModel)
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "attributes", "said"),
+    [
+        ("AveragePool", [""], {"kernel_shape": [2, 2]}, "AveragePool has no meaning"),
+        ("MaxPool", [], {"kernel_shape": [2, 2]}, "MaxPool lacks its input 'x'"),
+        ("Flatten", [], {}, "Flatten lacks its input 'x'"),
+        ("CenterCropPad", ["x", "k"], {"axes": [9, -2]}, "CenterCropPad has no meaning"),
+        ("Resize", ["x", "", ""], {}, "Resize has no meaning"),
+        ("Concat", ["k", "k"], {"axis": 2**40}, "Concat has no meaning"),
+    ],
+)
+def test_malformed_nodes_are_named(op, inputs, attributes, said):
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 4, 4])
+    made = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    k = helper.make_tensor("k", TensorProto.INT64, [2], [2, 2])
+    node = helper.make_node(op, inputs, ["y"], name="broken", **attributes)
+    graph = helper.make_graph([node], "g", [value], [made], [k])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    with pytest.raises(dlc.DlcError, match=rf"{said}[\s\S]*broken"):
+        dlc.onnx.load(model)(np.ones((1, 1, 4, 4), np.float32))

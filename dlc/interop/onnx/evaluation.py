@@ -18,6 +18,9 @@ from dlc.interop.onnx.operator_table import Row
 from dlc.interop.onnx.values import NeedsValue, as_tensor, at_once, concrete, is_known
 from dlc.ir.errors import DlcError, ModelError
 
+# What NumPy and Python raise of values that no operator takes: files are not to be trusted.
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
 
 class NeedsRun(BaseException):
     """A node has to run between compiled programs: the shapes of its results depend on data."""
@@ -112,6 +115,7 @@ def compute(node: Node, inputs: Sequence[Any], scope: Scope) -> Sequence[Any]:
 
     Raises:
         DlcError: What the operator raises, with the node named.
+        ModelError: An input lacks, or the operator has no meaning for these inputs and attributes.
         NeedsValue: A traced value has to be known.
         NeedsRun: The node cannot be traced.
     """
@@ -121,6 +125,14 @@ def compute(node: Node, inputs: Sequence[Any], scope: Scope) -> Sequence[Any]:
         if error.context is None:
             error.context = f"in {node}"
         raise
+    except _MALFORMED as error:
+        found = ModelError(
+            f"{node.op} has no meaning for these inputs and attributes: "
+            f"{type(error).__name__}: {error}",
+            hint="onnx.checker.check_model(model, full_check=True) finds what is malformed",
+        )
+        found.context = f"in {node}"
+        raise found from error
 
 
 def _compute(node: Node, inputs: Sequence[Any], scope: Scope) -> Sequence[Any]:
@@ -129,6 +141,9 @@ def _compute(node: Node, inputs: Sequence[Any], scope: Scope) -> Sequence[Any]:
         given = dict(zip(node.body.inputs, inputs, strict=False))
         missing = {name: None for name in node.body.inputs if name not in given}
         return _in_function(node, lambda body: evaluate(body, {**given, **missing}))
+    lacking = node.row.lacking(len(inputs))
+    if lacking is not None:
+        raise ModelError(f"{node.op} lacks its input {lacking!r}")
     everything_known = all(is_known(v) for v in inputs)
     if everything_known and inputs:
         rule = known_rule(node, inputs)

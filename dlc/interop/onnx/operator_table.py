@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -31,6 +33,19 @@ class Row(NamedTuple):
     raw: bool
     random: bool
     at_once: bool
+
+    def lacking(self, count: int) -> str | None:
+        """The name of the first input that so many do not include and that has to be there."""
+        names = _required(self.function)
+        return names[count] if count < len(names) else None
+
+
+@functools.cache
+def _required(function: Function) -> list[str]:
+    """The parameters behind the node that have no default."""
+    _, *rest = inspect.signature(function).parameters.values()
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name for p in rest if p.kind in kinds and p.default is p.empty]
 
 
 _rows: dict[tuple[str, str], list[Row]] = {}
