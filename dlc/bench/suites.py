@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 
-from dlc.bench import convolutions, fits, torch_models
+from dlc.bench import convolutions, fits, networks, torch_models
 from dlc.bench import order_problems as o
 from dlc.bench import problems as p
 from dlc.bench.problem import Case, Problem
@@ -93,6 +93,7 @@ GPU = (
     ),
     Case("cross entropy gradient 8192x50257", p.CROSS_ENTROPY_GRADIENT, dict(m=8192, n=50_257)),
     Case("mlp training batch 4096", p.MLP_TRAINING, dict(b=4096, **_NETWORK)),
+    *networks.ON_GPU,
 )  # fmt: skip
 # Every problem, small: whether the frameworks compute them at all.
 SMOKE = (
@@ -121,6 +122,7 @@ SMOKE = (
     *convolutions.SMOKE,
     *fits.SMOKE,
     *torch_models.SMOKE,
+    *networks.SMOKE,
     *(
         Case(problem.name.replace("_", " "), problem, dict(m=5, n=300))
         for problem in (o.SORT, o.ARGSORT, o.TOP_8, o.TOP_64, o.CUMULATIVE_SUM)
@@ -139,6 +141,7 @@ SUITES = {
     "convolution": convolutions.CASES,
     "training": fits.CASES,
     "torch": torch_models.CASES,
+    "networks": networks.CASES,
     GPU_SUITE: GPU,
     "smoke": SMOKE,
 }

@@ -94,15 +94,23 @@ def _jax_cache(cache: str) -> dict[str, str]:
 KINDS: dict[str, Kind] = {
     "dlc": Kind("dlc_compiled", ("llvmlite", "ml_dtypes"), _dlc, compiles=True, gpus=True),
     "numpy": Kind("numpy_arrays", ("numpy",)),
-    "torch": Kind("torch_eager", ("torch",), also=("torch",), gpus=True),
+    "torch": Kind("torch_eager", ("torch",), also=("torch", "networks"), gpus=True),
     "torch.compile": Kind(
-        "torch_compiled", ("torch",), _inductor, compiles=True, shared=True, gpus=True
+        "torch_compiled",
+        ("torch",),
+        _inductor,
+        compiles=True,
+        shared=True,
+        also=("networks",),
+        gpus=True,
     ),
     "torch.compile unfrozen": Kind(
         "torch_unfrozen", ("torch",), _inductor, compiles=True, shared=True, suites=("torch",)
     ),
     "torch traced": Kind("torch_traced", ("torch",), compiles=True, suites=("torch",)),
-    "jax": Kind("jax_compiled", ("jax",), _jax, _jax_cache, compiles=True, gpus=True),
+    "jax": Kind(
+        "jax_compiled", ("jax",), _jax, _jax_cache, compiles=True, also=("networks",), gpus=True
+    ),
     "onnxruntime": Kind("onnx_runtime", ("onnx", "onnxruntime")),
     "openvino": Kind("openvino_runtime", ("onnx", "openvino")),
     "keras on jax": Kind(

@@ -14,12 +14,13 @@ from dlc.ir.deferred import deferred
 # Not needed for a first result.
 if TYPE_CHECKING:
     from dlc.bench import gpu_device, peaks
-    from dlc.bench.frameworks import dlc_fit, torch_door
+    from dlc.bench.frameworks import dlc_fit, dlc_networks, torch_door
     from dlc.bench.share import Peaks
     from dlc.codegen.cpu import isa
     from dlc.runtime import kernel_times
 else:
     dlc_fit = deferred("dlc.bench.frameworks.dlc_fit")
+    dlc_networks = deferred("dlc.bench.frameworks.dlc_networks")
     torch_door = deferred("dlc.bench.frameworks.torch_door")
     gpu_device = deferred("dlc.bench.gpu_device")
     peaks = deferred("dlc.bench.peaks")
@@ -198,8 +199,13 @@ PROGRAMS: dict[str, Callable[[Sequence[Array]], Program]] = {
     "top_64": _plain(lambda x: tuple(dlc.topk(x, 64))),
     "cumulative_sum": _plain(lambda x: dlc.cumulative_sum(x, axis=-1)),
     "embedding_gradient": _plain(_embedding_gradient),
-    "torch_model": lambda constants: torch_door.model(constants),  # noqa: PLW0108  as below
-    "fit": lambda constants: dlc_fit.Fit(constants),  # noqa: PLW0108  the file is loaded late
+    # Files that are loaded late.
+    "gpt2_training": lambda constants: dlc_networks.gpt2_training(constants),  # noqa: PLW0108
+    "gpt2_decode": lambda constants: dlc_networks.gpt2_decode(constants),  # noqa: PLW0108
+    "bert_states": lambda constants: dlc_networks.bert_states(constants),  # noqa: PLW0108
+    "resnet_training": lambda constants: dlc_networks.resnet_training(constants),  # noqa: PLW0108
+    "torch_model": lambda constants: torch_door.model(constants),  # noqa: PLW0108
+    "fit": lambda constants: dlc_fit.Fit(constants),  # noqa: PLW0108
 }
 NOT_COMPILED = ("fit", "torch_model")  # by `dlc.compile`
 

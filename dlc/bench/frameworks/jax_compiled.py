@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlc.bench import problems, recurrent
+from dlc.bench.frameworks import jax_networks
 from dlc.bench.problem import Array, Arrays, Case, Program, as_arrays
 
 jax: Any = importlib.import_module("jax")
@@ -211,6 +212,7 @@ PROGRAMS: dict[str, Callable[[Sequence[Any]], Program]] = {
     "top_64": _jit(lambda x: tuple(jax.lax.top_k(x, 64))),
     "cumulative_sum": _jit(lambda x: jnp.cumsum(x, axis=-1)),
     "embedding_gradient": _jit(_embedding_gradient),
+    **jax_networks.PROGRAMS,
 }
 
 

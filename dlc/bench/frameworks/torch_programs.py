@@ -5,27 +5,15 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from dlc.bench import problems, recurrent, torch_models
+from dlc.bench.frameworks import torch_networks
+from dlc.bench.frameworks.torch_build import Build
 from dlc.bench.problem import Array, Arrays, Case, Program, as_arrays
 
 torch: Any = importlib.import_module("torch")
 functional: Any = importlib.import_module("torch.nn.functional")
-
-
-@dataclass(frozen=True)
-class Build:
-    """A program.
-
-    Args:
-        forward: What torch.compile compiles, made from the constants.
-        finish: From that to what is called, such as with a backward pass around it.
-    """
-
-    forward: Callable[[Sequence[Any]], Any]
-    finish: Callable[[Any, Sequence[Any]], Program] = lambda forward, constants: forward
 
 
 def _plain(function: Program) -> Build:
@@ -243,6 +231,7 @@ PROGRAMS: dict[str, Build] = {
         lambda constants: lambda table, places: functional.embedding(places, table),
         _embedding_gradient,
     ),
+    **torch_networks.PROGRAMS,
 }
 _FROZEN = (
     "matmul_constant",
@@ -251,6 +240,7 @@ _FROZEN = (
     "convolution",
     "convolution_strided",
     "torch_model",
+    "bert_states",
 )  # weights, and nothing is differentiated
 
 
