@@ -102,7 +102,7 @@ def test_any_number_of_threads_gives_the_same_bits(threads):
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", ml_dtypes.bfloat16, "int32"], ids=str)
 def test_every_type(dtype):
-    x, y = (3 * numbers(4, 70_001, seed=k) for k in (0, 1))
+    x, y = (3 * numbers(4, 140_001, seed=k) for k in (0, 1))
     x, y = x.astype(dtype), y.T.astype(dtype)
     f = dlc.compile(lambda x, y: x @ y)
     text = f.lower(x, y).as_text("optimized")
@@ -115,6 +115,16 @@ def test_every_type(dtype):
         return
     digits = {"float64": 1e-12, "float16": 2e-3}.get(str(dtype), 1e-2)
     np.testing.assert_allclose(found.astype("f8"), exact, rtol=digits, atol=digits * 2500)
+
+
+def test_halves_are_in_whole_where_copies_of_them_cost_more():
+    """Parts of half types are computed from copies at float32."""
+    few, many = (
+        dlc.compile(lambda x, y: x @ y).lower(f"bf16[4,{n}]", f"bf16[{n},4]").as_text("optimized")
+        for n in (5 * 21_845, 7 * 21_845)
+    )
+    assert "reduce_sum" not in few
+    assert "reduce_sum" in many
 
 
 @pytest.mark.parametrize("level", ["x86-64-v2", "x86-64-v3"])

@@ -259,6 +259,11 @@ _NETWORKS: Mapping[str, _Network] = {
 }  # fmt: skip
 
 
+def shapes_of(case: Case) -> Shapes:
+    """Of the weights of a case, by their names."""
+    return _NETWORKS[case.problem.name].shapes(case.extents)
+
+
 def given(name: str, constants: Sequence[Any]) -> Given:
     """The constants of a network's problem; the first, its extents, is an array of NumPy's."""
     network = _NETWORKS[name]
@@ -356,7 +361,7 @@ ON_GPU = (
         "bert base bf16 16x512", _problem("bert_states", half=True), dict(b=16, t=512, **_BERT)
     ),
 )  # fmt: skip
-_SMALL = dict(b=2, t=9, l=2, h=2, v=50)
+_SMALL = dict(b=2, t=9, l=1, h=2, v=50)
 _SIZES: Mapping[str, Extents] = {
     "gpt2_training": _SMALL,
     "gpt2_decode": _SMALL,

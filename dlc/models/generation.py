@@ -9,9 +9,15 @@ from dlc.ir.errors import ValueRangeError
 
 
 def written(kept: Any, new: Any, place: Any) -> Any:
-    """Kept rows [batch, heads, length, extent] with new ones from `place` on."""
-    rows = dlc.arange(new.shape[2]) + place
-    return kept.at[:, :, rows].set(new)
+    """Kept rows [batch, heads, length, extent] with new ones from `place` on.
+
+    Each row is chosen, which can be done in the memory of the kept ones.
+    """
+    count = new.shape[2]
+    rows = dlc.arange(kept.shape[2]) - place
+    if count != 1:
+        new = dlc.take(new, dlc.clip(rows, 0, count - 1), axis=2)
+    return dlc.where(((rows >= 0) & (rows < count))[:, None], new, kept)
 
 
 def _room(x: Any, length: int) -> Any:

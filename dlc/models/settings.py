@@ -76,7 +76,7 @@ def activation(name: str) -> Callable[[Any], Any]:
 
 def normal_weights(model: nn.Module, deviation: float) -> None:
     """Normal weights of linear layers and embeddings, and zero biases, as BERT and GPT-2 have."""
-    init = nn.initializers.truncated_normal(0.0, deviation)
+    init = nn.initializers.normal(0.0, deviation)
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Embedding)):
             module.weight.assign(init(module.weight.shape, module.weight.dtype))

@@ -20,6 +20,9 @@ from dlc.passes.manager import Pass, PassContext
 
 _TILE = (64, 64)  # rows and columns of a result that are one piece of work
 _ROUND = 64  # lengths of parts are multiples of it
+# Parts of half types are computed from copies at float32: that writes and reads five times the
+# bytes of the operands, which more parts than that share.
+_COPIES = 5
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ class SplitProducts(Pass):
         longest = max(summed)
         length = longest // max(1, parts)
         length -= length % _ROUND if length > self.least else 0
-        return length if parts > 1 else 0
+        fewest = _COPIES if is_half(node.tensor.dtype) else 1
+        return length if parts > fewest else 0
 
 
 def _numbers(shape: Sequence[object]) -> list[int]:

@@ -30,13 +30,21 @@ def _with_weights(model: Any, of: Given, device: str) -> Any:
     return model.to(device)
 
 
-def _gpt2(of: Given, device: str) -> Any:
+def gpt2(of: Given, device: str) -> Any:
+    """The model of a case, without dropout."""
     e = of.extents
     config = dlc.models.GPT2Config(
         vocab_size=e["v"], n_positions=e["t"], n_embd=WIDTH * e["h"], n_layer=e["l"],
         n_head=e["h"], resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
     )  # fmt: skip
     return _with_weights(dlc.models.GPT2LMHeadModel(config), of, device)
+
+
+def resnet(of: Given, device: str) -> Any:
+    """The model of a case."""
+    e = of.extents
+    made = dlc.models.ResNet(Bottleneck, networks.blocks(e), e["c"], width=e["w"])
+    return _with_weights(made, of, device)
 
 
 def _training(model: Any, optimizer: Any, half: bool, loss_of: Callable[..., Any]) -> Program:
@@ -54,7 +62,7 @@ def _training(model: Any, optimizer: Any, half: bool, loss_of: Callable[..., Any
 def gpt2_training(constants: Sequence[Any]) -> Program:
     """A step of AdamW on texts and the tokens that follow."""
     of, device = _given("gpt2_training", constants)
-    model = _gpt2(of, device)
+    model = gpt2(of, device)
     optimizer = dlc.optim.AdamW(model.parameters(), betas=networks.BETAS, **networks.ADAM)
 
     def loss_of(model: Any, tokens: Any, following: Any) -> Any:
@@ -67,7 +75,7 @@ def gpt2_training(constants: Sequence[Any]) -> Program:
 def gpt2_decode(constants: Sequence[Any]) -> Program:
     """The scores after one token, whose keys and values are kept beside those before it."""
     of, device = _given("gpt2_decode", constants)
-    model = _gpt2(of, device).eval()
+    model = gpt2(of, device).eval()
     dtype = dlc.bfloat16 if of.half else dlc.float32
     model.to(dtype)
     held = [dlc.Variable(dlc.asarray(x, dtype=dtype, device=device)) for x in of.more]
@@ -100,9 +108,7 @@ def bert_states(constants: Sequence[Any]) -> Program:
 def resnet_training(constants: Sequence[Any]) -> Program:
     """A step of gradient descent with momentum on images and their classes."""
     of, device = _given("resnet_training", constants)
-    e = of.extents
-    resnet = dlc.models.ResNet(Bottleneck, networks.blocks(e), e["c"], width=e["w"])
-    model = _with_weights(resnet, of, device)
+    model = resnet(of, device)
     optimizer = dlc.optim.SGD(model.parameters(), **networks.MOMENTUM)
 
     def loss_of(model: Any, images: Any, labels: Any) -> Any:

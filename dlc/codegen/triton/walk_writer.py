@@ -331,9 +331,10 @@ class _WalkWriter(ValueWriter):
         a, b = e.args
         names = [n for n, _ in scope.blocks]
         free = [{n.attr for n in walk(x) if n.op == "index"} & set(names) for x in (a, b)]
-        if len(names) == 2 and free[0] == {names[1]}:
+        if free[0] <= set(names[1:]) and free[1] <= set(names[:1]):  # one row may be read by none
             a, b, free = b, a, free[::-1]
-        if len(e.attr) != 1 or len(names) != 2 or free != [{names[0]}, {names[1]}]:
+        own = [free[k] <= {name} for k, name in enumerate(names)]
+        if len(e.attr) != 1 or len(names) != 2 or not all(own):
             raise cannot(self.kernel, self.walk.body[0].text, "a product of more than two matrices")
         if e.dtype not in (float32, float64):
             raise cannot(self.kernel, self.walk.body[0].text, f"a sum at {e.dtype.short}")
