@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import dlc
-from dlc.bench import fits, measure, report, run
+from dlc.bench import files, fits, measure, report, run
 from dlc.bench.frameworks import KINDS, dlc_compiled, dlc_fit, numpy_arrays
 from dlc.bench.load import Load
 from dlc.bench.measure import Settings
@@ -158,6 +158,31 @@ def test_rounds_are_interleaved(monkeypatch):
     assert FakeProcess.log[1::2] == [f"{name} rests" for name in turns]
     assert found == {"c": {"error": "gone"}}
     assert [len(r.seconds) for r in runners.values()] == [3, 4, 2, 3]
+
+
+def test_arrays_as_files(tmp_path):
+    given = [
+        np.arange(6, dtype=np.float32).reshape(2, 3), np.float64(7.5), np.zeros((0, 4), np.int32),
+        np.asfortranarray(np.arange(12.0).reshape(3, 4)), np.array([True, False]), np.array("word"),
+    ]  # fmt: skip
+    files.save_arrays(tmp_path, "some", given)
+    files.save_arrays(tmp_path, "none", [])
+    for mapped in (False, True):
+        assert files.load_arrays(tmp_path, "none", mapped=mapped) == []
+        found = files.load_arrays(tmp_path, "some", mapped=mapped)
+        for x, y in zip(given, found, strict=True):
+            assert type(y) is np.ndarray
+            assert (y.dtype, y.shape) == (np.asarray(x).dtype, np.shape(x))
+            assert np.array_equal(x, y)
+            assert not mapped or y.ctypes.data % 64 == 0
+        found[0][0, 0] = 9.0
+        assert files.load_arrays(tmp_path, "some")[0][0, 0] == 0.0
+    # What is mapped and aligned is used where it lies.
+    tensor = dlc_compiled.Dlc(2).array(found[0])
+    assert tensor.numpy().ctypes.data == found[0].ctypes.data
+    files.remove_arrays(tmp_path, "some")
+    files.remove_arrays(tmp_path, "none")
+    assert os.listdir(tmp_path) == []
 
 
 def test_load_of_others_is_seen():

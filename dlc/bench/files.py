@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -13,27 +15,41 @@ from dlc.bench.problem import Array
 Folder: TypeAlias = "str | os.PathLike[str]"
 
 _SHARED_MEMORY = "/dev/shm"
+_ALIGNMENT = 64  # bytes; what frameworks ask for to use memory as it is
 
 
 def save_arrays(folder: Folder, name: str, arrays: Iterable[Array]) -> None:
-    """Writes NAME.0.npy, NAME.1.npy, and so on."""
-    for k, array in enumerate(arrays):
-        np.save(_file(folder, name, k), array, allow_pickle=False)
+    """Writes NAME.bin, all arrays one after the other, and NAME.json, which says where they are."""
+    places: list[tuple[str, list[int], int]] = []
+    data, contents = _files(folder, name)
+    with open(data, "wb") as file:
+        for array in map(np.asarray, arrays):
+            places.append((array.dtype.str, list(array.shape), file.tell()))
+            file.write(np.ascontiguousarray(array).tobytes())
+            file.write(bytes(_ALIGNMENT - file.tell() % _ALIGNMENT))
+    with open(contents, "w", encoding="utf-8") as file:
+        json.dump(places, file)
 
 
-def load_arrays(folder: Folder, name: str) -> list[Array]:
-    """What `save_arrays` wrote."""
-    arrays: list[Array] = []
-    while os.path.exists(path := _file(folder, name, len(arrays))):
-        arrays.append(np.load(path, allow_pickle=False))
-    return arrays
+def load_arrays(folder: Folder, name: str, *, mapped: bool = False) -> list[Array]:
+    """What `save_arrays` wrote: in memory of their own, or mapped, at aligned addresses."""
+    data, contents = _files(folder, name)
+    with open(contents, encoding="utf-8") as file:
+        places: list[tuple[str, list[int], int]] = json.load(file)
+    if not mapped or not places:
+        return [_read(data, *place) for place in places]
+    whole: Any = np.memmap(data, np.uint8, mode="c")
+    return [np.ndarray(shape, dtype, whole, offset) for dtype, shape, offset in places]
+
+
+def _read(path: str, dtype: str, shape: list[int], offset: int) -> Array:
+    return np.fromfile(path, dtype, math.prod(shape), offset=offset).reshape(shape)
 
 
 def remove_arrays(folder: Folder, name: str) -> None:
     """Removes what `save_arrays` wrote."""
-    for k in range(len(os.listdir(folder))):
-        if os.path.exists(path := _file(folder, name, k)):
-            os.unlink(path)
+    for path in _files(folder, name):
+        os.unlink(path)
 
 
 def scratch_folder() -> str | None:
@@ -41,5 +57,5 @@ def scratch_folder() -> str | None:
     return _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
 
 
-def _file(folder: Folder, name: str, number: int) -> str:
-    return os.path.join(folder, f"{name}.{number}.npy")
+def _files(folder: Folder, name: str) -> tuple[str, str]:
+    return os.path.join(folder, f"{name}.bin"), os.path.join(folder, f"{name}.json")

@@ -62,11 +62,16 @@ class Worker:
         program(*map(self.framework.array, sets[0]))
 
     def prepare(self, suite: str, name: str, folder: str, sets: int = SETS) -> None:
-        """Loads the inputs of a case, all of them or what a first call needs."""
+        """Loads the inputs of a case, all of them or what a first call needs.
+
+        The inputs of a first call are mapped from their files: to read them would take longer than
+        many a first call.
+        """
         self.case = case_named(suite, name)
-        arrays = [load_arrays(folder, f"set{k}") for k in range(sets)]
+        first = sets == 1
+        arrays = [load_arrays(folder, f"set{k}", mapped=first) for k in range(sets)]
         self.sets = [self._given(self.case, inputs) for inputs in arrays]
-        self.constants = load_arrays(folder, "constant")
+        self.constants = load_arrays(folder, "constant", mapped=first)
 
     def _given(self, case: Case, inputs: Sequence[Any]) -> tuple[Any, ...]:
         """Inputs as the framework takes them."""

@@ -15,6 +15,7 @@ mode, runs it), `b.inlined(function, inputs)` a function's nodes. That of deriva
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -212,7 +213,8 @@ class OpTable(Mapping[str, Op]):
 
     def add(self, op: Op) -> None:
         """As `register`."""
-        self._load(op.name)  # of a name that `ROWS` has, the row that comes with dlc is the first
+        if f"dlc.ir.ops.{self._files.get(op.name)}" not in sys.modules:
+            self._load(op.name)  # of a name that `ROWS` has, dlc's own row is the first
         if op.name in self._rows:
             raise ValueError(f"op {op.name} is registered already")
         self._rows[op.name] = op

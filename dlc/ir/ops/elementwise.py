@@ -5,6 +5,7 @@ References are NumPy's; derivatives are written in IR ops and hold for the float
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -35,6 +36,7 @@ INTEGER, PIECEWISE = NoDerivative("integer"), NoDerivative("piecewise")
 KIND_NAMES = {"f": FLOATS, "i": SIGNED, "u": UNSIGNED, "b": ("bool",)}
 
 
+@functools.cache
 def _names(kinds: str) -> tuple[str, ...]:
     return tuple(n for k in kinds for n in KIND_NAMES[k])
 
