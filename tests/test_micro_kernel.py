@@ -6,12 +6,12 @@ import itertools
 import numpy as np
 import pytest
 
-from dlc.codegen.cpu.assembled_function import can_assemble
+from dlc.codegen.cpu.assembled_function import can_assemble, has_masks
 from dlc.codegen.cpu.assembled_kernel import AssembledKernel
 from dlc.codegen.cpu.emit import module_text
 from dlc.codegen.cpu.isa import ISA_LEVELS, Isa, host_flags, host_machine, isa_named
 from dlc.codegen.cpu.llvm import compile_module
-from dlc.codegen.cpu.micro_kernel import SIZES, _Tile, micro_kernel
+from dlc.codegen.cpu.micro_kernel import SIZES, _Tile, micro_kernel, reads_lanes
 from dlc.codegen.cpu.tiling import tile_sizes
 from dlc.ir.record import replace
 from dlc.ir.types import float16, float32, float64, int32
@@ -40,18 +40,26 @@ def shapes(dtype, isa):
     return [shape for shape in sorted(found) if fits(*shape, isa)]
 
 
-def run(function, dtype, isa, shape, *, kc, a_k, add):
-    """What a micro-kernel makes of a place for its tile and more."""
+def run(function, dtype, isa, shape, *, kc, a_k, add, lanes=None, rest=None):
+    """What a micro-kernel makes of a place for its tile and more.
+
+    With `lanes`, it is told that the last vectors of b have no more; others are `rest`.
+    """
     rows, width = shape[0], shape[1] * isa.lanes(dtype.bits)
     rng = np.random.default_rng(kc)
     a_row, b_k, c_row = max(kc, 1) * a_k + 3, width + 5, width + 7
     a = rng.standard_normal(rows * a_row).astype(dtype.numpy)
     b = rng.standard_normal((kc + 1) * b_k).astype(dtype.numpy)
     c = rng.standard_normal((rows + 1) * c_row).astype(dtype.numpy)
+    lanes = isa.lanes(dtype.bits) if lanes is None else lanes
+    if rest is not None:
+        b.reshape(kc + 1, b_k)[:, width - isa.lanes(dtype.bits) + lanes :] = rest
     before = c.copy()
-    values = dict(a_row=a_row, a_k=a_k, b_k=b_k, c_row=c_row, add=add, step=64)
+    values = dict(a_row=a_row, a_k=a_k, b_k=b_k, c_row=c_row, add=add, step=64, lanes=lanes)
     sizes = (ctypes.c_int64 * len(SIZES))(*(values[name] for name in SIZES))
     function(a.ctypes.data, b.ctypes.data, c.ctypes.data, b.ctypes.data, kc, sizes)
+    if rest is not None:
+        b[np.isnan(b)] = 0
     matrix = np.stack([a[r * a_row :][: kc * a_k : a_k] for r in range(rows)]).astype("f8")
     product = matrix @ b[: kc * b_k].reshape(kc, b_k)[:, :width].astype("f8")
     exact = before.astype("f8").reshape(-1, c_row)
@@ -91,6 +99,22 @@ def test_assembled_kernels_have_the_bits_of_compiled_ones(isa, dtype, kind):
             found = [run(f, dtype, isa, shape, **given) for f in (one, two)]
             assert found[0] == found[1], (shape, given)
     del code, other  # until here they were needed
+
+
+@pytest.mark.parametrize("isa", [i for i in LEVELS if has_masks(float32, i)], ids=lambda i: i.name)
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+def test_some_read_the_first_lanes_of_a_vector_alone(isa, dtype):
+    kinds = [shape for shape in shapes(dtype, isa) if reads_lanes(*shape)]
+    assert {(1, 16), (1, 1), (2, 1), (6, 1)} <= {*kinds}
+    kernels = [micro_kernel(dtype, *shape, isa) for shape in kinds]
+    functions, code = loaded_as_written(kernels)
+    for shape, function in zip(kinds, functions, strict=True):
+        for (kc, a_k, add), lanes in itertools.product(CALLS, (1, isa.lanes(dtype.bits) - 1)):
+            given = dict(kc=kc, a_k=a_k, add=add)
+            zeros = run(function, dtype, isa, shape, **given, rest=0.0, lanes=lanes)
+            hidden = run(function, dtype, isa, shape, **given, rest=np.nan, lanes=lanes)
+            assert zeros == hidden, (shape, given, lanes)
+    del code
 
 
 @pytest.mark.skipif(not LEVELS, reason="there is an assembler for x86-64 alone")

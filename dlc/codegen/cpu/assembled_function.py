@@ -25,6 +25,11 @@ def can_assemble(dtype: DType, isa: Isa) -> bool:
     )
 
 
+def has_masks(dtype: DType, isa: Isa) -> bool:
+    """Whether such functions can read the first lanes of a vector alone."""
+    return can_assemble(dtype, isa) and isa.vector_bits == 512
+
+
 class AssembledFunction(Emitter):
     """A function that writes its machine code, and its assembly for readers, in the same way.
 

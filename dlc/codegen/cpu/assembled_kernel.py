@@ -19,6 +19,7 @@ from dlc.ir.types import DType
 # parameters of a micro-kernel and its sizes are kept.
 _ROWS_OF_A_BASE = 3
 _BASES = ("rdi", "rax", "r10", "r11")
+_MISSING = "r11"  # lanes of the last vector of b, less all that it has, where there is room for it
 _B, _C, _AHEAD, _LEFT, _A_ROW, _A_K, _B_K, _C_ROW, _ADD, _STEP = (
     "rsi", "rdx", "rcx", "r8", "r9", "r12", "rbx", "r13", "r14", "r15",
 )  # fmt: skip
@@ -43,6 +44,7 @@ class AssembledKernel(AssembledFunction):
         unroll: Products in a step of the loop.
         fetches: Products to a prefetch; 0 for one that fetches the next rows of a, whose steps are
             of as many products as lie in a line of the cache.
+        masked: Whether it may read the first lanes alone of the last vector of b.
     """
 
     def __init__(
@@ -56,8 +58,11 @@ class AssembledKernel(AssembledFunction):
         ahead: int = 0,
         unroll: int,
         fetches: int,
+        masked: bool,
     ) -> None:
-        super().__init__(name, parameters, dtype, isa, (*tile, ahead, unroll, fetches))
+        kind = (*tile, ahead, unroll, fetches, masked)
+        super().__init__(name, parameters, dtype, isa, kind)
+        self.masked = masked
         self.rows, self.vectors = tile
         self.ahead, self.unroll, self.fetches = ahead, unroll, fetches
         self.sums = [isa.registers - 1 - k for k in range(self.rows * self.vectors)]
@@ -71,19 +76,33 @@ class AssembledKernel(AssembledFunction):
         self._enter(code)
         for register in self.sums:
             code.clear(register)
-        if not self.fetches:
-            self._loop(code, self.unroll, lambda: self._fetching_rows(code))
-        elif self.unroll > 1:
-            self._loop(code, self.unroll, lambda: self._fetching_ahead(code))
-        self._loop(code, 1, lambda: self._product(code, fetches=False))
+        if self.masked:
+            code.test(_MISSING)
+            code.skip("l", lambda: self._products(code))
+            # None is left for it where vectors are whole.
+            self._loop(code, 1, lambda: self._product(code, fetches=False, masked=True))
+        else:
+            self._products(code)
         self._keep(code)
         for register in reversed(_SAVED):
             code.pop(register)
         code.leave()
 
+    def _products(self, code: Code | Assembly) -> None:
+        """All products of whole vectors."""
+        if not self.fetches:
+            self._loop(code, self.unroll, lambda: self._fetching_rows(code))
+        elif self.unroll > 1:
+            self._loop(code, self.unroll, lambda: self._fetching_ahead(code))
+        self._loop(code, 1, lambda: self._product(code, fetches=False))
+
     def _enter(self, code: Code | Assembly) -> None:
         for register in _SAVED:
             code.push(register)
+        if self.masked:
+            code.load(_MISSING, Memory(_A_ROW, offset=8 * (len(_SAVED) + 1)))
+            code.mask_below(_MISSING, "rax")
+            code.subtract_number(_MISSING, self.vector_bytes >> self.shift)
         loads = enumerate((_A_ROW, _A_K, _B_K, _C_ROW, _ADD, _STEP))
         for k, register in reversed(list(loads)):  # the first is in the place of their address
             code.load(register, Memory(_A_ROW, offset=8 * k))
@@ -148,14 +167,19 @@ class AssembledKernel(AssembledFunction):
         code.skip("l", lambda: code.loop("ge", step))
         code.add_number(_LEFT, unroll)
 
-    def _product(self, code: Code | Assembly, *, fetches: bool) -> None:
-        """One k of the tile."""
+    def _product(self, code: Code | Assembly, *, fetches: bool, masked: bool = False) -> None:
+        """One k of the tile, with the first lanes of the last vector or all."""
         if self.ahead or fetches:
             for v in range(self.vectors if self.ahead else 1):
                 code.prefetch(Memory(_AHEAD, offset=v * self.vector_bytes), 2)
         columns: list[int | Memory] = []
         for v in range(self.vectors):
             place = Memory(_B, offset=v * self.vector_bytes)
+            if masked and v == self.vectors - 1:
+                register = v if self.rows > 1 else 1
+                code.load_masked(register, place)
+                columns.append(register)
+                continue
             if self.rows > 1:  # else each is used once, from memory
                 code.load_vector(v, place)
             columns.append(v if self.rows > 1 else place)

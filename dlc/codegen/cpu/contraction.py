@@ -297,7 +297,10 @@ class _Writer:
         em.loop("0", stages.count, 1, stage)
 
     def _stages(self, unit: Unit) -> _Stages:
-        """Few rows are worked through in whole vectors of B where it is; what is left is packed."""
+        """Few rows are worked through in whole vectors of B where it is, then what is left.
+
+        Of one row all are, if what is left can be read where it is.
+        """
         em, b, tiling = self.em, self.form.b, self.tiling
         width = str(tiling.panel)
         if b.panel:
@@ -308,11 +311,13 @@ class _Writer:
             return _Stages(width, unit.columns, "1")
         few = em.value(f"icmp sle i64 {unit.rows}, {FEW_ROWS}")
         whole = em.value(f"and i64 {unit.columns}, {-self.lanes}")
+        one = em.value(f"icmp eq i64 {unit.rows}, 1")
+        if self.operands.reads_rest:
+            few = em.value(f"and i1 {few}, {em.value(f'xor i1 {one}, true')}")
         split = em.value(f"select i1 {few}, i64 {whole}, i64 {unit.columns}")
         more = em.value(f"icmp slt i64 {split}, {unit.columns}")
         count = em.value(f"select i1 {more}, i64 2, i64 1")
         if tiling.wide:
-            one = em.value(f"icmp eq i64 {unit.rows}, 1")
             widest = tiling.wide * self.lanes
             width = em.value(f"select i1 {one}, i64 {widest}, i64 {width}")
         return _Stages(width, split, count)

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
+from dlc.codegen.cpu.assembled_function import has_masks
 from dlc.codegen.cpu.contraction_form import Contraction, Operand, Parts
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.expressions import ExprEmitter
 from dlc.codegen.cpu.gathering import RUN_STEPS, offset_table, packed_runs
 from dlc.codegen.cpu.isa import Isa
+from dlc.codegen.cpu.micro_kernel import reads_lanes
 from dlc.codegen.cpu.packing import Packer
 from dlc.codegen.cpu.tiling import FEW_ROWS, Tiling, reads_by_tables
 from dlc.ir.dims import Dim
@@ -123,6 +125,12 @@ class Operands:
         self.form, self.tiling, self.isa, self.ex = form, tiling, isa, ex
         self.em: Emitter = ex.em
         self.dtype, self.lanes = form.dtype, tiling.lanes
+        # Whether micro-kernels of few rows read what is left of B's columns where it lies.
+        self.reads_rest = (
+            has_masks(self.dtype, isa)
+            and min(tiling.vectors, default=0) == 1
+            and all(reads_lanes(rows, 1) for rows in tiling.rows)
+        )
         # Where packed A and the tables along k are, and whether there is room for all steps.
         self.holds, self.a_at, self.a_row, self.k_tables = self._areas()
 
@@ -258,7 +266,10 @@ class Operands:
         return source, em.value(f"xor i1 {old}, true")
 
     def _in_place(self, unit: Unit, step: Step, columns: str, own: Source) -> str:
-        """Whether micro-kernels read B where it is: whole vectors, and too little use to pack."""
+        """Whether micro-kernels read B where it is: too little use to pack, and no more columns.
+
+        Those that read a part of a vector come with few rows alone, as `_stages` cuts them.
+        """
         em = self.em
         few = em.value(f"icmp sle i64 {unit.rows}, {FEW_ROWS}")
         size = em.value(f"mul i64 {step.length}, {own.k_stride}")
@@ -269,6 +280,8 @@ class Operands:
         straddling = em.value(f"and i64 {row}, 63")
         aligned = em.value(f"icmp eq i64 {straddling}, 0")
         small = em.value(f"and i1 {small}, {aligned}")
+        if self.reads_rest:
+            return em.value(f"or i1 {few}, {em.value(f'and i1 {small}, {self.whole(columns)}')}")
         return em.value(f"and i1 {em.value(f'or i1 {few}, {small}')}, {self.whole(columns)}")
 
     def whole(self, columns: str) -> str:

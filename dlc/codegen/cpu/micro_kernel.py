@@ -9,6 +9,9 @@ it to that when `add` is not 0. Strides count elements; they, `add` and `step` a
 `step` bytes on with each k and row, into the cache. Those that stream b from memory, named dlc.ms,
 fetch its rows some time before they read them instead; and those named dlc.mr fetch R rows of a, at
 `ahead`, which are to be contiguous along k.
+
+Where the level has masks, those of one row or one vector (`reads_lanes`) read the first `lanes`
+lanes alone of the last vector of each row of b.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from dlc.codegen.cpu.assembled_function import can_assemble
+from dlc.codegen.cpu.assembled_function import can_assemble, has_masks
 from dlc.codegen.cpu.assembled_kernel import LINE, AssembledKernel
 from dlc.codegen.cpu.emit import Emitter, llvm_type
 from dlc.codegen.cpu.isa import Isa
@@ -30,7 +33,7 @@ _PARAMETERS = [
     ("i64", "kc"),
     ("ptr", "sizes"),
 ]
-SIZES = ("a_row", "a_k", "b_k", "c_row", "add", "step")
+SIZES = ("a_row", "a_k", "b_k", "c_row", "add", "step", "lanes")
 """The numbers of 64 bits that are the same for all tiles of a panel."""
 
 # Vectors of b from what is read to what is fetched: as many as hide the latency of memory.
@@ -38,6 +41,8 @@ _VECTORS_AHEAD = 128
 # Products in a step of the loop, where tiles have many sums (it takes longer to compile), and
 # products to a prefetch of what is read next.
 _UNROLL = 4
+# Rows of a tile that leave a general register free.
+_FEW_ROWS = 9
 _MANY_SUMS = 20
 _FETCHES = 2
 
@@ -64,17 +69,36 @@ def micro_kernel(
     if can_assemble(dtype, isa):
         ahead = _VECTORS_AHEAD // vectors if streams else 0
         unroll = LINE // dtype.itemsize if next_rows else unroll
-        kinds = dict(ahead=ahead, unroll=unroll, fetches=0 if next_rows else _FETCHES)
-        return AssembledKernel(name, _PARAMETERS, dtype, (rows, vectors), isa, **kinds)
+        return AssembledKernel(
+            name,
+            _PARAMETERS,
+            dtype,
+            (rows, vectors),
+            isa,
+            ahead=ahead,
+            unroll=unroll,
+            fetches=0 if next_rows else _FETCHES,
+            masked=kind == "mm" and reads_lanes(rows, vectors) and has_masks(dtype, isa),
+        )
     return _Tile(name, dtype, (rows, vectors), isa, streams=streams).function(unroll)
+
+
+def reads_lanes(rows: int, vectors: int) -> bool:
+    """Whether a tile may end where there is no whole vector: one of few registers."""
+    return rows == 1 or (vectors == 1 and rows <= _FEW_ROWS)
 
 
 def tile_sizes(em: Emitter, values: Sequence[str]) -> str:
     """Keeps the values of `SIZES` for micro-kernels on the stack; their address."""
     sizes = em.value(f"alloca [{len(SIZES)} x i64]")
-    for k, value in enumerate(values):
-        em.line(f"store i64 {value}, ptr {_size(em, sizes, k)}, align 8")
+    for name, value in zip(SIZES, values, strict=True):
+        put_size(em, sizes, name, value)
     return sizes
+
+
+def put_size(em: Emitter, sizes: str, name: str, value: str) -> None:
+    """Changes a value of `SIZES`."""
+    em.line(f"store i64 {value}, ptr {_size(em, sizes, SIZES.index(name))}, align 8")
 
 
 def _size(em: Emitter, sizes: str, k: int) -> str:

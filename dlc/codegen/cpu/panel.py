@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
-from dlc.codegen.cpu.assembled_function import can_assemble
+from dlc.codegen.cpu.assembled_function import can_assemble, has_masks
 from dlc.codegen.cpu.assembled_panels import RowsAdded
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
-from dlc.codegen.cpu.micro_kernel import KernelWriter, micro_kernel, tile_sizes
+from dlc.codegen.cpu.micro_kernel import KernelWriter, micro_kernel, put_size, tile_sizes
 from dlc.codegen.cpu.packing import Packer
 from dlc.codegen.cpu.tiling import FEW_ROWS
 from dlc.ir.types import DType
@@ -35,7 +35,8 @@ def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) ->
 
     Its parameters: (a, b, c, ahead, rows, columns, kc, a_row, a_k, b_k, c_row, add, size).
     Arguments mean what those of a micro-kernel do; `columns` that are no whole number of vectors
-    are computed up to one. The micro-kernels are those of `rows` by `vectors`, largest first, and
+    are computed up to one, of which no more is read if the last micro-kernel is one that can do
+    without (`reads_lanes`). The micro-kernels are those of `rows` by `vectors`, largest first, and
     one of a single row by `wide` vectors where that is not 0. Together they fetch the `size` bytes
     at `ahead` into the cache. Of few rows, a first tile of the most streams b where that is 0.
     """
@@ -50,7 +51,7 @@ def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) ->
     some = iv.maximum(em, "%rows", "1")
     row_share = em.value(f"udiv i64 %size, {some}")
     step = em.value(f"udiv i64 {row_share}, {iv.maximum(em, '%kc', '1')}")
-    sizes = tile_sizes(em, ["%a_row", "%a_k", "%b_k", "%c_row", "%add", step])
+    sizes = tile_sizes(em, ["%a_row", "%a_k", "%b_k", "%c_row", "%add", step, str(lanes)])
     few = em.value(f"icmp sle i64 %rows, {FEW_ROWS}")
     few = em.value(f"and i1 {few}, {em.value('icmp eq i64 %size, 0')}")
 
@@ -60,6 +61,12 @@ def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) ->
     def columns(width: str, v: str) -> None:
         column = em.value(f"mul i64 {v}, {lanes}")
         b, c = move("%b", column, "1"), move("%c", column, "1")
+        if has_masks(dtype, isa):
+            before = em.value(f"sub i64 {em.value(f'add i64 {v}, {width}')}, 1")
+            left = em.value(f"sub i64 %columns, {em.value(f'mul i64 {before}, {lanes}')}")
+            # A branch is foreseen, where a number that is always stored would be waited for.
+            ragged = em.value(f"icmp slt i64 {left}, {lanes}")
+            em.when(ragged, lambda: put_size(em, sizes, "lanes", left))
 
         def tile(height: str, m: str) -> None:
             ahead = em.value(f"mul i64 {m}, {row_share}")
@@ -145,7 +152,7 @@ def panels_by_rows(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths) -> E
     sharing = iv.maximum(em, iv.multiply(em, others, "%rows"), "1")
     step = iv.blocks(em, bytes_of_k, sharing)
     share = em.value(f"udiv i64 {iv.multiply(em, bytes_of_k, '%kc')}, {sharing}")
-    sizes = tile_sizes(em, ["%a_row", "1", b_k, "%c_row", "%add", step])
+    sizes = tile_sizes(em, ["%a_row", "1", b_k, "%c_row", "%add", step, str(lanes)])
 
     def move(pointer: str, count: str, stride: str) -> str:
         return memory.element_pointer(em, dtype, pointer, iv.multiply(em, count, stride))
