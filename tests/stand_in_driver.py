@@ -47,6 +47,10 @@ class CaptureMode(enum.IntEnum):
     CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1
 
 
+class Event:
+    at = 0.0  # milliseconds
+
+
 class Function:
     def __init__(self, source, entry, kinds):
         self.source, self.entry, self.kinds = source, entry, kinds
@@ -69,6 +73,7 @@ class StandIn:
         self.memory_size = memory
         self.calls = []  # names, in order
         self.launched = []  # entries of kernels, in order
+        self.clock, self.cost = 0.0, lambda entry: 1.0  # milliseconds of launches by entry
         self.live, self.gaps = {}, {}
         self.top, self.used, self.peak = 0, 0, 0
         self.recording, self.closed = None, False
@@ -142,10 +147,14 @@ class StandIn:
 
     def cuEventCreate(self, flags):
         self._in_context()
-        return 0, object()
+        return 0, Event()
 
     def cuEventRecord(self, event, stream):
+        event.at = self.clock
         return (0,)
+
+    def cuEventElapsedTime(self, first, last):
+        return 0, last.at - first.at
 
     def cuEventSynchronize(self, event):
         assert self.recording is None, "nothing is waited for while a graph is captured"
@@ -274,6 +283,7 @@ class StandIn:
 
         def launch():
             self.launched.append(function.entry)
+            self.clock += self.cost(function.entry)
             if self.worker is not None:
                 work = (function.source, function.entry, gx, values[: len(kinds)], kinds)
                 self.worker.request("launch", work)

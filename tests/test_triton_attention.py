@@ -14,7 +14,7 @@ from dlc.codegen.triton.code import signature_of
 from dlc.codegen.triton.emit import emit_kernel
 from dlc.codegen.triton.walk_facts import WIDEST
 from dlc.ir.build import IRBuilder
-from dlc.ir.dims import symbol
+from dlc.ir.dims import evaluate, symbol
 from dlc.ir.errors import BackendError
 from dlc.ir.types import TensorType, dtype_of, float32
 from dlc.runtime.device import find_device
@@ -271,6 +271,23 @@ def test_machine_code(arch, what):
             assert products
             assert all(f".{dtype}.{dtype}" in p for p in products)
             assert products[0].startswith("wgmma" if arch == "sm_90" else "mma")
+
+
+def test_exponentials_of_the_gpu_where_that_is_asked_for(worker):
+    from dlc.codegen.triton.compile import compile_variant
+
+    args = operands((2,), (), 40, 60, 64, 64, dtype="bf16")
+    kernel = kernel_of(("attention",), args, True)
+    (launch,) = emit_kernel(kernel, fast=True)
+    variant = launch.variants[-1]
+    ptx = compile_variant(variant, signature_of(kernel), "sm_90").texts["ptx"]
+    assert "ex2.approx" in ptx
+    dims = dict(zip(kernel.dims, (2, 40, 60), strict=True))
+    given = [*args, np.zeros((2, 40, 64), args[0].dtype)]
+    work = (variant.source, variant.entry, evaluate(variant.grid, dims), range(4), [2, 40, 60])
+    *_, found = worker.run(given, [work])
+    wanted = exact(*args, causal=True)[1]
+    assert np.abs(found.astype(float) - wanted).max() <= 2.0**-6 * np.abs(wanted).max()
 
 
 def test_rows_that_are_too_long_or_not_known_are_simple_ops(worker):

@@ -210,16 +210,19 @@ def map_expressions(body: tuple[Stmt, ...], f: Callable[[Expr], Expr]) -> tuple[
     return tuple(result)
 
 
-def normalise(kernel: Kernel, *, keep_dots: bool = False) -> Kernel:
+def normalise(
+    kernel: Kernel, *, keep_dots: bool = False, keep_math: frozenset[str] = frozenset()
+) -> Kernel:
     """The kernel in the form that the module's docstring describes; it means the same.
 
     keep_dots: leave each `dot` that it is.
+    keep_math: ops of scalar math that are left as they are.
     """
     work = _Normaliser()
     work.keep_dots = keep_dots
     work.params = {p.name: p.dtype for p in kernel.params}
     body = work.body(kernel.body, _Scope())
-    body = map_expressions(body, expand_all)
+    body = map_expressions(body, lambda e: expand_all(e, keep_math))
     body = tuple(_explicit_accumulation(s, work.params) for s in body)
     return replace(kernel, body=tuple(_promoted(s, work.params) for s in body))
 

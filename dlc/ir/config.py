@@ -234,6 +234,12 @@ class Config:
         kind="a boolean",
         doc="Raise where a result is NaN, with the operation that made it and your line. Slow.",
     )
+    autotune = Setting[bool, bool](
+        _boolean,
+        False,
+        kind="a boolean",
+        doc="On a GPU, time some schedules of each product and attention, and keep the quickest.",
+    )
     disable_jit = Setting[bool, bool](
         _boolean,
         False,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from dlc.codegen.backend import nothing
 from dlc.codegen.kernel_ir import Kernel
-from dlc.codegen.triton.code import Launch, signature_of
+from dlc.codegen.triton.code import Launch, Variant, signature_of
 from dlc.codegen.triton.compile import (
     Binary,
     arch_number,
@@ -15,10 +15,11 @@ from dlc.codegen.triton.compile import (
     resource_table,
     triton_version,
 )
-from dlc.codegen.triton.emit import emit_kernel
+from dlc.codegen.triton.emit import emit_kernel, tried_launches
 from dlc.codegen.triton.stored_code import GpuCode, GpuVariant
+from dlc.ir.errors import BackendError
 
-CODE_VERSION = "3"  # raised when the code of an unchanged kernel changes
+CODE_VERSION = "4"  # raised when the code of an unchanged kernel changes
 
 
 class TritonBackend:
@@ -69,22 +70,25 @@ class TritonBackend:
     def _compile(self, kernel: Kernel) -> GpuCode:
         launches: list[tuple[GpuVariant, ...]] = []
         for launch, made in zip(self.emit(kernel), self.binaries(kernel), strict=True):
-            variants = [
-                GpuVariant(
-                    entry=b.entry,
-                    grid=v.grid,
-                    num_warps=v.num_warps,
-                    shared=b.shared,
-                    scratch=b.scratch,
-                    at_most=v.at_most,
-                    aligned=v.aligned,
-                    cubin=b.cubin,
-                    ptx=b.texts["ptx"].encode(),
-                )
-                for v, b in zip(launch.variants, made, strict=True)
-            ]
-            launches.append(tuple(variants))
-        return GpuCode(self.arch, tuple(signature_of(kernel).items()), tuple(launches))
+            pairs = zip(launch.variants, made, strict=True)
+            launches.append(tuple(_stored(v, b) for v, b in pairs))
+        arguments = tuple(signature_of(kernel).items())
+        return GpuCode(self.arch, self.precision, arguments, tuple(launches))
+
+    def tried(self, kernel: Kernel, dims: Mapping[str, int]) -> Iterator[tuple[int, GpuVariant]]:
+        """Other variants for some extents, by the number of their launch, compiled one by one.
+
+        Those that Triton refuses are left out.
+        """
+        signature = signature_of(kernel)
+        fast = self.precision == "fast"
+        launches = tried_launches(kernel, arch_number(self.arch), dims, fast=fast)
+        for k, launch in enumerate(launches):
+            for v in launch.variants:
+                try:
+                    yield k, _stored(v, compile_variant(v, signature, self.arch))
+                except BackendError:
+                    continue
 
     def text(self, kernels: Sequence[Kernel], stage: str) -> str:
         """The kernels as Triton source, Triton IR, PTX, machine code; or what that uses."""
@@ -97,3 +101,17 @@ class TritonBackend:
         if stage == "sass":
             return "\n".join(disassemble(b.cubin) for b in made)
         return "\n".join(b.texts[stage] for b in made)
+
+
+def _stored(v: Variant, b: Binary) -> GpuVariant:
+    return GpuVariant(
+        entry=b.entry,
+        grid=v.grid,
+        num_warps=v.num_warps,
+        shared=b.shared,
+        scratch=b.scratch,
+        at_most=v.at_most,
+        aligned=v.aligned,
+        cubin=b.cubin,
+        ptx=b.texts["ptx"].encode(),
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.triton.code import Launch
 from dlc.codegen.triton.nests import write_nest
 from dlc.codegen.triton.plan import plan_nests
-from dlc.codegen.triton.products import write_product
-from dlc.codegen.triton.walk_writer import write_walks
+from dlc.codegen.triton.products import tried_products, write_product
+from dlc.codegen.triton.walk_writer import tried_walks, write_walks
 
 
 def emit_kernel(kernel: Kernel, arch: int = 90, *, fast: bool = False) -> tuple[Launch, ...]:
@@ -33,3 +35,16 @@ def emit_kernel(kernel: Kernel, arch: int = 90, *, fast: bool = False) -> tuple[
         return tuple(launch.reachable(kernel.dims) for launch in walks)
     nests = enumerate(plan_nests(kernel))
     return tuple(write_nest(nest, k).reachable(kernel.dims) for k, nest in nests)
+
+
+def tried_launches(
+    kernel: Kernel, arch: int, dims: Mapping[str, int], *, fast: bool = False
+) -> tuple[Launch, ...]:
+    """Other variants of the launches of a product or of attention; none of other kernels.
+
+    They are for these extents, and give the bits of the variants that `emit_kernel` writes.
+    """
+    product = tried_products(kernel, arch, dims, fast=fast)
+    if product is not None:
+        return (product,)
+    return tried_walks(kernel, arch, dims, fast=fast) or ()

@@ -7,7 +7,8 @@ axes are strides of the operands' offsets. The epilogue is computed on the accum
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from dlc.codegen.cpu.contraction_form import ACCUMULATOR, Contraction, Operand, contraction_of
@@ -16,9 +17,10 @@ from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.kernel_printer import print_kernel
 from dlc.codegen.triton.code import Launch, Variant, module_source
 from dlc.codegen.triton.scalars import scalar_op, triton_type
-from dlc.codegen.triton.schedules import SMALLEST, Blocks, gathered, product_blocks
+from dlc.codegen.triton.schedules import SMALLEST, Blocks, product_blocks, tried_blocks
+from dlc.codegen.triton.stored_code import dims_fit
 from dlc.codegen.triton.values import Scope, Value, ValueWriter
-from dlc.ir.dims import Dim, add, floordiv, mod, mul, symbol
+from dlc.ir.dims import Dim, add, floordiv, minimum, mod, mul, symbol
 from dlc.ir.scalar import Axis
 from dlc.ir.types import DType, float32, int8, int32
 
@@ -31,33 +33,53 @@ def write_product(kernel: Kernel, arch: int, *, fast: bool = False) -> Launch | 
     Products of float64, and of integers other than bytes, are not for tensor cores: they are nests.
     With `fast`, float32 operands are rounded to tf32.
     """
+    form = _product_of(kernel)
+    return None if form is None else Launch(tuple(_variants(form, arch, fast)))
+
+
+def _product_of(kernel: Kernel) -> Contraction | None:
+    """A product for tensor cores, or of float32."""
     form = contraction_of(kernel)
     if form is None or form.dtype.bits > 32:
         return None
-    if not form.dtype.is_float and _dot_dtype(form) is not int8:
+    return form if form.dtype.is_float or _dot_dtype(form) is int8 else None
+
+
+def tried_products(
+    kernel: Kernel, arch: int, dims: Mapping[str, int], *, fast: bool = False
+) -> Launch | None:
+    """Variants for some extents of a product that measuring chooses from; None for others."""
+    form = _product_of(kernel)
+    if form is None:
         return None
-    return Launch(tuple(_variants(form, arch, fast)))
+    narrow, aligned = _dot_dtype(form), dims_fit(dims, (), aligned=True)
+    if narrow.bits == 16 and _is_gathered(form) and not aligned:
+        return Launch(())  # the usual blocks are too small for the tensor cores' other instructions
+    some = tried_blocks(arch, narrow.bits, fast=fast)
+    made = (_variant(form, narrow, b, fast, f"_tried{k}") for k, b in enumerate(some))
+    return Launch(tuple(replace(v, aligned=aligned) for v in made))
+
+
+def _is_gathered(form: Contraction) -> bool:
+    return None in (form.a.k_stride, form.b.k_stride)
 
 
 def _variants(form: Contraction, arch: int, fast: bool) -> Iterator[Variant]:
     narrow = _dot_dtype(form)
-    sizes = product_blocks(arch, narrow.bits, fast=fast)
-    if narrow.bits == 16 and None in (form.a.k_stride, form.b.k_stride):
-        sizes = gathered(sizes)
+    sizes = product_blocks(arch, narrow.bits, fast=fast, gathered=_is_gathered(form))
     result = mul(mul(form.m.extent, form.n.extent), form.batches)
-
-    def variant(blocks: Blocks, suffix: str, **facts: object) -> Variant:
-        writer = _ProductWriter(form, narrow, blocks, fast)
-        entry = f"{form.kernel.name}_0{suffix}"
-        source, grid = writer.source(entry), writer.grid()
-        stages = blocks.num_stages
-        return Variant(source, entry, grid, blocks.num_warps, stages, **facts)  # type: ignore[arg-type]
-
     if sizes.most:
-        limit = ((result, sizes.most),)
-        yield variant(sizes.small, "_small", at_most=limit, aligned=True)
-    yield variant(sizes.large, "_aligned", aligned=True)
-    yield variant(sizes.ragged, "")
+        small = _variant(form, narrow, sizes.small, fast, "_small")
+        yield replace(small, at_most=((result, sizes.most),), aligned=True)
+    yield replace(_variant(form, narrow, sizes.large, fast, "_aligned"), aligned=True)
+    yield _variant(form, narrow, sizes.ragged, fast, "")
+
+
+def _variant(form: Contraction, narrow: DType, blocks: Blocks, fast: bool, suffix: str) -> Variant:
+    writer = _ProductWriter(form, narrow, blocks, fast)
+    entry = f"{form.kernel.name}_0{suffix}"
+    source, grid = writer.source(entry), writer.grid()
+    return Variant(source, entry, grid, blocks.num_warps, blocks.num_stages)
 
 
 def _dot_dtype(form: Contraction) -> DType:
@@ -89,6 +111,7 @@ class _ProductWriter(ValueWriter):
     def __init__(self, form: Contraction, narrow: DType, blocks: Blocks, fast: bool) -> None:
         super().__init__(form.kernel, form.math)
         self.form, self.narrow, self.group = form, narrow, blocks.group
+        self.programs = blocks.programs
         self.precision = "tf32" if fast and narrow is float32 else "ieee"
         self.total = int32 if narrow is int8 else float32  # what is accumulated at
         self.m = _fitting(form.m, blocks.m)
@@ -98,6 +121,11 @@ class _ProductWriter(ValueWriter):
             self.k = max(self.k, SMALLEST_K_OF_BYTES)
 
     def grid(self) -> Dim:
+        """The number of programs."""
+        return minimum(self._tiles(), self.programs) if self.programs else self._tiles()
+
+    def _tiles(self) -> Dim:
+        """The number of blocks of the result."""
         form = self.form
         tiles = mul(_parts(form.m.extent, self.m), _parts(form.n.extent, self.n))
         return mul(tiles, form.batches)
@@ -120,7 +148,13 @@ class _ProductWriter(ValueWriter):
     def _program_scope(self) -> Scope:
         form, outer = self.form, Scope()
         scope = Scope(blocks=((form.m.name, self.m), (form.n.name, self.n)))
-        self.write("pid = tl.program_id(0).to(tl.int64)")
+        if self.programs:
+            tiles = self.offset(self._tiles(), Scope()).text
+            self.write(f"for tile in range(tl.program_id(0), {tiles}, tl.num_programs(0)):")
+            self.depth += 1
+            self.write("pid = tile + tl.full((), 0, tl.int64)")
+        else:
+            self.write("pid = tl.program_id(0).to(tl.int64)")
         rows, columns = (
             self.offset(_parts(x.extent, size), outer).text
             for x, size in ((form.m, self.m), (form.n, self.n))

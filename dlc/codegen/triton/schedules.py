@@ -5,7 +5,8 @@ An architecture that is not listed has the schedules of the latest one before it
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
 
 from dlc.ir.record import dataclass
 
@@ -22,6 +23,8 @@ class Blocks:
         num_stages: Parts of the operands that are on their way at one time.
         group: Blocks of rows that programs take turns at, so that what they read stays in the
             second cache.
+        programs: How many there are at most, each of which makes one block of the result after the
+            other; 0 for one program a block.
     """
 
     m: int
@@ -30,6 +33,7 @@ class Blocks:
     num_warps: int = 4
     num_stages: int = 3
     group: int = 8
+    programs: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,6 @@ class Products:
     most: int
 
 
-_GATHERED = Blocks(32, 64, 32)
 SMALLEST = 16  # extent of a block that `tl.dot` takes
 
 
@@ -91,7 +94,21 @@ _PRODUCTS: dict[int, dict[int, Products]] = {
 _TF32 = 19  # bits
 
 
-def product_blocks(arch: int, bits: int, *, fast: bool = False) -> Products:
+# What is different, by the bits of an operand, where offsets of gathered operands take registers.
+_GATHERED: dict[int, dict[str, Any]] = {
+    8: {"ragged": Blocks(64, 64, 32, 8)},
+    16: {
+        "large": Blocks(64, 64, 64),
+        "small": Blocks(64, 64, 64),
+        "ragged": Blocks(32, 64, 32),
+        "most": 0,
+    },
+    _TF32: {"ragged": Blocks(64, 64, 32, 8)},
+    32: {"large": Blocks(64, 64, 16, 8)},
+}
+
+
+def product_blocks(arch: int, bits: int, *, fast: bool = False, gathered: bool = False) -> Products:
     """The blocks of products on an architecture, of operands with so many bits.
 
     With `fast`, those of float32 are multiplied as tf32.
@@ -101,12 +118,35 @@ def product_blocks(arch: int, bits: int, *, fast: bool = False) -> Products:
         256
     """
     known = [a for a in _PRODUCTS if a <= arch] or [min(_PRODUCTS)]
-    return _PRODUCTS[max(known)][_TF32 if fast and bits == 32 else bits]
+    width = _TF32 if fast and bits == 32 else bits
+    found = _PRODUCTS[max(known)][width]
+    return replace(found, **_GATHERED[width]) if gathered else found
 
 
-def gathered(sizes: Products) -> Products:
-    """The blocks of a half type for an operand whose offsets take registers of their own."""
-    return Products(sizes.small, sizes.small, _GATHERED, 0)
+# What measuring chooses from, by the bits of an operand: schedules that give the same bits, since
+# each adds the terms of a sum in order, and half types to tensor cores by 64 rows or more.
+_TRIED: dict[int, tuple[Blocks, ...]] = {
+    8: (Blocks(128, 128, 128, 8), Blocks(128, 128, 64, 8), Blocks(64, 128, 64), Blocks(64, 64, 64)),
+    16: (
+        Blocks(128, 256, 64, 8),
+        Blocks(128, 256, 64, 8, 4),
+        Blocks(128, 128, 64, 8, 4),
+        Blocks(128, 128, 32, 8, 4),
+        Blocks(64, 128, 64, 4, 4),
+        Blocks(64, 64, 64, 4, 4),
+    ),
+    _TF32: (Blocks(128, 128, 32, 8), Blocks(128, 64, 32), Blocks(64, 64, 32)),
+    32: (Blocks(128, 64, 16, 8), Blocks(64, 64, 16), Blocks(64, 32, 16), Blocks(32, 64, 16)),
+}
+_MULTIPROCESSORS = {80: 108, 90: 132}  # of the largest GPU of an architecture
+
+
+def tried_blocks(arch: int, bits: int, *, fast: bool = False) -> tuple[Blocks, ...]:
+    """The blocks of products that measuring chooses from, two of them persistent too."""
+    plain = _TRIED[_TF32 if fast and bits == 32 else bits]
+    known = [a for a in _MULTIPROCESSORS if a <= arch] or [min(_MULTIPROCESSORS)]
+    most = _MULTIPROCESSORS[max(known)]
+    return (*plain, *(replace(b, programs=most) for b in plain[:3:2]))
 
 
 WalkKind: TypeAlias = Literal["values", "sum", "sums"]
@@ -154,3 +194,14 @@ def walk_blocks(arch: int, bits: int, width: int, kind: WalkKind) -> WalkBlocks:
     by_width = _WALKS[max(known)][bits]
     found = by_width[min(w for w in by_width if width <= w)]
     return found[("values", "sum", "sums").index(kind)]
+
+
+def tried_walk_blocks(usual: WalkBlocks) -> tuple[WalkBlocks, ...]:
+    """The blocks of a walk that measuring chooses from, which give the bits of the usual ones.
+
+    Blocks that are walked stay as they are, and so does the number of rows that a warp has.
+    """
+    halved = replace(usual, own=usual.own // 2, num_warps=usual.num_warps // 2)
+    sizes = (usual, halved) if usual.own >= 128 else (usual,)
+    stages = sorted({max(usual.num_stages + k, 1) for k in (-1, 0, 1)})
+    return tuple(replace(b, num_stages=n) for b in sizes for n in stages)

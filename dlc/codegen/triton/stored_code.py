@@ -58,12 +58,14 @@ class GpuCode:
 
     Args:
         arch: The architecture, such as "sm_90".
+        precision: How products are computed: "exact" or "fast".
         arguments: The names and types of every function's arguments: a pointer `p_x` for each
             parameter x, an i64 `dim_N` for each dim.
         launches: The variants of each launch; the last one always fits.
     """
 
     arch: str
+    precision: str
     arguments: tuple[tuple[str, str], ...]
     launches: tuple[tuple[GpuVariant, ...], ...]
 
@@ -71,6 +73,7 @@ class GpuCode:
         """The stored form: a line of JSON, then the machine code and PTX of each variant."""
         facts = {
             "arch": self.arch,
+            "precision": self.precision,
             "arguments": self.arguments,
             "launches": [[_facts(v) for v in launch] for launch in self.launches],
         }
@@ -95,7 +98,8 @@ class GpuCode:
             if at != len(rest):
                 raise ValueError("its length is wrong")
             arguments = tuple((str(n), str(t)) for n, t in facts["arguments"])
-            return GpuCode(str(facts["arch"]), arguments, tuple(launches))
+            arch, precision = str(facts["arch"]), str(facts["precision"])
+            return GpuCode(arch, precision, arguments, tuple(launches))
         except (ValueError, KeyError, TypeError) as error:
             raise StoredCodeError(f"stored code is not readable: {error}") from None
 

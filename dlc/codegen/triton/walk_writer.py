@@ -10,17 +10,20 @@ largest. Products are accumulated at float32.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterator, Sequence
+import math
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.kernel_printer import print_kernel
+from dlc.codegen.scalar_math import expand_all
 from dlc.codegen.triton.code import Launch, Variant, module_source
 from dlc.codegen.triton.folds import fold_of
 from dlc.codegen.triton.plan import Item, cannot
 from dlc.codegen.triton.scalars import literal, scalar_op, triton_type
-from dlc.codegen.triton.schedules import SMALLEST, WalkBlocks, walk_blocks
+from dlc.codegen.triton.schedules import SMALLEST, WalkBlocks, tried_walk_blocks, walk_blocks
+from dlc.codegen.triton.stored_code import dims_fit
 from dlc.codegen.triton.values import Scope, Value, ValueWriter
 from dlc.codegen.triton.walk_facts import (
     is_read,
@@ -33,40 +36,66 @@ from dlc.codegen.triton.walk_facts import (
     width_of,
 )
 from dlc.codegen.triton.walks import Walk, walks_of
-from dlc.ir.dims import Dim, add, floordiv, mul, product
+from dlc.ir.dims import Dim, add, evaluate, floordiv, mul, product
 from dlc.ir.scalar import Axis, Expr, walk
 from dlc.ir.types import DType, float16, float32, float64
+
+_OWN_MATH = frozenset({"exp"})  # that a GPU computes by itself, not to the last bits
 
 
 def write_walks(kernel: Kernel, arch: int, *, fast: bool = False) -> tuple[Launch, ...] | None:
     """The launches of a kernel that consists of walks; None for another kernel.
 
     With `fast`, float32 operands of products are rounded to tf32, and computed ones to the half
-    type of the other one.
+    type of the other one; exponentials are the GPU's own, to about 2^-22.
 
     Raises:
         BackendError: for rows whose length is not known or above `WIDEST`, and for products of
             anything but two matrices.
     """
-    walks = walks_of(kernel)
+    walks = walks_of(kernel, _OWN_MATH if fast else frozenset())
     if walks is None:
         return None
     return tuple(Launch(tuple(_variants(w, arch, k, fast))) for k, w in enumerate(walks))
 
 
-def _variants(w: Walk, arch: int, number: int, fast: bool) -> Iterator[Variant]:
+def tried_walks(
+    kernel: Kernel, arch: int, dims: Mapping[str, int], *, fast: bool = False
+) -> tuple[Launch, ...] | None:
+    """Variants for some extents of each walk that measuring chooses from; None for others."""
+    walks = walks_of(kernel, _OWN_MATH if fast else frozenset())
+    if walks is None:
+        return None
+    aligned = dims_fit(dims, (), aligned=True)
+
+    def tried(number: int, w: Walk) -> Iterator[Variant]:
+        if evaluate(w.own.extent, dims) > SMALLEST:
+            for n, blocks in enumerate(tried_walk_blocks(_usual_blocks(w, arch))):
+                made = _variant(w, blocks, fast, f"{number}_tried{n}")
+                yield replace(made, aligned=aligned)
+
+    return tuple(Launch(tuple(tried(k, w))) for k, w in enumerate(walks))
+
+
+def _usual_blocks(w: Walk, arch: int) -> WalkBlocks:
     blocks = walk_blocks(arch, product_bits(w), width_of(w), kind_of(w))
     if reads_matrix(w):
         blocks = replace(blocks, other=max(blocks.other // 2, SMALLEST))
+    return blocks
 
-    def variant(own: int, suffix: str, **facts: object) -> Variant:
-        writer = _WalkWriter(w, replace(blocks, own=own), fast)
-        entry = f"{w.kernel.name}_{number}{suffix}"
-        source, grid = writer.source(entry), writer.grid()
-        return Variant(source, entry, grid, blocks.num_warps, blocks.num_stages, **facts)  # type: ignore[arg-type]
 
-    yield variant(SMALLEST, "_short", at_most=((w.own.extent, SMALLEST),))
-    yield variant(blocks.own, "")
+def _variants(w: Walk, arch: int, number: int, fast: bool) -> Iterator[Variant]:
+    blocks = _usual_blocks(w, arch)
+    short = _variant(w, replace(blocks, own=SMALLEST), fast, f"{number}_short")
+    yield replace(short, at_most=((w.own.extent, SMALLEST),))
+    yield _variant(w, blocks, fast, f"{number}")
+
+
+def _variant(w: Walk, blocks: WalkBlocks, fast: bool, suffix: str) -> Variant:
+    writer = _WalkWriter(w, blocks, fast)
+    entry = f"{w.kernel.name}_{suffix}"
+    source, grid = writer.source(entry), writer.grid()
+    return Variant(source, entry, grid, blocks.num_warps, blocks.num_stages)
 
 
 @dataclass(frozen=True)
@@ -303,7 +332,18 @@ class _WalkWriter(ValueWriter):
 
     def node(self, e: Expr, args: list[Value], scope: Scope) -> Value:
         """The value of a node whose operands are known."""
-        return self._dot(e, scope, None) if e.op == "dot" else super().node(e, args, scope)
+        if e.op == "dot":
+            return self._dot(e, scope, None)
+        if e.op == "exp":
+            return self._own_exponential(e, args[0], scope)
+        return super().node(e, args, scope)
+
+    def _own_exponential(self, e: Expr, x: Value, scope: Scope) -> Value:
+        """That of the GPU, which has none for float64."""
+        if e.dtype is not float32:
+            return self.value(expand_all(e), scope)
+        text = f"tl.exp2({x.text} * {literal(math.log2(math.e), float32)})"
+        return self.assign(text, scope, x.axes)
 
     def reduction(self, e: Expr, scope: Scope) -> Value:
         """A reduction along one dimension of a block."""

@@ -56,12 +56,12 @@ class Walk:
         return (*first, *(n for n in names if n not in first))
 
 
-def walks_of(kernel: Kernel) -> tuple[Walk, ...] | None:
-    """The walks that a kernel consists of; None for another kernel."""
+def walks_of(kernel: Kernel, keep_math: frozenset[str] = frozenset()) -> tuple[Walk, ...] | None:
+    """The walks that a kernel is, with some ops of scalar math left; None for another kernel."""
     inside = [s for s in statements(kernel.body) if isinstance(s, For) and s.axis.block]
     if not any(n.op == "dot" for f in inside for s in _assigns(f.body) for n in walk(s.expr)):
         return None
-    plain = normalise(kernel, keep_dots=True)
+    plain = normalise(kernel, keep_dots=True, keep_math=keep_math)
     if len(plain.body) != 1:
         return None
     axes: tuple[Axis, ...] = ()

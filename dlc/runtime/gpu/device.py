@@ -17,7 +17,7 @@ from dlc.runtime.gpu.driver import GpuFacts, driver, forget_driver, gpu_facts
 
 _NON_BLOCKING = 1  # of streams: it does not wait for the default one
 _THREAD_LOCAL = 1  # of captures: other threads may use the driver meanwhile
-_WITHOUT_TIME = 2  # of events
+_WITH_TIME, _WITHOUT_TIME = 0, 2  # of events
 _KEPT = 2**62  # bytes that the pool may keep between calls: all
 
 
@@ -152,6 +152,20 @@ class Gpu:
         event = self.call("cuEventCreate", _WITHOUT_TIME)
         self.call("cuEventRecord", event, stream)
         return event
+
+    def milliseconds(self, enqueue: Callable[[], None], times: int) -> float:
+        """How long what `enqueue` puts into the stream takes, on average."""
+        with self._ordered():
+            first, last = (self.call("cuEventCreate", _WITH_TIME) for _ in range(2))
+            self.call("cuEventRecord", first, self.stream)
+            for _ in range(times):
+                enqueue()
+            self.call("cuEventRecord", last, self.stream)
+            self.call("cuEventSynchronize", last)
+            took = float(self.call("cuEventElapsedTime", first, last))
+            for event in (first, last):
+                self.call("cuEventDestroy", event)
+        return took / times
 
     def capture(self, enqueue: Callable[[], None]) -> Any:
         """The graph of what `enqueue` puts into the stream, which is not run."""

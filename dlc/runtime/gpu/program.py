@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from dlc.codegen.memory_plan import ALIGNMENT as PLAN_ALIGNMENT
 from dlc.codegen.memory_plan import byte_size, plan_memory
 from dlc.codegen.program import Call, Program
 from dlc.codegen.triton.stored_code import ALIGNMENT, GpuCode
+from dlc.ir.config import config
+from dlc.ir.deferred import deferred
 from dlc.ir.dims import evaluate
 from dlc.ir.errors import DeviceError, DlcError, MemoryLimitError
 from dlc.ir.types import dtype_of
@@ -22,6 +24,11 @@ from dlc.runtime.gpu.device import Gpu, index_of, open_gpu
 from dlc.runtime.gpu.graphs import Graphs
 from dlc.runtime.gpu.launches import Launch, LoadedCode
 from dlc.runtime.gpu.steps import GpuSteps, is_decided_beforehand
+
+if TYPE_CHECKING:
+    from dlc.runtime.gpu import tuning
+else:
+    tuning = deferred("dlc.runtime.gpu.tuning")
 
 Array: TypeAlias = np.ndarray[Any, Any]
 Held: TypeAlias = "Array | GpuArray"
@@ -83,6 +90,7 @@ class GpuProgram:
         self._index = index_of(f"cuda:{number}" if number else "cuda")
         coded = (k for k, kernel in enumerate(program.kernels) if kernel.host is None)
         self.codes = {k: GpuCode.from_bytes(payloads[k]) for k in coded}
+        self._tuned: dict[tuple[int, ...], LoadedCode] = {}  # by kernel and its dims
 
     @functools.cached_property
     def gpu(self) -> Gpu:
@@ -128,7 +136,18 @@ class GpuProgram:
         if all(0 in [evaluate(d, dims) for d in p.dims] for p in outs):
             return []
         slots = [self.program.memory_of(a) for a in call.args]
-        return self.loaded[call.kernel].launches(slots, dims)
+        return self._code(call.kernel, dims).launches(slots, dims)
+
+    def _code(self, number: int, dims: Mapping[str, int]) -> LoadedCode:
+        """The code of a kernel for these extents."""
+        if not config.autotune:
+            return self.loaded[number]
+        found = self._tuned.get((number, *dims.values()))
+        if found is None:
+            kernel = self.program.kernels[number]
+            code = tuning.tuned(self.gpu, kernel, self.codes[number], dims)
+            found = self._tuned[number, *dims.values()] = LoadedCode(self.gpu, code)
+        return found
 
     def bind(self, values: Mapping[str, int]) -> BoundGpuProgram:
         """The program for these values of the symbols.
