@@ -14,6 +14,7 @@ from typing import Any
 from dlc.bench.frameworks import KINDS, OURS, peers_for
 from dlc.bench.measure import Settings
 from dlc.bench.plot import svg
+from dlc.bench.problem import Case
 from dlc.bench.process import WorkerError
 from dlc.bench.report import markdown
 from dlc.bench.run import installed, merge, run_cases
@@ -78,6 +79,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="keep DATE.json, DATE.md and DATE.svg there; cases of the same day that were measured "
         "before, and now were not, stay",
     )  # fmt: skip
+    parser.add_argument(
+        "--missing", action="store_true",
+        help="only cases that have no result of this day in the folder of --out, or an error in it",
+    )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
 
 
@@ -86,8 +91,10 @@ def run(options: argparse.Namespace) -> int:
     if options.suite is None:
         options.suite = "core" if options.device == "cpu" else GPU_SUITE
     cases = find_cases(options.suite, options.cases, perturb=options.perturb)
-    if options.list:
-        print("\n".join(case.name for case in cases))
+    if options.missing:
+        cases = _missing(cases, options)
+    if options.list or not cases:
+        print("\n".join(case.name for case in cases) or "no case is missing")
         return 0
     settings = _settings(options)
     progress = _Progress()
@@ -102,6 +109,18 @@ def run(options: argparse.Namespace) -> int:
     print(json.dumps(record, indent=1) if options.json else markdown(record), end="")
     ours = [record["cases"][case.name]["frameworks"][OURS] for case in cases]
     return 1 if any("error" in figures or "start error" in figures for figures in ours) else 0
+
+
+def _missing(cases: list[Case], options: argparse.Namespace) -> list[Case]:
+    """The cases that dlc has no result of today."""
+    if options.out is None:
+        raise ArgumentError("--missing without --out: there is no folder to look in")
+    kept = _kept(_file_of_today(options.out, options.device))["cases"]
+
+    def is_missing(case: Case) -> bool:
+        return "seconds" not in kept.get(case.name, {}).get("frameworks", {}).get(OURS, {})
+
+    return [case for case in cases if is_missing(case)]
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -153,6 +172,19 @@ def _peers(options: argparse.Namespace) -> list[str]:
     return [name for name in names if not missing[name]]
 
 
+def _file_of_today(folder: Path, device: str) -> Path:
+    """Where results are; those of a GPU have files of their own."""
+    suffix = "" if device == "cpu" else "-gpu"
+    return folder / f"{dt.datetime.now():%Y-%m-%d}{suffix}.json"
+
+
+def _kept(file: Path) -> dict[str, Any]:
+    """The results in a file; none where it is not there."""
+    if file.exists():
+        return json.loads(file.read_text(encoding="utf-8"))
+    return {"runs": {}, "cases": {}}
+
+
 class _Keeper:
     """Writes the results of the day, with those that were there already.
 
@@ -163,11 +195,8 @@ class _Keeper:
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        suffix = "" if device == "cpu" else "-gpu"
-        self.path = folder / f"{dt.datetime.now():%Y-%m-%d}{suffix}.json"
-        self.record: dict[str, Any] = {"runs": {}, "cases": {}}
-        if self.path.exists():
-            self.record = json.loads(self.path.read_text(encoding="utf-8"))
+        self.path = _file_of_today(folder, device)
+        self.record = _kept(self.path)
 
     def __call__(self, record: dict[str, Any]) -> None:
         """Writes what there is by now."""
