@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -136,7 +137,9 @@ class Fitting:
         """The predictions for (x, None, None), a part of a compiled program."""
         return cast(Any, self)(batch[0])
 
-    def compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
+    ) -> Any:
         """The loss that `compile` was given, of a batch, with what layers have added."""
         return self._training_or_error().compute_loss(x, y, y_pred, sample_weight)
 
@@ -278,6 +281,10 @@ class Fitting:
                 held = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
                 found.update({id(v): v for v in held})
         return list(found.values())
+
+    def count_params(self) -> int:
+        """How many numbers `get_weights` gives: those of parameters and buffers."""
+        return sum(math.prod(v.shape) for v in self._weights())
 
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
         """The values of parameters and buffers, as arrays, in the order of the layers."""

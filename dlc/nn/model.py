@@ -8,7 +8,7 @@ from typing import Any
 import dlc
 from dlc.frontend import tree
 from dlc.ir.errors import ArgumentError, ValueRangeError, nearest
-from dlc.nn.graph import Graph, Program, type_shape
+from dlc.nn.graph import Graph, LayerStep, Program, type_shape
 from dlc.nn.module import Module
 
 
@@ -151,6 +151,24 @@ class Model(Module):
     def input_names(self) -> list[str]:
         """The names of the inputs."""
         return list(self._needed_program("input_names").input_names)
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the outputs: their keys in a dict, else those of the layers they come from.
+
+        An output that no layer gives, or not it alone, is `output_` and its number. `fit` takes
+        losses and true values by these names.
+        """
+        program = self._needed_program("output_names")
+        tree_of_numbers = tree.unflatten(program.output_form, list(range(len(program.outputs))))
+        if isinstance(tree_of_numbers, Mapping):
+            return sorted(map(str, tree_of_numbers))
+        made = {k: s.layer for s in program.steps if isinstance(s, LayerStep) for k in s.writes}
+        layers = [made.get(k) for k in program.outputs]
+        return [
+            name if name is not None and layers.count(name) == 1 else f"output_{k}"
+            for k, name in enumerate(layers)
+        ]
 
     @property
     def input_shape(self) -> Any:

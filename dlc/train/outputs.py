@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,12 +33,13 @@ def _paired(given: Any, names: Sequence[str], what: str) -> list[Any]:
     return [given] * len(names)
 
 
-def _names(shapes: Any) -> list[str]:
-    """The outputs' names: the keys of a dict, else numbers; none for a single one."""
+def _names(shapes: Any, given: Sequence[str] | None = None) -> list[str]:
+    """The outputs' names: keys of a dict, else those given or numbers; none for a single one."""
     if isinstance(shapes, Mapping):
         return [str(k) for k in sorted(shapes)]
     if isinstance(shapes, list) or (shapes and isinstance(shapes[0], (tuple, list))):
-        return [f"output_{k}" for k in range(len(shapes))]
+        numbered = [f"output_{k}" for k in range(len(shapes))]
+        return list(given) if given is not None and len(given) == len(shapes) else numbered
     return [""]
 
 
@@ -98,10 +99,16 @@ class Outputs:
         self.built = False
         self._classes: int | None = None
 
-    def build(self, y: Any, shapes: Any) -> None:
-        """Chooses losses and metrics by the shapes of true values and predictions."""
+    def build(self, y: Any, shapes: Any, names: Sequence[str] | None = None) -> None:
+        """Chooses losses and metrics by the shapes of true values and predictions.
+
+        Args:
+            y: The true values.
+            shapes: Those of the predictions.
+            names: Of several predictions that are no dict, if they have any.
+        """
         loss, weights = self._given
-        self.names = _names(shapes)
+        self.names = _names(shapes, names)
         count = len(self.names)
         given = [loss] if count == 1 and not isinstance(loss, (list, dict)) else loss
         self.losses = [
@@ -115,7 +122,7 @@ class Outputs:
             Mean(f"{name}_loss") if several and held is not None else None
             for name, held in zip(self.names, self.losses, strict=True)
         ]
-        true = [None] * count if y is None else _parts(y, self.names)
+        true = [None] * count if y is None else self._true(y)
         parts = _parts(shapes, self.names)
         for metric, counts in zip(self._metrics, (False, True), strict=True):
             nested = count > 1 and isinstance(metric, (list, tuple, dict))
@@ -124,6 +131,7 @@ class Outputs:
                 for m in wanted if isinstance(wanted, (list, tuple)) else [wanted]:
                     if m is not None:
                         found = self._metric(k, m, true[k], parts[k])
+                        found.name = self._free_name(k, found.name, counts)
                         self.metrics.append(_Measured(k, found, counts))
         self._all = [*self.means, *(m.metric for m in self.metrics)]
         self._outside = [m for m in self._all if m.on_host]
@@ -144,6 +152,47 @@ class Outputs:
             found.name = f"{self.names[k]}_{found.name}"
         found.reset_state()  # it may have been used before
         return found
+
+    def _free_name(self, k: int, name: str, weighted: bool) -> str:
+        """The name of a metric, or where another one has it the one that Keras gives it."""
+        taken = {m.metric.name for m in self.metrics}
+        if weighted and name in taken:
+            prefix = f"{self.names[k]}_" if self.names[k] else ""
+            name = f"{prefix}weighted_{name.removeprefix(prefix)}"
+        numbered, count = name, 0
+        while numbered in taken:
+            count += 1
+            numbered = f"{name}_{count}"
+        return numbered
+
+    def _true(self, y: Any, needed: Iterable[int] = ()) -> list[Any]:
+        """The true values of each output.
+
+        Args:
+            y: All of them.
+            needed: The outputs that must have some.
+
+        Raises:
+            ArgumentError: where they have none, or are not one for each.
+        """
+        names = self.names
+        if names == [""]:
+            return [y]
+        if isinstance(y, Mapping):
+            if missing := [names[k] for k in needed if names[k] not in y]:
+                raise ArgumentError(
+                    f"no true values for the output {missing[0]!r}",
+                    hint=f"given were {', '.join(map(repr, y))}; the outputs are "
+                    f"{', '.join(map(repr, names))}",
+                )
+            return [y.get(n) for n in names]
+        if not isinstance(y, (list, tuple)) or len(y) != len(names):
+            found = f"{len(y)} parts" if isinstance(y, (list, tuple)) else "one array"
+            raise ArgumentError(
+                f"true values in {found} for {len(names)} outputs",
+                hint=f"give a list, or a dict of the outputs {', '.join(names)}",
+            )
+        return list(y)
 
     def check_labels(self, batch: Batch, source: Source, where: str) -> None:
         """Looks at the numbers of classes in a batch, or in all data where that is in memory.
@@ -199,7 +248,8 @@ class Outputs:
             )
         if y is None:
             raise ArgumentError("the data has no true values, which the loss needs")
-        pairs = zip(_parts(y, self.names), _parts(predicted, self.names), strict=True)
+        wanted = [k for k, held in enumerate(self.losses) if held is not None]
+        pairs = zip(self._true(y, wanted), _parts(predicted, self.names), strict=True)
         weights = _paired(weight, self.names, "sample weights")
         for k, (true, pred) in enumerate(pairs):
             held = self.losses[k]
@@ -215,7 +265,8 @@ class Outputs:
         """Adds a batch to the metrics that run inside compiled steps, or (`host`) to the others."""
         if y is None:
             return
-        true, pred = _parts(y, self.names), _parts(predicted, self.names)
+        true = self._true(y, [m.output for m in self.metrics])
+        pred = _parts(predicted, self.names)
         weights = _paired(weight, self.names, "sample weights")
         for k, metric, counts in self.metrics:
             if metric.on_host == host:

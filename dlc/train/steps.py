@@ -217,7 +217,9 @@ class Steps:
 
         with evaluating(self.model):
             dlc.compile(forward).lower(batch[0])
-        self.outputs.build(batch[1], dlc.tree.map(lambda s: s.extents, shapes[-1]))
+        functional = getattr(self.model, "is_functional", False)
+        names = getattr(self.model, "output_names") if functional else None  # noqa: B009
+        self.outputs.build(batch[1], dlc.tree.map(lambda s: s.extents, shapes[-1]), names)
 
 
 class _Shape:

@@ -111,9 +111,11 @@ class Training:
         self.compute_loss(x, y, predicted, weight)
         return self.compute_metrics(x, y, predicted, weight)
 
-    def compute_loss(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
+    ) -> Any:
         """The loss of a batch, with what layers have added; it is added to the mean of losses."""
-        count = dlc.tree.leaves(x)[0].shape[0]
+        count = dlc.tree.leaves(y_pred if x is None else x)[0].shape[0]
         rows = dlc.astype(dlc.asarray(count), dlc.float32)
         return self.outputs.loss(y, y_pred, sample_weight, rows, added_losses.take())
 
