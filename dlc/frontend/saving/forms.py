@@ -9,11 +9,10 @@ from __future__ import annotations
 import functools
 import keyword
 from collections import OrderedDict
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from dlc.frontend.tree import Leaf, Structure
 from dlc.ir.errors import ArgumentError, FileFormatError
-from dlc.ir.record import NamedTuple
 
 Form: TypeAlias = Any
 
