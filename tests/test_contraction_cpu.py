@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dlc.codegen.cpu import contraction as contraction_module
-from dlc.codegen.cpu import panel
+from dlc.codegen.cpu import panel, tiling
 from dlc.codegen.cpu.contraction import emit_contraction, is_contraction
 from dlc.codegen.cpu.contraction_form import contraction_of
 from dlc.codegen.cpu.crossed_contraction import crossing
@@ -798,3 +798,15 @@ def test_roles_are_exchanged_where_less_is_moved():
     assert not crosses("mk,nk->mn", 1, 768, 768)  # a kernel of its own
     assert not crosses("mk,nk->mn", 768, 768, 768)  # more rows use what is packed
     assert not crosses("mk,nk->mn", 8, 768, 20000)  # sums of several runs
+
+
+@pytest.mark.parametrize("panels", [1, 15, 16, 17, 18, 22, 30, 63, 64, 200])
+def test_units_of_few_rows_leave_little_to_the_busier_of_two_threads(panels):
+    def busier(width):
+        units = -(-panels // width)
+        return width * ((units + 1) // 2)
+
+    at_once, most = tiling._panels_at_once(1, 32 * panels - 5, 32)
+    width = at_once // 32
+    assert most == 4 * 32
+    assert width == (1 if panels < 16 else 4 if panels >= 64 else min((2, 3), key=busier))

@@ -280,12 +280,16 @@ def _narrower(vectors: Dim, width: int, m_units: Dim) -> Dim:
 def _panels_at_once(m: int, n: Dim, panel: int) -> tuple[Dim, int]:
     """(columns of a unit of few rows, the most of them): what is read at once, one after another.
 
-    That is several panels of the fewest rows, if there are many.
+    That is several panels of the fewest rows, if there are many: two or three, whichever leaves
+    less to the busier of two threads, or four.
     """
     panels = ceildiv(n, panel)
     many, more = (minimum(1, floordiv(panels, p)) for p in (_ENOUGH_PANELS, 4 * _ENOUGH_PANELS))
     if m <= PANELS_ROWS // 2:
-        return mul(panel, add(add(1, many), mul(2, more))), 4 * panel
+        two, three = (mul(p, ceildiv(ceildiv(panels, p), 2)) for p in (2, 3))
+        third = minimum(1, maximum(0, add(two, mul(three, -1))))
+        third = mul(third, add(many, mul(more, -1)))
+        return mul(panel, add(add(add(1, many), third), mul(2, more))), 4 * panel
     return (mul(panel, add(1, many)), 2 * panel) if m <= PANELS_ROWS else (panel, panel)
 
 
