@@ -429,3 +429,24 @@ def test_levels():
         "O1", "O2", "O3",
     ]  # fmt: skip
     assert not has_op(pipeline_of("O2", own_kernels=False))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_queries_that_are_the_one_key_and_repeated_values(dtype):
+    """Scores that no block's place changes; values that are repeated, without leading axes."""
+    rng = np.random.default_rng(0)
+    v = rng.normal(size=(1, 33)).astype(dtype)
+
+    def alone(x, v):
+        return (dlc.softmax(x[None] @ x[None].mT, axis=-1) @ v[None])[0]
+
+    def repeated(x, v):
+        values = dlc.broadcast_to(v, (3, *v.shape)).reshape(3, v.shape[1])
+        return dlc.softmax(x @ x.mT, axis=-1) @ values
+
+    for f, rows in ((alone, 1), (repeated, 3)):
+        x = rng.normal(size=(rows, 17)).astype(dtype)
+        np.testing.assert_allclose(dlc.compile(f)(x, v).numpy(), np.repeat(v, rows, 0), rtol=1e-5)
+        slopes = dlc.grad(lambda x, v, f=f: dlc.sum(f(x, v)), argnums=(0, 1))(x, v)
+        np.testing.assert_allclose(slopes[0].numpy(), np.zeros_like(x), atol=1e-4)
+        np.testing.assert_allclose(slopes[1].numpy(), np.full_like(v, rows), rtol=1e-5)

@@ -168,3 +168,15 @@ def test_ties_zeros_and_infinities():
     assert grad(dlc.asarray([[0.0, -np.inf]])).numpy().tolist() == [[0, 0]]
     grad = dlc.grad(lambda x: dlc.sum(dlc.prod(x, axis=0)))
     assert grad(dlc.asarray([0.0, 2.0, 3.0])).numpy().tolist() == [6, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_functions_of_bits_have_the_derivatives_of_what_they_compute(dtype):
+    x = np.array([0.7, -3.0, 1e-3, 40.0, 2.0**-126, -(2.0**100)], dtype)
+    y = np.array([1.0, -4.0, 0.0, 39.0, 1.0, 0.0], dtype)
+    for f in (dlc.grad, lambda g, **k: dlc.compile(dlc.grad(g, **k))):
+        near = f(lambda a, b: dlc.sum(dlc.nextafter(a, b)), argnums=(0, 1))(x, y)
+        assert near[0].tolist() == [1.0] * 6
+        assert near[1].tolist() == [0.0] * 6
+        fraction = f(lambda a: dlc.sum(dlc.frexp(a)[0]))(x)
+        np.testing.assert_array_equal(fraction.numpy(), np.exp2(-np.frexp(x)[1]).astype(dtype))

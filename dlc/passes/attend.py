@@ -264,7 +264,7 @@ def _split(shape: tuple[Dim, ...], heads: tuple[Dim, ...]) -> tuple[Dim, ...]:
 def _repeated(node: Node, order: tuple[int, ...]) -> tuple[Node, tuple[Dim, Dim]] | None:
     """What keys repeat for groups of queries, [..., heads, 1, S, D]; the heads and the group."""
     at = len(order) - 2
-    if node.op.name != "reshape" or order[:at] != tuple(range(at)):
+    if at < 1 or node.op.name != "reshape" or order[:at] != tuple(range(at)):
         return None
     wide = node.inputs[0]
     if wide.op.name != "broadcast_to" or wide.tensor.rank != node.tensor.rank + 1:

@@ -305,6 +305,9 @@ class ExprEmitter(IndexEmitter):
             seen.add(node)
             names = free_names(node)
             fixed = not names & (hidden | self.volatile)
+            # Contractions are made of tiles, where their statement stands.
+            if any(n.op == "dot" for n in walk(node)):
+                fixed = False
             if fixed and (loads or all(n[0] in "@#" for n in names)):
                 self._prepare_value(node, lanes)
                 continue

@@ -286,6 +286,8 @@ def copysign(x: ArrayLike, y: ArrayLike, /) -> Tensor:
 def nextafter(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     """The float next to x in the direction of y; y where they are equal.
 
+    The derivative with respect to x is 1 where it is another float than y and 0.
+
     Args:
         x: A tensor, array or number. Integers and bools are taken as float32.
         y: Another one. Their shapes broadcast and their dtypes are promoted.
@@ -309,6 +311,9 @@ def nextafter(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     moved = apply("bitcast", where(outwards, add(bits, 1), subtract(bits, 1)), dtype=dtype)
     least = apply("bitcast", add(multiply(bits, 0), 1), dtype=dtype)
     moved = where(equal(x, 0), where(greater(y, 0), least, negative(least)), moved)
+    # x less itself is 0, and has the derivative, which bits have not.
+    slope = subtract(x, apply("stop_gradient", x))
+    moved = where(logical_or(equal(moved, 0), not_equal(slope, 0)), moved, add(moved, slope))
     ordered = logical_and(equal(x, x), equal(y, y))
     return where(ordered, where(equal(x, y), y, moved), add(x, y))
 

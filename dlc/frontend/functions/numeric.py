@@ -346,7 +346,7 @@ def frexp(x: ArrayLike, /) -> tuple[Tensor, Tensor]:
 
     Returns:
         The fractions, in x's float dtype, and the exponents, in int32; 0 for zeros, and for NaN
-        and infinities themselves and 0.
+        and infinities themselves and 0. The derivative of a fraction is 2**-exponent.
 
     Example:
         >>> [t.tolist() for t in dlc.frexp(dlc.asarray([8.0, -0.75]))]
@@ -367,9 +367,8 @@ def frexp(x: ArrayLike, /) -> tuple[Tensor, Tensor]:
         elementwise.bitwise_right_shift(bits, mantissa), 2 ** (wide.bits - mantissa - 1) - 1
     )
     exponent = elementwise.subtract(raw, where(small, bias - 1 + mantissa + 1, bias - 1))
-    field = ~(((2 ** (wide.bits - mantissa - 1)) - 1) << mantissa)
-    kept = elementwise.bitwise_and(bits, field)
-    fraction = apply("bitcast", elementwise.bitwise_or(kept, (bias - 1) << mantissa), dtype=wide)
+    # Exact, and it has the derivative, which bits have not.
+    fraction = ldexp(value, elementwise.negative(exponent))
     plain = elementwise.logical_or(
         elementwise.equal(value, 0), elementwise.logical_not(composed.isfinite(value))
     )
