@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dlc
-from dlc.interop.torch.checks import is_known
+from dlc.interop.torch.checks import calls_graphs, is_known
 from dlc.interop.torch.decompositions import decompositions
 from dlc.interop.torch.graph import GraphFunction
 from dlc.interop.torch.rewrites import rewrite
@@ -95,8 +96,9 @@ def _compiled(
 
     class Known(OperatorSupportBase):
         def is_node_supported(self, submodules: Any, node: Any) -> bool:
-            del submodules
-            return node.op == "call_function" and is_known(node)
+            if node.target is operator.getitem:  # with the tuple that it is of
+                return self.is_node_supported(submodules, node.args[0])
+            return node.op == "call_function" and is_known(node) and not calls_graphs(node)
 
     split = CapabilityBasedPartitioner(graph, Known()).partition_and_fuse()
     for name, part in list(split.named_children()):

@@ -47,7 +47,28 @@ def is_known(node: Node) -> bool:
     """Whether dlc has a row for what a node calls, and its values."""
     if node.op != "call_function":
         return node.op in ("placeholder", "output", "get_attr")
-    return _has_row(node) and not any(map(_complaint, (node, *node.all_input_nodes)))
+    nodes = [*_inner(node), node]
+    return all(map(_has_row, nodes)) and not any(map(_complaint, (*nodes, *node.all_input_nodes)))
+
+
+def calls_graphs(node: Node) -> bool:
+    """Whether a node is of control flow: it calls graphs."""
+    return any(map(_graph_of, node.all_input_nodes))
+
+
+def _graph_of(node: Node) -> Any:
+    """The graph that a node stands for; None for other nodes."""
+    if node.op != "get_attr":
+        return None
+    return getattr(getattr(node.graph.owning_module, str(node.target), None), "graph", None)
+
+
+def _inner(node: Node) -> Iterator[Node]:
+    """The nodes of the graphs that a node calls."""
+    for graph in filter(None, map(_graph_of, node.all_input_nodes)):
+        for inner in graph.nodes:
+            yield inner
+            yield from _inner(inner)
 
 
 def _has_row(node: Node) -> bool:
@@ -68,7 +89,7 @@ def check_known(nodes: Iterable[Node], hint: str) -> None:
         DeviceError: A tensor is not in the memory of the host.
         DTypeError: A tensor has elements of a type that dlc has not.
     """
-    nodes = list(nodes)
+    nodes = [inner for node in nodes for inner in (*_inner(node), node)]
     missing: dict[str, Node] = {}
     for node in nodes:
         if not _has_row(node):

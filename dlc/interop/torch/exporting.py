@@ -15,7 +15,7 @@ from dlc.interop.torch.arrays import torch_dtype_of
 from dlc.interop.torch.checks import check_known
 from dlc.interop.torch.decompositions import decompositions_of_export
 from dlc.interop.torch.extents import expression_of
-from dlc.interop.torch.graph import draws, is_node
+from dlc.interop.torch.running import constants_of, draws, is_node
 from dlc.ir.dims import Dim, DimExpr, DimUnknown, evaluate, symbols_of
 from dlc.ir.errors import ArgumentError, DlcError, ModelError, ShapeError
 from dlc.ir.location import SourceLocation
@@ -67,6 +67,7 @@ class Exported:
         updates: For each buffer that is updated, by its name, the node of its new value.
         constants: Tensors that are neither parameters nor buffers of the module, by name.
         draws: Whether it draws random numbers.
+        held: For each node of a graph that an operator of control flow calls, the graph.
         outputs: For each leaf of the results, its node, or its value where that is known.
 
     Raises:
@@ -102,6 +103,7 @@ class Exported:
         self.nodes = _needed(program.graph, [*self.outputs, *self.updates.values()])
         check_known(self.nodes, "torch.compile with fallback='aten' runs them in PyTorch")
         self.draws = bool(draws(self.nodes))
+        self.held = constants_of(program.graph_module, self.nodes)
         self.results = program.call_spec.out_spec
         # For each leaf of a result of dlc, whose dicts are sorted, the leaf of PyTorch's.
         self.order: list[int] = dlc.tree.leaves(self.plain(range(len(self.outputs))))

@@ -18,7 +18,7 @@ from dlc.frontend.symbols import Extents
 from dlc.frontend.tree import Structure
 from dlc.interop.torch.arrays import address_of, array_of, tensor_of
 from dlc.interop.torch.exporting import Exported, Graph, exported, exported_program
-from dlc.interop.torch.graph import is_node, is_tensor, run_nodes
+from dlc.interop.torch.running import is_node, is_tensor, run_nodes
 from dlc.interop.torch.state import Change, State
 from dlc.ir.errors import ArgumentError, ModelError
 
@@ -165,7 +165,7 @@ class TorchModel(CompiledFunction):
                 f"{self.name} updates {', '.join(state)} inside of another function",
                 hint="call it by itself, or after module.eval()",
             )
-        values = made.values_of(args, kwargs)
+        values = made.values_of(args, kwargs) | made.held
         for node, name in made.state.items():
             if name in made.updates:
                 values[node] = self._state.variable(name)

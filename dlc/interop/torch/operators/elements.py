@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import dlc
+from dlc.frontend.apply import apply
 from dlc.interop.torch.table import aten
 
 _UNARY: dict[str, Callable[[Any], Any]] = {
@@ -160,6 +161,14 @@ def _pair(function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
 
 for _name, _function in _PAIRS.items():
     aten(_name)(functools.partial(_pair, _function))
+
+
+@aten("fma")
+def fma(a: Any, b: Any, c: Any) -> Any:
+    """a b + c, rounded once."""
+    dtype = next(x.dtype for x in (a, b, c) if isinstance(x, dlc.Tensor))
+    given = [x if isinstance(x, dlc.Tensor) else dlc.asarray(x, dtype=dtype) for x in (a, b, c)]
+    return apply("fma", *dlc.broadcast_arrays(*given))
 
 
 @aten("fmax")

@@ -1,0 +1,183 @@
+"""What the nodes of PyTorch's graphs compute, one after the other, over dlc's tensors."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import dlc
+from dlc.interop.torch.arrays import array_of, dtype_of
+from dlc.interop.torch.checks import PYTHON_OPERATORS, is_ordered, location_of, operator_name
+from dlc.interop.torch.extents import symbols_among, value_of
+from dlc.interop.torch.failures import raises, results_used
+from dlc.interop.torch.table import find, needs_of
+from dlc.ir.errors import DlcError
+
+if TYPE_CHECKING:
+    from torch.fx import Node
+
+# Keywords that say nothing that the result's description does not say.
+_ELSEWHERE = ("dtype", "layout", "device", "pin_memory", "memory_format", "generator")
+
+
+def draws(nodes: Sequence[Node]) -> list[Node]:
+    """The nodes that draw random numbers."""
+    return [n for n in nodes if n.op == "call_function" and "key" in needs_of(operator_name(n))]
+
+
+def run_nodes(nodes: Sequence[Node], values: dict[Any, Any], key: Any) -> None:
+    """Computes what nodes call from the values of other nodes, and adds the results to these.
+
+    Args:
+        nodes: The nodes, in order.
+        values: The values of those that are there.
+        key: A random key, where nodes draw random numbers.
+    """
+    drawing = {n: k for k, n in enumerate(draws(nodes))}
+    symbols = symbols_among(shapes_of(values))
+    for node in nodes:
+        if node.op == "call_function":
+            # Each operator has numbers of its own.
+            own = dlc.random.fold_in(key, drawing[node]) if node in drawing else None
+            values[node] = _call(node, values, own, symbols)
+
+
+def _call(node: Node, values: dict[Any, Any], key: Any, symbols: Mapping[Any, Any]) -> Any:
+    args, kwargs = (_filled(x, values) for x in (node.args, node.kwargs))
+    if node.target is operator.getitem:
+        return args[0][args[1]]
+    if node.target in PYTHON_OPERATORS:
+        function: Any = node.target
+        return function(*args, **kwargs)
+    row = find(operator_name(node))
+    assert row is not None
+    if is_ordered(node):
+        return args[0], row(*args[2:], **kwargs)
+    for name in _ELSEWHERE:
+        kwargs.pop(name, None)
+    for name in needs_of(operator_name(node)):
+        kwargs[name] = key if name == "key" else _NEEDED[name](node, symbols)
+    try:
+        return _typed(row(*args, **kwargs), node.meta.get("val"))
+    except DlcError as error:
+        if error.context is None:
+            error.context = f"in {node.format_node()}"
+            error.location = location_of(node) or error.location
+        raise
+
+
+def _first_dtype(node: Node, _symbols: Mapping[Any, Any]) -> Any:
+    """The element type of the first result."""
+    value = node.meta["val"]
+    return dtype_of((value[0] if isinstance(value, (list, tuple)) else value).dtype)
+
+
+def _layout(node: Node, _symbols: Mapping[Any, Any]) -> tuple[tuple[Any, ...], Any]:
+    """The strides and the offset in memory of the first argument."""
+    first: Any = node.args[0]
+    like = first.meta["val"]
+    return tuple(like.stride()), like.storage_offset()
+
+
+def shapes_of(values: Mapping[Node, Any]) -> list[tuple[Any, Any]]:
+    """Shapes of a graph's inputs as PyTorch has them, and as they are; numbers are extents too."""
+    return [
+        (n.meta["val"].shape, x.shape) if is_tensor(n) else ((n.meta.get("val"),), (x,))
+        for n, x in values.items()
+        if n.op == "placeholder"
+    ]
+
+
+def _shape_of(node: Node, symbols: Mapping[Any, Any]) -> Any:
+    """The shape of a node's result, or of each; None where one depends on more than these."""
+    results = node.meta["val"]
+    if not isinstance(results, (list, tuple)):
+        shape = tuple(value_of(d, symbols) for d in results.shape)
+        return None if any(d is None for d in shape) else shape
+    shapes = [tuple(value_of(d, symbols) for d in r.shape) for r in results]
+    return None if any(d is None for s in shapes for d in s) else shapes
+
+
+def _results(node: Node, _symbols: Mapping[Any, Any]) -> Any:
+    """What the tracer says about the results."""
+    return node.meta["val"]
+
+
+_NEEDED = {
+    "dtype": _first_dtype, "layout": _layout, "results": _results, "shape": _shape_of,
+    "strict": lambda node, _symbols: raises(node),
+    "used": lambda node, _symbols: results_used(node),
+}  # fmt: skip
+
+
+def constants_of(module: Any, nodes: Sequence[Node]) -> dict[Node, Any]:
+    """What a graph holds: tensors, and graphs that operators of control flow call."""
+    from torch.utils._python_dispatch import _disable_current_modes
+
+    held = {n: getattr(module, str(n.target)) for n in nodes if n.op == "get_attr"}
+    with _disable_current_modes():  # the tracer's mode has no data
+        return {n: Subgraph(x) if hasattr(x, "graph") else array_of(x) for n, x in held.items()}
+
+
+class Subgraph:
+    """A graph that an operator of control flow calls, as a function over dlc's tensors.
+
+    Args:
+        module: The graph.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.nodes = list(module.graph.nodes)
+        self.inputs = [n for n in self.nodes if n.op == "placeholder"]
+        self.constants = constants_of(module, self.nodes)
+        self.output: Any = self.nodes[-1].args[0]
+
+    def __call__(self, *args: Any) -> Any:
+        """What the graph makes of values for its inputs."""
+        values = self.constants | dict(zip(self.inputs, args, strict=True))
+        run_nodes(self.nodes, values, None)
+        return _filled(self.output, values)
+
+
+def is_node(value: Any) -> bool:
+    """Whether a value among the arguments or results of a graph is a node of it."""
+    return hasattr(value, "all_input_nodes")
+
+
+def is_tensor(node: Any) -> bool:
+    """Whether what a node stands for is a tensor."""
+    value = getattr(node, "meta", {}).get("val")
+    return hasattr(value, "dtype") and hasattr(value, "shape")
+
+
+def _filled(x: Any, values: dict[Any, Any]) -> Any:
+    """Arguments with values in the place of nodes."""
+    if isinstance(x, (list, tuple)):
+        return [_filled(v, values) for v in x]
+    if isinstance(x, dict):
+        return {k: _filled(v, values) for k, v in x.items()}
+    try:
+        found = values.get(x)
+    except TypeError:
+        return x
+    if found is None:
+        return x
+    return dlc.asarray(found) if isinstance(found, np.ndarray) else found
+
+
+def _typed(value: Any, like: Any) -> Any:
+    """Results with the element types that PyTorch says they have."""
+    if isinstance(value, (list, tuple)):
+        likes: Sequence[Any] = like if isinstance(like, (list, tuple)) else [None] * len(value)
+        return [_typed(v, k) for v, k in zip(value, likes, strict=False)]
+    if not isinstance(value, dlc.Tensor) or not hasattr(like, "dtype"):
+        return value
+    wanted = dtype_of(like.dtype)
+    return value if value.dtype == wanted else _converted(value, wanted)
+
+
+def _converted(value: Any, wanted: Any) -> Any:
+    return value != 0 if wanted == dlc.bool else dlc.astype(value, wanted)
