@@ -73,3 +73,12 @@ def test_operators_with_rows_stay_as_they_are():
     assert ruled == {
         "_scaled_dot_product_flash_attention_for_cpu.default",  # the rule checks extents only
     }
+
+
+def test_products_and_sums_rounded_once():
+    """What compiled optimizers call."""
+    a, b = np.float32([1 + 2.0**-12, 3.0]), np.float32([[1 - 2.0**-12], [2.0]])
+    row = find("fma.default")
+    assert row is not None
+    found = row(dlc.asarray(a), dlc.asarray(b), -1.0)
+    assert np.array_equal(found.numpy(), (a.astype(np.float64) * b - 1).astype(np.float32))
