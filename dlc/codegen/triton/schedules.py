@@ -104,7 +104,7 @@ _GATHERED: dict[int, dict[str, Any]] = {
         "most": 0,
     },
     _TF32: {"ragged": Blocks(64, 64, 32, 8)},
-    32: {"large": Blocks(64, 64, 16, 8)},
+    32: {"large": Blocks(64, 64, 16, 8), "ragged": Blocks(64, 64, 16, 8)},
 }
 
 
