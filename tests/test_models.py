@@ -13,6 +13,7 @@ import torch.nn.functional as tf
 
 import dlc
 from dlc import models, nn
+from dlc.models import generation
 from dlc.models.resnet import BasicBlock, Bottleneck
 
 RNG = np.random.default_rng(2)
@@ -534,3 +535,25 @@ def test_the_hub(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(dlc.ArgumentError, match="huggingface_hub"):
         models.load_pretrained("someone/small")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("place", [0, 4, 6])
+def test_kept_rows_are_written(count, place):
+    """Those beyond the last row are left out."""
+    kept, new = draw(2, 3, 7, 5), draw(2, 3, count, 5)
+    wanted = kept.copy()
+    last = min(place + count, 7)
+    wanted[:, :, place:last] = new[:, :, : last - place]
+    got = dlc.compile(generation.written)(kept, new, np.array(place))
+    np.testing.assert_array_equal(got.numpy(), wanted)
+
+
+def test_one_new_row_is_written_in_the_memory_of_the_kept_ones():
+    kept = dlc.Variable(np.zeros((1, 2, 8, 4), np.float32))
+
+    def step(new, place):
+        kept.assign(generation.written(kept.data, new, place))
+
+    program = dlc.compile(step).lower("f32[1,2,1,4]", "i64[]").executable.program
+    assert "f32[1,2,8,4] in the memory of" in program.text()
