@@ -228,13 +228,13 @@ class Jax:
         }
 
     def array(self, array: Array) -> Any:
-        """An array of JAX's; labels become int32, as they do by default."""
-        return jnp.asarray(array)
+        """An array of JAX's, over the same memory where that is aligned; labels become int32."""
+        return jax.device_put(array)
 
     def program(self, case: Case, constants: Sequence[Array]) -> Program | None:
         """The compiled function."""
         build = PROGRAMS.get(case.problem.name)
-        return None if build is None else build([jnp.asarray(c) for c in constants])
+        return None if build is None else build([jax.device_put(c) for c in constants])
 
     def half_array(self, array: Array) -> Any:
         """An array at bfloat16."""
