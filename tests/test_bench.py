@@ -496,8 +496,9 @@ def test_what_fits_cost_over_their_steps():
     (case,) = fits.SMOKE
     sets, constants = case.draw()
     found = dlc_fit.Fit(constants).over_steps(*map(dlc.asarray, sets[0]))
-    assert found["steps"] == case.extents["s"]
-    assert min(found["over_steps"], found["shuffled_over_steps"]) > -1
+    assert (found.pop("steps"), found.pop("epochs")) == (case.extents["s"], 5)
+    assert len(found) == 4
+    assert min(found.values()) > -1
 
 
 def test_what_fits_cost_is_told(told):
@@ -505,7 +506,10 @@ def test_what_fits_cost_is_told(told):
     ours = record["cases"]["add 16x16"]["frameworks"]["dlc"]
     del ours["kernel_seconds"]
     ours.update(steps=4, over_steps=0.031, shuffled_over_steps=0.042)
-    assert "| 3.1 % over 4 bare steps, shuffled 4.2 % |" in report.markdown(record)
+    assert "| 3.1 % (shuffled 4.2 %) over 4 bare steps |" in report.markdown(record)
+    ours.update(epochs=5, epochs_over_steps=0.011, shuffled_epochs_over_steps=0.02)
+    told_too = "over 4 bare steps, a fit of 5 epochs 1.1 % (shuffled 2.0 %) |"
+    assert told_too in report.markdown(record)
 
 
 def test_how_compilers_stand_is_told(told):

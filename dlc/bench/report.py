@@ -122,9 +122,14 @@ def _note(case: Record, ours: Record) -> str:
         over = ours["seconds"] - ours["kernel_seconds"]
         notes.append(f"{seconds_text(max(0.0, over))} over {ours['kernels']} kernels")
     if "over_steps" in ours:
-        plain, shuffled = (100 * ours[k] for k in ("over_steps", "shuffled_over_steps"))
-        notes.append(f"{plain:.1f} % over {ours['steps']} bare steps, shuffled {shuffled:.1f} %")
+        notes.append(f"{_over(ours, 'over_steps')} over {ours['steps']} bare steps")
+    if "epochs_over_steps" in ours:
+        notes.append(f"a fit of {ours['epochs']} epochs {_over(ours, 'epochs_over_steps')}")
     return ", ".join(notes)
+
+
+def _over(ours: Record, what: str) -> str:
+    return f"{100 * ours[what]:.1f} % (shuffled {100 * ours[f'shuffled_{what}']:.1f} %)"
 
 
 # What comes before the calls: where the JSON has it, what it is called, and how it is written.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlc.ir.errors import NanError
@@ -25,20 +25,22 @@ class LossWatch:
 
     def __init__(self, epoch: int, allowed: bool, steps: Steps) -> None:
         self._epoch, self._allowed, self._steps = epoch, allowed, steps
-        self._noted: list[tuple[int, Any]] = []
+        self._noted: list[tuple[int, Sequence[Any]]] = []
+        self._steps_noted = 0
 
-    def note(self, done: int, logs: Sequence[Mapping[str, Any]]) -> None:
-        """Takes the losses of the steps after those done, if they have one.
+    def note(self, done: int, losses: Sequence[Any]) -> None:
+        """Takes the losses of the steps after those done; None where they have no loss.
 
         It looks at losses when there are enough.
 
         Raises:
             NanError: see `look`.
         """
-        if self._allowed or "loss" not in logs[0]:
+        if self._allowed or losses[0] is None:
             return
-        self._noted += enumerate([found["loss"] for found in logs], done)
-        if len(self._noted) >= _TOGETHER:
+        self._noted.append((done, losses))
+        self._steps_noted += len(losses)
+        if self._steps_noted >= _TOGETHER:
             self.look()
 
     def look(self) -> None:
@@ -47,14 +49,14 @@ class LossWatch:
         Raises:
             NanError: for the first that is NaN.
         """
-        noted = self._noted
-        if noted and self._steps.loss_is_mean and not math.isnan(noted[-1][1].item()):
-            noted.clear()
-        for step, loss in noted:
-            if math.isnan(loss.item()):
-                raise NanError(
-                    f"the loss is NaN after step {step + 1} of epoch {self._epoch + 1}",
-                    hint="try a lower learning rate or global_clipnorm=1.0 in the optimizer; "
-                    "DLC_DEBUG_NANS=1 names the operation that made the first NaN",
-                )
-        noted.clear()
+        noted, self._noted, self._steps_noted = self._noted, [], 0
+        if noted and self._steps.loss_is_mean and not math.isnan(noted[-1][1][-1].item()):
+            return
+        for done, losses in noted:
+            for step, loss in enumerate(losses, done + 1):
+                if math.isnan(loss.item()):
+                    raise NanError(
+                        f"the loss is NaN after step {step} of epoch {self._epoch + 1}",
+                        hint="try a lower learning rate or global_clipnorm=1.0 in the optimizer; "
+                        "DLC_DEBUG_NANS=1 names the operation that made the first NaN",
+                    )

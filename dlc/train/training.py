@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
@@ -28,6 +29,7 @@ from dlc.train.progress import ProgressBar
 from dlc.train.steps import Model, Steps
 
 Numbers = dict[str, float]
+_loss: Callable[[Any], Any] = operator.methodcaller("get", "loss")
 
 
 class FitSettings(NamedTuple):
@@ -244,9 +246,9 @@ class Training:
                 if bar.verbose:
                     bar.samples = len(leaves_of(part[0])[0])
                 run = self.steps.runner("train_step", data)
-            found = _run(run, part, state, interrupts)
-            losses.note(done, found)
-            done, logs = state.step, found[-1]
+            noted, logs = _run(run, part, state, interrupts)
+            losses.note(done, noted)
+            done = state.step
             if done % together:
                 continue
             if bar.verbose == 1 and bar.wants_update(done - shown):
@@ -398,22 +400,27 @@ def _verbosity(verbose: Any) -> int:
 
 def _run(
     run: Callable[[Iterable[Any]], Iterator[Any]],
-    batches: Iterable[Any],
+    batches: Sequence[Any],
     state: FitState,
     interrupts: Interrupts,
-) -> list[dict[str, Any]]:
-    """The numbers of steps on batches, each of which is made whole or not."""
-    found: list[dict[str, Any]] = []
+) -> tuple[list[Any], dict[str, Any]]:
+    """The losses of steps on batches, each of which is made whole or not, and the last's numbers.
+
+    What is not kept of a step is memory that the next one has its results in.
+    """
+    losses: list[Any] = []
     before = state.step
     interrupts.inside = True
     try:
-        found.extend(run(batches))
+        losses.extend(map(_loss, run(batches[:-1])))
+        (last,) = run(batches[-1:])
+        losses.append(_loss(last))
     finally:
-        state.step = before + len(found)
+        state.step = before + len(losses)
     interrupts.inside = False
     if interrupts.pending:
         interrupts.leave()
-    return found
+    return losses, last
 
 
 def _number(value: Any) -> float:

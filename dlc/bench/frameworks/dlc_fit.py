@@ -15,6 +15,7 @@ from dlc.bench import fits
 from dlc.bench.problem import Array
 
 _ROUNDS = 25
+_EPOCHS = 5  # of the longer fits
 
 
 class Fit:
@@ -39,37 +40,41 @@ class Fit:
         """The mean loss of an epoch."""
         return dlc.asarray(self._fit(x.numpy(), y.numpy(), shuffle=False))
 
-    def _fit(self, x: Array, y: Array, shuffle: bool) -> float:
+    def _fit(self, x: Array, y: Array, shuffle: bool, epochs: int = 1) -> float:
         flat, labels = x.reshape(-1, *x.shape[2:]), y.reshape(-1)
-        history = self.model.fit(flat, labels, x.shape[1], shuffle=shuffle, verbose=0)
+        history = self.model.fit(flat, labels, x.shape[1], epochs, shuffle=shuffle, verbose=0)
         return history.history["loss"][0]
 
     def over_steps(self, given: dlc.Tensor, labels: dlc.Tensor) -> dict[str, float]:
-        """How much longer an epoch takes than its compiled steps on batches that lie ready.
+        """How much longer fits take than their compiled steps on batches that lie ready.
 
-        They have their turns one after the other; the shares are medians of the ratios.
+        Fits are of one epoch and of five, in the order of the samples and shuffled. They and as
+        many steps have their turns one after the other; the shares are medians of the ratios.
         """
         x, y = given.numpy(), labels.numpy()
         batches = [(np.array(a), np.array(b), None) for a, b in zip(x, y, strict=True)]
         self._fit(x, y, shuffle=False)
         step = self.model._training_or_error().steps.functions["train_step"]
 
-        def steps() -> None:
-            for batch in batches:
-                step(*batch)
+        def shares(epochs: int) -> tuple[float, float]:
+            def steps() -> None:
+                for _ in range(epochs):
+                    for batch in batches:
+                        step(*batch)
 
-        turns: list[Callable[[], Any]] = [
-            steps,
-            lambda: self._fit(x, y, shuffle=False),
-            lambda: self._fit(x, y, shuffle=True),
-        ]
-        rounds = [_in_turn(turns, k) for k in range(_ROUNDS)][2:]
-        bare, plain, shuffled = zip(*rounds, strict=True)
-        return {
-            "steps": len(batches),
-            "over_steps": _median_share(plain, bare),
-            "shuffled_over_steps": _median_share(shuffled, bare),
-        }
+            turns: list[Callable[[], Any]] = [
+                steps,
+                lambda: self._fit(x, y, False, epochs),
+                lambda: self._fit(x, y, True, epochs),
+            ]
+            rounds = [_in_turn(turns, k) for k in range(_ROUNDS)][2:]
+            bare, plain, shuffled = zip(*rounds, strict=True)
+            return _median_share(plain, bare), _median_share(shuffled, bare)
+
+        found: dict[str, float] = {"steps": len(batches), "epochs": _EPOCHS}
+        for epochs, name in ((1, "over_steps"), (_EPOCHS, "epochs_over_steps")):
+            found[name], found[f"shuffled_{name}"] = shares(epochs)
+        return found
 
 
 def _in_turn(calls: Sequence[Callable[[], Any]], first: int) -> list[float]:
