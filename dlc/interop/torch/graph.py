@@ -19,6 +19,7 @@ from dlc.interop.torch.extents import (
     symbols_among,
 )
 from dlc.interop.torch.failures import codes_checked, raise_as_torch
+from dlc.interop.torch.places_checked import any_outside, readers_of_places
 from dlc.interop.torch.random_state import describe_drawn_again, next_key
 from dlc.interop.torch.running import constants_of, draws, is_node, is_tensor, run_nodes, shapes_of
 from dlc.ir.matrix_error import LinAlgError
@@ -64,6 +65,7 @@ class GraphFunction:
         self.output = [output] if is_node(output) else output  # of a part of a graph
         self.draws = draws(self.nodes)
         self.codes = codes_checked(self.nodes)
+        self.places = readers_of_places(self.nodes)
         self.options = options
         self.unbound = self._program({})
         places = [k for k in parameters if is_tensor(self.inputs[k])]
@@ -153,7 +155,8 @@ class GraphFunction:
         except LinAlgError:
             raise_as_torch(self.module, args)
             raise
-        if self.codes and any(c.numpy().any() for c in values[-len(self.codes) :]):
+        checks = len(self.codes) + bool(self.places)
+        if checks and any(c.numpy().any() for c in values[-checks:]):
             raise_as_torch(self.module, args)
         return values
 
@@ -175,7 +178,8 @@ class GraphFunction:
             values[self.inputs[k]] = number
         run_nodes(self.nodes, values, key)
         results = [values[n] for n in self.output if n is not None and is_tensor(n)]
-        return results + [values[n][place] for n, place in self.codes]
+        results += [values[n][place] for n, place in self.codes]
+        return [*results, any_outside(self.places, values)] if self.places else results
 
 
 def _extent_at(value: Any, axis: int | None) -> int:
