@@ -101,7 +101,7 @@ def test_a_machine_without_a_gpu_is_told_so(capsys):
     from dlc.runtime.gpu.driver import GpuFacts
 
     with stand_in(count=0):
-        assert gpu_report.main() == 2
+        assert gpu_report.main([]) == 2
     assert "there is no NVIDIA GPU here" in capsys.readouterr().err
     facts = GpuFacts(0, "H200", "sm_90", 141 << 30, "13.0")
     counts = {"passed": 3, "failed": 1, "skipped": 0}
