@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -44,15 +46,25 @@ def test_networks_at_half_are_those_of_the_reference(name):
             assert case.error(framework.arrays(program(*held)), expected) is None
 
 
+IN_JAX = """
+from dlc.bench.frameworks import jax_compiled
+from dlc.bench.networks import SMOKE, SMOKE_HALF
+
+framework = jax_compiled.start(1, "")
+for case in [c for c in (*SMOKE, *SMOKE_HALF) if c.problem.name == "gpt2_decode"]:
+    sets, constants = case.draw()
+    program = framework.program(case, constants)
+    (expected,) = case.exact(sets[:1], constants)
+    print(case.error(framework.arrays(program(*map(framework.array, sets[0]))), expected))
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 def test_networks_in_jax():
-    jax_compiled = pytest.importorskip("dlc.bench.frameworks.jax_compiled")
-    framework = jax_compiled.start(1, "")
-    for case in (WHOLE["gpt2_decode"], HALF["gpt2_decode"]):
-        sets, constants = case.draw()
-        program = framework.program(case, constants)
-        (expected,) = case.exact(sets[:1], constants)
-        found = framework.arrays(program(*map(framework.array, sets[0])))
-        assert case.error(found, expected) is None
+    """In a process of its own: JAX warns of each fork of one in which it has calculated."""
+    run = [sys.executable, "-c", IN_JAX]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stdout.split() == ["None", "None"], done.stderr
 
 
 @pytest.mark.parametrize("name", ["gpt2_training", "resnet_training"])

@@ -174,6 +174,7 @@ def test_memory_is_given_back():
     text = f'@big = private constant [{3 << 20} x i8] c"{"b" * (3 << 20)}"\n'
     blob = built(text=text + "define ptr @f() { ret ptr @big }")
     kept = load_blob(built())
+    gc.collect()  # what other tests have left
     before = mapped()
     codes = [load_blob(blob) for _ in range(5)]
     assert mapped() == before + 5
