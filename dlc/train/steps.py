@@ -66,9 +66,8 @@ class Steps:
         self.input_types: Any = None  # of the batches whose program was made last
         self.predicted: Any = None  # by the step that is being traced
         self.functions: dict[str, Callable[..., Any]] = {}
-        self.loss_is_mean = (
-            False  # whether the loss of a step of training is that of its epoch so far
-        )
+        # Whether the loss that a step of training tells is that of its epoch so far.
+        self.loss_is_mean = False
         self.form: Any = None  # of the batches of training: a tree of types as text
         self._known: set[tuple[Any, ...]] = set()
         self._patterns: dict[tuple[Any, ...], list[_Pattern]] = {}
