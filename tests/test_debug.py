@@ -168,8 +168,15 @@ def test_errors_of_callbacks_stop_the_program():
         else:
             f(np.float32(x))
     assert after == [0, 1, 2]
-    with pytest.raises(KeyError):
-        dlc.compile(lambda x: (dlc.debug.print("{y}", x), x)[1])(1.0)
+    for format_ in ("{y}", "{} {}", "{", "{1}", "{x.shape} {}", "{x:{}} {}"):
+        with pytest.raises(dlc.ArgumentError, match="by the format"):
+            dlc.compile(lambda x, f=format_: (dlc.debug.print(f, x=x), x)[1])(1.0)
+    show = dlc.compile(lambda x: (dlc.debug.print("{:d}", x), x)[1])
+    show(np.int32(3))
+    with pytest.raises(dlc.ValueRangeError, match=r"of float32\[\] by the format '{:d}'"):
+        show(np.float32(3))
+    with pytest.raises(dlc.ValueRangeError, match="{:d}"):
+        dlc.debug.print("{:d}", np.float32(3))
     with pytest.raises(dlc.ArgumentError, match="format comes first"):
         dlc.debug.print(np.ones(2))
 

@@ -28,8 +28,10 @@ def print(format: str, /, *args: Any, **kwargs: Any) -> None:
     taken. It is neither left out nor done twice, whatever the compiler does with the values.
 
     Raises:
-        ArgumentError: The format is no text.
-        Exception: What formatting raises comes out of the compiled function.
+        ArgumentError: The format is no text, none of `str.format`, or has places for arguments
+            that are not there.
+        ValueRangeError: A value has no such format, as the `d` of a float. When the compiled
+            function runs: the values are known only then.
 
     Example:
         >>> @dlc.compile

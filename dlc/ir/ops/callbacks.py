@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dlc.ir.dims import dims_equal
-from dlc.ir.errors import ShapeError
+from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
 from dlc.ir.host_function import HostFunction, host_function
 from dlc.ir.op import Attrs, NoDerivative, Op, Sample, register
 from dlc.ir.ops.batching import all_batched
@@ -40,10 +40,46 @@ def _each(arrays: Sequence[Any], batch: int, call: Callable[..., Any]) -> list[A
 
 def shown(format_: str, names: str, values: Sequence[Any]) -> str:
     """A format filled in with arrays; those of names that are not empty are keywords."""
-    held = [v[()] for v in values]
-    labels = names.split(",") if names else [""] * len(held)
-    pairs = list(zip(labels, held, strict=True))
+    try:
+        return _filled(format_, names, [v[()] for v in values])
+    except _OF_FORMATS as error:
+        types = ", ".join(f"{v.dtype}{list(v.shape)}" for v in values)
+        message = f"debug.print of {types or 'no values'} by the format {format_!r}: {error}"
+        raise ValueRangeError(message) from error
+
+
+_OF_FORMATS = (ValueError, TypeError, LookupError, AttributeError)
+
+
+def _filled(format_: str, names: str, values: Sequence[Any]) -> str:
+    labels = names.split(",") if names else [""] * len(values)
+    pairs = list(zip(labels, values, strict=True))
     return format_.format(*(v for k, v in pairs if not k), **{k: v for k, v in pairs if k})
+
+
+class _AnyValue:
+    """Stands for a value that is not known yet: it has every attribute, and every format."""
+
+    def __getattr__(self, name: str) -> _AnyValue:
+        return self
+
+    def __getitem__(self, key: str | int) -> _AnyValue:
+        return self
+
+    def __format__(self, form: str) -> str:
+        return ""
+
+
+def _print_type(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
+    try:
+        _filled(attrs["text"], attrs["names"], [_AnyValue()] * len(types))
+    except _OF_FORMATS as error:
+        raise ArgumentError(
+            f"debug.print of {len(types)} values by the format {attrs['text']!r}: "
+            f"{type(error).__name__}: {error}",
+            hint="each place of a format stands for an argument, and {{ and }} for braces",
+        ) from None
+    return _done_type(types, attrs)
 
 
 def _print_reference(*arrays: Any, text: str, names: str, batch: int) -> Any:
@@ -99,7 +135,7 @@ register(
     Op(
         "debug_print",
         "Prints operands in a format, and is false.",
-        infer=_done_type,
+        infer=_print_type,
         reference=_print_reference,
         attrs={"text": "str", "names": "str", "batch": "int"},
         defaults={"names": "", "batch": 0},
