@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -224,14 +225,16 @@ def settings_of(**changes):
 
 def test_a_case_as_it_is_measured():
     said = []
-    record = measure.measure_case(SMOKE[0], settings_of(starts=1), said.append)
+    record = measure.measure_case(SMOKE[0], settings_of(starts=1, firsts=3), said.append)
     for figures in record["frameworks"].values():
         assert len(figures["rounds"]) == 3
         low, high = figures["quartiles"]
         assert min(figures["rounds"]) <= low <= figures["seconds"] <= high
-        assert figures["first call"] > 0
+        assert figures["first call"] == statistics.median(figures["first calls"]) > 0
         assert figures["memory"] >= 0
     ours = record["frameworks"]["dlc"]
+    assert len(ours["first calls"]) == 3
+    assert len(record["frameworks"]["numpy"]["first calls"]) == 1  # it compiles nothing
     assert ours["kernels"] == 1
     assert ours["kernel_seconds"] > 0
     assert ours["start"] > 0
@@ -314,6 +317,7 @@ def test_results_are_kept_by_date_and_merged(tmp_path, capsys):
         (["--peers", "dlc"], "no peer 'dlc'"),
         (["--rounds", "0"], "--rounds 0"),
         (["--starts", "-1"], "--starts -1"),
+        (["--firsts", "0"], "--firsts 0"),
         (["--threads", "0"], "threads"),
         (["--python", "/no/such/python"], "/no/such/python"),
         (["--python", "/bin/false"], "/bin/false"),

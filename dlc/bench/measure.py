@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import statistics
 import tempfile
 import time
@@ -46,6 +47,7 @@ class Settings:
         at_least: Seconds that one turn takes.
         python: The interpreter of the workers.
         device: Where programs run: "cpu", or a GPU.
+        firsts: Processes that compile the case, whose first calls' median counts.
     """
 
     suite: str
@@ -56,6 +58,7 @@ class Settings:
     at_least: float
     python: str
     device: str = "cpu"
+    firsts: int = 1
 
     @property
     def place(self) -> Place:
@@ -68,7 +71,7 @@ class _Runner:
     """A framework that has prepared the case."""
 
     process: Process
-    first: float
+    firsts: list[float]
     count: int = 1
     seconds: list[float] = field(default_factory=list[float])
 
@@ -94,6 +97,7 @@ def measure_case(
         del sets, constants
         found: dict[str, Record] = {}
         runners: dict[str, _Runner] = {}
+        firsts = _firsts(case, settings, folder, caches or {}, say)
         for name in settings.frameworks:
             say(f"{case.name}: {name}")
             try:
@@ -103,6 +107,7 @@ def measure_case(
                 if runner is None:
                     found[name] = {"absent": "has no such program"}
                     continue
+                runner.firsts += firsts[name]
                 runners[name] = runner
             except WorkerError as error:
                 found[name] = {"error": str(error)}
@@ -134,6 +139,36 @@ def _temporary() -> contextlib.AbstractContextManager[str]:
     return tempfile.TemporaryDirectory(prefix="dlc-bench-", dir=scratch_folder())
 
 
+def _firsts(
+    case: Case, settings: Settings, folder: Path, caches: Mapping[str, str], say: Say
+) -> dict[str, list[float]]:
+    """First calls of processes that do nothing else, each framework having its turn.
+
+    A shared folder is copied for them: it must hold nothing of the case when that is measured.
+    """
+    found: dict[str, list[float]] = {name: [] for name in settings.frameworks}
+    names = [name for name in settings.frameworks if KINDS[name].compiles]
+    for k in range(settings.firsts - 1):
+        at = k % max(1, len(names))
+        for name in names[at:] + names[:at]:
+            say(f"{case.name}: {name}, first call {k + 1} of {settings.firsts}")
+            with _temporary() as cache:
+                if name in caches:
+                    shutil.copytree(caches[name], cache, dirs_exist_ok=True)
+                with Process(name, settings.threads, cache, **settings.place) as process:
+                    first = _first_call(process, case, settings, folder)
+            found[name] += [] if first is None else [first]
+    return found
+
+
+def _first_call(process: Process, case: Case, settings: Settings, folder: Path) -> float | None:
+    """Seconds of a first call, something else having been compiled; None for no such program."""
+    process.ask("start")
+    process.ask("warm_up", suite=settings.suite)
+    process.ask("prepare", suite=settings.suite, name=case.name, folder=str(folder))
+    return process.ask("first")["seconds"]
+
+
 def _prepare(
     name: str,
     case: Case,
@@ -147,10 +182,7 @@ def _prepare(
     cache = cache or stack.enter_context(_temporary())
     process = Process(name, settings.threads, cache, **settings.place)
     stack.enter_context(process)
-    process.ask("start")
-    process.ask("warm_up", suite=settings.suite)
-    process.ask("prepare", suite=settings.suite, name=case.name, folder=str(folder))
-    first = process.ask("first")["seconds"]
+    first = _first_call(process, case, settings, folder)
     if first is None:
         process.close()
         return None
@@ -168,7 +200,7 @@ def _prepare(
             break
         seconds = process.ask("run", count=max(1, count // 3))["seconds"]
     process.rest()
-    return _Runner(process, first, calls_for(seconds, settings.at_least), [seconds])
+    return _Runner(process, [first], calls_for(seconds, settings.at_least), [seconds])
 
 
 def _run_rounds(
@@ -212,7 +244,8 @@ def _figures(name: str, runner: _Runner, found: dict[str, Record]) -> Record:
         "quartiles": [low, high],
         "rounds": seconds,
         "calls a round": runner.count,
-        "first call": runner.first,
+        "first call": statistics.median(runner.firsts),
+        "first calls": runner.firsts,
         "memory": memory,
         **further,
     }

@@ -68,6 +68,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="processes started for each case to time the first result (default: 1; 0: none)",
     )  # fmt: skip
     parser.add_argument(
+        "--firsts", type=int, default=1, metavar="N",
+        help="processes that compile each case, whose first calls' median counts (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
         "--at-least", type=float, default=20, metavar="MS", help="milliseconds of a turn"
     )
     parser.add_argument("--perturb", action="store_true", help="all extents larger by a tenth")
@@ -124,7 +128,7 @@ def _missing(cases: list[Case], options: argparse.Namespace) -> list[Case]:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    for name, least in (("rounds", 1), ("starts", 0), ("at_least", 0)):
+    for name, least in (("rounds", 1), ("starts", 0), ("firsts", 1), ("at_least", 0)):
         if getattr(options, name) < least:
             word = name.replace("_", "-")
             raise ArgumentError(f"--{word} {getattr(options, name)} is less than {least}")
@@ -139,6 +143,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         at_least=options.at_least / 1000,
         python=options.python,
         device=options.device,
+        firsts=options.firsts,
     )
 
 
