@@ -1,6 +1,7 @@
 """The backend of `torch.compile`: values, gradients and state as in eager PyTorch."""
 
 import copy
+import gc
 import tomllib
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import nn
 from torch_fixtures import fresh  # noqa: F401  of each test here
 
 import dlc
-from dlc.interop.torch import dlc_backend
+from dlc.interop.torch import backend, dlc_backend
 from dlc.interop.torch.table import operators
 
 
@@ -131,3 +132,18 @@ def test_the_entry_point():
     assert dlc_backend.__doc__
     assert len(operators()) > 150
     assert issubclass(dlc.ModelError, ValueError)
+
+
+def test_nothing_is_collected_while_a_graph_is_traced_and_compiled(monkeypatch):
+    collected = []
+    make = backend._compiled
+
+    def made(*args):
+        collected.append(gc.isenabled())
+        return make(*args)
+
+    monkeypatch.setattr(backend, "_compiled", made)
+    assert gc.isenabled()
+    compiled(nn.Linear(3, 2))(torch.ones(4, 3))
+    assert gc.isenabled()
+    assert collected == [False]

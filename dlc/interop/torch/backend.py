@@ -12,6 +12,7 @@ from dlc.interop.torch.checks import calls_graphs, is_known
 from dlc.interop.torch.decompositions import decompositions
 from dlc.interop.torch.graph import GraphFunction
 from dlc.interop.torch.rewrites import rewrite
+from dlc.ir.collection import no_collection
 from dlc.ir.errors import ValueRangeError, nearest
 from dlc.ir.location import pass_over
 
@@ -64,12 +65,14 @@ def dlc_backend(
         return make_boxed_func(_compiled(graph, fallback, parameters, given))
 
     rewrite(module)
-    return aot_autograd(
+    trace = aot_autograd(
         fw_compiler=compiler,
         bw_compiler=compiler,
         inference_compiler=inference,
         decompositions=decompositions(),
-    )(module, example_inputs)
+    )
+    with no_collection():
+        return trace(module, example_inputs)
 
 
 def _parameters(count: int) -> tuple[int, ...]:
