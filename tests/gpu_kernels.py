@@ -3,16 +3,18 @@
     python tests/gpu_kernels.py [--seconds N]
 
 compiles the variants that the record lacks, for each architecture, and writes it anew without those
-that are no more. A line is the hash of a variant's text, then registers, bytes of stack (of spilled
-registers) and of shared memory for each architecture; the first one says which Triton that was. Of
-variants that are equal but for what is known of the extents, sm_90 has the one that knows most, and
-sm_80 the one that knows least.
+that are no more. It does so as it goes, so that another run begins where one was stopped; variants
+that do not compile or are over the bounds are named, and the exit status is then 1. A line is the
+hash of a variant's text, then registers, bytes of stack (of spilled registers) and of shared memory
+for each architecture; the first one says which Triton that was. Of variants that are equal but for
+what is known of the extents, sm_90 has the one that knows most, and sm_80 the one that knows least.
 """
 
 import argparse
 import functools
 import hashlib
 import itertools
+import sys
 import time
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from dlc.codegen.triton.code import signature_of
 from dlc.codegen.triton.compile import compile_variant, resources, triton_version
 from dlc.codegen.triton.emit import emit_kernel
 from dlc.ir.build import IRBuilder
+from dlc.ir.errors import BackendError
 from dlc.ir.parser import parse_function
 from dlc.ir.types import TensorType, dtype_of
 
@@ -33,6 +36,7 @@ RECORD = ROOT / "gpu_kernels.txt"
 ARCHS = ("sm_80", "sm_90")
 SPILLED = 32  # bytes of a thread's stack that are allowed
 SHARED = {"sm_80": 163 * 1024, "sm_90": 227 * 1024}  # bytes that a program can have
+SAVED = 20  # variants are compiled between two writings of the record
 
 
 def functions():
@@ -129,14 +133,22 @@ def write_record(known):
     for key in sorted(set().union(*(known[a] for a in ARCHS))):
         shown = [known[a].get(key) for a in ARCHS]
         lines.append(" ".join([key, *("/".join(map(str, s)) if s else "-" for s in shown)]))
-    RECORD.write_text("\n".join(lines) + "\n")
+    fresh = RECORD.with_suffix(".new")
+    fresh.write_text("\n".join(lines) + "\n")
+    fresh.replace(RECORD)  # whole, whenever this process ends
 
 
-def main():
-    """Brings the record up to date."""
+def within_bounds(arch, figures):
+    """Whether a variant uses no more than it may."""
+    registers, spilled, shared = figures
+    return registers <= 255 and spilled <= SPILLED and shared <= SHARED[arch]
+
+
+def main(words=None):
+    """Brings the record up to date; 1 when a variant does not compile or uses too much."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=np.inf, help="how long to work at most")
-    end = time.monotonic() + parser.parse_args().seconds
+    end = time.monotonic() + parser.parse_args(words).seconds
     known = read_record()
     wanted = {arch: variants(arch) for arch in ARCHS}
     known = {a: {k: x for k, x in known[a].items() if k in wanted[a]} for a in ARCHS}
@@ -145,13 +157,21 @@ def main():
     for count, (arch, key) in enumerate(missing):
         if time.monotonic() > end:
             break
-        known[arch][key] = measured(*wanted[arch][key], arch)
-        if count % 50 == 0:
+        try:
+            known[arch][key] = measured(*wanted[arch][key], arch)
+        except BackendError as error:
+            print(f"{arch} {key}: {error}", flush=True)
+        if count % SAVED == 0:
             write_record(known)
             print(f"{count} of {len(missing)}", flush=True)
     known["complete"] = all(known[a].keys() == wanted[a].keys() for a in ARCHS)
     write_record(known)
+    wrong = [(a, k) for a in ARCHS for k, f in known[a].items() if not within_bounds(a, f)]
+    for arch, key in wrong:
+        print(f"{arch} {key}: {known[arch][key]}")
+    refused = not known["complete"] and time.monotonic() < end
+    return int(refused or bool(wrong))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -48,6 +48,10 @@ def softmax(x):
     return dlc.softmax(x, axis=1)
 
 
+def wide_product(x, w):
+    return x.astype(dlc.float32) @ w.astype(dlc.float32)
+
+
 def likelihood(x, labels):
     chosen = dlc.take_along_axis(dlc.log_softmax(x, axis=-1), labels[:, None], axis=1)
     return -dlc.mean(chosen)
@@ -64,11 +68,15 @@ PROGRAMS = {
     "layer norm": (dlc.layer_norm, [X, SCALE, SCALE], 1, 1),
     "layer norm's gradients": (gradient(dlc.layer_norm, (0, 1, 2)), [X, SCALE, SCALE], 2, 2),
     "mean and variance of rows": (lambda x: (dlc.mean(x, axis=1), dlc.var(x, axis=1)), [X], 1, 1),
+    "layer norm of one row": (dlc.layer_norm, [X[None, :1], SCALE, SCALE], 1, 1),
+    "softmax of one row": (softmax, [X[:1]], 1, 1),
     "sums of columns": (lambda x: (dlc.sum(x, axis=0), dlc.sum(x * x, axis=0)), [X], 1, 1),
     "cross entropy": (dlc.cross_entropy, [X, LABELS], 2, 3),
     "cross entropy and gradient": (dlc.value_and_grad(dlc.cross_entropy), [X, LABELS], 2, 4),
     "likelihood by labels and gradient": (dlc.value_and_grad(likelihood), [X, LABELS], 2, 4),
     "a layer": (lambda x, w, b: dlc.relu(x @ w + b), [X, W, B], 1, 1),
+    "a layer on a batch of one": (lambda x, w, b: dlc.relu(x @ w + b), [X[None], W, B], 1, 1),
+    "halves added up at float32": (wide_product, [X.astype("f2"), W.astype("f2")], 1, 1),
     "a transposed product": (lambda x, y: dlc.gelu(x.T @ y), [X, X], 1, 1),
     "adam": (adam, [X, X, X, X], 1, 1),
     "a training step": (train_step, [W, B, V, C, X, LABELS], 10, 12),

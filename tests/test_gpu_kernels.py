@@ -12,15 +12,10 @@ if importlib.util.find_spec("triton") is None:
     pytest.skip("Triton is not installed", allow_module_level=True)
 
 import gpu_kernels
-from gpu_kernels import ARCHS, SHARED, SPILLED, measured, read_record, variants
+from gpu_kernels import ARCHS, measured, read_record, variants, within_bounds
 
 SAMPLE = 4  # variants of an architecture that are compiled again
 NEW = 24  # that may be missing in a record that was complete, and are compiled here
-
-
-def within_bounds(arch, figures):
-    registers, spilled, shared = figures
-    return registers <= 255 and spilled <= SPILLED and shared <= SHARED[arch]
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from dlc.codegen.parameterise import parameterise
 from dlc.ir import scalar
 from dlc.ir.core import Function, Node
 from dlc.ir.dims import Dim
-from dlc.ir.inline import Inliner
+from dlc.ir.inline import Inliner, is_at
 from dlc.ir.ops.families import accumulator
 from dlc.ir.record import NamedTuple
 from dlc.ir.scalar import Axis, Expr
@@ -180,8 +180,9 @@ class Lowering:
         if local is None:
             return None
         name, skipped = local
-        if ix[: len(self.rows)] != self.rows:
+        if not is_at(self.rows, ix, node.shape):
             return None
+        ix = (*self.rows, *ix[len(self.rows) :])
         if any(e.op == "load" for i in ix[skipped:] for e in scalar.walk(i)):
             return None  # one element of a tile, by an index out of memory: computed again
         return scalar.load(name, ix[skipped:], node.tensor.dtype)

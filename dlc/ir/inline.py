@@ -173,6 +173,19 @@ def canonical_ix(rank: int) -> tuple[Expr, ...]:
     return tuple(scalar.index(f"i{k}") for k in range(rank))
 
 
+def is_at(rows: Sequence[Expr], ix: Sequence[Expr], shape: Sequence[Dim]) -> bool:
+    """Whether the first indices into a shape are these; where an extent is 1, there is but one.
+
+    Example:
+        >>> i, j = canonical_ix(2)
+        >>> is_at((i,), (j, i), (1, 4)), is_at((i,), (j, i), (3, 4))
+        (True, False)
+    """
+    return len(ix) >= len(rows) and all(
+        r == i or d == 1 for r, i, d in zip(rows, ix, shape, strict=False)
+    )
+
+
 @dataclass(frozen=True)
 class Read:
     """That a node at `i0, i1, ...` reads the element `ix` of `source`."""

@@ -30,11 +30,12 @@ from dlc.ir import scalar
 from dlc.ir.build import make_node
 from dlc.ir.core import Function, Node, has_effect, with_inputs
 from dlc.ir.dims import Dim, product
-from dlc.ir.inline import Read, canonical_ix, reads_of
+from dlc.ir.inline import Read, canonical_ix, is_at, reads_of
 from dlc.ir.op import OPS
+from dlc.ir.ops.families import is_half
 from dlc.ir.panels import panels_of
 from dlc.ir.scalar import Expr, reduced_axes, walk
-from dlc.ir.types import Shape, TupleType
+from dlc.ir.types import Shape, TupleType, float32
 from dlc.ir.verifier import Stage
 from dlc.passes.manager import Pass, PassContext
 
@@ -112,6 +113,16 @@ def is_stored(node: Node) -> bool:
 def _must_be_read(node: Node) -> bool:
     """Whether a contraction, or a kernel of an op's own, cannot compute `node` in place."""
     return is_stored(node) or is_kernel_root(node) or node.op.cost > 0
+
+
+def _widens(node: Node) -> bool:
+    """Whether `node` has elements of a half type at float32."""
+    widens = node.op.name == "convert" and node.tensor.dtype is float32
+    return widens and is_half(node.inputs[0].tensor.dtype)
+
+
+def _unwidened(e: Expr) -> Expr:
+    return e.args[0] if e.op == "convert" and is_half(e.args[0].dtype) else e
 
 
 def _names(ix: Sequence[Expr]) -> set[str]:
@@ -205,17 +216,25 @@ class _Planner:
         return True
 
     def _operands_to_store(self, reader: Node) -> set[Node]:
-        """What reads memory, through moves that amount to one load of a matrix."""
+        """What reads memory, through moves that amount to one load of a matrix.
+
+        A contraction multiplies elements of half types as such, whose conversion loses nothing.
+        """
         stored: set[Node] = set()
+
+        def must_be_read(node: Node) -> bool:
+            widens = reader.op.family == "contraction" and _widens(node)
+            return _must_be_read(node) and not widens
+
         for x in reader.inputs:
-            if _must_be_read(x):
+            if must_be_read(x):
                 stored.add(x)
                 continue
-            reads, e = reads_of(x, _must_be_read)
-            if len(reads) == 1 and e.op == "load" and self._is_matrix(reads[0]):
+            reads, e = reads_of(x, must_be_read)
+            if len(reads) == 1 and _unwidened(e).op == "load" and self._is_matrix(reads[0]):
                 stored.add(reads[0].source)
-            else:
-                stored.add(x)
+            else:  # a copy, of the half type where the product widens it
+                stored.add(x if must_be_read(x) or not _widens(x) else x.inputs[0])
         return stored
 
     def _is_matrix(self, read: Read) -> bool:
@@ -473,7 +492,7 @@ def _whole(node: Node) -> Read:
 def _aligned(reads: Sequence[Read], rank: int) -> bool:
     """Whether each read is of the element's own row: its first `rank` indices are the nest's."""
     rows = canonical_ix(rank)
-    return all(r.ix[:rank] == rows for r in reads)
+    return all(is_at(rows, r.ix, r.source.shape) for r in reads)
 
 
 def is_affine(e: Expr) -> bool:

@@ -20,9 +20,6 @@ from dlc.passes.manager import Pass, PassContext
 
 _TILE = (64, 64)  # rows and columns of a result that are one piece of work
 _ROUND = 64  # lengths of parts are multiples of it
-# Parts of half types are computed from copies at float32: that writes and reads five times the
-# bytes of the operands, which more parts than that share.
-_COPIES = 5
 
 
 @dataclass(frozen=True)
@@ -80,8 +77,7 @@ class SplitProducts(Pass):
         longest = max(summed)
         length = longest // max(1, parts)
         length -= length % _ROUND if length > self.least else 0
-        fewest = _COPIES if is_half(node.tensor.dtype) else 1
-        return length if parts > fewest else 0
+        return length if parts > 1 else 0
 
 
 def _numbers(shape: Sequence[object]) -> list[int]:
@@ -94,8 +90,6 @@ def _in_parts(b: IRBuilder, node: Node, length: int) -> Node:
     """The product as a sum of products of `length` along the longest contracted axis."""
     attrs, type_ = node.attrs, node.tensor
     lhs, rhs = node.inputs
-    if is_half(type_.dtype):  # sums of parts are rounded once, at the end
-        lhs, rhs = (b.convert(x, dtype=float32) for x in (lhs, rhs))
     extents = _numbers([lhs.shape[a] for a in attrs["lhs_contract"]])
     extent = max(extents)
     which = extents.index(extent)
@@ -106,14 +100,20 @@ def _in_parts(b: IRBuilder, node: Node, length: int) -> Node:
         for side, a in zip(("lhs", "rhs"), at, strict=True)
         for kind in ("batch", "contract")
     }
-    pieces = [_cut(b, x, a, parts, length) for x, a in zip((lhs, rhs), at, strict=True)]
+    pieces = [_wide(b, _cut(b, x, a, parts, length)) for x, a in zip((lhs, rhs), at, strict=True)]
     total = b.reduce_sum(b.dot_general(*pieces, **batch), axes=(0,))
     if parts * length < extent:
         rest = [
-            _slice(b, x, a, parts * length, extent) for x, a in zip((lhs, rhs), at, strict=True)
+            _wide(b, _slice(b, x, a, parts * length, extent))
+            for x, a in zip((lhs, rhs), at, strict=True)
         ]
         total = b.add(total, b.dot_general(*rest, **attrs))
     return b.convert(total, dtype=type_.dtype) if total.tensor.dtype is not type_.dtype else total
+
+
+def _wide(b: IRBuilder, x: Node) -> Node:
+    """Half types at float32, as sums of parts are rounded once, at the end: no copy is made."""
+    return b.convert(x, dtype=float32) if is_half(x.tensor.dtype) else x
 
 
 def _moved(axes: Sequence[int], at: int) -> tuple[int, ...]:

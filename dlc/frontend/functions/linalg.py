@@ -107,8 +107,10 @@ def _of_stacks(a: Tensor, b: Tensor) -> Tensor:
     """Stacks of matrices. A leading axis that only one side has needs no repeating of the other."""
     left, right = a.tensor.shape[:-2], b.tensor.shape[:-2]
     lead = common_shape("matmul", (left, right), (a.tensor, b.tensor))
-    a_axes, a_slim = _own_axes(a, lead)
     b_axes, b_slim = _own_axes(b, lead)
+    if not b_axes and left == lead:  # axes of extent 1 stay: what follows has the product's shape
+        return contraction(a, b_slim, (), [(a.tensor.rank - 1, 0)])
+    a_axes, a_slim = _own_axes(a, lead)
     shared = [k for k in a_axes if k in b_axes]
     batch = [(a_axes.index(k), b_axes.index(k)) for k in shared]
     product = contraction(a_slim, b_slim, batch, [(a_slim.tensor.rank - 1, b_slim.tensor.rank - 2)])
