@@ -45,6 +45,10 @@ def test_short_steps_run_together_and_long_ones_alone(monkeypatch):
     assert counts(Pace(1, hurried=True, lately=2**-7), 2**-10) == [3, 30, 30, 30]
     assert counts(Pace(8, hurried=True), 2**-10, start=3) == [5, 24, 24, 24]
     assert counts(Pace(8, hurried=False), 2**-10, start=3) == [5, 8, 8, 8]
+    lasting = Pace(1, hurried=True, lately=0.5)
+    assert [lasting.note(0), lasting.note(0)] == [0.5, 0.5]
+    clock[0] += 3.0
+    assert [lasting.note(4), lasting.note(4)] == [0.75, 0.75]
 
 
 class Stopping(nn.Module):
@@ -139,6 +143,10 @@ def test_orders_drawn_together_are_those_drawn_alone():
     for k, rows in zip((0, 1, 9, 3, 1, 0), together, strict=True):
         np.testing.assert_array_equal(again(k, 50), rows)
         assert sorted(rows) == list(range(50))
+    one_after_another = [again(k, 50).copy() for k in range(20, 40)]
+    for k, rows in enumerate(one_after_another, 20):
+        shuffled.cache_clear()
+        np.testing.assert_array_equal(shuffled(12)(k, 50), rows)
     assert (together[0] != together[1]).any()
     assert sorted(alone[0]) == list(range(200_000))
     assert (alone[0] != alone[1]).any()
@@ -180,5 +188,6 @@ def test_modules_that_come_later_are_below_too():
     found = list(model.modules())
     names = ["Holder", "Sigmoid", "Sequential", "Linear", "GELU"]
     assert sorted(type(m).__name__ for m in found) == sorted(names)
+    assert found == [m for _, m in model.named_modules()]  # each before those that it has
     model.eval()
     assert not any(m.training for m in found)

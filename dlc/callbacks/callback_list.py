@@ -10,7 +10,10 @@ from dlc.callbacks.base import HOOKS, Callback, Hook, Logs
 from dlc.callbacks.history import History
 from dlc.ir.errors import ArgumentError
 
-_OTHER_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
+_NAMES = {
+    "on_train_batch_begin": ("on_train_batch_begin", "on_batch_begin"),
+    "on_train_batch_end": ("on_train_batch_end", "on_batch_end"),
+}
 
 
 class CallbackList:
@@ -85,7 +88,13 @@ class CallbackList:
 
     def wants(self, hook: str) -> bool:
         """Whether any callback defines a hook: those of batches cost time."""
-        return any(_defines(c, hook) for c in self.callbacks)
+        # Itself or by its classes; without functions of its own: beside short steps, these cost.
+        for name in _NAMES.get(hook, (hook,)):
+            inherited = getattr(Callback, name)
+            for callback in self.callbacks:
+                if getattr(type(callback), name) is not inherited or name in vars(callback):
+                    return True
+        return False
 
     def call(self, hook: str, *args: Any) -> None:
         """Calls a hook of all callbacks."""
@@ -111,10 +120,3 @@ class CallbackList:
 
 
 _runs_last = operator.attrgetter("runs_last")
-
-
-def _defines(callback: Callback, hook: str) -> bool:
-    """Whether a callback defines a hook, itself or by its classes."""
-    own = getattr(type(callback), hook) is not getattr(Callback, hook) or hook in vars(callback)
-    other = _OTHER_NAMES.get(hook)
-    return own or (other is not None and _defines(callback, other))

@@ -101,7 +101,7 @@ class Module(Walking, Converting, Hooking, Fitting):
     )  # fmt: skip
     _buffers: frozenset[str]
     _built: bool
-    _children: tuple[object, list[Module]] | None  # those below, as of a `_token`
+    _children: tuple[object, list[Module]] | None  # those below, the last first, as of a `_token`
     _forward_hooks: tuple[Callable[..., Any], ...]
     _leaves: tuple[str, ...]  # of such a copy: the names of those parameters
     _name: str | None

@@ -36,7 +36,17 @@ class Walking:
     def modules(self) -> Iterator[Module]:
         """This module and all below, each once."""
         found: dict[int, Module] = {}
-        _gather(_own(self), found)
+        rest = [_own(self)]
+        while rest:
+            module = rest.pop()
+            if id(module) in found:
+                continue
+            found[id(module)] = module
+            kept = module._children
+            if kept is None or kept[0] is not module._token:
+                rest += _below(module)
+            else:
+                rest += kept[1]
         return iter(found.values())
 
     def named_parameters(
@@ -95,23 +105,12 @@ def _own(walking: Walking) -> Module:
     return cast("Module", walking)
 
 
-def _gather(module: Module, found: dict[int, Module]) -> None:
-    """Adds a module and those below it, each before those that it has."""
-    if id(module) not in found:
-        found[id(module)] = module
-        for child in _below(module):
-            _gather(child, found)
-
-
 def _below(module: Module) -> list[Module]:
-    """The modules among the attributes, also those in containers.
+    """The modules among the attributes, also those in containers, the last one first.
 
     They are kept until an attribute changes, unless there are lists or dicts, which change by
     themselves.
     """
-    kept = module._children
-    if kept is not None and kept[0] is module._token:
-        return kept[1]
     below: list[Module] = []
     held: list[Any] = list(vars(module).values())
     lasting = True
@@ -122,7 +121,6 @@ def _below(module: Module) -> list[Module]:
         elif isinstance(value, (list, tuple, dict)):
             held += value.values() if isinstance(value, dict) else value
             lasting = lasting and isinstance(value, tuple)
-    below.reverse()  # what was last was taken first
     if lasting:
         object.__setattr__(module, "_children", (module._token, below))
     return below

@@ -17,7 +17,6 @@ from dlc.train.passes import Order
 Batch = tuple[Any, Any, Any]
 _GATHERED_BYTES = 1 << 16
 _COPIED_BYTES = 1 << 26
-_CUT_TOGETHER = 64  # batches: beside short steps, Python is quicker where it repeats itself
 
 
 def leaves_of(tree: Any) -> list[Any]:
@@ -145,37 +144,46 @@ class Arrays:
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from batch `start` on."""
-        return itertools.chain.from_iterable(self._blocks(number, start * self.batch_size))
+        begin = start * self.batch_size
+        if self.order is None:
+            return self._cut(self.data, begin, self.samples)
+        return itertools.chain.from_iterable(self._blocks(self.order(number, self.samples), begin))
 
     def picks(self, number: int, start: int = 0) -> Iterator[np.ndarray[Any, Any]]:
         """The numbers of the rows of each batch of an epoch from batch `start` on, in `order`."""
         assert self.order is not None
         rows = self.order(number, self.samples)
-        return itertools.chain.from_iterable(
-            map(rows.__getitem__, places)
-            for places in self._places(start * self.batch_size, self.samples)
-        )
+        return map(rows.__getitem__, self._places(start * self.batch_size, self.samples))
 
-    def _blocks(self, number: int, begin: int) -> Iterator[Iterable[Batch]]:
-        """Batches, some together, of an epoch from row `begin` on."""
-        if self.order is None:
-            for places in self._places(begin, self.samples):
-                yield _cut(self.data, places)
-            return
-        rows = self.order(number, self.samples)
+    def _blocks(self, rows: np.ndarray[Any, Any], begin: int) -> Iterator[Iterable[Batch]]:
+        """Batches, some together, of an epoch in this order of the rows, from row `begin` on."""
         taken = self.batch_size * self._batches_at_once()
         for first in range(begin, self.samples, taken):
             part = rows[first : first + taken]
             gathered = tuple([_gathered(t, part) for t in self.data])
-            for places in self._places(0, len(part)):
-                yield _cut(gathered, places)
+            yield self._cut(gathered, 0, len(part))
 
-    def _places(self, begin: int, end: int) -> Iterator[list[slice]]:
-        """Where batches are in rows `begin` to `end`, some together."""
+    # No code of Python runs for a batch of plain arrays: beside short steps, that is in no cache.
+
+    def _places(self, begin: int, end: int) -> Iterator[slice]:
+        """Where batches are in rows `begin` to `end`."""
         size = self.batch_size
-        for first in range(begin, end, size * _CUT_TOGETHER):
-            last = min(first + size * _CUT_TOGETHER, end)
-            yield [slice(k, k + size) for k in range(first, last, size)]
+        return map(slice, range(begin, end, size), range(begin + size, end + size, size))
+
+    def _cut(self, data: Batch, begin: int, end: int) -> Iterator[Batch]:
+        """The batches of x, y and weights in rows `begin` to `end`."""
+        x, y, weight = data
+        return zip(  # noqa: B905  None is repeated
+            self._parts(x, begin, end), self._parts(y, begin, end), self._parts(weight, begin, end)
+        )
+
+    def _parts(self, tree: Any, begin: int, end: int) -> Iterator[Any]:
+        if tree is None:
+            return itertools.repeat(None)
+        places = self._places(begin, end)
+        if isinstance(tree, np.ndarray):
+            return map(tree.__getitem__, places)
+        return (_each(operator.itemgetter(place), tree) for place in places)
 
     def _batches_at_once(self) -> int:
         """How many batches are gathered in one go, as long as that is little memory."""
@@ -185,20 +193,6 @@ class Arrays:
 
 def _gathered(tree: Any, rows: np.ndarray[Any, Any]) -> Any:
     return _each(lambda a: a.take(rows, 0), tree)
-
-
-def _cut(data: Iterable[Any], places: list[slice]) -> Iterable[Batch]:
-    """The batches at places of x, y and weights."""
-    x, y, weight = [_parts(tree, places) for tree in data]
-    return zip(x, y, weight)  # noqa: B905  None is repeated
-
-
-def _parts(tree: Any, places: list[slice]) -> Iterable[Any]:
-    if tree is None:
-        return itertools.repeat(None)
-    if isinstance(tree, np.ndarray):
-        return list(map(tree.__getitem__, places))
-    return [_each(operator.itemgetter(place), tree) for place in places]
 
 
 def is_arrays(x: Any) -> bool:

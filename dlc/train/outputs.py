@@ -291,12 +291,15 @@ class Outputs:
 
     def in_order(self, logs: Mapping[str, Any]) -> dict[str, Any]:
         """Numbers by name, the loss first, then the metrics, then others."""
-        names = [m.name for m in self._all]
-        return {n: logs[n] for n in [*names, *logs] if n in logs}
+        found: dict[str, Any] = {}
+        for metric in self._all:
+            if metric.name in logs:
+                found[metric.name] = logs[metric.name]
+        return {**found, **logs}
 
     def host_results(self) -> dict[str, float]:
         """The metrics that are added to outside compiled steps."""
-        return {m.name: m.result().item() for m in self._outside}
+        return {m.name: m.result().item() for m in self._outside} if self._outside else {}
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the metrics, for a checkpoint."""

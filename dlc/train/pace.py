@@ -14,11 +14,11 @@ class Pace:
     Args:
         unit: Steps that are seen as one.
         hurried: Whether as many units are run together as take some milliseconds; else one is.
-        lately: The seconds that a step took, if that is known; it is kept up to date.
+        lately: The seconds that a step took, if that is known.
     """
 
     def __init__(self, unit: int, hurried: bool, lately: float = 0.0) -> None:
-        self._unit, self._hurried, self.lately = unit, hurried, lately
+        self._unit, self._hurried, self._lately = unit, hurried, lately
         self._since, self._done = 0.0, -1
 
     def steps(self, done: int) -> int:
@@ -29,9 +29,15 @@ class Pace:
         unit = self._unit
         if not self._hurried:
             return unit - done % unit
-        now = time.perf_counter()
-        if self._done >= 0:
-            self.lately = (now - self._since) / (done - self._done)
-        self._since, self._done = now, done
-        count = min(int(_SECONDS / self.lately), _MOST) if self.lately else 1
+        lately = self.note(done)
+        count = min(int(_SECONDS / lately), _MOST) if lately else 1
         return max(count // unit, 1) * unit - done % unit
+
+    def note(self, done: int) -> float:
+        """The seconds that each step took of the last ones, up to those that are done."""
+        if self._hurried and done != self._done:
+            now = time.perf_counter()
+            if self._done >= 0:
+                self._lately = (now - self._since) / (done - self._done)
+            self._since, self._done = now, done
+        return self._lately

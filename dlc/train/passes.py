@@ -30,11 +30,13 @@ def shuffled(seed: int) -> Order:
 
     They are kept with their generator, since to make one takes longer than to use it: each epoch
     has a place of its own among its numbers, far from the others. Where rows are few, orders are
-    drawn for some epochs together: beside short steps, that is in no cache when it is wanted.
+    drawn for some epochs together, more each time that epochs follow one another: beside short
+    steps, what draws them is in no cache when it is wanted.
     """
     bits = np.random.PCG64DXSM(seed)
     generator, first, lock = np.random.Generator(bits), bits.state, threading.Lock()
     drawn: dict[tuple[int, int], np.ndarray[Any, Any]] = {}
+    together, end = 1, -1  # how many were drawn last, and the epoch after them
 
     def draw(epoch: int, samples: int) -> np.ndarray[Any, Any]:
         bits.state = first
@@ -42,14 +44,17 @@ def shuffled(seed: int) -> Order:
         return generator.permutation(samples)
 
     def order(epoch: int, samples: int) -> np.ndarray[Any, Any]:
+        nonlocal together, end
         with lock:
             found = drawn.get((epoch, samples))
             if found is None:
-                together = min(_DRAWN_ROWS // max(samples, 1), _DRAWN_EPOCHS)
-                if together <= 1:
+                most = min(_DRAWN_ROWS // max(samples, 1), _DRAWN_EPOCHS)
+                if most <= 1:
                     return draw(epoch, samples)
+                together = min(2 * together, most) if epoch == end else 1
+                end = epoch + together
                 drawn.clear()
-                for k in range(epoch, epoch + together):
+                for k in range(epoch, end):
                     drawn[k, samples] = draw(k, samples)
                     drawn[k, samples].flags.writeable = False
                 found = drawn[epoch, samples]

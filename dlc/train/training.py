@@ -235,9 +235,13 @@ class Training:
         batches = source.epoch(number, start) if picked is None else picked.picks(number, start)
         losses, together = LossWatch(epoch, hooks.handles_nan, self.steps), self.steps_per_execution
         alike = isinstance(source, Arrays)
+        whole = source.steps if alike else -1  # others have to be asked for another batch
         pace = self._pace(source, seen=begins or ends)
         ended, done, shown, run = start > 0 and self.stop_training, start, start, None
-        while not ended and (part := list(itertools.islice(batches, pace.steps(done)))):
+        while not ended and done != whole:
+            part = list(itertools.islice(batches, pace.steps(done)))
+            if not part:
+                break
             if begins and not done % together:
                 hooks.call("on_train_batch_begin", done, {})
             if run is None or not alike:
@@ -260,7 +264,7 @@ class Training:
             ended = self.stop_training
         losses.look()
         if isinstance(source, Arrays):
-            self._lately[source.batch_size] = pace.lately
+            self._lately[source.batch_size] = pace.note(done)
         if ends and done > start and done % together:  # fewer were left
             hooks.call("on_train_batch_end", done - 1, self._numbers(logs))
         return {**self._numbers(logs), **self.outputs.host_results()}
@@ -300,7 +304,10 @@ class Training:
         self.outputs.check_labels(given, source, where)
 
     def _numbers(self, logs: dict[str, Any]) -> Numbers:
-        return {name: _number(value) for name, value in self.outputs.in_order(logs).items()}
+        found: Numbers = {}
+        for name, value in self.outputs.in_order(logs).items():
+            found[name] = float(value.item() if isinstance(value, dlc.Tensor) else value)
+        return found
 
     def _evaluate(
         self, source: Source, hooks: CallbackList, bar: ProgressBar | None = None
@@ -421,10 +428,6 @@ def _run(
     if interrupts.pending:
         interrupts.leave()
     return losses, last
-
-
-def _number(value: Any) -> float:
-    return float(value.item() if isinstance(value, dlc.Tensor) else value)
 
 
 def _listed(numbers: Numbers, return_dict: bool) -> Any:
