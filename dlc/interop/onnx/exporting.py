@@ -8,9 +8,19 @@ from typing import Any
 
 import dlc
 from dlc.frontend import tree
+from dlc.frontend.signature import ir_name
 from dlc.interop.onnx.element_types import kind_of
 from dlc.interop.onnx.files import onnx_package
-from dlc.interop.onnx.writing import control, elements, tensors
+from dlc.interop.onnx.model import OnnxModel
+from dlc.interop.onnx.writing import (
+    control,
+    elements,
+    recurrences,
+    tensors,
+    wide_functions,
+    windows,
+)
+from dlc.interop.onnx.writing.elements import BITS_SINCE, reads_bits
 from dlc.interop.onnx.writing.writer import WRITERS, Store, Writer
 from dlc.ir.core import Function, Node, all_nodes
 from dlc.ir.dims import DimExpr, dim_text
@@ -23,8 +33,9 @@ from dlc.ir.errors import (
 )
 from dlc.passes.decompose import expand
 
-OLDEST = 18  # the opset versions that can be written
-_TABLES = (control, elements, tensors)  # their import fills the table of writers
+OLDEST, DEFAULT = 18, 20  # opset versions that are written
+# Their import fills the table of writers.
+_TABLES = (control, elements, recurrences, tensors, wide_functions, windows)
 
 
 def export(
@@ -33,7 +44,7 @@ def export(
     path: str | os.PathLike[str] | None = None,
     *,
     dynamic_shapes: Any = None,
-    opset_version: int = 20,
+    opset_version: int | None = None,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
     check: bool = True,
@@ -49,9 +60,11 @@ def export(
         path: Where the file is written; nowhere for None.
         dynamic_shapes: For each argument a dict from axes to names, for extents that stay open, or
             None; a dict of these, by the names or positions of arguments, may leave some out.
-        opset_version: The version of the standard's operators, at least 18.
-        input_names: Names of the inputs, for the leaves of the arguments in order.
-        output_names: Names of the outputs.
+        opset_version: The version of the standard's operators, at least 18. By default 20, or 26
+            for a function that reads the bits of floats, as `signbit` does.
+        input_names: Names of the inputs, for the leaves of the arguments in order. By default those
+            of the parameters, or those of a model that comes from ONNX.
+        output_names: Names of the outputs. By default the keys of a dict, else `output_0` ...
         check: Whether `onnx.checker` has to accept the model.
 
     Returns:
@@ -70,9 +83,12 @@ def export(
     """
     onnx = onnx_package()
     newest = onnx.defs.onnx_opset_version()
-    if not OLDEST <= opset_version <= newest:
+    if opset_version is not None and not OLDEST <= opset_version <= newest:
         raise ValueRangeError(f"opset_version={opset_version}: {OLDEST} to {newest} can be written")
     args = args if isinstance(args, tuple) else (args,)
+    if isinstance(f, OnnxModel):
+        input_names = f.input_names if input_names is None else input_names
+        output_names = f.output_names if output_names is None else output_names
     compiled: Any = f if isinstance(f, dlc.CompiledFunction) else dlc.compile(f)
     parameters = compiled.signature.positional
     specs = _specs(args, _open_axes(dynamic_shapes, len(args), parameters, input_names))
@@ -83,12 +99,17 @@ def export(
             hint="put the model in evaluation mode: model.eval()",
         )
     function = _writable(closure.function)
+    if opset_version is None:
+        opset_version = BITS_SINCE if any(map(reads_bits, all_nodes(function))) else DEFAULT
     store = Store(opset_version)
     writer = Writer(store)
     given = closure.captures + [v.value() for v in closure.variables]
-    _bind(writer, function, closure.arguments, [t.numpy() for t in given], input_names)
+    inputs = _input_names(function.params[: closure.arguments], input_names)
+    outputs = _output_names(closure.output, inputs, output_names)
+    store.taken.update(inputs, outputs)
+    _bind(writer, function, inputs, [t.numpy() for t in given])
     writer.write(function)
-    proto = _model(writer, function, closure.arguments, output_names)
+    proto = _model(writer, function, inputs, outputs)
     if check:
         _checked(onnx, proto)
     if path is not None:
@@ -152,24 +173,37 @@ def _writable(function: Function) -> Function:
     return expand(function, lambda n: n.op.name not in WRITERS and n.op.decompose is not None)
 
 
-def _bind(
-    writer: Writer,
-    function: Function,
-    arguments: int,
-    values: Sequence[Any],
-    names: Sequence[str] | None,
-) -> None:
+def _input_names(params: Sequence[Node], given: Sequence[str] | None) -> list[str]:
+    if given is None:
+        return [p.name or f"input_{k}" for k, p in enumerate(params)]
+    if len(given) != len(params):
+        raise ValueRangeError(f"{len(given)} names for {len(params)} inputs")
+    return list(given)
+
+
+def _output_names(
+    structure: tree.Structure, inputs: Sequence[str], given: Sequence[str] | None
+) -> list[str]:
+    """The names given, or the keys under which results are, where these are names."""
+    paths = structure.paths()
+    if given is not None:
+        if len(given) != len(paths):
+            raise ValueRangeError(f"{len(given)} names for {len(paths)} outputs")
+        return list(given)
+    keys = [ir_name(p) if p else "0" for p in paths]
+    found = [f"output_{k}" if k[0].isdigit() or k in inputs else k for k in keys]
+    return found if len({*found}) == len(found) else [f"output_{k}" for k in range(len(paths))]
+
+
+def _bind(writer: Writer, function: Function, inputs: Sequence[str], values: Sequence[Any]) -> None:
     """Names the parameters: arguments as inputs, the rest as constants."""
     params = function.params
-    if names is not None and len(names) != arguments:
-        raise ValueRangeError(f"{len(names)} names for {arguments} inputs")
-    for k, param in enumerate(params[:arguments]):
-        name = names[k] if names is not None else (param.name or f"input_{k}")
+    for param, name in zip(params, inputs, strict=False):
         writer.names[param] = name
         for axis, d in enumerate(param.tensor.shape):
             if isinstance(d, DimExpr):
                 writer.store.sources.setdefault(dim_text(d), (name, axis))
-    for param, value in zip(params[arguments:], values, strict=True):
+    for param, value in zip(params[len(inputs) :], values, strict=True):
         writer.names[param] = writer.constant(value)
 
 
@@ -179,19 +213,18 @@ def _info(writer: Writer, name: str, node: Node) -> Any:
     return helper.make_tensor_value_info(name, kind_of(node.tensor.dtype), shape)
 
 
-def _model(writer: Writer, function: Function, arguments: int, names: Sequence[str] | None) -> Any:
+def _model(
+    writer: Writer, function: Function, inputs: Sequence[str], outputs: Sequence[str]
+) -> Any:
     helper = writer.store.package.helper
     results = function.results
-    if names is not None and len(names) != len(results):
-        raise ValueRangeError(f"{len(names)} names for {len(results)} outputs")
-    outputs = list(names) if names is not None else [f"output_{k}" for k in range(len(results))]
     for name, result in zip(outputs, results, strict=True):
         writer.nodes.append(helper.make_node("Identity", [writer.names[result]], [name]))
     used = _used(writer.nodes)
     graph = helper.make_graph(
         writer.nodes,
         function.name,
-        [_info(writer, writer.names[p], p) for p in function.params[:arguments]],
+        [_info(writer, n, p) for n, p in zip(inputs, function.params, strict=False)],
         [_info(writer, n, r) for n, r in zip(outputs, results, strict=True)],
         [
             writer.store.package.numpy_helper.from_array(array, name)

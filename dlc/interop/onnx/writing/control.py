@@ -9,6 +9,7 @@ import numpy as np
 from dlc.interop.onnx.element_types import kind_of
 from dlc.interop.onnx.writing.tensors import reversed_along
 from dlc.interop.onnx.writing.writer import Writer, writes
+from dlc.ir.ops.control import scan_parts
 from dlc.ir.types import TensorType, bool_, int64
 
 
@@ -50,23 +51,32 @@ def switch(w: Writer, node: Any, index: str, *inputs: str) -> list[str]:
 
 @writes("while")
 def while_(w: Writer, node: Any, *inputs: str) -> list[str]:
-    """A Loop without a count."""
+    """A Loop without a count, which may count its iterations and stack what they leave."""
     at = node.attrs
     consts, carries = inputs[: at["consts"]], list(inputs[at["consts"] :])
     types = [x.tensor for x in node.inputs[at["consts"] :]]
     (start,) = w.body(at["cond"], inputs)
     inner = w.inner()
     names = [inner.store.name("carry") for _ in carries]
-    made = inner.body(at["body"], [*consts, *names])
-    (going,) = inner.body(at["cond"], [*consts, *made])
+    function = at["body"]
+    made = inner.body(function, [*consts, *names])
+    (going,) = inner.body(at["cond"], [*consts, *made[: len(carries)]])
+    outputs = [r.tensor for r in function.results]
     step, held = inner.store.name("step"), inner.store.name("held")
     given = [
         _value(w, step, TensorType(int64)),
         _value(w, held, TensorType(bool_)),
         *(_value(w, n, t) for n, t in zip(names, types, strict=True)),
     ]
-    body = inner.graph(given, [going, *made], [TensorType(bool_), *types])
-    results = w.op("Loop", "", start, *carries, outputs=len(carries), body=body)
+    count: list[str] = []
+    if at["counted"]:  # one more carry
+        before, one = inner.store.name("count"), inner.constant(np.array(1, np.int64))
+        given.append(_value(w, before, TensorType(int64)))
+        made.insert(len(carries), inner.op("Add", before, one))
+        outputs.insert(len(carries), TensorType(int64))
+        count = [w.constant(np.array(0, np.int64))]
+    body = inner.graph(given, [going, *made], [TensorType(bool_), *outputs])
+    results = w.op("Loop", "", start, *carries, *count, outputs=len(made), body=body)
     return results if isinstance(results, list) else [results]
 
 
@@ -74,15 +84,15 @@ def while_(w: Writer, node: Any, *inputs: str) -> list[str]:
 def scan(w: Writer, node: Any, *inputs: str) -> list[str]:
     """A Loop that takes the next slice of each stacked tensor."""
     at = node.attrs
-    a, b = at["consts"], at["consts"] + at["carries"]
-    consts, carries, stacked = inputs[:a], inputs[a:b], inputs[b:]
+    count, consts, carries, stacked = scan_parts(inputs, at)
+    count = w.dim(at["length"]) if count is None else count
     function = at["body"]
     inner = w.inner()
     step, held = inner.store.name("step"), inner.store.name("held")
     names = [inner.store.name("carry") for _ in carries]
     place = step
     if at["reverse"]:
-        last = inner.op("Sub", inner.dim(at["length"]), inner.constant(np.array(1, np.int64)))
+        last = inner.op("Sub", count, inner.constant(np.array(1, np.int64)))
         place = inner.op("Sub", last, step)
     slices = [inner.op("Gather", x, place, axis=0) for x in stacked]
     made = inner.body(function, [*consts, *names, *slices])
@@ -94,10 +104,9 @@ def scan(w: Writer, node: Any, *inputs: str) -> list[str]:
     ]
     go = inner.constant(np.array(True))
     body = inner.graph(given, [go, *made], [TensorType(bool_), *types])
-    results = w.op("Loop", w.dim(at["length"]), "", *carries, outputs=len(types), body=body)
+    results = w.op("Loop", count, "", *carries, outputs=len(types), body=body)
     results = results if isinstance(results, list) else [results]
-    count = len(carries)
-    rows = results[count:]
+    rows = results[len(carries) :]
     if at["reverse"]:
         rows = [reversed_along(w, r, [0]) for r in rows]
-    return [*results[:count], *rows]
+    return [*results[: len(carries)], *rows]

@@ -11,7 +11,7 @@ import numpy as np
 from dlc.interop.onnx.element_types import kind_of
 from dlc.interop.onnx.writing.writer import WRITERS, Writer, writes
 from dlc.ir.errors import ModelError
-from dlc.ir.types import bool_, float32, int32, int64
+from dlc.ir.types import bool_, int32, int64, uint8, uint16, uint32, uint64
 
 _SAME = {
     "abs": "Abs", "acos": "Acos", "acosh": "Acosh", "asin": "Asin", "asinh": "Asinh",
@@ -58,10 +58,9 @@ def exp2(w: Writer, node: Any, x: str) -> str:
 
 @writes("expm1")
 def expm1(w: Writer, node: Any, x: str) -> str:
-    """exp(x) - 1 = 2 sinh(x / 2) exp(x / 2), which is accurate near 0."""
-    half = w.op("Mul", x, w.number(0.5, _of(node)))
-    product = w.op("Mul", w.op("Sinh", half), w.op("Exp", half))
-    return w.op("Mul", product, w.number(2.0, _of(node)))
+    """exp(x) - 1 = tanh(x / 2) (exp(x) + 1), which is accurate near 0."""
+    half = w.op("Tanh", w.op("Mul", x, w.number(0.5, _of(node))))
+    return w.op("Mul", half, w.op("Add", w.op("Exp", x), w.number(1.0, _of(node))))
 
 
 @writes("log1p")
@@ -69,13 +68,11 @@ def log1p(w: Writer, node: Any, x: str) -> str:
     """log(1 + x), with what the sum rounds away put right (Kahan)."""
     one = w.number(1.0, _of(node))
     u = w.op("Add", x, one)
-    rest = w.op("Sub", u, one)
-    tiny = w.op("Equal", u, one)
-    safe = w.op("Where", tiny, one, rest)
-    infinite = w.op("IsInf", u) if _of(node) is float32 else None
-    value = w.op("Mul", w.op("Log", u), w.op("Div", x, safe))
-    value = w.op("Where", tiny, x, value)
-    return value if infinite is None else w.op("Where", infinite, u, value)
+    tiny, large = w.op("Equal", u, one), w.op("Equal", u, x)
+    rest = w.op("Where", w.op("Or", tiny, large), one, w.op("Sub", u, one))
+    logarithm = w.op("Log", u)
+    value = w.op("Mul", logarithm, w.op("Div", x, rest))
+    return w.op("Where", tiny, x, w.op("Where", large, logarithm, value))
 
 
 def _log_to(base: float, w: Writer, node: Any, x: str) -> str:
@@ -122,22 +119,32 @@ def hypot(w: Writer, node: Any, x: str, y: str) -> str:
     """The root of the sum of squares, without overflow."""
     a, b = w.op("Abs", x), w.op("Abs", y)
     large, small = w.op("Max", a, b), w.op("Min", a, b)
-    zero, one = w.number(0.0, _of(node)), w.number(1.0, _of(node))
-    ratio = w.op("Div", small, w.op("Where", w.op("Equal", large, zero), one, large))
+    one = w.number(1.0, _of(node))
+    ratio = w.op("Where", w.op("Equal", large, small), one, w.op("Div", small, large))
     return w.op("Mul", large, w.op("Sqrt", w.op("Add", w.op("Mul", ratio, ratio), one)))
+
+
+def _has_sign(w: Writer, node: Any, x: str) -> str:
+    """Whether numbers, zeros too, are negative."""
+    zero = w.number(0.0, _of(node))
+    inverse = w.op("Div", w.number(1.0, _of(node)), x)
+    return w.op("Or", w.op("Less", x, zero), w.op("Less", inverse, zero))
 
 
 @writes("atan2")
 def atan2(w: Writer, node: Any, y: str, x: str) -> str:
     """The angle of (x, y)."""
-    zero = w.number(0.0, _of(node))
-    flat = w.op("Equal", x, zero)
-    angle = w.op("Atan", w.op("Div", y, w.op("Where", flat, w.number(1.0, _of(node)), x)))
-    up = w.op("Mul", w.op("Sign", y), w.number(math.pi / 2, _of(node)))
-    upper = w.op("Not", w.op("Less", y, zero))
-    turn = w.op("Where", upper, w.number(math.pi, _of(node)), w.number(-math.pi, _of(node)))
-    left = w.op("Add", angle, turn)
-    return w.op("Where", flat, up, w.op("Where", w.op("Less", x, zero), left, angle))
+    zero, one = w.number(0.0, _of(node)), w.number(1.0, _of(node))
+    same = w.op("Equal", w.op("Abs", x), w.op("Abs", y))  # zeros and infinities among them
+    nothing = w.op("And", same, w.op("Equal", x, zero))
+    minus = w.number(-1.0, _of(node))
+    up, right = (w.op("Where", _has_sign(w, node, v), minus, one) for v in (y, x))
+    sign = w.op("Mul", up, right)
+    quotient = w.op("Where", same, sign, w.op("Div", y, x))
+    slope = w.op("Where", nothing, w.op("Mul", sign, zero), quotient)
+    angle = WRITERS["atan"](w, node, slope)
+    turn = w.op("Mul", up, w.number(math.pi, _of(node)))
+    return w.op("Where", w.op("Less", right, zero), w.op("Add", angle, turn), angle)
 
 
 @writes("bit_not")
@@ -164,17 +171,22 @@ def shift(w: Writer, node: Any, x: str, y: str) -> str:
     a, b = (w.op("Cast", v, to=kind_of(unsigned)) if signed else v for v in (x, y))
     inside = w.op("Less", b, w.constant(np.array(bits, unsigned)))
     zero = w.constant(np.array(0, unsigned))
-    count = w.op("Where", inside, b, zero)
+    count = w.where(inside, b, zero, unsigned)
     left = node.op.name == "shl"
+    flip = ""
     if left or not signed:
         moved = w.op("BitShift", a, count, direction="LEFT" if left else "RIGHT")
     else:  # ones come from the left of a negative number
         flip = w.op("Less", x, w.constant(np.array(0, np.dtype(dtype.numpy))))
-        turned = w.op("Where", flip, w.op("BitwiseNot", a), a)
+        turned = w.where(flip, w.op("BitwiseNot", a), a, unsigned)
         moved = w.op("BitShift", turned, count, direction="RIGHT")
-        moved = w.op("Where", flip, w.op("BitwiseNot", moved), moved)
-    moved = w.op("Where", inside, moved, zero)
+        moved = w.where(inside, moved, zero, unsigned)
+        moved = w.where(flip, w.op("BitwiseNot", moved), moved, unsigned)
+    moved = w.where(inside, moved, zero, unsigned) if not flip else moved
     return w.cast(moved, dtype) if signed else moved
+
+
+_UNSIGNED = (uint8, uint16, uint32, uint64)
 
 
 def _integral(node: Any) -> bool:
@@ -184,27 +196,51 @@ def _integral(node: Any) -> bool:
 @writes("floordiv")
 def floordiv(w: Writer, node: Any, x: str, y: str) -> str:
     """The floor of a quotient; of integers 0 where the divisor is 0."""
+    dtype = _of(node)
     if not _integral(node):
-        return w.op("Floor", w.op("Div", x, y))
-    zero, one = w.number(0, _of(node)), w.number(1, _of(node))
+        return _floor_of_floats(w, node, x, y)
+    zero, one = w.number(0, dtype), w.number(1, dtype)
     none = w.op("Equal", y, zero)
-    safe = w.op("Where", none, one, y)
-    exact = w.op("Sub", x, w.op("Mod", x, safe))
-    return w.op("Where", none, zero, w.op("Div", exact, safe))
+    if dtype in _UNSIGNED:
+        quotient = w.op("Div", x, w.where(none, one, y, dtype))
+        return w.where(none, zero, quotient, dtype)
+    minus = w.op("Equal", y, w.number(-1, dtype))  # the least number has no quotient by -1
+    safe = w.op("Where", w.op("Or", none, minus), one, y)
+    quotient = w.op("Div", x, safe)
+    rest = w.op("Sub", x, w.op("Mul", quotient, safe))
+    other = w.op("Xor", w.op("Less", rest, zero), w.op("Less", safe, zero))
+    lower = w.op("And", other, w.op("Not", w.op("Equal", rest, zero)))
+    floor = w.op("Sub", quotient, w.op("Where", lower, one, zero))
+    return w.op("Where", none, zero, w.op("Where", minus, w.op("Neg", x), floor))
+
+
+def _floor_of_floats(w: Writer, node: Any, x: str, y: str) -> str:
+    """NumPy's: what is left is taken off before the division; without that, of infinities."""
+    plain = w.op("Floor", w.op("Div", x, y))
+    quotient = w.op("Div", w.op("Sub", x, mod(w, node, x, y)), y)
+    floor = w.op("Floor", quotient)
+    half, one, zero = (w.number(v, _of(node)) for v in (0.5, 1.0, 0.0))
+    rounded = w.op("Greater", w.op("Sub", quotient, floor), half)
+    exact = w.op("Add", floor, w.op("Where", rounded, one, zero))
+    finite = w.op("Equal", w.op("Sub", exact, exact), zero)
+    return w.op("Where", finite, exact, plain)
 
 
 @writes("mod")
 def mod(w: Writer, node: Any, x: str, y: str) -> str:
     """The remainder, of the sign of the divisor."""
+    dtype = _of(node)
     if not _integral(node):
         rest = w.op("Mod", x, y, fmod=1)
-        zero = w.number(0.0, _of(node))
+        zero = w.number(0.0, dtype)
         other = w.op("Xor", w.op("Less", rest, zero), w.op("Less", y, zero))
         fix = w.op("And", other, w.op("Not", w.op("Equal", rest, zero)))
         return w.op("Where", fix, w.op("Add", rest, y), rest)
-    zero, one = w.number(0, _of(node)), w.number(1, _of(node))
+    zero, one = w.number(0, dtype), w.number(1, dtype)
     none = w.op("Equal", y, zero)
-    return w.op("Where", none, zero, w.op("Mod", x, w.op("Where", none, one, y)))
+    if dtype not in _UNSIGNED:
+        none = w.op("Or", none, w.op("Equal", y, w.number(-1, dtype)))
+    return w.where(none, zero, w.op("Mod", x, w.where(none, one, y, dtype)), dtype)
 
 
 _COMPARISONS = {
@@ -236,16 +272,30 @@ def convert(w: Writer, node: Any, x: str) -> str:
     below, above = w.op("LessOrEqual", x, low), w.op("GreaterOrEqual", x, high)
     outside = w.op("Or", w.op("Or", below, above), w.op("IsNaN", x))
     inside = w.cast(w.op("Where", outside, w.number(0.0, source), x), target)
-    value = w.op("Where", above, w.number(limits.max, target), inside)
-    return w.op("Where", below, w.number(limits.min, target), value)
+    value = w.where(above, w.number(limits.max, target), inside, target)
+    return w.where(below, w.number(limits.min, target), value, target)
+
+
+BITS_SINCE = 26  # the opset that reads the bits of floats
+
+
+def reads_bits(node: Any) -> bool:
+    """Whether a node needs that opset."""
+    return node.op.name == "bitcast" and _of(node).is_float != node.tensor.dtype.is_float
 
 
 @writes("bitcast")
 def bitcast(w: Writer, node: Any, x: str) -> str:
     """The same bits as another type."""
-    if w.version < 26:
-        raise ModelError("ONNX reads bits as another type since opset 26", hint="opset_version=26")
-    return w.op("BitCast", x, to=kind_of(node.attrs["dtype"]))
+    target = node.attrs["dtype"]
+    if not reads_bits(node):
+        return w.cast(x, target)
+    if w.version < BITS_SINCE:
+        raise ModelError(
+            f"ONNX reads the bits of {_of(node)} as {target} since opset {BITS_SINCE}",
+            hint=f"leave out opset_version, or give {BITS_SINCE}",
+        )
+    return w.op("BitCast", x, to=kind_of(target))
 
 
 @writes("constant")

@@ -15,7 +15,8 @@ from dlc.ir.types import bool_, int32
 _LARGE = np.iinfo(np.int64).max
 
 
-def _shape(node: Any, k: int = 0) -> tuple[Dim, ...]:
+def shape_of(node: Any, k: int = 0) -> tuple[Dim, ...]:
+    """The extents of an operand."""
     return node.inputs[k].tensor.shape
 
 
@@ -38,7 +39,7 @@ for _op, _name in (
 @writes("reduce_any", "reduce_all")
 def reduce_bools(w: Writer, node: Any, x: str) -> str:
     """Whether some or all elements are true."""
-    name = "ReduceMax" if node.op.name == "reduce_any" else "ReduceMin"
+    name = "ReduceSum" if node.op.name == "reduce_any" else "ReduceMin"
     return w.cast(_reduce(name, w, node, w.cast(x, int32)), bool_)
 
 
@@ -46,8 +47,6 @@ def reduce_bools(w: Writer, node: Any, x: str) -> str:
 def arg(w: Writer, node: Any, x: str) -> str:
     """The first position of the largest or smallest element."""
     name = "ArgMax" if node.op.name == "argmax" else "ArgMin"
-    if node.inputs[0].tensor.dtype is bool_:
-        x = w.cast(x, int32)
     return w.op(name, x, axis=node.attrs["axis"], keepdims=0)
 
 
@@ -133,6 +132,8 @@ def reversed_along(w: Writer, x: str, axes: Sequence[int]) -> str:
 @writes("pad")
 def pad(w: Writer, node: Any, x: str) -> str:
     """Elements before and after."""
+    if not node.attrs["low"]:
+        return w.op("Identity", x)
     widths = w.shape((*node.attrs["low"], *node.attrs["high"]))
     return w.op("Pad", x, widths, w.number(node.attrs["value"], node.tensor.dtype))
 
@@ -152,7 +153,7 @@ def slice_(w: Writer, node: Any, x: str) -> str:
 @writes("slice_update")
 def slice_update(w: Writer, node: Any, x: str, u: str) -> str:
     """x with a slice replaced: by the positions of the slice's elements."""
-    whole = w.shape(_shape(node))
+    whole = w.shape(shape_of(node))
     count = w.op("ReduceProd", whole, keepdims=0)
     zero, one = (w.constant(np.array(k, np.int64)) for k in (0, 1))
     flat = w.ints([-1])
@@ -174,27 +175,29 @@ def _clamped(w: Writer, indices: str, extent: Dim) -> str:
 def take(w: Writer, node: Any, x: str, indices: str) -> str:
     """Slices at indices."""
     axis = node.attrs["axis"]
-    return w.op("Gather", x, _clamped(w, indices, _shape(node)[axis]), axis=axis)
+    return w.op("Gather", x, _clamped(w, indices, shape_of(node)[axis]), axis=axis)
 
 
 @writes("take_along")
 def take_along(w: Writer, node: Any, x: str, indices: str) -> str:
     """Elements at indices."""
     axis = node.attrs["axis"]
-    return w.op("GatherElements", x, _clamped(w, indices, _shape(node)[axis]), axis=axis)
+    return w.op("GatherElements", x, _clamped(w, indices, shape_of(node)[axis]), axis=axis)
 
 
 _REDUCTIONS = {
-    "scatter_set": "none", "scatter_along": "add", "scatter_max": "max", "scatter_min": "min",
-    "scatter_mul": "mul",
+    "scatter_set": "none", "scatter_along": "add", "scatter_add": "add", "scatter_max": "max",
+    "scatter_min": "min", "scatter_mul": "mul",
 }  # fmt: skip
 
 
 @writes(*_REDUCTIONS)
 def scatter(w: Writer, node: Any, x: str, indices: str, updates: str) -> str:
     """Elements combined at indices; those out of bounds go to a row that is cut off again."""
-    axis, extent = node.attrs["axis"], _shape(node)[node.attrs["axis"]]
-    rank = len(_shape(node))
+    axis, extent = node.attrs["axis"], shape_of(node)[node.attrs["axis"]]
+    rank = len(shape_of(node))
+    if node.op.name == "scatter_add":
+        indices, updates = _one_by_one(w, node, indices, updates)
     size = w.dim(extent)
     inside = w.op("Less", indices, size)
     inside = w.op("And", inside, w.op("Not", w.op("Less", indices, w.constant(np.array(0)))))
@@ -206,6 +209,16 @@ def scatter(w: Writer, node: Any, x: str, indices: str, updates: str) -> str:
     return w.op(
         "Slice", made, w.ints([0]), w.op("Reshape", size, w.ints([1])), w.ints([axis]), w.ints([1])
     )
+
+
+def _one_by_one(w: Writer, node: Any, indices: str, updates: str) -> tuple[str, str]:
+    """Indices of slices as an index for each of their elements; both with one axis of slices."""
+    axis, shape = node.attrs["axis"], shape_of(node)
+    count = product(shape_of(node, 1))
+    form = [count if k == axis else 1 for k in range(len(shape))]
+    full = w.shape([count if k == axis else d for k, d in enumerate(shape)])
+    places = w.op("Reshape", indices, w.shape(form), allowzero=1)
+    return w.op("Expand", places, full), w.op("Reshape", updates, full, allowzero=1)
 
 
 # Products.
@@ -223,7 +236,7 @@ def _arranged(w: Writer, x: str, order: Sequence[int]) -> str:
 def dot_general(w: Writer, node: Any, a: str, b: str) -> str:
     """Sums of products: axes in the order batch, free, contracted, as matrices."""
     at = node.attrs
-    dims_a, dims_b = _shape(node), _shape(node, 1)
+    dims_a, dims_b = shape_of(node), shape_of(node, 1)
     free_a = _free(len(dims_a), at["lhs_batch"], at["lhs_contract"])
     free_b = _free(len(dims_b), at["rhs_batch"], at["rhs_contract"])
     left = _arranged(w, a, [*at["lhs_batch"], *free_a, *at["lhs_contract"]])
@@ -232,8 +245,9 @@ def dot_general(w: Writer, node: Any, a: str, b: str) -> str:
     inner = [dims_a[k] for k in at["lhs_contract"]]
     if (len(free_a), len(inner), len(free_b)) == (1, 1, 1):
         return w.op("MatMul", left, right)
-    left = w.op("Reshape", left, w.shape([*batch, _product(dims_a, free_a), _count(inner)]))
-    right = w.op("Reshape", right, w.shape([*batch, _count(inner), _product(dims_b, free_b)]))
+    rows, columns = _along_axes(dims_a, free_a), _along_axes(dims_b, free_b)
+    left = w.op("Reshape", left, w.shape([*batch, rows, product(inner)]), allowzero=1)
+    right = w.op("Reshape", right, w.shape([*batch, product(inner), columns]), allowzero=1)
     return w.op("Reshape", w.op("MatMul", left, right), w.shape(node.tensor.shape), allowzero=1)
 
 
@@ -241,70 +255,13 @@ def _free(rank: int, batch: Sequence[int], contract: Sequence[int]) -> list[int]
     return [k for k in range(rank) if k not in (*batch, *contract)]
 
 
-def _count(dims: Sequence[Dim]) -> Dim:
+def product(dims: Sequence[Dim]) -> Dim:
+    """How many elements extents make."""
     total: Dim = 1
     for d in dims:
         total = total * d
     return total
 
 
-def _product(dims: Sequence[Dim], axes: Sequence[int]) -> Dim:
-    return _count([dims[k] for k in axes])
-
-
-@writes("convolution")
-def convolution(w: Writer, node: Any, x: str, filters: str) -> str:
-    """A convolution without padding; groups are an axis of their own here."""
-    at = node.attrs
-    dims, sizes = _shape(node), _shape(node, 1)
-    groups = 1
-    if at["channels_last"]:
-        rank = len(dims)
-        x = w.op("Transpose", x, perm=[0, rank - 1, *range(1, rank - 1)])
-    if at["grouped"]:
-        groups = int(dims[1])  # type: ignore[arg-type]
-        x = w.op("Reshape", x, w.shape([dims[0], dims[1] * dims[2], *dims[3:]]))
-        filters = w.op("Reshape", filters, w.shape([sizes[0] * sizes[1], *sizes[2:]]))
-    rank = len(at["stride"])
-    if at["turned"]:
-        filters = reversed_along(w, filters, range(2, 2 + rank))
-    y = w.op(
-        "Conv", x, filters, strides=list(at["stride"]), dilations=list(at["dilation"]), group=groups
-    )
-    if at["channels_last"]:
-        y = w.op("Transpose", y, perm=[0, *range(2, 2 + rank), 1])
-    return w.op("Reshape", y, w.shape(node.tensor.shape), allowzero=1) if at["grouped"] else y
-
-
-@writes("depthwise_convolution")
-def depthwise_convolution(w: Writer, node: Any, x: str, filters: str) -> str:
-    """Each channel by itself."""
-    at, sizes = node.attrs, _shape(node, 1)
-    filters = w.op("Reshape", filters, w.shape([sizes[0], 1, *sizes[1:]]))
-    if at["turned"]:
-        filters = reversed_along(w, filters, range(2, 2 + len(at["stride"])))
-    return w.op(
-        "Conv", x, filters, strides=list(at["stride"]), dilations=list(at["dilation"]),
-        group=int(sizes[0]),  # type: ignore[arg-type]
-    )  # fmt: skip
-
-
-@writes("window_max", "window_sum")
-def window(w: Writer, node: Any, x: str) -> str:
-    """The maximum or sum of windows along the last axes."""
-    at, dims = node.attrs, _shape(node)
-    rank = len(at["sizes"])
-    lead, tail = dims[: len(dims) - rank], dims[len(dims) - rank :]
-    flat = x
-    if len(lead) != 2:
-        flat = w.op("Reshape", x, w.shape([1, _count(lead), *tail]))
-    given: dict[str, Any] = {
-        "kernel_shape": list(at["sizes"]), "strides": list(at["stride"]),
-        "dilations": list(at["dilation"]),
-    }  # fmt: skip
-    if node.op.name == "window_max":
-        y = w.op("MaxPool", flat, **given)
-    else:
-        count = w.number(int(np.prod(at["sizes"])), node.tensor.dtype)
-        y = w.op("Mul", w.op("AveragePool", flat, **given), count)
-    return y if len(lead) == 2 else w.op("Reshape", y, w.shape(node.tensor.shape))
+def _along_axes(dims: Sequence[Dim], axes: Sequence[int]) -> Dim:
+    return product([dims[k] for k in axes])

@@ -11,10 +11,11 @@ import numpy as np
 
 from dlc.interop.onnx.element_types import kind_of, numpy_type
 from dlc.interop.onnx.files import onnx_package
+from dlc.interop.onnx.writing.widening import widened
 from dlc.ir.core import Function, Node
 from dlc.ir.dims import Apply, Dim, DimExpr, Symbol
 from dlc.ir.errors import ModelError
-from dlc.ir.types import DType
+from dlc.ir.types import DType, TensorType
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -46,11 +47,13 @@ class Store:
         self.constants: dict[Any, str] = {}
         self.arrays: dict[str, Any] = {}  # constants by name
         self.sources: dict[str, tuple[str, int]] = {}  # symbol: a parameter and its axis
+        self.taken: set[str] = set()  # names of inputs and outputs
         self._numbers = itertools.count()
 
     def name(self, stem: str = "v") -> str:
         """A name that no other value has."""
-        return f"{stem}_{next(self._numbers)}"
+        names = (f"{stem}_{number}" for number in self._numbers)
+        return next(name for name in names if name not in self.taken)
 
 
 class Writer:
@@ -97,12 +100,25 @@ class Writer:
         return self.constant(np.array(list(numbers), np.int64))
 
     def number(self, value: float, dtype: DType) -> str:
-        """A constant scalar of a type."""
-        return self.constant(np.array(value).astype(_numpy(dtype)))
+        """A constant scalar of a type, infinite where it is beyond it."""
+        with np.errstate(over="ignore"):
+            return self.constant(np.array(value).astype(_numpy(dtype)))
 
     def cast(self, x: str, dtype: DType) -> str:
         """Elements as another type."""
         return self.op("Cast", x, to=kind_of(dtype))
+
+    def where(self, condition: str, x: str, y: str, dtype: Any) -> str:
+        """Integers where a condition holds, else others; of any type, by their bits."""
+        kind = np.dtype(getattr(dtype, "numpy", dtype))
+        wide = {"int16": np.int32, "uint16": np.int32, "uint64": np.int64}.get(kind.name)
+        if wide is None:
+            return self.op("Where", condition, x, y)
+        wide = kind_of(wide)
+        chosen = self.op(
+            "Where", condition, self.op("Cast", x, to=wide), self.op("Cast", y, to=wide)
+        )
+        return self.op("Cast", chosen, to=kind_of(kind))
 
     # Extents.
 
@@ -172,8 +188,22 @@ class Writer:
                 self._write(node)
 
     def _write(self, node: Node) -> None:
+        wide = widened(node)
+        if wide is None:
+            self._write_as_it_is(node)
+            return
+        nodes, result = wide
+        for made in nodes:
+            self._write_as_it_is(made)
+        self.names[node] = self.names[result]
+
+    def _write_as_it_is(self, node: Node) -> None:
         if node.op.name == "get":
             self.names[node] = self.several[node.inputs[0]][node.attrs["index"]]
+            return
+        if isinstance(node.type, TensorType) and 0 in node.type.shape:
+            zero = self.number(0, node.type.dtype)
+            self.names[node] = self.op("Expand", zero, self.shape(node.type.shape))
             return
         inputs = [self.names[x] for x in node.inputs if x in self.names]
         made = WRITERS[node.op.name](self, node, *inputs)
