@@ -241,3 +241,9 @@ def test_the_page_of_ops_is_generated():
     assert page == generate.page_with(made, page), "run: python docs/generate.py"
     for name in OPS:
         assert f"| `{name}` |" in page
+
+
+def test_rows_whose_nodes_carry_functions_say_so():
+    carry = {name for name, op in OPS.items() if op.carries}
+    assert {"fusion", "switch", "while", "scan"} <= carry
+    assert not carry & {"add", "reshape", "dot_general"}

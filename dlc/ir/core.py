@@ -141,6 +141,8 @@ def reachable(results: Sequence[Node]) -> tuple[Node, ...]:
 
 def bodies(node: Node) -> Iterator[tuple[str, Function]]:
     """The functions that a node carries as attributes; of several in a list each by its number."""
+    if not node.op.carries:
+        return
     for name, value in node.attrs.items():
         if isinstance(value, Function):
             yield name, value
@@ -160,7 +162,9 @@ def all_nodes(function: Function) -> Iterator[Node]:
 
 def has_effect(node: Node) -> bool:
     """Whether `node`, or one in what it carries, does something besides computing a result."""
-    return node.op.effect or any(has_effect(n) for _, body in bodies(node) for n in body.nodes)
+    if node.op.effect or not node.op.carries:
+        return node.op.effect
+    return any(has_effect(n) for _, body in bodies(node) for n in body.nodes)
 
 
 def live_nodes(nodes: Iterable[Node], results: Sequence[Node]) -> set[Node]:
@@ -175,6 +179,8 @@ def has_bodies(function: Function) -> bool:
 
 def with_bodies(node: Node, transform: Callable[[Function], Function]) -> Node:
     """`node` with each function that it carries transformed; itself when none changes."""
+    if not node.op.carries:
+        return node
     found: dict[str, Any] = {}
     for name, value in node.attrs.items():
         if isinstance(value, Function):
@@ -226,6 +232,6 @@ def substitute_nodes(
 
 def with_inputs(node: Node, inputs: tuple[Node, ...]) -> Node:
     """`node` over other inputs of the same types; itself when they are the same nodes."""
-    if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+    if inputs == node.inputs:  # nodes are compared by identity
         return node
     return Node(node.op, inputs, node.attrs, node.type, node.loc, node.name)

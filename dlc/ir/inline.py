@@ -8,6 +8,7 @@ kernel. Both go through the `lower` of the op rows, so that neither knows any op
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -168,6 +169,7 @@ def zero(dtype: DType) -> Expr:
     return scalar.const(0.0 if dtype.is_float else 0, dtype)
 
 
+@functools.cache
 def canonical_ix(rank: int) -> tuple[Expr, ...]:
     """The indices i0, i1, ... that analyses read a node at."""
     return tuple(scalar.index(f"i{k}") for k in range(rank))

@@ -17,6 +17,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -167,6 +168,11 @@ class Op:
     own_kernel: bool = False
     effect: bool = False
     cost: int = 1  # of an element, in units of an addition; what fusion weighs
+
+    @cached_property
+    def carries(self) -> bool:
+        """Whether its nodes carry functions as attributes."""
+        return any(kind in ("function", "functions") for kind in self.attrs.values())
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

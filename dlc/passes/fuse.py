@@ -146,6 +146,7 @@ class _Planner:
         self.groups: list[Group] = []
         self.group_of: dict[Node, Group] = {}
         self.readers: dict[Node, list[Group]] = {}
+        self._reads: dict[Node, tuple[list[Read], Expr]] = {}
 
     # Units
 
@@ -194,10 +195,17 @@ class _Planner:
 
         It need not store the others then.
         """
-        return any(r.source in self.units for r in reads_of(node, self.is_leaf)[0])
+        return any(r.source in self.units for r in self._reads_of(node)[0])
 
     def _leaf_count(self, node: Node) -> int:
-        return len({r.source for r in reads_of(node, self.is_leaf)[0]})
+        return len({r.source for r in self._reads_of(node)[0]})
+
+    def _reads_of(self, node: Node) -> tuple[list[Read], Expr]:
+        """The reads of units by `node`: what it reads has been decided on, so that they stay."""
+        found = self._reads.get(node)
+        if found is None:
+            found = self._reads[node] = reads_of(node, self.is_leaf)
+        return found
 
     def _read_once(self, node: Node, reader: Node, cost: int) -> bool:
         """Whether `reader` reads each element of `node` at most once, through moves of elements."""
@@ -261,7 +269,7 @@ class _Planner:
             reads = [r for x in node.inputs for r in self._input_reads(x)]
             own = node.op.own_kernel or node.op.family == SORTED
             return Unit(node, reads, "own" if own else "ordered", node.shape)
-        reads, e = reads_of(node, self.is_leaf)
+        reads, e = self._reads_of(node)
         if node.op.family == "contraction":
             return Unit(node, reads, "dot", node.shape)
         if node.op.family != "reduction":
@@ -272,7 +280,7 @@ class _Planner:
         return Unit(node, reads, kind, node.shape, reduced, over)
 
     def _input_reads(self, x: Node) -> list[Read]:
-        return [_whole(x)] if self.is_leaf(x) else reads_of(x, self.is_leaf)[0]
+        return [_whole(x)] if self.is_leaf(x) else self._reads_of(x)[0]
 
     # Groups
 

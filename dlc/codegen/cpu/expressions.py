@@ -298,6 +298,7 @@ class ExprEmitter(IndexEmitter):
         inner = frozenset(entering)
         seen: set[Expr] = set()
         stack = [(e, inner) for e in expressions]
+        with_dots = any(n.op == "dot" for e, _ in stack for n in walk(e))
         while stack:
             node, hidden = stack.pop()
             if node in seen or node.op in ("const", "index", "block"):
@@ -306,7 +307,7 @@ class ExprEmitter(IndexEmitter):
             names = free_names(node)
             fixed = not names & (hidden | self.volatile)
             # Contractions are made of tiles, where their statement stands.
-            if any(n.op == "dot" for n in walk(node)):
+            if fixed and with_dots and any(n.op == "dot" for n in walk(node)):
                 fixed = False
             if fixed and (loads or all(n[0] in "@#" for n in names)):
                 self._prepare_value(node, lanes)

@@ -93,18 +93,21 @@ def _end_of_group(old: Shape, new: Shape, i: int, j: int) -> tuple[int, int]:
     return i + m, j + n
 
 
+_ZERO = scalar.const(0, int64)
+
+
 def unravel(flat: Expr, shape: Sequence[Dim]) -> list[Expr]:
     """The indices into `shape` of the row-major position `flat`."""
     ix: list[Expr] = []
     rest = flat
     for k in reversed(range(len(shape))):
         outermost = all(d == 1 for d in shape[:k])
-        by = scalar.dim(shape[k])
         if shape[k] == 1:
-            ix.append(scalar.const(0, int64))
+            ix.append(_ZERO)
         elif outermost:
             ix.append(rest)
         else:
+            by = scalar.dim(shape[k])
             ix.append(scalar.op("mod", rest, by))
             rest = scalar.op("floordiv", rest, by)
     return ix[::-1]
@@ -112,8 +115,10 @@ def unravel(flat: Expr, shape: Sequence[Dim]) -> list[Expr]:
 
 def ravel(ix: Sequence[Expr], shape: Sequence[Dim]) -> Expr:
     """The row-major position of `ix` in `shape`."""
-    flat = scalar.const(0, int64)
-    for i, extent in zip(ix, shape, strict=True):
+    if not ix:
+        return _ZERO
+    flat = ix[0]
+    for i, extent in zip(ix[1:], shape[1:], strict=True):
         flat = add_index(mul_index(flat, scalar.dim(extent)), i)
     return flat
 
@@ -174,7 +179,7 @@ def _infer_transpose(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
 
 def inverse(axes: Sequence[int]) -> tuple[int, ...]:
     """The permutation that undoes `axes`."""
-    return tuple(int(a) for a in np.argsort(axes))
+    return tuple(sorted(range(len(axes)), key=axes.__getitem__))
 
 
 register(
@@ -233,9 +238,7 @@ def _lower_broadcast(
 ) -> Expr:
     old = inputs[0].type.shape
     own = ix[len(ix) - len(old) :]
-    return inputs[0](
-        *(scalar.const(0, int64) if d == 1 else i for i, d in zip(own, old, strict=True))
-    )
+    return inputs[0](*[_ZERO if d == 1 else i for i, d in zip(own, old, strict=True)])
 
 
 def _broadcast_transpose(b: Any, ct: Any, i: int, x: Any, shape: Shape) -> Any:
