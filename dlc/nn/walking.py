@@ -102,7 +102,7 @@ class Walking:
 
 
 def _own(walking: Walking) -> Module:
-    return cast("Module", walking)
+    return walking  # type: ignore[return-value]
 
 
 def _below(module: Module) -> list[Module]:

@@ -62,10 +62,10 @@ def as_array(x: Any) -> Any:
     Raises:
         DTypeError: for what are no numbers.
     """
-    if isinstance(x, dlc.Tensor):
-        array = x.numpy()
+    if type(x) is np.ndarray:
+        array = x
     else:
-        array = x if type(x) is np.ndarray else np.asarray(x)
+        array = x.numpy() if isinstance(x, dlc.Tensor) else np.asarray(x)
     if array.dtype.kind in "USO":
         raise DTypeError(
             f"data of the element type {array.dtype}, which are no numbers",
