@@ -55,6 +55,27 @@ LOSSES = [
     ("SparseCategoricalCrossentropy", {}, LABELS, 3 * shares(7, 5)),
     ("SparseCategoricalCrossentropy", {"from_logits": True}, LABELS[:, None], 20 * floats(7, 5)),
     ("SparseCategoricalCrossentropy", {"ignore_class": 2}, LABELS, shares(7, 5)),
+    ("MeanAbsolutePercentageError", {}, BITS + floats(7, 5), floats(7, 5)),
+    ("MeanSquaredLogarithmicError", {}, 3 * shares(7, 5), 5 * shares(7, 5)),
+    ("LogCosh", {}, floats(7, 5), 20 * floats(7, 5)),
+    ("Poisson", {}, 9 * shares(7, 5), 9 * shares(7, 5)),
+    ("Hinge", {}, BITS, 2 * floats(7, 5)),
+    ("Hinge", {}, 2 * BITS - 1, 2 * floats(7, 5)),
+    ("SquaredHinge", {}, BITS, 2 * floats(7, 5)),
+    ("CategoricalHinge", {}, ONE_HOT, 2 * floats(7, 5)),
+    ("BinaryFocalCrossentropy", {}, BITS, shares(7, 5)),
+    (
+        "BinaryFocalCrossentropy",
+        {"apply_class_balancing": True, "alpha": 0.4, "gamma": 1.5, "label_smoothing": 0.1},
+        BITS, shares(7, 5),
+    ),
+    ("BinaryFocalCrossentropy", {"from_logits": True, "axis": 0}, BITS, 3 * floats(7, 5)),
+    ("CategoricalFocalCrossentropy", {}, ONE_HOT, 3 * shares(7, 5)),
+    (
+        "CategoricalFocalCrossentropy",
+        {"from_logits": True, "alpha": 0.4, "gamma": 3.0, "label_smoothing": 0.1},
+        ONE_HOT, floats(7, 5),
+    ),
 ]  # fmt: skip
 
 
@@ -100,6 +121,21 @@ METRICS = [
     ("Recall", {}, BITS[:, 0], RNG.random(7, np.float32)),
     ("Recall", {"thresholds": 0.7}, BITS[:, 0], RNG.random(7, np.float32)),
     ("AUC", {}, BITS[:, 0], RNG.random(7, np.float32)),
+    ("TopKCategoricalAccuracy", {"k": 2}, ONE_HOT, ONE_HOT + floats(7, 5)),
+    ("SparseTopKCategoricalAccuracy", {"k": 2}, LABELS, ONE_HOT + floats(7, 5)),
+    ("SparseTopKCategoricalAccuracy", {"k": 4}, LABELS[:, None], floats(7, 5)),
+    ("MeanAbsolutePercentageError", {}, BITS + floats(7, 5), floats(7, 5)),
+    ("MeanSquaredLogarithmicError", {}, 3 * shares(7, 5), 5 * shares(7, 5)),
+    ("LogCoshError", {}, floats(7, 5), floats(7, 5)),
+    ("Poisson", {}, 9 * shares(7, 5), 9 * shares(7, 5)),
+    ("Hinge", {}, BITS, floats(7, 5)),
+    ("SquaredHinge", {}, 2 * BITS - 1, floats(7, 5)),
+    ("CategoricalHinge", {}, ONE_HOT, floats(7, 5)),
+    ("KLDivergence", {}, shares(7, 5), shares(7, 5)),
+    ("CosineSimilarity", {}, floats(7, 5), floats(7, 5)),
+    ("BinaryCrossentropy", {"label_smoothing": 0.1}, BITS, shares(7, 5)),
+    ("CategoricalCrossentropy", {"from_logits": True}, ONE_HOT, floats(7, 5)),
+    ("SparseCategoricalCrossentropy", {"from_logits": True}, LABELS, floats(7, 5)),
     ("AUC", {"num_thresholds": 11, "curve": "PR"}, BITS[:, 0], RNG.random(7, np.float32)),
 ]
 
@@ -207,3 +243,94 @@ def test_names_lead_to_losses_and_metrics():
 def test_wrong_use_is_an_error(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+NAMES = [
+    "mse",
+    "mae",
+    "mape",
+    "msle",
+    "kld",
+    "bce",
+    "huber",
+    "log_cosh",
+    "poisson",
+    "hinge",
+    "squared_hinge",
+    "categorical_hinge",
+    "mean_squared_logarithmic_error",
+    "mean_absolute_percentage_error",
+    "cosine_similarity",
+    "binary_focal_crossentropy",
+    "categorical_focal_crossentropy",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_losses_by_name_are_keras_s(name):
+    theirs = getattr(keras.losses, name, None) or keras.losses.get(name)
+    true, pred = ONE_HOT, shares(7, 5)
+    wanted = np.mean(keras.ops.convert_to_numpy(theirs(true, pred)))
+    sign = -1 if name == "cosine_similarity" else 1  # Keras's class, and its function without it
+    got = losses.get(name)(true, pred).item()
+    assert abs(got) == pytest.approx(abs(sign * wanted), rel=2e-5)
+    assert type(losses.get(type(losses.get(name)).__name__)) is type(losses.get(name))
+
+
+MEANT = {
+    "mape": "MeanAbsolutePercentageError",
+    "top_k_categorical_accuracy": "TopKCategoricalAccuracy",
+}
+
+
+@pytest.mark.parametrize("name", ["mape", "top_k_categorical_accuracy", "Hinge", "Precision"])
+def test_metrics_by_name(name):
+    found = metrics.get(name)
+    assert type(found).__name__ == MEANT.get(name, name)
+    assert type(metrics.get(found.name)) is type(found)
+    with pytest.raises(dlc.ValueRangeError, match="no metric"):
+        metrics.get(name + "s")
+
+
+def test_the_number_of_likeliest_classes():
+    with pytest.raises(dlc.ValueRangeError, match="k=0"):
+        metrics.TopKCategoricalAccuracy(k=0)
+    nan = metrics.SparseTopKCategoricalAccuracy(k=5)
+    assert nan([0, 1], np.float32([[np.nan, 1], [np.nan, 1]])).item() == 0.5
+
+
+def test_metrics_of_ones_own_with_weights_of_keras():
+    def own(package, ops):
+        class Largest(package.Metric):
+            def __init__(self, name="largest"):
+                super().__init__(name=name)
+                self.low = self.add_weight(shape=(), initializer="zeros", name="low")
+                self.rows = self.add_weight(name="rows", shape=(2,), initializer="zeros")
+
+            def update_state(self, y_true, y_pred, sample_weight=None):
+                self.low.assign(ops.maximum(self.low, ops.max(ops.abs(y_true - y_pred))))
+                self.rows.assign(self.rows + 1)
+
+            def result(self):
+                return self.low * self.rows[0]
+
+        return Largest()
+
+    ours, theirs = own(metrics, dlc), own(keras.metrics, keras.ops)
+    x, y = floats(20, 3), floats(20, 2)
+    start = [floats(3, 2), np.zeros(2, np.float32)]
+    found = []
+    for nn, metric in ((dlc.nn, ours), (keras.layers, theirs)):
+        sequential = dlc.nn.Sequential if nn is dlc.nn else keras.Sequential
+        model = sequential([nn.Input((3,)), nn.Dense(2)])
+        model.set_weights(start)
+        model.compile("sgd", "mse", metrics=[metric])
+        history = model.fit(x, y, epochs=2, batch_size=5, shuffle=False, verbose=0).history
+        found.append(history["largest"])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+    ours.reset_state()
+    assert ours.rows.numpy().tolist() == [0.0, 0.0]
+    ones = ours.add_weight((), "ones", dlc.int32, "count")
+    ones.assign(7)
+    ours.reset_state()
+    assert (ones.item(), ones.dtype, ones.name) == (1, dlc.int32, "count")

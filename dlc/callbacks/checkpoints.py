@@ -49,8 +49,13 @@ class ModelCheckpoint(Monitor):
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.save_freq = save_freq
         if not self.filepath.endswith(".safetensors"):
+            name = self.filepath
+            for ending in (".weights.h5", ".keras", ".h5", ".hdf5", ".ckpt"):
+                name = name.removesuffix(ending)
             raise ArgumentError(
-                f"ModelCheckpoint: the file {self.filepath!r} must end in .safetensors"
+                f"ModelCheckpoint: the file {self.filepath!r} must end in .safetensors",
+                hint=f"weights are written to {name + '.safetensors'!r}; for a whole run, use "
+                "callbacks.BackupAndRestore, and for a program without code model.save",
             )
         whole = isinstance(save_freq, int) and not isinstance(save_freq, bool)
         if save_freq != "epoch" and not (whole and save_freq > 0):

@@ -76,7 +76,7 @@ class Loss:
         return values.mean()
 
 
-class _Function(Loss):
+class FunctionLoss(Loss):
     """A loss of a function and settings for it."""
 
     function: ClassVar[Callable[..., dlc.Tensor]]
@@ -90,7 +90,7 @@ class _Function(Loss):
         return type(self).function(y_true, y_pred, **self.settings)
 
 
-class MeanSquaredError(_Function):
+class MeanSquaredError(FunctionLoss):
     """The mean of (y_true - y_pred)**2.
 
     Example:
@@ -104,7 +104,7 @@ class MeanSquaredError(_Function):
         super().__init__(reduction, name)
 
 
-class MeanAbsoluteError(_Function):
+class MeanAbsoluteError(FunctionLoss):
     """The mean of |y_true - y_pred|."""
 
     function = staticmethod(functions.mean_absolute_error)
@@ -113,7 +113,7 @@ class MeanAbsoluteError(_Function):
         super().__init__(reduction, name)
 
 
-class Huber(_Function):
+class Huber(FunctionLoss):
     """Half the squared error up to `delta`, and straight on from there (Huber, 1964)."""
 
     function = staticmethod(functions.huber)
@@ -127,7 +127,7 @@ class Huber(_Function):
         super().__init__(reduction, name, delta=delta)
 
 
-class KLDivergence(_Function):
+class KLDivergence(FunctionLoss):
     """The sum of y_true * log(y_true / y_pred)."""
 
     function = staticmethod(functions.kl_divergence)
@@ -136,7 +136,7 @@ class KLDivergence(_Function):
         super().__init__(reduction, name)
 
 
-class CosineSimilarity(_Function):
+class CosineSimilarity(FunctionLoss):
     """Minus the cosine of the angle between true values and predictions: -1 for the same one."""
 
     function = staticmethod(functions.cosine_similarity)
@@ -151,13 +151,14 @@ class CosineSimilarity(_Function):
         return -super().call(y_true, y_pred)
 
 
-def _smoothing(kind: type[Loss], value: float) -> float:
+def checked_smoothing(kind: type[Loss], value: float) -> float:
+    """A share of label smoothing; ValueRangeError for one that is not between 0 and 1."""
     if not 0 <= value <= 1:
         raise ValueRangeError(f"{kind.__name__}(label_smoothing={value}): it is between 0 and 1")
     return value
 
 
-class BinaryCrossentropy(_Function):
+class BinaryCrossentropy(FunctionLoss):
     """The cross entropy of labels 0 and 1 (see `binary_crossentropy`)."""
 
     function = staticmethod(functions.binary_crossentropy)
@@ -169,11 +170,11 @@ class BinaryCrossentropy(_Function):
         reduction: str = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
-        smoothing = _smoothing(type(self), label_smoothing)
+        smoothing = checked_smoothing(type(self), label_smoothing)
         super().__init__(reduction, name, from_logits=from_logits, label_smoothing=smoothing)
 
 
-class CategoricalCrossentropy(_Function):
+class CategoricalCrossentropy(FunctionLoss):
     """The cross entropy of one-hot labels (see `categorical_crossentropy`)."""
 
     function = staticmethod(functions.categorical_crossentropy)
@@ -186,13 +187,13 @@ class CategoricalCrossentropy(_Function):
         reduction: str = "sum_over_batch_size",
         name: str | None = None,
     ) -> None:
-        smoothing = _smoothing(type(self), label_smoothing)
+        smoothing = checked_smoothing(type(self), label_smoothing)
         super().__init__(
             reduction, name, from_logits=from_logits, label_smoothing=smoothing, axis=axis
         )
 
 
-class SparseCategoricalCrossentropy(_Function):
+class SparseCategoricalCrossentropy(FunctionLoss):
     """The cross entropy of numbers of classes (see `sparse_categorical_crossentropy`).
 
     With `ignore_class` the mean is over the samples that are not ignored.
@@ -221,48 +222,3 @@ class SparseCategoricalCrossentropy(_Function):
         kept = dlc.astype(as_tensor(y_true) != ignored, loss.dtype)
         share = kept.mean()
         return loss / dlc.where(share == 0, dlc.ones_like(share), share)
-
-
-_NAMES: dict[str, type[Loss]] = {
-    "mse": MeanSquaredError, "mean_squared_error": MeanSquaredError,
-    "mae": MeanAbsoluteError, "mean_absolute_error": MeanAbsoluteError,
-    "huber": Huber, "kl_divergence": KLDivergence, "kld": KLDivergence,
-    "cosine_similarity": CosineSimilarity, "binary_crossentropy": BinaryCrossentropy,
-    "bce": BinaryCrossentropy, "categorical_crossentropy": CategoricalCrossentropy,
-    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
-}  # fmt: skip
-
-
-class _Wrapped(Loss):
-    """A function of a user as a loss."""
-
-    def __init__(self, function: Callable[[Any, Any], Any]) -> None:
-        super().__init__(name=getattr(function, "__name__", "loss"))
-        self.function = function
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of each sample, or of all."""
-        return self.function(y_true, y_pred)
-
-
-def get(given: Any) -> Loss:
-    """A loss by name, by class, as a function of (y_true, y_pred), or as it was given.
-
-    Raises:
-        ValueRangeError: for a name that is not known, with the nearest one.
-
-    Example:
-        >>> dlc.losses.get("mse").name
-        'MeanSquaredError'
-    """
-    if isinstance(given, Loss):
-        return given
-    if isinstance(given, type) and issubclass(given, Loss):
-        return given()
-    if callable(given):
-        return _Wrapped(given)
-    by_class = {kind.__name__: kind for kind in _NAMES.values()}
-    found = {**_NAMES, **by_class}.get(str(given))
-    if found is None:
-        raise ValueRangeError(f"no loss {given!r}", hint=nearest(str(given), [*_NAMES, *by_class]))
-    return found()

@@ -8,6 +8,10 @@ sample_weight)` adds a batch, `result()` gives the value so far, `reset_state()`
 from dlc.metrics.accuracy import BinaryAccuracy as BinaryAccuracy
 from dlc.metrics.accuracy import CategoricalAccuracy as CategoricalAccuracy
 from dlc.metrics.accuracy import SparseCategoricalAccuracy as SparseCategoricalAccuracy
+from dlc.metrics.accuracy import (
+    SparseTopKCategoricalAccuracy as SparseTopKCategoricalAccuracy,
+)
+from dlc.metrics.accuracy import TopKCategoricalAccuracy as TopKCategoricalAccuracy
 from dlc.metrics.confusion import AUC as AUC
 from dlc.metrics.confusion import Precision as Precision
 from dlc.metrics.confusion import Recall as Recall
@@ -19,3 +23,15 @@ from dlc.metrics.metric import Metric as Metric
 from dlc.metrics.metric import RootMeanSquaredError as RootMeanSquaredError
 from dlc.metrics.metric import Sum as Sum
 from dlc.metrics.names import get as get
+from dlc.metrics.of_losses import BinaryCrossentropy as BinaryCrossentropy
+from dlc.metrics.of_losses import CategoricalCrossentropy as CategoricalCrossentropy
+from dlc.metrics.of_losses import CategoricalHinge as CategoricalHinge
+from dlc.metrics.of_losses import CosineSimilarity as CosineSimilarity
+from dlc.metrics.of_losses import Hinge as Hinge
+from dlc.metrics.of_losses import KLDivergence as KLDivergence
+from dlc.metrics.of_losses import LogCoshError as LogCoshError
+from dlc.metrics.of_losses import MeanAbsolutePercentageError as MeanAbsolutePercentageError
+from dlc.metrics.of_losses import MeanSquaredLogarithmicError as MeanSquaredLogarithmicError
+from dlc.metrics.of_losses import Poisson as Poisson
+from dlc.metrics.of_losses import SparseCategoricalCrossentropy as SparseCategoricalCrossentropy
+from dlc.metrics.of_losses import SquaredHinge as SquaredHinge

@@ -6,6 +6,7 @@ from typing import Any
 
 import dlc
 from dlc.frontend.apply import as_tensor
+from dlc.ir.errors import ValueRangeError
 from dlc.losses.functions import float_pair
 from dlc.metrics.metric import MeanOf
 
@@ -60,3 +61,63 @@ class SparseCategoricalAccuracy(MeanOf):
         if labels.ndim == found.ndim + 1 and labels.shape[-1] == 1:
             labels = dlc.squeeze(labels, axis=-1)
         return _as_floats(dlc.astype(labels, found.dtype) == found)
+
+
+def _among_largest(own: dlc.Tensor, pred: dlc.Tensor, k: int) -> dlc.Tensor:
+    """Whether less than `k` predictions are larger; one that is NaN is never among them."""
+    larger = dlc.sum(dlc.astype(pred > own, dlc.int64), axis=-1) < k
+    return _as_floats(larger & ~dlc.isnan(dlc.squeeze(own, axis=-1)))
+
+
+def _count(name: str, k: int) -> int:
+    if k < 1:
+        raise ValueRangeError(f"{name}: k={k} must be at least 1")
+    return k
+
+
+class TopKCategoricalAccuracy(MeanOf):
+    """The share of samples whose class, by one-hot labels, is among the likeliest `k`.
+
+    Args:
+        k: How many of the likeliest classes count.
+        name: The metric's name.
+
+    Raises:
+        ValueRangeError: for a `k` below 1.
+    """
+
+    def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy") -> None:
+        super().__init__(self._right, name)
+        self.k = _count(name, k)
+
+    def _right(self, y_true: Any, y_pred: Any) -> dlc.Tensor:
+        true, pred = float_pair(self.name, y_true, y_pred)
+        own = dlc.expand_dims(dlc.argmax(true, axis=-1), axis=-1)
+        return _among_largest(dlc.take_along_axis(pred, own, axis=-1), pred, self.k)
+
+
+class SparseTopKCategoricalAccuracy(MeanOf):
+    """The share of samples whose label, a number, is among the likeliest `k` classes.
+
+    Args:
+        k: How many of the likeliest classes count.
+        name: The metric's name.
+
+    Raises:
+        ValueRangeError: for a `k` below 1.
+
+    Example:
+        >>> metric = dlc.metrics.SparseTopKCategoricalAccuracy(k=2)
+        >>> metric([2, 0], [[0.1, 0.7, 0.2], [0.1, 0.7, 0.2]]).item()
+        0.5
+    """
+
+    def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy") -> None:
+        super().__init__(self._right, name)
+        self.k = _count(name, k)
+
+    def _right(self, y_true: Any, y_pred: Any) -> dlc.Tensor:
+        labels, pred = dlc.astype(as_tensor(y_true), dlc.int64), as_tensor(y_pred)
+        if labels.ndim + 1 == pred.ndim:
+            labels = dlc.expand_dims(labels, axis=-1)
+        return _among_largest(dlc.take_along_axis(pred, labels, axis=-1), pred, self.k)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import dlc
 from dlc.frontend.apply import as_tensor
 from dlc.frontend.context import current_trace
 from dlc.frontend.trace import eager
 from dlc.frontend.variable_state import assign_state, restore
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError
 from dlc.losses import functions
 from dlc.losses.classes import weighted
+
+# Only where it is used: layers are above.
+if TYPE_CHECKING:
+    from dlc.nn import initializers
+else:
+    initializers = deferred("dlc.nn.initializers")
 
 _First = tuple[
     dlc.Variable, Any
@@ -41,6 +48,30 @@ class Metric:
             value = dlc.asarray(first, dtype=dtype or dlc.float32)
             variable = dlc.Variable(value)
         self._state.append((variable, value.numpy() if value.ndim else value.item()))
+        return variable
+
+    def add_weight(
+        self, shape: Any = (), initializer: Any = None, dtype: Any = None, name: str | None = None
+    ) -> dlc.Variable:
+        """State by Keras's name for `add_variable`, with an initialiser in place of its value.
+
+        As all state it is set back to its first value by `reset_state` (in Keras, to zeros).
+
+        Args:
+            shape: Its shape.
+            initializer: A name such as "zeros" (the default), or a function of (shape, dtype).
+            dtype: Its type; float32 by default.
+            name: Its name, for messages.
+
+        Example:
+            >>> dlc.metrics.Metric().add_weight(shape=(2,), initializer="ones").numpy()
+            array([1., 1.], dtype=float32)
+        """
+        kind = dtype or dlc.float32
+        with eager():
+            first = initializers.get(initializer or "zeros")(tuple(shape), kind)
+        variable = self.add_variable(first, kind)
+        variable.name = name
         return variable
 
     @property

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 from dlc.ir.errors import ValueRangeError, nearest
-from dlc.losses import functions
-from dlc.metrics import accuracy, confusion, metric
+from dlc.metrics import accuracy, confusion, metric, of_losses
 
-_NAMES: dict[str, Any] = {
-    "binary_accuracy": accuracy.BinaryAccuracy,
-    "categorical_accuracy": accuracy.CategoricalAccuracy,
-    "sparse_categorical_accuracy": accuracy.SparseCategoricalAccuracy,
-    "auc": confusion.AUC, "AUC": confusion.AUC, "precision": confusion.Precision,
-    "recall": confusion.Recall, "mse": metric.MeanSquaredError, "mae": metric.MeanAbsoluteError,
-    "mean_squared_error": metric.MeanSquaredError, "rmse": metric.RootMeanSquaredError,
-    "mean_absolute_error": metric.MeanAbsoluteError,
-    "root_mean_squared_error": metric.RootMeanSquaredError,
-    "cosine_similarity": lambda: metric.MeanOf(functions.cosine_similarity),
-    "kl_divergence": lambda: metric.MeanOf(functions.kl_divergence),
-    "binary_crossentropy": lambda: metric.MeanOf(functions.binary_crossentropy),
-    "categorical_crossentropy": lambda: metric.MeanOf(functions.categorical_crossentropy),
-    "sparse_categorical_crossentropy": lambda: metric.MeanOf(
-        functions.sparse_categorical_crossentropy
-    ),
+_CLASSES: tuple[type[metric.Metric], ...] = (
+    accuracy.BinaryAccuracy, accuracy.CategoricalAccuracy, accuracy.SparseCategoricalAccuracy,
+    accuracy.TopKCategoricalAccuracy, accuracy.SparseTopKCategoricalAccuracy, confusion.AUC,
+    confusion.Precision, confusion.Recall, metric.MeanSquaredError, metric.MeanAbsoluteError,
+    metric.RootMeanSquaredError, of_losses.MeanAbsolutePercentageError,
+    of_losses.MeanSquaredLogarithmicError, of_losses.LogCoshError, of_losses.Poisson,
+    of_losses.Hinge, of_losses.SquaredHinge, of_losses.CategoricalHinge, of_losses.KLDivergence,
+    of_losses.CosineSimilarity, of_losses.BinaryCrossentropy, of_losses.CategoricalCrossentropy,
+    of_losses.SparseCategoricalCrossentropy,
+)  # fmt: skip
+_NAMES: dict[str, type[metric.Metric]] = {
+    "mse": metric.MeanSquaredError, "mae": metric.MeanAbsoluteError,
+    "rmse": metric.RootMeanSquaredError, "mape": of_losses.MeanAbsolutePercentageError,
+    "msle": of_losses.MeanSquaredLogarithmicError, "logcosh": of_losses.LogCoshError,
+    "log_cosh": of_losses.LogCoshError, "kld": of_losses.KLDivergence,
+    "bce": of_losses.BinaryCrossentropy,
+    **{signature(kind).parameters["name"].default: kind for kind in _CLASSES},
+    **{kind.__name__: kind for kind in _CLASSES},
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dlc
-from dlc.ir.errors import ArgumentError, ValueRangeError
+from dlc.ir.errors import ArgumentError, DTypeError, ValueRangeError
 from dlc.nn import functional, initializers
 from dlc.nn.described import one_of
 from dlc.nn.functional.arguments import tensor
@@ -78,6 +78,7 @@ class Embedding(Module):
             )
         positive("Embedding", num_embeddings=rows, embedding_dim=width)
         self.num_embeddings, self.embedding_dim = rows, width
+        self._converts = as_keras
         self.mask_zero = bool(mask_zero)
         self.padding_idx = _padding_row("Embedding", padding_idx, rows)
         usual = "uniform" if as_keras else initializers.normal(0.0, 1.0)
@@ -85,7 +86,21 @@ class Embedding(Module):
         self.weight = _table(rows, width, self.padding_idx, init, dtype)
 
     def forward(self, indices: Any) -> dlc.Tensor:
-        """The rows of integers [...]: [..., embedding_dim]."""
+        """The rows of integers [...]: [..., embedding_dim].
+
+        By Keras's arguments floats are taken too, as an `Input` without a type has them.
+
+        Raises:
+            DTypeError: for floats, by PyTorch's arguments.
+        """
+        at = tensor(indices)
+        if at.dtype.is_float and not self._converts:
+            raise DTypeError(
+                f"Embedding of {at.tensor}: indices are integers",
+                hint='in a graph of layers: nn.Input(shape, dtype="int64"); '
+                "Embedding(input_dim=, output_dim=) converts floats, as Keras does",
+            )
+        indices = dlc.astype(at, dlc.int64) if at.dtype.is_float else at
         return functional.embedding(indices, self.weight, padding_idx=self.padding_idx)
 
     def compute_mask(self, indices: Any, mask: Any = None) -> Any:

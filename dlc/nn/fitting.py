@@ -13,7 +13,7 @@ import dlc
 from dlc.callbacks import History
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, ShapeError
-from dlc.nn import summary, weights
+from dlc.nn import programs, summary, weights
 from dlc.train import FitSettings, Training
 
 # Only where it is used: it knows the classes of models.
@@ -119,6 +119,16 @@ class Fitting:
     def trainable_variables(self) -> list[dlc.Variable]:
         """The parameters that are trained."""
         return [p for p in self.parameters() if p.requires_grad]
+
+    @property
+    def trainable_weights(self) -> list[dlc.Variable]:
+        """The parameters that are trained; `trainable_variables`."""
+        return self.trainable_variables
+
+    @property
+    def non_trainable_weights(self) -> list[dlc.Variable]:
+        """Frozen parameters and buffers: what `get_weights` gives besides `trainable_weights`."""
+        return [v for v in self._weights() if not v.requires_grad]
 
     # Steps, to override.
 
@@ -306,6 +316,26 @@ class Fitting:
             )
         for variable, value in zip(own, weights, strict=True):
             variable.assign(value)
+
+    def save(self, path: str | os.PathLike[str], specs: Any = None) -> None:
+        """Writes the model in evaluation mode as a program that `dlc.load` runs; see `dlc.save`.
+
+        Args:
+            path: The file, such as "model.dlc".
+            specs: What it will be called with; by default its inputs, for a graph of layers and
+                for a model that was fitted, with any number of samples.
+
+        Raises:
+            ValueRangeError: for a name of Keras's formats.
+            ArgumentError: where `specs` are needed.
+
+        Example:
+            >>> model = dlc.nn.Sequential([dlc.nn.Input((4,)), dlc.nn.Dense(2)])
+            >>> model.save("model.dlc")
+            >>> dlc.load("model.dlc")(dlc.ones((3, 4))).shape
+            (3, 2)
+        """
+        programs.save(self, path, specs)
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Writes parameters and buffers to a safetensors file, whole or not at all."""

@@ -156,6 +156,8 @@ class Module(Walking, Converting, Hooking, Fitting):
         # Asked for what is no attribute only: a module may have attributes of these names.
         if name in _ENDS and self._symbolic:
             return self._symbolic[_ENDS.index(name)]
+        if name == "weights":  # Keras's name
+            return self._weights()
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _note_call(self, given: Any, results: Any) -> None:

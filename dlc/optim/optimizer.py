@@ -17,7 +17,7 @@ place.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol, cast
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, cast
 
 import numpy as np
 
@@ -73,6 +73,26 @@ class _Plan(NamedTuple):
     entries: tuple[_Entry, ...]
     settings: tuple[tuple[tuple[str, Any], ...], ...]
     schedules: tuple[Schedule | None, ...]
+
+
+class Rate(float):
+    """A learning rate, a number; what is assigned to it is that of its optimizer."""
+
+    __slots__ = ("_optimizer",)
+    _optimizer: Optimizer
+
+    def __new__(cls, value: Any, optimizer: Optimizer) -> Self:
+        """The rate that an optimizer has now."""
+        made = super().__new__(cls, value)
+        made._optimizer = optimizer
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return float, (float(self),)
+
+    def assign(self, value: Any) -> None:
+        """Sets the optimizer's learning rate; this number stays what it was."""
+        self._optimizer.learning_rate = value
 
 
 class Group:
@@ -231,12 +251,17 @@ class Optimizer:
     # Learning rates.
 
     @property
-    def learning_rate(self) -> float:
-        """The learning rate of the first group; to assign a number or a schedule sets all."""
+    def learning_rate(self) -> Rate:
+        """The learning rate of the first group; to assign a number or a schedule sets all.
+
+        It is a number that can also be assigned in Keras's way, `learning_rate.assign(0.1)`;
+        neither way compiles a step anew.
+        """
         group = self.param_groups[0]
-        if group.schedule is None:
-            return group.lr
-        return float(dlc.asarray(group.schedule(self.steps.value())).item())
+        value = group.lr
+        if group.schedule is not None:
+            value = dlc.asarray(group.schedule(self.steps.value())).item()
+        return Rate(value, self)
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:

@@ -1,0 +1,116 @@
+"""Losses of deviations, margins and focal cross entropies as objects, with Keras's arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlc.losses import deviations, focal
+from dlc.losses.classes import FunctionLoss, checked_smoothing
+
+
+class MeanAbsolutePercentageError(FunctionLoss):
+    """The mean of 100 |y_true - y_pred| / |y_true|."""
+
+    function = staticmethod(deviations.mean_absolute_percentage_error)
+
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
+        super().__init__(reduction, name)
+
+
+class MeanSquaredLogarithmicError(FunctionLoss):
+    """The mean of (log(y_true + 1) - log(y_pred + 1))**2."""
+
+    function = staticmethod(deviations.mean_squared_logarithmic_error)
+
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
+        super().__init__(reduction, name)
+
+
+class LogCosh(FunctionLoss):
+    """The mean of log(cosh(y_pred - y_true))."""
+
+    function = staticmethod(deviations.log_cosh)
+
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
+        super().__init__(reduction, name)
+
+
+class Poisson(FunctionLoss):
+    """The mean of y_pred - y_true log(y_pred), of counts and predicted means of them."""
+
+    function = staticmethod(deviations.poisson)
+
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
+        super().__init__(reduction, name)
+
+
+class Hinge(FunctionLoss):
+    """The mean of max(1 - y_true y_pred, 0), of labels -1 and 1, or 0 and 1."""
+
+    function = staticmethod(deviations.hinge)
+
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
+        super().__init__(reduction, name)
+
+
+class SquaredHinge(FunctionLoss):
+    """The mean of max(1 - y_true y_pred, 0)**2, of labels -1 and 1, or 0 and 1."""
+
+    function = staticmethod(deviations.squared_hinge)
+
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
+        super().__init__(reduction, name)
+
+
+class CategoricalHinge(FunctionLoss):
+    """How much less than 1 the true class of one-hot labels is ahead (see `categorical_hinge`)."""
+
+    function = staticmethod(deviations.categorical_hinge)
+
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
+        super().__init__(reduction, name)
+
+
+class BinaryFocalCrossentropy(FunctionLoss):
+    """The focal cross entropy of labels 0 and 1 (see `binary_focal_crossentropy`)."""
+
+    function = staticmethod(focal.binary_focal_crossentropy)
+
+    def __init__(
+        self,
+        apply_class_balancing: bool = False,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        smoothing = checked_smoothing(type(self), label_smoothing)
+        super().__init__(
+            reduction, name, apply_class_balancing=apply_class_balancing, alpha=alpha, gamma=gamma,
+            from_logits=from_logits, label_smoothing=smoothing, axis=axis,
+        )  # fmt: skip
+
+
+class CategoricalFocalCrossentropy(FunctionLoss):
+    """The focal cross entropy of one-hot labels (see `categorical_focal_crossentropy`)."""
+
+    function = staticmethod(focal.categorical_focal_crossentropy)
+
+    def __init__(
+        self,
+        alpha: Any = 0.25,
+        gamma: float = 2.0,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        smoothing = checked_smoothing(type(self), label_smoothing)
+        super().__init__(
+            reduction, name, alpha=alpha, gamma=gamma, from_logits=from_logits,
+            label_smoothing=smoothing, axis=axis,
+        )  # fmt: skip
