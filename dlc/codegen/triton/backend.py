@@ -42,6 +42,7 @@ class TritonBackend:
     def __init__(self, arch: str = "sm_90", precision: str = "exact") -> None:
         arch_number(arch)
         self.arch, self.precision = arch, precision
+        self._shown: tuple[tuple[Kernel, ...], list[Binary]] = ((), [])
 
     def key_entries(self) -> tuple[tuple[str, str], ...]:
         """The architecture, how products are computed, and the versions of Triton and this code."""
@@ -95,7 +96,10 @@ class TritonBackend:
         if stage == "triton":
             emitted = [x for k in kernels for x in self.emit(k)]
             return "\n".join(v.source for x in emitted for v in x.variants)
-        made = [b for k in kernels for launch in self.binaries(k) for b in launch]
+        if self._shown[0] != tuple(kernels):  # else the kernels of the stage before
+            made = [b for k in kernels for launch in self.binaries(k) for b in launch]
+            self._shown = tuple(kernels), made
+        made = self._shown[1]
         if stage == "resources":
             return resource_table(made)
         if stage == "sass":
