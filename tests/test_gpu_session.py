@@ -22,6 +22,7 @@ import dlc
 from dlc.bench import networks
 from dlc.bench.problem import Case
 from dlc.cli import main as cli
+from dlc.ir.errors import BackendError
 
 TODAY = dt.datetime.now(dt.UTC).date().isoformat()
 
@@ -136,20 +137,27 @@ def test_networks_are_compiled_without_a_gpu(monkeypatch, capsys):
     decode = next(c for c in networks.ON_GPU if "decode" in c.name)
     small = Case(decode.name, decode.problem, {**decode.extents, "t": 16, "h": 2, "v": 32})
     monkeypatch.setattr(gpu_networks, "ON_GPU", (small,))
-    monkeypatch.setattr(gpu_networks, "used", lambda executable: [(200, 255, "large")])
-    assert gpu_networks.main(["*decode*", "--layers", "1"]) == 1
+    small, large = (0, 40, 8, "small"), (200, 255, 64, "large")
+    refused = BackendError("Triton refuses another")
+    for found in (([large, small], []), ([small], [refused])):
+        monkeypatch.setattr(gpu_networks, "used", lambda _, found=found: found)
+        assert gpu_networks.main(["*decode*", "--layers", "1"]) == 1
     said = capsys.readouterr().out
     assert re.match(r"gpt2 124M decode bf16 1x1024: \d+ calls of \d+ kernels, arguments ", said)
-    assert "large: 255 registers, 200 bytes spilled" in said
+    assert "large: 255 registers, 200 bytes spilled, 64 shared" in said
+    assert "Triton refuses another" in said
+    monkeypatch.setattr(gpu_networks, "used", lambda _: ([small], []))
+    assert gpu_networks.main(["*decode*", "--layers", "1"]) == 0
     monkeypatch.setattr(gpu_networks, "used", None)
     assert gpu_networks.main(["*decode*", "--layers", "1", "--plan"]) == 0
 
 
 def test_what_kernels_use():
     f = dlc.compile(lambda x: x + 1, device="cuda:sm_90")
-    found = gpu_networks.used(f.lower("f32[8]").executable)
+    found, refused = gpu_networks.used(f.lower("f32[8]").executable)
     assert found == sorted(found, reverse=True)
-    for spilled, registers, entry in found:
-        assert spilled == 0
+    assert not refused
+    for spilled, registers, shared, entry in found:
+        assert spilled == shared == 0
         assert 0 < registers < 64
         assert entry.startswith("add")

@@ -31,7 +31,7 @@ from dlc.runtime.verification import verify_function
 if importlib.util.find_spec("triton") is None:
     pytest.skip("Triton is not installed", allow_module_level=True)
 
-from triton_harness import bound, built, device, fitting, run_function, run_kernel
+from triton_harness import bound, built, device, fitting, launches_of, run_function, run_kernel
 
 KERNELS = {
     "pointwise": "kernel pw(x: f32[N], out y: f32[N]): par n<N: y[n] = x[n]*x[n]+1.0",
@@ -169,6 +169,26 @@ def test_long_sums_of_small_results_are_shared_out(worker, dtype):
     np.testing.assert_allclose(found.astype(np.float64), exact, rtol=unit, atol=unit * 64)
     assert np.array_equal(found, bound(worker, program).run(args)[0])
     np.testing.assert_allclose(again.astype(np.float64), exact, rtol=unit, atol=unit * 64)
+
+
+@pytest.mark.parametrize("chosen", ["x[i,j], y[i,j]", "y[i,j], x[i,j]"])
+@pytest.mark.parametrize("dtype", ["f32", "bool"])
+def test_what_stays_in_place_is_not_touched(worker, chosen, dtype):
+    kernel = parse_kernel(
+        f"kernel put(m: bool[N], x: {dtype}[N,M], y: {dtype}[N,M],"
+        f" out o: {dtype}[N,M] may_alias(y)): par i<N, j<M: o[i,j] = select(m[i], {chosen})"
+    )
+    dims = {"N": 5, "M": 200}
+    rng = np.random.default_rng(0)
+    mask = np.array([True, False, True, False, False])
+    x, y = (rng.standard_normal((5, 200)).astype("f4") for _ in range(2))
+    x, y = (x, y) if dtype == "f32" else (x > 0, y > 0)
+    expected = np.where(mask[:, None], *((x, y) if chosen[0] == "x" else (y, x)))
+    for slots in ([0, 1, 2, 3], [0, 1, 2, 2]):  # apart, and in the memory of y
+        launches = launches_of(kernel, slots, dims)
+        assert "p_o.to(tl.int64) != p_y.to(tl.int64)" in launches[0][0]
+        made = worker.run([mask, x, y, np.zeros_like(y)], launches)
+        assert np.array_equal(made[slots[-1]], expected)
 
 
 def test_blocks_of_products_come_in_groups(worker):

@@ -300,16 +300,55 @@ class NestWriter(ValueWriter):
             self.comment(item.text)
         ordered = any(i.name in self.nest.volatile for i in items)
         with self.over(items[0].axes, scope, vector=len(items[0].axes) - 1) as inner:
-            values = [self._item_value(i, inner) for i in items]
+            made = [self._stored(i, inner) for i in items]
             if ordered:  # other threads of the program have read, and will
                 self.write("tl.debug_barrier()")
-            for item, value in zip(items, values, strict=True):
+            for item, (value, changed) in zip(items, made, strict=True):
                 work = inner.inner() if any(map(self._is_volatile, item.ix)) else inner
                 at = self.place(item.name, item.ix, work)
-                kept = None if item.where is None else self.fresh(item.where, work)
+                kept = changed if item.where is None else self.fresh(item.where, work)
                 self.store(item.name, at, value, item.expr.dtype, work, kept)
             if ordered:
                 self.write("tl.debug_barrier()")
+
+    def _stored(self, item: Item, scope: Scope) -> tuple[Value, Value | None]:
+        """The value of an element, and where it changes; None for everywhere.
+
+        What stays as it was, in memory that an output has taken over, is neither read nor written.
+        """
+        old = self._old_element(item)
+        if old is None:
+            return self._item_value(item, scope), None
+        try:
+            return self._replaced(item, old, scope)
+        except BackendError as error:
+            raise cannot(self.kernel, item.text, error.message) from None
+
+    def _replaced(self, item: Item, old: Expr, scope: Scope) -> tuple[Value, Value]:
+        condition, first, second = item.expr.args
+        new = first if second is old else second
+        chosen = self.value(condition, scope)
+        is_new = chosen.at(scope.rank)
+        is_old = self.assign(f"{is_new} == 0", scope, chosen.axes).at(scope.rank)
+        if new is second:
+            is_new, is_old = is_old, is_new
+        apart = f"(p_{item.name}.to(tl.int64) != p_{old.attr}.to(tl.int64))"
+        read = self.assign(f"{is_old} & {apart}", scope, chosen.axes)
+        kept = self.assign(f"{is_new} | {apart}", scope, chosen.axes)
+        values = self.value(new, scope), self.load(old, scope, read)
+        axes = chosen.axes.union(*(v.axes for v in values))
+        texts = ", ".join(v.at(scope.rank) for v in values)
+        return self.assign(f"tl.where({is_new}, {texts})", scope, axes), kept
+
+    def _old_element(self, item: Item) -> Expr | None:
+        """The load of the element in whose place another is stored, where a condition says so."""
+        param = self.params[item.name]
+        if item.expr.op != "select" or item.where is not None or self.nest.volatile:
+            return None
+        for e in item.expr.args[1:]:
+            if e.op == "load" and e.attr in param.may_alias and e.args == item.ix:
+                return e
+        return None
 
     # Loops inside of a program
 
