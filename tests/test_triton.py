@@ -84,6 +84,13 @@ KERNELS = {
     "  s[m,n] = dot(k<K, a[m,k]*b[k,n])\n  y[m,n] = max(s[m,n]+c[n], 0.0)",
     "bf16 dot": "kernel db(a: bf16[M,K], b: bf16[K,N], out y: f32[M,N]):\n"
     " par m<M, n<N: y[m,n] = dot_f32(k<K, a[m,k]*b[k,n])",
+    "bf16 dot in a step": "kernel ds(a: bf16[M,K], b: bf16[K,N],"
+    " w: f32[M,N], p: f32[M,N], q: f32[M,N], out v: f32[M,N], out r: f32[M,N], out s: f32[M,N]):\n"
+    " par m<M, n<N:\n"
+    "  g[m,n] = dot_f32(k<K, a[m,k]*b[k,n])\n"
+    "  r[m,n] = p[m,n]*0.9+g[m,n]*0.1\n"
+    "  s[m,n] = q[m,n]*0.95+g[m,n]*g[m,n]*0.05\n"
+    "  v[m,n] = w[m,n]-(p[m,n]*0.9+g[m,n]*0.1)/sqrt(abs(q[m,n]*0.95+g[m,n]*g[m,n]*0.05)+1.0)",
     "batched f16 dot": "kernel dh(a: f16[B,K,M], b: f16[B,N,K], out y: f16[B,M,N]):\n"
     " par e<B, m<M, n<N: y[e,m,n] = dot(k<K, a[e,k,m]*b[e,n,k])",
     "f64 dot": "kernel dd(a: f64[M,K], b: f64[K,N], out y: f64[M,N]):\n"
@@ -205,6 +212,8 @@ def test_schedules_are_data_by_architecture():
     assert large[80] == large[89]
     assert "tl.zeros([128, 256]" in large[90].source
     assert large[90] == large[120]
+    step = parse_kernel(KERNELS["bf16 dot in a step"])  # whose matrices take registers too
+    assert "tl.zeros([128, 64]" in emit_kernel(step, 90)[0].variants[1].source
     (launch,) = emit_kernel(kernel)
     small = dict(M=512, N=512, K=64)
     chosen = [launch.choose(d).entry for d in (small, small | {"M": 1 << 16}, small | {"N": 5})]
@@ -397,7 +406,7 @@ def test_refusals_name_the_statement(text, statement, reason):
 # Compiled code
 
 COMPILED = ["exp", "softmax", "norm", "columns", "partial", "argmax", "gather", "scatter", "dot"]
-COMPILED += ["bf16 dot", "byte dot", "f64 dot", "transpose", "nested", "sort"]
+COMPILED += ["bf16 dot", "bf16 dot in a step", "byte dot", "f64 dot", "transpose", "nested", "sort"]
 
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])

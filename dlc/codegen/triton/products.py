@@ -21,7 +21,7 @@ from dlc.codegen.triton.schedules import SMALLEST, Blocks, product_blocks, tried
 from dlc.codegen.triton.stored_code import dims_fit
 from dlc.codegen.triton.values import Scope, Value, ValueWriter
 from dlc.ir.dims import Dim, add, floordiv, minimum, mod, mul, symbol
-from dlc.ir.scalar import Axis
+from dlc.ir.scalar import Axis, walk
 from dlc.ir.types import DType, float32, int8, int32
 
 SMALLEST_K_OF_BYTES = 32
@@ -64,9 +64,22 @@ def _is_gathered(form: Contraction) -> bool:
     return None in (form.a.k_stride, form.b.k_stride)
 
 
+def _matrices(form: Contraction) -> int:
+    """How many matrices the epilogue reads and writes."""
+    both = {form.m.name, form.n.name}
+    read = {
+        x
+        for s in form.stores
+        for x in walk(s.expr)
+        if x.op == "load" and both <= {i.attr for e in x.args for i in walk(e) if i.op == "index"}
+    }
+    return len(read) + len(form.stores)
+
+
 def _variants(form: Contraction, arch: int, fast: bool) -> Iterator[Variant]:
     narrow = _dot_dtype(form)
-    sizes = product_blocks(arch, narrow.bits, fast=fast, gathered=_is_gathered(form))
+    gathered, matrices = _is_gathered(form), _matrices(form)
+    sizes = product_blocks(arch, narrow.bits, fast=fast, gathered=gathered, matrices=matrices)
     result = mul(mul(form.m.extent, form.n.extent), form.batches)
     if sizes.most:
         small = _variant(form, narrow, sizes.small, fast, "_small")

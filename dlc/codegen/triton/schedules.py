@@ -108,19 +108,49 @@ _GATHERED: dict[int, dict[str, Any]] = {
 }
 
 
-def product_blocks(arch: int, bits: int, *, fast: bool = False, gathered: bool = False) -> Products:
+# What is different where an epilogue reads or writes several matrices, whose elements and offsets
+# take registers beside those of the result: by the number of the architecture and the bits of an
+# operand, from some number of matrices on.
+_EIGHT_WARPS = Blocks(64, 64, 32, 8)
+_SINGLE_BESIDE = {3: {"large": Blocks(64, 64, 16, 8), "ragged": Blocks(64, 64, 16, 8)}}
+_TF32_BESIDE = {3: {"large": Blocks(128, 64, 32, 8), "ragged": _EIGHT_WARPS}}
+_BESIDE: dict[int, dict[int, dict[int, dict[str, Any]]]] = {
+    80: {
+        16: {3: {"large": Blocks(128, 64, 32, 8, 4), "ragged": _EIGHT_WARPS}},
+        32: _SINGLE_BESIDE,
+        _TF32: _TF32_BESIDE,
+    },
+    90: {
+        16: {
+            2: {"large": Blocks(128, 128, 64, 8)},
+            3: {"large": Blocks(128, 64, 64, 8), "ragged": _EIGHT_WARPS},
+        },
+        32: _SINGLE_BESIDE,
+        _TF32: _TF32_BESIDE,
+    },
+}
+
+
+def product_blocks(
+    arch: int, bits: int, *, fast: bool = False, gathered: bool = False, matrices: int = 1
+) -> Products:
     """The blocks of products on an architecture, of operands with so many bits.
 
-    With `fast`, those of float32 are multiplied as tf32.
+    With `fast`, those of float32 are multiplied as tf32. `matrices` are those that the epilogue
+    reads or writes.
 
     Example:
-        >>> product_blocks(90, 16).large.n
-        256
+        >>> product_blocks(90, 16).large.n, product_blocks(90, 16, matrices=4).large.n
+        (256, 64)
     """
-    known = [a for a in _PRODUCTS if a <= arch] or [min(_PRODUCTS)]
+    known = max([a for a in _PRODUCTS if a <= arch] or [min(_PRODUCTS)])
     width = _TF32 if fast and bits == 32 else bits
-    found = _PRODUCTS[max(known)][width]
-    return replace(found, **_GATHERED[width]) if gathered else found
+    found = _PRODUCTS[known][width]
+    if gathered:
+        return replace(found, **_GATHERED[width])
+    beside = _BESIDE[known].get(width, {})
+    few = [n for n in beside if n <= matrices]
+    return replace(found, **beside[max(few)]) if few else found
 
 
 # What measuring chooses from, by the bits of an operand: schedules that give the same bits, since
