@@ -94,3 +94,11 @@ def test_embedding_of_an_input_without_a_type():
     np.testing.assert_array_equal(model(rows.astype(np.float32)).numpy(), model(rows).numpy())
     with pytest.raises(dlc.DTypeError, match='dtype="int64"'):
         nn.Embedding(10, 4)(nn.Input((5,)))
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_short_names_of_pooling_are_the_same_layers(rank):
+    for short, full in (("Avg", "Average"), ("Max", "Max")):
+        for how in ("", "Global"):
+            layer = getattr(nn, f"{how}{full}Pooling{rank}D")
+            assert getattr(nn, f"{how}{short}Pool{rank}D") is layer

@@ -13,8 +13,12 @@ from dlc.metrics.accuracy import (
 )
 from dlc.metrics.accuracy import TopKCategoricalAccuracy as TopKCategoricalAccuracy
 from dlc.metrics.confusion import AUC as AUC
+from dlc.metrics.confusion import FalseNegatives as FalseNegatives
+from dlc.metrics.confusion import FalsePositives as FalsePositives
 from dlc.metrics.confusion import Precision as Precision
 from dlc.metrics.confusion import Recall as Recall
+from dlc.metrics.confusion import TrueNegatives as TrueNegatives
+from dlc.metrics.confusion import TruePositives as TruePositives
 from dlc.metrics.metric import Mean as Mean
 from dlc.metrics.metric import MeanAbsoluteError as MeanAbsoluteError
 from dlc.metrics.metric import MeanOf as MeanOf

@@ -97,6 +97,90 @@ class Recall(Precision):
         return found[0] if self.single else found
 
 
+class _Count(_Thresholds):
+    """The weights of one kind of answers, at a threshold or at each of several."""
+
+    def __init__(self, thresholds: float | Sequence[float] | None, name: str) -> None:
+        super().__init__(_at_thresholds(thresholds, name), name)
+        self.single = not isinstance(thresholds, Sequence)
+
+    def _counted(self) -> dlc.Variable:
+        raise NotImplementedError
+
+    def result(self) -> dlc.Tensor:
+        """How many there were, or for each threshold."""
+        found = self._counted().value()
+        return found[0] if self.single else found
+
+
+class TruePositives(_Count):
+    """How many positives that were predicted as such, by their weights.
+
+    Args:
+        thresholds: One, or a list for a result each; 0.5 by default.
+        name: The metric's name.
+    """
+
+    def __init__(
+        self, thresholds: float | Sequence[float] | None = None, name: str = "true_positives"
+    ) -> None:
+        super().__init__(thresholds, name)
+
+    def _counted(self) -> dlc.Variable:
+        return self.true_positives
+
+
+class FalsePositives(_Count):
+    """How many negatives that were predicted as positive, by their weights.
+
+    Args:
+        thresholds: One, or a list for a result each; 0.5 by default.
+        name: The metric's name.
+    """
+
+    def __init__(
+        self, thresholds: float | Sequence[float] | None = None, name: str = "false_positives"
+    ) -> None:
+        super().__init__(thresholds, name)
+
+    def _counted(self) -> dlc.Variable:
+        return self.false_positives
+
+
+class TrueNegatives(_Count):
+    """How many negatives that were predicted as such, by their weights.
+
+    Args:
+        thresholds: One, or a list for a result each; 0.5 by default.
+        name: The metric's name.
+    """
+
+    def __init__(
+        self, thresholds: float | Sequence[float] | None = None, name: str = "true_negatives"
+    ) -> None:
+        super().__init__(thresholds, name)
+
+    def _counted(self) -> dlc.Variable:
+        return self.true_negatives
+
+
+class FalseNegatives(_Count):
+    """How many positives that were predicted as negative, by their weights.
+
+    Args:
+        thresholds: One, or a list for a result each; 0.5 by default.
+        name: The metric's name.
+    """
+
+    def __init__(
+        self, thresholds: float | Sequence[float] | None = None, name: str = "false_negatives"
+    ) -> None:
+        super().__init__(thresholds, name)
+
+    def _counted(self) -> dlc.Variable:
+        return self.false_negatives
+
+
 def _even_thresholds(count: int) -> list[float]:
     """Keras's: evenly spread inside, and one just outside at each end."""
     return [-1e-7, *(k / (count - 1) for k in range(1, count - 1)), 1 + 1e-7]

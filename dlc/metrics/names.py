@@ -11,7 +11,9 @@ from dlc.metrics import accuracy, confusion, metric, of_losses
 _CLASSES: tuple[type[metric.Metric], ...] = (
     accuracy.BinaryAccuracy, accuracy.CategoricalAccuracy, accuracy.SparseCategoricalAccuracy,
     accuracy.TopKCategoricalAccuracy, accuracy.SparseTopKCategoricalAccuracy, confusion.AUC,
-    confusion.Precision, confusion.Recall, metric.MeanSquaredError, metric.MeanAbsoluteError,
+    confusion.Precision, confusion.Recall, confusion.TruePositives, confusion.FalsePositives,
+    confusion.TrueNegatives, confusion.FalseNegatives, metric.MeanSquaredError,
+    metric.MeanAbsoluteError,
     metric.RootMeanSquaredError, of_losses.MeanAbsolutePercentageError,
     of_losses.MeanSquaredLogarithmicError, of_losses.LogCoshError, of_losses.Poisson,
     of_losses.Hinge, of_losses.SquaredHinge, of_losses.CategoricalHinge, of_losses.KLDivergence,
