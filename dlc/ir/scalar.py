@@ -18,6 +18,7 @@ NaN gives 0 and a value out of range saturates. `convert` to bool is `!= 0`.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from operator import is_
@@ -175,8 +176,16 @@ def op(name: str, *args: Expr, dtype: DType | None = None) -> Expr:
     return Expr(name, args, bool_ if row.result == "bool" else args[-1].dtype)
 
 
+@functools.lru_cache(4096)
+def _integer(value: int) -> Expr:
+    """A literal of indices, of which a few values occur very often."""
+    return Expr("const", (), int64, value)
+
+
 def const(value: bool | int | float, dtype: DType) -> Expr:
     """A literal, held at the precision of `dtype`."""
+    if dtype is int64:
+        return _integer(int(value))
     if dtype.is_float:
         held: bool | int | float = float(dtype.numpy.type(value))
     elif dtype.kind == "b":
