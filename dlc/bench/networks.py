@@ -11,12 +11,13 @@ import functools
 import importlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from dlc.bench.problem import Array, Arrays, Case, Extents, Problem, Program, rounded
 from dlc.ir.errors import ArgumentError
+from dlc.ir.record import NamedTuple
 
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 

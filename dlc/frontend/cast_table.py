@@ -89,14 +89,18 @@ def _code(function: Any) -> CodeType:
         listed.insert(code.co_posonlyargcount, "/")
     positional = ", ".join([*plain, *rest])
     keywords = ", ".join(f"{n}={n}" for n in named)
-    return compile(
+    return _compiled(
         f"def call({', '.join(listed)}):\n"
         "    if _active() is None:\n"
         f"        return _function({', '.join(filter(None, (positional, keywords)))})\n"
-        f"    return _cast(_function, _low, [{positional}], dict({keywords}))\n",
-        __file__,
-        "exec",
+        f"    return _cast(_function, _low, [{positional}], dict({keywords}))\n"
     )
+
+
+@functools.cache
+def _compiled(text: str) -> CodeType:
+    """The code of a call; many functions have the same parameters."""
+    return compile(text, __file__, "exec")
 
 
 def _cast(function: Callable[..., Any], low: bool, args: list[Any], kwargs: dict[str, Any]) -> Any:

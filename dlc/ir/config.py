@@ -84,6 +84,11 @@ class Setting(Generic[Value, Given]):
             ) from None
 
 
+if not TYPE_CHECKING:
+    # The standard one compiles each type that is given as text.
+    Setting.__class_getitem__ = classmethod(lambda cls, types: cls)
+
+
 class FolderSetting(Setting["Path | None", "str | os.PathLike[str] | None"]):
     """A folder. It is kept as text: `pathlib` takes longer to load than a program from the cache.
 

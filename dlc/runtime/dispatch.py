@@ -15,14 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from dlc.ir.deferred import deferred
 from dlc.ir.logs import TopicLog
 from dlc.runtime.native import entry_layout as layout
-from dlc.runtime.object_layout import (
-    Unsupported,
-    address_of,
-    make_type,
-    peek,
-    poke,
-    slot_offset,
-)
+from dlc.runtime.native.support import address_of
+from dlc.runtime.object_layout import Unsupported, make_type, peek, poke, slot_offset
 
 # Not needed by a process that calls nothing twice.
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from dlc.ir.logs import TopicLog
 from dlc.runtime.host_calls import raise_pending
 from dlc.runtime.native import entry_layout as layout
 from dlc.runtime.native.entry_support import entry_code
-from dlc.runtime.native.support import keep_for_ever, pool_code
-from dlc.runtime.object_layout import Unsupported, address_of, make_type, peek, poke
+from dlc.runtime.native.support import address_of, keep_for_ever, pool_code
+from dlc.runtime.object_layout import Unsupported, make_type, peek, poke
 
 _log = TopicLog("code")
 

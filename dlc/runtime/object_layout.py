@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dlc.runtime.native import entry_layout as layout
-from dlc.runtime.native.support import keep_for_ever
+from dlc.runtime.native.support import address_of, keep_for_ever
 
 # Numbers of slots in CPython's stable ABI.
 _TP_MEMBERS, _TP_GETSET = 72, 73
@@ -27,11 +27,6 @@ def peek(address: int) -> int:
 def poke(address: int, value: int) -> None:
     """Write the word at an address."""
     ctypes.c_uint64.from_address(address).value = value & (2**64 - 1)
-
-
-def address_of(function: Any) -> int:
-    """Give the address of a foreign function or variable."""
-    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 class _Slot(ctypes.Structure):

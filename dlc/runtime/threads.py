@@ -15,7 +15,7 @@ from typing import Final
 from dlc.ir.cpus import available_cpus
 from dlc.ir.record import dataclass
 from dlc.runtime.native.layout import LINE, MAX_WORKERS, POOL, POOL_BYTES, THREAD
-from dlc.runtime.native.support import keep_for_ever
+from dlc.runtime.native.support import address_of, keep_for_ever
 
 _SPIN: Final = 100_000
 """Nanoseconds before a thread sleeps: about what it takes to wake it, both threads together."""
@@ -119,15 +119,12 @@ class ThreadPool:
     def _set_functions(self) -> None:
         library = ctypes.CDLL(None)
         for name, symbol in _FUNCTIONS.items():
-            function = ctypes.cast(getattr(library, symbol), ctypes.c_void_p)
-            self._write(name, function.value or 0)
+            self._write(name, address_of(getattr(library, symbol)))
         if sys.platform == "linux":
-            syscall = ctypes.cast(library.syscall, ctypes.c_void_p)
-            self._write("syscall", syscall.value or 0)
+            self._write("syscall", address_of(library.syscall))
             if all(hasattr(library, symbol) for symbol in _PLACING.values()):
                 for name, symbol in _PLACING.items():
-                    function = ctypes.cast(getattr(library, symbol), ctypes.c_void_p)
-                    self._write(name, function.value or 0)
+                    self._write(name, address_of(getattr(library, symbol)))
         self._write("sig_setmask", _SIG_SETMASK)
 
     def _set_memory(self) -> None:
@@ -135,7 +132,7 @@ class ThreadPool:
             ("tape_malloc", ctypes.pythonapi.PyMem_RawMalloc),
             ("tape_free", ctypes.pythonapi.PyMem_RawFree),
         ):
-            self._write(name, ctypes.cast(function, ctypes.c_void_p).value or 0)
+            self._write(name, address_of(function))
 
     def _initialise_waiting(self) -> None:
         library = ctypes.CDLL(None)
