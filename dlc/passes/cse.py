@@ -54,16 +54,20 @@ def _attrs_key(node: Node) -> Hashable:
     return tuple((name, value_key(value)) for name, value in node.attrs.items())
 
 
+_EXACT = (int, bool, str)  # whose values, of one type, are the same where they are equal
+
+
 def value_key(value: Any) -> Hashable:
     """A key that two attributes share only if they are the same: 1 and True are not."""
+    kind = type(value)
+    if kind in _EXACT:
+        return kind, value
+    if isinstance(value, tuple):
+        return tuple([value_key(v) for v in value])
     if isinstance(value, np.ndarray):
         return value.dtype.name, value.shape, value.tobytes()
     if isinstance(value, Function):
         return structural_hash(value)
     if isinstance(value, (int, float)):
-        return type(value), repr(value)
-    if isinstance(value, tuple):
-        return tuple(value_key(v) for v in value)
-    if isinstance(value, Function):
-        return structural_hash(value)
+        return kind, repr(value)
     return value if isinstance(value, Hashable) else id(value)
