@@ -18,10 +18,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from dlc.ir import module_finder as _module_finder
 
 try:
-    _module_finder.install(__name__)
     from dlc.ir.config import config as config  # an unknown DLC_* variable stops the import
 except ValueError as _error:
     if os.path.basename(sys.argv[0]) not in ("-m", "dlc", "dlc.exe"):
