@@ -18,7 +18,6 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-
 try:
     from dlc.ir.config import config as config  # an unknown DLC_* variable stops the import
 except ValueError as _error:
