@@ -112,6 +112,20 @@ def test_gradients_of_loops():
     check(dlc.grad(steps), M, names={0: {0: "n"}}, others=[(M[:3],)])
 
 
+def test_loops_that_never_run():
+    def steps(x):
+        return dlc.scan(lambda c, r: (dlc.tanh(c + r), c * r), dlc.zeros(8), x)
+
+    proto = dlc.onnx.export(steps, "f32[0,8]")
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    last, rows = session.run(None, {"x": M[:0]})
+    assert rows.shape == (0, 8)
+    np.testing.assert_array_equal(last, np.zeros(8, np.float32))
+    check(lambda x: dlc.fori_loop(0, 0, lambda k, c: c * 2, x), M)
+
+
 def test_random_numbers_are_the_same():
     def numbers(key):
         return dlc.random.normal(key, (3, 4)), dlc.random.permutation(key, 7)

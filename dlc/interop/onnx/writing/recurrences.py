@@ -25,7 +25,9 @@ def _run(w: Writer, node: Any, inputs: tuple[str, ...], start: str, step: Step) 
     before = inner.store.name("before")
     made = step(inner, before, names)
     given = [helper.make_tensor_value_info(n, kind, None) for n in (before, *names)]
-    body = inner.graph(given, [made, made], [node.tensor, node.tensor])
+    dims = node.tensor.shape
+    slice_ = node.tensor.with_shape((*dims[:axis], *dims[axis + 1 :]))
+    body = inner.graph(given, [made, made], [slice_, slice_])
     _, result = w.op(
         "Scan", start, *inputs, outputs=2, body=body, num_scan_inputs=len(inputs),
         scan_input_axes=[axis] * len(inputs), scan_input_directions=[back] * len(inputs),

@@ -229,10 +229,15 @@ class Writer:
         helper = self.store.package.helper
         copied = [self.op("Identity", name) for name in outputs]
         infos = [
-            helper.make_tensor_value_info(n, kind_of(t.dtype), None)
+            helper.make_tensor_value_info(n, kind_of(t.dtype), _known(t.shape))
             for n, t in zip(copied, types, strict=True)
         ]
         return helper.make_graph(self.nodes, self.store.name("graph"), list(inputs), infos)
+
+
+def _known(shape: Sequence[Dim]) -> list[int | None]:
+    """Extents that are numbers: a loop that never runs has nothing else to tell them by."""
+    return [d if isinstance(d, int) else None for d in shape]
 
 
 def _implied(nodes: Sequence[Node], results: Sequence[Node]) -> set[Node]:
