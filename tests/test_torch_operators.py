@@ -218,7 +218,7 @@ def test_special_functions():
         for kind in kinds:
             results[kind] = getattr(torch.special, kind)(places.detach(), n)
         results["i0"], results["zeta"] = torch.i0(x), torch.special.zeta(x.detach() + 1, 2.5)
-        return results | {f"polygamma {k}": torch.polygamma(k, x) for k in (1, 3)}
+        return {**results, **{f"polygamma {k}": torch.polygamma(k, x) for k in (1, 3)}}
 
     x = torch.linspace(0.05, 1, 9)
     places, n = torch.tensor([-1, -0.4, 0, 0.3, 0.8, 1, 1.2])[:, None], torch.arange(-1, 12)
@@ -257,7 +257,8 @@ def test_histograms():
                 points, [3, 2], weight=weight.reshape(-1, 2)[:, 0], density=True),
             "points": torch.histogramdd(points, [2, 3], range=[-1.0, 1.0, 0.0, 2.0]).hist,
         }  # fmt: skip
-        return found | dict(zip("ab", torch.histogramdd(points, [2, 3]).bin_edges, strict=True))
+        first, second = torch.histogramdd(points, [2, 3]).bin_edges
+        return {**found, "first edges": first, "second edges": second}
 
     x = torch.randn(6, 8)
     x[0, :4] = torch.tensor([-1.0, 0.5, float("nan"), 1.0])

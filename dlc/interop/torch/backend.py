@@ -12,6 +12,7 @@ from dlc.interop.torch.checks import calls_graphs, is_known
 from dlc.interop.torch.decompositions import decompositions
 from dlc.interop.torch.graph import GraphFunction
 from dlc.interop.torch.rewrites import rewrite
+from dlc.interop.torch.versions import keep_checks
 from dlc.ir.collection import no_collection
 from dlc.ir.errors import ValueRangeError, nearest
 from dlc.ir.location import pass_over
@@ -44,6 +45,7 @@ def dlc_backend(
     from torch._functorch._aot_autograd.utils import make_boxed_func
 
     pass_over(os.path.dirname(torch.__file__))
+    keep_checks()
     given = dict(options or {})
     unknown = [k for k in given if k not in _OPTIONS]
     if unknown:

@@ -16,6 +16,7 @@ from dlc.interop.torch.checks import check_known
 from dlc.interop.torch.decompositions import decompositions_of_export
 from dlc.interop.torch.extents import expression_of
 from dlc.interop.torch.running import constants_of, draws, is_node
+from dlc.interop.torch.versions import children_of, keep_checks
 from dlc.ir.dims import Dim, DimExpr, DimUnknown, evaluate, symbols_of
 from dlc.ir.errors import ArgumentError, DlcError, ModelError, ShapeError
 from dlc.ir.location import SourceLocation
@@ -113,7 +114,7 @@ class Exported:
         from torch.utils import _pytree as pytree
 
         in_spec = self.program.call_spec.in_spec
-        names = in_spec.children()[1].context
+        names = children_of(in_spec)[1].context
         leaves = pytree.tree_leaves((args, {k: kwargs[k] for k in names}))
         return dict(zip(self.inputs, leaves, strict=True))
 
@@ -222,6 +223,7 @@ def _exported_module(
         if free:
             shapes[examples[k]] = free
     args, kwargs = pytree.tree_unflatten(examples, structure)
+    keep_checks()
     with _explained(type(module).__name__), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what torch itself uses, and deprecates
         dynamic = shapes.dynamic_shapes(module, args, kwargs)
@@ -315,7 +317,7 @@ def _needed(graph: Any, results: Sequence[Any]) -> list[Any]:
 def _plain(spec: Any, values: Iterator[Any]) -> Any:
     if spec.is_leaf():
         return next(values)
-    children = [_plain(child, values) for child in spec.children()]
+    children = [_plain(child, values) for child in children_of(spec)]
     kind, context = spec.type, spec.context
     if kind in (dict, OrderedDict):
         return dict(zip(context, children, strict=True))

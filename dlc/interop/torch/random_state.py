@@ -25,6 +25,8 @@ def next_key() -> np.ndarray[Any, Any]:
 
 def describe_drawn_again(nodes: Sequence[Node]) -> None:
     """Says of the nodes of checkpoints what their results are: the partitioner leaves that out."""
+    import torch
+
     for node in nodes:
         name = getattr(node.target, "__name__", "")
         saves = name == "run_and_save_rng_state"
@@ -33,7 +35,8 @@ def describe_drawn_again(nodes: Sequence[Node]) -> None:
         users = [n for n in node.users if n.target is operator.getitem]
         results = _described(node.args if saves else node.args[1:], node.kwargs)
         if saves:
-            results = (next(n.meta["val"] for n in users if n.args[1] == 0), results)
+            shape = torch.get_rng_state().shape
+            results = (_described((torch.empty, shape), {"dtype": torch.uint8}), results)
         node.meta["val"] = results
         for user in users:
             user.meta.setdefault("val", results[user.args[1]])  # type: ignore[index]

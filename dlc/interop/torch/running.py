@@ -14,6 +14,7 @@ from dlc.interop.torch.checks import PYTHON_OPERATORS, is_ordered, location_of, 
 from dlc.interop.torch.extents import symbols_among, value_of
 from dlc.interop.torch.failures import raises, results_used
 from dlc.interop.torch.table import find, needs_of
+from dlc.interop.torch.versions import factors_are_transposed
 from dlc.ir.errors import DlcError
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ _NEEDED = {
     "dtype": _first_dtype, "layout": _layout, "results": _results, "shape": _shape_of,
     "strict": lambda node, _symbols: raises(node),
     "used": lambda node, _symbols: results_used(node),
+    "transposed": lambda node, _symbols: factors_are_transposed(node),
 }  # fmt: skip
 
 

@@ -26,7 +26,8 @@ def aten(*names: str, needs: tuple[str, ...] = ()) -> Callable[[Function], Funct
             element type of its first result (`dtype`), strides and offset in memory of its first
             argument (`layout`), what the tracer says about its `results`, the `shape` of its
             result, where PyTorch has decided what depends on open extents (None where it is not
-            known), whether failure is an error (`strict`), which of its results are `used`.
+            known), whether failure is an error (`strict`), which of its results are `used`, whether
+            factors are those of the `transposed` matrix.
     """
 
     def add(function: Function) -> Function:

@@ -65,7 +65,7 @@ def cholesky_inverse(factor: Any, upper: bool = False) -> Any:
     return _solved_by(dlc.triu(factor) if upper else dlc.tril(factor), unit, upper)
 
 
-@aten("_linalg_solve_ex", needs=("strict", "used"))
+@aten("_linalg_solve_ex", needs=("strict", "used", "transposed"))
 def solve_ex(
     a: Any,
     b: Any,
@@ -74,13 +74,15 @@ def solve_ex(
     check_errors: bool = False,
     strict: bool,
     used: frozenset[int],
+    transposed: bool,
 ) -> Any:
     """The solution of A x = b (or x A = b); factors of A for its gradient; codes of errors."""
     vectors = b.ndim == 1 or b.shape == a.shape[:-1]
     given = b[..., None] if vectors else b
     if used & {1, 2}:
-        packed, pivots, codes = lu_factor(a, check_errors=check_errors)
-        x = lu_solve(packed, pivots, given, left=left)
+        factored = a.mT if transposed else a
+        packed, pivots, codes = lu_factor(factored, check_errors=check_errors)
+        x = lu_solve(packed, pivots, given, left=left, adjoint=transposed)
     else:
         packed = pivots = None
         rows, right = stacked(a, given) if left else stacked(a.mT, given.mT)
