@@ -184,6 +184,17 @@ def test_dead_code_gets_no_kernel():
     assert "exp" not in [n.op.name for n in group.attrs["body"].nodes]
 
 
+@pytest.mark.parametrize("columns", [1, 3])
+def test_beside_a_row_of_one_there_are_zeros(columns):
+    def f(x):
+        y = x * 2
+        return y, -dlc.zeros((2, columns)).at[1:2].set(y)[:1]
+
+    y, above = dlc.compile(f)(np.ones((1, columns), np.float32))
+    assert (y.numpy() == 2).all()
+    assert (above.numpy() == 0).all()
+
+
 def test_an_element_of_each_row_is_taken_by_the_rows_kernel():
     def likely(x, labels):
         p = dlc.softmax(x, axis=1)

@@ -175,16 +175,21 @@ def canonical_ix(rank: int) -> tuple[Expr, ...]:
     return tuple(scalar.index(f"i{k}") for k in range(rank))
 
 
+_FIRST = scalar.const(0, int64)
+
+
 def is_at(rows: Sequence[Expr], ix: Sequence[Expr], shape: Sequence[Dim]) -> bool:
-    """Whether the first indices into a shape are these; where an extent is 1, there is but one.
+    """Whether the first indices into a shape are these; where an extent is 1, 0 is.
+
+    Another index than 0 may lie outside, where a pad has what it reads.
 
     Example:
-        >>> i, j = canonical_ix(2)
-        >>> is_at((i,), (j, i), (1, 4)), is_at((i,), (j, i), (3, 4))
-        (True, False)
+        >>> (i, j), zero = canonical_ix(2), scalar.const(0, int64)
+        >>> [is_at((i,), (first, i), (extent, 4)) for first in (j, zero) for extent in (1, 3)]
+        [False, False, True, False]
     """
     return len(ix) >= len(rows) and all(
-        r == i or d == 1 for r, i, d in zip(rows, ix, shape, strict=False)
+        r == i or (d == 1 and i == _FIRST) for r, i, d in zip(rows, ix, shape, strict=False)
     )
 
 

@@ -19,7 +19,7 @@ from dlc.codegen.triton.emit import emit_kernel, tried_launches
 from dlc.codegen.triton.stored_code import GpuCode, GpuVariant
 from dlc.ir.errors import BackendError
 
-CODE_VERSION = "6"  # raised when the code of an unchanged kernel changes
+CODE_VERSION = "7"  # raised when the code of an unchanged kernel changes
 
 
 class TritonBackend:
