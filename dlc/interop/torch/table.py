@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Callable
@@ -50,10 +51,15 @@ def needs_of(name: str) -> tuple[str, ...]:
     return _needs.get(_row_name(name), ())
 
 
+@functools.cache
+def _load() -> None:
+    """Has all rows, whichever of their files has been imported before."""
+    for file in pkgutil.iter_modules(_operators.__path__):
+        importlib.import_module(f"{_operators.__name__}.{file.name}")
+
+
 def _row_name(name: str) -> str:
-    if not _rows:
-        for file in pkgutil.iter_modules(_operators.__path__):
-            importlib.import_module(f"{_operators.__name__}.{file.name}")
+    _load()
     return name if name in _rows else name.partition(".")[0]
 
 
