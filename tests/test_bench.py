@@ -257,6 +257,24 @@ def package_with(folder, file, text):
 
 
 NUMPY = (ROOT / "dlc/bench/frameworks/numpy_arrays.py").read_text()
+
+
+def test_a_first_call_that_fails_hides_nobody(monkeypatch):
+    real, calls = measure._first_call, []
+
+    def once(*args):
+        calls.append(args)
+        if len(calls) == 1:
+            raise WorkerError("no luck")
+        return real(*args)
+
+    monkeypatch.setattr(measure, "_first_call", once)
+    record = measure.measure_case(SMOKE[0], settings_of(firsts=3), lambda what: None)
+    assert record["frameworks"]["dlc"] == {"error": "no luck"}
+    assert record["frameworks"]["numpy"]["seconds"] > 0
+    assert len(calls) == 2
+
+
 BROKEN = {
     "wrong": (NUMPY.replace("return as_arrays(result)", "return as_arrays(result * 1.01)"), "off"),
     "crash": (NUMPY.replace("return array\n", "import os; os.kill(os.getpid(), 11)\n"), "SIGSEGV"),

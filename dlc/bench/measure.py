@@ -97,8 +97,8 @@ def measure_case(
         del sets, constants
         found: dict[str, Record] = {}
         runners: dict[str, _Runner] = {}
-        firsts = _firsts(case, settings, folder, caches or {}, say)
-        for name in settings.frameworks:
+        firsts = _firsts(case, settings, folder, caches or {}, say, found)
+        for name in (n for n in settings.frameworks if n not in found):
             say(f"{case.name}: {name}")
             try:
                 runner = _prepare(
@@ -139,26 +139,41 @@ def _temporary() -> contextlib.AbstractContextManager[str]:
     return tempfile.TemporaryDirectory(prefix="dlc-bench-", dir=scratch_folder())
 
 
+def _in_turn(names: list[str], k: int) -> list[str]:
+    """The names, with another one first in each round."""
+    at = k % max(1, len(names))
+    return names[at:] + names[:at]
+
+
 def _firsts(
-    case: Case, settings: Settings, folder: Path, caches: Mapping[str, str], say: Say
+    case: Case,
+    settings: Settings,
+    folder: Path,
+    caches: Mapping[str, str],
+    say: Say,
+    found: dict[str, Record],
 ) -> dict[str, list[float]]:
     """First calls of processes that do nothing else, each framework having its turn.
 
     A shared folder is copied for them: it must hold nothing of the case when that is measured.
+    Errors are put into `found`.
     """
-    found: dict[str, list[float]] = {name: [] for name in settings.frameworks}
+    firsts: dict[str, list[float]] = {name: [] for name in settings.frameworks}
     names = [name for name in settings.frameworks if KINDS[name].compiles]
     for k in range(settings.firsts - 1):
-        at = k % max(1, len(names))
-        for name in names[at:] + names[:at]:
+        for name in _in_turn([n for n in names if n not in found], k):
             say(f"{case.name}: {name}, first call {k + 1} of {settings.firsts}")
             with _temporary() as cache:
                 if name in caches:
                     shutil.copytree(caches[name], cache, dirs_exist_ok=True)
-                with Process(name, settings.threads, cache, **settings.place) as process:
-                    first = _first_call(process, case, settings, folder)
-            found[name] += [] if first is None else [first]
-    return found
+                try:
+                    with Process(name, settings.threads, cache, **settings.place) as process:
+                        first = _first_call(process, case, settings, folder)
+                except WorkerError as error:
+                    found[name] = {"error": str(error)}
+                    continue
+            firsts[name] += [] if first is None else [first]
+    return firsts
 
 
 def _first_call(process: Process, case: Case, settings: Settings, folder: Path) -> float | None:
@@ -218,8 +233,7 @@ def _run_rounds(
         runner.seconds.clear()
     for k in range(settings.rounds):
         say(f"{case.name}: round {k + 1} of {settings.rounds}")
-        at = k % max(1, len(names))
-        for name in names[at:] + names[:at]:
+        for name in _in_turn(names, k):
             runner = runners[name]
             if name in found or (name in slow and k >= _FEW):
                 continue

@@ -90,7 +90,14 @@ class FunctionLoss(Loss):
         return type(self).function(y_true, y_pred, **self.settings)
 
 
-class MeanSquaredError(FunctionLoss):
+class PlainLoss(FunctionLoss):
+    """A loss of a function without settings."""
+
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
+        super().__init__(reduction, name)
+
+
+class MeanSquaredError(PlainLoss):
     """The mean of (y_true - y_pred)**2.
 
     Example:
@@ -100,17 +107,11 @@ class MeanSquaredError(FunctionLoss):
 
     function = staticmethod(functions.mean_squared_error)
 
-    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(reduction, name)
 
-
-class MeanAbsoluteError(FunctionLoss):
+class MeanAbsoluteError(PlainLoss):
     """The mean of |y_true - y_pred|."""
 
     function = staticmethod(functions.mean_absolute_error)
-
-    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(reduction, name)
 
 
 class Huber(FunctionLoss):
@@ -127,13 +128,10 @@ class Huber(FunctionLoss):
         super().__init__(reduction, name, delta=delta)
 
 
-class KLDivergence(FunctionLoss):
+class KLDivergence(PlainLoss):
     """The sum of y_true * log(y_true / y_pred)."""
 
     function = staticmethod(functions.kl_divergence)
-
-    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(reduction, name)
 
 
 class CosineSimilarity(FunctionLoss):

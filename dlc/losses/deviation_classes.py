@@ -5,70 +5,49 @@ from __future__ import annotations
 from typing import Any
 
 from dlc.losses import deviations, focal
-from dlc.losses.classes import FunctionLoss, checked_smoothing
+from dlc.losses.classes import FunctionLoss, PlainLoss, checked_smoothing
 
 
-class MeanAbsolutePercentageError(FunctionLoss):
+class MeanAbsolutePercentageError(PlainLoss):
     """The mean of 100 |y_true - y_pred| / |y_true|."""
 
     function = staticmethod(deviations.mean_absolute_percentage_error)
 
-    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(reduction, name)
 
-
-class MeanSquaredLogarithmicError(FunctionLoss):
+class MeanSquaredLogarithmicError(PlainLoss):
     """The mean of (log(y_true + 1) - log(y_pred + 1))**2."""
 
     function = staticmethod(deviations.mean_squared_logarithmic_error)
 
-    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(reduction, name)
 
-
-class LogCosh(FunctionLoss):
+class LogCosh(PlainLoss):
     """The mean of log(cosh(y_pred - y_true))."""
 
     function = staticmethod(deviations.log_cosh)
 
-    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(reduction, name)
 
-
-class Poisson(FunctionLoss):
+class Poisson(PlainLoss):
     """The mean of y_pred - y_true log(y_pred), of counts and predicted means of them."""
 
     function = staticmethod(deviations.poisson)
 
-    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(reduction, name)
 
-
-class Hinge(FunctionLoss):
+class Hinge(PlainLoss):
     """The mean of max(1 - y_true y_pred, 0), of labels -1 and 1, or 0 and 1."""
 
     function = staticmethod(deviations.hinge)
 
-    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(reduction, name)
 
-
-class SquaredHinge(FunctionLoss):
+class SquaredHinge(PlainLoss):
     """The mean of max(1 - y_true y_pred, 0)**2, of labels -1 and 1, or 0 and 1."""
 
     function = staticmethod(deviations.squared_hinge)
 
-    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(reduction, name)
 
-
-class CategoricalHinge(FunctionLoss):
+class CategoricalHinge(PlainLoss):
     """How much less than 1 the true class of one-hot labels is ahead (see `categorical_hinge`)."""
 
     function = staticmethod(deviations.categorical_hinge)
-
-    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(reduction, name)
 
 
 class BinaryFocalCrossentropy(FunctionLoss):

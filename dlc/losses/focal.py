@@ -9,7 +9,7 @@ from typing import Any
 
 import dlc
 from dlc.frontend.cast_table import casts
-from dlc.losses.functions import EPSILON, float_pair
+from dlc.losses.functions import EPSILON, binary_entropy, float_pair, mean_of, smoothed
 
 
 @casts
@@ -36,16 +36,13 @@ def binary_focal_crossentropy(
         axis: Over which the mean is.
     """
     true, pred = float_pair("binary_focal_crossentropy", y_true, y_pred)
-    if label_smoothing:
-        true = true * (1 - label_smoothing) + 0.5 * label_smoothing
-    given = dlc.sigmoid(pred) if from_logits else pred
-    p = dlc.clip(given, EPSILON, 1 - EPSILON)
-    entropy = -(true * dlc.log(p) + (1 - true) * dlc.log1p(-p))
-    missed = 1 - (true * given + (1 - true) * (1 - given))
-    each = missed**gamma * entropy
+    true = smoothed(true, label_smoothing, 2)
+    p = dlc.sigmoid(pred) if from_logits else pred
+    missed = 1 - (true * p + (1 - true) * (1 - p))
+    each = missed**gamma * binary_entropy(true, p)
     if apply_class_balancing:
         each = each * (true * alpha + (1 - true) * (1 - alpha))
-    return each.mean(axis=axis) if each.ndim else each
+    return mean_of(each, axis)
 
 
 @casts
@@ -70,8 +67,7 @@ def categorical_focal_crossentropy(
         axis: The classes.
     """
     true, pred = float_pair("categorical_focal_crossentropy", y_true, y_pred)
-    if label_smoothing:
-        true = true * (1 - label_smoothing) + label_smoothing / pred.shape[axis]
+    true = smoothed(true, label_smoothing, pred.shape[axis])
     p = dlc.softmax(pred, axis=axis) if from_logits else pred
     p = dlc.clip(p / p.sum(axis=axis, keepdims=True), EPSILON, 1 - EPSILON)
     factor = dlc.asarray(alpha, dtype=pred.dtype)

@@ -37,6 +37,22 @@ def float_pair(name: str, y_true: Any, y_pred: Any) -> tuple[dlc.Tensor, dlc.Ten
     return true, pred
 
 
+def mean_of(each: dlc.Tensor, axis: int = -1) -> dlc.Tensor:
+    """The mean over an axis; a scalar as it is."""
+    return each.mean(axis=axis) if each.ndim else each
+
+
+def smoothed(true: dlc.Tensor, share: float, classes: Any) -> dlc.Tensor:
+    """Labels of which a share is spread evenly over all classes."""
+    return true * (1 - share) + share / classes if share else true
+
+
+def binary_entropy(true: dlc.Tensor, p: dlc.Tensor) -> dlc.Tensor:
+    """-true log p - (1 - true) log(1 - p) of each label and probability."""
+    p = dlc.clip(p, EPSILON, 1 - EPSILON)
+    return -(true * dlc.log(p) + (1 - true) * dlc.log1p(-p))
+
+
 @casts
 def mean_squared_error(y_true: Any, y_pred: Any) -> dlc.Tensor:
     """The mean of (y_true - y_pred)**2 over the last axis.
@@ -46,14 +62,14 @@ def mean_squared_error(y_true: Any, y_pred: Any) -> dlc.Tensor:
         array([2.5], dtype=float32)
     """
     true, pred = float_pair("mean_squared_error", y_true, y_pred)
-    return ((true - pred) ** 2).mean(axis=-1) if true.ndim else (true - pred) ** 2
+    return mean_of((true - pred) ** 2)
 
 
 @casts
 def mean_absolute_error(y_true: Any, y_pred: Any) -> dlc.Tensor:
     """The mean of |y_true - y_pred| over the last axis."""
     true, pred = float_pair("mean_absolute_error", y_true, y_pred)
-    return dlc.abs(true - pred).mean(axis=-1) if true.ndim else dlc.abs(true - pred)
+    return mean_of(dlc.abs(true - pred))
 
 
 @casts
@@ -62,7 +78,7 @@ def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> dlc.Tensor:
     true, pred = float_pair("huber", y_true, y_pred)
     error = dlc.abs(true - pred)
     each = dlc.where(error <= delta, 0.5 * error * error, delta * error - 0.5 * delta * delta)
-    return each.mean(axis=-1) if each.ndim else each
+    return mean_of(each)
 
 
 @casts
@@ -98,14 +114,8 @@ def binary_crossentropy(
         label_smoothing: How far labels are moved towards 0.5.
     """
     true, pred = float_pair("binary_crossentropy", y_true, y_pred)
-    if label_smoothing:
-        true = true * (1 - label_smoothing) + 0.5 * label_smoothing
-    if from_logits:
-        each = dlc.softplus(pred) - true * pred
-    else:
-        p = dlc.clip(pred, EPSILON, 1 - EPSILON)
-        each = -(true * dlc.log(p) + (1 - true) * dlc.log1p(-p))
-    return each.mean(axis=-1) if each.ndim else each
+    true = smoothed(true, label_smoothing, 2)
+    return mean_of(dlc.softplus(pred) - true * pred if from_logits else binary_entropy(true, pred))
 
 
 def _log_probabilities(pred: dlc.Tensor, from_logits: bool, axis: int) -> dlc.Tensor:
@@ -133,8 +143,7 @@ def categorical_crossentropy(
         axis: The classes.
     """
     true, pred = float_pair("categorical_crossentropy", y_true, y_pred)
-    if label_smoothing:
-        true = true * (1 - label_smoothing) + label_smoothing / pred.shape[axis]
+    true = smoothed(true, label_smoothing, pred.shape[axis])
     return -(true * _log_probabilities(pred, from_logits, axis)).sum(axis=axis)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -56,7 +56,18 @@ def _at_thresholds(given: float | Sequence[float] | None, name: str) -> list[flo
     return found
 
 
-class Precision(_Thresholds):
+class _AtThresholds(_Thresholds):
+    """A result at a threshold, or at each of several."""
+
+    def __init__(self, thresholds: float | Sequence[float] | None, name: str) -> None:
+        super().__init__(_at_thresholds(thresholds, name), name)
+        self.single = not isinstance(thresholds, Sequence)
+
+    def _shown(self, found: dlc.Tensor) -> dlc.Tensor:
+        return found[0] if self.single else found
+
+
+class Precision(_AtThresholds):
     """The share of positives among what was predicted as positive.
 
     Args:
@@ -67,17 +78,15 @@ class Precision(_Thresholds):
     def __init__(
         self, thresholds: float | Sequence[float] | None = None, name: str = "precision"
     ) -> None:
-        super().__init__(_at_thresholds(thresholds, name), name)
-        self.single = not isinstance(thresholds, Sequence)
+        super().__init__(thresholds, name)
 
     def result(self) -> dlc.Tensor:
         """The share, or one for each threshold; 0 where nothing was predicted as positive."""
         hits = self.true_positives.value()
-        found = share(hits, hits + self.false_positives.value())
-        return found[0] if self.single else found
+        return self._shown(share(hits, hits + self.false_positives.value()))
 
 
-class Recall(Precision):
+class Recall(_AtThresholds):
     """The share of what was predicted as positive among positives.
 
     Args:
@@ -93,24 +102,22 @@ class Recall(Precision):
     def result(self) -> dlc.Tensor:
         """The share, or one for each threshold; 0 where there are no positives."""
         hits = self.true_positives.value()
-        found = share(hits, hits + self.false_negatives.value())
-        return found[0] if self.single else found
+        return self._shown(share(hits, hits + self.false_negatives.value()))
 
 
-class _Count(_Thresholds):
+class _Count(_AtThresholds):
     """The weights of one kind of answers, at a threshold or at each of several."""
 
-    def __init__(self, thresholds: float | Sequence[float] | None, name: str) -> None:
-        super().__init__(_at_thresholds(thresholds, name), name)
-        self.single = not isinstance(thresholds, Sequence)
+    counted: ClassVar[str]  # which, and the name by default
 
-    def _counted(self) -> dlc.Variable:
-        raise NotImplementedError
+    def __init__(
+        self, thresholds: float | Sequence[float] | None = None, name: str | None = None
+    ) -> None:
+        super().__init__(thresholds, name or self.counted)
 
     def result(self) -> dlc.Tensor:
         """How many there were, or for each threshold."""
-        found = self._counted().value()
-        return found[0] if self.single else found
+        return self._shown(getattr(self, self.counted).value())
 
 
 class TruePositives(_Count):
@@ -121,13 +128,7 @@ class TruePositives(_Count):
         name: The metric's name.
     """
 
-    def __init__(
-        self, thresholds: float | Sequence[float] | None = None, name: str = "true_positives"
-    ) -> None:
-        super().__init__(thresholds, name)
-
-    def _counted(self) -> dlc.Variable:
-        return self.true_positives
+    counted = "true_positives"
 
 
 class FalsePositives(_Count):
@@ -138,13 +139,7 @@ class FalsePositives(_Count):
         name: The metric's name.
     """
 
-    def __init__(
-        self, thresholds: float | Sequence[float] | None = None, name: str = "false_positives"
-    ) -> None:
-        super().__init__(thresholds, name)
-
-    def _counted(self) -> dlc.Variable:
-        return self.false_positives
+    counted = "false_positives"
 
 
 class TrueNegatives(_Count):
@@ -155,13 +150,7 @@ class TrueNegatives(_Count):
         name: The metric's name.
     """
 
-    def __init__(
-        self, thresholds: float | Sequence[float] | None = None, name: str = "true_negatives"
-    ) -> None:
-        super().__init__(thresholds, name)
-
-    def _counted(self) -> dlc.Variable:
-        return self.true_negatives
+    counted = "true_negatives"
 
 
 class FalseNegatives(_Count):
@@ -172,13 +161,7 @@ class FalseNegatives(_Count):
         name: The metric's name.
     """
 
-    def __init__(
-        self, thresholds: float | Sequence[float] | None = None, name: str = "false_negatives"
-    ) -> None:
-        super().__init__(thresholds, name)
-
-    def _counted(self) -> dlc.Variable:
-        return self.false_negatives
+    counted = "false_negatives"
 
 
 def _even_thresholds(count: int) -> list[float]:

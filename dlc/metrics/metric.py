@@ -39,7 +39,7 @@ class Metric:
     on_host: ClassVar[bool] = False
 
     def __init__(self, name: str | None = None) -> None:
-        self.name = name or _snake_case(type(self).__name__)
+        self.name = name or snake_case(type(self).__name__)
         self._state: list[_First] = []
 
     def add_variable(self, first: Any, dtype: Any = None) -> dlc.Variable:
@@ -146,7 +146,7 @@ def _restore(state: Sequence[_First]) -> None:
             variable.assign(first)
 
 
-def _snake_case(name: str) -> str:
+def snake_case(name: str) -> str:
     """`MeanSquaredError` as mean_squared_error; `AUC` as auc."""
     parts = [
         "_" + c if k and c.isupper() and not name[k - 1].isupper() else c

@@ -20,13 +20,19 @@ _CLASSES: tuple[type[metric.Metric], ...] = (
     of_losses.CosineSimilarity, of_losses.BinaryCrossentropy, of_losses.CategoricalCrossentropy,
     of_losses.SparseCategoricalCrossentropy,
 )  # fmt: skip
+
+
+def _default_name(kind: type[metric.Metric]) -> str:
+    return signature(kind).parameters["name"].default or metric.snake_case(kind.__name__)
+
+
 _NAMES: dict[str, type[metric.Metric]] = {
     "mse": metric.MeanSquaredError, "mae": metric.MeanAbsoluteError,
     "rmse": metric.RootMeanSquaredError, "mape": of_losses.MeanAbsolutePercentageError,
     "msle": of_losses.MeanSquaredLogarithmicError, "logcosh": of_losses.LogCoshError,
     "log_cosh": of_losses.LogCoshError, "kld": of_losses.KLDivergence,
     "bce": of_losses.BinaryCrossentropy,
-    **{signature(kind).parameters["name"].default: kind for kind in _CLASSES},
+    **{_default_name(kind): kind for kind in _CLASSES},
     **{kind.__name__: kind for kind in _CLASSES},
 }  # fmt: skip
 

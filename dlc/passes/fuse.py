@@ -242,7 +242,7 @@ class _Planner:
             if len(reads) == 1 and _unwidened(e).op == "load" and self._is_matrix(reads[0]):
                 stored.add(reads[0].source)
             else:  # a copy, of the half type where the product widens it
-                stored.add(x if must_be_read(x) or not _widens(x) else x.inputs[0])
+                stored.add(x.inputs[0] if _widens(x) else x)
         return stored
 
     def _is_matrix(self, read: Read) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from dlc.interop.onnx.element_types import kind_of
-from dlc.interop.onnx.writing.tensors import product, shape_of
+from dlc.interop.onnx.writing.tensors import shape_of
 from dlc.interop.onnx.writing.writer import Writer, writes
+from dlc.ir.dims import product
 from dlc.ir.ops.random import threefry
 from dlc.ir.types import uint32
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlc.interop.onnx.writing.writer import WRITERS, Writer, writes
-from dlc.ir.dims import Dim
+from dlc.ir.dims import Dim, product
 from dlc.ir.types import bool_, int32
 
 _LARGE = np.iinfo(np.int64).max
@@ -253,14 +253,6 @@ def dot_general(w: Writer, node: Any, a: str, b: str) -> str:
 
 def _free(rank: int, batch: Sequence[int], contract: Sequence[int]) -> list[int]:
     return [k for k in range(rank) if k not in (*batch, *contract)]
-
-
-def product(dims: Sequence[Dim]) -> Dim:
-    """How many elements extents make."""
-    total: Dim = 1
-    for d in dims:
-        total = total * d
-    return total
 
 
 def _along_axes(dims: Sequence[Dim], axes: Sequence[int]) -> Dim:

@@ -63,7 +63,7 @@ def _is_narrow(node: Node, dtype: DType) -> bool:
 
 def widened(node: Node) -> tuple[list[Node], Node] | None:
     """The nodes that stand for one, and that of its result, or None where it can be written."""
-    if any(kind in ("function", "functions") for kind in node.op.attrs.values()):
+    if node.op.carries:
         return None
     operands = _narrow_operands(node)
     made = "dtype" in node.op.attrs and not node.inputs and node.attrs["dtype"] is bfloat16

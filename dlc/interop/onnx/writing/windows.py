@@ -14,13 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from dlc.interop.onnx.writing.tensors import product, reversed_along, shape_of
+from dlc.interop.onnx.writing.tensors import reversed_along, shape_of
 from dlc.interop.onnx.writing.writer import Writer, writes
-from dlc.ir.dims import Dim
+from dlc.ir.dims import Dim, product
 from dlc.ir.errors import ModelError
 from dlc.ir.types import float16, float32
 
 _POOLED = (float16, float32)
+
+
+def _combined(w: Writer, name: str, parts: Sequence[str]) -> str:
+    return functools.reduce(functools.partial(w.op, name), parts)
 
 
 @writes("convolution")
@@ -64,7 +68,7 @@ def _products(w: Writer, node: Any, x: str, filters: str, counts: Sequence[Dim])
         matrix = w.op("Slice", filters, places, w.ints(t + 1 for t in tap), axes)
         matrix = w.op("Reshape", matrix, w.shape(sizes[: g + 2]), allowzero=1)
         parts.append(w.op("MatMul", matrix, w.op("Reshape", part, flat, allowzero=1)))
-    total = functools.reduce(lambda a, b: w.op("Add", a, b), parts)
+    total = _combined(w, "Add", parts)
     return w.op("Reshape", total, w.shape([*dims[: g + 1], sizes[g], *counts]), allowzero=1)
 
 
@@ -106,7 +110,7 @@ def depthwise_convolution(w: Writer, node: Any, x: str, filters: str) -> str:
     for tap, part in _taps(w, node, x, node.tensor.shape[2:], sizes[1:]):
         factor = w.op("Slice", filters, w.ints(tap), w.ints(t + 1 for t in tap), axes)
         parts.append(w.op("Mul", part, factor))
-    return functools.reduce(lambda a, b: w.op("Add", a, b), parts)
+    return _combined(w, "Add", parts)
 
 
 @writes("window_max", "window_sum")
@@ -120,7 +124,7 @@ def window(w: Writer, node: Any, x: str) -> str:
         name = "Max" if largest else "Add"
         counts = node.tensor.shape[len(dims) - rank :]
         parts = [part for _, part in _taps(w, node, x, counts, at["sizes"])]
-        return functools.reduce(lambda a, b: w.op(name, a, b), parts)
+        return _combined(w, name, parts)
     flat = x
     if len(lead) != 2:
         flat = w.op("Reshape", x, w.shape([1, product(lead), *tail]), allowzero=1)
