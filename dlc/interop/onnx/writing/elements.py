@@ -11,7 +11,7 @@ import numpy as np
 from dlc.interop.onnx.element_types import kind_of
 from dlc.interop.onnx.writing.writer import WRITERS, Writer, writes
 from dlc.ir.errors import ModelError
-from dlc.ir.types import bool_, int32, int64, uint8, uint16, uint32, uint64
+from dlc.ir.types import bool_, int32, int64
 
 _SAME = {
     "abs": "Abs", "acos": "Acos", "acosh": "Acosh", "asin": "Asin", "asinh": "Asinh",
@@ -173,24 +173,26 @@ def shift(w: Writer, node: Any, x: str, y: str) -> str:
     zero = w.constant(np.array(0, unsigned))
     count = w.where(inside, b, zero, unsigned)
     left = node.op.name == "shl"
-    flip = ""
     if left or not signed:
         moved = w.op("BitShift", a, count, direction="LEFT" if left else "RIGHT")
+        moved = w.where(inside, moved, zero, unsigned)
     else:  # ones come from the left of a negative number
         flip = w.op("Less", x, w.constant(np.array(0, np.dtype(dtype.numpy))))
         turned = w.where(flip, w.op("BitwiseNot", a), a, unsigned)
         moved = w.op("BitShift", turned, count, direction="RIGHT")
         moved = w.where(inside, moved, zero, unsigned)
         moved = w.where(flip, w.op("BitwiseNot", moved), moved, unsigned)
-    moved = w.where(inside, moved, zero, unsigned) if not flip else moved
     return w.cast(moved, dtype) if signed else moved
-
-
-_UNSIGNED = (uint8, uint16, uint32, uint64)
 
 
 def _integral(node: Any) -> bool:
     return np.dtype(_of(node).numpy).kind in "iu"
+
+
+def _has_other_sign(w: Writer, rest: str, divisor: str, zero: str) -> str:
+    """Whether a remainder is not 0, and of another sign than its divisor."""
+    other = w.op("Xor", w.op("Less", rest, zero), w.op("Less", divisor, zero))
+    return w.op("And", other, w.op("Not", w.op("Equal", rest, zero)))
 
 
 @writes("floordiv")
@@ -201,15 +203,14 @@ def floordiv(w: Writer, node: Any, x: str, y: str) -> str:
         return _floor_of_floats(w, node, x, y)
     zero, one = w.number(0, dtype), w.number(1, dtype)
     none = w.op("Equal", y, zero)
-    if dtype in _UNSIGNED:
+    if dtype.kind == "u":
         quotient = w.op("Div", x, w.where(none, one, y, dtype))
         return w.where(none, zero, quotient, dtype)
     minus = w.op("Equal", y, w.number(-1, dtype))  # the least number has no quotient by -1
     safe = w.op("Where", w.op("Or", none, minus), one, y)
     quotient = w.op("Div", x, safe)
     rest = w.op("Sub", x, w.op("Mul", quotient, safe))
-    other = w.op("Xor", w.op("Less", rest, zero), w.op("Less", safe, zero))
-    lower = w.op("And", other, w.op("Not", w.op("Equal", rest, zero)))
+    lower = _has_other_sign(w, rest, safe, zero)
     floor = w.op("Sub", quotient, w.op("Where", lower, one, zero))
     return w.op("Where", none, zero, w.op("Where", minus, w.op("Neg", x), floor))
 
@@ -233,12 +234,11 @@ def mod(w: Writer, node: Any, x: str, y: str) -> str:
     if not _integral(node):
         rest = w.op("Mod", x, y, fmod=1)
         zero = w.number(0.0, dtype)
-        other = w.op("Xor", w.op("Less", rest, zero), w.op("Less", y, zero))
-        fix = w.op("And", other, w.op("Not", w.op("Equal", rest, zero)))
+        fix = _has_other_sign(w, rest, y, zero)
         return w.op("Where", fix, w.op("Add", rest, y), rest)
     zero, one = w.number(0, dtype), w.number(1, dtype)
     none = w.op("Equal", y, zero)
-    if dtype not in _UNSIGNED:
+    if dtype.kind != "u":
         none = w.op("Or", none, w.op("Equal", y, w.number(-1, dtype)))
     return w.where(none, zero, w.op("Mod", x, w.where(none, one, y, dtype)), dtype)
 
