@@ -10,6 +10,7 @@ from program_derivatives import derivatives
 from program_wrong import Wrong, as_numpy, same_bits
 
 import dlc
+from dlc.codegen.cpu.isa import ISA_LEVELS, host_flags, host_machine
 from dlc.codegen.kernel_parser import parse_kernel
 from dlc.codegen.kernel_printer import print_kernel
 from dlc.codegen.program_builder import build_program
@@ -23,7 +24,7 @@ from dlc.passes.pipelines import pipeline_of
 from dlc.runtime.judge import Judge
 from dlc.runtime.verification import verify_function
 
-ISAS = ("x86-64-v4", "x86-64-v3", "x86-64-v2", "x86-64-amx")
+ISAS = [isa.name for isa in ISA_LEVELS if isa.runs_on(host_machine(), host_flags())]
 
 
 class Case:

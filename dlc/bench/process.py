@@ -55,7 +55,9 @@ class Process:
         self.name = name
         self.began = time.perf_counter()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - until `close`
-        variables = {**os.environ, **environment(name, threads, cache, asked=asked, device=device)}
+        # Installed packages have their bytecode; that of a clone is there after its first process.
+        variables = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+        variables |= environment(name, threads, cache, asked=asked, device=device)
         try:
             self._process = subprocess.Popen(
                 [python, "-c", _CODE, self.root, name, str(threads), cache, device],

@@ -32,6 +32,8 @@ class Isa:
         features: LLVM's features on top of the level.
         vector_bits: Width of a vector register.
         registers: Number of vector registers.
+        page_lines: Lines whole pages apart, which share few places in the first-level cache, that
+            this keeps at once on any CPU of the level.
         requires: The flags of `/proc/cpuinfo` that a CPU of the level has.
         fma: Whether one instruction does a fused multiply-add.
         half: Whether float16 is converted to and from float32 by instructions.
@@ -49,6 +51,7 @@ class Isa:
     features: str
     vector_bits: int
     registers: int
+    page_lines: int
     requires: frozenset[str]
     fma: bool
     half: bool
@@ -96,6 +99,7 @@ _V4 = Isa(
     features="-prefer-256-bit,+prfchw",
     vector_bits=512,
     registers=32,
+    page_lines=8,
     requires=_V4_FLAGS,
     fma=True,
     half=True,
@@ -112,6 +116,7 @@ ISA_LEVELS: tuple[Isa, ...] = (
         name="x86-64-amx",
         features=_V4.features + ",+amx-tile,+amx-bf16",
         requires=_V4_FLAGS | {"amx_tile", "amx_bf16"},
+        page_lines=12,
         matrix=True,
     ),
     _V4,
@@ -123,6 +128,7 @@ ISA_LEVELS: tuple[Isa, ...] = (
         features="+prfchw",
         vector_bits=256,
         registers=16,
+        page_lines=8,
         requires=_V3_FLAGS,
         fma=True,
         half=True,
@@ -138,6 +144,7 @@ ISA_LEVELS: tuple[Isa, ...] = (
         features="",
         vector_bits=128,
         registers=16,
+        page_lines=8,
         requires=_V2_FLAGS,
         fma=False,
         half=False,
@@ -154,6 +161,7 @@ ISA_LEVELS: tuple[Isa, ...] = (
         features="+neon,+reserve-x18",
         vector_bits=128,
         registers=32,
+        page_lines=12,
         requires=frozenset(),
         fma=True,
         half=True,

@@ -36,8 +36,6 @@ FEW_ROWS = 24
 # The most rows for which several panels are read at once, and panels that make that worthwhile.
 PANELS_ROWS = 4
 _ENOUGH_PANELS = 16
-# Rows whose elements may all have the same place in the first-level cache.
-_MOST_ROWS = 12
 # Bytes of A's block up to which it is read where it is, whatever its strides.
 _SMALL_A = 16 << 10
 
@@ -335,7 +333,10 @@ def micro_kernel_size(m: Dim, n: Dim, lanes: int, isa: Isa) -> tuple[int, int]:
 def _packed_micro_kernel(m: Dim, panel: int, isa: Isa) -> tuple[int, int]:
     """(rows, vectors) for panels of so many vectors: few rows are cut into even pieces."""
     width = 1 if panel % 2 else 2
-    most = min(_MOST_ROWS, (isa.registers - 1 - width) // 2)
+    most = min(
+        isa.page_lines,  # rows of A may be whole pages apart
+        (isa.registers - 1 - width) // 2,
+    )
     if not isinstance(m, int):
         return most, width
     pieces = max(1, -(-m // most))
