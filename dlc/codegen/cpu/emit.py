@@ -125,6 +125,16 @@ class Emitter:
         self.branch(done)
         self.block(done)
 
+    def choose(self, condition: str, yes: Callable[[], None], no: Callable[[], None]) -> None:
+        """Runs `yes` when the i1 `condition` holds, else `no`; see `when`."""
+        one, other, done = self.fresh("then"), self.fresh("else"), self.fresh("done")
+        self.branch_if(condition, one, other)
+        for label, body in ((one, yes), (other, no)):
+            self.block(label)
+            body()
+            self.branch(done)
+        self.block(done)
+
     def loop(
         self,
         start: str,

@@ -23,7 +23,14 @@ from dlc.codegen.cpu.indices import IndexEmitter, Place
 from dlc.codegen.cpu.literals import literal
 from dlc.codegen.cpu.scalars import emit_op
 from dlc.codegen.cpu.scopes import Tensor, Value, Vector, free_names, is_short
-from dlc.codegen.index_math import axis_name, block_name, split_term, term, terms_of
+from dlc.codegen.index_math import (
+    axis_name,
+    block_name,
+    coefficient,
+    split_term,
+    term,
+    terms_of,
+)
 from dlc.ir.dims import Atom, Dim, Symbol, add
 from dlc.ir.errors import BackendError
 from dlc.ir.scalar import Expr, reduced_axes, walk
@@ -264,6 +271,9 @@ class ExprEmitter(IndexEmitter):
             memory.store(em, dtype, place.pointer, value, 1)
             return
         mask = None if tensor.lanes else vector.mask
+        if place.step == 1 and tensor.streams and mask is None:
+            memory.stream(em, dtype, place.pointer, value, lanes, tensor.streams)
+            return
         if place.step == 1:
             memory.store(em, dtype, place.pointer, value, lanes, mask)
             return
@@ -274,11 +284,43 @@ class ExprEmitter(IndexEmitter):
         memory.scatter(em, dtype, place.pointer, offsets, value, lanes, mask)
 
     def fetch(self, name: str, ix: Sequence[Expr], reach: tuple[str, str], *, write: bool) -> None:
-        """Brings lines into the cache: `reach` bytes on from these indices, if it says so."""
+        """Brings lines into the cache: `reach` bytes on from these indices, if it says so.
+
+        Not those that are stored past it.
+        """
         place = self.place(name, ix)
         far, wanted = reach
+        streams = self.tensor(name).streams if write else ""
+        if streams == "true":
+            return
+        if streams:
+            kept = self.em.value(f"xor i1 {streams}, true")
+            wanted = self.em.value(f"and i1 {wanted}, {kept}")
         size = self.lanes * self.tensor(name).dtype.itemsize
         memory.fetch(self.em, place.pointer, far, wanted, size, write=write)
+
+    def line_start(
+        self, stores: Iterable[tuple[str, Sequence[Expr]]], axis: str, bounds: tuple[str, str]
+    ) -> str | None:
+        """From where on a loop over an axis fills lines of what it stores past the caches.
+
+        None where that is from its beginning on, or where nothing is stored so.
+        """
+        low, high = bounds
+        for name, ix in stores:
+            tensor = self._state.tensors[name]
+            linear = coefficient(self._offset(tensor, ix), axis_name(axis))
+            if not tensor.streams or linear is None or linear[0] != 1:
+                continue
+            size, em = tensor.dtype.itemsize, self.em
+            if all(k * size % memory.LINE == 0 for _, k in terms_of(linear[1])):
+                return None
+            with self.scope({axis: low}):
+                place = em.value(f"ptrtoint ptr {self.place(name, ix).pointer} to i64")
+            left = em.value(f"and i64 {iv.subtract(em, '0', place)}, {memory.LINE - 1}")
+            start = iv.add(em, low, iv.floordiv(em, left, str(size), unsigned=True))
+            return iv.minimum(em, start, high)
+        return None
 
     # Moving work out of loops
 

@@ -219,6 +219,7 @@ class GroupLoop:
         assert self.widths is not None
         em, (wide, narrow), half = self.em, self.widths, len(self.inner) // 2
         types = [t for t, _ in held]
+        bounds, whole = self._from_line(axis, bounds)
         end = self._main_end(bounds, wide)
 
         def main(part: tuple[str, str], now: Held) -> list[str]:
@@ -229,7 +230,7 @@ class GroupLoop:
             reaches = [self._reach(axis, access) for access in self.ahead]
             values = self._blocks(axis, (bounds[0], end), wide, held, main)
             held = list(zip(types, values, strict=True))
-        whole = isinstance(axis.extent, int) and axis.extent % wide == 0
+        whole = whole and isinstance(axis.extent, int) and axis.extent % wide == 0
         if axis.block is not None or axis.name in self.owner.ranges or not whole:
             values = [v for _, v in held]
             tail = self._tail(axis, (end, bounds[1]), held[half : 2 * half], narrow)
@@ -239,6 +240,18 @@ class GroupLoop:
                 values = self._after(values, iv.floordiv(em, left, str(narrow), unsigned=True))
             return values
         return [v for _, v in held]
+
+    def _from_line(self, axis: Axis, bounds: tuple[str, str]) -> tuple[tuple[str, str], bool]:
+        """What of a loop is left after elements before a line of what it stores past the caches.
+
+        And whether that is all of it. What reductions sum up together stays together.
+        """
+        stores = [(i.name, i.ix) for i in self.group.items if i.kind == "store"]
+        start = None if self.reductions else self.ex.line_start(stores, axis.name, bounds)
+        if start is None:
+            return bounds, True
+        self._tail(axis, (bounds[0], start), [], self.owner.lanes)
+        return (start, bounds[1]), False
 
     def _longest(self, axis: Axis) -> Dim:
         return axis.extent if axis.block is None else axis.block

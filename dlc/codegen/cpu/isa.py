@@ -41,6 +41,7 @@ class Isa:
         gather: Whether there are gather instructions.
         scales: Whether one instruction multiplies by a power of two (`ldexp`).
         compresses: Whether one instruction moves the lanes of a mask together.
+        streams: Whether large results are better stored past the caches.
         matrix: Whether there is a unit that multiplies tiles of bfloat16 (AMX).
     """
 
@@ -59,6 +60,7 @@ class Isa:
     gather: bool
     scales: bool
     compresses: bool = False
+    streams: bool = False
     matrix: bool = False
 
     def lanes(self, bits: int) -> int:
@@ -119,6 +121,8 @@ ISA_LEVELS: tuple[Isa, ...] = (
         page_lines=12,
         matrix=True,
     ),
+    # AMD's from Zen 4 on, which are told by an instruction of their own.
+    replace(_V4, name="x86-64-zen4", requires=_V4_FLAGS | {"clzero"}, streams=True),
     _V4,
     Isa(
         name="x86-64-v3",

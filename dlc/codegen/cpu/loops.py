@@ -16,12 +16,14 @@ from dlc.codegen.cpu.expressions import Tensor, Vector
 from dlc.codegen.cpu.fetch_ahead import STREAM_AHEAD, streamed
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
+from dlc.codegen.cpu.memory import end_streams
+from dlc.codegen.cpu.scopes import is_short
 from dlc.codegen.cpu.sort_keys import with_integer_keys
 from dlc.codegen.cpu.sort_share import Share, parts
 from dlc.codegen.cpu.statements import StatementEmitter, names_read
 from dlc.codegen.cpu.stored_code import THREADS
 from dlc.codegen.index_math import IndexMath, blocks_of
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, statements
+from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Param, Sort, Stmt, statements
 from dlc.codegen.kernel_transform import normalise
 from dlc.codegen.schedule import (
     NestSchedule,
@@ -42,6 +44,10 @@ from dlc.ir.dims import (
     symbol,
 )
 from dlc.ir.scalar import Axis, Expr, reduced_axes, walk
+
+# Bytes of a result from which on it is stored past the caches: what two of eight cores have of a
+# third level of 32 MB.
+_STREAMED = 8 << 20
 
 
 def emit_loops(kernel: Kernel, isa: Isa, schedule: Schedule | None = None) -> KernelCode:
@@ -98,6 +104,11 @@ def _values(body: tuple[Stmt, ...]) -> list[Expr]:
     return [s.expr for s in statements(body) if isinstance(s, Assign)]
 
 
+def _any_short(kernel: Kernel) -> bool:
+    values = (n.dtype for e in _values(kernel.body) for n in walk(e))
+    return any(map(is_short, (*(p.dtype for p in kernel.params), *values)))
+
+
 class LoopEmitter:
     """Emits a kernel: its nests as units of work, or all of it as a single one."""
 
@@ -111,14 +122,25 @@ class LoopEmitter:
             name: self.em.value(f"load i64, ptr {self._slot('%dims', k, 'i64')}", "d")
             for k, name in enumerate(kernel.dims)
         }
+        # Of values of 16-bit floats that cross a branch, LLVM makes library calls.
+        self.streams = isa.streams and not _any_short(kernel)
         self.statements = StatementEmitter(self.em, isa, kernel, math, symbols)
         self.ex = self.statements.ex
         for k, p in enumerate(kernel.params):
             pointer = self.em.value(f"load ptr, ptr {self._slot('%args', k, 'ptr')}", "a")
-            self.ex.bind_tensor(p.name, Tensor(p.dtype, pointer, p.dims))
+            self.ex.bind_tensor(p.name, Tensor(p.dtype, pointer, p.dims, streams=self._streams(p)))
 
     def _slot(self, base: str, k: int, type_: str) -> str:
         return self.em.value(f"getelementptr {type_}, ptr {base}, i64 {k}") if k else base
+
+    def _streams(self, p: Param) -> str:
+        """Whether a parameter is a result too large to be in the caches when it is read next."""
+        if not self.streams or p.mode == "in" or p.name in self.ex.volatile:
+            return ""
+        size = mul(product(p.dims), p.dtype.itemsize)
+        if isinstance(size, int):
+            return "true" if size >= _STREAMED else ""
+        return self.em.value(f"icmp sge i64 {self.ex.index(size)}, {_STREAMED}")
 
     def code(self) -> KernelCode:
         """The function with how its work is cut."""
@@ -131,6 +153,8 @@ class LoopEmitter:
             self.statements.lanes = kernel_lanes(self.kernel, self.isa)
             self.statements.prepare(self.kernel.body, (), (1,))
             self.statements.body(self.kernel.body)
+        if any(self.ex.tensor(p.name).streams for p in self.kernel.params):
+            end_streams(self.em)
         self.em.line("ret void")
         cost = body_cost(self.kernel.body, kernel_lanes(self.kernel, self.isa))
         return KernelCode(
@@ -260,16 +284,25 @@ class LoopEmitter:
         em = self.em
         widths = _widths(how)
         self.statements.prepare(nest.body, [axis], (*widths, how.lanes))
+
+        def masked(low: str, high: str) -> None:
+            def vector(i: str, _: list[str]) -> list[str]:
+                mask = em.mask_below(iv.subtract(em, high, i), how.lanes)
+                with self.ex.scope({axis.name: i}, Vector(axis.name, how.lanes, mask)):
+                    self.statements.body(nest.body)
+                return []
+
+            em.loop(low, high, how.lanes, vector)
+
+        stores = [(s.name, s.ix) for s in nest.body if isinstance(s, Assign) and not s.axes]
+        outputs = [(n, ix) for n, ix in stores if n in self.statements.grouping.params]
+        start = self.ex.line_start(outputs, axis.name, (low, high))
+        if start is not None:
+            masked(low, start)
+            low = start
         for width in widths:
             low = self._full_vectors(nest, axis, width, (low, high))
-
-        def masked(i: str, _: list[str]) -> list[str]:
-            mask = em.mask_below(iv.subtract(em, high, i), how.lanes)
-            with self.ex.scope({axis.name: i}, Vector(axis.name, how.lanes, mask)):
-                self.statements.body(nest.body)
-            return []
-
-        em.loop(low, high, how.lanes, masked)
+        masked(low, high)
 
     def _full_vectors(self, nest: Par, axis: Axis, width: int, bounds: tuple[str, str]) -> str:
         """As many vectors of `width` lanes as fit; returns where they end."""

@@ -9,6 +9,7 @@ from dlc.codegen.cpu.emit import Emitter, llvm_type, memory_type, zero
 from dlc.ir.types import DType
 
 _ZERO = "@dlc.zero"
+LINE = 64  # bytes of a line of the caches
 
 
 def _storage(dtype: DType) -> str:
@@ -105,6 +106,31 @@ def store(
     )
 
 
+def stream(em: Emitter, dtype: DType, pointer: str, value: str, lanes: int, wanted: str) -> None:
+    """Stores `lanes` adjacent elements, past the caches where they are whole lines and `wanted`.
+
+    `end_streams` has to follow.
+    """
+    if lanes * dtype.itemsize % LINE:
+        store(em, dtype, pointer, value, lanes)
+        return
+    type_, stored = _vector(_storage(dtype), lanes), to_storage(em, dtype, value, lanes)
+    place = em.value(f"ptrtoint ptr {pointer} to i64")
+    begins = em.value(f"icmp eq i64 {em.value(f'and i64 {place}, {LINE - 1}')}, 0")
+    past = begins if wanted == "true" else em.value(f"and i1 {begins}, {wanted}")
+    em.declarations.add("!0 = !{i32 1}")
+    em.choose(
+        past,
+        lambda: em.line(f"store {type_} {stored}, ptr {pointer}, align {LINE}, !nontemporal !0"),
+        lambda: em.line(f"store {type_} {stored}, ptr {pointer}, align {dtype.itemsize}"),
+    )
+
+
+def end_streams(em: Emitter) -> None:
+    """Makes what was stored past the caches visible to other threads before all that follows."""
+    em.call("llvm.x86.sse.sfence", "void", [])
+
+
 def _every_second_mask(em: Emitter, lanes: int, mask: str | None) -> str:
     """The mask of twice as many lanes that has lane k of another at 2k, and no other lane."""
     bits = 2 * lanes
@@ -197,6 +223,6 @@ def fetch(em: Emitter, pointer: str, distance: str, wanted: str, size: int, *, w
     far = em.value(f"getelementptr i8, ptr {pointer}, i64 {distance}")
     # No address is wrong; the scratch memory's is at hand.
     place = em.value(f"select i1 {wanted}, ptr {far}, ptr %scratch")
-    for line in range(0, size, 64):
+    for line in range(0, size, LINE):
         at = em.value(f"getelementptr i8, ptr {place}, i64 {line}") if line else place
         em.call("llvm.prefetch.p0", "void", [("ptr", at), ("i32", use), ("i32", "3"), ("i32", "1")])

@@ -38,6 +38,7 @@ class Tensor:
 
     dims: its extents. origin: polynomials that are taken off its indices (tiles of an open block).
     lanes: elements kept for each position, one a lane (a tile inside of a vectorised axis), else 0.
+    streams: an i1, whether whole lines are stored past the caches; empty where they never are.
     """
 
     dtype: DType
@@ -45,6 +46,7 @@ class Tensor:
     dims: tuple[Dim, ...]
     origin: tuple[Dim, ...] = ()
     lanes: int = 0
+    streams: str = ""
 
 
 _EMPTY: frozenset[str] = frozenset()
