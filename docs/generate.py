@@ -216,10 +216,24 @@ def defaults_sections() -> str:
 
 def record() -> report.Record:
     """The newest record of each case, its date among what is known of it."""
-    found = [
-        json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))
-    ]
-    return functools.reduce(merge, found)
+    return functools.reduce(merge, _records())
+
+
+def _records() -> list[report.Record]:
+    paths = sorted(RESULTS.glob("*.json"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def by_processor() -> dict[str, report.Record]:
+    """The newest record of each case on each processor, that of the last run first."""
+    found: dict[str, report.Record] = {}
+    for known in _records():
+        for run in sorted(known["runs"]):
+            name = report.processor_name(known["runs"][run])
+            cases = {n for n, case in known["cases"].items() if case["run"] == run}
+            before = found.pop(name, {"runs": {}, "cases": {}})
+            found[name] = merge(before, _part(known, cases))
+    return dict(reversed(found.items()))
 
 
 def _part(record: report.Record, names: set[str]) -> report.Record:
@@ -229,18 +243,20 @@ def _part(record: report.Record, names: set[str]) -> report.Record:
 
 def figure_sections() -> str:
     """For each suite the machine, the table of calls, that of starts, and how dlc stands."""
-    known = record()
     sections: list[str] = []
-    for suite, cases in report.suites(known).items():
-        part = _part(known, {case.name for case in cases})
-        if part["cases"]:
-            runs = [f"* {'; '.join(report.about_run(run))}" for run in part["runs"].values()]
-            parts = [f"## {suite}", "\n".join(runs), report.summary(part, suite)]
-            parts += ["\n".join(report.standing(part)), report.starts(part)]
-            sections += [text for text in parts if text]
-    return (
-        "\n\n".join([*sections, "## All extents larger by a tenth", report.perturbed(known)]) + "\n"
-    )
+    for processor, known in by_processor().items():
+        for suite, cases in report.suites(known).items():
+            part = _part(known, {case.name for case in cases})
+            if part["cases"]:
+                runs = [f"* {'; '.join(report.about_run(run))}" for run in part["runs"].values()]
+                parts = [f"## {suite}, on {processor}", "\n".join(runs)]
+                parts += [report.summary(part, suite)]
+                parts += ["\n".join(report.standing(part)), report.starts(part)]
+                sections += [text for text in parts if text]
+        larger = report.perturbed(known)
+        if len(larger.splitlines()) > 2:  # beside the head of the table
+            sections += [f"## All extents larger by a tenth, on {processor}", larger]
+    return "\n\n".join(sections) + "\n"
 
 
 def page_with(sections: str, page: str) -> str:

@@ -564,7 +564,9 @@ def test_suites_are_summed_up(told):
          "50 % of operations", "void"],
     ]  # fmt: skip
     (row,) = report.dated(record, ["argsort 1M", "sort 4M"]).splitlines()[2:]
-    said = f"| argsort 1M | 2.00 ms | numpy | 4.00 ms | 0.50 | {case['run'][:10]}, void |"
+    where = report.processor_name(record["runs"][case["run"]])
+    day = f"{case['run'][:10]}, void"
+    said = f"| argsort 1M | 2.00 ms | numpy | 4.00 ms | 0.50 | {day} | {where} |"
     assert re.sub(" +", " ", row) == said
 
 

@@ -68,6 +68,11 @@ def _about(record: Record) -> Iterable[str]:
         yield "\n".join(f"* {line}" for line in lines)
 
 
+def processor_name(run: Record) -> str:
+    """The processor of a run, in short."""
+    return " ".join(run["processor"].replace("(R)", "").replace("Processor", "").split())
+
+
 def about_run(run: Record) -> Iterable[str]:
     """When and on which machine a run was, and what the machine could do."""
     how = f"{run['threads']} threads, {run['rounds']} rounds"
@@ -245,14 +250,15 @@ def _summary_cells(measured: Record) -> Iterable[str]:
 
 
 def dated(record: Record, names: Iterable[str]) -> str:
-    """These cases, as far as they were measured, each with its day."""
-    rows = [["case", "dlc", "best peer", "its time", "best peer / dlc", "day"]]
+    """These cases, as far as they were measured, each with its day and processor."""
+    rows = [["case", "dlc", "best peer", "its time", "best peer / dlc", "day", "processor"]]
     for name in names:
         measured = record["cases"].get(name, {})
         if "ratio" in measured:
             ours, best, theirs, ratio, *_, void = _summary_cells(measured)
             day = ", ".join(filter(None, (measured["run"][:10], void)))
-            rows.append([name, ours, best, theirs, ratio, day])
+            where = processor_name(record["runs"][measured["run"]])
+            rows.append([name, ours, best, theirs, ratio, day, where])
     return _table(rows)
 
 
