@@ -181,8 +181,8 @@ class _Writer:
             m_blocks = iv.blocks(em, m, height)
             extents = [ex.index(a.extent) for a in form.outer]
             extents += [iv.blocks(em, n, width), m_blocks]
-            *outer, nb, mb = iv.positions(em, unit, extents)
-            sharing = iv.floordiv(em, unit, m_blocks, unsigned=True)
+            *outer, nb, mb = self._place_of(unit, extents)
+            sharing = self._sharing(unit, m_blocks)
             fresh = em.value(f"icmp ne i64 {sharing}, {values[0]}")
             m0 = iv.multiply(em, mb, height)
             n0 = iv.multiply(em, nb, width)
@@ -193,6 +193,7 @@ class _Writer:
             many = em.value(f"icmp sgt i64 {rows}, {FEW_ROWS}")
             several = em.value(f"icmp sgt i64 {em.value('sub i64 %hi, %lo')}, 1")
             shares = em.value(f"and i1 {shares}, {em.value(f'and i1 {many}, {several}')}")
+            shares = em.value(f"and i1 {shares}, {em.value(f'xor i1 {self._by_rows()}, true')}")
             following = self._next_b(unit, extents)
             reuse = self._reuse(values, m0, em.value(f"icmp eq i64 {columns}, {n}"))
             with ex.scope(axes=axes):
@@ -200,6 +201,33 @@ class _Writer:
                     Unit(m0, n0, rows, columns, tuple(outer), shares, fresh, following, reuse)
                 )
         return [sharing, m0]
+
+    def _by_rows(self) -> str:
+        """Whether units of the same rows follow each other: an i1."""
+        by_rows = self.tiling.by_rows
+        if isinstance(by_rows, int):
+            return "true" if by_rows else "false"
+        return self.em.value(f"icmp ne i64 {self.ex.index(by_rows)}, 0")
+
+    def _place_of(self, unit: str, extents: Sequence[str]) -> list[str]:
+        """The numbers of a unit's outer axes, and of its blocks of columns and rows."""
+        em, by_rows = self.em, self._by_rows()
+        *outer, n_blocks, m_blocks = extents
+        if by_rows == "false":
+            return iv.positions(em, unit, extents)
+        fast = em.value(f"select i1 {by_rows}, i64 {n_blocks}, i64 {m_blocks}")
+        slow = em.value(f"select i1 {by_rows}, i64 {m_blocks}, i64 {n_blocks}")
+        *numbers, first, last = iv.positions(em, unit, [*outer, slow, fast])
+        nb = em.value(f"select i1 {by_rows}, i64 {last}, i64 {first}")
+        return [*numbers, nb, em.value(f"select i1 {by_rows}, i64 {first}, i64 {last}")]
+
+    def _sharing(self, unit: str, m_blocks: str) -> str:
+        """What units with the same panels of B, one after the other, have in common."""
+        panels = iv.floordiv(self.em, unit, m_blocks, unsigned=True)
+        by_rows = self._by_rows()
+        if by_rows == "false":
+            return panels
+        return self.em.value(f"select i1 {by_rows}, i64 {unit}, i64 {panels}")
 
     def _reuse(self, before: Sequence[str], m0: str, all_columns: str) -> Reuse:
         """What is left of the unit before, of rows that begin at m0 too, if its steps had room."""
@@ -222,7 +250,7 @@ class _Writer:
             return None
         last = em.value("sub i64 %hi, 1")
         following = iv.minimum(em, em.value(f"add i64 {unit}, 1"), last)
-        *outer, nb, _ = iv.positions(em, following, extents)
+        *outer, nb, _ = self._place_of(following, extents)
         axes = {a.name: v for a, v in zip(form.outer, outer, strict=True)}
         with self.ex.scope(axes=axes):
             n = iv.multiply(em, nb, self.ex.index(self.tiling.n_block))

@@ -62,6 +62,7 @@ class Tiling:
 
     rows, vectors: the micro-kernels, largest first; `vectors` of `lanes` elements.
     m_block, n_block: extents of a unit; n_block is a multiple of `panel`.
+    by_rows: 1 where units of the same rows follow each other, 0 where those of the same columns do.
     k_kept: the products whose packed blocks of B are kept from one unit to the next.
     m_rows, n_room: the most rows and columns that a unit has.
     wide: vectors of the micro-kernel for a single row at run time, 0 without one.
@@ -80,6 +81,7 @@ class Tiling:
     panel: int
     m_block: Dim
     n_block: Dim
+    by_rows: Dim
     k_kept: int
     packs_a: bool
     wide: int
@@ -164,6 +166,10 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     most_rows = row_block(form)
     most_rows -= most_rows % height
     m_blocks = ceildiv(m, most_rows)
+    by_rows: Dim = 0
+    if not packed and form.a.k_stride is not None and form.b.k_stride is not None:
+        by_rows = _by_rows(m, mul(form.batches, m_blocks), ceildiv(n, lanes), width)
+        m_blocks = maximum(m_blocks, mul(2, by_rows))
     m_block = mul(height, maximum(1, ceildiv(m, mul(height, maximum(1, m_blocks)))))
     m_rows = min(most_rows, m) if isinstance(m, int) else most_rows
     packs_a = _packs_a(form, m_rows * depth * dtype.itemsize)
@@ -206,6 +212,7 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
         panel=panel,
         m_block=m_block,
         n_block=n_block,
+        by_rows=by_rows,
         k_kept=k_kept,
         packs_a=packs_a,
         wide=wide,
@@ -273,6 +280,19 @@ def _narrower(vectors: Dim, width: int, m_units: Dim) -> Dim:
     bounds = [gain, add(panels, -2), add(9, mul(panels, -1))]
     bounds.append(add(2 * _ENOUGH_UNITS, mul(mul(panels, m_units), -1)))
     return maximum(0, functools.reduce(minimum, bounds, 1))
+
+
+def _by_rows(m: Dim, m_units: Dim, vectors: Dim, width: int) -> Dim:
+    """1 where two threads had better take halves of the rows than panels of columns, else 0.
+
+    That is where there are few units, of which the last panel's are so narrow that the thread
+    without them has a sixteenth more than its share. Each packs all panels for itself then.
+    """
+    units = mul(ceildiv(vectors, width), m_units)
+    most = mul(ceildiv(units, 2), 2 * width)
+    more = add(mul(most, 16), add(mul(mul(vectors, m_units), -17), 1))
+    few = add(_ENOUGH_UNITS, mul(units, -1))
+    return maximum(0, functools.reduce(minimum, [more, few, add(m, -4 * FEW_ROWS)], 1))
 
 
 def _panels_at_once(m: int, n: Dim, panel: int) -> tuple[Dim, int]:
