@@ -93,7 +93,8 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
     unit = mul(mul(rows, minimum(n, columns)), maximum(k, 1))
     m_blocks, n_blocks = ceildiv(m, tiling.m_block), ceildiv(n, tiling.n_block)
     units = mul(form.batches, mul(m_blocks, n_blocks))
-    about = mul(form.batches, mul(ceildiv(m, row_block(form)), n_blocks))  # likewise
+    some = maximum(ceildiv(m, row_block(form)), mul(2, tiling.by_rows))  # likewise
+    about = mul(form.batches, mul(some, n_blocks))
     least = floordiv(_CHUNK_FLOPS, maximum(1, mul(unit, 2)))
     code = KernelCode(
         emitters=[em, epilogue.function()] if epilogue.called else [em],

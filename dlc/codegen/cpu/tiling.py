@@ -286,11 +286,11 @@ def _by_rows(m: Dim, m_units: Dim, vectors: Dim, width: int) -> Dim:
     """1 where two threads had better take halves of the rows than panels of columns, else 0.
 
     That is where there are few units, of which the last panel's are so narrow that the thread
-    without them has a sixteenth more than its share. Each packs all panels for itself then.
+    without them has a quarter more than its share. Each packs all panels for itself then.
     """
     units = mul(ceildiv(vectors, width), m_units)
     most = mul(ceildiv(units, 2), 2 * width)
-    more = add(mul(most, 16), add(mul(mul(vectors, m_units), -17), 1))
+    more = add(mul(most, 4), mul(mul(vectors, m_units), -5))
     few = add(_ENOUGH_UNITS, mul(units, -1))
     return maximum(0, functools.reduce(minimum, [more, few, add(m, -4 * FEW_ROWS)], 1))
 
