@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from dlc.codegen.cpu.assembled_function import AssembledFunction
 from dlc.codegen.cpu.isa import Isa
+from dlc.codegen.cpu.memory import LINE
 from dlc.codegen.cpu.x86_assembly import Assembly
 from dlc.codegen.cpu.x86_code import Code, Memory
 from dlc.ir.types import DType
@@ -26,9 +27,6 @@ _B, _C, _AHEAD, _LEFT, _A_ROW, _A_K, _B_K, _C_ROW, _ADD, _STEP = (
 _SAVED = (_A_K, _B_K, _C_ROW, _ADD, _STEP)
 # Parts of a step that fetches rows, which fetch as many each.
 _HALVES = 2
-
-LINE = 64
-"""Bytes that a prefetch brings."""
 
 
 class AssembledKernel(AssembledFunction):

@@ -154,6 +154,7 @@ class _Writer:
         self.em = Emitter(form.kernel.name, [*parameters, ("ptr", "scratch")])
         self.dtype = form.dtype
         self.lanes = tiling.lanes
+        self.by_rows = "false"
 
     def entry(self, crosses: Dim, crossed: Crossed | None) -> Emitter:
         """The whole function, which leaves the work to that of `crossed` where `crosses` is 1."""
@@ -168,6 +169,7 @@ class _Writer:
             em.line("ret void")
             em.block(no)
         self.operands = Operands(self.form, self.tiling, self.isa, self.ex)
+        self.by_rows = self._by_rows()
         em.loop("%lo", "%hi", 1, self._unit, [("i64", "-1"), ("i64", "-1")])
         em.line("ret void")
         return em
@@ -194,7 +196,7 @@ class _Writer:
             many = em.value(f"icmp sgt i64 {rows}, {FEW_ROWS}")
             several = em.value(f"icmp sgt i64 {em.value('sub i64 %hi, %lo')}, 1")
             shares = em.value(f"and i1 {shares}, {em.value(f'and i1 {many}, {several}')}")
-            shares = em.value(f"and i1 {shares}, {em.value(f'xor i1 {self._by_rows()}, true')}")
+            shares = em.value(f"and i1 {shares}, {em.value(f'xor i1 {self.by_rows}, true')}")
             following = self._next_b(unit, extents)
             reuse = self._reuse(values, m0, em.value(f"icmp eq i64 {columns}, {n}"))
             with ex.scope(axes=axes):
@@ -212,7 +214,7 @@ class _Writer:
 
     def _place_of(self, unit: str, extents: Sequence[str]) -> list[str]:
         """The numbers of a unit's outer axes, and of its blocks of columns and rows."""
-        em, by_rows = self.em, self._by_rows()
+        em, by_rows = self.em, self.by_rows
         *outer, n_blocks, m_blocks = extents
         if by_rows == "false":
             return iv.positions(em, unit, extents)
@@ -225,10 +227,9 @@ class _Writer:
     def _sharing(self, unit: str, m_blocks: str) -> str:
         """What units with the same panels of B, one after the other, have in common."""
         panels = iv.floordiv(self.em, unit, m_blocks, unsigned=True)
-        by_rows = self._by_rows()
-        if by_rows == "false":
+        if self.by_rows == "false":
             return panels
-        return self.em.value(f"select i1 {by_rows}, i64 {unit}, i64 {panels}")
+        return self.em.value(f"select i1 {self.by_rows}, i64 {unit}, i64 {panels}")
 
     def _reuse(self, before: Sequence[str], m0: str, all_columns: str) -> Reuse:
         """What is left of the unit before, of rows that begin at m0 too, if its steps had room."""

@@ -9,7 +9,7 @@ from dlc.codegen.cpu.emit import Emitter, llvm_type, memory_type, zero
 from dlc.ir.types import DType
 
 _ZERO = "@dlc.zero"
-LINE = 64  # bytes of a line of the caches
+LINE = 64  # bytes of a line of the caches, which a prefetch brings
 
 
 def _storage(dtype: DType) -> str:

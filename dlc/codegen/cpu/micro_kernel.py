@@ -20,9 +20,10 @@ import functools
 from collections.abc import Sequence
 
 from dlc.codegen.cpu.assembled_function import can_assemble, has_masks
-from dlc.codegen.cpu.assembled_kernel import LINE, AssembledKernel
+from dlc.codegen.cpu.assembled_kernel import AssembledKernel
 from dlc.codegen.cpu.emit import Emitter, llvm_type
 from dlc.codegen.cpu.isa import Isa
+from dlc.codegen.cpu.memory import LINE
 from dlc.ir.types import DType
 
 _PARAMETERS = [

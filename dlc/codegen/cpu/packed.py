@@ -21,7 +21,6 @@ from dlc.codegen.cpu.panel import cover
 from dlc.ir.record import NamedTuple
 from dlc.ir.types import DType, int64
 
-_LINE = 64  # bytes that a prefetch brings
 # Bytes from what is read to what is fetched into the first-level cache, in the same panel, and to
 # what is fetched into the second by a micro-kernel that does all rows.
 _NEAR = 1536
@@ -244,6 +243,6 @@ class _Tile(KernelWriter):
 
     def _fetch_row(self, place: str, level: int) -> None:
         """Prefetches as much as a row of the tile in a panel has."""
-        for at in range(0, self.vectors * self.lanes * self.dtypes[0].itemsize, _LINE):
+        for at in range(0, self.vectors * self.lanes * self.dtypes[0].itemsize, memory.LINE):
             line = self.em.value(f"getelementptr i8, ptr {place}, i64 {at}") if at else place
             self.fetch(line, level)
