@@ -579,3 +579,20 @@ def test_little_work_is_not_shared():
         a, b = bound.run([x, y], 3)
         assert np.allclose(a, np.exp(x))
         assert np.allclose(b, np.tanh(y))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_much_work_comes_in_long_chunks(threads):
+    """As many as threads can share out, none of which takes longer than a limit."""
+    rows = compile_function(
+        parse_function(
+            "func @rows(%x: f32[n,m]) -> (f32[n,m]) {\n"
+            "  %0: f32[n,m] = softmax(%x) {axis=1}\n  return %0\n}"
+        )
+    )
+    with config.scope(num_threads=threads):
+        jobs = [rows.bound_for(((n, 1024),)).jobs[0] for n in (50, 4096, 1 << 20)]
+    chunks = [job.units / job.chunk for job in jobs]
+    assert chunks[0] == jobs[0].work  # those of the cost model
+    assert 32 * threads <= chunks[1] < 64 * threads
+    assert jobs[2].work / 16 <= chunks[2] < jobs[2].work / 8

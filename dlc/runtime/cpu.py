@@ -46,6 +46,13 @@ _WAKING = 12
 """Chunks from which on it pays to wake threads that sleep: that alone takes as long as a few."""
 
 
+_CHUNKS_EACH = 32
+"""A thread's chunks, where there is enough work. What is read next is fetched ahead within a chunk,
+not from one to the next; and the more there are, the less threads wait for each other at the end."""
+
+_LONGEST = 16
+"""What a chunk then costs at most, in chunks of the usual cost."""
+
 _OFTEN = 16
 """How often a loop is thought to run where that is not known."""
 
@@ -111,14 +118,16 @@ class CpuProgram:
         own = dict(zip(kernel.dims, dims, strict=True))
         if _writes_nothing(kernel, own):
             return 0, 1, 0, 0.0
-        # A hint about cost, which may divide by an extent.
-        chunk = (
-            1 if 0 in dims else max(1, evaluate(code.chunk, own | {THREADS: config.thread_count()}))
-        )
         units, scratch = evaluate(code.units, own), evaluate(code.scratch, own)
+        if 0 in dims:  # hints about cost may divide by an extent
+            return units, 1, scratch, 0.0
+        threads = config.thread_count()
+        chunk = max(1, evaluate(code.chunk, own | {THREADS: threads}))
+        count = units / chunk
         # A chunk costs more than is usual where there is little to share out.
-        work = 0.0 if 0 in dims else max(units / chunk, evaluate(code.cost, own) / CHUNK_COST)
-        return units, chunk, scratch, work
+        work = max(count, evaluate(code.cost, own) / CHUNK_COST)
+        together = int(count / max(threads * _CHUNKS_EACH, work / _LONGEST))
+        return units, chunk * max(1, together), scratch, work
 
 
 def _writes_nothing(kernel: Kernel, values: Mapping[str, int]) -> bool:
