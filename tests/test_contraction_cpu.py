@@ -800,6 +800,42 @@ def test_roles_are_exchanged_where_less_is_moved():
     assert not crosses("mk,nk->mn", 8, 768, 20000)  # sums of several runs
 
 
+@pytest.mark.parametrize("columns", [*range(64, 600, 37), 288])
+@pytest.mark.parametrize("rows", [100, 282])
+def test_units_are_narrower_where_two_threads_share_them_more_evenly(rows, columns):
+    form = contraction_of(contraction("mk,kn->mn", run_time(dict(m=1, n=1, k=1))))
+    tiles = tiling.choose_tiling(form, isa_named("x86-64-v4"))
+    dims = {"M": rows, "N": columns, "K": columns}
+    if evaluate(tiles.by_rows, dims):
+        return
+    width = evaluate(tiles.n_block, dims) // 16
+    blocks = -(-rows // evaluate(tiles.m_block, dims))
+    vectors = -(-columns // 16)
+
+    def busier(width):
+        return width * -(-blocks * -(-vectors // width) // 2)
+
+    narrow = vectors > 4 and busier(4) > 1.05 * busier(3)
+    assert width == (3 if narrow else 4)
+
+
+@level
+@pytest.mark.parametrize("epilogue", [plain, bias_relu, two_outputs])
+@pytest.mark.parametrize("columns", [81, 145, 193, 277, 288])
+@pytest.mark.parametrize("static", [False, True])
+def test_narrower_units_have_the_same_bits(isa, epilogue, columns, static, monkeypatch):
+    extents = dict(m=200, n=columns, k=70)
+    kernel = contraction(
+        "mk,kn->mn", known(extents) if static else run_time(extents), epilogue=epilogue
+    )
+    dims = {} if static else names_of(extents)
+    inputs = inputs_of(kernel, dims)
+    found = compiled(kernel, isa)(inputs, dims, one_by_one)
+    monkeypatch.setattr(tiling, "_narrower", lambda *_: 0)
+    usual = compiled(kernel, isa)(inputs, dims)
+    assert [x.tobytes() for x in found] == [x.tobytes() for x in usual]
+
+
 @pytest.mark.parametrize("panels", [1, 15, 16, 17, 18, 22, 30, 63, 64, 200])
 def test_units_of_few_rows_leave_little_to_the_busier_of_two_threads(panels):
     def busier(width):

@@ -8,13 +8,16 @@ from dlc.ir.dim_table import dims_from_table, dims_to_table
 from dlc.ir.dims import (
     Dim,
     DimExpr,
+    all_positive,
     evaluate,
     floordiv,
+    larger,
     lower_bound,
     maximum,
     minimum,
     mod,
     mul,
+    smaller,
     symbol,
 )
 
@@ -68,6 +71,20 @@ def test_values(values: dict[str, int]) -> None:
     assert [evaluate(d, values) for d in DIMS] == [*expected, max(m - n, (m + 7) // n)]
     with pytest.raises(KeyError, match="n"):
         evaluate(PART, {"m": m})
+
+
+@pytest.mark.parametrize("m", [1, 5, 6, 7])
+@pytest.mark.parametrize("n", [1, 3])
+def test_values_of_what_is_not_proved(m: int, n: int) -> None:
+    found = [larger(M, 6), smaller(M, 6), all_positive([M - 5, 3, 2 - N]), all_positive([M, N - 1])]
+    expected = [max(m, 6), min(m, 6), m > 5 and n < 2, n > 1]
+    assert [evaluate(d, {"m": m, "n": n}) for d in found] == expected
+    assert dims_from_table(dims_to_table(found)) == found
+
+
+def test_numbers_need_no_proof() -> None:
+    assert (larger(2, 3), smaller(2, 3)) == (3, 2)
+    assert (all_positive([]), all_positive([1, 4]), all_positive([M, 0])) == (1, 1, 0)
 
 
 def test_quotients_of_polynomials() -> None:

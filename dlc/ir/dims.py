@@ -331,7 +331,7 @@ def maximum(a: Dim, b: Dim) -> Dim:
     known = _sign_of_difference(a, b)
     if known is not None:
         return a if known >= 0 else b
-    return _atom("max", *sorted((a, b), key=dim_text))
+    return _ordered("max", a, b)
 
 
 @functools.lru_cache(_REMEMBERED)
@@ -340,7 +340,33 @@ def minimum(a: Dim, b: Dim) -> Dim:
     known = _sign_of_difference(a, b)
     if known is not None:
         return b if known >= 0 else a
-    return _atom("min", *sorted((a, b), key=dim_text))
+    return _ordered("min", a, b)
+
+
+def larger(a: Dim, b: Dim) -> Dim:
+    """max(a, b), of which nothing is proved, as that takes time: for what is to be evaluated."""
+    return max(a, b) if isinstance(a, int) and isinstance(b, int) else _ordered("max", a, b)
+
+
+def smaller(a: Dim, b: Dim) -> Dim:
+    """min(a, b), of which nothing is proved either."""
+    return min(a, b) if isinstance(a, int) and isinstance(b, int) else _ordered("min", a, b)
+
+
+def all_positive(dims: Iterable[Dim]) -> Dim:
+    """1 where each of some dims is above 0, else 0; nothing is proved of them either."""
+    least: Dim = 1
+    for d in dims:
+        if not isinstance(d, int):
+            least = _ordered("min", least, d)
+        elif d <= 0:
+            return 0
+    return least if isinstance(least, int) else _ordered("max", 0, least)
+
+
+def _ordered(function: str, a: Dim, b: Dim) -> Dim:
+    """max or min of dims in the order that says nothing."""
+    return _atom(function, *sorted((a, b), key=dim_text))
 
 
 def _atom(function: str, a: Dim, b: Dim) -> Dim:

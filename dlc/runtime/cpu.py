@@ -45,10 +45,10 @@ from dlc.runtime.result_memory import empty_result
 _WAKING = 12
 """Chunks from which on it pays to wake threads that sleep: that alone takes as long as a few."""
 
-
 _CHUNKS_EACH = 32
-"""A thread's chunks, where there is enough work. What is read next is fetched ahead within a chunk,
-not from one to the next; and the more there are, the less threads wait for each other at the end."""
+"""A thread's chunks, where there is enough work: what is read next is fetched ahead within a chunk,
+not from one to the next, but the more there are, the less threads wait for each other at the end.
+"""
 
 _LONGEST = 16
 """What a chunk then costs at most, in chunks of the usual cost."""

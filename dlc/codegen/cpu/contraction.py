@@ -51,7 +51,19 @@ from dlc.codegen.cpu.tiling import (
 )
 from dlc.codegen.index_math import axis_name
 from dlc.codegen.kernel_ir import Kernel
-from dlc.ir.dims import Dim, add, ceildiv, floordiv, maximum, minimum, mod, mul, symbol, symbols_of
+from dlc.ir.dims import (
+    Dim,
+    add,
+    ceildiv,
+    floordiv,
+    larger,
+    maximum,
+    minimum,
+    mod,
+    mul,
+    symbol,
+    symbols_of,
+)
 from dlc.ir.errors import BackendError
 
 # One chunk of units is worth about ten microseconds.
@@ -93,15 +105,15 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
     unit = mul(mul(rows, minimum(n, columns)), maximum(k, 1))
     m_blocks, n_blocks = ceildiv(m, tiling.m_block), ceildiv(n, tiling.n_block)
     units = mul(form.batches, mul(m_blocks, n_blocks))
-    some = maximum(ceildiv(m, row_block(form)), mul(2, tiling.by_rows))  # likewise
+    some = larger(ceildiv(m, row_block(form)), mul(2, tiling.by_rows))  # likewise
     about = mul(form.batches, mul(some, n_blocks))
     least = floordiv(_CHUNK_FLOPS, maximum(1, mul(unit, 2)))
     code = KernelCode(
         emitters=[em, epilogue.function()] if epilogue.called else [em],
         entry=kernel.name,
         units=units,
-        chunk=maximum(least, 1 if form.b.panel else _chunk(about)),
-        scratch=tiling.scratch,
+        chunk=larger(least, 1 if form.b.panel else _chunk(about)),
+        scratch=tiling.areas.size,
         cost=mul(mul(form.batches, mul(n, k)), _row_cost(form)),
     )
     return code if crossed is None else crossed.joined(code, crosses)
@@ -113,7 +125,7 @@ def _chunk(units: Dim) -> Dim:
     Units that follow each other share packed panels of B; and an odd share in two would leave one
     thread waiting for another.
     """
-    share = maximum(1, ceildiv(units, symbol(THREADS)))
+    share = ceildiv(units, symbol(THREADS))
     cuts = add(add(1, mod(add(share, 1), 2)), floordiv(share, _MANY_UNITS))
     return ceildiv(share, cuts)
 
@@ -402,7 +414,12 @@ class _Writer:
             with self.ex.scope():
                 place = address(self.ex, self.form, b, "0", n, step.k0)
                 stride = self.ex.index(b.stride)
-            pointers = [a.pointer, place, target.pointer, self.operands.scratch(self.tiling.b_at)]
+            pointers = [
+                a.pointer,
+                place,
+                target.pointer,
+                self.operands.scratch(self.tiling.areas.b_at),
+            ]
             sizes = [columns, step.length, a.k_stride, stride, adding]
             em.call_helper(row(self.dtype, self.isa), [*pointers, *sizes])
 
@@ -428,7 +445,7 @@ class _Writer:
 
     def _target(self, unit: Unit, n: str, j: str, columns: str) -> _Panel:
         em, form, tiling = self.em, self.form, self.tiling
-        buffer = memory.element_pointer(em, self.dtype, self.operands.scratch(tiling.c_at), j)
+        buffer = memory.element_pointer(em, self.dtype, self.operands.scratch(tiling.areas.c_at), j)
         own = _Panel(buffer, str(tiling.n_room), "false")
         if form.direct is None:
             return own
@@ -450,7 +467,7 @@ class _Writer:
         if not step.later:
             return target
         em = self.em
-        at = self.ex.index(self.tiling.run_at)
+        at = self.ex.index(self.tiling.areas.run_at)
         place = em.value(f"getelementptr i8, ptr %scratch, i64 {at}")
         place = memory.element_pointer(em, self.dtype, place, j)
         return _Panel(

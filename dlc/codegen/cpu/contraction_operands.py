@@ -135,10 +135,10 @@ class Operands:
         self.holds, self.a_at, self.a_row, self.k_tables = self._areas()
 
     def _areas(self) -> tuple[str, str, str, tuple[str, ...]]:
-        em, ex, tiling, held = self.em, self.ex, self.tiling, self.tiling.held
-        tables = [self.scratch(at) for at in tiling.k_tables_at]
+        em, ex, tiling, held = self.em, self.ex, self.tiling, self.tiling.areas.held
+        tables = [self.scratch(at) for at in tiling.areas.k_tables_at]
         if held.size == 0:
-            return "0", self.scratch(tiling.a_at), str(tiling.a_row), tuple(tables)
+            return "0", self.scratch(tiling.areas.a_at), str(tiling.areas.a_row), tuple(tables)
         number = ex.index(held.holds)
         holds = em.value(f"icmp ne i64 {number}, 0")
 
@@ -146,8 +146,8 @@ class Operands:
             place = em.value(f"getelementptr i8, ptr %scratch, i64 {ex.index(at)}")
             return em.value(f"select i1 {holds}, ptr {place}, ptr {otherwise}")
 
-        a = chosen(held.a_at, self.scratch(tiling.a_at))
-        row = em.value(f"select i1 {holds}, i64 {ex.index(held.a_row)}, i64 {tiling.a_row}")
+        a = chosen(held.a_at, self.scratch(tiling.areas.a_at))
+        row = em.value(f"select i1 {holds}, i64 {ex.index(held.a_row)}, i64 {tiling.areas.a_row}")
         pairs = zip(held.tables_at, tables, strict=True)
         return number, a, row, tuple(chosen(at, table) for at, table in pairs)
 
@@ -164,7 +164,7 @@ class Operands:
         packed = self._of_step(self.a_at, step, self.dtype)
         by_rows = Source(packed, self.a_row, "1")
         if reads_by_tables(self.form):
-            rows = self.scratch(tiling.table_at)
+            rows = self.scratch(tiling.areas.table_at)
             em.when(step.first, lambda: self._fill(rows, unit.m0, unit.rows, a.parts))
             return Source(address(ex, self.form, a, "0", "0", "0"), rows, self._k_tables(step)[0])
         if a.k_stride is None:
@@ -250,14 +250,14 @@ class Operands:
         """
         em, tiling = self.em, self.tiling
         end = iv.add(em, step.k0, step.length)
-        kept = em.value(f"icmp sle i64 {end}, {tiling.k_kept}")
+        kept = em.value(f"icmp sle i64 {end}, {tiling.areas.k_kept}")
         kept = em.value(f"and i1 {kept}, {unit.shares}")
         offset = iv.add(
             em, iv.multiply(em, step.k0, str(tiling.n_room)), iv.multiply(em, j, step.length)
         )
-        area = self.scratch(tiling.kept_at)
+        area = self.scratch(tiling.areas.kept_at)
         place = memory.element_pointer(em, self.dtype, area, offset)
-        place = em.value(f"select i1 {kept}, ptr {place}, ptr {self.scratch(tiling.b_at)}")
+        place = em.value(f"select i1 {kept}, ptr {place}, ptr {self.scratch(tiling.areas.b_at)}")
         old = em.value(f"and i1 {kept}, {em.value(f'xor i1 {unit.fresh}, true')}")
         block = iv.multiply(em, step.length, str(tiling.panel * self.dtype.itemsize))
         size = em.value(f"select i1 {old}, i64 {block}, i64 0")
@@ -325,7 +325,7 @@ class Operands:
 
     def _along(self, operand: Operand, start: str, count: str) -> str:
         """The table of the offsets along m or n."""
-        table = self.scratch(self.tiling.table_at)
+        table = self.scratch(self.tiling.areas.table_at)
         self._fill(table, start, count, operand.parts)
         return table
 

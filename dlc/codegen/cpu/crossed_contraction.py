@@ -13,7 +13,6 @@ kept for the units that follow.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -30,7 +29,7 @@ from dlc.codegen.cpu.packing import Packer, stored_rows
 from dlc.codegen.cpu.panel import EvenPanels, panels_by_rows
 from dlc.codegen.cpu.stored_code import THREADS
 from dlc.codegen.cpu.tiling import k_step, longest_run, tile_sizes
-from dlc.ir.dims import Dim, add, ceildiv, maximum, minimum, mul, symbol
+from dlc.ir.dims import Dim, add, all_positive, ceildiv, maximum, mul, symbol
 
 # The most columns of a unit, whose sums stay in the second-level cache beside what is packed of a
 # step, and the number of blocks that they make or a multiple of it, for threads to get even shares.
@@ -51,7 +50,7 @@ def crossing(form: Contraction) -> Dim:
     moved = mul(m, add(n, mul(k, _PACKING)))
     gain = add(mul(n, k), mul(moved, -1))
     bounds = [gain, add(m, -1), add(longest_run(form), mul(k, -1))]
-    return maximum(0, functools.reduce(minimum, bounds, 1))
+    return all_positive(bounds)
 
 
 class Crossed:
@@ -71,7 +70,7 @@ class Crossed:
         self.n_block = mul(vectors, self.lanes)
         self.units = mul(form.batches, mul(blocks, ceildiv(form.n.extent, self.n_block)))
         # One share for each thread, which packs its rows once.
-        self.chunk = maximum(1, ceildiv(self.units, symbol(THREADS)))
+        self.chunk = ceildiv(self.units, symbol(THREADS))
         self.strip_at = _COLUMNS * _PANELS * self.panel * size
         self.packed_at = self.strip_at + self.lanes * _COLUMNS * size
         self.scratch = add(self.packed_at, mul(mul(form.k.extent, self.m_block), size))

@@ -5,13 +5,25 @@ Of these only `k_step` and `RUN` change bits.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlc.codegen.cpu.contraction_form import Contraction
+from dlc.codegen.cpu.contraction_scratch import Areas, lay_out
 from dlc.codegen.cpu.isa import Isa
-from dlc.ir.dims import Dim, add, ceildiv, floordiv, maximum, minimum, mod, mul, symbol
+from dlc.ir.dims import (
+    Dim,
+    add,
+    all_positive,
+    ceildiv,
+    floordiv,
+    larger,
+    maximum,
+    minimum,
+    mod,
+    mul,
+    smaller,
+    symbol,
+)
 from dlc.ir.types import DType
 
 # The most rows of blocks of A, a multiple of the rows of every micro-kernel that is used with it.
@@ -25,12 +37,8 @@ RUN = 16
 # The most panels in a unit, which share its block of A, and units from which there are so many.
 _SHARING_PANELS = 4
 _ENOUGH_UNITS = 16
-# Vectors of a panel that may be one narrower, where B is gathered and a few panels are units.
+# Vectors of a panel that may be one narrower, where a few panels are units.
 _NARROWED = 4
-# Bytes of packed panels that are kept from one unit to the next.
-_KEPT_BYTES = 8 << 20
-# Bytes of packed A and offsets along K, of all its steps, that are kept for units that follow.
-_HELD_BYTES = 512 << 10
 # Rows below which packing a panel of B costs more than it saves.
 FEW_ROWS = 24
 # The most rows for which several panels are read at once, and panels that make that worthwhile.
@@ -41,38 +49,17 @@ _SMALL_A = 16 << 10
 
 
 @dataclass(frozen=True)
-class Held:
-    """Room for what is gathered or packed along the whole of K.
-
-    holds: 1 where there is room, 0 where K is too long.
-    a_at, tables_at: where rows of A, `a_row` elements apart, and the tables begin, in bytes.
-    size: all of it, in bytes.
-    """
-
-    holds: Dim
-    a_at: Dim
-    a_row: Dim
-    tables_at: tuple[Dim, Dim]
-    size: Dim
-
-
-@dataclass(frozen=True)
 class Tiling:
     """How a contraction is cut.
 
     rows, vectors: the micro-kernels, largest first; `vectors` of `lanes` elements.
-    m_block, n_block: extents of a unit; n_block is a multiple of `panel`.
+    m_block, n_block: extents of a unit; n_block is a multiple of `panel`, or one less a vector.
     by_rows: 1 where units of the same rows follow each other, 0 where those of the same columns do.
-    k_kept: the products whose packed blocks of B are kept from one unit to the next.
     m_rows, n_room: the most rows and columns that a unit has.
     wide: vectors of the micro-kernel for a single row at run time, 0 without one.
     single: whether there may be a single row.
-    packs_a: whether blocks of A may be packed: rows `a_row` elements apart.
-    c_at, b_at, a_at, table_at, k_tables_at, kept_at: where the parts of scratch memory begin, in
-        bytes; tables along k are those of a and b.
-    run_at: where the sums of a run of steps are, if there is more than one.
-    held: room for A and the tables of all steps of K, which units that follow read again.
-    scratch: bytes of scratch memory.
+    packs_a: whether blocks of A may be packed.
+    areas: the parts of scratch memory.
     """
 
     lanes: int
@@ -82,22 +69,12 @@ class Tiling:
     m_block: Dim
     n_block: Dim
     by_rows: Dim
-    k_kept: int
     packs_a: bool
     wide: int
     single: bool
     m_rows: int
     n_room: int
-    a_row: int
-    c_at: int
-    b_at: int
-    a_at: int
-    table_at: int
-    k_tables_at: tuple[int, int]
-    kept_at: int
-    run_at: Dim
-    held: Held
-    scratch: Dim
+    areas: Areas
 
 
 def tile_sizes(dtype: DType, isa: Isa) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -152,7 +129,7 @@ def row_block(form: Contraction) -> int:
 def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     """The sizes for a contraction: the micro-kernels its extents need, blocks that fit caches."""
     dtype, lanes = form.dtype, isa.lanes(form.dtype.bits)
-    m, n, k = form.m.extent, form.n.extent, form.k.extent
+    m, n = form.m.extent, form.n.extent
     packed = form.b.panel
     height, width = (
         _packed_micro_kernel(m, packed // lanes, isa)
@@ -160,7 +137,6 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
         else micro_kernel_size(m, n, lanes, isa)
     )
     panel = packed or width * lanes
-    narrows = form.b.k_stride is None and width == _NARROWED and not packed
     depth = k_step(form)
     depth = depth if isinstance(depth, int) else _longest_step(form)
     most_rows = row_block(form)
@@ -169,8 +145,8 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     by_rows: Dim = 0
     if not packed and form.a.k_stride is not None and form.b.k_stride is not None:
         by_rows = _by_rows(m, mul(form.batches, m_blocks), ceildiv(n, lanes), width)
-        m_blocks = maximum(m_blocks, mul(2, by_rows))
-    m_block = mul(height, maximum(1, ceildiv(m, mul(height, maximum(1, m_blocks)))))
+        m_blocks = larger(m_blocks, mul(2, by_rows))
+    m_block = mul(height, larger(1, ceildiv(m, mul(height, larger(1, m_blocks)))))
     m_rows = min(most_rows, m) if isinstance(m, int) else most_rows
     packs_a = _packs_a(form, m_rows * depth * dtype.itemsize)
     single = not isinstance(m, int) or m == 1
@@ -181,30 +157,22 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
         n_block, n_room = _panels_at_once(m, n, panel)
     else:
         n_block, n_room = _n_block(m, n, panel, mul(form.batches, m_blocks), enough)
-        if narrows:
-            less = _narrower(ceildiv(n, lanes), width, mul(form.batches, m_blocks))
-            n_block = add(n_block, mul(less, -lanes))
     vectors = _vector_pieces(m, n, lanes, width, most_rows)
-    if narrows:
-        vectors = tuple(sorted({*vectors, width - 1}, reverse=True))
-    k_kept = 0 if packed else max(depth, _KEPT_BYTES // (n_room * dtype.itemsize))
-    kept = mul(minimum(k, k_kept), n_room * dtype.itemsize)
-    a_row = _up(depth, lanes) + lanes
-    a_size = m_rows * a_row if packs_a else 0
-    tables = [x.k_stride is None for x in (form.a, form.b)]
-    parts = [
-        m_rows * n_room * dtype.itemsize,
-        depth * panel * dtype.itemsize,
-        a_size * dtype.itemsize,
-        max(m_rows, panel) * 8 if any(tables) else 0,
-        *(depth * 8 if gathered else 0 for gathered in tables),
-    ]
-    starts = [0]
-    for size in parts:
-        starts.append(starts[-1] + _up(size, 64))
-    run_at = add(starts[6], kept)
-    held_at = add(run_at, mul(minimum(1, runs(form)), parts[0]))
-    held = _held(form, lanes, m_rows if packs_a else 0, tables, held_at)
+    if width == _NARROWED and not packed:
+        less = _narrower(m, ceildiv(n, lanes), width, mul(form.batches, m_blocks))
+        if less != 0:
+            n_block = add(n_block, mul(less, -lanes))
+            vectors = tuple(sorted({*vectors, width - 1, 1}, reverse=True))
+    areas = lay_out(
+        form,
+        lanes,
+        depth=depth,
+        panel=panel,
+        rows=m_rows,
+        columns=n_room,
+        packs_a=packs_a,
+        sums=add(1, minimum(1, runs(form))),
+    )
     return Tiling(
         lanes=lanes,
         rows=piece_sizes(m, height),
@@ -213,36 +181,13 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
         m_block=m_block,
         n_block=n_block,
         by_rows=by_rows,
-        k_kept=k_kept,
         packs_a=packs_a,
         wide=wide,
         single=single,
         m_rows=m_rows,
         n_room=n_room,
-        a_row=a_row,
-        c_at=starts[0],
-        b_at=starts[1],
-        a_at=starts[2],
-        table_at=starts[3],
-        k_tables_at=(starts[4], starts[5]),
-        kept_at=starts[6],
-        run_at=run_at,
-        held=held,
-        scratch=add(held_at, held.size),
+        areas=areas,
     )
-
-
-def _held(form: Contraction, lanes: int, rows: int, tables: Sequence[bool], at: Dim) -> Held:
-    k = mul(ceildiv(form.k.extent, lanes), lanes)
-    row = add(k, lanes)
-    tables_at: list[Dim] = []
-    end = add(at, mul(mul(minimum(form.m.extent, rows), row), form.dtype.itemsize))
-    for gathered in tables:
-        tables_at.append(end)
-        end = add(end, mul(k, 8 if gathered else 0))
-    size = add(end, mul(at, -1))
-    holds = minimum(1, floordiv(_HELD_BYTES, maximum(1, size)))
-    return Held(holds, at, row, (tables_at[0], tables_at[1]), mul(holds, size))
 
 
 def _n_block(m: Dim, n: Dim, panel: int, m_units: Dim, enough: int) -> tuple[Dim, int]:
@@ -252,34 +197,33 @@ def _n_block(m: Dim, n: Dim, panel: int, m_units: Dim, enough: int) -> tuple[Dim
     little work of a panel. One panel less keeps the last unit from being narrow.
     """
     panels = ceildiv(n, panel)
+    if panels == 1:
+        return panel, panel
     spare = floordiv(mul(panels, m_units), enough)
-    wanted = maximum(maximum(1, floordiv(FEW_ROWS, maximum(m, 1))), spare)
-    some = minimum(_SHARING_PANELS, wanted)
+    wanted = larger(larger(1, floordiv(FEW_ROWS, maximum(m, 1))), spare)
+    some = smaller(_SHARING_PANELS, wanted)
     left = mod(add(panels, -1), some)  # one less than the panels of the last unit
-    even = maximum(1, add(add(some, -1), floordiv(mul(2, left), some)))
+    even = larger(1, add(add(some, -1), floordiv(mul(2, left), some)))
     most = _SHARING_PANELS
     if isinstance(panels, int):
         most = min(most, max(1, panels))
-    return mul(panel, minimum(even, most)), panel * most
+    return mul(panel, smaller(even, most)), panel * most
 
 
-def _narrower(vectors: Dim, width: int, m_units: Dim) -> Dim:
+def _narrower(m: Dim, vectors: Dim, width: int, m_units: Dim) -> Dim:
     """1 where two threads share units that are a vector narrower more evenly, else 0.
 
     That is where columns make a few panels, each of which is a unit.
     """
 
     def most(wide: int) -> Dim:
-        """The vectors of the thread that has more."""
-        panels = ceildiv(vectors, wide)
-        last = add(vectors, mul(add(panels, -1), -wide))
-        return add(mul(floordiv(panels, 2), wide), mul(mod(panels, 2), last))
+        """The vectors of the thread that has more: half of the units, none of them the last."""
+        return mul(ceildiv(mul(ceildiv(vectors, wide), m_units), 2), wide)
 
     panels = ceildiv(vectors, width)
-    gain = add(mul(most(width), 9), mul(most(width - 1), -10))
-    bounds = [gain, add(panels, -2), add(9, mul(panels, -1))]
-    bounds.append(add(2 * _ENOUGH_UNITS, mul(mul(panels, m_units), -1)))
-    return maximum(0, functools.reduce(minimum, bounds, 1))
+    gain = add(mul(most(width), 20), mul(most(width - 1), -21))
+    few = add(2 * _ENOUGH_UNITS, mul(mul(panels, m_units), -1))
+    return all_positive([gain, few, add(panels, -1), add(m, -FEW_ROWS)])
 
 
 def _by_rows(m: Dim, m_units: Dim, vectors: Dim, width: int) -> Dim:
@@ -292,7 +236,7 @@ def _by_rows(m: Dim, m_units: Dim, vectors: Dim, width: int) -> Dim:
     most = mul(ceildiv(units, 2), 2 * width)
     more = add(mul(most, 4), mul(mul(vectors, m_units), -5))
     few = add(_ENOUGH_UNITS, mul(units, -1))
-    return maximum(0, functools.reduce(minimum, [more, few, add(m, -4 * FEW_ROWS)], 1))
+    return all_positive([more, few, add(m, -4 * FEW_ROWS)])
 
 
 def _panels_at_once(m: int, n: Dim, panel: int) -> tuple[Dim, int]:
@@ -305,7 +249,7 @@ def _panels_at_once(m: int, n: Dim, panel: int) -> tuple[Dim, int]:
     many, more = (minimum(1, floordiv(panels, p)) for p in (_ENOUGH_PANELS, 4 * _ENOUGH_PANELS))
     if m <= PANELS_ROWS // 2:
         two, three = (mul(p, ceildiv(ceildiv(panels, p), 2)) for p in (2, 3))
-        third = minimum(1, maximum(0, add(two, mul(three, -1))))
+        third = all_positive([add(two, mul(three, -1))])
         third = mul(third, add(many, mul(more, -1)))
         return mul(panel, add(add(add(1, many), third), mul(2, more))), 4 * panel
     return (mul(panel, add(1, many)), 2 * panel) if m <= PANELS_ROWS else (panel, panel)
@@ -382,7 +326,3 @@ def _vector_pieces(m: Dim, n: Dim, lanes: int, width: int, m_block: int) -> tupl
         last = n // lanes % width
         pieces = (pieces - {last + 1} if few and last + 1 < width else pieces) | {1, last} - {0}
     return tuple(sorted(pieces, reverse=True))
-
-
-def _up(size: int, multiple: int) -> int:
-    return -(-size // multiple) * multiple
