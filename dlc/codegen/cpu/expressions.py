@@ -304,7 +304,8 @@ class ExprEmitter(IndexEmitter):
     ) -> str | None:
         """From where on a loop over an axis fills lines of what it stores past the caches.
 
-        None where that is from its beginning on, or where nothing is stored so.
+        None where that is from its beginning on, or where nothing is stored so. It is its beginning
+        too where there is no whole line.
         """
         low, high = bounds
         for name, ix in stores:
@@ -319,7 +320,11 @@ class ExprEmitter(IndexEmitter):
                 place = em.value(f"ptrtoint ptr {self.place(name, ix).pointer} to i64")
             left = em.value(f"and i64 {iv.subtract(em, '0', place)}, {memory.LINE - 1}")
             start = iv.add(em, low, iv.floordiv(em, left, str(size), unsigned=True))
-            return iv.minimum(em, start, high)
+            line = iv.add(em, start, str(memory.LINE // size))
+            fills = em.value(f"icmp sle i64 {line}, {high}")
+            if tensor.streams != "true":
+                fills = em.value(f"and i1 {fills}, {tensor.streams}")
+            return em.value(f"select i1 {fills}, i64 {start}, i64 {low}")
         return None
 
     # Moving work out of loops
