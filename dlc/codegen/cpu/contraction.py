@@ -414,12 +414,8 @@ class _Writer:
             with self.ex.scope():
                 place = address(self.ex, self.form, b, "0", n, step.k0)
                 stride = self.ex.index(b.stride)
-            pointers = [
-                a.pointer,
-                place,
-                target.pointer,
-                self.operands.scratch(self.tiling.areas.b_at),
-            ]
+            buffer = self.operands.scratch(self.tiling.areas.b_at)
+            pointers = [a.pointer, place, target.pointer, buffer]
             sizes = [columns, step.length, a.k_stride, stride, adding]
             em.call_helper(row(self.dtype, self.isa), [*pointers, *sizes])
 

@@ -135,10 +135,11 @@ class Operands:
         self.holds, self.a_at, self.a_row, self.k_tables = self._areas()
 
     def _areas(self) -> tuple[str, str, str, tuple[str, ...]]:
-        em, ex, tiling, held = self.em, self.ex, self.tiling, self.tiling.areas.held
-        tables = [self.scratch(at) for at in tiling.areas.k_tables_at]
+        em, ex, areas = self.em, self.ex, self.tiling.areas
+        held = areas.held
+        tables = [self.scratch(at) for at in areas.k_tables_at]
         if held.size == 0:
-            return "0", self.scratch(tiling.areas.a_at), str(tiling.areas.a_row), tuple(tables)
+            return "0", self.scratch(areas.a_at), str(areas.a_row), tuple(tables)
         number = ex.index(held.holds)
         holds = em.value(f"icmp ne i64 {number}, 0")
 
@@ -146,8 +147,8 @@ class Operands:
             place = em.value(f"getelementptr i8, ptr %scratch, i64 {ex.index(at)}")
             return em.value(f"select i1 {holds}, ptr {place}, ptr {otherwise}")
 
-        a = chosen(held.a_at, self.scratch(tiling.areas.a_at))
-        row = em.value(f"select i1 {holds}, i64 {ex.index(held.a_row)}, i64 {tiling.areas.a_row}")
+        a = chosen(held.a_at, self.scratch(areas.a_at))
+        row = em.value(f"select i1 {holds}, i64 {ex.index(held.a_row)}, i64 {areas.a_row}")
         pairs = zip(held.tables_at, tables, strict=True)
         return number, a, row, tuple(chosen(at, table) for at, table in pairs)
 

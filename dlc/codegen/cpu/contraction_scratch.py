@@ -67,7 +67,7 @@ def lay_out(
     rows: int,
     columns: int,
     packs_a: bool,
-    sums: Dim,
+    several_runs: Dim,
 ) -> Areas:
     """The parts one after the other.
 
@@ -79,7 +79,7 @@ def lay_out(
         rows: The most rows of a unit.
         columns: The most columns of a unit.
         packs_a: Whether blocks of A may be packed.
-        sums: How many sums there are of each element at a time: 1 or 2.
+        several_runs: 1 where a run of steps may have sums of its own, else 0.
     """
     size = form.dtype.itemsize
     k_kept = 0 if form.b.panel else max(depth, _KEPT_BYTES // (columns * size))
@@ -98,7 +98,7 @@ def lay_out(
         starts.append(starts[-1] + _up(part, _ALIGNMENT))
     *_, kept_at = starts
     run_at = add(kept_at, mul(minimum(form.k.extent, k_kept), columns * size))
-    held = _held(form, lanes, packed_rows, tables, add(run_at, mul(add(sums, -1), parts[0])))
+    held = _held(form, lanes, packed_rows, tables, add(run_at, mul(several_runs, parts[0])))
     return Areas(
         c_at=starts[0],
         b_at=starts[1],

@@ -171,7 +171,7 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
         rows=m_rows,
         columns=n_room,
         packs_a=packs_a,
-        sums=add(1, minimum(1, runs(form))),
+        several_runs=minimum(1, runs(form)),
     )
     return Tiling(
         lanes=lanes,
@@ -210,18 +210,22 @@ def _n_block(m: Dim, n: Dim, panel: int, m_units: Dim, enough: int) -> tuple[Dim
     return mul(panel, smaller(even, most)), panel * most
 
 
+def _of_the_busier(extent: Dim, width: int, rows: Dim) -> Dim:
+    """What the one of two threads that has more gets of an extent cut into units of a width.
+
+    That is half of the units, of so many rows each, none of them the narrow last one.
+    """
+    return mul(ceildiv(mul(ceildiv(extent, width), rows), 2), width)
+
+
 def _narrower(m: Dim, vectors: Dim, width: int, m_units: Dim) -> Dim:
     """1 where two threads share units that are a vector narrower more evenly, else 0.
 
     That is where columns make a few panels, each of which is a unit.
     """
-
-    def most(wide: int) -> Dim:
-        """The vectors of the thread that has more: half of the units, none of them the last."""
-        return mul(ceildiv(mul(ceildiv(vectors, wide), m_units), 2), wide)
-
     panels = ceildiv(vectors, width)
-    gain = add(mul(most(width), 20), mul(most(width - 1), -21))
+    now, then = (_of_the_busier(vectors, w, m_units) for w in (width, width - 1))
+    gain = add(mul(now, 20), mul(then, -21))
     few = add(2 * _ENOUGH_UNITS, mul(mul(panels, m_units), -1))
     return all_positive([gain, few, add(panels, -1), add(m, -FEW_ROWS)])
 
@@ -233,8 +237,7 @@ def _by_rows(m: Dim, m_units: Dim, vectors: Dim, width: int) -> Dim:
     without them has a quarter more than its share. Each packs all panels for itself then.
     """
     units = mul(ceildiv(vectors, width), m_units)
-    most = mul(ceildiv(units, 2), 2 * width)
-    more = add(mul(most, 4), mul(mul(vectors, m_units), -5))
+    more = add(mul(_of_the_busier(vectors, width, m_units), 8), mul(mul(vectors, m_units), -5))
     few = add(_ENOUGH_UNITS, mul(units, -1))
     return all_positive([more, few, add(m, -4 * FEW_ROWS)])
 
@@ -248,7 +251,7 @@ def _panels_at_once(m: int, n: Dim, panel: int) -> tuple[Dim, int]:
     panels = ceildiv(n, panel)
     many, more = (minimum(1, floordiv(panels, p)) for p in (_ENOUGH_PANELS, 4 * _ENOUGH_PANELS))
     if m <= PANELS_ROWS // 2:
-        two, three = (mul(p, ceildiv(ceildiv(panels, p), 2)) for p in (2, 3))
+        two, three = (_of_the_busier(panels, p, 1) for p in (2, 3))
         third = all_positive([add(two, mul(three, -1))])
         third = mul(third, add(many, mul(more, -1)))
         return mul(panel, add(add(add(1, many), third), mul(2, more))), 4 * panel
