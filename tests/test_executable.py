@@ -289,7 +289,7 @@ def test_the_key_of_a_kernel_does_not_hold_its_names():
     )
     assert kernel_key(a, backend) == kernel_key(b, backend) != kernel_key(c, backend)
     labels = [part.label for part in kernel_key(a, backend).parts]
-    assert labels == ["dlc", "kernel", "backend", "isa", "cpu code", "llvm"]
+    assert labels == ["dlc", "kernel", "backend", "isa", "llvm"]
 
 
 # Bound tables

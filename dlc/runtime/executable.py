@@ -34,10 +34,10 @@ from dlc.ir.op import OPS
 from dlc.ir.printer import print_function
 from dlc.ir.record import dataclass, field
 from dlc.ir.types import TensorType
-from dlc.ir.version import __version__
 from dlc.runtime.cache import Key, default_cache
 from dlc.runtime.device import BoundProgram, LoadedProgram, find_device
 from dlc.runtime.gpu.array import GpuArray
+from dlc.runtime.own_version import own_version
 from dlc.runtime.places import check_on_host
 from dlc.runtime.program_text import program_from_bytes, program_to_bytes
 
@@ -171,7 +171,7 @@ class Executable:
         options = self.options
         return Key(
             [
-                ("dlc", __version__),
+                ("dlc", own_version()),
                 ("function", structural_hash(self.function)),
                 ("level", options.level),
                 ("precision", options.precision),
@@ -410,7 +410,7 @@ def kernel_key(kernel: Kernel, backend: Backend) -> Key:
 
 
 def _kernel_key(digest: str, backend: Backend) -> Key:
-    entries = [("dlc", __version__), ("kernel", digest), ("backend", backend.name)]
+    entries = [("dlc", own_version()), ("kernel", digest), ("backend", backend.name)]
     return Key([*entries, *backend.key_entries()])
 
 

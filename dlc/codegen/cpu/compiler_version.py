@@ -1,4 +1,4 @@
-"""The code generator's version, for cache keys: LLVM's and that of what is done with it."""
+"""LLVM's version, for cache keys."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from importlib.machinery import PathFinder
 
 from dlc.ir.errors import BackendError
 
-# Counts changes to what `dlc.codegen.cpu.llvm` makes of the same text.
-_PIPELINE = 1
-
 
 @functools.cache
 def compiler_version() -> str:
-    """Name the code generator's version, for cache keys, where possible without loading it."""
+    """Name the version of LLVM, where possible without loading it."""
     # Asking importlib.metadata would cost more than loading a program from the cache.
     spec = PathFinder.find_spec("llvmlite")  # the usual way, whose module is loaded
     if spec is None or spec.origin is None:
@@ -30,7 +27,7 @@ def compiler_version() -> str:
         text = ""
     found = re.search(r"^version_version = '([^']+)'", text, re.MULTILINE)
     if found is not None:
-        return f"llvmlite {found[1]}, pipeline {_PIPELINE}"
+        return f"llvmlite {found[1]}"
     import llvmlite
 
-    return f"llvmlite {llvmlite.__version__}, pipeline {_PIPELINE}"
+    return f"llvmlite {llvmlite.__version__}"

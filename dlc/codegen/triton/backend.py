@@ -19,8 +19,6 @@ from dlc.codegen.triton.emit import emit_kernel, tried_launches
 from dlc.codegen.triton.stored_code import GpuCode, GpuVariant
 from dlc.ir.errors import BackendError
 
-CODE_VERSION = "7"  # raised when the code of an unchanged kernel changes
-
 
 class TritonBackend:
     """Kernels to machine code for one GPU architecture.
@@ -45,9 +43,9 @@ class TritonBackend:
         self._shown: tuple[tuple[Kernel, ...], list[Binary]] = ((), [])
 
     def key_entries(self) -> tuple[tuple[str, str], ...]:
-        """The architecture, how products are computed, and the versions of Triton and this code."""
+        """The architecture, how products are computed, and the version of Triton."""
         own = ("arch", self.arch), ("products", self.precision)
-        return (*own, ("triton", triton_version()), ("triton code", CODE_VERSION))
+        return (*own, ("triton", triton_version()))
 
     def emit(self, kernel: Kernel) -> tuple[Launch, ...]:
         """The kernel as Triton source; BackendError for what has no form in it."""

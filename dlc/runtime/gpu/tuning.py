@@ -22,6 +22,7 @@ from dlc.ir.logs import TopicLog
 from dlc.runtime.cache import Key, default_cache
 from dlc.runtime.gpu.device import Gpu
 from dlc.runtime.gpu.launches import LoadedCode
+from dlc.runtime.own_version import own_version
 
 _KIND = "tuned"
 _TIMED = 5  # launches
@@ -38,6 +39,7 @@ def tuned(gpu: Gpu, kernel: Kernel, code: GpuCode, dims: Mapping[str, int]) -> G
         dims: The values of its dims.
     """
     key = Key([
+        ("dlc", own_version()),
         ("code", hashlib.sha256(code.to_bytes()).hexdigest()),  # of a text, by one Triton
         ("dims", ",".join(map(str, dims.values()))),
         ("gpu", gpu.facts.name),

@@ -29,6 +29,7 @@ from dlc.runtime.native.pool_waiting import (
     PLACE_CODE,
     WAIT_CODE,
 )
+from dlc.runtime.own_version import own_version
 
 if TYPE_CHECKING:
     import string
@@ -93,9 +94,8 @@ def pool_code(*, futex: bool = HAS_FUTEX) -> int:
 def load_once(name: str, source: Source) -> LoadedCode:
     """Compile (or take from the disk cache) and load a support module; it stays mapped for ever."""
     isa = host_isa()
-    key = Key(
-        [("module", name), ("isa", isa.name), ("llvm", compiler_version()), ("text", source.key())]
-    )
+    entries = [("dlc", own_version()), ("module", name), ("isa", isa.name)]
+    key = Key([*entries, ("llvm", compiler_version()), ("text", source.key())])
     blob = default_cache().find("support", key, Blob.from_bytes)
     if blob is None:
         blob = llvm.compile_module(source.text(), isa).blob()
