@@ -327,6 +327,19 @@ def test_a_matrix_in_panels_gives_the_bits_of_one_in_rows(isa, dtype, accumulato
         assert y.tobytes() == expected.tobytes()
 
 
+@every_level
+@pytest.mark.parametrize("columns", [8, 16, 24, 33, 40, 48, 64, 80])
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+def test_panels_whose_columns_are_known(isa, columns, dtype):
+    extents = (("m", columns), ("n", columns), ("k", None))
+    plain_kernel = contraction("mk,kn->mn", extents, dtype, dtype)
+    inputs = inputs_of(plain_kernel, {"K": 19})
+    expected = compiled(plain_kernel, isa)(inputs, {"K": 19})
+    inputs |= {"b": in_panels(inputs["b"], 32)}
+    found = compiled(panels(extents, dtype, dtype, 32), isa)(inputs, {"K": 19})
+    assert [x.tobytes() for x in found] == [x.tobytes() for x in expected]
+
+
 @level
 @pytest.mark.parametrize("columns", [5, 32, 33, 64])
 def test_panels_with_epilogues_and_pages_that_end(isa, columns):

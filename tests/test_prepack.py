@@ -65,6 +65,17 @@ def test_a_fixed_matrix_gives_the_bits_of_one_that_is_passed(level, rows, depth,
 
 
 @pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [16, 24, 40, 48, 56, 64])
+def test_as_many_rows_as_columns(level, dtype, size):
+    x, w = numbers(size, size, dtype=dtype), numbers(size, size, dtype=dtype, seed=1)
+    with config.scope(isa=level):
+        y = dlc.compile(lambda x: x @ w)(x).numpy()
+        assert y.tobytes() == dlc.compile(lambda x, w: x @ w)(x, w).numpy().tobytes()
+    assert product_error(y, x, w) < size * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("columns", [550, 1100, 2100])
 def test_few_rows_take_several_panels_at_once(level, columns):
     w, b = numbers(600, columns), numbers(columns, seed=1)

@@ -436,8 +436,8 @@ class _Writer:
         self.em.call_helper(stored_rows(self.dtype, self.isa), args)
 
     def _always_direct(self) -> bool:
-        n = self.form.n.extent
-        return self.form.direct is not None and isinstance(n, int) and n % self.lanes == 0
+        n, step = self.form.n.extent, self.form.b.panel or self.lanes
+        return self.form.direct is not None and isinstance(n, int) and n % step == 0
 
     def _target(self, unit: Unit, n: str, j: str, columns: str) -> _Panel:
         em, form, tiling = self.em, self.form, self.tiling
