@@ -184,7 +184,12 @@ class AssembledKernel(AssembledFunction):
         spread = self.vectors if self.rows > 1 else 0
         for row in range(self.rows):
             base, strides = _BASES[row // _ROWS_OF_A_BASE], row % _ROWS_OF_A_BASE
-            code.broadcast(spread, Memory(base, _A_ROW, strides) if strides else Memory(base))
+            place = Memory(base, _A_ROW, strides) if strides else Memory(base)
+            if code.wide and self.rows > 1 and self.vectors == 1:
+                # By one instruction: two that load as much take 1.4 cycles on AMD's Zen 4.
+                code.multiply_add_spread(self.sums[row], 0, place)
+                continue
+            code.broadcast(spread, place)
             for v, column in enumerate(columns):
                 code.multiply_add(self.sums[row * self.vectors + v], spread, column)
         for base in self._bases:

@@ -20,6 +20,7 @@ class Assembly:
         self.name, self.lines, self.wide = name, list[str](), vector_bits == 512
         self._file = "zmm" if self.wide else "ymm"
         self._scalar, self._packed = ("sd", "pd") if double else ("ss", "ps")
+        self._lanes = vector_bits // (64 if double else 32)
         self._labels = 0
 
     def push(self, register: str) -> None:
@@ -126,6 +127,12 @@ class Assembly:
     def multiply_add(self, total: int, x: int, y: int | Memory) -> None:
         """As `Code`."""
         factor = self._name(y) if isinstance(y, int) else _place(y)
+        into = f"{self._name(x)}, {self._name(total)}"
+        self.lines.append(f"vfmadd231{self._packed} {factor}, {into}")
+
+    def multiply_add_spread(self, total: int, x: int, place: Memory) -> None:
+        """As `Code`."""
+        factor = f"{_place(place)}{{1to{self._lanes}}}"
         into = f"{self._name(x)}, {self._name(total)}"
         self.lines.append(f"vfmadd231{self._packed} {factor}, {into}")
 

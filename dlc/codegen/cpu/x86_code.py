@@ -51,6 +51,7 @@ class _Form:
         size: The bytes that are read or written, where the last operand is memory.
         masked: Whether lanes that are not in k1 are left alone.
         zeroed: Whether they become 0 instead.
+        spread: Whether an element in memory stands for a vector of it.
         short: Whether one lane is meant.
     """
 
@@ -62,6 +63,7 @@ class _Form:
     size: int
     masked: bool = False
     zeroed: bool = False
+    spread: bool = False
     short: bool = False
 
 
@@ -76,6 +78,7 @@ class _Forms(NamedTuple):
     store_masked: _Form
     broadcast: _Form
     multiply_add: _Form
+    multiply_add_spread: _Form
     load_one: _Form
     store_one: _Form
 
@@ -89,6 +92,7 @@ def _forms(wide: bool, double: bool) -> _Forms:
     clear, load, store, add = (
         _Form(wide, _MAP_0F, packed, opcode, w, size) for opcode in (0x57, 0x10, 0x11, 0x58)
     )
+    multiply_add = _Form(wide, _MAP_0F38, _PREFIX_66, 0xB8, double, size)
     return _Forms(
         clear=clear,
         load=load,
@@ -97,7 +101,8 @@ def _forms(wide: bool, double: bool) -> _Forms:
         load_masked=replace(load, masked=True, zeroed=True),
         store_masked=replace(store, masked=True),
         broadcast=_Form(wide, _MAP_0F38, _PREFIX_66, 0x19 if double else 0x18, w, element),
-        multiply_add=_Form(wide, _MAP_0F38, _PREFIX_66, 0xB8, double, size),
+        multiply_add=multiply_add,
+        multiply_add_spread=replace(multiply_add, size=element, spread=True),
         load_one=_Form(False, _MAP_0F, one, 0x10, False, element, short=True),
         store_one=_Form(False, _MAP_0F, one, 0x11, False, element, short=True),
     )
@@ -226,6 +231,10 @@ class Code:
         """Total += x * y, rounded once."""
         self.bytes += _encoded(self._forms.multiply_add, total, x, y)
 
+    def multiply_add_spread(self, total: int, x: int, place: Memory) -> None:
+        """Total += x * an element from memory, in each lane; of AVX-512."""
+        self.bytes += _encoded(self._forms.multiply_add_spread, total, x, place)
+
     def add_vector(self, total: int, place: Memory) -> None:
         """Total += a vector in memory."""
         self.bytes += _encoded(self._forms.add, total, total, place)
@@ -302,7 +311,7 @@ def _encoded(form: _Form, register: int, other: int, last: int | Memory) -> byte
     middle = form.w << 7 | (~other & 15) << 3 | form.prefix
     if form.wide:
         first = top | (~register >> 4 & 1) << 4 | form.table
-        rest = form.zeroed << 7 | 2 << 5 | (~other >> 4 & 1) << 3 | form.masked
+        rest = form.zeroed << 7 | 2 << 5 | form.spread << 4 | (~other >> 4 & 1) << 3 | form.masked
         return bytes([0x62, first, middle | 4, rest, form.opcode]) + raw
     middle |= (not form.short) << 2
     if form.table == _MAP_0F and not x and not b and not form.w:
