@@ -11,7 +11,7 @@ from dlc.codegen.cpu.assembled_kernel import AssembledKernel
 from dlc.codegen.cpu.emit import module_text
 from dlc.codegen.cpu.isa import ISA_LEVELS, Isa, host_flags, host_machine, isa_named
 from dlc.codegen.cpu.llvm import compile_module
-from dlc.codegen.cpu.micro_kernel import SIZES, _Tile, micro_kernel, reads_lanes
+from dlc.codegen.cpu.micro_kernel import SIZES, _Tile, micro_kernel
 from dlc.codegen.cpu.tiling import tile_sizes
 from dlc.ir.record import replace
 from dlc.ir.types import float16, float32, float64, int32
@@ -43,17 +43,19 @@ def shapes(dtype, isa):
 def run(function, dtype, isa, shape, *, kc, a_k, add, lanes=None, rest=None):
     """What a micro-kernel makes of a place for its tile and more.
 
-    With `lanes`, it is told that the last vectors of b have no more; others are `rest`.
+    With `lanes`, it is told that the last vectors of b and c have no more; others are `rest` in b.
     """
-    rows, width = shape[0], shape[1] * isa.lanes(dtype.bits)
+    full = isa.lanes(dtype.bits)
+    rows, width = shape[0], shape[1] * full
     rng = np.random.default_rng(kc)
     a_row, b_k, c_row = max(kc, 1) * a_k + 3, width + 5, width + 7
     a = rng.standard_normal(rows * a_row).astype(dtype.numpy)
     b = rng.standard_normal((kc + 1) * b_k).astype(dtype.numpy)
     c = rng.standard_normal((rows + 1) * c_row).astype(dtype.numpy)
-    lanes = isa.lanes(dtype.bits) if lanes is None else lanes
+    lanes = full if lanes is None else lanes
+    width += lanes - full
     if rest is not None:
-        b.reshape(kc + 1, b_k)[:, width - isa.lanes(dtype.bits) + lanes :] = rest
+        b.reshape(kc + 1, b_k)[:, width:] = rest
     before = c.copy()
     values = dict(a_row=a_row, a_k=a_k, b_k=b_k, c_row=c_row, add=add, step=64, lanes=lanes)
     sizes = (ctypes.c_int64 * len(SIZES))(*(values[name] for name in SIZES))
@@ -103,12 +105,15 @@ def test_assembled_kernels_have_the_bits_of_compiled_ones(isa, dtype, kind):
 
 @pytest.mark.parametrize("isa", [i for i in LEVELS if has_masks(float32, i)], ids=lambda i: i.name)
 @pytest.mark.parametrize("dtype", [float32, float64], ids=str)
-def test_some_read_the_first_lanes_of_a_vector_alone(isa, dtype):
-    kinds = [shape for shape in shapes(dtype, isa) if reads_lanes(*shape)]
-    assert {(1, 16), (1, 1), (2, 1), (6, 1)} <= {*kinds}
-    kernels = [micro_kernel(dtype, *shape, isa) for shape in kinds]
+def test_with_masks_they_read_and_write_the_first_lanes_of_a_vector_alone(isa, dtype):
+    kinds = shapes(dtype, isa)
+    kernels = [
+        micro_kernel(dtype, *shape, isa, **kind)
+        for kind in ({}, {"streams": True}, {"next_rows": True})
+        for shape in kinds
+    ]
     functions, code = loaded_as_written(kernels)
-    for shape, function in zip(kinds, functions, strict=True):
+    for shape, function in zip(3 * kinds, functions, strict=True):
         for (kc, a_k, add), lanes in itertools.product(CALLS, (1, isa.lanes(dtype.bits) - 1)):
             given = dict(kc=kc, a_k=a_k, add=add)
             zeros = run(function, dtype, isa, shape, **given, rest=0.0, lanes=lanes)

@@ -17,10 +17,9 @@ from dlc.codegen.cpu.x86_code import Code, Memory
 from dlc.ir.types import DType
 
 # Rows of a reached from one pointer, by none, one or two strides; the pointers, and where the other
-# parameters of a micro-kernel and its sizes are kept.
+# parameters of a micro-kernel and its sizes are kept, but for the lanes, which become a mask.
 _ROWS_OF_A_BASE = 3
 _BASES = ("rdi", "rax", "r10", "r11")
-_MISSING = "r11"  # lanes of the last vector of b, less all that it has, where there is room for it
 _B, _C, _AHEAD, _LEFT, _A_ROW, _A_K, _B_K, _C_ROW, _ADD, _STEP = (
     "rsi", "rdx", "rcx", "r8", "r9", "r12", "rbx", "r13", "r14", "r15",
 )  # fmt: skip
@@ -42,7 +41,8 @@ class AssembledKernel(AssembledFunction):
         unroll: Products in a step of the loop.
         fetches: Products to a prefetch; 0 for one that fetches the next rows of a, whose steps are
             of as many products as lie in a line of the cache.
-        masked: Whether it may read the first lanes alone of the last vector of b.
+
+    With vectors of 512 bits it reads and writes no more than the first `lanes` of last vectors.
     """
 
     def __init__(
@@ -56,11 +56,8 @@ class AssembledKernel(AssembledFunction):
         ahead: int = 0,
         unroll: int,
         fetches: int,
-        masked: bool,
     ) -> None:
-        kind = (*tile, ahead, unroll, fetches, masked)
-        super().__init__(name, parameters, dtype, isa, kind)
-        self.masked = masked
+        super().__init__(name, parameters, dtype, isa, (*tile, ahead, unroll, fetches))
         self.rows, self.vectors = tile
         self.ahead, self.unroll, self.fetches = ahead, unroll, fetches
         self.sums = [isa.registers - 1 - k for k in range(self.rows * self.vectors)]
@@ -74,34 +71,24 @@ class AssembledKernel(AssembledFunction):
         self._enter(code)
         for register in self.sums:
             code.clear(register)
-        if self.masked:
-            code.test(_MISSING)
-            code.skip("l", lambda: self._products(code))
-            # None is left for it where vectors are whole.
-            self._loop(code, 1, lambda: self._product(code, fetches=False, masked=True))
-        else:
-            self._products(code)
-        self._keep(code)
-        for register in reversed(_SAVED):
-            code.pop(register)
-        code.leave()
-
-    def _products(self, code: Code | Assembly) -> None:
-        """All products of whole vectors."""
         if not self.fetches:
             self._loop(code, self.unroll, lambda: self._fetching_rows(code))
         elif self.unroll > 1:
             self._loop(code, self.unroll, lambda: self._fetching_ahead(code))
         self._loop(code, 1, lambda: self._product(code, fetches=False))
+        self._keep(code)
+        for register in reversed(_SAVED):
+            code.pop(register)
+        code.leave()
 
     def _enter(self, code: Code | Assembly) -> None:
         for register in _SAVED:
             code.push(register)
-        if self.masked:
-            code.load(_MISSING, Memory(_A_ROW, offset=8 * (len(_SAVED) + 1)))
-            code.mask_below(_MISSING, "rax")
-            code.subtract_number(_MISSING, self.vector_bytes >> self.shift)
-        loads = enumerate((_A_ROW, _A_K, _B_K, _C_ROW, _ADD, _STEP))
+        numbers = (_A_ROW, _A_K, _B_K, _C_ROW, _ADD, _STEP)
+        if code.wide:
+            code.load("rax", Memory(_A_ROW, offset=8 * len(numbers)))
+            code.mask_below("rax", "r10")
+        loads = enumerate(numbers)
         for k, register in reversed(list(loads)):  # the first is in the place of their address
             code.load(register, Memory(_A_ROW, offset=8 * k))
         for register in (_A_ROW, _A_K, _B_K, _C_ROW):
@@ -165,15 +152,15 @@ class AssembledKernel(AssembledFunction):
         code.skip("l", lambda: code.loop("ge", step))
         code.add_number(_LEFT, unroll)
 
-    def _product(self, code: Code | Assembly, *, fetches: bool, masked: bool = False) -> None:
-        """One k of the tile, with the first lanes of the last vector or all."""
+    def _product(self, code: Code | Assembly, *, fetches: bool) -> None:
+        """One k of the tile."""
         if self.ahead or fetches:
             for v in range(self.vectors if self.ahead else 1):
                 code.prefetch(Memory(_AHEAD, offset=v * self.vector_bytes), 2)
         columns: list[int | Memory] = []
         for v in range(self.vectors):
             place = Memory(_B, offset=v * self.vector_bytes)
-            if masked and v == self.vectors - 1:
+            if self._ends(code, v):
                 register = v if self.rows > 1 else 1
                 code.load_masked(register, place)
                 columns.append(register)
@@ -198,22 +185,34 @@ class AssembledKernel(AssembledFunction):
         if self.ahead:
             code.add(_AHEAD, _B_K)
 
+    def _ends(self, code: Code | Assembly, vector: int) -> bool:
+        """Whether a vector of a row may have lanes that there are not in memory."""
+        return code.wide and vector == self.vectors - 1
+
     def _keep(self, code: Code | Assembly) -> None:
         """Stores the sums, or adds them to what is there."""
 
-        def add() -> None:
+        def add_all() -> None:
             code.move("rax", _C)
-            self._each_place(code, "rax", code.add_vector)
+            self._each_place(code, "rax", add)
+
+        def add(total: int, place: Memory, ends: bool) -> None:
+            if ends:
+                code.load_masked(0, place)  # that no sum is in
+            code.add_vector(total, 0 if ends else place)
+
+        def store(total: int, place: Memory, ends: bool) -> None:
+            (code.store_masked if ends else code.store_vector)(place, total)
 
         code.test(_ADD)
-        code.skip("e", add)
-        self._each_place(code, _C, lambda total, place: code.store_vector(place, total))
+        code.skip("e", add_all)
+        self._each_place(code, _C, store)
 
     def _each_place(
-        self, code: Code | Assembly, pointer: str, write: Callable[[int, Memory], None]
+        self, code: Code | Assembly, pointer: str, write: Callable[[int, Memory, bool], None]
     ) -> None:
         for k, total in enumerate(self.sums):
             row, v = divmod(k, self.vectors)
             if row and not v:
                 code.add(pointer, _C_ROW)
-            write(total, Memory(pointer, offset=v * self.vector_bytes))
+            write(total, Memory(pointer, offset=v * self.vector_bytes), self._ends(code, v))

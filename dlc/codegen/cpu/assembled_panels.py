@@ -42,10 +42,7 @@ class RowsCopied(AssembledFunction):
     def write(self, code: Code | Assembly) -> None:
         """Writes the function."""
         dst, src, rows, columns, dst_row, src_row = "rdi", "rsi", "rdx", "rcx", "r8", "r9"
-        if code.wide:
-            code.move(_FIRST, columns)
-            code.and_number(_FIRST, self._lanes - 1)
-            code.mask_below(_FIRST, _LEFT)
+        self._mask(code, columns)
 
         def copy() -> None:
             code.load_vector(0, Memory(_SECOND))
@@ -74,6 +71,13 @@ class RowsCopied(AssembledFunction):
             code.skip("e", rest)
 
         self._rows(code, rows, [(dst, dst_row), (src, src_row)], row)
+
+    def _mask(self, code: Code | Assembly, columns: str) -> None:
+        """A mask of what is left of a row after whole vectors, where there are masks."""
+        if code.wide:
+            code.move(_FIRST, columns)
+            code.and_number(_FIRST, self._lanes - 1)
+            code.mask_below(_FIRST, _LEFT)
 
     @property
     def _lanes(self) -> int:
@@ -117,19 +121,30 @@ class RowsCopied(AssembledFunction):
 
 
 class RowsAdded(RowsCopied):
-    """One panel to another, in whole vectors: c, s, rows, columns, c_row, s_row (`add_panel`)."""
+    """One panel to another: c, s, rows, columns, c_row, s_row (see `add_panel`)."""
 
     def write(self, code: Code | Assembly) -> None:
         """Writes the function."""
         c, s, rows, columns, c_row, s_row = "rdi", "rsi", "rdx", "rcx", "r8", "r9"
+        self._mask(code, columns)
 
         def add() -> None:
             code.load_vector(0, Memory(_FIRST))
             code.add_vector(0, Memory(_SECOND))
             code.store_vector(Memory(_FIRST), 0)
 
+        def rest() -> None:
+            code.load_masked(0, Memory(_FIRST))
+            code.load_masked(1, Memory(_SECOND))
+            code.add_vector(0, 1)
+            code.store_masked(Memory(_FIRST), 0)
+
         def row() -> None:
             code.move(_LEFT, columns)
+            if code.wide:
+                self._vectors(code, add)
+                code.skip("e", rest)
+                return
             # A last vector is whole, too.
             code.add_number(_LEFT, self._lanes - 1)
             self._vectors(code, add)

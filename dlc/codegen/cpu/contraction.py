@@ -341,7 +341,7 @@ class _Writer:
     def _stages(self, unit: Unit) -> _Stages:
         """Few rows are worked through in whole vectors of B where it is, then what is left.
 
-        Of one row all are, if what is left can be read where it is.
+        All are where that can be read where it is.
         """
         em, b, tiling = self.em, self.form.b, self.tiling
         width = str(tiling.panel)
@@ -349,19 +349,18 @@ class _Writer:
             several = em.value(f"icmp sle i64 {unit.rows}, {PANELS_ROWS}")
             width = em.value(f"select i1 {several}, i64 {tiling.n_room}, i64 {width}")
             return _Stages(width, unit.columns, "1")
-        if not (same_type(b) and b.stride == 1 and b.k_stride is not None):
+        in_place = same_type(b) and b.stride == 1 and b.k_stride is not None
+        one = em.value(f"icmp eq i64 {unit.rows}, 1")
+        if in_place and tiling.wide:
+            widest = tiling.wide * self.lanes
+            width = em.value(f"select i1 {one}, i64 {widest}, i64 {width}")
+        if not in_place or self.operands.exact:
             return _Stages(width, unit.columns, "1")
         few = em.value(f"icmp sle i64 {unit.rows}, {FEW_ROWS}")
         whole = em.value(f"and i64 {unit.columns}, {-self.lanes}")
-        one = em.value(f"icmp eq i64 {unit.rows}, 1")
-        if self.operands.reads_rest:
-            few = em.value(f"and i1 {few}, {em.value(f'xor i1 {one}, true')}")
         split = em.value(f"select i1 {few}, i64 {whole}, i64 {unit.columns}")
         more = em.value(f"icmp slt i64 {split}, {unit.columns}")
         count = em.value(f"select i1 {more}, i64 2, i64 1")
-        if tiling.wide:
-            widest = tiling.wide * self.lanes
-            width = em.value(f"select i1 {one}, i64 {widest}, i64 {width}")
         return _Stages(width, split, count)
 
     def _products(
@@ -436,8 +435,10 @@ class _Writer:
         self.em.call_helper(stored_rows(self.dtype, self.isa), args)
 
     def _always_direct(self) -> bool:
+        if self.form.direct is None or self.operands.exact:
+            return self.form.direct is not None
         n, step = self.form.n.extent, self.form.b.panel or self.lanes
-        return self.form.direct is not None and isinstance(n, int) and n % step == 0
+        return isinstance(n, int) and n % step == 0
 
     def _target(self, unit: Unit, n: str, j: str, columns: str) -> _Panel:
         em, form, tiling = self.em, self.form, self.tiling
@@ -450,7 +451,10 @@ class _Writer:
             offset = self.ex.index(at)
         tensor = self.ex.tensor(form.stores[0].name)
         place = memory.element_pointer(em, tensor.dtype, tensor.pointer, offset)
-        whole, stride = self.operands.whole(columns), self.ex.index(row)
+        stride = self.ex.index(row)
+        if self._always_direct():
+            return _Panel(place, stride, "true")
+        whole = self.operands.whole(columns)
         return _Panel(
             em.value(f"select i1 {whole}, ptr {place}, ptr {own.pointer}"),
             em.value(f"select i1 {whole}, i64 {stride}, i64 {own.row}"),

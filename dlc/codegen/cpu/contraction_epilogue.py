@@ -141,12 +141,12 @@ class Epilogue:
         em, ex, form = self.em, self.ex, self.form
         lanes, axis = self.lanes, form.n.name
         with ex.scope(axes={axis: iv.add(em, "%n", j)}, vector=Vector(axis, lanes, mask)):
-            self._store(memory.element_pointer(em, form.dtype, sums, j))
+            self._store(memory.element_pointer(em, form.dtype, sums, j), mask)
 
-    def _store(self, sums: str) -> None:
+    def _store(self, sums: str, mask: str | None = None) -> None:
         """Computes and stores a vector of outputs from the sums at an address."""
         ex, form = self.ex, self.form
-        value = memory.load(self.em, form.dtype, sums, self.lanes)
+        value = memory.load(self.em, form.dtype, sums, self.lanes, mask)
         ex.bind_value(ACCUMULATOR, Value(value, True), form.dtype)
         values = [ex.vector(s.expr) for s in form.stores]
         for s, result in zip(form.stores, values, strict=True):

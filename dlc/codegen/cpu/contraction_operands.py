@@ -13,7 +13,6 @@ from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.expressions import ExprEmitter
 from dlc.codegen.cpu.gathering import RUN_STEPS, offset_table, packed_runs
 from dlc.codegen.cpu.isa import Isa
-from dlc.codegen.cpu.micro_kernel import reads_lanes
 from dlc.codegen.cpu.packing import Packer
 from dlc.codegen.cpu.tiling import FEW_ROWS, Tiling, reads_by_tables
 from dlc.ir.dims import Dim
@@ -125,12 +124,8 @@ class Operands:
         self.form, self.tiling, self.isa, self.ex = form, tiling, isa, ex
         self.em: Emitter = ex.em
         self.dtype, self.lanes = form.dtype, tiling.lanes
-        # Whether micro-kernels of few rows read what is left of B's columns where it lies.
-        self.reads_rest = (
-            has_masks(self.dtype, isa)
-            and min(tiling.vectors, default=0) == 1
-            and all(reads_lanes(rows, 1) for rows in tiling.rows)
-        )
+        # Whether micro-kernels read and write no more columns than there are.
+        self.exact = has_masks(self.dtype, isa) and not form.b.panel
         # Where packed A and the tables along k are, and whether there is room for all steps.
         self.holds, self.a_at, self.a_row, self.k_tables = self._areas()
 
@@ -267,30 +262,19 @@ class Operands:
         return source, em.value(f"xor i1 {old}, true")
 
     def _in_place(self, unit: Unit, step: Step, columns: str, own: Source) -> str:
-        """Whether micro-kernels read B where it is: too little use to pack, and no more columns.
-
-        Those that read a part of a vector come with few rows alone, as `_stages` cuts them.
-        """
+        """Whether micro-kernels read B where it is: too little use to pack, and no more columns."""
         em = self.em
         few = em.value(f"icmp sle i64 {unit.rows}, {FEW_ROWS}")
         size = em.value(f"mul i64 {step.length}, {own.k_stride}")
         size = em.value(f"mul i64 {size}, {self.dtype.itemsize}")
         small = em.value(f"icmp sle i64 {size}, {_SMALL_B}")
-        # Vectors that straddle cache lines take twice as long to read, each time.
-        row = iv.multiply(em, own.k_stride, str(self.dtype.itemsize))
-        straddling = em.value(f"and i64 {row}, 63")
-        aligned = em.value(f"icmp eq i64 {straddling}, 0")
-        small = em.value(f"and i1 {small}, {aligned}")
-        if self.reads_rest:
-            return em.value(f"or i1 {few}, {em.value(f'and i1 {small}, {self.whole(columns)}')}")
-        return em.value(f"and i1 {em.value(f'or i1 {few}, {small}')}, {self.whole(columns)}")
+        some = em.value(f"or i1 {few}, {small}")
+        return some if self.exact else em.value(f"and i1 {some}, {self.whole(columns)}")
 
     def whole(self, columns: str) -> str:
-        """Whether no more columns are computed than there are."""
-        if self.form.b.panel:
-            rest = self.em.value(f"and i64 {columns}, {self.form.b.panel - 1}")
-            return self.em.value(f"icmp eq i64 {rest}, 0")
-        rest = self.em.value(f"and i64 {columns}, {self.lanes - 1}")
+        """Whether there are as many columns as are computed; not asked where that is `exact`."""
+        step = self.form.b.panel or self.lanes
+        rest = self.em.value(f"and i64 {columns}, {step - 1}")
         return self.em.value(f"icmp eq i64 {rest}, 0")
 
     def _choose(self, condition: str, a: Source, b: Source) -> Source:

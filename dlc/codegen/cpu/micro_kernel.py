@@ -10,8 +10,8 @@ it to that when `add` is not 0. Strides count elements; they, `add` and `step` a
 fetch its rows some time before they read them instead; and those named dlc.mr fetch R rows of a, at
 `ahead`, which are to be contiguous along k.
 
-Where the level has masks, those of one row or one vector (`reads_lanes`) read the first `lanes`
-lanes alone of the last vector of each row of b.
+Where the level has masks (`has_masks`), they read and write the first `lanes` lanes alone of the
+last vector of each row of b and c.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from dlc.codegen.cpu.assembled_function import can_assemble, has_masks
+from dlc.codegen.cpu import memory
+from dlc.codegen.cpu.assembled_function import can_assemble
 from dlc.codegen.cpu.assembled_kernel import AssembledKernel
 from dlc.codegen.cpu.emit import Emitter, llvm_type
 from dlc.codegen.cpu.isa import Isa
@@ -42,8 +43,6 @@ _VECTORS_AHEAD = 128
 # Products in a step of the loop, where tiles have many sums (it takes longer to compile), and
 # products to a prefetch of what is read next.
 _UNROLL = 4
-# Rows of a tile that leave a general register free.
-_FEW_ROWS = 9
 _MANY_SUMS = 20
 _FETCHES = 2
 
@@ -79,14 +78,8 @@ def micro_kernel(
             ahead=ahead,
             unroll=unroll,
             fetches=0 if next_rows else _FETCHES,
-            masked=kind == "mm" and reads_lanes(rows, vectors) and has_masks(dtype, isa),
         )
     return _Tile(name, dtype, (rows, vectors), isa, streams=streams).function(unroll)
-
-
-def reads_lanes(rows: int, vectors: int) -> bool:
-    """Whether a tile may end where there is no whole vector: one of few registers."""
-    return rows == 1 or (vectors == 1 and rows <= _FEW_ROWS)
 
 
 def tile_sizes(em: Emitter, values: Sequence[str]) -> str:
@@ -119,26 +112,27 @@ class KernelWriter:
         x = self.em.value(f"load {self.element}, ptr {pointer}, align {self.dtype.itemsize}")
         return self.em.splat(self.element, x, self.lanes)
 
-    def keep(self, places: Sequence[str], sums: Sequence[str]) -> None:
-        """Stores the sums, or adds them to what is there."""
-        em = self.em
+    def keep(self, places: Sequence[str], sums: Sequence[str], mask: str | None = None) -> None:
+        """Stores the sums, or adds them to what is there; of the last the lanes of a mask."""
+        em, masks = self.em, [*[None] * (len(sums) - 1), mask]
         adding = em.value("icmp ne i64 %add, 0")
         add_label, store_label, done = (em.fresh(x) for x in ("add", "store", "done"))
         em.branch_if(adding, add_label, store_label)
         em.block(add_label)
-        for place, value in zip(places, sums, strict=True):
-            self.add_to(place, value)
+        for place, value, lanes in zip(places, sums, masks, strict=True):
+            self.add_to(place, value, lanes)
         em.branch(done)
         em.block(store_label)
-        for place, value in zip(places, sums, strict=True):
-            self.store(place, value)
+        for place, value, lanes in zip(places, sums, masks, strict=True):
+            self.store(place, value, lanes)
         em.branch(done)
         em.block(done)
 
-    def add_to(self, place: str, value: str) -> None:
-        """Adds a vector to what is at an address."""
+    def add_to(self, place: str, value: str, mask: str | None = None) -> None:
+        """Adds a vector, or the lanes of a mask, to what is at an address."""
         name = "fadd" if self.dtype.is_float else "add"
-        self.store(place, self.em.value(f"{name} {self.vector} {self.load(place)}, {value}"))
+        total = self.em.value(f"{name} {self.vector} {self.load(place, mask)}, {value}")
+        self.store(place, total, mask)
 
     def finish(self, rows: int, vectors: int, sums: Sequence[str]) -> None:
         """Keeps the sums of a tile, row by row, and returns."""
@@ -178,13 +172,13 @@ class KernelWriter:
         """The address some vectors on."""
         return pointer if vectors == 0 else self.at(pointer, str(vectors * self.lanes))
 
-    def load(self, pointer: str) -> str:
-        """The vector at an address."""
-        return self.em.value(f"load {self.vector}, ptr {pointer}, align {self.dtype.itemsize}")
+    def load(self, pointer: str, mask: str | None = None) -> str:
+        """The vector at an address, or the lanes of a mask."""
+        return memory.load(self.em, self.dtype, pointer, self.lanes, mask)
 
-    def store(self, pointer: str, value: str) -> None:
-        """Stores a vector to an address."""
-        self.em.line(f"store {self.vector} {value}, ptr {pointer}, align {self.dtype.itemsize}")
+    def store(self, pointer: str, value: str, mask: str | None = None) -> None:
+        """Stores a vector, or the lanes of a mask, to an address."""
+        memory.store(self.em, self.dtype, pointer, value, self.lanes, mask)
 
 
 class _Tile(KernelWriter):

@@ -34,11 +34,11 @@ def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) ->
     """The function dlc.panel.*.
 
     Its parameters: (a, b, c, ahead, rows, columns, kc, a_row, a_k, b_k, c_row, add, size).
-    Arguments mean what those of a micro-kernel do; `columns` that are no whole number of vectors
-    are computed up to one, of which no more is read if the last micro-kernel is one that can do
-    without (`reads_lanes`). The micro-kernels are those of `rows` by `vectors`, largest first, and
-    one of a single row by `wide` vectors where that is not 0. Together they fetch the `size` bytes
-    at `ahead` into the cache. Of few rows, a first tile of the most streams b where that is 0.
+    Arguments mean what those of a micro-kernel do; where the level has no masks, `columns` that are
+    no whole number of vectors are computed up to one. The micro-kernels are those of `rows` by
+    `vectors`, largest first, and one of a single row by `wide` vectors where that is not 0.
+    Together they fetch the `size` bytes at `ahead` into the cache. Of few rows, a first tile of the
+    most streams b where that is 0.
     """
     tall, across = ("_".join(map(str, x)) for x in (rows, (wide, *vectors)))
     numbers = ["rows", "columns", "kc", "a_row", "a_k", "b_k", "c_row", "add", "size"]
@@ -195,7 +195,10 @@ def panels_by_rows(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths) -> E
 
 @functools.cache
 def add_panel(dtype: DType, isa: Isa) -> Emitter:
-    """The function dlc.add.*(c, s, rows, columns, c_row, s_row): c += s, in whole vectors."""
+    """The function dlc.add.*(c, s, rows, columns, c_row, s_row): c += s.
+
+    Where the level has no masks, `columns` are added up to a whole number of vectors.
+    """
     numbers = ["rows", "columns", "c_row", "s_row"]
     parameters = [("ptr", "c"), ("ptr", "s"), *(("i64", x) for x in numbers)]
     name = f"dlc.add.{dtype.short}"
@@ -264,7 +267,8 @@ def row(dtype: DType, isa: Isa) -> Emitter:
     """The function dlc.row.*(a, b, c, buffer, columns, kc, a_k, b_n, add): one row by B as it lies.
 
     B is contiguous along k, its columns `b_n` apart; the buffer holds some of its rows. Sums are
-    those of micro-kernels; `columns` that are no whole number of vectors are computed up to one.
+    those of micro-kernels; where the level has no masks, `columns` that are no whole number of
+    vectors are computed up to one.
     """
     numbers = ["columns", "kc", "a_k", "b_n", "add"]
     parameters = [*(("ptr", x) for x in ("a", "b", "c", "buffer")), *(("i64", x) for x in numbers)]
@@ -297,7 +301,12 @@ def row(dtype: DType, isa: Isa) -> Emitter:
         start = [("ptr", "%a"), *[(writer.vector, "zeroinitializer")] * vectors]
         sums = em.loop("0", "%kc", _ROW_BLOCK, block, start)[1:]
         c = writer.at("%c", j)
-        writer.keep([writer.offset(c, n) for n in range(vectors)], sums)
+        mask = None
+        if has_masks(dtype, isa):
+            before = (vectors - 1) * lanes
+            left = iv.minimum(em, em.value(f"sub i64 {width}, {before}"), str(lanes))
+            mask = em.mask_below(left, lanes)
+        writer.keep([writer.offset(c, n) for n in range(vectors)], sums, mask)
 
     vectors = em.value(f"add i64 %columns, {lanes - 1}")
     vectors = em.value(f"udiv i64 {vectors}, {lanes}")

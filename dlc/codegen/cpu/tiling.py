@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dlc.codegen.cpu.assembled_function import has_masks
 from dlc.codegen.cpu.contraction_form import Contraction
 from dlc.codegen.cpu.contraction_scratch import Areas, lay_out
 from dlc.codegen.cpu.isa import Isa
@@ -157,7 +158,8 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
         n_block, n_room = _panels_at_once(m, n, panel)
     else:
         n_block, n_room = _n_block(m, n, panel, mul(form.batches, m_blocks), enough)
-    vectors = _vector_pieces(m, n, lanes, width, most_rows)
+    exact = has_masks(dtype, isa) and not packed
+    vectors = _vector_pieces(m, n, lanes, width, most_rows, exact=exact)
     if width == _NARROWED and not packed:
         less = _narrower(m, ceildiv(n, lanes), width, mul(form.batches, m_blocks))
         if less != 0:
@@ -319,13 +321,18 @@ def piece_sizes(extent: Dim, size: int) -> tuple[int, ...]:
     return (size, *smaller)
 
 
-def _vector_pieces(m: Dim, n: Dim, lanes: int, width: int, m_block: int) -> tuple[int, ...]:
-    """Widths of micro-kernels in vectors; few rows take the last, ragged vector by itself."""
+def _vector_pieces(
+    m: Dim, n: Dim, lanes: int, width: int, m_block: int, *, exact: bool
+) -> tuple[int, ...]:
+    """Widths of micro-kernels in vectors.
+
+    Few rows take the last, ragged vector by itself, where no part of one can be read.
+    """
     if not isinstance(n, int):
         return (width, 1) if width > 1 else (1,)
     pieces = set(piece_sizes(-(-n // lanes), width))
     few = isinstance(m, int) and m <= FEW_ROWS
-    if n % lanes and (not isinstance(m, int) or few or 0 < m % m_block <= FEW_ROWS):
+    if not exact and n % lanes and (not isinstance(m, int) or few or 0 < m % m_block <= FEW_ROWS):
         last = n // lanes % width
         pieces = (pieces - {last + 1} if few and last + 1 < width else pieces) | {1, last} - {0}
     return tuple(sorted(pieces, reverse=True))

@@ -126,9 +126,8 @@ class Assembly:
 
     def multiply_add(self, total: int, x: int, y: int | Memory) -> None:
         """As `Code`."""
-        factor = self._name(y) if isinstance(y, int) else _place(y)
         into = f"{self._name(x)}, {self._name(total)}"
-        self.lines.append(f"vfmadd231{self._packed} {factor}, {into}")
+        self.lines.append(f"vfmadd231{self._packed} {self._operand(y)}, {into}")
 
     def multiply_add_spread(self, total: int, x: int, place: Memory) -> None:
         """As `Code`."""
@@ -136,10 +135,10 @@ class Assembly:
         into = f"{self._name(x)}, {self._name(total)}"
         self.lines.append(f"vfmadd231{self._packed} {factor}, {into}")
 
-    def add_vector(self, total: int, place: Memory) -> None:
+    def add_vector(self, total: int, y: int | Memory) -> None:
         """As `Code`."""
-        register = self._name(total)
-        self.lines.append(f"vadd{self._packed} {_place(place)}, {register}, {register}")
+        register, other = self._name(total), self._operand(y)
+        self.lines.append(f"vadd{self._packed} {other}, {register}, {register}")
 
     def repeat(self, count: int, write: Callable[[], None]) -> None:
         """As `Code`."""
@@ -167,6 +166,9 @@ class Assembly:
 
     def _name(self, register: int) -> str:
         return f"%{self._file}{register}"
+
+    def _operand(self, y: int | Memory) -> str:
+        return self._name(y) if isinstance(y, int) else _place(y)
 
 
 def _place(place: Memory) -> str:

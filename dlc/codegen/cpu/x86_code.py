@@ -235,9 +235,9 @@ class Code:
         """Total += x * an element from memory, in each lane; of AVX-512."""
         self.bytes += _encoded(self._forms.multiply_add_spread, total, x, place)
 
-    def add_vector(self, total: int, place: Memory) -> None:
-        """Total += a vector in memory."""
-        self.bytes += _encoded(self._forms.add, total, total, place)
+    def add_vector(self, total: int, y: int | Memory) -> None:
+        """Total += a vector."""
+        self.bytes += _encoded(self._forms.add, total, total, y)
 
     # Order
 
