@@ -234,18 +234,19 @@ class IndexMath:
 
     def within(self, p: Dim, high: Dim) -> bool:
         """Whether 0 <= p < high is proved for all values of the axes in their ranges."""
-        low = self.bound(p, upper=False)
-        top = self.bound(p, upper=True)
-        if low is None or top is None:
-            return False
-        smallest, gap = lower_bound(low), lower_bound(add(add(high, -1), mul(top, -1)))
-        return smallest is not None and smallest >= 0 and gap is not None and gap >= 0
+        return self.at_least_zero(p) and self.below(p, high)
 
     def at_least_zero(self, p: Dim) -> bool:
         """Whether p >= 0 is proved."""
         low = self.bound(p, upper=False)
         bound = None if low is None else lower_bound(low)
         return bound is not None and bound >= 0
+
+    def below(self, p: Dim, high: Dim) -> bool:
+        """Whether p < high is proved."""
+        top = self.bound(p, upper=True)
+        gap = None if top is None else lower_bound(add(add(high, -1), mul(top, -1)))
+        return gap is not None and gap >= 0
 
     def bound(self, p: Dim, *, upper: bool) -> Dim | None:
         """A bound of p over the axes' ranges, in the kernel's symbols; None when none is known."""

@@ -187,9 +187,13 @@ class Emitter:
         return "<" + ", ".join(f"i64 {k}" for k in range(lanes)) + ">"
 
     def mask_below(self, remaining: str, lanes: int) -> str:
-        """An i1 vector: lane k is set where k < remaining (an i64)."""
-        limit = self.splat("i64", remaining, lanes)
-        return self.value(f"icmp slt <{lanes} x i64> {self.lane_numbers(lanes)}, {limit}")
+        """An i1 vector: lane k is set where k < remaining (an i64 above -2**31)."""
+        # Vectors of i32 take half of the registers and instructions that those of i64 do.
+        fewer = self.value(f"icmp slt i64 {remaining}, {lanes}")
+        count = self.value(f"select i1 {fewer}, i64 {remaining}, i64 {lanes}")
+        limit = self.splat("i32", self.value(f"trunc i64 {count} to i32"), lanes)
+        numbers = ", ".join(f"i32 {k}" for k in range(lanes))
+        return self.value(f"icmp slt <{lanes} x i32> <{numbers}>, {limit}")
 
     def text(self) -> str:
         """The whole function with its attributes group #0 (the module defines it).

@@ -39,6 +39,8 @@ from dlc.ir.types import DType, bool_
 __all__ = ["ExprEmitter", "Tensor", "Value", "Vector", "value_children"]
 
 
+# Logarithms of the distances from lane to lane for which a division is a shift.
+_SHIFTS = {1 << k: k for k in range(6)}
 _MOST_PAIRS = 32  # lanes whose pairs have a mask of 64 bits
 
 
@@ -217,6 +219,8 @@ class ExprEmitter(IndexEmitter):
             return self._load(inside, None)
         value = self._load(inside, mask)
         dtype = node.dtype
+        if _is_zero(node.args[1]) and inside.attr not in self._state.values:
+            return value  # what is not read is zero already
         varies = value.varies or mask.varies or outside.varies
         if is_short(dtype) and not varies:
             return Value(self._merge_short(mask.name, value.name, outside.name, dtype), False)
@@ -251,12 +255,36 @@ class ExprEmitter(IndexEmitter):
 
     def _check(self, p: Dim, extent: Dim) -> Value:
         # One unsigned comparison tells both bounds: a negative index is a huge unsigned one.
-        limit = self.index(extent)
-        if any(self._varies(a) for m, _ in terms_of(p) for a in m):
-            i = self.index_vector(p)
-            bound = iv.splat(self.em, limit, self.lanes)
-            return Value(self.em.value(f"icmp ult <{self.lanes} x i64> {i}, {bound}"), True)
-        return Value(self.em.value(f"icmp ult i64 {self.index(p)}, {limit}"), False)
+        if not any(self._varies(a) for m, _ in terms_of(p) for a in m):
+            inside = self.em.value(f"icmp ult i64 {self.index(p)}, {self.index(extent)}")
+            return Value(inside, False)
+        vector = self._state.vector
+        assert vector is not None
+        linear = coefficient(p, axis_name(vector.axis))
+        if linear is not None and isinstance(linear[0], int) and linear[0] in _SHIFTS:
+            return Value(self._lanes_within(p, extent, _SHIFTS[linear[0]]), True)
+        i, bound = self.index_vector(p), iv.splat(self.em, self.index(extent), self.lanes)
+        return Value(self.em.value(f"icmp ult <{self.lanes} x i64> {i}, {bound}"), True)
+
+    def _lanes_within(self, p: Dim, extent: Dim, shift: int) -> str:
+        """The lanes in which 0 <= p < extent, where p grows by 1 << shift from lane to lane.
+
+        They are those from one on and below another, so that it takes no vector of i64.
+        """
+        em, first, masks = self.em, self.index(p), list[str]()
+
+        def lanes_below(distance: str) -> str:
+            """Those before which there is less than a distance from the first."""
+            steps = iv.add(em, iv.maximum(em, distance, "0"), str((1 << shift) - 1))
+            steps = em.value(f"lshr i64 {steps}, {shift}") if shift else steps
+            return em.mask_below(steps, self.lanes)
+
+        if not self.math.below(p, extent):
+            masks.append(lanes_below(iv.subtract(em, self.index(extent), first)))
+        if not self.math.at_least_zero(p):
+            before = lanes_below(iv.subtract(em, "0", first))
+            masks.append(em.value(f"xor <{self.lanes} x i1> {before}, splat (i1 true)"))
+        return masks[0] if len(masks) == 1 else self._both(masks[0], masks[1])
 
     def _and(self, a: Value, b: Value) -> Value:
         if not (a.varies or b.varies):
@@ -419,3 +447,8 @@ def value_children(node: Expr) -> tuple[Expr, ...]:
     if node.op in ("load", "reduce", "dot"):
         return ()
     return node.args[1:] if node.op == "pad" else node.args
+
+
+def _is_zero(e: Expr) -> bool:
+    """Whether a value is a zero all of whose bits are zero."""
+    return e.op == "const" and literal(e.attr, e.dtype) == literal(0, e.dtype)

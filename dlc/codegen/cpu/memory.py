@@ -132,19 +132,20 @@ def end_streams(em: Emitter) -> None:
 
 
 def _every_second_mask(em: Emitter, lanes: int, mask: str | None) -> str:
-    """The mask of twice as many lanes that has lane k of another at 2k, and no other lane."""
+    """The mask of twice as many lanes that has lane k of another at 2k, and no other lane.
+
+    It takes an instruction of x86-64's BMI2, which all levels with masks have.
+    """
     bits = 2 * lanes
     alternating = sum(1 << k for k in range(0, bits, 2))
     if mask is None:
         return em.value(f"bitcast i{bits} {alternating} to <{bits} x i1>")
     narrow = em.value(f"bitcast <{lanes} x i1> {mask} to i{lanes}")
-    value = em.value(f"zext i{lanes} {narrow} to i{bits}")
-    shift = lanes // 2
-    while shift:
-        kept = sum(((1 << shift) - 1) << k for k in range(0, bits, 2 * shift))
-        moved = em.value(f"or i{bits} {value}, {em.value(f'shl i{bits} {value}, {shift}')}")
-        value = em.value(f"and i{bits} {moved}, {kept}")
-        shift //= 2
+    size = max(bits, 32)
+    value = em.value(f"zext i{lanes} {narrow} to i{size}")
+    given = [(f"i{size}", value), (f"i{size}", str(alternating))]
+    value = em.call(f"llvm.x86.bmi.pdep.{size}", f"i{size}", given)
+    value = value if size == bits else em.value(f"trunc i{size} {value} to i{bits}")
     return em.value(f"bitcast i{bits} {value} to <{bits} x i1>")
 
 
