@@ -8,9 +8,10 @@ import importlib
 import linecache
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from dlc.ir.deferred import deferred
+from dlc.ir.record import NamedTuple
 
 if TYPE_CHECKING:
     import opcode

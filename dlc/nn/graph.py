@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import dlc
 from dlc.frontend import tree
@@ -16,7 +16,7 @@ from dlc.ir.build import attrs_at
 from dlc.ir.core import Node
 from dlc.ir.dims import Dim, DimUnknown, substitute, symbol, symbols_of
 from dlc.ir.errors import ArgumentError, ShapeError
-from dlc.ir.record import dataclass
+from dlc.ir.record import NamedTuple, dataclass
 from dlc.ir.types import TensorType
 from dlc.nn.masking import call_with_mask
 from dlc.train import masks

@@ -10,7 +10,7 @@ import inspect
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import dlc
 from dlc.frontend.context import current_trace, observe
@@ -20,6 +20,7 @@ from dlc.frontend.trace import eager
 from dlc.frontend.tree import register_node
 from dlc.frontend.variable_state import assign_state
 from dlc.ir.errors import ArgumentError, DlcError
+from dlc.ir.record import NamedTuple
 from dlc.nn import initializers
 from dlc.nn.converting import Converting
 from dlc.nn.fitting import Fitting

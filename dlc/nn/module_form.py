@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import dlc
 from dlc.ir.errors import ArgumentError
+from dlc.ir.record import NamedTuple
 from dlc.nn.walking import is_module, unique, variables
 
 if TYPE_CHECKING:

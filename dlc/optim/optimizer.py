@@ -17,7 +17,7 @@ place.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol, Self, cast
+from typing import Any, ClassVar, Protocol, Self, cast
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from dlc.frontend.tensor import make_like
 from dlc.frontend.trace import eager
 from dlc.frontend.variable_state import assign_state
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError, nearest
+from dlc.ir.record import NamedTuple
 from dlc.optim import clipping
 
 Slots = dict[str, Any]

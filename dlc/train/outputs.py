@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 import dlc
 from dlc import losses, metrics
 from dlc.ir.errors import ArgumentError, ValueRangeError
+from dlc.ir.record import NamedTuple
 from dlc.metrics.metric import Mean, Metric, reset_all
 from dlc.metrics.names import accuracy_for
 from dlc.train import masks

@@ -6,7 +6,7 @@ import itertools
 import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from dlc import optim
 from dlc.callbacks.callback_list import CallbackList
 from dlc.callbacks.history import History
 from dlc.ir.errors import ShapeError, ValueRangeError
+from dlc.ir.record import NamedTuple
 from dlc.train import added_losses, masks
 from dlc.train.added_losses import collect_losses
 from dlc.train.arrays import Arrays, Batch, is_arrays, leaves_of, positive, split_tail

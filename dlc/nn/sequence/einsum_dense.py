@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import dlc
 from dlc.ir.errors import ShapeError, ValueRangeError
+from dlc.ir.record import NamedTuple
 from dlc.nn import activations, initializers
 from dlc.nn.functional.arguments import tensor
 from dlc.nn.keras.layer import Layer
