@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from programs import programs
 
+import dlc
 from dlc.codegen.cpu import helper_code
 from dlc.codegen.cpu.backend import CpuBackend
 from dlc.codegen.kernel_parser import parse_kernel
@@ -262,6 +264,33 @@ def test_stored_programs_are_equal():
         again.kernels[0].bodies  # noqa: B018
 
 
+def here(x):
+    y = dlc.cumsum(x)
+    return dlc.fori_loop(0, 3, lambda _, z: dlc.sort(z) + y, y)
+
+
+def elsewhere(x):
+    # The same program, lower down in the file.
+    y = dlc.cumsum(x)
+
+    return dlc.fori_loop(0, 3, lambda _, z: dlc.sort(z) + y, y)
+
+
+def test_a_program_from_the_cache_is_at_the_place_of_who_found_it(tmp_path):
+    lines = {}
+    with config.scope(cache_dir=str(tmp_path)):
+        for function in (here, elsewhere, here):
+            made = dlc.compile(function).lower(np.ones(5, np.float32)).executable
+            assert made.stats.program_from_cache is bool(lines)
+            text = made.text("kernels")
+            lines[function] = {int(n) for n in re.findall(r"test_executable\.py:(\d+) ", text)}
+            first = function.__code__.co_firstlineno
+            last = max(line for *_, line in function.__code__.co_lines() if line)
+            assert all(first < line <= last for line in lines[function])
+    assert len(lines[here]) > 1
+    assert lines[here].isdisjoint(lines[elsewhere])
+
+
 def test_damaged_programs_are_refused():
     program = program_of(network())
     data = program_to_bytes(program, [kernel_digest(k) for k in program.kernels])
@@ -270,6 +299,8 @@ def test_damaged_programs_are_refused():
     for name in value:
         broken.append(json.dumps({**value, name: 3}).encode())
         broken.append(json.dumps({k: v for k, v in value.items() if k != name}).encode())
+    calls = [[*value["calls"][0][:3], 1], *value["calls"][1:]]  # at the place of a second node
+    broken.append(json.dumps({**value, "calls": calls}).encode())
     value["kernels"][0][1][0][1] = "inn"
     broken.append(json.dumps(value).encode())
     for b in broken:

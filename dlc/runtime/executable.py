@@ -196,8 +196,8 @@ class Executable:
             log.info("%s is not stored: it calls the function %s", self.function.name, called.name)
             lasting = False
         with stats.phase("cache"):
-            name = self.function.name
-            read = functools.partial(program_from_bytes, name=name)
+            name, places = self.function.name, [n.loc for n in all_nodes(self.function)]
+            read = functools.partial(program_from_bytes, name=name, places=places)
             found = cache.find("program", key, read) if lasting else None
         if found is not None:
             stats.program_from_cache = True
@@ -211,7 +211,7 @@ class Executable:
             digests = [_digest(text) for text in program.texts]
 
         def store() -> None:
-            cache.put("program", key, program_to_bytes(program, digests))
+            cache.put("program", key, program_to_bytes(program, digests, places))
 
         return program, digests, store if lasting else nothing
 

@@ -2,13 +2,16 @@
 
 JSON with types and dims in their text forms, and arrays in base64. Of a kernel, what calls of it
 need is there to read, and the text of the whole, which is parsed when its body is asked for.
+
+Places in the user's source are numbers of nodes of the traced function: who finds the program may
+have written the same one elsewhere.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,17 +78,24 @@ def _fields(kernel: Kernel) -> tuple[object, ...]:
     return kernel.name, kernel.params, kernel.dims, kernel.body, kernel.host
 
 
-def program_to_bytes(program: Program, digests: Sequence[str]) -> bytes:
-    """The stored form of a program and of the digests of its kernels' texts."""
+_Places = Sequence[SourceLocation | None]
+
+
+def program_to_bytes(program: Program, digests: Sequence[str], places: _Places = ()) -> bytes:
+    """The stored form of a program and of the digests of its kernels' texts.
+
+    `places` are those of the nodes of the function that it was made of.
+    """
+    number = _numbering(places)
     value = {
         "slots": [[s.kind, str(s.type), s.position, s.shares] for s in program.slots],
         "params": [str(t) for t in program.params],
         "results": [str(t) for t in program.results],
         "kernels": [_kernel_to_json(k) for k in program.kernels],
         "digests": list(digests),
-        "calls": [_call_to_json(c) for c in program.calls],
-        "once": [_call_to_json(c) for c in program.once],
-        "steps": [_step_to_json(s) for s in program.steps],
+        "calls": [_call_to_json(c, number) for c in program.calls],
+        "once": [_call_to_json(c, number) for c in program.once],
+        "steps": [_step_to_json(s, number) for s in program.steps],
         "constants": [_array_to_json(a) for a in program.constants],
         "donated": list(program.donated),
         "fixed": [str(t) for t in program.fixed],
@@ -93,8 +103,10 @@ def program_to_bytes(program: Program, digests: Sequence[str]) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def program_from_bytes(data: bytes, name: str) -> tuple[Program, list[str]]:
+def program_from_bytes(data: bytes, name: str, places: _Places = ()) -> tuple[Program, list[str]]:
     """Reads the stored form: the program under a name, and its kernels' digests.
+
+    `places` are those of the nodes of the same function, as it is traced now.
 
     Raises:
         StoredCodeError: when it is not one.
@@ -107,12 +119,12 @@ def program_from_bytes(data: bytes, name: str) -> tuple[Program, list[str]]:
             _types(value["results"]),
             tuple(Slot(k, _parse_type(t), p, s) for k, t, p, s in value["slots"]),
             tuple(_kernel_from_json(*k) for k in value["kernels"]),
-            tuple(_call(*c) for c in value["calls"]),
+            tuple(_call(places, *c) for c in value["calls"]),
             tuple(_array_from_json(a) for a in value["constants"]),
             tuple(value["donated"]),
             _types(value["fixed"]),
-            tuple(_call(*c) for c in value["once"]),
-            _steps(value["steps"]),
+            tuple(_call(places, *c) for c in value["once"]),
+            _steps(places, value["steps"]),
         )
         digests = [str(d) for d in value["digests"]]
         if len(digests) != len(program.kernels):
@@ -130,67 +142,89 @@ def _dims(texts: list[str]) -> tuple[Dim, ...]:
     return tuple(_parse_dim(t) for t in texts)
 
 
-def _call_to_json(call: Call) -> list[Any]:
-    return [call.kernel, list(call.args), [dim_text(d) for d in call.dims], call.loc]
+# A place as it is stored: the number of a node, or itself where no node has it.
+_StoredPlace = int | list[Any] | None
+_Numbering = Callable[[SourceLocation | None], _StoredPlace]
 
 
-def _step_to_json(step: Step) -> Any:
+def _numbering(places: _Places) -> _Numbering:
+    """What stores a place: of several nodes there, the one that it was taken from, if it is."""
+    known = {place: k for k, place in reversed(list(enumerate(places)))}
+    own = {id(place): k for k, place in enumerate(places)}
+
+    def number(place: SourceLocation | None) -> _StoredPlace:
+        if place is None:
+            return None
+        return own.get(id(place), known.get(place, list(place)))
+
+    return number
+
+
+def _place(places: _Places, stored: _StoredPlace) -> SourceLocation | None:
+    if isinstance(stored, int):
+        return places[stored]
+    return None if stored is None else SourceLocation(*stored)
+
+
+def _call_to_json(call: Call, number: _Numbering) -> list[Any]:
+    return [call.kernel, list(call.args), [dim_text(d) for d in call.dims], number(call.loc)]
+
+
+def _step_to_json(step: Step, number: _Numbering) -> Any:
     match step:
         case int():
             return step
         case Branch():
-            branches = [[_step_to_json(s) for s in b] for b in step.branches]
+            branches = [[_step_to_json(s, number) for s in b] for b in step.branches]
             return {
                 "index": step.index,
                 "branches": branches,
                 "results": list(step.results),
-                "loc": step.loc,
+                "loc": number(step.loc),
             }
         case Loop():
             return {
-                "body": [_step_to_json(s) for s in step.body],
+                "body": [_step_to_json(s, number) for s in step.body],
                 "counter": step.counter,
                 "carries": [[c.slot, c.next, c.first] for c in step.carries],
                 "slices": [[x.slot, x.whole, x.written] for x in step.slices],
                 "length": None if step.length is None else dim_text(step.length),
                 "reverse": step.reverse,
-                "test": [_step_to_json(s) for s in step.test],
+                "test": [_step_to_json(s, number) for s in step.test],
                 "condition": step.condition,
                 "count": step.count,
-                "loc": step.loc,
+                "loc": number(step.loc),
             }
 
 
-def _steps(values: list[Any]) -> tuple[Step, ...]:
-    return tuple(v if isinstance(v, int) else _step(**v) for v in values)
+def _steps(places: _Places, values: list[Any]) -> tuple[Step, ...]:
+    return tuple(v if isinstance(v, int) else _step(places, **v) for v in values)
 
 
-def _step(loc: list[Any] | None, **fields: Any) -> Step:
-    where = _location(loc)
+def _step(places: _Places, loc: _StoredPlace, **fields: Any) -> Step:
+    where = _place(places, loc)
     if "branches" in fields:
-        branches = tuple(map(_steps, fields["branches"]))
+        branches = tuple(_steps(places, b) for b in fields["branches"])
         return Branch(fields["index"], branches, tuple(fields["results"]), where)
     length: str | None = fields["length"]
     return Loop(
-        body=_steps(fields["body"]),
+        body=_steps(places, fields["body"]),
         counter=fields["counter"],
         carries=tuple(Carry(*c) for c in fields["carries"]),
         slices=tuple(Slice(*x) for x in fields["slices"]),
         length=None if length is None else _parse_dim(length),
         reverse=fields["reverse"],
-        test=_steps(fields["test"]),
+        test=_steps(places, fields["test"]),
         condition=fields["condition"],
         count=fields["count"],
         loc=where,
     )
 
 
-def _location(loc: list[Any] | None) -> SourceLocation | None:
-    return None if loc is None else SourceLocation(*loc)
-
-
-def _call(kernel: int, args: list[int], dims: list[str], loc: list[Any] | None) -> Call:
-    return Call(kernel, tuple(args), _dims(dims), _location(loc))
+def _call(
+    places: _Places, kernel: int, args: list[int], dims: list[str], loc: _StoredPlace
+) -> Call:
+    return Call(kernel, tuple(args), _dims(dims), _place(places, loc))
 
 
 def _kernel_to_json(kernel: Kernel) -> list[Any]:
