@@ -15,8 +15,12 @@ from dlc.codegen.cpu.expressions import ExprEmitter, Tensor, Value, Vector
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.packing import transpose
 from dlc.codegen.index_math import axis_name
-from dlc.ir.scalar import walk
+from dlc.ir.dims import mul
+from dlc.ir.scalar import Expr, walk
 from dlc.ir.types import int64
+
+# Rows from what is computed to what is fetched.
+_ROWS_AHEAD = 8
 
 
 def open_scope(em: Emitter, form: Contraction, isa: Isa) -> ExprEmitter:
@@ -141,7 +145,23 @@ class Epilogue:
         em, ex, form = self.em, self.ex, self.form
         lanes, axis = self.lanes, form.n.name
         with ex.scope(axes={axis: iv.add(em, "%n", j)}, vector=Vector(axis, lanes, mask)):
+            if mask is None:
+                self._fetch()
             self._store(memory.element_pointer(em, form.dtype, sums, j), mask)
+
+    def _fetch(self) -> None:
+        """Fetches what is read and written some rows on: rows are too short to foresee the next."""
+        ex, form = self.ex, self.form
+        nodes = [e for s in form.stores for e in walk(s.expr)]
+        loads = [e for e in nodes if e.op == "load" and e.attr != ACCUMULATOR]
+        stores = [Expr("load", s.ix, s.expr.dtype, s.name) for s in form.stores]
+        for access in dict.fromkeys([*loads, *stores]):
+            across, down = (ex.stride(access.attr, access.args, a.name) for a in (form.n, form.m))
+            if across != 1 or down is None or down == 0:
+                continue
+            size = mul(down, _ROWS_AHEAD * ex.tensor(access.attr).dtype.itemsize)
+            reach = ex.index(size), "true"
+            ex.fetch(access.attr, access.args, reach, write=access in stores)
 
     def _store(self, sums: str, mask: str | None = None) -> None:
         """Computes and stores a vector of outputs from the sums at an address."""

@@ -222,8 +222,9 @@ def fetch(em: Emitter, pointer: str, distance: str, wanted: str, size: int, *, w
     """
     use = str(int(write))
     far = em.value(f"getelementptr i8, ptr {pointer}, i64 {distance}")
-    # No address is wrong; the scratch memory's is at hand.
-    place = em.value(f"select i1 {wanted}, ptr {far}, ptr %scratch")
+    place = far
+    if wanted != "true":  # no address is wrong; the scratch memory's is at hand
+        place = em.value(f"select i1 {wanted}, ptr {far}, ptr %scratch")
     for line in range(0, size, LINE):
         at = em.value(f"getelementptr i8, ptr {place}, i64 {line}") if line else place
         em.call("llvm.prefetch.p0", "void", [("ptr", at), ("i32", use), ("i32", "3"), ("i32", "1")])
