@@ -18,6 +18,7 @@ CASES = {
     "dilated": ((1, 12, 13, 11), (32, 12, 3, 3), {"dilation": (2, 3)}),
     "one window": ((4, 16, 3, 3), (64, 16, 3, 3), {}),
     "many rows": ((1, 4, 32, 33), (32, 4, 3, 3), {}),
+    "many windows": ((1, 3, 67, 66), (64, 3, 3, 3), {}),
 }
 
 
@@ -78,7 +79,7 @@ def test_filters_that_are_left_alone():
         assert PACKED not in kernels(f, x)
     half, w = x.astype(np.float16), numbers(64, 16, 3, 3).astype(np.float16)
     assert PACKED not in kernels(dlc.compile(lambda x: dlc.conv2d(x, w)), half)
-    large, w = numbers(1, 2, 70, 70), numbers(64, 2, 3, 3)
+    large, w = numbers(1, 2, 70, 70), numbers(96, 2, 3, 3)
     assert PACKED not in kernels(dlc.compile(lambda x: dlc.conv2d(x, w)), large)
 
 

@@ -21,7 +21,9 @@ from dlc.ir.types import float32
 from dlc.passes.manager import Pass, PassContext
 
 _WORTHWHILE = 1024  # elements from which a matrix is worth a kernel that packs it
-_MANY_WINDOWS = 4096  # of an image
+# Windows of an image from which they are worth to be packed, for more than so many filters.
+_MANY_WINDOWS = 4096
+_FEW_FILTERS = 64
 _OFTEN = 8  # iterations from which a loop is worth it
 
 _Packed = dict[tuple[Node, bool], Node]  # of matrices, as they are or turned, their panels
@@ -133,7 +135,7 @@ class Prepack(Pass):
         rows, columns = _matrix_shape(node)
         if not isinstance(rows, int) or not isinstance(columns, int):
             return False
-        if _is_window_sum(node) and not (self._fills(node, columns) and _has_few_windows(node)):
+        if _is_window_sum(node) and not (self._fills(node, columns) and _leaves_windows(node)):
             return False
         return columns > 1 and rows * columns >= _WORTHWHILE
 
@@ -189,11 +191,13 @@ def _is_window_sum(node: Node) -> bool:
     return dtype.is_float and dtype.bits >= float32.bits and taps != 1
 
 
-def _has_few_windows(node: Node) -> bool:
-    """Whether an image has fewer windows than are worth to be packed for all filters."""
+def _leaves_windows(node: Node) -> bool:
+    """Whether windows of an image are not worth to be packed for all filters."""
     last = bool(node.attrs["channels_last"])
     windows = product(node.shape[1:-1] if last else node.shape[2:])
-    return isinstance(windows, int) and windows < _MANY_WINDOWS
+    filters = node.inputs[1].shape[0]
+    some = isinstance(windows, int) and windows < _MANY_WINDOWS
+    return some or (isinstance(filters, int) and filters <= _FEW_FILTERS)
 
 
 def _matrix_shape(node: Node) -> tuple[Dim, Dim]:
