@@ -136,8 +136,8 @@ SLICES = (
     name="slice_slice",
     patterns=["slice(slice(x){start=a, limit=b, step=c}){start=d, limit=e, step=f}"],
     given={
-        "x": ["f32[20]"], "a": [(3,), (0,)], "b": [(18,), (20,)], "c": [(1,), (2,)],
-        "d": [(0,), (2,)], "e": [(7,), (2,)], "f": [(1,), (3,)],
+        "x": ["f32[20]"], "a": [(3,), (0,), (18,)], "b": [(18,), (20,)], "c": [(1,), (2,), (3,)],
+        "d": [(0,), (2,), (1,)], "e": [(7,), (2,), (1,)], "f": [(1,), (3,)],
     },
 )  # fmt: skip
 def slice_slice(b: RewriteBuilder, node: Node, inner: Node) -> Node | None:
@@ -166,8 +166,9 @@ def _composed(
         return a + start, a + limit, step
     if not (isinstance(start, int) and isinstance(limit, int)):
         return None
-    last = a + (limit - 1) * c + 1 if limit > start else a + start * c
-    return a + start * c, last, step * c
+    if limit <= start:
+        return a, a, step * c
+    return a + start * c, a + (limit - 1) * c + 1, step * c
 
 
 @rule(
