@@ -334,3 +334,23 @@ def test_tapes_inside():
     dx, dw = f(np.array([3.0, 4.0], np.float32))
     assert dx.tolist() == [6, 16]
     assert dw.tolist() == [9, 16]
+
+
+def test_a_sum_that_is_kept_and_read_in_part():
+    """The gradient of a slice's gradient reads, under a pad, what the same kernel stores."""
+    rng = np.random.default_rng(0)
+    x, c = rng.standard_normal((8, 9)), rng.standard_normal((8, 7))
+    first = dlc.grad(lambda x, c: (dlc.sin((x @ x.T)[:, :-1]) * c).sum())
+    second = dlc.grad(lambda x, c: (first(x, c) ** 2).sum(), argnums=(0, 1))
+    with dlc.config.scope(disable_jit=True):
+        wanted = second(x, c)
+    for got, want in zip(dlc.compile(second)(x, c), wanted, strict=True):
+        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=0, atol=1e-11)
+
+
+def test_gradients_of_means_of_nothing_beside_open_extents():
+    f = dlc.compile(dlc.grad(lambda x, c: (dlc.sin(x) * c).mean()))
+    for shape in ((5, 5), (0, 8), (1, 8), (0, 9), (3, 0)):
+        x = np.linspace(0, 1, num=shape[0] * shape[1], dtype=np.float32).reshape(shape)
+        wanted = np.cos(x.astype(np.float64)) * x / max(x.size, 1)
+        np.testing.assert_allclose(f(x, x).numpy(), wanted, rtol=0, atol=1e-7)

@@ -114,6 +114,8 @@ def _inlined(kernel: Kernel) -> tuple[Par, Expr, tuple[Assign, ...]] | None:
     stores: list[Assign] = []
 
     def local(e: Expr) -> Expr | None:
+        if e.op == "pad" and e.args[0].attr in values:
+            return values[e.args[0].attr]  # an element that this very iteration has made
         return values.get(e.attr) if e.op == "load" else None
 
     for s in par.body:
