@@ -228,3 +228,20 @@ def test_a_few_panels_are_shared_evenly(channels, side, filters):
             found.append(f(x, w).numpy())
     np.testing.assert_allclose(found[0], want, rtol=1e-5, atol=1e-5)
     assert all(np.array_equal(found[0], other) for other in found[1:])
+
+
+@pytest.mark.parametrize("first", ["convolution", "pool"])
+@pytest.mark.parametrize("kernel", [2, 3])
+def test_pools_of_what_has_strides_at_open_lengths(first, kernel):
+    """The beginning of a ResNet: an extent that is a quotient is cut into windows again."""
+    w = np.ones((1, 1, 7), np.float32)
+    steps = {
+        "convolution": lambda x: dlc.conv1d(x, w, None, 2, 3),
+        "pool": lambda x: dlc.max_pool1d(x, 3, 2, 1),
+    }
+    f = dlc.compile(lambda x: dlc.max_pool1d(steps[first](x), kernel, 2, kernel // 2))
+    for length in (17, 16, 40, 41):
+        x = np.random.default_rng(0).integers(-9, 9, (1, 1, length)).astype(np.float32)
+        with dlc.config.scope(disable_jit=True):
+            wanted = f(x).numpy()
+        np.testing.assert_array_equal(f(x).numpy(), wanted)

@@ -265,3 +265,30 @@ def test_pad_with_numbers_computed_from_the_axis(mode):
     few = np.arange(12.0).reshape(3, 4)
     want = np.pad(few, 2, mode="mean", stat_length=2)
     assert np.allclose(dlc.pad(few, 2, mode="mean", stat_length=2).numpy(), want)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "float32", "int64"])
+@pytest.mark.parametrize(
+    ("shape", "width"),
+    [
+        ((3, 0), ((0, 0), (0, 1))),
+        ((0,), ((1, 0),)),
+        ((0,), ((1, 2),)),
+        ((4, 2, 0), ((0, 0), (0, 0), (1, 0))),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("after", ["", "reshape", "tile", "repeat", "broadcast"])
+def test_what_is_around_nothing(dtype, shape, width, after):
+    """An axis of nothing that becomes one of extent 1 has no element at index 0."""
+    steps = {
+        "": lambda m, x: x,
+        "reshape": lambda m, x: m.reshape(x, (-1,)),
+        "tile": lambda m, x: m.tile(x, 2),
+        "repeat": lambda m, x: m.repeat(x, 2, axis=-1),
+        "broadcast": lambda m, x: m.broadcast_to(x, (3, *x.shape)),
+    }
+    x = np.zeros(shape, dtype)
+    step = steps[after]
+    got = dlc.compile(lambda x: step(dlc, dlc.pad(x, width, constant_values=1)))(x)
+    np.testing.assert_array_equal(got.numpy(), step(np, np.pad(x, width, constant_values=1)))

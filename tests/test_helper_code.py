@@ -120,6 +120,64 @@ def test_a_helper_of_the_same_name_and_another_text_is_compiled(nothing_known):
     assert shelf.puts == 4
 
 
+def choosing(name, *helpers):
+    """A function that calls the helper of a number at %p, with what follows."""
+    em = Emitter(name, [("ptr", "p")])
+    em.line("%n = load i64, ptr %p, align 8")
+    cases = " ".join(f"i64 {k}, label %case{k}" for k in range(len(helpers)))
+    em.line(f"switch i64 %n, label %end [ {cases} ]")
+    for k, helper in enumerate(helpers):
+        em.block(f"case{k}")
+        em.call_helper(helper, ["%p"])
+        em.line("br label %end")
+    em.block("end")
+    em.line("ret void")
+    return em
+
+
+def shuffling(name):
+    """A function with a constant in memory: sixteen numbers at %p in another order."""
+    em = Emitter(name, [("ptr", "p")])
+    em.line("%x = load <16 x i32>, ptr %p, align 4")
+    order = ", ".join(f"i32 {k * 7 % 16}" for k in range(16))
+    em.line(f"%y = shufflevector <16 x i32> %x, <16 x i32> poison, <16 x i32> <{order}>")
+    em.line("store <16 x i32> %y, ptr %p, align 4")
+    em.line("ret void")
+    return em
+
+
+@pytest.mark.parametrize("isa", ISA_LEVELS, ids=lambda isa: isa.name)
+def test_functions_of_a_module_do_not_lead_to_what_others_call(isa, nothing_known):
+    many = [storing(f"number{k}", k) for k in range(12)]
+    functions = {f.name: f for f in (choosing("chosen", *many), shuffling("order"))}
+    found = Helpers(isa)
+    module = compile_module(
+        open_module_text(list(functions.values())), isa, outside=all_helpers(functions.values())
+    )
+    found.take(functions, module)
+    pieces = found._found
+    named = {name: {r.name for r in piece.references} for (name, _), piece in pieces.items()}
+    assert named == {"chosen": {f.name for f in many}, "order": set()}
+
+
+def test_code_that_refers_to_what_it_does_not_call_is_refused(nothing_known):
+    third = storing("third", 3)
+    honest, other = storing("honest", 1, third), storing("honest", 1)
+    module = compile_module(open_module_text([honest]), host_isa(), outside=["third"])
+    with pytest.raises(BackendError, match="honest refers to third, which it does not call"):
+        Helpers(host_isa()).take({"honest": other}, _Having(module, ["third"]))
+
+
+class _Having:
+    """A module whose pieces may refer to more than is said."""
+
+    def __init__(self, module, outside):
+        self.module, self.outside = module, outside
+
+    def pieces(self, entries, *, outside):
+        return self.module.pieces(entries, outside=[*outside, *self.outside])
+
+
 @pytest.mark.parametrize("data", [b"", b"[]", b"[[1]]\n", b"nonsense\nDLCB"])
 def test_what_is_stored_in_another_format_is_compiled_again(data, nothing_known):
     shelf = Shelf()

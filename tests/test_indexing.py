@@ -284,3 +284,17 @@ def test_mistakes(index, error, message):
             attempt(dlc.asarray(X))
     with pytest.raises(ValueError, match=r"assignment of f32\[7\] to a part"):
         dlc.asarray(X)[WIDE] = np.ones(7, np.float32)
+
+
+@pytest.mark.parametrize("value", [0.0, 2.0])
+def test_gathered_rows_of_what_is_padded(value):
+    """The place read differs from lane to lane by the index too, not by the column alone."""
+    rng = np.random.default_rng(0)
+    a, places = rng.standard_normal(118).astype("f4"), rng.integers(0, 8, (30, 16))
+
+    def f(m, a, places):
+        rows = m.pad(a, ((6, 4),), constant_values=value).reshape(8, 16)
+        return m.take_along_axis(rows, places, axis=0) * 2
+
+    got = dlc.compile(lambda a, places: f(dlc, a, places))(a, places)
+    np.testing.assert_array_equal(got.numpy(), f(np, a, places))

@@ -420,18 +420,17 @@ def _bound_without_quotients(terms: Sequence[tuple[Monomial, int]]) -> int | Non
     if not any(_is_quotient(monomial) for monomial, _ in terms):
         return None
     found: Dim = 0
+    replaced = False
     for monomial, c in terms:
-        if not _is_quotient(monomial):
+        atom = monomial[0] if _is_quotient(monomial) else None
+        b = atom.b if isinstance(atom, Apply) else 0
+        if not isinstance(atom, Apply) or not isinstance(b, int) or b < 1 or c % b:
             found = add(found, DimExpr(((monomial, c),)) if monomial else c)
             continue
-        (atom,) = monomial
-        assert isinstance(atom, Apply)
-        b = atom.b
-        if not isinstance(b, int) or b < 1 or c % b:
-            return None
+        replaced = True
         least = add(atom.a, 1 - b) if c > 0 else atom.a
         found = add(found, mul(least, c // b))
-    return lower_bound(found)
+    return lower_bound(found) if replaced else None
 
 
 def _is_quotient(monomial: Monomial) -> bool:

@@ -108,7 +108,7 @@ class Inliner:
         for i, extent in zip(ix, shape, strict=True):
             if i.op == "index" and self.extents.get(i.attr) == extent:
                 continue
-            if i.op == "const" and i.attr == 0:
+            if i.op == "const" and i.attr == 0 and extent != 0:
                 continue
             checks.append(scalar.op("ge", i, scalar.const(0, int64)))
             checks.append(scalar.op("lt", i, scalar.dim(extent)))

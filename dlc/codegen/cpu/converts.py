@@ -59,7 +59,8 @@ def widen(em: Emitter, source: DType, x: str, lanes: int, isa: Isa) -> str:
     """A float16 or bfloat16 `x` as float32, exactly."""
     s, f, i = llvm_type(source, lanes), vector_type("float", lanes), vector_type("i32", lanes)
     if source.short == "f16" and isa.half:
-        return em.value(f"fpext {s} {x} to {f}")
+        half = vector_type("half", lanes)
+        return em.value(f"fpext {half} {em.value(f'bitcast {s} {x} to {half}')} to {f}")
     code = _Bits(em, "i32", lanes)
     short = em.value(f"bitcast {s} {x} to {vector_type('i16', lanes)}")
     bits = em.value(f"zext {vector_type('i16', lanes)} {short} to {i}")
@@ -92,7 +93,8 @@ def _to_half(em: Emitter, to: DType, source: DType, x: str, lanes: int, isa: Isa
         # To float16, integers that float32 rounds are infinite anyway.
         x = emit_convert(em, float32, source, x, lanes, isa)
     if to.short == "f16" and isa.half:
-        return em.value(f"fptrunc {f} {x} to {t}")
+        half = vector_type("half", lanes)
+        return em.value(f"bitcast {half} {em.value(f'fptrunc {f} {x} to {half}')} to {t}")
     code = _Bits(em, "i32", lanes)
     bits = em.value(f"bitcast {f} {x} to {code.type}")
     result = _bf16_bits(code, bits) if to.short == "bf16" else _f16_bits(code, bits)

@@ -11,7 +11,7 @@ from typing import ClassVar
 from dlc.codegen.cpu.pieces import Piece
 from dlc.ir.types import DType
 
-_LLVM = {"f64": "double", "f32": "float", "f16": "half", "bf16": "bfloat", "bool": "i1"}
+_LLVM = {"f64": "double", "f32": "float", "f16": "i16", "bf16": "i16", "bool": "i1"}
 
 
 def llvm_type(dtype: DType, lanes: int = 1) -> str:

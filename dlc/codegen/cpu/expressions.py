@@ -255,12 +255,15 @@ class ExprEmitter(IndexEmitter):
 
     def _check(self, p: Dim, extent: Dim) -> Value:
         # One unsigned comparison tells both bounds: a negative index is a huge unsigned one.
-        if not any(self._varies(a) for m, _ in terms_of(p) for a in m):
+        moving = [a for m, _ in terms_of(p) for a in m if self._varies(a)]
+        if not moving:
             inside = self.em.value(f"icmp ult i64 {self.index(p)}, {self.index(extent)}")
             return Value(inside, False)
         vector = self._state.vector
         assert vector is not None
-        linear = coefficient(p, axis_name(vector.axis))
+        axis = axis_name(vector.axis)
+        along = all(isinstance(a, Symbol) and a.name == axis for a in moving)
+        linear = coefficient(p, axis) if along else None
         if linear is not None and isinstance(linear[0], int) and linear[0] in _SHIFTS:
             return Value(self._lanes_within(p, extent, _SHIFTS[linear[0]]), True)
         i, bound = self.index_vector(p), iv.splat(self.em, self.index(extent), self.lanes)

@@ -15,6 +15,7 @@ from dlc.codegen.cpu.emit import Emitter, all_helpers
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.llvm import CompiledModule
 from dlc.codegen.cpu.pieces import Piece
+from dlc.ir.errors import BackendError
 
 
 class HelperStore(Protocol):
@@ -93,11 +94,19 @@ class Helpers:
     def take(
         self, batch: Mapping[str, Emitter], module: CompiledModule, outside: Collection[str] = ()
     ) -> None:
-        """Keeps the code of a batch, where `outside` may be referred to besides its own helpers."""
+        """Keeps the code of a batch, where `outside` may be referred to besides its own helpers.
+
+        Raises:
+            BackendError: for code that refers to more, with which others could not be joined.
+        """
         others = {*all_helpers(batch.values()), *outside}
         made = module.pieces(list(batch), outside=others)
         for (name, helper), piece in zip(batch.items(), made, strict=True):
             key = name, helper.key()
+            strange = {r.name for r in piece.references}.difference(all_helpers([helper]), outside)
+            if strange:
+                others = ", ".join(sorted(strange))
+                raise BackendError(f"the code of {name} refers to {others}, which it does not call")
             self._keep(key, piece)
             if self.store is not None:
                 self.store.put(self._entries(key), piece.to_bytes())

@@ -37,7 +37,7 @@ def _scalar(value: bool | int | float, dtype: DType) -> str:
         return str(int(value))
     if dtype.bits == 16:
         bits = int(np.array(value, dtype.numpy).view(np.uint16))
-        return f"0x{'H' if dtype.short == 'f16' else 'R'}{bits:04X}"
+        return str(bits)
     # LLVM writes a float32 as the float64 of the same value.
     held = float(dtype.numpy.type(value))
     return f"0x{struct.unpack('<Q', struct.pack('<d', held))[0]:016X}"

@@ -244,9 +244,10 @@ def _run_pipeline(module: ModuleRef, machine: TargetMachine) -> None:
 
 
 def _attributes(isa: Isa) -> str:
-    # Without the two widths, LLVM would split 512-bit vectors into halves.
+    # Without the two widths, LLVM would split 512-bit vectors into halves. Tables of jumps would
+    # lie beside constants of other functions of a module, which would then lead to the same code.
     return (
-        f'nounwind "no-builtins" "tune-cpu"="generic" '
+        f'nounwind "no-builtins" "no-jump-tables"="true" "tune-cpu"="generic" '
         f'"prefer-vector-width"="{isa.vector_bits}" "min-legal-vector-width"="{isa.vector_bits}"'
     )
 

@@ -91,6 +91,7 @@ class SortEmitter:
         share = self.owner.share
         if share is None:
             return self._sorted(size, self._all(size), self.ex.index(size), "0")
+        length = self.ex.index(size)  # here, where all that follows may use it
         whole = em.value(f"icmp eq i64 {share.low}, 0")
         whole = em.value(f"and i1 {whole}, {em.value(f'icmp eq i64 {share.high}, {share.count}')}")
         all_, some, done = em.fresh("all"), em.fresh("some"), em.fresh("done")
@@ -98,7 +99,7 @@ class SortEmitter:
         em.block(all_)
         with self.ex.scope():
             self._all(size)
-        first = self.ex.index(size), "0", em.current
+        first = length, "0", em.current
         em.branch(done)
         em.block(some)
         with self.ex.scope():
