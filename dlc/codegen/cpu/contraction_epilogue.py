@@ -167,7 +167,7 @@ class Epilogue:
         """Computes and stores a vector of outputs from the sums at an address."""
         ex, form = self.ex, self.form
         value = memory.load(self.em, form.dtype, sums, self.lanes, mask)
-        ex.bind_value(ACCUMULATOR, Value(value, True), form.dtype)
+        ex.bind_value(ACCUMULATOR, Value(value, True))
         values = [ex.vector(s.expr) for s in form.stores]
         for s, result in zip(form.stores, values, strict=True):
             ex.store(s.name, s.ix, result)

@@ -51,7 +51,7 @@ def _to_bool(em: Emitter, source: DType, x: str, lanes: int) -> str:
     if not _is_half(source):
         return em.value(f"fcmp une {s} {x}, {literal(0.0, source, lanes)}")
     code = _Bits(em, "i16", lanes)
-    magnitude = code.op("and", em.value(f"bitcast {s} {x} to {code.type}"), 0x7FFF)
+    magnitude = code.op("and", x, 0x7FFF)
     return code.compare("ne", magnitude, 0)
 
 
@@ -62,8 +62,7 @@ def widen(em: Emitter, source: DType, x: str, lanes: int, isa: Isa) -> str:
         half = vector_type("half", lanes)
         return em.value(f"fpext {half} {em.value(f'bitcast {s} {x} to {half}')} to {f}")
     code = _Bits(em, "i32", lanes)
-    short = em.value(f"bitcast {s} {x} to {vector_type('i16', lanes)}")
-    bits = em.value(f"zext {vector_type('i16', lanes)} {short} to {i}")
+    bits = em.value(f"zext {s} {x} to {i}")
     if source.short == "bf16":
         return em.value(f"bitcast {i} {code.op('shl', bits, 16)} to {f}")
     magnitude = code.op("shl", code.op("and", bits, 0x7FFF), 13)
@@ -98,8 +97,7 @@ def _to_half(em: Emitter, to: DType, source: DType, x: str, lanes: int, isa: Isa
     code = _Bits(em, "i32", lanes)
     bits = em.value(f"bitcast {f} {x} to {code.type}")
     result = _bf16_bits(code, bits) if to.short == "bf16" else _f16_bits(code, bits)
-    short = em.value(f"trunc {code.type} {result} to {vector_type('i16', lanes)}")
-    return em.value(f"bitcast {vector_type('i16', lanes)} {short} to {t}")
+    return em.value(f"trunc {code.type} {result} to {t}")
 
 
 def _integer_to_f64(em: Emitter, source: DType, x: str, lanes: int, isa: Isa) -> str:

@@ -11,6 +11,7 @@ from typing import ClassVar
 from dlc.codegen.cpu.pieces import Piece
 from dlc.ir.types import DType
 
+# Half types are their bits: of values of them that cross a branch, LLVM would make library calls.
 _LLVM = {"f64": "double", "f32": "float", "f16": "i16", "bf16": "i16", "bool": "i1"}
 
 
@@ -30,13 +31,7 @@ def zero(type_: str) -> str:
     """The zero literal of an LLVM type."""
     if type_.startswith("<"):
         return "zeroinitializer"
-    return (
-        "0.0"
-        if type_ in ("float", "double", "half", "bfloat")
-        else "null"
-        if type_ == "ptr"
-        else "0"
-    )
+    return "0.0" if type_ in ("float", "double") else "null" if type_ == "ptr" else "0"
 
 
 class Emitter:

@@ -22,7 +22,7 @@ from dlc.codegen.cpu.emit import llvm_type
 from dlc.codegen.cpu.indices import IndexEmitter, Place
 from dlc.codegen.cpu.literals import literal
 from dlc.codegen.cpu.scalars import emit_op
-from dlc.codegen.cpu.scopes import Tensor, Value, Vector, free_names, is_short
+from dlc.codegen.cpu.scopes import Tensor, Value, Vector, free_names
 from dlc.codegen.index_math import (
     axis_name,
     block_name,
@@ -80,23 +80,9 @@ class ExprEmitter(IndexEmitter):
         key = ("splat", value.name, type_, lanes)
         known = self._recall(key, 0)
         if known is None:
-            known = self._splat(value.name, dtype, lanes)
+            known = self.em.splat(type_, value.name, lanes)
             self._remember(key, known)
         return known
-
-    def _splat(self, value: str, dtype: DType, lanes: int) -> str:
-        if not is_short(dtype):
-            return self.em.splat(llvm_type(dtype), value, lanes)
-        # As integers, and first into a vector that a register holds: of wider vectors of 16-bit
-        # floats, LLVM makes library calls.
-        first, em = min(lanes, 8), self.em
-        bits = em.value(f"bitcast {llvm_type(dtype)} {value} to i16")
-        one = em.value(f"insertelement <{first} x i16> poison, i16 {bits}, i64 0")
-        spread = em.value(
-            f"shufflevector <{first} x i16> {one}, <{first} x i16> poison, "
-            f"<{lanes} x i32> zeroinitializer"
-        )
-        return em.value(f"bitcast <{lanes} x i16> {spread} to {llvm_type(dtype, lanes)}")
 
     def emit(self, e: Expr) -> Value:
         """The value of an expression: a vector only when it depends on the vector axis."""
@@ -111,7 +97,7 @@ class ExprEmitter(IndexEmitter):
                 stack.append((node, True))
                 stack.extend((a, False) for a in reversed(children))
                 continue
-            value = self._kept(self._node(node, passing), node.dtype)
+            value = self._node(node, passing)
             if self.volatile and self.volatile & free_names(node):
                 passing[node] = value
             else:
@@ -122,7 +108,7 @@ class ExprEmitter(IndexEmitter):
         """The value of a node that has been emitted."""
         value = self._known(node, passing)
         assert value is not None
-        return self._used(value, node.dtype)
+        return value
 
     def _known(self, node: Expr, passing: Mapping[Expr, Value]) -> Value | None:
         found = passing.get(node) if passing else None
@@ -177,7 +163,7 @@ class ExprEmitter(IndexEmitter):
     def _load(self, node: Expr, mask: Value | None) -> Value:
         held = self._state.values.get(node.attr)
         if held is not None:
-            return self._used(held[0], held[1])
+            return held
         tensor = self._state.tensors[node.attr]
         place = self.place(node.attr, node.args)
         vector = self._state.vector
@@ -222,23 +208,11 @@ class ExprEmitter(IndexEmitter):
         if _is_zero(node.args[1]) and inside.attr not in self._state.values:
             return value  # what is not read is zero already
         varies = value.varies or mask.varies or outside.varies
-        if is_short(dtype) and not varies:
-            return Value(self._merge_short(mask.name, value.name, outside.name, dtype), False)
         types = [bool_, dtype, dtype]
         values = (mask, value, outside)
         args = [self.spread(v, t) if varies else v.name for v, t in zip(values, types, strict=True)]
         lanes = self.lanes if varies else 1
         return Value(emit_op(self.em, "select", dtype, types, args, lanes, self.isa), varies)
-
-    def _merge_short(self, mask: str, inside: str, outside: str, dtype: DType) -> str:
-        """A select of scalar 16-bit floats, of which LLVM would make a library call.
-
-        `inside` is zero where the mask is not set.
-        """
-        em, type_ = self.em, llvm_type(dtype)
-        a, b = (em.value(f"bitcast {type_} {v} to i16") for v in (inside, outside))
-        other = em.value(f"select i1 {mask}, i16 0, i16 {b}")
-        return em.value(f"bitcast i16 {em.value(f'or i16 {a}, {other}')} to {type_}")
 
     def in_bounds(self, e: Expr) -> Value | None:
         """Whether every index of a load is within its dim, None when that is proved."""
@@ -398,16 +372,11 @@ class ExprEmitter(IndexEmitter):
 
     def _prepare_value(self, node: Expr, lanes: int) -> None:
         value = self.emit(node)
-        if (
-            lanes > 1
-            and not value.varies
-            and value.name.startswith("%")
-            and not is_short(node.dtype)
-        ):
+        if lanes > 1 and not value.varies and value.name.startswith("%"):
             type_ = llvm_type(node.dtype)
             key = ("splat", value.name, type_, lanes)
             if self._recall(key, 0) is None:
-                self._remember(key, self._splat(value.name, node.dtype, lanes))
+                self._remember(key, self.em.splat(type_, value.name, lanes))
 
     def prepare_place(self, name: str, ix: Sequence[Expr], entering: Iterable[str]) -> None:
         """Computes now the part of a store's address that the names about to be bound leave."""

@@ -162,7 +162,7 @@ class GroupLoop:
         for name, values in held.items():
             reduction = self.reductions[name]
             result = reduction.finish(self.em, values, lanes)
-            self.ex.bind_value(name, Value(result, form.varies), reduction.result)
+            self.ex.bind_value(name, Value(result, form.varies))
 
     def _prepare(self, k: int, widths: Iterable[int]) -> None:
         axes = self.group.axes[k:]
@@ -307,7 +307,7 @@ class GroupLoop:
             if item.kind == "store" or item.name in self.outside:
                 stores.append((item, self.ex.spread(value, item.expr.dtype)))
             if item.kind == "tile":
-                self.ex.bind_value(item.name, value, item.expr.dtype)
+                self.ex.bind_value(item.name, value)
         for item, value in stores:
             self.ex.store(item.name, item.ix, value)
         return [v for name in self.reductions for v in held[name]]

@@ -237,6 +237,6 @@ class IndexEmitter(Scopes, ABC):
         for name in names:
             held = self._state.values.get(name)
             tensor = self._state.tensors.get(name)
-            if (held is not None and held[0].varies) or (tensor is not None and tensor.lanes):
+            if (held is not None and held.varies) or (tensor is not None and tensor.lanes):
                 return True
         return False

@@ -17,7 +17,6 @@ from dlc.codegen.cpu.fetch_ahead import STREAM_AHEAD, streamed
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
 from dlc.codegen.cpu.memory import end_streams
-from dlc.codegen.cpu.scopes import is_short
 from dlc.codegen.cpu.sort_keys import with_integer_keys
 from dlc.codegen.cpu.sort_share import Share, parts
 from dlc.codegen.cpu.statements import StatementEmitter, names_read
@@ -104,11 +103,6 @@ def _values(body: tuple[Stmt, ...]) -> list[Expr]:
     return [s.expr for s in statements(body) if isinstance(s, Assign)]
 
 
-def _any_short(kernel: Kernel) -> bool:
-    values = (n.dtype for e in _values(kernel.body) for n in walk(e))
-    return any(map(is_short, (*(p.dtype for p in kernel.params), *values)))
-
-
 class LoopEmitter:
     """Emits a kernel: its nests as units of work, or all of it as a single one."""
 
@@ -122,8 +116,7 @@ class LoopEmitter:
             name: self.em.value(f"load i64, ptr {self._slot('%dims', k, 'i64')}", "d")
             for k, name in enumerate(kernel.dims)
         }
-        # Of values of 16-bit floats that cross a branch, LLVM makes library calls.
-        self.streams = isa.streams and not _any_short(kernel)
+        self.streams = isa.streams
         self.statements = StatementEmitter(self.em, isa, kernel, math, symbols)
         self.ex = self.statements.ex
         for k, p in enumerate(kernel.params):

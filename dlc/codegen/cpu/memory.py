@@ -12,13 +12,6 @@ _ZERO = "@dlc.zero"
 LINE = 64  # bytes of a line of the caches, which a prefetch brings
 
 
-def _storage(dtype: DType) -> str:
-    """The element type that moves: half types as integers, which every level masks and gathers."""
-    if dtype.kind == "b":
-        return "i8"
-    return "i16" if dtype.bits == 16 else memory_type(dtype)
-
-
 def _vector(element: str, lanes: int) -> str:
     return element if lanes == 1 else f"<{lanes} x {element}>"
 
@@ -32,8 +25,6 @@ def to_register(em: Emitter, dtype: DType, value: str, lanes: int) -> str:
     if dtype.kind == "b":
         type_ = _vector("i8", lanes)
         return em.value(f"icmp ne {type_} {value}, {zero(type_)}")
-    if dtype.bits == 16 and dtype.is_float:
-        return em.value(f"bitcast {_vector('i16', lanes)} {value} to {llvm_type(dtype, lanes)}")
     return value
 
 
@@ -41,8 +32,6 @@ def to_storage(em: Emitter, dtype: DType, value: str, lanes: int) -> str:
     """Register form to storage form."""
     if dtype.kind == "b":
         return em.value(f"zext {llvm_type(dtype, lanes)} {value} to {_vector('i8', lanes)}")
-    if dtype.bits == 16 and dtype.is_float:
-        return em.value(f"bitcast {llvm_type(dtype, lanes)} {value} to {_vector('i16', lanes)}")
     return value
 
 
@@ -51,13 +40,13 @@ def element_pointer(em: Emitter, dtype: DType, base: str, offset: str) -> str:
     return (
         base
         if offset == "0"
-        else em.value(f"getelementptr {_storage(dtype)}, ptr {base}, i64 {offset}")
+        else em.value(f"getelementptr {memory_type(dtype)}, ptr {base}, i64 {offset}")
     )
 
 
 def load(em: Emitter, dtype: DType, pointer: str, lanes: int, mask: str | None = None) -> str:
     """`lanes` adjacent elements; lanes outside of the mask are zero and not read."""
-    element = _storage(dtype)
+    element = memory_type(dtype)
     type_ = _vector(element, lanes)
     if mask is None:
         value = em.value(f"load {type_}, ptr {pointer}, align {dtype.itemsize}")
@@ -88,7 +77,7 @@ def store(
     em: Emitter, dtype: DType, pointer: str, value: str, lanes: int, mask: str | None = None
 ) -> None:
     """Stores `lanes` adjacent elements, those in the mask when there is one."""
-    element = _storage(dtype)
+    element = memory_type(dtype)
     type_ = _vector(element, lanes)
     value = to_storage(em, dtype, value, lanes)
     if mask is None:
@@ -114,7 +103,7 @@ def stream(em: Emitter, dtype: DType, pointer: str, value: str, lanes: int, want
     if lanes * dtype.itemsize % LINE:
         store(em, dtype, pointer, value, lanes)
         return
-    type_, stored = _vector(_storage(dtype), lanes), to_storage(em, dtype, value, lanes)
+    type_, stored = _vector(memory_type(dtype), lanes), to_storage(em, dtype, value, lanes)
     place = em.value(f"ptrtoint ptr {pointer} to i64")
     begins = em.value(f"icmp eq i64 {em.value(f'and i64 {place}, {LINE - 1}')}, 0")
     past = begins if wanted == "true" else em.value(f"and i1 {begins}, {wanted}")
@@ -176,12 +165,14 @@ def reverse(em: Emitter, type_: str, value: str, lanes: int) -> str:
 
 def pointers(em: Emitter, dtype: DType, base: str, offsets: str, lanes: int) -> str:
     """A vector of addresses: `base` plus a vector of i64 element offsets."""
-    return em.value(f"getelementptr {_storage(dtype)}, ptr {base}, <{lanes} x i64> {offsets}", "p")
+    return em.value(
+        f"getelementptr {memory_type(dtype)}, ptr {base}, <{lanes} x i64> {offsets}", "p"
+    )
 
 
 def gather(em: Emitter, dtype: DType, base: str, offsets: str, lanes: int, mask: str | None) -> str:
     """Elements at a vector of i64 offsets from `base`."""
-    element = _storage(dtype)
+    element = memory_type(dtype)
     type_ = _vector(element, lanes)
     value = em.call(
         f"llvm.masked.gather.v{lanes}{_mangled(element)}.v{lanes}p0",
@@ -200,7 +191,7 @@ def scatter(
     em: Emitter, dtype: DType, base: str, offsets: str, value: str, lanes: int, mask: str | None
 ) -> None:
     """Stores the lanes of a vector at i64 offsets from `base`, in the order of the lanes."""
-    element = _storage(dtype)
+    element = memory_type(dtype)
     type_ = _vector(element, lanes)
     value = to_storage(em, dtype, value, lanes)
     em.call(

@@ -147,15 +147,7 @@ def _bitcast(w: _Writer) -> str:
 
 
 def _select(w: _Writer) -> str:
-    condition, a, b = w.args
-    source = w.arg_dtypes[-1]
-    if not (source.is_float and source.bits == 16):
-        return w.choose(condition, a, b)
-    # As integers: levels without float16 would take a detour.
-    short = vector_type("i16", w.lanes)
-    x, y = (w.em.value(f"bitcast {w.type} {v} to {short}") for v in (a, b))
-    chosen = w.em.value(f"select {w.i1} {condition}, {short} {x}, {short} {y}")
-    return w.em.value(f"bitcast {short} {chosen} to {w.type}")
+    return w.choose(*w.args)
 
 
 def _integer_abs(w: _Writer) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from dlc.codegen.cpu.emit import Emitter, llvm_type
+from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.index_math import IndexMath, axis_name, block_name
 from dlc.ir.dims import Dim, symbols_of
@@ -100,7 +100,7 @@ class _State:
 
     bindings: dict[str, str]
     levels: dict[str, int]
-    values: dict[str, tuple[Value, DType]]
+    values: dict[str, Value]
     tensors: dict[str, Tensor]
     vector: Vector | None
     memo: list[dict[Any, Any]] = field(default_factory=lambda: [{}])
@@ -187,10 +187,10 @@ class Scopes:
         self._state.values.pop(name, None)
         self._state.levels[name] = len(self._state.memo) - 1
 
-    def bind_value(self, name: str, value: Value, dtype: DType) -> None:
+    def bind_value(self, name: str, value: Value) -> None:
         """Makes a local scalar known under a name in this scope; its loads give `value`."""
         self._forget(name)
-        self._state.values[name] = (self._kept(value, dtype), dtype)
+        self._state.values[name] = value
         self._state.levels[name] = len(self._state.memo) - 1
 
     def _forget(self, name: str) -> None:
@@ -239,23 +239,3 @@ class Scopes:
 
     def _polynomial_level(self, p: Dim) -> int:
         return self._level(self._names_of(p))
-
-    def _kept(self, value: Value, dtype: DType) -> Value:
-        """The form in which a value is remembered: a scalar 16-bit float as its bits.
-
-        LLVM passes such scalars between blocks through library calls where no register holds them.
-        """
-        if not is_short(dtype) or value.varies or not value.name.startswith("%"):
-            return value
-        return Value(self.em.value(f"bitcast {llvm_type(dtype)} {value.name} to i16"), False)
-
-    def _used(self, value: Value, dtype: DType) -> Value:
-        """A value that was remembered, as `llvm_type(dtype)` again."""
-        if not is_short(dtype) or value.varies or not value.name.startswith("%"):
-            return value
-        return Value(self.em.value(f"bitcast i16 {value.name} to {llvm_type(dtype)}"), False)
-
-
-def is_short(dtype: DType) -> bool:
-    """Whether a type is a float of 16 bits, which LLVM does not keep in scalars on every level."""
-    return dtype.is_float and dtype.bits == 16

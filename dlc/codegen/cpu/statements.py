@@ -19,7 +19,6 @@ from dlc.codegen.cpu.group_loop import GroupLoop, entered, runs
 from dlc.codegen.cpu.grouping import Group, Grouping, Item, uses
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.ordered_loop import ordered_loop
-from dlc.codegen.cpu.scalars import emit_op
 from dlc.codegen.cpu.scopes import free_names
 from dlc.codegen.cpu.sort_keys import KeySort
 from dlc.codegen.cpu.sort_share import Share
@@ -29,7 +28,7 @@ from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, statemen
 from dlc.codegen.schedule import tile_extents
 from dlc.ir.dims import Dim, add, floordiv, mul, product, symbol
 from dlc.ir.scalar import Axis, Expr, load
-from dlc.ir.types import DType, float32
+from dlc.ir.types import DType
 
 
 @dataclass
@@ -140,7 +139,7 @@ class StatementEmitter:
             if item.kind == "store":
                 stores.append((item, self.ex.vector(item.expr)))
             else:
-                self.ex.bind_value(item.name, self.ex.emit(item.expr), item.expr.dtype)
+                self.ex.bind_value(item.name, self.ex.emit(item.expr))
         for item, value in stores:
             self.ex.store(item.name, item.ix, value)
 
@@ -290,8 +289,8 @@ class StatementEmitter:
                 pointers.append(self.tile_pointer(c.name, 1, dims, dtype))
                 found.append(_Carried(c.name, dtype, ["ptr", "ptr"], pointers, c.axes))
             else:
-                value = self._held(self.ex.vector(load(c.name, (), dtype)), dtype)
-                type_ = llvm_type(_carried_type(dtype), self.ex.lanes)
+                value = self.ex.vector(load(c.name, (), dtype))
+                type_ = llvm_type(dtype, self.ex.lanes)
                 found.append(_Carried(c.name, dtype, [type_], [value], ()))
         return found
 
@@ -303,8 +302,7 @@ class StatementEmitter:
         for c in carried:
             own = [left.pop(0) for _ in c.types]
             if not c.tile:
-                value = self._held(own[0], c.dtype, back=True)
-                self.ex.bind_value(c.name, Value(value, self.ex.lanes > 1), c.dtype)
+                self.ex.bind_value(c.name, Value(own[0], self.ex.lanes > 1))
                 continue
             held = self.ex.tensor(c.name)
             self.ex.bind_tensor(
@@ -314,7 +312,7 @@ class StatementEmitter:
         if stack is None:
             self.storage = saved
         else:
-            stack.callback(lambda: setattr(self, "_storage", saved))
+            stack.callback(lambda: setattr(self, "storage", saved))
 
     def _next_values(
         self, carried: Sequence[_Carried], values: Sequence[str], body: Sequence[Stmt]
@@ -328,17 +326,8 @@ class StatementEmitter:
             elif c.tile:
                 result += own[::-1]
             else:
-                value = self.ex.vector(load("next_" + c.name, (), c.dtype))
-                result.append(self._held(value, c.dtype))
+                result.append(self.ex.vector(load("next_" + c.name, (), c.dtype)))
         return result
-
-    def _held(self, value: str, dtype: DType, *, back: bool = False) -> str:
-        """A carried value in the type that it is carried in, or `back` from it."""
-        held = _carried_type(dtype)
-        if held is dtype:
-            return value
-        to, source = (dtype, held) if back else (held, dtype)
-        return emit_op(self.em, "convert", to, (source,), (value,), self.ex.lanes, self.isa)
 
     # Reductions inside of expressions
 
@@ -348,11 +337,6 @@ class StatementEmitter:
         for item in found:
             self._group(Group(item.axes, [item]), set())
         return self.ex.emit(result)
-
-
-def _carried_type(dtype: DType) -> DType:
-    # LLVM passes 16-bit floats between blocks through library calls where no register holds them.
-    return float32 if dtype.is_float and dtype.bits == 16 else dtype
 
 
 def _assigns(body: Sequence[Stmt]) -> list[Assign]:
