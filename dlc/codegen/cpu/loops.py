@@ -16,7 +16,7 @@ from dlc.codegen.cpu.expressions import Tensor, Vector
 from dlc.codegen.cpu.fetch_ahead import STREAM_AHEAD, streamed
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
-from dlc.codegen.cpu.memory import end_streams
+from dlc.codegen.cpu.memory import LINE, end_streams
 from dlc.codegen.cpu.sort_keys import with_integer_keys
 from dlc.codegen.cpu.sort_share import Share, parts
 from dlc.codegen.cpu.statements import StatementEmitter, names_read
@@ -116,7 +116,7 @@ class LoopEmitter:
             name: self.em.value(f"load i64, ptr {self._slot('%dims', k, 'i64')}", "d")
             for k, name in enumerate(kernel.dims)
         }
-        self.streams = isa.streams
+        self.streamed_size = LINE // kernel_lanes(kernel, isa) if isa.streams else 0
         self.statements = StatementEmitter(self.em, isa, kernel, math, symbols)
         self.ex = self.statements.ex
         for k, p in enumerate(kernel.params):
@@ -127,8 +127,13 @@ class LoopEmitter:
         return self.em.value(f"getelementptr {type_}, ptr {base}, i64 {k}") if k else base
 
     def _streams(self, p: Param) -> str:
-        """Whether a parameter is a result too large to be in the caches when it is read next."""
-        if not self.streams or p.mode == "in" or p.name in self.ex.volatile:
+        """Whether a parameter is a result too large to be in the caches when it is read next.
+
+        None is of which vectors fill no lines.
+        """
+        if p.mode == "in" or p.name in self.ex.volatile:
+            return ""
+        if not self.streamed_size or p.dtype.itemsize % self.streamed_size:
             return ""
         size = mul(product(p.dims), p.dtype.itemsize)
         if isinstance(size, int):
