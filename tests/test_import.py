@@ -42,7 +42,8 @@ def modules_of(code: str) -> set[str]:
 # The settings, which are checked at once; all else when a name is first used.
 AT_ONCE = {
     "dlc", "dlc.ir", "dlc.ir.collection", "dlc.ir.config", "dlc.ir.cpus", "dlc.ir.deferred",
-    "dlc.ir.errors", "dlc.ir.location", "dlc.ir.logs", "dlc.ir.version",
+    "dlc.ir.errors", "dlc.ir.location", "dlc.ir.logs", "dlc.ir.record",
+    "dlc.ir.version",
 }  # fmt: skip
 
 

@@ -490,7 +490,7 @@ def test_backend_is_one():
     assert backend.name == "cuda"
     labels = dict(backend.key_entries())
     assert labels["arch"] == "sm_90"
-    assert set(labels) == {"arch", "products", "triton", "triton code"}
+    assert set(labels) == {"arch", "products", "triton"}
     with pytest.raises(BackendError):
         TritonBackend("x86")
 
