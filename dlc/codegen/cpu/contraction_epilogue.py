@@ -147,7 +147,9 @@ class Epilogue:
         with ex.scope(axes={axis: iv.add(em, "%n", j)}, vector=Vector(axis, lanes, mask)):
             if mask is None:
                 self._fetch()
-            self._store(memory.element_pointer(em, form.dtype, sums, j), mask)
+            # Without masks in a level, sums behind the last column are computed too.
+            inside = mask if self.isa.masked else None
+            self._store(memory.element_pointer(em, form.dtype, sums, j), inside)
 
     def _fetch(self) -> None:
         """Fetches what is read and written some rows on: rows are too short to foresee the next."""
