@@ -416,28 +416,28 @@ def _bound_by_choice(terms: Sequence[tuple[Monomial, int]]) -> int | None:
 
 
 def _bound_without_quotients(terms: Sequence[tuple[Monomial, int]]) -> int | None:
-    """A bound with multiples of a//b, for an integer b, as what they are at least."""
-    if not any(_is_quotient(monomial) for monomial, _ in terms):
+    """A bound with multiples of b times a//b, for an integer b, as what they are at least."""
+    quotients = [_whole_quotient(monomial, c) for monomial, c in terms]
+    if not any(quotients):
         return None
     found: Dim = 0
-    replaced = False
-    for monomial, c in terms:
-        atom = monomial[0] if _is_quotient(monomial) else None
-        b = atom.b if isinstance(atom, Apply) else 0
-        if not isinstance(atom, Apply) or not isinstance(b, int) or b < 1 or c % b:
+    for (monomial, c), quotient in zip(terms, quotients, strict=True):
+        if quotient is None:
             found = add(found, DimExpr(((monomial, c),)) if monomial else c)
             continue
-        replaced = True
-        least = add(atom.a, 1 - b) if c > 0 else atom.a
+        a, b = quotient
+        least = add(a, 1 - b) if c > 0 else a
         found = add(found, mul(least, c // b))
-    return lower_bound(found) if replaced else None
+    return lower_bound(found)
 
 
-def _is_quotient(monomial: Monomial) -> bool:
-    if len(monomial) != 1:
-        return False
-    (atom,) = monomial
-    return isinstance(atom, Apply) and atom.function == "floordiv"
+def _whole_quotient(monomial: Monomial, c: int) -> tuple[Dim, int] | None:
+    """(a, b) where a monomial is a//b alone, for an integer b that divides its coefficient."""
+    match monomial:
+        case (Apply(function="floordiv", a=a, b=int(b)),) if b >= 1 and c % b == 0:
+            return a, b
+        case _:
+            return None
 
 
 def _bound_by_terms(terms: Sequence[tuple[Monomial, int]]) -> int | None:

@@ -191,12 +191,13 @@ class Executable:
         with stats.phase("key"):
             key = self._key()
         # What a row of someone else's does is not in the key, so such programs are made anew.
-        lasting = all(OPS.is_built_in(n.op) for n in all_nodes(self.function))
+        nodes = list(all_nodes(self.function))
+        lasting = all(OPS.is_built_in(n.op) for n in nodes)
         for called in called_functions(self.function)[:1]:
             log.info("%s is not stored: it calls the function %s", self.function.name, called.name)
             lasting = False
         with stats.phase("cache"):
-            name, places = self.function.name, [n.loc for n in all_nodes(self.function)]
+            name, places = self.function.name, [n.loc for n in nodes]
             read = functools.partial(program_from_bytes, name=name, places=places)
             found = cache.find("program", key, read) if lasting else None
         if found is not None:

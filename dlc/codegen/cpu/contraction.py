@@ -317,9 +317,9 @@ class _Writer:
                 sizes = [unit.rows, columns, target.row, into.row]
                 helper = add_panel(self.dtype, self.isa)
                 em.when(step.ends, lambda: em.call_helper(helper, [*places, *sizes]))
-            done = em.value(f"xor i1 {target.direct}, true")
-            done = em.value(f"and i1 {done}, {step.last}")
             if not self._always_direct():
+                done = em.value(f"xor i1 {target.direct}, true")
+                done = em.value(f"and i1 {done}, {step.last}")
                 em.when(done, lambda: self._finish(unit, n, columns, target))
 
         def stage(s: str, _: list[str]) -> list[str]:
@@ -354,7 +354,7 @@ class _Writer:
         if in_place and tiling.wide:
             widest = tiling.wide * self.lanes
             width = em.value(f"select i1 {one}, i64 {widest}, i64 {width}")
-        if not in_place or self.operands.exact:
+        if not in_place or tiling.exact:
             return _Stages(width, unit.columns, "1")
         few = em.value(f"icmp sle i64 {unit.rows}, {FEW_ROWS}")
         whole = em.value(f"and i64 {unit.columns}, {-self.lanes}")
@@ -435,7 +435,7 @@ class _Writer:
         self.em.call_helper(stored_rows(self.dtype, self.isa), args)
 
     def _always_direct(self) -> bool:
-        if self.form.direct is None or self.operands.exact:
+        if self.form.direct is None or self.tiling.exact:
             return self.form.direct is not None
         n, step = self.form.n.extent, self.form.b.panel or self.lanes
         return isinstance(n, int) and n % step == 0

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
-from dlc.codegen.cpu.assembled_function import has_masks
 from dlc.codegen.cpu.contraction_form import Contraction, Operand, Parts
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.expressions import ExprEmitter
@@ -124,8 +123,6 @@ class Operands:
         self.form, self.tiling, self.isa, self.ex = form, tiling, isa, ex
         self.em: Emitter = ex.em
         self.dtype, self.lanes = form.dtype, tiling.lanes
-        # Whether micro-kernels read and write no more columns than there are.
-        self.exact = has_masks(self.dtype, isa) and not form.b.panel
         # Where packed A and the tables along k are, and whether there is room for all steps.
         self.holds, self.a_at, self.a_row, self.k_tables = self._areas()
 
@@ -269,10 +266,10 @@ class Operands:
         size = em.value(f"mul i64 {size}, {self.dtype.itemsize}")
         small = em.value(f"icmp sle i64 {size}, {_SMALL_B}")
         some = em.value(f"or i1 {few}, {small}")
-        return some if self.exact else em.value(f"and i1 {some}, {self.whole(columns)}")
+        return some if self.tiling.exact else em.value(f"and i1 {some}, {self.whole(columns)}")
 
     def whole(self, columns: str) -> str:
-        """Whether there are as many columns as are computed; not asked where that is `exact`."""
+        """Whether there are as many columns as are computed; not asked where tiles are `exact`."""
         step = self.form.b.panel or self.lanes
         rest = self.em.value(f"and i64 {columns}, {step - 1}")
         return self.em.value(f"icmp eq i64 {rest}, 0")

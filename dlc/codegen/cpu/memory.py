@@ -12,10 +12,6 @@ _ZERO = "@dlc.zero"
 LINE = 64  # bytes of a line of the caches, which a prefetch brings
 
 
-def _vector(element: str, lanes: int) -> str:
-    return element if lanes == 1 else f"<{lanes} x {element}>"
-
-
 def _mangled(element: str) -> str:
     return {"float": "f32", "double": "f64"}.get(element, element)
 
@@ -23,7 +19,7 @@ def _mangled(element: str) -> str:
 def to_register(em: Emitter, dtype: DType, value: str, lanes: int) -> str:
     """Storage form to register form."""
     if dtype.kind == "b":
-        type_ = _vector("i8", lanes)
+        type_ = memory_type(dtype, lanes)
         return em.value(f"icmp ne {type_} {value}, {zero(type_)}")
     return value
 
@@ -31,7 +27,7 @@ def to_register(em: Emitter, dtype: DType, value: str, lanes: int) -> str:
 def to_storage(em: Emitter, dtype: DType, value: str, lanes: int) -> str:
     """Register form to storage form."""
     if dtype.kind == "b":
-        return em.value(f"zext {llvm_type(dtype, lanes)} {value} to {_vector('i8', lanes)}")
+        return em.value(f"zext {llvm_type(dtype, lanes)} {value} to {memory_type(dtype, lanes)}")
     return value
 
 
@@ -46,8 +42,7 @@ def element_pointer(em: Emitter, dtype: DType, base: str, offset: str) -> str:
 
 def load(em: Emitter, dtype: DType, pointer: str, lanes: int, mask: str | None = None) -> str:
     """`lanes` adjacent elements; lanes outside of the mask are zero and not read."""
-    element = memory_type(dtype)
-    type_ = _vector(element, lanes)
+    element, type_ = memory_type(dtype), memory_type(dtype, lanes)
     if mask is None:
         value = em.value(f"load {type_}, ptr {pointer}, align {dtype.itemsize}")
     elif lanes == 1:
@@ -77,8 +72,7 @@ def store(
     em: Emitter, dtype: DType, pointer: str, value: str, lanes: int, mask: str | None = None
 ) -> None:
     """Stores `lanes` adjacent elements, those in the mask when there is one."""
-    element = memory_type(dtype)
-    type_ = _vector(element, lanes)
+    element, type_ = memory_type(dtype), memory_type(dtype, lanes)
     value = to_storage(em, dtype, value, lanes)
     if mask is None:
         em.line(f"store {type_} {value}, ptr {pointer}, align {dtype.itemsize}")
@@ -103,7 +97,7 @@ def stream(em: Emitter, dtype: DType, pointer: str, value: str, lanes: int, want
     if lanes * dtype.itemsize % LINE:
         store(em, dtype, pointer, value, lanes)
         return
-    type_, stored = _vector(memory_type(dtype), lanes), to_storage(em, dtype, value, lanes)
+    type_, stored = memory_type(dtype, lanes), to_storage(em, dtype, value, lanes)
     place = em.value(f"ptrtoint ptr {pointer} to i64")
     begins = em.value(f"icmp eq i64 {em.value(f'and i64 {place}, {LINE - 1}')}, 0")
     past = begins if wanted == "true" else em.value(f"and i1 {begins}, {wanted}")
@@ -172,8 +166,7 @@ def pointers(em: Emitter, dtype: DType, base: str, offsets: str, lanes: int) -> 
 
 def gather(em: Emitter, dtype: DType, base: str, offsets: str, lanes: int, mask: str | None) -> str:
     """Elements at a vector of i64 offsets from `base`."""
-    element = memory_type(dtype)
-    type_ = _vector(element, lanes)
+    element, type_ = memory_type(dtype), memory_type(dtype, lanes)
     value = em.call(
         f"llvm.masked.gather.v{lanes}{_mangled(element)}.v{lanes}p0",
         type_,
@@ -191,8 +184,7 @@ def scatter(
     em: Emitter, dtype: DType, base: str, offsets: str, value: str, lanes: int, mask: str | None
 ) -> None:
     """Stores the lanes of a vector at i64 offsets from `base`, in the order of the lanes."""
-    element = memory_type(dtype)
-    type_ = _vector(element, lanes)
+    element, type_ = memory_type(dtype), memory_type(dtype, lanes)
     value = to_storage(em, dtype, value, lanes)
     em.call(
         f"llvm.masked.scatter.v{lanes}{_mangled(element)}.v{lanes}p0",

@@ -59,6 +59,7 @@ class Tiling:
     m_rows, n_room: the most rows and columns that a unit has.
     wide: vectors of the micro-kernel for a single row at run time, 0 without one.
     single: whether there may be a single row.
+    exact: whether micro-kernels read and write no more columns than there are.
     packs_a: whether blocks of A may be packed.
     areas: the parts of scratch memory.
     """
@@ -73,6 +74,7 @@ class Tiling:
     packs_a: bool
     wide: int
     single: bool
+    exact: bool
     m_rows: int
     n_room: int
     areas: Areas
@@ -186,6 +188,7 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
         packs_a=packs_a,
         wide=wide,
         single=single,
+        exact=exact,
         m_rows=m_rows,
         n_room=n_room,
         areas=areas,
