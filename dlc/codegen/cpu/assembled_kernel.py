@@ -38,9 +38,8 @@ class AssembledKernel(AssembledFunction):
         tile: Rows, and columns in vectors.
         isa: The level.
         ahead: For one that streams b, rows of it from what is read to what is fetched.
-        unroll: Products in a step of the loop.
-        fetches: Products to a prefetch; 0 for one that fetches the next rows of a, whose steps are
-            of as many products as lie in a line of the cache.
+        unroll: Products in a step of the loop; in a line of the cache for one with `next_rows`.
+        next_rows: Whether it fetches the next rows of a.
 
     With vectors of 512 bits it reads and writes no more than the first `lanes` of last vectors.
     """
@@ -55,11 +54,11 @@ class AssembledKernel(AssembledFunction):
         *,
         ahead: int = 0,
         unroll: int,
-        fetches: int,
+        next_rows: bool,
     ) -> None:
-        super().__init__(name, parameters, dtype, isa, (*tile, ahead, unroll, fetches))
+        super().__init__(name, parameters, dtype, isa, (*tile, ahead, unroll, next_rows))
         self.rows, self.vectors = tile
-        self.ahead, self.unroll, self.fetches = ahead, unroll, fetches
+        self.ahead, self.unroll, self.next_rows = ahead, unroll, next_rows
         self.sums = [isa.registers - 1 - k for k in range(self.rows * self.vectors)]
 
     @property
@@ -71,7 +70,7 @@ class AssembledKernel(AssembledFunction):
         self._enter(code)
         for register in self.sums:
             code.clear(register)
-        if not self.fetches:
+        if self.next_rows:
             self._loop(code, self.unroll, lambda: self._fetching_rows(code))
         elif self.unroll > 1:
             self._loop(code, self.unroll, lambda: self._fetching_ahead(code))
@@ -105,8 +104,8 @@ class AssembledKernel(AssembledFunction):
         if self.ahead:
             code.multiply(_AHEAD, _B_K, self.ahead)
             code.add(_AHEAD, _B)
-        elif self.fetches:
-            code.multiply(_STEP, _STEP, self.rows * self.fetches)
+        elif not self.next_rows:
+            code.multiply(_STEP, _STEP, self.rows)
         else:  # what leads from behind the last row that is fetched to the next line of the first
             code.multiply(_STEP, _A_ROW, -_HALVES * self._half)
             code.add_number(_STEP, LINE)
@@ -117,15 +116,14 @@ class AssembledKernel(AssembledFunction):
         return -(-self.rows // _HALVES)
 
     def _fetching_ahead(self, code: Code | Assembly) -> None:
-        """The products of a step, which fetch once in `fetches`."""
+        """The products of a step, each of which fetches."""
 
-        def group() -> None:
-            for k in range(self.fetches):
-                self._product(code, fetches=k == 0)
+        def product() -> None:
+            self._product(code, fetches=True)
             if not self.ahead:
                 code.add(_AHEAD, _STEP)
 
-        code.repeat(self.unroll // self.fetches, group)
+        code.repeat(self.unroll, product)
 
     def _fetching_rows(self, code: Code | Assembly) -> None:
         """The products of a step, which fetch a line of each of the next rows."""

@@ -209,11 +209,22 @@ class _Writer:
             several = em.value(f"icmp sgt i64 {em.value('sub i64 %hi, %lo')}, 1")
             shares = em.value(f"and i1 {shares}, {em.value(f'and i1 {many}, {several}')}")
             shares = em.value(f"and i1 {shares}, {em.value(f'xor i1 {self.by_rows}, true')}")
-            following = self._next_b(unit, extents)
+            later = em.value(f"icmp slt i64 {unit}, {em.value('sub i64 %hi, 1')}")
             reuse = self._reuse(values, m0, em.value(f"icmp eq i64 {columns}, {n}"))
             with ex.scope(axes=axes):
                 self._steps(
-                    Unit(m0, n0, rows, columns, tuple(outer), shares, fresh, following, reuse)
+                    Unit(
+                        m0,
+                        n0,
+                        rows,
+                        columns,
+                        tuple(outer),
+                        shares,
+                        fresh,
+                        later,
+                        lambda: self._following(unit, extents),
+                        reuse,
+                    )
                 )
         return [sharing, m0]
 
@@ -256,19 +267,16 @@ class _Writer:
         same = em.value(f"and i1 {same}, {tables}")
         return Reuse(tables, same, em.value(f"and i1 {same}, {all_columns}"))
 
-    def _next_b(self, unit: str, extents: Sequence[str]) -> str | None:
-        """Where B of the unit that follows begins, of the same unit if none does."""
+    def _following(self, unit: str, extents: Sequence[str]) -> tuple[str, str]:
+        """Where A and B of the unit that follows begin."""
         form, em = self.form, self.em
-        gathered = form.b.k_stride is None
-        if form.b.panel or gathered or all(a.extent == 1 for a in form.outer):
-            return None
-        last = em.value("sub i64 %hi, 1")
-        following = iv.minimum(em, em.value(f"add i64 {unit}, 1"), last)
-        *outer, nb, _ = self._place_of(following, extents)
+        *outer, nb, mb = self._place_of(em.value(f"add i64 {unit}, 1"), extents)
         axes = {a.name: v for a, v in zip(form.outer, outer, strict=True)}
         with self.ex.scope(axes=axes):
+            m = iv.multiply(em, mb, self.ex.index(self.tiling.m_block))
             n = iv.multiply(em, nb, self.ex.index(self.tiling.n_block))
-            return address(self.ex, form, form.b, "0", n, "0")
+            a, b = (address(self.ex, form, x, m, n, "0") for x in (form.a, form.b))
+            return a, b
 
     def _steps(self, unit: Unit) -> None:
         """The blocks of the contracted axis; one of no products when it is empty."""
@@ -305,6 +313,7 @@ class _Writer:
         em, ex = self.em, self.ex
         self.operands.begin(unit, step)
         a = self.operands.pack_a(unit, step)
+        self.operands.note_following(unit, step)
         stages = self._stages(unit)
 
         def one_panel(j: str, columns: str) -> None:
@@ -395,11 +404,10 @@ class _Writer:
 
         def tiles() -> None:
             with self.ex.scope():
-                source = self.operands.pack_b(unit, step, n, j, columns)
-                ahead, size = source.ahead
-                pointers = [a.pointer, source.pointer, target.pointer, ahead]
+                source, ahead = self.operands.pack_b(unit, step, n, j, columns)
+                pointers = [a.pointer, source.pointer, target.pointer, ahead.pointer, ahead.behind]
                 sizes = [unit.rows, columns, step.length, a.stride, a.k_stride, source.k_stride]
-                sizes += [target.row, adding, size]
+                sizes += [target.row, adding, ahead.part, ahead.start, ahead.size]
                 tiling = self.tiling
                 helper = panel(self.dtype, self.isa, tiling.rows, tiling.vectors, tiling.wide)
                 em.call_helper(helper, [*pointers, *sizes])

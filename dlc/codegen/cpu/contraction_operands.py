@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
@@ -19,8 +19,10 @@ from dlc.ir.types import DType, int64
 
 # Bytes of a block of A that stay in the first-level cache whatever the stride.
 _SMALL_BLOCK = 16 << 10
-# Bytes of a block of B, with what lies between its rows, of which panels are read as they lie.
-_SMALL_B = 256 << 10
+# Bytes of a block, with what lies between its rows, of which panels are read as they lie if it is
+# B's, and which is fetched ahead.
+_SMALL_SPAN = 256 << 10
+_FOLLOWING = {"pointer": "ptr", "behind": "ptr", "part": "i64", "share": "i64"}
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,15 @@ class Unit(Block):
 
     shares: whether its panels of B are kept for units that follow.
     fresh: whether its panels of B are others than those of the unit before it.
-    next_b: where the block of B of the next batch begins, if there are batches.
+    later: whether another one follows.
+    following: writes where the blocks of A and B of that begin, and returns the addresses.
     reuse: what need not be made again.
     """
 
     shares: str
     fresh: str
-    next_b: str | None
+    later: str
+    following: Callable[[], tuple[str, str]]
     reuse: Reuse
 
 
@@ -82,15 +86,25 @@ class Step:
 
 @dataclass(frozen=True)
 class Source:
-    """Where micro-kernels read an operand: address and strides in elements, or tables of offsets.
-
-    ahead: where what is read next lies, and how many bytes of it are to be fetched.
-    """
+    """Where micro-kernels read an operand: address, and strides in elements or tables."""
 
     pointer: str
     stride: str
     k_stride: str
-    ahead: tuple[str, str] = ("null", "0")
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What a panel is to fetch: `size` bytes, from byte `start` on.
+
+    They are those of the `part` bytes at `pointer` and, after these, of what is at `behind`.
+    """
+
+    pointer: str
+    behind: str
+    part: str
+    start: str
+    size: str
 
 
 def address(ex: ExprEmitter, form: Contraction, operand: Operand, m: str, n: str, k: str) -> str:
@@ -125,6 +139,7 @@ class Operands:
         self.dtype, self.lanes = form.dtype, tiling.lanes
         # Where packed A and the tables along k are, and whether there is room for all steps.
         self.holds, self.a_at, self.a_row, self.k_tables = self._areas()
+        self.following = self._room_for_following()
 
     def _areas(self) -> tuple[str, str, str, tuple[str, ...]]:
         em, ex, areas = self.em, self.ex, self.tiling.areas
@@ -193,12 +208,73 @@ class Operands:
         em.when(em.value(f"and i1 {large}, {old}"), pack)
         return self._choose(large, by_rows, own)
 
-    def pack_b(self, unit: Unit, step: Step, n: str, j: str, columns: str) -> Source:
-        """Packs a panel's block of B unless it was kept or is read as it lies; where it is read."""
+    def _room_for_following(self) -> dict[str, str]:
+        """The places of what panels fetch for the unit that follows, if they ever do.
+
+        They are of (pointer, behind, part) of `Ahead`, and of the bytes that each column fetches.
+        """
+        form, m = self.form, self.form.m.extent
+        gathered = form.a.k_stride is None and form.b.k_stride is None
+        if form.b.panel or gathered or (isinstance(m, int) and m <= FEW_ROWS):
+            return {}
+        return {name: self.em.value(f"alloca {type_}") for name, type_ in _FOLLOWING.items()}
+
+    def note_following(self, unit: Unit, step: Step) -> None:
+        """Notes what the panels of a step are to fetch of the unit that follows.
+
+        That is what this one does not read, where it lies close together. Of few rows, panels fetch
+        their own columns.
+        """
+        em = self.em
+        if not self.following:
+            return
+        many = em.value(f"icmp sgt i64 {unit.rows}, {FEW_ROWS}")
+        wanted = em.value(f"and i1 {many}, {em.value(f'and i1 {step.last}, {unit.later}')}")
+
+        def note() -> None:
+            with self.ex.scope():
+                a, b = unit.following()
+                a_size = self._other_bytes(self.form.a, unit, step, a, unit.rows)
+                b_size = self._other_bytes(self.form.b, unit, step, b, unit.columns)
+            total, some = iv.add(em, a_size, b_size), iv.maximum(em, unit.columns, "1")
+            self._note(b, a, b_size, em.value(f"udiv i64 {total}, {some}"))
+
+        em.choose(wanted, note, lambda: self._note("%scratch", "%scratch", "0", "0"))
+
+    def _note(self, *values: str) -> None:
+        for (name, place), value in zip(self.following.items(), values, strict=True):
+            self.em.line(f"store {_FOLLOWING[name]} {value}, ptr {place}, align 8")
+
+    def _other_bytes(
+        self, operand: Operand, unit: Unit, step: Step, following: str, count: str
+    ) -> str:
+        """The bytes that `count` rows or columns span from `following` on.
+
+        Where they are this unit's too, or many, it is 0.
+        """
+        em, ex = self.em, self.ex
+        if operand.k_stride is None:
+            return "0"
+        along = iv.multiply(em, count, ex.index(operand.stride))
+        along_k = iv.multiply(em, step.length, ex.index(operand.k_stride))
+        size = iv.multiply(em, iv.maximum(em, along, along_k), str(operand.dtypes[0].itemsize))
+        own = address(ex, self.form, operand, unit.m0, unit.n0, "0")
+        other = em.value(f"icmp ne ptr {own}, {following}")
+        small = em.value(f"icmp sle i64 {size}, {_SMALL_SPAN}")
+        wanted = em.value(f"and i1 {other}, {small}")
+        return em.value(f"select i1 {wanted}, i64 {size}, i64 0")
+
+    def pack_b(self, unit: Unit, step: Step, n: str, j: str, columns: str) -> tuple[Source, Ahead]:
+        """Packs a panel's block of B unless it was kept or is read as it lies.
+
+        Returns where it is read, and what is to be fetched meanwhile.
+        """
         b, em, ex = self.form.b, self.em, self.ex
-        panel, wanted = self._place_b(unit, step, j)
+        panel, kept = self._place_b(unit, step, j)
         packer = Packer(em, self.isa, b.dtypes)
         args = [panel.pointer, step.length, columns, panel.k_stride]
+        ahead = self._ahead(j, columns)
+        wanted = em.value(f"xor i1 {kept}, true")
         if b.k_stride is None:
 
             def gather() -> None:
@@ -206,37 +282,47 @@ class Operands:
                     self._gather_b(packer, args, step, n)
 
             em.when(wanted, gather)
-            return panel
+            return panel, self._after(kept, panel, step, ahead)
         place = address(ex, self.form, b, "0", n, step.k0)
         own = Source(place, ex.index(b.stride), ex.index(b.k_stride))
         args.insert(1, place)
         if b.stride != 1 or not same_type(b):
             strides = (own.k_stride, own.stride)
             em.when(wanted, lambda: pack_columns(packer, b, args, strides))
-            return panel
+            return panel, self._after(kept, panel, step, ahead)
         packed = em.value(f"xor i1 {self._in_place(unit, step, columns, own)}, true")
         wanted = em.value(f"and i1 {packed}, {wanted}")
         em.when(wanted, lambda: packer.contiguous([*args, own.k_stride]))
-        after, size = panel.ahead
-        other, other_size = self._ahead_in_place(unit, step, j, own)
-        size = em.value(f"select i1 {packed}, i64 {size}, i64 {other_size}")
-        after = em.value(f"select i1 {packed}, ptr {after}, ptr {other}")
-        return replace(self._choose(packed, panel, own), ahead=(after, size))
+        kept = em.value(f"and i1 {packed}, {kept}")
+        return self._choose(packed, panel, own), self._after(kept, panel, step, ahead)
 
-    def _ahead_in_place(self, unit: Unit, step: Step, j: str, own: Source) -> tuple[str, str]:
-        """What to fetch where B is read as it lies: at the first panel, the next batch's."""
+    def _ahead(self, j: str, columns: str) -> Ahead:
+        """A panel's share of what is noted for the unit that follows."""
         em = self.em
-        if unit.next_b is None:
-            return own.pointer, "0"
-        size = iv.multiply(em, step.length, own.k_stride)
-        size = iv.multiply(em, size, str(self.dtype.itemsize))
-        small = em.value(f"icmp sle i64 {size}, {_SMALL_B}")
-        first = em.value(f"icmp eq i64 {j}, 0")
-        small = em.value(f"and i1 {small}, {first}")
-        return unit.next_b, em.value(f"select i1 {small}, i64 {size}, i64 0")
+        if not self.following:
+            return Ahead("%scratch", "%scratch", "0", "0", "0")
+        pointer, behind, part, share = (
+            em.value(f"load {_FOLLOWING[name]}, ptr {place}, align 8")
+            for name, place in self.following.items()
+        )
+        start, size = (iv.multiply(em, share, x) for x in (j, columns))
+        return Ahead(pointer, behind, part, start, size)
+
+    def _after(self, kept: str, panel: Source, step: Step, ahead: Ahead) -> Ahead:
+        """What a panel fetches: the one behind it, if it was kept, else what is given."""
+        em = self.em
+        block = iv.multiply(em, step.length, str(self.tiling.panel * self.dtype.itemsize))
+        after = em.value(f"getelementptr i8, ptr {panel.pointer}, i64 {block}")
+        return Ahead(
+            em.value(f"select i1 {kept}, ptr {after}, ptr {ahead.pointer}"),
+            ahead.behind,
+            em.value(f"select i1 {kept}, i64 {block}, i64 {ahead.part}"),
+            em.value(f"select i1 {kept}, i64 0, i64 {ahead.start}"),
+            em.value(f"select i1 {kept}, i64 {block}, i64 {ahead.size}"),
+        )
 
     def _place_b(self, unit: Unit, step: Step, j: str) -> tuple[Source, str]:
-        """Where a panel's block of B is packed, and whether it has to be.
+        """Where a panel's block of B is packed, and whether it has been, for another unit.
 
         Blocks of many rows' panels are kept for the next unit, in the order of their use, so that
         the one that follows can be fetched meanwhile.
@@ -252,11 +338,7 @@ class Operands:
         place = memory.element_pointer(em, self.dtype, area, offset)
         place = em.value(f"select i1 {kept}, ptr {place}, ptr {self.scratch(tiling.areas.b_at)}")
         old = em.value(f"and i1 {kept}, {em.value(f'xor i1 {unit.fresh}, true')}")
-        block = iv.multiply(em, step.length, str(tiling.panel * self.dtype.itemsize))
-        size = em.value(f"select i1 {old}, i64 {block}, i64 0")
-        after = em.value(f"getelementptr i8, ptr {place}, i64 {size}")
-        source = Source(place, "1", str(tiling.panel), (after, size))
-        return source, em.value(f"xor i1 {old}, true")
+        return Source(place, "1", str(tiling.panel)), old
 
     def _in_place(self, unit: Unit, step: Step, columns: str, own: Source) -> str:
         """Whether micro-kernels read B where it is: too little use to pack, and no more columns."""
@@ -264,7 +346,7 @@ class Operands:
         few = em.value(f"icmp sle i64 {unit.rows}, {FEW_ROWS}")
         size = em.value(f"mul i64 {step.length}, {own.k_stride}")
         size = em.value(f"mul i64 {size}, {self.dtype.itemsize}")
-        small = em.value(f"icmp sle i64 {size}, {_SMALL_B}")
+        small = em.value(f"icmp sle i64 {size}, {_SMALL_SPAN}")
         some = em.value(f"or i1 {few}, {small}")
         return some if self.tiling.exact else em.value(f"and i1 {some}, {self.whole(columns)}")
 

@@ -40,11 +40,11 @@ SIZES = ("a_row", "a_k", "b_k", "c_row", "add", "step", "lanes")
 
 # Vectors of b from what is read to what is fetched: as many as hide the latency of memory.
 _VECTORS_AHEAD = 128
-# Products in a step of the loop, where tiles have many sums (it takes longer to compile), and
-# products to a prefetch of what is read next.
+# Products in a step of the loop, where tiles have many sums (it takes longer to compile) and where
+# not.
 _UNROLL = 4
 _MANY_SUMS = 20
-_FETCHES = 2
+_SHORT_UNROLL = 2
 
 
 @functools.cache
@@ -65,7 +65,7 @@ def micro_kernel(
     kind = "ms" if streams else "mr" if next_rows and can_assemble(dtype, isa) else "mm"
     name = f"dlc.{kind}.{rows}x{vectors * lanes}x{dtype.short}"
     large = rows * vectors >= _MANY_SUMS
-    unroll = 1 if streams else _UNROLL if large else _FETCHES
+    unroll = 1 if streams else _UNROLL if large else _SHORT_UNROLL
     if can_assemble(dtype, isa):
         ahead = _VECTORS_AHEAD // vectors if streams else 0
         unroll = LINE // dtype.itemsize if next_rows else unroll
@@ -77,7 +77,7 @@ def micro_kernel(
             isa,
             ahead=ahead,
             unroll=unroll,
-            fetches=0 if next_rows else _FETCHES,
+            next_rows=next_rows,
         )
     return _Tile(name, dtype, (rows, vectors), isa, streams=streams).function(unroll)
 
@@ -208,8 +208,8 @@ class _Tile(KernelWriter):
         types = ["i64", "ptr", "ptr", *[self.vector] * (rows * self.vectors)]
 
         def several(_: str, values: list[str]) -> list[str]:
-            for step in range(unroll):
-                values = self._product(starts, values, fetches=step % _FETCHES == 0)
+            for _step in range(unroll):
+                values = self._product(starts, values, fetches=True)
             return values
 
         def one(_: str, values: list[str]) -> list[str]:

@@ -33,25 +33,27 @@ _Widths = tuple[int, ...]
 def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) -> Emitter:
     """The function dlc.panel.*.
 
-    Its parameters: (a, b, c, ahead, rows, columns, kc, a_row, a_k, b_k, c_row, add, size).
-    Arguments mean what those of a micro-kernel do; where the level has no masks, `columns` that are
-    no whole number of vectors are computed up to one. The micro-kernels are those of `rows` by
-    `vectors`, largest first, and one of a single row by `wide` vectors where that is not 0.
-    Together they fetch the `size` bytes at `ahead` into the cache. Of few rows, a first tile of the
-    most streams b where that is 0.
+    Its parameters: (a, b, c, ahead, behind, rows, columns, kc, a_row, a_k, b_k, c_row, add, part,
+    start, size). Arguments mean what those of a micro-kernel do; where the level has no masks,
+    `columns` that are no whole number of vectors are computed up to one. The micro-kernels are
+    those of `rows` by `vectors`, largest first, and one of a single row by `wide` vectors where
+    that is not 0. Together they fetch `size` bytes into the cache, from byte `start` on of the
+    `part` bytes at `ahead` and what is at `behind` after them. Of few rows, a first tile of the
+    most streams b where `size` is 0.
     """
     tall, across = ("_".join(map(str, x)) for x in (rows, (wide, *vectors)))
-    numbers = ["rows", "columns", "kc", "a_row", "a_k", "b_k", "c_row", "add", "size"]
-    parameters = [*(("ptr", x) for x in ("a", "b", "c", "ahead")), *(("i64", x) for x in numbers)]
+    pointers = ("a", "b", "c", "ahead", "behind")
+    numbers = ["rows", "columns", "kc", "a_row", "a_k", "b_k", "c_row", "add"]
+    numbers += ["part", "start", "size"]
+    parameters = [*(("ptr", x) for x in pointers), *(("i64", x) for x in numbers)]
     em = Emitter(f"dlc.panel.{tall}x{across}.{dtype.short}", parameters)
     em.quick = can_assemble(dtype, isa)  # else LLVM compiles the micro-kernels beside it
     lanes = isa.lanes(dtype.bits)
     count = em.value(f"add i64 %columns, {lanes - 1}")
     count = em.value(f"udiv i64 {count}, {lanes}")
-    some = iv.maximum(em, "%rows", "1")
-    row_share = em.value(f"udiv i64 %size, {some}")
-    step = em.value(f"udiv i64 {row_share}, {iv.maximum(em, '%kc', '1')}")
-    sizes = tile_sizes(em, ["%a_row", "%a_k", "%b_k", "%c_row", "%add", step, str(lanes)])
+    fetched = _FetchedByRows(em)
+    values = ["%a_row", "%a_k", "%b_k", "%c_row", "%add", fetched.step, str(lanes)]
+    sizes = tile_sizes(em, values)
     few = em.value(f"icmp sle i64 %rows, {FEW_ROWS}")
     few = em.value(f"and i1 {few}, {em.value('icmp eq i64 %size, 0')}")
 
@@ -69,9 +71,8 @@ def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) ->
             em.when(ragged, lambda: put_size(em, sizes, "lanes", left))
 
         def tile(height: str, m: str) -> None:
-            ahead = em.value(f"mul i64 {m}, {row_share}")
-            ahead = em.value(f"getelementptr i8, ptr %ahead, i64 {ahead}")
-            args = [move("%a", m, "%a_row"), b, move(c, m, "%c_row"), ahead, "%kc", sizes]
+            places = [move("%a", m, "%a_row"), b, move(c, m, "%c_row")]
+            args = [*places, fetched.by(m), "%kc", sizes]
             first = em.value(f"icmp eq i64 {m}, 0")
             streams = em.value(f"and i1 {few}, {first}")
             for high in rows:
@@ -102,6 +103,28 @@ def panel(dtype: DType, isa: Isa, rows: _Widths, vectors: _Widths, wide: int) ->
         cover_by_largest(em, count, (wide, *vectors) if wide else vectors, columns)
     em.line("ret void")
     return em
+
+
+class _FetchedByRows:
+    """What the rows of a panel fetch, each as much; in the function of `panel`.
+
+    step: the bytes for each row and k.
+    """
+
+    def __init__(self, em: Emitter) -> None:
+        self.em = em
+        self.share = em.value(f"udiv i64 %size, {iv.maximum(em, '%rows', '1')}")
+        self.step = iv.blocks(em, self.share, iv.maximum(em, "%kc", "1"))
+        before = em.value("sub i64 0, %part")
+        self.behind = em.value(f"getelementptr i8, ptr %behind, i64 {before}")
+
+    def by(self, row: str) -> str:
+        """Where that begins which rows from `row` on fetch."""
+        em = self.em
+        at = iv.add(em, "%start", em.value(f"mul i64 {row}, {self.share}"))
+        within = em.value(f"icmp slt i64 {at}, %part")
+        start = em.value(f"select i1 {within}, ptr %ahead, ptr {self.behind}")
+        return em.value(f"getelementptr i8, ptr {start}, i64 {at}")
 
 
 class EvenPanels:

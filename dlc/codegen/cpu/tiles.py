@@ -252,17 +252,16 @@ class _TileEmitter(LoopEmitter):
         a_name = self._tensor_name(p.a)
         rows = self._length(p.m)
         axes = (p.m, p.n, p.k)
+        ahead, size = self._ahead(p, rows) or (b.pointer, "0")
         pointers = [self._address(a_name, p.a.args, axes), b.pointer]
-        pointers += [self._address(name, p.ix, axes), b.pointer]
+        pointers += [self._address(name, p.ix, axes), ahead, ahead]
         lanes = str(self.isa.lanes(p.dtype.bits))
         # What is behind the last column of a tile is set too.
         columns = iv.multiply(self.em, iv.blocks(self.em, self._length(p.n), lanes), lanes)
         sizes = [rows, columns, self._length(p.k)]
         sizes += [self._stride(a_name, p.a.args, p.m), self._stride(a_name, p.a.args, p.k)]
         sizes += [b.k_stride, self._stride(name, p.ix, p.m), "1" if p.adds else "0"]
-        ahead, size = self._ahead(p, rows) or (b.pointer, "0")
-        pointers[3] = ahead
-        sizes.append(size)
+        sizes += [size, "0", size]
         rows, vectors = tile_sizes(p.dtype, self.isa)
         self.em.call_helper(panel(p.dtype, self.isa, rows, vectors, 0), [*pointers, *sizes])
 
