@@ -1,5 +1,7 @@
 """What is fused: kernels of known programs (more would be slower), and that groups are legal."""
 
+import itertools
+
 import numpy as np
 import pytest
 from functions_harness import trace
@@ -13,6 +15,7 @@ from dlc.codegen.program_builder import build_program
 from dlc.ir.dims import symbol
 from dlc.ir.interpret import interpret
 from dlc.ir.parser import parse_function
+from dlc.ir.types import dtype_of
 from dlc.ir.verifier import verify
 from dlc.passes.fuse import Fuse, is_split_reduction
 from dlc.passes.manager import run_pipeline
@@ -22,6 +25,7 @@ X = np.ones((64, 300), np.float32)
 LABELS = np.zeros(64, np.int64)
 W, B, V, C = (np.ones(s, np.float32) for s in ((300, 100), (100,), (100, 10), (10,)))
 SCALE = np.ones(300, np.float32)
+BATCH = np.ones((5, 300, 40), np.float32)
 
 
 def gradient(f, argnums=0):
@@ -52,6 +56,10 @@ def wide_product(x, w):
     return x.astype(dlc.float32) @ w.astype(dlc.float32)
 
 
+def behind_rows(x, y):
+    return dlc.einsum("bik,bkj->ibj", x, dlc.swapaxes(y, 1, 2)) + 1
+
+
 def likelihood(x, labels):
     chosen = dlc.take_along_axis(dlc.log_softmax(x, axis=-1), labels[:, None], axis=1)
     return -dlc.mean(chosen)
@@ -78,6 +86,13 @@ PROGRAMS = {
     "a layer on a batch of one": (lambda x, w, b: dlc.relu(x @ w + b), [X[None], W, B], 1, 1),
     "halves added up at float32": (wide_product, [X.astype("f2"), W.astype("f2")], 1, 1),
     "a transposed product": (lambda x, y: dlc.gelu(x.T @ y), [X, X], 1, 1),
+    "a matrix by each of a batch": (lambda w, x: dlc.relu(w @ x), [W.T, BATCH], 1, 1),
+    "products with the batch behind rows": (behind_rows, [BATCH, BATCH], 1, 1),
+    "a product whose rows become columns": (lambda x, y: dlc.exp((x.T @ y).T), [X, X], 1, 2),
+    "a product for which that costs more": (lambda x, y: dlc.exp((x @ y).T), [X, W], 2, 2),
+    "a product whose batch becomes columns": (
+        lambda x, y: dlc.transpose(x @ y, (1, 2, 0)), [BATCH, BATCH.transpose(0, 2, 1)], 2, 2
+    ),
     "adam": (adam, [X, X, X, X], 1, 1),
     "a training step": (train_step, [W, B, V, C, X, LABELS], 10, 12),
 }  # fmt: skip
@@ -98,6 +113,52 @@ def test_programs_need_no_more_kernels_than(name):
     assert len(groups(optimized)) <= most, [g.attrs["body"].name for g in groups(optimized)]
     late = build_program(fused(trace(function, args, symbolic=True)[0]))
     assert len(late.calls) <= most_late, [k.name for k in late.kernels]
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64", "bf16", "i32"])
+@pytest.mark.parametrize("batch", ["", "b"])
+def test_products_with_their_axes_in_any_order(dtype, batch):
+    """At a first and a second size, with and without what reads them, of odd and large extents."""
+    rng = np.random.default_rng(0)
+    dtype = np.dtype(dtype_of(dtype).numpy)
+    for order in itertools.permutations(f"{batch}cij"):
+        subscripts = f"{batch}ik,{batch}ckj->{''.join(order)}"
+
+        def product(x, y, subscripts=subscripts):
+            z = dlc.einsum(subscripts, x, y)
+            return z, dlc.maximum(z * 2 - 1, 0)
+
+        f, only = dlc.compile(product), dlc.compile(lambda x, y, p=product: p(x, y)[1])
+        for b, c, i, j, k in (
+            (3, 2, 65, 70, 9),
+            (2, 3, 33, 48, 17),
+            (1, 2, 1, 40, 3),
+            (2, 2, 5, 3, 0),
+        ):
+            shapes = ((b,) * len(batch) + (i, k), (b,) * len(batch) + (c, k, j))
+            x, y = (rng.integers(-4, 5, s).astype(dtype) for s in shapes)
+            want = np.einsum(subscripts, x.astype(np.float64), y.astype(np.float64))
+            above = np.maximum(want * 2 - 1, 0)
+            for got, right in zip((*f(x, y), only(x, y)), (want, above, above), strict=True):
+                np.testing.assert_array_equal(got.numpy().astype(np.float64), right)
+
+
+def test_channels_behind_pixels():
+    """A convolution stores them where its reader wants them."""
+    filters = np.ones((3, 3, 8, 64), np.float32)  # HWIO
+
+    def pixels_first(x, w):
+        y = dlc.conv(x, dlc.transpose(w, (3, 2, 0, 1)))
+        return dlc.relu(dlc.transpose(y, (0, 2, 3, 1)))
+
+    x = np.random.default_rng(0).integers(-4, 5, (2, 8, 9, 11)).astype(np.float32)
+    assert len(groups(fused(trace(pixels_first, [x, filters], symbolic=False)[0]))) == 1
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(2, 3)).sum((1, 4, 5))
+    want = np.maximum(windows, 0)[..., None].repeat(64, axis=-1)
+    for frozen in (False, True):
+        f = dlc.compile((lambda x: pixels_first(x, filters)) if frozen else pixels_first)
+        got = f(x) if frozen else f(x, filters)
+        np.testing.assert_array_equal(got.numpy(), want)
 
 
 def test_equal_layers_share_their_kernels():

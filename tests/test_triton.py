@@ -93,6 +93,12 @@ KERNELS = {
     "  v[m,n] = w[m,n]-(p[m,n]*0.9+g[m,n]*0.1)/sqrt(abs(q[m,n]*0.95+g[m,n]*g[m,n]*0.05)+1.0)",
     "batched f16 dot": "kernel dh(a: f16[B,K,M], b: f16[B,N,K], out y: f16[B,M,N]):\n"
     " par e<B, m<M, n<N: y[e,m,n] = dot(k<K, a[e,k,m]*b[e,n,k])",
+    "dot of a batch with its axes exchanged": "kernel de(a: f32[M,K], b: f32[B,K,N],"
+    " out y: f32[B,M,N]):\n par m<M, e<B, n<N:\n"
+    "  s[m,e,n] = dot(k<K, a[m,k]*b[e,k,n])\n  y[e,m,n] = max(s[m,e,n], 0.0)",
+    "dot with rows for columns": "kernel dr(a: f32[K,M], b: f32[K,N], c: f32[M],"
+    " out y: f32[N,M]):\n par m<M, n<N:\n"
+    "  s[m,n] = dot(k<K, a[k,m]*b[k,n])\n  y[n,m] = s[m,n]+c[m]",
     "f64 dot": "kernel dd(a: f64[M,K], b: f64[K,N], out y: f64[M,N]):\n"
     " par m<M, n<N: y[m,n] = dot(k<K, a[m,k]*b[k,n])",
     "integer dot": "kernel di(a: i32[M,K], b: i32[K,N], out y: i32[M,N]):\n"

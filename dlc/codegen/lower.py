@@ -27,7 +27,7 @@ from dlc.codegen.parameterise import parameterise
 from dlc.ir import scalar
 from dlc.ir.core import Function, Node
 from dlc.ir.dims import Dim
-from dlc.ir.inline import Inliner, is_at
+from dlc.ir.inline import Inliner, is_at, permutation, reads_of
 from dlc.ir.ops.families import accumulator
 from dlc.ir.record import NamedTuple
 from dlc.ir.scalar import Axis, Expr
@@ -109,6 +109,7 @@ class Lowering:
             Node, tuple[str, int]
         ] = {}  # name, number of leading row indices left out
         self.rows: tuple[Expr, ...] = ()
+        self.places: dict[Node, tuple[Expr, ...]] = {}  # of results with other orders of axes
         self.partial_names: list[str] = []
         self.summed: dict[Node, str] = {}  # column reductions of a row kernel, and their partials
 
@@ -180,7 +181,8 @@ class Lowering:
         if local is None:
             return None
         name, skipped = local
-        if not is_at(self.rows, ix, node.shape):
+        place = self._place(node)
+        if not is_at(place, ix, node.shape):
             return None
         ix = (*self.rows, *ix[len(self.rows) :])
         if any(e.op == "load" for i in ix[skipped:] for e in scalar.walk(i)):
@@ -192,6 +194,7 @@ class Lowering:
     def _nest(self, rows: Shape, stretched: bool) -> list[Stmt]:
         axes = self.axes(rows)
         inliner = Inliner(self.leaf, {a.name: a.extent for a in axes})
+        self.places = self._permuted_places()
         stmts: list[Stmt] = []
         outputs: dict[Node, list[str]] = {}
         for r, name in zip(self.body.results, self.out_names, strict=True):
@@ -207,6 +210,24 @@ class Lowering:
                 stmts.append(self._assign_local(inliner, node, own))
             stmts += [self.store(inliner, node, name, own) for name in outputs.get(node, ())]
         return [Par(axes, tuple(stmts))]
+
+    def _permuted_places(self) -> dict[Node, tuple[Expr, ...]]:
+        """The indices of results that have the axes of a contraction in another order."""
+        places: dict[Node, tuple[Expr, ...]] = {}
+        params = set(self.body.params)
+        for node in self.body.results:
+            if node.op.family == "contraction" or len(node.shape) != len(self.rows):
+                continue
+            reads, _ = reads_of(node, lambda x: x in params or x.op.family == "contraction")
+            orders = [permutation(r.ix) for r in reads if r.source not in params]
+            if orders and orders[0] is not None:
+                at = dict(zip(orders[0], self.rows, strict=True))
+                places[node] = tuple(at[k] for k in range(len(at)))
+        return places
+
+    def _place(self, node: Node) -> tuple[Expr, ...]:
+        """The first indices of a node's element in the nest."""
+        return self.places.get(node, self.rows)
 
     def _is_local(self, node: Node, rows: Shape, stretched: bool) -> bool:
         """Whether a node that is not a result is kept in a local scalar or tile."""
@@ -245,7 +266,7 @@ class Lowering:
         axes = self._own_axes(own)
         at = tuple(scalar.index(a.name) for a in axes)
         inliner.extents.update((a.name, a.extent) for a in axes)
-        value = inliner.computed(node, (*self.rows, *at))
+        value = inliner.computed(node, (*self._place(node), *at))
         name = self.local(node, len(self.rows) if own else 0)
         return Assign(name, at if own else self.rows, axes, value)
 
@@ -254,7 +275,7 @@ class Lowering:
         axes = self._own_axes(own)
         at = tuple(scalar.index(a.name) for a in axes)
         inliner.extents.update((a.name, a.extent) for a in axes)
-        ix = (*self.rows, *at)
+        ix = (*self._place(node), *at)
         return Assign(name, ix, axes, inliner.value(node, ix))
 
     # Sums over the rows of a row kernel

@@ -193,6 +193,19 @@ def is_at(rows: Sequence[Expr], ix: Sequence[Expr], shape: Sequence[Dim]) -> boo
     )
 
 
+def permutation(ix: Sequence[Expr]) -> tuple[int, ...] | None:
+    """The axes whose canonical indices these are, if they are those of as many axes.
+
+    Example:
+        >>> i, j, k = canonical_ix(3)
+        >>> permutation((k, i, j)), permutation((i, j, j)), permutation((i, k))
+        ((2, 0, 1), None, None)
+    """
+    numbers = {i: k for k, i in enumerate(canonical_ix(len(ix)))}
+    axes = tuple(numbers.get(i, -1) for i in ix)
+    return axes if sorted(axes) == list(range(len(axes))) else None
+
+
 @dataclass(frozen=True)
 class Read:
     """That a node at `i0, i1, ...` reads the element `ix` of `source`."""

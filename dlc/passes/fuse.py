@@ -10,7 +10,7 @@ the same space in the same order:
                 cross entropy and their gradients read memory once
                 sums over their rows join them, by blocks of rows
     columns     reductions over leading axes
-    dot         a contraction with its pointwise epilogue
+    dot         a contraction with its pointwise epilogue, which may have its axes in another order
     ordered     a walk along an axis in order, alone
     own         ops of one family with a kernel of their own, on the same inputs
     host        a call of Python, alone
@@ -29,8 +29,8 @@ from typing import ClassVar
 from dlc.ir import scalar
 from dlc.ir.build import make_node
 from dlc.ir.core import Function, Node, has_effect, with_inputs
-from dlc.ir.dims import Dim, product
-from dlc.ir.inline import Read, canonical_ix, is_at, reads_of
+from dlc.ir.dims import Dim, add, mul, product
+from dlc.ir.inline import Read, canonical_ix, is_at, permutation, reads_of
 from dlc.ir.op import OPS
 from dlc.ir.ops.families import is_half
 from dlc.ir.panels import panels_of
@@ -46,6 +46,7 @@ ORDERED = (  # families that walk an axis in order or as a whole, in kernels of 
     SORTED,
 )
 CHEAP = 3  # additions' worth of work that is done again sooner than stored
+LEAST_COLUMNS = 32  # fewer are not worth being a contraction's columns in the place of its rows
 MANY_ROWS = 256  # so many are shared out by blocks that add up their columns
 SPLIT_ROWS, SPLIT_SIZE = (
     8,
@@ -341,7 +342,8 @@ class _Planner:
         inner = [r for r in unit.reads if self.group_of.get(r.source) is group]
         match unit.kind, group.kind:
             case "pointwise", "pointwise" | "dot" | "columns":
-                return unit.rows == group.rows and _aligned(inner, len(group.rows))
+                aligned = unit.rows == group.rows and _aligned(inner, len(group.rows))
+                return aligned or (group.kind == "dot" and self._permutes(unit, inner, group))
             case "pointwise", "rows":
                 rank = len(group.rows)
                 if unit.rows != group.rows and (rank == 0 or _has_split(group)):
@@ -371,6 +373,47 @@ class _Planner:
                 )
             case _:
                 return False
+
+    def _permutes(self, unit: Unit, inner: Sequence[Read], group: Group) -> bool:
+        """Whether a unit is a contraction's only reader, with its axes in another order.
+
+        Or one that reads such a one. The last of the axes is to be one of either operand alone, of
+        which vectors are made.
+        """
+        dot = group.units[0]
+        if all(r.source is not dot.node for r in inner):
+            rows = {self.units[r.source].rows for r in inner}
+            return rows == {unit.rows} and _aligned(inner, len(unit.rows))
+        others = len(group.units) > 1 or dot.node in self.results or len(self.users[dot.node]) > 1
+        orders = {permutation(r.ix) for r in inner}
+        if others or len(orders) != 1:
+            return False
+        (order,) = orders
+        if order is None or dot.rows != tuple(unit.rows[axis] for axis in order):
+            return False
+        last = scalar.index(f"i{order.index(len(order) - 1)}")
+        owners = [r for r in dot.reads if last.attr in _names(r.ix)]
+        if len(owners) != 1 or len(dot.reads) != 2:
+            return False
+        return last.attr == f"i{len(order) - 1}" or self._makes_columns(dot, owners[0], last)
+
+    def _makes_columns(self, dot: Unit, owner: Read, axis: Expr) -> bool:
+        """Whether a contraction may as well have an axis that is not its last one as its columns.
+
+        Their operand is best in panels or contiguous along it; else operands are packed, which are
+        not to be larger than the result.
+        """
+        for read in dot.reads:
+            if panels_of(read.ix) is not None:
+                return read is owner
+        columns = dot.rows[int(axis.attr[1:])]
+        if not isinstance(columns, int) or columns < LEAST_COLUMNS:
+            return False
+        if owner.ix[-1] == axis:
+            return True
+        a, b = (product(x.shape) for x in dot.node.inputs)
+        spare = add(product(dot.rows), mul(add(a, b), -1))
+        return isinstance(spare, int) and spare >= 0
 
     def merge_groups(self) -> None:
         """Joins a group with those that it reads, where units one by one have left them apart."""
