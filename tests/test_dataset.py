@@ -83,6 +83,14 @@ PIPELINES = {
         lambda: numbers(3).map(np.arange).padded_batch(2, padding_values=-1),
         [[[-1], [0]], [[0, 1]]],
     ),
+    "padded texts": (
+        lambda: numbers(2).map(lambda k: np.array(["ab"] * k)).padded_batch(2, None, "<pad>"),
+        [[["<pad>"], ["ab"]]],
+    ),
+    "padded by nothing": (
+        lambda: numbers(2).map(lambda k: (np.array(["a"] * k), np.ones(k))).padded_batch(2),
+        [([[""], ["a"]], [[0], [1]])],
+    ),
     "padded to a shape": (
         lambda: numbers(2).map(lambda k: (np.ones(k), {"b": k})).padded_batch(2, ((3,), {"b": ()})),
         [([[0, 0, 0], [1, 0, 0]], {"b": [0, 1]})],
@@ -449,6 +457,26 @@ def test_fit_takes_a_dataset():
             lambda: plain(numbers(4).map(lambda k: {str(k): k}).batch(3)),
             dlc.ShapeError,
             "has no '0'",
+        ),
+        (
+            lambda: plain(numbers(2).map(lambda k: {str(k): np.ones(k)}).padded_batch(2)),
+            dlc.ShapeError,
+            "different structures",
+        ),
+        (
+            lambda: plain(numbers(2).map(lambda k: (k,) * (2 - k)).window(2)),
+            dlc.ShapeError,
+            "different structures",
+        ),
+        (
+            lambda: plain(numbers(3).map(np.arange).padded_batch(3, padding_values=0.5)),
+            dlc.ValueRangeError,
+            "fills elements of int64 with 0.5",
+        ),
+        (
+            lambda: plain(numbers(3).map(np.arange).padded_batch(3, padding_values="0")),
+            dlc.ValueRangeError,
+            "fills elements of int64 with '0'",
         ),
         (
             lambda: plain(numbers(3).map(np.ones).padded_batch(3, (1,))),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import dlc
-from dlc.data.elements import padded, rows_of, stacked, transposed
+from dlc.data.elements import columns, padded, rows_of, stacked, transposed
 from dlc.data.pipe import UNKNOWN, Pipe
 from dlc.data.selection import at_least
 from dlc.ir.errors import DlcError
@@ -86,16 +86,11 @@ class PaddedBatch(Batch):
 
     def joined(self, elements: Sequence[Any]) -> Any:
         """One batch of elements."""
-        flat = [dlc.tree.flatten(e) for e in elements]
-        structure = flat[0][1]
-        count = structure.num_leaves
-        shapes = _each_leaf(structure, self._shapes, count, is_shape)
-        values = _each_leaf(
-            structure, 0 if self._values is None else self._values, count, _is_value
-        )
-        columns = [[leaves[k] for leaves, _ in flat] for k in range(count)]
+        parts, structure = columns(elements)
+        shapes = _each_leaf(structure, self._shapes, len(parts), is_shape)
+        values = _each_leaf(structure, self._values, len(parts), _is_value)
         return dlc.tree.unflatten(
-            structure, [padded(c, s, v) for c, s, v in zip(columns, shapes, values, strict=True)]
+            structure, [padded(c, s, v) for c, s, v in zip(parts, shapes, values, strict=True)]
         )
 
     def spec(self) -> Any:

@@ -16,6 +16,7 @@ from dlc.data.batching import Batch, PaddedBatch, Unbatch, Window
 from dlc.data.caching import FileCache, MemoryCache
 from dlc.data.combining import Concatenate, Interleave, Numbered, Zip
 from dlc.data.csv_files import lines_of, matrix_of, path_list, read_csv
+from dlc.data.elements import columns
 from dlc.data.iterator import DatasetIterator
 from dlc.data.mapping import AUTOTUNE, Called, Map, worker_count
 from dlc.data.pipe import INFINITE, UNKNOWN, Generated, Listed, Pipe, Rows
@@ -266,7 +267,7 @@ class Dataset(Generic[T]):
             batch_size: Elements of a batch.
             padded_shapes: A shape, or a tree of shapes; None (or -1) in it is the largest of the
                 batch.
-            padding_values: What fills, or a tree of it; 0 for None.
+            padding_values: What fills, or a tree of it; 0 for None, and empty texts.
             drop_remainder: Whether a last batch of fewer is left out.
         """
         return self._of(
@@ -469,7 +470,5 @@ def _is_plain(tree: list[Any]) -> bool:
 
 
 def _as_datasets(window: list[Any]) -> Any:
-    flat = [dlc.tree.flatten(element) for element in window]
-    structure = flat[0][1]
-    columns = [[leaves[k] for leaves, _ in flat] for k in range(structure.num_leaves)]
-    return dlc.tree.unflatten(structure, [Dataset._of(Listed(c)) for c in columns])
+    parts, structure = columns(window)
+    return dlc.tree.unflatten(structure, [Dataset._of(Listed(part)) for part in parts])

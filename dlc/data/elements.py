@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import dlc
-from dlc.ir.errors import ShapeError
+from dlc.ir.errors import ShapeError, ValueRangeError
 
 _NUMBERS = {float: np.dtype(np.float32), int: np.dtype(np.int64), bool: np.dtype(np.bool_)}
 
@@ -53,8 +53,18 @@ def transposed(elements: Sequence[Any], joined: Callable[[Sequence[Any]], Any]) 
     leaves, structure = dlc.tree.flatten(first)
     if len(leaves) == 1 and leaves[0] is first:
         return joined(elements)
+    return dlc.tree.unflatten(structure, list(map(joined, columns(elements)[0])))
+
+
+def columns(elements: Sequence[Any]) -> tuple[list[list[Any]], Any]:
+    """The leaves of elements side by side, and the structure that all have.
+
+    Raises:
+        ShapeError: for elements of different structures.
+    """
+    leaves, structure = dlc.tree.flatten(elements[0])
     flat = [leaves, *(_flat_as(structure, e) for e in elements[1:])]
-    return dlc.tree.unflatten(structure, [joined(part) for part in zip(*flat, strict=True)])
+    return [list(part) for part in zip(*flat, strict=True)], structure
 
 
 def _check_alike(elements: Sequence[Any], kind: type, length: int) -> None:
@@ -101,10 +111,11 @@ def padded(leaves: Sequence[Any], shape: Sequence[int | None] | None, value: Any
     Args:
         leaves: Arrays of one rank.
         shape: The extents; None for the largest there is.
-        value: What fills.
+        value: What fills; None for 0, and for empty texts.
 
     Raises:
         ShapeError: for leaves of different ranks, and one larger than the shape.
+        ValueRangeError: for a value that their type does not have.
     """
     arrays = [as_array(leaf) for leaf in leaves]
     rank = arrays[0].ndim
@@ -118,10 +129,26 @@ def padded(leaves: Sequence[Any], shape: Sequence[int | None] | None, value: Any
     ]
     if any(found > extent for found, extent in zip(largest, extents, strict=True)):
         raise ShapeError(f"padded_batch to {tuple(extents)}: an element has {tuple(largest)}")
-    result = np.full((len(arrays), *extents), value, np.result_type(*arrays))
+    dtype = np.result_type(*arrays)
+    result: np.ndarray[Any, Any]
+    if value is None:
+        result = np.zeros((len(arrays), *extents), dtype)
+    else:
+        result = np.full((len(arrays), *extents), value, _type_with(dtype, np.asarray(value)))
     for number, array in enumerate(arrays):
         result[(number, *map(slice, array.shape))] = array
     return result
+
+
+def _type_with(dtype: np.dtype[Any], value: np.ndarray[Any, Any]) -> np.dtype[Any]:
+    """The type of elements and of the value that fills them up: texts may be longer."""
+    texts = dtype.kind == "U", value.dtype.kind == "U"
+    if all(texts):
+        return np.result_type(dtype, value)
+    with np.errstate(invalid="ignore"):
+        if any(texts) or (dtype.kind in "biu" and value.astype(dtype) != value):
+            raise ValueRangeError(f"padded_batch fills elements of {dtype} with {value.item()!r}")
+    return dtype
 
 
 def rows_of(batch: Any) -> Iterator[Any]:
