@@ -21,6 +21,7 @@ from dlc.ir.errors import ModelError
 from dlc.ir.types import float16, float32
 
 _POOLED = (float16, float32)
+_DILATED_MEANS_SINCE = 19  # the opset whose AveragePool has dilations
 
 
 def _combined(w: Writer, name: str, parts: Sequence[str]) -> str:
@@ -120,7 +121,9 @@ def window(w: Writer, node: Any, x: str) -> str:
     rank = len(at["sizes"])
     lead, tail = dims[: len(dims) - rank], dims[len(dims) - rank :]
     largest = node.op.name == "window_max"
-    if node.tensor.dtype not in _POOLED:
+    dilated = any(step != 1 for step in at["dilation"])
+    apart = dilated and not largest and w.version < _DILATED_MEANS_SINCE
+    if apart or node.tensor.dtype not in _POOLED:
         name = "Max" if largest else "Add"
         counts = node.tensor.shape[len(dims) - rank :]
         parts = [part for _, part in _taps(w, node, x, counts, at["sizes"])]
@@ -130,8 +133,9 @@ def window(w: Writer, node: Any, x: str) -> str:
         flat = w.op("Reshape", x, w.shape([1, product(lead), *tail]), allowzero=1)
     given: dict[str, Any] = {
         "kernel_shape": list(at["sizes"]), "strides": list(at["stride"]),
-        "dilations": list(at["dilation"]),
     }  # fmt: skip
+    if dilated:
+        given["dilations"] = list(at["dilation"])
     if largest:
         y = w.op("MaxPool", flat, **given)
     else:
