@@ -9,6 +9,7 @@ import pytest
 
 import dlc
 from dlc import losses, nn, optim
+from dlc.train.arrays import class_weights
 from dlc.train.batches import source_of
 from dlc.train.passes import shuffled
 
@@ -155,6 +156,32 @@ def test_dicts_and_class_weights():
     assert [sorted(x) for x, _, _ in given.epoch(0)] == [["a", "b"]] * 3
     with pytest.raises(dlc.ArgumentError, match="class_weight with no labels"):
         model.fit(iter([X[:5]]), verbose=0, class_weight=weights)
+    with pytest.raises(dlc.ArgumentError, match="a dict of other keys"):
+        model.fit(X, Y, verbose=0, class_weight={"0": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("labels", "own", "wanted"),
+    [
+        ([-1, 1, 3, -1], None, [5, 2, 1, 5]),  # of losses of margins, and of classes not to learn
+        ([[1.0], [-1.0]], None, [2, 5]),
+        ([[0, 0, 1], [0, 1, 0]], [1.0, 0.5], [7, 1]),  # one-hot
+        ([2.0, 0.98, 10**13], None, [7, 2, 1]),
+        ([1, -1], [[1.0, 0.0], [1.0, 1.0]], [[2, 0], [5, 5]]),  # of steps of sequences
+    ],
+)
+def test_factors_by_class(labels, own, wanted):
+    factors = {-1: 5.0, 1: 2.0, 2: 7.0}
+    own = None if own is None else np.asarray(own)
+    found = class_weights(np.asarray(labels), factors, own)
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_factors_by_class_of_several_labels_or_other_samples():
+    with pytest.raises(dlc.ArgumentError, match=r"labels of shape \(2, 3, 4\)"):
+        class_weights(np.zeros((2, 3, 4)), {0: 2.0}, None)
+    with pytest.raises(dlc.ShapeError, match="labels and their sample_weight"):
+        class_weights(np.zeros(2), {0: 2.0}, np.ones(3))
 
 
 def test_the_last_batch_of_a_generator_compiles_nothing():

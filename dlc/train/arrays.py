@@ -234,17 +234,25 @@ def class_weights(y: Any, weights: dict[int, float], sample_weight: Any) -> np.n
         sample_weight: Factors of samples, or None.
 
     Raises:
-        ArgumentError: where y is no array.
+        ArgumentError: where y is no array, or has several labels for a sample.
+        ShapeError: for factors of another number of samples.
     """
     if not hasattr(y, "ndim"):
         what = "no labels" if y is None else f"labels in a {type(y).__name__}"
         raise ArgumentError(f"class_weight with {what}", hint="give one array of labels")
     labels = as_array(y)
-    if labels.ndim > 1 and labels.shape[-1] > 1:
-        labels = labels.argmax(-1)
-    labels = labels.reshape(len(labels), -1)[:, 0].astype(np.int64)
-    table = np.ones(max(labels.max(initial=0), *weights, 0) + 1, np.float32)
-    for number, factor in weights.items():
-        table[number] = factor
-    found = table[labels]
-    return found if sample_weight is None else found * _as_arrays(sample_weight)
+    if labels.ndim > 1:
+        labels = labels[..., 0] if labels.shape[-1] == 1 else labels.argmax(-1)
+    if labels.ndim != 1:
+        raise ArgumentError(
+            f"class_weight with labels of shape {y.shape}: a sample has one class",
+            hint="give the factors of its parts by sample_weight",
+        )
+    classes, places = np.unique(np.round(labels), return_inverse=True)
+    factors = [weights.get(number, 1.0) for number in classes.tolist()]
+    found = np.asarray(factors, np.float32)[places]
+    if sample_weight is None:
+        return found
+    own = _as_arrays(sample_weight)
+    _length((found, own), "labels and their sample_weight")
+    return found.reshape(-1, *(1,) * (own.ndim - 1)) * own

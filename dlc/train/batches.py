@@ -220,11 +220,14 @@ def source_of(
         ArgumentError: for something else, for y, weights or a size beside batches, and for weights
             of classes that are not by class.
     """
-    if class_weight is not None and not isinstance(class_weight, dict):
-        raise ArgumentError(
-            f"class_weight is a {type(class_weight).__name__}",
-            hint="give a dict of factors by class: dict(enumerate(factors))",
-        )
+    if class_weight is not None:
+        by_class = isinstance(class_weight, dict)
+        if not by_class or not all(isinstance(k, (int, np.integer)) for k in class_weight):
+            shown = "dict of other keys" if by_class else type(class_weight).__name__
+            raise ArgumentError(
+                f"class_weight is a {shown}",
+                hint="give a dict of factors by class: dict(enumerate(factors))",
+            )
     if is_arrays(x):
         if class_weight is not None:
             weight = class_weights(y, class_weight, weight)
