@@ -245,12 +245,18 @@ def test_accumulated_gradients_are_one_step_of_their_mean():
 def test_averages_of_parameters():
     v = dlc.Variable([0.0])
     optimizer = optim.SGD(learning_rate=1.0, use_ema=True, ema_momentum=0.5)
-    average = 0.0
+    average = None
     for g in (1.0, 2.0, 4.0):
         optimizer.apply_gradients([(dlc.asarray([g]), v)])
-        average = 0.5 * average + 0.5 * v.item()
+        average = v.item() if average is None else 0.5 * average + 0.5 * v.item()
     optimizer.finalize_variable_values()
     assert v.item() == pytest.approx(average)
+    optimizer = optim.SGD(learning_rate=1.0, use_ema=True, gradient_accumulation_steps=2)
+    for g in (1.0, 3.0):
+        optimizer.apply_gradients([(dlc.asarray([g]), v)])
+    first = v.item()
+    optimizer.finalize_variable_values()
+    assert v.item() == first
     with pytest.raises(dlc.ArgumentError, match="use_ema"):
         optim.SGD().finalize_variable_values()
 

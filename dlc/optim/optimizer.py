@@ -446,6 +446,7 @@ class Optimizer:
         rates = [e.group.rate_at(self.steps.value()) for e in entries]
         settings = [e.group.settings for e in entries]
         new, after = self._new_values(parameters, gradients, settings, rates, state)
+        first = state.step < (self.settings["gradient_accumulation_steps"] or 1)
         self.steps.assign(after.step)
         for k, e in enumerate(entries):
             e.variable.assign(new[k])
@@ -455,7 +456,8 @@ class Optimizer:
                 e.total.assign(after.sums[k])
             if e.average is not None:
                 share = e.group.settings["ema_momentum"]
-                e.average.assign(share * e.average + (1 - share) * new[k])
+                moved = share * e.average + (1 - share) * new[k]
+                e.average.assign(dlc.where(first, new[k], moved))  # first values do not count
 
     # State.
 
