@@ -79,15 +79,15 @@ LOSSES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "none"])
+@pytest.mark.parametrize(
+    "reduction", ["sum_over_batch_size", "mean_with_sample_weight", "sum", "none"]
+)
 @pytest.mark.parametrize(("name", "settings", "true", "pred"), LOSSES)
 def test_losses_as_keras(name, settings, true, pred, reduction):
     ours = getattr(losses, name)(**settings, reduction=reduction)
     theirs = getattr(keras.losses, name)(**settings, reduction=reduction)
     count = 5 if settings.get("axis") == 0 else len(pred)
     for weight in (None, np.linspace(0, 2, count, dtype=np.float32)):
-        if weight is not None and "ignore_class" in settings:
-            continue
         wanted = keras.ops.convert_to_numpy(theirs(true, pred, weight))
         for call in (ours, dlc.compile(ours)):
             got = call(true, pred, weight).numpy()
@@ -339,3 +339,10 @@ def test_metrics_of_ones_own_with_weights_of_keras():
     ones.assign(7)
     ours.reset_state()
     assert (ones.item(), ones.dtype, ones.name) == (1, dlc.int32, "count")
+
+
+@pytest.mark.parametrize("thresholds", [(0.2, 0.5), np.array([0.2, 0.5]), dlc.asarray([0.2, 0.5])])
+def test_results_at_thresholds_in_a_row_of_any_kind(thresholds):
+    found = metrics.Recall(thresholds)([1, 1, 0], [0.4, 0.9, 0.3])
+    np.testing.assert_array_equal(found.numpy(), [1.0, 0.5])
+    assert metrics.Recall(np.float32(0.5))([1, 1, 0], [0.4, 0.9, 0.3]).shape == ()

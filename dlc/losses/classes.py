@@ -213,10 +213,17 @@ class SparseCategoricalCrossentropy(FunctionLoss):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> dlc.Tensor:
         """The loss, a scalar; see `Loss`."""
-        loss = super().__call__(y_true, y_pred, sample_weight)
         ignored = self.settings["ignore_class"]
-        if ignored is None or self.reduction not in ("sum_over_batch_size", "mean"):
-            return loss
-        kept = dlc.astype(as_tensor(y_true) != ignored, loss.dtype)
-        share = kept.mean()
+        if ignored is None or self.reduction in ("sum", "none"):
+            return super().__call__(y_true, y_pred, sample_weight)
+        kept = as_tensor(y_true) != ignored
+        if self.reduction == "mean_with_sample_weight":
+            if kept.ndim == as_tensor(y_pred).ndim:
+                kept = dlc.squeeze(kept, axis=self.settings["axis"])
+            factors = dlc.astype(kept, as_tensor(y_pred).dtype)
+            if sample_weight is not None:
+                factors = weighted(factors, sample_weight)[0]
+            return super().__call__(y_true, y_pred, factors)
+        loss = super().__call__(y_true, y_pred, sample_weight)
+        share = dlc.astype(kept, loss.dtype).mean()
         return loss / dlc.where(share == 0, dlc.ones_like(share), share)

@@ -48,9 +48,7 @@ def _weights_like(x: dlc.Tensor, weight: Any) -> dlc.Tensor:
 
 
 def _at_thresholds(given: float | Sequence[float] | None, name: str) -> list[float]:
-    found: list[float] = [0.5]
-    if given is not None:
-        found = [float(given)] if isinstance(given, (int, float)) else [float(t) for t in given]
+    found: list[float] = np.atleast_1d(0.5 if given is None else given).tolist()
     if not found or any(not 0 <= t <= 1 for t in found):
         raise ValueRangeError(f"{name}: thresholds {found} are between 0 and 1")
     return found
@@ -61,7 +59,7 @@ class _AtThresholds(_Thresholds):
 
     def __init__(self, thresholds: float | Sequence[float] | None, name: str) -> None:
         super().__init__(_at_thresholds(thresholds, name), name)
-        self.single = not isinstance(thresholds, Sequence)
+        self.single = thresholds is None or not np.ndim(thresholds)
 
     def _shown(self, found: dlc.Tensor) -> dlc.Tensor:
         return found[0] if self.single else found
