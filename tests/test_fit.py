@@ -615,6 +615,14 @@ def test_bad_data_and_settings(call, error, match):
         call(classifier())
 
 
+def test_a_metric_of_several_numbers_is_refused():
+    model = nn.Sequential(nn.Dense(1, activation="sigmoid"))
+    model.compile("sgd", "mse", [dlc.metrics.Recall([0.2, 0.5])])
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(dlc.ArgumentError, match=r"'recall' gives f32\[2\], not a number"):
+            call(X, LABELS == 0, verbose=0)
+
+
 def test_steps_pick_the_rows_of_shuffled_arrays_themselves(monkeypatch):
     """With the bits of batches that were gathered before."""
     x = {"a": np.repeat(X, 2, axis=0)[::2], "b": 2 * X}

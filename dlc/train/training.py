@@ -14,7 +14,7 @@ import dlc
 from dlc import optim
 from dlc.callbacks.callback_list import CallbackList
 from dlc.callbacks.history import History
-from dlc.ir.errors import ShapeError, ValueRangeError
+from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
 from dlc.ir.record import NamedTuple
 from dlc.train import added_losses, masks
 from dlc.train.added_losses import collect_losses
@@ -307,6 +307,11 @@ class Training:
     def _numbers(self, logs: dict[str, Any]) -> Numbers:
         found: Numbers = {}
         for name, value in self.outputs.in_order(logs).items():
+            if isinstance(value, dlc.Tensor) and value.size != 1:
+                raise ArgumentError(
+                    f"the metric {name!r} gives {value.tensor}, not a number",
+                    hint="give a metric for each of its numbers, such as one threshold",
+                )
             found[name] = float(value.item() if isinstance(value, dlc.Tensor) else value)
         return found
 
