@@ -122,7 +122,10 @@ def test_files_of_numpy_are_mapped(tmp_path):
     (tmp_path / "cut.npz").write_bytes(cut[: len(cut) // 2])
     (tmp_path / "cut.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:-8])
     (tmp_path / "no.npy").write_bytes(b"hello")
-    for name in ("o.npy", "o.npz", "cut.npz", "cut.npy", "no.npy"):
+    (tmp_path / "odd.npy").write_bytes((tmp_path / "x.npy").read_bytes().replace(b"}", b"{"))
+    packed = (tmp_path / "c.npz").read_bytes()
+    (tmp_path / "odd.npz").write_bytes(packed[:60] + bytes(20) + packed[80:])
+    for name in ("o.npy", "o.npz", "cut.npz", "cut.npy", "no.npy", "odd.npy", "odd.npz"):
         with pytest.raises(dlc.FileFormatError, match=f"{name}' is no whole file of NumPy's"):
             Dataset.from_numpy(tmp_path / name)
     with pytest.raises(dlc.ArgumentError, match="no array 'z'"):

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import struct
+import tokenize
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
 
 from dlc.ir.errors import ArgumentError, FileFormatError, nearest
+
+# What NumPy and Python's archives raise for bytes that they did not write.
+DAMAGED = (
+    ValueError, EOFError, OSError, OverflowError, NotImplementedError, RuntimeError, SyntaxError,
+    tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
 
 
 def open_arrays(path: str | os.PathLike[str]) -> Any:
@@ -22,9 +30,9 @@ def open_arrays(path: str | os.PathLike[str]) -> Any:
             to be unpickled.
     """
     name = os.fspath(path)
+    with open(name, "rb") as opened:
+        is_archive = opened.read(2) == b"PK"
     try:
-        with open(name, "rb") as file:
-            is_archive = file.read(2) == b"PK"
         if is_archive:
             with zipfile.ZipFile(name) as archive:
                 return {
@@ -32,7 +40,7 @@ def open_arrays(path: str | os.PathLike[str]) -> Any:
                     for member in archive.infolist()
                 }
         return np.load(name, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile, struct.error) as error:
+    except DAMAGED as error:
         raise FileFormatError(f"{name!r} is no whole file of NumPy's: {error}") from None
 
 

@@ -17,6 +17,7 @@ from typing import IO, Any, Self
 
 import numpy as np
 
+from dlc.data.array_files import DAMAGED
 from dlc.data.elements import as_array
 from dlc.ir.errors import ArgumentError, FileFormatError, SaveError
 
@@ -141,7 +142,7 @@ class ElementReader:
                 self._places = np.lib.format.read_array(file, allow_pickle=False)
         except FileNotFoundError:
             raise
-        except (ValueError, OSError):
+        except DAMAGED:
             raise self._damaged() from None
 
     def _damaged(self) -> FileFormatError:
@@ -159,7 +160,7 @@ class ElementReader:
                 try:
                     file.seek(place)
                     element = _read(json.loads(file.readline()), file)
-                except (ValueError, TypeError, IndexError, EOFError, OSError):
+                except (*DAMAGED, TypeError, IndexError, AttributeError):
                     raise self._damaged() from None
                 yield element
 
