@@ -300,6 +300,26 @@ def test_objects_without_state_and_states_of_others(tmp_path):
         dlc.random.set_state("ab")
 
 
+def test_a_checkpoint_that_does_not_fit_changes_nothing(tmp_path):
+    def objects(**momentum):
+        model, v = nn.Linear(2, 3), dlc.Variable([1.0])
+        optimizer = optim.SGD(model.parameters(), lr=0.1, **momentum)
+        return {"model": model, "v": v, "w": dlc.Variable([2.0]), "optimizer": optimizer}
+
+    Checkpoint(**objects()).save(tmp_path / "c.safetensors")
+    own = objects(momentum=0.9)
+    checkpoint = Checkpoint(**own)
+    own["v"].assign([5.0])
+    before = dlc.tree.map(np.copy, checkpoint.state_dict())
+    with pytest.raises(dlc.ValueRangeError, match=r"0\.momentum: missing"):
+        checkpoint.restore(tmp_path / "c.safetensors")
+    dlc.tree.map(np.testing.assert_array_equal, checkpoint.state_dict(), before)
+    Checkpoint(x=own["model"]).save(tmp_path / "d.safetensors")
+    for other, kind in (("v", "Variable"), ("optimizer", "SGD")):
+        with pytest.raises(dlc.ValueRangeError, match=f"'x' is no {kind}"):
+            Checkpoint(x=own[other]).restore(tmp_path / "d.safetensors")
+
+
 def test_metrics_have_state():
     first, second = metrics.AUC(exact=True), metrics.AUC(exact=True)
     first.update_state([0, 1, 1], [0.2, 0.1, 0.8])

@@ -69,7 +69,8 @@ class Checkpoint:
         """Gives all objects the state that `state_dict` gave.
 
         Raises:
-            ValueRangeError: for a state of other objects.
+            ValueRangeError: for a state of other objects, or one that does not fit one of them;
+                all have what they had then.
         """
         wanted = [_RANDOM, *self.objects]
         if sorted(state) != sorted(wanted):
@@ -78,8 +79,20 @@ class Checkpoint:
             )
         by_name = {name: variable for variable, name in self._parameters()}
         for name, held in self.objects.items():
-            _load(held, state[name], by_name)
-        dlc.random.set_state(state[_RANDOM])
+            _check_kind(name, held, state[name])
+            if isinstance(held, dlc.optim.Optimizer):
+                # Its state is made in the order in which parameters came; that order is kept.
+                held.build(by_name[of] for of in state[name]["of"] if of in by_name)
+        before, loaded = self.state_dict(), []
+        try:
+            for name, held in self.objects.items():
+                _load(held, state[name])
+                loaded.append(name)
+            dlc.random.set_state(state[_RANDOM])
+        except BaseException:
+            for name in loaded:
+                _load(self.objects[name], before[name])
+            raise
 
     def save(self, path: str | os.PathLike[str], **position: Any) -> None:
         """Writes a file, which is there as a whole or not at all.
@@ -132,15 +145,23 @@ def _state_of(held: Any, names: Mapping[int, str]) -> Any:
     return state
 
 
-def _load(held: Any, state: Any, by_name: Mapping[str, dlc.Variable]) -> None:
+def _check_kind(name: str, held: Any, state: Any) -> None:
+    """Whether a state is such as `_state_of` gives; ValueRangeError where it is not."""
+    if isinstance(held, dlc.Variable):
+        keys = {"value"}
+    elif isinstance(held, dlc.optim.Optimizer):
+        keys = {"of", "state"}
+    else:
+        return
+    if not isinstance(state, Mapping) or set(state) != keys:
+        raise ValueRangeError(f"what the checkpoint has as {name!r} is no {type(held).__name__}")
+
+
+def _load(held: Any, state: Any) -> None:
     if isinstance(held, dlc.Variable):
         held.assign(state["value"])
-    elif isinstance(held, dlc.optim.Optimizer):
-        # Its state is made in the order in which parameters came; that order is kept.
-        held.build(by_name[name] for name in state["of"] if name in by_name)
-        held.load_state_dict(state["state"])
     else:
-        held.load_state_dict(state)
+        held.load_state_dict(state["state"] if isinstance(held, dlc.optim.Optimizer) else state)
 
 
 class CheckpointManager:
