@@ -188,3 +188,14 @@ def test_random_state_is_a_stream():
     np.testing.assert_array_equal(keys[0], b.next().numpy())
     assert nn.RandomState().state_dict()["key"].shape == (2,)
     assert (nn.Activation("relu")(draw(5)).numpy() >= 0).all()
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_an_empty_batch_moves_no_running_values(momentum):
+    layer = nn.BatchNorm2d(3, momentum=momentum)
+    for call in (layer, dlc.compile(layer)):
+        call(draw(4, 3, 2, 2))
+        before = layer.running_mean.numpy().copy(), layer.running_var.numpy().copy()
+        assert call(draw(0, 3, 2, 2)).shape == (0, 3, 2, 2)
+        np.testing.assert_array_equal(layer.running_mean.numpy(), before[0])
+        np.testing.assert_array_equal(layer.running_var.numpy(), before[1])

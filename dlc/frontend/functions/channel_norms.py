@@ -109,8 +109,8 @@ def batch_norm(
     )
     count = product(x.tensor.shape[a] for a in axes)
     unbiased = _unbiased(own_var, count)
-    means = own_mean if mean is None else _moved(mean, own_mean, momentum)
-    variances = unbiased if var is None else _moved(var, unbiased, momentum)
+    means = own_mean if mean is None else _moved(mean, own_mean, momentum, count)
+    variances = unbiased if var is None else _moved(var, unbiased, momentum, count)
     return y, apply("stop_gradient", means), apply("stop_gradient", variances)
 
 
@@ -123,10 +123,14 @@ def _unbiased(var: Tensor, count: Dim) -> Tensor:
     )
 
 
-def _moved(old: Tensor, new: Tensor, momentum: float) -> Tensor:
-    return elementwise.add(
+def _moved(old: Tensor, new: Tensor, momentum: float, count: Dim) -> Tensor:
+    """A running value moved towards that of a batch, which has none if it is empty."""
+    moved = elementwise.add(
         elementwise.multiply(old, 1.0 - momentum), elementwise.multiply(new, momentum)
     )
+    if isinstance(count, int):
+        return moved if count else old
+    return composed.where(elementwise.not_equal(apply("dim", dim=count), 0), moved, old)
 
 
 @casts
