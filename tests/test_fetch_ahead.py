@@ -42,15 +42,42 @@ kernel columns(x: f32[N,R], out o: f32[N,R]):
 """
 
 
-def fetched(text):
+HEAVY = """
+kernel heavy(x: f32[R,N], g: f32[R,N], out o: f32[R,N]):
+ par r<R:
+  s[r] = sum(n<N, x[r,n]*g[r,n])
+  t[n] n<N = x[r,n]*x[r,n]*x[r,n]*x[r,n]*x[r,n]*s[r]*2.0*x[r,n]+x[r,n]*s[r]*x[r,n]*x[r,n]
+  u[r] = sum(n<N, t[n])
+  o[r,n] n<N = g[r,n]*u[r]
+"""
+BESIDE = """
+kernel beside(x: f32[R,N], out o: f32[R,N], out p: f32[R,N]):
+ par r<R:
+  s[r] = sum(n<N, x[r,n])
+  e[n] n<N = x[r,n]*s[r]
+  t[r] = sum(n<N, e[n])
+  o[r,n] n<N = e[n]+t[r]
+  p[r,n] n<N = x[r,n]+1.0
+"""
+
+
+def groups_of(text, past_caches=()):
     kernel = normalise(parse_kernel(text))
     (nest,) = kernel.body
     assert isinstance(nest, Par)
-    grouping = Grouping([p.name for p in kernel.params], {}, lambda _: False)
-    groups = grouping.groups(nest.body)
-    accesses = RowAccesses(index_math(kernel), kernel.params, nest.axes[-1])
-    loops = [found for g, found in zip(groups, accesses.fetches(groups), strict=True) if g.axes]
-    return [[(a.name, dim_text(a.distance)) for a in found] for found in loops]
+    names = [p.name for p in kernel.params]
+    grouping = Grouping(names, {}, lambda _: False, lambda name: name in past_caches)
+    return kernel, nest, grouping.groups(nest.body)
+
+
+def accesses(text):
+    kernel, nest, groups = groups_of(text)
+    found = RowAccesses(index_math(kernel), kernel.params, nest.axes[-1]).fetches(groups)
+    return [x for g, x in zip(groups, found, strict=True) if g.axes]
+
+
+def fetched(text):
+    return [[(a.name, dim_text(a.distance)) for a in found] for found in accesses(text)]
 
 
 def test_the_heaviest_loop_after_the_first_fetches():
@@ -58,6 +85,38 @@ def test_the_heaviest_loop_after_the_first_fetches():
     assert fetched(SOFTMAX) == [[], [("x", "N"), ("o", "0")], []]
     # Nothing for g, which every row reads.
     assert fetched(SCALED) == [[("o", "0")], [("x", "N")]]
+
+
+def test_short_loops_fetch_into_the_second_level():
+    levels = {a.name: a.near for found in accesses(HEAVY) for a in found if not a.write}
+    assert levels == {"x": True, "g": False}
+
+
+def test_stores_past_the_caches_have_loops_of_their_own():
+    """Where others that stores are in can hold what is beside them, at its own lines."""
+
+    def stores(past_caches):
+        _, _, groups = groups_of(BESIDE, past_caches)
+        return [[i.name for i in g.items if i.kind != "reduce"] for g in groups if g.axes]
+
+    assert stores("") == stores("op") == [[], ["e"], ["o", "p"]]
+    assert stores("o") == [[], ["e", "p"], ["o"]]
+    apart = BESIDE.replace("p[r,n] n<N = x[r,n]", "p[r,n] n<N = t[r]")
+    _, _, groups = groups_of(apart, "o")
+    assert [i.name for i in groups[-1].items] == ["o", "p"]
+
+
+def test_whole_rows_are_fetched():
+    """What full vectors leave of them, and the line that their last element is in."""
+
+    def count(text):
+        (emitter,) = emit_loops(parse_kernel(text), isa_named("x86-64-v4")).emitters
+        return emitter.text().count("call void @llvm.prefetch")
+
+    whole, open_ = (
+        count(SCALED.replace("N]", f"{n}]").replace("n<N", f"n<{n}")) for n in (64, "N")
+    )
+    assert (whole, open_) == (2 * (4 + 1), 2 * (4 + 1 + 1))
 
 
 @pytest.mark.parametrize("text", [SUMS, COLUMNS], ids=["read once", "columns"])

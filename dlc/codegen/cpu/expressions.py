@@ -288,21 +288,29 @@ class ExprEmitter(IndexEmitter):
         offsets = place.offsets if place.step is None else self._lane_offsets(place.step)
         memory.scatter(em, dtype, place.pointer, offsets, value, lanes, mask)
 
-    def fetch(self, name: str, ix: Sequence[Expr], reach: tuple[str, str], *, write: bool) -> None:
+    def fetch(
+        self,
+        name: str,
+        ix: Sequence[Expr],
+        reach: tuple[str, str],
+        *,
+        write: bool,
+        near: bool = True,
+    ) -> None:
         """Brings lines into the cache: `reach` bytes on from these indices, if it says so.
 
-        Not those that are stored past it.
+        Not those that vectors are stored past it to.
         """
         place = self.place(name, ix)
         far, wanted = reach
-        streams = self.tensor(name).streams if write else ""
+        streams = self.tensor(name).streams if write and self.lanes > 1 else ""
         if streams == "true":
             return
         if streams:
             kept = self.em.value(f"xor i1 {streams}, true")
             wanted = self.em.value(f"and i1 {wanted}, {kept}")
         size = self.lanes * self.tensor(name).dtype.itemsize
-        memory.fetch(self.em, place.pointer, far, wanted, size, write=write)
+        memory.fetch(self.em, place.pointer, far, wanted, size, write=write, near=near)
 
     def line_start(
         self, stores: Iterable[tuple[str, Sequence[Expr]]], axis: str, bounds: tuple[str, str]

@@ -10,7 +10,7 @@ writes a little later: it fills the CPU's window with few vectors, so that loads
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu.contraction_form import flat_offset
 from dlc.codegen.cpu.grouping import Group
@@ -31,12 +31,14 @@ class Ahead:
     """An access of the fetching loop; what is fetched is `distance` elements on.
 
     write: it is to be written there, not read.
+    near: it comes into the first-level cache, else into the second.
     """
 
     name: str
     ix: tuple[Expr, ...]
     distance: Dim
     write: bool
+    near: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class RowAccesses:
                     renamed = {group.axes[0].name: index(groups[m].axes[0].name)}
                     ix = tuple(rename_axes(i, renamed) for i in access.args)
                     found[m].append(Ahead(access.attr, ix, 0, write=True))
-        return found
+        return [_at_levels(each, w) for each, w in zip(found, weights, strict=True)]
 
     def _offset(self, access: Expr) -> Dim | None:
         """The flattened offset of a load or store of a parameter, None for a local."""
@@ -115,6 +117,16 @@ class RowAccesses:
         offset = self._offset(access)
         linear = None if offset is None else coefficient(offset, axis_name(self.row.name))
         return 0 if linear is None else linear[0]
+
+
+def _at_levels(fetches: list[Ahead], ops: int) -> list[Ahead]:
+    """What a loop of so many operations fetches: into the second level, if much at a time.
+
+    More lines than the first level can wait for would stop its loads.
+    """
+    reads = sum(not x.write for x in fetches)
+    near = ops >= FEW_OPS * reads
+    return [x if x.write else replace(x, near=near) for x in fetches]
 
 
 def _alike(a: Group, b: Group) -> bool:

@@ -226,6 +226,7 @@ class GroupLoop:
             return [*self._main(axis, part, now[:half], reaches), *(v for _, v in now[half:])]
 
         longest = self._longest(axis)
+        reaches: list[tuple[str, str]] = []
         if not isinstance(longest, int) or longest >= wide:
             reaches = [self._reach(axis, access) for access in self.ahead]
             values = self._blocks(axis, (bounds[0], end), wide, held, main)
@@ -233,12 +234,14 @@ class GroupLoop:
         whole = whole and isinstance(axis.extent, int) and axis.extent % wide == 0
         if axis.block is not None or axis.name in self.owner.ranges or not whole:
             values = [v for _, v in held]
-            tail = self._tail(axis, (end, bounds[1]), held[half : 2 * half], narrow)
+            tail = self._tail(axis, (end, bounds[1]), held[half : 2 * half], narrow, reaches)
             values[half : 2 * half] = tail
+            self._fetch(axis, (iv.subtract(em, bounds[1], "1"), 1), reaches)
             if len(self.group.axes) > 1:
                 left = iv.add(em, iv.subtract(em, bounds[1], end), str(narrow - 1))
                 values = self._after(values, iv.floordiv(em, left, str(narrow), unsigned=True))
             return values
+        self._fetch(axis, (iv.subtract(em, bounds[1], "1"), 1), reaches)
         return [v for _, v in held]
 
     def _from_line(self, axis: Axis, bounds: tuple[str, str]) -> tuple[tuple[str, str], bool]:
@@ -264,12 +267,21 @@ class GroupLoop:
         wide, _ = self.widths
 
         def iteration(i: str, values: list[str]) -> list[str]:
+            self._fetch(axis, (i, wide), reaches)
             with self.ex.scope({axis.name: i}, Vector(axis.name, wide)):
-                for access, reach in zip(self.ahead, reaches, strict=True):
-                    self.ex.fetch(access.name, access.ix, reach, write=access.write)
                 return self._step(values, wide, None)
 
         return self.em.loop(*bounds, wide, iteration, held)
+
+    def _fetch(self, axis: Axis, part: tuple[str, int], reaches: Sequence[tuple[str, str]]) -> None:
+        """Fetches what lies so far ahead of some elements: (the first, how many).
+
+        Rows may begin within a line, so that their last element is in one more.
+        """
+        (i, count) = part
+        with self.ex.scope({axis.name: i}, Vector(axis.name, count)):
+            for access, reach in zip(self.ahead, reaches, strict=bool(reaches)):
+                self.ex.fetch(access.name, access.ix, reach, write=access.write, near=access.near)
 
     def _reach(self, axis: Axis, access: Ahead) -> tuple[str, str]:
         """How many bytes on an access fetches, and whether its rows are short enough to."""
@@ -285,10 +297,18 @@ class GroupLoop:
             return iv.add(self.em, low, str(int(length) // wide * wide))
         return iv.add(self.em, low, self.em.value(f"and i64 {length}, {-wide}"))
 
-    def _tail(self, axis: Axis, bounds: tuple[str, str], held: Held, narrow: int) -> list[str]:
+    def _tail(
+        self,
+        axis: Axis,
+        bounds: tuple[str, str],
+        held: Held,
+        narrow: int,
+        reaches: Sequence[tuple[str, str]] = (),
+    ) -> list[str]:
         """What the full vectors leave, in masked vectors."""
 
         def iteration(i: str, values: list[str]) -> list[str]:
+            self._fetch(axis, (i, narrow), reaches)
             mask = self.em.mask_below(iv.subtract(self.em, bounds[1], i), narrow)
             with self.ex.scope({axis.name: i}, Vector(axis.name, narrow, mask)):
                 return self._step(values, narrow, mask)

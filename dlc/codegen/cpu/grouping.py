@@ -48,6 +48,7 @@ class Grouping:
         params: Names of the kernel's parameters; other names are locals.
         aliases: The inputs whose memory an output may have taken over.
         known: Whether an expression has been computed already, so that it stays as it is.
+        streams: Whether an output may be stored past the caches.
     """
 
     def __init__(
@@ -55,8 +56,9 @@ class Grouping:
         params: Iterable[str],
         aliases: Mapping[str, frozenset[str]],
         known: Callable[[Expr], bool],
+        streams: Callable[[str], bool],
     ) -> None:
-        self.params = frozenset(params)
+        self.params, self.streams = frozenset(params), streams
         self.aliases = aliases
         self.known = known
         self._count = 0
@@ -100,14 +102,27 @@ class Grouping:
         return groups
 
     def _place(self, item: Item, groups: list[Group]) -> int:
-        """Adds the item to a group, a new one if need be, and returns which."""
+        """Adds the item to a group, a new one if need be, and returns which.
+
+        Best to one whose stores go where its own goes: loops that store whole lines past the caches
+        begin with the first of these, which is within the lines of what others store.
+        """
+        fitting: list[tuple[int, Item]] = []
         for k in range(len(groups) - 1, -1, -1):
             fitted = _fit(item, groups[k].axes)
             if fitted is not None and self._joins(fitted, groups[k], groups[k + 1 :]):
-                groups[k].items.append(fitted)
-                return k
-        groups.append(Group(item.axes, [item]))
-        return len(groups) - 1
+                fitting.append((k, fitted))
+        if not fitting:
+            groups.append(Group(item.axes, [item]))
+            return len(groups) - 1
+        alike = (x for x in fitting if self._stores_alike(item, groups[x[0]]))
+        k, fitted = next(alike, fitting[0])
+        groups[k].items.append(fitted)
+        return k
+
+    def _stores_alike(self, item: Item, group: Group) -> bool:
+        stored = [x.name for x in (item, *group.items) if x.kind == "store"]
+        return item.kind != "store" or len(set(map(self.streams, stored))) == 1
 
     def reads(self, item: Item) -> frozenset[str]:
         """The tensors and locals that an item reads."""

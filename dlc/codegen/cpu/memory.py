@@ -198,16 +198,27 @@ def scatter(
     )
 
 
-def fetch(em: Emitter, pointer: str, distance: str, wanted: str, size: int, *, write: bool) -> None:
+def fetch(
+    em: Emitter,
+    pointer: str,
+    distance: str,
+    wanted: str,
+    size: int,
+    *,
+    write: bool,
+    near: bool = True,
+) -> None:
     """Brings the lines of `size` bytes at a distance from a pointer into the cache, if wanted.
 
     write: they come as this core's own, to be written.
+    near: into the first level, else into the second.
     """
-    use = str(int(write))
+    use, locality = str(int(write)), "3" if near else "2"
     far = em.value(f"getelementptr i8, ptr {pointer}, i64 {distance}")
     place = far
     if wanted != "true":  # no address is wrong; the scratch memory's is at hand
         place = em.value(f"select i1 {wanted}, ptr {far}, ptr %scratch")
     for line in range(0, size, LINE):
         at = em.value(f"getelementptr i8, ptr {place}, i64 {line}") if line else place
-        em.call("llvm.prefetch.p0", "void", [("ptr", at), ("i32", use), ("i32", "3"), ("i32", "1")])
+        args = [("ptr", at), ("i32", use), ("i32", locality), ("i32", "1")]
+        em.call("llvm.prefetch.p0", "void", args)

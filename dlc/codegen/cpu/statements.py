@@ -76,7 +76,10 @@ class StatementEmitter:
         self.em, self.isa, self.kernel, self.math = em, isa, kernel, math
         self.ex = ExprEmitter(em, isa, math, symbols, read_and_written(kernel), self._reduce)
         self.grouping = Grouping(
-            names, {p.name: frozenset(p.may_alias) for p in kernel.params}, self.ex.is_known
+            names,
+            {p.name: frozenset(p.may_alias) for p in kernel.params},
+            self.ex.is_known,
+            lambda name: bool(self.ex.tensor(name).streams),
         )
         self.scratch = Scratch()
         self.lanes = 1
