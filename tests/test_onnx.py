@@ -175,6 +175,28 @@ def test_a_loop_with_an_unknown_number_of_slices():
     assert model(np.float32(3))[1].tolist() == [1.5, 0.75]
 
 
+@pytest.mark.parametrize("goes_on", ["Identity", "Constant"])
+def test_a_counted_loop_whose_condition_is_an_input(goes_on):
+    """It may be false before the first iteration, whatever the body says of the others."""
+    value = {} if goes_on == "Identity" else {"value": numpy_helper.from_array(np.array(True))}
+    nodes = [
+        node(goes_on, ["c"] if goes_on == "Identity" else [], ["go"], **value),
+        node("Add", ["v", "v"], ["v2"]),
+    ]
+    body = helper.make_graph(
+        nodes,
+        "body",
+        [info("k", I64, []), info("c", BOOL, []), info("v", shape=[2])],
+        [info("go", BOOL), info("v2")],
+    )
+    loop = node("Loop", ["count", "first", "x"], ["y"], body=body)
+    inputs = [info("x", shape=[2]), info("first", BOOL, [])]
+    model = dlc.onnx.load(model_of([loop], inputs, [info("y")], [("count", np.array(3))]))
+    x = np.array([1, 2], np.float32)
+    assert model(x, np.array(True))[0].tolist() == [8, 16]
+    assert model(x, np.array(False))[0].tolist() == [1, 2]
+
+
 def test_functions_of_the_model():
     function = helper.make_function(
         "local", "Double", ["a"], ["b"], [node("Add", ["a", "a"], ["b"])],

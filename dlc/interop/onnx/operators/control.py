@@ -46,7 +46,8 @@ def loop(node: Any, count: Any = None, condition: Any = None, *initial: Any) -> 
         return _run_loop(node, body, count, condition, carried)
     if condition is not None and is_known(condition) and not bool(np.asarray(condition).all()):
         return _run_loop(node, body, np.array(0), None, carried)
-    endless = _keeps_going(body)
+    # A condition that is not known may be false before the first iteration.
+    endless = _keeps_going(body) and is_known(condition)
     if endless and is_known(count) and count is not None:
         return _counted_loop(node, body, int(np.asarray(count).reshape(-1)[0]), carried)
     if scanned or any(isinstance(v, list) or v is None for v in carried):
