@@ -197,6 +197,17 @@ def test_a_counted_loop_whose_condition_is_an_input(goes_on):
     assert model(x, np.array(False))[0].tolist() == [1, 2]
 
 
+def test_texts_belong_to_the_call():
+    nodes = [node("StringConcat", ["x", "mark"], ["y"]), node("SequenceConstruct", ["y"], ["s"])]
+    proto = model_of(nodes, [info("x", TensorProto.STRING, [1])], [info("y"), info("s")])
+    proto.graph.initializer.append(helper.make_tensor("mark", TensorProto.STRING, [], ["!"]))
+    model = dlc.onnx.load(proto)
+    long = ["of the same length, a", "of the same length, b"]  # too long to lie in the array
+    for text in ("a", "b", "a", *long, *long):
+        y, sequence = model(np.array([text], object))
+        assert y.tolist() == sequence[0].tolist() == [text + "!"]
+
+
 def test_functions_of_the_model():
     function = helper.make_function(
         "local", "Double", ["a"], ["b"], [node("Add", ["a", "a"], ["b"])],

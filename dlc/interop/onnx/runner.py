@@ -21,7 +21,7 @@ from dlc.interop.onnx.values import Array, NeedsValue, as_tensor, concrete, is_t
 
 
 class Constant:
-    """A known value as a static argument: equal to those of the same bits."""
+    """A known value as a static argument or result: equal to those of the same bits."""
 
     __slots__ = ("_key", "value")
 
@@ -39,9 +39,14 @@ class Constant:
         return repr(self.value)
 
 
+dlc.tree.register_node(Constant, lambda c: ((), c), lambda c, _: c)
+
+
 def _bits(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        content = tuple(value.reshape(-1).tolist()) if value.dtype == object else value.tobytes()
+        # The bytes of texts and of objects are places in memory.
+        listed = value.dtype.kind in "OT"
+        content = tuple(value.reshape(-1).tolist()) if listed else value.tobytes()
         return (value.shape, value.dtype.str, content)
     if isinstance(value, Stored):
         return ("stored", value.kind, _bits(value.codes))
@@ -58,7 +63,6 @@ class _Segment:
         made = {name for node in nodes for name in node.outputs if name}
         self.inputs = list(dict.fromkeys(u for n in nodes for u in n.uses if u not in made))
         self.outputs: list[str] = []
-        self.constants: dict[str, Any] = {}
         self.compiled = dlc.compile(
             self._trace, static_argnames=("known",), name=runner.name, **runner.options
         )
@@ -67,10 +71,7 @@ class _Segment:
         values = {**given, **{name: constant.value for name, constant in known}}
         scope = Scope(values, Scope(self.runner.fixed))
         run_nodes(self.nodes, scope)
-        results = {name: scope[name] for name in self.outputs}
-        # Text is no data of a program.
-        self.constants = {name: v for name, v in results.items() if is_text(v)}
-        return [as_tensor(results[n]) for n in self.outputs if n not in self.constants]
+        return [_result(scope[name]) for name in self.outputs]
 
     def run(self, values: dict[str, Any]) -> None:
         """Computes the nodes from values that are there, and adds their results."""
@@ -89,9 +90,20 @@ class _Segment:
             else:
                 given[name] = value
         results = self.compiled(given, known=tuple(known))
-        names = [n for n in self.outputs if n not in self.constants]
-        values.update(zip(names, results, strict=True))
-        values.update(self.constants)
+        values.update(zip(self.outputs, map(_opened, results), strict=True))
+
+
+def _result(value: Any) -> Any:
+    """A value as a result of a program, of which texts are no data."""
+    if isinstance(value, list):
+        return [_result(v) for v in value]
+    return Constant(value) if is_text(value) else as_tensor(value)
+
+
+def _opened(result: Any) -> Any:
+    if isinstance(result, list):
+        return [_opened(r) for r in result]
+    return result.value if isinstance(result, Constant) else result
 
 
 class Runner:
