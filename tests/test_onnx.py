@@ -208,6 +208,17 @@ def test_texts_belong_to_the_call():
         assert y.tolist() == sequence[0].tolist() == [text + "!"]
 
 
+def test_results_are_not_the_model_s_own_arrays():
+    weights = helper.make_tensor("w", I64, [2], [1, 2])  # not in bytes, which could not be written
+    proto = model_of([node("Relu", ["x"], ["y"])], [info("x", shape=[1])], [info("y"), info("w")])
+    proto.graph.initializer.append(weights)
+    model = dlc.onnx.load(proto)
+    _, given = model(np.ones(1, np.float32))
+    assert isinstance(given, dlc.Tensor)
+    given[0] = 7
+    assert model(np.ones(1, np.float32))[1].tolist() == [1, 2]
+
+
 def test_functions_of_the_model():
     function = helper.make_function(
         "local", "Double", ["a"], ["b"], [node("Add", ["a", "a"], ["b"])],

@@ -193,6 +193,7 @@ def outputs_of(values: Sequence[Any]) -> list[Array | Any]:
     def shown(value: Any) -> Any:
         if isinstance(value, list):
             return [shown(v) for v in value]
+        value = as_tensor(value)  # an array is the model's own
         if isinstance(value, Stored):
             return unstored(Stored(concrete(value.codes), value.kind))
         return value.astype(object) if is_text(value) else value
