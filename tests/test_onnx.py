@@ -219,6 +219,17 @@ def test_results_are_not_the_model_s_own_arrays():
     assert model(np.ones(1, np.float32))[1].tolist() == [1, 2]
 
 
+def test_activations_take_the_numbers_that_they_have():
+    """In their order, and none for those without."""
+    w, r = np.ones((2, 1, 1), np.float32), np.zeros((2, 1, 1), np.float32)
+    both = {"direction": "bidirectional", "hidden_size": 1}
+    numbers = {"activations": ["Tanh", "LeakyRelu"], "activation_alpha": [0.25]}
+    rnn = node("RNN", ["x", "w", "r"], ["y"], **both, **numbers)
+    model = dlc.onnx.load(model_of([rnn], [info("x")], [info("y")], [("w", w), ("r", r)]))
+    (y,) = model(np.full((1, 1, 1), -2, np.float32))
+    np.testing.assert_allclose(y.numpy().ravel(), [np.tanh(-2), -0.5], rtol=1e-6)
+
+
 def test_functions_of_the_model():
     function = helper.make_function(
         "local", "Double", ["a"], ["b"], [node("Add", ["a", "a"], ["b"])],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import dlc
@@ -13,28 +13,32 @@ from dlc.nn import functional
 Step = Callable[[Any, Any], Any]
 
 
-def _activation(name: str, alpha: float | None, beta: float | None) -> Callable[[Any], Any]:
-    """An activation by its name, whose case does not matter."""
+# Functions of the element and of as many numbers as there are defaults: alpha, beta.
+_ACTIVATIONS: dict[str, tuple[Callable[..., Any], tuple[float, ...]]] = {
+    "relu": (lambda x: dlc.maximum(x, 0), ()),
+    "tanh": (dlc.tanh, ()),
+    "sigmoid": (dlc.sigmoid, ()),
+    "affine": (lambda x, a, b: a * x + b, (1.0, 0.0)),
+    "leakyrelu": (lambda x, a: dlc.where(x >= 0, x, a * x), (0.01,)),
+    "thresholdedrelu": (lambda x, a: dlc.where(x >= a, x, 0), (1.0,)),
+    "scaledtanh": (lambda x, a, b: a * dlc.tanh(b * x), (1.0, 1.0)),
+    "hardsigmoid": (lambda x, a, b: dlc.clip(a * x + b, 0, 1), (0.2, 0.5)),
+    "elu": (functional.elu, (1.0,)),
+    "softsign": (functional.softsign, ()),
+    "softplus": (dlc.softplus, ()),
+}
 
-    def number(given: float | None, default: float) -> float:
-        return default if given is None else given
 
-    table: dict[str, Callable[[Any], Any]] = {
-        "relu": lambda x: dlc.maximum(x, 0),
-        "tanh": dlc.tanh,
-        "sigmoid": dlc.sigmoid,
-        "affine": lambda x: number(alpha, 1.0) * x + number(beta, 0.0),
-        "leakyrelu": lambda x: dlc.where(x >= 0, x, number(alpha, 0.01) * x),
-        "thresholdedrelu": lambda x: dlc.where(x >= number(alpha, 1.0), x, 0),
-        "scaledtanh": lambda x: number(alpha, 1.0) * dlc.tanh(number(beta, 1.0) * x),
-        "hardsigmoid": lambda x: dlc.clip(number(alpha, 0.2) * x + number(beta, 0.5), 0, 1),
-        "elu": lambda x: functional.elu(x, number(alpha, 1.0)),
-        "softsign": functional.softsign,
-        "softplus": dlc.softplus,
-    }
-    if name.lower() not in table:
+def _activation(name: str, *given: Iterator[float]) -> Callable[[Any], Any]:
+    """An activation by its name, whose case does not matter.
+
+    given: the alphas and betas that are left; it takes those that it has.
+    """
+    if name.lower() not in _ACTIVATIONS:
         raise ModelError(f"the activation {name!r} is unknown")
-    return table[name.lower()]
+    function, defaults = _ACTIVATIONS[name.lower()]
+    numbers = [next(left, default) for left, default in zip(given, defaults, strict=False)]
+    return lambda x: function(x, *numbers)
 
 
 class _Given(NamedTuple):
@@ -47,11 +51,8 @@ class _Given(NamedTuple):
 def _directions(node: Any, defaults: Sequence[str]) -> list[_Given]:
     count = 2 if node.attr("direction", "forward") == "bidirectional" else 1
     names = node.attr("activations", list(defaults) * count)
-    alphas, betas = node.attr("activation_alpha", []), node.attr("activation_beta", [])
-    functions = [
-        _activation(n, alphas[k] if k < len(alphas) else None, betas[k] if k < len(betas) else None)
-        for k, n in enumerate(names)
-    ]
+    alphas, betas = iter(node.attr("activation_alpha", [])), iter(node.attr("activation_beta", []))
+    functions = [_activation(n, alphas, betas) for n in names]
     each = len(defaults)
     limit = node.attr("clip", None)
     return [_Given(functions[d * each : (d + 1) * each], limit) for d in range(count)]
