@@ -230,6 +230,29 @@ def test_activations_take_the_numbers_that_they_have():
     np.testing.assert_allclose(y.numpy().ravel(), [np.tanh(-2), -0.5], rtol=1e-6)
 
 
+@pytest.mark.parametrize("changing", [False, True])
+def test_slices_of_no_iteration_have_their_types(changing):
+    grown = node("Concat", ["v", "v"], ["v2"], axis=0) if changing else node("Neg", ["v"], ["v2"])
+    body = helper.make_graph(
+        [
+            grown,
+            node("Identity", ["c"], ["go"]),
+            node("Slice", ["v", "zero", "two"], ["head"]),
+            node("Cast", ["head"], ["slice"], to=I64),
+        ],
+        "body",
+        [info("k", I64, []), info("c", BOOL, []), info("v")],
+        [info("go", BOOL), info("v2"), info("slice", I64)],
+    )
+    loop = node("Loop", ["count", "", "x"], ["last", "all"], body=body)
+    weights = [("zero", np.array([0])), ("two", np.array([2]))]
+    inputs = [info("count", I64, []), info("x", shape=[3])]
+    model = dlc.onnx.load(model_of([loop], inputs, [info("last"), info("all")], weights))
+    for count in (2, 0):
+        slices = model(np.array(count), np.ones(3, np.float32))[1]
+        assert (slices.shape, slices.dtype) == ((count, 2), dlc.int64)
+
+
 def test_functions_of_the_model():
     function = helper.make_function(
         "local", "Double", ["a"], ["b"], [node("Add", ["a", "a"], ["b"])],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -76,6 +77,8 @@ def _run_loop(
     most = None if count is None else int(np.asarray(count).reshape(-1)[0])
     going = condition is None or bool(np.asarray(condition).reshape(-1)[0])
     slices: list[list[Any]] = [[] for _ in body.outputs[1 + len(carried) :]]
+    if slices and not (going and (most is None or most > 0)):
+        return (*carried, *_no_slices(node, body, carried))
     k = 0
     while going and (most is None or k < most):
         results = node.run(body, [np.array(k, np.int64), np.array(True), *carried])
@@ -84,28 +87,37 @@ def _run_loop(
         for made, value in zip(slices, results[1 + len(carried) :], strict=True):
             made.append(as_tensor(value))
         k += 1
-    return (*carried, *(_stacked(made) for made in slices))
+    return (*carried, *(dlc.stack(made) for made in slices))
 
 
-def _stacked(slices: list[Any]) -> Any:
-    if not slices:
-        return np.zeros((0,), np.float32)
-    return dlc.stack(slices)
+def _no_slices(node: Any, body: Graph, carried: list[Any]) -> list[Any]:
+    """The slices of no iteration, of the types that the body would give."""
+    if not any(isinstance(v, list) or v is None for v in carried):
+        with contextlib.suppress(ControlFlowError, ShapeError, NeedsValue, NeedsRun):
+            return _scan(node, body, 0, carried)[1]
+    # An iteration in vain tells.
+    results = node.run(body, [np.array(0, np.int64), np.array(True), *carried])
+    made = [as_tensor(v) for v in results[1 + len(carried) :]]
+    return [dlc.zeros((0, *v.shape), dtype=v.dtype) for v in made]
+
+
+def _scan(node: Any, body: Graph, count: int, carried: list[Any]) -> tuple[list[Any], list[Any]]:
+    """The last state and the slices of a known number of iterations."""
+
+    def step(state: Any, k: Any) -> Any:
+        results = node.run(body, [k, np.array(True), *state])
+        values = [as_tensor(v) for v in results[1:]]
+        return values[: len(carried)], values[len(carried) :]
+
+    steps = dlc.arange(count, dtype=dlc.int64)
+    return dlc.scan(step, [as_tensor(v) for v in carried], steps)
 
 
 def _counted_loop(node: Any, body: Graph, count: int, carried: list[Any]) -> tuple[Any, ...]:
     """A loop whose number of iterations is known: a scan, or unrolled if types change."""
     if count > 0 and not any(isinstance(v, list) or v is None for v in carried):
-
-        def step(state: Any, k: Any) -> Any:
-            results = node.run(body, [k, np.array(True), *state])
-            values = [as_tensor(v) for v in results[1:]]
-            return values[: len(carried)], values[len(carried) :]
-
         try:
-            state, slices = dlc.scan(
-                step, [as_tensor(v) for v in carried], dlc.arange(count, dtype=dlc.int64)
-            )
+            state, slices = _scan(node, body, count, carried)
         except (ControlFlowError, ShapeError, NeedsValue, NeedsRun):
             if count > _UNROLLED:
                 raise
