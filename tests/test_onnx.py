@@ -253,6 +253,26 @@ def test_slices_of_no_iteration_have_their_types(changing):
         assert (slices.shape, slices.dtype) == ((count, 2), dlc.int64)
 
 
+def known(op, inputs, attributes=None, *, opset=18, outputs=("y",), x=None, **weights):
+    """The results of one operator, of an input x, or of known values alone."""
+    proto = model_of(
+        [node(op, list(inputs), list(outputs), **(attributes or {}))],
+        [] if x is None else [info("x", helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)],
+        [info(name) for name in outputs],
+        [(name, np.array(value)) for name, value in weights.items()],
+        opset,
+    )
+    return [np.asarray(y) for y in dlc.onnx.load(proto)(*([] if x is None else [x]))]
+
+
+def test_results_of_nothing():
+    x = np.ones((1, 1), np.float32)
+    scales = np.array([1, 0.5], np.float32)
+    assert known("Resize", ["x", "", "s"], {"mode": "linear"}, x=x, s=scales)[0].shape == (1, 0)
+    for op in ("Softmax", "LogSoftmax", "Hardmax"):
+        assert known(op, ["x"], opset=11, x=x[:0])[0].shape == (0, 1)
+
+
 def test_functions_of_the_model():
     function = helper.make_function(
         "local", "Double", ["a"], ["b"], [node("Add", ["a", "a"], ["b"])],

@@ -140,8 +140,8 @@ def is_inf(node: Any, x: Any) -> Any:
 def flattened(function: Callable[..., Any], x: Any, axis: int) -> Any:
     """A function over the last axis, of x as a matrix cut before an axis."""
     axis = axis % max(x.ndim, 1)
-    rows = math.prod(x.shape[:axis])
-    return dlc.reshape(function(dlc.reshape(x, (rows, -1)), axis=-1), x.shape)
+    rows, columns = math.prod(x.shape[:axis]), math.prod(x.shape[axis:])
+    return dlc.reshape(function(dlc.reshape(x, (rows, columns)), axis=-1), x.shape)
 
 
 @operator("Softmax")

@@ -114,11 +114,11 @@ def _resized(x: Any, axis: int, how: _Axis, outside: float) -> Any:
     else:
         wide = dlc.astype(x, dlc.float32) if integer else x
         kind = np.dtype(wide.dtype.numpy)
-        for tap in range(places.shape[1]):
+        used = [tap for tap in range(places.shape[1]) if np.any(weights[:, tap])]
+        for tap in used or [0]:  # the results may be none
             factor = weights[:, tap].astype(kind).reshape(shape)
-            if np.any(factor):
-                part = dlc.take(wide, places[:, tap], axis=axis) * factor
-                result = part if result is None else result + part
+            part = dlc.take(wide, places[:, tap], axis=axis) * factor
+            result = part if result is None else result + part
     if how.transform == "tf_crop_and_resize":
         at = how.positions()
         beyond = ((at < 0) | (at > how.extent - 1)).reshape(shape)
