@@ -273,6 +273,18 @@ def test_results_of_nothing():
         assert known(op, ["x"], opset=11, x=x[:0])[0].shape == (0, 1)
 
 
+def test_one_hot_of_narrow_indices():
+    x = np.array([44, 127, -1], np.int8)
+    (y,) = known("OneHot", ["x", "depth", "values"], x=x, depth=300, values=[0, 1])
+    assert y.argmax(-1).tolist() == [44, 127, 299]
+    assert y.sum() == 3
+
+
+def test_an_axis_may_be_an_array_of_one():
+    """As ONNX Runtime takes it."""
+    assert known("CumSum", ["x", "axis"], x=np.ones(3), axis=[0])[0].tolist() == [1, 2, 3]
+
+
 def test_functions_of_the_model():
     function = helper.make_function(
         "local", "Double", ["a"], ["b"], [node("Add", ["a", "a"], ["b"])],

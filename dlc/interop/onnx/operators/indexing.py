@@ -164,12 +164,12 @@ def one_hot(node: Any, indices: Any, depth: Any, values: Any) -> Any:
     count = int(depth.reshape(-1)[0]) if depth.dtype != object else ints(depth)[0]
     axis = node.attr("axis", -1)
     axis = axis + indices.ndim + 1 if axis < 0 else axis
-    if not dlc.isdtype(indices.dtype, "integral"):
-        indices = dlc.astype(indices, dlc.int64)
+    # The places of all of them, also where the type of the indices is narrow.
+    indices = dlc.astype(indices, dlc.int64)
     places = dlc.expand_dims(from_the_end(indices, count), axis)
     shape = [1] * places.ndim
     shape[axis] = -1
-    hot = places == dlc.reshape(dlc.arange(count, dtype=indices.dtype), tuple(shape))
+    hot = places == dlc.reshape(dlc.arange(count, dtype=dlc.int64), tuple(shape))
     return dlc.where(hot, values[1], values[0])
 
 

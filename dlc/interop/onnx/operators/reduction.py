@@ -118,13 +118,13 @@ operator("ArgMin")(functools.partial(_arg, dlc.argmin))
 @operator("CumSum", known=(1,))
 def cumulative_sum(node: Any, x: Any, axis: Any) -> Any:
     """The sums up to each element."""
-    return _cumulated(dlc.cumulative_sum, 0, node, x, int(axis))
+    return _cumulated(dlc.cumulative_sum, 0, node, x, ints(axis)[0])
 
 
 @operator("CumProd", since=26, known=(1,))
 def cumulative_product(node: Any, x: Any, axis: Any) -> Any:
     """The products up to each element."""
-    return _cumulated(dlc.cumulative_prod, 1, node, x, int(axis))
+    return _cumulated(dlc.cumulative_prod, 1, node, x, ints(axis)[0])
 
 
 def _cumulated(function: Reduction, first: int, node: Any, x: Any, axis: int) -> Any:
