@@ -285,6 +285,29 @@ def test_an_axis_may_be_an_array_of_one():
     assert known("CumSum", ["x", "axis"], x=np.ones(3), axis=[0])[0].tolist() == [1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("op", "outputs", "sizes"),
+    [
+        ("Split", ("a", "b"), [2, 2]),
+        ("Split", ("a", "b"), [4, 4]),
+        ("SplitToSequence", "a", [2, 2]),
+    ],
+)
+def test_parts_that_are_not_the_whole_are_refused(op, outputs, sizes):
+    with pytest.raises(dlc.ModelError, match=r"parts of .* along an axis of 6"):
+        known(op, ["x", "s"], outputs=outputs, x=np.ones(6), s=sizes)
+
+
+def test_an_element_that_is_not_there_cannot_be_erased():
+    nodes = [
+        node("SequenceConstruct", ["x", "x"], ["s"]),
+        node("SequenceErase", ["s", "place"], ["y"]),
+    ]
+    proto = model_of(nodes, [info("x", shape=[1])], [info("y")], [("place", np.array(2))])
+    with pytest.raises(dlc.ModelError, match="the place 2 is outside of a sequence of 2"):
+        dlc.onnx.load(proto)(np.ones(1, np.float32))
+
+
 def test_functions_of_the_model():
     function = helper.make_function(
         "local", "Double", ["a"], ["b"], [node("Add", ["a", "a"], ["b"])],

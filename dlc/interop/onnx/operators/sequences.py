@@ -8,6 +8,7 @@ import numpy as np
 
 import dlc
 from dlc.interop.onnx.operator_table import operator
+from dlc.interop.onnx.operators.shape import cut
 from dlc.interop.onnx.values import as_tensor, ints
 from dlc.ir.errors import ModelError
 
@@ -24,9 +25,10 @@ def sequence_empty(_node: Any) -> Any:
     return []
 
 
-def _place(place: Any, length: int, what: str) -> int:
+def _place(place: Any, length: int, what: str, *, behind: bool = False) -> int:
+    """The index of an element, or of the one that would follow."""
     k = int(place.reshape(-1)[0])
-    if not -length <= k <= length:
+    if not -length <= k < length + behind:
         raise ModelError(f"{what}: the place {k} is outside of a sequence of {length}")
     return k + length if k < 0 else k
 
@@ -34,16 +36,14 @@ def _place(place: Any, length: int, what: str) -> int:
 @operator("SequenceAt", raw=True, known=(1,))
 def sequence_at(_node: Any, parts: Any, place: Any) -> Any:
     """One element."""
-    k = _place(place, len(parts), "SequenceAt")
-    if k == len(parts):
-        raise ModelError(f"SequenceAt: the place {k} is outside of a sequence of {len(parts)}")
-    return parts[k]
+    return parts[_place(place, len(parts), "SequenceAt")]
 
 
 @operator("SequenceInsert", raw=True, known=(2,))
 def sequence_insert(_node: Any, parts: Any, value: Any, place: Any = None) -> Any:
     """A sequence with one element more."""
-    k = len(parts) if place is None else _place(place, len(parts), "SequenceInsert")
+    end = len(parts)
+    k = end if place is None else _place(place, end, "SequenceInsert", behind=True)
     return [*parts[:k], value, *parts[k:]]
 
 
@@ -72,17 +72,10 @@ def split_to_sequence(node: Any, x: Any, sizes: Any = None) -> Any:
         wanted = [each] * (extent // each) + ([extent % each] if extent % each else [])
     else:
         wanted = ints(sizes)
-    parts: list[Any] = []
-    start = 0
-    for n in wanted:
-        index: list[Any] = [slice(None)] * x.ndim
-        index[axis] = slice(start, start + n)
-        part = x[tuple(index)]
-        if sizes is None and not node.attr("keepdims", 1):
-            part = dlc.squeeze(part, axis=axis)
-        parts.append(part)
-        start += n
-    return parts
+    parts = cut(x, axis, wanted)
+    if sizes is None and not node.attr("keepdims", 1):
+        return [dlc.squeeze(part, axis=axis) for part in parts]
+    return list(parts)
 
 
 @operator("ConcatFromSequence", raw=True)

@@ -172,7 +172,14 @@ def tile(_node: Any, x: Any, repeats: Any) -> Any:
     return dlc.tile(x, tuple(ints(repeats)))
 
 
-def _cut(x: Any, axis: int, sizes: Sequence[Any]) -> tuple[Any, ...]:
+def cut(x: Any, axis: int, sizes: Sequence[Any]) -> tuple[Any, ...]:
+    """Parts along an axis, which they make up.
+
+    Raises:
+        ModelError: The sizes do not add up to the axis.
+    """
+    if sum(sizes) != x.shape[axis]:
+        raise ModelError(f"parts of {list(sizes)} along an axis of {x.shape[axis]}")
     parts: list[Any] = []
     start: Any = 0
     for n in sizes:
@@ -195,7 +202,7 @@ def split(node: Any, x: Any, sizes: Any = None) -> Any:
         each = (extent + count - 1) // count
         wanted = [each] * (count - 1)
         wanted.append(extent - each * (count - 1))
-    return _cut(x, axis, wanted)
+    return cut(x, axis, wanted)
 
 
 def _sliced(x: Any, starts: Any, ends: Any, axes: Any, steps: Any) -> Any:
