@@ -273,6 +273,13 @@ def test_results_of_nothing():
         assert known(op, ["x"], opset=11, x=x[:0])[0].shape == (0, 1)
 
 
+def test_known_integers_wrap():
+    for op in ("ReduceProd", "ReduceSum", "ReduceMax"):
+        result = {"ReduceProd": 10**10 % 2**32, "ReduceSum": 200000, "ReduceMax": 100000}[op]
+        assert known(op, ["k"], k=np.array([100000, 100000], np.int32))[0].tolist() == [result]
+    assert known("ReduceSum", ["k"], k=[2**62, 2**62])[0].tolist() == [-(2**63)]
+
+
 def test_one_hot_of_narrow_indices():
     x = np.array([44, 127, -1], np.int8)
     (y,) = known("OneHot", ["x", "depth", "values"], x=x, depth=300, values=[0, 1])

@@ -234,13 +234,12 @@ def _reduced(node: Node, a: Array, axes: Array | None = None) -> Array | None:
         return None
     if a.size == 0 or (places is None and node.attr("noop_with_empty_axes", 0)):
         return None
-    functions: dict[str, Callable[[Any, Any], Any]] = {
-        "ReduceProd": lambda x, y: x * y,
-        "ReduceSum": lambda x, y: x + y,
-        "ReduceMax": max,
-        "ReduceMin": min,
+    functions = {
+        "ReduceProd": np.multiply,
+        "ReduceSum": np.add,
+        "ReduceMax": np.maximum,
+        "ReduceMin": np.minimum,
     }
-    total = functools.reduce(functions[node.op], a.tolist())
-    made = np.empty((1,) if node.attr("keepdims", 1) else (), object)
-    made[...] = total
+    made = np.empty((1,) if node.attr("keepdims", 1) else (), a.dtype)
+    made[...] = functions[node.op].reduce(a, dtype=a.dtype)
     return _plain(made, a)
