@@ -273,6 +273,23 @@ def test_results_of_nothing():
         assert known(op, ["x"], opset=11, x=x[:0])[0].shape == (0, 1)
 
 
+def test_slices_downwards_begin_within_the_axis():
+    """Where the standard clamps, NumPy has an empty slice."""
+    begin, end, axis, step = np.array([[-9], [-20], [0], [-1]])
+    names = ["start", "end", "axis", "step"]
+    given = dict(zip(names, (begin, end, axis, step), strict=True))
+    x = np.array([1, 2, 3], np.float32)
+    assert known("Slice", ["x", *names], x=x, **given)[0].tolist() == [1]
+    assert known("Slice", ["k", *names], k=[1, 2, 3], **given)[0].tolist() == [1]
+    proto = model_of(
+        [node("Slice", ["x", *names], ["y"])], [info("x", shape=["n"])], [info("y")], given.items()
+    )
+    model = dlc.onnx.load(proto)
+    for n in (3, 5, 8, 12):
+        x = np.arange(n, dtype=np.float32)
+        assert model(x)[0].tolist() == ([0] if n < 10 else list(range(n - 9, -1, -1)))
+
+
 def test_known_integers_wrap():
     for op in ("ReduceProd", "ReduceSum", "ReduceMax"):
         result = {"ReduceProd": 10**10 % 2**32, "ReduceSum": 200000, "ReduceMax": 100000}[op]

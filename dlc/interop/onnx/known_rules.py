@@ -184,6 +184,8 @@ def _slice(
     for k in range(count):
         low, high, step = int(starts.flat[k]), int(ends.flat[k]), strides[k]
         extent = a.shape[places[k]]
+        if step < 0:  # it begins at the first element where it would before
+            low = max(low, -extent)
         # Behind the first element, downwards, is no index of Python's.
         high_ = None if step < 0 and high < -extent else high
         index[places[k]] = slice(low, high_, step)

@@ -210,9 +210,12 @@ def _sliced(x: Any, starts: Any, ends: Any, axes: Any, steps: Any) -> Any:
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         extent = x.shape[axis]
         low, high = start, end
-        if isinstance(step, int) and step < 0 and isinstance(high, int) and isinstance(extent, int):
-            low = min(low, extent - 1) if isinstance(low, int) else low
-            high = None if high < -extent else high
+        if isinstance(step, int) and step < 0:
+            # Downwards, a slice begins at the first element where it would before.
+            low = max(low, -extent)
+            if isinstance(high, int) and isinstance(extent, int):
+                low = min(low, extent - 1) if isinstance(low, int) else low
+                high = None if high < -extent else high
         index[axis] = slice(low, high, step)
     return x[tuple(index)]
 
