@@ -139,6 +139,35 @@ def test_extents_of_0_and_1():
         torch.testing.assert_close(run(x), heads(x))
 
 
+def updated(x):
+    x.mul_(2)
+    return x.chunk(2, 1)
+
+
+VIEWS = {
+    "halves of an input": lambda x: x.chunk(2, 1),
+    "an input turned": lambda x: x.transpose(0, 1).reshape(x.shape),
+    "one row for all": lambda x: x[:1].expand(x.shape[0], x.shape[1]),
+    "halves of an input that is written": updated,
+    "halves of a result": lambda x: ((x * 2).T.chunk(2, 1), x.exp()),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "fallback"), [*((name, "error") for name in VIEWS), ("halves of an input", "aten")]
+)
+def test_views_of_open_extents(name, fallback):
+    """PyTorch makes them itself, by the strides and offsets of what the graph returns."""
+    function, options = VIEWS[name], {"fallback": fallback}
+    run = torch.compile(function, backend=dlc_backend, dynamic=True, options=options)
+    for n in (4, 6):
+        for x in (torch.randn(n, n), torch.randn(2 * n, n)[::2, :]):
+            got, wanted = (
+                torch.utils._pytree.tree_leaves(f(y)) for f, y in ((run, x.clone()), (function, x))
+            )
+            torch.testing.assert_close(got, wanted)
+
+
 @pytest.mark.parametrize("step", [Step(1, 1), Step(3, 0), Step(4, 2)])
 def test_steps_of_extents(step):
     counts = [step.count(n) for n in range(30)]

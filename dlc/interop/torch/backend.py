@@ -11,6 +11,7 @@ import dlc
 from dlc.interop.torch.checks import calls_graphs, is_known
 from dlc.interop.torch.decompositions import decompositions
 from dlc.interop.torch.graph import GraphFunction
+from dlc.interop.torch.layouts import Layouts
 from dlc.interop.torch.rewrites import rewrite
 from dlc.interop.torch.versions import keep_checks
 from dlc.ir.collection import no_collection
@@ -59,17 +60,21 @@ def dlc_backend(
         raise ValueRangeError(f"freeze={freeze!r}", hint="True or False")
     dlc.compile(dlc_backend, **given)  # says now what is wrong with the others
 
-    def compiler(graph: Any, _inputs: Sequence[Any]) -> Any:
+    def forward(graph: Any, _inputs: Sequence[Any]) -> Any:
+        layouts = _layouts(graph)
+        return make_boxed_func(layouts.of(_compiled(graph, fallback, (), given)))
+
+    def backward(graph: Any, _inputs: Sequence[Any]) -> Any:
         return make_boxed_func(_compiled(graph, fallback, (), given))
 
     def inference(graph: Any, inputs: Sequence[Any]) -> Any:
-        parameters = _parameters(len(inputs)) if freeze else ()
-        return make_boxed_func(_compiled(graph, fallback, parameters, given))
+        layouts, parameters = _layouts(graph), _parameters(len(inputs)) if freeze else ()
+        return make_boxed_func(layouts.of(_compiled(graph, fallback, parameters, given)))
 
     rewrite(module)
     trace = aot_autograd(
-        fw_compiler=compiler,
-        bw_compiler=compiler,
+        fw_compiler=forward,
+        bw_compiler=backward,
         inference_compiler=inference,
         decompositions=decompositions(),
     )
@@ -77,12 +82,25 @@ def dlc_backend(
         return trace(module, example_inputs)
 
 
-def _parameters(count: int) -> tuple[int, ...]:
-    """The inputs of the graph in progress that are parameters, or buffers that it only reads."""
+def _metadata() -> Any:
+    """What PyTorch knows of the graph in progress, or None."""
     from torch._guards import TracingContext
 
     context = TracingContext.try_get()
-    known = None if context is None else context.fw_metadata
+    return None if context is None else context.fw_metadata
+
+
+def _layouts(graph: Any) -> Layouts:
+    """The layouts of what a graph returns, but for what its gradient needs, which is behind it."""
+    nodes = list(graph.graph.nodes)
+    known = _metadata()
+    count = len(nodes) if known is None else known.num_forward_returns + len(known.tokens)
+    return Layouts(nodes, count)
+
+
+def _parameters(count: int) -> tuple[int, ...]:
+    """The inputs of the graph in progress that are parameters, or buffers that it only reads."""
+    known = _metadata()
     if known is None:
         return ()
     written = set(known.mutated_inp_runtime_indices)
