@@ -117,6 +117,25 @@ def test_tapes_watch_variables():
     assert (w * 2)._history is None
 
 
+SAME = {
+    "reshape": lambda x: dlc.reshape(x, x.shape),
+    "astype": lambda x: x.astype(dlc.float64),
+    "asarray": dlc.asarray,
+    "index": lambda x: x[...],
+    "roll": lambda x: dlc.roll(x, 0, axis=0),
+    "positive": lambda x: +x,
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_tapes_watch_variables_that_an_operation_leaves_as_they_are(name):
+    v = dlc.Variable(np.array([1.0, 2.0]))
+    with dlc.GradientTape() as tape:
+        y = SAME[name](v)
+        loss = (y * y).sum()
+    assert tape.gradient(loss, v).tolist() == [2, 4]
+
+
 def test_tapes_watch_tensors_when_told():
     x = dlc.asarray([1.0, 2.0])
     with dlc.GradientTape(persistent=True) as tape:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dlc.frontend.apply import asarray, broadcast_to, convert, promote
 from dlc.frontend.context import current_trace
-from dlc.frontend.recording import leaf
+from dlc.frontend.recording import leaf, watch
 from dlc.frontend.tensor import Array, History, Tensor, contiguous, functions, make
 from dlc.frontend.trace import Trace
 from dlc.ir.build import find_op
@@ -218,6 +218,7 @@ class Variable(Tensor):
         if trace is not None:
             return make(None, self._node_in(trace), trace)
         array = self._held(".value()", "read it inside the function")
+        watch((self,))
         return make(array, history=self._history)
 
     @property
