@@ -136,6 +136,26 @@ def test_tapes_watch_variables_that_an_operation_leaves_as_they_are(name):
     assert tape.gradient(loss, v).tolist() == [2, 4]
 
 
+@pytest.mark.parametrize("name", SAME)
+def test_what_an_operation_leaves_as_it_is_is_constant_in_no_grad(name):
+    x = dlc.Variable(np.array([1.0, 2.0]), requires_grad=True)
+
+    def loss(x):
+        with dlc.no_grad():
+            y = SAME[name](x)
+        return (x * y).sum()
+
+    def step():
+        loss(x * 1).backward()
+
+    for run in (step, dlc.compile(step)):
+        x.grad = None
+        run()
+        assert x.grad.tolist() == [1, 2]
+    for function in (loss, lambda x: loss(x * 1)):
+        assert dlc.grad(function)(x.data).tolist() == [1, 2]
+
+
 def test_tapes_watch_tensors_when_told():
     x = dlc.asarray([1.0, 2.0])
     with dlc.GradientTape(persistent=True) as tape:

@@ -21,7 +21,7 @@ from dlc.frontend.constants import constant_copy
 from dlc.frontend.context import current_trace
 from dlc.frontend.extent import Extent, as_dim, as_dims, plain, tensors_by
 from dlc.frontend.promotion import DEFAULTS, check_scalar, common_dtype, scalar_kind
-from dlc.frontend.recording import record
+from dlc.frontend.recording import is_recording, record
 from dlc.frontend.symbolic import SYMBOLIC
 from dlc.frontend.tensor import Array, Tensor, contiguous, functions, make, make_like
 from dlc.frontend.trace import Trace
@@ -279,6 +279,14 @@ def _has_arrays(x: Any) -> bool:
     return isinstance(x, (np.ndarray, np.generic, Tensor))
 
 
+def new_handle(x: Tensor, weak: bool | None = None) -> Tensor:
+    """Another tensor of the present value of `x`, which `no_grad` makes constant like a result."""
+    if is_recording() or not x.tensor.dtype.is_float:
+        return make_like(x, weak)
+    value: Tensor = functions.stop_gradient(x)
+    return value if weak is None else make_like(value, weak)
+
+
 # Element types.
 
 
@@ -290,8 +298,9 @@ def convert(x: Tensor, dtype: DType, weak: bool = False) -> Tensor:
         value = x._data.item()
         check_scalar(value, dtype)
         return _scalar(value, dtype, weak)
-    result = x if x.tensor.dtype is dtype else apply("convert", x, dtype=dtype)
-    return make_like(result, weak)
+    if x.tensor.dtype is dtype:
+        return new_handle(x, weak)
+    return make_like(apply("convert", x, dtype=dtype), weak)
 
 
 def _scalar(value: float, dtype: DType, weak: bool) -> Tensor:
@@ -407,7 +416,7 @@ def asarray(
         return made if made.is_traced else made.to(str(device))
     if isinstance(x, Tensor):
         result = materialise(x) if wanted is None else convert(x, wanted)
-        result = make_like(result, weak=False)
+        result = new_handle(x, weak=False) if result is x else make_like(result, weak=False)
     elif isinstance(x, (bool, int, float)) and not isinstance(x, np.generic):
         kind = scalar_kind(x)
         held = wanted or DEFAULTS[kind.kind]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dlc.frontend.apply import apply, as_array, as_tensor, convert, promote
+from dlc.frontend.apply import apply, as_array, as_tensor, convert, new_handle, promote
 from dlc.frontend.extent import as_dim, slice_bound
 from dlc.frontend.functions.arguments import known_values
 from dlc.frontend.places import (
@@ -275,7 +275,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         ArgumentError: for what is no index, and for a mask in a trace.
     """
     y = read(x, parse(x, index))
-    return make_like(y) if y is x else y
+    return new_handle(y) if y is x else y
 
 
 def read(x: Tensor, s: Subscript) -> Tensor:

@@ -8,11 +8,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from dlc.frontend.apply import apply, as_tensor, broadcast_to, promote
+from dlc.frontend.apply import apply, as_tensor, broadcast_to, new_handle, promote
 from dlc.frontend.context import current_trace
 from dlc.frontend.extent import as_dim
-from dlc.frontend.tensor import Tensor, make_like
-from dlc.frontend.variable import Variable
+from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, DimExpr, dims_equal
 from dlc.ir.errors import (
     ArgumentError,
@@ -201,11 +200,6 @@ def same_dtype(tensors: Sequence[Any]) -> tuple[Tensor, ...]:
 def fresh(result: Tensor, x: Any) -> Tensor:
     """`result` as a handle of its own where it is the argument: handles can be assigned to."""
     return new_handle(result) if result is x else result
-
-
-def new_handle(x: Tensor) -> Tensor:
-    """Another tensor of the present value of `x`."""
-    return x.value() if isinstance(x, Variable) else make_like(x)
 
 
 def known_values(given: Any, tensor: Tensor) -> np.ndarray[Any, Any] | None:
