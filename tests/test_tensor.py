@@ -594,3 +594,18 @@ def test_searchsorted_and_nonzero_methods():
     x = dlc.asarray([1.0, 2.0, 0.0, 4.0])
     assert x.sort().searchsorted([1.5]).tolist() == [2]
     assert x.nonzero()[0].tolist() == [0, 1, 3]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: dlc.diff(x, n=0),
+        lambda x: dlc.linalg.matrix_power(x, 1),
+        lambda x: dlc.nn.functional.dropout(x, training=False),
+        lambda x: dlc.nn.functional.alpha_dropout(x, 0.0),
+    ],
+)
+def test_results_that_are_the_argument_are_other_tensors(function):
+    for x in (dlc.ones((2, 2)), dlc.Variable(np.ones((2, 2)))):
+        function(x)[0] = 5
+        assert x.tolist() == [[1, 1], [1, 1]]

@@ -6,7 +6,7 @@ from typing import Any
 
 from dlc.frontend.apply import apply, as_tensor, convert, materialise
 from dlc.frontend.cast_table import casts
-from dlc.frontend.functions.arguments import ArrayLike, check_kinds, find_axis, reshaped
+from dlc.frontend.functions.arguments import ArrayLike, check_kinds, find_axis, fresh, reshaped
 from dlc.frontend.functions.composed import isfinite, where
 from dlc.frontend.functions.creation import full, iota
 from dlc.frontend.functions.elementwise import (
@@ -189,7 +189,7 @@ def diff(
         raise ValueRangeError(f"diff of order n={n}", hint="n must be 0 or more")
     at = find_axis("diff", axis, tensor.tensor)
     if n == 0:
-        return tensor
+        return fresh(tensor, x)
     parts = [_beside(tensor, t, at) for t in (prepend, tensor, append) if t is not None]
     tensor = concat(parts, axis=at) if len(parts) > 1 else tensor
     before = (slice(None),) * at

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dlc.frontend.apply import apply, as_tensor, broadcast_to, convert, materialise, promote
 from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import elementwise, reduction
-from dlc.frontend.functions.arguments import ArrayLike, integer, reshaped, types_text
+from dlc.frontend.functions.arguments import ArrayLike, fresh, integer, reshaped, types_text
 from dlc.frontend.functions.composed import where
 from dlc.frontend.functions.creation import eye
 from dlc.frontend.functions.shape import expand_dims, matrix_transpose
@@ -192,7 +192,7 @@ def matrix_power(x: ArrayLike, n: int, /) -> Tensor:
     if result is None:
         unit = eye(a.shape[-1], dtype=a.dtype)
         result = broadcast_to(unit, a.tensor.shape)
-    return convert(result, dtype)
+    return fresh(convert(result, dtype), x)
 
 
 @casts

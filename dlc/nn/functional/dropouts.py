@@ -39,7 +39,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, key: Any = None) -> d
 
 def _dropped(x: dlc.Tensor, p: float, training: bool, key: Any, shape: Any) -> dlc.Tensor:
     if not training or p == 0:
-        return x
+        return dlc.asarray(x)  # a handle of its own
     if p == 1:
         return dlc.zeros_like(x)
     kept = dlc.random.bernoulli(key, 1 - p, shape)
@@ -102,7 +102,7 @@ def alpha_dropout(x: Any, p: float = 0.5, training: bool = True, key: Any = None
 
 def _alpha(x: dlc.Tensor, p: float, training: bool, key: Any, shape: Any) -> dlc.Tensor:
     if not training or p == 0:
-        return x
+        return dlc.asarray(x)  # a handle of its own
     if p == 1:
         return dlc.zeros_like(x)
     least = -1.7580993408473766  # the limit of selu on the left
