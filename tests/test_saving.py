@@ -265,6 +265,19 @@ def training_step():
     return step, model
 
 
+def test_the_programs_of_the_present_mode_are_saved(path):
+    model = dlc.nn.Dropout(0.5)
+    f, x = dlc.compile(model), np.ones((2, 8), np.float32)
+    model.train()
+    f(x)
+    model.eval()
+    with pytest.raises(dlc.ValueRangeError, match="in the mode"):
+        f.save(path)
+    f(x)
+    f.save(path)
+    np.testing.assert_array_equal(dlc.load(path)(x).numpy(), x)
+
+
 def test_a_training_step_goes_on_where_it_was_saved(path):
     step, model = training_step()
     y = X[:, :2]

@@ -338,5 +338,8 @@ def _close(
         written=written,
         gradients_written=gradients_written,
         guards=[(v, n is not None) for v, n in trace.gradient_inputs.items()],
-        observed=[(x, name, getattr(x, name)) for (_, name), x in trace.observed.items()],
+        observed=[
+            *((x, name, getattr(x, name)) for (_, name), x in trace.observed.items()),
+            *trace.observed_first.values(),
+        ],
     )

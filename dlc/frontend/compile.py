@@ -407,11 +407,12 @@ class CompiledFunction(Dispatching):
     def saved_programs(self) -> list[tuple[CallKey, Closure]]:
         """What `save` writes without specs: each program, with what it is specialised for.
 
-        Only those of the region of `autocast` that this is in: the others have the same keys.
+        Only those of the region of `autocast` that this is in, and of the mode that modules are in
+        and the like, as a call would use them now: the others have the same keys.
         """
         with self._lock:
             made = [s for _, s in self._order.values() if s.cast is cast_type.get()]
-            return [(s.key, s.closure) for s in made]
+            return [(s.key, s.closure) for s in made if not s.closure.changed()]
 
     def _declared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, Extents]:
         """A call whose leaves may be specs."""

@@ -40,6 +40,15 @@ def observe(holder: object, attribute: str) -> Any:
     return getattr(holder, attribute)
 
 
+def observe_now(holder: object, attribute: str) -> Any:
+    """As `observe`; but what the attribute holds at the first look in a trace is what counts."""
+    held = getattr(holder, attribute)
+    trace = outermost_trace()
+    if trace is not None:
+        trace.observed_first.setdefault((id(holder), attribute), (holder, attribute, held))
+    return held
+
+
 class Conversion(Enum):
     """Whether Python's control flow is converted now.
 

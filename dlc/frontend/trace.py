@@ -34,6 +34,7 @@ class Trace:
         values, `written` those that were assigned, `leaves` all values they had, as sources of
         gradients.
     observed: of the outermost trace: objects whose attributes it depends on (see `observe`).
+        `observed_first` has what they held when they were first looked at (see `observe_now`).
     symbolic: whether its tensors are those of `dlc.frontend.symbolic`, of models that are not run.
     gradients: the gradients of variables now, None for an absent one. `gradient_inputs` has what
         they were at first, `gradients_written` those that were set.
@@ -51,6 +52,7 @@ class Trace:
         self.captures: dict[int, tuple[Tensor, Node]] = {}
         self.fixed: dict[int, Tensor] = {}
         self.observed: dict[tuple[int, str], object] = {}
+        self.observed_first: dict[tuple[int, str], tuple[object, str, object]] = {}
         self.variables: dict[Variable, Node] = {}
         self.inputs: dict[Variable, Node] = {}
         self.written: dict[Variable, None] = {}

@@ -29,6 +29,7 @@ from dlc.frontend.variable_state import assign_state
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError, nearest
 from dlc.ir.record import NamedTuple
 from dlc.optim import clipping
+from dlc.optim.step_counts import StepCounts
 
 Slots = dict[str, Any]
 Settings = dict[str, Any]
@@ -51,10 +52,10 @@ class State(NamedTuple):
 
 
 class _Entry:
-    """A parameter with its group and its state."""
+    """A parameter with its number, its group and its state."""
 
-    def __init__(self, variable: dlc.Variable, group: Group, slots: Slots) -> None:
-        self.variable, self.group = variable, group
+    def __init__(self, number: int, variable: dlc.Variable, group: Group, slots: Slots) -> None:
+        self.number, self.variable, self.group = number, variable, group
         self.slots: dict[str, dlc.Variable] = {k: dlc.Variable(v, name=k) for k, v in slots.items()}
         settings = group.settings
         accumulates = settings["gradient_accumulation_steps"]
@@ -69,11 +70,12 @@ class _Entry:
 
 
 class _Plan(NamedTuple):
-    """What an update is compiled for: parameters, and the settings of each."""
+    """What an update is compiled for: parameters, the settings of each, who misses the step."""
 
     entries: tuple[_Entry, ...]
     settings: tuple[tuple[tuple[str, Any], ...], ...]
     schedules: tuple[Schedule | None, ...]
+    missing: tuple[int, ...]
 
 
 class Rate(float):
@@ -198,6 +200,7 @@ class Optimizer:
         self.settings: Settings = self.normalise(held)
         self._check(self.settings, self._rate)
         self.steps = dlc.Variable(np.asarray(0, np.int32), name="steps")
+        self._counts = StepCounts()
         self._entries: list[_Entry] = []
         self._by_variable: dict[int, _Entry] = {}
         self.param_groups: list[Group] = []
@@ -305,7 +308,9 @@ class Optimizer:
                 f"{type(self).__name__}: {p.name or 'a parameter'} ({p.tensor}) was given twice"
             )
         with eager():  # state outlives the program that is being traced
-            entry = _Entry(p, group, self.first_slots(p.data, group.settings))
+            entry = _Entry(len(self._entries), p, group, self.first_slots(p.data, group.settings))
+            if not self.is_keras:
+                self._counts.add(entry.number, self._updates(self.steps.value()).item())
         self._entries.append(entry)
         self._by_variable[id(p)] = entry
         return entry
@@ -317,6 +322,9 @@ class Optimizer:
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Updates the parameters by their `grad`; those without one stay as they are.
+
+        In PyTorch's spelling they do not count the step either: what depends on the number of
+        steps, such as Adam's correction of means, depends on those that a parameter has had.
 
         Args:
             closure: Computes the loss and the gradients first; its result is returned.
@@ -383,7 +391,7 @@ class Optimizer:
         group = self.param_groups[0]
         settings = [self.settings] * len(leaves)
         rates = [group.schedule(state.step) if group.schedule else self._rate] * len(leaves)
-        made = self._new_values(leaves, given, settings, rates, state)
+        made = self._new_values(leaves, given, settings, rates, state, [None] * len(leaves))
         return dlc.tree.unflatten(structure, made[0]), made[1]
 
     # What all three do.
@@ -395,6 +403,7 @@ class Optimizer:
         settings: Sequence[Settings],
         rates: Sequence[Any],
         state: State,
+        missed: Sequence[Any],
     ) -> tuple[list[Any], State]:
         every = self.settings["gradient_accumulation_steps"]
         step = state.step + dlc.asarray(1, dtype=dlc.int32)
@@ -403,11 +412,10 @@ class Optimizer:
             sums = [s + g for s, g in zip(state.sums, gradients, strict=True)]
             gradients = [s / every for s in sums]
         gradients = clipping.clipped(gradients, self.settings)
-        count = step // every if every else step
         made = [
-            self.rule(p, dlc.astype(g, p.dtype), held, _now(s), r, count)
-            for p, g, held, s, r in zip(
-                parameters, gradients, state.slots, settings, rates, strict=True
+            self.rule(p, dlc.astype(g, p.dtype), held, _now(s), r, self._updates(step, m))
+            for p, g, held, s, r, m in zip(
+                parameters, gradients, state.slots, settings, rates, missed, strict=True
             )
         ]
         new = [dlc.astype(p, old.dtype) for (p, _), old in zip(made, parameters, strict=True)]
@@ -422,6 +430,12 @@ class Optimizer:
             sums = [dlc.where(now, dlc.zeros_like(s), s) for s in sums]
         return new, State(step, tuple(slots), tuple(sums))
 
+    def _updates(self, step: Any, missed: Any = None) -> Any:
+        """How many updates there are in so many steps, less those that were missed."""
+        every = self.settings["gradient_accumulation_steps"]
+        made = step // every if every else step
+        return made if missed is None else made - missed
+
     def _run(self, pairs: Sequence[tuple[Any, dlc.Variable]]) -> None:
         """Updates variables, in one compiled call."""
         for g, v in pairs:
@@ -432,11 +446,21 @@ class Optimizer:
                 )
         entries = tuple(self._by_variable[id(v)] for _, v in pairs)
         settings = tuple(tuple(e.group.settings.items()) for e in entries)
-        plan = _Plan(entries, settings, tuple(e.group.schedule for e in entries))
+        schedules = tuple(e.group.schedule for e in entries)
+        plan = _Plan(entries, settings, schedules, self._missing(entries))
         self._compiled([g for g, _ in pairs], plan=plan)
+
+    def _missing(self, entries: Sequence[_Entry]) -> tuple[int, ...]:
+        """The numbers of the parameters that miss a step; Keras counts steps for all as one."""
+        if self.is_keras or len(entries) == len(self._entries):
+            return ()
+        found = sorted(set(range(len(self._entries))).difference(e.number for e in entries))
+        self._counts.expect(found, len(self._entries))
+        return tuple(found)
 
     def _apply(self, gradients: Sequence[Any], plan: _Plan) -> None:
         entries = plan.entries
+        missed = [self._counts.missed_by(e.number) for e in entries]
         state = State(
             self.steps.value(),
             tuple({k: v.value() for k, v in e.slots.items()} for e in entries),
@@ -445,8 +469,10 @@ class Optimizer:
         parameters = [e.variable.value() for e in entries]
         rates = [e.group.rate_at(self.steps.value()) for e in entries]
         settings = [e.group.settings for e in entries]
-        new, after = self._new_values(parameters, gradients, settings, rates, state)
-        first = state.step < (self.settings["gradient_accumulation_steps"] or 1)
+        new, after = self._new_values(parameters, gradients, settings, rates, state, missed)
+        if plan.missing:
+            updates = self._updates(after.step) - self._updates(state.step)
+            self._counts.miss(plan.missing, updates)
         self.steps.assign(after.step)
         for k, e in enumerate(entries):
             e.variable.assign(new[k])
@@ -457,12 +483,13 @@ class Optimizer:
             if e.average is not None:
                 share = e.group.settings["ema_momentum"]
                 moved = share * e.average + (1 - share) * new[k]
+                first = self._updates(state.step, missed[k]) < 1
                 e.average.assign(dlc.where(first, new[k], moved))  # first values do not count
 
     # State.
 
     def _state(self) -> dict[str, dlc.Variable]:
-        found = {"steps": self.steps}
+        found = {"steps": self.steps, **self._counts.state()}
         for k, group in enumerate(self.param_groups):
             found[f"groups.{k}.learning_rate"] = group.rate
             found.update({f"groups.{k}.{name}": v for name, v in group.moving().items()})
@@ -482,6 +509,12 @@ class Optimizer:
                 of them at once. Nothing has been assigned then.
         """
         hint = "make the state of the same parameters first, with build(variables)"
+        if not self.is_keras and "missed" in state:
+            numbers = np.flatnonzero(dlc.asarray(state["missed"]).numpy()).tolist()
+            self._counts.expect(numbers, len(self._entries))
+        # A state in which no parameter has missed a step does not name what they missed.
+        none = {name: dlc.zeros_like(v.data) for name, v in self._counts.state().items()}
+        state = {**none, **state}
         assign_state(type(self).__name__, "optimizer", self._state(), state, hint)
 
     def finalize_variable_values(self, variables: Iterable[dlc.Variable] | None = None) -> None:

@@ -81,7 +81,8 @@ def programs_of(target: Any, specs: Any) -> tuple[CompiledFunction, list[tuple[C
     if not programs:
         raise ValueRangeError(
             f"{f.name} is to be saved, but not for what arguments",
-            hint='say it, as in specs="f32[b,784]", or call the compiled function before',
+            hint='say it, as in specs="f32[b,784]", or call the compiled function before, with its '
+            "models in the mode that they are in now",
         )
     return f, programs
 
