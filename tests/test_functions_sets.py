@@ -152,7 +152,10 @@ def test_counts(seed):
         same(hist, want)
         np.testing.assert_allclose(edges.numpy(), places, rtol=1e-14)
     hist, _ = dlc.histogram(v, 4, (-1.0, 1.0), density=True)
-    np.testing.assert_allclose(hist.numpy(), np.histogram(v, 4, (-1, 1), density=True)[0])
+    want, _ = np.histogram(v, 4, (-1, 1), density=True)
+    np.testing.assert_allclose(hist.numpy(), want, rtol=1e-14)
+    many = dlc.compile(lambda x: dlc.histogram(x, 2, (0, 1), density=True).hist)
+    same(many(np.ones(70_000, np.float16)), np.array([0, 2], np.float32))  # beyond float16
     weighted = dlc.compile(lambda a, b: dlc.histogram(a, 3, weights=b).hist)(v, np.abs(v))
     np.testing.assert_allclose(weighted.numpy(), np.histogram(v, 3, weights=np.abs(v))[0])
 
@@ -244,5 +247,8 @@ def test_bad_arguments():
         dlc.bincount(np.array([1, -1]))
     with pytest.raises(dlc.ValueRangeError, match="with 0 bins"):
         dlc.histogram(x, 0)
+    for wrong in ((0.0, np.inf), (np.nan, 1.0), (1.0, 0.0)):
+        with pytest.raises(dlc.ValueRangeError, match="over the range"):
+            dlc.histogram(x, 3, wrong)
     with pytest.raises(dlc.ShapeError, match="shapes differ"):
         dlc.lexsort([x, dlc.ones((3,))])

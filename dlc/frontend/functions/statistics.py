@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -347,7 +348,7 @@ def histogram(
 
     Raises:
         ShapeError: The edges have not one axis, or the weights have another shape than x.
-        ValueRangeError: There are no bins, or the range is empty.
+        ValueRangeError: There are no bins, or the range is empty or not finite.
 
     Example:
         >>> dlc.histogram(dlc.asarray([1.0, 2.0, 2.5, 4.0]), 3).hist
@@ -371,7 +372,8 @@ def histogram(
         updates = reshaped(updates, (flat.tensor.size,))
     hist = _added((count,), inside, updates)
     if density:
-        widths = edges[1:] - edges[:-1]
+        # Counts become floats of the type of the widths, but no half type, which they may exceed.
+        hist, widths, _ = promote(hist, edges[1:] - edges[:-1], zeros((), dtype=float32))
         hist = hist / total(hist) / widths
     return Histogram(hist, edges)
 
@@ -388,7 +390,7 @@ def _edges(x: Tensor, bins: int | ArrayLike, range: tuple[float, float] | None) 
         raise ValueRangeError(f"histogram with {count} bins")
     dtype = x.tensor.dtype if x.tensor.dtype.is_float else float32
     if range is not None:
-        if not range[0] <= range[1]:
+        if not 0 <= range[1] - range[0] < math.inf:
             raise ValueRangeError(f"histogram over the range {range}")
         low, high = (full_like(zeros((), dtype=dtype), v) for v in range)
     elif x.tensor.size == 0:
