@@ -151,3 +151,21 @@ def test_long_chains_do_not_exhaust_the_stack():
     (kernel,) = program_of(reads, x).kernels
     assert len(kernel.params) == 2
     np.testing.assert_array_equal(dlc.compile(reads)(x).numpy(), x * np.float32(0.5) ** 200)
+
+
+def test_long_chains_that_are_reduced_padded_or_gathered():
+    def chain(x, count):
+        for _ in range(count):
+            x = x * 0.5 + 1
+        return x
+
+    def f(m, x):
+        nested = m.sum(chain(m.sum(chain(x, 65), axis=0), 65))
+        y = x
+        for _ in range(65):
+            y = m.take(y, np.array([1, 2, 3, 0]), axis=1)
+        return nested, m.argmax(chain(x, 70), axis=1), m.sum(m.pad(chain(x, 350), 1), axis=0), y
+
+    x = np.linspace(-3, 3, 12).reshape(3, 4)
+    for y, want in zip(dlc.compile(lambda x: f(dlc, x))(x), f(np, x), strict=True):
+        np.testing.assert_allclose(y.numpy(), want, rtol=1e-12)

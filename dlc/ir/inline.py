@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from typing import TypeAlias
 
 from dlc.ir import scalar
@@ -21,7 +22,7 @@ from dlc.ir.types import DType, TensorType, int64
 
 Leaf = Callable[[Node, tuple[Expr, ...]], Expr | None]
 
-DEEPEST = 60  # operands inside of operands, of a few calls each, before the stack is unwound
+DEEPEST = 60  # operands inside of operands, of a few calls each, on one stack
 
 
 _Key: TypeAlias = tuple[Node, tuple[Expr, ...]]
@@ -38,7 +39,6 @@ class Inliner:
     def __init__(self, leaf: Leaf, extents: Mapping[str, Dim] | None = None) -> None:
         self.leaf = leaf
         self.extents = dict(extents or {})
-        self.unwound = False  # whether some operands were asked for more than once
         self._memo: dict[_Key, Expr] = {}
         self._depth = 0
 
@@ -53,23 +53,22 @@ class Inliner:
         found = self._memo.get(key)
         if found is not None:
             return found
-        if self._depth == DEEPEST:
-            raise _TooDeep(key)
-        return self._lowered(key) if self._depth else self._from_top(key)
+        return self._lowered(key) if self._depth < DEEPEST else self._deeper(key)
 
-    def _from_top(self, key: _Key) -> Expr:
-        """What lies too deep for Python's stack is computed first, from an empty stack."""
-        pending = [key]
-        while True:
-            try:
-                found = self._lowered(pending[-1])
-            except _TooDeep as deeper:
-                self.unwound = True
-                pending.append(deeper.key)
-                continue
-            pending.pop()
-            if not pending:
-                return found
+    def _deeper(self, key: _Key) -> Expr:
+        """What lies too deep for Python's stack is computed on that of another thread.
+
+        To begin again from an empty stack would not do: each time that an op is lowered, its axes
+        and what it loads have other names.
+        """
+        from concurrent.futures import ThreadPoolExecutor  # few programs need it
+
+        depth, self._depth = self._depth, 0
+        try:
+            with ThreadPoolExecutor(1) as thread:
+                return thread.submit(copy_context().run, self._lowered, key).result()
+        finally:
+            self._depth = depth
 
     def _lowered(self, key: _Key) -> Expr:
         node, ix = key
@@ -120,14 +119,6 @@ class Inliner:
         return result
 
 
-class _TooDeep(Exception):
-    """Ends an attempt to lower a node; `key` is what must be lowered before."""
-
-    def __init__(self, key: _Key) -> None:
-        super().__init__()
-        self.key = key
-
-
 class _Operand:
     """An operand of the node that is being lowered."""
 
@@ -144,24 +135,20 @@ class _Operand:
 
 def guard_loads(e: Expr) -> Expr:
     """`e` with each load giving 0 where its own indices are out of bounds."""
-    memo: dict[int, Expr] = {}
-
-    def visit(x: Expr) -> Expr:
-        if id(x) not in memo:
-            memo[id(x)] = _guarded(x, visit)
-        return memo[id(x)]
-
-    return visit(e)
+    guarded: dict[int, Expr] = {}
+    for x in scalar.walk(e):
+        guarded[id(x)] = _guarded(x, guarded)
+    return guarded[id(e)]
 
 
-def _guarded(x: Expr, visit: Callable[[Expr], Expr]) -> Expr:
+def _guarded(x: Expr, guarded: Mapping[int, Expr]) -> Expr:
     if x.op == "load":
-        inner = x.with_args(tuple(visit(a) for a in x.args))
+        inner = x.with_args(tuple(guarded[id(a)] for a in x.args))
         return scalar.pad(inner, zero(x.dtype))
     if x.op == "pad":
-        load = x.args[0].with_args(tuple(visit(a) for a in x.args[0].args))
-        return x.with_args((load, visit(x.args[1])))
-    return x.with_args(tuple(visit(a) for a in x.args))
+        load = x.args[0].with_args(tuple(guarded[id(a)] for a in x.args[0].args))
+        return x.with_args((load, guarded[id(x.args[1])]))
+    return x.with_args(tuple(guarded[id(a)] for a in x.args))
 
 
 def zero(dtype: DType) -> Expr:
@@ -226,8 +213,4 @@ def reads_of(node: Node, is_leaf: Callable[[Node], bool]) -> tuple[list[Read], E
 
     shape = node.shape
     inliner = Inliner(leaf, {f"i{k}": d for k, d in enumerate(shape)})
-    e = inliner.computed(node, canonical_ix(len(shape)))
-    if inliner.unwound:
-        used = sorted({int(x.attr) for x in scalar.walk(e) if x.op == "load"})
-        found = [found[k] for k in used]
-    return found, e
+    return found, inliner.computed(node, canonical_ix(len(shape)))
