@@ -217,6 +217,8 @@ def test_ranges():
             want = np.linspace(*args, endpoint=endpoint)
             got = dlc.linspace(*args, endpoint=endpoint).numpy()
             h.assert_close(got, want, ulps=1)
+            whole = np.linspace(*args, endpoint=endpoint, dtype=np.int64)
+            exactly([dlc.linspace(*args, endpoint=endpoint, dtype="i64").numpy()], [whole])
     assert dlc.linspace(0, np.float64(1), 3).dtype == dlc.float64
     exactly([dlc.iota((2, 3), 1, dtype="u8").numpy()], [np.uint8([[0, 1, 2]] * 2)])
     x, y, z = np.arange(2), np.arange(3.0), np.int8([4])

@@ -366,7 +366,7 @@ def linspace(
         device: The device it lies on.
 
     Returns:
-        A tensor with one axis, computed at float64 and rounded once.
+        A tensor with one axis, computed at float64 and rounded once: down, for an integer dtype.
 
     Raises:
         ArgumentError: `num` is not an integer.
@@ -395,6 +395,8 @@ def linspace(
     if endpoint and count != 1:
         at_end = elementwise.equal(places, convert(apply("dim", dim=steps), float64))
         result = composed.where(at_end, last, result)
+    if held.is_integer:
+        result = elementwise.floor(result)
     return placed(convert(result, held), device)
 
 
