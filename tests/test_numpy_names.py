@@ -83,6 +83,7 @@ CASES = {
         for mode in ("full", "same", "valid")
         for a, b in ((VECTOR, OTHER), (OTHER, VECTOR), (VECTOR, OTHER[:3]), (OTHER[:3], VECTOR))
     },
+    "trapezoid of nothing": (lambda xp, y: xp.trapezoid(y, axis=0), [h.values((0, 2))]),
     "trapezoid at places": (
         lambda xp, y, x: xp.trapezoid(y, x, axis=0), [h.values((4, 2)), CURVE],
     ),

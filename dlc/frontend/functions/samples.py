@@ -543,8 +543,7 @@ def trapezoid(
     (values,) = float_promote(y)
     values = materialise(values)
     along = find_axis("trapezoid", axis, values.tensor)
-    extent = values.tensor.shape[along]
-    pairs = elementwise.add(part(values, along, 1, extent), part(values, along, 0, add(extent, -1)))
+    pairs = elementwise.add(*_neighbours(values, along))
     if x is None:
         return elementwise.multiply(reduction.sum(pairs, axis=along), dx / 2)
     at = materialise(as_tensor(x))
@@ -552,6 +551,11 @@ def trapezoid(
         size = at.tensor.size
         at = reshaped(at, tuple(size if k == along else 1 for k in range(values.tensor.rank)))
     place = find_axis("trapezoid", along - values.tensor.rank, at.tensor)
-    end = at.tensor.shape[place]
-    steps = elementwise.subtract(part(at, place, 1, end), part(at, place, 0, add(end, -1)))
+    steps = elementwise.subtract(*_neighbours(at, place))
     return elementwise.multiply(reduction.sum(elementwise.multiply(pairs, steps), axis=along), 0.5)
+
+
+def _neighbours(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """The second element of each pair of neighbours along an axis, and the first."""
+    before = (slice(None),) * axis
+    return x[(*before, slice(1, None))], x[(*before, slice(None, -1))]
