@@ -191,7 +191,9 @@ def test_pinv_and_lstsq(shape):
 def test_matrices_of_less_than_full_rank():
     x = np.outer([1.0, 2, 3], [1.0, -1])
     assert dlc.linalg.matrix_rank(x).item() == 1
-    assert dlc.linalg.matrix_rank(np.zeros((2, 2))).item() == 0
+    for shape in ((2, 2), (0, 3)):
+        assert dlc.linalg.matrix_rank(np.zeros(shape)).item() == 0
+    assert dlc.linalg.lstsq(np.zeros((0, 2)), np.zeros(0))[0].tolist() == [0, 0]
     assert dlc.linalg.matrix_rank(np.diag([1.0, 0.1]), rtol=0.2).item() == 1
     near(dlc.linalg.pinv(x).numpy(), np.linalg.pinv(x), 1e-13)
     near(dlc.linalg.pinv(np.diag([1.0, 0.1]), rtol=0.2).numpy(), np.diag([1.0, 0]), 1e-13)

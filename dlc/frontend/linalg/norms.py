@@ -234,7 +234,6 @@ def matrix_rank(x: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Tensor:
         least = elementwise.multiply(extent, _EPS[dtype.name])
     else:
         least = expand_dims(as_tensor(rtol), axis=-1)
-    largest = reduction.max(s, axis=-1, keepdims=True)
     return reduction.sum(
-        elementwise.greater(s, elementwise.multiply(largest, least)), axis=-1, dtype=int64
+        elementwise.greater(s, elementwise.multiply(s[..., :1], least)), axis=-1, dtype=int64
     )
