@@ -159,6 +159,8 @@ def test_errors():
         dlc.random.bits(KEY, (3,), dlc.uint8)
     with pytest.raises(dlc.ArgumentError):
         dlc.random.uniform(KEY, "abc")
+    with pytest.raises(dlc.ValueRangeError, match="between 1 and 0"):
+        dlc.random.uniform(KEY, (3,), minval=1, maxval=0)
 
 
 KS_KEY = dlc.random.key(77)
@@ -389,6 +391,9 @@ def test_randint():
     assert (bounds[:, 1] == 10).all()
     with pytest.raises(dlc.ValueRangeError):
         dlc.random.randint(KS_KEY, (2,), 3, 3)
+    for bounds in ((0, 257), (-1, 3)):
+        with pytest.raises(dlc.ValueRangeError, match="is not in 0..255"):
+            dlc.random.randint(KS_KEY, (2,), *bounds, "uint8")
     with pytest.raises(dlc.DTypeError):
         dlc.random.randint(KS_KEY, (2,), 0, 3, "float32")
     side = dlc.random.rademacher(KS_KEY, (4000,)).numpy()
@@ -444,5 +449,8 @@ def test_choice():
     assert dlc.random.choice(KS_KEY, np.ones((2, 5)), (3,), axis=1).shape == (2, 3)
     with pytest.raises(dlc.ValueRangeError):
         dlc.random.choice(KS_KEY, 3, (4,), replace=False)
+    with pytest.raises(dlc.ValueRangeError, match="of no elements"):
+        dlc.random.choice(KS_KEY, 0, (2,))
+    assert dlc.random.choice(KS_KEY, 0, (0,)).shape == (0,)
     with pytest.raises(dlc.ShapeError):
         dlc.random.choice(KS_KEY, 3, (4,), p=np.ones(2) / 2)

@@ -22,6 +22,7 @@ from dlc.frontend.random.generator import bernoulli, bits, key_of
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import product
 from dlc.ir.errors import DTypeError, ShapeError, ValueRangeError
+from dlc.ir.ops.families import check_number
 from dlc.ir.types import float32, int32, int64, uint64
 
 
@@ -35,7 +36,7 @@ def randint(
         shape: The result's shape.
         minval: The least integer, a number or a tensor.
         maxval: One more than the largest.
-        dtype: An integer type, which must hold both.
+        dtype: An integer type, which must hold all of them.
 
     Returns:
         A tensor of that dtype. With n integers to choose from, probabilities differ from 1 / n by
@@ -43,7 +44,8 @@ def randint(
 
     Raises:
         DTypeError: The dtype is not of integers.
-        ValueRangeError: The bounds are numbers, and there is no integer between them.
+        ValueRangeError: The bounds are numbers, and there is no integer between them, or one that
+            the dtype does not hold.
 
     Example:
         >>> x = dlc.random.randint(dlc.random.key(0), (100,), 0, 6)
@@ -55,8 +57,13 @@ def randint(
         raise DTypeError(f"random.randint of {d.name}: an integer type is needed")
     if maxval is None:
         minval, maxval = 0, minval
-    if isinstance(minval, int) and isinstance(maxval, int) and not minval < maxval:
-        raise ValueRangeError(f"randint from {minval} up to {maxval}: there is no integer between")
+    if isinstance(minval, int) and isinstance(maxval, int):
+        if not minval < maxval:
+            raise ValueRangeError(
+                f"randint from {minval} up to {maxval}: there is no integer between"
+            )
+        for number in (minval, maxval - 1):
+            check_number("randint", number, d)
     held = uint64 if d is uint64 else int64
     low, high = (convert(materialise(as_tensor(x)), held) for x in (minval, maxval))
     count = convert(elementwise.subtract(high, low), uint64)  # wraps to the right number
@@ -187,7 +194,7 @@ def choice(
 
     Raises:
         ShapeError: There are not as many probabilities as elements.
-        ValueRangeError: More elements are to be chosen than there are.
+        ValueRangeError: More elements are to be chosen than there are, or some of none.
 
     Example:
         >>> dlc.random.choice(dlc.random.key(0), 5, (3,), replace=False).shape
@@ -202,6 +209,8 @@ def choice(
         raise ShapeError(f"choice of {n} elements with probabilities {chances.tensor}")
     if not replace and isinstance(n, int) and isinstance(count, int) and count > n:
         raise ValueRangeError(f"choice of {count} of {n} elements, each once")
+    if n == 0 and count != 0:
+        raise ValueRangeError(f"choice of {count} of no elements")
     if replace:
         if chances is None:
             at = randint(k, dims, 0, apply("dim", dim=n))

@@ -204,11 +204,17 @@ def uniform(
         minval: The lower bound, which may be attained.
         maxval: The upper bound.
 
+    Raises:
+        ValueRangeError: The bounds are numbers, and the lower one is above the other.
+
     Example:
         >>> uniform(key(0), (2, 3)).shape
         (2, 3)
     """
     d = float_dtype(dtype, "uniform")
+    numbers = isinstance(minval, (int, float)) and isinstance(maxval, (int, float))
+    if numbers and not minval <= maxval:
+        raise ValueRangeError(f"uniform between {minval} and {maxval}")
     u = unit(key_of(key, "uniform"), as_dims(shape), d)
     low, high = minval, maxval
     if _is_number(low, 0.0) and _is_number(high, 1.0):
