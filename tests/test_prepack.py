@@ -124,6 +124,19 @@ def test_what_is_computed_from_weights_is_computed_once():
     assert product_error(f(x).numpy(), x, np.exp(w)) < 1e-5
 
 
+def test_what_many_steps_compute_from_weights():
+    """Each of which reads what the one before wrote twice."""
+    x, w = numbers(4, 20), numbers(20, 20, seed=1)
+
+    def f(xp, w):
+        for _ in range(40):
+            w = w - xp.sum(w, axis=0, keepdims=True) * np.float32(0.02)
+        return w
+
+    y = dlc.compile(lambda x: x @ f(dlc, dlc.asarray(w)))(x)
+    assert product_error(y.numpy(), x, f(np, w)) < 1e-5
+
+
 def test_batches_of_any_size_by_one_program():
     w = numbers(96, 80, seed=1)
     f = dlc.compile(lambda x: x @ w)

@@ -40,7 +40,7 @@ def standing_arrays(
     origins = _Origins(program, codes, fixed)
     found = dict(origins.given)
     wanted = [s for s in program.standing if program.slots[s].kind == "kept"]
-    known = {s: _find(origins.key(s), origins.sources(s)) for s in wanted}
+    known = {s: _find(origins.keys[s], origins.sources[s]) for s in wanted}
     if any(a is None for a in known.values()):
         kept = {s: slot.type for s, slot in enumerate(program.slots) if slot.kind == "kept"}
         shapes = [[d for d in t.shape if isinstance(d, int)] for t in kept.values()]
@@ -48,7 +48,7 @@ def standing_arrays(
         found |= zip(kept, together(list(zip(shapes, types, strict=True))), strict=True)
         run(program.once, found)
         for s in wanted:
-            _share(origins.key(s), origins.sources(s), found[s])
+            _share(origins.keys[s], origins.sources[s], found[s])
     else:
         found |= {s: a for s, a in known.items() if a is not None}
     return {s: found[s] for s in program.standing}
@@ -71,44 +71,45 @@ def _share(key: object, sources: Sequence[Array], array: Array) -> None:
 
 
 class _Origins:
-    """What the contents of slots follow from."""
+    """What the contents of slots follow from.
+
+    keys: of each slot that `once` calls touch, in numbers and digests.
+    sources: the fixed arrays that it is computed from.
+    """
 
     def __init__(self, program: Program, codes: Sequence[bytes], fixed: Sequence[Array]) -> None:
-        self.program, self.fixed = program, fixed
-        self.digests = [sha256(c).digest() for c in codes] if program.once else []
+        self.program = program
         self.given: dict[int, Array] = {}
         for s, slot in enumerate(program.slots):
             if slot.kind == "constant":
                 self.given[s] = program.constants[slot.position]
             elif slot.kind == "fixed":
                 self.given[s] = fixed[slot.position]
-        self.makers: dict[int, Call] = {}
+        self.keys: dict[int, object] = {}
+        self.sources: dict[int, list[Array]] = {}
+        digests = [sha256(c).digest() for c in codes] if program.once else []
         for call in program.once:
-            for s in call.args:
-                if program.slots[s].kind == "kept":
-                    self.makers.setdefault(s, call)
+            self._note(call, digests[call.kernel])
 
-    def key(self, slot: int) -> object:
-        """What a slot holds, in numbers and digests."""
-        kind, array = self.program.slots[slot].kind, self.given.get(slot)
-        if array is None:
-            call = self.makers[slot]
-            return (
-                self.digests[call.kernel], call.dims, call.args.index(slot),
-                tuple(self.key(s) for s in self._read(call)),
-            )  # fmt: skip
-        if kind == "fixed":
-            return ("fixed", id(array))
-        raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        return (str(array.dtype), array.shape, sha256(raw.data).digest())
-
-    def sources(self, slot: int) -> list[Array]:
-        """The fixed arrays that a slot's contents are computed from."""
-        if self.program.slots[slot].kind == "fixed":
-            return [self.given[slot]]
-        made = self.makers.get(slot)
-        return [] if made is None else [a for s in self._read(made) for a in self.sources(s)]
-
-    def _read(self, call: Call) -> list[int]:
+    def _note(self, call: Call, code: bytes) -> None:
         params = self.program.kernels[call.kernel].params
-        return [s for p, s in zip(params, call.args, strict=True) if p.mode == "in"]
+        read = [s for p, s in zip(params, call.args, strict=True) if p.mode == "in"]
+        for s in read:
+            if s not in self.keys:
+                self._note_given(s)
+        inputs = [self.keys[s] for s in read]
+        sources = list({id(a): a for s in read for a in self.sources[s]}.values())
+        for place, s in enumerate(call.args):
+            if s not in self.keys:
+                # A digest: written out, what is read again and again would be exponentially long.
+                made = repr((code, call.dims, place, inputs))
+                self.keys[s], self.sources[s] = sha256(made.encode()).digest(), sources
+
+    def _note_given(self, slot: int) -> None:
+        array = self.given[slot]
+        if self.program.slots[slot].kind == "fixed":
+            self.keys[slot], self.sources[slot] = ("fixed", id(array)), [array]
+            return
+        raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        key = (str(array.dtype), array.shape, sha256(raw.data).digest())
+        self.keys[slot], self.sources[slot] = key, []
