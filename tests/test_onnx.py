@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import onnx
 import onnx_suite
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
@@ -330,6 +331,33 @@ def test_an_element_that_is_not_there_cannot_be_erased():
     proto = model_of(nodes, [info("x", shape=[1])], [info("y")], [("place", np.array(2))])
     with pytest.raises(dlc.ModelError, match="the place 2 is outside of a sequence of 2"):
         dlc.onnx.load(proto)(np.ones(1, np.float32))
+
+
+@pytest.mark.parametrize("mode", ["avg", "max"])
+@pytest.mark.parametrize("coordinates", ["half_pixel", "output_half_pixel"])
+@pytest.mark.parametrize("ratio", [0, 2])
+def test_regions_larger_than_the_image(rng, mode, coordinates, ratio):
+    """Without a ratio, a bin has as many samples as it is long, be there an image or not."""
+    attributes = {
+        "mode": mode, "coordinate_transformation_mode": coordinates, "sampling_ratio": ratio,
+        "output_height": 1, "output_width": 2,
+    }  # fmt: skip
+    inputs = [info("x", shape=[2, 3, 2, 4]), info("r", shape=["n", 4]), info("i", I64, ["n"])]
+    align = node("RoiAlign", ["x", "r", "i"], ["y"], **attributes)
+    proto = model_of([align], inputs, [info("y", shape=["n", 3, 1, 2])])
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    model = dlc.onnx.load(proto)
+    regions = np.sort(rng.uniform(-9, 9, (9, 2, 2)), axis=1).reshape(9, 4)
+    regions[:2] = [[0, 0, 7, 7], [1, 1, 1, 1]]
+    given = {
+        "x": rng.standard_normal((2, 3, 2, 4)).astype(np.float32),
+        "r": regions.astype(np.float32),
+        "i": rng.integers(0, 2, 9),
+    }
+    for count in (9, 0):
+        given |= {"r": given["r"][:count], "i": given["i"][:count]}
+        expected = session.run(None, given)[0]
+        np.testing.assert_allclose(model(**given)[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_functions_of_the_model():

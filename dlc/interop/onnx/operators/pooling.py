@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -186,31 +187,38 @@ def roi_align(node: Any, x: Any, regions: Any, images: Any) -> Any:
     wide, tall = x2 - x1, y2 - y1
     if half != "half_pixel":
         wide, tall = dlc.maximum(wide, 1.0), dlc.maximum(tall, 1.0)
-    rows, inside_rows = _samples(y1, tall, height, ratio, x.shape[2])
-    columns, inside_columns = _samples(x1, wide, width, ratio, x.shape[3])
+    rows = _Samples(y1, tall, height, ratio, x.shape[2])
+    columns = _Samples(x1, wide, width, ratio, x.shape[3])
     chosen = dlc.take(x, images, axis=0)
-    largest = node.attr("mode", "avg") == "max"
-    return _aligned(chosen, rows, columns, (inside_rows, inside_columns), largest)
+    return _aligned(chosen, rows, columns, largest=node.attr("mode", "avg") == "max")
 
 
-def _samples(start: Any, length: Any, bins: int, ratio: int, extent: Any) -> tuple[Any, Any]:
-    """Positions [region, bin, sample], and which of the samples count.
+class _Samples:
+    """The samples along an axis of the bins of regions, in blocks.
 
-    Without a ratio, a bin has as many samples as it is long, which differs by region: there are
-    samples for the longest that may be, and those that are too many do not count.
+    Without a ratio, a bin has as many samples as it is long, which differs by region: those of
+    regions within the image are one block, and there are more blocks if a region is larger.
     """
-    size = length / bins
-    if ratio > 0:
-        count: Any = dlc.full(start.shape, ratio, dtype=dlc.float32)
-        most = ratio
-    else:
-        most = -(-int(extent) // bins) + 1
-        count = dlc.clip(dlc.ceil(size), 1, most)
-    samples = dlc.arange(most, dtype=dlc.float32)
-    bin_ = dlc.arange(bins, dtype=dlc.float32)[None, :, None]
-    step = (samples[None, :] + 0.5) / count[:, None]
-    at = start[:, None, None] + (bin_ + step[:, None, :]) * size[:, None, None]
-    return at, dlc.broadcast_to((samples[None, :] < count[:, None])[:, None, :], at.shape)
+
+    def __init__(self, start: Any, length: Any, bins: int, ratio: int, extent: Any) -> None:
+        self.start, self.size, self.bins = start, length / bins, bins
+        if ratio > 0:
+            self.count: Any = dlc.full(start.shape, ratio, dtype=start.dtype)
+            self.width, self.blocks = ratio, 1
+        else:
+            self.count = dlc.where(self.size > 0, dlc.ceil(self.size), 0)
+            self.width = -(-int(extent) // bins) + 1
+            # with a 0 behind them, as there may be no regions
+            most = dlc.max(dlc.pad(self.count, (0, 1)))
+            self.blocks: Any = dlc.astype(dlc.ceil(most / self.width), dlc.int64)
+
+    def block(self, k: Any) -> tuple[Any, Any]:
+        """Positions [region, bin, sample], and which of the samples count."""
+        samples = dlc.astype(k * self.width + dlc.arange(self.width), self.start.dtype)
+        bins = dlc.arange(self.bins, dtype=self.start.dtype)[None, :, None]
+        step = (samples + 0.5) / dlc.maximum(self.count, 1)[:, None]
+        at = self.start[:, None, None] + (bins + step[:, None, :]) * self.size[:, None, None]
+        return at, dlc.broadcast_to((samples < self.count[:, None])[:, None, :], at.shape)
 
 
 def _neighbours(at: Any, extent: Any) -> tuple[Any, Any, Any, Any]:
@@ -221,9 +229,27 @@ def _neighbours(at: Any, extent: Any) -> tuple[Any, Any, Any, Any]:
     return low, high, at - low, valid
 
 
-def _aligned(x: Any, rows: Any, columns: Any, inside: tuple[Any, Any], largest: bool) -> Any:
-    r_low, r_high, r_part, r_valid = _neighbours(rows, x.shape[2])
-    c_low, c_high, c_part, c_valid = _neighbours(columns, x.shape[3])
+def _aligned(x: Any, rows: _Samples, columns: _Samples, largest: bool) -> Any:
+    """The mean or maximum of the samples of each bin; 0 where there are none."""
+
+    def step(k: Any, pooled: Any) -> Any:
+        parts = rows.block(k // columns.blocks), columns.block(k % columns.blocks)
+        more = _pooled(x, *parts, largest)
+        return dlc.maximum(pooled, more) if largest else pooled + more
+
+    n, channels = x.shape[:2]
+    shape = (n, rows.bins, columns.bins, channels)
+    start = dlc.full(shape, -math.inf if largest else 0, dtype=x.dtype)
+    pooled = dlc.fori_loop(0, rows.blocks * columns.blocks, step, start)
+    count = (rows.count * columns.count)[:, None, None, None]
+    pooled = dlc.where(count > 0, pooled if largest else pooled / dlc.maximum(count, 1), 0)
+    return dlc.moveaxis(pooled, -1, 1)
+
+
+def _pooled(x: Any, rows: tuple[Any, Any], columns: tuple[Any, Any], largest: bool) -> Any:
+    """The sum or maximum [region, bin, bin, channel] of a block of samples."""
+    r_low, r_high, r_part, r_valid = _neighbours(rows[0], x.shape[2])
+    c_low, c_high, c_part, c_valid = _neighbours(columns[0], x.shape[3])
     regions = dlc.reshape(dlc.arange(x.shape[0]), (-1, 1, 1, 1, 1))
 
     def by_row(v: Any) -> Any:
@@ -237,8 +263,8 @@ def _aligned(x: Any, rows: Any, columns: Any, inside: tuple[Any, Any], largest: 
         return x[regions, :, by_row(r), by_column(c)] * weight[..., None]
 
     rp, cp = by_row(r_part), by_column(c_part)
-    valid = dlc.logical_and(by_row(r_valid), by_column(c_valid))
-    counted = dlc.logical_and(by_row(inside[0]), by_column(inside[1]))
+    valid = dlc.logical_and(by_row(r_valid), by_column(c_valid))[..., None]
+    counted = dlc.logical_and(by_row(rows[1]), by_column(columns[1]))[..., None]
     corners = [
         corner(r_low, c_low, (1 - rp) * (1 - cp)),
         corner(r_low, c_high, (1 - rp) * cp),
@@ -246,15 +272,7 @@ def _aligned(x: Any, rows: Any, columns: Any, inside: tuple[Any, Any], largest: 
         corner(r_high, c_high, rp * cp),
     ]
     if largest:
-        value = dlc.maximum(
-            dlc.maximum(corners[0], corners[1]), dlc.maximum(corners[2], corners[3])
-        )
-        value = dlc.where(valid[..., None], value, 0)
-        value = dlc.where(counted[..., None], value, -math.inf)
-        pooled = dlc.max(value, axis=(2, 4))
-    else:
-        value = corners[0] + corners[1] + corners[2] + corners[3]
-        keep = dlc.logical_and(valid, counted)[..., None]
-        count = dlc.sum(dlc.astype(counted, x.dtype), axis=(2, 4))[..., None]
-        pooled = dlc.sum(dlc.where(keep, value, 0), axis=(2, 4)) / count
-    return dlc.moveaxis(pooled, -1, 1)
+        value = dlc.where(valid, functools.reduce(dlc.maximum, corners), 0)
+        return dlc.max(dlc.where(counted, value, -math.inf), axis=(2, 4))
+    value = corners[0] + corners[1] + corners[2] + corners[3]
+    return dlc.sum(dlc.where(dlc.logical_and(valid, counted), value, 0), axis=(2, 4))
