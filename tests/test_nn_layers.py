@@ -191,11 +191,23 @@ def test_random_state_is_a_stream():
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])
-def test_an_empty_batch_moves_no_running_values(momentum):
-    layer = nn.BatchNorm2d(3, momentum=momentum)
+@pytest.mark.parametrize("shape", [(0, 3, 2, 2), (2, 3, 0, 2)], ids=str)
+@pytest.mark.parametrize("kind", ["BatchNorm2d", "InstanceNorm2d"])
+def test_an_empty_batch_moves_no_running_values(kind, shape, momentum):
+    layer = getattr(nn, kind)(3, momentum=momentum, track_running_stats=True)
     for call in (layer, dlc.compile(layer)):
         call(draw(4, 3, 2, 2))
+        call(draw(5, 3, 3, 2))  # extents are open from here on
         before = layer.running_mean.numpy().copy(), layer.running_var.numpy().copy()
-        assert call(draw(0, 3, 2, 2)).shape == (0, 3, 2, 2)
+        assert call(draw(*shape)).shape == shape
         np.testing.assert_array_equal(layer.running_mean.numpy(), before[0])
         np.testing.assert_array_equal(layer.running_var.numpy(), before[1])
+
+
+def test_a_single_element_where_extents_are_open():
+    """It is not known while tracing, and has no variance with n - 1 in the denominator."""
+    layer = nn.InstanceNorm1d(3, track_running_stats=True)
+    call = dlc.compile(layer)
+    for length in (5, 6, 1):
+        call(draw(4, 3, length))
+    assert np.isfinite(layer.running_var.numpy()).all()

@@ -319,6 +319,29 @@ def test_keras_arguments_decide():
     ]
 
 
+@pytest.mark.parametrize("tracking", [True, False])
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("BatchNorm1d", (1, 3)),
+        ("BatchNorm2d", (1, 3, 1, 1)),
+        ("InstanceNorm1d", (2, 3, 1)),
+        ("InstanceNorm2d", (0, 3, 1, 1)),
+    ],
+)
+def test_one_number_cannot_be_normalised_by_itself(name, shape, tracking):
+    for module, x in ((torch.nn, torch.ones(shape)), (nn, dlc.ones(shape))):
+        layer = getattr(module, name)(3, track_running_stats=tracking)
+        with pytest.raises(ValueError, match="xpected more than 1"):
+            layer(x)
+        layer.eval()
+        if tracking:
+            assert tuple(layer(x).shape) == shape
+        else:
+            with pytest.raises(ValueError, match="xpected more than 1"):
+                layer(x)
+
+
 BAD = [
     (lambda: nn.Conv2d(3, 4, 3, groups=2), "groups"),
     (lambda: nn.Conv2d(3, 4, (3, 3, 3)), "kernel_size"),

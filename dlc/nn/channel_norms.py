@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import dlc
+from dlc.frontend.functions.channel_norms import moved, unbiased
+from dlc.ir.dims import product
 from dlc.ir.errors import ShapeError, ValueRangeError
 from dlc.nn.described import described
 from dlc.nn.linear import positive
@@ -30,6 +33,9 @@ _BATCH = """
         running_mean: [C], 0 at first.
         running_var: [C], 1 at first.
         num_batches_tracked: The number of batches in the running values.
+
+    Raises:
+        ShapeError: for one value per channel, where it normalises by the batch.
 
     Example:
         >>> layer = dlc.nn.{name}(3)
@@ -76,6 +82,19 @@ class _Tracking(Module):
                 "the second"
             )
 
+    def _check_several(self, x: Any, extents: tuple[Any, ...], what: str) -> None:
+        """One number normalised by itself is 0 whatever it is, and has no variance to keep.
+
+        Extents that are open while tracing may be anything.
+        """
+        count = math.prod(extents)
+        if isinstance(count, int) and count == 1:
+            raise ShapeError(
+                f"{type(self).__name__} of an input of shape {tuple(x.shape)}: expected more than "
+                f"1 {what} when training, or without running values",
+                hint="larger batches or inputs, or eval() with running values",
+            )
+
     def extra_repr(self) -> str:
         """The settings."""
         return (
@@ -112,6 +131,8 @@ class _BatchNorm(_Tracking):
         """The normalised x [N, C, ...], of x's shape."""
         self._check(x)
         mean, var = self.running_mean, self.running_var
+        if self.training or mean is None:
+            self._check_several(x, (x.shape[0], *x.shape[2:]), "value per channel")
         if mean is None or var is None:
             return dlc.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)[0]
         if not self.training:
@@ -164,6 +185,9 @@ _INSTANCE = """
         weight, bias, running_mean, running_var: [C], or None.
         num_batches_tracked: 0, as PyTorch has it; or None.
 
+    Raises:
+        ShapeError: for one value per channel and example, unless it normalises by running values.
+
     Example:
         >>> dlc.nn.{name}(3)(dlc.ones((2, 3{sizes}))).shape
         (2, 3{sizes})
@@ -190,11 +214,12 @@ class _InstanceNorm(_Tracking):
             return self.forward(x[None])[0]
         self._check(x)
         mean, var = self.running_mean, self.running_var
+        if mean is not None and var is not None and not self.training:
+            y = dlc.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
+            assert isinstance(y, dlc.Tensor)
+            return y
+        self._check_several(x, tuple(x.shape[2:]), "spatial element")
         if mean is not None and var is not None:
-            if not self.training:
-                y = dlc.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
-                assert isinstance(y, dlc.Tensor)
-                return y
             self._move(x, mean, var)
         return dlc.instance_norm(x, self.weight, self.bias, self.eps)
 
@@ -203,11 +228,11 @@ class _InstanceNorm(_Tracking):
         share, axes = self.momentum or 0.0, tuple(range(2, self.rank + 2))
         with dlc.no_grad():
             held = dlc.asarray(x, copy=None).astype(mean.dtype)
-            for running, own in (
-                (mean, dlc.mean(held, axis=axes)),
-                (var, dlc.var(held, axis=axes, correction=1)),
-            ):
-                running.assign((1.0 - share) * running + share * dlc.mean(own, axis=0))
+            n, _, *spatial = held.tensor.shape
+            own_var = unbiased(dlc.var(held, axis=axes), product(spatial))
+            for running, own in ((mean, dlc.mean(held, axis=axes)), (var, own_var)):
+                batch = dlc.mean(own, axis=0)
+                running.assign(moved(running.value(), batch, share, product((n, *spatial))))
 
 
 @described(_INSTANCE)

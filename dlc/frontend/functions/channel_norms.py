@@ -108,13 +108,14 @@ def batch_norm(
         elementwise.multiply(centred, _per_channel(factor, rank)), held["weight"], held["bias"]
     )
     count = product(x.tensor.shape[a] for a in axes)
-    unbiased = _unbiased(own_var, count)
-    means = own_mean if mean is None else _moved(mean, own_mean, momentum, count)
-    variances = unbiased if var is None else _moved(var, unbiased, momentum, count)
+    own_var = unbiased(own_var, count)
+    means = own_mean if mean is None else moved(mean, own_mean, momentum, count)
+    variances = own_var if var is None else moved(var, own_var, momentum, count)
     return y, apply("stop_gradient", means), apply("stop_gradient", variances)
 
 
-def _unbiased(var: Tensor, count: Dim) -> Tensor:
+def unbiased(var: Tensor, count: Dim) -> Tensor:
+    """The variance of `count` values with n - 1 in the denominator; that of one value stays."""
     if isinstance(count, int):
         return elementwise.multiply(var, count / (count - 1)) if count > 1 else var
     n = apply("convert", apply("dim", dim=count), dtype=var.tensor.dtype)
@@ -123,14 +124,14 @@ def _unbiased(var: Tensor, count: Dim) -> Tensor:
     )
 
 
-def _moved(old: Tensor, new: Tensor, momentum: float, count: Dim) -> Tensor:
+def moved(old: Tensor, new: Tensor, momentum: float, count: Dim) -> Tensor:
     """A running value moved towards that of a batch, which has none if it is empty."""
-    moved = elementwise.add(
+    after = elementwise.add(
         elementwise.multiply(old, 1.0 - momentum), elementwise.multiply(new, momentum)
     )
     if isinstance(count, int):
-        return moved if count else old
-    return composed.where(elementwise.not_equal(apply("dim", dim=count), 0), moved, old)
+        return after if count else old
+    return composed.where(elementwise.not_equal(apply("dim", dim=count), 0), after, old)
 
 
 @casts
