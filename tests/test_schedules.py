@@ -168,6 +168,24 @@ def test_plateaus_as_pytorch(settings):
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["Adam", "NAdam", "Adamax"])
+def test_a_first_beta_of_zero_is_moved_as_pytorch_s(kind):
+    start = np.float64([1.0, -2.0])
+    theirs, ours = torch.tensor(start, requires_grad=True), dlc.Variable(start)
+    for module, schedulers, x in ((torch.optim, S, theirs), (optim, lr_scheduler, ours)):
+        optimizer = getattr(module, kind)([x], lr=0.1, betas=(0.0, 0.9))
+        scheduler = schedulers.OneCycleLR(optimizer, 0.3, total_steps=8)
+        for _ in range(7):
+            if module is optim:
+                optimizer.apply_gradients([(2 * ours, ours)])
+            else:
+                theirs.grad = 2 * theirs.detach()
+                optimizer.step()
+            scheduler.step()
+    np.testing.assert_allclose(ours.numpy(), theirs.detach().numpy(), rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ["Adam", "SGD"])
 def test_rates_and_momenta_move_in_a_compiled_step(kind):
     """As PyTorch trains; nothing is compiled after the first step."""

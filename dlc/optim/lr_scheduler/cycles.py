@@ -23,7 +23,8 @@ class _WithMomentum(Scheduled):
         if self.cycle_momentum:
             group = self.optimizer.param_groups[0]
             self._name = "beta1" if "beta1" in group.settings else "momentum"
-            if not group.settings.get(self._name):
+            # a momentum of 0 is not kept, but the mean of gradients is for any beta
+            if self._name == "momentum" and not group.settings.get("momentum"):
                 raise ValueRangeError(
                     f"{type(self).__name__}(cycle_momentum=True): "
                     f"{type(self.optimizer).__name__} has no momentum",
