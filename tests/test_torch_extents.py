@@ -168,6 +168,31 @@ def test_views_of_open_extents(name, fallback):
             torch.testing.assert_close(got, wanted)
 
 
+WINDOWS = {
+    "the first of each row": lambda x: x.as_strided((x.shape[0], 2), (x.shape[1], 1)) * 2,
+    "the first row, everywhere": lambda x: x.as_strided(x.shape, (0, 1)).exp(),
+    "rows from the second": lambda x: x.as_strided((2, x.shape[1]), (x.shape[1], 1), x.shape[1]),
+    "set": lambda x: torch.as_strided_scatter(x, x[:, 0].exp(), (x.shape[0],), (x.shape[1],), 1),
+}
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_places_in_memory_with_open_extents(name):
+    """One program for all: the values of PyTorch's trace are not those of the next call."""
+    function = WINDOWS[name]
+    run = torch.compile(function, backend=dlc_backend, fullgraph=True, dynamic=True)
+    with suite.programs() as made:
+        for shape in ((5, 3), (4, 6), (9, 12), (7, 5)):
+            given = [torch.randn(shape, requires_grad=True)]
+            given.append(given[0].detach().clone().requires_grad_())
+            got, wanted = run(given[0]), function(given[1])
+            torch.testing.assert_close(got, wanted)
+            for result in (got, wanted):
+                result.square().sum().backward()
+            torch.testing.assert_close(given[0].grad, given[1].grad)
+    assert max(p.stats.traces for p in made) == 1
+
+
 @pytest.mark.parametrize("step", [Step(1, 1), Step(3, 0), Step(4, 2)])
 def test_steps_of_extents(step):
     counts = [step.count(n) for n in range(30)]

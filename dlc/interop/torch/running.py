@@ -15,7 +15,7 @@ from dlc.interop.torch.extents import symbols_among, value_of
 from dlc.interop.torch.failures import raises, results_used
 from dlc.interop.torch.table import find, needs_of
 from dlc.interop.torch.versions import factors_are_transposed
-from dlc.ir.errors import DlcError
+from dlc.ir.errors import DlcError, ModelError
 
 if TYPE_CHECKING:
     from torch.fx import Node
@@ -76,11 +76,24 @@ def _first_dtype(node: Node, _symbols: Mapping[Any, Any]) -> Any:
     return dtype_of((value[0] if isinstance(value, (list, tuple)) else value).dtype)
 
 
-def _layout(node: Node, _symbols: Mapping[Any, Any]) -> tuple[tuple[Any, ...], Any]:
+def _layout(node: Node, symbols: Mapping[Any, Any]) -> tuple[tuple[Any, ...], Any]:
     """The strides and the offset in memory of the first argument."""
     first: Any = node.args[0]
     like = first.meta["val"]
-    return tuple(like.stride()), like.storage_offset()
+    # Not PyTorch's own numbers: where these are compared, it takes the values of its trace.
+    strides = tuple(_number(s, symbols) for s in like.stride())
+    return strides, _number(like.storage_offset(), symbols)
+
+
+def _number(number: Any, symbols: Mapping[Any, Any]) -> Any:
+    """A number that PyTorch may have left open, by the values of its symbols."""
+    value = value_of(number, symbols)
+    if value is None:
+        raise ModelError(
+            f"a place in memory by {number}, which depends on more than extents",
+            hint="x.contiguous()",
+        )
+    return value
 
 
 def shapes_of(values: Mapping[Node, Any]) -> list[tuple[Any, Any]]:
