@@ -193,6 +193,34 @@ def test_places_in_memory_with_open_extents(name):
     assert max(p.stats.traces for p in made) == 1
 
 
+STRIDES = {
+    "as numbers": lambda x: x * x.stride(0) + x.stride(1),
+    "the offset": lambda x: x + x.storage_offset(),
+    "of a result": lambda x: x * x.new_empty_strided(x.shape, x.stride()).fill_(3),
+    "given back": lambda x: (x.exp(), x.stride()),
+    "in an extent": lambda x: x.exp().sum() * torch.ones(x.stride(0) + 1).cumsum(0),
+}
+
+
+@pytest.mark.parametrize("fallback", ["error", "aten"])
+@pytest.mark.parametrize("more", [0, 3])
+@pytest.mark.parametrize("name", STRIDES)
+def test_strides_that_are_open(name, more, fallback):
+    """Of whole rows PyTorch has no symbol for the stride of rows, but reads it in the graph."""
+    function, options = STRIDES[name], {"fallback": fallback}
+    run = torch.compile(function, backend=dlc_backend, dynamic=True, options=options)
+    with suite.programs() as made:
+        for n, m, step in ((5, 7, 2), (4, 9, 3), (6, 8, 5)):
+            x = torch.randn(n + 2, m * step + more)[2:, more::step]
+            given = [x.detach().requires_grad_() for _ in range(2)]
+            got, wanted = run(given[0]), function(given[1])
+            torch.testing.assert_close(got, wanted)
+            for result in (got, wanted):
+                torch.utils._pytree.tree_leaves(result)[0].sum().backward()
+            torch.testing.assert_close(given[0].grad, given[1].grad)
+    assert max(p.stats.traces for p in made) == 1
+
+
 @pytest.mark.parametrize("step", [Step(1, 1), Step(3, 0), Step(4, 2)])
 def test_steps_of_extents(step):
     counts = [step.count(n) for n in range(30)]

@@ -21,7 +21,16 @@ from dlc.interop.torch.extents import (
 from dlc.interop.torch.failures import codes_checked, raise_as_torch
 from dlc.interop.torch.places_checked import any_outside, readers_of_places
 from dlc.interop.torch.random_state import describe_drawn_again, next_key
-from dlc.interop.torch.running import constants_of, draws, is_node, is_tensor, run_nodes, shapes_of
+from dlc.interop.torch.running import (
+    constants_of,
+    draws,
+    is_node,
+    is_tensor,
+    places_of,
+    places_read,
+    run_nodes,
+    shapes_of,
+)
 from dlc.ir.matrix_error import LinAlgError
 
 
@@ -61,6 +70,8 @@ class GraphFunction:
         beside = {s for step in self.steps.values() for n in step.beside for s, _ in n.factors}
         self.counts = [(*self._place(e), step) for e, step in self.steps.items()]
         self.beside = [(e, *self._place(e)) for e in beside]
+        # For each symbol that only strides and offsets have, the input and its place among these.
+        self.strides = self._strides()
         output = next(n for n in self.nodes if n.op == "output").args[0]
         self.output = [output] if is_node(output) else output  # of a part of a graph
         self.draws = draws(self.nodes)
@@ -88,9 +99,13 @@ class GraphFunction:
             known = dict(numbers)
             alone = [k for k in self.alone if k not in known]
             empty = zip(alone, given[len(free) :], strict=False)  # then those of counts
-            return self._trace(tensors, known | {k: t.shape[0] for k, t in empty}, key)
+            known |= {k: t.shape[0] for k, t in empty}
+            begin = len(free) + len(alone)
+            places = dict(zip(self.strides, (t.shape[0] for t in given[begin:]), strict=False))
+            return self._trace(tensors, known, places, key)
 
-        patterns = patterns_of(self._shapes_of(free), self.steps)
+        strides = [(places_of(self.inputs[k].meta["val"])[n], 0) for k, n in self.strides.values()]
+        patterns = patterns_of([*self._shapes_of(free), *strides], self.steps)
         compiled = ExtentsKnown(
             graph,
             [*patterns, (2,)] if self.draws else patterns,
@@ -118,6 +133,18 @@ class GraphFunction:
             None,
         )
 
+    def _strides(self) -> dict[Any, tuple[int, int]]:
+        """For each symbol that nodes read and no extent has, an input, and its place there."""
+        read = {e for n in places_read(self.nodes) if (e := expression_of(n)) is not None}
+        wanted = {s for e in read for s in e.free_symbols if self._axis_of(s) is None}
+        numbers = {expression_of(self.inputs[k].meta["val"]) for k in self.alone}
+        found: dict[Any, tuple[int, int]] = {}
+        for k in self.tensors:
+            for n, place in enumerate(places_of(self.inputs[k].meta["val"])):
+                if (e := expression_of(place)) in wanted - numbers:
+                    found.setdefault(e, (k, n))
+        return found
+
     def _place(self, symbol: Any) -> tuple[int, int | None]:
         """The input that has a symbol of PyTorch's: a tensor, with the axis, or a number."""
         alone = (k for k in self.alone if str(self.inputs[k].meta["val"]) == str(symbol))
@@ -135,6 +162,7 @@ class GraphFunction:
         numbers = tuple((k, args[k]) for k in self.alone if not _is_extent(args[k]))
         extents = [args[k] for k in self.alone if _is_extent(args[k])]
         known = {e: _extent_at(args[k], axis) for e, k, axis in self.beside}
+        extents += [places_of(args[k])[n] for k, n in self.strides.values()]
         extents += [step.count(_extent_at(args[k], axis), known) for k, axis, step in self.counts]
         given += [np.empty((d, 0), np.int8) for d in extents]
         key = [next_key()] if self.draws else []
@@ -167,16 +195,23 @@ class GraphFunction:
         if expression is None:
             return value
         given = dict(zip(self.inputs, args, strict=True))
-        found = expression.subs(symbols_among(shapes_of(given)))
+        places = {s: places_of(args[k])[n] for s, (k, n) in self.strides.items()}
+        found = expression.subs(places | symbols_among(shapes_of(given)))
         return int(found) if found.is_integer else float(found)
 
-    def _trace(self, tensors: Mapping[int, Any], numbers: Mapping[int, Any], key: Any) -> list[Any]:
+    def _trace(
+        self,
+        tensors: Mapping[int, Any],
+        numbers: Mapping[int, Any],
+        places: Mapping[Any, Any],
+        key: Any,
+    ) -> list[Any]:
         values: dict[Any, Any] = dict(self.constants)
         values.update((self.inputs[k], t) for k, t in tensors.items())
         for k, where in self.sizes.items():
             number = numbers[k] if where is None else tensors[where[0]].shape[where[1]]
             values[self.inputs[k]] = number
-        run_nodes(self.nodes, values, key)
+        run_nodes(self.nodes, values, key, places)
         results = [values[n] for n in self.output if n is not None and is_tensor(n)]
         results += [values[n][place] for n, place in self.codes]
         return [*results, any_outside(self.places, values)] if self.places else results

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -29,16 +30,39 @@ def draws(nodes: Sequence[Node]) -> list[Node]:
     return [n for n in nodes if n.op == "call_function" and "key" in needs_of(operator_name(n))]
 
 
-def run_nodes(nodes: Sequence[Node], values: dict[Any, Any], key: Any) -> None:
+def places_read(nodes: Sequence[Node]) -> list[Any]:
+    """Strides and offsets in memory that nodes read, as PyTorch has them."""
+    found: list[Any] = []
+    for node in nodes:
+        needs = needs_of(operator_name(node)) if node.op == "call_function" else ()
+        if "number" in needs:
+            found.append(node.meta["val"])
+        if "layout" in needs:
+            found += places_of(cast("Node", node.args[0]).meta["val"])
+    return found
+
+
+def places_of(tensor: Any) -> list[Any]:
+    """The strides of a tensor of PyTorch's, and its offset in memory, at the end."""
+    return [*tensor.stride(), tensor.storage_offset()]
+
+
+def run_nodes(
+    nodes: Sequence[Node],
+    values: dict[Any, Any],
+    key: Any,
+    places: Mapping[Any, Any] = MappingProxyType({}),
+) -> None:
     """Computes what nodes call from the values of other nodes, and adds the results to these.
 
     Args:
         nodes: The nodes, in order.
         values: The values of those that are there.
         key: A random key, where nodes draw random numbers.
+        places: The values of symbols that only strides and offsets in memory have.
     """
     drawing = {n: k for k, n in enumerate(draws(nodes))}
-    symbols = symbols_among(shapes_of(values))
+    symbols = {**places, **symbols_among(shapes_of(values))}
     for node in nodes:
         if node.op == "call_function":
             # Each operator has numbers of its own.
@@ -78,19 +102,23 @@ def _first_dtype(node: Node, _symbols: Mapping[Any, Any]) -> Any:
 
 def _layout(node: Node, symbols: Mapping[Any, Any]) -> tuple[tuple[Any, ...], Any]:
     """The strides and the offset in memory of the first argument."""
-    first: Any = node.args[0]
-    like = first.meta["val"]
+    like = cast("Node", node.args[0]).meta["val"]
     # Not PyTorch's own numbers: where these are compared, it takes the values of its trace.
-    strides = tuple(_number(s, symbols) for s in like.stride())
-    return strides, _number(like.storage_offset(), symbols)
+    *strides, offset = (_place(n, symbols) for n in places_of(like))
+    return tuple(strides), offset
 
 
-def _number(number: Any, symbols: Mapping[Any, Any]) -> Any:
+def _number(node: Node, symbols: Mapping[Any, Any]) -> Any:
+    """The stride, or the offset in memory, that a node stands for."""
+    return _place(node.meta["val"], symbols)
+
+
+def _place(number: Any, symbols: Mapping[Any, Any]) -> Any:
     """A number that PyTorch may have left open, by the values of its symbols."""
     value = value_of(number, symbols)
     if value is None:
         raise ModelError(
-            f"a place in memory by {number}, which depends on more than extents",
+            f"a place in memory by {number}, which depends on more than the inputs",
             hint="x.contiguous()",
         )
     return value
@@ -121,7 +149,8 @@ def _results(node: Node, _symbols: Mapping[Any, Any]) -> Any:
 
 
 _NEEDED = {
-    "dtype": _first_dtype, "layout": _layout, "results": _results, "shape": _shape_of,
+    "dtype": _first_dtype, "layout": _layout, "number": _number, "results": _results,
+    "shape": _shape_of,
     "strict": lambda node, _symbols: raises(node),
     "used": lambda node, _symbols: results_used(node),
     "transposed": lambda node, _symbols: factors_are_transposed(node),

@@ -449,6 +449,12 @@ def sym_size(x: Any, dim: int) -> Any:
     return x.shape[dim]
 
 
+@aten("sym_stride", "sym_storage_offset", needs=("number",))
+def sym_place(_x: Any, _dim: int = 0, *, number: Any) -> Any:
+    """A stride, or where a tensor begins in its memory."""
+    return number
+
+
 @aten("sym_float")
 def sym_float(number: Any) -> Any:
     """An extent, to be computed with as a float."""
