@@ -143,6 +143,24 @@ def test_products_with_their_axes_in_any_order(dtype, batch):
                 np.testing.assert_array_equal(got.numpy().astype(np.float64), right)
 
 
+def test_products_repeated_along_more_axes():
+    """What reads them has their axes and more behind them, so it is no epilogue in another order.
+
+    As the gradient of a network that ends in a mean over pixels and a product has.
+    """
+    rng = np.random.default_rng(0)
+    x, y, pixels = (rng.integers(-4, 5, s) * 1.0 for s in ((4, 3), (3, 8), (4, 8, 2, 2)))
+
+    @dlc.compile
+    def masked(x, y, pixels):
+        return dlc.where(pixels > 0, (x @ y)[:, :, None, None], 0)
+
+    want = np.where(pixels > 0, (x @ y)[:, :, None, None], 0)
+    for rows in (4, 3):
+        got = masked(x[:rows], y, pixels[:rows])
+        np.testing.assert_array_equal(got.numpy(), want[:rows])
+
+
 def test_channels_behind_pixels():
     """A convolution stores them where its reader wants them."""
     filters = np.ones((3, 3, 8, 64), np.float32)  # HWIO

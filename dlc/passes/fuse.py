@@ -389,7 +389,9 @@ class _Planner:
         if others or len(orders) != 1:
             return False
         (order,) = orders
-        if order is None or dot.rows != tuple(unit.rows[axis] for axis in order):
+        if order is None or len(order) != len(unit.rows):
+            return False
+        if dot.rows != tuple(unit.rows[axis] for axis in order):
             return False
         last = scalar.index(f"i{order.index(len(order) - 1)}")
         owners = [r for r in dot.reads if last.attr in _names(r.ix)]
