@@ -208,6 +208,17 @@ def test_a_function_and_its_gradient_agree():
         np.testing.assert_allclose(slopes.numpy()[k], slope, rtol=1e-4, atol=1e-5)
 
 
+def test_values_of_long_bodies_that_are_read_twice():
+    def body(c):
+        for _ in range(60):
+            c = c * c * 0.3 + c * 0.5 - 0.1
+        return c
+
+    x = np.linspace(-1.0, 1.0, 6)
+    y, _ = dlc.compile(lambda x: dlc.scan(lambda c, _: (body(c), None), x, length=2))(x)
+    np.testing.assert_allclose(y.numpy(), body(body(x)), rtol=1e-12)
+
+
 def test_the_end_of_an_endless_loop_is_not_awaited():
     program = program_builder.build_program(fused(traced(INSIDE["newton"])[0]))
     (loop,) = inner(program)

@@ -163,6 +163,7 @@ class _Nest:
         if node.attrs.get("reverse"):
             last = scalar.sub_index(scalar.dim(length), scalar.const(1, int64))
             self.now = scalar.sub_index(last, self.now)
+        self.inliner: Inliner | None = None  # that is at work
 
     def statement(self) -> Stmt:
         """The nest."""
@@ -284,12 +285,15 @@ class _Nest:
                 return None
             return self._computed(function, fusion, x)
 
-        inliner = Inliner(leaf, {a.name: a.extent for a in (*self.axes, self.step)})
+        asking = self.inliner
+        extents = {a.name: a.extent for a in (*self.axes, self.step)}
+        self.inliner = Inliner(leaf, extents, within=asking)
         value = (
-            inliner.computed(node, self._own(node.shape))
+            self.inliner.computed(node, self._own(node.shape))
             if node not in given
             else leaf(node, self._own(node.shape))
         )
+        self.inliner = asking
         assert value is not None
         if any(e.op in ("reduce", "dot") for e in walk(value)):
             raise _Unfit

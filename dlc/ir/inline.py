@@ -33,14 +33,20 @@ class Inliner:
 
     `leaf(node, ix)` gives the expression of a node that is stored (a load, a local), or None for
     one that is to be computed in place. `extents` are the extents of the axes that occur in
-    indices; bounds checks that they make needless are left out.
+    indices; bounds checks that they make needless are left out. `within` is the inliner whose leaf
+    asks this one, on the same stack.
     """
 
-    def __init__(self, leaf: Leaf, extents: Mapping[str, Dim] | None = None) -> None:
+    def __init__(
+        self,
+        leaf: Leaf,
+        extents: Mapping[str, Dim] | None = None,
+        within: Inliner | None = None,
+    ) -> None:
         self.leaf = leaf
         self.extents = dict(extents or {})
         self._memo: dict[_Key, Expr] = {}
-        self._depth = 0
+        self._depth = 0 if within is None else within._depth + 1
 
     def value(self, node: Node, ix: tuple[Expr, ...]) -> Expr:
         """The element of `node` at `ix`, which is within bounds."""
