@@ -15,8 +15,6 @@ WITHOUT_A_ROW = {
     "_local_scalar_dense.default": "a number for Python: the graph ends there",
     "nonzero.default": "a shape that depends on the data: the graph ends there",
     "sym_is_contiguous.default": "a question about memory that the tracer answers",
-    "sym_storage_offset.default": "a question about memory that the tracer answers",
-    "sym_stride.int": "a question about memory that the tracer answers",
 }
 
 

@@ -11,14 +11,21 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from dlc.ir import scalar
 from dlc.ir.core import Node
+from dlc.ir.deferred import deferred
 from dlc.ir.dims import Dim
 from dlc.ir.record import dataclass
 from dlc.ir.scalar import Axis, Expr
 from dlc.ir.types import DType, TensorType, int64
+
+# Few programs need it.
+if TYPE_CHECKING:
+    import concurrent.futures as threads
+else:
+    threads = deferred("concurrent.futures")
 
 Leaf = Callable[[Node, tuple[Expr, ...]], Expr | None]
 
@@ -67,11 +74,9 @@ class Inliner:
         To begin again from an empty stack would not do: each time that an op is lowered, its axes
         and what it loads have other names.
         """
-        from concurrent.futures import ThreadPoolExecutor  # few programs need it
-
         depth, self._depth = self._depth, 0
         try:
-            with ThreadPoolExecutor(1) as thread:
+            with threads.ThreadPoolExecutor(1) as thread:
                 return thread.submit(copy_context().run, self._lowered, key).result()
         finally:
             self._depth = depth
