@@ -89,6 +89,7 @@ def test_ends_and_poles():
         (f.ndtri, [0.0, 1, -0.5, nan], [-inf, inf, nan, nan]),
         (f.entr, [0.0, -1, nan], [0.0, -inf, nan]),
         (f.i0e, [0.0, inf, nan], [1.0, 0.0, nan]),
+        (f.i1, [1e308, -1e308, 0.0, nan], [inf, -inf, 0.0, nan]),
         (f.j0, [0.0, -0.0, inf, -inf, nan], [1.0, 1.0, 0.0, 0.0, nan]),
         (f.y1, [0.0, -1.0, inf, nan], [-inf, nan, 0.0, nan]),
         (f.k0, [0.0, -1.0, inf, nan], [inf, nan, 0.0, nan]),

@@ -38,7 +38,8 @@ def _bessel(order: int, scaled: bool) -> Callable[[Tensor], Tensor]:
         low = elementwise.multiply(low, elementwise.multiply(small, 0.5)) if order else low
         large = where(near, _TURN, size)
         high = polynomial(elementwise.divide(1, large), outer)
-        high = elementwise.divide(high, elementwise.sqrt(elementwise.multiply(large, 2 * math.pi)))
+        scale = elementwise.multiply(elementwise.sqrt(large), math.sqrt(2 * math.pi))
+        high = elementwise.divide(high, scale)
         high = composed.copysign(high, x) if order else high
         if scaled:
             low = elementwise.multiply(
