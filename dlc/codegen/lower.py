@@ -181,8 +181,7 @@ class Lowering:
         if local is None:
             return None
         name, skipped = local
-        place = self._place(node)
-        if not is_at(place, ix, node.shape):
+        if not is_at(self._place(node), ix, node.shape):
             return None
         ix = (*self.rows, *ix[len(self.rows) :])
         if any(e.op == "load" for i in ix[skipped:] for e in scalar.walk(i)):
@@ -214,12 +213,13 @@ class Lowering:
     def _permuted_places(self) -> dict[Node, tuple[Expr, ...]]:
         """The indices of results that have the axes of a contraction in another order."""
         places: dict[Node, tuple[Expr, ...]] = {}
-        params = set(self.body.params)
-        for node in self.body.results:
-            if node.op.family == "contraction" or len(node.shape) != len(self.rows):
+        dots = {n for n in self.body.nodes if n.op.family == "contraction"}
+        leaves = dots.union(self.body.params)
+        for node in self.body.results if dots else ():
+            if node in dots:
                 continue
-            reads, _ = reads_of(node, lambda x: x in params or x.op.family == "contraction")
-            orders = [permutation(r.ix) for r in reads if r.source not in params]
+            reads, _ = reads_of(node, leaves.__contains__)
+            orders = [permutation(r.ix) for r in reads if r.source in dots]
             if orders and orders[0] is not None:
                 at = dict(zip(orders[0], self.rows, strict=True))
                 places[node] = tuple(at[k] for k in range(len(at)))

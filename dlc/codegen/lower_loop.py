@@ -163,7 +163,6 @@ class _Nest:
         if node.attrs.get("reverse"):
             last = scalar.sub_index(scalar.dim(length), scalar.const(1, int64))
             self.now = scalar.sub_index(last, self.now)
-        self.inliner: Inliner | None = None  # that is at work
 
     def statement(self) -> Stmt:
         """The nest."""
@@ -244,8 +243,10 @@ class _Nest:
 
     # Elements
 
-    def _element(self, function: Function, node: Node, ix: _Ix) -> Expr:
-        """The element of a node of the body or of the condition."""
+    def _element(
+        self, function: Function, node: Node, ix: _Ix, within: Inliner | None = None
+    ) -> Expr:
+        """The element of a node of the body or of the condition; see `Inliner` for `within`."""
         if node.op.name == "param":
             return self._param(function.params.index(node), node, ix)
         if node.op.name == "constant" and not node.shape:
@@ -255,7 +256,7 @@ class _Nest:
             raise _Unfit
         if ix != self._own(node.shape):
             raise _Unfit  # another place of what is computed
-        return self._computed(function, source, source.attrs["body"].results[k])
+        return self._computed(function, source, source.attrs["body"].results[k], within)
 
     def _param(self, k: int, node: Node, ix: _Ix) -> Expr:
         loop = self.loop
@@ -268,7 +269,9 @@ class _Nest:
         place = ix if x < 0 else (self.now, *ix)
         return scalar.load(loop.params[k], place, node.tensor.dtype)
 
-    def _computed(self, function: Function, fusion: Node, node: Node) -> Expr:
+    def _computed(
+        self, function: Function, fusion: Node, node: Node, within: Inliner | None
+    ) -> Expr:
         """A value of a fusion, in a local; a condition, which has no statements, has none."""
         found = self.made.get((fusion, node))
         if found is not None:
@@ -279,21 +282,18 @@ class _Nest:
 
         def leaf(x: Node, ix: _Ix) -> Expr | None:
             if x in given:
-                return self._element(function, given[x], ix)
+                return self._element(function, given[x], ix, inliner)
             kept = x in several and x.op.cost > 0 and x.shape in ((), self.rows)
             if not kept or x is node or ix != self._own(x.shape):
                 return None
-            return self._computed(function, fusion, x)
+            return self._computed(function, fusion, x, inliner)
 
-        asking = self.inliner
-        extents = {a.name: a.extent for a in (*self.axes, self.step)}
-        self.inliner = Inliner(leaf, extents, within=asking)
+        inliner = Inliner(leaf, {a.name: a.extent for a in (*self.axes, self.step)}, within)
         value = (
-            self.inliner.computed(node, self._own(node.shape))
+            inliner.computed(node, self._own(node.shape))
             if node not in given
             else leaf(node, self._own(node.shape))
         )
-        self.inliner = asking
         assert value is not None
         if any(e.op in ("reduce", "dot") for e in walk(value)):
             raise _Unfit

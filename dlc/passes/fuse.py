@@ -393,13 +393,13 @@ class _Planner:
             return False
         if dot.rows != tuple(unit.rows[axis] for axis in order):
             return False
-        last = scalar.index(f"i{order.index(len(order) - 1)}")
-        owners = [r for r in dot.reads if last.attr in _names(r.ix)]
+        last = order.index(len(order) - 1)
+        owners = [r for r in dot.reads if f"i{last}" in _names(r.ix)]
         if len(owners) != 1 or len(dot.reads) != 2:
             return False
-        return last.attr == f"i{len(order) - 1}" or self._makes_columns(dot, owners[0], last)
+        return last == len(order) - 1 or self._makes_columns(dot, owners[0], last)
 
-    def _makes_columns(self, dot: Unit, owner: Read, axis: Expr) -> bool:
+    def _makes_columns(self, dot: Unit, owner: Read, axis: int) -> bool:
         """Whether a contraction may as well have an axis that is not its last one as its columns.
 
         Their operand is best in panels or contiguous along it; else operands are packed, which are
@@ -408,10 +408,10 @@ class _Planner:
         for read in dot.reads:
             if panels_of(read.ix) is not None:
                 return read is owner
-        columns = dot.rows[int(axis.attr[1:])]
+        columns = dot.rows[axis]
         if not isinstance(columns, int) or columns < LEAST_COLUMNS:
             return False
-        if owner.ix[-1] == axis:
+        if owner.ix[-1] == canonical_ix(len(dot.rows))[axis]:
             return True
         a, b = (product(x.shape) for x in dot.node.inputs)
         spare = add(product(dot.rows), mul(add(a, b), -1))

@@ -139,7 +139,7 @@ class Operands:
         self.dtype, self.lanes = form.dtype, tiling.lanes
         # Where packed A and the tables along k are, and whether there is room for all steps.
         self.holds, self.a_at, self.a_row, self.k_tables = self._areas()
-        self.following = self._room_for_following()
+        self.noted = self._room_for_notes()
 
     def _areas(self) -> tuple[str, str, str, tuple[str, ...]]:
         em, ex, areas = self.em, self.ex, self.tiling.areas
@@ -208,7 +208,7 @@ class Operands:
         em.when(em.value(f"and i1 {large}, {old}"), pack)
         return self._choose(large, by_rows, own)
 
-    def _room_for_following(self) -> dict[str, str]:
+    def _room_for_notes(self) -> dict[str, str]:
         """The places of what panels fetch for the unit that follows, if they ever do.
 
         They are of (pointer, behind, part) of `Ahead`, and of the bytes that each column fetches.
@@ -226,7 +226,7 @@ class Operands:
         their own columns.
         """
         em = self.em
-        if not self.following:
+        if not self.noted:
             return
         many = em.value(f"icmp sgt i64 {unit.rows}, {FEW_ROWS}")
         wanted = em.value(f"and i1 {many}, {em.value(f'and i1 {step.last}, {unit.later}')}")
@@ -242,7 +242,7 @@ class Operands:
         em.choose(wanted, note, lambda: self._note("%scratch", "%scratch", "0", "0"))
 
     def _note(self, *values: str) -> None:
-        for (name, place), value in zip(self.following.items(), values, strict=True):
+        for (name, place), value in zip(self.noted.items(), values, strict=True):
             self.em.line(f"store {_FOLLOWING[name]} {value}, ptr {place}, align 8")
 
     def _other_bytes(
@@ -299,11 +299,11 @@ class Operands:
     def _ahead(self, j: str, columns: str) -> Ahead:
         """A panel's share of what is noted for the unit that follows."""
         em = self.em
-        if not self.following:
+        if not self.noted:
             return Ahead("%scratch", "%scratch", "0", "0", "0")
         pointer, behind, part, share = (
             em.value(f"load {_FOLLOWING[name]}, ptr {place}, align 8")
-            for name, place in self.following.items()
+            for name, place in self.noted.items()
         )
         start, size = (iv.multiply(em, share, x) for x in (j, columns))
         return Ahead(pointer, behind, part, start, size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu.block_sums import BLOCK, BlockSums, Held
@@ -20,6 +20,8 @@ from dlc.ir.types import int64
 
 if TYPE_CHECKING:
     from dlc.codegen.cpu.statements import StatementEmitter
+
+_Fetch: TypeAlias = tuple[Ahead, tuple[str, str]]  # what is fetched, and how far on (see `_reach`)
 
 
 class GroupLoop:
@@ -223,25 +225,25 @@ class GroupLoop:
         end = self._main_end(bounds, wide)
 
         def main(part: tuple[str, str], now: Held) -> list[str]:
-            return [*self._main(axis, part, now[:half], reaches), *(v for _, v in now[half:])]
+            return [*self._main(axis, part, now[:half], fetches), *(v for _, v in now[half:])]
 
         longest = self._longest(axis)
-        reaches: list[tuple[str, str]] = []
+        fetches: list[_Fetch] = []
         if not isinstance(longest, int) or longest >= wide:
-            reaches = [self._reach(axis, access) for access in self.ahead]
+            fetches = [(access, self._reach(axis, access)) for access in self.ahead]
             values = self._blocks(axis, (bounds[0], end), wide, held, main)
             held = list(zip(types, values, strict=True))
+        if fetches:  # rows may begin within a line, so that their last element is in one more
+            self._fetch(axis, (iv.subtract(em, bounds[1], "1"), 1), fetches)
         whole = whole and isinstance(axis.extent, int) and axis.extent % wide == 0
         if axis.block is not None or axis.name in self.owner.ranges or not whole:
             values = [v for _, v in held]
-            tail = self._tail(axis, (end, bounds[1]), held[half : 2 * half], narrow, reaches)
+            tail = self._tail(axis, (end, bounds[1]), held[half : 2 * half], narrow, fetches)
             values[half : 2 * half] = tail
-            self._fetch(axis, (iv.subtract(em, bounds[1], "1"), 1), reaches)
             if len(self.group.axes) > 1:
                 left = iv.add(em, iv.subtract(em, bounds[1], end), str(narrow - 1))
                 values = self._after(values, iv.floordiv(em, left, str(narrow), unsigned=True))
             return values
-        self._fetch(axis, (iv.subtract(em, bounds[1], "1"), 1), reaches)
         return [v for _, v in held]
 
     def _from_line(self, axis: Axis, bounds: tuple[str, str]) -> tuple[tuple[str, str], bool]:
@@ -260,27 +262,24 @@ class GroupLoop:
         return axis.extent if axis.block is None else axis.block
 
     def _main(
-        self, axis: Axis, bounds: tuple[str, str], held: Held, reaches: Sequence[tuple[str, str]]
+        self, axis: Axis, bounds: tuple[str, str], held: Held, fetches: Sequence[_Fetch]
     ) -> list[str]:
         """Full vectors of the wider width, fetching so far ahead."""
         assert self.widths is not None
         wide, _ = self.widths
 
         def iteration(i: str, values: list[str]) -> list[str]:
-            self._fetch(axis, (i, wide), reaches)
+            self._fetch(axis, (i, wide), fetches)
             with self.ex.scope({axis.name: i}, Vector(axis.name, wide)):
                 return self._step(values, wide, None)
 
         return self.em.loop(*bounds, wide, iteration, held)
 
-    def _fetch(self, axis: Axis, part: tuple[str, int], reaches: Sequence[tuple[str, str]]) -> None:
-        """Fetches what lies so far ahead of some elements: (the first, how many).
-
-        Rows may begin within a line, so that their last element is in one more.
-        """
-        (i, count) = part
+    def _fetch(self, axis: Axis, part: tuple[str, int], fetches: Sequence[_Fetch]) -> None:
+        """Fetches what lies so far ahead of some elements: (the first, how many)."""
+        i, count = part
         with self.ex.scope({axis.name: i}, Vector(axis.name, count)):
-            for access, reach in zip(self.ahead, reaches, strict=bool(reaches)):
+            for access, reach in fetches:
                 self.ex.fetch(access.name, access.ix, reach, write=access.write, near=access.near)
 
     def _reach(self, axis: Axis, access: Ahead) -> tuple[str, str]:
@@ -303,12 +302,12 @@ class GroupLoop:
         bounds: tuple[str, str],
         held: Held,
         narrow: int,
-        reaches: Sequence[tuple[str, str]] = (),
+        fetches: Sequence[_Fetch] = (),
     ) -> list[str]:
         """What the full vectors leave, in masked vectors."""
 
         def iteration(i: str, values: list[str]) -> list[str]:
-            self._fetch(axis, (i, narrow), reaches)
+            self._fetch(axis, (i, narrow), fetches)
             mask = self.em.mask_below(iv.subtract(self.em, bounds[1], i), narrow)
             with self.ex.scope({axis.name: i}, Vector(axis.name, narrow, mask)):
                 return self._step(values, narrow, mask)
