@@ -118,6 +118,9 @@ def test_only_pointwise_outputs_may_take_over_inputs():
     assert aliases(lambda x: dlc.flip(x, axis=0), x) == [()]
     assert aliases(lambda x: x.T + 1, x) == [()]
     assert aliases(lambda x, w: x @ w, x, w) == [()]
+    # A product that is stored in the order of what is added to it.
+    given = (np.ones(s, np.float32) for s in ((4, 32), (4, 48), (48, 32)))
+    assert aliases(lambda x, c, w: (x.T @ c).T + w, *given) != [()]
     # Of two results, one may be written before the other one's element is read.
     assert all(len(a) <= 1 for a in aliases(lambda x: (x + 1, x[::-1] * 2), x))
     assert aliases(lambda x: (x + 1, x[::-1] * 2), x) == [(), ()]

@@ -244,16 +244,17 @@ def _with_aliases(param: Param, params: Sequence[Param], accesses: _Accesses) ->
 
 
 def _same_place(out: str, source: str, accesses: _Accesses) -> bool:
-    rows: tuple[Expr, ...] = ()
+    at = _places_of_rows(out, accesses)
+    if at is None:
+        return False
     written: tuple[Expr, ...] | None = None
     for s, all_loads in accesses:
         if isinstance(s, (For, Sort)):
             return False
         if isinstance(s, Par):
-            rows = rows or tuple(index(a.name) for a in s.axes)
             continue
         loads = [e for e in all_loads if e.attr == source]
-        if any(e.args[: len(rows)] != rows for e in loads):
+        if any(e.args[k] != row for e in loads for row, k in at.items()):
             return False
         if written is not None and loads:
             return False
@@ -262,3 +263,14 @@ def _same_place(out: str, source: str, accesses: _Accesses) -> bool:
                 return False
             written = s.ix
     return written is not None
+
+
+def _places_of_rows(out: str, accesses: _Accesses) -> dict[Expr, int] | None:
+    """Where the axes of the first nest are among the indices that an output is written at.
+
+    None where one is not: then several iterations may write an element.
+    """
+    nests = (s.axes for s, _ in accesses if isinstance(s, Par))
+    rows = [index(a.name) for a in next(nests, ())]
+    ix = next((s.ix for s, _ in accesses if isinstance(s, Assign) and s.name == out), ())
+    return {r: ix.index(r) for r in rows} if all(r in ix for r in rows) else None
