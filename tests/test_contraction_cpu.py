@@ -15,6 +15,7 @@ from dlc.codegen.cpu import panel, tiling
 from dlc.codegen.cpu.contraction import emit_contraction, is_contraction
 from dlc.codegen.cpu.contraction_form import contraction_of
 from dlc.codegen.cpu.crossed_contraction import crossing
+from dlc.codegen.cpu.few_rows import few_in_runs, few_turned
 from dlc.codegen.cpu.emit import module_text
 from dlc.codegen.cpu.isa import ISA_LEVELS, host_flags, host_machine, isa_named
 from dlc.codegen.cpu.llvm import assembly, compile_module
@@ -729,15 +730,15 @@ def test_rows_of_a_that_are_far_apart_are_packed(isa, dtype):
 
 # Few rows by a matrix that is contiguous along k, in one and in several units, panels and steps.
 CROSSED = [
-    (2, 40, 9), (3, 129, 700), (16, 48, 64), (17, 385, 40), (60, 500, 100), (77, 400, 519),
-    (128, 1600, 190), (129, 1100, 257), (197, 1700, 333), (257, 2000, 519), (5, 33, 4095),
+    (2, 40, 9), (9, 129, 700), (16, 48, 64), (17, 385, 40), (60, 500, 100), (77, 400, 519),
+    (128, 1600, 190), (129, 1100, 257), (197, 1700, 333), (257, 2000, 519), (10, 33, 4095),
 ]  # fmt: skip
 
 
 def usual(kernel, isa, monkeypatch):
-    """The kernel compiled without exchange of roles."""
+    """The kernel compiled without exchange of roles or other ways for few rows."""
     with monkeypatch.context() as patch:
-        patch.setattr(contraction_module, "crossing", lambda form: 0)
+        patch.setattr(contraction_module, "_other_ways", lambda *_: [])
         return compiled_usual(kernel, isa)
 
 
@@ -799,6 +800,75 @@ def test_rows_of_a_half_type_are_converted_where_roles_are_exchanged(isa, monkey
     (expected,) = usual(kernel, isa, monkeypatch)(inputs, dims)
     (found,) = compiled(kernel, isa)(inputs, dims)
     assert found.tobytes() == expected.tobytes()
+
+
+FEW = {
+    # B beyond 1 MB, of columns that make units of several widths; steps and runs of K.
+    "mk,kn->mn": [(1, 2050, 130), (2, 1030, 600), (3, 257, 1100), (4, 300, 1031), (1, 70, 10_000)],
+    "mk,nk->mn": [
+        (1, 1, 16), (1, 33, 17), (2, 31, 100), (3, 32, 519), (4, 100, 1030), (5, 65, 64),
+        (7, 50, 300), (8, 200, 77), (6, 40, 9000),
+    ],
+}  # fmt: skip
+
+
+@level
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+@pytest.mark.parametrize("epilogue", [plain, two_outputs])
+@pytest.mark.parametrize("spec", FEW)
+def test_few_rows_have_the_same_bits(isa, dtype, epilogue, spec, monkeypatch):
+    chosen = few_turned if spec == "mk,nk->mn" else few_in_runs
+    for m, n, k in FEW[spec]:
+        for extents in (run_time(dict(m=m, n=n, k=k)), (("m", m), ("n", None), ("k", None))):
+            kernel = contraction(spec, extents, dtype, dtype, epilogue)
+            dims = {"M": m, "N": n, "K": k}
+            assert evaluate(chosen(contraction_of(kernel), isa), dims) == 1
+            inputs = inputs_of(kernel, dims)
+            inputs |= {"a": at_end_of_page(inputs["a"]), "b": at_end_of_page(inputs["b"])}
+            expected = usual(kernel, isa, monkeypatch)(inputs, dims)
+            for cuts in (None, one_by_one):
+                found = compiled(kernel, isa)(inputs, dims, cuts)
+                assert [x.tobytes() for x in found] == [x.tobytes() for x in expected]
+
+
+@level
+@pytest.mark.parametrize(
+    ("spec", "extents"),
+    [
+        ("bmk,bnk->bmn", dict(b=5, m=3, n=70, k=70)),
+        ("bmk,bkn->bmn", dict(b=3, m=2, n=1100, k=520)),
+        ("km,nk->mn", dict(m=5, n=70, k=90)),
+        ("km,kn->mn", dict(m=3, n=1100, k=520)),
+    ],
+)
+@pytest.mark.parametrize(
+    ("dtype", "accumulator"), [(int32, int32), (bfloat16, float32), (float16, float32)], ids=str
+)
+def test_few_rows_of_other_types(isa, dtype, accumulator, spec, extents, monkeypatch):
+    kernel = contraction(spec, run_time(extents), dtype, accumulator)
+    form, dims = contraction_of(kernel), names_of(extents)
+    assert 1 in (evaluate(few(form, isa), dims) for few in (few_turned, few_in_runs))
+    inputs = inputs_of(kernel, dims)
+    (expected,) = usual(kernel, isa, monkeypatch)(inputs, dims)
+    for cuts in (None, one_by_one):
+        (found,) = compiled(kernel, isa)(inputs, dims, cuts)
+        assert found.tobytes() == expected.tobytes()
+
+
+def test_few_rows_are_computed_apart_where_reading_takes_the_time():
+    def ways(spec, m, n, k):
+        form = contraction_of(contraction(spec, run_time(dict(m=1, n=1, k=1))))
+        dims = {"M": m, "N": n, "K": k}
+        return [evaluate(few(form, LEVELS[0]), dims) for few in (few_turned, few_in_runs)]
+
+    assert ways("mk,nk->mn", 8, 768, 768) == [1, 0]
+    assert ways("mk,nk->mn", 9, 768, 768) == [0, 0]
+    assert ways("mk,nk->mn", 8, 768, 8) == [0, 0]
+    assert ways("mk,kn->mn", 4, 768, 768) == [0, 1]
+    assert ways("mk,kn->mn", 5, 768, 768) == [0, 0]
+    assert ways("mk,kn->mn", 4, 300, 300) == [0, 0]  # in the cache
+    assert ways("mk,kn->mn", 4, 60, 20_000) == [0, 0]  # too narrow for threads
+    assert ways("mk,kn->mn", 0, 768, 768) == [0, 0]
 
 
 def test_roles_are_exchanged_where_less_is_moved():

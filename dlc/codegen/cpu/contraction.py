@@ -12,6 +12,7 @@ on K and the kernel's text, not on where the element lies or how units are cut.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -29,25 +30,25 @@ from dlc.codegen.cpu.contraction_operands import (
     address,
     same_type,
 )
+from dlc.codegen.cpu.contraction_steps import each_step
 from dlc.codegen.cpu.crossed_contraction import Crossed, crossing
 from dlc.codegen.cpu.emit import Emitter
+from dlc.codegen.cpu.few_rows import FewRows, few_in_runs, few_turned
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
 from dlc.codegen.cpu.matrix_contraction import emit_matrix_contraction, on_matrix_unit
 from dlc.codegen.cpu.packed import packed
 from dlc.codegen.cpu.packing import stored_rows
-from dlc.codegen.cpu.panel import add_panel, panel, row
+from dlc.codegen.cpu.panel import add_panel, panel
 from dlc.codegen.cpu.stored_code import THREADS
 from dlc.codegen.cpu.tiling import (
     FEW_ROWS,
     PANELS_ROWS,
-    RUN,
     Tiling,
     choose_tiling,
     k_step,
     reads_by_tables,
     row_block,
-    runs,
 )
 from dlc.codegen.index_math import axis_name
 from dlc.codegen.kernel_ir import Kernel
@@ -96,9 +97,8 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
         return emit_matrix_contraction(form, isa)
     tiling = choose_tiling(form, isa)
     epilogue = Epilogue(form, isa)
-    crosses = crossing(form)
-    crossed = None if crosses == 0 else Crossed(form, isa, epilogue)
-    em = _Writer(form, tiling, isa, epilogue).entry(crosses, crossed)
+    others = _other_ways(form, isa, epilogue)
+    em = _Writer(form, tiling, isa, epilogue).entry(others)
     m, n, k = form.m.extent, form.n.extent, form.k.extent
     rows = maximum(minimum(m, row_block(form)), _BOUND_ROWS if form.b.panel else 1)
     columns = tiling.n_block if form.b.panel else tiling.panel  # of a simpler formula
@@ -116,7 +116,48 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
         scratch=tiling.areas.size,
         cost=mul(mul(form.batches, mul(n, k)), _row_cost(form)),
     )
-    return code if crossed is None else crossed.joined(code, crosses)
+    for way in reversed(others):
+        code = _joined(code, way)
+    return code
+
+
+@dataclass(frozen=True)
+class _Way:
+    """Another way to compute a contraction, where `chosen` is 1 and it is 0 of those before."""
+
+    chosen: Dim
+    writer: Crossed | FewRows
+
+
+def _other_ways(form: Contraction, isa: Isa, epilogue: Epilogue) -> list[_Way]:
+    """Those that may be chosen, the one that is asked first coming first."""
+    found: list[_Way] = []
+    for chosen, write in (
+        (few_turned(form, isa), functools.partial(FewRows, turned=True)),
+        (few_in_runs(form, isa), functools.partial(FewRows, turned=False)),
+        (crossing(form), Crossed),
+    ):
+        if chosen != 0:
+            found.append(_Way(chosen, write(form, isa, epilogue)))
+        if chosen == 1:
+            break
+    return found
+
+
+def _joined(code: KernelCode, way: _Way) -> KernelCode:
+    """The code of a kernel whose entry calls that of a way where it is chosen."""
+    writer = way.writer
+
+    def chosen(a: Dim, b: Dim) -> Dim:
+        return add(b, mul(way.chosen, add(a, mul(b, -1))))
+
+    return replace(
+        code,
+        emitters=[*code.emitters, writer.em],
+        units=chosen(writer.units, code.units),
+        chunk=chosen(writer.chunk, code.chunk),
+        scratch=maximum(code.scratch, mul(way.chosen, writer.scratch)),
+    )
 
 
 def _chunk(units: Dim) -> Dim:
@@ -168,18 +209,21 @@ class _Writer:
         self.lanes = tiling.lanes
         self.by_rows = "false"
 
-    def entry(self, crosses: Dim, crossed: Crossed | None) -> Emitter:
-        """The whole function, which leaves the work to that of `crossed` where `crosses` is 1."""
+    def entry(self, others: Sequence[_Way]) -> Emitter:
+        """The whole function, which leaves the work to the first way that is chosen."""
         em = self.em
         em.quick = True
         self.ex = open_scope(em, self.form, self.isa)
-        if crossed is not None:
-            yes, no = em.fresh("crossed"), em.fresh("usual")
-            em.branch_if(em.value(f"icmp eq i64 {self.ex.index(crosses)}, 1"), yes, no)
+        for way in others:
+            yes, no = em.fresh("other"), em.fresh("usual")
+            em.branch_if(em.value(f"icmp eq i64 {self.ex.index(way.chosen)}, 1"), yes, no)
             em.block(yes)
-            em.call_part(crossed.function(), ["%args", "%dims", "%lo", "%hi", "%scratch"])
+            em.call_part(way.writer.function(), ["%args", "%dims", "%lo", "%hi", "%scratch"])
             em.line("ret void")
             em.block(no)
+        if others and others[-1].chosen == 1:
+            em.line("unreachable")
+            return em
         self.operands = Operands(self.form, self.tiling, self.isa, self.ex)
         self.by_rows = self._by_rows()
         em.loop("%lo", "%hi", 1, self._unit, [("i64", "-1"), ("i64", "-1")])
@@ -212,20 +256,19 @@ class _Writer:
             later = em.value(f"icmp slt i64 {unit}, {em.value('sub i64 %hi, 1')}")
             reuse = self._reuse(values, m0, em.value(f"icmp eq i64 {columns}, {n}"))
             with ex.scope(axes=axes):
-                self._steps(
-                    Unit(
-                        m0,
-                        n0,
-                        rows,
-                        columns,
-                        tuple(outer),
-                        shares,
-                        fresh,
-                        later,
-                        lambda: self._following(unit, extents),
-                        reuse,
-                    )
+                this = Unit(
+                    m0,
+                    n0,
+                    rows,
+                    columns,
+                    tuple(outer),
+                    shares,
+                    fresh,
+                    later,
+                    lambda: self._following(unit, extents),
+                    reuse,
                 )
+                each_step(ex, form, lambda step: self._step(this, step))
         return [sharing, m0]
 
     def _by_rows(self) -> str:
@@ -277,37 +320,6 @@ class _Writer:
             n = iv.multiply(em, nb, self.ex.index(self.tiling.n_block))
             a, b = (address(self.ex, form, x, m, n, "0") for x in (form.a, form.b))
             return a, b
-
-    def _steps(self, unit: Unit) -> None:
-        """The blocks of the contracted axis; one of no products when it is empty."""
-        extent, block = self.form.k.extent, k_step(self.form)
-        if isinstance(extent, int) and block == extent:
-            self._step(unit, Step("0", str(extent), "true", "true"))
-            return
-        em = self.em
-        k, block = self.ex.index(extent), self.ex.index(block)
-        one_run = runs(self.form) == 0
-
-        def body(k0: str, values: list[str]) -> list[str]:
-            left = iv.subtract(em, k, k0)
-            length = iv.minimum(em, left, block)
-            first = em.value(f"icmp eq i64 {k0}, 0")
-            last = em.value(f"icmp sle i64 {left}, {block}")
-            step = Step(k0, length, first, last)
-            following: list[str] = []
-            if not one_run:
-                (done,) = values
-                begins = em.value(f"icmp eq i64 {em.value(f'urem i64 {done}, {RUN}')}, 0")
-                later = em.value(f"icmp sge i64 {done}, {RUN}")
-                following = [iv.add(em, done, "1")]
-                ends = em.value(f"icmp eq i64 {em.value(f'urem i64 {following[0]}, {RUN}')}, 0")
-                ends = em.value(f"and i1 {later}, {em.value(f'or i1 {ends}, {last}')}")
-                step = replace(step, first=begins, later=later, ends=ends)
-            with self.ex.scope():
-                self._step(unit, step)
-            return following
-
-        em.loop("0", iv.maximum(em, k, "1"), block, body, [] if one_run else [("i64", "0")])
 
     def _step(self, unit: Unit, step: Step) -> None:
         em, ex = self.em, self.ex
@@ -381,7 +393,7 @@ class _Writer:
         a: Source,
         target: _Panel,
     ) -> None:
-        """The sums of a panel: by micro-kernels, or from rows of B for a single row.
+        """The sums of a panel, by micro-kernels.
 
         `start` is its first column, of all and of the unit.
         """
@@ -402,32 +414,14 @@ class _Writer:
             em.call_helper(helper, [*pointers, *sizes])
             return
 
-        def tiles() -> None:
-            with self.ex.scope():
-                source, ahead = self.operands.pack_b(unit, step, n, j, columns)
-                pointers = [a.pointer, source.pointer, target.pointer, ahead.pointer, ahead.behind]
-                sizes = [unit.rows, columns, step.length, a.stride, a.k_stride, source.k_stride]
-                sizes += [target.row, adding, ahead.part, ahead.start, ahead.size]
-                tiling = self.tiling
-                helper = panel(self.dtype, self.isa, tiling.rows, tiling.vectors, tiling.wide)
-                em.call_helper(helper, [*pointers, *sizes])
-
-        if b.k_stride != 1 or b.stride == 1 or not same_type(b) or not self.tiling.single:
-            tiles()
-            return
-        one = em.value(f"icmp eq i64 {unit.rows}, 1")
-
-        def single() -> None:
-            with self.ex.scope():
-                place = address(self.ex, self.form, b, "0", n, step.k0)
-                stride = self.ex.index(b.stride)
-            buffer = self.operands.scratch(self.tiling.areas.b_at)
-            pointers = [a.pointer, place, target.pointer, buffer]
-            sizes = [columns, step.length, a.k_stride, stride, adding]
-            em.call_helper(row(self.dtype, self.isa), [*pointers, *sizes])
-
-        em.when(one, single)
-        em.when(em.value(f"xor i1 {one}, true"), tiles)
+        with self.ex.scope():
+            source, ahead = self.operands.pack_b(unit, step, n, j, columns)
+            pointers = [a.pointer, source.pointer, target.pointer, ahead.pointer, ahead.behind]
+            sizes = [unit.rows, columns, step.length, a.stride, a.k_stride, source.k_stride]
+            sizes += [target.row, adding, ahead.part, ahead.start, ahead.size]
+            tiling = self.tiling
+            helper = panel(self.dtype, self.isa, tiling.rows, tiling.vectors, tiling.wide)
+            em.call_helper(helper, [*pointers, *sizes])
 
     # Tiles
 

@@ -14,7 +14,6 @@ kept for the units that follow.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
@@ -24,7 +23,6 @@ from dlc.codegen.cpu.contraction_form import Contraction
 from dlc.codegen.cpu.contraction_operands import Block, address, pack_columns, same_type
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
-from dlc.codegen.cpu.kernel_code import KernelCode
 from dlc.codegen.cpu.packing import Packer, stored_rows
 from dlc.codegen.cpu.panel import EvenPanels, panels_by_rows
 from dlc.codegen.cpu.stored_code import THREADS
@@ -88,20 +86,6 @@ class Crossed:
         em.loop("%lo", "%hi", 1, self._unit, [("i64", "-1")])
         em.line("ret void")
         return em
-
-    def joined(self, code: KernelCode, crosses: Dim) -> KernelCode:
-        """The code of a kernel whose entry calls `function` where `crosses` is 1."""
-
-        def chosen(a: Dim, b: Dim) -> Dim:
-            return add(b, mul(crosses, add(a, mul(b, -1))))
-
-        return replace(
-            code,
-            emitters=[*code.emitters, self.em],
-            units=chosen(self.units, code.units),
-            chunk=chosen(self.chunk, code.chunk),
-            scratch=maximum(code.scratch, mul(crosses, self.scratch)),
-        )
 
     def _unit(self, unit: str, values: list[str]) -> list[str]:
         """One unit; what is packed already is that of units that differ in columns alone."""

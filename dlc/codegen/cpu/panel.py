@@ -16,15 +16,8 @@ from dlc.codegen.cpu.assembled_panels import RowsAdded
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.micro_kernel import KernelWriter, micro_kernel, put_size, tile_sizes
-from dlc.codegen.cpu.packing import Packer
 from dlc.codegen.cpu.tiling import FEW_ROWS
 from dlc.ir.types import DType
-
-# Products that the kernel of a single row has packed at a time: they stay in the first-level cache.
-_ROW_BLOCK = 64
-# Vectors of columns that it works on at a time: as many sums as hide a multiply-add's latency.
-_ROW_VECTORS = 4
-
 
 _Widths = tuple[int, ...]
 
@@ -283,56 +276,3 @@ def cover(em: Emitter, count: str, sizes: Sequence[int], piece: Callable[[int, s
     at = "0"
     for size in sizes:
         at = pieces(at, size)
-
-
-@functools.cache
-def row(dtype: DType, isa: Isa) -> Emitter:
-    """The function dlc.row.*(a, b, c, buffer, columns, kc, a_k, b_n, add): one row by B as it lies.
-
-    B is contiguous along k, its columns `b_n` apart; the buffer holds some of its rows. Sums are
-    those of micro-kernels; where the level has no masks, `columns` that are no whole number of
-    vectors are computed up to one.
-    """
-    numbers = ["columns", "kc", "a_k", "b_n", "add"]
-    parameters = [*(("ptr", x) for x in ("a", "b", "c", "buffer")), *(("i64", x) for x in numbers)]
-    em = Emitter(f"dlc.row.{dtype.short}", parameters)
-    writer = KernelWriter(em, dtype, isa)
-    lanes = writer.lanes
-
-    def columns(vectors: int, v: str) -> None:
-        j = em.value(f"mul i64 {v}, {lanes}")
-        span = vectors * lanes
-        width = iv.minimum(em, iv.subtract(em, "%columns", j), str(span))
-        b = writer.at("%b", em.value(f"mul i64 {j}, %b_n"))
-
-        def block(k: str, values: list[str]) -> list[str]:
-            length = iv.minimum(em, iv.subtract(em, "%kc", k), str(_ROW_BLOCK))
-            args = ["%buffer", writer.at(b, k), length, width, str(span), "1", "%b_n"]
-            Packer(em, isa, (dtype,)).transposed(args)
-
-            def product(i: str, values: list[str]) -> list[str]:
-                packed = writer.at("%buffer", em.value(f"mul i64 {i}, {span}"))
-                a, *sums = values
-                x = writer.broadcast(a)
-                rows = [writer.load(writer.offset(packed, n)) for n in range(vectors)]
-                sums = [writer.multiply_add(x, y, t) for y, t in zip(rows, sums, strict=True)]
-                return [writer.at(a, "%a_k"), *sums]
-
-            types = ["ptr", *[writer.vector] * vectors]
-            return em.loop("0", length, 1, product, list(zip(types, values, strict=True)))
-
-        start = [("ptr", "%a"), *[(writer.vector, "zeroinitializer")] * vectors]
-        sums = em.loop("0", "%kc", _ROW_BLOCK, block, start)[1:]
-        c = writer.at("%c", j)
-        mask = None
-        if has_masks(dtype, isa):
-            before = (vectors - 1) * lanes
-            left = iv.minimum(em, em.value(f"sub i64 {width}, {before}"), str(lanes))
-            mask = em.mask_below(left, lanes)
-        writer.keep([writer.offset(c, n) for n in range(vectors)], sums, mask)
-
-    vectors = em.value(f"add i64 %columns, {lanes - 1}")
-    vectors = em.value(f"udiv i64 {vectors}, {lanes}")
-    cover(em, vectors, (_ROW_VECTORS, 1), columns)
-    em.line("ret void")
-    return em

@@ -58,7 +58,6 @@ class Tiling:
     by_rows: 1 where units of the same rows follow each other, 0 where those of the same columns do.
     m_rows, n_room: the most rows and columns that a unit has.
     wide: vectors of the micro-kernel for a single row at run time, 0 without one.
-    single: whether there may be a single row.
     exact: whether micro-kernels read and write no more columns than there are.
     packs_a: whether blocks of A may be packed.
     areas: the parts of scratch memory.
@@ -73,7 +72,6 @@ class Tiling:
     by_rows: Dim
     packs_a: bool
     wide: int
-    single: bool
     exact: bool
     m_rows: int
     n_room: int
@@ -152,7 +150,6 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
     m_block = mul(height, larger(1, ceildiv(m, mul(height, larger(1, m_blocks)))))
     m_rows = min(most_rows, m) if isinstance(m, int) else most_rows
     packs_a = _packs_a(form, m_rows * depth * dtype.itemsize)
-    single = not isinstance(m, int) or m == 1
     wide = _single_row_width(isa)
     wide = wide if not isinstance(m, int) and width < wide and not packed else 0
     enough = _ENOUGH_UNITS if form.a.k_stride == 1 else _ENOUGH_UNITS // 2
@@ -187,7 +184,6 @@ def choose_tiling(form: Contraction, isa: Isa) -> Tiling:
         by_rows=by_rows,
         packs_a=packs_a,
         wide=wide,
-        single=single,
         exact=exact,
         m_rows=m_rows,
         n_room=n_room,
