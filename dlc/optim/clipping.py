@@ -7,19 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dlc
-from dlc.frontend.apply import as_tensor
+from dlc.frontend.apply import as_tensor, wide
 from dlc.ir.errors import ValueRangeError
 
 __all__ = [
     "clip_by_global_norm", "clip_by_norm", "clip_by_value", "clip_grad_norm_", "clip_grad_value_",
     "global_norm",
 ]  # fmt: skip
-
-
-def wide(x: Any) -> Any:
-    """x, at float32 if it is of a half type."""
-    x = as_tensor(x)
-    return dlc.astype(x, dlc.float32) if x.dtype in (dlc.float16, dlc.bfloat16) else x
 
 
 def _norm(x: Any) -> Any:

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import dlc
-from dlc.frontend.apply import as_tensor
+from dlc.frontend.apply import as_tensor, wide
 from dlc.frontend.context import current_trace
 from dlc.frontend.variable_state import assign_state
 from dlc.ir.errors import ArgumentError, ValueRangeError
-from dlc.optim.clipping import wide
 from dlc.optim.optimizer import Optimizer
 
 

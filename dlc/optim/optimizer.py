@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Protocol, Self, cast
 import numpy as np
 
 import dlc
-from dlc.frontend.apply import as_tensor
+from dlc.frontend.apply import as_tensor, wide
 from dlc.frontend.tensor import make_like
 from dlc.frontend.trace import eager
 from dlc.frontend.variable_state import assign_state
@@ -414,7 +414,7 @@ class Optimizer:
         if every:
             sums = [s + g for s, g in zip(state.sums, gradients, strict=True)]
             gradients = [s / every for s in sums]
-        gradients = clipping.clipped([clipping.wide(g) for g in gradients], self.settings)
+        gradients = clipping.clipped([wide(g) for g in gradients], self.settings)
         made = [
             self._ruled(p, g, held, _now(s), r, self._updates(step, m))
             for p, g, held, s, r, m in zip(
@@ -437,9 +437,8 @@ class Optimizer:
         self, parameter: Any, gradient: Any, slots: Slots, settings: Settings, rate: Any, step: Any
     ) -> tuple[Any, Slots]:
         """`rule` at float32 for half types: float16 holds neither eps nor the square of 256."""
-        wide = clipping.wide(parameter)
-        held = {k: clipping.wide(v) for k, v in slots.items()}
-        new, after = self.rule(wide, dlc.astype(gradient, wide.dtype), held, settings, rate, step)
+        p, held = wide(parameter), {k: wide(v) for k, v in slots.items()}
+        new, after = self.rule(p, dlc.astype(gradient, p.dtype), held, settings, rate, step)
         kept = {k: dlc.astype(v, slots[k].dtype) for k, v in after.items()}
         return dlc.astype(new, parameter.dtype), kept
 
