@@ -107,6 +107,29 @@ def test_losses_have_the_gradients_of_differences(name, settings, true, pred):
     assert got == pytest.approx((high - low) / (2 * h), rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(("name", "settings", "true", "pred"), LOSSES)
+def test_losses_of_half_types_are_rounded_once(name, settings, true, pred, dtype):
+    loss = dlc.compile(getattr(losses, name)(**settings, reduction="none"))
+    pred = dlc.asarray(pred, dtype=dtype)
+    true = true if true.dtype.kind == "i" else dlc.asarray(true, dtype=dtype)
+    got = loss(true, pred)
+    assert got.dtype == pred.dtype
+    wanted = loss(true, dlc.astype(pred, "float32")).numpy()
+    unit = float(dlc.finfo(dtype).eps)
+    np.testing.assert_allclose(dlc.astype(got, "float32").numpy(), wanted, rtol=unit, atol=6e-8)
+
+
+def test_losses_of_float16_do_not_overflow_inside():
+    true, pred = np.float16([[0, 0, 0, 1]]), np.float16([[300, 0, 0, 1]])
+    assert losses.mean_squared_error(true, pred).item() == 22496  # 22500
+    assert losses.cosine_similarity(pred, pred).item() == 1
+    assert losses.cosine_similarity(true, np.zeros_like(true)).item() == 0
+    assert losses.binary_crossentropy(true, true).item() < 1e-6
+    mean = losses.MeanAbsoluteError(reduction="mean_with_sample_weight")
+    assert mean(np.zeros((400, 1)), np.full((400, 1), 200, np.float16), np.ones(400)).item() == 200
+
+
 METRICS = [
     ("MeanSquaredError", {}, floats(7, 5), floats(7, 5)),
     ("MeanAbsoluteError", {}, floats(7, 5), floats(7, 5)),

@@ -234,6 +234,12 @@ def test_weights_of_binary_cross_entropy():
 def test_losses_at_the_ends():
     p, y = np.array([0.0, 1.0, 1.0, 0.0]), np.array([0.0, 1.0, 0.0, 1.0])
     near(fn.binary_cross_entropy(p, y, reduction="none").numpy(), [0, 0, 100, 100])
+    slope = dlc.grad(lambda p, y: fn.binary_cross_entropy(p, y, reduction="sum"))
+    for f in (slope, dlc.compile(slope)):
+        np.testing.assert_allclose(f(p, y).numpy(), [1, -1, 1e12, -1e12])
+        top = float(np.finfo(np.float16).max)
+        half = f(dlc.astype(p, "float16"), dlc.astype(y, "float16")).numpy()
+        np.testing.assert_allclose(half, [1, -1, top, -top])
     x = np.array([1e4, -1e4, 1e4, -1e4])
     got = fn.binary_cross_entropy_with_logits(x, y, reduction="none").numpy()
     near(got, [1e4, 1e4, 1e4, 1e4])

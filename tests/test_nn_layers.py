@@ -54,6 +54,48 @@ def test_as_in_pytorch_with_its_state(ours, theirs, x):
         np.testing.assert_allclose(call(dlc.asarray(x)).numpy(), wanted, rtol=3e-6, atol=3e-6)
 
 
+HALF = [
+    ("BatchNorm1d", (3,)), ("InstanceNorm1d", (3, 1e-5, 0.1, True, True)), ("GroupNorm", (1, 3)),
+    ("LocalResponseNorm", (3,)), ("RMSNorm", (5,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(("kind", "settings"), HALF, ids=[k[0] for k in HALF])
+def test_half_types_are_computed_at_single_precision(kind, settings, dtype):
+    """Neither the mean nor a square is rounded: of close, of large, and of small values."""
+    ours = getattr(nn, kind)(*settings).to(dtype)
+    theirs = getattr(torch.nn, kind)(*settings).to(getattr(torch, dtype))
+    judge = getattr(torch.nn, kind)(*settings).double()
+    if kind == "RMSNorm":
+        judge.eps = float(np.finfo(np.float32).eps)
+
+    @dlc.compile
+    def run(x):
+        with dlc.GradientTape() as tape:
+            tape.watch(x)
+            y = ours(x)
+            total = y[..., ::2].astype("float64").sum()
+        return y, tape.gradient(total, x)
+
+    for base, spread in ((8.0, 0.2), (0.0, 500.0), (0.0, 0.01)):
+        x = dlc.asarray(base + spread * draw(4, 3, 5), dtype=dtype)
+        exact = torch.tensor(x.astype("float64").numpy(), requires_grad=True)
+        given = exact.detach().to(getattr(torch, dtype)).requires_grad_()
+        wanted, rounded = judge(exact), theirs(given)
+        wanted[..., ::2].sum().backward()
+        rounded[..., ::2].double().sum().backward()
+        pairs = [(wanted, rounded), (exact.grad, given.grad)]
+        buffers = [(b, r) for b, r in zip(judge.buffers(), theirs.buffers(), strict=True) if b.ndim]
+        got = [*run(x), *(b for b in ours.buffers() if b.shape)]
+        for a, (e, r) in zip(got, pairs + buffers, strict=True):
+            assert a.dtype.name == dtype
+            unit = float(dlc.finfo(dtype).eps) * float(e.detach().abs().max())
+            error = np.abs(a.astype("float64").numpy() - e.detach().numpy()).max()
+            theirs_error = (r.detach().double() - e.detach()).abs().max().item()
+            assert error <= 2 * theirs_error + 2 * unit, (base, spread)
+
+
 @pytest.mark.parametrize("padding", [None, 2, -1])
 def test_embedding_and_its_gradient(padding):
     ours = nn.Embedding(7, 3, padding_idx=padding)

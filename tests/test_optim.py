@@ -70,6 +70,31 @@ def test_single_precision_and_pytorchs_defaults(kind):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("kind", ["Adam", "NAdam", "RMSprop", "Adagrad", "Adamax"])
+def test_half_types_are_computed_at_single_precision(kind):
+    first = [FIRST[1].astype(np.float16) for _ in range(2)]
+    exact = [torch.tensor(p.astype(np.float64), requires_grad=True) for p in first]
+    half = [dlc.Variable(p, requires_grad=True) for p in first]
+    judge, optimizer = getattr(torch.optim, kind)(exact), getattr(optim, kind)(half)
+    for _, g in GRADIENTS[:2]:
+        for p, v, size in zip(exact, half, (0.0, 300.0), strict=True):
+            given = np.asarray(size * g, np.float16)
+            p.grad, v.grad = torch.tensor(given.astype(np.float64)), dlc.asarray(given)
+        judge.step()
+        optimizer.step()
+    for p, v in zip(exact, half, strict=True):
+        np.testing.assert_allclose(v.numpy(), p.detach().numpy(), rtol=2e-3, atol=2e-3)
+
+
+def test_limits_on_gradients_of_half_types():
+    gradient = np.full(8, 6e4, np.float16)  # by a factor that float16 rounds to 0
+    assert np.allclose(optim.clip_by_norm(gradient, 1e-3).numpy(), 1e-3 / 8**0.5, rtol=2e-3)
+    v = dlc.Variable(np.zeros(8), requires_grad=True, dtype=dlc.float16)
+    v.grad = dlc.asarray(gradient)
+    optim.clip_grad_norm_([v], 1e-3)
+    assert np.allclose(v.grad.numpy(), 1e-3 / 8**0.5, rtol=2e-3)
+
+
 # Keras's formulas, written out.
 
 

@@ -88,6 +88,14 @@ def test_agrees(group):
     judge_all(draw(*shape), calls)
 
 
+def test_norms_of_windows_of_zeros_have_the_gradient_zero():
+    x = np.float32([[[0, 0, 3, 4]]])
+    slope = dlc.grad(lambda v: dlc.lp_pool1d(v, 2, 2).sum())
+    for f in (slope, dlc.compile(slope)):
+        assert np.allclose(f(x).numpy(), [[[0, 0, 0.6, 0.8]]])
+    assert dlc.lp_pool1d(np.float16([[[0, 300]]]), 2, 2).item() == 300  # whose square is infinite
+
+
 def test_folded_windows():
     judge_all(draw(2, 12, 9), [("fold", (4, 2), {})])
     judge_all(draw(2, 27, 16), [("fold", ((8, 8), 3, 1, 1, 2), {})])

@@ -318,6 +318,13 @@ def materialise(x: Tensor) -> Tensor:
     return convert(x, DEFAULTS[x.tensor.dtype.kind]) if x._weak else x
 
 
+def wide(x: Any) -> Tensor:
+    """A tensor of a half type at float32, in which they are computed with; others as they are."""
+    x = as_tensor(x)
+    dtype = x.tensor.dtype
+    return convert(x, float32) if dtype.is_float and dtype.bits == 16 else x
+
+
 def promote(*xs: Any) -> tuple[Tensor, ...]:
     """The operands as tensors of their common element type; `docs/semantics.md` has the rules.
 

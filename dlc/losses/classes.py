@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import dlc
-from dlc.frontend.apply import as_tensor
+from dlc.frontend.apply import as_tensor, wide
 from dlc.ir.errors import ShapeError, ValueRangeError, nearest
 from dlc.losses import functions
 
@@ -71,8 +71,9 @@ class Loss:
         if self.reduction == "sum":
             return values.sum()
         if self.reduction == "mean_with_sample_weight" and total is not None:
-            summed = total.sum()
-            return values.sum() / dlc.where(summed == 0, dlc.ones_like(summed), summed)
+            summed = wide(total).sum()
+            mean = wide(values).sum() / dlc.where(summed == 0, dlc.ones_like(summed), summed)
+            return dlc.astype(mean, values.dtype)
         return values.mean()
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dlc
 from dlc.frontend.cast_table import casts
 from dlc.ir.deferred import deferred
-from dlc.losses.functions import EPSILON, float_pair, mean_of
+from dlc.losses.functions import EPSILON, float_pair, mean_of, rounded
 
 # Only where it is used: layers are above.
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> dlc.Tensor:
         array([37.5], dtype=float32)
     """
     true, pred = float_pair("mean_absolute_percentage_error", y_true, y_pred)
-    return 100.0 * mean_of(dlc.abs((true - pred) / dlc.maximum(dlc.abs(true), EPSILON)))
+    each = dlc.abs((true - pred) / dlc.maximum(dlc.abs(true), EPSILON))
+    return rounded(100.0 * mean_of(each, pred), y_pred)
 
 
 @casts
@@ -37,7 +38,7 @@ def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> dlc.Tensor:
     """The mean of (log(y_true + 1) - log(y_pred + 1))**2; both at least 1e-7."""
     true, pred = float_pair("mean_squared_logarithmic_error", y_true, y_pred)
     least = [dlc.log1p(dlc.maximum(x, EPSILON)) for x in (true, pred)]
-    return mean_of((least[0] - least[1]) ** 2)
+    return mean_of((least[0] - least[1]) ** 2, y_pred)
 
 
 @casts
@@ -48,14 +49,15 @@ def log_cosh(y_true: Any, y_pred: Any) -> dlc.Tensor:
     """
     true, pred = float_pair("log_cosh", y_true, y_pred)
     error = pred - true
-    return mean_of(error + dlc.softplus(-2.0 * error) - math.log(2.0))
+    return mean_of(error + dlc.softplus(-2.0 * error) - math.log(2.0), y_pred)
 
 
 def poisson(y_true: Any, y_pred: Any) -> dlc.Tensor:
     """The mean of y_pred - y_true log(y_pred + 1e-7), of counts and predicted means of them."""
     true, pred = float_pair("poisson", y_true, y_pred)
     return mean_of(
-        functional.poisson_nll_loss(pred, true, log_input=False, eps=EPSILON, reduction="none")
+        functional.poisson_nll_loss(pred, true, log_input=False, eps=EPSILON, reduction="none"),
+        y_pred,
     )
 
 
@@ -69,14 +71,14 @@ def _signs(true: dlc.Tensor) -> dlc.Tensor:
 def hinge(y_true: Any, y_pred: Any) -> dlc.Tensor:
     """The mean of max(1 - y_true y_pred, 0), of labels -1 and 1; those of 0 and 1 become these."""
     true, pred = float_pair("hinge", y_true, y_pred)
-    return mean_of(dlc.maximum(1.0 - _signs(true) * pred, 0.0))
+    return mean_of(dlc.maximum(1.0 - _signs(true) * pred, 0.0), y_pred)
 
 
 @casts
 def squared_hinge(y_true: Any, y_pred: Any) -> dlc.Tensor:
     """The mean of max(1 - y_true y_pred, 0)**2, of labels as `hinge` takes them."""
     true, pred = float_pair("squared_hinge", y_true, y_pred)
-    return mean_of(dlc.maximum(1.0 - _signs(true) * pred, 0.0) ** 2)
+    return mean_of(dlc.maximum(1.0 - _signs(true) * pred, 0.0) ** 2, y_pred)
 
 
 @casts
@@ -84,4 +86,4 @@ def categorical_hinge(y_true: Any, y_pred: Any) -> dlc.Tensor:
     """max(the largest prediction of another class - that of the true class + 1, 0), of one-hot."""
     true, pred = float_pair("categorical_hinge", y_true, y_pred)
     own, other = (true * pred).sum(axis=-1), dlc.max((1.0 - true) * pred, axis=-1)
-    return dlc.maximum(other - own + 1.0, 0.0)
+    return rounded(dlc.maximum(other - own + 1.0, 0.0), y_pred)

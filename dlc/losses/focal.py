@@ -9,7 +9,7 @@ from typing import Any
 
 import dlc
 from dlc.frontend.cast_table import casts
-from dlc.losses.functions import EPSILON, binary_entropy, float_pair, mean_of, smoothed
+from dlc.losses.functions import EPSILON, binary_entropy, float_pair, mean_of, rounded, smoothed
 
 
 @casts
@@ -42,7 +42,7 @@ def binary_focal_crossentropy(
     each = missed**gamma * binary_entropy(true, p)
     if apply_class_balancing:
         each = each * (true * alpha + (1 - true) * (1 - alpha))
-    return mean_of(each, axis)
+    return mean_of(each, y_pred, axis)
 
 
 @casts
@@ -71,4 +71,5 @@ def categorical_focal_crossentropy(
     p = dlc.softmax(pred, axis=axis) if from_logits else pred
     p = dlc.clip(p / p.sum(axis=axis, keepdims=True), EPSILON, 1 - EPSILON)
     factor = dlc.asarray(alpha, dtype=pred.dtype)
-    return -(factor * (1 - p) ** gamma * true * dlc.log(p)).sum(axis=axis)
+    each = factor * (1 - p) ** gamma * true * dlc.log(p)
+    return rounded(-each.sum(axis=axis), y_pred)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dlc
-from dlc.frontend.apply import as_tensor
+from dlc.frontend.apply import as_tensor, wide
 from dlc.frontend.cast_table import casts
 from dlc.ir.errors import DTypeError, ShapeError
 
@@ -13,7 +13,7 @@ EPSILON = 1e-7  # probabilities are kept so far from 0 and 1
 
 
 def float_pair(name: str, y_true: Any, y_pred: Any) -> tuple[dlc.Tensor, dlc.Tensor]:
-    """Both as tensors of the predictions' float type and of one shape.
+    """Both as tensors of the predictions' float type, float32 for a half one, and of one shape.
 
     Raises:
         DTypeError: for predictions that are no floats.
@@ -22,6 +22,7 @@ def float_pair(name: str, y_true: Any, y_pred: Any) -> tuple[dlc.Tensor, dlc.Ten
     pred = as_tensor(y_pred)
     if not pred.dtype.is_float:
         raise DTypeError(f"{name} of predictions {pred.tensor}: they must be floats")
+    pred = wide(pred)
     true = dlc.astype(as_tensor(y_true), pred.dtype)
     if true.ndim + 1 == pred.ndim and pred.shape[-1] == 1:
         true = dlc.expand_dims(true, axis=-1)
@@ -37,9 +38,14 @@ def float_pair(name: str, y_true: Any, y_pred: Any) -> tuple[dlc.Tensor, dlc.Ten
     return true, pred
 
 
-def mean_of(each: dlc.Tensor, axis: int = -1) -> dlc.Tensor:
-    """The mean over an axis; a scalar as it is."""
-    return each.mean(axis=axis) if each.ndim else each
+def rounded(each: dlc.Tensor, y_pred: Any) -> dlc.Tensor:
+    """Losses, which are computed at float32 at least, of the type of the predictions."""
+    return dlc.astype(each, as_tensor(y_pred).dtype)
+
+
+def mean_of(each: dlc.Tensor, y_pred: Any, axis: int = -1) -> dlc.Tensor:
+    """The mean over an axis, of the type of the predictions; a scalar as it is."""
+    return rounded(each.mean(axis=axis) if each.ndim else each, y_pred)
 
 
 def smoothed(true: dlc.Tensor, share: float, classes: Any) -> dlc.Tensor:
@@ -62,14 +68,14 @@ def mean_squared_error(y_true: Any, y_pred: Any) -> dlc.Tensor:
         array([2.5], dtype=float32)
     """
     true, pred = float_pair("mean_squared_error", y_true, y_pred)
-    return mean_of((true - pred) ** 2)
+    return mean_of((true - pred) ** 2, y_pred)
 
 
 @casts
 def mean_absolute_error(y_true: Any, y_pred: Any) -> dlc.Tensor:
     """The mean of |y_true - y_pred| over the last axis."""
     true, pred = float_pair("mean_absolute_error", y_true, y_pred)
-    return mean_of(dlc.abs(true - pred))
+    return mean_of(dlc.abs(true - pred), y_pred)
 
 
 @casts
@@ -78,7 +84,7 @@ def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> dlc.Tensor:
     true, pred = float_pair("huber", y_true, y_pred)
     error = dlc.abs(true - pred)
     each = dlc.where(error <= delta, 0.5 * error * error, delta * error - 0.5 * delta * delta)
-    return mean_of(each)
+    return mean_of(each, y_pred)
 
 
 @casts
@@ -86,7 +92,7 @@ def kl_divergence(y_true: Any, y_pred: Any) -> dlc.Tensor:
     """The sum of y_true * log(y_true / y_pred) over the last axis; both at least 1e-7."""
     true, pred = float_pair("kl_divergence", y_true, y_pred)
     true, pred = dlc.clip(true, EPSILON, 1.0), dlc.clip(pred, EPSILON, 1.0)
-    return (true * dlc.log(true / pred)).sum(axis=-1)
+    return rounded((true * dlc.log(true / pred)).sum(axis=-1), y_pred)
 
 
 @casts
@@ -98,7 +104,7 @@ def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> dlc.Tensor:
         square = (x * x).sum(axis=axis, keepdims=True)
         return x * dlc.rsqrt(dlc.maximum(square, 1e-12))
 
-    return (unit(true) * unit(pred)).sum(axis=axis)
+    return rounded((unit(true) * unit(pred)).sum(axis=axis), y_pred)
 
 
 @casts
@@ -115,7 +121,8 @@ def binary_crossentropy(
     """
     true, pred = float_pair("binary_crossentropy", y_true, y_pred)
     true = smoothed(true, label_smoothing, 2)
-    return mean_of(dlc.softplus(pred) - true * pred if from_logits else binary_entropy(true, pred))
+    each = dlc.softplus(pred) - true * pred if from_logits else binary_entropy(true, pred)
+    return mean_of(each, y_pred)
 
 
 def _log_probabilities(pred: dlc.Tensor, from_logits: bool, axis: int) -> dlc.Tensor:
@@ -144,7 +151,8 @@ def categorical_crossentropy(
     """
     true, pred = float_pair("categorical_crossentropy", y_true, y_pred)
     true = smoothed(true, label_smoothing, pred.shape[axis])
-    return -(true * _log_probabilities(pred, from_logits, axis)).sum(axis=axis)
+    each = true * _log_probabilities(pred, from_logits, axis)
+    return rounded(-each.sum(axis=axis), y_pred)
 
 
 @casts
@@ -173,6 +181,7 @@ def sparse_categorical_crossentropy(
         raise DTypeError(
             f"sparse_categorical_crossentropy of predictions {pred.tensor}: they must be floats"
         )
+    pred = wide(pred)
     labels = dlc.astype(as_tensor(y_true), dlc.int64)
     if labels.ndim + 1 == pred.ndim:
         labels = dlc.expand_dims(labels, axis=axis)
@@ -186,4 +195,4 @@ def sparse_categorical_crossentropy(
     read = labels if ignored is None else dlc.where(ignored, dlc.zeros_like(labels), labels)
     found = dlc.take_along_axis(_log_probabilities(pred, from_logits, axis), read, axis=axis)
     each = -found if ignored is None else dlc.where(ignored, dlc.zeros_like(found), -found)
-    return dlc.squeeze(each, axis=axis)
+    return rounded(dlc.squeeze(each, axis=axis), y_pred)

@@ -6,6 +6,7 @@ import math
 from typing import Any, ClassVar
 
 import dlc
+from dlc.frontend.apply import wide
 from dlc.frontend.functions.channel_norms import moved, unbiased
 from dlc.ir.dims import product
 from dlc.ir.errors import ShapeError, ValueRangeError
@@ -227,12 +228,13 @@ class _InstanceNorm(_Tracking):
         """Moves the running values towards the means, over the batch, of those of x."""
         share, axes = self.momentum or 0.0, tuple(range(2, self.rank + 2))
         with dlc.no_grad():
-            held = dlc.asarray(x, copy=None).astype(mean.dtype)
+            held = wide(x)
             n, _, *spatial = held.tensor.shape
             own_var = unbiased(dlc.var(held, axis=axes), product(spatial))
             for running, own in ((mean, dlc.mean(held, axis=axes)), (var, own_var)):
                 batch = dlc.mean(own, axis=0)
-                running.assign(moved(running.value(), batch, share, product((n, *spatial))))
+                after = moved(wide(running.value()), batch, share, product((n, *spatial)))
+                running.assign(after.astype(running.dtype))
 
 
 @described(_INSTANCE)

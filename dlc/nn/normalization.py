@@ -79,7 +79,8 @@ class RMSNorm(Module):
 
     Args:
         normalized_shape: The extents of the axes, or the only one.
-        eps: What is added to the mean; the spacing of the dtype at 1 for None, as in PyTorch.
+        eps: What is added to the mean; the spacing at 1 of the dtype that it is computed at
+            for None, as in PyTorch: half types are computed at float32.
         elementwise_affine: Whether there is a weight.
         dtype: The element type of the weight.
     """
@@ -100,7 +101,8 @@ class RMSNorm(Module):
     def forward(self, x: Any) -> dlc.Tensor:
         """The normalised x, of x's shape."""
         rows = _rows(self, x, self.normalized_shape)
-        eps = float(dlc.finfo(x.dtype).eps) if self.eps is None else self.eps
+        computed = dlc.result_type(x.dtype, dlc.float32)
+        eps = float(dlc.finfo(computed).eps) if self.eps is None else self.eps
         weight = None if self.weight is None else self.weight.reshape(-1)
         return dlc.rms_norm(rows, weight, eps=eps).reshape(*x.shape)
 

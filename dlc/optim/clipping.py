@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dlc
-from dlc.frontend.apply import as_tensor
+from dlc.frontend.apply import as_tensor, wide
 from dlc.ir.errors import ValueRangeError
 
 __all__ = [
@@ -17,14 +17,14 @@ __all__ = [
 
 
 def _norm(x: Any) -> Any:
-    wide = dlc.astype(x, dlc.float32) if x.dtype in (dlc.float16, dlc.bfloat16) else x
-    return dlc.sqrt((wide * wide).sum())
+    x = wide(x)
+    return dlc.sqrt((x * x).sum())
 
 
 def _limited(x: Any, norm: Any, limit: float) -> Any:
     """x * limit / norm where the norm is above the limit."""
     scale = dlc.where(norm > limit, limit / dlc.maximum(norm, limit), dlc.ones_like(norm))
-    return x * dlc.astype(scale, x.dtype)
+    return dlc.astype(x * scale, x.dtype)
 
 
 def clip_by_value(x: Any, low: float, high: float) -> dlc.Tensor:
@@ -83,7 +83,7 @@ def clip_grad_norm_(parameters: Iterable[dlc.Variable], max_norm: float) -> dlc.
     scale = dlc.minimum(max_norm / (norm + 1e-6), 1.0) if math.isfinite(max_norm) else 1.0
     for p in with_gradient:
         assert p.grad is not None
-        p.grad = p.grad * (scale if isinstance(scale, float) else dlc.astype(scale, p.dtype))
+        p.grad = dlc.astype(p.grad * scale, p.grad.dtype)
     return norm
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import dlc
-from dlc.frontend.apply import as_tensor
+from dlc.frontend.apply import as_tensor, wide
 from dlc.frontend.context import current_trace
 from dlc.frontend.variable_state import assign_state
 from dlc.ir.errors import ArgumentError, ValueRangeError
@@ -76,7 +76,7 @@ class LossScaler:
         """The loss, or a tree of them, times the scale, at float32."""
         if not self.enabled:
             return loss
-        return dlc.tree.map(lambda x: dlc.astype(as_tensor(x), _wide(x)) * self._scale, loss)
+        return dlc.tree.map(lambda x: wide(x) * self._scale, loss)
 
     def unscale(self, gradients: Any) -> Any:
         """A tree of gradients of a scaled loss as those of the loss; None stays.
@@ -91,7 +91,7 @@ class LossScaler:
         for x in leaves:
             finite = dlc.logical_and(finite, dlc.all(dlc.isfinite(as_tensor(x))))
         self._finite.assign(finite)
-        scaled = [dlc.astype(as_tensor(x), _wide(x)) * inverse for x in leaves]
+        scaled = [wide(x) * inverse for x in leaves]
         return dlc.tree.unflatten(structure, scaled)
 
     def unscale_(self, optimizer: Optimizer) -> None:
@@ -181,8 +181,3 @@ class LossScaler:
 
     def _state(self) -> dict[str, dlc.Variable]:
         return {"scale": self._scale, "growth_tracker": self._steps}
-
-
-def _wide(x: Any) -> dlc.DType:
-    dtype = as_tensor(x).dtype
-    return dlc.float32 if dtype.is_float and dtype.bits == 16 else dtype

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Protocol, Self, cast
 import numpy as np
 
 import dlc
-from dlc.frontend.apply import as_tensor
+from dlc.frontend.apply import as_tensor, wide
 from dlc.frontend.tensor import make_like
 from dlc.frontend.trace import eager
 from dlc.frontend.variable_state import assign_state
@@ -231,7 +231,10 @@ class Optimizer:
     def rule(
         self, parameter: Any, gradient: Any, slots: Slots, settings: Settings, rate: Any, step: Any
     ) -> tuple[Any, Slots]:
-        """The parameter and its state after a step; `step` counts from 1."""
+        """The parameter and its state after a step; `step` counts from 1.
+
+        What is of a half type comes at float32, and is rounded to its type after the step.
+        """
         raise NotImplementedError
 
     def _check(self, settings: Settings, rate: Any) -> None:
@@ -411,14 +414,14 @@ class Optimizer:
         if every:
             sums = [s + g for s, g in zip(state.sums, gradients, strict=True)]
             gradients = [s / every for s in sums]
-        gradients = clipping.clipped(gradients, self.settings)
+        gradients = clipping.clipped([wide(g) for g in gradients], self.settings)
         made = [
-            self.rule(p, dlc.astype(g, p.dtype), held, _now(s), r, self._updates(step, m))
+            self._ruled(p, g, held, _now(s), r, self._updates(step, m))
             for p, g, held, s, r, m in zip(
                 parameters, gradients, state.slots, settings, rates, missed, strict=True
             )
         ]
-        new = [dlc.astype(p, old.dtype) for (p, _), old in zip(made, parameters, strict=True)]
+        new = [p for p, _ in made]
         slots = [s for _, s in made]
         if every:  # between updates only the sums change
             now = step % every == 0
@@ -429,6 +432,15 @@ class Optimizer:
             ]
             sums = [dlc.where(now, dlc.zeros_like(s), s) for s in sums]
         return new, State(step, tuple(slots), tuple(sums))
+
+    def _ruled(
+        self, parameter: Any, gradient: Any, slots: Slots, settings: Settings, rate: Any, step: Any
+    ) -> tuple[Any, Slots]:
+        """`rule` at float32 for half types: float16 holds neither eps nor the square of 256."""
+        p, held = wide(parameter), {k: wide(v) for k, v in slots.items()}
+        new, after = self.rule(p, dlc.astype(gradient, p.dtype), held, settings, rate, step)
+        kept = {k: dlc.astype(v, slots[k].dtype) for k, v in after.items()}
+        return dlc.astype(new, parameter.dtype), kept
 
     def _updates(self, step: Any, missed: Any = None) -> Any:
         """How many updates there are in so many steps, less those that were missed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlc.frontend.apply import apply, float_promote, materialise
+from dlc.frontend.apply import apply, convert, float_promote, materialise, wide
 from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import composed, elementwise, reduction
 from dlc.frontend.functions.arguments import ArrayLike, integer, reshaped
@@ -10,12 +10,16 @@ from dlc.frontend.functions.convolution import padded
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, dims_equal, floordiv, mod, product
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
+from dlc.ir.types import DType
 
 
 def _operands(
     name: str, x: ArrayLike, parameters: dict[str, ArrayLike | None], least: int = 2
-) -> tuple[Tensor, dict[str, Tensor | None]]:
-    """x and parameters of one number a channel, at their common float dtype."""
+) -> tuple[Tensor, dict[str, Tensor | None], DType]:
+    """x and parameters of one number a channel, and their common float dtype.
+
+    Where that is a half type, they are at float32: only results are rounded.
+    """
     given = {k: v for k, v in parameters.items() if v is not None}
     first, *rest = (materialise(t) for t in float_promote(x, *given.values()))
     if first.tensor.rank < least:
@@ -29,8 +33,8 @@ def _operands(
                 f"{name} of {first.tensor}: the {word} is {p.tensor}, it must be "
                 f"{p.tensor.with_shape((channels,))}, one number a channel"
             )
-        found[word] = p
-    return first, found
+        found[word] = wide(p)
+    return wide(first), found, first.tensor.dtype
 
 
 def _per_channel(p: Tensor, rank: int) -> Tensor:
@@ -89,16 +93,15 @@ def batch_norm(
         "running mean": running_mean, "running variance": running_var, "weight": weight,
         "bias": bias,
     }  # fmt: skip
-    x, held = _operands("batch_norm", x, parameters)
+    x, held, dtype = _operands("batch_norm", x, parameters)
     mean, var, rank = held["running mean"], held["running variance"], x.tensor.rank
     if not training:
         if mean is None or var is None:
             raise ArgumentError("batch_norm without training needs running_mean and running_var")
         centred = elementwise.subtract(x, _per_channel(mean, rank))
         factor = elementwise.rsqrt(elementwise.add(var, eps))
-        return _scaled(
-            elementwise.multiply(centred, _per_channel(factor, rank)), held["weight"], held["bias"]
-        )
+        y = elementwise.multiply(centred, _per_channel(factor, rank))
+        return convert(_scaled(y, held["weight"], held["bias"]), dtype)
     axes = (0, *range(2, rank))
     own_mean = reduction.mean(x, axis=axes)
     own_var = reduction.var(x, axis=axes)
@@ -111,7 +114,8 @@ def batch_norm(
     own_var = unbiased(own_var, count)
     means = own_mean if mean is None else moved(mean, own_mean, momentum, count)
     variances = own_var if var is None else moved(var, own_var, momentum, count)
-    return y, apply("stop_gradient", means), apply("stop_gradient", variances)
+    means, variances = (apply("stop_gradient", convert(t, dtype)) for t in (means, variances))
+    return convert(y, dtype), means, variances
 
 
 def unbiased(var: Tensor, count: Dim) -> Tensor:
@@ -162,7 +166,7 @@ def group_norm(
         >>> dlc.group_norm(dlc.asarray([[1.0, 3.0, 5.0, 9.0]]), 2)
         Tensor([[-0.9999...,  0.9999..., -0.9999...,  0.9999...]], dtype=float32)
     """
-    x, held = _operands("group_norm", x, {"weight": weight, "bias": bias})
+    x, held, dtype = _operands("group_norm", x, {"weight": weight, "bias": bias})
     groups = integer("group_norm", "num_groups", num_groups)
     if groups < 1:
         raise ValueRangeError(f"group_norm: num_groups is {groups}, it must be at least 1")
@@ -172,7 +176,8 @@ def group_norm(
             f"group_norm of {x.tensor}: {channels} channels cannot be divided into {groups} groups"
         )
     apart = reshaped(x, (n, groups, product((floordiv(channels, groups), *rest))))
-    return _scaled(reshaped(_normalised(apart, eps), x.tensor.shape), held["weight"], held["bias"])
+    y = reshaped(_normalised(apart, eps), x.tensor.shape)
+    return convert(_scaled(y, held["weight"], held["bias"]), dtype)
 
 
 def _normalised(x: Tensor, eps: float) -> Tensor:
@@ -207,10 +212,11 @@ def instance_norm(
         >>> dlc.instance_norm(dlc.asarray([[[1.0, 3.0]]]))
         Tensor([[[-0.9999...,  0.9999...]]], dtype=float32)
     """
-    x, held = _operands("instance_norm", x, {"weight": weight, "bias": bias}, least=3)
+    x, held, dtype = _operands("instance_norm", x, {"weight": weight, "bias": bias}, least=3)
     n, channels, *rest = x.tensor.shape
     apart = reshaped(x, (n, channels, product(rest)))
-    return _scaled(reshaped(_normalised(apart, eps), x.tensor.shape), held["weight"], held["bias"])
+    y = reshaped(_normalised(apart, eps), x.tensor.shape)
+    return convert(_scaled(y, held["weight"], held["bias"]), dtype)
 
 
 @casts
@@ -240,17 +246,15 @@ def local_response_norm(
         Tensor([[[0.6666...],
                  [0.5      ]]], dtype=float32)
     """
-    (x, _), count = (
-        _operands("local_response_norm", x, {}, least=3),
-        integer("local_response_norm", "size", size),
-    )
+    x, _, dtype = _operands("local_response_norm", x, {}, least=3)
+    count = integer("local_response_norm", "size", size)
     if count < 1:
         raise ValueRangeError(f"local_response_norm: size is {count}, it must be at least 1")
     n, channels, *rest = x.tensor.shape
     flat = reshaped(elementwise.square(x), (n, channels, product(rest)))
-    wide = padded(flat, [(count // 2, (count - 1) // 2), (0, 0)])
+    around = padded(flat, [(count // 2, (count - 1) // 2), (0, 0)])
     ones = (1, 1)
-    total = apply("window_sum", wide, sizes=(count, 1), stride=ones, dilation=ones)
+    total = apply("window_sum", around, sizes=(count, 1), stride=ones, dilation=ones)
     mean = elementwise.divide(reshaped(total, x.tensor.shape), count)
     scale = elementwise.add(elementwise.multiply(mean, alpha), k)
-    return elementwise.divide(x, composed.pow(scale, beta))
+    return convert(elementwise.divide(x, composed.pow(scale, beta)), dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dlc.frontend.apply import apply, as_tensor, convert, float_promote, materialise
+from dlc.frontend.apply import apply, as_tensor, convert, float_promote, materialise, wide
 from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import composed, elementwise, reduction
 from dlc.frontend.functions.arguments import (
@@ -19,7 +19,7 @@ from dlc.frontend.functions.indexing import check_classes
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, dims_equal
 from dlc.ir.errors import ShapeError, ValueRangeError, nearest
-from dlc.ir.types import DType, float32, int64
+from dlc.ir.types import DType, int64
 
 _ACTIVATION_DOC = """{summary}
 
@@ -201,19 +201,13 @@ def rms_norm(
     x, *given = _same_float("rms_norm", x, *(() if weight is None else (weight,)))
     first = _normalised("rms_norm", x, [("weight", p) for p in given], axis)
     dtype = x.tensor.dtype
-    wide, *scales = (_wide(t) for t in (x, *given))
+    held, *scales = (wide(t) for t in (x, *given))
     axes = tuple(range(first, x.tensor.rank))
-    power = reduction.mean(elementwise.square(wide), axis=axes, keepdims=True)
-    result = elementwise.multiply(wide, elementwise.rsqrt(elementwise.add(power, float(eps))))
+    power = reduction.mean(elementwise.square(held), axis=axes, keepdims=True)
+    result = elementwise.multiply(held, elementwise.rsqrt(elementwise.add(power, float(eps))))
     for scale in scales:
         result = elementwise.multiply(result, scale)
     return convert(result, dtype)
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Half types at float32, in which they are computed with."""
-    dtype = x.tensor.dtype
-    return convert(x, float32) if dtype.is_float and dtype.bits == 16 else x
 
 
 _REDUCTIONS = ("mean", "sum", "none")
@@ -293,7 +287,7 @@ def _of_probabilities(
             hint="labels that are classes must be of integers",
         )
     dtype = x.tensor.dtype
-    log_p, target = elementwise.negative(reduction.log_softmax(_wide(x), axis)), _wide(target)
+    log_p, target = elementwise.negative(reduction.log_softmax(wide(x), axis)), wide(target)
     if smoothing:
         even = reduction.mean(target, axis=axis, keepdims=True)
         kept = elementwise.multiply(target, 1.0 - smoothing)
@@ -313,7 +307,7 @@ def _of_classes(x: Tensor, target: Tensor, axis: int, smoothing: float) -> tuple
             f"shape {held.with_shape(expected)}"
         )
     column = reshaped(convert(target, int64), (*shape[:axis], 1, *shape[axis + 1 :]))
-    log_p = reduction.log_softmax(_wide(x), axis)
+    log_p = reduction.log_softmax(wide(x), axis)
     chosen = reshaped(apply("take_along", log_p, column, axis=axis), expected)
     losses = elementwise.negative(chosen)
     if smoothing:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from dlc.frontend.apply import apply, as_tensor, broadcast_to, materialise
+from dlc.frontend.apply import apply, as_tensor, broadcast_to, convert, materialise, wide
 from dlc.frontend.extent import known_extent
 from dlc.frontend.functions import composed, elementwise
 from dlc.frontend.functions.arguments import (
@@ -286,9 +286,15 @@ def _lp_pool(rank: int) -> Callable[..., Tensor]:
         if norm_type == 0:
             raise ValueRangeError(f"{name}: norm_type is 0, there is no such norm")
         windows = _Windows(name, x, rank, kernel_size, stride, 0, 1, ceil_mode)
-        powers = padded(composed.pow(x, norm_type), windows.around)
+        powers = padded(composed.pow(wide(x), norm_type), windows.around)
         total = windows.apply("window_sum", powers)
-        return composed.pow(total, 1.0 / norm_type)
+        if norm_type > 0:  # the root of 0 has no derivative: a window of zeros gets 0, not NaN
+            zero = elementwise.equal(total, 0.0)
+            root = composed.pow(composed.where(zero, 1.0, total), 1.0 / norm_type)
+            total = composed.where(zero, 0.0, root)
+        else:
+            total = composed.pow(total, 1.0 / norm_type)
+        return convert(total, x.tensor.dtype)
 
     _documented(function, name, _LP_DOC, rank)
     return function

@@ -197,6 +197,8 @@ def binary_cross_entropy(
 ) -> dlc.Tensor:
     """The cross entropy of probabilities of two classes; logarithms are at least -100 (PyTorch).
 
+    Their derivatives are at most 1e12, so that gradients of probabilities of 0 and 1 are numbers.
+
     Args:
         input: Probabilities of any shape.
         target: Labels from 0 to 1, of that shape.
@@ -212,10 +214,19 @@ def binary_cross_entropy(
     """
     check_reduction("binary_cross_entropy", reduction)
     x, y, dtype = _pair("binary_cross_entropy", input, target)
-    no = dlc.maximum(dlc.log1p(-x), -100.0)
-    yes = dlc.maximum(dlc.log(x), -100.0)
+    steepest = min(1e12, float(dlc.finfo(dtype).max))
+    no, yes = _log(dlc.log1p, -x, 1.0 - x, steepest), _log(dlc.log, x, x, steepest)
     losses = (y - 1.0) * no - y * yes
     return reduced(_weighted(losses, weight), reduction, dtype)
+
+
+def _log(log: Callable[..., Any], x: Any, of: Any, steepest: float) -> dlc.Tensor:
+    """The logarithm of `of`, at least -100; its derivative is finite where that is 0."""
+    inside = of > 1e-12
+    level = dlc.stop_gradient(dlc.maximum(log(x), -100.0))
+    return dlc.where(
+        inside, log(dlc.where(inside, x, 1.0)), level + (x - dlc.stop_gradient(x)) * steepest
+    )
 
 
 def _weighted(losses: dlc.Tensor, weight: Any) -> dlc.Tensor:
