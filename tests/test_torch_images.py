@@ -79,6 +79,11 @@ GROUPS = {
         ("interpolate", ((2, 3),), {"mode": "bilinear", "antialias": True}),
         ("interpolate", ((2, 3),), {"mode": "bicubic", "antialias": True}),
     ]),
+    "resizing by a factor to as many, or twice as many": ((2, 3, 5, 4), [
+        ("interpolate", (), {"scale_factor": (1.15, 2.2)}),
+        ("interpolate", (), {"scale_factor": (1.15, 2.2), "mode": "bilinear"}),
+        ("interpolate", (), {"scale_factor": (1.15, 2.2), "mode": "bicubic"}),
+    ]),
 }  # fmt: skip
 
 
@@ -86,6 +91,13 @@ GROUPS = {
 def test_agrees(group):
     shape, calls = GROUPS[group]
     judge_all(draw(*shape), calls)
+
+
+def test_smooth_images_that_a_factor_leaves_as_long():
+    x, how = draw(2, 3, 5, 4), {"scale_factor": 1.15, "mode": "bilinear", "antialias": True}
+    # PyTorch's gradient is not that of its result.
+    assert np.array_equal(dlc.interpolate(x, **how).numpy(), x)
+    assert np.array_equal(F.interpolate(torch.tensor(x), **how).numpy(), x)
 
 
 def test_folded_windows():

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  as PyTorch's users call it
 from torch_fixtures import fresh  # noqa: F401  of each test here
 
+import dlc
 from dlc.interop.torch import dlc_backend
 
 
@@ -314,6 +315,20 @@ def test_images_with_aligned_corners_whatever_the_factors():
         }  # fmt: skip
 
     agree(run, torch.randn(2, 1, 7, 9))
+
+
+def test_images_that_a_factor_leaves_as_long():
+    line = torch.nn.Upsample(scale_factor=1.25, mode="linear")
+
+    def run(x):
+        return {
+            "line": line(x[0]), "twice": F.interpolate(x, scale_factor=(1.25, 2.2)),
+            "image": F.interpolate(x, scale_factor=(1.25, 1.5), mode="bilinear"),
+        }  # fmt: skip
+
+    x = torch.randn(1, 2, 3, 3)
+    agree(run, x)
+    near(dlc.compile(line)(x[0]), line(x[0]), "exported")
 
 
 def test_extents_of_the_longer_and_the_shorter():
