@@ -400,6 +400,7 @@ def test_warming_up():
         lambda x: dlc.max_pool2d(x, 2, stride=3, ceil_mode=True),
         lambda x: dlc.chunk(x, 2, dim=3)[1],
         lambda x: dlc.pdist(x[0, 0]),
+        lambda x: dlc.arange(0.5, x.shape[2], 0.25),
         lambda x: dlc.delete(x, 1, axis=3),
         lambda x: dlc.insert(x, 1, 0.0, axis=3),
         lambda x: dlc.associative_scan(lambda a, b: a * b, x, axis=2),

@@ -78,6 +78,25 @@ def test_one_program_for_all_extents(name):
     assert [p.stats.traces for p in made if p.stats.calls] == [1, 1]
 
 
+def test_numbers_that_are_no_sums_of_products_of_extents():
+    def function(x):
+        n = x.shape[0]
+        return [
+            x[: int(n * 0.75)] * n**-1.5, x[: n & 6] * 2**n, x[: round(n / 4)],
+            torch.arange(n - 0.5) * x[0, 0], torch.add(x, x, alpha=1 / n),
+        ]  # fmt: skip
+
+    run = torch.compile(function, backend=dlc_backend, fullgraph=True, dynamic=True)
+    for n in (6, 9):
+        given = [torch.randn(n, 2, dtype=torch.float64).requires_grad_()]
+        given.append(given[0].detach().clone().requires_grad_())
+        results = [f(x) for f, x in zip((run, function), given, strict=True)]
+        torch.testing.assert_close(*results)
+        for values in results:
+            sum(v.square().sum() for v in values).backward()
+        torch.testing.assert_close(*[x.grad for x in given])
+
+
 CONVOLUTIONS = {
     "one": lambda x, w: nn.functional.conv2d(x, w, padding=1),
     "strided": lambda x, w: nn.functional.conv2d(x, w, padding=1, stride=2),

@@ -79,6 +79,11 @@ GROUPS = {
         ("interpolate", ((2, 3),), {"mode": "bilinear", "antialias": True}),
         ("interpolate", ((2, 3),), {"mode": "bicubic", "antialias": True}),
     ]),
+    "resizing by a factor to as many, or twice as many": ((2, 3, 5, 4), [
+        ("interpolate", (), {"scale_factor": (1.15, 2.2)}),
+        ("interpolate", (), {"scale_factor": (1.15, 2.2), "mode": "bilinear"}),
+        ("interpolate", (), {"scale_factor": (1.15, 2.2), "mode": "bicubic"}),
+    ]),
 }  # fmt: skip
 
 
@@ -94,6 +99,13 @@ def test_norms_of_windows_of_zeros_have_the_gradient_zero():
     for f in (slope, dlc.compile(slope)):
         assert np.allclose(f(x).numpy(), [[[0, 0, 0.6, 0.8]]])
     assert dlc.lp_pool1d(np.float16([[[0, 300]]]), 2, 2).item() == 300  # whose square is infinite
+
+
+def test_smooth_images_that_a_factor_leaves_as_long():
+    x, how = draw(2, 3, 5, 4), {"scale_factor": 1.15, "mode": "bilinear", "antialias": True}
+    # PyTorch's gradient is not that of its result.
+    assert np.array_equal(dlc.interpolate(x, **how).numpy(), x)
+    assert np.array_equal(F.interpolate(torch.tensor(x), **how).numpy(), x)
 
 
 def test_folded_windows():

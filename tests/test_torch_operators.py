@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  as PyTorch's users call it
 from torch_fixtures import fresh  # noqa: F401  of each test here
 
+import dlc
 from dlc.interop.torch import dlc_backend
 
 
@@ -316,6 +317,20 @@ def test_images_with_aligned_corners_whatever_the_factors():
     agree(run, torch.randn(2, 1, 7, 9))
 
 
+def test_images_that_a_factor_leaves_as_long():
+    line = torch.nn.Upsample(scale_factor=1.25, mode="linear")
+
+    def run(x):
+        return {
+            "line": line(x[0]), "twice": F.interpolate(x, scale_factor=(1.25, 2.2)),
+            "image": F.interpolate(x, scale_factor=(1.25, 1.5), mode="bilinear"),
+        }  # fmt: skip
+
+    x = torch.randn(1, 2, 3, 3)
+    agree(run, x)
+    near(dlc.compile(line)(x[0]), line(x[0]), "exported")
+
+
 def test_extents_of_the_longer_and_the_shorter():
     def run(x, y):
         long, short = torch.sym_max(x.shape[0], y.shape[0]), torch.sym_min(x.shape[0], y.shape[0])
@@ -373,3 +388,24 @@ def test_norms_of_halves_are_computed_at_float32():
 
 def test_softmax_of_a_number():
     agree(lambda x: {"softmax": x.softmax(0), "log": x.log_softmax(-1) + x}, torch.tensor(0.5))
+
+
+def test_numbers_have_the_digits_of_their_element_type():
+    def run(x):
+        double = {"dtype": torch.float64}
+        n = x.shape[0]
+        return (
+            torch.full((2,), 0.1, **double), torch.full_like(x, 0.1 * n, **double),
+            x.new_full((2,), 0.1, **double), torch.scalar_tensor(0.1, **double),
+            torch.where(x > 0, 0.1, x.double()), torch.arange(0, 1, 0.1, **double),
+            torch.arange(0.1, n, **double), torch.full((2,), n / 7, **double),
+            torch.full((2,), 2.0**24 + 1, dtype=torch.int32),
+            torch.full_like(x, 2.0**40 + 1, dtype=torch.int64),
+        )  # fmt: skip
+
+    compiled = torch.compile(run, backend=dlc_backend, fullgraph=True)
+    for n in (3, 5):
+        x = torch.randn(n)
+        for got, wanted in zip(compiled(x), run(x), strict=True):
+            assert got.dtype == wanted.dtype
+            assert torch.allclose(got, wanted, rtol=1e-15, atol=0)

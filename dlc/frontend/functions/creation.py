@@ -14,7 +14,7 @@ from dlc.frontend.apply import (
     materialise,
 )
 from dlc.frontend.apply import broadcast_to as stretch
-from dlc.frontend.extent import as_dim
+from dlc.frontend.extent import as_dim, known_extent
 from dlc.frontend.functions import composed, elementwise
 from dlc.frontend.functions.arguments import (
     ArrayLike,
@@ -27,7 +27,7 @@ from dlc.frontend.functions.arguments import (
     reshaped,
 )
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, DimExpr, add, floordiv, maximum, mul
+from dlc.ir.dims import Dim, add, floordiv, maximum, mul
 from dlc.ir.errors import ArgumentError, ShapeError, TracedValueError, ValueRangeError
 from dlc.ir.types import DType, Shape, TensorType, bool_, float32, float64, int64
 
@@ -335,7 +335,7 @@ def _number(name: str, value: Any) -> Dim | float:
 
 
 def _float(value: Dim | float) -> float:
-    return float(value.__index__()) if isinstance(value, DimExpr) else float(value)  # type: ignore[attr-defined]
+    return value if isinstance(value, float) else float(known_extent(value))
 
 
 def _steps(first: Dim, end: Dim, step: Dim) -> Dim:

@@ -88,7 +88,14 @@ def interpolate(
             adaptive_pooling.adaptive_avg_pool3d,
         )  # fmt: skip
         return pools[rank - 1](x, sizes)
+    # As in PyTorch: an axis that stays as long as it is stays as it is, whatever its factor, and
+    # each of the nearest pixels is there twice where there are twice as many.
+    kept = antialias or mode not in ("bicubic", "nearest-exact")
     for k, (extent, count, factor) in enumerate(zip(extents, sizes, factors, strict=True)):
+        if kept and count == extent:
+            continue
+        if mode == "nearest" and count == 2 * extent:
+            factor = None  # noqa: PLW2901
         if mode.startswith("nearest"):
             x = _nearest(x, k + 2, extent, count, factor, exact=mode == "nearest-exact")
             continue

@@ -23,6 +23,8 @@ PYTHON_OPERATORS = frozenset({
 })  # fmt: skip
 """What graphs call for numbers."""
 
+_OF_EXTENTS = ("sym_float", "sym_max", "sym_min")  # functions with rows for open extents
+
 _FRAME = re.compile(r'File "(.+?)", line (\d+), in (\S+)')
 
 
@@ -41,6 +43,16 @@ def is_ordered(node: Node) -> bool:
 def _target(node: Node) -> Any:
     """The operator that a node calls."""
     return node.args[1] if is_ordered(node) else node.target
+
+
+def takes_numbers(node: Node) -> bool:
+    """Whether a node calls a function of Python's that open extents have none for."""
+    value = node.meta.get("val")
+    if not isinstance(value, (int, float)) and not hasattr(getattr(value, "node", None), "expr"):
+        return False
+    if node.target in PYTHON_OPERATORS or node.target is operator.getitem:
+        return False
+    return not hasattr(node.target, "_schema") and node.target.__name__ not in _OF_EXTENTS
 
 
 def is_known(node: Node) -> bool:
@@ -74,7 +86,7 @@ def _inner(node: Node) -> Iterator[Node]:
 def _has_row(node: Node) -> bool:
     if node.op != "call_function":
         return True
-    if node.target is operator.getitem or node.target in PYTHON_OPERATORS:
+    if node.target is operator.getitem or node.target in PYTHON_OPERATORS or takes_numbers(node):
         return True
     namespace = str(getattr(_target(node), "namespace", "aten"))
     return namespace in ("aten", "prims", "higher_order") and find(operator_name(node)) is not None

@@ -44,6 +44,9 @@ def decompositions_of_export() -> Any:
     for operator, function in decompositions().items():
         if operator not in table:
             table[operator] = function
+    # These take the factors of axes that stay as long, which eager mode's kernels do not.
+    for operator in (torch.ops.aten.upsample_linear1d.vec, torch.ops.aten.upsample_trilinear3d.vec):
+        table.pop(operator, None)
     # There is no gradient, for which the second result is.
     table[torch.ops.aten.multilabel_margin_loss_forward.default] = multilabel
     return table

@@ -19,7 +19,10 @@ _NONE: Mapping[Any, Any] = {}
 _MAX_LINES = 4  # what a symbol is noted to be more than
 
 
-def _power(base: Any, exponent: int) -> Any:
+def _power(base: Any, exponent: Any) -> Any:
+    """A product of equal extents; None where how many is open, or it is a fraction."""
+    if not isinstance(exponent, int) or exponent < 0:
+        return None
     return functools.reduce(operator.mul, [base] * exponent, 1)
 
 

@@ -48,6 +48,7 @@ def _table() -> Rewrites:
         "index_fill_": _index_fill_,
         torch.repeat_interleave: _repeat_interleave,
         "repeat_interleave": _repeat_interleave,
+        torch.nn.functional.interpolate: _interpolate,
         torch.nn.functional.multilabel_margin_loss: multilabel_margin_loss,
         "torch_nn._linear_cross_entropy_batch_chunked.default": _reduced_by_classes,
         "torch_nn._linear_cross_entropy_batch_chunked_no_reduction.default": _by_classes,
@@ -149,6 +150,29 @@ def _repeat_interleave(
     place = torch.arange(output_size, device=x.device)
     source = torch.searchsorted(ends, place, right=True).clamp(max=x.shape[axis] - 1)
     return source if repeats is None else x.index_select(axis, source)
+
+
+def _interpolate(
+    input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", *args: Any,
+    **keywords: Any,
+) -> Any:  # fmt: skip
+    """Images resized; eager mode's kernels take the factor of axes that stay as long for 1."""
+    from torch.nn.functional import interpolate
+
+    if scale_factor is not None and mode not in ("bicubic", "nearest-exact"):
+        extents = input.shape[2:]
+        given = scale_factor if isinstance(scale_factor, (list, tuple)) else [scale_factor]
+        factors = given * len(extents) if len(given) == 1 else given
+        scale_factor = [_factor(n, f, mode) for n, f in zip(extents, factors, strict=True)]
+    return interpolate(input, size, scale_factor, mode, *args, **keywords)
+
+
+def _factor(extent: Any, factor: float, mode: str) -> float:
+    """The factor as it is taken; that of twice as many nearest pixels for 2."""
+    if 1 < factor < 2 and int(extent * factor) == extent:
+        return 1.0
+    twice = mode == "nearest" and 2 < factor < 3
+    return 2.0 if twice and int(extent * factor) == 2 * extent else factor
 
 
 def multilabel_margin_loss(

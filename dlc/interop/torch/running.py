@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 import dlc
+from dlc.frontend.extent import known_extent, plain
 from dlc.interop.torch.arrays import array_of, dtype_of
-from dlc.interop.torch.checks import PYTHON_OPERATORS, is_ordered, location_of, operator_name
-from dlc.interop.torch.extents import symbols_among, value_of
+from dlc.interop.torch.checks import (
+    PYTHON_OPERATORS,
+    is_ordered,
+    location_of,
+    operator_name,
+    takes_numbers,
+)
+from dlc.interop.torch.extents import expression_of, symbols_among, value_of
 from dlc.interop.torch.failures import raises, results_used
 from dlc.interop.torch.table import find, needs_of
 from dlc.interop.torch.versions import factors_are_transposed
@@ -77,6 +84,10 @@ def _call(node: Node, values: dict[Any, Any], key: Any, symbols: Mapping[Any, An
     if node.target in PYTHON_OPERATORS:
         function: Any = node.target
         return function(*args, **kwargs)
+    if takes_numbers(node):
+        _close(node, symbols)
+        function = node.target
+        return function(*args, **kwargs)
     row = find(operator_name(node))
     assert row is not None
     if is_ordered(node):
@@ -88,10 +99,27 @@ def _call(node: Node, values: dict[Any, Any], key: Any, symbols: Mapping[Any, An
     try:
         return _typed(row(*args, **kwargs), node.meta.get("val"))
     except DlcError as error:
+        _close(node, symbols)
         if error.context is None:
             error.context = f"in {node.format_node()}"
             error.location = location_of(node) or error.location
         raise
+
+
+def _close(node: Node, symbols: Mapping[Any, Any]) -> None:
+    """Asks for the extents that a node needs as numbers, which are then constants of the program.
+
+    They are those in all its arguments where it calls a function of Python's, else those in floats.
+    """
+    for argument in node.all_input_nodes:
+        expression = expression_of(argument.meta.get("val"))
+        if expression is not None and (takes_numbers(node) or not _is_whole(expression)):
+            for symbol in expression.free_symbols & symbols.keys():
+                known_extent(plain(symbols[symbol]))
+
+
+def _is_whole(expression: Any) -> bool:
+    return expression.is_Boolean or bool(expression.is_integer)
 
 
 def _first_dtype(node: Node, _symbols: Mapping[Any, Any]) -> Any:

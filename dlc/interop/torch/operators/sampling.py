@@ -18,10 +18,13 @@ def upsample_nearest(x: Any, size: Any, factors: Any) -> Any:
     return dlc.interpolate(x, size=size, scale_factor=factors, mode="nearest")
 
 
-@aten("upsample_bilinear2d.vec")
-def upsample_bilinear(x: Any, size: Any, align: bool, factors: Any) -> Any:
-    """Between the four nearest elements."""
-    return dlc.interpolate(x, size=size, scale_factor=factors, mode="bilinear", align_corners=align)
+def _linear(mode: str, x: Any, size: Any, align: bool, factors: Any) -> Any:
+    """Means of the nearest pixels, by distance."""
+    return dlc.interpolate(x, size=size, scale_factor=factors, mode=mode, align_corners=align)
+
+
+for _name in ("linear1d", "bilinear2d", "trilinear3d"):
+    aten(f"upsample_{_name}.vec")(functools.partial(_linear, _name[:-2]))
 
 
 def _smooth(mode: str, x: Any, size: Any, align: bool, *scales: Any) -> Any:

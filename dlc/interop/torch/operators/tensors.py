@@ -367,20 +367,27 @@ for _rank in (1, 2, 3):
 # New tensors.
 
 
-def _filled(shape: Any, value: Any) -> Any:
-    return dlc.full(tuple(shape), value)
+def _number(value: Any, dtype: Any) -> Any:
+    """A number on its way to an element type, with all digits that this can have."""
+    if not isinstance(value, int) and dtype not in (dlc.float32, dlc.float16, dlc.bfloat16):
+        return dlc.asarray(value, dtype=dlc.float64)
+    return dlc.asarray(value)
 
 
-@aten("full")
-def full(shape: Any, value: Any, **_keywords: Any) -> Any:
+def _filled(shape: Any, value: Any, dtype: Any) -> Any:
+    return dlc.full(tuple(shape), _number(value, dtype))
+
+
+@aten("full", needs=("dtype",))
+def full(shape: Any, value: Any, *, dtype: Any, **_keywords: Any) -> Any:
     """One number everywhere."""
-    return _filled(shape, value)
+    return _filled(shape, value, dtype)
 
 
-@aten("full_like", "fill")
-def full_like(x: Any, value: Any, **_keywords: Any) -> Any:
+@aten("full_like", "fill", needs=("dtype",))
+def full_like(x: Any, value: Any, *, dtype: Any, **_keywords: Any) -> Any:
     """One number, in the shape of a tensor."""
-    return dlc.broadcast_to(dlc.astype(dlc.asarray(value), x.dtype), x.shape)
+    return _filled(x.shape, value, dtype)
 
 
 @aten("zeros_like")
@@ -398,43 +405,43 @@ def ones_like(x: Any, **_keywords: Any) -> Any:
 @aten("empty", "zeros", "new_zeros", "new_empty", "_efficientzerotensor")
 def zeros(*args: Any, **_keywords: Any) -> Any:
     """Zeros; memory that nothing is said of has them too."""
-    return _filled(args[-1], 0)
+    return dlc.full(tuple(args[-1]), 0)
 
 
 @aten("empty_strided", "empty_permuted", "new_empty_strided")
 def empty_strided(*args: Any, **_keywords: Any) -> Any:
     """Zeros, whatever their order in memory."""
-    return _filled(args[-2], 0)
+    return dlc.full(tuple(args[-2]), 0)
 
 
-@aten("new_full")
-def new_full(_x: Any, shape: Any, value: Any, **_keywords: Any) -> Any:
+@aten("new_full", needs=("dtype",))
+def new_full(_x: Any, shape: Any, value: Any, *, dtype: Any, **_keywords: Any) -> Any:
     """One number everywhere."""
-    return _filled(shape, value)
+    return _filled(shape, value, dtype)
 
 
-@aten("scalar_tensor")
-def scalar_tensor(value: Any, **_keywords: Any) -> Any:
+@aten("scalar_tensor", needs=("dtype",))
+def scalar_tensor(value: Any, *, dtype: Any, **_keywords: Any) -> Any:
     """A number."""
-    return dlc.asarray(value)
+    return _number(value, dtype)
 
 
-@aten("arange.start_step")
-def arange(start: Any, end: Any, step: Any = 1, **_keywords: Any) -> Any:
+@aten("arange.start_step", needs=("dtype",))
+def arange(start: Any, end: Any, step: Any = 1, *, dtype: Any, **_keywords: Any) -> Any:
     """Numbers from start, before end."""
-    return dlc.arange(start, end, step)
+    return dlc.arange(start, end, step, dtype=dtype)
 
 
-@aten("arange.default")
-def arange_to(end: Any, **_keywords: Any) -> Any:
+@aten("arange.default", needs=("dtype",))
+def arange_to(end: Any, *, dtype: Any, **_keywords: Any) -> Any:
     """Numbers from 0, before end."""
-    return dlc.arange(end)
+    return dlc.arange(end, dtype=dtype)
 
 
-@aten("arange.start")
-def arange_from(start: Any, end: Any, **_keywords: Any) -> Any:
+@aten("arange.start", needs=("dtype",))
+def arange_from(start: Any, end: Any, *, dtype: Any, **_keywords: Any) -> Any:
     """Numbers from start, before end."""
-    return dlc.arange(start, end)
+    return dlc.arange(start, end, dtype=dtype)
 
 
 @aten("iota")
