@@ -73,6 +73,8 @@ class Bad(Samples):
                 return np.zeros(5), k
             if self.kind == "unpicklable":
                 return lambda: None
+            if self.kind == "stop":
+                raise StopIteration
             if self.kind == "kill":
                 os.kill(os.getpid(), 9)
             if self.kind == "exit":
@@ -95,6 +97,16 @@ def pairs(batch):
 def unsendable(batch):
     """A collate function whose result cannot be pickled."""
     return lambda: batch
+
+
+def stopping(batch):
+    """A collate function that comes to the end of something else."""
+    return next(iter(())) if batch[-1][1] in (5, 14) else batch
+
+
+def stopping_at(k):
+    """The same as a function of an element."""
+    return stopping([(k, k + 1)])
 
 
 def refuse(number):

@@ -330,6 +330,25 @@ def test_errors_of_workers_arrive_whole(kind, context):
             assert notes[0] in "\n".join(caught.value.__notes__)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"dataset": samples.Bad("stop")}, r"StopIteration was raised in sample 13 of the Bad"),
+        ({"collate_fn": samples.stopping}, r"in the batch of samples \[3, 4, 5\]"),
+        ({"dataset": samples.Parts([7, 9]), "collate_fn": samples.stopping}, "after sample 3"),
+    ],
+)
+def test_stop_iteration_of_a_function_does_not_end_the_data(settings, match, workers):
+    with pytest.raises(RuntimeError, match=match):
+        list(DataLoader(**{"dataset": DATA, "batch_size": 3, "num_workers": workers, **settings}))
+
+
+def test_map_by_processes_does_not_leave_elements_out():
+    with pytest.raises(RuntimeError, match="StopIteration was raised in Dataset.map of stopping"):
+        list(Dataset.range(12, 15).map(samples.stopping_at, 2, workers="fork"))
+
+
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_workers_that_cannot_begin_say_why(context):
     with pytest.raises(ValueError, match="worker 0 does not want to"):

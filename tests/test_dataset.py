@@ -327,6 +327,31 @@ def test_errors_of_functions_say_of_which_element(make):
     assert "test_dataset.py" in note
 
 
+def too_far(k, rng=None):
+    return next(iter(())) if k == 5 else k
+
+
+class Ending(Squares):
+    def __getitem__(self, k):
+        return too_far(k)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: numbers().map(too_far),
+        lambda: numbers().map(too_far).batch(2),
+        lambda: numbers().map(too_far, 2),
+        lambda: numbers().filter(too_far),
+        lambda: Ending(10),
+        lambda: Ending(10).batch(2),
+    ],
+)
+def test_a_function_that_raises_stop_iteration_does_not_end_the_data(make):
+    with pytest.raises(RuntimeError, match=r"StopIteration was raised in .* 5"):
+        plain(make())
+
+
 def test_a_cache_is_read_once():
     calls = []
     dataset = numbers(4).map(lambda k: calls.append(k) or np.full(2, k)).cache()

@@ -30,6 +30,18 @@ def as_arrays(tree: Any) -> Any:
     return dlc.tree.map(as_array, tree)
 
 
+def told(error: Exception, where: str) -> None:
+    """Notes where a user's function raised an error, which is raised again after that.
+
+    Raises:
+        RuntimeError: for a StopIteration, as in generators: it would end the iteration as if the
+            data were at its end.
+    """
+    if isinstance(error, StopIteration):
+        raise RuntimeError(f"StopIteration was raised {where}") from error
+    error.add_note(where)
+
+
 def transposed(elements: Sequence[Any], joined: Callable[[Sequence[Any]], Any]) -> Any:
     """One tree of several that have one structure: what `joined` makes of their leaves.
 

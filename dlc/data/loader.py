@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from dlc.data.dataset import Dataset, is_map_style
+from dlc.data.elements import told
 from dlc.data.pool import WorkerPool
 from dlc.data.samplers import (
     BatchSampler,
@@ -17,6 +18,7 @@ from dlc.data.samplers import (
 )
 from dlc.data.samples import default_collate, default_convert, gather_of
 from dlc.data.selection import at_least
+from dlc.data.tables import sample_of
 from dlc.data.worker import Order
 from dlc.ir.errors import ArgumentError, ValueRangeError
 
@@ -221,29 +223,25 @@ class SamplesByNumber:
     def do(self, task: Any) -> Any:
         """A batch."""
         if not self._batched:
-            return self._collate(self._sample(task))
+            return collated(self._collate, sample_of(self.dataset, task), f"sample {task}")
         if self._collate is default_collate:
             gather = gather_of(self.dataset)
             if gather is not None:
                 return gather(task)
         if hasattr(self.dataset, "__getitems__"):
-            samples = self.dataset.__getitems__(task)
+            samples = collated(self.dataset.__getitems__, task, f"samples {_shown(task)}")
         else:
-            samples = [self._sample(number) for number in task]
-        try:
-            return self._collate(samples)
-        except Exception as error:
-            error.add_note(f"in the batch of samples {_shown(task)}")
-            raise
+            samples = [sample_of(self.dataset, number) for number in task]
+        return collated(self._collate, samples, f"the batch of samples {_shown(task)}")
 
-    def _sample(self, number: Any) -> Any:
-        try:
-            return self.dataset[number]
-        except Exception as error:
-            error.add_note(f"in sample {number} of the {type(self.dataset).__name__}")
-            if isinstance(error, StopIteration):
-                raise RuntimeError("a dataset's __getitem__ raised StopIteration") from error
-            raise
+
+def collated(collate: Callable[[Any], Any], samples: Any, which: str) -> Any:
+    """A batch of samples; an error says of which."""
+    try:
+        return collate(samples)
+    except Exception as error:
+        told(error, f"in {which}")
+        raise
 
 
 def _shown(task: Any) -> str:
@@ -269,16 +267,10 @@ class SamplesInOrder:
 
     def do(self, task: Any) -> Any:
         """The next batch."""
-        try:
-            if self._size is None:
-                return self._collate(next(self._samples))
-            batch = list(itertools.islice(self._samples, self._size))
-            if not batch or (self._drop and len(batch) < self._size):
-                raise StopIteration
-            self._count += len(batch)
-            return self._collate(batch)
-        except StopIteration:
-            raise
-        except Exception as error:
-            error.add_note(f"in a batch after sample {self._count} of the dataset")
-            raise
+        where = f"a batch after sample {self._count} of the dataset"
+        count = self._size or 1
+        samples = collated(list, itertools.islice(self._samples, count), where)
+        if len(samples) < (count if self._drop else 1):
+            raise StopIteration
+        self._count += len(samples)
+        return collated(self._collate, samples[0] if self._size is None else samples, where)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlc.data.background import by_threads
+from dlc.data.elements import told
 from dlc.data.pipe import Pipe
 from dlc.data.pool import by_processes
 from dlc.data.selection import at_least
@@ -47,7 +48,7 @@ class Called:
         try:
             return self._function(*given)
         except Exception as error:
-            error.add_note(f"in {self._what} of {described(self._function)}, element {number}")
+            told(error, f"in {self._what} of {described(self._function)}, element {number}")
             raise
 
 
