@@ -367,6 +367,32 @@ def test_a_cache_is_read_once():
     assert sorted(np.concatenate([y for _, y in rows]).tolist()) == list(range(12))
 
 
+@pytest.mark.parametrize("path", ["", "cache"])
+def test_what_is_done_to_an_element_does_not_reach_the_cache(path, tmp_path):
+    def parted(element):
+        element["parts"].append(element.pop("label"))
+        return element["parts"], element["x"]
+
+    given = {"x": np.ones(2), "label": 3, "parts": [0]}
+    made = [
+        Dataset.from_tensors(given).repeat(2),
+        numbers(2).map(lambda k: {**given, "parts": [0]}).cache(path and tmp_path / path),
+    ]
+    for dataset in made:
+        for _ in range(2):
+            assert plain(dataset.map(parted)) == [([0, 3], [1, 1])] * 2
+    assert given == {"x": given["x"], "label": 3, "parts": [0]}
+    with pytest.raises(ValueError, match="read-only"):
+        next(iter(made[0]))["x"] += 1
+
+
+def test_a_cache_in_a_file_keeps_the_types_of_numbers(tmp_path):
+    given = [np.float64(0.1), 0.1, np.int8(1), 1, np.bool_(True), True, np.array(0.1)]
+    dataset = Dataset.from_generator(lambda: iter([given])).cache(tmp_path / "cache")
+    assert [[type(k) for k in e] for e in dataset] == [[type(k) for k in given]]
+    assert [[type(k) for k in e] for e in dataset] == [[type(k) for k in given]]
+
+
 def test_a_cache_in_a_file(tmp_path):
     import ml_dtypes
 

@@ -82,7 +82,7 @@ class Dataset(Generic[T]):
     @staticmethod
     def from_tensors(tensors: Any) -> Dataset[Any]:
         """One element."""
-        return Dataset._of(Listed([tensors]))
+        return Dataset._of(MemoryCache(Listed([tensors])))
 
     @staticmethod
     def from_generator(
