@@ -117,6 +117,14 @@ def test_collation_is_pytorchs():
         default_collate([np.ones(2), np.ones(3)])
     with pytest.raises(dlc.ShapeError, match="parts"):
         default_collate([(1,), (1, 2)])
+    with pytest.raises(dlc.ShapeError, match=r"keys \['a'\], one \['b'\]"):
+        default_collate([{"a": 1}, {"b": 1}])
+    for loader in (
+        DataLoader([1, 2], batch_sampler=[[0], []]),
+        DataLoader(TensorDataset(DATA.data), batch_sampler=[[0], []]),
+    ):
+        with pytest.raises(dlc.ArgumentError, match="batch of no samples"):
+            list(loader)
     with pytest.raises(dlc.ArgumentError, match="with a object"):
         default_collate([object()])
 
@@ -209,6 +217,8 @@ def test_datasets_of_datasets():
     assert sorted(found) == list(range(20))
     assert [len(p) for p in random_split(range(10), [0.33, 0.33, 0.34])] == [4, 3, 3]
     assert [len(p) for p in random_split(range(10), [3, 7], 0)] == [3, 7]
+    assert [len(p) for p in random_split(range(1), [0.5, 0.5])] == [1, 0]
+    assert [len(p) for p in random_split(range(1), [0, 1])] == [0, 1]
     loader = DataLoader(Subset(tensors, [9, 1, 4]), 2)
     assert numbers(loader) == [[9, 1], [4]]
     assert np.concatenate([x.numpy() for x, _ in loader]).tolist() == DATA.data[[9, 1, 4]].tolist()

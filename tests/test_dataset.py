@@ -502,6 +502,21 @@ def test_fit_takes_a_dataset():
             r"element 0 \(0,\), element 1 \(1,\)[\s\S]*in batch 0[\s\S]*padded_batch",
         ),
         (
+            lambda: plain(numbers(2).map(lambda k: k or None).batch(2)),
+            dlc.ShapeError,
+            "different structures",
+        ),
+        (
+            lambda: plain(numbers(2).map(lambda k: None if k else 0).batch(2)),
+            dlc.DTypeError,
+            "different kinds: element 0 int64, element 1 object",
+        ),
+        (
+            lambda: plain(numbers(2).map(lambda k: k or "none").batch(2)),
+            dlc.DTypeError,
+            "different kinds: element 0 <U4, element 1 int64",
+        ),
+        (
             lambda: plain(numbers(4).map(lambda k: (k,) * (k + 1)).batch(3)),
             dlc.ShapeError,
             "different structures",

@@ -226,7 +226,7 @@ class SamplesByNumber:
             return collated(self._collate, sample_of(self.dataset, task), f"sample {task}")
         if self._collate is default_collate:
             gather = gather_of(self.dataset)
-            if gather is not None:
+            if gather is not None and len(task):
                 return gather(task)
         if hasattr(self.dataset, "__getitems__"):
             samples = collated(self.dataset.__getitems__, task, f"samples {_shown(task)}")
