@@ -77,11 +77,27 @@ class Bad(Samples):
                 raise StopIteration
             if self.kind == "kill":
                 os.kill(os.getpid(), 9)
+            if self.kind == "signal":
+                os.kill(os.getpid(), 40)  # one that has no name
             if self.kind == "exit":
                 os._exit(3)
             if self.kind == "slow":
                 time.sleep(30)
         return super().__getitem__(k)
+
+
+class Unopened(IterableDataset):
+    """Cannot begin: an OSError, as of a file that there is not, or what is no iterator."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def __iter__(self):
+        if self.kind == "error":
+            raise OSError("no such file")
+        if self.kind == "stop":
+            raise StopIteration
+        return [1, 2]
 
 
 class Unloadable(Samples):

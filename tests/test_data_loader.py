@@ -313,6 +313,7 @@ ERRORS = {
     "shape": (dlc.ShapeError, r"different shapes in one batch", ["samples [12, 13, 14]"]),
     "unpicklable": (dlc.ShapeError, "samples of different kinds", ["samples [12, 13, 14]"]),
     "kill": (dlc.WorkerError, r"worker 0 \(process \d+\) ended, killed by SIGKILL", []),
+    "signal": (dlc.WorkerError, r"worker 0 \(process \d+\) ended, killed by signal 40\n", []),
     "exit": (dlc.WorkerError, r"worker 0 \(process \d+\) ended, with exit code 3", []),
     "slow": (dlc.WorkerError, r"worker 0 \(process \d+\) gave nothing for 0.3 s", []),
 }  # fmt: skip
@@ -338,6 +339,21 @@ def test_errors_of_workers_arrive_whole(kind, context):
             list(DataLoader(samples.Bad(kind), 3))
         if kind in ("key", "two"):
             assert notes[0] in "\n".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("kind", "error", "match"),
+    [
+        ("error", OSError, "no such file"),
+        ("list", TypeError, "non-iterator"),
+        ("stop", RuntimeError, "StopIteration was raised in __iter__ of the Unopened"),
+    ],
+)
+def test_iterable_datasets_that_cannot_begin_say_why(kind, error, match, workers):
+    with pytest.raises(error, match=match) as caught:
+        list(DataLoader(samples.Unopened(kind), num_workers=workers))
+    assert kind == "stop" or "in __iter__ of the Unopened" in caught.value.__notes__
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -223,24 +223,24 @@ class SamplesByNumber:
     def do(self, task: Any) -> Any:
         """A batch."""
         if not self._batched:
-            return collated(self._collate, sample_of(self.dataset, task), f"sample {task}")
+            return told_of(self._collate, sample_of(self.dataset, task), f"sample {task}")
         if self._collate is default_collate:
             gather = gather_of(self.dataset)
             if gather is not None and len(task):
                 return gather(task)
         if hasattr(self.dataset, "__getitems__"):
-            samples = collated(self.dataset.__getitems__, task, f"samples {_shown(task)}")
+            samples = told_of(self.dataset.__getitems__, task, f"samples {_shown(task)}")
         else:
             samples = [sample_of(self.dataset, number) for number in task]
-        return collated(self._collate, samples, f"the batch of samples {_shown(task)}")
+        return told_of(self._collate, samples, f"the batch of samples {_shown(task)}")
 
 
-def collated(collate: Callable[[Any], Any], samples: Any, which: str) -> Any:
-    """A batch of samples; an error says of which."""
+def told_of(function: Callable[[Any], Any], given: Any, where: str) -> Any:
+    """What a user's function makes of something; its error says where it was raised."""
     try:
-        return collate(samples)
+        return function(given)
     except Exception as error:
-        told(error, f"in {which}")
+        told(error, f"in {where}")
         raise
 
 
@@ -256,21 +256,26 @@ class SamplesInOrder:
         self, dataset: Any, size: int | None, drop: bool, collate: Callable[[Any], Any]
     ) -> None:
         self.dataset, self._size, self._drop, self._collate = dataset, size, drop, collate
-        self._samples: Iterator[Any] = iter(())
-        self._count = 0
+        self._samples: Iterator[Any] | None = None
+        self._epoch = self._count = 0
 
     def begin(self, epoch: int) -> None:
-        """Begins to iterate."""
-        by_number = _is_pipeline(self.dataset)
-        self._samples = self.dataset.epoch(epoch) if by_number else iter(self.dataset)
-        self._count = 0
+        """Has the next batch, which can say what goes wrong, begin to iterate."""
+        self._samples, self._epoch, self._count = None, epoch, 0
+
+    def _begun(self, epoch: int) -> Iterator[Any]:
+        return self.dataset.epoch(epoch) if _is_pipeline(self.dataset) else iter(self.dataset)
 
     def do(self, task: Any) -> Any:
         """The next batch."""
+        walk = self._samples
+        if walk is None:
+            where = f"__iter__ of the {type(self.dataset).__name__}"
+            walk = self._samples = told_of(self._begun, self._epoch, where)
         where = f"a batch after sample {self._count} of the dataset"
         count = self._size or 1
-        samples = collated(list, itertools.islice(self._samples, count), where)
+        samples = told_of(list, itertools.islice(walk, count), where)
         if len(samples) < (count if self._drop else 1):
             raise StopIteration
         self._count += len(samples)
-        return collated(self._collate, samples[0] if self._size is None else samples, where)
+        return told_of(self._collate, samples[0] if self._size is None else samples, where)
