@@ -469,6 +469,10 @@ def test_arguments_that_exclude_each_other(settings, error, match):
         (lambda: WeightedRandomSampler([-1, 2], 1), dlc.ValueRangeError, "at least 0"),
         (lambda: WeightedRandomSampler([0, 2], 2, False), dlc.ValueRangeError, "2 of 1"),
         (lambda: DistributedSampler(DATA, 2, 2), dlc.ValueRangeError, "rank=2 of 2"),
+        (lambda: DistributedSampler(DATA, 2, 1, seed=-1), dlc.ValueRangeError, "seed=-1"),
+        (lambda: DataLoader(DATA, seed=-1), dlc.ValueRangeError, "seed=-1"),
+        (lambda: DataLoader(DATA).epoch(-1), dlc.ValueRangeError, "epoch=-1"),
+        (lambda: DataLoader(DATA).epoch(0, -2), dlc.ValueRangeError, "start=-2"),
         (lambda: list(Sampler()), NotImplementedError, "neither"),
     ],
 )

@@ -481,6 +481,10 @@ def test_fit_takes_a_dataset():
         a.fit(Squares(3), verbose=0)
 
 
+def paired():
+    return numbers(2).map(lambda k: {"b": np.ones(k), "a": np.ones(k)})
+
+
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
@@ -494,6 +498,23 @@ def test_fit_takes_a_dataset():
         (lambda: numbers().map(abs, 0), dlc.ValueRangeError, "num_parallel_calls=0"),
         (lambda: Dataset.from_generator(iter([1])), dlc.ArgumentError, "must be able to begin"),
         (lambda: Dataset.zip(numbers(), 3), dlc.ArgumentError, "zip of a int"),
+        (lambda: Dataset.zip(()), dlc.ArgumentError, "zip of no datasets"),
+        (lambda: numbers().concatenate([1]), dlc.ArgumentError, "concatenate of a list"),
+        (lambda: numbers().shuffle(2, seed=-1), dlc.ValueRangeError, "seed=-1"),
+        (lambda: numbers().shuffle(2, seed=0.5), dlc.ValueRangeError, "seed=0.5"),
+        (lambda: numbers().map(abs, seed=-1), dlc.ValueRangeError, "seed=-1"),
+        (lambda: numbers().epoch(-1), dlc.ValueRangeError, "epoch=-1"),
+        (lambda: numbers().epoch(0, start=-1), dlc.ValueRangeError, "start=-1"),
+        (
+            lambda: plain(paired().padded_batch(2, padding_values={"a": 1, "c": 0})),
+            dlc.ShapeError,
+            r"padding_values=\{'a': 1, 'c': 0\}, where elements are dict",
+        ),
+        (
+            lambda: plain(paired().padded_batch(2, {"a": (3,)})),
+            dlc.ShapeError,
+            r"padded_shapes=\{'a': \(3,\)\}, where",
+        ),
         (lambda: plain(numbers().flat_map(lambda k: k)), dlc.ArgumentError, "returned a int"),
         (lambda: plain(Dataset()), dlc.ArgumentError, "has neither __getitem__"),
         (

@@ -159,6 +159,9 @@ class DataLoader:
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Any]:
         """The batches of an epoch, from batch `start` on."""
+        return self._batches(at_least(number, 0, "epoch"), at_least(start, 0, "start"))
+
+    def _batches(self, number: int, start: int) -> Iterator[Any]:
         order: Any = self.sampler if self.batch_sampler is None else self.batch_sampler
         walk = self._by_workers if self.num_workers else self._here
         if order is None:
