@@ -73,13 +73,31 @@ class Bad(Samples):
                 return np.zeros(5), k
             if self.kind == "unpicklable":
                 return lambda: None
+            if self.kind == "stop":
+                raise StopIteration
             if self.kind == "kill":
                 os.kill(os.getpid(), 9)
+            if self.kind == "signal":
+                os.kill(os.getpid(), 40)  # one that has no name
             if self.kind == "exit":
                 os._exit(3)
             if self.kind == "slow":
                 time.sleep(30)
         return super().__getitem__(k)
+
+
+class Unopened(IterableDataset):
+    """Cannot begin: an OSError, as of a file that there is not, or what is no iterator."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def __iter__(self):
+        if self.kind == "error":
+            raise OSError("no such file")
+        if self.kind == "stop":
+            raise StopIteration
+        return [1, 2]
 
 
 class Unloadable(Samples):
@@ -95,6 +113,16 @@ def pairs(batch):
 def unsendable(batch):
     """A collate function whose result cannot be pickled."""
     return lambda: batch
+
+
+def stopping(batch):
+    """A collate function that comes to the end of something else."""
+    return next(iter(())) if batch[-1][1] in (5, 14) else batch
+
+
+def stopping_at(k):
+    """The same as a function of an element."""
+    return stopping([(k, k + 1)])
 
 
 def refuse(number):

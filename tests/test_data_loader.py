@@ -117,6 +117,14 @@ def test_collation_is_pytorchs():
         default_collate([np.ones(2), np.ones(3)])
     with pytest.raises(dlc.ShapeError, match="parts"):
         default_collate([(1,), (1, 2)])
+    with pytest.raises(dlc.ShapeError, match=r"keys \['a'\], one \['b'\]"):
+        default_collate([{"a": 1}, {"b": 1}])
+    for loader in (
+        DataLoader([1, 2], batch_sampler=[[0], []]),
+        DataLoader(TensorDataset(DATA.data), batch_sampler=[[0], []]),
+    ):
+        with pytest.raises(dlc.ArgumentError, match="batch of no samples"):
+            list(loader)
     with pytest.raises(dlc.ArgumentError, match="with a object"):
         default_collate([object()])
 
@@ -209,6 +217,8 @@ def test_datasets_of_datasets():
     assert sorted(found) == list(range(20))
     assert [len(p) for p in random_split(range(10), [0.33, 0.33, 0.34])] == [4, 3, 3]
     assert [len(p) for p in random_split(range(10), [3, 7], 0)] == [3, 7]
+    assert [len(p) for p in random_split(range(1), [0.5, 0.5])] == [1, 0]
+    assert [len(p) for p in random_split(range(1), [0, 1])] == [0, 1]
     loader = DataLoader(Subset(tensors, [9, 1, 4]), 2)
     assert numbers(loader) == [[9, 1], [4]]
     assert np.concatenate([x.numpy() for x, _ in loader]).tolist() == DATA.data[[9, 1, 4]].tolist()
@@ -303,6 +313,7 @@ ERRORS = {
     "shape": (dlc.ShapeError, r"different shapes in one batch", ["samples [12, 13, 14]"]),
     "unpicklable": (dlc.ShapeError, "samples of different kinds", ["samples [12, 13, 14]"]),
     "kill": (dlc.WorkerError, r"worker 0 \(process \d+\) ended, killed by SIGKILL", []),
+    "signal": (dlc.WorkerError, r"worker 0 \(process \d+\) ended, killed by signal 40\n", []),
     "exit": (dlc.WorkerError, r"worker 0 \(process \d+\) ended, with exit code 3", []),
     "slow": (dlc.WorkerError, r"worker 0 \(process \d+\) gave nothing for 0.3 s", []),
 }  # fmt: skip
@@ -328,6 +339,40 @@ def test_errors_of_workers_arrive_whole(kind, context):
             list(DataLoader(samples.Bad(kind), 3))
         if kind in ("key", "two"):
             assert notes[0] in "\n".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("kind", "error", "match"),
+    [
+        ("error", OSError, "no such file"),
+        ("list", TypeError, "non-iterator"),
+        ("stop", RuntimeError, "StopIteration was raised in __iter__ of the Unopened"),
+    ],
+)
+def test_iterable_datasets_that_cannot_begin_say_why(kind, error, match, workers):
+    with pytest.raises(error, match=match) as caught:
+        list(DataLoader(samples.Unopened(kind), num_workers=workers))
+    assert kind == "stop" or "in __iter__ of the Unopened" in caught.value.__notes__
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"dataset": samples.Bad("stop")}, r"StopIteration was raised in sample 13 of the Bad"),
+        ({"collate_fn": samples.stopping}, r"in the batch of samples \[3, 4, 5\]"),
+        ({"dataset": samples.Parts([7, 9]), "collate_fn": samples.stopping}, "after sample 3"),
+    ],
+)
+def test_stop_iteration_of_a_function_does_not_end_the_data(settings, match, workers):
+    with pytest.raises(RuntimeError, match=match):
+        list(DataLoader(**{"dataset": DATA, "batch_size": 3, "num_workers": workers, **settings}))
+
+
+def test_map_by_processes_does_not_leave_elements_out():
+    with pytest.raises(RuntimeError, match="StopIteration was raised in Dataset.map of stopping"):
+        list(Dataset.range(12, 15).map(samples.stopping_at, 2, workers="fork"))
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
@@ -424,6 +469,10 @@ def test_arguments_that_exclude_each_other(settings, error, match):
         (lambda: WeightedRandomSampler([-1, 2], 1), dlc.ValueRangeError, "at least 0"),
         (lambda: WeightedRandomSampler([0, 2], 2, False), dlc.ValueRangeError, "2 of 1"),
         (lambda: DistributedSampler(DATA, 2, 2), dlc.ValueRangeError, "rank=2 of 2"),
+        (lambda: DistributedSampler(DATA, 2, 1, seed=-1), dlc.ValueRangeError, "seed=-1"),
+        (lambda: DataLoader(DATA, seed=-1), dlc.ValueRangeError, "seed=-1"),
+        (lambda: DataLoader(DATA).epoch(-1), dlc.ValueRangeError, "epoch=-1"),
+        (lambda: DataLoader(DATA).epoch(0, -2), dlc.ValueRangeError, "start=-2"),
         (lambda: list(Sampler()), NotImplementedError, "neither"),
     ],
 )

@@ -327,6 +327,31 @@ def test_errors_of_functions_say_of_which_element(make):
     assert "test_dataset.py" in note
 
 
+def too_far(k, rng=None):
+    return next(iter(())) if k == 5 else k
+
+
+class Ending(Squares):
+    def __getitem__(self, k):
+        return too_far(k)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: numbers().map(too_far),
+        lambda: numbers().map(too_far).batch(2),
+        lambda: numbers().map(too_far, 2),
+        lambda: numbers().filter(too_far),
+        lambda: Ending(10),
+        lambda: Ending(10).batch(2),
+    ],
+)
+def test_a_function_that_raises_stop_iteration_does_not_end_the_data(make):
+    with pytest.raises(RuntimeError, match=r"StopIteration was raised in .* 5"):
+        plain(make())
+
+
 def test_a_cache_is_read_once():
     calls = []
     dataset = numbers(4).map(lambda k: calls.append(k) or np.full(2, k)).cache()
@@ -340,6 +365,32 @@ def test_a_cache_is_read_once():
     assert len(dataset) == 4
     rows = Dataset.from_tensor_slices((X, Y)).cache().shuffle(12, seed=0).batch(6)
     assert sorted(np.concatenate([y for _, y in rows]).tolist()) == list(range(12))
+
+
+@pytest.mark.parametrize("path", ["", "cache"])
+def test_what_is_done_to_an_element_does_not_reach_the_cache(path, tmp_path):
+    def parted(element):
+        element["parts"].append(element.pop("label"))
+        return element["parts"], element["x"]
+
+    given = {"x": np.ones(2), "label": 3, "parts": [0]}
+    made = [
+        Dataset.from_tensors(given).repeat(2),
+        numbers(2).map(lambda k: {**given, "parts": [0]}).cache(path and tmp_path / path),
+    ]
+    for dataset in made:
+        for _ in range(2):
+            assert plain(dataset.map(parted)) == [([0, 3], [1, 1])] * 2
+    assert given == {"x": given["x"], "label": 3, "parts": [0]}
+    with pytest.raises(ValueError, match="read-only"):
+        next(iter(made[0]))["x"] += 1
+
+
+def test_a_cache_in_a_file_keeps_the_types_of_numbers(tmp_path):
+    given = [np.float64(0.1), 0.1, np.int8(1), 1, np.bool_(True), True, np.array(0.1)]
+    dataset = Dataset.from_generator(lambda: iter([given])).cache(tmp_path / "cache")
+    assert [[type(k) for k in e] for e in dataset] == [[type(k) for k in given]]
+    assert [[type(k) for k in e] for e in dataset] == [[type(k) for k in given]]
 
 
 def test_a_cache_in_a_file(tmp_path):
@@ -430,6 +481,10 @@ def test_fit_takes_a_dataset():
         a.fit(Squares(3), verbose=0)
 
 
+def paired():
+    return numbers(2).map(lambda k: {"b": np.ones(k), "a": np.ones(k)})
+
+
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
@@ -443,12 +498,44 @@ def test_fit_takes_a_dataset():
         (lambda: numbers().map(abs, 0), dlc.ValueRangeError, "num_parallel_calls=0"),
         (lambda: Dataset.from_generator(iter([1])), dlc.ArgumentError, "must be able to begin"),
         (lambda: Dataset.zip(numbers(), 3), dlc.ArgumentError, "zip of a int"),
+        (lambda: Dataset.zip(()), dlc.ArgumentError, "zip of no datasets"),
+        (lambda: numbers().concatenate([1]), dlc.ArgumentError, "concatenate of a list"),
+        (lambda: numbers().shuffle(2, seed=-1), dlc.ValueRangeError, "seed=-1"),
+        (lambda: numbers().shuffle(2, seed=0.5), dlc.ValueRangeError, "seed=0.5"),
+        (lambda: numbers().map(abs, seed=-1), dlc.ValueRangeError, "seed=-1"),
+        (lambda: numbers().epoch(-1), dlc.ValueRangeError, "epoch=-1"),
+        (lambda: numbers().epoch(0, start=-1), dlc.ValueRangeError, "start=-1"),
+        (
+            lambda: plain(paired().padded_batch(2, padding_values={"a": 1, "c": 0})),
+            dlc.ShapeError,
+            r"padding_values=\{'a': 1, 'c': 0\}, where elements are dict",
+        ),
+        (
+            lambda: plain(paired().padded_batch(2, {"a": (3,)})),
+            dlc.ShapeError,
+            r"padded_shapes=\{'a': \(3,\)\}, where",
+        ),
         (lambda: plain(numbers().flat_map(lambda k: k)), dlc.ArgumentError, "returned a int"),
         (lambda: plain(Dataset()), dlc.ArgumentError, "has neither __getitem__"),
         (
             lambda: plain(numbers(4).map(np.ones).batch(3)),
             dlc.ShapeError,
             r"element 0 \(0,\), element 1 \(1,\)[\s\S]*in batch 0[\s\S]*padded_batch",
+        ),
+        (
+            lambda: plain(numbers(2).map(lambda k: k or None).batch(2)),
+            dlc.ShapeError,
+            "different structures",
+        ),
+        (
+            lambda: plain(numbers(2).map(lambda k: None if k else 0).batch(2)),
+            dlc.DTypeError,
+            "different kinds: element 0 int64, element 1 object",
+        ),
+        (
+            lambda: plain(numbers(2).map(lambda k: k or "none").batch(2)),
+            dlc.DTypeError,
+            "different kinds: element 0 <U4, element 1 int64",
         ),
         (
             lambda: plain(numbers(4).map(lambda k: (k,) * (k + 1)).batch(3)),

@@ -394,6 +394,10 @@ def test_a_summary_has_shapes_and_counts(capsys):
     out = capsys.readouterr().out
     assert "  0: Dense    (2, 16)" in out
     assert "131 parameters, 131 of them trained" in out
+    nested = nn.Sequential(nn.ReLU(), nn.Sequential(nn.Linear(2, 2)))
+    nested.summary()  # without shapes: what has parameters, below it too
+    rows = capsys.readouterr().out.splitlines()[3:5]
+    assert [row.split()[:2] for row in rows] == [["1:", "Sequential"], ["0:", "Linear"]]
 
 
 def test_the_exact_area_is_added_up_outside_of_compiled_steps():

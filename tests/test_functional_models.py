@@ -179,6 +179,15 @@ def test_models_are_fitted_saved_and_copied(tmp_path):
         _ = back.inputs
 
 
+def test_a_sequential_is_found_by_its_name():
+    inputs = nn.Input((4,))
+    base = nn.Sequential([nn.Input((4,)), nn.Dense(3)], name="base")
+    model = nn.Model(inputs, nn.Dense(2)(base(inputs)))
+    assert base.name == "base"
+    assert len(base) == 1
+    assert model.get_layer("base") is base
+
+
 def test_shapes_that_do_not_fit_name_the_layer():
     x = nn.Input((8, 8, 3))
     y = nn.Conv2D(4, 3, name="first")(x)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
 
+import dlc
 from dlc import callbacks, nn
 from dlc.callbacks import curves
 from dlc.callbacks.page_text import duration
+from dlc.runtime import files
 
 X = np.random.default_rng(0).standard_normal((60, 3)).astype(np.float32)
 
@@ -99,6 +103,20 @@ def test_a_run_that_goes_on_has_its_earlier_epochs(tmp_path):
     assert 'aria-valuenow="75"' in text
     assert [float(v) for v in re.findall(r"<td>(\d\.\d{4})</td>", text)] == [1, 2, 3]
     assert len(list(svgs(text)[0].iter("circle"))) == 3
+
+
+def test_a_full_disk_leaves_the_page_that_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "run.html"
+    path.write_text("before")
+
+    def full(_handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    page = callbacks.LivePage(path)
+    with pytest.raises(dlc.SaveError, match=r"run.html' could not be written: No space left"):
+        page.on_train_begin()
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["before"]
 
 
 def test_it_is_written_as_seldom_as_wanted(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as ref
 
 import dlc
-from dlc.ir.errors import ShapeError, ValueRangeError
+from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
 from dlc.nn import activations
 from dlc.nn import functional as fn
 
@@ -537,6 +537,52 @@ def test_symbolic_extents():
         )
         near(f(x, y).numpy(), want.numpy(), 1e-11)
     assert f.stats.traces <= 3
+
+
+def test_padding_is_pytorchs():
+    x = RNG.standard_normal((2, 3, 4, 5))
+    for widths in ((1, 2), (1, 0, 2, 1), (-1, 2), (0, -2, 1, 1), ()):
+        agree(lambda x, w=widths: fn.pad(x, w), lambda x, w=widths: ref.pad(x, w), x)
+    agree(lambda x: fn.pad(x, (1, 1), value=2.5), lambda x: ref.pad(x, (1, 1), value=2.5), x)
+    for mode in ("reflect", "replicate", "circular"):
+        agree(lambda x, m=mode: fn.pad(x, (2, 1), m), lambda x, m=mode: ref.pad(x, (2, 1), m), x[0])
+    with pytest.raises(ArgumentError, match=r"two for each axis[\s\S]*dlc.pad takes a pair"):
+        fn.pad(X, ((1, 1), (2, 2)))
+    with pytest.raises(ShapeError, match="it has fewer axes"):
+        fn.pad(X, (1,) * 6)
+    with pytest.raises(ValueRangeError, match="no mode 'zeros'"):
+        fn.pad(X, (1, 1), "zeros")
+
+
+def test_norms_have_pytorchs_arguments():
+    x, w, b = RNG.standard_normal((2, 3, 4)), RNG.standard_normal(4), RNG.standard_normal(4)
+    means, variances = RNG.standard_normal(3), RNG.random(3) + 0.5
+
+    def of(module):
+        return [
+            lambda x, w, b: module.layer_norm(x, (4,), w, b),
+            lambda x, w, b: module.layer_norm(x, (3, 4)),
+            lambda x, w, b: module.rms_norm(x, (4,), w),
+            lambda x, w, b: module.instance_norm(x),
+        ]
+
+    for mine, theirs in zip(of(fn), of(ref), strict=True):
+        agree(lambda *a, f=mine: f(*a) + 0 * a[1] * a[2],
+              lambda *a, f=theirs: f(*a) + 0 * a[1] * a[2], x, w, b)  # fmt: skip
+    given = means, variances, None, None, False
+    wanted = ref.instance_norm(*(torch.tensor(a) for a in (x, means, variances)), None, None, False)
+    near(fn.instance_norm(x, *given).numpy(), wanted)
+    with pytest.raises(ArgumentError, match="use_input_stats=False"):
+        fn.instance_norm(x, means, variances)
+    with pytest.raises(ShapeError, match=r"last axes \(3,\) of a tensor of shape \(2, 3, 4\)"):
+        fn.layer_norm(x, 3)
+
+
+def test_softmax_has_both_names_of_an_axis():
+    for name in ("softmax", "log_softmax", "softmin"):
+        wanted = getattr(ref, name)(torch.tensor(X), dim=0)
+        near(getattr(fn, name)(X, dim=0).numpy(), wanted, 1e-12)
+        near(getattr(fn, name)(X, axis=0).numpy(), wanted, 1e-12)
 
 
 def test_wrong_arguments():

@@ -1,5 +1,8 @@
 """Functions and models as ONNX models: the same numbers in ONNX Runtime and in dlc."""
 
+import errno
+import os
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -8,6 +11,7 @@ import pytest
 import dlc
 from dlc import nn
 from dlc.interop.onnx.writing.writer import WRITERS
+from dlc.runtime import files
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((3, 3, 8, 8)).astype(np.float32)
@@ -211,6 +215,22 @@ def test_models(model, x, names):
     model.eval()
     more = np.concatenate([x, x]) if names else x
     check(model, x, names={0: names}, others=[(more,)])
+
+
+def test_a_full_disk_leaves_the_model_that_was_there(tmp_path, monkeypatch):
+    path, text = tmp_path / "m.onnx", tmp_path / "m.textproto"
+    before = dlc.onnx.export(dlc.relu, dlc.spec((2,)), path)
+    dlc.onnx.export(dlc.relu, dlc.spec((2,)), text)
+    assert onnx.load(text) == before  # by the ending, as onnx.save writes
+
+    def full(_handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(dlc.SaveError, match=r"m.onnx' could not be written: No space left"):
+        dlc.onnx.export(dlc.tanh, dlc.spec((2,)), path)
+    assert onnx.load(path) == before
+    assert sorted(tmp_path.iterdir()) == [path, text]
 
 
 def test_names_shapes_and_files(tmp_path):

@@ -17,6 +17,7 @@ from dlc.callbacks.curves import Curve, Samples, chart, number
 from dlc.ir.config import config
 from dlc.ir.cpus import available_cpus
 from dlc.ir.version import __version__
+from dlc.runtime.files import write_whole
 
 _ROWS = 200  # of the table: the last epochs
 
@@ -108,9 +109,8 @@ class LivePage(Callback):
 
     def _write(self) -> None:
         self._written = time.perf_counter()
-        unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        unfinished.write_text(self._page(), encoding="utf-8")
-        os.replace(unfinished, self.path)
+        page = self._page().encode()
+        write_whole(self.path, lambda file: file.write(page))
 
     def _page(self) -> str:
         title = self.title or (type(self.model).__name__ if self.model is not None else "Training")

@@ -11,7 +11,7 @@ import dlc
 from dlc.data.elements import columns, padded, rows_of, stacked, transposed
 from dlc.data.pipe import UNKNOWN, Pipe
 from dlc.data.selection import at_least
-from dlc.ir.errors import DlcError
+from dlc.ir.errors import DlcError, ShapeError
 
 ROWS = "batch"  # the name of an extent that is not the same for all batches
 
@@ -87,8 +87,8 @@ class PaddedBatch(Batch):
     def joined(self, elements: Sequence[Any]) -> Any:
         """One batch of elements."""
         parts, structure = columns(elements)
-        shapes = _each_leaf(structure, self._shapes, len(parts), is_shape)
-        values = _each_leaf(structure, self._values, len(parts), _is_value)
+        shapes = _each_leaf("padded_shapes", elements[0], self._shapes, is_shape)
+        values = _each_leaf("padding_values", elements[0], self._values, _is_value)
         return dlc.tree.unflatten(
             structure, [padded(c, s, v) for c, s, v in zip(parts, shapes, values, strict=True)]
         )
@@ -109,22 +109,28 @@ def _is_value(tree: Any) -> bool:
     return not isinstance(tree, (tuple, list, dict))
 
 
-def _each_leaf(structure: Any, given: Any, count: int, one: Callable[[Any], bool]) -> list[Any]:
-    """One for all leaves, or a tree with one for each."""
+def _each_leaf(what: str, element: Any, given: Any, one: Callable[[Any], bool]) -> list[Any]:
+    """One for all leaves, or those of a tree like the element.
+
+    Raises:
+        ShapeError: for a tree that is not like it.
+    """
     if one(given):
-        return [given] * count
-    found: list[Any] = []
-
-    def collect(tree: Any) -> None:
-        if one(tree):
-            found.append(tree)
-        else:
-            parts = [tree[k] for k in sorted(tree)] if isinstance(tree, dict) else tree
-            for part in parts:
-                collect(part)
-
-    collect(given)
-    return found if len(found) == count else dlc.tree.unflatten(structure, found)
+        return [given] * len(dlc.tree.leaves(element))
+    if isinstance(given, dict) and isinstance(element, dict) and given.keys() == element.keys():
+        pairs = [(element[key], given[key]) for key in sorted(element)]
+    elif (
+        not isinstance(given, dict)
+        and isinstance(element, (tuple, list))
+        and len(given) == len(element)
+    ):
+        pairs = list(zip(element, given, strict=True))
+    else:
+        raise ShapeError(
+            f"{what}={given!r}, where elements are {dlc.tree.structure(element)}",
+            hint="give one for all, or a tree like the elements",
+        )
+    return [leaf for pair in pairs for leaf in _each_leaf(what, *pair, one)]
 
 
 class Unbatch(Pipe):

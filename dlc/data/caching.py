@@ -33,14 +33,14 @@ class MemoryCache(Pipe):
     def walk(self, epoch: int, start: int) -> Iterator[Any]:
         """The elements of the parent's epoch 0, in any epoch."""
         if self._held is not None:
-            return itertools.islice(self._held, start, None)
+            return map(_handed_out, itertools.islice(self._held, start, None))
         return itertools.islice(self._record(), start, None)
 
     def _record(self) -> Iterator[Any]:
         found: list[Any] = []
         for element in self.parent.walk(0, 0):
             found.append(dlc.tree.map(_kept, element))
-            yield found[-1]
+            yield _handed_out(found[-1])
         self._held = found
 
     def table(self) -> Table | None:
@@ -64,6 +64,14 @@ def _kept(leaf: Any) -> Any:
     view = leaf.view()
     view.flags.writeable = False
     return view
+
+
+def _handed_out(tree: Any) -> Any:
+    """An element whose dicts and lists may be changed by who gets it."""
+    kind = type(tree)
+    if kind is dict:
+        return {key: _handed_out(part) for key, part in tree.items()}
+    return kind(map(_handed_out, tree)) if kind in (tuple, list) else tree
 
 
 class FileCache(Pipe):

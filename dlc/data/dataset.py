@@ -82,7 +82,7 @@ class Dataset(Generic[T]):
     @staticmethod
     def from_tensors(tensors: Any) -> Dataset[Any]:
         """One element."""
-        return Dataset._of(Listed([tensors]))
+        return Dataset._of(MemoryCache(Listed([tensors])))
 
     @staticmethod
     def from_generator(
@@ -360,6 +360,8 @@ class Dataset(Generic[T]):
 
     def concatenate(self, dataset: Dataset[Any]) -> Dataset[Any]:
         """The elements of this dataset, then those of another."""
+        if not isinstance(dataset, Dataset):
+            raise ArgumentError(f"concatenate of a {type(dataset).__name__}: give a dataset")
         return self._of(Concatenate(self._pipe, dataset._pipe))
 
     @staticmethod
@@ -373,6 +375,8 @@ class Dataset(Generic[T]):
         for leaf in leaves:
             if not isinstance(leaf, Dataset):
                 raise ArgumentError(f"zip of a {type(leaf).__name__}: give datasets")
+        if not leaves:
+            raise ArgumentError("zip of no datasets")
         return Dataset._of(Zip(structure, [leaf._pipe for leaf in leaves]))
 
     def apply(self, transformation: Callable[[Dataset[T]], Dataset[Any]]) -> Dataset[Any]:

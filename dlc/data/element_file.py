@@ -22,7 +22,8 @@ from dlc.data.elements import as_array
 from dlc.ir.errors import ArgumentError, FileFormatError, SaveError
 
 _BEGIN, _END = b"dlc elements 1\n", b"end of dlc elements\n"
-_TUPLE, _LIST, _DICT, _TEXT, _ARRAY, _NUMBER = "tuple", "list", "dict", "text", "array", "number"
+_TUPLE, _LIST, _DICT, _TEXT = "tuple", "list", "dict", "text"
+_ARRAY, _SCALAR, _NUMBER = "array", "scalar", "number"  # the last are Python's
 
 
 class ElementWriter:
@@ -109,7 +110,8 @@ def _skeleton(tree: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
             hint="elements must be tuples, lists and dicts of arrays, numbers and texts",
         )
     arrays.append(array)
-    return [_NUMBER if isinstance(tree, (int, float)) else _ARRAY, array.dtype.name]
+    kind = _SCALAR if isinstance(tree, np.generic) else _ARRAY
+    return [_NUMBER if type(tree) in (int, float, bool) else kind, array.dtype.name]
 
 
 def _is_native(dtype: np.dtype[Any]) -> bool:
@@ -179,4 +181,6 @@ def _read(skeleton: Any, file: IO[bytes]) -> Any:
     array = np.lib.format.read_array(file, allow_pickle=False)
     if array.dtype.name != parts[0] and array.dtype.kind == "u":
         array = array.view(parts[0])
+    if kind == _SCALAR:
+        return array[()]
     return array.item() if kind == _NUMBER else array

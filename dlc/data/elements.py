@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import dlc
-from dlc.ir.errors import ShapeError, ValueRangeError
+from dlc.ir.errors import DTypeError, ShapeError, ValueRangeError
 
 _NUMBERS = {float: np.dtype(np.float32), int: np.dtype(np.int64), bool: np.dtype(np.bool_)}
 
@@ -30,6 +30,18 @@ def as_arrays(tree: Any) -> Any:
     return dlc.tree.map(as_array, tree)
 
 
+def told(error: Exception, where: str) -> None:
+    """Notes where a user's function raised an error, which is raised again after that.
+
+    Raises:
+        RuntimeError: for a StopIteration, as in generators: it would end the iteration as if the
+            data were at its end.
+    """
+    if isinstance(error, StopIteration):
+        raise RuntimeError(f"StopIteration was raised {where}") from error
+    error.add_note(where)
+
+
 def transposed(elements: Sequence[Any], joined: Callable[[Sequence[Any]], Any]) -> Any:
     """One tree of several that have one structure: what `joined` makes of their leaves.
 
@@ -39,17 +51,20 @@ def transposed(elements: Sequence[Any], joined: Callable[[Sequence[Any]], Any]) 
     first = elements[0]
     kind = type(first)
     if kind is tuple or kind is list:
-        _check_alike(elements, kind, len(first))
+        _check_alike(elements, kind)
         parts = [transposed(part, joined) for part in zip(*elements, strict=True)]
         return parts if kind is list else tuple(parts)
     if kind is dict:
-        _check_alike(elements, kind, len(first))
+        _check_alike(elements, kind)
         try:
             return {key: transposed([e[key] for e in elements], joined) for key in first}
         except KeyError as error:
             raise ShapeError(f"elements of one batch, of which one has no {error}") from None
-    if first is None or kind in (np.ndarray, dlc.Tensor, float, int, bool, str):
-        return None if first is None else joined(elements)
+    if first is None:
+        _check_alike(elements, kind)
+        return None
+    if kind in (np.ndarray, dlc.Tensor, float, int, bool, str):
+        return joined(elements)
     leaves, structure = dlc.tree.flatten(first)
     if len(leaves) == 1 and leaves[0] is first:
         return joined(elements)
@@ -67,9 +82,10 @@ def columns(elements: Sequence[Any]) -> tuple[list[list[Any]], Any]:
     return [list(part) for part in zip(*flat, strict=True)], structure
 
 
-def _check_alike(elements: Sequence[Any], kind: type, length: int) -> None:
+def _check_alike(elements: Sequence[Any], kind: type) -> None:
+    sized = kind is not type(None)
     for element in elements:
-        if type(element) is not kind or len(element) != length:
+        if type(element) is not kind or (sized and len(element) != len(elements[0])):
             raise ShapeError(
                 "elements of one batch have different structures: "
                 f"{dlc.tree.structure(elements[0])} and {dlc.tree.structure(element)}"
@@ -90,12 +106,19 @@ def stacked(leaves: Sequence[Any]) -> np.ndarray[Any, Any]:
 
     Raises:
         ShapeError: for shapes that differ.
+        DTypeError: for numbers and texts, or other objects, side by side.
     """
-    if isinstance(leaves[0], str):
+    if all(isinstance(leaf, str) for leaf in leaves):
         return np.asarray(leaves)
     arrays = [as_array(leaf) for leaf in leaves]
-    shape = arrays[0].shape
+    shape, dtype = arrays[0].shape, arrays[0].dtype
     for number, array in enumerate(arrays):
+        if array.dtype is not dtype and _kind(array.dtype) != _kind(dtype):
+            raise DTypeError(
+                f"elements of one batch have different kinds: element 0 {dtype}, element "
+                f"{number} {array.dtype}",
+                hint="make them alike in map",
+            )
         if array.shape != shape:
             raise ShapeError(
                 f"elements of one batch have different shapes: element 0 {shape}, element "
@@ -103,6 +126,11 @@ def stacked(leaves: Sequence[Any]) -> np.ndarray[Any, Any]:
                 hint="make them alike in map, or use padded_batch",
             )
     return np.stack(arrays)
+
+
+def _kind(dtype: np.dtype[Any]) -> str:
+    """What does not become one type with others: numbers, texts, times, objects."""
+    return dtype.kind if dtype.kind in "USOMm" else "number"
 
 
 def padded(leaves: Sequence[Any], shape: Sequence[int | None] | None, value: Any) -> Any:

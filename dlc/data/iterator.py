@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from dlc.data.elements import as_arrays
 from dlc.data.pipe import Pipe, pipes_of
-from dlc.data.selection import Shuffle
+from dlc.data.selection import Shuffle, at_least
 from dlc.ir.errors import ValueRangeError
 
 
@@ -30,7 +30,8 @@ class DatasetIterator:
     """
 
     def __init__(self, pipe: Pipe, epoch: int, start: int = 0, arrays: bool = False) -> None:
-        self._pipe, self._epoch, self._step, self._arrays = pipe, epoch, start, arrays
+        self._pipe, self._arrays = pipe, arrays
+        self._epoch, self._step = at_least(epoch, 0, "epoch"), at_least(start, 0, "start")
         self._walk: Iterator[Any] | None = None
 
     def __iter__(self) -> Self:

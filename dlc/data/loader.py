@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from dlc.data.dataset import Dataset, is_map_style
+from dlc.data.elements import told
 from dlc.data.pool import WorkerPool
 from dlc.data.samplers import (
     BatchSampler,
@@ -17,6 +18,7 @@ from dlc.data.samplers import (
 )
 from dlc.data.samples import default_collate, default_convert, gather_of
 from dlc.data.selection import at_least
+from dlc.data.tables import sample_of
 from dlc.data.worker import Order
 from dlc.ir.errors import ArgumentError, ValueRangeError
 
@@ -157,6 +159,9 @@ class DataLoader:
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Any]:
         """The batches of an epoch, from batch `start` on."""
+        return self._batches(at_least(number, 0, "epoch"), at_least(start, 0, "start"))
+
+    def _batches(self, number: int, start: int) -> Iterator[Any]:
         order: Any = self.sampler if self.batch_sampler is None else self.batch_sampler
         walk = self._by_workers if self.num_workers else self._here
         if order is None:
@@ -221,29 +226,25 @@ class SamplesByNumber:
     def do(self, task: Any) -> Any:
         """A batch."""
         if not self._batched:
-            return self._collate(self._sample(task))
+            return told_of(self._collate, sample_of(self.dataset, task), f"sample {task}")
         if self._collate is default_collate:
             gather = gather_of(self.dataset)
-            if gather is not None:
+            if gather is not None and len(task):
                 return gather(task)
         if hasattr(self.dataset, "__getitems__"):
-            samples = self.dataset.__getitems__(task)
+            samples = told_of(self.dataset.__getitems__, task, f"samples {_shown(task)}")
         else:
-            samples = [self._sample(number) for number in task]
-        try:
-            return self._collate(samples)
-        except Exception as error:
-            error.add_note(f"in the batch of samples {_shown(task)}")
-            raise
+            samples = [sample_of(self.dataset, number) for number in task]
+        return told_of(self._collate, samples, f"the batch of samples {_shown(task)}")
 
-    def _sample(self, number: Any) -> Any:
-        try:
-            return self.dataset[number]
-        except Exception as error:
-            error.add_note(f"in sample {number} of the {type(self.dataset).__name__}")
-            if isinstance(error, StopIteration):
-                raise RuntimeError("a dataset's __getitem__ raised StopIteration") from error
-            raise
+
+def told_of(function: Callable[[Any], Any], given: Any, where: str) -> Any:
+    """What a user's function makes of something; its error says where it was raised."""
+    try:
+        return function(given)
+    except Exception as error:
+        told(error, f"in {where}")
+        raise
 
 
 def _shown(task: Any) -> str:
@@ -258,27 +259,26 @@ class SamplesInOrder:
         self, dataset: Any, size: int | None, drop: bool, collate: Callable[[Any], Any]
     ) -> None:
         self.dataset, self._size, self._drop, self._collate = dataset, size, drop, collate
-        self._samples: Iterator[Any] = iter(())
-        self._count = 0
+        self._samples: Iterator[Any] | None = None
+        self._epoch = self._count = 0
 
     def begin(self, epoch: int) -> None:
-        """Begins to iterate."""
-        by_number = _is_pipeline(self.dataset)
-        self._samples = self.dataset.epoch(epoch) if by_number else iter(self.dataset)
-        self._count = 0
+        """Has the next batch, which can say what goes wrong, begin to iterate."""
+        self._samples, self._epoch, self._count = None, epoch, 0
+
+    def _begun(self, epoch: int) -> Iterator[Any]:
+        return self.dataset.epoch(epoch) if _is_pipeline(self.dataset) else iter(self.dataset)
 
     def do(self, task: Any) -> Any:
         """The next batch."""
-        try:
-            if self._size is None:
-                return self._collate(next(self._samples))
-            batch = list(itertools.islice(self._samples, self._size))
-            if not batch or (self._drop and len(batch) < self._size):
-                raise StopIteration
-            self._count += len(batch)
-            return self._collate(batch)
-        except StopIteration:
-            raise
-        except Exception as error:
-            error.add_note(f"in a batch after sample {self._count} of the dataset")
-            raise
+        walk = self._samples
+        if walk is None:
+            where = f"__iter__ of the {type(self.dataset).__name__}"
+            walk = self._samples = told_of(self._begun, self._epoch, where)
+        where = f"a batch after sample {self._count} of the dataset"
+        count = self._size or 1
+        samples = told_of(list, itertools.islice(walk, count), where)
+        if len(samples) < (count if self._drop else 1):
+            raise StopIteration
+        self._count += len(samples)
+        return told_of(self._collate, samples[0] if self._size is None else samples, where)

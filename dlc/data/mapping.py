@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlc.data.background import by_threads
+from dlc.data.elements import told
 from dlc.data.pipe import Pipe
 from dlc.data.pool import by_processes
 from dlc.data.selection import at_least
@@ -36,18 +37,18 @@ class Called:
     """
 
     def __init__(self, function: Callable[..., Any], what: str, seed: int | None = None) -> None:
-        self._function, self._what, self._seed = function, what, seed
-        self.seed = 0 if seed is None else seed  # of the global generators in processes
+        self.seed = 0 if seed is None else at_least(seed, 0, "seed")  # of processes' generators too
+        self._function, self._what, self._seeded = function, what, seed is not None
 
     def __call__(self, element: Any, number: int, epoch: int = 0) -> Any:
         """What the function gives."""
         given = element if type(element) is tuple else (element,)
-        if self._seed is not None:
-            given = *given, np.random.default_rng([self._seed, epoch, number])
+        if self._seeded:
+            given = *given, np.random.default_rng([self.seed, epoch, number])
         try:
             return self._function(*given)
         except Exception as error:
-            error.add_note(f"in {self._what} of {described(self._function)}, element {number}")
+            told(error, f"in {self._what} of {described(self._function)}, element {number}")
             raise
 
 

@@ -70,7 +70,7 @@ class WorkerPool:
             raise
 
     def _start(self, order: Order, context: Any) -> None:
-        forks = context.get_start_method() == "fork"
+        forks = self._forks = context.get_start_method() == "fork"
         encoded = None if forks else _encoded(order)
         if context.get_start_method() == "forkserver":
             _preload(context)
@@ -187,10 +187,12 @@ class WorkerPool:
                     return _error(result)
         worker.process.join(_GRACE)
         code = worker.process.exitcode
-        how, hint = f"with exit code {code}", None if worker.heard else _GUARD
+        how, hint = f"with exit code {code}", None if worker.heard or self._forks else _GUARD
         if code is not None and code < 0:
-            how = f"killed by {signal.Signals(-code).name}"
-            hint = "SIGKILL often means that the machine ran out of memory"
+            names = {int(s): s.name for s in signal.Signals}
+            how = f"killed by {names.get(-code, f'signal {-code}')}"
+            killed = -code == signal.SIGKILL
+            hint = "SIGKILL often means that the machine ran out of memory" if killed else None
         return WorkerError(
             f"worker {worker.number} (process {worker.process.pid}) ended, {how}", hint=hint
         )

@@ -25,13 +25,14 @@ def seed_of(generator: Any) -> int:
 
     Raises:
         ArgumentError: for anything else.
+        ValueRangeError: for a negative seed.
     """
     if generator is None:
         return fresh_seed()
     if isinstance(generator, np.random.Generator):
         return int(generator.integers(1 << 62))
     if isinstance(generator, (int, np.integer)):
-        return int(generator)
+        return at_least(generator, 0, "seed")
     raise ArgumentError(
         f"generator is a {type(generator).__name__}", hint="give a seed or a numpy.random.Generator"
     )
@@ -184,7 +185,7 @@ class DistributedSampler(Sampler):
         seed: int = 0,
         drop_last: bool = False,
     ) -> None:
-        self.dataset, self.shuffle, self.seed = dataset, shuffle, seed
+        self.dataset, self.shuffle, self.seed = dataset, shuffle, at_least(seed, 0, "seed")
         self.num_replicas = at_least(num_replicas, 1, "num_replicas")
         self.rank = at_least(rank, 0, "rank")
         if rank >= num_replicas:

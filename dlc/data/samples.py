@@ -103,7 +103,7 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) 
         ValueRangeError: for other sums.
     """
     total = len(dataset)
-    if math.isclose(sum(lengths), 1) and sum(lengths) <= 1 + 1e-9 and total != 1:
+    if math.isclose(sum(lengths), 1) and sum(lengths) <= 1 + 1e-9:
         counts = [math.floor(total * share) for share in lengths]
         for k in range(total - sum(counts)):
             counts[k % len(counts)] += 1
@@ -149,12 +149,20 @@ def default_collate(batch: Sequence[Any]) -> Any:
         ShapeError: for samples that are not alike.
         ArgumentError: for what cannot be stacked.
     """
+    if not len(batch):
+        raise ArgumentError("a batch of no samples", hint="leave it out, or give a collate_fn")
     first = batch[0]
     if isinstance(first, (dlc.Tensor, np.ndarray, np.generic, int, float)):
         return _stacked(batch)
     if isinstance(first, (str, bytes)):
         return list(batch)
     if isinstance(first, dict):
+        for sample in batch:
+            if not isinstance(sample, dict) or not first.keys() <= sample.keys():
+                keys = list(sample) if isinstance(sample, dict) else type(sample).__name__
+                raise ShapeError(
+                    f"samples of one batch: one has the keys {list(first)}, one {keys}"
+                )
         return {key: default_collate([sample[key] for sample in batch]) for key in first}
     if not isinstance(first, (list, tuple)):
         raise ArgumentError(

@@ -79,7 +79,7 @@ class Shuffle(Selection):
         super().__init__(parent)
         self.size = at_least(size, 1, "buffer_size")
         self.given = seed is not None
-        self.seed = fresh_seed() if seed is None else seed
+        self.seed = fresh_seed() if seed is None else at_least(seed, 0, "seed")
         self._reshuffle = reshuffle
 
     def length(self) -> int:

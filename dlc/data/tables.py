@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 import dlc
-from dlc.data.elements import as_array, row_count, stacked, transposed
+from dlc.data.elements import as_array, row_count, stacked, told, transposed
 
 
 class Table(Protocol):
@@ -69,11 +69,20 @@ class SampleTable:
 
     def row(self, number: int) -> Any:
         """A sample."""
-        return self._dataset[number]
+        return sample_of(self._dataset, number)
 
     def gather(self, numbers: Sequence[int]) -> Any:
         """A batch."""
-        return transposed([self._dataset[k] for k in numbers], stacked)
+        return transposed([sample_of(self._dataset, k) for k in numbers], stacked)
+
+
+def sample_of(dataset: Any, number: Any) -> Any:
+    """What a dataset has under a number; its error says which number that is."""
+    try:
+        return dataset[number]
+    except Exception as error:
+        told(error, f"in sample {number} of the {type(dataset).__name__}")
+        raise
 
 
 def _read_only(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

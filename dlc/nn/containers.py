@@ -54,6 +54,7 @@ class Sequential(_Items):
         layers: Modules or functions; or one list of them, or one dict with their names. The first
             may be what `nn.Input` makes: then the layers' parameters are made at once, and the
             shapes of what they give are known.
+        name: The model's name.
 
     Example:
         >>> model = dlc.nn.Sequential(dlc.nn.Linear(4, 8), dlc.relu, dlc.nn.Linear(8, 2))
@@ -70,11 +71,13 @@ class Sequential(_Items):
         object.__setattr__(self, "_ends", None)
         return self
 
-    def __init__(self, *layers: Any) -> None:
+    def __init__(self, *layers: Any, name: str | None = None) -> None:
+        if name is not None:
+            self.name = name
         given: Any = layers[0] if len(layers) == 1 else layers
         if isinstance(given, Mapping):
-            for name, layer in given.items():
-                self._put(str(name), layer)
+            for key, layer in given.items():
+                self._put(str(key), layer)
             return
         for layer in (given,) if callable(given) or isinstance(given, dlc.Tensor) else given:
             self.add(layer)

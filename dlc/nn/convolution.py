@@ -9,9 +9,9 @@ import dlc
 from dlc.ir.errors import ValueRangeError
 from dlc.nn import initializers
 from dlc.nn.described import described, one_of, per_axis
+from dlc.nn.functional.padding import MODES, surrounded
 from dlc.nn.linear import positive
 from dlc.nn.module import Module, Parameter
-from dlc.nn.padding import MODES, surrounded
 
 Steps: TypeAlias = int | tuple[int, ...]
 

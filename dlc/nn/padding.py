@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import dlc
 from dlc.ir.errors import ArgumentError, ShapeError
 from dlc.nn.described import AXES, described
+from dlc.nn.functional.padding import surrounded
 from dlc.nn.module import Module
 
 Widths: TypeAlias = int | tuple[int, ...]
-
-# PyTorch's words for what is added, and those of `dlc.pad`.
-MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-
-
-def surrounded(
-    x: Any, around: Sequence[tuple[int, int]], mode: str = "constant", value: float = 0.0
-) -> dlc.Tensor:
-    """x with elements before and after its last axes; where the number is negative, without some.
-
-    Args:
-        x: A tensor or array.
-        around: For each of the last axes, how many.
-        mode: A mode of `dlc.pad`.
-        value: The element, for mode "constant".
-    """
-    held = x if isinstance(x, dlc.Tensor) else dlc.asarray(x, copy=None)
-    lead = held.ndim - len(around)
-    if any(min(pair) < 0 for pair in around):
-        cut = [
-            slice(max(0, -a), held.shape[lead + k] - max(0, -b)) for k, (a, b) in enumerate(around)
-        ]
-        held = held[(..., *cut)]
-    widths = [(0, 0)] * lead + [(max(0, a), max(0, b)) for a, b in around]
-    if mode == "constant":
-        return dlc.pad(held, widths, constant_values=value)
-    return dlc.pad(held, widths, mode)
-
 
 _PAD = """
     Args:

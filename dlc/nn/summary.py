@@ -55,7 +55,8 @@ def summary(model: Module, inputs: tuple[Any, ...]) -> str:
     shapes = _traced_shapes(model, inputs) if inputs else {}
     rows = [("layer", "output shape" if inputs else "", "parameters")]
     for name, module in model.named_modules():
-        if not module.shown or (name and not _count(module) and not shapes.get(id(module))):
+        empty = next(iter(module.parameters()), None) is None
+        if not module.shown or (name and empty and not shapes.get(id(module))):
             continue
         depth = name.count(".") + 1 if name else 0
         label = "  " * depth + (f"{name.rpartition('.')[2]}: " if name else "")

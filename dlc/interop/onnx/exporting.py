@@ -32,6 +32,7 @@ from dlc.ir.errors import (
     nearest,
 )
 from dlc.passes.decompose import expand
+from dlc.runtime.files import write_whole
 
 OLDEST, DEFAULT = 18, 20  # opset versions that are written
 # Their import fills the table of writers.
@@ -77,6 +78,7 @@ def export(
             an argument that there is not.
         ArgumentError: `dynamic_shapes` is none.
         IndexRangeError: It has an axis that an argument has not.
+        SaveError: The file cannot be written; what was there is still there.
 
     Example:
         >>> proto = dlc.onnx.export(lambda x: dlc.relu(x), dlc.spec(("n", 4)), "relu.onnx")
@@ -113,7 +115,9 @@ def export(
     if check:
         _checked(onnx, proto)
     if path is not None:
-        onnx.save(proto, os.fspath(path))
+        known = onnx.serialization.registry
+        format_ = known.get_format_from_file_extension(os.path.splitext(path)[1]) or "protobuf"
+        write_whole(path, lambda file: onnx.save(proto, file, format=format_))
     return proto
 
 

@@ -26,12 +26,9 @@ from dlc import fold as fold
 from dlc import gelu as gelu
 from dlc import grid_sample as grid_sample
 from dlc import group_norm as group_norm
-from dlc import instance_norm as instance_norm
 from dlc import interpolate as interpolate
-from dlc import layer_norm as layer_norm
 from dlc import local_response_norm as local_response_norm
 from dlc import log_sigmoid as log_sigmoid
-from dlc import log_softmax as log_softmax
 from dlc import lp_pool1d as lp_pool1d
 from dlc import lp_pool2d as lp_pool2d
 from dlc import lp_pool3d as lp_pool3d
@@ -39,15 +36,12 @@ from dlc import max_pool1d as max_pool1d
 from dlc import max_pool2d as max_pool2d
 from dlc import max_pool3d as max_pool3d
 from dlc import one_hot as one_hot
-from dlc import pad as pad
 from dlc import pdist as pdist
 from dlc import pixel_shuffle as pixel_shuffle
 from dlc import pixel_unshuffle as pixel_unshuffle
 from dlc import relu as relu
-from dlc import rms_norm as rms_norm
 from dlc import sigmoid as sigmoid
 from dlc import silu as silu
-from dlc import softmax as softmax
 from dlc import tanh as tanh
 from dlc import unfold as unfold
 from dlc.nn.functional.activations import celu as celu
@@ -65,6 +59,7 @@ from dlc.nn.functional.activations import hardsigmoid as hardsigmoid
 from dlc.nn.functional.activations import hardswish as hardswish
 from dlc.nn.functional.activations import hardtanh as hardtanh
 from dlc.nn.functional.activations import leaky_relu as leaky_relu
+from dlc.nn.functional.activations import log_softmax as log_softmax
 from dlc.nn.functional.activations import logsigmoid as logsigmoid
 from dlc.nn.functional.activations import mish as mish
 from dlc.nn.functional.activations import prelu as prelu
@@ -72,6 +67,7 @@ from dlc.nn.functional.activations import relu6 as relu6
 from dlc.nn.functional.activations import rrelu as rrelu
 from dlc.nn.functional.activations import selu as selu
 from dlc.nn.functional.activations import soft_shrink as soft_shrink
+from dlc.nn.functional.activations import softmax as softmax
 from dlc.nn.functional.activations import softmin as softmin
 from dlc.nn.functional.activations import softplus as softplus
 from dlc.nn.functional.activations import softshrink as softshrink
@@ -129,4 +125,8 @@ from dlc.nn.functional.losses import sigmoid_focal_loss as sigmoid_focal_loss
 from dlc.nn.functional.losses import smooth_l1_loss as smooth_l1_loss
 from dlc.nn.functional.losses import soft_margin_loss as soft_margin_loss
 from dlc.nn.functional.losses import squared_hinge_loss as squared_hinge_loss
+from dlc.nn.functional.norms import instance_norm as instance_norm
+from dlc.nn.functional.norms import layer_norm as layer_norm
+from dlc.nn.functional.norms import rms_norm as rms_norm
+from dlc.nn.functional.padding import pad as pad
 from dlc.nn.functional.sequences import ctc_loss as ctc_loss

@@ -319,18 +319,50 @@ def logsigmoid(x: Any) -> dlc.Tensor:
     return dlc.log_sigmoid(x)
 
 
-def softmin(x: Any, axis: int = -1) -> dlc.Tensor:
+def softmax(x: Any, dim: int = -1, *, axis: int | None = None) -> dlc.Tensor:
+    """exp(x) over its sum along an axis; see `dlc.softmax`.
+
+    Args:
+        x: A tensor or array.
+        dim: The axis whose elements add up to 1.
+        axis: The same under its other name.
+
+    Example:
+        >>> dlc.nn.functional.softmax(dlc.asarray([0.0, 0.0]), dim=0)
+        Tensor([0.5, 0.5], dtype=float32)
+    """
+    return dlc.softmax(x, axis=dim if axis is None else axis)
+
+
+def log_softmax(x: Any, dim: int = -1, *, axis: int | None = None) -> dlc.Tensor:
+    """The logarithm of `softmax`; see `dlc.log_softmax`.
+
+    Args:
+        x: A tensor or array.
+        dim: The axis along which the sum is.
+        axis: The same under its other name.
+
+    Example:
+        >>> dlc.nn.functional.log_softmax(dlc.asarray([0.0]), dim=0)
+        Tensor([0.], dtype=float32)
+    """
+    return dlc.log_softmax(x, axis=dim if axis is None else axis)
+
+
+def softmin(x: Any, dim: int = -1, *, axis: int | None = None) -> dlc.Tensor:
     """The softmax of -x.
 
     Args:
         x: A tensor or array.
-        axis: The axis whose elements add up to 1.
+        dim: The axis whose elements add up to 1.
+        axis: The same under its other name.
 
     Example:
         >>> dlc.nn.functional.softmin(dlc.asarray([0.0, 0.0]))
         Tensor([0.5, 0.5], dtype=float32)
     """
-    return dlc.softmax(dlc.negative(wide(x)[0][0]), axis=axis).astype(wide(x)[1])
+    (held,), dtype = wide(x)
+    return softmax(dlc.negative(held), dim, axis=axis).astype(dtype)
 
 
 def gumbel_softmax(

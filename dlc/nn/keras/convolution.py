@@ -7,9 +7,9 @@ from typing import Any, ClassVar, TypeAlias
 import dlc
 from dlc.nn import activations, initializers
 from dlc.nn.described import described, one_of, per_axis
+from dlc.nn.functional.padding import surrounded
 from dlc.nn.keras.layer import Layer, channels_last, known
 from dlc.nn.linear import positive
-from dlc.nn.padding import surrounded
 
 Steps: TypeAlias = int | tuple[int, ...]
 
