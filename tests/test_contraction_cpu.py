@@ -15,8 +15,8 @@ from dlc.codegen.cpu import panel, tiling
 from dlc.codegen.cpu.contraction import emit_contraction, is_contraction
 from dlc.codegen.cpu.contraction_form import contraction_of
 from dlc.codegen.cpu.crossed_contraction import crossing
-from dlc.codegen.cpu.few_rows import few_in_runs, few_turned
 from dlc.codegen.cpu.emit import module_text
+from dlc.codegen.cpu.few_rows import few_in_runs, few_turned
 from dlc.codegen.cpu.isa import ISA_LEVELS, host_flags, host_machine, isa_named
 from dlc.codegen.cpu.llvm import assembly, compile_module
 from dlc.codegen.cpu.micro_kernel import _Tile
