@@ -126,6 +126,16 @@ def test_loops_that_never_run():
     check(lambda x: dlc.fori_loop(0, 0, lambda k, c: c * 2, x), M)
 
 
+def test_tensors_without_elements():
+    def rest(x):  # of one row nothing
+        y = x[1:]
+        return dlc.mean(y), dlc.mean(y, axis=1), y.at[::2].add(1.0)
+
+    check(rest, M, names={0: {0: "n"}}, others=[(M[:1],)])
+    check(lambda x: dlc.mean(x, axis=0), M[:0])
+    check(lambda x: (x.astype(dlc.bfloat16) * 2).astype(dlc.float32), M[:0])
+
+
 def test_random_numbers_are_the_same():
     def numbers(key):
         return dlc.random.normal(key, (3, 4)), dlc.random.permutation(key, 7)
