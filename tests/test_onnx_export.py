@@ -123,6 +123,7 @@ def test_loops_that_never_run():
     last, rows = session.run(None, {"x": M[:0]})
     assert rows.shape == (0, 8)
     np.testing.assert_array_equal(last, np.zeros(8, np.float32))
+    check(steps, M[:0])
     check(lambda x: dlc.fori_loop(0, 0, lambda k, c: c * 2, x), M)
 
 
