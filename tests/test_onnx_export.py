@@ -196,6 +196,20 @@ def test_names_of_results_and_of_models():
     assert [i.name for i in again.graph.input] == ["x", "add_1"]
     assert [o.name for o in again.graph.output] == ["parts_0", "parts_1_0", "sum", "output_x"]
     assert [o.name for o in dlc.onnx.export(dlc.sin, "f32[2]").graph.output] == ["output_0"]
+    proto = dlc.onnx.export(lambda x, output_0: (x, output_0 * 2), ("f32[2]", "f32[2]"))
+    assert [o.name for o in proto.graph.output] == ["output__0", "output__1"]
+    alike = {"a_b": "f32[2]", "a": {"b": "f32[2]"}}
+    proto = dlc.onnx.export(lambda d: d["a_b"] * d["a"]["b"], alike)
+    assert [i.name for i in proto.graph.input] == ["input_0", "input_1"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [{"input_names": ["a", "a"]}, {"input_names": ["a", ""]}, {"output_names": ["x"]}],
+)
+def test_names_that_values_share(names):
+    with pytest.raises(dlc.ValueRangeError, match="a name of its own"):
+        dlc.onnx.export(lambda x, y: x + y, ("f32[2]", "f32[2]"), **names)
 
 
 @pytest.mark.parametrize(
