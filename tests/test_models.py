@@ -513,6 +513,24 @@ def test_what_is_not_there_or_not_known(tmp_path):
         )
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"model_type": "gpt2", "n_head": 0}, "n_head is 0"),
+        ({"model_type": "gpt2", "n_embd": "8"}, "n_embd is '8'"),
+        ({"model_type": "bert", "num_hidden_layers": None}, "num_hidden_layers is None"),
+        ({"model_type": "bert", "layer_norm_eps": []}, r"layer_norm_eps is \[\]"),
+        ({"model_type": "vit", "patch_size": 2.5}, "patch_size is 2.5"),
+        ({"model_type": "vit", "id2label": 3}, "id2label is 3"),
+        ({"model_type": ["vit"]}, "which dlc.models does not have"),
+        ({"model_type": "bart", "architectures": True}, "did you mean 'bert'"),
+    ],
+)
+def test_settings_of_another_type(tmp_path, setting, said):
+    with pytest.raises(dlc.DlcError, match=said):
+        models.load_pretrained(write(tmp_path / "m", {"a": draw(1)}, setting))
+
+
 def test_the_hub(tmp_path, monkeypatch):
     model = models.GPT2LMHeadModel(GPT2)
     state = {k: v.numpy() for k, v in model.state_dict(random=False).items()}

@@ -238,6 +238,19 @@ def test_copies_of_a_sequential_with_an_input_are_whole():
         assert first.output_shape == (None, 4)
 
 
+def test_what_is_no_state():
+    net = nn.Linear(2, 2)
+    optimizer = dlc.optim.Adam(net.parameters(), lr=0.1)
+    for owner in (net, optimizer, dlc.metrics.Mean()):
+        for given, said in (
+            ("net.safetensors", "the state is a str"),
+            ([1.0], "the state is a list"),
+            ({**owner.state_dict(), 3: 1.0}, "has 3 for a name"),
+        ):
+            with pytest.raises(dlc.ArgumentError, match=said):
+                owner.load_state_dict(given)
+
+
 def test_state_for_layers_that_have_no_parameters_yet():
     state = {"0.kernel": np.ones((4, 3), np.float32), "0.bias": np.ones(3, np.float32)}
     net = nn.Sequential(nn.Dense(3))

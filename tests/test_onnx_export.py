@@ -127,7 +127,18 @@ def test_loops_that_never_run():
     last, rows = session.run(None, {"x": M[:0]})
     assert rows.shape == (0, 8)
     np.testing.assert_array_equal(last, np.zeros(8, np.float32))
+    check(steps, M[:0])
     check(lambda x: dlc.fori_loop(0, 0, lambda k, c: c * 2, x), M)
+
+
+def test_tensors_without_elements():
+    def rest(x):  # of one row nothing
+        y = x[1:]
+        return dlc.mean(y), dlc.mean(y, axis=1), y.at[::2].add(1.0)
+
+    check(rest, M, names={0: {0: "n"}}, others=[(M[:1],)])
+    check(lambda x: dlc.mean(x, axis=0), M[:0])
+    check(lambda x: (x.astype(dlc.bfloat16) * 2).astype(dlc.float32), M[:0])
 
 
 def test_random_numbers_are_the_same():
@@ -189,6 +200,20 @@ def test_names_of_results_and_of_models():
     assert [i.name for i in again.graph.input] == ["x", "add_1"]
     assert [o.name for o in again.graph.output] == ["parts_0", "parts_1_0", "sum", "output_x"]
     assert [o.name for o in dlc.onnx.export(dlc.sin, "f32[2]").graph.output] == ["output_0"]
+    proto = dlc.onnx.export(lambda x, output_0: (x, output_0 * 2), ("f32[2]", "f32[2]"))
+    assert [o.name for o in proto.graph.output] == ["output__0", "output__1"]
+    alike = {"a_b": "f32[2]", "a": {"b": "f32[2]"}}
+    proto = dlc.onnx.export(lambda d: d["a_b"] * d["a"]["b"], alike)
+    assert [i.name for i in proto.graph.input] == ["input_0", "input_1"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [{"input_names": ["a", "a"]}, {"input_names": ["a", ""]}, {"output_names": ["x"]}],
+)
+def test_names_that_values_share(names):
+    with pytest.raises(dlc.ValueRangeError, match="a name of its own"):
+        dlc.onnx.export(lambda x, y: x + y, ("f32[2]", "f32[2]"), **names)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 from dlc.frontend.apply import asarray
 from dlc.frontend.tensor import functions
 from dlc.frontend.variable import Variable, variables_lock
-from dlc.ir.errors import ValueRangeError, nearest
+from dlc.ir.errors import ArgumentError, ValueRangeError, nearest
 from dlc.runtime.buffers import aligned_copy
 
 
@@ -45,6 +45,22 @@ def _references_of_one(holder: Any) -> int:
 _ONE = _references_of_one(types.SimpleNamespace(_data=np.zeros(())))
 
 
+def check_state(state: Any) -> None:
+    """Refuses what is no dict from names to tensors.
+
+    Raises:
+        ArgumentError: It is something else, such as the name of a file.
+    """
+    if not isinstance(state, Mapping):
+        raise ArgumentError(
+            f"the state is a {type(state).__name__}, not a dict from names to tensors",
+            hint="give what state_dict() returned; weights in a file are read by load_weights",
+        )
+    other = next((name for name in state if not isinstance(name, str)), "")
+    if not isinstance(other, str):
+        raise ArgumentError(f"the state has {other!r} for a name, which is no str")
+
+
 def assign_state(
     name_of_owner: str,
     what: str,
@@ -66,9 +82,11 @@ def assign_state(
         needed: The names whose absence is an error; all for None.
 
     Raises:
+        ArgumentError: for a state that is no dict from names.
         ValueRangeError: for names that are missing or not known, and shapes that differ: all of
             them at once. Nothing has been assigned then.
     """
+    check_state(state)
     values = {name: asarray(state[name]) for name in own if name in state}
     problems = [
         f"{name}: the {what} has {own[name].tensor}, the state {value.tensor}"

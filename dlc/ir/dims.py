@@ -10,6 +10,7 @@ evaluated.
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias, Union
@@ -416,25 +417,43 @@ def _bound_by_choice(terms: Sequence[tuple[Monomial, int]]) -> int | None:
 
 
 def _bound_without_quotients(terms: Sequence[tuple[Monomial, int]]) -> int | None:
-    """A bound with multiples of b times a//b, for an integer b, as what they are at least."""
-    quotients = [_whole_quotient(monomial, c) for monomial, c in terms]
+    """A bound with multiples of b times a//b, for an integer b, as what they are at least.
+
+    Any number of them is such a multiple in as many times the sum, whose bound is another one.
+    """
+    quotients = [_quotient_of(monomial) for monomial, _ in terms]
     if not any(quotients):
         return None
+    parts = list(zip(quotients, terms, strict=True))
+    times = math.lcm(*(q[1] for q, (_, c) in parts if q is not None and c % q[1]))
+    found = [_bound_of_multiple(parts, 1)]
+    if times != 1:
+        found.append(_bound_of_multiple(parts, times))
+    return max((b for b in found if b is not None), default=None)
+
+
+def _bound_of_multiple(
+    parts: Sequence[tuple[tuple[Dim, int] | None, tuple[Monomial, int]]], times: int
+) -> int | None:
+    """A bound of a sum by so many times it, in which multiples of quotients are none."""
     found: Dim = 0
-    for (monomial, c), quotient in zip(terms, quotients, strict=True):
-        if quotient is None:
-            found = add(found, DimExpr(((monomial, c),)) if monomial else c)
+    unchanged = True
+    for quotient, (monomial, c) in parts:
+        factor = c * times
+        if quotient is None or factor % quotient[1]:
+            found = add(found, DimExpr(((monomial, factor),)) if monomial else factor)
             continue
         a, b = quotient
-        least = add(a, 1 - b) if c > 0 else a
-        found = add(found, mul(least, c // b))
-    return lower_bound(found)
+        found = add(found, mul(add(a, 1 - b) if c > 0 else a, factor // b))
+        unchanged = False
+    low = None if unchanged else lower_bound(found)
+    return None if low is None else -(-low // times)
 
 
-def _whole_quotient(monomial: Monomial, c: int) -> tuple[Dim, int] | None:
-    """(a, b) where a monomial is a//b alone, for an integer b that divides its coefficient."""
+def _quotient_of(monomial: Monomial) -> tuple[Dim, int] | None:
+    """(a, b) where a monomial is a//b alone, for a positive integer b."""
     match monomial:
-        case (Apply(function="floordiv", a=a, b=int(b)),) if b >= 1 and c % b == 0:
+        case (Apply(function="floordiv", a=a, b=int(b)),) if b >= 1:
             return a, b
         case _:
             return None

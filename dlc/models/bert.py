@@ -10,7 +10,14 @@ from typing import Any, ClassVar
 import dlc
 from dlc import nn
 from dlc.ir.errors import ShapeError, ValueRangeError
-from dlc.models.settings import Config, FromConfig, State, activation, normal_weights
+from dlc.models.settings import (
+    Config,
+    FromConfig,
+    State,
+    activation,
+    label_count,
+    normal_weights,
+)
 from dlc.nn.functional.arguments import tensor
 
 
@@ -56,9 +63,7 @@ class BertConfig(Config):
     @classmethod
     def from_dict(cls, given: Any) -> BertConfig:
         """The settings; as many classes as there are names in `id2label`, where it is there."""
-        labels = given.get("id2label")
-        more = {} if labels is None else {"num_labels": len(labels)}
-        return super().from_dict({**more, **given})
+        return super().from_dict({"num_labels": label_count(given, cls.num_labels), **given})
 
 
 class _Embeddings(nn.Module):

@@ -163,13 +163,14 @@ def _model_of(folder: Path) -> nn.Module:
             hint="give the model: load_pretrained(path, dlc.models.resnet50())",
         )
     config = _json(path)
-    for name in config.get("architectures") or ():
-        if name in _FROM_CONFIG:
+    listed = config.get("architectures")
+    for name in listed if isinstance(listed, list) else ():
+        if isinstance(name, str) and name in _FROM_CONFIG:
             return _FROM_CONFIG[name].from_config(config)
     kind, name = config.get("model_type"), config.get("architecture")
-    if kind in _OF_TYPE:
+    if isinstance(kind, str) and kind in _OF_TYPE:
         return _OF_TYPE[kind].from_config(config)
-    if name in _BY_NAME:
+    if isinstance(name, str) and name in _BY_NAME:
         return _BY_NAME[name](**_classes(config))
     known = [*_OF_TYPE, *_BY_NAME]
     asked = kind or name

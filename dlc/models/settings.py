@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
@@ -21,11 +22,36 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+# Whether a value is of the type of a field, and not out of its range.
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "int": lambda v: isinstance(v, numbers.Integral) and not isinstance(v, bool) and int(v) > 0,
+    "float": lambda v: isinstance(v, numbers.Real) and not isinstance(v, bool) and float(v) >= 0,
+    "str": lambda v: isinstance(v, str),
+    "bool": lambda v: isinstance(v, bool),
+    "None": lambda v: v is None,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The base of settings; a field with another value than one in `only` is an error."""
+    """The base of settings; a field with another value than one in `only` is an error.
+
+    Raises:
+        ValueRangeError: for a field of another type, integers below 1, and negative numbers.
+    """
 
     only: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+
+    def __post_init__(self) -> None:
+        """Checks the fields: a file config.json may hold anything."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            fits = [_FITS[k] for k in str(field.type).split(" | ") if k in _FITS]
+            if fits and not any(fit(value) for fit in fits):
+                raise ValueRangeError(
+                    f"{type(self).__name__}: {field.name} is {value!r}",
+                    hint=f"it is {field.type}; integers begin at 1, other numbers at 0",
+                )
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
@@ -42,6 +68,20 @@ class Config:
                 )
         names = {f.name for f in dataclasses.fields(cls)}
         return cls(**{k: v for k, v in given.items() if k in names})
+
+
+def label_count(given: Mapping[str, Any], otherwise: int) -> int:
+    """As many classes as there are names in `id2label` of a file config.json, where it is there.
+
+    Raises:
+        ValueRangeError: It is there, and has no names.
+    """
+    labels = given.get("id2label")
+    if labels is None:
+        return otherwise
+    if not isinstance(labels, Mapping):
+        raise ValueRangeError(f"id2label is {labels!r}, here it has a name for each class")
+    return len(labels)
 
 
 class Published(nn.Module):

@@ -10,7 +10,14 @@ import dlc
 from dlc import nn
 from dlc.ir.errors import ShapeError
 from dlc.models.bert import SelfAttention
-from dlc.models.settings import Config, FromConfig, State, activation, normal_weights
+from dlc.models.settings import (
+    Config,
+    FromConfig,
+    State,
+    activation,
+    label_count,
+    normal_weights,
+)
 from dlc.nn.functional.arguments import tensor
 
 
@@ -52,8 +59,7 @@ class ViTConfig(Config):
     @classmethod
     def from_dict(cls, given: Any) -> ViTConfig:
         """The settings; the number of classes is that of the names in `id2label`, else 2."""
-        labels = given.get("id2label")
-        return super().from_dict({"num_labels": 2 if labels is None else len(labels), **given})
+        return super().from_dict({"num_labels": label_count(given, 2), **given})
 
 
 class _Embeddings(nn.Module):

@@ -18,7 +18,7 @@ from dlc.frontend.conversion import user_function
 from dlc.frontend.symbolic import SYMBOLIC
 from dlc.frontend.trace import eager
 from dlc.frontend.tree import register_node
-from dlc.frontend.variable_state import assign_state
+from dlc.frontend.variable_state import assign_state, check_state
 from dlc.ir.errors import ArgumentError, DlcError
 from dlc.ir.record import NamedTuple
 from dlc.nn import initializers
@@ -383,9 +383,11 @@ class Module(Walking, Converting, Hooking, Fitting):
                 numbers may be missing: it stays as it was.
 
         Raises:
+            ArgumentError: for a state that is no dict from names.
             ValueRangeError: for names that are missing or not known, and shapes that differ: all of
                 them at once. Nothing has been assigned then.
         """
+        check_state(state)
         state = self._before_load_state_dict(state, strict)
         hint = "strict=False leaves out names that are missing or not known"
         if not all(module.built for module in self.modules()):

@@ -25,7 +25,7 @@ import dlc
 from dlc.frontend.apply import as_tensor, wide
 from dlc.frontend.tensor import make_like
 from dlc.frontend.trace import eager
-from dlc.frontend.variable_state import assign_state
+from dlc.frontend.variable_state import assign_state, check_state
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError, nearest
 from dlc.ir.record import NamedTuple
 from dlc.optim import clipping
@@ -517,9 +517,11 @@ class Optimizer:
         """Assigns what `state_dict` gave.
 
         Raises:
+            ArgumentError: for a state that is no dict from names.
             ValueRangeError: for names that are missing or not known, and shapes that differ: all
                 of them at once. Nothing has been assigned then.
         """
+        check_state(state)
         hint = "make the state of the same parameters first, with build(variables)"
         if not self.is_keras and "missed" in state:
             numbers = np.flatnonzero(dlc.asarray(state["missed"]).numpy()).tolist()

@@ -178,11 +178,11 @@ def _writable(function: Function) -> Function:
 
 
 def _input_names(params: Sequence[Node], given: Sequence[str] | None) -> list[str]:
+    """The names given, or those of the parameters, where these differ."""
     if given is None:
-        return [p.name or f"input_{k}" for k, p in enumerate(params)]
-    if len(given) != len(params):
-        raise ValueRangeError(f"{len(given)} names for {len(params)} inputs")
-    return list(given)
+        found = [p.name or f"input_{k}" for k, p in enumerate(params)]
+        return found if len({*found}) == len(found) else [f"input_{k}" for k in range(len(params))]
+    return _checked_names(given, len(params), "inputs", ())
 
 
 def _output_names(
@@ -191,12 +191,29 @@ def _output_names(
     """The names given, or the keys under which results are, where these are names."""
     paths = structure.paths()
     if given is not None:
-        if len(given) != len(paths):
-            raise ValueRangeError(f"{len(given)} names for {len(paths)} outputs")
-        return list(given)
+        return _checked_names(given, len(paths), "outputs", inputs)
     keys = [ir_name(p) if p else "0" for p in paths]
-    found = [f"output_{k}" if k[0].isdigit() or k in inputs else k for k in keys]
-    return found if len({*found}) == len(found) else [f"output_{k}" for k in range(len(paths))]
+    stem = "output"
+    while any(f"{stem}_{k}" in inputs for k in (*keys, *range(len(paths)))):
+        stem += "_"
+    found = [f"{stem}_{k}" if k[0].isdigit() or k in inputs else k for k in keys]
+    return found if len({*found}) == len(found) else [f"{stem}_{k}" for k in range(len(paths))]
+
+
+def _checked_names(given: Sequence[str], count: int, what: str, others: Sequence[str]) -> list[str]:
+    """Names, each of one value.
+
+    Raises:
+        ValueRangeError: There are more or fewer than values, or one is empty, or has been given.
+    """
+    if len(given) != count:
+        raise ValueRangeError(f"{len(given)} names for {count} {what}")
+    for k, name in enumerate(given):
+        if not name or name in given[:k] or name in others:
+            raise ValueRangeError(
+                f"the name {name!r} of the {what}: each value has a name of its own"
+            )
+    return list(given)
 
 
 def _bind(writer: Writer, function: Function, inputs: Sequence[str], values: Sequence[Any]) -> None:

@@ -125,6 +125,7 @@ class Graph:
     """Nodes in an order in which they can be computed.
 
     free: names that it takes from the graphs around it.
+    declared: what the model says of the outputs; nothing for a function.
     """
 
     def __init__(
@@ -134,8 +135,10 @@ class Graph:
         inputs: list[str],
         outputs: list[str],
         values: dict[str, Any],
+        declared: Sequence[Known] = (),
     ) -> None:
         self.name = name
+        self.declared = declared
         self.inputs, self.outputs, self.values = inputs, outputs, values
         self.nodes = nodes
         made = {*inputs, *values}
@@ -186,7 +189,8 @@ def read_graph(proto: GraphProto, library: Library, outer: Mapping[str, Any] = {
     nodes = [Node(n, library, outer) for n in proto.node]
     _check_single(proto.name, inputs, values, nodes)
     nodes = _ordered(proto.name, nodes, {*inputs, *values})
-    return Graph(proto.name, nodes, inputs, [o.name for o in proto.output], values)
+    declared = [type_of(o) for o in proto.output]
+    return Graph(proto.name, nodes, inputs, [o.name for o in declared], values, declared)
 
 
 def function_graph(proto: FunctionProto, library: Library, given: Mapping[str, Any]) -> Graph:

@@ -10,11 +10,12 @@ import numpy as np
 
 import dlc
 from dlc.frontend.context import current_trace
+from dlc.interop.onnx.element_types import numpy_type
 from dlc.interop.onnx.evaluation import NeedsRun
-from dlc.interop.onnx.graph import Graph
+from dlc.interop.onnx.graph import Graph, Known
 from dlc.interop.onnx.operator_table import operator
 from dlc.interop.onnx.values import NeedsValue, as_tensor, is_known
-from dlc.ir.errors import ControlFlowError, ModelError, ShapeError
+from dlc.ir.errors import ControlFlowError, IndexRangeError, ModelError, ShapeError
 
 _UNROLLED = 64  # iterations of a loop whose values change their shapes
 
@@ -93,12 +94,28 @@ def _run_loop(
 def _no_slices(node: Any, body: Graph, carried: list[Any]) -> list[Any]:
     """The slices of no iteration, of the types that the body would give."""
     if not any(isinstance(v, list) or v is None for v in carried):
-        with contextlib.suppress(ControlFlowError, ShapeError, NeedsValue, NeedsRun):
+        with contextlib.suppress(
+            ControlFlowError, IndexRangeError, ShapeError, NeedsValue, NeedsRun
+        ):
             return _scan(node, body, 0, carried)[1]
-    # An iteration in vain tells.
-    results = node.run(body, [np.array(0, np.int64), np.array(True), *carried])
+    try:  # an iteration in vain tells
+        results = node.run(body, [np.array(0, np.int64), np.array(True), *carried])
+    except (IndexRangeError, ShapeError):  # it takes a slice of what has none
+        declared = [_nothing_of(t) for t in body.declared[1 + len(carried) :]]
+        made = [v for v in declared if v is not None]
+        if not made or len(made) < len(declared):
+            raise
+        return made
     made = [as_tensor(v) for v in results[1 + len(carried) :]]
     return [dlc.zeros((0, *v.shape), dtype=v.dtype) for v in made]
+
+
+def _nothing_of(known: Known) -> Any:
+    """No values of the type that the model declares; None where it leaves that open."""
+    shape = [d for d in known.shape or () if isinstance(d, int)]
+    if known.kind is None or known.shape is None or len(shape) < len(known.shape):
+        return None
+    return dlc.zeros((0, *shape), dtype=numpy_type(known.kind))
 
 
 def _scan(node: Any, body: Graph, count: int, carried: list[Any]) -> tuple[list[Any], list[Any]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from dlc.interop.onnx.writing.writer import WRITERS, Writer, writes
-from dlc.ir.dims import Dim, product
+from dlc.ir.dims import Dim, lower_bound, product
 from dlc.ir.types import bool_, int32
 
 _LARGE = np.iinfo(np.int64).max
@@ -31,9 +32,20 @@ def _reduce(name: str, w: Writer, node: Any, x: str) -> str:
 
 for _op, _name in (
     ("reduce_sum", "ReduceSum"), ("reduce_max", "ReduceMax"), ("reduce_min", "ReduceMin"),
-    ("reduce_prod", "ReduceProd"), ("reduce_mean", "ReduceMean"),
+    ("reduce_prod", "ReduceProd"),
 ):  # fmt: skip
     WRITERS[_op] = functools.partial(_reduce, _name)
+
+
+@writes("reduce_mean")
+def reduce_mean(w: Writer, node: Any, x: str) -> str:
+    """The mean; that of nothing, which ONNX leaves open, is NaN."""
+    mean = _reduce("ReduceMean", w, node, x)
+    count = _along_axes(shape_of(node), node.attrs["axes"])
+    if (lower_bound(count) or 0) > 0:
+        return mean
+    nothing = w.op("Equal", w.dim(count), w.constant(np.array(0, np.int64)))
+    return w.op("Where", nothing, w.number(math.nan, node.tensor.dtype), mean)
 
 
 @writes("reduce_any", "reduce_all")
@@ -157,10 +169,10 @@ def slice_update(w: Writer, node: Any, x: str, u: str) -> str:
     count = w.op("ReduceProd", whole, keepdims=0)
     zero, one = (w.constant(np.array(k, np.int64)) for k in (0, 1))
     flat = w.ints([-1])
-    positions = w.op("Reshape", w.op("Range", zero, count, one), whole)
+    positions = w.op("Reshape", w.op("Range", zero, count, one), whole, allowzero=1)
     chosen = w.op("Reshape", slice_(w, node, positions), flat)
     made = w.op("ScatterElements", w.op("Reshape", x, flat), chosen, w.op("Reshape", u, flat))
-    return w.op("Reshape", made, whole)
+    return w.op("Reshape", made, whole, allowzero=1)
 
 
 # Places.

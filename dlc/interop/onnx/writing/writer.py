@@ -15,7 +15,7 @@ from dlc.interop.onnx.writing.widening import widened
 from dlc.ir.core import Function, Node
 from dlc.ir.dims import Apply, Dim, DimExpr, Symbol
 from dlc.ir.errors import ModelError
-from dlc.ir.types import DType, TensorType
+from dlc.ir.types import DType, TensorType, bool_
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -202,8 +202,9 @@ class Writer:
             self.names[node] = self.several[node.inputs[0]][node.attrs["index"]]
             return
         if isinstance(node.type, TensorType) and 0 in node.type.shape:
-            zero = self.number(0, node.type.dtype)
-            self.names[node] = self.op("Expand", zero, self.shape(node.type.shape))
+            # Expand takes bool where it does not take bfloat16.
+            nothing = self.op("Expand", self.number(0, bool_), self.shape(node.type.shape))
+            self.names[node] = self.cast(nothing, node.type.dtype)
             return
         inputs = [self.names[x] for x in node.inputs if x in self.names]
         made = WRITERS[node.op.name](self, node, *inputs)
