@@ -126,6 +126,15 @@ def test_only_pointwise_outputs_may_take_over_inputs():
     assert aliases(lambda x: (x + 1, x[::-1] * 2), x) == [(), ()]
 
 
+@pytest.mark.parametrize("shape", [(1024, 1024), (64, 32, 512), (2, 3, 50, 1000)])
+def test_all_of_a_contiguous_input_is_read_as_one_axis(shape):
+    x = np.ones(shape, np.float32)
+    kernel = program_of(lambda x: dlc.sum(x), x).kernels[0]
+    assert [len(p.dims) for p in kernel.params] == [1, 1]
+    assert "/" not in print_kernel(kernel)
+    assert dlc.compile(lambda x: dlc.sum(x[..., 1:]))(x).item() == x[..., 1:].size
+
+
 def test_names_show_what_a_kernel_does():
     (kernel,) = program_of(
         lambda x, w: dlc.relu(x @ w), *(np.ones((4, 4), np.float32),) * 2

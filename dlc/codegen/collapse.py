@@ -1,6 +1,10 @@
-"""Merges neighbouring axes of a nest that every access walks as one, so that inner loops are long.
+"""Merges neighbouring axes that every access walks as one.
+
+Those of a nest, so that inner loops are long, and those of an input, so that it is contiguous along
+what it is read by:
 
 par i<8, j<3: o[i,j] = x[i,j]*y[i,j]      becomes      par n<24: o[n] = x[n]*y[n]
+par n<24: o[n] = x[n/3,n%3]               becomes      par n<24: o[n] = x[n]
 """
 
 from __future__ import annotations
@@ -9,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from dlc.codegen.kernel_ir import Assign, Par, Param, Stmt
+from dlc.codegen.kernel_transform import map_expressions
+from dlc.ir.dims import Dim, mul
 from dlc.ir.scalar import Axis, Expr, fresh_axis, index, walk
 
 
@@ -29,6 +35,84 @@ def collapse_axes(
             nest, kept = merged
         k -= 1
     return [nest], kept
+
+
+def merge_digits(
+    stmts: Sequence[Stmt], params: Sequence[Param]
+) -> tuple[tuple[Stmt, ...], tuple[Param, ...]]:
+    """The statements and parameters with those axes of inputs merged that numbers are split over.
+
+    An element of `x[..,n/D,n%D,..]` is that of n where these two axes are one.
+    """
+    body = tuple(stmts)
+    reads = _reads(body, {p.name for p in params if p.mode == "in"})
+    merges = {p.name: _digits(p.dims, reads[p.name]) for p in params if p.name in reads}
+    if not any(merges.values()):
+        return body, tuple(params)
+    memo: dict[int, Expr] = {}
+
+    def change(e: Expr) -> Expr:
+        for x in walk(e):
+            if id(x) not in memo:
+                args = tuple(memo[id(a)] for a in x.args)
+                for d in merges.get(x.attr, ()) if x.op == "load" else ():
+                    args = _joined(args, d)
+                memo[id(x)] = x.with_args(args)
+        return memo[id(e)]
+
+    kept = tuple(_without(p, merges.get(p.name, ())) for p in params)
+    return map_expressions(body, change), kept
+
+
+def _reads(body: tuple[Stmt, ...], names: set[str]) -> dict[str, list[tuple[Expr, ...]]]:
+    """The indices of all loads of some tensors, of those that are loaded."""
+    found: dict[str, list[tuple[Expr, ...]]] = {}
+
+    def note(e: Expr) -> Expr:
+        for x in walk(e):
+            if x.op == "load" and x.attr in names:
+                found.setdefault(x.attr, []).append(x.args)
+        return e
+
+    map_expressions(body, note)
+    return found
+
+
+def _digits(dims: Sequence[Dim], places: Sequence[tuple[Expr, ...]]) -> list[int]:
+    """The axes to merge with those that follow them, one after the other.
+
+    The first digits are those of what the last ones leave, so they come first.
+    """
+    found: list[int] = []
+    d = 0
+    while d < len(dims) - 1:
+        if all(_are_digits(ix, d, dims[d + 1]) for ix in places):
+            found.append(d)
+            dims = (*dims[:d], mul(dims[d], dims[d + 1]), *dims[d + 2 :])
+            places = [_joined(ix, d) for ix in places]
+        else:
+            d += 1
+    return found
+
+
+def _without(param: Param, merged: Sequence[int]) -> Param:
+    dims = param.dims
+    for d in merged:
+        dims = (*dims[:d], mul(dims[d], dims[d + 1]), *dims[d + 2 :])
+    return replace(param, dims=dims)
+
+
+def _are_digits(ix: Sequence[Expr], d: int, base: Dim) -> bool:
+    """Whether two indices are the quotient of a number by `base` and what is left."""
+    high, low = ix[d], ix[d + 1]
+    if (high.op, low.op) != ("floordiv", "mod") or high.args != low.args:
+        return False
+    by = high.args[1]
+    return by.op in ("dim", "const") and by.attr == base
+
+
+def _joined(ix: tuple[Expr, ...], d: int) -> tuple[Expr, ...]:
+    return (*ix[:d], ix[d].args[0], *ix[d + 2 :])
 
 
 class _Merge:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from dlc.codegen.collapse import collapse_axes
+from dlc.codegen.collapse import collapse_axes, merge_digits
 from dlc.codegen.host_call import host_kernel
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
 from dlc.codegen.lower_attention import attention_statements
@@ -408,6 +408,7 @@ class Lowering:
         constant: Sequence[Dim] = (),
     ) -> LoweredKernel:
         """A kernel for any sizes."""
+        stmts, params = merge_digits(stmts, params)
         kernel, dims = parameterise(name, params, stmts, tuple(self.names.taken), constant)
         return LoweredKernel(kernel, dims, self._args(kernel))
 
