@@ -8,6 +8,8 @@ float32 cannot hold them.
 
 from __future__ import annotations
 
+import numpy as np
+
 from dlc.codegen.cpu.emit import Emitter, llvm_type
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.literals import literal, splat_literal, vector_type
@@ -31,13 +33,48 @@ def emit_convert(em: Emitter, to: DType, source: DType, x: str, lanes: int, isa:
     if to.is_float:
         return em.value(f"{'sitofp' if source.kind == 'i' else 'uitofp'} {s} {x} to {t}")
     if source.is_float:
-        v = "" if lanes == 1 else f"v{lanes}"
-        sign = "s" if to.kind == "i" else "u"
-        name = f"llvm.fpto{sign}i.sat.{v}i{to.bits}.{v}f{source.bits}"
-        return em.call(name, t, [(s, x)])
+        return _to_integer(em, to, source, x, lanes)
     if source.kind == "b" or to.bits > source.bits:
         return em.value(f"{'sext' if source.kind == 'i' else 'zext'} {s} {x} to {t}")
     return em.value(f"trunc {s} {x} to {t}") if to.bits < source.bits else x
+
+
+def _to_integer(em: Emitter, to: DType, source: DType, x: str, lanes: int) -> str:
+    """Towards zero; beyond the integers of a type the nearest one, of NaN 0.
+
+    LLVM's own saturating conversion goes through vectors element by element.
+    """
+    sign = "s" if to.kind == "i" else "u"
+    if lanes == 1:
+        name = f"llvm.fpto{sign}i.sat.i{to.bits}.f{source.bits}"
+        return em.call(name, llvm_type(to), [(llvm_type(source), x)])
+    limits = np.iinfo(to.numpy)
+    least, most = int(limits.min), int(limits.max)
+    largest = source.numpy.type(most)  # of the floats that are not beyond
+    if int(largest) > most:
+        largest = np.nextafter(largest, source.numpy.type(0))
+    s, i1 = llvm_type(source, lanes), vector_type("i1", lanes)
+
+    def number(value: float) -> str:
+        return literal(value, source, lanes)
+
+    def chosen(predicate: str, y: str, type_: str, yes: str, no: str) -> str:
+        holds = em.value(f"fcmp {predicate} {s} {x}, {y}")
+        return em.value(f"select {i1} {holds}, {type_} {yes}, {type_} {no}")
+
+    inside = chosen("olt", number(float(least)), s, number(float(least)), x)
+    inside = chosen("ogt", number(float(largest)), s, number(float(largest)), inside)
+    inside = chosen("uno", x, s, number(0.0), inside)
+    bits = max(to.bits, 32)
+    wide = "s" if to.bits < 32 else sign
+    type_ = vector_type(f"i{bits}", lanes)
+    found = em.value(f"fpto{wide}i {s} {inside} to {type_}")
+    if to.bits < 32:
+        found = em.value(f"trunc {type_} {found} to {llvm_type(to, lanes)}")
+    if int(largest) == most:
+        return found
+    beyond = literal(most, to, lanes)
+    return chosen("ogt", number(float(largest)), llvm_type(to, lanes), beyond, found)
 
 
 def _is_half(dtype: DType) -> bool:
