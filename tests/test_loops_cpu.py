@@ -15,6 +15,7 @@ from dlc.codegen.cpu.emit import module_text
 from dlc.codegen.cpu.isa import Isa, host_flags, host_machine, isa_named
 from dlc.codegen.cpu.llvm import assembly, compile_module
 from dlc.codegen.cpu.loops import emit_loops, index_math
+from dlc.codegen.cpu.turned_loads import turned_nest
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Param
 from dlc.codegen.kernel_parser import parse_kernel
 from dlc.codegen.kernel_transform import normalise
@@ -157,6 +158,43 @@ def pointwise(dtype: DType, make: object, result: DType | None = None) -> Kernel
 
 
 # Pointwise
+
+
+TURNED = {
+    "two": "k(x: {t}[C,R], y: {t}[R,C], out o: {t}[R,C]):"
+    " par i<R, j<C: o[i,j] = max(x[j,i], y[i,j])",
+    "both": "k(x: {t}[R,R], out o: {t}[R,R]): par i<R, j<R: o[i,j] = min(x[i,j], x[j,i])",
+    "batches": "k(x: {t}[3,C,R], y: {t}[C,3,R], out o: {t}[3,R,C], out p: {t}[R,3,C]):\n"
+    " par k<3, i<R, j<C:\n  m[k,i,j] = max(x[k,j,i], y[j,k,i])\n  o[k,i,j] = m[k,i,j]\n"
+    "  p[i,k,j] = min(m[k,i,j], y[j,k,i])",
+    "backwards": "k(x: {t}[C,R], out o: {t}[R,C]):"
+    " par i<R, j<C: o[i,j] = max(x[C-1-j,i], x[j,R-1-i])",
+    "padded": "k(x: {t}[C,R], y: {t}[C,R], out o: {t}[R,C]):"
+    " par i<R, j<C: o[i,j] = max(pad(x[j-1,i+1], y[0,0]), y[j,i])",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("isa", levels(), ids=lambda x: x.name)
+@pytest.mark.parametrize("dtype", [float32, float64, int8, int32, int64], ids=str)
+@pytest.mark.parametrize("name", TURNED)
+def test_loads_along_another_axis_than_vectors(name: str, dtype: DType, isa: Isa) -> None:
+    kernel = parse_kernel("kernel " + TURNED[name].format(t=dtype.short))
+    assert turned_nest(normalise(kernel), index_math(normalise(kernel))) is not None
+    compiled = Compiled(kernel, isa)
+    assert "dlc.transpose" in compiled.text or isa.lanes(dtype.bits) == 2
+    for rows, columns in [(1, 1), (16, 16), (65, 17), (5, 300), (130, 259), (3, 1)]:
+        dims = {"R": rows, "C": columns}
+        check(kernel, {d: dims[d] for d in kernel.dims}, isa, compiled=compiled)
+
+
+def test_short_axes_are_read_element_by_element() -> None:
+    def turned(rows: str) -> bool:
+        kernel = parse_kernel(
+            f"kernel k(x: f32[C,{rows}], out o: f32[{rows},C]): par i<{rows}, j<C: o[i,j] = -x[j,i]"
+        )
+        return turned_nest(normalise(kernel), index_math(normalise(kernel))) is not None
+
+    assert [turned(rows) for rows in ("3", "16", "R")] == [False, True, True]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

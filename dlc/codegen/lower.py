@@ -10,7 +10,7 @@ the length of the row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -30,9 +30,12 @@ from dlc.ir.dims import Dim
 from dlc.ir.inline import Inliner, is_at, permutation, reads_of
 from dlc.ir.ops.families import accumulator
 from dlc.ir.record import NamedTuple
-from dlc.ir.scalar import Axis, Expr
+from dlc.ir.scalar import Axis, Expr, walk
 from dlc.ir.types import DType, Shape, TensorType
 from dlc.passes.fuse import CHEAP, is_row_reduction
+
+
+_SHORT = 16  # elements, at least a vector's of float32
 
 
 class Arg(NamedTuple):
@@ -392,7 +395,7 @@ class Lowering:
     ) -> LoweredKernel:
         """A kernel of these parameters, whose axes are as few as can be."""
         stmts, params = collapse_axes(stmts, params)
-        return self.kernel(name, params, stmts, constant)
+        return self.kernel(name, params, stmts, (*constant, *_short_exchanged(stmts)))
 
     def _all_params(self, extra: Sequence[Param] = ()) -> tuple[Param, ...]:
         types = [r.tensor for r in self.body.results]
@@ -421,6 +424,26 @@ class Lowering:
 
 def _axis_names(rank: int) -> list[str]:
     return ["i", "j", "k", "l"][:rank] if rank <= 4 else [f"i{k}" for k in range(rank)]
+
+
+def _short_exchanged(stmts: Sequence[Stmt]) -> Iterator[Dim]:
+    """Short extents of the last axis of a nest and of other axes that a load has last.
+
+    They are to be numbers in the kernel's text, as they decide how it is best read.
+    """
+    (nest, *more) = stmts
+    if more or not isinstance(nest, Par) or not nest.axes:
+        return
+    by_index = {scalar.index(a.name): a for a in nest.axes}
+    last = nest.axes[-1]
+    for s in nest.body:
+        if not isinstance(s, Assign) or s.axes:
+            return
+        loads = (x.args[-1] for x in walk(s.expr) if x.op == "load" and x.args)
+        others = {by_index.get(i, last) for i in loads} - {last}
+        for axis in (*others, last) if others else ():
+            if isinstance(axis.extent, int) and axis.extent < _SHORT:
+                yield axis.extent
 
 
 _LOCAL_NAMES = {"reduce_sum": "s", "reduce_max": "m", "reduce_min": "m", "dot_general": "acc"}

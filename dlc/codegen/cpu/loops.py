@@ -16,11 +16,13 @@ from dlc.codegen.cpu.expressions import Tensor, Vector
 from dlc.codegen.cpu.fetch_ahead import STREAM_AHEAD, streamed
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
-from dlc.codegen.cpu.memory import LINE, end_streams
+from dlc.codegen.cpu.memory import LINE, element_pointer, end_streams
 from dlc.codegen.cpu.sort_keys import with_integer_keys
 from dlc.codegen.cpu.sort_share import Share, parts
 from dlc.codegen.cpu.statements import StatementEmitter, names_read
 from dlc.codegen.cpu.stored_code import THREADS
+from dlc.codegen.cpu.transposes import transposing
+from dlc.codegen.cpu.turned_loads import COLUMNS, ROWS, TurnedNest, turned_nest
 from dlc.codegen.index_math import IndexMath, blocks_of
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Param, Sort, Stmt, statements
 from dlc.codegen.kernel_transform import normalise
@@ -35,6 +37,7 @@ from dlc.ir.dims import (
     Dim,
     add,
     ceildiv,
+    floordiv,
     lower_bound,
     maximum,
     minimum,
@@ -66,7 +69,13 @@ def emit_loops(kernel: Kernel, isa: Isa, schedule: Schedule | None = None) -> Ke
     chosen = choose_schedule(kernel, isa, math)
     if schedule is not None:
         _check_schedule(kernel, chosen, schedule)
-    return LoopEmitter(kernel, isa, math, schedule or chosen).code()
+        return LoopEmitter(kernel, isa, math, schedule).code()
+    turned = turned_nest(kernel, math)
+    if turned is not None:
+        how = choose_schedule(turned.kernel, isa, math)
+        if how.nests[0].vector_axis == turned.columns.name:
+            return LoopEmitter(turned.kernel, isa, math, how, turned).code()
+    return LoopEmitter(kernel, isa, math, chosen).code()
 
 
 def index_math(kernel: Kernel) -> IndexMath:
@@ -104,10 +113,21 @@ def _values(body: tuple[Stmt, ...]) -> list[Expr]:
 
 
 class LoopEmitter:
-    """Emits a kernel: its nests as units of work, or all of it as a single one."""
+    """Emits a kernel: its nests as units of work, or all of it as a single one.
 
-    def __init__(self, kernel: Kernel, isa: Isa, math: IndexMath, schedule: Schedule) -> None:
+    `turned` says which of its parameters are blocks that are transposed first.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        isa: Isa,
+        math: IndexMath,
+        schedule: Schedule,
+        turned: TurnedNest | None = None,
+    ) -> None:
         self.kernel, self.isa, self.math, self.schedule = kernel, isa, math, schedule
+        self.turned = turned
         self.em = Emitter(
             kernel.name,
             [("ptr", "args"), ("ptr", "dims"), ("i64", "lo"), ("i64", "hi"), ("ptr", "scratch")],
@@ -119,7 +139,8 @@ class LoopEmitter:
         self.streamed_size = LINE // kernel_lanes(kernel, isa) if isa.streams else 0
         self.statements = StatementEmitter(self.em, isa, kernel, math, symbols)
         self.ex = self.statements.ex
-        for k, p in enumerate(kernel.params):
+        given = len(kernel.params) - (len(turned.loads) if turned is not None else 0)
+        for k, p in enumerate(kernel.params[:given]):
             pointer = self.em.value(f"load ptr, ptr {self._slot('%args', k, 'ptr')}", "a")
             self.ex.bind_tensor(p.name, Tensor(p.dtype, pointer, p.dims, streams=self._streams(p)))
 
@@ -145,13 +166,15 @@ class LoopEmitter:
         nests = [s for s in self.kernel.body if isinstance(s, Par)]
         units: Dim = 1
         chunk: Dim = 1
-        if len(nests) == len(self.kernel.body) and _independent(nests):
+        if self.turned is not None:
+            units, chunk = self._in_blocks(nests[0], self.turned)
+        elif len(nests) == len(self.kernel.body) and _independent(nests):
             units, chunk = self._parallel(nests)
         else:
             self.statements.lanes = kernel_lanes(self.kernel, self.isa)
             self.statements.prepare(self.kernel.body, (), (1,))
             self.statements.body(self.kernel.body)
-        if any(self.ex.tensor(p.name).streams for p in self.kernel.params):
+        if any(self.ex.tensor(p.name).streams for p in self.kernel.params if p.mode != "in"):
             end_streams(self.em)
         self.em.line("ret void")
         cost = body_cost(self.kernel.body, kernel_lanes(self.kernel, self.isa))
@@ -217,6 +240,64 @@ class LoopEmitter:
             self._segment(nest, axis, how, begin, stop)
 
         self._rows(others, first, last, row)
+
+    def _in_blocks(self, nest: Par, turned: TurnedNest) -> tuple[Dim, Dim]:
+        """A nest with loads that are transposed: a unit is some rows, worked through in blocks."""
+        em, ex, (how,) = self.em, self.ex, self.schedule.nests
+        rows, columns = turned.rows, turned.columns
+        others = [a for a in nest.axes if a not in (rows, columns)]
+        self.statements.lanes, self.statements.tile_lanes = how.lanes, how.lanes * how.unroll
+        self.statements.prepare(nest.body, nest.axes, ())
+        height, width = ex.index(rows.extent), ex.index(columns.extent)
+
+        def unit(number: str, _: list[str]) -> list[str]:
+            extents = [*(ex.index(a.extent) for a in others), iv.blocks(em, height, str(ROWS))]
+            *outer, block = iv.positions(em, number, extents)
+            first = iv.multiply(em, block, str(ROWS))
+            end = iv.add(em, first, iv.minimum(em, iv.subtract(em, height, first), str(ROWS)))
+
+            def piece(j: str, _: list[str]) -> list[str]:
+                stop = iv.add(em, j, iv.minimum(em, iv.subtract(em, width, j), str(COLUMNS)))
+                with ex.scope():
+                    self._turn(turned, (first, end), (j, stop))
+
+                    def row(i: str, _: list[str]) -> list[str]:
+                        with ExitStack() as scopes:
+                            self.statements.at([rows], [i], scopes)
+                            self._segment(nest, columns, how, j, stop)
+                        return []
+
+                    em.loop(first, end, 1, row)
+                return []
+
+            with ExitStack() as stack:
+                self.statements.at(others, outer, stack)
+                em.loop("0", width, COLUMNS, piece)
+            return []
+
+        em.loop("%lo", "%hi", 1, unit)
+        units = mul(product(a.extent for a in others), ceildiv(rows.extent, ROWS))
+        of_unit = maximum(mul(columns.extent, ROWS), 1)
+        return units, maximum(floordiv(how.chunk, of_unit), 1)
+
+    def _turn(self, turned: TurnedNest, rows: tuple[str, str], columns: tuple[str, str]) -> None:
+        """Transposes blocks of some rows and columns, and binds the parameters that they are."""
+        em, ex = self.em, self.ex
+        (first, end), (start, stop) = rows, columns
+        before = iv.add(em, iv.multiply(em, first, str(COLUMNS)), start)
+        for t in turned.loads:
+            dtype, access = t.access.dtype, t.access
+            with ex.scope({turned.rows.name: first, turned.columns.name: start}):
+                source = ex.place(access.attr, access.args).pointer
+            size = ROWS * COLUMNS * dtype.itemsize
+            offset = self.statements.scratch.place(t.name, 0, size)
+            block = em.value(f"getelementptr i8, ptr %scratch, i64 {ex.index(offset)}")
+            extents = [iv.subtract(em, end, first), iv.subtract(em, stop, start)]
+            args = [block, source, *extents, str(COLUMNS), ex.index(t.column)]
+            em.call_helper(transposing(self.isa, (dtype,)), args)
+            # Its element of rows and columns 0 would be there.
+            origin = element_pointer(em, dtype, block, iv.subtract(em, "0", before))
+            ex.bind_tensor(t.name, Tensor(dtype, origin, (turned.rows.extent, COLUMNS)))
 
     def _shared_rows(
         self, nest: Par, how: NestSchedule, parts: str, bounds: tuple[str, str]
