@@ -129,10 +129,47 @@ def test_only_pointwise_outputs_may_take_over_inputs():
 @pytest.mark.parametrize("shape", [(1024, 1024), (64, 32, 512), (2, 3, 50, 1000)])
 def test_all_of_a_contiguous_input_is_read_as_one_axis(shape):
     x = np.ones(shape, np.float32)
-    kernel = program_of(lambda x: dlc.sum(x), x).kernels[0]
+    kernel = program_of(dlc.sum, x).kernels[0]
     assert [len(p.dims) for p in kernel.params] == [1, 1]
     assert "/" not in print_kernel(kernel)
     assert dlc.compile(lambda x: dlc.sum(x[..., 1:]))(x).item() == x[..., 1:].size
+
+
+def _rotary(xp):
+    def rotate(x, c, s):
+        a, b = x[..., ::2], x[..., 1::2]
+        return xp.stack([a * c - b * s, a * s + b * c], -1).reshape(x.shape)
+
+    return rotate
+
+
+INTERLEAVED = {
+    "stack": lambda xp: lambda x, c, s: xp.stack([x * 2, -x], -1),
+    "flat": lambda xp: lambda x, c, s: xp.stack([c, s], -1).reshape(-1),
+    "exchanged": lambda xp: lambda x, c, s: xp.stack([x[..., 1::2], x[..., ::2]], -1),
+    "rotary": _rotary,
+    "two": lambda xp: lambda x, c, s: xp.stack([xp.stack([c, s], -1), xp.stack([s, c], -1)]),
+}
+
+
+@pytest.mark.parametrize("name", INTERLEAVED)
+@pytest.mark.parametrize("shape", [(2,), (6,), (3, 2), (2, 5, 64), (1, 130)])
+def test_interleaved_parts_are_stored_pair_by_pair(name, shape):
+    rng = np.random.default_rng(0)
+    x = rng.integers(-9, 9, shape).astype(np.float32)
+    c, s = (rng.integers(-9, 9, shape[-1] // 2).astype(np.float32) for _ in range(2))
+    f = INTERLEAVED[name]
+    want = f(np)(x, c, s)
+    program = program_of(f(dlc), x, c, s)
+    text = "".join(map(print_kernel, program.kernels))
+    assert name == "two" or shape[-1] == 2 or "%2" not in text
+    np.testing.assert_array_equal(dlc.compile(f(dlc))(x, c, s).numpy(), want)
+
+
+def test_what_may_take_over_memory_is_not_cut_into_pairs():
+    x, y = np.zeros((4, 64), np.float32), np.ones((4, 32), np.float32)
+    (kernel,) = program_of(lambda x, y: x.at[:, ::2].set(y), x, y).kernels
+    assert [p.may_alias for p in kernel.params if p.mode == "out"] != [()]
 
 
 def test_names_show_what_a_kernel_does():

@@ -23,6 +23,7 @@ from dlc.codegen.lower_recurrence import lower_recurrence
 from dlc.codegen.lower_scatter import bounded, scatter_step
 from dlc.codegen.lower_sort import sort_statements
 from dlc.codegen.lower_split import split_reductions, splits_columns, splits_rows
+from dlc.codegen.pairs import split_pairs
 from dlc.codegen.parameterise import parameterise
 from dlc.ir import scalar
 from dlc.ir.core import Function, Node
@@ -33,7 +34,6 @@ from dlc.ir.record import NamedTuple
 from dlc.ir.scalar import Axis, Expr, walk
 from dlc.ir.types import DType, Shape, TensorType
 from dlc.passes.fuse import CHEAP, is_row_reduction
-
 
 _SHORT = 16  # elements, at least a vector's of float32
 
@@ -395,7 +395,10 @@ class Lowering:
     ) -> LoweredKernel:
         """A kernel of these parameters, whose axes are as few as can be."""
         stmts, params = collapse_axes(stmts, params)
-        return self.kernel(name, params, stmts, (*constant, *_short_exchanged(stmts)))
+        paired = split_pairs(stmts, params)
+        pairs = () if paired is stmts else (2,)  # how far elements are apart
+        known = (*constant, *_short_exchanged(stmts), *pairs)
+        return self.kernel(name, params, paired, known)
 
     def _all_params(self, extra: Sequence[Param] = ()) -> tuple[Param, ...]:
         types = [r.tensor for r in self.body.results]

@@ -1,0 +1,167 @@
+"""Nests whose last axis alternates between two expressions, as nests over pairs of elements.
+
+    par l<64: o[l] = select(l%2 < 1, x[l/2], y[l/2])
+    par l<32: o[l*2] = x[l]; o[l*2+1] = y[l]
+
+In the first form each element computes both and divides its index. Interleaved parts are joined so,
+as those of complex numbers and rotary embeddings are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from dlc.codegen.kernel_ir import Assign, Par, Param, Stmt
+from dlc.ir.scalar import Axis, Expr, const, fresh_axis, index, op, walk
+from dlc.ir.types import bool_, int64
+
+_Range: TypeAlias = tuple[int, int]  # the least and the greatest value
+
+
+def split_pairs(stmts: Sequence[Stmt], params: Sequence[Param]) -> Sequence[Stmt]:
+    """The statements with the last axis of their only nest over pairs, where it alternates."""
+    nest = stmts[0]
+    if len(stmts) != 1 or not isinstance(nest, Par) or not nest.axes:
+        return stmts
+    axis, outputs = nest.axes[-1], {p.name for p in params if p.mode != "in"}
+    body = [s for s in nest.body if isinstance(s, Assign) and s.name in outputs]
+    if len(body) != len(nest.body) or not _has_pairs(axis, len(nest.axes)):
+        return stmts
+    if not all(_is_stored_along(s, axis) for s in body) or not _alternates(body, axis):
+        return stmts
+    assert isinstance(axis.extent, int)
+    pairs = Axis(fresh_axis(), axis.extent // 2)
+    fold = _Folding(axis, pairs, nest.axes)
+    made = tuple(
+        replace(s, ix=tuple(fold(i, odd) for i in s.ix), expr=fold(s.expr, odd))
+        for s in body
+        for odd in (0, 1)
+    )
+    axes = nest.axes[:-1] if pairs.extent == 1 else (*nest.axes[:-1], pairs)
+    return [Par(axes, made)]
+
+
+def _has_pairs(axis: Axis, rank: int) -> bool:
+    extent = axis.extent
+    if axis.block is not None or not isinstance(extent, int) or extent % 2 or not extent:
+        return False
+    return extent > 2 or rank > 1
+
+
+def _is_stored_along(s: Assign, axis: Axis) -> bool:
+    """Whether all is stored along the axis, and no input is read just where it is.
+
+    The memory of such an input may be taken over, which is worth more.
+    """
+    if s.axes or s.accumulate or not s.ix or s.ix[-1] != index(axis.name):
+        return False
+    places: dict[str, set[tuple[Expr, ...]]] = {}
+    for x in walk(s.expr):
+        if x.op == "load":
+            places.setdefault(x.attr, set()).add(x.args)
+    return {s.ix} not in places.values()
+
+
+def _alternates(body: Sequence[Assign], axis: Axis) -> bool:
+    """Whether what is stored depends on which element of a pair it is, by a choice."""
+    here = index(axis.name)
+    chosen = (x.args[0] for s in body for x in walk(s.expr) if x.op == "select")
+    parts = [y for c in chosen for y in walk(c)]
+    if axis.extent == 2:
+        return here in parts
+    return any(y.op == "mod" and y.args[0] == here and _number(y.args[1]) == 2 for y in parts)
+
+
+def _number(e: Expr) -> int | None:
+    """The integer that an expression is."""
+    known = e.op in ("const", "dim") and isinstance(e.attr, int) and e.dtype is int64
+    return e.attr if known else None
+
+
+_COMPARED: Mapping[str, Callable[[_Range, _Range], bool | None]] = {
+    "lt": lambda a, b: True if a[1] < b[0] else False if a[0] >= b[1] else None,
+    "le": lambda a, b: True if a[1] <= b[0] else False if a[0] > b[1] else None,
+    "gt": lambda a, b: True if a[0] > b[1] else False if a[1] <= b[0] else None,
+    "ge": lambda a, b: True if a[0] >= b[1] else False if a[1] < b[0] else None,
+    "eq": lambda a, b: (
+        False if a[1] < b[0] or b[1] < a[0] else True if a == b == (a[0],) * 2 else None
+    ),
+    "ne": lambda a, b: (
+        True if a[1] < b[0] or b[1] < a[0] else False if a == b == (a[0],) * 2 else None
+    ),
+}
+_COMPUTED: Mapping[str, Callable[[int, int], int]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+}
+
+
+class _Folding:
+    """Puts one element of a pair in the place of an axis, and decides what depends on which."""
+
+    def __init__(self, axis: Axis, pairs: Axis, axes: Sequence[Axis]) -> None:
+        self.axis, self.pairs = index(axis.name), pairs
+        self.ranges = {
+            index(a.name): (0, a.extent - 1)
+            for a in (*axes, pairs)
+            if isinstance(a.extent, int) and a.block is None
+        }
+        self.memos: tuple[dict[int, Expr], dict[int, Expr]] = ({}, {})
+
+    def __call__(self, e: Expr, odd: int) -> Expr:
+        memo = self.memos[odd]
+        for x in walk(e):
+            if id(x) not in memo:
+                memo[id(x)] = self._element(x, odd) or self._folded(
+                    x.with_args(tuple(memo[id(a)] for a in x.args))
+                )
+        return memo[id(e)]
+
+    def _element(self, x: Expr, odd: int) -> Expr | None:
+        """The axis, or half of it, or what that leaves."""
+        number = const(0, int64) if self.pairs.extent == 1 else index(self.pairs.name)
+        if x == self.axis:
+            return self._folded(
+                op("add", self._folded(op("mul", number, const(2, int64))), const(odd, int64))
+            )
+        if x.op in ("floordiv", "mod") and x.args[0] == self.axis and _number(x.args[1]) == 2:
+            return number if x.op == "floordiv" else const(odd, int64)
+        return None
+
+    def _folded(self, x: Expr) -> Expr:
+        if x.op == "select" and x.args[0].op == "const":
+            return x.args[1] if x.args[0].attr else x.args[2]
+        if x.op in ("and", "or") and x.dtype is bool_:
+            for a, b in (x.args, x.args[::-1]):
+                if a.op == "const":
+                    return b if a.attr == (x.op == "and") else a
+        if x.op in _COMPUTED and x.dtype is int64:
+            return self._computed(x)
+        if x.op in _COMPARED and x.args[0].dtype is int64:
+            a, b = map(self._range, x.args)
+            known = None if a is None or b is None else _COMPARED[x.op](a, b)
+            return x if known is None else const(known, bool_)
+        return x
+
+    def _computed(self, x: Expr) -> Expr:
+        a, b = map(_number, x.args)
+        if a is not None and b is not None:
+            return const(_COMPUTED[x.op](a, b), int64)
+        nothing = 1 if x.op == "mul" else 0
+        return x.args[0] if b == nothing else x.args[1] if a == nothing and x.op != "sub" else x
+
+    def _range(self, e: Expr) -> _Range | None:
+        number = _number(e)
+        if number is not None:
+            return number, number
+        if e.op == "index":
+            return self.ranges.get(e)
+        if e.op in _COMPUTED:
+            a, b = map(self._range, e.args)
+            if a is not None and b is not None:
+                ends = [_COMPUTED[e.op](p, q) for p in a for q in b]
+                return min(ends), max(ends)
+        return None
