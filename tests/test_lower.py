@@ -135,6 +135,37 @@ def test_all_of_a_contiguous_input_is_read_as_one_axis(shape):
     assert dlc.compile(lambda x: dlc.sum(x[..., 1:]))(x).item() == x[..., 1:].size
 
 
+DIGITS = {  # of a tensor of some shape and a vector of 96
+    "merged": ((3, 4, 32), lambda xp: lambda x, b: xp.moveaxis(x, 0, 1).reshape(4, 96) + b),
+    "tiled": ((8, 48), lambda xp: lambda x, b: xp.tile(x, (2, 2)) * 2),
+    "repeated": ((4, 96), lambda xp: lambda x, b: x + xp.tile(b[:48], 2)),
+}
+
+
+@pytest.mark.parametrize("name", DIGITS)
+def test_nests_are_split_where_quotients_and_rests_are_read(name):
+    shape, f = DIGITS[name]
+    x = np.arange(384, dtype=np.float32).reshape(shape)
+    b = np.arange(96, dtype=np.float32)
+    (kernel,) = program_of(f(dlc), x, b).kernels
+    text = print_kernel(kernel)
+    assert not any(rest in text for rest in ("/", "%32", "%48"))
+    np.testing.assert_array_equal(dlc.compile(f(dlc))(x, b).numpy(), f(np)(x, b))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, b: x.reshape(8, 3, 16)[:, 1:].reshape(8, 32) * 2,  # 16 are too few
+        lambda x, b: x.reshape(4, 96)[:, ::-1] + dlc.tile(b[:48], 2),  # used in another way
+    ],
+)
+def test_nests_stay_whole_where_axes_are_used_otherwise(f):
+    x, b = np.arange(384, dtype=np.float32), np.arange(96, dtype=np.float32)
+    (kernel,) = program_of(f, x, b).kernels
+    assert "%" in print_kernel(kernel)
+
+
 def _rotary(xp):
     def rotate(x, c, s):
         a, b = x[..., ::2], x[..., 1::2]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from dlc.codegen.collapse import collapse_axes, merge_digits
+from dlc.codegen.digits import split_digits
 from dlc.codegen.host_call import host_kernel
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
 from dlc.codegen.lower_attention import attention_statements
@@ -395,6 +396,7 @@ class Lowering:
     ) -> LoweredKernel:
         """A kernel of these parameters, whose axes are as few as can be."""
         stmts, params = collapse_axes(stmts, params)
+        stmts, params = split_digits(stmts, params)
         paired = split_pairs(stmts, params)
         pairs = () if paired is stmts else (2,)  # how far elements are apart
         known = (*constant, *_short_exchanged(stmts), *pairs)
