@@ -67,11 +67,18 @@ def _is_stored_along(s: Assign, axis: Axis) -> bool:
 def _alternates(body: Sequence[Assign], axis: Axis) -> bool:
     """Whether what is stored depends on which element of a pair it is, by a choice."""
     here = index(axis.name)
-    chosen = (x.args[0] for s in body for x in walk(s.expr) if x.op == "select")
-    parts = [y for c in chosen for y in walk(c)]
+    pending = [x.args[0] for s in body for x in walk(s.expr) if x.op == "select"]
+    parts: dict[int, Expr] = {}
+    while pending:
+        e = pending.pop()
+        if id(e) not in parts:
+            parts[id(e)] = e
+            pending.extend(e.args)
     if axis.extent == 2:
-        return here in parts
-    return any(y.op == "mod" and y.args[0] == here and _number(y.args[1]) == 2 for y in parts)
+        return any(y == here for y in parts.values())
+    return any(
+        y.op == "mod" and y.args[0] == here and _number(y.args[1]) == 2 for y in parts.values()
+    )
 
 
 def _number(e: Expr) -> int | None:
@@ -110,23 +117,24 @@ class _Folding:
             if isinstance(a.extent, int) and a.block is None
         }
         self.memos: tuple[dict[int, Expr], dict[int, Expr]] = ({}, {})
+        self.known: dict[int, _Range] = {}  # of what the memos hold
 
     def __call__(self, e: Expr, odd: int) -> Expr:
         memo = self.memos[odd]
         for x in walk(e):
             if id(x) not in memo:
-                memo[id(x)] = self._element(x, odd) or self._folded(
-                    x.with_args(tuple(memo[id(a)] for a in x.args))
-                )
+                args = tuple(memo[id(a)] for a in x.args)
+                memo[id(x)] = self._element(x, odd) or self._folded(x.with_args(args))
+                self._note(memo[id(x)])
         return memo[id(e)]
 
     def _element(self, x: Expr, odd: int) -> Expr | None:
         """The axis, or half of it, or what that leaves."""
         number = const(0, int64) if self.pairs.extent == 1 else index(self.pairs.name)
         if x == self.axis:
-            return self._folded(
-                op("add", self._folded(op("mul", number, const(2, int64))), const(odd, int64))
-            )
+            twice = self._folded(op("mul", number, const(2, int64)))
+            self._note(twice)
+            return self._folded(op("add", twice, const(odd, int64)))
         if x.op in ("floordiv", "mod") and x.args[0] == self.axis and _number(x.args[1]) == 2:
             return number if x.op == "floordiv" else const(odd, int64)
         return None
@@ -149,7 +157,8 @@ class _Folding:
     def _computed(self, x: Expr) -> Expr:
         a, b = map(_number, x.args)
         if a is not None and b is not None:
-            return const(_COMPUTED[x.op](a, b), int64)
+            value = _COMPUTED[x.op](a, b)
+            return const(value, int64) if _fits(value) else x
         nothing = 1 if x.op == "mul" else 0
         return x.args[0] if b == nothing else x.args[1] if a == nothing and x.op != "sub" else x
 
@@ -157,11 +166,18 @@ class _Folding:
         number = _number(e)
         if number is not None:
             return number, number
-        if e.op == "index":
-            return self.ranges.get(e)
-        if e.op in _COMPUTED:
+        return self.ranges.get(e) if e.op == "index" else self.known.get(id(e))
+
+    def _note(self, e: Expr) -> None:
+        """Notes the range of what is computed of numbers and axes."""
+        if e.op in _COMPUTED and e.dtype is int64:
             a, b = map(self._range, e.args)
             if a is not None and b is not None:
                 ends = [_COMPUTED[e.op](p, q) for p in a for q in b]
-                return min(ends), max(ends)
-        return None
+                if all(map(_fits, ends)):
+                    self.known[id(e)] = min(ends), max(ends)
+
+
+def _fits(value: int) -> bool:
+    """Whether a number does not wrap."""
+    return -(1 << 63) <= value < 1 << 63

@@ -99,9 +99,12 @@ def _values(nest: Par) -> Iterator[Expr]:
 
 def _sure_loads(nest: Par) -> Iterator[Expr]:
     """Loads that are of memory for each element: none of those that are padded."""
-    pending = list(_values(nest))
+    pending, seen = list(_values(nest)), set[int]()
     while pending:
         e = pending.pop()
+        if id(e) in seen:
+            continue
+        seen.add(id(e))
         if e.op == "load":
             yield e
         pending.extend(() if e.op == "pad" else e.args)
