@@ -79,6 +79,20 @@ def test_what_is_read_from_outside_is_differentiated():
     assert found.item() == 12
 
 
+@pytest.mark.parametrize("level", ["O0", "O1", "O2"])
+def test_loops_and_branches_of_ops_that_stand_for_others(level):
+    def f(x):
+        branch = dlc.cond(x[0] > 0.0, lambda: dlc.softmax(x), lambda: x)
+        return dlc.scan(lambda c, r: (dlc.softmax(c) * r, None), branch, x)[0].sum()
+
+    x = np.linspace(0.5, 1.0, 3)
+    ruled, sloped = dlc.custom_vjp(f), dlc.custom_jvp(f)
+    ruled.defvjp(lambda x: (f(x), x), lambda x, ct: (ct * x,))
+    sloped.defjvp(lambda p, t: (f(p[0]), (t[0] * p[0]).sum()))
+    for g in (dlc.checkpoint(f), ruled, sloped):
+        np.testing.assert_allclose(dlc.compile(g, level=level)(x), f(x), rtol=1e-12)
+
+
 def test_any_arguments():
     @dlc.checkpoint
     def f(x, name, *, n, options=None):

@@ -74,3 +74,28 @@ def test_elements_that_are_done_stay_as_they_are():
     np.testing.assert_allclose(roots.numpy(), np.sqrt(values), rtol=1e-8)
     assert counts.tolist() == [root(at(a))[1].item() for a in values]
     assert counts[0].item() == 0
+
+
+def test_a_branch_that_was_not_taken_runs_no_loop_by_what_the_other_keeps():
+    # One branch keeps how often its loop ran, the other an index, which is as well an integer.
+    def inner(x, a):
+        def body(d):
+            return d[0] + 1, dlc.tanh(d[1]) + 0.3 * a * x[d[0]], d[0] > 5
+
+        return lambda b: dlc.while_loop(lambda d: (d[0] < 3) & d[2], body, (0, b, True))[1]
+
+    def loop(x, a):
+        step = inner(x, a)
+        return dlc.while_loop(
+            lambda c: (c[0] < 3) & (dlc.sin(a) > 0.9),
+            lambda c: (c[0] + 1, step(c[1])),
+            (0, 0.5 * a),
+        )[1]
+
+    def f(a, x, k):
+        return dlc.cond(k == 3, lambda: loop(x, a), lambda: a * x[k % 3])
+
+    xs, ks = np.arange(12.0).reshape(4, 3), np.array([0, 3, 2, 4])
+    both = dlc.compile(dlc.vmap(dlc.grad(f, (0, 1))))
+    got, _ = both(np.array([0.85, -0.9, 0.3, 0.2]), xs, ks)
+    np.testing.assert_allclose(got, [0.0, 0.5, 8.0, 10.0])

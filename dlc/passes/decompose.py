@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dlc.ir.build import IRBuilder
-from dlc.ir.core import Function, Node, with_inputs
+from dlc.ir.core import Function, Node, has_bodies, map_bodies, with_inputs
 from dlc.ir.op import ANY_ROW, Op
 from dlc.ir.verifier import Stage
 from dlc.passes.manager import Pass, PassContext
@@ -63,6 +63,16 @@ class Decompose(Pass):
     name: ClassVar[str] = "decompose"
     stage: ClassVar[Stage | None] = "decomposed"
     own_kernels: int = ANY_ROW  # of rows up to this extent, ops stay that have some of their own
+
+    def apply(self, function: Function, context: PassContext) -> Function:
+        """`function` without composite ops, and after it the bodies inside.
+
+        Some of them come with what an op stands for, such as a loop in a checkpoint.
+        """
+        made = self.run(function, context)
+        if not has_bodies(made):
+            return made
+        return map_bodies(made, lambda body: self.apply(body, context))
 
     def run(self, function: Function, context: PassContext) -> Function:
         """`function` without composite ops."""
