@@ -10,6 +10,7 @@ evaluated.
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias, Union
@@ -416,25 +417,37 @@ def _bound_by_choice(terms: Sequence[tuple[Monomial, int]]) -> int | None:
 
 
 def _bound_without_quotients(terms: Sequence[tuple[Monomial, int]]) -> int | None:
-    """A bound with multiples of b times a//b, for an integer b, as what they are at least."""
-    quotients = [_whole_quotient(monomial, c) for monomial, c in terms]
-    if not any(quotients):
+    """A bound with multiples of b times a//b, for an integer b, as what they are at least.
+
+    It is that of the sum, or of a multiple of it in which each a//b stands so often.
+    """
+    divisors = [q[1] // math.gcd(q[1], c) for m, c in terms if (q := _quotient_alone(m))]
+    if not divisors:
         return None
+    found = [_bound_of_multiple(terms, n) for n in {1, math.lcm(*divisors)}]
+    return max((b for b in found if b is not None), default=None)
+
+
+def _bound_of_multiple(terms: Sequence[tuple[Monomial, int]], times: int) -> int | None:
     found: Dim = 0
-    for (monomial, c), quotient in zip(terms, quotients, strict=True):
-        if quotient is None:
+    whole = False
+    for monomial, once in terms:
+        c, quotient = once * times, _quotient_alone(monomial)
+        if quotient is None or c % quotient[1]:
             found = add(found, DimExpr(((monomial, c),)) if monomial else c)
             continue
         a, b = quotient
         least = add(a, 1 - b) if c > 0 else a
         found = add(found, mul(least, c // b))
-    return lower_bound(found)
+        whole = True
+    bound = lower_bound(found) if whole else None
+    return None if bound is None else -(-bound // times)
 
 
-def _whole_quotient(monomial: Monomial, c: int) -> tuple[Dim, int] | None:
-    """(a, b) where a monomial is a//b alone, for an integer b that divides its coefficient."""
+def _quotient_alone(monomial: Monomial) -> tuple[Dim, int] | None:
+    """(a, b) where a monomial is a//b alone, for an integer b."""
     match monomial:
-        case (Apply(function="floordiv", a=a, b=int(b)),) if b >= 1 and c % b == 0:
+        case (Apply(function="floordiv", a=a, b=int(b)),) if b >= 1:
             return a, b
         case _:
             return None
