@@ -12,7 +12,9 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeAlias, Union
 
 # Sums and products of dims that are not made anew.
@@ -495,7 +497,7 @@ def dims_equal(a: Dim, b: Dim) -> bool:
     low, high = lower_bound(difference), lower_bound(mul(difference, -1))
     if (low is not None and low > 0) or (high is not None and high > 0):
         return False
-    raise DimUnknown(a, b, "==")
+    return _undecided(DimUnknown(a, b, "=="))
 
 
 def at_least(a: Dim, b: Dim) -> bool:
@@ -506,7 +508,40 @@ def at_least(a: Dim, b: Dim) -> bool:
     high = lower_bound(add(b, mul(a, -1)))
     if high is not None and high > 0:
         return False
-    raise DimUnknown(a, b, ">=")
+    return _undecided(DimUnknown(a, b, ">="))
+
+
+_answer: ContextVar[Callable[[DimUnknown], bool] | None] = ContextVar("dlc.answer", default=None)
+
+
+@contextmanager
+def answering(answer: Callable[[DimUnknown], bool]) -> Generator[None]:
+    """Has `answer` decide comparisons that depend on the symbols; it may raise what it is given."""
+    token = _answer.set(answer)
+    try:
+        yield
+    finally:
+        _answer.reset(token)
+
+
+def _undecided(unknown: DimUnknown) -> bool:
+    answer = _answer.get()
+    if answer is None:
+        raise as_told(unknown)
+    return answer(unknown)
+
+
+_told: list[Callable[[DimUnknown], DimUnknown]] = []
+
+
+def tell_unknown_by(tell: Callable[[DimUnknown], DimUnknown]) -> None:
+    """Sets what makes of each `DimUnknown` that is raised the one that says more, or itself."""
+    _told[:] = [tell]
+
+
+def as_told(unknown: DimUnknown) -> DimUnknown:
+    """What to raise for it."""
+    return _told[0](unknown) if _told else unknown
 
 
 FUNCTIONS: dict[str, Callable[[Dim, Dim], Dim]] = {
