@@ -351,6 +351,20 @@ def test_branches_of_open_extents_meet():
             model(wrong)
 
 
+class Table(nn.Layer):
+    """A layer with a weight of some of its input's extents."""
+
+    def __init__(self, axes):
+        super().__init__()
+        self.axes = axes
+
+    def build(self, shape):
+        self.table = self.add_weight([shape[k] for k in self.axes])
+
+    def call(self, x):
+        return x + self.table
+
+
 def test_what_a_layer_decides_by_an_open_extent_holds_in_its_call():
     x = nn.Input((None, 2))
     model = nn.Model(x, nn.Lambda(lambda t: t if t.shape[1] > 3 else -t)(x))
@@ -362,6 +376,9 @@ def test_what_a_layer_decides_by_an_open_extent_holds_in_its_call():
     close(model(given := draw(1, 7, 2)), given[:, :5] / 5)
     with pytest.raises(dlc.ShapeError, match=r"'lambda' gives f32\[1,3,2\] here"):
         model(given[:, :3])
+    for shape in ((1,), (1, -1)):
+        with pytest.raises(dlc.ShapeError, match=r"Table: .* weight must be known, it is \(any\d+"):
+            Table(shape)(x)
     with pytest.raises(dlc.ShapeError, match="its last extent must be known"):
         nn.Dense(3)(nn.Flatten()(nn.Conv1D(4, 3)(x)))
 
