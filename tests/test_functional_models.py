@@ -351,6 +351,26 @@ def test_branches_of_open_extents_meet():
             model(wrong)
 
 
+def test_what_is_supposed_of_open_extents_is_so_in_their_layer_alone():
+    asked = []
+
+    class Asking(nn.Layer):
+        """Makes its weights eagerly, where programs have symbols of these names."""
+
+        def build(self, _shape):
+            program = dlc.compile(lambda x: x if x.shape[0] > 3 else -x)
+            with pytest.raises(dlc.ShapeError, match="n0 was declared to take any value"):
+                program.warmup("f32[n0]")
+            asked.append(program)
+
+        def call(self, x):
+            return x[:, :5]
+
+    x = nn.Input(("n0", 4))
+    assert nn.Sequential([nn.Conv1D(2, 3), Asking()])(x).shape[1:] == (5, 2)
+    assert asked
+
+
 class Table(nn.Layer):
     """A layer with a weight of some of its input's extents."""
 

@@ -11,6 +11,7 @@ import dlc
 from dlc.frontend import tree
 from dlc.frontend.apply import apply
 from dlc.frontend.closure import Param, trace_closure
+from dlc.frontend.context import outermost_trace
 from dlc.frontend.symbolic import SYMBOLIC, SymbolNode
 from dlc.frontend.tree import Structure
 from dlc.ir.build import attrs_at
@@ -31,6 +32,7 @@ from dlc.nn.masking import call_with_mask
 from dlc.train import masks
 
 if TYPE_CHECKING:
+    from dlc.frontend.trace import Trace
     from dlc.nn.module import Module
 
 _UNNAMED = "any"
@@ -191,9 +193,14 @@ def symbolic_call(module: Module, args: Any, kwargs: Any) -> Any:
     except DimUnknown:
         supposed = True
         large = _Large(module.name, [t.tensor for t in symbols])
+
+        def call_supposing(tensors: list[dlc.Tensor]) -> Any:
+            large.trace = outermost_trace()
+            return call(tensors)
+
         try:
             with answering(large.answer):
-                closure = trace_closure(module.name, call, params, where, module)
+                closure = trace_closure(module.name, call_supposing, params, where, module)
         except DimUnknown as unknown:
             raise large.refusal(unknown) from None
         except DlcError:
@@ -224,10 +231,12 @@ class _Large:
             n: _LARGE * (1000 if _is_unnamed(n) else 1001 + k) for k, n in enumerate(names)
         }
         self.unequal: DimUnknown | None = None  # the first whose answer is that they differ
+        self.trace: Trace | None = None  # where the names are those of these extents
 
     def answer(self, unknown: DimUnknown) -> bool:
         """The answer; DimUnknown where it is about other extents."""
-        if not symbols_of(unknown.a) | symbols_of(unknown.b) <= self.numbers.keys():
+        asked = symbols_of(unknown.a) | symbols_of(unknown.b)
+        if outermost_trace() is not self.trace or not asked <= self.numbers.keys():
             raise unknown
         a, b = evaluate(unknown.a, self.numbers), evaluate(unknown.b, self.numbers)
         if unknown.relation == ">=":
