@@ -400,6 +400,12 @@ def _lower_bound(dim: DimExpr) -> int | None:
 
 def _least(terms: Sequence[tuple[Monomial, int]]) -> int | None:
     """The lower bound of a sum."""
+    found = _least_at_once(terms)
+    return _bound_by_multiple(terms) if found is None else found
+
+
+def _least_at_once(terms: Sequence[tuple[Monomial, int]]) -> int | None:
+    """That of the sum as it is."""
     found = (_bound_by_terms(terms), _bound_without_quotients(terms), _bound_by_choice(terms))
     return max((b for b in found if b is not None), default=None)
 
@@ -419,22 +425,29 @@ def _bound_by_choice(terms: Sequence[tuple[Monomial, int]]) -> int | None:
 
 
 def _bound_without_quotients(terms: Sequence[tuple[Monomial, int]]) -> int | None:
-    """A bound with multiples of b times a//b, for an integer b, as what they are at least.
+    """A bound with multiples of b times a//b, for an integer b, as what they are at least."""
+    found = _without_quotients(terms)
+    return None if found is None else lower_bound(found)
 
-    It is that of the sum, or of a multiple of it in which each a//b stands so often.
-    """
+
+def _bound_by_multiple(terms: Sequence[tuple[Monomial, int]]) -> int | None:
+    """The same from the multiple of the sum in which all of these a//b are so."""
     divisors = [q[1] // math.gcd(q[1], c) for m, c in terms if (q := _quotient_alone(m))]
-    if not divisors:
+    times = math.lcm(*divisors)
+    found = _without_quotients([(m, c * times) for m, c in terms]) if times > 1 else None
+    if found is None:
         return None
-    found = [_bound_of_multiple(terms, n) for n in {1, math.lcm(*divisors)}]
-    return max((b for b in found if b is not None), default=None)
+    # Further multiples would take time.
+    bound = found if isinstance(found, int) else _least_at_once(found.terms)
+    return None if bound is None else -(-bound // times)
 
 
-def _bound_of_multiple(terms: Sequence[tuple[Monomial, int]], times: int) -> int | None:
+def _without_quotients(terms: Sequence[tuple[Monomial, int]]) -> Dim | None:
+    """What a sum is at least, without multiples of b times a//b; None where there are none."""
     found: Dim = 0
     whole = False
-    for monomial, once in terms:
-        c, quotient = once * times, _quotient_alone(monomial)
+    for monomial, c in terms:
+        quotient = _quotient_alone(monomial)
         if quotient is None or c % quotient[1]:
             found = add(found, DimExpr(((monomial, c),)) if monomial else c)
             continue
@@ -442,8 +455,7 @@ def _bound_of_multiple(terms: Sequence[tuple[Monomial, int]], times: int) -> int
         least = add(a, 1 - b) if c > 0 else a
         found = add(found, mul(least, c // b))
         whole = True
-    bound = lower_bound(found) if whole else None
-    return None if bound is None else -(-bound // times)
+    return found if whole else None
 
 
 def _quotient_alone(monomial: Monomial) -> tuple[Dim, int] | None:
