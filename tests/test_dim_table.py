@@ -108,6 +108,9 @@ def test_bounds_of_quotients() -> None:
     assert lower_bound(M - floordiv(M, 2) - floordiv(M, 3)) == 1
     assert lower_bound(M + floordiv(-1 * M, 2)) == 0
     assert lower_bound(floordiv(M, 3) - floordiv(M, 2)) is None
+    assert lower_bound(floordiv(M + 1, 2) + floordiv(1 - M, 2)) == 0
+    assert lower_bound(3 * floordiv(M + 2, 3) - M + floordiv(N, 5)) == 0
+    assert lower_bound(M - floordiv(M, 2) - floordiv(M, 3)) == 1
 
 
 def test_what_a_number_divides_stands_outside_of_quotients() -> None:

@@ -13,6 +13,7 @@ import pytest
 import dlc
 from dlc import nn
 from dlc.frontend.symbolic import SymbolNode
+from dlc.ir.dims import evaluate
 
 RNG = np.random.default_rng(5)
 
@@ -242,8 +243,17 @@ def test_what_is_no_model_is_said_to_be_none():
             use(y)
     with pytest.raises(dlc.TracedValueError, match=r"nn\.Dropout"):
         nn.functional.dropout(y, 0.5)
-    with pytest.raises(dlc.ShapeError, match="not known"):
-        nn.Lambda(lambda t: t if t.shape[1] > 3 else -t)(nn.Input((None, 2)))
+    for depends in (lambda t: dlc.zeros(len(t)), lambda t: t + dlc.zeros((5, 2))):
+        with pytest.raises(dlc.ShapeError, match=r"lambda.*(batch is|5 == any\d+), .* not known"):
+            nn.Lambda(depends)(nn.Input((None, 2)))
+    middle = nn.Conv1D(2, 3)(nn.Input((None, 2)))
+    uses = (lambda t: t[:, :5], lambda t: t + nn.Input((None, 2)), lambda t: range(t.shape[1]))
+    for use in uses:
+        with pytest.raises(
+            dlc.DlcError, match=r"any\d+.*not known of a symbolic(?s:.*)nn\.Lambda"
+        ) as caught:
+            use(middle)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     with pytest.raises(dlc.ArgumentError, match="no input_shape"):
         _ = nn.Model().input_shape
 
@@ -260,6 +270,137 @@ def test_shapes_of_inputs():
     close(model(np.ones((2, 5, 4)), np.ones((2, 5, 4))), np.full((2, 5, 4), 2.0))
     with pytest.raises(dlc.ShapeError):
         model(np.ones((2, 5, 4)), np.ones((2, 6, 4)))
+
+
+def texts():
+    """Keras's example of texts of any length."""
+    x = nn.Input((None,), dtype="int64", name="words")
+    y = nn.Conv1D(4, 5, strides=2, activation="relu")(nn.Embedding(20, 3)(x))
+    y = nn.Conv1D(4, 3)(nn.Dropout(0.5)(y))
+    return nn.Model(x, nn.Dense(1, activation="sigmoid")(nn.GlobalMaxPooling1D()(y)))
+
+
+def words(batch, length):
+    return RNG.integers(0, 20, (batch, length))
+
+
+def test_windows_over_open_extents_are_supposed_to_fit(capsys):
+    model = texts()
+    assert model.output_shape == (None, 1)
+    length = str(model.inputs[0].shape[1])
+    model.summary()
+    assert f"(batch, floordiv({length}+1,2)-4, 4)" in capsys.readouterr().out
+    model.compile("adam", "binary_crossentropy")
+    for length in (9, 12):
+        model.fit(words(8, length), RNG.integers(0, 2, (8, 1)), verbose=0)
+        assert model.predict(words(5, length), verbose=0).shape == (5, 1)
+    model.eval()
+    again, compiled = pickle.loads(pickle.dumps(model)), dlc.compile(model)
+    for length in (9, 10, 14):
+        given = held = words(2, length)
+        for layer in model.layers:
+            held = layer(held)
+        for run in (model, again, compiled):
+            close(run(given), held)
+    for run in (model, again, compiled):
+        with pytest.raises(dlc.ShapeError, match="covers 3 elements along axis 1, which has 2"):
+            run(words(2, 8))
+
+
+def test_shapes_of_layers_of_open_extents_are_those_of_each_call():
+    image, text = (None, None, 3), (None, 6)
+    cases = [
+        (text, nn.Conv1D(4, 3, dilation_rate=2)),
+        (text, nn.SeparableConv1D(4, 3)),
+        (text, nn.Conv1D(4, 3, strides=2, padding="same")),
+        (text, nn.Conv1DTranspose(4, 3, strides=2)),
+        (text, nn.Cropping1D((1, 2))),
+        (text, nn.Reshape((-1, 4))),
+        (text, nn.Sequential([nn.Conv1D(4, 3), nn.Bidirectional(nn.GRU(3))])),
+        (text, nn.Flatten()),
+        (image, nn.Conv2D(4, (3, 2), strides=(2, 1))),
+        (image, nn.DepthwiseConv2D(3)),
+        (image, nn.MaxPooling2D(3, strides=2)),
+        (image, nn.MaxPooling2D(2, padding="same")),
+        (image, nn.MaxPooling2D(2, strides=3, padding="same")),
+        (image, nn.AveragePooling2D(3, strides=2, padding="same")),
+        (image, nn.ZeroPadding2D(1)),
+        (image, nn.UpSampling2D(2)),
+        (image, nn.TimeDistributed(nn.MaxPooling1D(2))),
+    ]
+    for shape, layer in cases:
+        x = nn.Input(shape)
+        y = layer(x)
+        model = nn.Model(x, y)
+        for sizes in ((2, 8, 7), (2, 6, 9)):
+            given = draw(*sizes[: len(shape)], shape[-1])
+            names = {str(d): n for d, n in zip(x.shape, given.shape, strict=True)}
+            wanted = tuple(evaluate(d, names) for d in y.tensor.shape)
+            assert model(given).shape == wanted, layer
+
+
+def test_branches_of_open_extents_meet():
+    x, other = nn.Input((None, 4)), nn.Input((None, 4))
+    wide = nn.UpSampling1D(2)(nn.MaxPooling1D(2)(x))
+    model = nn.Model([x, other], nn.Concatenate()([wide, nn.Add()([x, other])]))
+    assert model.output_shape == (None, None, 8)
+    a, b = draw(2, 6, 4), draw(2, 6, 4)
+    close(model([a, b])[..., 4:], a + b)
+    for wrong in ([a[:, :5], b[:, :5]], [a, b[:, :5]]):
+        with pytest.raises(dlc.ShapeError, match="in layer '(concatenate|add)'"):
+            model(wrong)
+
+
+def test_what_is_supposed_of_open_extents_is_so_in_their_layer_alone():
+    asked = []
+
+    class Asking(nn.Layer):
+        """Makes its weights eagerly, where programs have symbols of these names."""
+
+        def build(self, _shape):
+            program = dlc.compile(lambda x: x if x.shape[0] > 3 else -x)
+            with pytest.raises(dlc.ShapeError, match="n0 was declared to take any value"):
+                program.warmup("f32[n0]")
+            asked.append(program)
+
+        def call(self, x):
+            return x[:, :5]
+
+    x = nn.Input(("n0", 4))
+    assert nn.Sequential([nn.Conv1D(2, 3), Asking()])(x).shape[1:] == (5, 2)
+    assert asked
+
+
+class Table(nn.Layer):
+    """A layer with a weight of some of its input's extents."""
+
+    def __init__(self, axes):
+        super().__init__()
+        self.axes = axes
+
+    def build(self, shape):
+        self.table = self.add_weight([shape[k] for k in self.axes])
+
+    def call(self, x):
+        return x + self.table
+
+
+def test_what_a_layer_decides_by_an_open_extent_holds_in_its_call():
+    x = nn.Input((None, 2))
+    model = nn.Model(x, nn.Lambda(lambda t: t if t.shape[1] > 3 else -t)(x))
+    for length in (2, 3, 4):
+        given = draw(1, length, 2)
+        close(model(given), given if length > 3 else -given)
+    first = nn.Lambda(lambda t: t[:, :5])(x)
+    model = nn.Model(x, first / first.shape[1])
+    close(model(given := draw(1, 7, 2)), given[:, :5] / 5)
+    with pytest.raises(dlc.ShapeError, match=r"'lambda' gives f32\[1,3,2\] here"):
+        model(given[:, :3])
+    for shape in ((1,), (1, -1)):
+        with pytest.raises(dlc.ShapeError, match=r"Table: .* weight must be known, it is \(any\d+"):
+            Table(shape)(x)
+    with pytest.raises(dlc.ShapeError, match="its last extent must be known"):
+        nn.Dense(3)(nn.Flatten()(nn.Conv1D(4, 3)(x)))
 
 
 def test_layers_with_names_of_methods_and_counts():

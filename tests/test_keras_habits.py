@@ -79,6 +79,14 @@ def test_models_are_saved_as_programs(tmp_path):
     assert dlc.load(tmp_path / "l.dlc")(given[0]).shape == (7, 2)
 
 
+def test_what_a_model_could_not_be_fitted_on_is_not_what_it_is_saved_for(tmp_path):
+    model = fitted()
+    with pytest.raises(dlc.ShapeError):
+        model.fit(X[:, :3], Y, verbose=0)
+    model.save(tmp_path / "model.dlc")
+    assert dlc.load(tmp_path / "model.dlc")(X).shape == (12, 1)
+
+
 @pytest.mark.parametrize("name", ["m.keras", "m.h5", "m.weights.h5"])
 def test_files_of_keras_are_not_written(tmp_path, name):
     with pytest.raises(dlc.ValueRangeError, match=r"save\('m.dlc'\)(.|\n)*m.safetensors"):

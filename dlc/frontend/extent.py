@@ -18,6 +18,7 @@ from dlc.ir.dims import (
     DimExpr,
     DimUnknown,
     add,
+    as_told,
     at_least,
     dim_text,
     dims_equal,
@@ -81,7 +82,7 @@ def known_extent(dim: Dim) -> int:
     """
     if isinstance(dim, int):
         return dim
-    raise DimUnknown(dim, 0, AS_NUMBER)
+    raise as_told(DimUnknown(dim, 0, AS_NUMBER))
 
 
 def extents(shape: tuple[Dim, ...]) -> tuple[Any, ...]:

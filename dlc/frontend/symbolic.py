@@ -12,13 +12,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dlc.frontend.context import current_trace
 from dlc.frontend.recording import is_recording
 from dlc.frontend.tensor import Tensor, make
 from dlc.frontend.trace import Trace
 from dlc.ir.build import normalise_attrs
 from dlc.ir.core import Node
-from dlc.ir.dims import DimExpr
-from dlc.ir.errors import TracedValueError
+from dlc.ir.dims import Dim, DimExpr, DimUnknown, symbols_of, tell_unknown_by
+from dlc.ir.errors import DlcError, TracedValueError
 from dlc.ir.location import user_location
 from dlc.ir.op import OPS, Op
 from dlc.ir.types import TensorType, Type
@@ -50,16 +51,45 @@ class SymbolNode(Node):
         self.origin, self.number = origin, next(_numbers)
 
 
+class OpenExtentError(DimUnknown, DlcError):
+    """A question about an extent of a symbolic tensor, asked outside of layers."""
+
+    code: ClassVar[str] = "DLC101"
+
+    def __init__(self, a: Dim, b: Dim, relation: str) -> None:
+        super().__init__(a, b, relation)
+        self.message = f"this depends on {self.question}, which is not known of a symbolic tensor"
+        self.hint = (
+            "give nn.Input these extents as numbers, or one name to those that are equal; or "
+            "compute it in a layer: nn.Lambda(function)(x)"
+        )
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.a, self.b, self.relation), self.__dict__
+
+
 class Symbolic(Trace):
     """The trace of symbolic tensors."""
 
     symbolic: ClassVar[bool] = True
     used: bool = False  # whether there has been a symbolic tensor
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._open: set[str] = set()  # the symbols of all extents there have been
+
     def tensor(self, type_: TensorType, origin: Any, weak: bool = False) -> Tensor:
         """A symbolic tensor that comes from somewhere else than an op."""
         self.used = True
+        self._open.update(*map(symbols_of, type_.shape))
+        tell_unknown_by(self._told)
         return make(None, self._param(type_, origin), self, weak)
+
+    def _told(self, unknown: DimUnknown) -> DimUnknown:
+        asked = symbols_of(unknown.a) | symbols_of(unknown.b)
+        if current_trace() is None and asked <= self._open:
+            return OpenExtentError(unknown.a, unknown.b, unknown.relation)
+        return unknown
 
     def _param(self, type_: TensorType, origin: Any) -> Node:
         return SymbolNode(OPS["param"], (), {"type": (type_,)}, type_, origin)

@@ -12,7 +12,9 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeAlias, Union
 
 # Sums and products of dims that are not made anew.
@@ -398,6 +400,12 @@ def _lower_bound(dim: DimExpr) -> int | None:
 
 def _least(terms: Sequence[tuple[Monomial, int]]) -> int | None:
     """The lower bound of a sum."""
+    found = _least_at_once(terms)
+    return _bound_by_multiple(terms) if found is None else found
+
+
+def _least_at_once(terms: Sequence[tuple[Monomial, int]]) -> int | None:
+    """That of the sum as it is."""
     found = (_bound_by_terms(terms), _bound_without_quotients(terms), _bound_by_choice(terms))
     return max((b for b in found if b is not None), default=None)
 
@@ -417,41 +425,41 @@ def _bound_by_choice(terms: Sequence[tuple[Monomial, int]]) -> int | None:
 
 
 def _bound_without_quotients(terms: Sequence[tuple[Monomial, int]]) -> int | None:
-    """A bound with multiples of b times a//b, for an integer b, as what they are at least.
+    """A bound with multiples of b times a//b, for an integer b, as what they are at least."""
+    found = _without_quotients(terms)
+    return None if found is None else lower_bound(found)
 
-    Any number of them is such a multiple in as many times the sum, whose bound is another one.
-    """
-    quotients = [_quotient_of(monomial) for monomial, _ in terms]
-    if not any(quotients):
+
+def _bound_by_multiple(terms: Sequence[tuple[Monomial, int]]) -> int | None:
+    """The same from the multiple of the sum in which all of these a//b are so."""
+    divisors = [q[1] // math.gcd(q[1], c) for m, c in terms if (q := _quotient_alone(m))]
+    times = math.lcm(*divisors)
+    found = _without_quotients([(m, c * times) for m, c in terms]) if times > 1 else None
+    if found is None:
         return None
-    parts = list(zip(quotients, terms, strict=True))
-    times = math.lcm(*(q[1] for q, (_, c) in parts if q is not None and c % q[1]))
-    found = [_bound_of_multiple(parts, 1)]
-    if times != 1:
-        found.append(_bound_of_multiple(parts, times))
-    return max((b for b in found if b is not None), default=None)
+    # Further multiples would take time.
+    bound = found if isinstance(found, int) else _least_at_once(found.terms)
+    return None if bound is None else -(-bound // times)
 
 
-def _bound_of_multiple(
-    parts: Sequence[tuple[tuple[Dim, int] | None, tuple[Monomial, int]]], times: int
-) -> int | None:
-    """A bound of a sum by so many times it, in which multiples of quotients are none."""
+def _without_quotients(terms: Sequence[tuple[Monomial, int]]) -> Dim | None:
+    """What a sum is at least, without multiples of b times a//b; None where there are none."""
     found: Dim = 0
-    unchanged = True
-    for quotient, (monomial, c) in parts:
-        factor = c * times
-        if quotient is None or factor % quotient[1]:
-            found = add(found, DimExpr(((monomial, factor),)) if monomial else factor)
+    whole = False
+    for monomial, c in terms:
+        quotient = _quotient_alone(monomial)
+        if quotient is None or c % quotient[1]:
+            found = add(found, DimExpr(((monomial, c),)) if monomial else c)
             continue
         a, b = quotient
-        found = add(found, mul(add(a, 1 - b) if c > 0 else a, factor // b))
-        unchanged = False
-    low = None if unchanged else lower_bound(found)
-    return None if low is None else -(-low // times)
+        least = add(a, 1 - b) if c > 0 else a
+        found = add(found, mul(least, c // b))
+        whole = True
+    return found if whole else None
 
 
-def _quotient_of(monomial: Monomial) -> tuple[Dim, int] | None:
-    """(a, b) where a monomial is a//b alone, for a positive integer b."""
+def _quotient_alone(monomial: Monomial) -> tuple[Dim, int] | None:
+    """(a, b) where a monomial is a//b alone, for an integer b."""
     match monomial:
         case (Apply(function="floordiv", a=a, b=int(b)),) if b >= 1:
             return a, b
@@ -501,7 +509,7 @@ def dims_equal(a: Dim, b: Dim) -> bool:
     low, high = lower_bound(difference), lower_bound(mul(difference, -1))
     if (low is not None and low > 0) or (high is not None and high > 0):
         return False
-    raise DimUnknown(a, b, "==")
+    return _undecided(DimUnknown(a, b, "=="))
 
 
 def at_least(a: Dim, b: Dim) -> bool:
@@ -512,7 +520,40 @@ def at_least(a: Dim, b: Dim) -> bool:
     high = lower_bound(add(b, mul(a, -1)))
     if high is not None and high > 0:
         return False
-    raise DimUnknown(a, b, ">=")
+    return _undecided(DimUnknown(a, b, ">="))
+
+
+_answer: ContextVar[Callable[[DimUnknown], bool] | None] = ContextVar("dlc.answer", default=None)
+
+
+@contextmanager
+def answering(answer: Callable[[DimUnknown], bool]) -> Generator[None]:
+    """Has `answer` decide comparisons that depend on the symbols; it may raise what it is given."""
+    token = _answer.set(answer)
+    try:
+        yield
+    finally:
+        _answer.reset(token)
+
+
+def _undecided(unknown: DimUnknown) -> bool:
+    answer = _answer.get()
+    if answer is None:
+        raise as_told(unknown)
+    return answer(unknown)
+
+
+_told: list[Callable[[DimUnknown], DimUnknown]] = []
+
+
+def tell_unknown_by(tell: Callable[[DimUnknown], DimUnknown]) -> None:
+    """Sets what makes of each `DimUnknown` that is raised the one that says more, or itself."""
+    _told[:] = [tell]
+
+
+def as_told(unknown: DimUnknown) -> DimUnknown:
+    """What to raise for it."""
+    return _told[0](unknown) if _told else unknown
 
 
 FUNCTIONS: dict[str, Callable[[Dim, Dim], Dim]] = {

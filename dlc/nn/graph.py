@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,20 +11,31 @@ import dlc
 from dlc.frontend import tree
 from dlc.frontend.apply import apply
 from dlc.frontend.closure import Param, trace_closure
+from dlc.frontend.context import outermost_trace
 from dlc.frontend.symbolic import SYMBOLIC, SymbolNode
 from dlc.frontend.tree import Structure
 from dlc.ir.build import attrs_at
 from dlc.ir.core import Node
-from dlc.ir.dims import Dim, DimUnknown, substitute, symbol, symbols_of
-from dlc.ir.errors import ArgumentError, ShapeError
+from dlc.ir.dims import (
+    Dim,
+    DimUnknown,
+    answering,
+    evaluate,
+    substitute,
+    symbol,
+    symbols_of,
+)
+from dlc.ir.errors import ArgumentError, DlcError, ShapeError
 from dlc.ir.record import NamedTuple, dataclass
 from dlc.ir.types import TensorType
 from dlc.nn.masking import call_with_mask
 from dlc.train import masks
 
 if TYPE_CHECKING:
+    from dlc.frontend.trace import Trace
     from dlc.nn.module import Module
 
+_UNNAMED = "any"
 _unnamed = itertools.count()
 
 
@@ -40,10 +52,14 @@ class Call:
         module: The layer.
         form: (args, kwargs), with a `Slot` for each symbolic tensor.
         symbols: The symbolic tensors, by the numbers of their slots.
+        supposed: Whether something was supposed of open extents, which may not hold in a call.
     """
 
-    def __init__(self, module: Module, form: Any, symbols: Sequence[dlc.Tensor]) -> None:
+    def __init__(
+        self, module: Module, form: Any, symbols: Sequence[dlc.Tensor], supposed: bool
+    ) -> None:
         self.module, self.form, self.symbols = module, form, list(symbols)
+        self.supposed = supposed
 
 
 class Result(NamedTuple):
@@ -95,7 +111,7 @@ def Input(  # noqa: N802
     else:
         given = tuple(batch_shape)
         given = ("batch", *given[1:]) if given and given[0] is None else given
-    named = tuple(f"any{next(_unnamed)}" if d is None else d for d in given)
+    named = tuple(f"{_UNNAMED}{next(_unnamed)}" if d is None else d for d in given)
     spec = dlc.spec(named, dtype)
     dims = tuple(symbol(d) if isinstance(d, str) else d for d in spec.shape)
     return SYMBOLIC.tensor(TensorType(spec.dtype, dims), Given(name))
@@ -148,6 +164,9 @@ def mapped(x: Any, change: Callable[[Any], Any]) -> Any:
 def symbolic_call(module: Module, args: Any, kwargs: Any) -> Any:
     """The symbolic results of a layer, whose types are found by tracing it.
 
+    What the layer asks of open extents, such as whether a window fits, is supposed to be as for
+    large ones that are alike. Each call of the model runs the layer itself, and compares.
+
     Raises:
         DlcError: what the layer raises for inputs of these shapes.
         ShapeError: where the layer depends on an extent that is not known.
@@ -167,30 +186,91 @@ def symbolic_call(module: Module, args: Any, kwargs: Any) -> Any:
         return module(*given, **named)
 
     params = [Param(t.tensor, t._weak) for t in symbols]
+    where = f"{module.name}()"
+    supposed = False
     try:
-        closure = trace_closure(module.name, call, params, f"{module.name}()", module)
-    except DimUnknown as unknown:
-        raise ShapeError(
-            f"layer {module.name!r} depends on {unknown.question}, which is not known",
-            hint="give nn.Input these extents as numbers",
-        ) from None
-    made = Call(module, form, symbols)
+        closure = trace_closure(module.name, call, params, where, module)
+    except DimUnknown:
+        supposed = True
+        large = _Large(module.name, [t.tensor for t in symbols])
+
+        def call_supposing(tensors: list[dlc.Tensor]) -> Any:
+            large.trace = outermost_trace()
+            return call(tensors)
+
+        try:
+            with answering(large.answer):
+                closure = trace_closure(module.name, call_supposing, params, where, module)
+        except DimUnknown as unknown:
+            raise large.refusal(unknown) from None
+        except DlcError:
+            if large.unequal is None:
+                raise
+            raise large.refusal(large.unequal) from None
+    made = Call(module, form, symbols, supposed)
     types = [r.tensor for r in closure.function.results[: closure.outputs]]
     results = closure.value([SYMBOLIC.tensor(t, Result(made, k)) for k, t in enumerate(types)])
     module._note_call(args[0] if len(args) == 1 else list(args), results)
     return results
 
 
+_LARGE = math.lcm(*range(1, 17)) << 10
+
+
+class _Large:
+    """Answers what a layer asks of open extents as for numbers that stand for them.
+
+    They are large and divide well. Those that are like no other (`any0`, ...) are all the same, so
+    that they may meet; others, such as `batch`, differ from them and from each other.
+    """
+
+    def __init__(self, layer: str, types: Iterable[TensorType]) -> None:
+        self.layer = layer
+        names = sorted({n for t in types for d in t.shape for n in symbols_of(d)})
+        self.numbers = {
+            n: _LARGE * (1000 if _is_unnamed(n) else 1001 + k) for k, n in enumerate(names)
+        }
+        self.unequal: DimUnknown | None = None  # the first whose answer is that they differ
+        self.trace: Trace | None = None  # where the names are those of these extents
+
+    def answer(self, unknown: DimUnknown) -> bool:
+        """The answer; DimUnknown where it is about other extents."""
+        asked = symbols_of(unknown.a) | symbols_of(unknown.b)
+        if outermost_trace() is not self.trace or not asked <= self.numbers.keys():
+            raise unknown
+        a, b = evaluate(unknown.a, self.numbers), evaluate(unknown.b, self.numbers)
+        if unknown.relation == ">=":
+            return a >= b
+        if a != b and self.unequal is None:
+            self.unequal = unknown
+        return a == b
+
+    def refusal(self, unknown: DimUnknown) -> ShapeError:
+        """The error that says what is not known."""
+        return ShapeError(
+            f"layer {self.layer!r} depends on {unknown.question}, which is not known",
+            hint="give nn.Input these extents as numbers, or one name to those that are equal",
+        )
+
+
+def _is_unnamed(name: str) -> bool:
+    return name.removeprefix(_UNNAMED).isdigit() and name.startswith(_UNNAMED)
+
+
 # Programs: graphs as plain data.
 
 
 class LayerStep(NamedTuple):
-    """A layer by its name, its arguments with slots, and the slots and types of its results."""
+    """A layer by its name, its arguments with slots, and the slots and types of its results.
+
+    supposed: Whether the types hold only if what was supposed of open extents does.
+    """
 
     layer: str
     form: Any
     results: dict[int, int]
     types: list[TensorType]
+    supposed: bool
 
     @property
     def reads(self) -> list[int]:
@@ -290,6 +370,8 @@ class Program:
                     result = layer(*args, **kwargs)
                 leaves = tree.leaves(result)
                 held.update({slot: leaves[k] for k, slot in step.results.items()})
+                if step.supposed:
+                    _compare(step, held, dims)
             elif isinstance(step, OpStep):
                 attrs = attrs_at(step.attrs, lambda d: substitute(d, dims))
                 held[step.result] = apply(step.op, *(held[k] for k in step.operands), **attrs)
@@ -325,6 +407,21 @@ class Program:
         """The inputs with their types, for messages."""
         pairs = zip(self.input_names, self.input_types, strict=True)
         return ", ".join(f"{name} {type_}" for name, type_ in pairs)
+
+
+def _compare(step: LayerStep, held: Mapping[int, Any], dims: Mapping[str, Dim]) -> None:
+    """ShapeError for results of a layer that have other shapes than the graph was made with."""
+    for slot, wanted in zip(step.writes, step.types, strict=True):
+        expected = tuple(substitute(d, dims) for d in wanted.shape)
+        actual = held[slot].tensor.shape
+        pairs = list(zip(expected, actual, strict=False))
+        known = [(d, e) for d, e in pairs if isinstance(d, int) and isinstance(e, int)]
+        if len(pairs) != len(actual) or len(pairs) != wanted.rank or any(d != e for d, e in known):
+            raise ShapeError(
+                f"layer {step.layer!r} gives {held[slot].tensor} here, where the model was made "
+                f"with {wanted}",
+                hint="it treats such inputs in another way: give nn.Input the extents as numbers",
+            )
 
 
 # Graphs.
@@ -383,7 +480,9 @@ class Graph:
                 call = origin.call
                 if id(call) not in steps:
                     form = mapped(call.form, lambda x, call=call: self._moved(x, call))
-                    steps[id(call)] = LayerStep(by_layer[id(call.module)], form, {}, [])
+                    steps[id(call)] = LayerStep(
+                        by_layer[id(call.module)], form, {}, [], call.supposed
+                    )
                 step = steps[id(call)]
                 assert isinstance(step, LayerStep)
                 step.results[origin.place] = slot

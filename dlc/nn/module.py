@@ -19,7 +19,8 @@ from dlc.frontend.symbolic import SYMBOLIC
 from dlc.frontend.trace import eager
 from dlc.frontend.tree import register_node
 from dlc.frontend.variable_state import assign_state, check_state
-from dlc.ir.errors import ArgumentError, DlcError
+from dlc.ir.dims import DimExpr
+from dlc.ir.errors import ArgumentError, DlcError, ShapeError
 from dlc.ir.record import NamedTuple
 from dlc.nn import initializers
 from dlc.nn.converting import Converting
@@ -203,6 +204,9 @@ class Module(Walking, Converting, Hooking, Fitting):
             trainable: Whether it is trained.
             name: A name for messages.
 
+        Raises:
+            ShapeError: for an extent that may be any.
+
         Example:
             >>> class Scale(dlc.nn.Module):
             ...     def build(self, input_shape):
@@ -215,7 +219,12 @@ class Module(Walking, Converting, Hooking, Fitting):
         """
         held = dlc.spec((), dtype).dtype
         found = initializer or ("glorot_uniform" if held.is_float else "zeros")
-        extents = (shape,) if isinstance(shape, int) else tuple(shape)
+        extents: tuple[Any, ...] = (shape,) if isinstance(shape, (int, DimExpr)) else tuple(shape)
+        if any(isinstance(d, DimExpr) for d in extents):
+            raise ShapeError(
+                f"{type(self).__name__}: the shape of a weight must be known, it is {extents}",
+                hint="give nn.Input these extents as numbers",
+            )
         value = initializers.get(found)(extents, held)
         variable = dlc.Variable(value, trainable and held.is_float, name)
         if not trainable:

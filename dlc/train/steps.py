@@ -88,10 +88,10 @@ class Steps:
         if name == "train_step":
             self.form = _text_form(batch)
         self.build(batch)
-        self.input_types = dlc.tree.map(_any_rows, batch[0])
         function = self._function(name, of_rows=picks is not None)
         if not self.run_eagerly:
             self._compile(function, name, batch, picks)
+        self.input_types = dlc.tree.map(_any_rows, batch[0])
         self._known.add(key)
 
     def _compile(self, function: Any, name: str, batch: Batch, picks: Any) -> None:

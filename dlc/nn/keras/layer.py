@@ -90,13 +90,3 @@ def known(layer: Module, extent: Any, what: str) -> int:
     if not isinstance(extent, int):
         raise dlc.ShapeError(f"{type(layer).__name__}: {what} must be known, it is {extent}")
     return extent
-
-
-def same_padding(extent: Any, window: int, stride: int) -> tuple[Any, Any]:
-    """What makes an axis as long as ceil(extent / stride) windows, more of it at the end."""
-    if stride == 1:
-        total: Any = window - 1
-    else:
-        needed = ((extent + stride - 1) // stride - 1) * stride + window - extent
-        total = max(needed, 0)
-    return total // 2, total - total // 2

@@ -6,8 +6,9 @@ import math
 from typing import Any, ClassVar, TypeAlias
 
 import dlc
+from dlc.frontend.functions.convolution import paddings
 from dlc.nn.described import described, one_of, per_axis
-from dlc.nn.keras.layer import Layer, channels_last, same_padding
+from dlc.nn.keras.layer import Layer, channels_last
 
 Steps: TypeAlias = int | tuple[int, ...]
 
@@ -66,12 +67,8 @@ class _Pooling(_Spatial):
         """The pooled x."""
         self._check(x)
         held = dlc.moveaxis(x, -1, 1) if self.last else dlc.asarray(x, copy=None)
-        around = [(0, 0)] * self.rank
-        if self.padding == "same":
-            around = [
-                same_padding(d, k, s)
-                for d, k, s in zip(held.shape[2:], self.pool_size, self.strides, strict=True)
-            ]
+        extents, name = held.tensor.shape[2:], type(self).__name__
+        around = paddings(name, self.padding, extents, self.pool_size, self.strides)
         pool = getattr(dlc, f"{self.pool}_pool{self.rank}d")
         if all(pair == (0, 0) for pair in around):
             y = pool(held, self.pool_size, self.strides)
