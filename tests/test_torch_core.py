@@ -80,3 +80,6 @@ def test_products_and_sums_rounded_once():
     assert row is not None
     found = row(dlc.asarray(a), dlc.asarray(b), -1.0)
     assert np.array_equal(found.numpy(), (a.astype(np.float64) * b - 1).astype(np.float32))
+    whole = [np.array(v, np.int32) for v in ([[3, -4]], [5, 2**30], [[1], [2]])]
+    found = row(*map(dlc.asarray, whole))
+    assert np.array_equal(found.numpy(), whole[0] * whole[1] + whole[2])
