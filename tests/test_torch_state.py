@@ -149,6 +149,36 @@ def test_inputs_written_in_place():
     assert torch.equal(given[0][1], given[1][1])
 
 
+def test_results_that_are_views_share_memory():
+    def views(x):
+        y = x + 1
+        return y, y[1:], y.T[0], y.view(torch.int32), *x.unbind(0)
+
+    run = compiled(views)
+    for gradient in (False, True):
+        x, like = (torch.arange(6.0).view(3, 2).requires_grad_(gradient) for _ in range(2))
+        got, wanted = run(x), views(like)
+        for results, given in ((got, x), (wanted, like)):
+            results[1].detach().mul_(3)
+            given.detach().add_(5)
+        for g, w in zip(got, wanted, strict=True):
+            assert (g.stride(), g.storage_offset()) == (w.stride(), w.storage_offset())
+            assert torch.equal(g, w)
+
+
+def test_views_of_a_result_between_graphs():
+    def broken(x):
+        y = x.sin()
+        part, tail = y[:, 1:], y.mT[1]
+        torch._dynamo.graph_break()
+        y.fill_(2)
+        tail.add_(part[:, 0])
+        return part.mT + tail
+
+    x = torch.randn(3, 3)
+    same(torch.compile(broken, backend=dlc_backend)(x), broken(x))
+
+
 def test_several_functions_in_several_threads():
     models = [small() for _ in range(3)]
     runs = [compiled(m) for m in models]
