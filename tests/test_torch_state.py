@@ -66,6 +66,34 @@ def test_training_goes_as_in_eager(name, optimizer):
     assert (got - exact).abs().max() <= allowed
 
 
+@pytest.mark.parametrize("foreach", [False, True])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_steps_of_optimizers_with_clipped_gradients(foreach):
+    kinds = (torch.optim.SGD, torch.optim.RMSprop)
+    model, x = small().double(), torch.randn(5, 6, dtype=torch.float64)
+    like = copy.deepcopy(model)
+
+    def stepper(model):
+        updates = [kind(model.parameters(), lr=0.01, foreach=foreach) for kind in kinds]
+
+        def step():
+            norm = nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+            for update in updates:
+                update.step()
+            return norm
+
+        return step
+
+    run, wanted = torch.compile(stepper(model), backend=dlc_backend), stepper(like)
+    for _ in range(3):
+        for each in (model, like):
+            each.zero_grad()
+            each(x).square().mean().backward()
+        same(run(), wanted(), 64)
+    for p, q in zip(model.parameters(), like.parameters(), strict=True):
+        same(p, q, 64)
+
+
 def test_parameters_that_change_are_seen():
     model, x = small(), torch.randn(5, 6)
     run = compiled(model)

@@ -168,10 +168,10 @@ for _name, _function in _PAIRS.items():
 @aten("fma")
 def fma(a: Any, b: Any, c: Any) -> Any:
     """a b + c, rounded once."""
-    dtype = next(x.dtype for x in (a, b, c) if isinstance(x, dlc.Tensor))
+    dtype = dlc.result_type(*(x for x in (a, b, c) if isinstance(x, dlc.Tensor)))
     if not dlc.isdtype(dtype, "real floating"):
         return a * b + c
-    given = [x if isinstance(x, dlc.Tensor) else dlc.asarray(x, dtype=dtype) for x in (a, b, c)]
+    given = [dlc.asarray(x, dtype=dtype) for x in (a, b, c)]
     return apply("fma", *dlc.broadcast_arrays(*given))
 
 
