@@ -5,6 +5,7 @@ import torch
 from torch._decomp import core_aten_decompositions
 
 import dlc
+from dlc.interop.torch import dlc_backend
 from dlc.interop.torch.decompositions import decompositions
 from dlc.interop.torch.table import find
 
@@ -80,3 +81,26 @@ def test_products_and_sums_rounded_once():
     assert row is not None
     found = row(dlc.asarray(a), dlc.asarray(b), -1.0)
     assert np.array_equal(found.numpy(), (a.astype(np.float64) * b - 1).astype(np.float32))
+    whole = [np.array(v, np.int32) for v in ([[3, -4]], [5, 2**30], [[1], [2]])]
+    found = row(*map(dlc.asarray, whole))
+    assert np.array_equal(found.numpy(), whole[0] * whole[1] + whole[2])
+    mixed = row(dlc.asarray(a.astype(np.float64)), dlc.asarray(b), -1.0)
+    assert np.array_equal(mixed.numpy(), a.astype(np.float64) * b - 1)
+
+
+def test_operators_on_lists_of_tensors():
+    def run(xs, ys, scalars):
+        return (
+            torch._foreach_addcmul(xs, ys, xs, value=0.5),
+            torch._foreach_addcdiv(xs, ys, xs, [0.5, -2.0]),
+            torch._foreach_maximum(xs, 0.5), torch._foreach_pow(2.0, xs),
+            torch._foreach_norm(xs, 1, dtype=torch.float64), torch._foreach_lerp(xs, ys, 0.25),
+            torch._foreach_add(xs, ys, alpha=2), torch._foreach_mul(xs, scalars[0]),
+        )  # fmt: skip
+
+    xs, ys = ([torch.rand(2, 3) + 1, torch.rand(4) + 1] for _ in range(2))
+    got = torch.compile(run, backend=dlc_backend)(xs, ys, torch.tensor([0.5, -2.0]))
+    for g, w in zip(got, run(xs, ys, torch.tensor([0.5, -2.0])), strict=True):
+        for a, b in zip(g, w, strict=True):
+            assert a.dtype == b.dtype
+            assert torch.allclose(a, b, rtol=1e-6)

@@ -409,3 +409,18 @@ def test_numbers_have_the_digits_of_their_element_type():
         for got, wanted in zip(compiled(x), run(x), strict=True):
             assert got.dtype == wanted.dtype
             assert torch.allclose(got, wanted, rtol=1e-15, atol=0)
+
+
+def test_bits_read_as_another_element_type():
+    types = (torch.float64, torch.bfloat16, torch.uint8)
+
+    def run(x):
+        found = {f"{a} as {b}": x.view(a).view(b) for a in types for b in types}
+        flags = (x > 0).view(torch.int16)
+        return {**found, "flags as numbers": flags, "back": flags.view(torch.bool)}
+
+    x = torch.randint(-100, 100, (3, 8), dtype=torch.int8)
+    got = torch.compile(run, backend=dlc_backend, fullgraph=True, dynamic=True)(x)
+    for name, wanted in run(x).items():
+        assert (got[name].dtype, got[name].shape) == (wanted.dtype, wanted.shape), name
+        assert torch.equal(got[name].view(torch.uint8), wanted.view(torch.uint8)), name

@@ -71,7 +71,7 @@ def test_numbers_filled_in_at_indices():
         return (
             y, torch.index_fill(x, 0, index, v[1]), x.index_fill(-1, index[0], v[0] * v[1]),
             x[0, 0].index_fill(0, index[:1] * 0, v[0]), x.index_fill(1, index[:0], v[0]),
-            x.index_fill(1, index, 7.0),
+            x.index_fill(1, index, 7.0), x.mT.index_fill(0, index, 7.0),
         )  # fmt: skip
 
     check(run, torch.randn(3, 4), torch.randn(2), torch.tensor([2, 0, 2]))

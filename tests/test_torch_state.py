@@ -66,6 +66,34 @@ def test_training_goes_as_in_eager(name, optimizer):
     assert (got - exact).abs().max() <= allowed
 
 
+@pytest.mark.parametrize("foreach", [False, True])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_steps_of_optimizers_with_clipped_gradients(foreach):
+    kinds = (torch.optim.SGD, torch.optim.RMSprop)
+    model, x = small().double(), torch.randn(5, 6, dtype=torch.float64)
+    like = copy.deepcopy(model)
+
+    def stepper(model):
+        updates = [kind(model.parameters(), lr=0.01, foreach=foreach) for kind in kinds]
+
+        def step():
+            norm = nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+            for update in updates:
+                update.step()
+            return norm
+
+        return step
+
+    run, wanted = torch.compile(stepper(model), backend=dlc_backend), stepper(like)
+    for _ in range(3):
+        for each in (model, like):
+            each.zero_grad()
+            each(x).square().mean().backward()
+        same(run(), wanted(), 64)
+    for p, q in zip(model.parameters(), like.parameters(), strict=True):
+        same(p, q, 64)
+
+
 def test_parameters_that_change_are_seen():
     model, x = small(), torch.randn(5, 6)
     run = compiled(model)
@@ -147,6 +175,36 @@ def test_inputs_written_in_place():
         same(run(*given[0]), step(*given[1]))
     assert torch.equal(given[0][0], given[1][0])
     assert torch.equal(given[0][1], given[1][1])
+
+
+def test_results_that_are_views_share_memory():
+    def views(x):
+        y = x + 1
+        return y, y[1:], y.T[0], y.view(torch.int32), *x.unbind(0)
+
+    run = compiled(views)
+    for gradient in (False, True):
+        x, like = (torch.arange(6.0).view(3, 2).requires_grad_(gradient) for _ in range(2))
+        got, wanted = run(x), views(like)
+        for results, given in ((got, x), (wanted, like)):
+            results[1].detach().mul_(3)
+            given.detach().add_(5)
+        for g, w in zip(got, wanted, strict=True):
+            assert (g.stride(), g.storage_offset()) == (w.stride(), w.storage_offset())
+            assert torch.equal(g, w)
+
+
+def test_views_of_a_result_between_graphs():
+    def broken(x):
+        y = x.sin()
+        part, tail = y[:, 1:], y.mT[1]
+        torch._dynamo.graph_break()
+        y.fill_(2)
+        tail.add_(part[:, 0])
+        return part.mT + tail
+
+    x = torch.randn(3, 3)
+    same(torch.compile(broken, backend=dlc_backend)(x), broken(x))
 
 
 def test_several_functions_in_several_threads():

@@ -29,7 +29,7 @@ def decompositions() -> Rules:
             continue
         if find(operator.__name__) is None:
             table.setdefault(operator, function)
-    return table | _by_factors() | _with_checks()
+    return table | _by_factors() | _with_checks() | _of_lists()
 
 
 def decompositions_of_export() -> Any:
@@ -101,3 +101,52 @@ def _by_factors() -> Rules:
         aten._linalg_det.default: det,
         aten._linalg_slogdet.default: slogdet,
     }
+
+
+# Operators that optimizers and the clipping of gradients call for all parameters at once.
+_OF_LISTS = (
+    "abs", "acos", "add", "addcdiv", "addcmul", "asin", "atan", "ceil", "clamp_max",
+    "clamp_min", "clone", "copy", "cos", "cosh", "div", "erf", "erfc", "exp", "expm1", "floor",
+    "frac", "lerp", "lgamma", "log", "log10", "log1p", "log2", "max", "maximum", "minimum",
+    "mul", "neg", "norm", "pow", "reciprocal", "round", "rsqrt", "sigmoid", "sign", "sin",
+    "sinh", "sqrt", "sub", "tan", "tanh", "trunc", "zero",
+)  # fmt: skip
+
+
+def _of_lists() -> Rules:
+    """Operators on lists of tensors, by those on tensors."""
+    import torch
+
+    aten = torch.ops.aten
+
+    def scaled(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(x: Any, a: Any, b: Any, value: Any = 1) -> Any:
+            return function(x, a, b, value=value)
+
+        return call
+
+    def norm(x: Any, order: Any = 2, dtype: Any = None) -> Any:
+        return torch.linalg.vector_norm(x, order, dtype=dtype)
+
+    others = {
+        "addcdiv": scaled(torch.addcdiv), "addcmul": scaled(torch.addcmul),
+        "copy": aten.copy.default, "maximum": torch.clamp_min, "minimum": torch.clamp_max,
+        "norm": norm, "zero": torch.zeros_like,
+    }  # fmt: skip
+    rules: Rules = {}
+    for name in _OF_LISTS:
+        packet = getattr(aten, f"_foreach_{name}", None)
+        for overload in packet.overloads() if packet is not None else ():
+            function = others.get(name) or getattr(torch, name)
+            rule = functools.partial(_each, function)
+            rules[getattr(packet, overload)] = rule
+    return rules
+
+
+def _each(function: Callable[..., Any], *given: Any, **keywords: Any) -> list[Any]:
+    """What a function makes of each element of the lists among its arguments."""
+    lists = [x for x in given if isinstance(x, (list, tuple))]
+    return [
+        function(*(x[k] if isinstance(x, (list, tuple)) else x for x in given), **keywords)
+        for k in range(len(lists[0]))
+    ]

@@ -1,14 +1,15 @@
 """Where results that share memory lie in it.
 
-PyTorch makes results of a graph that are views, of its inputs or of other results, itself: of what
-it has in that place, with the strides and the offset of what the graph returns.
+PyTorch makes some results of a graph that are views, of its inputs or of other results, itself: of
+what it has in that place, with the strides and the offset of what the graph returns. Others, such
+as those without gradients, it takes as they are: what is written to one has to show in the next.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from dlc.interop.torch.extents import expression_of, symbols_among
 from dlc.interop.torch.running import is_tensor
@@ -16,28 +17,44 @@ from dlc.interop.torch.running import is_tensor
 if TYPE_CHECKING:
     from torch.fx import Node
 
+Layout: TypeAlias = tuple[tuple[int, ...], int]  # strides, offset
+_LARGEST = 8  # bytes of an element
+
+
+class _Shared(NamedTuple):
+    """Results in one memory."""
+
+    places: tuple[int, ...]
+    values: tuple[Any, ...]  # what PyTorch knows of them
+    owner: int | None  # the input whose memory it is
+
 
 class Layouts:
     """The layouts of a graph's results in memory, where they share it.
 
     Args:
         nodes: The nodes of the graph.
-        count: How many of the results, the first ones, PyTorch may make views by.
+        count: How many of the results, the first ones, PyTorch returns or makes views by.
     """
 
     def __init__(self, nodes: Sequence[Node], count: int) -> None:
         self._inputs = [n.meta.get("val") for n in nodes if n.op == "placeholder"]
         output: Any = nodes[-1].args[0]
-        results = [(k, n.meta["val"]) for k, n in enumerate(output[:count]) if is_tensor(n)]
-        values = [*self._inputs, *(v for _, v in results)]
-        memory = [_memory(v) for v in values if _has_memory(v)]
-        shared = {m for m in memory if memory.count(m) > 1}
-        self._places = [(k, v) for k, v in results if _memory(v) in shared and not _is_plain(v)]
+        results: dict[int, list[tuple[int, Any]]] = {}
+        for k, node in enumerate(output[:count]):
+            if is_tensor(node):
+                results.setdefault(_memory(node.meta["val"]), []).append((k, node.meta["val"]))
+        given = {_memory(v): k for k, v in enumerate(self._inputs) if _has_memory(v)}
+        self._shared = [
+            _Shared(*zip(*found, strict=True), given.get(memory))
+            for memory, found in results.items()
+            if len(found) > 1 or memory in given
+        ]
         self._known = functools.lru_cache(self._by_numbers)
 
     def of(self, function: Callable[..., Sequence[Any]]) -> Callable[..., Sequence[Any]]:
-        """The graph's function, whose results begin their memory, element behind element."""
-        if not self._places:
+        """The graph's function, whose own results each have their memory, in C's order."""
+        if not self._shared:
             return function
 
         def laid_out(*args: Any) -> Sequence[Any]:
@@ -45,19 +62,34 @@ class Layouts:
             symbols = symbols_among([pair for x, a in given for pair in _numbers(x, a)])
             made = list(function(*args))
             layouts = self._known(tuple(symbols.items()))
-            for (k, _), layout in zip(self._places, layouts, strict=True):
-                made[k] = _placed(made[k], *layout)
+            for shared, where in zip(self._shared, layouts, strict=True):
+                results = [made[k] for k in shared.places]
+                owner = None if shared.owner is None else args[shared.owner]
+                for k, result in zip(shared.places, _placed(results, where, owner), strict=True):
+                    made[k] = result
             return made
 
         return laid_out
 
-    def _by_numbers(self, numbers: tuple[tuple[Any, int], ...]) -> list[tuple[list[int], int]]:
-        """The strides and the offset of each, by the numbers that PyTorch's symbols stand for."""
+    def _by_numbers(self, numbers: tuple[tuple[Any, int], ...]) -> list[list[Layout]]:
+        """The strides and the offset of each, by the numbers that PyTorch's symbols stand for.
+
+        Offsets in the memory of an input are from its first element.
+        """
         known = dict(numbers)
-        return [
-            ([_value(s, known) for s in v.stride()], _value(v.storage_offset(), known))
-            for _, v in self._places
-        ]
+        found: list[list[Layout]] = []
+        for shared in self._shared:
+            first = 0 if shared.owner is None else self._inputs[shared.owner].storage_offset()
+            found.append(
+                [
+                    (
+                        tuple(_value(s, known) for s in v.stride()),
+                        _value(v.storage_offset() - first, known),
+                    )
+                    for v in shared.values
+                ]
+            )
+        return found
 
 
 def _has_memory(value: Any) -> bool:
@@ -76,30 +108,44 @@ def _numbers(like: Any, given: Any) -> list[tuple[Any, Any]]:
     return [(like.shape, given.shape), (like.stride(), given.stride()), offsets]
 
 
-def _is_plain(like: Any) -> bool:
-    """Whether a tensor is known to begin its memory, one element behind the other."""
-    from torch.fx.experimental.symbolic_shapes import statically_known_true
-
-    wanted: list[Any] = [1]
-    for extent in reversed(like.shape):
-        wanted.append(wanted[-1] * extent)
-    pairs = zip((like.storage_offset(), *reversed(like.stride())), (0, *wanted), strict=False)
-    return all(statically_known_true(a == b) for a, b in pairs)
-
-
 def _value(number: Any, known: Mapping[Any, int]) -> int:
     expression = expression_of(number)
     return number if expression is None else int(expression.subs(known))
 
 
-def _placed(result: Any, strides: Sequence[int], offset: int) -> Any:
-    """The elements of a result, in memory of their own with these strides."""
+def _placed(results: Sequence[Any], layouts: Sequence[Layout], owner: Any) -> list[Any]:
+    """Results in one memory, each with its strides and offset: the owner's, that of one, or new.
+
+    What several have of it is the same in all.
+    """
     import torch
 
-    span = offset + 1 + sum((d - 1) * s for d, s in zip(result.shape, strides, strict=True))
-    memory = torch.empty(max(span, 0), dtype=result.dtype).untyped_storage()
-    made = torch.empty(0, dtype=result.dtype).set_(memory, offset, result.shape, strides)
-    # Elements along an axis of stride 0 are one.
-    once = tuple(slice(None, 1) if s == 0 else slice(None) for s in strides)
-    made[once].copy_(result[once])
-    return made
+    pairs = list(zip(results, layouts, strict=True))
+    size = max(_end(r.shape, *layout) * r.element_size() for r, layout in pairs)
+    wholes = [
+        r for r, layout in pairs
+        if r.nbytes == size and r.is_contiguous() and layout == (r.stride(), 0)
+    ]  # fmt: skip
+    whole = next(iter(wholes), None) if owner is None else owner.detach()
+    if whole is not None and all(r.dtype == whole.dtype for r in results):
+        first = whole.storage_offset()
+        return [
+            r if r is whole else whole.as_strided(r.shape, strides, first + offset)
+            for r, (strides, offset) in pairs
+        ]
+    memory = torch.empty(-(-size // _LARGEST) * _LARGEST, dtype=torch.uint8)
+    placed: list[Any] = []
+    for r, (strides, offset) in pairs:
+        made = memory.view(r.dtype).as_strided(r.shape, strides, offset)
+        # Elements along an axis of stride 0 are one.
+        once = tuple(slice(None, 1) if s == 0 else slice(None) for s in strides)
+        made[once].copy_(r[once])
+        placed.append(made)
+    return placed
+
+
+def _end(shape: Sequence[int], strides: Sequence[int], offset: int) -> int:
+    """Where the memory of a tensor ends, in elements."""
+    if not all(shape):
+        return 0
+    return offset + 1 + sum((d - 1) * s for d, s in zip(shape, strides, strict=True))

@@ -23,6 +23,12 @@ aten("diagonal_copy")(tensors.diagonal)
 aten("unfold_copy")(selection.unfold)
 
 
+@aten("copy_strided")
+def copy_strided(x: Any, _stride: Any) -> Any:
+    """The tensor with other strides: results have their own."""
+    return x
+
+
 @aten("narrow_copy")
 def narrow_copy(x: Any, dim: int, start: Any, length: Any) -> Any:
     """A part along an axis."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import dlc
 from dlc.frontend.apply import apply
+from dlc.interop.torch.arrays import dtype_of
 from dlc.interop.torch.table import aten
 
 _UNARY: dict[str, Callable[[Any], Any]] = {
@@ -166,8 +168,10 @@ for _name, _function in _PAIRS.items():
 @aten("fma")
 def fma(a: Any, b: Any, c: Any) -> Any:
     """a b + c, rounded once."""
-    dtype = next(x.dtype for x in (a, b, c) if isinstance(x, dlc.Tensor))
-    given = [x if isinstance(x, dlc.Tensor) else dlc.asarray(x, dtype=dtype) for x in (a, b, c)]
+    dtype = dlc.result_type(*(x for x in (a, b, c) if isinstance(x, dlc.Tensor)))
+    if not dlc.isdtype(dtype, "real floating"):
+        return a * b + c
+    given = [dlc.asarray(x, dtype=dtype) for x in (a, b, c)]
     return apply("fma", *dlc.broadcast_arrays(*given))
 
 
@@ -231,6 +235,32 @@ def threshold_backward(gradient: Any, x: Any, limit: float) -> Any:
 def same(x: Any, **_keywords: Any) -> Any:
     """The tensor itself."""
     return x
+
+
+@aten("view.dtype", "view_copy.dtype")
+def view_dtype(x: Any, dtype: Any) -> Any:
+    """The bits read as another element type, of which the last axis has more or fewer."""
+    wanted = dtype_of(dtype)
+    x = dlc.astype(x, dlc.uint8) if x.dtype == dlc.bool else x
+    bits = 8 if wanted == dlc.bool else wanted.bits
+    given, made = _unsigned(x.dtype.bits), _unsigned(bits)
+    x = x if x.dtype == given else apply("bitcast", x, dtype=given)
+    if given.bits > bits:  # the lowest bits come first
+        parts = [dlc.astype(x >> k, made) for k in range(0, given.bits, bits)]
+        x = dlc.stack(parts, axis=-1).reshape(*x.shape[:-1], x.shape[-1] * len(parts))
+    elif given.bits < bits:
+        count = bits // given.bits
+        pieces = dlc.astype(x, made).reshape(*x.shape[:-1], x.shape[-1] // count, count)
+        x = functools.reduce(
+            operator.or_, (pieces[..., k] << (k * given.bits) for k in range(count))
+        )
+    if wanted == dlc.bool:
+        return x != 0
+    return x if wanted == made else apply("bitcast", x, dtype=wanted)
+
+
+def _unsigned(bits: int) -> Any:
+    return getattr(dlc, f"uint{bits}")
 
 
 @aten("_to_copy", "convert_element_type", "to")
