@@ -13,7 +13,6 @@ level has no masks, columns that are no whole number of vectors are added up to 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
@@ -95,7 +94,7 @@ def _tile(types: Types, isa: Isa, tile: tuple[int, int], *, fetches: bool) -> Em
         for k in range(2 * depth if fetches else depth)
     ]
 
-    def vector(n: str, mask: str | None) -> Sequence[str]:
+    def vector(n: str, mask: str | None) -> None:
         read: list[str] = []
         for k in range(depth):
             if fetches:
@@ -112,12 +111,15 @@ def _tile(types: Types, isa: Isa, tile: tuple[int, int], *, fetches: bool) -> Em
             for factor, x in zip(factors[r], read, strict=True):
                 total = writer.multiply_add(factor, x, total)
             writer.store(place, total, mask)
+
+    def whole(n: str, _: list[str]) -> list[str]:
+        vector(n, None)
         return []
 
     end = em.value(f"and i64 %columns, {-lanes}")
-    em.loop("0", end, lanes, lambda n, _: vector(n, None))
+    em.loop("0", end, lanes, whole)
     left = em.value(f"sub i64 %columns, {end}")
     ragged = em.value(f"icmp ne i64 {left}, 0")
-    em.when(ragged, lambda: vector(end, em.mask_below(left, lanes)) and None)
+    em.when(ragged, lambda: vector(end, em.mask_below(left, lanes)))
     em.line("ret void")
     return em

@@ -52,7 +52,10 @@ def takes_numbers(node: Node) -> bool:
         return False
     if node.target in PYTHON_OPERATORS or node.target is operator.getitem:
         return False
-    return not hasattr(node.target, "_schema") and node.target.__name__ not in _OF_EXTENTS
+    return (
+        not hasattr(node.target, "_schema")
+        and getattr(node.target, "__name__", "") not in _OF_EXTENTS
+    )
 
 
 def is_known(node: Node) -> bool:
