@@ -38,7 +38,7 @@ class Layouts:
     """
 
     def __init__(self, nodes: Sequence[Node], count: int) -> None:
-        self._inputs = [n.meta.get("val") for n in nodes if n.op == "placeholder"]
+        self._inputs: list[Any] = [n.meta.get("val") for n in nodes if n.op == "placeholder"]
         output: Any = nodes[-1].args[0]
         results: dict[int, list[tuple[int, Any]]] = {}
         for k, node in enumerate(output[:count]):
@@ -46,7 +46,7 @@ class Layouts:
                 results.setdefault(_memory(node.meta["val"]), []).append((k, node.meta["val"]))
         given = {_memory(v): k for k, v in enumerate(self._inputs) if _has_memory(v)}
         self._shared = [
-            _Shared(*zip(*found, strict=True), given.get(memory))
+            _Shared(tuple(k for k, _ in found), tuple(v for _, v in found), given.get(memory))
             for memory, found in results.items()
             if len(found) > 1 or memory in given
         ]
