@@ -24,7 +24,7 @@ Shapes: TypeAlias = dict[str, tuple[int, ...]]
 WIDTH = 64  # of a head
 ADAM = dict(lr=6e-4, eps=1e-8, weight_decay=0.1)
 BETAS = 0.9, 0.95
-MOMENTUM = dict(lr=1e-3, momentum=0.9, weight_decay=1e-4)
+MOMENTUM = dict(lr=0.02, momentum=0.9, weight_decay=1e-4)
 PLACES = 512  # of tokens that BERT knows
 
 

@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Sequence
 
 from dlc.bench import convolutions, fits, networks, torch_models
+from dlc.bench import layout_problems as y
 from dlc.bench import order_problems as o
 from dlc.bench import problems as p
 from dlc.bench.problem import Case, Problem
@@ -63,6 +64,20 @@ ORDER = (
     Case("cumulative sum 4096x1024", o.CUMULATIVE_SUM, _ROWS),
     Case("cumulative sum 4M", o.CUMULATIVE_SUM, dict(m=1, n=4 * _LONG)),
     Case("embedding gradient 50000x256", o.EMBEDDING_GRADIENT, dict(v=50_000, d=256, n=8192)),
+)
+LAYOUT = (
+    *(
+        Case(f"matmul {m}x{k}x{n}", p.MATMUL, dict(m=m, k=k, n=n))
+        for m, k, n in ((1, 768, 3072), (1, 4096, 4096), (4, 768, 3072))
+    ),
+    *(
+        Case(f"linear {m}x{k}x{n}", y.LINEAR, dict(m=m, k=k, n=n))
+        for m, k, n in ((1, 768, 3072), (1, 4096, 4096), (1, 768, 50_257), (8, 768, 3072))
+    ),
+    Case("add transposed 1024x1024", y.ADD_TRANSPOSED, dict(m=1024, n=1024)),
+    Case("merged heads 4x12x128x64", y.MERGED_HEADS, dict(b=4, h=12, t=128, d=64)),
+    Case("rotary 8x12x128x64", y.ROTARY, dict(b=8, h=12, t=128, d=32)),
+    Case("sum of all 1024x1024", y.SUM_OF_ALL, dict(m=1024, n=1024)),
 )
 # For a GPU, at its sizes.
 _LARGE_ROWS = dict(m=16_384, n=4096)
@@ -128,6 +143,11 @@ SMOKE = (
         for problem in (o.SORT, o.ARGSORT, o.TOP_8, o.TOP_64, o.CUMULATIVE_SUM)
     ),
     Case("embedding gradient", o.EMBEDDING_GRADIENT, dict(v=30, d=7, n=50)),
+    Case("linear", y.LINEAR, dict(m=3, k=17, n=33)),
+    Case("add transposed", y.ADD_TRANSPOSED, dict(m=17, n=33)),
+    Case("merged heads", y.MERGED_HEADS, dict(b=2, h=3, t=5, d=8)),
+    Case("rotary", y.ROTARY, dict(b=2, h=3, t=5, d=4)),
+    Case("sum of all", y.SUM_OF_ALL, dict(m=17, n=33)),
 )  # fmt: skip
 RECURRENT = (
     Case("lstm training 64x32x256", LSTM_TRAINING, dict(t=64, b=32, i=256, h=256)),
@@ -137,6 +157,7 @@ GPU_SUITE = "gpu"
 SUITES = {
     "core": CORE,
     "order": ORDER,
+    "layout": LAYOUT,
     "recurrent": RECURRENT,
     "convolution": convolutions.CASES,
     "training": fits.CASES,

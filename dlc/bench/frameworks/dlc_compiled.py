@@ -164,6 +164,15 @@ def _embedding_gradient(table: Any, places: Any, ct: Any) -> Any:
     return pull_back(ct)[0]
 
 
+def _merged_heads(x: Any) -> Any:
+    return dlc.permute_dims(x, (0, 2, 1, 3)).reshape(x.shape[0], x.shape[2], -1)
+
+
+def _rotary(x: Any, c: Any, s: Any) -> Any:
+    a, b = x[..., ::2], x[..., 1::2]
+    return dlc.stack([a * c - b * s, a * s + b * c], axis=-1).reshape(x.shape)
+
+
 PROGRAMS: dict[str, Callable[[Sequence[Array]], Program]] = {
     "warm_up": _plain(lambda x: dlc.sum(dlc.sqrt(x * x + 1), axis=-1)),
     "add": _plain(lambda x, y: x + y),
@@ -199,6 +208,11 @@ PROGRAMS: dict[str, Callable[[Sequence[Array]], Program]] = {
     "top_64": _plain(lambda x: tuple(dlc.topk(x, 64))),
     "cumulative_sum": _plain(lambda x: dlc.cumulative_sum(x, axis=-1)),
     "embedding_gradient": _plain(_embedding_gradient),
+    "linear": _plain(lambda x, w: x @ w.T),
+    "add_transposed": _plain(lambda x, y: x + y.T),
+    "merged_heads": _plain(_merged_heads),
+    "rotary": _plain(_rotary),
+    "sum_of_all": _plain(dlc.sum),
     # Files that are loaded late.
     "gpt2_training": lambda constants: dlc_networks.gpt2_training(constants),  # noqa: PLW0108
     "gpt2_decode": lambda constants: dlc_networks.gpt2_decode(constants),  # noqa: PLW0108

@@ -177,6 +177,11 @@ def _embedding_gradient(table: Any, places: Any, ct: Any) -> Any:
     return pull_back(ct)[0]
 
 
+def _rotary(x: Any, c: Any, s: Any) -> Any:
+    a, b = x[..., ::2], x[..., 1::2]
+    return jnp.stack([a * c - b * s, a * s + b * c], axis=-1).reshape(x.shape)
+
+
 PROGRAMS: dict[str, Callable[[Sequence[Any]], Program]] = {
     "warm_up": _jit(lambda x: jnp.sum(jnp.sqrt(x * x + 1), axis=-1)),
     "add": _jit(lambda x, y: x + y),
@@ -212,6 +217,13 @@ PROGRAMS: dict[str, Callable[[Sequence[Any]], Program]] = {
     "top_64": _jit(lambda x: tuple(jax.lax.top_k(x, 64))),
     "cumulative_sum": _jit(lambda x: jnp.cumsum(x, axis=-1)),
     "embedding_gradient": _jit(_embedding_gradient),
+    "linear": _jit(lambda x, w: x @ w.T),
+    "add_transposed": _jit(lambda x, y: x + y.T),
+    "merged_heads": _jit(
+        lambda x: x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], -1),
+    ),
+    "rotary": _jit(_rotary),
+    "sum_of_all": _jit(jnp.sum),
     **jax_networks.PROGRAMS,
 }
 

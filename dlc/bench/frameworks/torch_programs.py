@@ -190,6 +190,11 @@ def _embedding_gradient(forward: Any, constants: Sequence[Any]) -> Program:
     return run
 
 
+def _rotary(x: Any, c: Any, s: Any) -> Any:
+    a, b = x[..., ::2], x[..., 1::2]
+    return torch.stack([a * c - b * s, a * s + b * c], -1).reshape(x.shape)
+
+
 PROGRAMS: dict[str, Build] = {
     "warm_up": _plain(lambda x: torch.sqrt(x * x + 1).sum(dim=-1)),
     "add": _plain(lambda x, y: x + y),
@@ -231,6 +236,11 @@ PROGRAMS: dict[str, Build] = {
         lambda constants: lambda table, places: functional.embedding(places, table),
         _embedding_gradient,
     ),
+    "linear": _plain(functional.linear),
+    "add_transposed": _plain(lambda x, y: x + y.T),
+    "merged_heads": _plain(lambda x: x.transpose(1, 2).reshape(x.shape[0], x.shape[2], -1)),
+    "rotary": _plain(_rotary),
+    "sum_of_all": _plain(torch.sum),
     **torch_networks.PROGRAMS,
 }
 _FROZEN = (

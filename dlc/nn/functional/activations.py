@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import dlc
+from dlc.frontend.cast_table import casts
 from dlc.ir.errors import ValueRangeError
 from dlc.nn.functional.arguments import pointwise, wide
 
@@ -319,6 +320,7 @@ def logsigmoid(x: Any) -> dlc.Tensor:
     return dlc.log_sigmoid(x)
 
 
+@casts
 def softmax(x: Any, dim: int = -1, *, axis: int | None = None) -> dlc.Tensor:
     """exp(x) over its sum along an axis; see `dlc.softmax`.
 
@@ -334,6 +336,7 @@ def softmax(x: Any, dim: int = -1, *, axis: int | None = None) -> dlc.Tensor:
     return dlc.softmax(x, axis=dim if axis is None else axis)
 
 
+@casts
 def log_softmax(x: Any, dim: int = -1, *, axis: int | None = None) -> dlc.Tensor:
     """The logarithm of `softmax`; see `dlc.log_softmax`.
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import dlc
+from dlc.frontend.cast_table import casts
 from dlc.ir.errors import ArgumentError, ShapeError
 from dlc.nn.functional.arguments import tensor
 
@@ -21,6 +22,7 @@ def _first_axis(name: str, x: dlc.Tensor, normalized_shape: Any) -> int:
     return -len(given)
 
 
+@casts
 def layer_norm(
     input: Any,
     normalized_shape: int | Sequence[int],
@@ -49,6 +51,7 @@ def layer_norm(
     return dlc.layer_norm(x, weight, bias, axis=axis, eps=eps)
 
 
+@casts
 def rms_norm(
     input: Any,
     normalized_shape: int | Sequence[int],
@@ -78,6 +81,7 @@ def rms_norm(
     return dlc.rms_norm(x, weight, axis=axis, eps=eps)
 
 
+@casts
 def instance_norm(
     input: Any,
     running_mean: Any = None,
