@@ -819,7 +819,7 @@ FEW = {
 def test_few_rows_have_the_same_bits(isa, dtype, epilogue, spec, monkeypatch):
     chosen = few_turned if spec == "mk,nk->mn" else few_in_runs
     for m, n, k in FEW[spec]:
-        for extents in (run_time(dict(m=m, n=n, k=k)), (("m", m), ("n", None), ("k", None))):
+        for extents in (known(dict(m=m, n=n, k=k)), (("m", m), ("n", None), ("k", None))):
             kernel = contraction(spec, extents, dtype, dtype, epilogue)
             dims = {"M": m, "N": n, "K": k}
             assert evaluate(chosen(contraction_of(kernel), isa), dims) == 1
@@ -845,7 +845,8 @@ def test_few_rows_have_the_same_bits(isa, dtype, epilogue, spec, monkeypatch):
     ("dtype", "accumulator"), [(int32, int32), (bfloat16, float32), (float16, float32)], ids=str
 )
 def test_few_rows_of_other_types(isa, dtype, accumulator, spec, extents, monkeypatch):
-    kernel = contraction(spec, run_time(extents), dtype, accumulator)
+    at_run_time = tuple((c, n if c == "m" else None) for c, n in extents.items())
+    kernel = contraction(spec, at_run_time, dtype, accumulator)
     form, dims = contraction_of(kernel), names_of(extents)
     assert 1 in (evaluate(few(form, isa), dims) for few in (few_turned, few_in_runs))
     inputs = inputs_of(kernel, dims)
@@ -857,7 +858,7 @@ def test_few_rows_of_other_types(isa, dtype, accumulator, spec, extents, monkeyp
 
 def test_few_rows_are_computed_apart_where_reading_takes_the_time():
     def ways(spec, m, n, k):
-        form = contraction_of(contraction(spec, run_time(dict(m=1, n=1, k=1))))
+        form = contraction_of(contraction(spec, (("m", m), ("n", None), ("k", None))))
         dims = {"M": m, "N": n, "K": k}
         return [evaluate(few(form, LEVELS[0]), dims) for few in (few_turned, few_in_runs)]
 
@@ -869,6 +870,7 @@ def test_few_rows_are_computed_apart_where_reading_takes_the_time():
     assert ways("mk,kn->mn", 4, 300, 300) == [0, 0]  # in the cache
     assert ways("mk,kn->mn", 4, 60, 20_000) == [0, 0]  # too narrow for threads
     assert ways("mk,kn->mn", 0, 768, 768) == [0, 0]
+    assert ways("mk,nk->mn", None, 768, 768) == [0, 0]  # one way for any number of rows
 
 
 def test_roles_are_exchanged_where_less_is_moved():

@@ -37,6 +37,7 @@ from dlc.ir.types import DType, Shape, TensorType
 from dlc.passes.fuse import CHEAP, is_row_reduction
 
 _SHORT = 16  # elements, at least a vector's of float32
+_FEW = 8  # rows
 
 
 class Arg(NamedTuple):
@@ -399,7 +400,7 @@ class Lowering:
         stmts, params = split_digits(stmts, params)
         paired = split_pairs(stmts, params)
         pairs = () if paired is stmts else (2,)  # how far elements are apart
-        known = (*constant, *_short_exchanged(stmts), *pairs)
+        known = (*constant, *_short_exchanged(stmts), *_few_rows(stmts), *pairs)
         return self.kernel(name, params, paired, known)
 
     def _all_params(self, extra: Sequence[Param] = ()) -> tuple[Param, ...]:
@@ -449,6 +450,25 @@ def _short_exchanged(stmts: Sequence[Stmt]) -> Iterator[Dim]:
         for axis in (*others, last) if others else ():
             if isinstance(axis.extent, int) and axis.extent < _SHORT:
                 yield axis.extent
+
+
+def _few_rows(stmts: Sequence[Stmt]) -> Iterator[Dim]:
+    """Small extents of axes that one of the operands of a product of matrices has.
+
+    They are to be numbers in the kernel's text: few rows are computed in ways of their own.
+    """
+    (nest, *more) = stmts
+    if more or not isinstance(nest, Par):
+        return
+    dots = (x for s in nest.body if isinstance(s, Assign) for x in walk(s.expr) if x.op == "dot")
+    for dot in dots:
+        a, b = ({i for x in walk(e) if x.op == "load" for i in x.args} for e in dot.args)
+        if any(i.op != "index" for i in a | b):
+            continue
+        for axis in nest.axes:
+            own, extent = scalar.index(axis.name), axis.extent
+            if (own in a) != (own in b) and isinstance(extent, int) and extent <= _FEW:
+                yield extent
 
 
 _LOCAL_NAMES = {"reduce_sum": "s", "reduce_max": "m", "reduce_min": "m", "dot_general": "acc"}

@@ -43,10 +43,11 @@ def few_in_runs(form: Contraction, isa: Isa) -> Dim:
     a, b = form.a, form.b
     if b.panel or a.k_stride is None or b.k_stride is None or b.stride != 1:
         return 0
-    m, n, k = form.m.extent, form.n.extent, form.k.extent
+    n, k = form.n.extent, form.k.extent
     narrow = _SHARES * isa.lanes(form.dtype.bits)
     large = add(mul(n, k), 1 - _LEAST_BYTES // b.dtypes[0].itemsize)
-    return all_positive([m, add(_ROWS_IN_RUNS + 1, mul(m, -1)), add(n, -narrow), large])
+    few = _are_few(form.m.extent, _ROWS_IN_RUNS)
+    return all_positive([add(n, -narrow), large]) if few else 0
 
 
 def few_turned(form: Contraction, isa: Isa) -> Dim:
@@ -54,8 +55,13 @@ def few_turned(form: Contraction, isa: Isa) -> Dim:
     a, b, lanes = form.a, form.b, isa.lanes(form.dtype.bits)
     if b.panel or a.k_stride is None or b.k_stride != 1 or b.stride == 1 or lanes == 1:
         return 0
-    m, k = form.m.extent, form.k.extent
-    return all_positive([m, add(_ROWS_TURNED + 1, mul(m, -1)), add(k, 1 - lanes)])
+    few = _are_few(form.m.extent, _ROWS_TURNED)
+    return all_positive([add(form.k.extent, 1 - lanes)]) if few else 0
+
+
+def _are_few(rows: Dim, most: int) -> bool:
+    """Whether rows are known to be few: kernels for any number are not written in two ways."""
+    return isinstance(rows, int) and 1 <= rows <= most
 
 
 class FewRows:
@@ -64,8 +70,8 @@ class FewRows:
     def __init__(self, form: Contraction, isa: Isa, epilogue: Epilogue, *, turned: bool) -> None:
         self.form, self.isa, self.epilogue, self.turned = form, isa, epilogue, turned
         lanes, m, n = isa.lanes(form.dtype.bits), form.m.extent, form.n.extent
-        most = _ROWS_TURNED if turned else _ROWS_IN_RUNS
-        self.most = min(m, most) if isinstance(m, int) else most
+        assert isinstance(m, int)
+        self.rows = m
         # Without masks, vectors are computed up to whole ones.
         self.direct = form.direct if has_masks(form.dtype, isa) else None
         shares = mul(_SHARES, maximum(1, ceildiv(n, _COLUMNS * _SHARES)))
@@ -73,7 +79,7 @@ class FewRows:
         self.n_block: Dim = _VECTORS_TURNED * lanes if turned else in_runs
         self.units = mul(form.batches, ceildiv(n, self.n_block))
         self.chunk = ceildiv(self.units, symbol(THREADS))
-        self.strip = self.most * _COLUMNS * form.dtype.itemsize
+        self.strip = self.rows * _COLUMNS * form.dtype.itemsize
         self.scratch: Dim = 3 * self.strip
         parameters = [("ptr", "args"), ("ptr", "dims"), ("i64", "lo"), ("i64", "hi")]
         name = f"{form.kernel.name}.{'turned' if turned else 'runs'}"
@@ -127,7 +133,7 @@ class FewRows:
             into = em.value(f"select i1 {step.later}, ptr {self._strip(1)}, ptr {place}")
             apart = em.value(f"select i1 {step.later}, i64 {_COLUMNS}, i64 {row}")
         adding = em.value(f"zext i1 {em.value(f'xor i1 {step.first}, true')} to i64")
-        self._products((n0, step.k0), [rows, columns, step.length], (into, apart, adding))
+        self._products((n0, step.k0), [columns, step.length], (into, apart, adding))
         if step.ends:
             helper = add_panel(self.form.dtype, self.isa)
             args = [place, into, rows, columns, row, apart]
@@ -146,10 +152,8 @@ class FewRows:
         strides = [ex.index(x) for x in (form.a.stride, form.a.k_stride, along_b)]
         args = [*sizes, *strides, apart, adding]
         if self.turned:
-            known = isinstance(form.m.extent, int)
-            heights = (self.most,) if known else (8, 4, 2, 1)
-            em.call_helper(turned(types, self.isa, heights), [a, b, into, *args])
+            em.call_helper(turned(types, self.isa, self.rows), [a, b, into, *args])
             return
         buffer = self._strip(2)
         args = [a, b, into, buffer, *args, str(_COLUMNS)]
-        em.call_helper(runs(types, self.isa, self.most), args)
+        em.call_helper(runs(types, self.isa, self.rows), args)

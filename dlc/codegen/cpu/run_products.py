@@ -1,8 +1,8 @@
 """Products of a few rows by a matrix with neighbouring columns adjacent, read in long runs.
 
-    void dlc.runs.*(a, b, c, buffer, rows, columns, kc, a_row, a_k, b_k, c_row, add, buffer_row)
+    void dlc.runs.R.*(a, b, c, buffer, columns, kc, a_row, a_k, b_k, c_row, add, buffer_row)
 
-computes, for r < rows and n < columns, `sum(k < kc, a[r*a_row + k*a_k] * b[k*b_k + n])`, one k
+computes, for r < R and n < columns, `sum(k < kc, a[r*a_row + k*a_k] * b[k*b_k + n])`, one k
 after another, and stores it to `c[r*c_row + n]`, or adds it to that where `add` is not 0. Strides
 count elements. A few rows of b at a time are read from the first column to the last, while the next
 ones are fetched: memory is slow where it is read in short pieces that lie far apart. Sums are
@@ -23,6 +23,8 @@ from dlc.codegen.cpu.packing import convert_loaded
 from dlc.codegen.cpu.panel import add_panel, cover
 from dlc.codegen.cpu.turned_products import Types, named
 
+_HEIGHT = 2  # rows of a that are multiplied with what is read, whose elements are in registers
+
 
 def _group(isa: Isa) -> int:
     """The rows of b that are read at a time."""
@@ -30,14 +32,13 @@ def _group(isa: Isa) -> int:
 
 
 @functools.cache
-def runs(types: Types, isa: Isa, most: int) -> Emitter:
-    """The function dlc.runs.* for up to `most` rows."""
-    numbers = ("rows", "columns", "kc", "a_row", "a_k", "b_k", "c_row", "add", "buffer_row")
+def runs(types: Types, isa: Isa, rows: int) -> Emitter:
+    """The function dlc.runs.* for so many rows."""
+    numbers = ("columns", "kc", "a_row", "a_k", "b_k", "c_row", "add", "buffer_row")
     parameters = [*(("ptr", x) for x in ("a", "b", "c", "buffer")), *(("i64", x) for x in numbers)]
-    em = Emitter(f"dlc.runs.{most}.{named(types)}", parameters)
+    em = Emitter(f"dlc.runs.{rows}.{named(types)}", parameters)
     writer = KernelWriter(em, types[1][-1], isa)
     group = _group(isa)
-    heights = [h for h in (2, 1) if h <= most]
     adding = em.value("icmp ne i64 %add, 0")
     sums = em.value(f"select i1 {adding}, ptr %buffer, ptr %c")
     apart = em.value(f"select i1 {adding}, i64 %buffer_row, i64 %c_row")
@@ -47,19 +48,17 @@ def runs(types: Types, isa: Isa, most: int) -> Emitter:
         b = memory.element_pointer(em, types[1][0], "%b", iv.multiply(em, k, "%b_k"))
         across = memory.element_pointer(em, types[0][0], "%a", iv.multiply(em, k, "%a_k"))
 
-        def tile(height: int, r: str) -> None:
-            a = memory.element_pointer(em, types[0][0], across, iv.multiply(em, r, "%a_row"))
-            c = writer.at(sums, iv.multiply(em, r, apart))
-            args = [a, b, c, "%columns", "%a_row", "%a_k", "%b_k", apart, fresh]
-            tiles = (_tile(types, isa, (height, depth), fetches=x) for x in (True, False))
-            first, further = (functools.partial(em.call_helper, t, args) for t in tiles)
+        for r in range(0, rows, _HEIGHT):
+            down = iv.multiply(em, "%a_row", str(r))
+            a = memory.element_pointer(em, types[0][0], across, down)
+            c = writer.at(sums, iv.multiply(em, apart, str(r)))
             # Only the first rows find b in memory; further ones have it in the cache.
-            em.choose(em.value(f"icmp eq i64 {r}, 0"), first, further)
-
-        cover(em, "%rows", heights, tile)
+            tile = _tile(types, isa, (min(rows - r, _HEIGHT), depth), fetches=r == 0)
+            args = [a, b, c, "%columns", "%a_row", "%a_k", "%b_k", apart, fresh]
+            em.call_helper(tile, args)
 
     cover(em, "%kc", (group, 1), several)
-    args = ["%c", "%buffer", "%rows", "%columns", "%c_row", "%buffer_row"]
+    args = ["%c", "%buffer", str(rows), "%columns", "%c_row", "%buffer_row"]
     em.when(adding, lambda: em.call_helper(add_panel(writer.dtype, isa), args))
     em.line("ret void")
     return em

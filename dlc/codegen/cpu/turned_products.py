@@ -1,8 +1,8 @@
 """Products of a few rows by a matrix that is contiguous along K: blocks of it are transposed.
 
-    void dlc.turned.*(a, b, c, rows, columns, kc, a_row, a_k, b_n, c_row, add)
+    void dlc.turned.R.*(a, b, c, columns, kc, a_row, a_k, b_n, c_row, add)
 
-computes, for r < rows and n < columns, `sum(k < kc, a[r*a_row + k*a_k] * b[n*b_n + k])`, one k
+computes, for r < R and n < columns, `sum(k < kc, a[r*a_row + k*a_k] * b[n*b_n + k])`, one k
 after another, and stores it to `c[r*c_row + n]`, or adds it to that where `add` is not 0. Strides
 count elements. Square blocks of b are transposed in registers, as many columns at once as a vector
 has lanes; the columns that come next are fetched meanwhile. Where the level has no masks, columns
@@ -22,7 +22,6 @@ from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.micro_kernel import KernelWriter
 from dlc.codegen.cpu.packing import convert_loaded, transpose
-from dlc.codegen.cpu.panel import cover
 from dlc.ir.types import DType
 
 # Of a and of b: in memory, then each that they are converted to.
@@ -38,13 +37,12 @@ def named(types: Types) -> str:
 
 
 @functools.cache
-def turned(types: Types, isa: Isa, heights: tuple[int, ...]) -> Emitter:
-    """The function dlc.turned.*, whose tiles have `heights` rows, largest first."""
-    numbers = ("rows", "columns", "kc", "a_row", "a_k", "b_n", "c_row", "add")
+def turned(types: Types, isa: Isa, rows: int) -> Emitter:
+    """The function dlc.turned.* for so many rows."""
+    numbers = ("columns", "kc", "a_row", "a_k", "b_n", "c_row", "add")
     parameters = [*(("ptr", x) for x in "abc"), *(("i64", x) for x in numbers)]
-    tall = "_".join(map(str, heights))
-    em = Emitter(f"dlc.turned.{tall}.{named(types)}", parameters)
-    (a_types, b_types), writer = types, KernelWriter(em, types[1][-1], isa)
+    em = Emitter(f"dlc.turned.{rows}.{named(types)}", parameters)
+    b_types, writer = types[1], KernelWriter(em, types[1][-1], isa)
     lanes = writer.lanes
     # Whole groups of columns on, so that what is fetched is what will be read.
     column = iv.multiply(em, "%b_n", str(b_types[0].itemsize))
@@ -53,16 +51,9 @@ def turned(types: Types, isa: Isa, heights: tuple[int, ...]) -> Emitter:
 
     def columns(n: str, _: list[str]) -> list[str]:
         b = memory.element_pointer(em, b_types[0], "%b", iv.multiply(em, n, "%b_n"))
-        target = writer.at("%c", n)
         left = em.value(f"sub i64 %columns, {n}")
-
-        def tile(height: int, r: str) -> None:
-            a = memory.element_pointer(em, a_types[0], "%a", iv.multiply(em, r, "%a_row"))
-            c = writer.at(target, iv.multiply(em, r, "%c_row"))
-            args = [a, b, c, left, "%kc", "%a_row", "%a_k", "%b_n", "%c_row", "%add", reach]
-            em.call_helper(_tile(types, isa, height), args)
-
-        cover(em, "%rows", heights, tile)
+        args = ["%a", b, writer.at("%c", n), left, "%kc", "%a_row", "%a_k", "%b_n", "%c_row"]
+        em.call_helper(_tile(types, isa, rows), [*args, "%add", reach])
         return []
 
     em.loop("0", "%columns", lanes, columns)
