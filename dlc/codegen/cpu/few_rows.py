@@ -55,8 +55,7 @@ def few_turned(form: Contraction, isa: Isa) -> Dim:
     a, b, lanes = form.a, form.b, isa.lanes(form.dtype.bits)
     if b.panel or a.k_stride is None or b.k_stride != 1 or b.stride == 1 or lanes == 1:
         return 0
-    few = _are_few(form.m.extent, _ROWS_TURNED)
-    return all_positive([add(form.k.extent, 1 - lanes)]) if few else 0
+    return int(_are_few(form.m.extent, _ROWS_TURNED))
 
 
 def _are_few(rows: Dim, most: int) -> bool:
