@@ -28,7 +28,7 @@ from dlc.codegen.pairs import split_pairs
 from dlc.codegen.parameterise import parameterise
 from dlc.ir import scalar
 from dlc.ir.core import Function, Node
-from dlc.ir.dims import Dim
+from dlc.ir.dims import Dim, product
 from dlc.ir.inline import Inliner, is_at, permutation, reads_of
 from dlc.ir.ops.families import accumulator
 from dlc.ir.record import NamedTuple
@@ -38,6 +38,7 @@ from dlc.passes.fuse import CHEAP, is_row_reduction
 
 _SHORT = 16  # elements, at least a vector's of float32
 _FEW = 8  # rows
+_LARGE = 1 << 14  # elements of a matrix
 
 
 class Arg(NamedTuple):
@@ -455,20 +456,23 @@ def _short_exchanged(stmts: Sequence[Stmt]) -> Iterator[Dim]:
 def _few_rows(stmts: Sequence[Stmt]) -> Iterator[Dim]:
     """Small extents of axes that one of the operands of a product of matrices has.
 
-    They are to be numbers in the kernel's text: few rows are computed in ways of their own.
+    They are to be numbers in the kernel's text where the other operand is large: few rows are
+    computed in ways of their own.
     """
     (nest, *more) = stmts
     if more or not isinstance(nest, Par):
         return
-    dots = (x for s in nest.body if isinstance(s, Assign) for x in walk(s.expr) if x.op == "dot")
-    for dot in dots:
+    values = (s.expr for s in nest.body if isinstance(s, Assign))
+    for dot in (x for e in values for x in walk(e) if x.op == "dot"):
         a, b = ({i for x in walk(e) if x.op == "load" for i in x.args} for e in dot.args)
         if any(i.op != "index" for i in a | b):
             continue
-        for axis in nest.axes:
-            own, extent = scalar.index(axis.name), axis.extent
-            if (own in a) != (own in b) and isinstance(extent, int) and extent <= _FEW:
-                yield extent
+        axes = {scalar.index(x.name): x.extent for x in (*nest.axes, *dot.attr)}
+        for mine, other in ((a, b), (b, a)):
+            size = product(axes[i] for i in other)
+            if not isinstance(size, int) or size >= _LARGE:
+                extents = (axes[i] for i in mine - other)
+                yield from (n for n in extents if isinstance(n, int) and n <= _FEW)
 
 
 _LOCAL_NAMES = {"reduce_sum": "s", "reduce_max": "m", "reduce_min": "m", "dot_general": "acc"}
