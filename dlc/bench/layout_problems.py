@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from dlc.bench.problem import Array, Arrays, Extents, Problem, Program
+from dlc.bench.problem import Array, Arrays, Extents, Problem, Program, draw, plain, size
 
 F32 = 4  # bytes
-
-
-def _size(e: Extents, axes: str) -> int:
-    return math.prod(e[axis] for axis in axes)
-
-
-def _draw(*shapes: str) -> Callable[[np.random.Generator, Extents], Arrays]:
-    def draw(rng: np.random.Generator, e: Extents) -> Arrays:
-        return tuple(rng.standard_normal([e[a] for a in s], np.float32) for s in shapes)
-
-    return draw
 
 
 def _draw_rotary(rng: np.random.Generator, e: Extents) -> Arrays:
@@ -30,18 +19,14 @@ def _draw_rotary(rng: np.random.Generator, e: Extents) -> Arrays:
     return x, np.cos(angles), np.sin(angles)
 
 
-def _plain(function: Program) -> Callable[[Sequence[Array]], Program]:
-    return lambda constants: function
-
-
 def _moved(name: str, shapes: Sequence[str], result: str, function: Program) -> Problem:
     """Each element of the operands is read once, and each of the result is written once."""
     return Problem(
         name,
-        _draw(*shapes),
-        _plain(function),
-        operations=lambda e: max(_size(e, s) for s in (*shapes, result)),
-        bytes=lambda e: F32 * sum(_size(e, s) for s in (*shapes, result)),
+        draw(*shapes),
+        plain(function),
+        operations=lambda e: max(size(e, s) for s in (*shapes, result)),
+        bytes=lambda e: F32 * sum(size(e, s) for s in (*shapes, result)),
     )
 
 
@@ -52,10 +37,10 @@ def _rotary(x: Array, c: Array, s: Array) -> Array:
 
 LINEAR = Problem(
     "linear",
-    _draw("mk", "nk"),
-    _plain(lambda x, w: x @ w.T),
-    operations=lambda e: 2 * _size(e, "mnk"),
-    bytes=lambda e: F32 * (_size(e, "mk") + _size(e, "nk") + _size(e, "mn")),
+    draw("mk", "nk"),
+    plain(lambda x, w: x @ w.T),
+    operations=lambda e: 2 * size(e, "mnk"),
+    bytes=lambda e: F32 * (size(e, "mk") + size(e, "nk") + size(e, "mn")),
 )
 ADD_TRANSPOSED = _moved("add_transposed", ("mn", "nm"), "mn", lambda x, y: x + y.T)
 MERGED_HEADS = _moved(
@@ -67,15 +52,15 @@ MERGED_HEADS = _moved(
 ROTARY = Problem(
     "rotary",
     _draw_rotary,
-    _plain(_rotary),
-    operations=lambda e: 6 * _size(e, "bhtd"),
-    bytes=lambda e: F32 * (4 * _size(e, "bhtd") + 2 * _size(e, "td")),
+    plain(_rotary),
+    operations=lambda e: 6 * size(e, "bhtd"),
+    bytes=lambda e: F32 * (4 * size(e, "bhtd") + 2 * size(e, "td")),
 )
 SUM_OF_ALL = Problem(
     "sum_of_all",
-    _draw("mn"),
-    _plain(np.sum),
-    operations=lambda e: _size(e, "mn"),
-    bytes=lambda e: F32 * _size(e, "mn"),
+    draw("mn"),
+    plain(np.sum),
+    operations=lambda e: size(e, "mn"),
+    bytes=lambda e: F32 * size(e, "mn"),
     tolerance=1e-3,
 )

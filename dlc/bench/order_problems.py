@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from dlc.bench.problem import Array, Arrays, Extents, Problem, Program
+from dlc.bench.problem import Array, Arrays, Extents, Problem, Program, draw, plain
 
 F32, I64 = 4, 8  # bytes
-
-
-def _draw_rows(rng: np.random.Generator, e: Extents) -> Arrays:
-    return (rng.standard_normal((e["m"], e["n"]), np.float32),)
 
 
 def _draw_embedding(rng: np.random.Generator, e: Extents) -> Arrays:
@@ -22,16 +17,12 @@ def _draw_embedding(rng: np.random.Generator, e: Extents) -> Arrays:
     return table, rng.integers(0, e["v"], e["n"]), ct
 
 
-def _plain(function: Program) -> Callable[[Sequence[Array]], Program]:
-    return lambda constants: function
-
-
 def _rows(name: str, function: Program, item: int, tolerance: float = 2e-5) -> Problem:
     """One read of a matrix and one write of its shape; a sort compares n log n times."""
     return Problem(
         name,
-        _draw_rows,
-        _plain(function),
+        draw("mn"),
+        plain(function),
         operations=lambda e: math.ceil(e["m"] * e["n"] * math.log2(e["n"] + 1)),
         bytes=lambda e: (F32 + item) * e["m"] * e["n"],
         tolerance=tolerance,
@@ -45,8 +36,8 @@ def _top(k: int) -> Problem:
 
     return Problem(
         f"top_{k}",
-        _draw_rows,
-        _plain(top),
+        draw("mn"),
+        plain(top),
         operations=lambda e: e["m"] * e["n"],
         bytes=lambda e: F32 * e["m"] * e["n"] + (F32 + I64) * e["m"] * k,
     )
@@ -65,7 +56,7 @@ TOP_8, TOP_64 = _top(8), _top(64)
 EMBEDDING_GRADIENT = Problem(
     "embedding_gradient",
     _draw_embedding,
-    _plain(_embedding_gradient),
+    plain(_embedding_gradient),
     operations=lambda e: e["n"] * e["d"],
     bytes=lambda e: F32 * (e["v"] + e["n"]) * e["d"] + I64 * e["n"],
 )

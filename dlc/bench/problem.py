@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -15,6 +16,26 @@ Extents: TypeAlias = Mapping[str, int]
 Program: TypeAlias = Callable[..., Any]
 
 SETS = 3  # of inputs, through which calls rotate
+
+
+def draw(*axes: str) -> Callable[[np.random.Generator, Extents], Arrays]:
+    """Draws normal floats: `draw("mn", "n")` is a matrix and a vector."""
+
+    def drawn(rng: np.random.Generator, e: Extents) -> Arrays:
+        shapes = [tuple(e[axis] for axis in names) for names in axes]
+        return tuple(rng.standard_normal(shape, np.float32) for shape in shapes)
+
+    return drawn
+
+
+def plain(function: Program) -> Callable[[Sequence[Array]], Program]:
+    """For what has no constants."""
+    return lambda constants: function
+
+
+def size(e: Extents, axes: str) -> int:
+    """The elements of a tensor of some extents."""
+    return math.prod(e[axis] for axis in axes)
 
 
 @dataclass(frozen=True)

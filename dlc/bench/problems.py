@@ -4,33 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from dlc.bench.problem import Array, Arrays, Extents, Problem, Program
+from dlc.bench.problem import Array, Arrays, Extents, Problem, Program, draw, plain, size
 
 F32 = 4  # bytes
-
-
-def _draw(*axes: str) -> Callable[[np.random.Generator, Extents], Arrays]:
-    """Draws normal floats: `_draw("mn", "n")` is a matrix and a vector."""
-
-    def draw(rng: np.random.Generator, e: Extents) -> Arrays:
-        shapes = [tuple(e[axis] for axis in names) for names in axes]
-        return tuple(rng.standard_normal(shape, np.float32) for shape in shapes)
-
-    return draw
-
-
-def _plain(function: Program) -> Callable[[Sequence[Array]], Program]:
-    """For what has no constants."""
-    return lambda constants: function
-
-
-def _size(e: Extents, axes: str) -> int:
-    return math.prod(e[axis] for axis in axes)
 
 
 # Pointwise.
@@ -42,22 +23,22 @@ def _chain(x: Array, y: Array) -> Array:
 
 WARM_UP = Problem(
     "warm_up",
-    _draw("mn"),
-    _plain(lambda x: np.sqrt(x * x + 1).sum(axis=-1)),
-    operations=lambda e: 4 * _size(e, "mn"),
-    bytes=lambda e: F32 * _size(e, "mn"),
+    draw("mn"),
+    plain(lambda x: np.sqrt(x * x + 1).sum(axis=-1)),
+    operations=lambda e: 4 * size(e, "mn"),
+    bytes=lambda e: F32 * size(e, "mn"),
 )
 ADD = Problem(
     "add",
-    _draw("mn", "mn"),
-    _plain(lambda x, y: x + y),
-    operations=lambda e: _size(e, "mn"),
-    bytes=lambda e: F32 * 3 * _size(e, "mn"),
+    draw("mn", "mn"),
+    plain(lambda x, y: x + y),
+    operations=lambda e: size(e, "mn"),
+    bytes=lambda e: F32 * 3 * size(e, "mn"),
 )
 CHAIN = Problem(
     "chain",
-    _draw("n", "n"),
-    _plain(_chain),
+    draw("n", "n"),
+    plain(_chain),
     operations=lambda e: 7 * e["n"],
     bytes=lambda e: F32 * 3 * e["n"],
 )
@@ -127,10 +108,10 @@ def _row_problem(name: str, axes: tuple[str, ...], function: Program, operations
     """One read and one write of a matrix."""
     return Problem(
         name,
-        _draw(*axes),
-        _plain(function),
-        operations=lambda e: operations * _size(e, "mn"),
-        bytes=lambda e: F32 * 2 * _size(e, "mn"),
+        draw(*axes),
+        plain(function),
+        operations=lambda e: operations * size(e, "mn"),
+        bytes=lambda e: F32 * 2 * size(e, "mn"),
     )
 
 
@@ -138,10 +119,10 @@ def _row_gradient(name: str, axes: tuple[str, ...], function: Program, operation
     """Reads a matrix and a cotangent, and writes the result and a gradient."""
     return Problem(
         name,
-        _draw(*axes),
-        _plain(function),
-        operations=lambda e: operations * _size(e, "mn"),
-        bytes=lambda e: F32 * 4 * _size(e, "mn"),
+        draw(*axes),
+        plain(function),
+        operations=lambda e: operations * size(e, "mn"),
+        bytes=lambda e: F32 * 4 * size(e, "mn"),
         tolerance=1e-4,
     )
 
@@ -161,9 +142,9 @@ RMS_NORM_GRADIENT = _row_gradient("rms_norm_gradient", ("mn", "n", "mn"), _rms_n
 CROSS_ENTROPY_GRADIENT = Problem(
     "cross_entropy_gradient",
     _draw_logits,
-    _plain(_cross_entropy_gradient),
-    operations=lambda e: 7 * _size(e, "mn"),
-    bytes=lambda e: F32 * 2 * _size(e, "mn"),
+    plain(_cross_entropy_gradient),
+    operations=lambda e: 7 * size(e, "mn"),
+    bytes=lambda e: F32 * 2 * size(e, "mn"),
 )
 
 # Attention.
@@ -182,10 +163,10 @@ def _attention_gradient(q: Array, k: Array, v: Array, ct: Array) -> Arrays:
 
 ATTENTION = Problem(
     "attention",
-    _draw("bhtd", "bhtd", "bhtd"),
-    _plain(lambda q, k, v: _probabilities(q, k) @ v),
-    operations=lambda e: 4 * _size(e, "bhttd"),
-    bytes=lambda e: F32 * 4 * _size(e, "bhtd"),
+    draw("bhtd", "bhtd", "bhtd"),
+    plain(lambda q, k, v: _probabilities(q, k) @ v),
+    operations=lambda e: 4 * size(e, "bhttd"),
+    bytes=lambda e: F32 * 4 * size(e, "bhtd"),
 )
 
 
@@ -203,16 +184,16 @@ def _attention_causal(q: Array, k: Array, v: Array) -> Array:
 ATTENTION_CAUSAL = Problem(
     "attention_causal",
     ATTENTION.inputs,
-    _plain(_attention_causal),
-    operations=lambda e: 2 * _size(e, "bhttd"),
+    plain(_attention_causal),
+    operations=lambda e: 2 * size(e, "bhttd"),
     bytes=ATTENTION.bytes,
 )
 ATTENTION_GRADIENT = Problem(
     "attention_gradient",
-    _draw("bhtd", "bhtd", "bhtd", "bhtd"),
-    _plain(_attention_gradient),
-    operations=lambda e: 12 * _size(e, "bhttd"),
-    bytes=lambda e: F32 * 8 * _size(e, "bhtd"),
+    draw("bhtd", "bhtd", "bhtd", "bhtd"),
+    plain(_attention_gradient),
+    operations=lambda e: 12 * size(e, "bhttd"),
+    bytes=lambda e: F32 * 8 * size(e, "bhtd"),
     tolerance=1e-4,
 )
 
@@ -236,31 +217,31 @@ def _linear_gelu(x: Array, w: Array, b: Array) -> Array:
 
 MATMUL = Problem(
     "matmul",
-    _draw("mk", "kn"),
-    _plain(np.matmul),
-    operations=lambda e: 2 * _size(e, "mkn"),
-    bytes=lambda e: F32 * (_size(e, "mk") + _size(e, "kn") + _size(e, "mn")),
+    draw("mk", "kn"),
+    plain(np.matmul),
+    operations=lambda e: 2 * size(e, "mkn"),
+    bytes=lambda e: F32 * (size(e, "mk") + size(e, "kn") + size(e, "mn")),
 )
 MATMUL_CONSTANT = Problem(
     "matmul_constant",
-    _draw("mk"),
+    draw("mk"),
     lambda constants: lambda x: x @ constants[0],
     operations=MATMUL.operations,
     bytes=MATMUL.bytes,
-    constants=_draw("kn"),
+    constants=draw("kn"),
 )
 MATMUL_BATCHED = Problem(
     "matmul_batched",
-    _draw("bmk", "bkn"),
-    _plain(np.matmul),
-    operations=lambda e: 2 * _size(e, "bmkn"),
-    bytes=lambda e: F32 * (_size(e, "bmk") + _size(e, "bkn") + _size(e, "bmn")),
+    draw("bmk", "bkn"),
+    plain(np.matmul),
+    operations=lambda e: 2 * size(e, "bmkn"),
+    bytes=lambda e: F32 * (size(e, "bmk") + size(e, "bkn") + size(e, "bmn")),
 )
 LINEAR_GELU = Problem(
     "linear_gelu",
-    _draw("mk", "kn", "n"),
-    _plain(_linear_gelu),
-    operations=lambda e: 2 * _size(e, "mkn") + 10 * _size(e, "mn"),
+    draw("mk", "kn", "n"),
+    plain(_linear_gelu),
+    operations=lambda e: 2 * size(e, "mkn") + 10 * size(e, "mn"),
     bytes=MATMUL.bytes,
 )
 
@@ -367,7 +348,7 @@ def _deep(constants: Sequence[Array]) -> Program:
 
 MLP = Problem(
     "mlp",
-    _draw("bi"),
+    draw("bi"),
     lambda constants: lambda x: _network(constants, x),
     operations=lambda e: 2 * e["b"] * _weights(e),
     bytes=lambda e: F32 * (_weights(e) + e["b"] * (e["i"] + e["o"])),
@@ -393,10 +374,10 @@ EXAMPLE_GRADIENTS = Problem(
 )
 DEEP = Problem(
     "deep",
-    _draw("mn"),
+    draw("mn"),
     _deep,
-    operations=lambda e: 2 * _size(e, "mnn") * e["layers"],
-    bytes=lambda e: F32 * _size(e, "nn") * e["layers"],
+    operations=lambda e: 2 * size(e, "mnn") * e["layers"],
+    bytes=lambda e: F32 * size(e, "nn") * e["layers"],
     constants=_draw_deep,
     tolerance=1e-3,
 )
