@@ -747,6 +747,14 @@ def compiled_usual(kernel, isa):
     return Compiled(kernel, isa)
 
 
+def agrees_with_usual(kernel, isa, inputs, dims, monkeypatch):
+    """Asserts that results have the bits of the usual way, however work is cut."""
+    expected = usual(kernel, isa, monkeypatch)(inputs, dims)
+    for cuts in (None, one_by_one):
+        found = compiled(kernel, isa)(inputs, dims, cuts)
+        assert [x.tobytes() for x in found] == [x.tobytes() for x in expected]
+
+
 @level
 @pytest.mark.parametrize("dtype", [float32, float64], ids=str)
 @pytest.mark.parametrize("epilogue", [plain, two_outputs])
@@ -758,10 +766,7 @@ def test_products_with_exchanged_roles_have_the_same_bits(isa, dtype, epilogue, 
         assert evaluate(crossing(contraction_of(kernel)), dims) == 1
         inputs = inputs_of(kernel, dims)
         inputs |= {"a": at_end_of_page(inputs["a"]), "b": at_end_of_page(inputs["b"])}
-        expected = usual(kernel, isa, monkeypatch)(inputs, dims)
-        for cuts in (None, one_by_one):
-            found = compiled(kernel, isa)(inputs, dims, cuts)
-            assert [x.tobytes() for x in found] == [x.tobytes() for x in expected]
+        agrees_with_usual(kernel, isa, inputs, dims, monkeypatch)
 
 
 @level
@@ -776,11 +781,7 @@ def test_products_with_exchanged_roles_have_the_same_bits(isa, dtype, epilogue, 
 def test_batches_with_exchanged_roles(isa, dtype, accumulator, extents, monkeypatch):
     kernel = contraction("bmk,bnk->bmn", run_time(extents), dtype, accumulator)
     dims = names_of(extents)
-    inputs = inputs_of(kernel, dims)
-    (expected,) = usual(kernel, isa, monkeypatch)(inputs, dims)
-    for cuts in (None, one_by_one):
-        (found,) = compiled(kernel, isa)(inputs, dims, cuts)
-        assert found.tobytes() == expected.tobytes()
+    agrees_with_usual(kernel, isa, inputs_of(kernel, dims), dims, monkeypatch)
 
 
 @level
@@ -825,10 +826,7 @@ def test_few_rows_have_the_same_bits(isa, dtype, epilogue, spec, monkeypatch):
             assert evaluate(chosen(contraction_of(kernel), isa), dims) == 1
             inputs = inputs_of(kernel, dims)
             inputs |= {"a": at_end_of_page(inputs["a"]), "b": at_end_of_page(inputs["b"])}
-            expected = usual(kernel, isa, monkeypatch)(inputs, dims)
-            for cuts in (None, one_by_one):
-                found = compiled(kernel, isa)(inputs, dims, cuts)
-                assert [x.tobytes() for x in found] == [x.tobytes() for x in expected]
+            agrees_with_usual(kernel, isa, inputs, dims, monkeypatch)
 
 
 @level
@@ -849,11 +847,7 @@ def test_few_rows_of_other_types(isa, dtype, accumulator, spec, extents, monkeyp
     kernel = contraction(spec, at_run_time, dtype, accumulator)
     form, dims = contraction_of(kernel), names_of(extents)
     assert 1 in (evaluate(few(form, isa), dims) for few in (few_turned, few_in_runs))
-    inputs = inputs_of(kernel, dims)
-    (expected,) = usual(kernel, isa, monkeypatch)(inputs, dims)
-    for cuts in (None, one_by_one):
-        (found,) = compiled(kernel, isa)(inputs, dims, cuts)
-        assert found.tobytes() == expected.tobytes()
+    agrees_with_usual(kernel, isa, inputs_of(kernel, dims), dims, monkeypatch)
 
 
 def test_few_rows_are_computed_apart_where_reading_takes_the_time():

@@ -9,11 +9,12 @@ par n<24: o[n] = x[n/3,n%3]               becomes      par n<24: o[n] = x[n]
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from dlc.codegen.kernel_ir import Assign, Par, Param, Stmt
-from dlc.codegen.kernel_transform import map_expressions
+from dlc.codegen.kernel_transform import map_expressions, rebuild
 from dlc.ir.dims import Dim, mul
 from dlc.ir.scalar import Axis, Expr, fresh_axis, index, walk
 
@@ -37,6 +38,16 @@ def collapse_axes(
     return [nest], kept
 
 
+def accesses(assigns: Iterable[Assign]) -> Iterator[tuple[str, tuple[Expr, ...]]]:
+    """The tensors that assignments store and load, each with the indices."""
+    for s in assigns:
+        yield s.name, s.ix
+        for e in (*s.ix, s.expr):
+            for x in walk(e):
+                if x.op == "load":
+                    yield x.attr, x.args
+
+
 def merge_digits(
     stmts: Sequence[Stmt], params: Sequence[Param]
 ) -> tuple[tuple[Stmt, ...], tuple[Param, ...]]:
@@ -51,17 +62,13 @@ def merge_digits(
         return body, tuple(params)
     memo: dict[int, Expr] = {}
 
-    def change(e: Expr) -> Expr:
-        for x in walk(e):
-            if id(x) not in memo:
-                args = tuple(memo[id(a)] for a in x.args)
-                for d in merges.get(x.attr, ()) if x.op == "load" else ():
-                    args = _joined(args, d)
-                memo[id(x)] = x.with_args(args)
-        return memo[id(e)]
+    def change(x: Expr, args: tuple[Expr, ...]) -> Expr:
+        for d in merges.get(x.attr, ()) if x.op == "load" else ():
+            args = _joined(args, d)
+        return x.with_args(args)
 
     kept = tuple(_without(p, merges.get(p.name, ())) for p in params)
-    return map_expressions(body, change), kept
+    return map_expressions(body, lambda e: rebuild(e, memo, change)), kept
 
 
 def _reads(body: tuple[Stmt, ...], names: set[str]) -> dict[str, list[tuple[Expr, ...]]]:
@@ -78,7 +85,7 @@ def _reads(body: tuple[Stmt, ...], names: set[str]) -> dict[str, list[tuple[Expr
     return found
 
 
-def _digits(dims: Sequence[Dim], places: Sequence[tuple[Expr, ...]]) -> list[int]:
+def _digits(dims: tuple[Dim, ...], places: Sequence[tuple[Expr, ...]]) -> list[int]:
     """The axes to merge with those that follow them, one after the other.
 
     The first digits are those of what the last ones leave, so they come first.
@@ -88,7 +95,7 @@ def _digits(dims: Sequence[Dim], places: Sequence[tuple[Expr, ...]]) -> list[int
     while d < len(dims) - 1:
         if all(_are_digits(ix, d, dims[d + 1]) for ix in places):
             found.append(d)
-            dims = (*dims[:d], mul(dims[d], dims[d + 1]), *dims[d + 2 :])
+            dims = _merged(dims, d)
             places = [_joined(ix, d) for ix in places]
         else:
             d += 1
@@ -96,10 +103,11 @@ def _digits(dims: Sequence[Dim], places: Sequence[tuple[Expr, ...]]) -> list[int
 
 
 def _without(param: Param, merged: Sequence[int]) -> Param:
-    dims = param.dims
-    for d in merged:
-        dims = (*dims[:d], mul(dims[d], dims[d + 1]), *dims[d + 2 :])
-    return replace(param, dims=dims)
+    return replace(param, dims=functools.reduce(_merged, merged, param.dims))
+
+
+def _merged(dims: tuple[Dim, ...], d: int) -> tuple[Dim, ...]:
+    return (*dims[:d], mul(dims[d], dims[d + 1]), *dims[d + 2 :])
 
 
 def _are_digits(ix: Sequence[Expr], d: int, base: Dim) -> bool:
@@ -131,7 +139,10 @@ class _Merge:
         """The nest and parameters after the merge; None where an access keeps the axes apart."""
         if self.a.block is not None or self.b.block is not None:
             return None
-        if not all(self._fits(name, ix) for name, ix in self._accesses()) or self._is_value():
+        if (
+            not all(self._fits(name, ix) for name, ix in accesses(self._assigns()))
+            or self._is_value()
+        ):
             return None
         body = tuple(self._assign(s) for s in self.nest.body if isinstance(s, Assign))
         axes = (*self.nest.axes[: self.k], self.merged, *self.nest.axes[self.k + 2 :])
@@ -141,13 +152,6 @@ class _Merge:
         for s in self.nest.body:
             assert isinstance(s, Assign)
             yield s
-
-    def _accesses(self) -> Iterator[tuple[str, tuple[Expr, ...]]]:
-        for s in self._assigns():
-            yield s.name, s.ix
-            for e in walk(s.expr):
-                if e.op == "load":
-                    yield e.attr, e.args
 
     def _mentions(self, e: Expr) -> bool:
         return any(x.op in ("index", "block") and x.attr in self.names for x in walk(e))
@@ -186,11 +190,10 @@ class _Merge:
         return ix if d is None else (*ix[:d], index(self.merged.name), *ix[d + 2 :])
 
     def _expr(self, e: Expr) -> Expr:
-        for x in walk(e):
-            if id(x) not in self.memo:
-                args = tuple(self.memo[id(a)] for a in x.args)
-                self.memo[id(x)] = x.with_args(self._ix(x.attr, args) if x.op == "load" else args)
-        return self.memo[id(e)]
+        return rebuild(e, self.memo, self._node)
+
+    def _node(self, x: Expr, args: tuple[Expr, ...]) -> Expr:
+        return x.with_args(self._ix(x.attr, args) if x.op == "load" else args)
 
     def _assign(self, s: Assign) -> Assign:
         return replace(s, ix=self._ix(s.name, s.ix), expr=self._expr(s.expr))

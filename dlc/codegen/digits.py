@@ -8,13 +8,14 @@ In the first form elements next to each other are read one by one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
+from dlc.codegen.collapse import accesses
 from dlc.codegen.kernel_ir import Assign, Par, Param, Stmt
+from dlc.codegen.kernel_transform import rebuild
 from dlc.ir.dims import Dim
-from dlc.ir.scalar import Axis, Expr, fresh_axis, index, walk
-from dlc.ir.types import int64
+from dlc.ir.scalar import Axis, Expr, fresh_axis, index, integer_of, walk
 
 # The shortest inner axis that is worthwhile: a few vectors.
 _SHORTEST = 32
@@ -28,10 +29,10 @@ def split_digits(
     if len(stmts) != 1 or not isinstance(nest, Par):
         return stmts, kept
     names = {p.name for p in params}
+    if not all(isinstance(s, Assign) and not s.axes and s.name in names for s in nest.body):
+        return stmts, kept
     for axis in nest.axes:
-        assigns = [s for s in nest.body if isinstance(s, Assign) and not s.axes]
-        if len(assigns) != len(nest.body) or any(s.name not in names for s in assigns):
-            break
+        assigns = [s for s in nest.body if isinstance(s, Assign)]
         split = _Split.of(axis, assigns, kept)
         if split is not None:
             nest, kept = split.nest(nest), split.params(kept)
@@ -54,18 +55,18 @@ class _Split:
         here = index(axis.name)
         nodes = [x for s in assigns for e in (*s.ix, s.expr) for x in walk(e)]
         halves = [x for x in nodes if x.op in ("floordiv", "mod") and x.args[0] == here]
-        by = {x.args[1].attr for x in halves if _is_number(x.args[1])}
-        if len(by) != 1 or not all(_is_number(x.args[1]) for x in halves):
-            return None
-        (size,) = by
+        by = {integer_of(x.args[1]) for x in halves}
+        size = by.pop() if len(by) == 1 else None
         extent = axis.extent
-        if not isinstance(extent, int) or axis.block is not None or size < _SHORTEST:
+        if not isinstance(extent, int) or axis.block is not None:
+            return None
+        if size is None or size < _SHORTEST:
             return None
         if extent % size or not any(x.op == "mod" for x in halves):
             return None
         places: dict[str, int] = {}
         whole = 0
-        for name, ix in _accesses(assigns):
+        for name, ix in accesses(assigns):
             at = [d for d, e in enumerate(ix) if e == here]
             whole += len(at)
             if len(at) > 1 or places.setdefault(name, at[0] if at else -1) != (at[0] if at else -1):
@@ -106,29 +107,12 @@ class _Split:
         return ix if d is None else (*ix[:d], self.high, self.low, *ix[d + 1 :])
 
     def _expr(self, e: Expr) -> Expr:
-        for x in walk(e):
-            if id(x) not in self.memo:
-                args = tuple(self.memo[id(a)] for a in x.args)
-                if x.op in ("floordiv", "mod") and x.args[0] == self.axis:
-                    self.memo[id(x)] = self.high if x.op == "floordiv" else self.low
-                else:
-                    self.memo[id(x)] = x.with_args(
-                        self._ix(x.attr, args) if x.op == "load" else args
-                    )
-        return self.memo[id(e)]
+        return rebuild(e, self.memo, self._node)
 
-
-def _is_number(e: Expr) -> bool:
-    return e.op in ("const", "dim") and isinstance(e.attr, int) and e.dtype is int64
-
-
-def _accesses(assigns: Sequence[Assign]) -> Iterator[tuple[str, tuple[Expr, ...]]]:
-    for s in assigns:
-        yield s.name, s.ix
-        for e in (*s.ix, s.expr):
-            for x in walk(e):
-                if x.op == "load":
-                    yield x.attr, x.args
+    def _node(self, x: Expr, args: tuple[Expr, ...]) -> Expr:
+        if x.op in ("floordiv", "mod") and x.args[0] == self.axis:
+            return self.high if x.op == "floordiv" else self.low
+        return x.with_args(self._ix(x.attr, args) if x.op == "load" else args)
 
 
 def _uses(assigns: Sequence[Assign], axis: Expr) -> int:

@@ -101,6 +101,14 @@ def coefficient(polynomial: Dim, name: str) -> tuple[Dim, Dim] | None:
     return c, rest
 
 
+def stride_along(offset: Dim, axis: str) -> Dim | None:
+    """The coefficient of an axis in an offset; None when it is not one run-time constant."""
+    found = coefficient(offset, axis_name(axis))
+    if found is None or any(map(is_varying_name, symbols_of(found[0]))):
+        return None
+    return found[0]
+
+
 class IndexMath:
     """Polynomials of index expressions, given the exclusive upper bounds of axes and blocks."""
 

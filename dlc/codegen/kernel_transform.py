@@ -36,6 +36,19 @@ def rewrite(e: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
     return done[id(e)]
 
 
+def rebuild(
+    e: Expr, memo: dict[int, Expr], change: Callable[[Expr, tuple[Expr, ...]], Expr]
+) -> Expr:
+    """`e` made anew from its leaves on: `change` gives each node, and what its arguments became.
+
+    memo: what nodes have become, by their ids, for expressions that share nodes.
+    """
+    for x in walk(e):
+        if id(x) not in memo:
+            memo[id(x)] = change(x, tuple(memo[id(a)] for a in x.args))
+    return memo[id(e)]
+
+
 def rename_axes(e: Expr, names: Mapping[str, Expr]) -> Expr:
     """`e` with axes replaced by expressions; a replaced axis may not be bound inside of `e`."""
 

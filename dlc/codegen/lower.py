@@ -10,12 +10,13 @@ the length of the row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from dlc.codegen.collapse import collapse_axes, merge_digits
 from dlc.codegen.digits import split_digits
+from dlc.codegen.fixed_extents import fixed_extents
 from dlc.codegen.host_call import host_kernel
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Mode, Par, Param, Stmt
 from dlc.codegen.lower_attention import attention_statements
@@ -28,17 +29,13 @@ from dlc.codegen.pairs import split_pairs
 from dlc.codegen.parameterise import parameterise
 from dlc.ir import scalar
 from dlc.ir.core import Function, Node
-from dlc.ir.dims import Dim, product
+from dlc.ir.dims import Dim
 from dlc.ir.inline import Inliner, is_at, permutation, reads_of
 from dlc.ir.ops.families import accumulator
 from dlc.ir.record import NamedTuple
-from dlc.ir.scalar import Axis, Expr, walk
+from dlc.ir.scalar import Axis, Expr
 from dlc.ir.types import DType, Shape, TensorType
 from dlc.passes.fuse import CHEAP, is_row_reduction
-
-_SHORT = 16  # elements, at least a vector's of float32
-_FEW = 8  # rows
-_LARGE = 1 << 14  # elements of a matrix
 
 
 class Arg(NamedTuple):
@@ -401,7 +398,7 @@ class Lowering:
         stmts, params = split_digits(stmts, params)
         paired = split_pairs(stmts, params)
         pairs = () if paired is stmts else (2,)  # how far elements are apart
-        known = (*constant, *_short_exchanged(stmts), *_few_rows(stmts), *pairs)
+        known = (*constant, *fixed_extents(stmts), *pairs)
         return self.kernel(name, params, paired, known)
 
     def _all_params(self, extra: Sequence[Param] = ()) -> tuple[Param, ...]:
@@ -431,48 +428,6 @@ class Lowering:
 
 def _axis_names(rank: int) -> list[str]:
     return ["i", "j", "k", "l"][:rank] if rank <= 4 else [f"i{k}" for k in range(rank)]
-
-
-def _short_exchanged(stmts: Sequence[Stmt]) -> Iterator[Dim]:
-    """Short extents of the last axis of a nest and of other axes that a load has last.
-
-    They are to be numbers in the kernel's text, as they decide how it is best read.
-    """
-    (nest, *more) = stmts
-    if more or not isinstance(nest, Par) or not nest.axes:
-        return
-    by_index = {scalar.index(a.name): a for a in nest.axes}
-    last = nest.axes[-1]
-    for s in nest.body:
-        if not isinstance(s, Assign) or s.axes:
-            return
-        loads = (x.args[-1] for x in walk(s.expr) if x.op == "load" and x.args)
-        others = {by_index.get(i, last) for i in loads} - {last}
-        for axis in (*others, last) if others else ():
-            if isinstance(axis.extent, int) and axis.extent < _SHORT:
-                yield axis.extent
-
-
-def _few_rows(stmts: Sequence[Stmt]) -> Iterator[Dim]:
-    """Small extents of axes that one of the operands of a product of matrices has.
-
-    They are to be numbers in the kernel's text where the other operand is large: few rows are
-    computed in ways of their own.
-    """
-    (nest, *more) = stmts
-    if more or not isinstance(nest, Par):
-        return
-    values = (s.expr for s in nest.body if isinstance(s, Assign))
-    for dot in (x for e in values for x in walk(e) if x.op == "dot"):
-        a, b = ({i for x in walk(e) if x.op == "load" for i in x.args} for e in dot.args)
-        if any(i.op != "index" for i in a | b):
-            continue
-        axes = {scalar.index(x.name): x.extent for x in (*nest.axes, *dot.attr)}
-        for mine, other in ((a, b), (b, a)):
-            size = product(axes[i] for i in other)
-            if not isinstance(size, int) or size >= _LARGE:
-                extents = (axes[i] for i in mine - other)
-                yield from (n for n in extents if isinstance(n, int) and n <= _FEW)
 
 
 _LOCAL_NAMES = {"reduce_sum": "s", "reduce_max": "m", "reduce_min": "m", "dot_general": "acc"}

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from dlc.codegen.kernel_ir import Assign, Par, Param, Stmt
-from dlc.ir.scalar import Axis, Expr, const, fresh_axis, index, op, walk
+from dlc.codegen.kernel_transform import rebuild
+from dlc.ir.scalar import Axis, Expr, const, fresh_axis, index, integer_of, op, walk
 from dlc.ir.types import bool_, int64
 
 _Range: TypeAlias = tuple[int, int]  # the least and the greatest value
@@ -77,14 +78,8 @@ def _alternates(body: Sequence[Assign], axis: Axis) -> bool:
     if axis.extent == 2:
         return any(y == here for y in parts.values())
     return any(
-        y.op == "mod" and y.args[0] == here and _number(y.args[1]) == 2 for y in parts.values()
+        y.op == "mod" and y.args[0] == here and integer_of(y.args[1]) == 2 for y in parts.values()
     )
-
-
-def _number(e: Expr) -> int | None:
-    """The integer that an expression is."""
-    known = e.op in ("const", "dim") and isinstance(e.attr, int) and e.dtype is int64
-    return e.attr if known else None
 
 
 _COMPARED: Mapping[str, Callable[[_Range, _Range], bool | None]] = {
@@ -120,13 +115,12 @@ class _Folding:
         self.known: dict[int, _Range] = {}  # of what the memos hold
 
     def __call__(self, e: Expr, odd: int) -> Expr:
-        memo = self.memos[odd]
-        for x in walk(e):
-            if id(x) not in memo:
-                args = tuple(memo[id(a)] for a in x.args)
-                memo[id(x)] = self._element(x, odd) or self._folded(x.with_args(args))
-                self._note(memo[id(x)])
-        return memo[id(e)]
+        def change(x: Expr, args: tuple[Expr, ...]) -> Expr:
+            made = self._element(x, odd) or self._folded(x.with_args(args))
+            self._note(made)
+            return made
+
+        return rebuild(e, self.memos[odd], change)
 
     def _element(self, x: Expr, odd: int) -> Expr | None:
         """The axis, or half of it, or what that leaves."""
@@ -135,7 +129,7 @@ class _Folding:
             twice = self._folded(op("mul", number, const(2, int64)))
             self._note(twice)
             return self._folded(op("add", twice, const(odd, int64)))
-        if x.op in ("floordiv", "mod") and x.args[0] == self.axis and _number(x.args[1]) == 2:
+        if x.op in ("floordiv", "mod") and x.args[0] == self.axis and integer_of(x.args[1]) == 2:
             return number if x.op == "floordiv" else const(odd, int64)
         return None
 
@@ -155,7 +149,7 @@ class _Folding:
         return x
 
     def _computed(self, x: Expr) -> Expr:
-        a, b = map(_number, x.args)
+        a, b = map(integer_of, x.args)
         if a is not None and b is not None:
             value = _COMPUTED[x.op](a, b)
             return const(value, int64) if _fits(value) else x
@@ -163,7 +157,7 @@ class _Folding:
         return x.args[0] if b == nothing else x.args[1] if a == nothing and x.op != "sub" else x
 
     def _range(self, e: Expr) -> _Range | None:
-        number = _number(e)
+        number = integer_of(e)
         if number is not None:
             return number, number
         return self.ranges.get(e) if e.op == "index" else self.known.get(id(e))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dlc.ir.record import NamedTuple
-from dlc.ir.scalar import Expr, walk
+from dlc.ir.scalar import Expr, integer_of, walk
 
 
 class Panels(NamedTuple):
@@ -32,9 +32,10 @@ def panels_of(ix: Sequence[Expr]) -> Panels | None:
     number, row, column = ix
     if number.op != "floordiv" or column.op != "mod" or number.args != column.args:
         return None
-    axis, width = column.args
-    if axis.op != "index" or width.op not in ("const", "dim") or not isinstance(width.attr, int):
+    axis, by = column.args
+    width = integer_of(by)
+    if axis.op != "index" or width is None:
         return None
     if any(x.op == "index" and x.attr == axis.attr for x in walk(row)):
         return None
-    return Panels(axis.attr, width.attr)
+    return Panels(axis.attr, width)

@@ -232,6 +232,12 @@ def dim(value: Dim) -> Expr:
     return Expr("const" if value in (0, 1) else "dim", (), int64, value)
 
 
+def integer_of(e: Expr) -> int | None:
+    """The integer that an index expression is, literal or extent; None where it is none."""
+    known = e.op in ("const", "dim") and e.dtype is int64 and isinstance(e.attr, int)
+    return e.attr if known else None
+
+
 def load(name: str, ix: tuple[Expr, ...], dtype: DType = float32) -> Expr:
     """The element of tensor `name` at `ix`."""
     return Expr("load", ix, dtype, name)

@@ -215,15 +215,16 @@ class _Writer:
         em.quick = True
         self.ex = open_scope(em, self.form, self.isa)
         for way in others:
-            yes, no = em.fresh("other"), em.fresh("usual")
-            em.branch_if(em.value(f"icmp eq i64 {self.ex.index(way.chosen)}, 1"), yes, no)
-            em.block(yes)
+            no = em.fresh("usual")
+            if way.chosen != 1:
+                yes = em.fresh("other")
+                em.branch_if(em.value(f"icmp eq i64 {self.ex.index(way.chosen)}, 1"), yes, no)
+                em.block(yes)
             em.call_part(way.writer.function(), ["%args", "%dims", "%lo", "%hi", "%scratch"])
             em.line("ret void")
+            if way.chosen == 1:
+                return em  # there is no other
             em.block(no)
-        if others and others[-1].chosen == 1:
-            em.line("unreachable")
-            return em
         self.operands = Operands(self.form, self.tiling, self.isa, self.ex)
         self.by_rows = self._by_rows()
         em.loop("%lo", "%hi", 1, self._unit, [("i64", "-1"), ("i64", "-1")])

@@ -18,14 +18,13 @@ from typing import TypeAlias
 from dlc.codegen.index_math import (
     IndexMath,
     axis_name,
-    coefficient,
     evaluate_at,
-    is_varying_name,
+    stride_along,
 )
 from dlc.codegen.kernel_ir import Assign, Kernel, Par, Param
 from dlc.codegen.kernel_transform import rename_axes, rewrite
 from dlc.codegen.scalar_math import expand_all
-from dlc.ir.dims import Dim, add, mul, product, symbol, symbols_of
+from dlc.ir.dims import Dim, add, mul, product, symbol
 from dlc.ir.panels import panels_of
 from dlc.ir.scalar import Axis, Expr, const, load, walk
 from dlc.ir.types import DType, int64
@@ -237,7 +236,7 @@ class _Matching:
         """The axis along which the first output is contiguous."""
         first = self.stores[0]
         at = self._flat(self._math(self.axes), first.name, first.ix)
-        return next((x.name for x in reversed(self.axes) if _stride(at, x.name) == 1), None)
+        return next((x.name for x in reversed(self.axes) if stride_along(at, x.name) == 1), None)
 
     def _columns_of_a(self, axes: set[str]) -> bool:
         """Whether columns are the axes of a, not those of b.
@@ -302,7 +301,7 @@ class _Matching:
             own = _axes_in([e])
             if own & summed and own - summed:
                 return True
-            step = _stride(math.polynomial(e), next(iter(own))) if len(own) == 1 else 1
+            step = stride_along(math.polynomial(e), next(iter(own))) if len(own) == 1 else 1
             if isinstance(step, int) and step != 1:
                 return True
         return False
@@ -327,7 +326,9 @@ class _Matching:
         self._rename({x.name: const(0, int64) for x in (*self.m_taken[:-1], *self.n_taken[:-1])})
         math = self._math((*outer, m, n, k))
         first = self._flat(math, self.stores[0].name, self.stores[0].ix)
-        turned = _stride(first, m.name) == 1 and _stride(first, n.name) != 1 and n.extent != 1
+        turned = (
+            stride_along(first, m.name) == 1 and stride_along(first, n.name) != 1 and n.extent != 1
+        )
         return Contraction(
             self.kernel, self.node.dtype, operands[0], operands[1], outer, m, n, k, self.stores,
             math, self._direct(math, m, n), turned,
@@ -346,10 +347,10 @@ class _Matching:
             return None
         param = self.kernel.param(first.name)
         at = self._flat(math, first.name, first.ix)
-        rows = _stride(at, m.name)
+        rows = stride_along(at, m.name)
         if param is None or param.dtype is not self.node.dtype or rows is None:
             return None
-        return (at, rows) if n.extent == 1 or _stride(at, n.name) == 1 else None
+        return (at, rows) if n.extent == 1 or stride_along(at, n.name) == 1 else None
 
 
 def flat_offset(math: IndexMath, param: Param, ix: Sequence[Expr]) -> Dim:
@@ -360,16 +361,8 @@ def flat_offset(math: IndexMath, param: Param, ix: Sequence[Expr]) -> Dim:
     return math.recombine(at)
 
 
-def _stride(at: Dim, axis: str) -> Dim | None:
-    """The coefficient of an axis in an offset; None when it is not one run-time constant."""
-    found = coefficient(at, axis_name(axis))
-    if found is None or any(map(is_varying_name, symbols_of(found[0]))):
-        return None
-    return found[0]
-
-
 def _merges(at: Dim, outer: str, inner: str, inner_extent: Dim) -> bool:
-    a, b = _stride(at, outer), _stride(at, inner)
+    a, b = stride_along(at, outer), stride_along(at, inner)
     return a is not None and b is not None and a == mul(b, inner_extent)
 
 
@@ -377,7 +370,7 @@ def _parts(at: Dim, axes: Sequence[Axis]) -> Parts | None:
     """(extent, stride) of axes in an offset, neighbours that are walked as one made one."""
     found: list[tuple[Dim, Dim]] = []
     for axis in axes:
-        stride = _stride(at, axis.name)
+        stride = stride_along(at, axis.name)
         if stride is None:
             return None
         if found and found[-1][1] == mul(stride, axis.extent):

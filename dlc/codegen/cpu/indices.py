@@ -14,6 +14,7 @@ from dlc.codegen.index_math import (
     coefficient,
     is_varying_name,
     split_term,
+    stride_along,
     term,
     terms_of,
 )
@@ -147,10 +148,7 @@ class IndexEmitter(Scopes, ABC):
 
     def stride(self, name: str, ix: Sequence[Expr], axis: str) -> Dim | None:
         """The elements between neighbours along an axis; None when that differs."""
-        found = coefficient(self._offset(self._state.tensors[name], ix), axis_name(axis))
-        if found is None or any(map(is_varying_name, symbols_of(found[0]))):
-            return None
-        return found[0]
+        return stride_along(self._offset(self._state.tensors[name], ix), axis)
 
     def place(self, name: str, ix: Sequence[Expr]) -> Place:
         """Where the elements of a load or store with these indices are."""

@@ -22,7 +22,7 @@ from dlc.codegen.cpu.expressions import ExprEmitter, Tensor
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
 from dlc.codegen.cpu.packing import convert_loaded, transpose
-from dlc.codegen.index_math import IndexMath, axis_name, coefficient, is_varying_name
+from dlc.codegen.index_math import IndexMath, stride_along
 from dlc.codegen.kernel_ir import Assign, Kernel, Par
 from dlc.ir.dims import Dim, ceildiv, floordiv, maximum, mul, product, symbols_of
 from dlc.ir.scalar import Axis
@@ -91,7 +91,7 @@ def _copy_of(kernel: Kernel) -> _Copy | None:
     write_at = flat_offset(math, target, store.ix)
     if any(n[0] == "$" for at in (read_at, write_at) for n in symbols_of(at)):
         return None  # an index out of memory
-    reads, writes = ([_stride(at, a) for a in par.axes] for at in (read_at, write_at))
+    reads, writes = ([stride_along(at, a.name) for a in par.axes] for at in (read_at, write_at))
     if None in reads or None in writes or 1 not in reads or 1 not in writes:
         return None
     r, c = reads.index(1), writes.index(1)
@@ -103,13 +103,6 @@ def _copy_of(kernel: Kernel) -> _Copy | None:
         source.name, target.name, tuple(dtypes), read_at, write_at, par.axes[r], par.axes[c],
         outer, dst_row, src_column, math,
     )  # fmt: skip
-
-
-def _stride(at: Dim, axis: Axis) -> Dim | None:
-    found = coefficient(at, axis_name(axis.name))
-    if found is None or any(map(is_varying_name, symbols_of(found[0]))):
-        return None
-    return found[0]
 
 
 def _entry(kernel: Kernel, copy: _Copy, isa: Isa) -> Emitter:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu.contraction_form import flat_offset
-from dlc.codegen.index_math import IndexMath, axis_name, coefficient, is_varying_name
+from dlc.codegen.index_math import IndexMath, stride_along
 from dlc.codegen.kernel_ir import Assign, Kernel, Par, Param
 from dlc.codegen.kernel_transform import rewrite
 from dlc.ir.dims import Dim, symbols_of
@@ -125,12 +125,8 @@ def _contiguous(kernel: Kernel, nest: Par, math: IndexMath) -> Axis | None:
 
 def _stride(at: Dim, axis: Axis) -> Dim | None:
     """Elements from one iteration of an axis to the next, None where that varies."""
-    if any(n[0] == "$" for n in symbols_of(at)):
-        return None
-    found = coefficient(at, axis_name(axis.name))
-    if found is None or any(map(is_varying_name, symbols_of(found[0]))):
-        return None
-    return found[0]
+    outside = any(n[0] == "$" for n in symbols_of(at))  # an index out of memory
+    return None if outside else stride_along(at, axis.name)
 
 
 def _replaced(
