@@ -21,13 +21,15 @@ def fixed_extents(stmts: Sequence[Stmt]) -> Iterator[Dim]:
     (nest, *more) = stmts
     if not more and isinstance(nest, Par):
         assigns = [s for s in nest.body if isinstance(s, Assign)]
-        if len(assigns) == len(nest.body) and not any(s.axes for s in assigns):
+        sums = any(x.op in ("reduce", "dot") for s in assigns for x in walk(s.expr))
+        if sums:
+            yield from _few_rows(nest.axes, assigns)
+        elif len(assigns) == len(nest.body) and not any(s.axes for s in assigns):
             yield from _short_exchanged(nest.axes, assigns)
-        yield from _few_rows(nest.axes, assigns)
 
 
 def _short_exchanged(axes: Sequence[Axis], assigns: Sequence[Assign]) -> Iterator[Dim]:
-    """Short extents of the last axis and of other axes that a load has last."""
+    """Short extents of the last axis and of others that a load of a pointwise kernel has last."""
     if not axes:
         return
     by_index, last = {index(a.name): a for a in axes}, axes[-1]
