@@ -99,3 +99,46 @@ def test_a_branch_that_was_not_taken_runs_no_loop_by_what_the_other_keeps():
     both = dlc.compile(dlc.vmap(dlc.grad(f, (0, 1))))
     got, _ = both(np.array([0.85, -0.9, 0.3, 0.2]), xs, ks)
     np.testing.assert_allclose(got, [0.0, 0.5, 8.0, 10.0])
+
+
+def doubled(x):
+    """The least of x, 2x, 4x, ... that is at least 100: without end unless x is positive."""
+    return dlc.while_loop(lambda v: v < 100.0, lambda v: v * 2.0, x)
+
+
+def of_positive(x):
+    return dlc.cond(x > 0.0, lambda: doubled(x) + dlc.sqrt(x), lambda: 3.0 * x)
+
+
+def among_three(x):
+    branches = (lambda: dlc.log(x), lambda: doubled(dlc.abs(x)), lambda: dlc.sqrt(-x))
+    return dlc.switch(dlc.where(x > 1.5, 0, dlc.where(x > 0.0, 1, 2)), branches)
+
+
+def down_to_zero(x):
+    """A loop in a loop: at the zero at which an element is done the inner one has no end."""
+
+    def body(c):
+        v, total = c
+        return v - 1.0, total + doubled(v) + dlc.sqrt(v)
+
+    return dlc.while_loop(lambda c: c[0] > 0.0, body, (x, 0.0 * x))[1]
+
+
+@pytest.mark.parametrize("f", [of_positive, among_three, down_to_zero], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("xs", [(1.0, -1.0, 3.0, 0.0, 2.0), (-1.0, -2.0), (1.0, 2.0), ()])
+def test_branches_and_iterations_of_others_neither_hang_nor_spoil(f, xs):
+    """Where an element does not go, a loop may have no end, and a derivative no finite value."""
+    xs = np.array([x for x in xs if x or f is not among_three])
+    slopes = [dlc.grad(f)(at(x)).item() for x in xs]
+    batch = dlc.vmap(f)
+    ways = [
+        (batch, [f(at(x)).item() for x in xs]),
+        (dlc.vmap(dlc.grad(f)), slopes),
+        (dlc.grad(lambda xs: dlc.sum(batch(xs))), slopes),
+        (lambda xs: dlc.vmap(dlc.vmap(dlc.grad(f)))(xs[None, :])[0], slopes),
+        (lambda xs: dlc.jvp(batch, (xs,), (dlc.ones_like(xs),))[1], slopes),
+    ]
+    for way, want in ways:
+        for run in (way, dlc.compile(way)):
+            np.testing.assert_allclose(run(dlc.asarray(xs)).numpy(), want, rtol=1e-12)

@@ -4,6 +4,9 @@ Branches that differ from element to element all run, and results are chosen. A 
 differs goes on until no element wants to; carries of the others stay as they are. What iterations
 leave, stacked, has the batch axis after that of the iterations where their number is not known
 (`TRIPS`), and such a loop's other rows count for nothing.
+
+Elements that do not take a branch, or are done with a loop, go through it with the operands of one
+that does: with their own a loop inside might never end, and a derivative might be infinite.
 """
 
 from __future__ import annotations
@@ -67,6 +70,27 @@ def _chosen(b: IRBuilder, flags: Node, x: Node, y: Node) -> Node:
     return b.select(b.broadcast_to(wide, shape=shape), x, y)
 
 
+def _as_those(
+    b: IRBuilder, mine: Node, operands: Sequence[Node], flags: Sequence[bool]
+) -> list[Node]:
+    """`operands`, in which elements outside `mine` have the values of one that is among them.
+
+    No cotangent goes from the others to that one. Where there is none, they are any element's.
+    """
+    size = mine.shape[0]
+    if size == 0 or not any(flags):
+        return list(operands)
+    number = b.iota(shape=(size,), axis=0, dtype=int64)
+    least = b.full(value=-1, shape=(size,), dtype=int64)
+    one = b.reduce_max(b.select(mine, number, least), axes=(0,))
+    source = b.broadcast_to(one, shape=(size,))
+
+    def settled(x: Node) -> Node:
+        return _chosen(b, mine, x, b.stop_gradient(b.take(x, source, axis=0)))
+
+    return [settled(x) if has else x for x, has in zip(operands, flags, strict=True)]
+
+
 class _Batching:
     def __init__(self, batch: Batch, b: IRBuilder, node: Node, size: Dim) -> None:
         self.batch, self.b, self.node, self.size = batch, b, node, size
@@ -83,16 +107,41 @@ class _Batching:
         b, (index, *operands) = self.b, inputs
         branches: tuple[Function, ...] = self.node.attrs["branches"]
         made = tuple(self.batch(f, flags[1:], self.size, True)[0] for f in branches)
+        if len(made) == 1:
+            return inline(b, made[0], operands)
         if not flags[0]:
             whole = b.emit(self.node.op, inputs, {"branches": made})
             return [b.get(whole, index=k) for k in range(len(made[0].results))]
-        found = inline(b, made[0], operands)
-        for number, f in enumerate(made[1:], 1):
-            least = b.full(value=number, shape=index.shape, dtype=int64)
-            mine = b.ge(index, least)
-            others = inline(b, f, operands)
-            found = [_chosen(b, mine, x, y) for x, y in zip(others, found, strict=True)]
+        numbers = [b.full(value=k, shape=index.shape, dtype=int64) for k in range(len(made))]
+        results: list[list[Node]] = []
+        for k, f in enumerate(made):
+            mine = self._taking(index, k, numbers)
+            results.append(self._branch(f, mine, _as_those(b, mine, operands, flags[1:])))
+        found = results[0]
+        for number, others in zip(numbers[1:], results[1:], strict=True):
+            reached = b.ge(index, number)
+            found = [_chosen(b, reached, x, y) for x, y in zip(others, found, strict=True)]
         return found
+
+    def _taking(self, index: Node, k: int, numbers: Sequence[Node]) -> Node:
+        """Which elements take a branch: those to whose number it is the nearest."""
+        if k == 0:
+            return self.b.lt(index, numbers[1])
+        same = self.b.ge if k == len(numbers) - 1 else self.b.eq
+        return same(index, numbers[k])
+
+    def _branch(self, f: Function, mine: Node, operands: Sequence[Node]) -> list[Node]:
+        """The results of a branch; one with a loop inside runs only if an element takes it."""
+        b = self.b
+        if not any(n.op.family == "control" for n in f.nodes):
+            return inline(b, f, operands)
+        other = IRBuilder(self.node.loc)
+        params = [other.param(x.tensor) for x in operands]
+        nothing = [other.const(0, r.tensor) for r in f.results]
+        skipped = other.function(f.name, params, nothing)
+        taken = b.convert(b.reduce_any(mine, axes=(0,)), dtype=int64)
+        whole = b.switch(taken, *operands, branches=(skipped, f))
+        return [b.get(whole, index=k) for k in range(len(f.results))]
 
     # Loops.
 
@@ -153,7 +202,7 @@ class _Batching:
         inner = IRBuilder(node.loc)
         mine = [inner.param(x.tensor) for x in (*consts, first, zero, *carries)]
         going, count, held = mine[a], mine[a + 1], mine[a + 2 :]
-        found = inline(inner, body, [*mine[:a], *held])
+        found = inline(inner, body, _as_those(inner, going, [*mine[:a], *held], known))
         kept = [_chosen(inner, going, x, y) for x, y in zip(found[: len(held)], held, strict=True)]
         (again,) = inline(inner, cond, [*mine[:a], *kept])
         ran = inner.add(count, inner.convert(going, dtype=int64))
@@ -223,10 +272,10 @@ class _Batching:
         n: int = node.attrs["carries"]
         known = [*has[:a], *(True for _ in range(n)), *has[a + n :]]
         body, _ = self.batch(node.attrs["body"], known, size, True)
-        most = b.reduce_max(count, axes=(0,))
+        one, zero = (b.full(value=k, shape=(), dtype=int64) for k in (1, 0))
+        most = b.max(b.reduce_max(count, axes=(0,)), zero)  # where there are no elements
         backwards: bool = node.attrs["reverse"]
-        one = b.full(value=1, shape=(), dtype=int64)
-        first = b.sub(most, one) if backwards else b.full(value=0, shape=(), dtype=int64)
+        first = b.sub(most, one) if backwards else zero
         carries = self._all(operands[a : a + n], has[a : a + n])
         inner = IRBuilder(node.loc)
         rows = [x.tensor.with_shape(x.shape[1:]) for x in operands[a + n :]]
@@ -234,8 +283,8 @@ class _Batching:
         number = inner.param(TensorType(int64))
         held = [inner.param(x.tensor) for x in carries]
         stacked = [inner.param(t) for t in rows]
-        found = inline(inner, body, [*consts, *held, *stacked])
         going = inner.lt(inner.broadcast_to(number, shape=(size,)), limit)
+        found = inline(inner, body, _as_those(inner, going, [*consts, *held, *stacked], known))
         kept = [_chosen(inner, going, x, y) for x, y in zip(found[:n], held, strict=True)]
         left = [_chosen(inner, going, x, inner.const(0, x.tensor)) for x in found[n:]]
         step = inner.full(value=-1 if backwards else 1, shape=(), dtype=int64)

@@ -18,7 +18,7 @@ from dlc.ir.core import Function, Node
 from dlc.ir.dims import TRIPS
 from dlc.ir.ops.control import scan_parts
 from dlc.ir.record import dataclass
-from dlc.ir.types import TensorType, TupleType, int64
+from dlc.ir.types import TensorType, TupleType
 from dlc.passes.body_split import Split, split_derivative
 
 Slopes = Sequence["Node | None"]
@@ -309,15 +309,11 @@ class _Slots:
         self.types: list[TensorType] = []
 
     def place(self, values: Sequence[Node]) -> list[int]:
-        """A place for each value, all different.
-
-        One that may be how often a loop runs has its own: in a batch, branches that were not
-        taken run on what is in their places, and zeros run no loop.
-        """
+        """A place for each value, all different."""
         taken: list[int] = []
         for v in values:
             fitting = (k for k, t in enumerate(self.types) if t == v.tensor and k not in taken)
-            k = None if v.tensor.dtype == int64 else next(fitting, None)
+            k = next(fitting, None)
             if k is None:
                 k = len(self.types)
                 self.types.append(v.tensor)
