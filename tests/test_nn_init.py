@@ -112,3 +112,25 @@ def test_what_cannot_be_had():
     wide = nn.initializers.orthogonal(outputs_first=True)((4, 3, 2), dlc.float64).numpy()
     np.testing.assert_allclose(wide.reshape(4, 6) @ wide.reshape(4, 6).T, np.eye(4), atol=1e-12)
     assert math.isclose(nn.init.calculate_gain("tanh"), 5 / 3)
+
+
+@pytest.mark.parametrize(
+    "init",
+    ["normal", "uniform", "truncated_normal", "he_normal", "glorot_uniform", "orthogonal"],
+)
+def test_skipped_first_values_are_zeros_and_draw_nothing(init, monkeypatch):
+    made = nn.initializers.get(init)
+    with nn.initializers.skip_init():
+        for name in ("normal", "uniform", "truncated_normal", "bits"):
+            monkeypatch.setattr(dlc.random, name, None)
+        x = made((4, 3), dlc.bfloat16)
+        assert (nn.initializers.ones()((2,), dlc.float32).numpy() == 1.0).all()
+    monkeypatch.undo()
+    assert (x.shape, x.dtype, bool((x == 0.0).all())) == ((4, 3), dlc.bfloat16, True)
+    assert bool((made((4, 3), dlc.bfloat16) != 0.0).any())
+
+
+def test_skipping_ends_with_its_block():
+    with pytest.raises(ZeroDivisionError), nn.initializers.skip_init():
+        raise ZeroDivisionError
+    assert not nn.initializers.is_skipping()

@@ -190,10 +190,11 @@ class BertModel(FromConfig):
 
     def __init__(self, config: BertConfig | None = None, add_pooling_layer: bool = True) -> None:
         self.config = c = config or BertConfig()
-        self.embeddings, self.encoder = _Embeddings(c), _Encoder(c)
         self.pooler: Any = None
-        if add_pooling_layer:
-            self.pooler = nn.ModuleDict({"dense": nn.Linear(c.hidden_size, c.hidden_size)})
+        with nn.initializers.skip_init():
+            self.embeddings, self.encoder = _Embeddings(c), _Encoder(c)
+            if add_pooling_layer:
+                self.pooler = nn.ModuleDict({"dense": nn.Linear(c.hidden_size, c.hidden_size)})
         normal_weights(self, c.initializer_range)
 
     def forward(

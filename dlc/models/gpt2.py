@@ -157,8 +157,9 @@ class GPT2Model(FromConfig):
         self.config = c = config or GPT2Config()
         if c.n_embd % c.n_head:
             raise ValueRangeError(f"GPT-2 with n_embd={c.n_embd} and n_head={c.n_head}")
-        self.wte = nn.Embedding(c.vocab_size, c.n_embd)
-        self.wpe = nn.Embedding(c.n_positions, c.n_embd)
+        with nn.initializers.skip_init():
+            self.wte = nn.Embedding(c.vocab_size, c.n_embd)
+            self.wpe = nn.Embedding(c.n_positions, c.n_embd)
         self.drop = nn.Dropout(c.embd_pdrop)
         self.h = nn.ModuleList(_Block(c) for _ in range(c.n_layer))
         self.ln_f = nn.LayerNorm(c.n_embd, c.layer_norm_epsilon)
@@ -220,10 +221,12 @@ class GPT2LMHeadModel(FromConfig):
     def __init__(self, config: GPT2Config | None = None) -> None:
         self.transformer = GPT2Model(config)
         self.config = c = self.transformer.config
-        self.lm_head = nn.Linear(c.n_embd, c.vocab_size, bias=False)
-        normal_weights(self.lm_head, c.initializer_range)
+        with nn.initializers.skip_init():
+            self.lm_head = nn.Linear(c.n_embd, c.vocab_size, bias=False)
         if c.tie_word_embeddings:
             self.lm_head.weight = self.transformer.wte.weight
+        else:
+            normal_weights(self.lm_head, c.initializer_range)
 
     def forward(self, input_ids: Any) -> Any:
         """The scores [batch, time, vocab_size] of tokens [batch, time]."""

@@ -77,7 +77,13 @@ def load_pretrained(
         True
     """
     folder, files = _found(source, revision, local_files_only)
-    target = _model_of(folder) if model is None else model
+    if model is not None:
+        target = model
+    elif strict:  # each parameter has a value in the files, or there is an error
+        with nn.initializers.skip_init():
+            target = _model_of(folder)
+    else:
+        target = _model_of(folder)
     state: dict[str, Any] = {}
     for file in files:
         state.update(dlc.safetensors.load_file(file))

@@ -152,9 +152,9 @@ class ViTModel(FromConfig):
     def __init__(self, config: ViTConfig | None = None) -> None:
         self.config = c = config or ViTConfig()
         self.embeddings = _Embeddings(c)
-        self.encoder = nn.ModuleDict({
-            "layer": nn.ModuleList(_Layer(c) for _ in range(c.num_hidden_layers))
-        })  # fmt: skip
+        with nn.initializers.skip_init():
+            layers = [_Layer(c) for _ in range(c.num_hidden_layers)]
+        self.encoder = nn.ModuleDict({"layer": nn.ModuleList(layers)})
         self.layernorm = nn.LayerNorm(c.hidden_size, c.layer_norm_eps)
         normal_weights(self, c.initializer_range)
 

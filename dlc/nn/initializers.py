@@ -9,8 +9,10 @@ shape: a matrix `[inputs, outputs]`; a convolution's kernel `[*window, inputs, o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial, wraps
 from typing import Any, ClassVar, TypeAlias, cast
 
 import numpy as np
@@ -22,16 +24,61 @@ __all__ = [
     "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity", "LecunNormal",
     "LecunUniform", "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal",
     "VarianceScaling", "Zeros", "constant", "dirac", "fans", "get", "glorot_normal",
-    "glorot_uniform", "he_normal", "he_uniform", "identity", "kaiming_normal", "kaiming_uniform",
-    "lecun_normal", "lecun_uniform", "normal", "ones", "orthogonal", "random_normal",
-    "random_uniform", "truncated_normal", "uniform", "variance_scaling", "xavier_normal",
-    "xavier_uniform", "zeros",
+    "glorot_uniform", "he_normal", "he_uniform", "identity", "is_skipping", "kaiming_normal",
+    "kaiming_uniform", "lecun_normal", "lecun_uniform", "normal", "ones", "orthogonal",
+    "random_normal", "random_uniform", "skip_init", "truncated_normal", "uniform",
+    "variance_scaling", "xavier_normal", "xavier_uniform", "zeros",
 ]  # fmt: skip
 
 Initializer: TypeAlias = Callable[[Sequence[int], Any], dlc.Tensor]
 
 # The deviation of a normal distribution that is cut at two deviations.
 _CUT = 0.87962566103423978
+_skipping: ContextVar[bool] = ContextVar("skipping", default=False)
+
+
+@contextmanager
+def skip_init() -> Generator[None]:
+    """Inside, random first values are zeros, and no numbers are drawn.
+
+    For layers whose parameters are given other values next, as `load_state_dict` gives them. Memory
+    of zeros is not touched before it is read.
+
+    Example:
+        >>> with dlc.nn.initializers.skip_init():
+        ...     layer = dlc.nn.Linear(2, 3)
+        >>> bool((layer.weight == 0.0).all())
+        True
+    """
+    token = _skipping.set(True)
+    try:
+        yield
+    finally:
+        _skipping.reset(token)
+
+
+def is_skipping() -> bool:
+    """Whether this is inside of `skip_init`."""
+    return _skipping.get()
+
+
+def _random(draw: Callable[..., dlc.Tensor]) -> Callable[..., dlc.Tensor]:
+    """What draws numbers, for a shape and an element type at the end of its arguments."""
+
+    @wraps(draw)
+    def drawn(*args: Any) -> dlc.Tensor:
+        if not is_skipping():
+            return draw(*args)
+        *_, shape, dtype = args
+        return dlc.asarray(np.zeros(tuple(shape), np.float32), dtype=dtype)
+
+    return drawn
+
+
+def _moved(x: dlc.Tensor, factor: float, term: float) -> dlc.Tensor:
+    """x * factor + term, in no more passes over memory than there have to be."""
+    scaled = x if factor == 1.0 else x * factor
+    return scaled if term == 0.0 else scaled + term
 
 
 def zeros() -> Initializer:
@@ -58,8 +105,9 @@ def normal(mean: float = 0.0, stddev: float = 0.05, key: Any = None) -> Initiali
     return partial(_normal, mean, stddev, key)
 
 
+@_random
 def _normal(mean: float, stddev: float, key: Any, shape: Sequence[int], dtype: Any) -> dlc.Tensor:
-    return dlc.random.normal(key, tuple(shape), dtype) * stddev + mean
+    return _moved(dlc.random.normal(key, tuple(shape), dtype), stddev, mean)
 
 
 def uniform(low: float = -0.05, high: float = 0.05, key: Any = None) -> Initializer:
@@ -67,8 +115,9 @@ def uniform(low: float = -0.05, high: float = 0.05, key: Any = None) -> Initiali
     return partial(_uniform, low, high, key)
 
 
+@_random
 def _uniform(low: float, high: float, key: Any, shape: Sequence[int], dtype: Any) -> dlc.Tensor:
-    return dlc.random.uniform(key, tuple(shape), dtype) * (high - low) + low
+    return _moved(dlc.random.uniform(key, tuple(shape), dtype), high - low, low)
 
 
 def truncated_normal(mean: float = 0.0, stddev: float = 0.05, key: Any = None) -> Initializer:
@@ -76,10 +125,11 @@ def truncated_normal(mean: float = 0.0, stddev: float = 0.05, key: Any = None) -
     return partial(_truncated, mean, stddev, key)
 
 
+@_random
 def _truncated(
     mean: float, stddev: float, key: Any, shape: Sequence[int], dtype: Any
 ) -> dlc.Tensor:
-    return dlc.random.truncated_normal(key, shape=tuple(shape), dtype=dtype) * stddev + mean
+    return _moved(dlc.random.truncated_normal(key, shape=tuple(shape), dtype=dtype), stddev, mean)
 
 
 def identity(gain: float = 1.0) -> Initializer:
@@ -214,6 +264,7 @@ def orthogonal(gain: float = 1.0, key: Any = None, outputs_first: bool = False) 
     return partial(_orthogonal, gain, key, outputs_first)
 
 
+@_random
 def _orthogonal(
     gain: float, key: Any, outputs_first: bool, shape: Sequence[int], dtype: Any
 ) -> dlc.Tensor:
