@@ -83,10 +83,13 @@ def _as_those(
     number = b.iota(shape=(size,), axis=0, dtype=int64)
     least = b.full(value=-1, shape=(size,), dtype=int64)
     one = b.reduce_max(b.select(mine, number, least), axes=(0,))
-    source = b.broadcast_to(one, shape=(size,))
+    # Of a batch that may have no elements no single one can be read.
+    source = one if isinstance(size, int) else b.broadcast_to(one, shape=(size,))
 
     def settled(x: Node) -> Node:
-        return _chosen(b, mine, x, b.stop_gradient(b.take(x, source, axis=0)))
+        found = b.take(x, source, axis=0)
+        wide = repeated(b, found, size) if isinstance(size, int) else found
+        return _chosen(b, mine, x, b.stop_gradient(wide))
 
     return [settled(x) if has else x for x, has in zip(operands, flags, strict=True)]
 
@@ -190,34 +193,45 @@ class _Batching:
     ) -> list[Node]:
         """A loop that goes on until no element wants to.
 
-        Which do, and how often each has run, are carries in front of the others.
+        Which do, and how often each has run, are carries in front of the others. Behind these are
+        those with which each has last gone on: it goes through later iterations with them. One that
+        never does has another's, of constants too.
         """
         node, b, size = self.node, self.b, self.size
         a: int = node.attrs["consts"]
         cond, _ = self.batch(node.attrs["cond"], known, size, True)
         body, _ = self.batch(node.attrs["body"], known, size, True)
         consts, carries = list(inputs[:a]), self._all(inputs[a:], flags[a:])
+        n = len(carries)
         (first,) = inline(b, cond, [*consts, *carries])
         zero = b.full(value=0, shape=(size,), dtype=int64)
+        settled = _as_those(b, first, [*consts, *carries], known)
+        operands = [*consts, *settled[:a], first, zero, *carries, *settled[a:]]
         inner = IRBuilder(node.loc)
-        mine = [inner.param(x.tensor) for x in (*consts, first, zero, *carries)]
-        going, count, held = mine[a], mine[a + 1], mine[a + 2 :]
-        found = inline(inner, body, _as_those(inner, going, [*mine[:a], *held], known))
-        kept = [_chosen(inner, going, x, y) for x, y in zip(found[: len(held)], held, strict=True)]
-        (again,) = inline(inner, cond, [*mine[:a], *kept])
+        mine = [inner.param(x.tensor) for x in operands]
+        own, steady, (going, count) = mine[:a], mine[a : 2 * a], mine[2 * a : 2 * a + 2]
+        held, last = mine[2 * a + 2 : 2 * a + 2 + n], mine[2 * a + 2 + n :]
+        given = [
+            _chosen(inner, going, x, inner.stop_gradient(y))
+            for x, y in zip(held, last, strict=True)
+        ]
+        found = inline(inner, body, [*steady, *given])
+        kept = [_chosen(inner, going, x, y) for x, y in zip(found[:n], held, strict=True)]
+        (again,) = inline(inner, cond, [*own, *kept])
         ran = inner.add(count, inner.convert(going, dtype=int64))
-        results = [inner.bit_and(going, again), ran, *kept, *found[len(held) :]]
+        left = [inner.stop_gradient(x) for x in given]
+        results = [inner.bit_and(going, again), ran, *kept, *left, *found[n:]]
         loop = inner.function(body.name, mine, results)
         asking = IRBuilder(node.loc)
         params = [asking.param(p.tensor) for p in mine]
-        goes_on = asking.function(cond.name, params, [asking.reduce_any(params[a], axes=(0,))])
-        attrs = {**node.attrs, "cond": goes_on, "body": loop}
-        whole = b.emit(node.op, [*consts, first, zero, *carries], attrs)
-        n = len(carries)
+        wants = asking.reduce_any(params[2 * a], axes=(0,))
+        goes_on = asking.function(cond.name, params, [wants])
+        attrs = {**node.attrs, "cond": goes_on, "body": loop, "consts": 2 * a}
+        whole = b.emit(node.op, operands, attrs)
         parts = [b.get(whole, index=k) for k in range(len(whole.type.items))]  # type: ignore[union-attr]
         if not node.attrs["counted"]:
             return parts[2 : n + 2]
-        return [*parts[2 : n + 2], parts[1], *parts[n + 3 :]]
+        return [*parts[2 : n + 2], parts[1], *parts[2 * n + 3 :]]
 
     def scan(self, inputs: Sequence[Node], flags: Sequence[bool]) -> list[Node]:
         node = self.node
