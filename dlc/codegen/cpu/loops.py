@@ -47,9 +47,9 @@ from dlc.ir.dims import (
 )
 from dlc.ir.scalar import Axis, Expr, reduced_axes, walk
 
-# Bytes of a result from which on it is stored past the caches: what two of eight cores have of a
-# third level of 32 MB.
-_STREAMED = 8 << 20
+# Bytes of a result from which on it is stored past the caches: half of a third level of 32 MB. A
+# smaller one may still lie there from the call before, or be read there by who is next.
+_STREAMED = 16 << 20
 
 
 def emit_loops(kernel: Kernel, isa: Isa, schedule: Schedule | None = None) -> KernelCode:
