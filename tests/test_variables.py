@@ -277,3 +277,18 @@ def test_shapes_may_change_around_variables():
     for n in (2, 3, 4, 5):
         step(np.zeros((n, 3), np.float32))
     assert step.stats.compilations == 2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "bool", "bfloat16", "float64"])
+@pytest.mark.parametrize("value", [0, 1, -0.0])
+def test_large_variables_of_one_number_have_memory_of_their_own(dtype, value):
+    """That of zeros is made when it is read."""
+    first, second = (dlc.Variable(dlc.full((300, 400), value, dtype=dtype)) for _ in range(2))
+    want = np.full((300, 400), value, first.dtype.numpy)
+    assert first.numpy().tobytes() == want.tobytes()
+    changed = np.array(want)
+    changed[7, 5] = 1 - value
+    first.assign(dlc.asarray(changed))
+    third = dlc.Variable(dlc.full((300, 400), value, dtype="float64"), dtype=dtype)
+    assert first.numpy().tobytes() == changed.tobytes()
+    assert second.numpy().tobytes() == third.numpy().tobytes() == want.tobytes()

@@ -10,6 +10,7 @@ from typing import Any
 
 import dlc
 from dlc import nn
+from dlc.frontend import safetensors
 from dlc.ir.errors import ArgumentError, ValueRangeError, nearest
 from dlc.models import bert, gpt2, mobilenet, resnet, vgg, vit
 from dlc.models.settings import FromConfig, Published
@@ -86,7 +87,7 @@ def load_pretrained(
         target = _model_of(folder)
     state: dict[str, Any] = {}
     for file in files:
-        state.update(dlc.safetensors.load_file(file))
+        state.update(safetensors.load_tensors(file))
     target.load_state_dict(
         target.adapted(state) if isinstance(target, Published) else state, strict
     )

@@ -70,7 +70,7 @@ def _random(draw: Callable[..., dlc.Tensor]) -> Callable[..., dlc.Tensor]:
         if not is_skipping():
             return draw(*args)
         *_, shape, dtype = args
-        return dlc.asarray(np.zeros(tuple(shape), np.float32), dtype=dtype)
+        return dlc.zeros(tuple(shape), dtype=dtype)
 
     return drawn
 

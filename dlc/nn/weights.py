@@ -42,11 +42,11 @@ def save(state: Mapping[str, Any], given: str | os.PathLike[str]) -> None:
 
 
 def load(given: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads tensors by name, as arrays.
+    """Reads tensors by name.
 
     Raises:
         FileNotFoundError: when there is no such file.
         ValueRangeError: for a name that does not end in .safetensors.
         FileFormatError: for a file that is cut off or no safetensors file.
     """
-    return safetensors.load_file(_path(given))
+    return safetensors.load_tensors(_path(given))

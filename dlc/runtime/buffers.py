@@ -68,6 +68,7 @@ def addresses_of(arrays: Sequence[np.ndarray[Any, Any]]) -> list[int]:
     return [a.ctypes.data for a in arrays]
 
 
+_MANY = 1 << 16  # elements of which it pays to look whether they are one zero
 _READABLE = all(_has_data_at(np.empty(n, np.uint8)) for n in (1, 100, 10_000))
 
 
@@ -108,13 +109,30 @@ def together(
     return found
 
 
+def zeros(shape: Sequence[int], dtype: DType) -> np.ndarray[Any, Any]:
+    """An array like that of `empty`, of zeros; the system makes its pages when they are read."""
+    size = math.prod(shape) * dtype.itemsize
+    try:
+        raw = np.zeros(size + ALIGNMENT - 1, np.uint8)
+    except (MemoryError, ValueError, OverflowError):
+        raise too_large(shape, dtype, size) from None
+    return np.ndarray(shape, dtype.numpy, raw, -address_of(raw) % ALIGNMENT)
+
+
 def aligned_copy(array: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, Any]:
     """A copy of `array` in aligned memory of its own, where it lies."""
     if type(array) is GpuArray:
         return array.copy()
+    if array.size >= _MANY and _is_one_zero(array):
+        return zeros(array.shape, dtype)
     result = empty(array.shape, dtype)
     np.copyto(result, array, casting="unsafe")
     return result
+
+
+def _is_one_zero(array: np.ndarray[Any, Any]) -> bool:
+    """Whether all elements are one in memory, whose bits are zeros: so they are in any type."""
+    return not any(array.strides) and not any(array[(0,) * array.ndim].tobytes())
 
 
 def is_usable(array: np.ndarray[Any, Any]) -> bool:
