@@ -93,16 +93,33 @@ class FoldedExtreme(Reduction):
     def fold(self, em: Emitter, held: Sequence[str], lanes: int, to: int) -> list[str]:
         """The accumulators of `lanes` lanes as `to` lanes."""
         best, nan, signs = held
+        if to == 1 and (few := self._narrow(lanes)) > 1:
+            nan, signs = self._any(em, nan, few), self._sign(em, signs, few)
         while lanes > to:
             few, half = self._narrow(lanes), lanes // 2
             best = self._best(em, *halves(em, llvm_type(self.dtype, lanes), best, lanes), half)
-            if self._narrow(half) < few:
+            if to > 1 and self._narrow(half) < few:
                 flags = halves(em, llvm_type(bool_, few), nan, few)
                 nan = em.value(f"or {llvm_type(bool_, half)} {flags[0]}, {flags[1]}")
                 both = halves(em, vector_type(self._integer, few), signs, few)
                 signs = self._both_signs(em, *both, half)
             lanes = half
         return [best, nan, signs]
+
+    @staticmethod
+    def _any(em: Emitter, flags: str, lanes: int) -> str:
+        """Whether any flag of a vector is set, by one comparison."""
+        bits = em.value(f"bitcast {llvm_type(bool_, lanes)} {flags} to i{lanes}")
+        return em.value(f"icmp ne i{lanes} {bits}, 0")
+
+    def _sign(self, em: Emitter, signs: str, lanes: int) -> str:
+        """A number with the sign that all have in common; of the least, that any has."""
+        type_ = vector_type(self._integer, lanes)
+        none = splat_literal(self._integer, "0", lanes)
+        asked = "sge" if self.kind == "max" else "slt"
+        some = self._any(em, em.value(f"icmp {asked} {type_} {signs}, {none}"), lanes)
+        negative, positive = ("0", "-1") if self.kind == "max" else ("-1", "0")
+        return em.value(f"select i1 {some}, {self._integer} {negative}, {self._integer} {positive}")
 
     def finish(self, em: Emitter, held: Sequence[str], lanes: int) -> str:
         """The result of each lane; of `FoldedExtreme` when there are no more than of a flag."""
