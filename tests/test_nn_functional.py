@@ -81,6 +81,13 @@ def test_activations(name, args):
         near(got.astype("float64").numpy(), want, unit)
 
 
+@pytest.mark.parametrize("name", ["hardswish", "sparse_plus"])
+def test_gradients_beyond_both_ends(name):
+    x = dlc.asarray([-math.inf, -1e30, 1e30, math.inf])
+    gradient = dlc.grad(lambda x: dlc.sum(getattr(fn, name)(x)))(x)
+    assert gradient.numpy().tolist() == [0.0, 0.0, 1.0, 1.0]
+
+
 def test_compiled_activations_equal_eager_ones():
     def all_of(x):
         return [getattr(fn, name)(x, *args) for name, args in ACTIVATIONS]
