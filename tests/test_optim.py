@@ -70,6 +70,18 @@ def test_single_precision_and_pytorchs_defaults(kind):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("kind", ["Adam", "AdamW", "NAdam", "RAdam"])
+def test_a_gradient_whose_square_overflows(kind):
+    wanted = torch.tensor([1.0, 2.0], requires_grad=True)
+    got = dlc.Variable([1.0, 2.0], requires_grad=True)
+    judge, optimizer = getattr(torch.optim, kind)([wanted]), getattr(optim, kind)([got])
+    for g in (1.0, 1e25, 1.0, 1.0):
+        wanted.grad, got.grad = torch.tensor([g, 1.0]), dlc.asarray([g, 1.0])
+        judge.step()
+        optimizer.step()
+    np.testing.assert_allclose(got.numpy(), wanted.detach().numpy(), rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["Adam", "NAdam", "RMSprop", "Adagrad", "Adamax"])
 def test_half_types_are_computed_at_single_precision(kind):
     first = [FIRST[1].astype(np.float16) for _ in range(2)]

@@ -39,6 +39,16 @@ def decayed(parameter: Any, gradient: Any, settings: Settings, rate: Any) -> tup
     return parameter, gradient + decay * parameter
 
 
+def moved_means(slots: Slots, gradient: Any, settings: Settings) -> tuple[Any, Any]:
+    """Adam's means of gradients and of their squares, moved by a gradient.
+
+    That of squares is no sum with a difference, which is NaN once a square was infinite.
+    """
+    mean = slots["mean"] + (1 - settings["beta1"]) * (gradient - slots["mean"])
+    decay = settings["beta2"]
+    return mean, decay * slots["square"] + (1 - decay) * gradient * gradient
+
+
 class SGD(Optimizer):
     """Gradient descent, with momentum (Sutskever et al., 2013).
 
@@ -133,8 +143,7 @@ class Adam(Optimizer):
         """Means moved by the gradient; the step is their quotient, corrected for the start at 0."""
         parameter, g = decayed(parameter, gradient, settings, rate)
         b1, b2, t = settings["beta1"], settings["beta2"], wide(step)
-        mean = slots["mean"] + (1 - b1) * (g - slots["mean"])
-        square = slots["square"] + (1 - b2) * (g * g - slots["square"])
+        mean, square = moved_means(slots, g, settings)
         held: Slots = {"mean": mean, "square": square}
         if settings["amsgrad"]:
             square = held["largest"] = dlc.maximum(slots["largest"], square)

@@ -6,16 +6,9 @@ from typing import Any, ClassVar
 
 import dlc
 from dlc.optim.optimizer import Optimizer, Settings, Slots
-from dlc.optim.rules import Adam, decayed, like, renamed, wide
+from dlc.optim.rules import Adam, decayed, like, moved_means, renamed, wide
 
 __all__ = ["Adadelta", "Adamax", "Lion", "NAdam", "Nadam", "RAdam"]
-
-
-def _moved(slots: Slots, gradient: Any, settings: Settings) -> tuple[Any, Any]:
-    """The means of gradients and of their squares, moved by a gradient."""
-    mean = slots["mean"] + (1 - settings["beta1"]) * (gradient - slots["mean"])
-    change = gradient * gradient - slots["square"]
-    return mean, slots["square"] + (1 - settings["beta2"]) * change
 
 
 class Adamax(Adam):
@@ -85,7 +78,7 @@ class NAdam(Adam):
         """A step by the mean as it will be."""
         parameter, g = decayed(parameter, gradient, settings, rate)
         b1, t, slow = settings["beta1"], wide(step), settings["momentum_decay"]
-        mean, square = _moved(slots, g, settings)
+        mean, square = moved_means(slots, g, settings)
         share = b1 * (1 - 0.5 * 0.96 ** (t * slow))
         coming = b1 * (1 - 0.5 * 0.96 ** ((t + 1) * slow))
         product = slots["product"] * share
@@ -126,7 +119,7 @@ class RAdam(Adam):
         """A step by the mean, over the root where the variance of that is bounded."""
         parameter, g = decayed(parameter, gradient, settings, rate)
         b1, b2, t = settings["beta1"], settings["beta2"], wide(step)
-        mean, square = _moved(slots, g, settings)
+        mean, square = moved_means(slots, g, settings)
         most = 2 / (1 - b2) - 1
         rest = 1 - b2**t
         length = most - 2 * t * b2**t / rest
