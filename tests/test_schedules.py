@@ -113,6 +113,20 @@ def test_as_pytorch(name, args, settings):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_momentum_that_was_0_moves():
+    found = []
+    for module, optimizer in zip((S, lr_scheduler), both([{}], lr=0.1), strict=True):
+        p = optimizer.param_groups[0]["params"][0]
+        scheduler = module.OneCycleLR(optimizer, 0.5, total_steps=9)
+        for t in range(8):
+            p.grad = torch.tensor([1.0 + t]) if module is S else dlc.asarray([1.0 + t])
+            optimizer.step()
+            scheduler.step()
+        found.append(p.item())
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_schedulers_in_a_row_and_at_once():
     found = []
     for module, optimizer in zip((S, lr_scheduler), both([{}, {"lr": 0.3}], lr=0.1), strict=True):
@@ -313,7 +327,7 @@ def test_optimizers_by_name():
         (lambda o: lr_scheduler.StepLR(optim.SGD(schedules.StepDecay(1.0, 2)), 3), TypeError),
         (lambda o: lr_scheduler.StepLR(o, 3, last_epoch=4), dlc.ArgumentError),
         (lambda o: lr_scheduler.OneCycleLR(o, 1.0), dlc.ValueRangeError),
-        (lambda o: lr_scheduler.OneCycleLR(o, 1.0, total_steps=9), dlc.ValueRangeError),
+        (lambda o: lr_scheduler.OneCycleLR(optim.Adagrad(0.1), 1.0, 9), dlc.ValueRangeError),
         (lambda o: lr_scheduler.LambdaLR(o, [math.exp] * 3), dlc.ValueRangeError),
         (lambda o: lr_scheduler.LinearLR(o, 0.0), dlc.ValueRangeError),
         (lambda o: lr_scheduler.ConstantLR(o, 2.0), dlc.ValueRangeError),

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import dlc
 from dlc.optim.optimizer import Optimizer, Settings, Slots
-from dlc.optim.rules import Adam, decayed, like, moved_means, renamed, wide
+from dlc.optim.rules import Adam, decayed, like, moved_means, wide
 
 __all__ = ["Adadelta", "Adamax", "Lion", "NAdam", "Nadam", "RAdam"]
 
@@ -146,9 +146,11 @@ class Adadelta(Optimizer):
         "learning_rate": 1e-3, "rho": 0.95, "epsilon": 1e-7, "weight_decay": None,
     }  # fmt: skip
 
+    names: ClassVar = {"epsilon": "eps"}
+
     def normalise(self, settings: Settings) -> Settings:
         """The settings under one name each."""
-        return {"decoupled": self.is_keras, **renamed(settings, epsilon="eps")}
+        return {"decoupled": self.is_keras, **super().normalise(settings)}
 
     def first_slots(self, parameter: Any, settings: Settings) -> Slots:
         """The means of squared gradients and of squared steps."""
