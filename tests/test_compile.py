@@ -416,6 +416,25 @@ def test_what_needs_an_extent_as_a_number_takes_a_second_one(function):
         f.lower(dlc.spec((1, 2, "h", "h"), dlc.float64))
 
 
+@pytest.mark.parametrize(
+    ("function", "extents"),
+    [
+        (lambda x: dlc.pixel_unshuffle(x, 2), ((1, 3, 4, 6), (1, 3, 8, 10))),
+        (lambda x: dlc.pixel_shuffle(x, 2), ((1, 4, 3, 2), (1, 8, 3, 2))),
+        (lambda x: dlc.channel_shuffle(x, 2), ((1, 4, 3, 2), (1, 8, 3, 2))),
+        (lambda x: dlc.group_norm(x, 2), ((1, 4, 3, 2), (1, 8, 3, 2))),
+        (lambda x: dlc.conv2d(x[:1], x[:, :2], groups=2), ((4, 4, 2, 2), (6, 4, 2, 2))),
+        (lambda x: dlc.scaled_dot_product_attention(x, x[:, :2], x[:, :2], enable_gqa=True),
+         ((1, 4, 3, 2), (1, 8, 3, 2))),
+    ],
+)  # fmt: skip
+def test_what_divides_extents_takes_a_second_one(function, extents):
+    f = dlc.compile(function)
+    for shape in extents:
+        x = np.random.default_rng(0).normal(size=shape)
+        np.testing.assert_allclose(f(x).numpy(), function(dlc.asarray(x)).numpy(), rtol=1e-12)
+
+
 def test_named_extents_must_stay_free():
     f = dlc.compile(lambda x: x * 2 if x.shape[0] > 4 else x)
     with pytest.raises(dlc.ShapeError, match="b was declared to take any value"):
