@@ -15,7 +15,8 @@ MODULES = [
 ]  # fmt: skip
 LAYERS = [
     "activation_layers", "activations", "channel_norms", "containers", "convolution", "converting",
-    "dropout", "embeddings", "graph", "hooks", "init", "initializers", "linear", "model", "module",
+    "dropout", "embeddings", "graph", "hooks", "init", "initializers", "linear", "losses", "model",
+    "module",
     "normalization", "padding", "pooling", "reshaping",
 ]  # fmt: skip
 KERAS_LAYERS = [
@@ -45,7 +46,7 @@ FILES = [
     *(f"nn.keras.{name}" for name in KERAS_LAYERS),
     *(f"nn.functional.{name}" for name in FORMS),
     *(f"optim.{name}" for name in OPTIMIZERS),
-    *(f"losses.{name}" for name in ("classes", "functions")),
+    *(f"losses.{name}" for name in ("classes", "deviation_classes", "functions", "overlaps")),
     "callbacks.base",
     *(f"metrics.{name}" for name in ("accuracy", "metric", "names")),
 ]

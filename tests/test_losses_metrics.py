@@ -76,6 +76,10 @@ LOSSES = [
         {"from_logits": True, "alpha": 0.4, "gamma": 3.0, "label_smoothing": 0.1},
         ONE_HOT, floats(7, 5),
     ),
+    ("Dice", {"axis": 1}, BITS, shares(7, 5)),
+    ("Tversky", {"axis": 1, "alpha": 0.3, "beta": 0.9}, BITS, shares(7, 5)),
+    ("CTC", {}, np.where(np.arange(3) <= LABELS[:, None], 1 + LABELS[:, None] % 4, 0),
+     floats(7, 8, 5)),
 ]  # fmt: skip
 
 
@@ -105,6 +109,16 @@ def test_losses_have_the_gradients_of_differences(name, settings, true, pred):
     h = 1e-6
     low, high = (loss(true, wide + s * h * direction).item() for s in (-1, 1))
     assert got == pytest.approx((high - low) / (2 * h), rel=1e-4, abs=1e-6)
+
+
+def test_losses_of_overlaps_of_everything():
+    for name, settings in (("Dice", {}), ("Tversky", {"alpha": 0.1})):
+        ours, theirs = (getattr(m, name)(**settings) for m in (losses, keras.losses))
+        wanted = keras.ops.convert_to_numpy(theirs(BITS, shares(7, 5) * 0 + 0.25))
+        assert ours(BITS, np.full((7, 5), 0.25)).item() == pytest.approx(float(wanted), rel=1e-6)
+    assert losses.Dice(reduction=None, axis=1)(BITS, BITS).shape == (7,)
+    with pytest.raises(dlc.ShapeError, match="they are .N, S. and .N, T, C."):
+        losses.CTC()(LABELS, floats(7, 5))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -291,6 +305,8 @@ NAMES = [
     "cosine_similarity",
     "binary_focal_crossentropy",
     "categorical_focal_crossentropy",
+    "dice",
+    "tversky",
 ]
 
 

@@ -35,6 +35,8 @@ _NAMES: dict[str, type[Loss]] = {
     "sparse_categorical_crossentropy": classes.SparseCategoricalCrossentropy,
     "binary_focal_crossentropy": deviation_classes.BinaryFocalCrossentropy,
     "categorical_focal_crossentropy": deviation_classes.CategoricalFocalCrossentropy,
+    "dice": deviation_classes.Dice, "tversky": deviation_classes.Tversky,
+    "ctc": deviation_classes.CTC,
 }  # fmt: skip
 
 

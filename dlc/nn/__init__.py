@@ -84,6 +84,14 @@ from dlc.nn.keras.merging import Maximum as Maximum
 from dlc.nn.keras.merging import Minimum as Minimum
 from dlc.nn.keras.merging import Multiply as Multiply
 from dlc.nn.keras.merging import Subtract as Subtract
+from dlc.nn.keras.merging import add as add
+from dlc.nn.keras.merging import average as average
+from dlc.nn.keras.merging import concatenate as concatenate
+from dlc.nn.keras.merging import dot as dot
+from dlc.nn.keras.merging import maximum as maximum
+from dlc.nn.keras.merging import minimum as minimum
+from dlc.nn.keras.merging import multiply as multiply
+from dlc.nn.keras.merging import subtract as subtract
 from dlc.nn.keras.noise import GaussianDropout as GaussianDropout
 from dlc.nn.keras.noise import GaussianNoise as GaussianNoise
 from dlc.nn.keras.noise import SpatialDropout1D as SpatialDropout1D
