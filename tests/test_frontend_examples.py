@@ -48,7 +48,7 @@ FILES = [
     *(f"optim.{name}" for name in OPTIMIZERS),
     *(f"losses.{name}" for name in ("classes", "deviation_classes", "functions", "overlaps")),
     "callbacks.base",
-    *(f"metrics.{name}" for name in ("accuracy", "metric", "names")),
+    *(f"metrics.{name}" for name in ("accuracy", "metric", "names", "overlaps", "scores")),
 ]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
