@@ -23,7 +23,7 @@ KERAS_LAYERS = [
     "convolution", "dense", "layer", "merging", "noise", "normalization", "pooling", "preparing",
     "shapes",
 ]  # fmt: skip
-OPTIMIZERS = ["clipping", "loss_scaler", "rules", "schedules"]
+OPTIMIZERS = ["clipping", "loss_scaler", "rules", "schedules", "variants", "whole"]
 FORMS = [
     "activations",
     "class_losses",
