@@ -304,6 +304,18 @@ FUNCTIONS = [
         [("nn.functional.leaky_relu", -0.01, "dlcF.leaky_relu(-1.0).item()")],
     ),
     _case(
+        "Functions", "one_hot: type",
+        [
+            ("PyTorch", "int64", "name(F.one_hot(torch.tensor([1]), 2).dtype)"),
+            ("Keras", "float32", "name(keras.ops.one_hot([1], 2).dtype)"),
+            ("JAX", "float32", "name(jax.nn.one_hot(jnp.array([1]), 2).dtype)"),
+        ],
+        [
+            ("nn.functional.one_hot", "int64", "name(dlcF.one_hot([1], 2).numpy().dtype)"),
+            ("dlc.one_hot", "float32", "name(dlc.one_hot([1], 2).numpy().dtype)"),
+        ],
+    ),
+    _case(
         "Functions", "an index beyond the end, x[5] of three",
         [
             ("NumPy", "error", "attempt(lambda: np.arange(3)[5])"),

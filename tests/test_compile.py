@@ -397,7 +397,6 @@ def test_warming_up():
         lambda x: dlc.interpolate(x, size=(2, 3), mode="bilinear"),
         lambda x: dlc.interpolate(x, scale_factor=2),
         lambda x: dlc.adaptive_avg_pool2d(x, 2),
-        lambda x: dlc.max_pool2d(x, 2, stride=3, ceil_mode=True),
         lambda x: dlc.chunk(x, 2, dim=3)[1],
         lambda x: dlc.pdist(x[0, 0]),
         lambda x: dlc.arange(0.5, x.shape[2], 0.25),
@@ -414,6 +413,43 @@ def test_what_needs_an_extent_as_a_number_takes_a_second_one(function):
         np.testing.assert_allclose(f(x).numpy(), expected.numpy(), rtol=1e-12)
     with pytest.raises(dlc.ShapeError, match=r"needs to know what number .*h was declared"):
         f.lower(dlc.spec((1, 2, "h", "h"), dlc.float64))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: dlc.max_pool2d(x, 2, stride=3, ceil_mode=True),
+        lambda x: dlc.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False),
+        lambda x: dlc.lp_pool2d(x, 2, 2, stride=3, ceil_mode=True),
+        lambda x: dlc.adaptive_avg_pool2d(x, 1),
+        lambda x: dlc.adaptive_avg_pool2d(x, None),
+    ],
+)
+def test_pools_that_take_any_extents(function):
+    f = dlc.compile(function).warmup(dlc.spec((1, 2, "h", "w"), dlc.float64))
+    for shape in ((1, 2, 4, 5), (1, 2, 7, 6), (1, 2, 3, 8), (1, 2, 3, 3)):
+        x = np.random.default_rng(0).normal(size=shape)
+        np.testing.assert_allclose(f(x).numpy(), function(dlc.asarray(x)).numpy(), rtol=1e-12)
+    assert f.stats.compilations == 1
+
+
+@pytest.mark.parametrize(
+    ("function", "extents"),
+    [
+        (lambda x: dlc.pixel_unshuffle(x, 2), ((1, 3, 4, 6), (1, 3, 8, 10))),
+        (lambda x: dlc.pixel_shuffle(x, 2), ((1, 4, 3, 2), (1, 8, 3, 2))),
+        (lambda x: dlc.channel_shuffle(x, 2), ((1, 4, 3, 2), (1, 8, 3, 2))),
+        (lambda x: dlc.group_norm(x, 2), ((1, 4, 3, 2), (1, 8, 3, 2))),
+        (lambda x: dlc.conv2d(x[:1], x[:, :2], groups=2), ((4, 4, 2, 2), (6, 4, 2, 2))),
+        (lambda x: dlc.scaled_dot_product_attention(x, x[:, :2], x[:, :2], enable_gqa=True),
+         ((1, 4, 3, 2), (1, 8, 3, 2))),
+    ],
+)  # fmt: skip
+def test_what_divides_extents_takes_a_second_one(function, extents):
+    f = dlc.compile(function)
+    for shape in extents:
+        x = np.random.default_rng(0).normal(size=shape)
+        np.testing.assert_allclose(f(x).numpy(), function(dlc.asarray(x)).numpy(), rtol=1e-12)
 
 
 def test_named_extents_must_stay_free():

@@ -101,6 +101,28 @@ def test_a_generator_is_walked_on():
     assert numbers(later.epoch(2, 1)) == [9, 10, 11]
 
 
+def test_samples_are_predicted_and_evaluated_once():
+    model = classifier()
+    wanted = model.predict(X)
+    for x, size in (
+        (X, 4),
+        (iter(np.split(X, 5)), None),
+        (dlc.data.Dataset.from_tensor_slices(X).batch(4), None),
+    ):
+        with pytest.warns(UserWarning, match="ended in a prediction after 5 of 7 batches") as seen:
+            np.testing.assert_array_equal(model.predict(x, size, steps=7), wanted)
+        assert seen[0].filename == __file__
+    with pytest.warns(UserWarning, match="an evaluation after 5 of 7"):
+        loss = model.evaluate(X, Y, 4, verbose=0, steps=7)
+    assert loss == pytest.approx(model.evaluate(X, Y, verbose=0), rel=1e-6)
+    with pytest.warns(UserWarning, match="a validation after 2 of 3"):
+        model.fit(
+            X, Y, validation_data=(X, Y), validation_batch_size=10, validation_steps=3, verbose=0
+        )
+    with pytest.raises(dlc.ValueRangeError, match="a prediction after 0 of 2 batches"):
+        model.predict(Pieces(0), steps=2)
+
+
 def test_a_sequence_is_shuffled_by_batches_and_told_of_the_end():
     sequence = Sequence()
     source = source_of(sequence, seed=3)

@@ -15,14 +15,15 @@ MODULES = [
 ]  # fmt: skip
 LAYERS = [
     "activation_layers", "activations", "channel_norms", "containers", "convolution", "converting",
-    "dropout", "embeddings", "graph", "hooks", "init", "initializers", "linear", "model", "module",
+    "dropout", "embeddings", "graph", "hooks", "init", "initializers", "linear", "losses", "model",
+    "module",
     "normalization", "padding", "pooling", "reshaping",
 ]  # fmt: skip
 KERAS_LAYERS = [
     "convolution", "dense", "layer", "merging", "noise", "normalization", "pooling", "preparing",
     "shapes",
 ]  # fmt: skip
-OPTIMIZERS = ["clipping", "loss_scaler", "rules", "schedules"]
+OPTIMIZERS = ["clipping", "loss_scaler", "rules", "schedules", "variants", "whole"]
 FORMS = [
     "activations",
     "class_losses",
@@ -45,9 +46,9 @@ FILES = [
     *(f"nn.keras.{name}" for name in KERAS_LAYERS),
     *(f"nn.functional.{name}" for name in FORMS),
     *(f"optim.{name}" for name in OPTIMIZERS),
-    *(f"losses.{name}" for name in ("classes", "functions")),
+    *(f"losses.{name}" for name in ("classes", "deviation_classes", "functions", "overlaps")),
     "callbacks.base",
-    *(f"metrics.{name}" for name in ("accuracy", "metric", "names")),
+    *(f"metrics.{name}" for name in ("accuracy", "metric", "names", "overlaps", "scores")),
 ]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

@@ -339,6 +339,32 @@ def test_shapes_of_layers_of_open_extents_are_those_of_each_call():
             assert model(given).shape == wanted, layer
 
 
+def test_layers_that_need_the_number_of_an_open_extent():
+    image = nn.Input((None, None, 3))
+    y = nn.UpSampling2D(2, interpolation="bilinear")(nn.Conv2D(3, 3, padding="same")(image))
+    small = nn.AdaptiveAveragePooling2D((2, 3))(y)
+    half = nn.UpSampling2D(2, interpolation="bilinear")(nn.MaxPooling2D(2)(image))
+    taken = nn.Lambda(lambda t: dlc.stack([t[:, k] for k in range(t.shape[1])], axis=1))(y)
+    scaled = y * dlc.ones((y.shape[1], 1, 1)) / taken.shape[2]
+    model = nn.Model(image, [taken, small, nn.Add()([image, half]), scaled])
+    assert [y.shape[1:] for y in model.outputs][1] == (2, 3, 3)
+    assert model.output_shape[0] == (None, None, None, 3)
+    for h, w in ((6, 8), (4, 2), (6, 6)):
+        x = draw(2, h, w, 3)
+        for run in (model, dlc.compile(model)):
+            large, pooled, added, divided = run(x)
+            assert large.shape == (2, 2 * h, 2 * w, 3)
+            close(pooled, nn.AdaptiveAveragePooling2D((2, 3))(large))
+            close(added - x, nn.UpSampling2D(2, interpolation="bilinear")(nn.MaxPooling2D(2)(x)))
+            close(divided, large / (2 * w))
+    with pytest.raises(dlc.ShapeError, match="in layer 'add'"):
+        model(draw(2, 7, 8, 3))
+    with pytest.raises(dlc.ShapeError, match=r"gives f32\[batch\] or f32\[batch,240,3\]"):
+        nn.Lambda(lambda t: t if t.shape[1] % 16 == 0 and int(t.shape[1]) else t[:, 0, 0])(
+            nn.Input((None, 3))
+        )
+
+
 def test_branches_of_open_extents_meet():
     x, other = nn.Input((None, 4)), nn.Input((None, 4))
     wide = nn.UpSampling1D(2)(nn.MaxPooling1D(2)(x))

@@ -201,6 +201,7 @@ def test_merging_as_in_keras(case):
     theirs = getattr(keras.layers, name)(**kwargs)
     wanted = theirs([torch.tensor(x) for x in xs])
     close(getattr(nn, name)(**kwargs)(xs), wanted)
+    close(getattr(nn, name.lower())(xs, **kwargs, name="merged"), wanted)
 
 
 NOT_HERE = {  # what is about other things than the numbers a layer computes

@@ -76,6 +76,10 @@ LOSSES = [
         {"from_logits": True, "alpha": 0.4, "gamma": 3.0, "label_smoothing": 0.1},
         ONE_HOT, floats(7, 5),
     ),
+    ("Dice", {"axis": 1}, BITS, shares(7, 5)),
+    ("Tversky", {"axis": 1, "alpha": 0.3, "beta": 0.9}, BITS, shares(7, 5)),
+    ("CTC", {}, np.where(np.arange(3) <= LABELS[:, None], 1 + LABELS[:, None] % 4, 0),
+     floats(7, 8, 5)),
 ]  # fmt: skip
 
 
@@ -105,6 +109,16 @@ def test_losses_have_the_gradients_of_differences(name, settings, true, pred):
     h = 1e-6
     low, high = (loss(true, wide + s * h * direction).item() for s in (-1, 1))
     assert got == pytest.approx((high - low) / (2 * h), rel=1e-4, abs=1e-6)
+
+
+def test_losses_of_overlaps_of_everything():
+    for name, settings in (("Dice", {}), ("Tversky", {"alpha": 0.1})):
+        ours, theirs = (getattr(m, name)(**settings) for m in (losses, keras.losses))
+        wanted = keras.ops.convert_to_numpy(theirs(BITS, shares(7, 5) * 0 + 0.25))
+        assert ours(BITS, np.full((7, 5), 0.25)).item() == pytest.approx(float(wanted), rel=1e-6)
+    assert losses.Dice(reduction=None, axis=1)(BITS, BITS).shape == (7,)
+    with pytest.raises(dlc.ShapeError, match="they are .N, S. and .N, T, C."):
+        losses.CTC()(LABELS, floats(7, 5))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -164,13 +178,27 @@ METRICS = [
     ("CategoricalCrossentropy", {"from_logits": True}, ONE_HOT, floats(7, 5)),
     ("SparseCategoricalCrossentropy", {"from_logits": True}, LABELS, floats(7, 5)),
     ("AUC", {"num_thresholds": 11, "curve": "PR"}, BITS[:, 0], RNG.random(7, np.float32)),
-]
+    ("F1Score", {}, ONE_HOT, ONE_HOT + floats(7, 5)),
+    ("F1Score", {"threshold": 0.4, "average": "micro"}, BITS, RNG.random((7, 5), np.float32)),
+    ("FBetaScore", {"beta": 0.5, "average": "macro"}, ONE_HOT, ONE_HOT + floats(7, 5)),
+    ("FBetaScore", {"beta": 2.0, "average": "weighted", "threshold": 0.6}, BITS, shares(7, 5)),
+    ("R2Score", {}, BITS + floats(7, 5), BITS),
+    ("R2Score", {"class_aggregation": None}, BITS + floats(7, 5), BITS),
+    ("R2Score", {"class_aggregation": "variance_weighted_average"}, BITS + floats(7, 5), BITS),
+    ("IoU", {"num_classes": 5, "target_class_ids": [1, 3, 4]}, LABELS, LABELS[::-1]),
+    ("IoU", {"num_classes": 4, "target_class_ids": [0], "ignore_class": 1}, LABELS, LABELS // 2),
+    ("BinaryIoU", {"threshold": 0.3}, BITS[:, 0], RNG.random(7, np.float32)),
+    ("MeanIoU", {"num_classes": 5, "sparse_y_pred": False}, LABELS, floats(7, 5)),
+    ("OneHotIoU", {"num_classes": 5, "target_class_ids": [0, 2]}, ONE_HOT, floats(7, 5)),
+    ("OneHotMeanIoU", {"num_classes": 5, "sparse_y_pred": True}, ONE_HOT, LABELS),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "settings", "true", "pred"), METRICS)
 def test_metrics_as_keras_over_batches(name, settings, true, pred):
     ours, compiled = (getattr(metrics, name)(**settings) for _ in range(2))
-    theirs = getattr(keras.metrics, name)(**settings)
+    kind = {"dtype": "float32"} if "IoU" in name else {}  # Keras's count integers else
+    theirs = getattr(keras.metrics, name)(**settings, **kind)
     update = dlc.compile(compiled.update_state)
     for weight in (None, np.linspace(0, 2, 7, dtype=np.float32), None):
         for metric in (ours.update_state, theirs.update_state, update):
@@ -183,6 +211,35 @@ def test_metrics_as_keras_over_batches(name, settings, true, pred):
     np.testing.assert_allclose(both.result().numpy(), times * wanted, rtol=1e-5, atol=1e-6)
     ours.reset_state()
     assert not any(v.numpy().any() for v in ours.variables)
+
+
+def test_scores_in_fit_and_without_a_batch():
+    for name in ("F1Score", "R2Score"):
+        assert getattr(metrics, name)().result().item() == 0
+    dlc.random.seed(0)
+    model = dlc.nn.Sequential(dlc.nn.Dense(5, activation="softmax"))
+    score = metrics.F1Score(average="macro")
+    model.compile("adam", "categorical_crossentropy", metrics=[score, metrics.OneHotMeanIoU(5)])
+    x = floats(7, 3)
+    logs = model.fit(x, ONE_HOT, epochs=2, batch_size=4, verbose=0).history
+    assert set(logs) == {"loss", "f1_score", "one_hot_mean_io_u"}
+    wanted = metrics.F1Score(average="macro")(ONE_HOT, model.predict(x)).item()
+    found = model.evaluate(x, ONE_HOT, batch_size=3, verbose=0, return_dict=True)
+    assert found["f1_score"] == pytest.approx(wanted)
+    again = metrics.F1Score(average="macro")  # as one that goes on from a checkpoint
+    again.load_state_dict(score.state_dict())
+    assert again.result().item() == pytest.approx(wanted)
+
+
+@pytest.mark.filterwarnings("ignore:More independent:UserWarning")
+@pytest.mark.parametrize("regressors", [3, 50])
+def test_an_adjusted_score(regressors):
+    true = BITS + floats(7, 5)
+    ours, theirs = (m.R2Score(num_regressors=regressors) for m in (metrics, keras.metrics))
+    for metric in (ours, theirs):
+        metric.update_state(true, BITS)
+    wanted = keras.ops.convert_to_numpy(theirs.result())
+    np.testing.assert_allclose(ours.result().numpy(), wanted, rtol=1e-5)
 
 
 def test_means_and_sums():
@@ -245,6 +302,14 @@ def test_names_lead_to_losses_and_metrics():
         (lambda: losses.BinaryCrossentropy(label_smoothing=2.0), dlc.ValueRangeError, "smoothing"),
         (lambda: losses.mean_squared_error(floats(3), floats(4)), dlc.ShapeError, "differ"),
         (lambda: losses.huber(floats(3), np.arange(3)), dlc.DTypeError, "floats"),
+        (lambda: metrics.F1Score(average="mean"), dlc.ValueRangeError, "micro"),
+        (lambda: metrics.FBetaScore(beta=0.0), dlc.ValueRangeError, "positive"),
+        (lambda: metrics.F1Score(threshold=1.5), dlc.ValueRangeError, "at most 1"),
+        (lambda: metrics.F1Score()(BITS[0], BITS[0]), dlc.ShapeError, "samples, outputs"),
+        (lambda: metrics.R2Score("mean"), dlc.ValueRangeError, "uniform_average"),
+        (lambda: metrics.R2Score(num_regressors=-1), dlc.ValueRangeError, "at least 0"),
+        (lambda: metrics.IoU(3, [3]), dlc.ValueRangeError, "below num_classes"),
+        (lambda: metrics.MeanIoU(2)(BITS, LABELS), dlc.ShapeError, "as many"),
         (
             lambda: losses.sparse_categorical_crossentropy(ONE_HOT, ONE_HOT),
             dlc.ShapeError,
@@ -291,6 +356,8 @@ NAMES = [
     "cosine_similarity",
     "binary_focal_crossentropy",
     "categorical_focal_crossentropy",
+    "dice",
+    "tversky",
 ]
 
 

@@ -81,6 +81,24 @@ def test_activations(name, args):
         near(got.astype("float64").numpy(), want, unit)
 
 
+def test_one_hot_is_of_integers():
+    labels = np.array([[0, 2], [1, 1]])
+    for classes in ((), (-1,), (4,)):
+        got, want = fn.one_hot(labels, *classes), ref.one_hot(torch.tensor(labels), *classes)
+        assert got.dtype == dlc.int64
+        np.testing.assert_array_equal(got.numpy(), want.numpy())
+    assert fn.one_hot(labels, 3, axis=0, dtype=dlc.float16).shape == (3, 2, 2)
+    with pytest.raises(ValueRangeError, match="num_classes"):
+        fn.one_hot(labels[:0])
+
+
+@pytest.mark.parametrize("name", ["hardswish", "sparse_plus"])
+def test_gradients_beyond_both_ends(name):
+    x = dlc.asarray([-math.inf, -1e30, 1e30, math.inf])
+    gradient = dlc.grad(lambda x: dlc.sum(getattr(fn, name)(x)))(x)
+    assert gradient.numpy().tolist() == [0.0, 0.0, 1.0, 1.0]
+
+
 def test_compiled_activations_equal_eager_ones():
     def all_of(x):
         return [getattr(fn, name)(x, *args) for name, args in ACTIVATIONS]

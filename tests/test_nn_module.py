@@ -251,6 +251,23 @@ def test_what_is_no_state():
                 owner.load_state_dict(given)
 
 
+@pytest.mark.parametrize("given", [[np.ones((2, 2))] * 2, [[1.0, 2.0]], None, 3])
+def test_what_is_no_tensor(given):
+    for layer in (nn.Linear(2, 3), nn.BatchNorm1d(2), nn.Flatten(), nn.Sequential(nn.Linear(2, 3))):
+        with pytest.raises(dlc.ArgumentError, match="where the layer takes a tensor"):
+            layer(given)
+
+
+def test_weights_that_there_are_not_yet(tmp_path):
+    model = nn.Sequential(nn.Linear(2, 3), nn.Dense(4))
+    with pytest.raises(dlc.ArgumentError, match="'1' have no parameters yet"):
+        model.save_weights(tmp_path / "a.safetensors")
+    assert not list(tmp_path.iterdir())
+    model(dlc.ones((1, 2)))
+    model.save_weights(tmp_path / "a.safetensors")
+    model.load_weights(tmp_path / "a.safetensors")
+
+
 def test_state_for_layers_that_have_no_parameters_yet():
     state = {"0.kernel": np.ones((4, 3), np.float32), "0.bias": np.ones(3, np.float32)}
     net = nn.Sequential(nn.Dense(3))

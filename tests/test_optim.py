@@ -70,6 +70,18 @@ def test_single_precision_and_pytorchs_defaults(kind):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("kind", ["Adam", "AdamW", "NAdam", "RAdam"])
+def test_a_gradient_whose_square_overflows(kind):
+    wanted = torch.tensor([1.0, 2.0], requires_grad=True)
+    got = dlc.Variable([1.0, 2.0], requires_grad=True)
+    judge, optimizer = getattr(torch.optim, kind)([wanted]), getattr(optim, kind)([got])
+    for g in (1.0, 1e25, 1.0, 1.0):
+        wanted.grad, got.grad = torch.tensor([g, 1.0]), dlc.asarray([g, 1.0])
+        judge.step()
+        optimizer.step()
+    np.testing.assert_allclose(got.numpy(), wanted.detach().numpy(), rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["Adam", "NAdam", "RMSprop", "Adagrad", "Adamax"])
 def test_half_types_are_computed_at_single_precision(kind):
     first = [FIRST[1].astype(np.float16) for _ in range(2)]
@@ -234,6 +246,48 @@ def test_groups_have_settings_of_their_own():
     optimizer.step()
     assert (a.item(), b.item()) == (0.75, 0.5 - 0.5 * 1.5)
     assert optimizer.param_groups[1]["lr"] == 0.5
+
+
+CHANGES = [
+    ("SGD", 0, {"momentum": 0.9}),
+    ("SGD", 2, {"momentum": 0.9}),
+    ("Adam", 2, {"betas": (0.5, 0.6)}),
+    ("AdamW", 2, {"weight_decay": 0.3, "betas": (0.5, 0.6)}),
+    ("RMSprop", 2, {"alpha": 0.5}),
+    ("RMSprop", 0, {"momentum": 0.5, "centered": True}),  # PyTorch's fails later
+]
+
+
+@pytest.mark.parametrize(("kind", "before", "changes"), CHANGES)
+def test_changed_settings_of_groups(kind, before, changes):
+    wanted = torch.tensor([1.0, 2.0], requires_grad=True)
+    got = dlc.Variable([1.0, 2.0], requires_grad=True)
+    for p, module in ((wanted, torch.optim), (got, optim)):
+        optimizer = getattr(module, kind)([p], lr=0.1)
+        group = optimizer.param_groups[0]
+        assert len(group["params"]) == 1
+        assert "lr" in group
+        for t in range(4):
+            if t == before:
+                for name, value in changes.items():
+                    group[name] = value
+                    assert group[name] == value
+            g = [1.0 + t, -2.0]
+            p.grad = torch.tensor(g) if p is wanted else dlc.asarray(g)
+            optimizer.step()
+    np.testing.assert_allclose(got.numpy(), wanted.detach().numpy(), rtol=1e-5)
+
+
+def test_settings_of_a_new_group_by_pytorchs_names():
+    a, b = dlc.Variable([1.0]), dlc.Variable([1.0])
+    optimizer = optim.Adam([{"params": [a], "betas": (0.5, 0.6)}, {"params": [b]}], lr=0.1)
+    assert [g["betas"] for g in optimizer.param_groups] == [(0.5, 0.6), (0.9, 0.999)]
+    names = ["params", *optim.Adam.torch]
+    assert list(optimizer.param_groups[0])[: len(names)] == names
+    with pytest.raises(dlc.ArgumentError, match="betas=0.9.: it takes 2 numbers"):
+        optim.Adam([a], betas=0.9)
+    with pytest.raises(dlc.ArgumentError, match="add_param_group"):
+        optimizer.param_groups[0]["params"] = [b]
 
 
 def test_a_changed_learning_rate_compiles_nothing():

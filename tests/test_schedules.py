@@ -113,6 +113,20 @@ def test_as_pytorch(name, args, settings):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_momentum_that_was_0_moves():
+    found = []
+    for module, optimizer in zip((S, lr_scheduler), both([{}], lr=0.1), strict=True):
+        p = optimizer.param_groups[0]["params"][0]
+        scheduler = module.OneCycleLR(optimizer, 0.5, total_steps=9)
+        for t in range(8):
+            p.grad = torch.tensor([1.0 + t]) if module is S else dlc.asarray([1.0 + t])
+            optimizer.step()
+            scheduler.step()
+        found.append(p.item())
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_schedulers_in_a_row_and_at_once():
     found = []
     for module, optimizer in zip((S, lr_scheduler), both([{}, {"lr": 0.3}], lr=0.1), strict=True):
@@ -262,6 +276,7 @@ OTHERS = [
     ("RAdam", {"lr": 0.01}), ("RAdam", {"betas": (0.8, 0.9), "weight_decay": 0.1}),
     ("Adadelta", {}), ("Adadelta", {"rho": 0.5, "lr": 0.3, "maximize": True}),
     ("Adam", {"weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("Adafactor", {}), ("Adafactor", {"lr": 0.3, "weight_decay": 0.1, "eps": (1e-3, 0.1)}),
 ]  # fmt: skip
 RNG = np.random.default_rng(11)
 START = RNG.standard_normal((5, 3))
@@ -281,17 +296,96 @@ def test_other_optimizers_as_pytorch(kind, settings):
     np.testing.assert_allclose(ours.numpy(), theirs.detach().numpy(), rtol=exact, atol=exact)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:keras")
-@pytest.mark.parametrize("kind", ["Adamax", "Nadam", "Adadelta", "Lion"])
-def test_other_optimizers_as_keras(kind):
+def test_adafactor_of_vectors_and_stacks_as_pytorch():
+    for shape in ((), (4,), (2, 3, 4)):
+        start, gradients = RNG.standard_normal(shape), RNG.standard_normal((9, *shape))
+        theirs, ours = torch.tensor(start, requires_grad=True), dlc.Variable(start)
+        one, other = torch.optim.Adafactor([theirs], d=1.2), optim.Adafactor([ours], d=1.2)
+        for g in gradients:
+            theirs.grad, ours.grad = torch.tensor(g), dlc.asarray(g)
+            one.step()
+            other.step()
+        np.testing.assert_allclose(ours.numpy(), theirs.detach().numpy(), rtol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4)])
+@pytest.mark.parametrize(
+    "settings", [{}, {"adjust_lr_fn": "match_rms_adamw", "nesterov": False, "weight_decay": 0.0}]
+)
+def test_muon_as_pytorch(shape, settings):
+    theirs, ours = torch.ones(shape, requires_grad=True), dlc.Variable(np.ones(shape))
+    one = torch.optim.Muon([theirs], lr=0.1, **settings)
+    other = optim.Muon([ours], lr=0.1, **settings)
+    for g in RNG.standard_normal((5, *shape)):
+        theirs.grad, ours.grad = torch.tensor(g, dtype=torch.float32), dlc.asarray(g)
+        one.step()
+        other.step()
+    # PyTorch's multiplies at bfloat16.
+    np.testing.assert_allclose(ours.numpy(), theirs.detach().numpy(), rtol=0.02, atol=0.02)
+    with pytest.raises(dlc.ShapeError, match="it takes matrices"):
+        optim.Muon([dlc.Variable([1.0])], lr=0.1)
+    with pytest.raises(dlc.ArgumentError, match="some of a model's parameters"):
+        optim.Muon()
+    with pytest.raises(dlc.ValueRangeError, match="match_rms_adamw"):
+        optim.Muon([ours], adjust_lr_fn="rms")
+
+
+def keras_by_torch():
     os.environ["KERAS_BACKEND"] = "torch"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import keras
-    theirs = keras.Variable(START, dtype="float64")
-    one = getattr(keras.optimizers, kind)(0.01, weight_decay=0.1)
+    return keras
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:keras")
+def test_muon_s_steps_as_keras():
+    keras = keras_by_torch()
+    start = RNG.standard_normal((5, 3))
+    theirs = keras.Variable(start, dtype="float64")
+    one = keras.optimizers.Muon(0.1, weight_decay=0.01, rms_rate=0.2)
+    ours = dlc.Variable(start)
+    other = optim.Muon([ours], lr=0.1, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    for g in RNG.standard_normal((9, 5, 3)):
+        one.apply([torch.tensor(g)], [theirs])
+        other.apply([dlc.asarray(g)], [ours])
+    np.testing.assert_allclose(ours.numpy(), theirs.value.detach().numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"weight_decay": 0.1, "maximize": True}])
+def test_lamb_by_its_paper(settings):
+    w, m, v = START.copy(), 0.0, 0.0
     ours = dlc.Variable(START)
-    other = getattr(optim, kind)(learning_rate=0.01, weight_decay=0.1)
+    optimizer = optim.Lamb([ours], lr=0.1, **settings)
+    for t, given in enumerate(GRADIENTS, 1):
+        optimizer.apply([dlc.asarray(given)], [ours])
+        g = -given if settings else given
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        r = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-6)
+        r = r + settings.get("weight_decay", 0.0) * w
+        w = w - 0.1 * np.linalg.norm(w) / np.linalg.norm(r) * r
+    np.testing.assert_allclose(ours.numpy(), w, rtol=1e-9)
+    still = dlc.Variable(np.zeros(2))  # of no size: Adam's step
+    optim.Lamb([still], lr=0.1).apply([dlc.ones(2)], [still])
+    np.testing.assert_allclose(still.numpy(), [-0.1, -0.1], rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:keras")
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        *((k, {}) for k in ("Adamax", "Nadam", "Adadelta", "Lion", "Lamb", "Adafactor", "Ftrl")),
+        ("Ftrl", {"beta": 0.5, "learning_rate_power": -0.3, "l1_regularization_strength": 0.7,
+                  "l2_regularization_strength": 0.2, "l2_shrinkage_regularization_strength": 0.1}),
+        ("Adafactor", {"clip_threshold": 0.3, "beta_2_decay": -0.5, "epsilon_2": 0.5}),
+    ],
+)  # fmt: skip
+def test_other_optimizers_as_keras(kind, more):
+    keras = keras_by_torch()
+    theirs = keras.Variable(START, dtype="float64")
+    one = getattr(keras.optimizers, kind)(0.01, weight_decay=0.1, **more)
+    ours = dlc.Variable(START)
+    other = getattr(optim, kind)(learning_rate=0.01, weight_decay=0.1, **more)
     assert getattr(optim, kind).keras["learning_rate"] == pytest.approx(0.001)
     for g in GRADIENTS:
         one.apply([torch.tensor(g)], [theirs])
@@ -301,7 +395,7 @@ def test_other_optimizers_as_keras(kind):
 
 
 def test_optimizers_by_name():
-    for name in ("adamax", "nadam", "radam", "adadelta", "lion"):
+    for name in ("adamax", "nadam", "radam", "adadelta", "lion", "lamb", "adafactor", "ftrl"):
         assert type(optim.get(name)).__name__.lower() == name
     assert optim.Nadam is optim.NAdam
 
@@ -310,10 +404,12 @@ def test_optimizers_by_name():
     ("make", "error"),
     [
         (lambda o: lr_scheduler.StepLR("o", 3), dlc.ArgumentError),
+        (lambda o: optim.Ftrl(learning_rate_power=0.5), dlc.ValueRangeError),
+        (lambda o: optim.Ftrl(l1_regularization_strength=-1.0), dlc.ValueRangeError),
         (lambda o: lr_scheduler.StepLR(optim.SGD(schedules.StepDecay(1.0, 2)), 3), TypeError),
         (lambda o: lr_scheduler.StepLR(o, 3, last_epoch=4), dlc.ArgumentError),
         (lambda o: lr_scheduler.OneCycleLR(o, 1.0), dlc.ValueRangeError),
-        (lambda o: lr_scheduler.OneCycleLR(o, 1.0, total_steps=9), dlc.ValueRangeError),
+        (lambda o: lr_scheduler.OneCycleLR(optim.Adagrad(0.1), 1.0, 9), dlc.ValueRangeError),
         (lambda o: lr_scheduler.LambdaLR(o, [math.exp] * 3), dlc.ValueRangeError),
         (lambda o: lr_scheduler.LinearLR(o, 0.0), dlc.ValueRangeError),
         (lambda o: lr_scheduler.ConstantLR(o, 2.0), dlc.ValueRangeError),

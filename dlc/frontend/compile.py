@@ -11,7 +11,6 @@ import functools
 import inspect
 import itertools
 import os
-import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -39,7 +38,7 @@ from dlc.ir.config import config
 from dlc.ir.core import Function
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, RecompileError, ValueRangeError, nearest
-from dlc.ir.location import user_location
+from dlc.ir.location import warn_user
 from dlc.ir.locks import make_lock
 from dlc.ir.logs import TopicLog
 from dlc.ir.record import dataclass, replace
@@ -365,9 +364,7 @@ class CompiledFunction(Dispatching):
         self._stats.recompilations.append(reason)
         log.info("%s", message)
         if policy == "warn":
-            place = user_location()
-            file, line = ("<unknown>", 1) if place is None else (place.file, place.line)
-            warnings.warn_explicit(message, UserWarning, file, line)
+            warn_user(message)
 
     # Looking inside.
 

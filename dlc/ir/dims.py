@@ -512,6 +512,11 @@ def dims_equal(a: Dim, b: Dim) -> bool:
     return _undecided(DimUnknown(a, b, "=="))
 
 
+def is_multiple(a: Dim, b: Dim) -> bool:
+    """Whether a is a multiple of b; raises DimUnknown when it depends on the symbols."""
+    return dims_equal(mod(a, b), 0)
+
+
 def at_least(a: Dim, b: Dim) -> bool:
     """Whether a >= b for every value of the symbols; raises DimUnknown when it depends on them."""
     low = lower_bound(add(a, mul(b, -1)))

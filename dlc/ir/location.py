@@ -8,6 +8,7 @@ import importlib
 import linecache
 import os
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 from dlc.ir.deferred import deferred
@@ -77,6 +78,13 @@ def user_location() -> SourceLocation | None:
     code = frame.f_code
     function = code.co_qualname.rpartition("<locals>.")[2]
     return SourceLocation(code.co_filename, frame.f_lineno, function)
+
+
+def warn_user(message: str) -> None:
+    """Warns at the user's line."""
+    place = user_location()
+    file, line = ("<unknown>", 1) if place is None else (place.file, place.line)
+    warnings.warn_explicit(message, UserWarning, file, line)
 
 
 def user_frame() -> FrameType | None:

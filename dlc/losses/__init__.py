@@ -13,17 +13,20 @@ from dlc.losses.classes import Loss as Loss
 from dlc.losses.classes import MeanAbsoluteError as MeanAbsoluteError
 from dlc.losses.classes import MeanSquaredError as MeanSquaredError
 from dlc.losses.classes import SparseCategoricalCrossentropy as SparseCategoricalCrossentropy
+from dlc.losses.deviation_classes import CTC as CTC
 from dlc.losses.deviation_classes import BinaryFocalCrossentropy as BinaryFocalCrossentropy
 from dlc.losses.deviation_classes import (
     CategoricalFocalCrossentropy as CategoricalFocalCrossentropy,
 )
 from dlc.losses.deviation_classes import CategoricalHinge as CategoricalHinge
+from dlc.losses.deviation_classes import Dice as Dice
 from dlc.losses.deviation_classes import Hinge as Hinge
 from dlc.losses.deviation_classes import LogCosh as LogCosh
 from dlc.losses.deviation_classes import MeanAbsolutePercentageError as MeanAbsolutePercentageError
 from dlc.losses.deviation_classes import MeanSquaredLogarithmicError as MeanSquaredLogarithmicError
 from dlc.losses.deviation_classes import Poisson as Poisson
 from dlc.losses.deviation_classes import SquaredHinge as SquaredHinge
+from dlc.losses.deviation_classes import Tversky as Tversky
 from dlc.losses.deviations import categorical_hinge as categorical_hinge
 from dlc.losses.deviations import hinge as hinge
 from dlc.losses.deviations import log_cosh as log_cosh
@@ -42,3 +45,6 @@ from dlc.losses.functions import mean_absolute_error as mean_absolute_error
 from dlc.losses.functions import mean_squared_error as mean_squared_error
 from dlc.losses.functions import sparse_categorical_crossentropy as sparse_categorical_crossentropy
 from dlc.losses.names import get as get
+from dlc.losses.overlaps import ctc as ctc
+from dlc.losses.overlaps import dice as dice
+from dlc.losses.overlaps import tversky as tversky

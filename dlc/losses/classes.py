@@ -34,14 +34,18 @@ class Loss:
 
     Args:
         reduction: What is made of the samples' losses: "sum_over_batch_size" (or "mean"), their
-            mean; "mean_with_sample_weight", the same divided by the sum of weights; "sum"; "none".
+            mean; "mean_with_sample_weight", the same divided by the sum of weights; "sum"; "none"
+            or None, all losses.
         name: For messages and the progress of training.
 
     Raises:
         ValueRangeError: for another reduction.
     """
 
-    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
+    def __init__(
+        self, reduction: str | None = "sum_over_batch_size", name: str | None = None
+    ) -> None:
+        reduction = "none" if reduction is None else reduction
         if reduction not in REDUCTIONS:
             raise ValueRangeError(
                 f"{type(self).__name__}(reduction={reduction!r})",

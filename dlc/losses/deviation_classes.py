@@ -1,10 +1,10 @@
-"""Losses of deviations, margins and focal cross entropies as objects, with Keras's arguments."""
+"""Losses of deviations, margins, overlaps and focal cross entropies as objects, as in Keras."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from dlc.losses import deviations, focal
+from dlc.losses import deviations, focal, overlaps
 from dlc.losses.classes import FunctionLoss, PlainLoss, checked_smoothing
 
 
@@ -93,3 +93,54 @@ class CategoricalFocalCrossentropy(FunctionLoss):
             reduction, name, alpha=alpha, gamma=gamma, from_logits=from_logits,
             label_smoothing=smoothing, axis=axis,
         )  # fmt: skip
+
+
+class Dice(FunctionLoss):
+    """1 less twice the overlap of labels and predictions over their sizes (see `dice`).
+
+    Example:
+        >>> dlc.losses.Dice()([[1.0, 0.0]], [[0.5, 0.5]]).item()
+        0.5...
+    """
+
+    function = staticmethod(overlaps.dice)
+
+    def __init__(
+        self,
+        reduction: str = "sum_over_batch_size",
+        name: str | None = None,
+        axis: Any = None,
+    ) -> None:
+        super().__init__(reduction, name, axis=axis)
+
+
+class Tversky(FunctionLoss):
+    """1 less the overlap of labels and predictions, what each has alone weighted (see `tversky`).
+
+    Example:
+        >>> dlc.losses.Tversky(alpha=0.0)([[1.0, 0.0]], [[0.5, 0.5]]).item()
+        0.3333...
+    """
+
+    function = staticmethod(overlaps.tversky)
+
+    def __init__(
+        self,
+        alpha: float = 0.5,
+        beta: float = 0.5,
+        reduction: str = "sum_over_batch_size",
+        name: str | None = None,
+        axis: Any = None,
+    ) -> None:
+        super().__init__(reduction, name, alpha=alpha, beta=beta, axis=axis)
+
+
+class CTC(PlainLoss):
+    """Minus the log probability of label sequences, whatever their alignment (see `ctc`).
+
+    Example:
+        >>> dlc.losses.CTC()([[1, 0]], dlc.zeros((1, 3, 2))).item()
+        0.287...
+    """
+
+    function = staticmethod(overlaps.ctc)

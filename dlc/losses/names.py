@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import ValueRangeError, nearest
 from dlc.losses import classes, deviation_classes
 from dlc.losses.classes import Loss
+
+# Only where it is used: layers are above.
+if TYPE_CHECKING:
+    from dlc.nn import losses as nn_losses
+else:
+    nn_losses = deferred("dlc.nn.losses")
 
 _NAMES: dict[str, type[Loss]] = {
     "mse": classes.MeanSquaredError, "mean_squared_error": classes.MeanSquaredError,
@@ -27,23 +35,36 @@ _NAMES: dict[str, type[Loss]] = {
     "sparse_categorical_crossentropy": classes.SparseCategoricalCrossentropy,
     "binary_focal_crossentropy": deviation_classes.BinaryFocalCrossentropy,
     "categorical_focal_crossentropy": deviation_classes.CategoricalFocalCrossentropy,
+    "dice": deviation_classes.Dice, "tversky": deviation_classes.Tversky,
+    "ctc": deviation_classes.CTC,
 }  # fmt: skip
 
 
 class _Wrapped(Loss):
-    """A function of a user as a loss."""
+    """A function of a user as a loss, or one of PyTorch's, which take predictions first."""
 
     def __init__(self, function: Callable[[Any, Any], Any]) -> None:
-        super().__init__(name=getattr(function, "__name__", "loss"))
-        self.function = function
+        super().__init__(name=getattr(function, "__name__", None) or type(function).__name__)
+        self.function, self.predictions_first = function, _is_pytorchs(function)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each sample, or of all."""
-        return self.function(y_true, y_pred)
+        given = (y_pred, y_true) if self.predictions_first else (y_true, y_pred)
+        return self.function(*given)
+
+
+def _is_pytorchs(function: Any) -> bool:
+    """Whether it is a loss of `dlc.nn`."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    module = getattr(function, "__module__", None) or ""
+    return isinstance(function, nn_losses.Criterion) or module.startswith("dlc.nn.functional.")
 
 
 def get(given: Any) -> Loss:
     """A loss by name, by class, as a function of (y_true, y_pred), or as it was given.
+
+    Those of `dlc.nn` and its `functional`, which are PyTorch's, are given predictions first.
 
     Raises:
         ValueRangeError: for a name that is not known, with the nearest one.

@@ -39,3 +39,11 @@ from dlc.metrics.of_losses import MeanSquaredLogarithmicError as MeanSquaredLoga
 from dlc.metrics.of_losses import Poisson as Poisson
 from dlc.metrics.of_losses import SparseCategoricalCrossentropy as SparseCategoricalCrossentropy
 from dlc.metrics.of_losses import SquaredHinge as SquaredHinge
+from dlc.metrics.overlaps import BinaryIoU as BinaryIoU
+from dlc.metrics.overlaps import IoU as IoU
+from dlc.metrics.overlaps import MeanIoU as MeanIoU
+from dlc.metrics.overlaps import OneHotIoU as OneHotIoU
+from dlc.metrics.overlaps import OneHotMeanIoU as OneHotMeanIoU
+from dlc.metrics.scores import F1Score as F1Score
+from dlc.metrics.scores import FBetaScore as FBetaScore
+from dlc.metrics.scores import R2Score as R2Score

@@ -338,7 +338,18 @@ class Fitting:
         programs.save(self, path, specs)
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
-        """Writes parameters and buffers to a safetensors file, whole or not at all."""
+        """Writes parameters and buffers to a safetensors file, whole or not at all.
+
+        Raises:
+            ArgumentError: Layers have no parameters yet, which they make when they are called.
+        """
+        modules = cast(Any, self).named_modules()
+        unbuilt = [f"{name!r}" for name, module in modules if not module.built]
+        if unbuilt and not (self._fitting and self.input_types):
+            raise ArgumentError(
+                f"{type(self).__name__}.save_weights: {', '.join(unbuilt)} have no parameters yet",
+                hint=weights.NOT_BUILT,
+            )
         weights.save(self.state_dict(), path)
 
     def load_weights(self, path: str | os.PathLike[str], strict: bool = True) -> None:

@@ -6,18 +6,22 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import dlc
 from dlc.frontend import tree
 from dlc.frontend.apply import apply
-from dlc.frontend.closure import Param, trace_closure
+from dlc.frontend.closure import Closure, Param, trace_closure
 from dlc.frontend.context import outermost_trace
+from dlc.frontend.functions.arguments import types_text
 from dlc.frontend.symbolic import SYMBOLIC, SymbolNode
 from dlc.frontend.tree import Structure
 from dlc.ir.build import attrs_at
 from dlc.ir.core import Node
 from dlc.ir.dims import (
+    AS_NUMBER,
     Dim,
+    DimExpr,
     DimUnknown,
     answering,
     evaluate,
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
 
 _UNNAMED = "any"
 _unnamed = itertools.count()
+# By the name of an extent that a layer has made: a result that has it.
+_origins: WeakValueDictionary[str, Node] = WeakValueDictionary()
 
 
 class Given(NamedTuple):
@@ -111,7 +117,7 @@ def Input(  # noqa: N802
     else:
         given = tuple(batch_shape)
         given = ("batch", *given[1:]) if given and given[0] is None else given
-    named = tuple(f"{_UNNAMED}{next(_unnamed)}" if d is None else d for d in given)
+    named = tuple(str(_open()) if d is None else d for d in given)
     spec = dlc.spec(named, dtype)
     dims = tuple(symbol(d) if isinstance(d, str) else d for d in spec.shape)
     return SYMBOLIC.tensor(TensorType(spec.dtype, dims), Given(name))
@@ -165,7 +171,8 @@ def symbolic_call(module: Module, args: Any, kwargs: Any) -> Any:
     """The symbolic results of a layer, whose types are found by tracing it.
 
     What the layer asks of open extents, such as whether a window fits, is supposed to be as for
-    large ones that are alike. Each call of the model runs the layer itself, and compares.
+    large ones that are alike; what differs with the number of one, where it needs that, is an open
+    extent too. Each call of the model runs the layer itself, and compares.
 
     Raises:
         DlcError: what the layer raises for inputs of these shapes.
@@ -185,14 +192,12 @@ def symbolic_call(module: Module, args: Any, kwargs: Any) -> Any:
         given, named = mapped(form, lambda x: tensors[x.number] if isinstance(x, Slot) else x)
         return module(*given, **named)
 
-    params = [Param(t.tensor, t._weak) for t in symbols]
-    where = f"{module.name}()"
-    supposed = False
-    try:
-        closure = trace_closure(module.name, call, params, where, module)
-    except DimUnknown:
-        supposed = True
-        large = _Large(module.name, [t.tensor for t in symbols])
+    def trace(types: Sequence[TensorType], call: Callable[..., Any] = call) -> Closure:
+        params = [Param(t, x._weak) for t, x in zip(types, symbols, strict=True)]
+        return trace_closure(module.name, call, params, f"{module.name}()", module)
+
+    def trace_supposing(types: Sequence[TensorType]) -> Closure:
+        large = _Large(types)
 
         def call_supposing(tensors: list[dlc.Tensor]) -> Any:
             large.trace = outermost_trace()
@@ -200,18 +205,75 @@ def symbolic_call(module: Module, args: Any, kwargs: Any) -> Any:
 
         try:
             with answering(large.answer):
-                closure = trace_closure(module.name, call_supposing, params, where, module)
-        except DimUnknown as unknown:
-            raise large.refusal(unknown) from None
-        except DlcError:
-            if large.unequal is None:
+                return trace(types, call_supposing)
+        except DlcError as error:
+            if isinstance(error, DimUnknown) or large.unequal is None:
                 raise
-            raise large.refusal(large.unequal) from None
+            raise _refusal(module.name, large.unequal) from None
+
+    given = [t.tensor for t in symbols]
+    supposed = False
+    try:
+        closure = trace(given)
+        types = _result_types(closure)
+    except DimUnknown:
+        supposed = True
+        closure, types = _for_numbers(module.name, given, trace_supposing)
     made = Call(module, form, symbols, supposed)
-    types = [r.tensor for r in closure.function.results[: closure.outputs]]
-    results = closure.value([SYMBOLIC.tensor(t, Result(made, k)) for k, t in enumerate(types)])
+    tensors = [SYMBOLIC.tensor(t, Result(made, k)) for k, t in enumerate(types)]
+    known = {n for x in symbols for n in _extents_of(_node(x))}
+    for node in map(_node, tensors):
+        _origins.update(dict.fromkeys(_extents_of(node) - known, node))
+    results = closure.value(tensors)
     module._note_call(args[0] if len(args) == 1 else list(args), results)
     return results
+
+
+def _result_types(closure: Closure) -> list[TensorType]:
+    return [r.tensor for r in closure.function.results[: closure.outputs]]
+
+
+# They divide well, and tables of them are small.
+_NUMBERS = (120, 240)
+
+
+def _for_numbers(
+    layer: str, given: Sequence[TensorType], trace: Callable[[Sequence[TensorType]], Closure]
+) -> tuple[Closure, list[TensorType]]:
+    """A trace of a layer, and its results' types, with two numbers for extents that it asks for.
+
+    Raises:
+        ShapeError: where it asks for one that has a name, or something else that is not known.
+    """
+    asked: dict[str, Dim] = {}
+    while True:
+        traces: list[Closure] = []
+        try:
+            for number in _NUMBERS if asked else _NUMBERS[:1]:
+                asked = dict.fromkeys(asked, number)
+                shapes = [tuple(substitute(d, asked) for d in t.shape) for t in given]
+                types = zip((t.dtype for t in given), shapes, strict=True)
+                traces.append(trace([TensorType(*t) for t in types]))
+        except DimUnknown as unknown:
+            names = symbols_of(unknown.a)
+            if unknown.relation != AS_NUMBER or not all(map(_is_unnamed, names)):
+                raise _refusal(layer, unknown) from None
+            asked.update(dict.fromkeys(names, 0))
+            continue
+        first, last = (_result_types(traces[k]) for k in (0, -1))
+        if [(t.dtype, t.rank) for t in first] != [(t.dtype, t.rank) for t in last]:
+            raise ShapeError(
+                f"layer {layer!r} gives {types_text(first)} or {types_text(last)}, by the number "
+                f"of {', '.join(asked)}, which is not known",
+                hint="give nn.Input these extents as numbers",
+            )
+        return traces[0], [_joined(pair) for pair in zip(first, last, strict=True)]
+
+
+def _joined(types: Sequence[TensorType]) -> TensorType:
+    """The type of a result that has these types for two numbers; what differs may be any."""
+    pairs = zip(*(t.shape for t in types), strict=True)
+    return TensorType(types[0].dtype, tuple(d[0] if len({*d}) == 1 else _open() for d in pairs))
 
 
 _LARGE = math.lcm(*range(1, 17)) << 10
@@ -224,8 +286,7 @@ class _Large:
     that they may meet; others, such as `batch`, differ from them and from each other.
     """
 
-    def __init__(self, layer: str, types: Iterable[TensorType]) -> None:
-        self.layer = layer
+    def __init__(self, types: Iterable[TensorType]) -> None:
         names = sorted({n for t in types for d in t.shape for n in symbols_of(d)})
         self.numbers = {
             n: _LARGE * (1000 if _is_unnamed(n) else 1001 + k) for k, n in enumerate(names)
@@ -245,12 +306,18 @@ class _Large:
             self.unequal = unknown
         return a == b
 
-    def refusal(self, unknown: DimUnknown) -> ShapeError:
-        """The error that says what is not known."""
-        return ShapeError(
-            f"layer {self.layer!r} depends on {unknown.question}, which is not known",
-            hint="give nn.Input these extents as numbers, or one name to those that are equal",
-        )
+
+def _refusal(layer: str, unknown: DimUnknown) -> ShapeError:
+    """The error that says what is not known."""
+    return ShapeError(
+        f"layer {layer!r} depends on {unknown.question}, which is not known",
+        hint="give nn.Input these extents as numbers, or one name to those that are equal",
+    )
+
+
+def _open() -> Dim:
+    """An extent that may be any and is like no other."""
+    return symbol(f"{_UNNAMED}{next(_unnamed)}")
 
 
 def _is_unnamed(name: str) -> bool:
@@ -409,9 +476,15 @@ class Program:
         return ", ".join(f"{name} {type_}" for name, type_ in pairs)
 
 
-def _compare(step: LayerStep, held: Mapping[int, Any], dims: Mapping[str, Dim]) -> None:
-    """ShapeError for results of a layer that have other shapes than the graph was made with."""
+def _compare(step: LayerStep, held: Mapping[int, Any], dims: dict[str, Dim]) -> None:
+    """ShapeError for results of a layer that have other shapes than the graph was made with.
+
+    What may be any there gets into `dims`.
+    """
     for slot, wanted in zip(step.writes, step.types, strict=True):
+        for d, found in zip(wanted.shape, held[slot].tensor.shape, strict=False):
+            if isinstance(d, DimExpr) and _is_unnamed(str(d)):
+                dims.setdefault(str(d), found)
         expected = tuple(substitute(d, dims) for d in wanted.shape)
         actual = held[slot].tensor.shape
         pairs = list(zip(expected, actual, strict=False))
@@ -540,10 +613,16 @@ def _symbols(given: Any, what: str) -> tuple[list[dlc.Tensor], Structure]:
     return leaves, form
 
 
+def _extents_of(node: Node) -> set[str]:
+    """The names of the extents that may be any in a node's type."""
+    return {n for d in node.tensor.shape for n in symbols_of(d)}
+
+
 def _needed(outputs: Sequence[Node], given: Mapping[Node, int]) -> list[Node]:
     """The nodes that outputs need besides the inputs, in the order in which they were made."""
     found: dict[Node, int] = {}
     todo = list(outputs)
+    known = {n for node in given for n in _extents_of(node)}
     while todo:
         node = todo.pop()
         if node in given or node in found:
@@ -559,4 +638,5 @@ def _needed(outputs: Sequence[Node], given: Mapping[Node, int]) -> list[Node]:
         if isinstance(node.origin, Result):
             todo += [_node(t) for t in node.origin.call.symbols]
         todo += node.inputs
+        todo += [_origins[n] for n in _extents_of(node) - known if n in _origins]
     return sorted(found, key=found.__getitem__)

@@ -29,6 +29,7 @@ from dlc.nn.graph import is_symbolic, symbolic_call
 from dlc.nn.hooks import Hooking, set_slot
 from dlc.nn.module_form import flatten_module, unflatten_module
 from dlc.nn.walking import Walking, variables
+from dlc.nn.weights import NOT_BUILT
 from dlc.train import added_losses
 from dlc.train.modes import in_mode
 
@@ -327,7 +328,7 @@ class Module(Walking, Converting, Hooking, Fitting):
             _name_layer(error, self)
             raise
         except (AttributeError, KeyError, TypeError) as error:
-            if (wrong := _tree_error(self, args)) is None:
+            if (wrong := _no_tensor_error(self, args)) is None:
                 raise
             _name_layer(wrong, self)
             raise wrong from error
@@ -400,7 +401,7 @@ class Module(Walking, Converting, Hooking, Fitting):
         state = self._before_load_state_dict(state, strict)
         hint = "strict=False leaves out names that are missing or not known"
         if not all(module.built for module in self.modules()):
-            hint = "layers make their parameters when they are first called: call the model before"
+            hint = NOT_BUILT
         own = dict(variables(self, ""))
         needed = [n for n, _ in variables(self, "", random=False)] if strict else []
         assign_state(type(self).__name__, "model", own, state, hint, strict, needed)
@@ -433,14 +434,17 @@ def _shapes(x: Any) -> Any:
     return [_shapes(v) for v in x] if isinstance(x, (list, tuple)) else ()
 
 
-def _tree_error(module: Module, args: Sequence[Any]) -> ArgumentError | None:
-    """What is wrong with a dict given to a layer of dlc's that takes a tensor."""
-    given = next((x for x in args if isinstance(x, dict)), None)
+def _no_tensor_error(module: Module, args: Sequence[Any]) -> ArgumentError | None:
+    """What is wrong with something else given to a layer of dlc's that takes a tensor."""
+    given = next((x for x in args if isinstance(x, dict)), args[0] if args else None)
     ours = type(module).__module__.startswith("dlc.nn.")
-    if given is None or not ours or next(module.children(), None) is not None:
+    if hasattr(given, "shape") or not ours or next(module.children(), None) is not None:
         return None
+    kind = f"an argument of type {type(given).__name__}"
+    if isinstance(given, dict):
+        kind = f"a dict of {', '.join(map(repr, given))}"
     return ArgumentError(
-        f"a dict of {', '.join(map(repr, given))}, where the layer takes a tensor",
+        f"{kind}, where the layer takes a tensor",
         hint="give one array; models of several inputs are made of nn.Input, or have a forward of "
         "their own",
     )

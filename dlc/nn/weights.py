@@ -10,6 +10,7 @@ from typing import Any
 from dlc.frontend import safetensors
 from dlc.ir.errors import ValueRangeError
 
+NOT_BUILT = "layers make their parameters when they are first called: call the model before"
 SUFFIX = ".safetensors"
 _OTHERS = {
     (".pt", ".pth", ".bin", ".ckpt", ".pkl"): safetensors.CONVERT_TORCH,

@@ -18,7 +18,11 @@ from dlc.optim.rules import AdamW as AdamW
 from dlc.optim.rules import RMSprop as RMSprop
 from dlc.optim.variants import Adadelta as Adadelta
 from dlc.optim.variants import Adamax as Adamax
+from dlc.optim.variants import Ftrl as Ftrl
 from dlc.optim.variants import Lion as Lion
 from dlc.optim.variants import NAdam as NAdam
 from dlc.optim.variants import Nadam as Nadam
 from dlc.optim.variants import RAdam as RAdam
+from dlc.optim.whole import Adafactor as Adafactor
+from dlc.optim.whole import Lamb as Lamb
+from dlc.optim.whole import Muon as Muon

@@ -7,9 +7,12 @@ from typing import Any
 from dlc.ir.errors import ValueRangeError, nearest
 from dlc.optim.optimizer import Optimizer
 from dlc.optim.rules import SGD, Adagrad, Adam, AdamW, RMSprop
-from dlc.optim.variants import Adadelta, Adamax, Lion, NAdam, RAdam
+from dlc.optim.variants import Adadelta, Adamax, Ftrl, Lion, NAdam, RAdam
+from dlc.optim.whole import Adafactor, Lamb
 
-_KINDS = (SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, RAdam, RMSprop)
+_KINDS = (
+    SGD, Adadelta, Adafactor, Adagrad, Adam, Adamax, AdamW, Ftrl, Lamb, Lion, NAdam, RAdam, RMSprop,
+)  # fmt: skip
 _NAMES = {kind.__name__.lower(): kind for kind in _KINDS}
 
 

@@ -16,7 +16,7 @@ place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self, cast
 
 import numpy as np
@@ -56,12 +56,19 @@ class _Entry:
 
     def __init__(self, number: int, variable: dlc.Variable, group: Group, slots: Slots) -> None:
         self.number, self.variable, self.group = number, variable, group
-        self.slots: dict[str, dlc.Variable] = {k: dlc.Variable(v, name=k) for k, v in slots.items()}
+        self.slots: dict[str, dlc.Variable] = {}
+        self.add_slots(slots)
         settings = group.settings
         accumulates = settings["gradient_accumulation_steps"]
         value = variable.data
         self.total = dlc.Variable(dlc.zeros_like(value)) if accumulates else None
         self.average = dlc.Variable(value) if settings["use_ema"] else None
+
+    def add_slots(self, slots: Slots) -> None:
+        """Keeps state that there was not."""
+        for name, value in slots.items():
+            if name not in self.slots:
+                self.slots[name] = dlc.Variable(value, name=name)
 
     def state(self) -> dict[str, dlc.Variable]:
         """All state, by name."""
@@ -98,18 +105,20 @@ class Rate(float):
         self._optimizer.learning_rate = value
 
 
-class Group:
+class Group(Mapping[str, Any]):
     """Parameters with settings of their own, as in PyTorch's `param_groups`.
 
     The learning rate is a variable: to change it compiles nothing. So is a setting that moves.
     """
 
-    def __init__(self, settings: Settings, rate: Any) -> None:
+    def __init__(self, optimizer: Optimizer, settings: Settings, rate: Any) -> None:
         self.settings = settings
         self.initial_lr: float | None = None  # where a scheduler of PyTorch's began
         self.schedule = _schedule(rate)
         first = 0.0 if self.schedule is not None else rate
         self.rate = dlc.Variable(np.float64(first), name="learning_rate")
+        self.entries: list[_Entry] = []
+        self._optimizer = optimizer
 
     def rate_at(self, step: Any) -> Any:
         """The learning rate after so many steps."""
@@ -124,18 +133,30 @@ class Group:
         if isinstance(held, dlc.Variable):
             held.assign(dlc.asarray(value, dtype=dlc.float64))
         else:
-            self.settings[name] = dlc.Variable(np.float64(value), name=name)
+            self._change({name: dlc.Variable(np.float64(value), name=name)})
 
     def moving(self) -> dict[str, dlc.Variable]:
         """The settings that move."""
         return {k: v for k, v in self.settings.items() if isinstance(v, dlc.Variable)}
+
+    def _change(self, settings: Settings) -> None:
+        """Changes settings, and makes the state that is kept only with the new ones."""
+        self.settings.update(settings)
+        with eager():
+            for e in self.entries:
+                e.add_slots(self._optimizer.first_slots(e.variable.data, self.settings))
 
     def __getitem__(self, name: str) -> Any:
         if name in ("lr", "learning_rate"):
             return self.lr
         if name == "initial_lr":
             return self.initial_lr
-        held = self.settings[name]
+        if name == "params":
+            return [e.variable for e in self.entries]
+        own = self._optimizer.names.get(name, name)
+        if isinstance(own, tuple):
+            return tuple(self[n] for n in own)
+        held = self.settings[own]
         return held.item() if isinstance(held, dlc.Variable) else held
 
     def __setitem__(self, name: str, value: Any) -> None:
@@ -143,8 +164,21 @@ class Group:
             self.lr = value
         elif name == "initial_lr":
             self.initial_lr = value
+        elif name == "params":
+            raise ArgumentError(
+                "the parameters of a group stay what they are", hint="use add_param_group"
+            )
         else:
-            self.settings[name] = value
+            self._change(self._optimizer.renamed({name: value}))
+
+    def __iter__(self) -> Iterator[str]:
+        kind = type(self._optimizer)
+        spelled = kind.keras if self._optimizer.is_keras else kind.torch
+        own = self._optimizer.renamed(spelled)
+        return iter(["params", *spelled, *(n for n in self.settings if n not in own)])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
     @property
     def lr(self) -> float:
@@ -176,6 +210,8 @@ class Optimizer:
 
     torch: ClassVar[Mapping[str, Any]]  # settings in PyTorch's spelling, with defaults
     keras: ClassVar[Mapping[str, Any]]
+    # What settings are called here; a tuple's values are several settings.
+    names: ClassVar[Mapping[str, str | tuple[str, ...]]] = {}
     common: ClassVar[Mapping[str, Any]] = {
         "clipnorm": None, "clipvalue": None, "global_clipnorm": None,
         "gradient_accumulation_steps": None, "use_ema": False, "ema_momentum": 0.99, "name": None,
@@ -216,13 +252,28 @@ class Optimizer:
                 "called: call the model before",
             )
         if not self.param_groups:
-            self.param_groups.append(Group(self.settings, self._rate))
+            self.param_groups.append(Group(self, self.settings, self._rate))
 
     # What a subclass says.
 
     def normalise(self, settings: Settings) -> Settings:
         """The settings under one name each, whichever the spelling."""
-        return settings
+        return self.renamed(settings)
+
+    def renamed(self, settings: Mapping[str, Any]) -> Settings:
+        """Settings under the names of `names`."""
+        found: Settings = {}
+        for name, value in settings.items():
+            own = self.names.get(name, name)
+            if not isinstance(own, tuple):
+                found[own] = value
+            elif isinstance(value, (tuple, list)) and len(value) == len(own):
+                found.update(zip(own, value, strict=True))
+            else:
+                raise ArgumentError(
+                    f"{type(self).__name__}({name}={value!r}): it takes {len(own)} numbers"
+                )
+        return found
 
     def first_slots(self, parameter: Any, settings: Settings) -> Slots:
         """The state that is kept beside a parameter, before the first step."""
@@ -292,9 +343,9 @@ class Optimizer:
         parameters = [parameters] if isinstance(parameters, dlc.Variable) else list(parameters)
         rate_name = "learning_rate" if self.is_keras else "lr"
         rate = given.pop(rate_name, self._rate)
-        settings = {**self.settings, **given}
+        settings = {**self.settings, **self.renamed(given)}
         self._check(settings, rate)
-        held = Group(settings, rate)
+        held = Group(self, settings, rate)
         self.param_groups.append(held)
         for p in parameters:
             self._add(p, held)
@@ -315,6 +366,7 @@ class Optimizer:
             if not self.is_keras:
                 self._counts.add(entry.number, self._updates(self.steps.value()).item())
         self._entries.append(entry)
+        group.entries.append(entry)
         self._by_variable[id(p)] = entry
         return entry
 

@@ -23,9 +23,9 @@ def like(x: Any, parameter: Any) -> Any:
     return dlc.astype(wide(x), parameter.dtype)
 
 
-def renamed(settings: Settings, **names: str) -> Settings:
-    """Settings with one name for what the spellings call otherwise."""
-    return {names.get(k, k): v for k, v in settings.items()}
+def is_used(setting: Any) -> bool:
+    """Whether a setting is not 0, or may become another number."""
+    return isinstance(setting, dlc.Variable) or bool(setting)
 
 
 def decayed(parameter: Any, gradient: Any, settings: Settings, rate: Any) -> tuple[Any, Any]:
@@ -37,6 +37,16 @@ def decayed(parameter: Any, gradient: Any, settings: Settings, rate: Any) -> tup
     if settings["decoupled"]:
         return parameter * like(1 - wide(rate) * decay, parameter), gradient
     return parameter, gradient + decay * parameter
+
+
+def moved_means(slots: Slots, gradient: Any, settings: Settings) -> tuple[Any, Any]:
+    """Adam's means of gradients and of their squares, moved by a gradient.
+
+    That of squares is no sum with a difference, which is NaN once a square was infinite.
+    """
+    mean = slots["mean"] + (1 - settings["beta1"]) * (gradient - slots["mean"])
+    decay = settings["beta2"]
+    return mean, decay * slots["square"] + (1 - decay) * gradient * gradient
 
 
 class SGD(Optimizer):
@@ -63,11 +73,11 @@ class SGD(Optimizer):
 
     def normalise(self, settings: Settings) -> Settings:
         """The settings under one name each."""
-        return {"dampening": 0.0, "decoupled": self.is_keras, **settings}
+        return {"dampening": 0.0, "decoupled": self.is_keras, **super().normalise(settings)}
 
     def first_slots(self, parameter: Any, settings: Settings) -> Slots:
         """The momentum, if any."""
-        return {"momentum": dlc.zeros_like(parameter)} if settings["momentum"] else {}
+        return {"momentum": dlc.zeros_like(parameter)} if is_used(settings["momentum"]) else {}
 
     def rule(
         self, parameter: Any, gradient: Any, slots: Slots, settings: Settings, rate: Any, step: Any
@@ -113,14 +123,14 @@ class Adam(Optimizer):
         "learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False,
         "weight_decay": None,
     }  # fmt: skip
+    names: ClassVar = {
+        "betas": ("beta1", "beta2"), "beta_1": "beta1", "beta_2": "beta2", "epsilon": "eps",
+        "decoupled_weight_decay": "decoupled",
+    }  # fmt: skip
 
     def normalise(self, settings: Settings) -> Settings:
         """The settings under one name each."""
-        held = renamed(settings, beta_1="beta1", beta_2="beta2", epsilon="eps")
-        if "betas" in held:
-            held["beta1"], held["beta2"] = held.pop("betas")
-        apart = held.pop("decoupled_weight_decay", self.is_keras)
-        return {**held, "decoupled": bool(apart)}
+        return {"decoupled": self.is_keras, **super().normalise(settings)}
 
     def first_slots(self, parameter: Any, settings: Settings) -> Slots:
         """Both means, and the largest of the second one with `amsgrad`."""
@@ -133,8 +143,7 @@ class Adam(Optimizer):
         """Means moved by the gradient; the step is their quotient, corrected for the start at 0."""
         parameter, g = decayed(parameter, gradient, settings, rate)
         b1, b2, t = settings["beta1"], settings["beta2"], wide(step)
-        mean = slots["mean"] + (1 - b1) * (g - slots["mean"])
-        square = slots["square"] + (1 - b2) * (g * g - slots["square"])
+        mean, square = moved_means(slots, g, settings)
         held: Slots = {"mean": mean, "square": square}
         if settings["amsgrad"]:
             square = held["largest"] = dlc.maximum(slots["largest"], square)
@@ -181,17 +190,17 @@ class RMSprop(Optimizer):
         "learning_rate": 1e-3, "rho": 0.9, "momentum": 0.0, "epsilon": 1e-7, "centered": False,
         "weight_decay": None,
     }  # fmt: skip
+    names: ClassVar = {"alpha": "rho", "epsilon": "eps"}
 
     def normalise(self, settings: Settings) -> Settings:
         """The settings under one name each."""
-        held = renamed(settings, alpha="rho", epsilon="eps")
-        return {"decoupled": self.is_keras, **held}
+        return {"decoupled": self.is_keras, **super().normalise(settings)}
 
     def first_slots(self, parameter: Any, settings: Settings) -> Slots:
         """The mean of squares; with their settings, the mean of gradients and the momentum."""
         names = ["square"]
         names += ["mean"] if settings["centered"] else []
-        names += ["momentum"] if settings["momentum"] else []
+        names += ["momentum"] if is_used(settings["momentum"]) else []
         return {name: dlc.zeros_like(parameter) for name in names}
 
     def rule(
@@ -234,9 +243,11 @@ class Adagrad(Optimizer):
         "weight_decay": None,
     }  # fmt: skip
 
+    names: ClassVar = {"epsilon": "eps"}
+
     def normalise(self, settings: Settings) -> Settings:
         """The settings under one name each."""
-        held = {"lr_decay": 0.0, "decoupled": self.is_keras, **renamed(settings, epsilon="eps")}
+        held = {"lr_decay": 0.0, "decoupled": self.is_keras, **super().normalise(settings)}
         if held["initial_accumulator_value"] < 0:
             raise ValueRangeError(
                 f"Adagrad: initial_accumulator_value={held['initial_accumulator_value']}"

@@ -1,21 +1,15 @@
-"""Optimizers that descend from Adam and Adagrad: Adamax, NAdam, RAdam, Adadelta, Lion."""
+"""Optimizers that descend from Adam and Adagrad: Adamax, NAdam, RAdam, Adadelta, Lion, Ftrl."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 import dlc
+from dlc.ir.errors import ValueRangeError
 from dlc.optim.optimizer import Optimizer, Settings, Slots
-from dlc.optim.rules import Adam, decayed, like, renamed, wide
+from dlc.optim.rules import Adam, decayed, like, moved_means, wide
 
-__all__ = ["Adadelta", "Adamax", "Lion", "NAdam", "Nadam", "RAdam"]
-
-
-def _moved(slots: Slots, gradient: Any, settings: Settings) -> tuple[Any, Any]:
-    """The means of gradients and of their squares, moved by a gradient."""
-    mean = slots["mean"] + (1 - settings["beta1"]) * (gradient - slots["mean"])
-    change = gradient * gradient - slots["square"]
-    return mean, slots["square"] + (1 - settings["beta2"]) * change
+__all__ = ["Adadelta", "Adamax", "Ftrl", "Lion", "NAdam", "Nadam", "RAdam"]
 
 
 class Adamax(Adam):
@@ -85,7 +79,7 @@ class NAdam(Adam):
         """A step by the mean as it will be."""
         parameter, g = decayed(parameter, gradient, settings, rate)
         b1, t, slow = settings["beta1"], wide(step), settings["momentum_decay"]
-        mean, square = _moved(slots, g, settings)
+        mean, square = moved_means(slots, g, settings)
         share = b1 * (1 - 0.5 * 0.96 ** (t * slow))
         coming = b1 * (1 - 0.5 * 0.96 ** ((t + 1) * slow))
         product = slots["product"] * share
@@ -126,7 +120,7 @@ class RAdam(Adam):
         """A step by the mean, over the root where the variance of that is bounded."""
         parameter, g = decayed(parameter, gradient, settings, rate)
         b1, b2, t = settings["beta1"], settings["beta2"], wide(step)
-        mean, square = _moved(slots, g, settings)
+        mean, square = moved_means(slots, g, settings)
         most = 2 / (1 - b2) - 1
         rest = 1 - b2**t
         length = most - 2 * t * b2**t / rest
@@ -153,9 +147,11 @@ class Adadelta(Optimizer):
         "learning_rate": 1e-3, "rho": 0.95, "epsilon": 1e-7, "weight_decay": None,
     }  # fmt: skip
 
+    names: ClassVar = {"epsilon": "eps"}
+
     def normalise(self, settings: Settings) -> Settings:
         """The settings under one name each."""
-        return {"decoupled": self.is_keras, **renamed(settings, epsilon="eps")}
+        return {"decoupled": self.is_keras, **super().normalise(settings)}
 
     def first_slots(self, parameter: Any, settings: Settings) -> Slots:
         """The means of squared gradients and of squared steps."""
@@ -203,3 +199,58 @@ class Lion(Adam):
         direction = dlc.sign(b1 * slots["mean"] + (1 - b1) * g)
         mean = b2 * slots["mean"] + (1 - b2) * g
         return parameter - like(rate, parameter) * direction, {"mean": mean}
+
+
+class Ftrl(Optimizer):
+    """Follow the regularised leader, per coordinate (McMahan et al., 2013).
+
+    The first spelling: `lr=1e-3, learning_rate_power=-0.5, initial_accumulator_value=0.1,
+    l1_regularization_strength=0, l2_regularization_strength=0,
+    l2_shrinkage_regularization_strength=0, beta=0, weight_decay=0, maximize=False`. Keras's: the
+    same with `learning_rate=`, without `maximize`, and `weight_decay=None` (apart from the
+    gradient).
+
+    Example:
+        >>> w = dlc.Variable([0.5])
+        >>> optimizer = dlc.optim.Ftrl(learning_rate=0.1, l1_regularization_strength=9.0)
+        >>> optimizer.apply_gradients([(dlc.asarray([1.0]), w)])
+        >>> w.numpy()
+        array([0.], dtype=float32)
+    """
+
+    _shared: ClassVar = {
+        "learning_rate_power": -0.5, "initial_accumulator_value": 0.1,
+        "l1_regularization_strength": 0.0, "l2_regularization_strength": 0.0,
+        "l2_shrinkage_regularization_strength": 0.0, "beta": 0.0,
+    }  # fmt: skip
+    torch: ClassVar = {"lr": 1e-3, **_shared, "weight_decay": 0.0, "maximize": False}
+    keras: ClassVar = {"learning_rate": 1e-3, **_shared, "weight_decay": None}
+
+    def normalise(self, settings: Settings) -> Settings:
+        """The settings under one name each."""
+        for name in ("initial_accumulator_value", *(n for n in self._shared if n[0] == "l")):
+            value, sign = settings[name], -1 if name == "learning_rate_power" else 1
+            if sign * value < 0:
+                bound = "most" if sign < 0 else "least"
+                raise ValueRangeError(f"Ftrl: {name}={value} must be at {bound} 0")
+        return {"decoupled": self.is_keras, **super().normalise(settings)}
+
+    def first_slots(self, parameter: Any, settings: Settings) -> Slots:
+        """The sum of squares, and the linear part of what the leader minimises."""
+        first = settings["initial_accumulator_value"]
+        return {"square": dlc.full_like(parameter, first), "linear": dlc.zeros_like(parameter)}
+
+    def rule(
+        self, parameter: Any, gradient: Any, slots: Slots, settings: Settings, rate: Any, step: Any
+    ) -> tuple[Any, Slots]:
+        """The least of the linear part with both regularisations."""
+        parameter, g = decayed(parameter, gradient, settings, rate)
+        lr, power = like(rate, parameter), -settings["learning_rate_power"]
+        square = slots["square"] + g * g
+        now, before = square**power / lr, slots["square"] ** power / lr
+        shrunk = g + 2 * settings["l2_shrinkage_regularization_strength"] * parameter
+        linear = slots["linear"] + shrunk - (now - before) * parameter
+        most = settings["l1_regularization_strength"]
+        steep = now + 2 * settings["l2_regularization_strength"] + settings["beta"] / lr
+        new = (dlc.clip(linear, -most, most) - linear) / steep
+        return new, {"square": square, "linear": linear}

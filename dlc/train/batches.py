@@ -14,6 +14,7 @@ import numpy as np
 
 import dlc
 from dlc.ir.errors import ArgumentError, ValueRangeError
+from dlc.ir.location import warn_user
 from dlc.train.arrays import Arrays, Batch, as_array, class_weights, is_arrays, positive
 from dlc.train.passes import Passes, passes_of, shuffled
 
@@ -41,7 +42,8 @@ class Iterated:
 
     Without `steps`, an epoch is one pass. With it, an epoch is so many batches of the passes one
     after another, and an epoch begins where the one before it ended. What is walked only once,
-    such as a generator, is walked on.
+    such as a generator, is walked on. Of another use than training there is one pass at most: a
+    sample would count twice.
 
     Args:
         passes: What gives the batches.
@@ -107,11 +109,15 @@ class Iterated:
         for step in range(start, limit):
             batch = self._next()
             if batch is _END:
-                raise ValueRangeError(
+                ended = (
                     f"the {self._passes.name} ended in {self._place(number)} after {step} of "
-                    f"{limit} batches",
-                    hint="give one that goes on, or fewer steps or epochs",
+                    f"{limit} batches"
                 )
+                if self._use is None or step == start:
+                    hint = "give one that goes on, or fewer steps or epochs"
+                    raise ValueRangeError(ended, hint=hint)
+                warn_user(ended)
+                return
             yield as_batch(batch)
 
     def _seek(self, position: int) -> None:
@@ -130,7 +136,7 @@ class Iterated:
         assert self._batches is not None
         self._position += 1
         batch = next(self._batches, _END)
-        if batch is _END and not self._passes.once:
+        if batch is _END and self._use is None and not self._passes.once:
             self._pass += 1
             self._batches = self._passes.open(self._pass, 0)
             batch = next(self._batches, _END)

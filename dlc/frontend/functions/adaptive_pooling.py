@@ -20,6 +20,7 @@ from dlc.frontend.functions.pooling import (
     max_pool3d,
 )
 from dlc.frontend.tensor import Tensor
+from dlc.ir.dims import Dim, at_least
 from dlc.ir.errors import ArgumentError, ValueRangeError
 from dlc.ir.types import Shape
 
@@ -47,19 +48,20 @@ _ADAPTIVE_DOC = """The {what} of as many windows as the result is to have.
     """
 
 
-def _adaptive_sizes(name: str, output_size: Any, extents: Shape) -> list[tuple[int, int]]:
-    """(extent, extent of the result) along each axis."""
+def _counts(name: str, output_size: Any, extents: Shape) -> list[Dim]:
+    """The extents of the result."""
     given = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * len(extents)
     if len(given) != len(extents):
         raise ArgumentError(
             f"{name}: output_size is {output_size!r}, there are {len(extents)} axes"
         )
-    found: list[tuple[int, int]] = []
-    for extent, wanted in zip(map(known_extent, extents), given, strict=True):
-        count = extent if wanted is None else integer(name, "output_size", wanted)
-        if count < 1 or extent < 1:
+    found = [
+        extent if wanted is None else integer(name, "output_size", wanted)
+        for extent, wanted in zip(extents, given, strict=True)
+    ]
+    for extent, count in zip(extents, found, strict=True):
+        if not (at_least(count, 1) and at_least(extent, 1)):
             raise ValueRangeError(f"{name}: output_size is {output_size!r} for {extent} elements")
-        found.append((extent, count))
     return found
 
 
@@ -76,13 +78,14 @@ def _adaptive_avg(rank: int) -> Callable[..., Tensor]:
         x = given_images(name, x, rank)
         check_kinds(name, (x,), "f")
         lead = x.tensor.rank - rank
-        sizes = _adaptive_sizes(name, output_size, x.tensor.shape[lead:])
-        if all(count == 1 for _, count in sizes):
+        extents = x.tensor.shape[lead:]
+        counts = _counts(name, output_size, extents)
+        if counts == [1] * rank:
             axes = tuple(range(lead, lead + rank))
             return reduction.mean(x, axis=axes, keepdims=True)
-        for k, (extent, count) in enumerate(sizes):
+        for k, (extent, count) in enumerate(zip(extents, counts, strict=True)):
             if extent != count:
-                x = _averaged(x, lead + k, extent, count)
+                x = _averaged(x, lead + k, known_extent(extent), known_extent(count))
         return x
 
     _document_adaptive(function, name, rank, "mean")
@@ -122,7 +125,9 @@ def _adaptive_max(rank: int) -> Callable[..., Any]:
     def function(x: ArrayLike, output_size: Sizes, return_indices: bool = False) -> Any:
         x = given_images(name, x, rank)
         lead = x.tensor.rank - rank
-        sizes = _adaptive_sizes(name, output_size, x.tensor.shape[lead:])
+        extents = x.tensor.shape[lead:]
+        counts = map(known_extent, _counts(name, output_size, extents))
+        sizes = list(zip(map(known_extent, extents), counts, strict=True))
         if all(extent % count == 0 for extent, count in sizes):
             each = tuple(extent // count for extent, count in sizes)
             pool = (max_pool1d, max_pool2d, max_pool3d)[rank - 1]

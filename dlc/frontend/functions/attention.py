@@ -17,7 +17,7 @@ from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import elementwise
 from dlc.frontend.functions.arguments import ArrayLike, common_shape, reshaped, types_text
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, dims_equal, floordiv, mod, mul
+from dlc.ir.dims import Dim, dims_equal, floordiv, is_multiple, mul
 from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.types import Shape, TensorType, float32
 
@@ -119,7 +119,7 @@ def _heads(types: Sequence[TensorType], lead: Shape, grouped: bool) -> tuple[Dim
         single = all(t.rank < 3 or t.shape[-3] == 1 for t in types[1:])
         return (1, lead[-1]) if single and lead and lead[-1] != 1 else None
     mine, theirs = lead[-1], types[1].shape[-3]
-    if not dims_equal(theirs, types[2].shape[-3]) or mod(mine, theirs) != 0:
+    if not dims_equal(theirs, types[2].shape[-3]) or not is_multiple(mine, theirs):
         raise ShapeError(
             f"{_NAME} of {types_text(types)}: the key's heads must divide the query's, and be "
             "as many as the value's"

@@ -24,7 +24,7 @@ from dlc.frontend.functions.elementwise import named
 from dlc.frontend.functions.indexing import take
 from dlc.frontend.functions.shape import concat, expand_dims, moveaxis, part, swapaxes
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, add, floordiv, mod, mul
+from dlc.ir.dims import Dim, add, floordiv, is_multiple, mul
 from dlc.ir.errors import DTypeError, ShapeError, ValueRangeError
 from dlc.ir.types import bool_, int64
 
@@ -481,7 +481,7 @@ def channel_shuffle(x: ArrayLike, groups: int, /) -> Tensor:
     """
     held = materialise(as_tensor(x))
     shape = held.tensor.shape
-    if held.tensor.rank < 2 or groups < 1 or mod(shape[1], groups) != 0:
+    if held.tensor.rank < 2 or groups < 1 or not is_multiple(shape[1], groups):
         raise ShapeError(f"channel_shuffle of {held.tensor} in {groups} groups of equal size")
     size = floordiv(shape[1], groups)
     parts = reshaped(held, (shape[0], groups, size, *shape[2:]))

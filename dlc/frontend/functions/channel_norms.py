@@ -8,7 +8,7 @@ from dlc.frontend.functions import composed, elementwise, reduction
 from dlc.frontend.functions.arguments import ArrayLike, integer, reshaped
 from dlc.frontend.functions.convolution import padded
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, dims_equal, floordiv, mod, product
+from dlc.ir.dims import Dim, dims_equal, floordiv, is_multiple, product
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
 from dlc.ir.types import DType
 
@@ -171,7 +171,7 @@ def group_norm(
     if groups < 1:
         raise ValueRangeError(f"group_norm: num_groups is {groups}, it must be at least 1")
     n, channels, *rest = x.tensor.shape
-    if mod(channels, groups) != 0:
+    if not is_multiple(channels, groups):
         raise ShapeError(
             f"group_norm of {x.tensor}: {channels} channels cannot be divided into {groups} groups"
         )

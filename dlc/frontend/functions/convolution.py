@@ -18,7 +18,7 @@ from dlc.frontend.functions.arguments import (
     types_text,
 )
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, add, ceildiv, dims_equal, floordiv, maximum, mod, mul
+from dlc.ir.dims import Dim, add, ceildiv, dims_equal, floordiv, is_multiple, maximum, mul
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError, nearest
 from dlc.ir.types import Shape, TensorType
 
@@ -267,7 +267,7 @@ def _check_groups(
             f"{name} of {types_text(types)}: the tensor has {channels} channels, the filters are "
             + (f"for {each}" if count == 1 else f"for {count} groups of {each}")
         )
-    if mod(filters[0], count) != 0:
+    if not is_multiple(filters[0], count):
         raise ShapeError(
             f"{name} of {types_text(types)}: {filters[0]} filters cannot be divided into {count} "
             "groups"
@@ -458,7 +458,7 @@ def _transposed(
             f"{name} of {types_text(types)}: the tensor has {types[0].shape[1]} channels, the "
             f"filters are for {types[1].shape[0]}"
         )
-    if mod(types[0].shape[1], groups) != 0:
+    if not is_multiple(types[0].shape[1], groups):
         raise ShapeError(
             f"{name} of {types_text(types)}: {types[0].shape[1]} channels cannot be divided into "
             f"{groups} groups"

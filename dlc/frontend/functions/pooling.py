@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from dlc.frontend.apply import apply, as_tensor, broadcast_to, convert, materialise, wide
-from dlc.frontend.extent import known_extent
 from dlc.frontend.functions import composed, elementwise
 from dlc.frontend.functions.arguments import (
     ArrayLike,
@@ -18,7 +17,7 @@ from dlc.frontend.functions.arguments import (
 from dlc.frontend.functions.convolution import Steps, check_windows, padded, steps
 from dlc.frontend.functions.creation import full
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, add
+from dlc.ir.dims import Dim, add, ceildiv, maximum, minimum, mul
 from dlc.ir.errors import ShapeError, ValueRangeError
 from dlc.ir.ops.reduction import identity_of
 from dlc.ir.types import Shape, int64
@@ -46,7 +45,7 @@ class _Windows:
         self.extents: Shape = x.tensor.shape[x.tensor.rank - rank :]
         reaches = [(k - 1) * d + 1 for k, d in zip(self.sizes, self.dilation, strict=True)]
         inner = tuple(add(e, 2 * p) for e, p in zip(self.extents, self.padding, strict=True))
-        self.more = [0] * rank
+        self.more: list[Dim] = [0] * rank
         if ceil_mode:
             given = zip(inner, reaches, self.stride, self.padding, strict=True)
             self.more = [_behind(e, r, s, p) for e, r, s, p in given]
@@ -69,13 +68,13 @@ class _Windows:
         )
 
 
-def _behind(extent: Dim, covered: int, stride: int, padding: int) -> int:
+def _behind(extent: Dim, covered: int, stride: int, padding: int) -> Dim:
     """What must be behind an axis for a last window that is not whole, as PyTorch has it."""
-    extent = known_extent(extent)
-    count = max(0, -(-(extent - covered) // stride)) + 1
-    if (count - 1) * stride >= extent - padding:  # a window that begins behind the tensor
-        count -= 1
-    return max(0, (count - 1) * stride + covered - extent)
+    rest = maximum(add(extent, -covered), 0)
+    before_end = ceildiv(add(extent, -padding), stride)  # windows that begin in the tensor
+    count = minimum(add(ceildiv(rest, stride), 1), before_end)
+    last = mul(add(count, -1), stride)
+    return maximum(add(add(last, covered), mul(extent, -1)), 0)
 
 
 def given_images(name: str, x: ArrayLike, rank: int) -> Tensor:
@@ -237,7 +236,7 @@ def _numbers(windows: _Windows, with_padding: bool) -> Tensor:
         pad, more = windows.padding[k], windows.more[k]
         own = add(extent, 2 * pad) if with_padding else extent
         ones = full((own,), 1.0, dtype=windows.x.tensor.dtype)
-        ones = padded(ones, [(0, more) if with_padding else (pad, pad + more)])
+        ones = padded(ones, [(0, more) if with_padding else (pad, add(pad, more))])
         count = windows.along(k, "window_sum", ones)
         count = reshaped(count, (*count.tensor.shape, *(1,) * (windows.rank - 1 - k)))
         found = count if found is None else elementwise.multiply(found, count)

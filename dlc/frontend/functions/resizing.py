@@ -19,7 +19,7 @@ from dlc.frontend.functions.arguments import (
     transposed,
 )
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, floordiv, mod, mul
+from dlc.ir.dims import Dim, floordiv, is_multiple, mul
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError, nearest
 
 _RANKS = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
@@ -253,7 +253,7 @@ def pixel_shuffle(x: ArrayLike, upscale_factor: int) -> Tensor:
     """
     x, r = _pixels("pixel_shuffle", x, upscale_factor)
     *lead, channels, h, w = x.tensor.shape
-    if mod(channels, r * r) != 0:
+    if not is_multiple(channels, r * r):
         raise ShapeError(
             f"pixel_shuffle of {x.tensor} by {r}: {channels} channels are no multiple of {r * r}"
         )
@@ -283,7 +283,7 @@ def pixel_unshuffle(x: ArrayLike, downscale_factor: int) -> Tensor:
     """
     x, r = _pixels("pixel_unshuffle", x, downscale_factor)
     *lead, channels, h, w = x.tensor.shape
-    if mod(h, r) != 0 or mod(w, r) != 0:
+    if not (is_multiple(h, r) and is_multiple(w, r)):
         raise ShapeError(f"pixel_unshuffle of {x.tensor} by {r}: {h} or {w} is no multiple of {r}")
     rows, columns, n = floordiv(h, r), floordiv(w, r), len(lead)
     split = reshaped(x, (*lead, channels, rows, r, columns, r))

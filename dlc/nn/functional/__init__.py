@@ -35,7 +35,6 @@ from dlc import lp_pool3d as lp_pool3d
 from dlc import max_pool1d as max_pool1d
 from dlc import max_pool2d as max_pool2d
 from dlc import max_pool3d as max_pool3d
-from dlc import one_hot as one_hot
 from dlc import pdist as pdist
 from dlc import pixel_shuffle as pixel_shuffle
 from dlc import pixel_unshuffle as pixel_unshuffle
@@ -101,6 +100,7 @@ from dlc.nn.functional.linear_maps import bilinear as bilinear
 from dlc.nn.functional.linear_maps import embedding as embedding
 from dlc.nn.functional.linear_maps import embedding_bag as embedding_bag
 from dlc.nn.functional.linear_maps import linear as linear
+from dlc.nn.functional.linear_maps import one_hot as one_hot
 from dlc.nn.functional.linear_maps import rotary_embedding as rotary_embedding
 from dlc.nn.functional.linear_maps import (
     scaled_dot_product_attention as scaled_dot_product_attention,

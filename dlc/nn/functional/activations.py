@@ -15,6 +15,11 @@ from dlc.ir.errors import ValueRangeError
 from dlc.nn.functional.arguments import pointwise, wide
 
 
+def _bend(x: dlc.Tensor, half: float) -> dlc.Tensor:
+    """x between two ends and 0 beyond, where a parabola's derivative would be NaN for infinity."""
+    return dlc.where(dlc.abs(x) >= half, 0.0, x)
+
+
 @pointwise
 def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> dlc.Tensor:
     """x cut off at two values, with derivative 0 from there on.
@@ -154,7 +159,8 @@ def hardswish(x: Any) -> dlc.Tensor:
         >>> dlc.nn.functional.hardswish(dlc.asarray([-4.0, 1.0, 3.0]))
         Tensor([0.   ...
     """
-    return dlc.where(x <= -3.0, 0.0, dlc.where(x >= 3.0, x, x * (x + 3.0) / 6.0))
+    inside = _bend(x, 3.0)
+    return dlc.where(x <= -3.0, 0.0, dlc.where(x >= 3.0, x, inside * (inside + 3.0) / 6.0))
 
 
 hard_swish = hard_silu = hardswish
@@ -423,7 +429,8 @@ def sparse_plus(x: Any) -> dlc.Tensor:
         >>> dlc.nn.functional.sparse_plus(dlc.asarray([-2.0, 0.0, 2.0]))
         Tensor([0.  , 0.25, 2.  ], dtype=float32)
     """
-    return dlc.where(x <= -1.0, 0.0, dlc.where(x >= 1.0, x, dlc.square(x + 1.0) / 4.0))
+    inside = dlc.square(_bend(x, 1.0) + 1.0) / 4.0
+    return dlc.where(x <= -1.0, 0.0, dlc.where(x >= 1.0, x, inside))
 
 
 @pointwise

@@ -52,6 +52,33 @@ def affine(x: Any, matrix: Any, bias: Any = None) -> dlc.Tensor:
     return out if bias is None else out + tensor(bias)
 
 
+def one_hot(x: Any, num_classes: int = -1, *, axis: int = -1, dtype: Any = dlc.int64) -> dlc.Tensor:
+    """1 at the place that each index gives along a new axis, 0 elsewhere, as integers (PyTorch).
+
+    `dlc.one_hot` is the same with floats.
+
+    Args:
+        x: Integers of any shape, from 0 to below `num_classes`.
+        num_classes: The extent of the new axis; -1 for one more than the largest index.
+        axis: The place of the new axis in the result.
+        dtype: The dtype of the result.
+
+    Raises:
+        ValueRangeError: There is no index, whose largest would say how many classes there are.
+
+    Example:
+        >>> dlc.nn.functional.one_hot(dlc.asarray([0, 2]))
+        Tensor([[1, 0, 0],
+                [0, 0, 1]], dtype=int64)
+    """
+    held = tensor(x)
+    if num_classes == -1:
+        if held.size == 0:
+            raise ValueRangeError(f"one_hot of {held.tensor}", hint="give it num_classes")
+        num_classes = int(dlc.max(held)) + 1
+    return dlc.one_hot(held, num_classes, axis=axis, dtype=dtype)
+
+
 @casts
 def bilinear(x1: Any, x2: Any, weight: Any, bias: Any = None) -> dlc.Tensor:
     """x1 weight[k] x2 for each k.

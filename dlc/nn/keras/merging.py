@@ -1,4 +1,7 @@
-"""Layers of several inputs, by Keras's names: sums, means, concatenation, products."""
+"""Layers of several inputs, by Keras's names: sums, means, concatenation, products.
+
+The functions of lower-case names make a layer and call it.
+"""
 
 from __future__ import annotations
 
@@ -167,3 +170,85 @@ class Dot(Layer):
     def extra_repr(self) -> str:
         """The axes."""
         return f"axes={self.axes}"
+
+
+def add(inputs: Sequence[Any], **common: Any) -> dlc.Tensor:
+    """The sum of tensors; see `Add`.
+
+    Example:
+        >>> dlc.nn.add([dlc.ones(2), dlc.ones(2)])
+        Tensor([2., 2.], dtype=float32)
+    """
+    return Add(**common)(inputs)
+
+
+def subtract(inputs: Sequence[Any], **common: Any) -> dlc.Tensor:
+    """The difference of two tensors; see `Subtract`.
+
+    Example:
+        >>> dlc.nn.subtract([3 * dlc.ones(2), dlc.ones(2)])
+        Tensor([2., 2.], dtype=float32)
+    """
+    return Subtract(**common)(inputs)
+
+
+def multiply(inputs: Sequence[Any], **common: Any) -> dlc.Tensor:
+    """The product of tensors; see `Multiply`.
+
+    Example:
+        >>> dlc.nn.multiply([dlc.ones(2), 3 * dlc.ones(2)])
+        Tensor([3., 3.], dtype=float32)
+    """
+    return Multiply(**common)(inputs)
+
+
+def average(inputs: Sequence[Any], **common: Any) -> dlc.Tensor:
+    """The mean of tensors; see `Average`.
+
+    Example:
+        >>> dlc.nn.average([dlc.ones(2), 3 * dlc.ones(2)])
+        Tensor([2., 2.], dtype=float32)
+    """
+    return Average(**common)(inputs)
+
+
+def maximum(inputs: Sequence[Any], **common: Any) -> dlc.Tensor:
+    """The largest of tensors; see `Maximum`.
+
+    Example:
+        >>> dlc.nn.maximum([dlc.ones(2), 3 * dlc.ones(2)])
+        Tensor([3., 3.], dtype=float32)
+    """
+    return Maximum(**common)(inputs)
+
+
+def minimum(inputs: Sequence[Any], **common: Any) -> dlc.Tensor:
+    """The least of tensors; see `Minimum`.
+
+    Example:
+        >>> dlc.nn.minimum([dlc.ones(2), 3 * dlc.ones(2)])
+        Tensor([1., 1.], dtype=float32)
+    """
+    return Minimum(**common)(inputs)
+
+
+def concatenate(inputs: Sequence[Any], axis: int = -1, **common: Any) -> dlc.Tensor:
+    """Tensors one after the other; see `Concatenate`.
+
+    Example:
+        >>> dlc.nn.concatenate([dlc.ones((2, 3)), dlc.ones((2, 4))]).shape
+        (2, 7)
+    """
+    return Concatenate(axis, **common)(inputs)
+
+
+def dot(
+    inputs: Sequence[Any], axes: int | tuple[int, int], normalize: bool = False, **common: Any
+) -> dlc.Tensor:
+    """Products summed over an axis of each of two tensors; see `Dot`.
+
+    Example:
+        >>> dlc.nn.dot([dlc.ones((5, 2)), dlc.ones((5, 2))], axes=1).shape
+        (5, 1)
+    """
+    return Dot(axes, normalize, **common)(inputs)

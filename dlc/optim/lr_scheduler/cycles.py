@@ -21,14 +21,13 @@ class _WithMomentum(Scheduled):
         super()._prepare()
         self._name = ""
         if self.cycle_momentum:
-            group = self.optimizer.param_groups[0]
-            self._name = "beta1" if "beta1" in group.settings else "momentum"
-            # a momentum of 0 is not kept, but the mean of gradients is for any beta
-            if self._name == "momentum" and not group.settings.get("momentum"):
+            settings = self.optimizer.settings
+            self._name = "beta1" if "beta1" in settings else "momentum"
+            if self._name not in settings:
                 raise ValueRangeError(
                     f"{type(self).__name__}(cycle_momentum=True): "
                     f"{type(self.optimizer).__name__} has no momentum",
-                    hint="give it momentum=0.9, or cycle_momentum=False",
+                    hint="give it cycle_momentum=False",
                 )
             self.momentum = self.momentum_schedule()
 
