@@ -99,6 +99,15 @@ def test_gradients_beyond_both_ends(name):
     assert gradient.numpy().tolist() == [0.0, 0.0, 1.0, 1.0]
 
 
+@pytest.mark.parametrize("name", ["elu", "selu", "celu"])
+def test_gradients_far_below_zero_do_not_vanish(name):
+    x = np.array([-80, -30, -20, -17, -5, -1, 3], np.float32)
+    got = dlc.grad(lambda x: dlc.sum(getattr(fn, name)(x)))(x)
+    exact = torch.tensor(x.astype(np.float64), requires_grad=True)
+    getattr(ref, name)(exact).sum().backward()
+    np.testing.assert_allclose(got, exact.grad, rtol=3e-7)
+
+
 def test_compiled_activations_equal_eager_ones():
     def all_of(x):
         return [getattr(fn, name)(x, *args) for name, args in ACTIVATIONS]
