@@ -19,6 +19,7 @@ from dlc.ir.errors import ValueRangeError, nearest
 from dlc.ir.location import pass_over
 
 _OPTIONS = ("fallback", "freeze", "level", "precision", "num_threads")
+_OF_INPUTS = ("alias_of_input", "custom_function_view", "is_input")
 
 
 def dlc_backend(
@@ -94,8 +95,20 @@ def _layouts(graph: Any) -> Layouts:
     """The layouts of what a graph returns, but for what its gradient needs, which is behind it."""
     nodes = list(graph.graph.nodes)
     known = _metadata()
-    count = len(nodes) if known is None else known.num_forward_returns + len(known.tokens)
-    return Layouts(nodes, count)
+    if known is None:
+        return Layouts(nodes, len(nodes))
+    first, changed = len(known.tokens), known.mutated_inp_runtime_indices
+    written = {
+        first + i: first + k
+        for k, i in enumerate(changed)
+        if not known.input_info[i].mutates_metadata
+    }
+    views = {
+        k: first + result.base_idx
+        for k, result in enumerate(known.output_info, first + len(changed))
+        if result.output_type.name in _OF_INPUTS and first + result.base_idx in written
+    }
+    return Layouts(nodes, first + known.num_forward_returns, written, views)
 
 
 def _parameters(count: int) -> tuple[int, ...]:
