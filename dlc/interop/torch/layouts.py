@@ -1,4 +1,4 @@
-"""Where results that share memory lie in it.
+"""Where results lie in memory, and those that share it.
 
 PyTorch makes some results of a graph that are views, of its inputs or of other results, itself: of
 what it has in that place, with the strides and the offset of what the graph returns. Others, such
@@ -52,6 +52,7 @@ class Layouts:
         written: Mapping[int, int] = _NONE,
         views: Mapping[int, int] = _NONE,
     ) -> None:
+        self.count = count
         self._inputs: list[Any] = [n.meta.get("val") for n in nodes if n.op == "placeholder"]
         output: Any = nodes[-1].args[0]
         results: dict[int, list[tuple[int, Any]]] = {}
@@ -71,7 +72,7 @@ class Layouts:
         self._known = functools.lru_cache(self._by_numbers)
 
     def of(self, function: Callable[..., Sequence[Any]]) -> Callable[..., Sequence[Any]]:
-        """The graph's function, whose own results each have their memory, in C's order."""
+        """The graph's function, whose own results each have their memory, without gaps."""
         if not self._shared:
             return function
 
@@ -158,7 +159,7 @@ def _placed(results: Sequence[Any], layouts: Sequence[Layout], owner: Any) -> li
     size = max(_end(r.shape, *layout) * r.element_size() for r, layout in pairs)
     wholes = [
         r for r, layout in pairs
-        if r.nbytes == size and r.is_contiguous() and layout == (r.stride(), 0)
+        if r.nbytes == size and layout == (r.stride(), 0)
     ]  # fmt: skip
     whole = next(iter(wholes), None) if owner is None else owner.detach()
     if whole is not None and all(r.dtype == whole.dtype for r in results):
@@ -176,6 +177,39 @@ def _placed(results: Sequence[Any], layouts: Sequence[Layout], owner: Any) -> li
         made[once].copy_(r[once])
         placed.append(made)
     return placed
+
+
+def order_of(value: Any) -> tuple[int, ...] | None:
+    """The axes in the order of their strides, of a value without gaps that is not in C's order."""
+    axes = [k for k, d in enumerate(value.shape) if _plain(d) != 1]
+    hints = [_hint(s) for s in value.stride()]
+    if any(hints[k] is None for k in axes):
+        return None
+    order = sorted(axes, key=lambda k: hints[k], reverse=True)
+    step: Any = 1
+    for k in reversed(order):
+        if _plain(value.stride(k)) != _plain(step):
+            return None
+        step = step * value.shape[k]
+    if order == axes:
+        return None
+    return *order, *(k for k in range(value.dim()) if k not in axes)
+
+
+def inverse_of(order: Sequence[int]) -> tuple[int, ...]:
+    """The order that puts axes back."""
+    return tuple(sorted(range(len(order)), key=order.__getitem__))
+
+
+def _plain(number: Any) -> Any:
+    """A number as its formula, where PyTorch has left it open."""
+    expression = expression_of(number)
+    return number if expression is None else expression
+
+
+def _hint(number: Any) -> Any:
+    """A number as PyTorch has seen it; None where it has not."""
+    return number if expression_of(number) is None else number.node.hint
 
 
 def _end(shape: Sequence[int], strides: Sequence[int], offset: int) -> int:
