@@ -187,6 +187,26 @@ def test_views_of_open_extents(name, fallback):
             torch.testing.assert_close(got, wanted)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # PyTorch looks for one
+@pytest.mark.parametrize("gradient", [False, True])
+def test_views_of_a_part_that_is_written(gradient):
+    """The new value has neither its strides nor its offset, but views are made of the input."""
+
+    def write(x):
+        views = x.hsplit(1)[0], x.mT[1:], x[None, :, 0], x.detach()
+        x.mul_(2)
+        return views
+
+    run = torch.compile(write, backend=dlc_backend, dynamic=True)
+    for n, m in ((5, 3), (4, 6)):
+        leaf = torch.randn(n + 2, 2 * m, requires_grad=gradient)
+        given = [(leaf * 1)[2:, 1::2] for _ in range(2)]
+        for got, wanted in zip(run(given[0]), write(given[1]), strict=True):
+            assert torch.equal(got, wanted)
+            assert got.data_ptr() - given[0].data_ptr() == wanted.data_ptr() - given[1].data_ptr()
+        assert torch.equal(*given)
+
+
 WINDOWS = {
     "the first of each row": lambda x: x.as_strided((x.shape[0], 2), (x.shape[1], 1)) * 2,
     "the first row, everywhere": lambda x: x.as_strided(x.shape, (0, 1)).exp(),

@@ -207,6 +207,31 @@ def test_views_of_a_result_between_graphs():
     same(torch.compile(broken, backend=dlc_backend)(x), broken(x))
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # PyTorch looks for one
+@pytest.mark.parametrize(("fallback", "dynamic"), [("error", True), ("aten", False)])
+def test_results_have_the_strides_of_eager_mode(fallback, dynamic):
+    """Code after the graph views them by these, and PyTorch has taken them for known in it."""
+
+    def broken(x, image):
+        y, z = x.mT * 2, x.mT.exp()
+        if fallback == "aten":
+            z = torch.fft.rfft(z).abs() * y.sum()
+        turned = image.relu()
+        strides = y.stride()
+        torch._dynamo.graph_break()
+        flat = turned.permute(0, 2, 3, 1).view(-1, image.shape[1])
+        return y, z, turned, flat, y.mT.view(-1), y.as_strided((y.numel(),), strides[:1])
+
+    options = {"fallback": fallback}
+    run = torch.compile(broken, backend=dlc_backend, dynamic=dynamic, options=options)
+    for gradient in (False, True):
+        x, image = torch.randn(3, 4, requires_grad=gradient), torch.randn(2, 3, 4, 5)
+        image = image.to(memory_format=torch.channels_last)
+        for got, wanted in zip(run(x, image), broken(x, image), strict=True):
+            assert got.stride() == wanted.stride()
+            torch.testing.assert_close(got, wanted)
+
+
 def test_several_functions_in_several_threads():
     models = [small() for _ in range(3)]
     runs = [compiled(m) for m in models]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from dlc.ir.errors import ValueRangeError, nearest
 from dlc.ir.location import pass_over
 
 _OPTIONS = ("fallback", "freeze", "level", "precision", "num_threads")
+_OF_INPUTS = ("alias_of_input", "custom_function_view", "is_input")
 
 
 def dlc_backend(
@@ -62,14 +64,15 @@ def dlc_backend(
 
     def forward(graph: Any, _inputs: Sequence[Any]) -> Any:
         layouts = _layouts(graph)
-        return make_boxed_func(layouts.of(_compiled(graph, fallback, (), given)))
+        return make_boxed_func(layouts.of(_compiled(graph, fallback, (), layouts.count, given)))
 
     def backward(graph: Any, _inputs: Sequence[Any]) -> Any:
-        return make_boxed_func(_compiled(graph, fallback, (), given))
+        return make_boxed_func(_compiled(graph, fallback, (), 0, given))
 
     def inference(graph: Any, inputs: Sequence[Any]) -> Any:
         layouts, parameters = _layouts(graph), _parameters(len(inputs)) if freeze else ()
-        return make_boxed_func(layouts.of(_compiled(graph, fallback, parameters, given)))
+        compiled = _compiled(graph, fallback, parameters, layouts.count, given)
+        return make_boxed_func(layouts.of(compiled))
 
     rewrite(module)
     trace = aot_autograd(
@@ -94,8 +97,20 @@ def _layouts(graph: Any) -> Layouts:
     """The layouts of what a graph returns, but for what its gradient needs, which is behind it."""
     nodes = list(graph.graph.nodes)
     known = _metadata()
-    count = len(nodes) if known is None else known.num_forward_returns + len(known.tokens)
-    return Layouts(nodes, count)
+    if known is None:
+        return Layouts(nodes, len(nodes))
+    first, changed = len(known.tokens), known.mutated_inp_runtime_indices
+    written = {
+        first + i: first + k
+        for k, i in enumerate(changed)
+        if not known.input_info[i].mutates_metadata
+    }
+    views = {
+        k: first + result.base_idx
+        for k, result in enumerate(known.output_info, first + len(changed))
+        if result.output_type.name in _OF_INPUTS and first + result.base_idx in written
+    }
+    return Layouts(nodes, first + known.num_forward_returns, written, views)
 
 
 def _parameters(count: int) -> tuple[int, ...]:
@@ -108,10 +123,10 @@ def _parameters(count: int) -> tuple[int, ...]:
 
 
 def _compiled(
-    graph: Any, fallback: str, parameters: Sequence[int], options: Mapping[str, Any]
+    graph: Any, fallback: str, parameters: Sequence[int], count: int, options: Mapping[str, Any]
 ) -> Callable[..., Any]:
     if fallback == "error" or all(is_known(n) for n in graph.graph.nodes):
-        return GraphFunction(graph, parameters, **options)
+        return GraphFunction(graph, parameters, count, **options)
     from torch.fx.passes.infra.partitioner import (
         CapabilityBasedPartitioner,
     )
@@ -126,7 +141,7 @@ def _compiled(
     split = CapabilityBasedPartitioner(graph, Known()).partition_and_fuse()
     for name, part in list(split.named_children()):
         if name.startswith("fused_"):
-            setattr(split, name, _module_of(GraphFunction(part, **options)))
+            setattr(split, name, _module_of(GraphFunction(part, (), sys.maxsize, **options)))
     return split
 
 

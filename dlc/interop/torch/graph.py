@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+import dlc
 from dlc.frontend.apply import lent_constant
 from dlc.interop.torch.arrays import Array, address_of, array_of, tensor_of
 from dlc.interop.torch.binding import Binding, Program
@@ -19,6 +20,7 @@ from dlc.interop.torch.extents import (
     symbols_among,
 )
 from dlc.interop.torch.failures import codes_checked, raise_as_torch
+from dlc.interop.torch.layouts import inverse_of, order_of
 from dlc.interop.torch.places_checked import any_outside, readers_of_places
 from dlc.interop.torch.random_state import describe_drawn_again, next_key
 from dlc.interop.torch.running import (
@@ -41,6 +43,7 @@ class GraphFunction:
         module: The graph, of functional ATen operators.
         parameters: The inputs that seldom change: they become constants of programs, as long as
             they do not (see `Binding`).
+        count: How many of the results, the first ones, lie in memory as PyTorch knows them.
         options: Keywords of `dlc.compile`.
 
     Raises:
@@ -49,7 +52,9 @@ class GraphFunction:
         DTypeError: A tensor has elements of a type that dlc has not.
     """
 
-    def __init__(self, module: Any, parameters: Sequence[int] = (), **options: Any) -> None:
+    def __init__(
+        self, module: Any, parameters: Sequence[int] = (), count: int = 0, **options: Any
+    ) -> None:
         describe_drawn_again(list(module.graph.nodes))
         check_known(module.graph.nodes, 'options={"fallback": "aten"} runs them in PyTorch')
         self.module = module
@@ -74,6 +79,10 @@ class GraphFunction:
         self.strides = self._strides()
         output = next(n for n in self.nodes if n.op == "output").args[0]
         self.output = [output] if is_node(output) else output  # of a part of a graph
+        tensors = (n for n in self.output[:count] if n is not None and is_tensor(n))
+        found = {n: order_of(n.meta["val"]) for n in tensors}
+        # Results that are computed with their axes in the order of their strides, and the way back.
+        self.orders = {n: (o, inverse_of(o)) for n, o in found.items() if o is not None}
         self.draws = draws(self.nodes)
         self.codes = codes_checked(self.nodes)
         self.places = readers_of_places(self.nodes)
@@ -172,7 +181,8 @@ class GraphFunction:
             if node is None:
                 made.append(None)
             elif is_tensor(node):
-                made.append(tensor_of(next(values), held))
+                tensor = tensor_of(next(values), held)
+                made.append(tensor.permute(self.orders[node][1]) if node in self.orders else tensor)
             else:
                 made.append(self._extent(node, args))
         return made
@@ -212,7 +222,11 @@ class GraphFunction:
             number = numbers[k] if where is None else tensors[where[0]].shape[where[1]]
             values[self.inputs[k]] = number
         run_nodes(self.nodes, values, key, places)
-        results = [values[n] for n in self.output if n is not None and is_tensor(n)]
+        results = [
+            dlc.transpose(values[n], self.orders[n][0]) if n in self.orders else values[n]
+            for n in self.output
+            if n is not None and is_tensor(n)
+        ]
         results += [values[n][place] for n, place in self.codes]
         return [*results, any_outside(self.places, values)] if self.places else results
 

@@ -1,14 +1,19 @@
-"""Where results that share memory lie in it.
+"""Where results lie in memory, and those that share it.
 
 PyTorch makes some results of a graph that are views, of its inputs or of other results, itself: of
 what it has in that place, with the strides and the offset of what the graph returns. Others, such
 as those without gradients, it takes as they are: what is written to one has to show in the next.
+
+Views of an input that the graph writes to are views of its new value there, a result with strides
+of its own; PyTorch makes them of the input, once the new value is copied to it.
 """
 
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from dlc.interop.torch.extents import expression_of, symbols_among
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from torch.fx import Node
 
 Layout: TypeAlias = tuple[tuple[int, ...], int]  # strides, offset
+_NONE: Mapping[int, int] = MappingProxyType({})
 _LARGEST = 8  # bytes of an element
 
 
@@ -35,15 +41,28 @@ class Layouts:
     Args:
         nodes: The nodes of the graph.
         count: How many of the results, the first ones, PyTorch returns or makes views by.
+        written: The places of new values of inputs among the results, by those of the inputs.
+        views: The places of such inputs by those of results that PyTorch makes of them.
     """
 
-    def __init__(self, nodes: Sequence[Node], count: int) -> None:
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        count: int,
+        written: Mapping[int, int] = _NONE,
+        views: Mapping[int, int] = _NONE,
+    ) -> None:
+        self.count = count
         self._inputs: list[Any] = [n.meta.get("val") for n in nodes if n.op == "placeholder"]
         output: Any = nodes[-1].args[0]
         results: dict[int, list[tuple[int, Any]]] = {}
         for k, node in enumerate(output[:count]):
-            if is_tensor(node):
-                results.setdefault(_memory(node.meta["val"]), []).append((k, node.meta["val"]))
+            if not is_tensor(node):
+                continue
+            value = node.meta["val"]
+            if k in views:
+                value = _view(node, output[written[views[k]]], self._inputs[views[k]])
+            results.setdefault(_memory(value), []).append((k, value))
         given = {_memory(v): k for k, v in enumerate(self._inputs) if _has_memory(v)}
         self._shared = [
             _Shared(tuple(k for k, _ in found), tuple(v for _, v in found), given.get(memory))
@@ -53,7 +72,7 @@ class Layouts:
         self._known = functools.lru_cache(self._by_numbers)
 
     def of(self, function: Callable[..., Sequence[Any]]) -> Callable[..., Sequence[Any]]:
-        """The graph's function, whose own results each have their memory, in C's order."""
+        """The graph's function, whose own results each have their memory, without gaps."""
         if not self._shared:
             return function
 
@@ -100,6 +119,22 @@ def _memory(value: Any) -> int:
     return value.untyped_storage()._cdata
 
 
+def _view(node: Any, whole: Any, value: Any) -> Any:
+    """What a node is where another one, which it is a view of, has a value; else its own value."""
+    from torch.fx.node import map_arg
+
+    if node is whole:
+        return value
+    own = node.meta["val"]
+    if node.target is not operator.getitem and not getattr(node.target, "is_view", False):
+        return own
+    source = _view(node.args[0], whole, value)
+    if source is node.args[0].meta["val"]:
+        return own
+    args, keywords = map_arg((node.args[1:], node.kwargs), lambda n: n.meta["val"])
+    return node.target(source, *args, **keywords)
+
+
 def _numbers(like: Any, given: Any) -> list[tuple[Any, Any]]:
     """The numbers of an input as PyTorch knows them, some by symbols, and as they are."""
     if not _has_memory(like):
@@ -124,7 +159,7 @@ def _placed(results: Sequence[Any], layouts: Sequence[Layout], owner: Any) -> li
     size = max(_end(r.shape, *layout) * r.element_size() for r, layout in pairs)
     wholes = [
         r for r, layout in pairs
-        if r.nbytes == size and r.is_contiguous() and layout == (r.stride(), 0)
+        if r.nbytes == size and layout == (r.stride(), 0)
     ]  # fmt: skip
     whole = next(iter(wholes), None) if owner is None else owner.detach()
     if whole is not None and all(r.dtype == whole.dtype for r in results):
@@ -142,6 +177,39 @@ def _placed(results: Sequence[Any], layouts: Sequence[Layout], owner: Any) -> li
         made[once].copy_(r[once])
         placed.append(made)
     return placed
+
+
+def order_of(value: Any) -> tuple[int, ...] | None:
+    """The axes in the order of their strides, of a value without gaps that is not in C's order."""
+    axes = [k for k, d in enumerate(value.shape) if _plain(d) != 1]
+    hints = [_hint(s) for s in value.stride()]
+    if any(hints[k] is None for k in axes):
+        return None
+    order = sorted(axes, key=lambda k: hints[k], reverse=True)
+    step: Any = 1
+    for k in reversed(order):
+        if _plain(value.stride(k)) != _plain(step):
+            return None
+        step = step * value.shape[k]
+    if order == axes:
+        return None
+    return *order, *(k for k in range(value.dim()) if k not in axes)
+
+
+def inverse_of(order: Sequence[int]) -> tuple[int, ...]:
+    """The order that puts axes back."""
+    return tuple(sorted(range(len(order)), key=order.__getitem__))
+
+
+def _plain(number: Any) -> Any:
+    """A number as its formula, where PyTorch has left it open."""
+    expression = expression_of(number)
+    return number if expression is None else expression
+
+
+def _hint(number: Any) -> Any:
+    """A number as PyTorch has seen it; None where it has not."""
+    return number if expression_of(number) is None else number.node.hint
 
 
 def _end(shape: Sequence[int], strides: Sequence[int], offset: int) -> int:
