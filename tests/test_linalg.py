@@ -102,6 +102,26 @@ def test_solve_triangular(lower, trans, unit):
         )
 
 
+@pytest.mark.parametrize("count", [1, 20])
+def test_special_values_in_solve_triangular(count):
+    def solve(a, b, **options):
+        found = dlc.linalg.solve_triangular(np.stack([a] * count), b, **options).numpy()
+        assert np.array_equal(found, np.broadcast_to(found[0], found.shape), equal_nan=True)
+        return found[0, :, 0].tolist()
+
+    b, inf = np.array([[2.0], [4.0]]), np.inf
+    unread = np.array([[2.0, np.nan], [0.0, 4.0]])
+    assert solve(unread, b, lower=True) == [1, 1]
+    assert solve(unread.T, b, lower=False) == [1, 1]
+    assert solve(unread * [[0.0, 1], [1, np.nan]], b, lower=True, unit_diagonal=True) == [2, 4]
+    assert solve(np.array([[2.0, 0], [0, 0]]), b, lower=True) == [1, inf]
+    # What LU of the whole would spread to the first row.
+    assert solve(np.array([[1.0, 0, 0], [0, 1, 0], [0, inf, 1]]), np.ones((3, 1)), lower=True) == [
+        1, 1, -inf,
+    ]  # fmt: skip
+    assert solve(np.array([[1e-310]]), np.array([[1e-310]])) == [1]
+
+
 @pytest.mark.parametrize("shape", [(4, 4), (6, 3), (3, 6), (2, 5, 2), (1, 1)])
 def test_qr(shape):
     x = general(*shape)
