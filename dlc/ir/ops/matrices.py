@@ -171,6 +171,30 @@ def each_matrix(
             found[at] = compute(*(x[at] for x in stacks))
         except np.linalg.LinAlgError:
             if failure and not any(np.isnan(x[at]).any() for x in stacks):
-                which = f"matrix {list(at)} of the stack" if at else "the matrix"
-                raise LinAlgError(f"{which} {failure}") from None
+                raise LinAlgError(f"{_name(at)} {failure}") from None
     return found
+
+
+def _name(at: tuple[int, ...]) -> str:
+    return f"matrix {list(at)} of the stack" if at else "the matrix"
+
+
+def decomposed(compute: Callable[..., Any], x: Any, **options: Any) -> Any:
+    """`compute`, a decomposition of NumPy, of `x`; its error is dlc's."""
+    try:
+        return compute(x, **options)
+    except np.linalg.LinAlgError as error:  # a matrix with NaN or infinity, as LAPACK sees it
+        raise LinAlgError(f"{error}: the matrix may hold NaN or infinity") from None
+
+
+def singular_values(x: Any, **options: Any) -> Any:
+    """`np.linalg.svd`. Infinities, of which LAPACK's search may never end, are an error.
+
+    Raises:
+        LinAlgError: naming the first matrix that holds NaN or infinity.
+    """
+    finite = np.isfinite(x)
+    if not finite.all():
+        at = tuple(np.argwhere(~finite)[0, :-2].tolist())
+        raise LinAlgError(f"{_name(at)} has no singular values: it holds NaN or infinity")
+    return decomposed(np.linalg.svd, x, **options)
