@@ -196,9 +196,9 @@ def cond(x: ArrayLike, /, p: float | str | None = None) -> Tensor:
         s = svdvals(a)
         largest, least = reduction.max(s, axis=-1), reduction.min(s, axis=-1)
         found = elementwise.divide(*((least, largest) if p == -2 else (largest, least)))
-        return convert(found, dtype)
-    check_square("cond", a)
-    found = elementwise.multiply(_matrix_norm(a, p), _matrix_norm(apply("inverse", a), p))
+    else:
+        check_square("cond", a)
+        found = elementwise.multiply(_matrix_norm(a, p), _matrix_norm(apply("inverse", a), p))
     infinite = elementwise.logical_and(composed.isnan(found), elementwise.logical_not(_has_nan(a)))
     return convert(composed.where(infinite, math.inf, found), dtype)
 
