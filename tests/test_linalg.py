@@ -369,12 +369,14 @@ def test_matrices_that_have_no_answer():
     assert np.isinf(dlc.linalg.solve_triangular(np.zeros((1, 1)), np.ones(1)).item())
 
 
-def test_svd_of_infinities_ends():
-    # LAPACK's search has no end for this matrix.
+def test_decompositions_of_what_is_not_finite():
+    # LAPACK's search for the singular values of this matrix has no end.
     x = np.array([[0.1066, -0.1445, 1.73], [-np.inf, -0.8536, -1.0458], [-1.4126, 0.0399, 0.3877]])
+    nan = np.array([[np.nan, 1.0], [1.0, 2.0]])
     det = dlc.grad(lambda x: dlc.sum(dlc.linalg.det(x)))
-    for f in (dlc.linalg.svd, dlc.linalg.svdvals, dlc.linalg.pinv, det):
-        for bad in (x, np.full((3, 3), np.nan)):
+    eigh = dlc.compile(dlc.grad(lambda x: dlc.sum(dlc.linalg.eigvalsh(x))))
+    for f in (dlc.linalg.svd, dlc.linalg.svdvals, dlc.linalg.pinv, dlc.linalg.eigvalsh, det, eigh):
+        for bad in (x, nan):
             with pytest.raises(LinAlgError, match="the matrix .* holds NaN or infinity"):
                 f(dlc.asarray(bad))
     with pytest.raises(LinAlgError, match=r"matrix \[1\] of the stack"):

@@ -185,6 +185,7 @@ def cond(x: ArrayLike, /, p: float | str | None = None) -> Tensor:
     Raises:
         ShapeError: `x` is no matrix, or must be square.
         ValueRangeError: An unknown norm.
+        LinAlgError: A matrix holds NaN or infinity.
 
     Example:
         >>> dlc.linalg.cond(dlc.asarray([[4.0, 0.0], [0.0, 1.0]]))
@@ -221,6 +222,7 @@ def matrix_rank(x: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Tensor:
 
     Raises:
         ShapeError: `x` is no matrix.
+        LinAlgError: A matrix holds NaN or infinity.
 
     Example:
         >>> dlc.linalg.matrix_rank(dlc.ones((3, 3)))

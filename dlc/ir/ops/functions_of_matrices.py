@@ -14,10 +14,10 @@ from dlc.ir.ops.matrices import (
     block,
     check_square,
     check_stacks,
+    decomposed,
     product,
     same_dims,
     samples_of,
-    singular_values,
     square_type,
     stacked,
     transposed,
@@ -56,7 +56,7 @@ def _over(b: Any, number: Any, like: Any) -> Any:
 
 def _cofactors_reference(x: Any) -> Any:
     """det(A) A^-T of any matrix, by its singular values: Stewart, "On the adjugate matrix"."""
-    u, s, vh = singular_values(x)
+    u, s, vh = decomposed(np.linalg.svd, x)
     ones = np.ones((*s.shape[:-1], 1), s.dtype)
     before = np.concatenate([ones, np.cumprod(s, -1)[..., :-1]], -1)
     after = np.concatenate([np.cumprod(s[..., ::-1], -1)[..., ::-1][..., 1:], ones], -1)
@@ -129,7 +129,7 @@ def _pinv_type(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
 
 
 def _pinv_reference(x: Any, rtol: float | None) -> Any:
-    u, s, vh = singular_values(x, full_matrices=False)
+    u, s, vh = decomposed(np.linalg.svd, x, full_matrices=False)
     if not s.shape[-1]:
         return np.zeros_like(_mt(x))
     least = max(x.shape[-2:]) * float(np.finfo(x.dtype).eps) if rtol is None else rtol

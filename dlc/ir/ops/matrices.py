@@ -180,15 +180,9 @@ def _name(at: tuple[int, ...]) -> str:
 
 
 def decomposed(compute: Callable[..., Any], x: Any, **options: Any) -> Any:
-    """`compute`, a decomposition of NumPy, of `x`; its error is dlc's."""
-    try:
-        return compute(x, **options)
-    except np.linalg.LinAlgError as error:  # a matrix with NaN or infinity, as LAPACK sees it
-        raise LinAlgError(f"{error}: the matrix may hold NaN or infinity") from None
+    """`compute`, NumPy's singular values or eigenvalues, of stacks of finite matrices.
 
-
-def singular_values(x: Any, **options: Any) -> Any:
-    """`np.linalg.svd`. Infinities, of which LAPACK's search may never end, are an error.
+    LAPACK's search for those of others may have no end, or end with numbers.
 
     Raises:
         LinAlgError: naming the first matrix that holds NaN or infinity.
@@ -196,5 +190,8 @@ def singular_values(x: Any, **options: Any) -> Any:
     finite = np.isfinite(x)
     if not finite.all():
         at = tuple(np.argwhere(~finite)[0, :-2].tolist())
-        raise LinAlgError(f"{_name(at)} has no singular values: it holds NaN or infinity")
-    return decomposed(np.linalg.svd, x, **options)
+        raise LinAlgError(f"{_name(at)} has no decomposition: it holds NaN or infinity")
+    try:
+        return compute(x, **options)
+    except np.linalg.LinAlgError as error:
+        raise LinAlgError(f"{error}: LAPACK found no decomposition") from None
