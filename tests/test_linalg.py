@@ -281,6 +281,17 @@ def test_expm(scale):
     agree(dlc.linalg.expm, torch.linalg.matrix_exp, x, bound=1e-9)
 
 
+def test_expm_of_a_stack_is_that_of_each_matrix():
+    x = RNG.standard_normal((5, 4, 4)) * np.array([0.0, 1, 30, 1e300, 5])[:, None, None]
+    x[1, 2, 3] = np.nan
+    found = dlc.linalg.expm(x).numpy()
+    for k in range(5):
+        assert np.array_equal(found[k], dlc.linalg.expm(x[k]).numpy(), equal_nan=True)
+    assert np.isnan(found[1]).all()
+    assert np.isfinite(found[[0, 2, 4]]).all()
+    assert dlc.linalg.expm(np.zeros((0, 2, 2))).shape == (0, 2, 2)
+
+
 def test_products():
     x, y = RNG.standard_normal((2, 4, 3)), RNG.standard_normal((4, 3))
     agree(dlc.linalg.cross, lambda x, y: torch.linalg.cross(x, y.expand(x.shape)), x, y)

@@ -179,22 +179,27 @@ _PADE = (
 _LARGEST = 5.371920351148152
 
 
-def _exponential(x: Any) -> Any:
-    """The exponential of one matrix."""
+def _expm_reference(x: Any) -> Any:
     a = x.astype(np.float64)
-    norm = np.abs(a).sum(-2).max(initial=0.0)
-    if not np.isfinite(norm):
-        return np.full_like(x, np.nan)
-    halvings = max(0, int(np.ceil(np.log2(norm / _LARGEST)))) if norm > _LARGEST else 0
-    a = a / 2.0**halvings
-    squares = [np.eye(len(a)), a @ a]
+    norm = np.abs(a).sum(-2).max(-1, initial=0.0)
+    endless = ~np.isfinite(norm)
+    a[endless] = 0
+    times = np.where(endless, 1, np.maximum(norm / _LARGEST, 1))
+    halvings = np.ceil(np.log2(times)).astype(int)
+    a /= np.ldexp(1.0, halvings)[..., None, None]  # each scaled by itself
+    squares = [np.eye(a.shape[-1]), a @ a]
     squares += [squares[1] @ squares[1]]
     squares += [squares[2] @ squares[1]]
     even, odd = (_polynomial(_PADE[first::2], squares) for first in (0, 1))
     odd = a @ odd
     result = np.linalg.solve(even - odd, even + odd)
-    for _ in range(halvings):
-        result = result @ result
+    for k in range(halvings.max(initial=0)):
+        more = halvings > k
+        if more.all():
+            result = result @ result
+        else:
+            result[more] = result[more] @ result[more]
+    result[endless] = np.nan
     return result.astype(x.dtype)
 
 
@@ -203,13 +208,6 @@ def _polynomial(coefficients: Sequence[float], powers: Sequence[Any]) -> Any:
     low = sum(c * p for c, p in zip(coefficients[:4], powers, strict=True))
     high = sum(c * p for c, p in zip(coefficients[4:], powers[1:], strict=True))
     return low + powers[3] @ high
-
-
-def _expm_reference(x: Any) -> Any:
-    found = np.empty_like(x)
-    for at in np.ndindex(*x.shape[:-2]):  # each scaled by itself
-        found[at] = _exponential(x[at])
-    return found
 
 
 def _triangle(b: Any, x: Any, y: Any) -> Any:
