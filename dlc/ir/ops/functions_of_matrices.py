@@ -18,6 +18,7 @@ from dlc.ir.ops.matrices import (
     product,
     same_dims,
     samples_of,
+    scaled,
     square_type,
     stacked,
     transposed,
@@ -49,6 +50,20 @@ def _over(b: Any, number: Any, like: Any) -> Any:
     """A number of each matrix, for each of its elements."""
     lead = number.tensor.shape
     return b.broadcast_to(b.reshape(number, shape=(*lead, 1, 1)), shape=like.tensor.shape)
+
+
+# Symmetric part
+
+register(
+    Op(
+        "symmetric",
+        "(x + x^T) / 2 of square matrices.",
+        infer=square_type("symmetric"),
+        decompose=lambda b, x: scaled(b, b.add(x, transposed(b, x)), 0.5),
+        batch=elementwise("symmetric"),
+        samples=samples_of((4, 4), (2, 3, 3), (1, 1), (0, 0)),
+    )
+)
 
 
 # Determinants
