@@ -236,6 +236,19 @@ def test_modes_for_places_out_of_bounds():
         x.at[places].get(mode="bounce")
 
 
+def test_places_beyond_int64_are_not_negative():
+    x = np.array([1.0, 2.0, 3.0])
+    for place in (2**63, 2**64 - 2):
+        i = np.array([place], np.uint64)
+        for read in (lambda x, i: x[i], dlc.take, lambda x, i: dlc.take_along_axis(x, i, axis=0)):
+            assert dlc.compile(read)(x, i).tolist() == [3]
+        for write in (
+            lambda x, i: dlc.asarray(x).at[i].set(9),
+            lambda x, i: dlc.put_along_axis(x, i, dlc.asarray([9.0]), axis=0),
+        ):
+            assert dlc.compile(write)(x, i).tolist() == [1, 2, 3]
+
+
 def test_masks_in_compiled_code():
     write = dlc.compile(_written)
     for mask in (MASK, ROWS, X > 0):

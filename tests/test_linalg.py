@@ -102,6 +102,26 @@ def test_solve_triangular(lower, trans, unit):
         )
 
 
+@pytest.mark.parametrize("count", [1, 20])
+def test_special_values_in_solve_triangular(count):
+    def solve(a, b, **options):
+        found = dlc.linalg.solve_triangular(np.stack([a] * count), b, **options).numpy()
+        assert np.array_equal(found, np.broadcast_to(found[0], found.shape), equal_nan=True)
+        return found[0, :, 0].tolist()
+
+    b, inf = np.array([[2.0], [4.0]]), np.inf
+    unread = np.array([[2.0, np.nan], [0.0, 4.0]])
+    assert solve(unread, b, lower=True) == [1, 1]
+    assert solve(unread.T, b, lower=False) == [1, 1]
+    assert solve(unread * [[0.0, 1], [1, np.nan]], b, lower=True, unit_diagonal=True) == [2, 4]
+    assert solve(np.array([[2.0, 0], [0, 0]]), b, lower=True) == [1, inf]
+    # What LU of the whole would spread to the first row.
+    assert solve(np.array([[1.0, 0, 0], [0, 1, 0], [0, inf, 1]]), np.ones((3, 1)), lower=True) == [
+        1, 1, -inf,
+    ]  # fmt: skip
+    assert solve(np.array([[1e-310]]), np.array([[1e-310]])) == [1]
+
+
 @pytest.mark.parametrize("shape", [(4, 4), (6, 3), (3, 6), (2, 5, 2), (1, 1)])
 def test_qr(shape):
     x = general(*shape)
@@ -240,7 +260,8 @@ def test_matrix_norms(ord):
     if ord not in ("fro", "nuc"):
         near(dlc.linalg.cond(a, ord).numpy(), np.linalg.cond(a, ord), 1e-10)
     near(dlc.linalg.cond(a).numpy(), np.linalg.cond(a), 1e-10)
-    assert dlc.linalg.cond(np.zeros((2, 2)), 1).item() == np.inf
+    for p in (None, -2, 1):
+        assert dlc.linalg.cond(np.zeros((2, 2)), p).item() == np.inf
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 5, 8, -1, -3])
@@ -258,6 +279,17 @@ def test_expm(scale):
     x = RNG.standard_normal((2, 4, 4)) * scale / 4
     near(dlc.linalg.expm(x).numpy(), scipy.linalg.expm(x), 1e-12)
     agree(dlc.linalg.expm, torch.linalg.matrix_exp, x, bound=1e-9)
+
+
+def test_expm_of_a_stack_is_that_of_each_matrix():
+    x = RNG.standard_normal((5, 4, 4)) * np.array([0.0, 1, 30, 1e300, 5])[:, None, None]
+    x[1, 2, 3] = np.nan
+    found = dlc.linalg.expm(x).numpy()
+    for k in range(5):
+        assert np.array_equal(found[k], dlc.linalg.expm(x[k]).numpy(), equal_nan=True)
+    assert np.isnan(found[1]).all()
+    assert np.isfinite(found[[0, 2, 4]]).all()
+    assert dlc.linalg.expm(np.zeros((0, 2, 2))).shape == (0, 2, 2)
 
 
 def test_products():
@@ -348,6 +380,20 @@ def test_matrices_that_have_no_answer():
     assert np.isinf(dlc.linalg.solve_triangular(np.zeros((1, 1)), np.ones(1)).item())
 
 
+def test_decompositions_of_what_is_not_finite():
+    # LAPACK's search for the singular values of this matrix has no end.
+    x = np.array([[0.1066, -0.1445, 1.73], [-np.inf, -0.8536, -1.0458], [-1.4126, 0.0399, 0.3877]])
+    nan = np.array([[np.nan, 1.0], [1.0, 2.0]])
+    det = dlc.grad(lambda x: dlc.sum(dlc.linalg.det(x)))
+    eigh = dlc.compile(dlc.grad(lambda x: dlc.sum(dlc.linalg.eigvalsh(x))))
+    for f in (dlc.linalg.svd, dlc.linalg.svdvals, dlc.linalg.pinv, dlc.linalg.eigvalsh, det, eigh):
+        for bad in (x, nan):
+            with pytest.raises(LinAlgError, match="the matrix .* holds NaN or infinity"):
+                f(dlc.asarray(bad))
+    with pytest.raises(LinAlgError, match=r"matrix \[1\] of the stack"):
+        dlc.linalg.svd(np.stack([np.eye(3), x, x])[:, :2], full_matrices=False)
+
+
 def test_bad_input():
     for f in (dlc.linalg.cholesky, dlc.linalg.inv):
         with pytest.raises(ShapeError, match="square"):
@@ -376,7 +422,5 @@ def test_bad_input():
         dlc.linalg.multi_dot([np.eye(2)])
     with pytest.raises(ShapeError, match="3 elements"):
         dlc.linalg.cross(np.ones(2), np.ones(2))
-    with pytest.raises(LinAlgError, match="NaN or infinity"):
-        dlc.linalg.svdvals(np.full((2, 2), np.nan))
     with pytest.raises(ValueRangeError, match="trans"):
         dlc.linalg.solve_triangular(np.eye(3), np.ones(3), trans=2)

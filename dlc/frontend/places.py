@@ -17,7 +17,7 @@ from dlc.frontend.tensor import Tensor, functions
 from dlc.ir.dims import Dim, add, product
 from dlc.ir.errors import ArgumentError, IndexRangeError, ShapeError
 from dlc.ir.record import dataclass
-from dlc.ir.types import DType, TensorType, bool_, float32, int64, uint8
+from dlc.ir.types import DType, TensorType, bool_, float32, int64, uint8, uint64
 
 Mode = Literal["clip", "fill", "wrap"]
 
@@ -63,7 +63,7 @@ def find_places(type_: TensorType, axis: int, index: Tensor, given: Any, checked
     extent = type_.shape[axis]
     known = known_values(given, index)
     if known is None or not isinstance(extent, int) or not checked:
-        return Places(from_start(convert(index, int64), extent), extent, False)
+        return Places(from_start(as_int64(index), extent), extent, False)
     if not known.size:
         return Places(convert(index, int64), extent, True)
     low, high = int(known.min()), int(known.max())
@@ -72,8 +72,15 @@ def find_places(type_: TensorType, axis: int, index: Tensor, given: Any, checked
         raise IndexRangeError(
             f"index {wrong} is out of range for axis {axis} of {type_}, which has {extent} elements"
         )
-    held = convert(index, int64)
+    held = as_int64(index)
     return Places(held if low >= 0 else from_start(held, extent), extent, True)
+
+
+def as_int64(index: Tensor) -> Tensor:
+    """Integers as int64; those of uint64 that are beyond it are its largest, not negative."""
+    if index.tensor.dtype is uint64:
+        index = functions.minimum(index, 2**63 - 1)
+    return convert(index, int64)
 
 
 def from_start(index: Tensor, extent: Dim) -> Tensor:

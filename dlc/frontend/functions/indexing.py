@@ -25,6 +25,7 @@ from dlc.frontend.functions.arguments import (
     reshaped,
 )
 from dlc.frontend.functions.shape import flatten
+from dlc.frontend.places import as_int64
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, at_least
 from dlc.ir.errors import IndexRangeError, ShapeError, ValueRangeError
@@ -52,7 +53,7 @@ def _places(name: str, indices: ArrayLike, extent: Dim) -> Tensor:
                 f"{name}: the index {data[at]}{where} is out of range for {extent} elements"
             )
     unsigned = found.tensor.dtype.kind == "u"
-    found = convert(found, int64)
+    found = as_int64(found)
     if unsigned or (data is not None and not (data < 0).any()):
         return found
     counted = elementwise.add(found, apply("dim", dim=extent))

@@ -6,7 +6,7 @@ from dlc.frontend.apply import apply, as_tensor, convert, materialise
 from dlc.frontend.apply import broadcast_to as stretch
 from dlc.frontend.functions import composed, elementwise, indexing
 from dlc.frontend.functions.arguments import ArrayLike, check_kinds, find_axis, fresh, known_values
-from dlc.frontend.places import stretched, write_along
+from dlc.frontend.places import as_int64, stretched, write_along
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, at_least
 from dlc.ir.errors import IndexRangeError, ShapeError, ValueRangeError, nearest
@@ -34,7 +34,7 @@ def _index(name: str, index: ArrayLike, x: TensorType, axis: int) -> Tensor:
             raise IndexRangeError(
                 f"{name}: the index {wrong} is out of range for {extent} elements"
             )
-    held = convert(found, int64)
+    held = as_int64(found)
     counted = elementwise.add(held, apply("dim", dim=extent))
     return composed.where(elementwise.less(held, 0), counted, held)
 

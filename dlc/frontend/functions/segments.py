@@ -15,10 +15,11 @@ from dlc.frontend.functions.creation import full
 from dlc.frontend.functions.elementwise import less, named
 from dlc.frontend.functions.reduction import max as greatest
 from dlc.frontend.functions.searching import known_count
+from dlc.frontend.places import as_int64
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import dims_equal
 from dlc.ir.errors import ShapeError
-from dlc.ir.types import DType, float32, int64
+from dlc.ir.types import DType, float32
 
 _DOC = """The {words} of the slices of each segment.
 
@@ -53,7 +54,7 @@ def _segments(name: str, words: str, empty: str, shown: str) -> Callable[..., Te
         rows = x.tensor.shape[:1]
         if not rows or ids.tensor.rank != 1 or not dims_equal(rows[0], ids.tensor.shape[0]):
             raise ShapeError(f"{name} of {x.tensor} in segments {ids.tensor}: a number a slice")
-        ids = convert(ids, int64)
+        ids = as_int64(ids)
         largest = as_tensor(0) if ids.tensor.size == 0 else greatest(ids) + 1
         write = f"dlc.{name}(data, segment_ids, num_segments=10)"
         count = known_count(name, num_segments, largest, write)

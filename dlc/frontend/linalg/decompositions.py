@@ -91,7 +91,7 @@ def eigh(x: ArrayLike, /) -> EighResult:
 
     Raises:
         ShapeError: The matrices are not square.
-        LinAlgError: LAPACK found none, for matrices with NaN or infinity.
+        LinAlgError: A matrix holds NaN or infinity.
 
     Example:
         >>> dlc.linalg.eigh(dlc.asarray([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
@@ -117,7 +117,7 @@ def eigvalsh(x: ArrayLike, /) -> Tensor:
 
     Raises:
         ShapeError: The matrices are not square.
-        LinAlgError: LAPACK found none, for matrices with NaN or infinity.
+        LinAlgError: A matrix holds NaN or infinity.
 
     Example:
         >>> dlc.linalg.eigvalsh(dlc.asarray([[0.0, 1.0], [1.0, 0.0]]))
@@ -143,7 +143,7 @@ def svd(x: ArrayLike, /, *, full_matrices: bool = True) -> SVDResult:
 
     Raises:
         ShapeError: `x` is no matrix.
-        LinAlgError: LAPACK found none, for matrices with NaN or infinity.
+        LinAlgError: A matrix holds NaN or infinity.
 
     Example:
         >>> dlc.linalg.svd(dlc.asarray([[0.0, 2.0], [1.0, 0.0]])).S
@@ -178,7 +178,7 @@ def svdvals(x: ArrayLike, /) -> Tensor:
 
     Raises:
         ShapeError: `x` is no matrix.
-        LinAlgError: LAPACK found none, for matrices with NaN or infinity.
+        LinAlgError: A matrix holds NaN or infinity.
 
     Example:
         >>> dlc.linalg.svdvals(dlc.asarray([[0.0, 2.0], [1.0, 0.0]]))

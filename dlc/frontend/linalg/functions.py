@@ -97,6 +97,7 @@ def pinv(x: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Tensor:
 
     Raises:
         ShapeError: `x` is no matrix.
+        LinAlgError: A matrix holds NaN or infinity.
 
     Example:
         >>> dlc.linalg.pinv(dlc.asarray([[2.0, 0.0], [0.0, 0.0]]))
@@ -136,6 +137,7 @@ def lstsq(a: ArrayLike, b: ArrayLike, /, rcond: float | None = None) -> LstsqRes
 
     Raises:
         ShapeError: The shapes do not fit.
+        LinAlgError: `a` holds NaN or infinity.
 
     Example:
         >>> a, b = dlc.asarray([[1.0], [1.0]]), dlc.asarray([1.0, 3.0])

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from dlc.frontend.apply import apply, broadcast_to, convert, float_promote, materialise
 from dlc.frontend.functions.arguments import ArrayLike, common_shape, types_text
-from dlc.frontend.functions.elementwise import add, multiply
-from dlc.frontend.functions.shape import matrix_transpose
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, dims_equal
 from dlc.ir.errors import ShapeError
@@ -56,7 +54,7 @@ def check_rows(name: str, x: Tensor, y: Tensor) -> None:
 
 def symmetric(x: Tensor) -> Tensor:
     """(x + x^T) / 2: `x` itself for a symmetric matrix, and gradients that are symmetric."""
-    return multiply(add(x, matrix_transpose(x)), 0.5)
+    return apply("symmetric", x)
 
 
 def rows(x: Tensor, heights: Sequence[Dim]) -> list[Tensor]:

@@ -185,6 +185,7 @@ def cond(x: ArrayLike, /, p: float | str | None = None) -> Tensor:
     Raises:
         ShapeError: `x` is no matrix, or must be square.
         ValueRangeError: An unknown norm.
+        LinAlgError: A matrix holds NaN or infinity.
 
     Example:
         >>> dlc.linalg.cond(dlc.asarray([[4.0, 0.0], [0.0, 1.0]]))
@@ -196,9 +197,9 @@ def cond(x: ArrayLike, /, p: float | str | None = None) -> Tensor:
         s = svdvals(a)
         largest, least = reduction.max(s, axis=-1), reduction.min(s, axis=-1)
         found = elementwise.divide(*((least, largest) if p == -2 else (largest, least)))
-        return convert(found, dtype)
-    check_square("cond", a)
-    found = elementwise.multiply(_matrix_norm(a, p), _matrix_norm(apply("inverse", a), p))
+    else:
+        check_square("cond", a)
+        found = elementwise.multiply(_matrix_norm(a, p), _matrix_norm(apply("inverse", a), p))
     infinite = elementwise.logical_and(composed.isnan(found), elementwise.logical_not(_has_nan(a)))
     return convert(composed.where(infinite, math.inf, found), dtype)
 
@@ -221,6 +222,7 @@ def matrix_rank(x: ArrayLike, /, *, rtol: ArrayLike | None = None) -> Tensor:
 
     Raises:
         ShapeError: `x` is no matrix.
+        LinAlgError: A matrix holds NaN or infinity.
 
     Example:
         >>> dlc.linalg.matrix_rank(dlc.ones((3, 3)))

@@ -25,7 +25,7 @@ ROWS = {
         " sinh cosh tanh asinh acosh atanh erf erfc sigmoid eq ne lt le gt ge"
         " bit_and bit_or bit_xor bit_not shl shr select convert bitcast"
     ),
-    "functions_of_matrices": "det cofactors slogdet pinv expm expm_tangent",
+    "functions_of_matrices": "symmetric det cofactors slogdet pinv expm expm_tangent",
     "indexing": "take scatter_add take_along scatter_along",
     "layout": "panels from_panels",
     "pooling": "window_max window_sum",

@@ -14,7 +14,6 @@ import numpy as np
 
 from dlc.ir.dims import at_least, minimum
 from dlc.ir.errors import ShapeError
-from dlc.ir.matrix_error import LinAlgError
 from dlc.ir.op import Attrs, NoDerivative, Op, register
 from dlc.ir.ops.batching import elementwise
 from dlc.ir.ops.matrices import (
@@ -22,6 +21,7 @@ from dlc.ir.ops.matrices import (
     band,
     check_square,
     check_stacks,
+    decomposed,
     diagonal_row,
     lower_half,
     product,
@@ -119,18 +119,11 @@ def _eigvalsh_type(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
 
 
 def _eigh_reference(x: Any) -> Any:
-    w, v = _decomposed(np.linalg.eigh, x)
+    w, v = decomposed(np.linalg.eigh, x)
     if v.size:  # of both signs, which LAPACK changes with the last bit: the largest entry positive
         largest = np.abs(v).argmax(axis=-2, keepdims=True)
         v = v * np.copysign(v.dtype.type(1), np.take_along_axis(v, largest, axis=-2))
     return np.concatenate([w[..., None, :], v], axis=-2)
-
-
-def _decomposed(compute: Any, x: Any) -> Any:
-    try:
-        return compute(x)
-    except np.linalg.LinAlgError as error:  # a matrix with NaN or infinity, as LAPACK sees it
-        raise LinAlgError(f"{error}: the matrix may hold NaN or infinity") from None
 
 
 def _eigh_jvp(b: Any, out: Any, x: Any, t: Any) -> Any:
@@ -170,7 +163,7 @@ register(
         "eigvalsh",
         "The eigenvalues of a symmetric matrix in ascending order.",
         infer=_eigvalsh_type,
-        reference=lambda x: _decomposed(np.linalg.eigvalsh, x),
+        reference=lambda x: decomposed(np.linalg.eigvalsh, x),
         family="host",
         jvp=_eigvalsh_jvp,
         batch=elementwise("eigvalsh"),
@@ -196,7 +189,7 @@ def _svdvals_type(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
 
 
 def _svd_reference(x: Any) -> Any:
-    u, s, vh = _decomposed(lambda a: np.linalg.svd(a, full_matrices=False), x)
+    u, s, vh = decomposed(np.linalg.svd, x, full_matrices=False)
     return np.concatenate([u, s[..., None, :], _mt(vh)], axis=-2)
 
 
@@ -250,7 +243,7 @@ register(
         "svdvals",
         "The singular values in descending order.",
         infer=_svdvals_type,
-        reference=lambda x: _decomposed(lambda a: np.linalg.svd(a, compute_uv=False), x),
+        reference=lambda x: decomposed(np.linalg.svd, x, compute_uv=False),
         family="host",
         jvp=_svdvals_jvp,
         batch=elementwise("svdvals"),
@@ -268,7 +261,7 @@ def _full_type(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
 
 def _full_reference(x: Any) -> Any:
     rank = x.ndim - 2
-    parts = _decomposed(np.linalg.svd, x)
+    parts = decomposed(np.linalg.svd, x)
     flat = [p.reshape((*x.shape[:-2], math.prod(p.shape[rank:]))) for p in parts]
     return np.concatenate(flat, axis=-1)
 

@@ -14,9 +14,11 @@ from dlc.ir.ops.matrices import (
     block,
     check_square,
     check_stacks,
+    decomposed,
     product,
     same_dims,
     samples_of,
+    scaled,
     square_type,
     stacked,
     transposed,
@@ -50,12 +52,26 @@ def _over(b: Any, number: Any, like: Any) -> Any:
     return b.broadcast_to(b.reshape(number, shape=(*lead, 1, 1)), shape=like.tensor.shape)
 
 
+# Symmetric part
+
+register(
+    Op(
+        "symmetric",
+        "(x + x^T) / 2 of square matrices.",
+        infer=square_type("symmetric"),
+        decompose=lambda b, x: scaled(b, b.add(x, transposed(b, x)), 0.5),
+        batch=elementwise("symmetric"),
+        samples=samples_of((4, 4), (2, 3, 3), (1, 1), (0, 0)),
+    )
+)
+
+
 # Determinants
 
 
 def _cofactors_reference(x: Any) -> Any:
     """det(A) A^-T of any matrix, by its singular values: Stewart, "On the adjugate matrix"."""
-    u, s, vh = np.linalg.svd(x)
+    u, s, vh = decomposed(np.linalg.svd, x)
     ones = np.ones((*s.shape[:-1], 1), s.dtype)
     before = np.concatenate([ones, np.cumprod(s, -1)[..., :-1]], -1)
     after = np.concatenate([np.cumprod(s[..., ::-1], -1)[..., ::-1][..., 1:], ones], -1)
@@ -128,7 +144,7 @@ def _pinv_type(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
 
 
 def _pinv_reference(x: Any, rtol: float | None) -> Any:
-    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    u, s, vh = decomposed(np.linalg.svd, x, full_matrices=False)
     if not s.shape[-1]:
         return np.zeros_like(_mt(x))
     least = max(x.shape[-2:]) * float(np.finfo(x.dtype).eps) if rtol is None else rtol
@@ -178,22 +194,27 @@ _PADE = (
 _LARGEST = 5.371920351148152
 
 
-def _exponential(x: Any) -> Any:
-    """The exponential of one matrix."""
+def _expm_reference(x: Any) -> Any:
     a = x.astype(np.float64)
-    norm = np.abs(a).sum(-2).max(initial=0.0)
-    if not np.isfinite(norm):
-        return np.full_like(x, np.nan)
-    halvings = max(0, int(np.ceil(np.log2(norm / _LARGEST)))) if norm > _LARGEST else 0
-    a = a / 2.0**halvings
-    squares = [np.eye(len(a)), a @ a]
+    norm = np.abs(a).sum(-2).max(-1, initial=0.0)
+    endless = ~np.isfinite(norm)
+    a[endless] = 0
+    times = np.where(endless, 1, np.maximum(norm / _LARGEST, 1))
+    halvings = np.ceil(np.log2(times)).astype(int)
+    a /= np.ldexp(1.0, halvings)[..., None, None]  # each scaled by itself
+    squares = [np.eye(a.shape[-1]), a @ a]
     squares += [squares[1] @ squares[1]]
     squares += [squares[2] @ squares[1]]
     even, odd = (_polynomial(_PADE[first::2], squares) for first in (0, 1))
     odd = a @ odd
     result = np.linalg.solve(even - odd, even + odd)
-    for _ in range(halvings):
-        result = result @ result
+    for k in range(halvings.max(initial=0)):
+        more = halvings > k
+        if more.all():
+            result = result @ result
+        else:
+            result[more] = result[more] @ result[more]
+    result[endless] = np.nan
     return result.astype(x.dtype)
 
 
@@ -202,13 +223,6 @@ def _polynomial(coefficients: Sequence[float], powers: Sequence[Any]) -> Any:
     low = sum(c * p for c, p in zip(coefficients[:4], powers, strict=True))
     high = sum(c * p for c, p in zip(coefficients[4:], powers[1:], strict=True))
     return low + powers[3] @ high
-
-
-def _expm_reference(x: Any) -> Any:
-    found = np.empty_like(x)
-    for at in np.ndindex(*x.shape[:-2]):  # each scaled by itself
-        found[at] = _exponential(x[at])
-    return found
 
 
 def _triangle(b: Any, x: Any, y: Any) -> Any:

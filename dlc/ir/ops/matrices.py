@@ -171,6 +171,27 @@ def each_matrix(
             found[at] = compute(*(x[at] for x in stacks))
         except np.linalg.LinAlgError:
             if failure and not any(np.isnan(x[at]).any() for x in stacks):
-                which = f"matrix {list(at)} of the stack" if at else "the matrix"
-                raise LinAlgError(f"{which} {failure}") from None
+                raise LinAlgError(f"{_name(at)} {failure}") from None
     return found
+
+
+def _name(at: tuple[int, ...]) -> str:
+    return f"matrix {list(at)} of the stack" if at else "the matrix"
+
+
+def decomposed(compute: Callable[..., Any], x: Any, **options: Any) -> Any:
+    """`compute`, NumPy's singular values or eigenvalues, of stacks of finite matrices.
+
+    LAPACK's search for those of others may have no end, or end with numbers.
+
+    Raises:
+        LinAlgError: naming the first matrix that holds NaN or infinity.
+    """
+    finite = np.isfinite(x)
+    if not finite.all():
+        at = tuple(np.argwhere(~finite)[0, :-2].tolist())
+        raise LinAlgError(f"{_name(at)} has no decomposition: it holds NaN or infinity")
+    try:
+        return compute(x, **options)
+    except np.linalg.LinAlgError as error:
+        raise LinAlgError(f"{error}: LAPACK found no decomposition") from None

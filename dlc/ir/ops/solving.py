@@ -5,6 +5,7 @@ LAPACK computes them, through `numpy.linalg`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,8 @@ from dlc.ir.ops.matrices import (
 )
 from dlc.ir.types import TensorType
 
-_BLOCK = 64  # rows of a triangle that are solved one by one
+_BLOCK = 32  # rows of a triangle that are solved together
+_FEW = 8  # matrices: of more, a row of all at a time is faster than LAPACK matrix by matrix
 
 
 def _definite(n: int, dtype: Any, lead: tuple[int, ...] = ()) -> Any:
@@ -96,21 +98,44 @@ def _solve_type(name: str) -> Any:
 def _triangular_reference(a: Any, y: Any, lower: bool, transpose: bool, unit: bool) -> Any:
     """Substitution, by blocks of rows whose effect on the others is a product."""
     if transpose:
-        a, lower = np.ascontiguousarray(np.swapaxes(a, -1, -2)), not lower
+        a, lower = np.swapaxes(a, -1, -2), not lower
     n = a.shape[-1]
     x = np.array(y, order="C")
+    solved = _by_lapack if math.prod(a.shape[:-2]) <= _FEW else _by_rows
     starts = range(0, n, _BLOCK)
     for start in starts if lower else reversed(starts):
-        rows = range(start, min(start + _BLOCK, n))
-        for i in rows if lower else reversed(rows):
-            done = slice(start, i) if lower else slice(i + 1, rows.stop)
-            x[..., i, :] -= (a[..., i : i + 1, done] @ x[..., done, :])[..., 0, :]
-            if not unit:
-                x[..., i, :] /= a[..., i, i, None]
-        rest = slice(rows.stop, n) if lower else slice(0, start)
-        block = slice(start, rows.stop)
-        x[..., rest, :] -= a[..., rest, block] @ x[..., block, :]
+        block = slice(start, min(start + _BLOCK, n))
+        rest = slice(block.stop, n) if lower else slice(0, start)
+        rows = x[..., block, :]
+        rows[...] = solved(a[..., block, block], rows, lower, unit)
+        x[..., rest, :] -= a[..., rest, block] @ rows
     return x
+
+
+def _by_rows(a: Any, y: Any, lower: bool, unit: bool) -> Any:
+    """The solutions for the triangles of a stack, a row of all of them after the other."""
+    x = y.copy()
+    for i in range(a.shape[-1]) if lower else reversed(range(a.shape[-1])):
+        done = slice(0, i) if lower else slice(i + 1, None)
+        x[..., i, :] -= (a[..., i : i + 1, done] @ x[..., done, :])[..., 0, :]
+        if not unit:
+            x[..., i, :] /= a[..., i, i, None]
+    return x
+
+
+def _by_lapack(a: Any, y: Any, lower: bool, unit: bool) -> Any:
+    """The solutions for triangles as general matrices: an upper one is its own second factor."""
+    turn = slice(None, None, -1 if lower else 1)
+    at = np.arange(a.shape[-1])
+    kept = at[:, None] < at if unit else at[:, None] <= at
+    upper = np.where(kept, a[..., turn, turn], a.dtype.type(0))
+    if unit:
+        upper[..., at, at] = 1
+    try:
+        x = np.linalg.solve(upper, y[..., turn, :])[..., turn, :]
+    except np.linalg.LinAlgError:  # a zero on a diagonal
+        return _by_rows(a, y, lower, unit)
+    return x if np.isfinite(x).all() else _by_rows(a, y, lower, unit)
 
 
 def _triangular(b: Any, a: Any, y: Any) -> Any:
