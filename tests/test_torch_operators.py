@@ -424,3 +424,20 @@ def test_bits_read_as_another_element_type():
     for name, wanted in run(x).items():
         assert (got[name].dtype, got[name].shape) == (wanted.dtype, wanted.shape), name
         assert torch.equal(got[name].view(torch.uint8), wanted.view(torch.uint8)), name
+
+
+def test_factors_of_products_of_integers():
+    def products(x):
+        a, b, found = x[:, :5], x[:, 5:].mT, {}
+        for alpha, beta in ((0.6, 0.2), (2.7, 1.5), (-1, 1)):
+            options = {"alpha": alpha, "beta": beta}
+            found[f"addmm {alpha}"] = torch.addmm(a[:, :4], a, b, **options)
+            found[f"baddbmm {alpha}"] = torch.baddbmm(a[None, :, :4], a[None], b[None], **options)
+            found[f"addbmm {alpha}"] = torch.addbmm(a[:, :4], a[None], b[None], **options)
+        return found
+
+    for dtype in (torch.uint8, torch.int32):
+        x = torch.arange(40, dtype=dtype).reshape(4, 10)
+        got = torch.compile(products, backend=dlc_backend, fullgraph=True)(x)
+        for name, wanted in products(x).items():
+            near(got[name], wanted, (dtype, name))

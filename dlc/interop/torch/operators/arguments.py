@@ -46,3 +46,12 @@ def picked(x: Any, places: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
     if keepdim:
         return values, places
     return dlc.squeeze(values, axis=dim), dlc.squeeze(places, axis=dim)
+
+
+def times(x: Any, factor: float) -> Any:
+    """x times a factor that PyTorch converts to x's dtype: towards 0, and -1 is 255 for uint8."""
+    dtype = x.dtype
+    if dtype.is_integer and isinstance(factor, (int, float)):
+        factor = int(factor)
+        factor += 2**dtype.bits if factor < 0 and dtype.kind == "u" else 0
+    return x * factor

@@ -8,7 +8,7 @@ from typing import Any
 
 import dlc
 from dlc.interop.torch.extents import longer, shorter
-from dlc.interop.torch.operators.arguments import with_places
+from dlc.interop.torch.operators.arguments import times, with_places
 from dlc.interop.torch.operators.elements import as_float
 from dlc.interop.torch.table import aten
 
@@ -87,8 +87,9 @@ def index_reduce(
 @aten("addbmm")
 def addbmm(c: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """beta c + alpha times the sum of a stack of products."""
-    y = dlc.sum(dlc.matmul(a, b), axis=0) * alpha
-    return y if beta == 0 else c * beta + y
+    y = dlc.sum(dlc.matmul(a, b), axis=0, dtype=c.dtype)
+    y = times(y, alpha)
+    return y if beta == 0 else times(c, beta) + y
 
 
 @aten("broadcast_in_dim")

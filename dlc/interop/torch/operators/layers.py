@@ -8,7 +8,7 @@ from typing import Any
 
 import dlc
 from dlc.interop.torch.gradients import gradients
-from dlc.interop.torch.operators.arguments import expanded, wide
+from dlc.interop.torch.operators.arguments import expanded, times, wide
 from dlc.interop.torch.table import aten
 from dlc.ir.errors import ModelError
 
@@ -24,10 +24,10 @@ def addmm(c: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """beta c + alpha a b."""
     y = dlc.matmul(a, b)
     if alpha != 1:
-        y = y * alpha
+        y = times(y, alpha)
     if beta == 0:
         return y
-    return y + (c if beta == 1 else c * beta)
+    return y + (c if beta == 1 else times(c, beta))
 
 
 @aten("mv")
