@@ -140,3 +140,16 @@ def test_solutions(left, shape, contiguous):
         a + 3 * torch.eye(5),
         torch.randn(shape),
     )
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # PyTorch's own call
+@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr")
+def test_linearized_functions():
+    def run(x, zeros_of):
+        value, push = torch.func.linearize(lambda z: z.sin() * z.cumsum(0), x)
+        aten = torch.ops.aten._new_zeros_with_same_feature_meta
+        return value, push(x.cos()), aten(x, zeros_of, self_num_batch_dims=1)
+
+    x, zeros_of = torch.randn(3, 4), torch.ones(2, 5, dtype=torch.float64)
+    compiled = torch.compile(run, backend=dlc_backend)
+    torch.testing.assert_close(compiled(x, zeros_of), run(x, zeros_of))

@@ -29,7 +29,7 @@ def decompositions() -> Rules:
             continue
         if find(operator.__name__) is None:
             table.setdefault(operator, function)
-    return table | _by_factors() | _with_checks() | _of_lists()
+    return table | _by_factors() | _with_checks() | _of_tangents() | _of_lists()
 
 
 def decompositions_of_export() -> Any:
@@ -61,6 +61,16 @@ def _with_checks() -> Rules:
         return NotImplemented
 
     return {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default: attention}
+
+
+def _of_tangents() -> Rules:
+    """What derivatives in forward mode, `torch.func.linearize` among them, make beside values."""
+    import torch
+
+    def zeros(x: Any, like: Any, *, self_num_batch_dims: int = 0) -> Any:
+        return like.new_zeros((*x.shape[:self_num_batch_dims], *like.shape))
+
+    return {torch.ops.aten._new_zeros_with_same_feature_meta.default: zeros}
 
 
 def _factored(a: Any) -> tuple[Any, Any, Any]:
