@@ -157,7 +157,7 @@ def shapes_of(values: Mapping[Node, Any]) -> list[tuple[Any, Any]]:
     return [
         (n.meta["val"].shape, x.shape) if is_tensor(n) else ((n.meta.get("val"),), (x,))
         for n, x in values.items()
-        if n.op == "placeholder"
+        if n.op == "placeholder" and x is not None  # a token has no shape
     ]
 
 
