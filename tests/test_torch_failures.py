@@ -102,3 +102,25 @@ def test_modules_as_compiled_functions():
     assert inverse.info == 0
     with pytest.raises(dlc.LinAlgError, match="singular"):
         run(ZEROS, ONES)
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_beside_views_and_open_extents(dynamic, gradient):
+    """What raises comes with a token among the graph's inputs, which is no tensor there."""
+
+    def solve(a, x):
+        part, inverse = x[1:], torch.linalg.inv(a)
+        return inverse, part, part.mT, inverse @ x, x.shape[1] * 2
+
+    torch._dynamo.reset()
+    run = torch.compile(solve, backend=dlc_backend, dynamic=dynamic)
+    for n in (4, 5):
+        a, x = 2 * torch.eye(3) + 0.1, torch.randn(3, n)
+        given = [[t.clone().requires_grad_(gradient) for t in (a, x)] for _ in range(2)]
+        got, wanted = run(*given[0]), solve(*given[1])
+        torch.testing.assert_close(got, wanted)
+        if gradient:
+            got[3].sum().backward()
+            wanted[3].sum().backward()
+            torch.testing.assert_close(given[0][0].grad, given[1][0].grad)

@@ -102,6 +102,16 @@ def test_places_in_memory():
     agree(run, torch.randn(4, 3))
 
 
+def test_places_in_memory_outside_of_a_part():
+    def before(x):
+        return x.as_strided((4,), (1,), 0) * 2
+
+    run = torch.compile(before, backend=dlc_backend, fullgraph=True, dynamic=False)
+    torch.testing.assert_close(run(torch.ones(4, 3)), torch.full((4,), 2.0))
+    with pytest.raises(dlc.ModelError, match="-3 to 0 of 9 elements"):
+        run(torch.ones(4, 3)[1:])
+
+
 def test_copies():
     def run(x):
         return {

@@ -118,7 +118,7 @@ def _parameters(count: int) -> tuple[int, ...]:
     known = _metadata()
     if known is None:
         return ()
-    written = set(known.mutated_inp_runtime_indices)
+    written = {len(known.tokens) + k for k in known.mutated_inp_runtime_indices}
     return tuple(k for k in known.static_input_indices if k not in written and k < count)
 
 

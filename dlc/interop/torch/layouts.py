@@ -137,6 +137,8 @@ def _view(node: Any, whole: Any, value: Any) -> Any:
 
 def _numbers(like: Any, given: Any) -> list[tuple[Any, Any]]:
     """The numbers of an input as PyTorch knows them, some by symbols, and as they are."""
+    if given is None:  # a token
+        return []
     if not _has_memory(like):
         return [((like,), (given,))]
     offsets = ((like.storage_offset(),), (given.storage_offset(),))

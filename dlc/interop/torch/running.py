@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 # Keywords that say nothing that the result's description does not say.
 _ELSEWHERE = ("dtype", "layout", "device", "pin_memory", "memory_format", "generator")
 
+_WRITES_OF_PARTS = ("as_strided_scatter", "diagonal_scatter", "select_scatter", "slice_scatter")
+
 
 def draws(nodes: Sequence[Node]) -> list[Node]:
     """The nodes that draw random numbers."""
@@ -45,8 +47,17 @@ def places_read(nodes: Sequence[Node]) -> list[Any]:
         if "number" in needs:
             found.append(node.meta["val"])
         if "layout" in needs:
-            found += places_of(cast("Node", node.args[0]).meta["val"])
+            found += places_of(_lies_as(node.args[0]).meta["val"])
     return found
+
+
+def _lies_as(node: Any) -> Node:
+    """The node whose value has the strides and the offset of a node's.
+
+    Writes to a part leave these as they are; what PyTorch describes is without the offset.
+    """
+    written = node.op == "call_function" and operator_name(node).split(".")[0] in _WRITES_OF_PARTS
+    return _lies_as(node.args[0]) if written else node
 
 
 def places_of(tensor: Any) -> list[Any]:
@@ -130,7 +141,7 @@ def _first_dtype(node: Node, _symbols: Mapping[Any, Any]) -> Any:
 
 def _layout(node: Node, symbols: Mapping[Any, Any]) -> tuple[tuple[Any, ...], Any]:
     """The strides and the offset in memory of the first argument."""
-    like = cast("Node", node.args[0]).meta["val"]
+    like = _lies_as(node.args[0]).meta["val"]
     # Not PyTorch's own numbers: where these are compared, it takes the values of its trace.
     *strides, offset = (_place(n, symbols) for n in places_of(like))
     return tuple(strides), offset
@@ -157,7 +168,7 @@ def shapes_of(values: Mapping[Node, Any]) -> list[tuple[Any, Any]]:
     return [
         (n.meta["val"].shape, x.shape) if is_tensor(n) else ((n.meta.get("val"),), (x,))
         for n, x in values.items()
-        if n.op == "placeholder"
+        if n.op == "placeholder" and x is not None  # a token has no shape
     ]
 
 

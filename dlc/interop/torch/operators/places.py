@@ -161,10 +161,21 @@ def _in_memory(x: Any, layout: tuple[tuple[Any, ...], Any]) -> tuple[Any, list[i
 
 
 def _strided_places(
-    shape: Sequence[Any], strides: Sequence[Any], offset: Any, layout: tuple[Any, Any]
+    count: Any, shape: Sequence[Any], strides: Sequence[Any], offset: Any, layout: tuple[Any, Any]
 ) -> Any:
-    """Places in memory, from where the tensor begins in it."""
+    """Places in memory, from where the tensor begins in it.
+
+    Raises:
+        ModelError: One is outside of the tensor's `count` elements, as far as extents are known.
+    """
     places: Any = (layout[1] if offset is None else offset) - layout[1]
+    last = places + sum((d - 1) * s for d, s in zip(shape, strides, strict=True))
+    known = all(isinstance(n, int) for n in (count, places, last))
+    if known and not 0 <= places <= last < count:
+        raise ModelError(
+            f"as_strided reads or writes the places {places} to {last} of {count} elements",
+            hint="as_strided of the whole tensor that this one is a part of",
+        )
     for k, (extent, stride) in enumerate(zip(shape, strides, strict=True)):
         along = dlc.arange(extent) * stride
         places = places + dlc.reshape(along, (-1, *[1] * (len(shape) - 1 - k)))
@@ -179,7 +190,7 @@ def as_strided(
     if math.prod(shape) == 0:
         return dlc.zeros(tuple(shape), dtype=x.dtype)
     flat, _ = _in_memory(x, layout)
-    return dlc.take(flat, _strided_places(shape, strides, offset, layout))
+    return dlc.take(flat, _strided_places(flat.shape[0], shape, strides, offset, layout))
 
 
 @aten("as_strided_scatter", needs=("layout",))
@@ -191,6 +202,7 @@ def as_strided_scatter(
     if math.prod(shape) == 0:
         return x
     flat, order = _in_memory(x, layout)
-    set_ = flat.at[_strided_places(shape, strides, offset, layout)].set(source)
+    places = _strided_places(flat.shape[0], shape, strides, offset, layout)
+    set_ = flat.at[places].set(source)
     whole = dlc.reshape(set_, tuple(x.shape[k] for k in order))
     return dlc.permute_dims(whole, tuple(order.index(k) for k in range(x.ndim)))
