@@ -133,4 +133,4 @@ def test_skipped_first_values_are_zeros_and_draw_nothing(init, monkeypatch):
 def test_skipping_ends_with_its_block():
     with pytest.raises(ZeroDivisionError), nn.initializers.skip_init():
         raise ZeroDivisionError
-    assert not nn.initializers.is_skipping()
+    assert not nn.initializers._skipping.get()

@@ -43,14 +43,13 @@ _LOSSES: Final = (
     "binary_focal_crossentropy", "categorical_crossentropy", "categorical_focal_crossentropy",
     "categorical_hinge", "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "ctc_loss",
     "dice", "dice_loss", "gaussian_nll_loss", "hinge", "hinge_embedding_loss", "hinge_loss",
-    "huber", "tversky",
-    "huber_loss", "kl_div", "kl_divergence", "l1_loss", "log_cosh", "log_cosh_loss",
+    "huber", "huber_loss", "kl_div", "kl_divergence", "l1_loss", "log_cosh", "log_cosh_loss",
     "margin_ranking_loss", "mean_absolute_error", "mean_absolute_percentage_error",
     "mean_squared_error", "mean_squared_logarithmic_error", "mse_loss", "multi_margin_loss",
     "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "pairwise_distance",
     "poisson_nll_loss", "sigmoid_focal_loss", "smooth_l1_loss", "soft_margin_loss",
     "sparse_categorical_crossentropy", "squared_hinge", "squared_hinge_loss",
-    "triplet_margin_loss",
+    "triplet_margin_loss", "tversky",
 )  # fmt: skip
 _MATRICES: Final = (
     "cdist", "cholesky", "det", "eigh", "eigvalsh", "expm", "inv", "lstsq", "matrix_power",

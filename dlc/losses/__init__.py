@@ -45,6 +45,6 @@ from dlc.losses.functions import mean_absolute_error as mean_absolute_error
 from dlc.losses.functions import mean_squared_error as mean_squared_error
 from dlc.losses.functions import sparse_categorical_crossentropy as sparse_categorical_crossentropy
 from dlc.losses.names import get as get
-from dlc.losses.overlaps import ctc as ctc
 from dlc.losses.overlaps import dice as dice
 from dlc.losses.overlaps import tversky as tversky
+from dlc.losses.sequences import ctc as ctc

@@ -1,10 +1,10 @@
-"""Losses of deviations, margins, overlaps and focal cross entropies as objects, as in Keras."""
+"""Losses of deviations, margins, overlaps, sequences and focal entropies as Keras's objects."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from dlc.losses import deviations, focal, overlaps
+from dlc.losses import deviations, focal, overlaps, sequences
 from dlc.losses.classes import FunctionLoss, PlainLoss, checked_smoothing
 
 
@@ -143,4 +143,4 @@ class CTC(PlainLoss):
         0.287...
     """
 
-    function = staticmethod(overlaps.ctc)
+    function = staticmethod(sequences.ctc)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +79,11 @@ def load_pretrained(
         True
     """
     folder, files = _found(source, revision, local_files_only)
-    if model is not None:
-        target = model
-    elif strict:  # each parameter has a value in the files, or there is an error
-        with nn.initializers.skip_init():
+    target = model
+    if target is None:
+        # Where names may not be missing, each parameter gets a value, or there is an error.
+        with nn.initializers.skip_init() if strict else nullcontext():
             target = _model_of(folder)
-    else:
-        target = _model_of(folder)
     state: dict[str, Any] = {}
     for file in files:
         state.update(safetensors.load_tensors(file))

@@ -116,8 +116,6 @@ def activation(name: str) -> Callable[[Any], Any]:
 
 def normal_weights(model: nn.Module, deviation: float) -> None:
     """Normal weights of linear layers and embeddings, and zero biases, as BERT and GPT-2 have."""
-    if nn.initializers.is_skipping():
-        return
     init = nn.initializers.normal(0.0, deviation)
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Embedding)):
@@ -129,8 +127,6 @@ def normal_weights(model: nn.Module, deviation: float) -> None:
 
 def convolution_weights(model: nn.Module) -> None:
     """He's normal weights of convolutions, by the number of outputs, and zero biases."""
-    if nn.initializers.is_skipping():
-        return
     init = nn.initializers.variance_scaling(2.0, "fan_out", "normal", outputs_first=True)
     for module in model.modules():
         if isinstance(module, nn.Conv2d):

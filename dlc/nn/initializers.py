@@ -24,7 +24,7 @@ __all__ = [
     "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity", "LecunNormal",
     "LecunUniform", "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal",
     "VarianceScaling", "Zeros", "constant", "dirac", "fans", "get", "glorot_normal",
-    "glorot_uniform", "he_normal", "he_uniform", "identity", "is_skipping", "kaiming_normal",
+    "glorot_uniform", "he_normal", "he_uniform", "identity", "kaiming_normal",
     "kaiming_uniform", "lecun_normal", "lecun_uniform", "normal", "ones", "orthogonal",
     "random_normal", "random_uniform", "skip_init", "truncated_normal", "uniform",
     "variance_scaling", "xavier_normal", "xavier_uniform", "zeros",
@@ -57,17 +57,12 @@ def skip_init() -> Generator[None]:
         _skipping.reset(token)
 
 
-def is_skipping() -> bool:
-    """Whether this is inside of `skip_init`."""
-    return _skipping.get()
-
-
 def _random(draw: Callable[..., dlc.Tensor]) -> Callable[..., dlc.Tensor]:
     """What draws numbers, for a shape and an element type at the end of its arguments."""
 
     @wraps(draw)
     def drawn(*args: Any) -> dlc.Tensor:
-        if not is_skipping():
+        if not _skipping.get():
             return draw(*args)
         *_, shape, dtype = args
         return dlc.zeros(tuple(shape), dtype=dtype)

@@ -5,7 +5,7 @@ Numbers that depend on the step are computed at float64, and rounded once to the
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import dlc
 from dlc.ir.errors import ValueRangeError
@@ -47,6 +47,12 @@ def moved_means(slots: Slots, gradient: Any, settings: Settings) -> tuple[Any, A
     mean = slots["mean"] + (1 - settings["beta1"]) * (gradient - slots["mean"])
     decay = settings["beta2"]
     return mean, decay * slots["square"] + (1 - decay) * gradient * gradient
+
+
+# Keras's settings of optimizers with Adam's two means.
+MEANS_IN_KERAS: Final = {
+    "learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "weight_decay": None,
+}  # fmt: skip
 
 
 class SGD(Optimizer):
@@ -119,10 +125,7 @@ class Adam(Optimizer):
         "lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False,
         "maximize": False, "decoupled_weight_decay": False,
     }  # fmt: skip
-    keras: ClassVar = {
-        "learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False,
-        "weight_decay": None,
-    }  # fmt: skip
+    keras: ClassVar = {**MEANS_IN_KERAS, "amsgrad": False}
     names: ClassVar = {
         "betas": ("beta1", "beta2"), "beta_1": "beta1", "beta_2": "beta2", "epsilon": "eps",
         "decoupled_weight_decay": "decoupled",

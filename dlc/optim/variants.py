@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import dlc
 from dlc.ir.errors import ValueRangeError
 from dlc.optim.optimizer import Optimizer, Settings, Slots
-from dlc.optim.rules import Adam, decayed, like, moved_means, wide
+from dlc.optim.rules import MEANS_IN_KERAS, Adam, decayed, like, moved_means, wide
 
 __all__ = ["Adadelta", "Adamax", "Ftrl", "Lion", "NAdam", "Nadam", "RAdam"]
 
@@ -23,10 +23,7 @@ class Adamax(Adam):
     torch: ClassVar = {
         "lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "maximize": False,
     }  # fmt: skip
-    keras: ClassVar = {
-        "learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7,
-        "weight_decay": None,
-    }  # fmt: skip
+    keras: ClassVar = MEANS_IN_KERAS
 
     def first_slots(self, parameter: Any, settings: Settings) -> Slots:
         """The mean, and the largest."""
@@ -59,10 +56,7 @@ class NAdam(Adam):
         "lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0,
         "momentum_decay": 4e-3, "decoupled_weight_decay": False, "maximize": False,
     }  # fmt: skip
-    keras: ClassVar = {
-        "learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7,
-        "weight_decay": None,
-    }  # fmt: skip
+    keras: ClassVar = MEANS_IN_KERAS
 
     def normalise(self, settings: Settings) -> Settings:
         """The settings under one name each."""
@@ -105,10 +99,7 @@ class RAdam(Adam):
         "lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0,
         "decoupled_weight_decay": False, "maximize": False,
     }  # fmt: skip
-    keras: ClassVar = {
-        "learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7,
-        "weight_decay": None,
-    }  # fmt: skip
+    keras: ClassVar = MEANS_IN_KERAS
 
     def first_slots(self, parameter: Any, settings: Settings) -> Slots:
         """Both means."""

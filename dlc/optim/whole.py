@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import dlc
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
 from dlc.optim.optimizer import Optimizer, Settings, Slots
-from dlc.optim.rules import Adam, decayed, like, moved_means, wide
+from dlc.optim.rules import MEANS_IN_KERAS, Adam, decayed, like, moved_means, wide
 
 __all__ = ["Adafactor", "Lamb", "Muon"]
 
@@ -30,10 +30,7 @@ class Lamb(Adam):
     torch: ClassVar = {
         "lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.0, "maximize": False,
     }  # fmt: skip
-    keras: ClassVar = {
-        "learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7,
-        "weight_decay": None,
-    }  # fmt: skip
+    keras: ClassVar = MEANS_IN_KERAS
 
     def first_slots(self, parameter: Any, settings: Settings) -> Slots:
         """Both means."""

@@ -206,11 +206,13 @@ class _Batching:
         (first,) = inline(b, cond, [*consts, *carries])
         zero = b.full(value=0, shape=(size,), dtype=int64)
         settled = _as_those(b, first, [*consts, *carries], known)
-        operands = [*consts, *settled[:a], first, zero, *carries, *settled[a:]]
+        groups = (consts, settled[:a], [first, zero], carries, settled[a:])
+        operands = [x for group in groups for x in group]
         inner = IRBuilder(node.loc)
-        mine = [inner.param(x.tensor) for x in operands]
-        own, steady, (going, count) = mine[:a], mine[a : 2 * a], mine[2 * a : 2 * a + 2]
-        held, last = mine[2 * a + 2 : 2 * a + 2 + n], mine[2 * a + 2 + n :]
+        own, steady, (going, count), held, last = (
+            [inner.param(x.tensor) for x in group] for group in groups
+        )
+        mine = [*own, *steady, going, count, *held, *last]
         given = [
             _chosen(inner, going, x, inner.stop_gradient(y))
             for x, y in zip(held, last, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,11 +77,22 @@ def empty(shape: Sequence[int], dtype: DType) -> np.ndarray[Any, Any]:
 
     MemoryLimitError when the system has not enough.
     """
+    return _aligned(np.empty, shape, dtype)
+
+
+def zeros(shape: Sequence[int], dtype: DType) -> np.ndarray[Any, Any]:
+    """An array like that of `empty`, of zeros; the system makes its pages when they are read."""
+    return _aligned(np.zeros, shape, dtype)
+
+
+def _aligned(
+    allocate: Callable[..., Any], shape: Sequence[int], dtype: DType
+) -> np.ndarray[Any, Any]:
     size = dtype.itemsize
     for d in shape:
         size *= d
     try:
-        raw = np.empty(size + ALIGNMENT - 1, np.uint8)
+        raw = allocate(size + ALIGNMENT - 1, np.uint8)
     except (MemoryError, ValueError, OverflowError):
         raise too_large(shape, dtype, size) from None
     start = -address_of(raw) % ALIGNMENT
@@ -107,16 +118,6 @@ def together(
         found.append(np.ndarray(shape, dtype.numpy, raw, at))
         at += size
     return found
-
-
-def zeros(shape: Sequence[int], dtype: DType) -> np.ndarray[Any, Any]:
-    """An array like that of `empty`, of zeros; the system makes its pages when they are read."""
-    size = math.prod(shape) * dtype.itemsize
-    try:
-        raw = np.zeros(size + ALIGNMENT - 1, np.uint8)
-    except (MemoryError, ValueError, OverflowError):
-        raise too_large(shape, dtype, size) from None
-    return np.ndarray(shape, dtype.numpy, raw, -address_of(raw) % ALIGNMENT)
 
 
 def aligned_copy(array: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, Any]:

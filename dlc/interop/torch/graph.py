@@ -20,7 +20,7 @@ from dlc.interop.torch.extents import (
     symbols_among,
 )
 from dlc.interop.torch.failures import codes_checked, raise_as_torch
-from dlc.interop.torch.layouts import inverse_of, order_of
+from dlc.interop.torch.layouts import order_of
 from dlc.interop.torch.places_checked import any_outside, readers_of_places
 from dlc.interop.torch.random_state import describe_drawn_again, next_key
 from dlc.interop.torch.running import (
@@ -34,6 +34,7 @@ from dlc.interop.torch.running import (
     shapes_of,
 )
 from dlc.ir.matrix_error import LinAlgError
+from dlc.ir.ops.shape import inverse
 
 
 class GraphFunction:
@@ -82,7 +83,7 @@ class GraphFunction:
         tensors = (n for n in self.output[:count] if n is not None and is_tensor(n))
         found = {n: order_of(n.meta["val"]) for n in tensors}
         # Results that are computed with their axes in the order of their strides, and the way back.
-        self.orders = {n: (o, inverse_of(o)) for n, o in found.items() if o is not None}
+        self.orders = {n: (o, inverse(o)) for n, o in found.items() if o is not None}
         self.draws = draws(self.nodes)
         self.codes = codes_checked(self.nodes)
         self.places = readers_of_places(self.nodes)

@@ -198,11 +198,6 @@ def order_of(value: Any) -> tuple[int, ...] | None:
     return *order, *(k for k in range(value.dim()) if k not in axes)
 
 
-def inverse_of(order: Sequence[int]) -> tuple[int, ...]:
-    """The order that puts axes back."""
-    return tuple(sorted(range(len(order)), key=order.__getitem__))
-
-
 def _plain(number: Any) -> Any:
     """A number as its formula, where PyTorch has left it open."""
     expression = expression_of(number)

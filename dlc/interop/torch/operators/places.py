@@ -11,6 +11,7 @@ import dlc
 from dlc.interop.torch.operators.arguments import with_places
 from dlc.interop.torch.table import aten
 from dlc.ir.errors import ModelError
+from dlc.ir.ops.shape import inverse
 
 
 def _line(x: Any) -> Any:
@@ -205,4 +206,4 @@ def as_strided_scatter(
     places = _strided_places(flat.shape[0], shape, strides, offset, layout)
     set_ = flat.at[places].set(source)
     whole = dlc.reshape(set_, tuple(x.shape[k] for k in order))
-    return dlc.permute_dims(whole, tuple(order.index(k) for k in range(x.ndim)))
+    return dlc.permute_dims(whole, inverse(order))
