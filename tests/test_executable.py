@@ -1,6 +1,7 @@
 """Executables: levels, devices, both caches, bound tables, donated memory, many threads, stages."""
 
 import io
+import itertools
 import json
 import logging
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import ml_dtypes  # noqa: F401 - element types of random programs
 import numpy as np
@@ -496,14 +498,22 @@ def test_stages_of_a_program_from_the_cache_are_the_same(empty_cache):
 # What compiling costs
 
 
-def test_phases_add_up(empty_cache):
-    cold, warm = compile_function(network()).stats, compile_function(network()).stats
+def test_phases_add_up(empty_cache, monkeypatch):
+    work = itertools.count()  # calls in Python, a measure that other work does not disturb
+    clock = types.SimpleNamespace(perf_counter=lambda: next(work))
+    monkeypatch.setattr(executable, "time", clock)
+    before = sys.getprofile()
+    sys.setprofile(lambda *_: next(work))
+    try:
+        cold, warm = compile_function(network()).stats, compile_function(network()).stats
+    finally:
+        sys.setprofile(before)
     assert set(cold.seconds) == {*PHASES, "total"}
     assert set(warm.seconds) == {"key", "cache", "load", "total"}
     for stats in (cold, warm):
         parts = sum(t for name, t in stats.seconds.items() if name != "total")
         assert 0 < parts <= stats.seconds["total"]
-        assert stats.seconds["total"] - parts < 0.02
+        assert stats.seconds["total"] - parts < 0.1 * stats.seconds["total"]
 
 
 def test_logs(empty_cache, caplog):

@@ -1,13 +1,11 @@
 """Passes take work in proportion to the size of the program.
 
-Work is the number of lines of Python that run, which is the same on every machine.
+Work is the number of lines of Python that run (`work_count.py`).
 """
-
-import os
-import sys
 
 import numpy as np
 import pytest
+from work_count import lines_of
 
 import dlc
 from dlc.codegen.memory_plan import plan_memory
@@ -16,31 +14,8 @@ from dlc.ir.core import Function
 from dlc.passes.manager import run_pipeline
 from dlc.passes.pipelines import pipeline_of
 
-_PACKAGE = os.path.dirname(dlc.__file__)
 # The work of 16 layers more, over that of 8 layers more: 2 if it is linear, 4 if quadratic.
 _MOST = 2.3
-
-
-def lines_of(run) -> int:
-    """How many lines of dlc and of this file run."""
-    count = 0
-
-    def local(frame, event, arg):
-        nonlocal count
-        count += event == "line"
-        return local
-
-    def every(frame, event, arg):
-        file = frame.f_code.co_filename
-        return local if file.startswith(_PACKAGE) or file == __file__ else None
-
-    before = sys.gettrace()
-    sys.settrace(every)
-    try:
-        run()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def perceptron(x, weights):
