@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,8 +23,10 @@ def _given(name: str, constants: Sequence[Any]) -> tuple[Given, str]:
     return networks.given(name, [numbers, *constants[1:]]), device
 
 
-def _with_weights(model: Any, of: Given, device: str) -> Any:
+def _with_weights(make: Callable[[], Any], of: Given, device: str) -> Any:
     """The model with the weights of a case, where these are."""
+    with dlc.nn.initializers.skip_init():
+        model = make()
     state = {**model.state_dict(), **model.adapted(of.weights)}
     host = {k: v.cpu() if isinstance(v, dlc.Tensor) else v for k, v in state.items()}
     model.load_state_dict(host)
@@ -37,14 +40,15 @@ def gpt2(of: Given, device: str) -> Any:
         vocab_size=e["v"], n_positions=e["t"], n_embd=WIDTH * e["h"], n_layer=e["l"],
         n_head=e["h"], resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
     )  # fmt: skip
-    return _with_weights(dlc.models.GPT2LMHeadModel(config), of, device)
+    return _with_weights(functools.partial(dlc.models.GPT2LMHeadModel, config), of, device)
 
 
 def resnet(of: Given, device: str) -> Any:
     """The model of a case."""
     e = of.extents
-    made = dlc.models.ResNet(Bottleneck, networks.blocks(e), e["c"], width=e["w"])
-    return _with_weights(made, of, device)
+    blocks, width = networks.blocks(e), e["w"]
+    make = functools.partial(dlc.models.ResNet, Bottleneck, blocks, e["c"], width=width)
+    return _with_weights(make, of, device)
 
 
 def _training(model: Any, optimizer: Any, half: bool, loss_of: Callable[..., Any]) -> Program:
@@ -98,8 +102,8 @@ def bert_states(constants: Sequence[Any]) -> Program:
         e["v"], WIDTH * e["h"], e["l"], e["h"], 4 * WIDTH * e["h"],
         max_position_embeddings=max(networks.PLACES, e["t"]),
     )  # fmt: skip
-    bert = dlc.models.BertModel(config, add_pooling_layer=False)
-    model = _with_weights(bert, of, device).eval()
+    make = functools.partial(dlc.models.BertModel, config, add_pooling_layer=False)
+    model = _with_weights(make, of, device).eval()
     if of.half:
         model.to(dlc.bfloat16)
     return lambda tokens: model(tokens)[0]
