@@ -137,6 +137,11 @@ class Fitting:
         """Frozen parameters and buffers: what `get_weights` gives besides `trainable_weights`."""
         return [v for v in self._weights() if not v.requires_grad]
 
+    @property
+    def non_trainable_variables(self) -> list[dlc.Variable]:
+        """Frozen parameters and buffers; `non_trainable_weights`."""
+        return self.non_trainable_weights
+
     # Steps, to override.
 
     def train_step(self, batch: Any) -> dict[str, Any]:
