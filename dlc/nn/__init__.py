@@ -3,6 +3,9 @@
 Names spelt as PyTorch's have PyTorch's defaults and layouts; those spelt as Keras's, Keras's.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from dlc.ir.errors import suggesting as _suggesting
 from dlc.nn import functional as functional
 from dlc.nn import init as init
 from dlc.nn import initializers as initializers
@@ -241,3 +244,6 @@ from dlc.nn.sequence.transformer import TransformerEncoderLayer as TransformerEn
 from dlc.nn.sequence.wrappers import Bidirectional as Bidirectional
 from dlc.nn.sequence.wrappers import Masking as Masking
 from dlc.nn.sequence.wrappers import TimeDistributed as TimeDistributed
+
+if not _TYPE_CHECKING:
+    __getattr__ = _suggesting(__name__)
