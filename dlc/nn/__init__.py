@@ -67,6 +67,10 @@ from dlc.nn.dropout import RReLU as RReLU
 from dlc.nn.embeddings import Embedding as Embedding
 from dlc.nn.embeddings import EmbeddingBag as EmbeddingBag
 from dlc.nn.graph import Input as Input
+from dlc.nn.keras.categories import CategoryEncoding as CategoryEncoding
+from dlc.nn.keras.categories import Discretization as Discretization
+from dlc.nn.keras.categories import IntegerLookup as IntegerLookup
+from dlc.nn.keras.categories import StringLookup as StringLookup
 from dlc.nn.keras.convolution import Conv1D as Conv1D
 from dlc.nn.keras.convolution import Conv1DTranspose as Conv1DTranspose
 from dlc.nn.keras.convolution import Conv2D as Conv2D
@@ -78,6 +82,14 @@ from dlc.nn.keras.convolution import DepthwiseConv2D as DepthwiseConv2D
 from dlc.nn.keras.convolution import SeparableConv1D as SeparableConv1D
 from dlc.nn.keras.convolution import SeparableConv2D as SeparableConv2D
 from dlc.nn.keras.dense import Dense as Dense
+from dlc.nn.keras.images import CenterCrop as CenterCrop
+from dlc.nn.keras.images import RandomBrightness as RandomBrightness
+from dlc.nn.keras.images import RandomContrast as RandomContrast
+from dlc.nn.keras.images import RandomFlip as RandomFlip
+from dlc.nn.keras.images import RandomRotation as RandomRotation
+from dlc.nn.keras.images import RandomTranslation as RandomTranslation
+from dlc.nn.keras.images import RandomZoom as RandomZoom
+from dlc.nn.keras.images import Resizing as Resizing
 from dlc.nn.keras.layer import Layer as Layer
 from dlc.nn.keras.merging import Add as Add
 from dlc.nn.keras.merging import Average as Average
