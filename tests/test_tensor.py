@@ -637,6 +637,12 @@ def test_names_that_there_are_not_say_what_to_write(owner, name, message):
     assert name not in dir(owner)
 
 
+def test_extents_as_pytorch_takes_them():
+    with pytest.raises(dlc.DTypeError, match="3 is no dtype") as caught:
+        dlc.zeros(2, 3)
+    assert caught.value.hint == "extents are one argument, as in dlc.zeros((2, 3))"
+
+
 def test_what_is_suggested_for_names_of_others_is_there():
     x = dlc.ones((2, 2))
     absent = set(object.__dir__(x)) - set(dir(x))

@@ -365,7 +365,7 @@ class Module(Walking, Converting, Hooking, Fitting):
     def built(self, value: bool) -> None:
         set_slot(self, "_built", bool(value))  # as layers for Keras write it at the end of `build`
 
-    def build(self, *_input_shapes: Any) -> None:
+    def build(self, *_input_shapes: Any, **_more: Any) -> None:
         """Makes what depends on the shapes of the inputs: nothing, unless a subclass says what."""
 
     def ensure_built(self, *shapes: Any) -> None:
