@@ -76,8 +76,11 @@ def __getattr__(name: str) -> Any:
 def _suggestion(name: str, names: list[str]) -> str:
     if name.startswith("complex"):
         return ": there are no complex numbers; keep real and imaginary parts in two tensors"
-    errors = importlib.import_module("dlc.ir.errors")
-    return "; " + errors.nearest(name, names) if len(name) > 2 else ""
+    known = importlib.import_module("dlc.frontend.elsewhere").function(name)
+    if known is not None:
+        return f"; it is {known} here"
+    close = importlib.import_module("dlc.ir.errors").closest(name, names)
+    return f"; did you mean {close!r}?" if close and len(name) > 2 else ""
 
 
 def __dir__() -> list[str]:

@@ -98,6 +98,68 @@ def test_metrics_of_one_name_have_others_as_in_keras():
     np.testing.assert_allclose(list(found.values())[1:], [plain, plain, weighted, weighted], 1e-6)
 
 
+Y = 2 * A + 1
+
+
+class OwnLoss(nn.Module):
+    """As in Keras's guides: the default steps call what the class defines."""
+
+    def __init__(self):
+        self.layer = nn.Dense(1, kernel_initializer="ones")
+        self.seen = dlc.metrics.Sum("seen")
+        self.modes = set()
+
+    def call(self, x):
+        return self.layer(x)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        self.modes.add(training)
+        given = super().compute_loss(x, y, y_pred, sample_weight)
+        return 3 * given + dlc.sum(self.layer.kernel)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        self.seen.update_state(dlc.ones_like(y_pred))
+        found = super().compute_metrics(x, y, y_pred, sample_weight)
+        return {**found, "seen": self.seen.result()}
+
+
+def test_the_default_steps_call_compute_loss_and_compute_metrics_of_the_class():
+    model = OwnLoss()
+    model.compile("sgd", "mse")
+    wanted = 3 * float(np.mean((X.sum(1, keepdims=True) - Y) ** 2)) + 4
+    found = model.evaluate(X, Y, 20, verbose=0, return_dict=True)
+    assert found == {"loss": pytest.approx(wanted, rel=1e-5), "seen": len(X)}
+    assert model.modes == {False}
+    before = model.layer.kernel.numpy()
+    history = model.fit(X, Y, len(X), epochs=3, verbose=0).history
+    assert history["loss"][0] == pytest.approx(wanted, rel=1e-5)
+    assert history["seen"] == [len(X)] * 3  # metrics that are attributes begin again
+    assert model.modes == {False, True}
+    # The gradient is that of this loss, of the penalty too.
+    model = OwnLoss()
+    model.compile(dlc.optim.SGD(learning_rate=0.1), "mse")
+    model.fit(X, Y, len(X), verbose=0)
+    error = X.sum(1, keepdims=True) - Y
+    slope = 3 * 2 * (X.T @ error) / len(X) + 1
+    np.testing.assert_allclose(model.layer.kernel, before - 0.1 * slope, rtol=1e-4, atol=1e-5)
+
+
+def test_a_loss_of_the_class_needs_none_of_compile():
+    class Alone(OwnLoss):
+        def compute_loss(self, x, y, y_pred, sample_weight=None):
+            return dlc.mean(dlc.abs(y_pred - y))
+
+        @property
+        def metrics(self):
+            return [self.seen]
+
+    model = Alone()
+    model.compile("sgd")
+    history = model.fit(X, Y, epochs=2, verbose=0).history
+    assert history["loss"][1] < history["loss"][0]
+    assert history["seen"] == [len(X)] * 2
+
+
 def test_compute_loss_as_keras_writes_it():
     class Own(nn.Module):
         def __init__(self):

@@ -20,8 +20,8 @@ LAYERS = [
     "normalization", "padding", "pooling", "reshaping",
 ]  # fmt: skip
 KERAS_LAYERS = [
-    "convolution", "dense", "layer", "merging", "noise", "normalization", "pooling", "preparing",
-    "shapes",
+    "categories", "convolution", "dense", "images", "layer", "merging", "noise", "normalization",
+    "pooling", "preparing", "shapes",
 ]  # fmt: skip
 OPTIMIZERS = ["clipping", "loss_scaler", "rules", "schedules", "variants", "whole"]
 FORMS = [

@@ -283,7 +283,7 @@ def test_normalization_adapts():
     given = {"mean": [1.0] * 4, "variance": [4.0] * 4}
     close(nn.Normalization(**given)(data), (data - 1) / 2)
     close(nn.Normalization(**given, invert=True)(data), data * 2 + 1)
-    close(nn.Lambda(lambda x, k: x * k, arguments={"k": 2.0})(data), data * 2)
+    close(nn.Lambda(lambda x, k: x * k, arguments={"k": 2.0}, output_shape=(3,))(data), data * 2)
 
 
 def test_by_definition_where_keras_on_torch_differs_from_itself_elsewhere():

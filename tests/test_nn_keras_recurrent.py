@@ -305,3 +305,59 @@ def test_both_directions_of_a_layer_that_was_called_is_an_error():
     layer(draw(2, 3, 4))
     with pytest.raises(dlc.ArgumentError, match="called before"):
         nn.Bidirectional(layer)
+
+
+def own_cell(base, matmul):
+    """A cell as in Keras's guide, whose `build` knows of the input alone."""
+
+    class Minimal(base):
+        def __init__(self, units, **kwargs):
+            super().__init__(**kwargs)
+            self.units = self.state_size = units
+
+        def build(self, input_shape):
+            self.kernel = self.add_weight(shape=(input_shape[-1], self.units), name="kernel")
+            self.recurrent = self.add_weight(shape=(self.units, self.units), name="recurrent")
+            super().build(input_shape)
+            self.built = True
+
+        def call(self, inputs, states):
+            result = matmul(inputs, self.kernel) + matmul(states[0], self.recurrent)
+            return result, [result]
+
+    return Minimal
+
+
+def test_a_cell_of_your_own_as_keras_has_it():
+    cells = own_cell(nn.Layer, dlc.matmul), own_cell(layers.Layer, keras.ops.matmul)
+    x = draw(BATCH, TIME, FEATURES)
+    mine, theirs = nn.RNN(cells[0](UNITS)), layers.RNN(cells[1](UNITS))
+    wanted = theirs(x)
+    assert not mine.cell.built
+    mine(x)
+    assert mine.cell.built
+    for name in ("kernel", "recurrent"):
+        getattr(mine.cell, name).assign(getattr(theirs.cell, name).numpy())
+    np.testing.assert_allclose(mine(x), wanted.detach(), rtol=1e-4, atol=1e-6)
+    assert [t.shape for t in nn.RNN([cells[0](4), cells[0](3)], return_state=True)(x)] == [
+        (BATCH, 3), (BATCH, 4), (BATCH, 3),
+    ]  # fmt: skip
+
+
+def test_build_gets_the_shapes_that_it_takes():
+    seen = []
+
+    class One(nn.Layer):
+        def build(self, input_shape):
+            seen.append(input_shape)
+
+        def call(self, x, y):
+            return x + y
+
+    class Both(One):
+        def build(self, x_shape, y_shape):
+            seen.append((x_shape, y_shape))
+
+    for layer in One, Both:
+        layer()(draw(2, 3), draw(3))
+    assert seen == [(2, 3), ((2, 3), (3,))]

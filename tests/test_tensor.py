@@ -4,6 +4,7 @@ import copy
 import itertools
 import operator
 import pickle
+import re
 
 import ml_dtypes
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dlc
+from dlc.frontend import elsewhere
 
 NAMES = ["float64", "float32", "float16", "bfloat16", "int8", "int16", "int32", "int64"]
 NAMES += ["uint8", "uint16", "uint32", "uint64", "bool"]
@@ -609,3 +611,44 @@ def test_results_that_are_the_argument_are_other_tensors(function):
     for x in (dlc.ones((2, 2)), dlc.Variable(np.ones((2, 2)))):
         function(x)[0] = 5
         assert x.tolist() == [[1, 1], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "message"),
+    [
+        (dlc.ones(2), "sin", "'Tensor' object has no attribute 'sin'; write dlc.sin(x, ...)"),
+        (dlc.ones(2), "view", "; write x.reshape(shape)"),
+        (dlc.ones(2), "mul_", "; write x = dlc.mul(x, ...)"),
+        (dlc.Variable(1.0), "clone", "'Variable' object has no attribute 'clone'; write x.copy()"),
+        (dlc, "randn", "module 'dlc' has no attribute 'randn'; it is dlc.random.normal here"),
+        (dlc, "reduce_sum", "it is dlc.sum here"),
+        (dlc, "sofmax", "did you mean 'softmax'?"),
+        (dlc, "qqqqqqqq", "module 'dlc' has no attribute 'qqqqqqqq'"),
+        (dlc.nn, "Conv2DD", "module 'dlc.nn' has no attribute 'Conv2DD'; did you mean 'Conv2d'?"),
+        (dlc.optim.lr_scheduler, "StepLr", "did you mean 'StepLR'?"),
+        (dlc.data, "Loaderr", "did you mean 'DataLoader'?"),  # no module
+    ],
+)
+def test_names_that_there_are_not_say_what_to_write(owner, name, message):
+    with pytest.raises(AttributeError) as caught:
+        getattr(owner, name)
+    assert str(caught.value).endswith(message)
+    assert not hasattr(owner, name)
+    assert name not in dir(owner)
+
+
+def test_extents_as_pytorch_takes_them():
+    with pytest.raises(dlc.DTypeError, match="3 is no dtype") as caught:
+        dlc.zeros(2, 3)
+    assert caught.value.hint == "extents are one argument, as in dlc.zeros((2, 3))"
+
+
+def test_what_is_suggested_for_names_of_others_is_there():
+    x = dlc.ones((2, 2))
+    absent = set(object.__dir__(x)) - set(dir(x))
+    texts = [elsewhere.method(n) for n in absent] + list(elsewhere._NAMES.values())
+    for text in texts:
+        for path in re.findall(r"\b(?:dlc|x)(?:\.\w+)+", text):
+            value = x if path[0] == "x" else dlc
+            for part in path.split(".")[1:]:
+                value = getattr(value, part)

@@ -45,6 +45,7 @@ GROUPS = {
         ("max_pool1d", (3,), {}), ("avg_pool1d", (4, 3, 1), {}), ("adaptive_max_pool1d", (7,), {}),
         ("adaptive_avg_pool1d", (6,), {}), ("lp_pool1d", (2, 3, 2), {}),
         ("interpolate", (13,), {"mode": "linear"}), ("max_pool1d", (3, 2), {"ceil_mode": True}),
+        ("lp_pool1d", (2, 3), {"ceil_mode": True}),
     ]),
     "means": ((2, 3, 10, 8), [
         ("avg_pool2d", (2,), {}), ("avg_pool2d", (3, 2, 1), {"count_include_pad": False}),
@@ -53,6 +54,7 @@ GROUPS = {
         ("avg_pool2d", (3,), {"divisor_override": 5}), ("avg_pool2d", (8, 1, 4), {}),
         ("adaptive_avg_pool2d", (1,), {}), ("adaptive_avg_pool2d", ((4, 3),), {}),
         ("adaptive_avg_pool2d", ((5, None),), {}), ("lp_pool2d", (2, 3, 2), {}),
+        ("lp_pool2d", (2, (3, 5), 3), {"ceil_mode": True}),
         ("local_response_norm", (2,), {"alpha": 0.5}), ("local_response_norm", (3,), {"k": 2.0}),
     ]),
     "volumes": ((1, 2, 4, 5, 6), [
@@ -189,6 +191,7 @@ X = np.ones((1, 2, 4, 4), np.float32)
     [
         (lambda: dlc.max_pool2d(X[0, 0], 2), r"max_pool2d of f32\[4,4\]: it takes a tensor"),
         (lambda: dlc.max_pool2d(X, 5), "covers 5 elements along axis 2, which has 4"),
+        (lambda: dlc.max_pool2d(X, 6, 2, ceil_mode=True), "covers 6 elements along axis 2, .* 4"),
         (lambda: dlc.max_pool2d(X, 2, padding=2), "at most half of kernel_size"),
         (lambda: dlc.max_pool2d(X, (2, 2, 2)), "kernel_size is .2, 2, 2., there are 2 axes"),
         (lambda: dlc.avg_pool2d(X.astype(int), 2), "the dtype must be float"),

@@ -1,5 +1,7 @@
 """Callbacks: what happens between the steps of training, with Keras's names and hooks."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from dlc.callbacks.averages import SwapEMAWeights as SwapEMAWeights
 from dlc.callbacks.backup import BackupAndRestore as BackupAndRestore
 from dlc.callbacks.base import Callback as Callback
@@ -15,3 +17,7 @@ from dlc.callbacks.monitors import ReduceLROnPlateau as ReduceLROnPlateau
 from dlc.callbacks.monitors import TerminateOnNaN as TerminateOnNaN
 from dlc.callbacks.summary_writer import SummaryWriter as SummaryWriter
 from dlc.callbacks.tensorboard import TensorBoard as TensorBoard
+from dlc.ir.errors import suggesting as _suggesting
+
+if not _TYPE_CHECKING:
+    __getattr__ = _suggesting(__name__)

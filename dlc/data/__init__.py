@@ -4,6 +4,8 @@
 and defaults of PyTorch. Orders are functions of a seed and of the number of the epoch.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from dlc.data import loaders as loaders
 from dlc.data.dataset import Dataset as Dataset
 from dlc.data.dataset import IterableDataset as IterableDataset
@@ -29,3 +31,7 @@ from dlc.data.samples import random_split as random_split
 from dlc.data.sequence import PyDataset as PyDataset
 from dlc.data.worker import WorkerInfo as WorkerInfo
 from dlc.data.worker import get_worker_info as get_worker_info
+from dlc.ir.errors import suggesting as _suggesting
+
+if not _TYPE_CHECKING:
+    __getattr__ = _suggesting(__name__)

@@ -198,9 +198,10 @@ def dtype_argument(dtype: Any) -> DType:
     try:
         return dtype_of(dtype)
     except (KeyError, TypeError):
-        raise DTypeError(
-            f"{dtype!r} is no dtype", hint="write dlc.float32 or a NumPy dtype"
-        ) from None
+        hint = "write dlc.float32 or a NumPy dtype"
+        if isinstance(dtype, int):  # as PyTorch takes them
+            hint = "extents are one argument, as in dlc.zeros((2, 3))"
+        raise DTypeError(f"{dtype!r} is no dtype", hint=hint) from None
 
 
 def as_array(x: Any, wanted: DType | None = None) -> Array:

@@ -7,15 +7,16 @@ when it is first used.
 from __future__ import annotations
 
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dlc.ir.deferred import deferred
 
 if TYPE_CHECKING:
-    from dlc.frontend import method_functions
+    from dlc.frontend import elsewhere, method_functions
     from dlc.frontend import operators as operator_objects
     from dlc.frontend.tensor import Tensor
 else:
+    elsewhere = deferred("dlc.frontend.elsewhere")
     method_functions = deferred("dlc.frontend.method_functions")
     operator_objects = deferred("dlc.frontend.operators")
 
@@ -39,6 +40,21 @@ def _late(module: Any, finder: str) -> Any:
 functions: Any = _late(method_functions, "find_function")
 # What the signs +, -, < and so on do, by the name of the function.
 operators: Any = _late(operator_objects, "make_operator")
+
+
+class _Elsewhere:
+    """A method that PyTorch's tensors have and these have not: the error says what does it."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        raise AttributeError(
+            f"{owner.__name__!r} object has no attribute {self.name!r}; "
+            f"write {elsewhere.method(self.name)}"
+        )
 
 
 class TensorMethods:
@@ -189,3 +205,24 @@ class TensorMethods:
     def copy(self) -> Tensor:
         """Another tensor with this value; no tensor ever changes with another one."""
         return functions.copy(self)
+
+    def __dir__(self) -> list[str]:
+        """Without the names that only have an error."""
+        return sorted(set(object.__dir__(self)).difference(_ABSENT))
+
+
+_ABSENT: Final = (
+    "abs", "add", "add_", "argwhere", "bmm", "bool", "byte", "ceil", "chunk", "clamp",
+    "clamp_", "clone", "cos", "cosh", "cuda", "diag", "dim", "div", "div_", "double", "eq",
+    "erf", "exp", "expand", "expand_as", "expm1", "flip", "float", "floor", "gather", "ge",
+    "gt", "half", "index_add", "index_select", "int", "isinf", "isnan", "le", "log", "log10",
+    "log1p", "log2", "log_softmax", "logsumexp", "long", "lt", "masked_fill", "masked_fill_",
+    "matmul", "maximum", "median", "minimum", "mm", "moveaxis", "mul", "mul_", "mv", "narrow",
+    "ne", "neg", "norm", "numel", "outer", "permute", "pow", "reciprocal", "relu", "relu_",
+    "requires_grad_", "roll", "rsqrt", "scatter", "scatter_add", "sigmoid", "sign", "sin",
+    "softmax", "split", "sqrt", "square", "sub", "sub_", "t", "tan", "tanh", "tile", "topk",
+    "tril", "triu", "type", "type_as", "unbind", "unique", "unsqueeze", "view", "view_as",
+    "where",
+)  # fmt: skip
+for _name in _ABSENT:
+    setattr(TensorMethods, _name, _Elsewhere(_name))

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlc.ir.deferred import deferred
 from dlc.ir.location import SourceLocation, source_line, user_location
@@ -355,11 +357,39 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
         "did you mean 'softmax'?"
     """
     names = sorted(set(candidates))
-    by_folded = {known.casefold(): known for known in names}
-    close = difflib.get_close_matches(name.casefold(), by_folded, n=1)
-    if close:
-        return f"did you mean {by_folded[close[0]]!r}?"
+    close = closest(name, names)
+    if close is not None:
+        return f"did you mean {close!r}?"
     return "known names: " + ", ".join(names) if names else "there are no names to choose from"
+
+
+def closest(name: str, candidates: Iterable[str]) -> str | None:
+    """The known name that was probably meant, None where none is near."""
+    by_folded = {known.casefold(): known for known in sorted(candidates)}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1)
+    return by_folded[close[0]] if close else None
+
+
+def suggesting(module: str) -> Callable[[str], Any]:
+    """The `__getattr__` of a module that users read names of: an error suggests the nearest.
+
+    Example:
+        >>> from dlc import optim
+        >>> optim.Adamw
+        Traceback (most recent call last):
+        AttributeError: module 'dlc.optim' has no attribute 'Adamw'; did you mean 'AdamW'?
+    """
+
+    def missing(name: str) -> Any:
+        close = None
+        if not name.startswith("_"):
+            held = vars(sys.modules[module])
+            shown = (n for n, x in held.items() if n[0] != "_" and not isinstance(x, ModuleType))
+            close = closest(name, shown)
+        hint = "" if close is None else f"; did you mean {close!r}?"
+        raise AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
+
+    return missing
 
 
 def excerpt(text: str, line: int, context: int = 2) -> str:

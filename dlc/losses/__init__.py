@@ -4,6 +4,9 @@ A loss is called with the true values and the predictions, `loss(y_true, y_pred,
 and gives a scalar. `get` finds one by name.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from dlc.ir.errors import suggesting as _suggesting
 from dlc.losses.classes import BinaryCrossentropy as BinaryCrossentropy
 from dlc.losses.classes import CategoricalCrossentropy as CategoricalCrossentropy
 from dlc.losses.classes import CosineSimilarity as CosineSimilarity
@@ -48,3 +51,6 @@ from dlc.losses.names import get as get
 from dlc.losses.overlaps import dice as dice
 from dlc.losses.overlaps import tversky as tversky
 from dlc.losses.sequences import ctc as ctc
+
+if not _TYPE_CHECKING:
+    __getattr__ = _suggesting(__name__)

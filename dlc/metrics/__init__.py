@@ -5,6 +5,9 @@ sample_weight)` adds a batch, `result()` gives the value so far, `reset_state()`
 `merge_state([others])` adds what others of its kind have seen. `get` finds one by name.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from dlc.ir.errors import suggesting as _suggesting
 from dlc.metrics.accuracy import BinaryAccuracy as BinaryAccuracy
 from dlc.metrics.accuracy import CategoricalAccuracy as CategoricalAccuracy
 from dlc.metrics.accuracy import SparseCategoricalAccuracy as SparseCategoricalAccuracy
@@ -47,3 +50,6 @@ from dlc.metrics.overlaps import OneHotMeanIoU as OneHotMeanIoU
 from dlc.metrics.scores import F1Score as F1Score
 from dlc.metrics.scores import FBetaScore as FBetaScore
 from dlc.metrics.scores import R2Score as R2Score
+
+if not _TYPE_CHECKING:
+    __getattr__ = _suggesting(__name__)

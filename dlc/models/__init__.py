@@ -3,6 +3,9 @@
 `load_pretrained` reads such weights.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from dlc.ir.errors import suggesting as _suggesting
 from dlc.models.bert import BertConfig as BertConfig
 from dlc.models.bert import BertForMaskedLM as BertForMaskedLM
 from dlc.models.bert import BertForSequenceClassification as BertForSequenceClassification
@@ -32,3 +35,6 @@ from dlc.models.vgg import vgg19_bn as vgg19_bn
 from dlc.models.vit import ViTConfig as ViTConfig
 from dlc.models.vit import ViTForImageClassification as ViTForImageClassification
 from dlc.models.vit import ViTModel as ViTModel
+
+if not _TYPE_CHECKING:
+    __getattr__ = _suggesting(__name__)

@@ -3,6 +3,9 @@
 Names spelt as PyTorch's have PyTorch's defaults and layouts; those spelt as Keras's, Keras's.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from dlc.ir.errors import suggesting as _suggesting
 from dlc.nn import functional as functional
 from dlc.nn import init as init
 from dlc.nn import initializers as initializers
@@ -64,6 +67,10 @@ from dlc.nn.dropout import RReLU as RReLU
 from dlc.nn.embeddings import Embedding as Embedding
 from dlc.nn.embeddings import EmbeddingBag as EmbeddingBag
 from dlc.nn.graph import Input as Input
+from dlc.nn.keras.categories import CategoryEncoding as CategoryEncoding
+from dlc.nn.keras.categories import Discretization as Discretization
+from dlc.nn.keras.categories import IntegerLookup as IntegerLookup
+from dlc.nn.keras.categories import StringLookup as StringLookup
 from dlc.nn.keras.convolution import Conv1D as Conv1D
 from dlc.nn.keras.convolution import Conv1DTranspose as Conv1DTranspose
 from dlc.nn.keras.convolution import Conv2D as Conv2D
@@ -75,6 +82,14 @@ from dlc.nn.keras.convolution import DepthwiseConv2D as DepthwiseConv2D
 from dlc.nn.keras.convolution import SeparableConv1D as SeparableConv1D
 from dlc.nn.keras.convolution import SeparableConv2D as SeparableConv2D
 from dlc.nn.keras.dense import Dense as Dense
+from dlc.nn.keras.images import CenterCrop as CenterCrop
+from dlc.nn.keras.images import RandomBrightness as RandomBrightness
+from dlc.nn.keras.images import RandomContrast as RandomContrast
+from dlc.nn.keras.images import RandomFlip as RandomFlip
+from dlc.nn.keras.images import RandomRotation as RandomRotation
+from dlc.nn.keras.images import RandomTranslation as RandomTranslation
+from dlc.nn.keras.images import RandomZoom as RandomZoom
+from dlc.nn.keras.images import Resizing as Resizing
 from dlc.nn.keras.layer import Layer as Layer
 from dlc.nn.keras.merging import Add as Add
 from dlc.nn.keras.merging import Average as Average
@@ -241,3 +256,6 @@ from dlc.nn.sequence.transformer import TransformerEncoderLayer as TransformerEn
 from dlc.nn.sequence.wrappers import Bidirectional as Bidirectional
 from dlc.nn.sequence.wrappers import Masking as Masking
 from dlc.nn.sequence.wrappers import TimeDistributed as TimeDistributed
+
+if not _TYPE_CHECKING:
+    __getattr__ = _suggesting(__name__)

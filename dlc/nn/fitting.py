@@ -75,6 +75,8 @@ class Fitting:
             model, optimizer, loss, loss_weights, metrics, weighted_metrics, run_eagerly,
             jit_compile, steps_per_execution,
         )  # fmt: skip
+        if type(self).train_step is Fitting.train_step and hasattr(self, "call"):
+            training.outputs.wanted = True  # the loss may be one of the class
         object.__setattr__(self, "_fitting", training)
 
     def _training_or_error(self) -> Training:
@@ -92,9 +94,14 @@ class Fitting:
 
     @property
     def metrics(self) -> list[dlc.metrics.Metric]:
-        """The means of losses, and the metrics that `compile` was given."""
+        """The means of losses, the metrics that `compile` was given, and those that are attributes.
+
+        `fit` and `evaluate` let them begin again; a subclass may define others.
+        """
         outputs = self._training_or_error().outputs
-        return [*outputs.means, *(m.metric for m in outputs.metrics)]
+        modules = cast(Any, self).modules()
+        own = [v for m in modules for v in vars(m).values() if isinstance(v, dlc.metrics.Metric)]
+        return [*outputs.means, *(m.metric for m in outputs.metrics), *own]
 
     @property
     def input_types(self) -> Any:
@@ -130,6 +137,11 @@ class Fitting:
         """Frozen parameters and buffers: what `get_weights` gives besides `trainable_weights`."""
         return [v for v in self._weights() if not v.requires_grad]
 
+    @property
+    def non_trainable_variables(self) -> list[dlc.Variable]:
+        """Frozen parameters and buffers; `non_trainable_weights`."""
+        return self.non_trainable_weights
+
     # Steps, to override.
 
     def train_step(self, batch: Any) -> dict[str, Any]:
@@ -148,13 +160,24 @@ class Fitting:
         return cast(Any, self)(batch[0])
 
     def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
     ) -> Any:
-        """The loss that `compile` was given, of a batch, with what layers have added."""
+        """The loss that `compile` was given, of a batch, with what layers have added.
+
+        A subclass may define its own. `training` is for it: whether this is a step of training.
+        """
         return self._training_or_error().compute_loss(x, y, y_pred, sample_weight)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Adds a batch to the metrics that `compile` was given; returns them by name."""
+        """Adds a batch to the metrics that `compile` was given; returns them by name.
+
+        A subclass may define its own.
+        """
         return self._training_or_error().compute_metrics(x, y, y_pred, sample_weight)
 
     # Loops.
@@ -279,7 +302,7 @@ class Fitting:
 
     def reset_metrics(self) -> None:
         """Lets the mean of losses and the metrics begin again."""
-        self._training_or_error().outputs.reset()
+        self._training_or_error().reset_metrics()
 
     # Weights, files, and a look at it.
 

@@ -359,14 +359,21 @@ class Module(Walking, Converting, Hooking, Fitting):
     @property
     def built(self) -> bool:
         """Whether all that `build` makes is there."""
-        return self._built or getattr(type(self), "build", None) is None
+        return self._built or type(self).build is Module.build
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        set_slot(self, "_built", bool(value))  # as layers for Keras write it at the end of `build`
+
+    def build(self, *_input_shapes: Any, **_more: Any) -> None:
+        """Makes what depends on the shapes of the inputs: nothing, unless a subclass says what."""
 
     def ensure_built(self, *shapes: Any) -> None:
         """Makes what `build` makes for inputs of these shapes, unless it is there."""
         if self.built:
             return
         with eager():  # parameters are made once, and outlive the program that is being traced
-            self.build(*shapes)  # type: ignore[attr-defined]
+            self.build(*shapes[: _taken(self.build)])
         set_slot(self, "_built", True)
 
     # State.
@@ -432,6 +439,17 @@ def _shapes(x: Any) -> Any:
     if isinstance(x, dict):
         return {k: _shapes(v) for k, v in x.items()}
     return [_shapes(v) for v in x] if isinstance(x, (list, tuple)) else ()
+
+
+def _taken(build: Callable[..., Any]) -> int | None:
+    """How many arguments by position it takes, None for any number.
+
+    As in Keras, a `build(self, input_shape)` of a layer of several arguments gets the first's.
+    """
+    parameters = inspect.signature(build).parameters.values()
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return None
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
 def _no_tensor_error(module: Module, args: Sequence[Any]) -> ArgumentError | None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 # Slots of a module that its copies have, too.
 _KEPT = (
-    "_backward_hooks", "_backward_pre_hooks", "_buffers", "_built", "_forward_hooks", "_name",
-    "_pre_hooks",
+    "_backward_hooks", "_backward_pre_hooks", "_buffers", "_built", "_fitting", "_forward_hooks",
+    "_name", "_pre_hooks",
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, cast
 import dlc
 from dlc.ir.errors import ValueRangeError, nearest
 
-__all__ = ["L1", "L1L2", "L2", "get"]
+__all__ = ["L1", "L1L2", "L2", "get", "l1", "l1_l2", "l2"]
 
 Regularizer: TypeAlias = Callable[[Any], Any]
 
@@ -57,6 +57,10 @@ class L2(L1L2):
 
     def __init__(self, l2: float = 0.01) -> None:
         super().__init__(l2=l2)
+
+
+# As Keras has them too.
+l1, l2, l1_l2 = L1, L2, L1L2
 
 
 def get(given: Any) -> Regularizer | None:

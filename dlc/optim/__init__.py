@@ -1,5 +1,8 @@
 """Optimizers, learning rates, limits on gradients."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from dlc.ir.errors import suggesting as _suggesting
 from dlc.optim import lr_scheduler as lr_scheduler
 from dlc.optim import schedules as schedules
 from dlc.optim.clipping import clip_by_global_norm as clip_by_global_norm
@@ -26,3 +29,6 @@ from dlc.optim.variants import RAdam as RAdam
 from dlc.optim.whole import Adafactor as Adafactor
 from dlc.optim.whole import Lamb as Lamb
 from dlc.optim.whole import Muon as Muon
+
+if not _TYPE_CHECKING:
+    __getattr__ = _suggesting(__name__)

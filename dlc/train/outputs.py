@@ -220,7 +220,7 @@ class Outputs:
         )
 
     def loss(self, y: Any, predicted: Any, weight: Any, rows: Any, added: Any = 0) -> Any:
-        """The loss of a batch, a scalar, which is added to the mean of losses.
+        """The loss of a batch, a scalar.
 
         Of several outputs, each one's is added to its own mean, without its factor.
 
@@ -234,11 +234,6 @@ class Outputs:
         Raises:
             ArgumentError: for a model without a loss, and for true values that are missing.
         """
-        total = self._total(y, predicted, weight, rows, added)
-        self.mean.update_state(dlc.stop_gradient(total), rows)
-        return total
-
-    def _total(self, y: Any, predicted: Any, weight: Any, rows: Any, added: Any) -> Any:
         total = added if isinstance(added, dlc.Tensor) else None
         if not any(self.losses):
             if total is not None:
@@ -327,6 +322,7 @@ class Outputs:
         for held, one in zip(self.metrics, found, strict=True):
             held.metric.load_state_dict(one)
 
-    def reset(self) -> None:
-        """Begins again."""
-        reset_all(self._all)
+    def reset(self, others: Iterable[Metric] = ()) -> None:
+        """Begins again, and so do other metrics of the model."""
+        known = {id(m) for m in self._all}
+        reset_all([*self._all, *(m for m in others if id(m) not in known)])

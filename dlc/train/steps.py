@@ -51,6 +51,20 @@ class Model(Protocol):
         """The predictions for a batch."""
         ...
 
+    @property
+    def compute_loss(self) -> Callable[..., Any]:
+        """The loss of a batch; which arguments it takes is up to the class."""
+        ...
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> dict[str, Any]:
+        """Adds a batch to the metrics; returns them."""
+        ...
+
+    @property
+    def metrics(self) -> list[Any]:
+        """All metrics."""
+        ...
+
 
 class Steps:
     """The programs of a model's steps.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import operator
 import sys
@@ -87,6 +88,7 @@ class Training:
         self.history: History | None = None
         self.state: FitState | None = None  # of the last fit
         self.seed = int(dlc.random.bits(None, (1,)).numpy()[0])
+        self._in_step = False  # of the default ones, which add to the mean of losses themselves
         self._lately: dict[int, float] = {}  # seconds of a step, by the samples of a batch
         self.passes = 0  # over data in orders of that seed
 
@@ -99,28 +101,45 @@ class Training:
         def loss_of(model: Model) -> tuple[Any, Any]:
             with collect_losses():  # of this trace
                 predicted = model(x)
-                loss = self.compute_loss(x, y, predicted, weight)
+                loss = self._loss_of(model, x, y, predicted, weight, training=True)
                 return loss, (predicted, masks.each_of(predicted))
 
         (_, (predicted, found)), gradients = dlc.value_and_grad(loss_of, has_aux=True)(self.model)
         self.optimizer.apply(dlc.tree.leaves(gradients), dlc.tree.leaves(self.model))
         masks.note_each(predicted, found)
-        return self.compute_metrics(x, y, predicted, weight)
+        return self.model.compute_metrics(x, y, predicted, weight)
 
     def test_step(self, batch: Batch) -> dict[str, Any]:
         """Adds a batch to the metrics; returns them."""
         x, y, weight = unpack(batch)
         predicted = self.model(x)
-        self.compute_loss(x, y, predicted, weight)
-        return self.compute_metrics(x, y, predicted, weight)
+        self._loss_of(self.model, x, y, predicted, weight, training=False)
+        return self.model.compute_metrics(x, y, predicted, weight)
+
+    def _loss_of(
+        self, model: Model, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool
+    ) -> Any:
+        """What `compute_loss` of the model or its class gives, which the mean of losses gets."""
+        mode: dict[str, Any] = {}
+        if "training" in inspect.signature(model.compute_loss).parameters:
+            mode["training"] = training
+        self._in_step = True
+        try:
+            loss = model.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, **mode)
+        finally:
+            self._in_step = False
+        self.outputs.mean.update_state(dlc.stop_gradient(loss), _rows(x))
+        return loss
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
     ) -> Any:
         """The loss of a batch, with what layers have added; it is added to the mean of losses."""
-        count = dlc.tree.leaves(y_pred if x is None else x)[0].shape[0]
-        rows = dlc.astype(dlc.asarray(count), dlc.float32)
-        return self.outputs.loss(y, y_pred, sample_weight, rows, added_losses.take())
+        rows = _rows(y_pred if x is None else x)
+        loss = self.outputs.loss(y, y_pred, sample_weight, rows, added_losses.take())
+        if not self._in_step:
+            self.outputs.mean.update_state(dlc.stop_gradient(loss), rows)
+        return loss
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
@@ -129,6 +148,10 @@ class Training:
         self.steps.predicted = y_pred
         self.outputs.update(y, y_pred, sample_weight)
         return self.outputs.results()
+
+    def reset_metrics(self) -> None:
+        """Lets the mean of losses and all metrics of the model begin again."""
+        self.outputs.reset(self.model.metrics)
 
     def on_batch(
         self,
@@ -228,7 +251,7 @@ class Training:
         self.passes = state.passes_before + epoch + 1
         logs: dict[str, Any] = dict(state.logs)
         if not start:
-            self.outputs.reset()
+            self.reset_metrics()
             logs = {}
         begins, ends = hooks.wants("on_train_batch_begin"), hooks.wants("on_train_batch_end")
         picked = self._picked(source)
@@ -318,7 +341,7 @@ class Training:
     def _evaluate(
         self, source: Source, hooks: CallbackList, bar: ProgressBar | None = None
     ) -> Numbers:
-        self.outputs.reset()
+        self.reset_metrics()
         hooks.call("on_test_begin", {})
         begins, ends = hooks.wants("on_test_batch_begin"), hooks.wants("on_test_batch_end")
         together, done = self.steps_per_execution, 0
@@ -403,6 +426,11 @@ class Training:
         if self.steps_per_execution != 1:
             hooks.params["steps_per_execution"] = self.steps_per_execution
         return hooks
+
+
+def _rows(x: Any) -> dlc.Tensor:
+    """How many samples there are, as the weight of their mean."""
+    return dlc.astype(dlc.asarray(dlc.tree.leaves(x)[0].shape[0]), dlc.float32)
 
 
 def _verbosity(verbose: Any) -> int:

@@ -70,9 +70,8 @@ class _Windows:
 
 def _behind(extent: Dim, covered: int, stride: int, padding: int) -> Dim:
     """What must be behind an axis for a last window that is not whole, as PyTorch has it."""
-    rest = maximum(add(extent, -covered), 0)
     before_end = ceildiv(add(extent, -padding), stride)  # windows that begin in the tensor
-    count = minimum(add(ceildiv(rest, stride), 1), before_end)
+    count = minimum(add(ceildiv(add(extent, -covered), stride), 1), before_end)
     last = mul(add(count, -1), stride)
     return maximum(add(add(last, covered), mul(extent, -1)), 0)
 
@@ -254,7 +253,8 @@ _LP_DOC = """The p-norm of each window, as `torch.nn.functional.{name}`: (sum of
         norm_type: The exponent p.
         kernel_size: The extent of a window, one number or one an axis.
         stride: How far a window is from the next one; kernel_size unless given.
-        ceil_mode: Whether a last window may reach beyond the end.
+        ceil_mode: Whether a last window may reach beyond the end; its sum counts as that of a whole
+            one, as in PyTorch.
 
     Returns:
         A tensor of x's dtype.
@@ -287,6 +287,9 @@ def _lp_pool(rank: int) -> Callable[..., Tensor]:
         windows = _Windows(name, x, rank, kernel_size, stride, 0, 1, ceil_mode)
         powers = padded(composed.pow(wide(x), norm_type), windows.around)
         total = windows.apply("window_sum", powers)
+        if any(windows.more):  # the mean times the size, as PyTorch has it
+            share = elementwise.divide(_numbers(windows, True), math.prod(windows.sizes))
+            total = elementwise.divide(total, share)
         if norm_type > 0:  # the root of 0 has no derivative: a window of zeros gets 0, not NaN
             zero = elementwise.equal(total, 0.0)
             root = composed.pow(composed.where(zero, 1.0, total), 1.0 / norm_type)

@@ -100,7 +100,8 @@ def key_of(given: Any, name: str) -> Tensor:
             raise TracedValueError(
                 f"random.{name} without a key while tracing: every call of the program would give "
                 "the same numbers",
-                hint="pass a key as an argument: dlc.random.key(0), then dlc.random.split",
+                hint="pass a key as an argument: dlc.random.key(0), then dlc.random.split; in a "
+                "layer or model, keep a dlc.nn.RandomState and take its next()",
             )
         _generator.count += 1
         return fold_in(key(_generator.seed), _generator.count)

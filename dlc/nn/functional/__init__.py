@@ -4,6 +4,8 @@ Activations that only Keras knows are here too. What `dlc` itself has by the sam
 is the very function.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from dlc import adaptive_avg_pool1d as adaptive_avg_pool1d
 from dlc import adaptive_avg_pool2d as adaptive_avg_pool2d
 from dlc import adaptive_avg_pool3d as adaptive_avg_pool3d
@@ -43,6 +45,7 @@ from dlc import sigmoid as sigmoid
 from dlc import silu as silu
 from dlc import tanh as tanh
 from dlc import unfold as unfold
+from dlc.ir.errors import suggesting as _suggesting
 from dlc.nn.functional.activations import celu as celu
 from dlc.nn.functional.activations import elu as elu
 from dlc.nn.functional.activations import exponential as exponential
@@ -130,3 +133,6 @@ from dlc.nn.functional.norms import layer_norm as layer_norm
 from dlc.nn.functional.norms import rms_norm as rms_norm
 from dlc.nn.functional.padding import pad as pad
 from dlc.nn.functional.sequences import ctc_loss as ctc_loss
+
+if not _TYPE_CHECKING:
+    __getattr__ = _suggesting(__name__)

@@ -142,6 +142,7 @@ class Lambda(Layer):
     Args:
         function: Of tensors.
         arguments: Further arguments by name.
+        output_shape: Taken for Keras's sake: the shape is that of what the function gives.
         common: `name` of the layer.
 
     Example:
@@ -153,6 +154,7 @@ class Lambda(Layer):
         self,
         function: Callable[..., Any],
         arguments: dict[str, Any] | None = None,
+        output_shape: Any = None,
         **common: Any,
     ) -> None:
         super().__init__(**common)

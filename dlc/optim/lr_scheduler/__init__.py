@@ -8,6 +8,9 @@
 The rates are in variables of the optimizer: that they change compiles nothing anew.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from dlc.ir.errors import suggesting as _suggesting
 from dlc.optim.lr_scheduler.base import LRScheduler as LRScheduler
 from dlc.optim.lr_scheduler.combined import ChainedScheduler as ChainedScheduler
 from dlc.optim.lr_scheduler.combined import SequentialLR as SequentialLR
@@ -24,3 +27,6 @@ from dlc.optim.lr_scheduler.decays import MultiStepLR as MultiStepLR
 from dlc.optim.lr_scheduler.decays import PolynomialLR as PolynomialLR
 from dlc.optim.lr_scheduler.decays import StepLR as StepLR
 from dlc.optim.lr_scheduler.plateau import ReduceLROnPlateau as ReduceLROnPlateau
+
+if not _TYPE_CHECKING:
+    __getattr__ = _suggesting(__name__)
