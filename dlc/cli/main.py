@@ -44,8 +44,8 @@ there, check them and run them.
 commands:
 {commands}
 
-FILE[:NAME] is a function or a model in a Python file, a function in an .ir file, or a program that
-`dlc.save` wrote (.dlc); NAME may be left out where the file has only one. `dlc COMMAND --help`
+FILE[:NAME] is a function or a model in a Python file, a function in an .ir file, a program that
+`dlc.save` wrote (.dlc) or an ONNX model (.onnx); NAME may be left out where the file has only one. `dlc COMMAND --help`
 explains a command, with examples.
 """
 _STATUS = """\

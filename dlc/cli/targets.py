@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import inspect
+import keyword
+import re
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -14,13 +16,16 @@ from typing import Any
 
 from dlc.frontend.api import Tensor
 from dlc.frontend.compile import CompiledFunction
+from dlc.frontend.doors import door_of
 from dlc.frontend.saving.load import load
 from dlc.ir.core import Function
 from dlc.ir.errors import ArgumentError, ParseError, nearest
 from dlc.ir.parser import parse_module
 
 STDIN = "-"
-_PYTHON, _IR, _SAVED = (".py", ".pyw"), (".ir",), (".dlc",)
+_PYTHON, _IR, _SAVED, _ONNX = (".py", ".pyw"), (".ir",), (".dlc",), (".onnx",)
+_READ = _PYTHON + _IR + _SAVED + _ONNX
+FILES = "Python (.py), IR text (.ir), saved programs (.dlc) and ONNX models (.onnx)"
 
 
 @dataclass(frozen=True)
@@ -44,14 +49,16 @@ def load_target(text: str) -> Target:
     """Finds what a command is about.
 
     Args:
-        text: A Python file (which is run), an .ir file, or a saved program (.dlc); `:NAME` after it
-            says what in it, as in `train.py:model.loss`. `-` is IR text on standard input.
+        text: A Python file (which is run), an .ir file, a saved program (.dlc) or an ONNX model;
+            `:NAME` after it says what in it, as in `train.py:model.loss`. `-` is IR text on
+            standard input.
 
     Raises:
         ArgumentError: for a file or a name that is not there, and without a name where there are
             several to choose from.
         ParseError: for a malformed .ir file.
-        FileFormatError: for what is no saved program.
+        FileFormatError: for what is no saved program or ONNX model.
+        ModelError: for an ONNX model with operators that dlc does not know.
         Exception: what the Python file raises.
 
     Example:
@@ -63,12 +70,11 @@ def load_target(text: str) -> Target:
         return _ir_target(file, name)
     if Path(file).suffix in _SAVED:
         return _saved_target(file, name)
+    if Path(file).suffix in _ONNX:
+        return _onnx_target(file, name)
     if Path(file).suffix not in _PYTHON:
         _check_file(file)
-        raise ArgumentError(
-            f"{file} is no file that dlc reads",
-            hint="it reads Python (.py), IR text (.ir) and saved programs (.dlc)",
-        )
+        raise ArgumentError(f"{file} is no file that dlc reads", hint=f"it reads {FILES}")
     return _python_target(file, name)
 
 
@@ -115,7 +121,7 @@ def _check_file(file: str) -> None:
         raise ArgumentError(f"{file} is a folder", hint="name a file in it")
     there: list[str] = []
     with contextlib.suppress(OSError):
-        there = [p.name for p in path.parent.iterdir() if p.suffix in _PYTHON + _IR + _SAVED]
+        there = [p.name for p in path.parent.iterdir() if p.suffix in _READ]
     close = nearest(path.name, there) if there else ""
     raise ArgumentError(f"there is no file {file}", hint=close if close.startswith("did") else None)
 
@@ -137,6 +143,44 @@ def _saved_target(file: str, name: str | None) -> Target:
     if name not in (None, loaded.name):
         raise ArgumentError(f"{file} has no {name}", hint=f"it is the program {loaded.name}")
     return Target(loaded.name, loaded, loaded.variables)
+
+
+def _onnx_target(file: str, name: str | None) -> Target:
+    _check_file(file)
+    model = door_of(file)(file)
+    if name not in (None, model.name):
+        raise ArgumentError(f"{file} has no {name}", hint=f"it is the model {model.name}")
+
+    def run(*args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        given = signature.bind(*args, **kwargs).args
+        return model(dict(zip(model.input_names, given, strict=True)))
+
+    names = names_of_inputs(model.input_names)
+    kind, nothing = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
+    signature = inspect.Signature(
+        inspect.Parameter(n, kind, annotation=nothing if s is None else s)
+        for n, s in zip(names, model.input_specs, strict=True)
+    )
+    run.__signature__ = signature  # pyright: ignore[reportFunctionMemberAccess]
+    run.__name__ = model.name
+    return Target(model.name, run)
+
+
+def names_of_inputs(names: Iterable[str]) -> list[str]:
+    """Names of a model's inputs as those of parameters of Python.
+
+    Example:
+        >>> names_of_inputs(["image", "input.1", "input_1", "class"])
+        ['image', 'input_1', 'input_1_', 'class_']
+    """
+    found: list[str] = []
+    for name in names:
+        made = re.sub(r"\W", "_", name, flags=re.ASCII)
+        made = made if made.isidentifier() else f"_{made}"
+        while made in found or keyword.iskeyword(made):
+            made += "_"
+        found.append(made)
+    return found
 
 
 def _which(file: str, names: Iterable[str]) -> ArgumentError:

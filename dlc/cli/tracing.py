@@ -49,8 +49,8 @@ def add_target_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target",
         metavar="FILE[:NAME]",
-        help="a Python file, an .ir file (- for IR on standard input) or a saved program (.dlc), "
-        "and what in it",
+        help="a Python file, an .ir file (- for IR on standard input), a saved program (.dlc) or an "
+        "ONNX model (.onnx), and what in it",
     )
     parser.add_argument(
         "--arg",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import dlc
-from dlc.interop.onnx.element_types import NAMES, STRING, Stored, kind_of
+from dlc.interop.onnx.element_types import COMPUTED, NAMES, STRING, Stored, kind_of
 from dlc.interop.onnx.files import Arrays, onnx_package, read_model
 from dlc.interop.onnx.graph import Graph, Known, Library, read_graph, type_of
 from dlc.interop.onnx.runner import Runner, outputs_of
@@ -76,6 +76,16 @@ class OnnxModel:
         return outputs_of(self._runner(given))
 
     @property
+    def input_specs(self) -> list[dlc.Spec | None]:
+        """The types of the inputs, extents that are open by names; None where a type is open.
+
+        Example:
+            >>> model.input_specs
+            [Spec(shape=('batch', 3, 224, 224), dtype=float32)]
+        """
+        return [_spec_of(t) for t in self._types]
+
+    @property
     def programs(self) -> list[Any]:
         """The compiled functions that a call runs, for `lower` and `stats`."""
         return self._runner.programs
@@ -140,6 +150,14 @@ def _check_opsets(opsets: Mapping[str, int]) -> None:
 def _identifier(name: str) -> str:
     kept = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
     return kept if kept[:1].isalpha() else f"onnx_{kept}"
+
+
+def _spec_of(t: Known) -> dlc.Spec | None:
+    if t.form != "tensor" or t.shape is None or t.kind not in COMPUTED:
+        return None
+    shape = (f"{t.name}_{k}" if d is None else d for k, d in enumerate(t.shape))
+    dims = [d if isinstance(d, int) else _identifier(d) for d in shape]
+    return dlc.spec(dims, COMPUTED[t.kind])
 
 
 def _shown(t: Known) -> str:
