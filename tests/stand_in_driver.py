@@ -345,8 +345,8 @@ def stand_in(worker=None, which=0, **facts):
         facts = {"source": variant.source, "arch": arch, "kinds": list(signature.values())}
         return Binary(variant.entry, 0, 0, json.dumps(facts).encode(), {"ptx": "", "ttir": ""})
 
-    def last_of(kernel, arch):
-        return tuple(type(x)(x.variants[-1:]) for x in emit(kernel, arch))
+    def last_of(kernel, arch, **how):
+        return tuple(type(x)(x.variants[-1:]) for x in emit(kernel, arch, **how))
 
     sys.modules.update(modules)
     forget()

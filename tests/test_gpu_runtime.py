@@ -33,6 +33,14 @@ def test_a_whole_program_runs(gpu):
     np.testing.assert_allclose(found.numpy(), mlp(*map(dlc.asarray, args)).numpy(), rtol=1e-5)
 
 
+def test_a_whole_program_runs_by_the_variants_that_always_fit(worker):
+    args = operands((16, 32), (32, 16), (16,), (16, 16), (16,))
+    with stand_in(worker, which=1) as driver:
+        found = dlc.compile(mlp, device="cuda")(*args).numpy()
+    assert not any("aligned" in entry or "small" in entry for entry in driver.launched)
+    np.testing.assert_allclose(found, mlp(*map(dlc.asarray, args)).numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_results_stay_on_the_gpu_and_may_be_used_there(gpu):
     x = dlc.asarray(operands((4, 6))[0], device="cuda:0")
     y = x.to("cuda")
