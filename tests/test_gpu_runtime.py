@@ -221,6 +221,13 @@ def test_arrays_are_shared_by_dlpack(gpu):
 WARM = """
 import sys
 import dlc
+def test_convolutions_of_one_channel(gpu):
+    x, w = operands((1, 1, 9, 3), (1, 1, 3, 3))
+    f = dlc.compile(lambda x, w: dlc.conv_transpose2d(x, w, stride=2), device="cuda")
+    expected = dlc.conv_transpose2d(dlc.asarray(x), dlc.asarray(w), stride=2)
+    np.testing.assert_allclose(f(x, w).numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
 f = dlc.compile(lambda x, w: dlc.softmax(x @ w, axis=-1), device="cuda:sm_80")
 f.warmup("f32[8,16]", "f32[16,24]")
 print("triton" in sys.modules, "cuda" in sys.modules)
