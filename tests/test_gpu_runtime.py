@@ -138,6 +138,33 @@ def test_precision_is_asked_for(gpu):
         np.testing.assert_allclose(f(x, w).numpy(), x @ w, rtol=2e-2, atol=2e-2)
 
 
+def padded(rows):
+    return lambda x: dlc.pad(rows(x), ((0, 0), (1, 2)), constant_values=3.0)
+
+
+def with_neighbours(x):
+    y = dlc.softmax(x)
+    return y + dlc.roll(y, 1, axis=-1)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        padded(dlc.softmax),
+        padded(dlc.layer_norm),
+        padded(lambda x: x - dlc.astype(dlc.argmax(x, axis=-1, keepdims=True), x.dtype)),
+        with_neighbours,
+        lambda x: (dlc.softmax(x), padded(dlc.softmax)(x)),
+    ],
+)
+def test_rows_are_read_beside_their_places(gpu, function):
+    (x,) = operands((5, 12))
+    found = dlc.compile(function, device="cuda", donate_argnums=0)(dlc.asarray(x, device="cuda"))
+    expected = function(dlc.asarray(x))
+    for a, b in zip(dlc.tree.leaves(found), dlc.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5)
+
+
 def test_extents_may_change(gpu):
     f = dlc.compile(lambda x: dlc.cumulative_sum(x, axis=0) * 2, device="cuda")
     for n in (3, 7, 1, 0, 20):

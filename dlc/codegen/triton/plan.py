@@ -8,6 +8,7 @@ found to be equal. Stores wait for the end of a nest, where one loop does all of
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from dlc.codegen.kernel_transform import normalise, rename_axes, rewrite
 from dlc.codegen.ordered_bits import OrderedBits
 from dlc.ir.dims import Dim, add, mul
 from dlc.ir.errors import BackendError
+from dlc.ir.inline import guard_loads
 from dlc.ir.scalar import (
     Axis,
     Expr,
@@ -186,7 +188,8 @@ class _NestPlan:
             at = index(a.axes[0].name)
 
             def value(node: Expr, at: Expr = at, text: str = self._text(a)) -> Expr | None:
-                if node.op != "load" or node.attr not in tiles:
+                access = node.args[0] if node.op == "pad" else node
+                if access.op != "load" or access.attr not in tiles:
                     return None
                 if node.args != (at,):
                     raise cannot(self.kernel, text, why)
@@ -254,12 +257,17 @@ class _NestPlan:
         """`e` with reads of tiles replaced by what they hold."""
 
         def change(node: Expr) -> Expr | None:
-            tile = self.tiles.get(node.attr) if node.op == "load" else None
+            access = node.args[0] if node.op == "pad" else node
+            tile = self.tiles.get(access.attr) if access.op == "load" else None
             if tile is None:
                 return None
-            at = [rewrite(i, change) for i in node.args]
+            at = [rewrite(i, change) for i in access.args]
             names = {i.attr: a for i, a in zip(tile.ix, at, strict=True) if i != a}
-            return rename_axes(tile.expr, names)
+            value = rename_axes(tile.expr, names)
+            if node is access:
+                return value
+            inside = _within_tile(tile, at)
+            return select(inside, guard_loads(value), rewrite(node.args[1], change))
 
         return rewrite(e, change)
 
@@ -329,6 +337,15 @@ def _stop(condition: Expr, axis: Axis) -> Dim | None:
     low, high = (math.polynomial(x) for x in condition.args)
     found = coefficient(add(low, mul(high, -1)), axis_name(axis.name))
     if math.opaque or found is None or found[0] != 1:
+def _within_tile(tile: Assign, at: Sequence[Expr]) -> Expr:
+    """Whether indices are those of an element of a tile."""
+    extents = {a.name: a.extent for a in tile.axes}
+    own = ((a, extents[i.attr]) for i, a in zip(tile.ix, at, strict=True) if i.attr in extents)
+    zero = const(0, int64)
+    checks = (op("and", op("ge", a, zero), op("lt", a, scalar_dim(n))) for a, n in own)
+    return functools.reduce(lambda x, y: op("and", x, y), checks)
+
+
         return None
     return mul(found[1], -1)
 
