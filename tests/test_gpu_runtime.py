@@ -194,6 +194,22 @@ def test_loops_and_branches(gpu):
     assert dlc.compile(collatz, device="cuda")(np.asarray(27)).item() == 111
 
 
+def test_a_loop_of_scalars_is_one_launch(gpu):
+    def halved(x, limit):
+        def goes_on(state):
+            return (dlc.abs(state[0]) > limit) & (state[1] < 9)
+
+        return dlc.while_loop(
+            goes_on, lambda state: (state[1] - state[0] * 2, state[1] + 1), (x, 0)
+        )
+
+    f = dlc.compile(halved, device="cuda")
+    for x, limit in ((5, 4), (1, 4), (-1, 0), (3, -1)):
+        found = [r.item() for r in f(np.asarray(x), np.asarray(limit))]
+        assert found == [r.item() for r in halved(dlc.asarray(x), dlc.asarray(limit))]
+    assert sum(e.startswith("while") for e in gpu.launched) == 4
+
+
 def test_functions_of_python_are_called(gpu):
     def doubled(x):
         return dlc.pure_callback(lambda a: a * 2, x, x) + 1
@@ -203,6 +219,13 @@ def test_functions_of_python_are_called(gpu):
     inverse = dlc.compile(lambda x: dlc.linalg.inv(x @ x.T + 1), device="cuda")  # by NumPy
     expected = np.linalg.inv((x[:3] @ x[:3].T + 1).astype(np.float64))
     np.testing.assert_allclose(inverse(x[:3]).numpy(), expected, rtol=1e-3)
+
+
+def test_convolutions_of_one_channel(gpu):
+    x, w = operands((1, 1, 9, 3), (1, 1, 3, 3))
+    f = dlc.compile(lambda x, w: dlc.conv_transpose2d(x, w, stride=2), device="cuda")
+    expected = dlc.conv_transpose2d(dlc.asarray(x), dlc.asarray(w), stride=2)
+    np.testing.assert_allclose(f(x, w).numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_donated_memory_is_reused(gpu):
@@ -248,13 +271,6 @@ def test_arrays_are_shared_by_dlpack(gpu):
 WARM = """
 import sys
 import dlc
-def test_convolutions_of_one_channel(gpu):
-    x, w = operands((1, 1, 9, 3), (1, 1, 3, 3))
-    f = dlc.compile(lambda x, w: dlc.conv_transpose2d(x, w, stride=2), device="cuda")
-    expected = dlc.conv_transpose2d(dlc.asarray(x), dlc.asarray(w), stride=2)
-    np.testing.assert_allclose(f(x, w).numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
-
-
 f = dlc.compile(lambda x, w: dlc.softmax(x @ w, axis=-1), device="cuda:sm_80")
 f.warmup("f32[8,16]", "f32[16,24]")
 print("triton" in sys.modules, "cuda" in sys.modules)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from dlc.codegen.index_math import IndexMath, axis_name, coefficient
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, statements
+from dlc.codegen.kernel_ir import ENDLESS, Assign, For, Kernel, Par, Sort, Stmt, statements
 from dlc.codegen.kernel_printer import print_with_lines
 from dlc.codegen.kernel_transform import normalise, rename_axes, rewrite
 from dlc.codegen.ordered_bits import OrderedBits
@@ -56,6 +56,7 @@ class Loop:
 
     carry: first values of scalars.
     stop: where the iterations end, if that is before the axis does.
+    condition: what has to hold for each of them, of an axis without an end.
     """
 
     axis: Axis
@@ -63,6 +64,7 @@ class Loop:
     text: str
     carry: tuple[Item, ...] = ()
     stop: Dim | None = None
+    condition: Expr | None = None
 
 
 Step: TypeAlias = Item | Loop
@@ -138,6 +140,7 @@ class _NestPlan:
         self.tiles: dict[str, Assign] = {}
         self.names: dict[tuple[str, int], str] = {}
         self.written: set[str] = set()
+        self.axes: tuple[Axis, ...] = ()
 
     def nest(self, s: Stmt) -> Nest:
         axes: tuple[Axis, ...] = ()
@@ -147,6 +150,7 @@ class _NestPlan:
             if not isinstance(only, Par):
                 break
             axes, body = (*axes, *only.axes), only.body
+        self.axes = axes
         if isinstance(body[0], Sort):
             return self._ranked(axes, body[0], body[1:])
         inner = [t for x in body for t in statements((x,))]
@@ -232,12 +236,16 @@ class _NestPlan:
         return steps
 
     def _loop(self, s: For) -> Loop:
-        text = self._text(s)
-        stop = None if s.condition is None else _stop(s.condition, s.axis)
-        if (s.condition is not None and stop is None) or any(c.axes for c in s.carry):
+        text, condition = self._text(s), s.condition
+        stop = None if condition is None else _stop(condition, s.axis)
+        if stop is not None:
+            condition = None
+        # Elements that lanes work on would end apart.
+        early = condition is not None and (self.axes or s.axis.extent != ENDLESS)
+        if early or any(c.axes for c in s.carry):
             raise cannot(self.kernel, text, "an early end, or tiles that are carried")
         carry = tuple(Item(c.name, c.ix, (), self._inlined(c.expr), text) for c in s.carry)
-        return Loop(s.axis, tuple(self.body(s.body)), text, carry, stop)
+        return Loop(s.axis, tuple(self.body(s.body)), text, carry, stop, condition)
 
     def _text(self, s: Stmt) -> str:
         return self.texts.get(id(s), self.kernel.name)
@@ -329,14 +337,6 @@ class _NestPlan:
                 raise cannot(self.kernel, item.text, why)
 
 
-def _stop(condition: Expr, axis: Axis) -> Dim | None:
-    """Where a loop ends whose condition is that its axis is below something; None for others."""
-    if condition.op != "lt" or condition.args[0].dtype is not int64 or axis.block is not None:
-        return None
-    math = IndexMath()
-    low, high = (math.polynomial(x) for x in condition.args)
-    found = coefficient(add(low, mul(high, -1)), axis_name(axis.name))
-    if math.opaque or found is None or found[0] != 1:
 def _within_tile(tile: Assign, at: Sequence[Expr]) -> Expr:
     """Whether indices are those of an element of a tile."""
     extents = {a.name: a.extent for a in tile.axes}
@@ -346,6 +346,14 @@ def _within_tile(tile: Assign, at: Sequence[Expr]) -> Expr:
     return functools.reduce(lambda x, y: op("and", x, y), checks)
 
 
+def _stop(condition: Expr, axis: Axis) -> Dim | None:
+    """Where a loop ends whose condition is that its axis is below something; None for others."""
+    if condition.op != "lt" or condition.args[0].dtype is not int64 or axis.block is not None:
+        return None
+    math = IndexMath()
+    low, high = (math.polynomial(x) for x in condition.args)
+    found = coefficient(add(low, mul(high, -1)), axis_name(axis.name))
+    if math.opaque or found is None or found[0] != 1:
         return None
     return mul(found[1], -1)
 
