@@ -4,6 +4,8 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -266,6 +268,21 @@ def test_arrays_are_shared_by_dlpack(gpu):
     assert not dlpack._lent
     assert np.array_equal(dlc.from_dlpack(x, copy=True).numpy(), x.numpy())
     assert np.array_equal(np.from_dlpack(x.cpu()), x.numpy())
+
+
+def test_threads_that_come_at_once_have_one_gpu(gpu):
+    from dlc.runtime.gpu.device import open_gpu
+
+    plain = gpu.cuStreamCreate
+
+    def slowly(flags):
+        time.sleep(0.05)
+        return plain(flags)
+
+    gpu.cuStreamCreate = slowly
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(open_gpu, (0, 0))
+    assert first is second
 
 
 WARM = """

@@ -7,9 +7,9 @@ out again at once: what used it comes earlier in the stream.
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 from dlc.ir.errors import DeviceError, MemoryLimitError
@@ -200,14 +200,21 @@ class Gpu:
             self.call("cuEventDestroy", event)
 
 
-@functools.cache
+_open: dict[int, Gpu] = {}
+_opening = threading.Lock()
+
+
 def open_gpu(index: int) -> Gpu:
     """The GPU of a number.
 
     Raises:
         DeviceError: There is none.
     """
-    return Gpu(index)
+    found = _open.get(index)
+    if found is None:
+        with _opening:  # threads that come at once get the same one
+            found = _open.get(index) or _open.setdefault(index, Gpu(index))
+    return found
 
 
 def index_of(device: str) -> int:
@@ -224,5 +231,5 @@ def index_of(device: str) -> int:
 
 def forget_gpus() -> None:
     """Lets the next program look for GPUs again: a test has put another driver in place."""
-    open_gpu.cache_clear()
+    _open.clear()
     forget_driver()
