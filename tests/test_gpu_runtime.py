@@ -270,6 +270,17 @@ def test_arrays_are_shared_by_dlpack(gpu):
     assert np.array_equal(np.from_dlpack(x.cpu()), x.numpy())
 
 
+def test_memory_that_the_driver_reads_later_may_be_written_to(gpu):
+    (x,) = operands((3, 4))
+    expected = x * 2
+    f = dlc.compile(lambda x: x * 2, device="cuda")
+    gpu.pinned.add(x.ctypes.data)
+    a, b = f(x), dlc.asarray(x, device="cuda")
+    x[...] = 0
+    assert np.array_equal(a.numpy(), expected)
+    assert np.array_equal(b.numpy() * 2, expected)
+
+
 def test_threads_that_come_at_once_have_one_gpu(gpu):
     from dlc.runtime.gpu.device import open_gpu
 

@@ -117,9 +117,19 @@ class Gpu:
 
     def copy_in(self, address: int, source: int, size: int) -> None:
         """Copies bytes of the host's memory, which may be written to when this returns."""
-        if size:
-            with self._ordered():
-                self.call("cuMemcpyHtoDAsync", address, source, size, self.stream)
+        if not size:
+            return
+        with self._ordered():
+            self.call("cuMemcpyHtoDAsync", address, source, size, self.stream)
+            pinned = self._is_known(source)
+        if pinned:  # other memory has been read by now
+            self.synchronize()
+
+    def _is_known(self, address: int) -> bool:
+        """Whether the driver knows memory of the host, which it may then read later."""
+        name = self.driver.api.CUpointer_attribute.CU_POINTER_ATTRIBUTE_MEMORY_TYPE
+        status, *_ = self.driver.api.cuPointerGetAttribute(name, address)
+        return not int(status)
 
     def copy_out(self, target: int, address: int, size: int) -> None:
         """Copies bytes into the host's memory and waits for it."""
