@@ -372,6 +372,38 @@ def test_too_little_memory():
     assert "of temporaries" in text
 
 
+def scanned(xs, s):
+    def step(s, x):
+        s = dlc.tanh(s + dlc.sort(x, axis=-1) @ s)
+        return s, s * 2
+
+    return dlc.scan(step, s, xs)
+
+
+def test_temporaries_stay_when_memory_runs_out_among_launches(worker):
+    xs, s = operands((2, 3, 3), (3, 3))
+    with stand_in(worker) as driver:
+        f = dlc.compile(scanned, device="cuda")
+        expected = [r.numpy() for r in f(xs, s)]
+        space = driver.used
+        count = driver.calls.count("cuMemAllocAsync")
+    for refused in range(count - 3, count):
+        with stand_in(worker) as driver:
+            f = dlc.compile(scanned, device="cuda")
+            kept, left = driver.cuMemAllocAsync, [refused]
+
+            def allocate(size, stream, kept=kept, left=left):
+                left[0] -= 1
+                return (2, 0) if left[0] == -1 else kept(size, stream)
+
+            driver.cuMemAllocAsync = allocate
+            try:
+                found = [r.numpy() for r in f(xs, s)]
+            except dlc.MemoryLimitError:
+                found = [r.numpy() for r in f(xs, s)]
+            assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
 def test_two_gpus_are_told_apart():
     with stand_in(count=2):
         a, b = (dlc.asarray([1.0, 2.0], device=f"cuda:{k}") for k in range(2))

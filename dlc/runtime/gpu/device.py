@@ -34,6 +34,7 @@ class Gpu:
         self._captured: set[int] | None = None  # memory of the graph that is being captured
         self._freed_later: list[int] = []
         self._workspace = (0, 0)  # its address and size
+        self._workspace_is_used = False
         self.driver = driver()
         self._device: Any = self.driver.call("cuDeviceGet", index)
         self.context: Any = self.driver.call("cuDevicePrimaryCtxRetain", self._device)
@@ -84,7 +85,8 @@ class Gpu:
             try:
                 return int(self.call("cuMemAllocAsync", size, self.stream))
             except MemoryLimitError:
-                if not self._workspace[1] or self._captured is not None:
+                in_use = self._workspace_is_used or self._captured is not None
+                if in_use or not self._workspace[1]:
                     raise
                 self.release_workspace()
                 return int(self.call("cuMemAllocAsync", size, self.stream))
@@ -99,18 +101,32 @@ class Gpu:
             else:
                 self.call("cuMemFreeAsync", address, self.stream)
 
-    def workspace(self, size: int) -> int:
-        """Memory that any program may use until its last launch, in the order of the stream.
+    @contextlib.contextmanager
+    def workspace(self, size: int) -> Generator[int]:
+        """Memory that a program may use inside of a `with`, in the order of the stream.
 
         It grows to what the largest program needs, and has the same address until it does.
         """
         if size > self._workspace[1]:
             self.release_workspace()
             self._workspace = (self.allocate(size), size)
-        return self._workspace[0]
+        self._workspace_is_used = True
+        try:
+            yield self._workspace[0]
+        finally:
+            self._workspace_is_used = False
+
+    @contextlib.contextmanager
+    def own_space(self, size: int) -> Generator[int]:
+        """Memory that nobody else uses, inside of a `with`."""
+        address = self.allocate(size)
+        try:
+            yield address
+        finally:
+            self.free(address)
 
     def release_workspace(self) -> None:
-        """Gives back what `workspace` has given."""
+        """Gives back what `workspace` has given, when nothing uses it."""
         address, _ = self._workspace
         self._workspace = (0, 0)
         self.free(address)
