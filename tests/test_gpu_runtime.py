@@ -402,6 +402,36 @@ def test_temporaries_stay_when_memory_runs_out_among_launches(worker):
             except dlc.MemoryLimitError:
                 found = [r.numpy() for r in f(xs, s)]
             assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+            assert driver.used == space
+
+
+@pytest.mark.parametrize("name", ["cuLaunchKernel", "cuStreamEndCapture"])
+def test_a_capture_that_fails_leaves_nothing_behind(gpu, name):
+    f = dlc.compile(scanned, device="cuda")
+    args = [dlc.asarray(a, device="cuda") for a in operands((2, 3, 3), (3, 3))]
+    expected = [r.numpy() for r in f(*args)]
+    used, begin, errors = gpu.used, gpu.cuStreamBeginCapture, []
+    kept = [dlc.ones((9,), device="cuda")]
+
+    def failing(stream, mode):
+        gpu.failing[name] = 901
+        gpu.cuStreamBeginCapture = begin
+        return begin(stream, mode)
+
+    gpu.cuStreamBeginCapture = failing
+    for _ in range(6):
+        try:
+            found = [r.numpy() for r in f(*args)]
+        except dlc.DeviceError as error:
+            errors.append(str(error))
+            before = gpu.used
+            kept.clear()
+            assert gpu.used < before
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert len(errors) == 1
+    assert name in errors[0]
+    assert gpu.calls.count("cuGraphLaunch") > 0
+    assert gpu.used == used
 
 
 def test_two_gpus_are_told_apart():

@@ -32,7 +32,7 @@ class Gpu:
         self.name = f"cuda:{index}"
         self.lock = threading.RLock()
         self._captured: set[int] | None = None  # memory of the graph that is being captured
-        self._freed_later: list[int] = []
+        self._later: list[Callable[[], None]] = []
         self._workspace = (0, 0)  # its address and size
         self._workspace_is_used = False
         self.driver = driver()
@@ -97,7 +97,8 @@ class Gpu:
             return
         with self._ordered():
             if self._captured is not None and address not in self._captured:
-                self._freed_later.append(address)  # a graph frees only what is its own
+                # A graph frees only what is its own.
+                self._later.append(partial(self.free, address))
             else:
                 self.call("cuMemFreeAsync", address, self.stream)
 
@@ -201,13 +202,27 @@ class Gpu:
             self._captured = set()
             try:
                 enqueue()
-            finally:
-                graph = self.call("cuStreamEndCapture", self.stream)
-                self._captured, later = None, self._freed_later
-                self._freed_later = []
-                for address in later:
-                    self.free(address)
-            return graph
+            except BaseException:
+                with contextlib.suppress(DeviceError):  # the capture may be of no use any more
+                    self.call("cuGraphDestroy", self._end_capture())
+                raise
+            return self._end_capture()
+
+    def _end_capture(self) -> Any:
+        try:
+            return self.call("cuStreamEndCapture", self.stream)
+        finally:
+            self._captured, later, self._later = None, self._later, []
+            for action in later:
+                action()
+
+    def uncaptured(self, action: Callable[[], None]) -> None:
+        """Does something that is no part of a graph: now, or after the present capture."""
+        with self._ordered():
+            if self._captured is None:
+                action()
+            else:
+                self._later.append(action)
 
     # Other streams
 
