@@ -270,6 +270,31 @@ def test_arrays_are_shared_by_dlpack(gpu):
     assert np.array_equal(np.from_dlpack(x.cpu()), x.numpy())
 
 
+class Lent:
+    """An array of another framework."""
+
+    def __init__(self, tensor):
+        self.tensor, self.__dlpack_device__ = tensor, tensor.__dlpack_device__
+
+    def __dlpack__(self, **how):
+        return self.tensor.__dlpack__(**how)
+
+
+def test_what_is_lent_goes_back_when_it_is_not_used_any_more(gpu):
+    (x,) = operands((3, 4))
+    own = dlc.asarray(x, device="cuda")
+    borrowed = dlc.from_dlpack(Lent(own))
+    f = dlc.compile(lambda x: x * 2)
+    y = f(borrowed)
+    del own
+    before = len(gpu.calls)
+    del borrowed  # waits for the launch, then the taker's stream is waited for
+    calls = gpu.calls[before:]
+    order = ["cuEventSynchronize", "cuStreamWaitEvent", "cuMemFreeAsync"]
+    assert [c for c in calls if c in order] == order
+    assert np.array_equal(y.numpy(), x * 2)
+
+
 def test_memory_that_the_driver_reads_later_may_be_written_to(gpu):
     (x,) = operands((3, 4))
     expected = x * 2
