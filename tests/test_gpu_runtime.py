@@ -56,6 +56,15 @@ def test_results_stay_on_the_gpu_and_may_be_used_there(gpu):
     assert "cuda:0" in dlc.devices()
 
 
+def test_places_on_the_gpu_are_checked(gpu):
+    (x,) = operands((5, 3))
+    there, at = (dlc.asarray(a, device="cuda") for a in (x, np.array([4, 0, -1])))
+    for taken in (there[at], dlc.take(there, at, axis=0)):
+        assert np.array_equal(taken.numpy(), x[[4, 0, -1]])
+    with pytest.raises(dlc.DlcError, match="5"):
+        there[at + 1]
+
+
 def test_devices_are_not_mixed(gpu):
     host, there = dlc.asarray([1.0, 2.0, 3.0]), dlc.ones((3,), device="cuda")
     with pytest.raises(dlc.DeviceError, match="cpu and cuda:0"):
