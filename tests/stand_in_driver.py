@@ -43,6 +43,10 @@ class PoolAttribute(enum.IntEnum):
     CU_MEMPOOL_ATTR_RELEASE_THRESHOLD = 4
 
 
+class PointerAttribute(enum.IntEnum):
+    CU_POINTER_ATTRIBUTE_MEMORY_TYPE = 2
+
+
 class CaptureMode(enum.IntEnum):
     CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1
 
@@ -77,6 +81,9 @@ class StandIn:
         self.live, self.gaps = {}, {}
         self.top, self.used, self.peak = 0, 0, 0
         self.recording, self.closed = None, False
+        self.pinned = set()  # addresses of the host, which copies read when they are waited for
+        self.late = []
+        self.failing = {}  # statuses by the names of calls
         self.thread = threading.local()
         shared = "/dev/shm" if os.path.isdir("/dev/shm") else None
         self.file = tempfile.NamedTemporaryFile(dir=shared)  # noqa: SIM115
@@ -86,6 +93,7 @@ class StandIn:
             worker.request("memory", (self.file.name, SIZE, BASE))
         self.CUdevice_attribute, self.CUfunction_attribute = Attribute, FunctionAttribute
         self.CUmemPool_attribute, self.CUstreamCaptureMode = PoolAttribute, CaptureMode
+        self.CUpointer_attribute = PointerAttribute
         self.cuuint64_t = int
 
     def close(self):
@@ -100,7 +108,14 @@ class StandIn:
         found = object.__getattribute__(self, name)
         if name.startswith("cu") and callable(found) and name != "cuuint64_t":
             self.calls.append(name)
+            if name in self.failing:
+                return lambda *_: self._failed(name)
         return found
+
+    def _failed(self, name):
+        if name == "cuStreamEndCapture":
+            self.recording = None
+        return self.failing.pop(name), None
 
     # The driver and its devices
 
@@ -158,6 +173,7 @@ class StandIn:
 
     def cuEventSynchronize(self, event):
         assert self.recording is None, "nothing is waited for while a graph is captured"
+        self._do_late()
         return (0,)
 
     def cuEventDestroy(self, event):
@@ -221,24 +237,41 @@ class StandIn:
         raise AssertionError(f"{size} bytes at {address:#x} are nobody's")
 
     def _do(self, action):
-        """Does something now, or keeps it for the graph that is captured."""
-        if self.recording is None:
-            action()
-        else:
+        """Does something now, or keeps it for the graph that is captured, or for later."""
+        if self.recording is not None:
             self.recording.append(action)
+        elif self.late:
+            self.late.append(action)
+        else:
+            action()
         return (0,)
+
+    def _do_late(self):
+        late, self.late = self.late, []
+        for action in late:
+            action()
+
+    def cuPointerGetAttribute(self, attribute, address):
+        return (0, 1) if address in self.pinned else (1, None)
 
     def cuMemcpyHtoDAsync(self, target, source, size, stream):
         self._in_context()
-        at, data = self._place(target, size), ctypes.string_at(source, size)
+        at = self._place(target, size)
         assert self.recording is None, "a graph would copy the same again"
-        self.memory[at : at + size] = data
-        return (0,)
+
+        def copy():
+            self.memory[at : at + size] = ctypes.string_at(source, size)
+
+        if source in self.pinned:
+            self.late.append(copy)
+            return (0,)
+        return self._do(copy)
 
     def cuMemcpyDtoHAsync(self, target, source, size, stream):
         self._in_context()
         at = self._place(source, size)
         assert self.recording is None
+        self._do_late()
         ctypes.memmove(target, self.memory[at : at + size], size)
         return (0,)
 
@@ -306,7 +339,7 @@ class StandIn:
 
     def cuGraphLaunch(self, graph, stream):
         for action in graph:
-            action()
+            self._do(action)
         return (0,)
 
     def cuGraphDestroy(self, graph):
@@ -345,8 +378,8 @@ def stand_in(worker=None, which=0, **facts):
         facts = {"source": variant.source, "arch": arch, "kinds": list(signature.values())}
         return Binary(variant.entry, 0, 0, json.dumps(facts).encode(), {"ptx": "", "ttir": ""})
 
-    def last_of(kernel, arch):
-        return tuple(type(x)(x.variants[-1:]) for x in emit(kernel, arch))
+    def last_of(kernel, arch, **how):
+        return tuple(type(x)(x.variants[-1:]) for x in emit(kernel, arch, **how))
 
     sys.modules.update(modules)
     forget()

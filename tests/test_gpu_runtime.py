@@ -4,6 +4,8 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -33,6 +35,14 @@ def test_a_whole_program_runs(gpu):
     np.testing.assert_allclose(found.numpy(), mlp(*map(dlc.asarray, args)).numpy(), rtol=1e-5)
 
 
+def test_a_whole_program_runs_by_the_variants_that_always_fit(worker):
+    args = operands((16, 32), (32, 16), (16,), (16, 16), (16,))
+    with stand_in(worker, which=1) as driver:
+        found = dlc.compile(mlp, device="cuda")(*args).numpy()
+    assert not any("aligned" in entry or "small" in entry for entry in driver.launched)
+    np.testing.assert_allclose(found, mlp(*map(dlc.asarray, args)).numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_results_stay_on_the_gpu_and_may_be_used_there(gpu):
     x = dlc.asarray(operands((4, 6))[0], device="cuda:0")
     y = x.to("cuda")
@@ -44,6 +54,15 @@ def test_results_stay_on_the_gpu_and_may_be_used_there(gpu):
     np.testing.assert_allclose(z.numpy(), expected, rtol=1e-6)
     assert x.reshape(2, 12)[1, 3].item() == x.numpy().reshape(2, 12)[1, 3]
     assert "cuda:0" in dlc.devices()
+
+
+def test_places_on_the_gpu_are_checked(gpu):
+    (x,) = operands((5, 3))
+    there, at = (dlc.asarray(a, device="cuda") for a in (x, np.array([4, 0, -1])))
+    for taken in (there[at], dlc.take(there, at, axis=0)):
+        assert np.array_equal(taken.numpy(), x[[4, 0, -1]])
+    with pytest.raises(dlc.DlcError, match="5"):
+        there[at + 1]
 
 
 def test_devices_are_not_mixed(gpu):
@@ -130,6 +149,33 @@ def test_precision_is_asked_for(gpu):
         np.testing.assert_allclose(f(x, w).numpy(), x @ w, rtol=2e-2, atol=2e-2)
 
 
+def padded(rows):
+    return lambda x: dlc.pad(rows(x), ((0, 0), (1, 2)), constant_values=3.0)
+
+
+def with_neighbours(x):
+    y = dlc.softmax(x)
+    return y + dlc.roll(y, 1, axis=-1)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        padded(dlc.softmax),
+        padded(dlc.layer_norm),
+        padded(lambda x: x - dlc.astype(dlc.argmax(x, axis=-1, keepdims=True), x.dtype)),
+        with_neighbours,
+        lambda x: (dlc.softmax(x), padded(dlc.softmax)(x)),
+    ],
+)
+def test_rows_are_read_beside_their_places(gpu, function):
+    (x,) = operands((5, 12))
+    found = dlc.compile(function, device="cuda", donate_argnums=0)(dlc.asarray(x, device="cuda"))
+    expected = function(dlc.asarray(x))
+    for a, b in zip(dlc.tree.leaves(found), dlc.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5)
+
+
 def test_extents_may_change(gpu):
     f = dlc.compile(lambda x: dlc.cumulative_sum(x, axis=0) * 2, device="cuda")
     for n in (3, 7, 1, 0, 20):
@@ -159,6 +205,22 @@ def test_loops_and_branches(gpu):
     assert dlc.compile(collatz, device="cuda")(np.asarray(27)).item() == 111
 
 
+def test_a_loop_of_scalars_is_one_launch(gpu):
+    def halved(x, limit):
+        def goes_on(state):
+            return (dlc.abs(state[0]) > limit) & (state[1] < 9)
+
+        return dlc.while_loop(
+            goes_on, lambda state: (state[1] - state[0] * 2, state[1] + 1), (x, 0)
+        )
+
+    f = dlc.compile(halved, device="cuda")
+    for x, limit in ((5, 4), (1, 4), (-1, 0), (3, -1)):
+        found = [r.item() for r in f(np.asarray(x), np.asarray(limit))]
+        assert found == [r.item() for r in halved(dlc.asarray(x), dlc.asarray(limit))]
+    assert sum(e.startswith("while") for e in gpu.launched) == 4
+
+
 def test_functions_of_python_are_called(gpu):
     def doubled(x):
         return dlc.pure_callback(lambda a: a * 2, x, x) + 1
@@ -168,6 +230,13 @@ def test_functions_of_python_are_called(gpu):
     inverse = dlc.compile(lambda x: dlc.linalg.inv(x @ x.T + 1), device="cuda")  # by NumPy
     expected = np.linalg.inv((x[:3] @ x[:3].T + 1).astype(np.float64))
     np.testing.assert_allclose(inverse(x[:3]).numpy(), expected, rtol=1e-3)
+
+
+def test_convolutions_of_one_channel(gpu):
+    x, w = operands((1, 1, 9, 3), (1, 1, 3, 3))
+    f = dlc.compile(lambda x, w: dlc.conv_transpose2d(x, w, stride=2), device="cuda")
+    expected = dlc.conv_transpose2d(dlc.asarray(x), dlc.asarray(w), stride=2)
+    np.testing.assert_allclose(f(x, w).numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_donated_memory_is_reused(gpu):
@@ -208,6 +277,57 @@ def test_arrays_are_shared_by_dlpack(gpu):
     assert not dlpack._lent
     assert np.array_equal(dlc.from_dlpack(x, copy=True).numpy(), x.numpy())
     assert np.array_equal(np.from_dlpack(x.cpu()), x.numpy())
+
+
+class Lent:
+    """An array of another framework."""
+
+    def __init__(self, tensor):
+        self.tensor, self.__dlpack_device__ = tensor, tensor.__dlpack_device__
+
+    def __dlpack__(self, **how):
+        return self.tensor.__dlpack__(**how)
+
+
+def test_what_is_lent_goes_back_when_it_is_not_used_any_more(gpu):
+    (x,) = operands((3, 4))
+    own = dlc.asarray(x, device="cuda")
+    borrowed = dlc.from_dlpack(Lent(own))
+    f = dlc.compile(lambda x: x * 2)
+    y = f(borrowed)
+    del own
+    before = len(gpu.calls)
+    del borrowed  # waits for the launch, then the taker's stream is waited for
+    calls = gpu.calls[before:]
+    order = ["cuEventSynchronize", "cuStreamWaitEvent", "cuMemFreeAsync"]
+    assert [c for c in calls if c in order] == order
+    assert np.array_equal(y.numpy(), x * 2)
+
+
+def test_memory_that_the_driver_reads_later_may_be_written_to(gpu):
+    (x,) = operands((3, 4))
+    expected = x * 2
+    f = dlc.compile(lambda x: x * 2, device="cuda")
+    gpu.pinned.add(x.ctypes.data)
+    a, b = f(x), dlc.asarray(x, device="cuda")
+    x[...] = 0
+    assert np.array_equal(a.numpy(), expected)
+    assert np.array_equal(b.numpy() * 2, expected)
+
+
+def test_threads_that_come_at_once_have_one_gpu(gpu):
+    from dlc.runtime.gpu.device import open_gpu
+
+    plain = gpu.cuStreamCreate
+
+    def slowly(flags):
+        time.sleep(0.05)
+        return plain(flags)
+
+    gpu.cuStreamCreate = slowly
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(open_gpu, (0, 0))
+    assert first is second
 
 
 WARM = """
@@ -284,6 +404,68 @@ def test_too_little_memory():
     assert "does not fit" in text
     assert "64,000 of results" in text
     assert "of temporaries" in text
+
+
+def scanned(xs, s):
+    def step(s, x):
+        s = dlc.tanh(s + dlc.sort(x, axis=-1) @ s)
+        return s, s * 2
+
+    return dlc.scan(step, s, xs)
+
+
+def test_temporaries_stay_when_memory_runs_out_among_launches(worker):
+    xs, s = operands((2, 3, 3), (3, 3))
+    with stand_in(worker) as driver:
+        f = dlc.compile(scanned, device="cuda")
+        expected = [r.numpy() for r in f(xs, s)]
+        space = driver.used
+        count = driver.calls.count("cuMemAllocAsync")
+    for refused in range(count - 3, count):
+        with stand_in(worker) as driver:
+            f = dlc.compile(scanned, device="cuda")
+            kept, left = driver.cuMemAllocAsync, [refused]
+
+            def allocate(size, stream, kept=kept, left=left):
+                left[0] -= 1
+                return (2, 0) if left[0] == -1 else kept(size, stream)
+
+            driver.cuMemAllocAsync = allocate
+            try:
+                found = [r.numpy() for r in f(xs, s)]
+            except dlc.MemoryLimitError:
+                found = [r.numpy() for r in f(xs, s)]
+            assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+            assert driver.used == space
+
+
+@pytest.mark.parametrize("name", ["cuLaunchKernel", "cuStreamEndCapture"])
+def test_a_capture_that_fails_leaves_nothing_behind(gpu, name):
+    f = dlc.compile(scanned, device="cuda")
+    args = [dlc.asarray(a, device="cuda") for a in operands((2, 3, 3), (3, 3))]
+    expected = [r.numpy() for r in f(*args)]
+    used, begin, errors = gpu.used, gpu.cuStreamBeginCapture, []
+    kept = [dlc.ones((9,), device="cuda")]
+
+    def failing(stream, mode):
+        gpu.failing[name] = 901
+        gpu.cuStreamBeginCapture = begin
+        return begin(stream, mode)
+
+    gpu.cuStreamBeginCapture = failing
+    for _ in range(6):
+        try:
+            found = [r.numpy() for r in f(*args)]
+        except dlc.DeviceError as error:
+            errors.append(str(error))
+            before = gpu.used
+            kept.clear()
+            assert gpu.used < before
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert len(errors) == 1
+    assert name in errors[0]
+    assert gpu.calls.count("cuGraphLaunch") > 0
+    assert gpu.used == used
 
 
 def test_two_gpus_are_told_apart():

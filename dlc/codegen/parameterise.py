@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Param, Sort, Stmt, statements
+from dlc.codegen.kernel_transform import rename_axes
 from dlc.ir import scalar
 from dlc.ir.dims import Dim, lower_bound, product, symbol
 from dlc.ir.panels import panels_of
@@ -239,6 +240,7 @@ def _with_aliases(param: Param, params: Sequence[Param], accesses: _Accesses) ->
         for p in params
         if p.mode == "in" and p.dims == param.dims and p.dtype.itemsize == param.dtype.itemsize
         and _same_place(param.name, p.name, accesses)
+        and not _read_elsewhere_by_tiles(param.name, p.name, accesses, {q.name for q in params})
     )  # fmt: skip
     return replace(param, may_alias=may)
 
@@ -263,6 +265,35 @@ def _same_place(out: str, source: str, accesses: _Accesses) -> bool:
                 return False
             written = s.ix
     return written is not None
+
+
+def _read_elsewhere_by_tiles(
+    out: str, source: str, accesses: _Accesses, params: Collection[str]
+) -> bool:
+    """Whether stores of `out` and later ones read tiles for which other places were read.
+
+    A backend without tiles computes those anew in the stores, after all other locals.
+    """
+    tiles: dict[str, tuple[Assign, list[Expr]]] = {}
+    first: Assign | None = None
+    for s, loads in accesses:
+        if not isinstance(s, Assign):
+            continue
+        inside: list[Expr] = []
+        for e in loads:
+            if e.attr in tiles:
+                tile, own = tiles[e.attr]
+                names = {i.attr: a for i, a in zip(tile.ix, e.args, strict=True)}
+                inside += (rename_axes(x, names) for x in own)
+        first = s if s.name == out else first
+        if first is not None and inside and s.name in params:
+            alike = [a.extent for a in s.axes] == [a.extent for a in first.axes]
+            if not alike or any(e.args != s.ix for e in inside):
+                return True
+        if s.axes:
+            own = [*(e for e in loads if e.attr == source), *inside]
+            tiles[s.name] = s, list(dict.fromkeys(own))
+    return False
 
 
 def _places_of_rows(out: str, accesses: _Accesses) -> dict[Expr, int] | None:

@@ -8,7 +8,7 @@ by each loop.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -253,7 +253,36 @@ class NestWriter(ValueWriter):
 
     def _loop(self, s: Loop, scope: Scope) -> None:
         carried = {c.name: self._carried(self._item_value(c, scope), scope) for c in s.carry}
-        inner = self._iteration(s.axis, scope, s.stop)
+        if s.condition is None:
+            inner = self._iteration(s.axis, scope, s.stop)
+            self._iterate(s, inner, carried, scope)
+        else:
+            self._while(s, s.condition, carried, scope)
+        self.depth -= 1
+        scope.locals |= carried
+
+    def _while(self, s: Loop, condition: Expr, carried: Mapping[str, Value], scope: Scope) -> None:
+        going, counter = self.name("going"), self.name("i")
+
+        def inside() -> Scope:
+            inner = scope.inner()
+            inner.locals |= carried
+            self.scalar_axis(inner, s.axis, counter)
+            return inner
+
+        def decide() -> None:
+            self.write(f"{going} = {self.fresh(condition, inside()).text}")
+
+        self.write(f"{counter} = tl.full((), 0, tl.int64)")
+        decide()
+        self.write(f"while {going}:")
+        self.depth += 1
+        self._iterate(s, inside(), carried, scope)
+        self.write(f"{counter} = {counter} + 1")
+        decide()
+
+    def _iterate(self, s: Loop, inner: Scope, carried: Mapping[str, Value], scope: Scope) -> None:
+        """One iteration, and what it leaves to the next one."""
         inner.locals |= carried
         self.steps(s.body, inner)
         replaced = [
@@ -264,8 +293,6 @@ class NestWriter(ValueWriter):
         if replaced:  # all at once: one may be the present value of another
             names, values = (", ".join(x) for x in zip(*replaced, strict=True))
             self.write(f"{names} = {values}")
-        self.depth -= 1
-        scope.locals |= carried
 
     def _iteration(self, axis: Axis, scope: Scope, stop: Dim | None) -> Scope:
         """Opens the loop over an axis, its blocks, or the values of its open block."""

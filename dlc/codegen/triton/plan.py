@@ -8,18 +8,20 @@ found to be equal. Stores wait for the end of a nest, where one loop does all of
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from dlc.codegen.index_math import IndexMath, axis_name, coefficient
-from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, statements
+from dlc.codegen.kernel_ir import ENDLESS, Assign, For, Kernel, Par, Sort, Stmt, statements
 from dlc.codegen.kernel_printer import print_with_lines
 from dlc.codegen.kernel_transform import normalise, rename_axes, rewrite
 from dlc.codegen.ordered_bits import OrderedBits
 from dlc.ir.dims import Dim, add, mul
 from dlc.ir.errors import BackendError
+from dlc.ir.inline import guard_loads
 from dlc.ir.scalar import (
     Axis,
     Expr,
@@ -54,6 +56,7 @@ class Loop:
 
     carry: first values of scalars.
     stop: where the iterations end, if that is before the axis does.
+    condition: what has to hold for each of them, of an axis without an end.
     """
 
     axis: Axis
@@ -61,6 +64,7 @@ class Loop:
     text: str
     carry: tuple[Item, ...] = ()
     stop: Dim | None = None
+    condition: Expr | None = None
 
 
 Step: TypeAlias = Item | Loop
@@ -136,6 +140,7 @@ class _NestPlan:
         self.tiles: dict[str, Assign] = {}
         self.names: dict[tuple[str, int], str] = {}
         self.written: set[str] = set()
+        self.axes: tuple[Axis, ...] = ()
 
     def nest(self, s: Stmt) -> Nest:
         axes: tuple[Axis, ...] = ()
@@ -145,6 +150,7 @@ class _NestPlan:
             if not isinstance(only, Par):
                 break
             axes, body = (*axes, *only.axes), only.body
+        self.axes = axes
         if isinstance(body[0], Sort):
             return self._ranked(axes, body[0], body[1:])
         inner = [t for x in body for t in statements((x,))]
@@ -186,7 +192,8 @@ class _NestPlan:
             at = index(a.axes[0].name)
 
             def value(node: Expr, at: Expr = at, text: str = self._text(a)) -> Expr | None:
-                if node.op != "load" or node.attr not in tiles:
+                access = node.args[0] if node.op == "pad" else node
+                if access.op != "load" or access.attr not in tiles:
                     return None
                 if node.args != (at,):
                     raise cannot(self.kernel, text, why)
@@ -229,12 +236,16 @@ class _NestPlan:
         return steps
 
     def _loop(self, s: For) -> Loop:
-        text = self._text(s)
-        stop = None if s.condition is None else _stop(s.condition, s.axis)
-        if (s.condition is not None and stop is None) or any(c.axes for c in s.carry):
+        text, condition = self._text(s), s.condition
+        stop = None if condition is None else _stop(condition, s.axis)
+        if stop is not None:
+            condition = None
+        # Elements that lanes work on would end apart.
+        early = condition is not None and (self.axes or s.axis.extent != ENDLESS)
+        if early or any(c.axes for c in s.carry):
             raise cannot(self.kernel, text, "an early end, or tiles that are carried")
         carry = tuple(Item(c.name, c.ix, (), self._inlined(c.expr), text) for c in s.carry)
-        return Loop(s.axis, tuple(self.body(s.body)), text, carry, stop)
+        return Loop(s.axis, tuple(self.body(s.body)), text, carry, stop, condition)
 
     def _text(self, s: Stmt) -> str:
         return self.texts.get(id(s), self.kernel.name)
@@ -254,12 +265,17 @@ class _NestPlan:
         """`e` with reads of tiles replaced by what they hold."""
 
         def change(node: Expr) -> Expr | None:
-            tile = self.tiles.get(node.attr) if node.op == "load" else None
+            access = node.args[0] if node.op == "pad" else node
+            tile = self.tiles.get(access.attr) if access.op == "load" else None
             if tile is None:
                 return None
-            at = [rewrite(i, change) for i in node.args]
+            at = [rewrite(i, change) for i in access.args]
             names = {i.attr: a for i, a in zip(tile.ix, at, strict=True) if i != a}
-            return rename_axes(tile.expr, names)
+            value = rename_axes(tile.expr, names)
+            if node is access:
+                return value
+            inside = _within_tile(tile, at)
+            return select(inside, guard_loads(value), rewrite(node.args[1], change))
 
         return rewrite(e, change)
 
@@ -319,6 +335,15 @@ class _NestPlan:
             if n.op == "load" and n.attr in inputs and n.args != at:
                 why = f"{n.attr} would be read again after its memory is taken over"
                 raise cannot(self.kernel, item.text, why)
+
+
+def _within_tile(tile: Assign, at: Sequence[Expr]) -> Expr:
+    """Whether indices are those of an element of a tile."""
+    extents = {a.name: a.extent for a in tile.axes}
+    own = ((a, extents[i.attr]) for i, a in zip(tile.ix, at, strict=True) if i.attr in extents)
+    zero = const(0, int64)
+    checks = (op("and", op("ge", a, zero), op("lt", a, scalar_dim(n))) for a, n in own)
+    return functools.reduce(lambda x, y: op("and", x, y), checks)
 
 
 def _stop(condition: Expr, axis: Axis) -> Dim | None:

@@ -257,6 +257,8 @@ class _ProductWriter(ValueWriter):
         if operand.k_stride is not None:
             return at
         for name, parts in ((axis.name, operand.parts), (self.form.k.name, operand.k_parts)):
+            if not parts:  # of an axis of one element
+                continue
             rest: Dim = symbol(axis_name(name))
             for extent, stride in reversed(parts[1:]):
                 at = add(at, mul(mod(rest, extent), stride))

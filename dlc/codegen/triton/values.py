@@ -227,6 +227,8 @@ class ValueWriter:
     def pad(self, e: Expr, outside: Value, scope: Scope) -> Value:
         """An element where the indices are within bounds, else another value."""
         access = e.args[0]
+        if access.attr not in self.params:  # what this very iteration has made
+            return self.load(access, scope)
         tests: list[str] = []
         axes: frozenset[str] = frozenset()
         for i, extent in zip(access.args, self.params[access.attr].dims, strict=True):

@@ -22,7 +22,7 @@ from dlc.ir.errors import (
     ValueRangeError,
 )
 from dlc.ir.types import DType, Shape, TensorType, dtype_of
-from dlc.runtime.places import PLACES, is_place
+from dlc.runtime.places import PLACES, is_place, on_host
 
 ArrayLike: TypeAlias = Tensor | np.ndarray[Any, Any] | np.generic | bool | int | float
 AxisLike: TypeAlias = int | Sequence[int] | None
@@ -210,7 +210,7 @@ def known_values(given: Any, tensor: Tensor) -> np.ndarray[Any, Any] | None:
         tensor: The argument as a tensor.
     """
     if current_trace() is None:
-        return tensor._data
+        return on_host(tensor._data)
     # A traced function reads the tensors it closes over anew at each call.
     return None if isinstance(given, Tensor) else np.asarray(given)
 

@@ -7,9 +7,9 @@ out again at once: what used it comes earlier in the stream.
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 from dlc.ir.errors import DeviceError, MemoryLimitError
@@ -32,8 +32,9 @@ class Gpu:
         self.name = f"cuda:{index}"
         self.lock = threading.RLock()
         self._captured: set[int] | None = None  # memory of the graph that is being captured
-        self._freed_later: list[int] = []
+        self._later: list[Callable[[], None]] = []
         self._workspace = (0, 0)  # its address and size
+        self._workspace_is_used = False
         self.driver = driver()
         self._device: Any = self.driver.call("cuDeviceGet", index)
         self.context: Any = self.driver.call("cuDevicePrimaryCtxRetain", self._device)
@@ -84,7 +85,8 @@ class Gpu:
             try:
                 return int(self.call("cuMemAllocAsync", size, self.stream))
             except MemoryLimitError:
-                if not self._workspace[1] or self._captured is not None:
+                in_use = self._workspace_is_used or self._captured is not None
+                if in_use or not self._workspace[1]:
                     raise
                 self.release_workspace()
                 return int(self.call("cuMemAllocAsync", size, self.stream))
@@ -95,31 +97,56 @@ class Gpu:
             return
         with self._ordered():
             if self._captured is not None and address not in self._captured:
-                self._freed_later.append(address)  # a graph frees only what is its own
+                # A graph frees only what is its own.
+                self._later.append(partial(self.free, address))
             else:
                 self.call("cuMemFreeAsync", address, self.stream)
 
-    def workspace(self, size: int) -> int:
-        """Memory that any program may use until its last launch, in the order of the stream.
+    @contextlib.contextmanager
+    def workspace(self, size: int) -> Generator[int]:
+        """Memory that a program may use inside of a `with`, in the order of the stream.
 
         It grows to what the largest program needs, and has the same address until it does.
         """
         if size > self._workspace[1]:
             self.release_workspace()
             self._workspace = (self.allocate(size), size)
-        return self._workspace[0]
+        self._workspace_is_used = True
+        try:
+            yield self._workspace[0]
+        finally:
+            self._workspace_is_used = False
+
+    @contextlib.contextmanager
+    def own_space(self, size: int) -> Generator[int]:
+        """Memory that nobody else uses, inside of a `with`."""
+        address = self.allocate(size)
+        try:
+            yield address
+        finally:
+            self.free(address)
 
     def release_workspace(self) -> None:
-        """Gives back what `workspace` has given."""
+        """Gives back what `workspace` has given, when nothing uses it."""
         address, _ = self._workspace
         self._workspace = (0, 0)
         self.free(address)
 
     def copy_in(self, address: int, source: int, size: int) -> None:
         """Copies bytes of the host's memory, which may be written to when this returns."""
-        if size:
-            with self._ordered():
-                self.call("cuMemcpyHtoDAsync", address, source, size, self.stream)
+        if not size:
+            return
+        with self._ordered():
+            self.call("cuMemcpyHtoDAsync", address, source, size, self.stream)
+            pinned = self._is_known(source)
+        if pinned:  # other memory has been read by now
+            self.synchronize()
+
+    def _is_known(self, address: int) -> bool:
+        """Whether the driver knows memory of the host, which it may then read later."""
+        name = self.driver.api.CUpointer_attribute.CU_POINTER_ATTRIBUTE_MEMORY_TYPE
+        status, *_ = self.driver.api.cuPointerGetAttribute(name, address)
+        return not int(status)
 
     def copy_out(self, target: int, address: int, size: int) -> None:
         """Copies bytes into the host's memory and waits for it."""
@@ -175,13 +202,27 @@ class Gpu:
             self._captured = set()
             try:
                 enqueue()
-            finally:
-                graph = self.call("cuStreamEndCapture", self.stream)
-                self._captured, later = None, self._freed_later
-                self._freed_later = []
-                for address in later:
-                    self.free(address)
-            return graph
+            except BaseException:
+                with contextlib.suppress(DeviceError):  # the capture may be of no use any more
+                    self.call("cuGraphDestroy", self._end_capture())
+                raise
+            return self._end_capture()
+
+    def _end_capture(self) -> Any:
+        try:
+            return self.call("cuStreamEndCapture", self.stream)
+        finally:
+            self._captured, later, self._later = None, self._later, []
+            for action in later:
+                action()
+
+    def uncaptured(self, action: Callable[[], None]) -> None:
+        """Does something that is no part of a graph: now, or after the present capture."""
+        with self._ordered():
+            if self._captured is None:
+                action()
+            else:
+                self._later.append(action)
 
     # Other streams
 
@@ -200,14 +241,21 @@ class Gpu:
             self.call("cuEventDestroy", event)
 
 
-@functools.cache
+_open: dict[int, Gpu] = {}
+_opening = threading.Lock()
+
+
 def open_gpu(index: int) -> Gpu:
     """The GPU of a number.
 
     Raises:
         DeviceError: There is none.
     """
-    return Gpu(index)
+    found = _open.get(index)
+    if found is None:
+        with _opening:  # threads that come at once get the same one
+            found = _open.get(index) or _open.setdefault(index, Gpu(index))
+    return found
 
 
 def index_of(device: str) -> int:
@@ -224,5 +272,5 @@ def index_of(device: str) -> int:
 
 def forget_gpus() -> None:
     """Lets the next program look for GPUs again: a test has put another driver in place."""
-    open_gpu.cache_clear()
+    _open.clear()
     forget_driver()

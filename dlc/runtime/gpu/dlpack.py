@@ -5,17 +5,21 @@ The structures are those of DLPack's `dlpack.h`, of the version before 1.0, whic
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import sys
+from functools import partial
 from typing import Any
 
-from dlc.ir.errors import DeviceError, DTypeError
+from dlc.ir.errors import DeviceError, DlcError, DTypeError
 from dlc.ir.types import DTYPES, DType, dtype_of
 from dlc.runtime.gpu.array import GpuArray
-from dlc.runtime.gpu.device import open_gpu
+from dlc.runtime.gpu.device import Gpu, open_gpu
 
 CUDA = 2  # of kinds of devices
 _KINDS = {"i": 0, "u": 1, "f": 2, "b": 6}
 _BFLOAT = 4
+_DEFAULT_STREAM = 1  # which waits for all others that are not made "non-blocking"
 _NAME, _USED_NAME = b"dltensor", b"used_dltensor"
 
 
@@ -62,7 +66,15 @@ _lent: dict[int, tuple[Any, ...]] = {}
 
 @_Deleter
 def _delete(managed: Any) -> None:
-    _lent.pop(ctypes.addressof(managed.contents), None)
+    found = _lent.pop(ctypes.addressof(managed.contents), None)
+    if found is not None:
+        _returned(found[-1])
+
+
+def _returned(array: GpuArray) -> None:
+    """Lets what comes after wait for the taker, who may still work on the array."""
+    with contextlib.suppress(DlcError):  # of a GPU that has failed
+        array.gpu.uncaptured(partial(array.gpu.follow, _DEFAULT_STREAM))
 
 
 @_Destructor
@@ -108,14 +120,20 @@ def capsule(array: GpuArray, stream: Any = None) -> Any:
 
 
 class _Borrowed:
-    """An array of another framework, given back when nothing here refers to it."""
+    """An array of another framework, given back when nothing here refers to it or works on it."""
 
-    def __init__(self, managed: Any) -> None:
-        self.managed = managed
+    def __init__(self, gpu: Gpu, managed: Any) -> None:
+        self.gpu, self.managed = gpu, managed
 
     def __del__(self) -> None:
-        if self.managed.contents.deleter:
-            self.managed.contents.deleter(self.managed)
+        if self.managed.contents.deleter and not sys.is_finalizing():
+            self.gpu.uncaptured(partial(_give_back, self.gpu, self.managed))
+
+
+def _give_back(gpu: Gpu, managed: Any) -> None:
+    with contextlib.suppress(DlcError):
+        gpu.synchronize()
+    managed.contents.deleter(managed)
 
 
 def imported(x: Any) -> GpuArray:
@@ -133,7 +151,7 @@ def imported(x: Any) -> GpuArray:
     pointer = _pointer_of(id(given), _NAME)
     managed = ctypes.cast(pointer, ctypes.POINTER(_Managed))
     _rename(id(given), _USED_NAME)
-    borrowed, held = _Borrowed(managed), managed.contents.tensor
+    borrowed, held = _Borrowed(gpu, managed), managed.contents.tensor
     shape = tuple(held.shape[k] for k in range(held.rank))
     array = GpuArray(gpu, shape, _dtype(held), (held.data or 0) + held.offset, borrowed)
     strides = tuple(held.strides[k] for k in range(held.rank)) if held.strides else None

@@ -210,18 +210,14 @@ class BoundGpuProgram:
                 held = [self._settled(k, a) for k, a in enumerate(inputs)]
                 results = [self._result(k, held) for k in range(len(self._shapes))]
                 offsets, size = self._staging(held)
-                space = gpu.allocate(size) if own else gpu.workspace(size)
+                with gpu.own_space(size) if own else gpu.workspace(size) as space:
+                    given = [
+                        a if isinstance(a, GpuArray) else self._staged(a, space + offsets[k])
+                        for k, a in enumerate(held)
+                    ]
+                    self._enqueue(given, results, space)
             except MemoryLimitError as error:
                 raise self._too_large(error) from None
-            try:
-                given = [
-                    a if isinstance(a, GpuArray) else self._staged(a, space + offsets[k])
-                    for k, a in enumerate(held)
-                ]
-                self._enqueue(given, results, space)
-            finally:
-                if own:
-                    gpu.free(space)
         return results
 
     def _settled(self, position: int, array: Held) -> Held:

@@ -16,6 +16,7 @@ from dlc.codegen.program import Branch, Loop, Program, walk_steps
 from dlc.codegen.step_walk import Rows, StepWalk, growing_rows
 from dlc.codegen.triton.stored_code import ALIGNMENT
 from dlc.ir.dims import TRIPS, evaluate
+from dlc.ir.types import int8
 from dlc.runtime.gpu.array import GpuArray
 from dlc.runtime.gpu.device import Gpu
 
@@ -100,7 +101,7 @@ class _Rows:
         self._size = {x.slot: steps.size(x.slot) for x in loop.slices}
         # Code takes addresses for multiples: rows that begin elsewhere have a place beside.
         self._beside = {
-            x.slot: self.gpu.allocate(self._size[x.slot])
+            x.slot: GpuArray(self.gpu, (self._size[x.slot],), int8)
             for x in self._kept
             if self._size[x.slot] % ALIGNMENT
         }
@@ -111,7 +112,8 @@ class _Rows:
         pointers, place = self.steps.pointers, self.steps.program.memory_of
         for x in self._kept:
             row = self._at[x.slot] = pointers[place(x.whole)] + at * self._size[x.slot]
-            pointers[x.slot] = self._beside.get(x.slot, row)
+            beside = self._beside.get(x.slot)
+            pointers[x.slot] = row if beside is None else beside.pointer
             if not x.written:
                 self.gpu.copy(pointers[x.slot], row, self._size[x.slot])
         for slot, found in self._grown.items():
@@ -122,12 +124,11 @@ class _Rows:
         """Puts what was written beside where it belongs."""
         for x in self._kept:
             if x.written and x.slot in self._beside:
-                self.gpu.copy(self._at[x.slot], self._beside[x.slot], self._size[x.slot])
+                self.gpu.copy(self._at[x.slot], self._beside[x.slot].pointer, self._size[x.slot])
 
     def end(self) -> None:
         """Puts rows of slots that have grown side by side."""
-        for address in self._beside.values():
-            self.gpu.free(address)
+        self._beside.clear()
         for x in self.loop.slices:
             if x.slot in self._grown:
                 rows = self._grown[x.slot]
