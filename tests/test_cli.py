@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +209,49 @@ def test_help_teaches(dlc, output, tmp_path, name):
             check_example(dlc, command, expected)
 
 
+# report
+
+
+def test_report(output, folder, monkeypatch):
+    import dlc
+
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    (folder / "home").mkdir()
+    monkeypatch.chdir(folder / "home")
+    Path("own.py").write_text("import dlc\ndef f(x: 'f32[2]'): return dlc.exp(x)\n")
+    said = output("report", f"{folder}/home/own.py:f", "-o", "own.zip")
+    with zipfile.ZipFile("own.zip") as archive:
+        found = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert [line.split()[0] for line in said.splitlines()] == [*found, "wrote"]
+    assert "target = ~/own.py:f" in found["options.txt"]
+    assert f"numpy {np.__version__}" in found["packages.txt"].splitlines()
+    assert found["doctor.txt"].startswith(f"dlc       {dlc.__version__}\n")
+    assert "cache_dir" in found["settings.txt"]
+    assert found["source/own.py"] == Path("own.py").read_text()
+    assert 'loc("own.py":2' in found["stages/f.traced.ir"].replace("~/", "")
+    assert "every stage agrees" in found["verify.txt"]
+    assert not any(str(folder / "home") in text for text in found.values())
+    output("report", "own.py:f", "--no-source", "-o", "own.zip")
+    with zipfile.ZipFile("own.zip") as archive:
+        assert "source/own.py" not in archive.namelist()
+        assert b"loc(" not in archive.read("stages/f.traced.ir")
+
+
+def test_report_of_an_error(output, error, folder):
+    (folder / "wrong.py").write_text(
+        "import dlc\ndef f(x: 'f32[2]', y: 'f32[3]'):\n    return x + y\n"
+    )
+    said = output("report", "wrong.py").splitlines()
+    assert "error.txt ends with: " in said[-2]
+    with zipfile.ZipFile("dlc-report.zip") as archive:
+        text = archive.read("error.txt").decode()
+        assert "verify.txt" not in archive.namelist()
+    assert "ShapeError" in text
+    assert "return x + y" in text
+    assert "is written as .zip" in error("report", "-o", "report.tar")
+    assert "there is no folder" in error("report", "-o", "none/report.zip")
+
+
 def test_the_list_of_commands(output):
     text = output("--help")
     assert output() == text == output("help") == output("-h")
@@ -395,6 +439,42 @@ def test_saved_programs(output, error, folder):
     (folder / "bad.dlc").write_bytes(b"something")
     assert "DLC505" in error("run", "bad.dlc")
     assert "it is the program" in error("run", "net.dlc:other")
+
+
+def test_onnx_models(folder, output, error):
+    import dlc
+
+    onnx = pytest.importorskip("onnx")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    nodes = [
+        helper.make_node("Mul", ["input.1", "w"], ["product"]),
+        helper.make_node("Add", ["product", "input_1"], ["y"]),
+        helper.make_node("Shape", ["y"], ["shape"]),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("input.1", kinds.FLOAT, ["batch", 2]),
+        helper.make_tensor_value_info("input_1", kinds.FLOAT, [None, 2]),
+    ]
+    results = [helper.make_tensor_value_info(n, k, None) for n, k in (("y", 1), ("shape", 7))]
+    weight = onnx.numpy_helper.from_array(np.float32([1, 2]), "w")
+    graph = helper.make_graph(nodes, "scaled", inputs, results, [weight])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), "net.onnx")
+    specs = dlc.onnx.load("net.onnx").input_specs
+    assert list(map(str, specs)) == ["f32[batch,2]", "f32[input_1_0,2]"]
+    np.savez(folder / "in.npz", np.float32([[1, 1]]), np.float32([[3, 4]]))
+    fixed, one = (("--arg", f"f32[{n},2]") * 2 for n in (3, 1))
+    assert "func @scaled(%input_1: f32[3,2], %input_1_1: f32[3,2])" in output(
+        "dump", "net.onnx", *fixed
+    )
+    assert output("run", "net.onnx:scaled", "--inputs", "in.npz", *one).splitlines() == [
+        "result[0] f32[1,2] in 4 to 6: 4 6",
+        "result[1] i64[2] in 1 to 2: 1 2",
+    ]
+    assert "every stage agrees" in output("verify", "net.onnx", *fixed)
+    assert "did you mean" in error("dump", "nett.onnx")
+    (folder / "bad.onnx").write_bytes(b"something")
+    assert "DLC505" in error("run", "bad.onnx")
+    assert "it is the model scaled" in error("run", "net.onnx:other")
 
 
 def test_a_folder_with_a_colon(output, folder):

@@ -83,11 +83,16 @@ def run(options: argparse.Namespace) -> int:
     for finding in findings():
         problems += finding.problem
         if finding.problem or not options.quiet:
-            mark = "PROBLEM: " if finding.problem else ""
-            print(f"{finding.label:9} {mark}{finding.text}", flush=True)
+            print(finding_text(finding), flush=True)
     words = {0: "all is well", 1: "1 problem"}
     print(words.get(problems, f"{problems} problems"))
     return 1 if problems else 0
+
+
+def finding_text(finding: Finding) -> str:
+    """The finding as a line."""
+    mark = "PROBLEM: " if finding.problem else ""
+    return f"{finding.label:9} {mark}{finding.text}"
 
 
 def findings() -> Iterator[Finding]:

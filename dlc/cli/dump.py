@@ -85,8 +85,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     options.folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts:
-        suffix = ".ir" if name.startswith("pass") else _SUFFIXES.get(name, ".txt")
-        path = options.folder / f"{stages.file_name}.{name}{suffix}"
+        path = options.folder / stages.file_of(name)
         path.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
         print(path)
     return 0
@@ -110,8 +109,12 @@ class Stages:
         self.device = find_device(traced.options.device)
         self.backend: Backend = self.device.backend()
         self.names = ("traced", "optimized", "kernels", *self.backend.stages)
-        kept = [c if c.isalnum() or c in "._-" else "_" for c in traced.function.name]
-        self.file_name = "".join(kept)
+
+    def file_of(self, name: str) -> str:
+        """The name of a file for the text of a stage, or for what a pass leaves."""
+        kept = (c if c.isalnum() or c in "._-" else "_" for c in self.traced.function.name)
+        suffix = ".ir" if name.startswith("pass") else _SUFFIXES.get(name, ".txt")
+        return f"{''.join(kept)}.{name}{suffix}"
 
     def check(self, name: str) -> None:
         """Raises ValueRangeError for an unknown stage."""

@@ -31,6 +31,7 @@ COMMANDS = {
     "bisect": "find the pass and the rewrite that make a program wrong",
     "cache": "look at, clear, export or import the cache of compiled code",
     "doctor": "check the installation and show devices, threads, cache and settings",
+    "report": "write an archive for a report of an error",
     "profile": "time a program's kernels, and hold them against what the machine can do",
     "bench": "measure dlc and its peers on the benchmark suite",
 }
@@ -45,8 +46,8 @@ commands:
 {commands}
 
 FILE[:NAME] is a function or a model in a Python file, a function in an .ir file, a program that
-`dlc.save` wrote (.dlc) or an ONNX model (.onnx); NAME may be left out where the file has only one. `dlc COMMAND --help`
-explains a command, with examples.
+`dlc.save` wrote (.dlc) or an ONNX model (.onnx); NAME may be left out where the file has only one.
+`dlc COMMAND --help` explains a command, with examples.
 """
 _STATUS = """\
 exit status: 0 all is well; 1 `verify`, `bisect` or `doctor` found something wrong; 2 an error.
@@ -157,7 +158,7 @@ def _report(error: Exception, caller: str) -> str:
         return f"dlc: {file}{error.strerror or error}"
     if isinstance(error, MemoryError):
         return f"dlc: there is not enough memory: {error}"
-    return f"dlc: internal error, please report it with what --traceback shows\n{last}"
+    return f"dlc: internal error, please report it with what `dlc report` writes\n{last}"
 
 
 def _users_frames(trace: TracebackType | None) -> Iterable[traceback.FrameSummary]:

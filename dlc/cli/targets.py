@@ -12,18 +12,24 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlc.frontend.api import Tensor
 from dlc.frontend.compile import CompiledFunction
-from dlc.frontend.doors import door_of
 from dlc.frontend.saving.load import load
 from dlc.ir.core import Function
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, ParseError, nearest
 from dlc.ir.parser import parse_module
 
+if TYPE_CHECKING:
+    from dlc.interop import onnx
+else:
+    onnx = deferred("dlc.interop.onnx")
+
 STDIN = "-"
 _PYTHON, _IR, _SAVED, _ONNX = (".py", ".pyw"), (".ir",), (".dlc",), (".onnx",)
+PLAIN_TEXT = _PYTHON + _IR
 _READ = _PYTHON + _IR + _SAVED + _ONNX
 FILES = "Python (.py), IR text (.ir), saved programs (.dlc) and ONNX models (.onnx)"
 
@@ -65,7 +71,7 @@ def load_target(text: str) -> Target:
         >>> load_target("examples/digits.py:train_step").name
         'train_step'
     """
-    file, name = _split(text)
+    file, name = split_target(text)
     if file == STDIN or Path(file).suffix in _IR:
         return _ir_target(file, name)
     if Path(file).suffix in _SAVED:
@@ -101,7 +107,8 @@ def read_ir(file: str) -> tuple[Function, ...]:
     return parse_module(text, file=shown)
 
 
-def _split(text: str) -> tuple[str, str | None]:
+def split_target(text: str) -> tuple[str, str | None]:
+    """FILE and NAME, or None where there is none; ArgumentError for what has no such form."""
     if not text:
         raise ArgumentError("FILE[:NAME] is empty", hint="as in train.py:loss")
     file, colon, name = text.rpartition(":")
@@ -147,7 +154,7 @@ def _saved_target(file: str, name: str | None) -> Target:
 
 def _onnx_target(file: str, name: str | None) -> Target:
     _check_file(file)
-    model = door_of(file)(file)
+    model = onnx.load(file)
     if name not in (None, model.name):
         raise ArgumentError(f"{file} has no {name}", hint=f"it is the model {model.name}")
 
@@ -157,10 +164,11 @@ def _onnx_target(file: str, name: str | None) -> Target:
 
     names = names_of_inputs(model.input_names)
     kind, nothing = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
-    signature = inspect.Signature(
+    parameters = (
         inspect.Parameter(n, kind, annotation=nothing if s is None else s)
         for n, s in zip(names, model.input_specs, strict=True)
     )
+    signature = inspect.Signature(list(parameters))
     run.__signature__ = signature  # pyright: ignore[reportFunctionMemberAccess]
     run.__name__ = model.name
     return Target(model.name, run)

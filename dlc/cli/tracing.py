@@ -44,13 +44,14 @@ class Traced:
     results: tuple[str, ...]
 
 
-def add_target_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares FILE[:NAME] and what says how it is traced and compiled."""
+def add_target_arguments(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    """Declares FILE[:NAME], which may be optional, and what says how it is traced and compiled."""
     parser.add_argument(
         "target",
+        nargs="?" if optional else None,
         metavar="FILE[:NAME]",
-        help="a Python file, an .ir file (- for IR on standard input), a saved program (.dlc) or an "
-        "ONNX model (.onnx), and what in it",
+        help="a Python file, an .ir file (- for IR on standard input), a saved program (.dlc) or "
+        "an ONNX model (.onnx), and what in it",
     )
     parser.add_argument(
         "--arg",
