@@ -18,6 +18,7 @@ from dlc.ir.rewrite import RewriteStats
 from dlc.passes.manager import Pass, run_pipeline
 from dlc.runtime.device import find_device
 from dlc.runtime.executable import passes_of
+from dlc.runtime.stage_files import file_stem, write_stages
 
 DESCRIPTION = """\
 Prints a program at a stage of its compilation:
@@ -43,7 +44,6 @@ examples:
   stages/softmax.llvm.ll
   stages/softmax.asm.s
 """
-_SUFFIXES = {"traced": ".ir", "optimized": ".ir", "kernels": ".txt", "llvm": ".ll", "asm": ".s"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -83,11 +83,7 @@ def run(options: argparse.Namespace) -> int:
                 print(f"# ======== {name} ========")
             print(text.rstrip("\n"))
         return 0
-    options.folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts:
-        suffix = ".ir" if name.startswith("pass") else _SUFFIXES.get(name, ".txt")
-        path = options.folder / f"{stages.file_name}.{name}{suffix}"
-        path.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+    for path in write_stages(options.folder, stages.file_stem, dict(texts)):
         print(path)
     return 0
 
@@ -110,8 +106,7 @@ class Stages:
         self.device = find_device(traced.options.device)
         self.backend: Backend = self.device.backend()
         self.names = ("traced", "optimized", "kernels", *self.backend.stages)
-        kept = [c if c.isalnum() or c in "._-" else "_" for c in traced.function.name]
-        self.file_name = "".join(kept)
+        self.file_stem = file_stem(traced.function.name)
 
     def check(self, name: str) -> None:
         """Raises ValueRangeError for an unknown stage."""
