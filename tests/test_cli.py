@@ -541,7 +541,7 @@ def test_bad_targets(error, folder, name, content, said):
         (["dump", "user.py:bare", "--arg", "f32"], ["DLC301", "'f32' is no argument"]),
         (["dump", "user.py:bare", *["--arg", "f32[3]"] * 3], ["DLC104", "too many"]),
         (["dump", "user.py:integers", "--grad"], ["DLC203", "no gradient", "floating-point"]),
-        (["dump", "user.py:softmax", "-o", "user.py"], ["user.py: File exists"]),
+        (["dump", "user.py:softmax", "-o", "user.py"], ["'user.py': File exists"]),
         (["run", "twice.ir", "--dim", "m=3"], ["no extent 'm'"]),
         (["run", "twice.ir", "--dim", "n=x"], ["DLC301", "b=32"]),
         (["run", "twice.ir", "--threads", "0"], ["DLC401"]),

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import gc
+import operator
 import re
 import threading
 import warnings
@@ -450,6 +451,22 @@ def test_what_divides_extents_takes_a_second_one(function, extents):
     for shape in extents:
         x = np.random.default_rng(0).normal(size=shape)
         np.testing.assert_allclose(f(x).numpy(), function(dlc.asarray(x)).numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "number", [2.5, 3.0, np.float32(3.0), -0.5, float("inf"), float("nan")], ids=repr
+)
+def test_extents_are_compared_with_numbers_that_are_no_integers(number):
+    compare = (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne)
+
+    def function(x):
+        n = x.shape[0]
+        return [x * bool(holds) for c in compare for holds in (c(n, number), c(number, n))]
+
+    f = dlc.compile(function)
+    for n in (1, 2, 3, 4):
+        x = np.ones(n, np.float32)
+        np.testing.assert_array_equal(np.stack(f(x)), np.stack(function(x)))
 
 
 def test_named_extents_must_stay_free():

@@ -637,3 +637,25 @@ def test_much_work_comes_in_long_chunks(threads):
     assert chunks[0] == jobs[0].work  # those of the cost model
     assert 32 * threads <= chunks[1] < 64 * threads
     assert jobs[2].work / 16 <= chunks[2] < jobs[2].work / 8
+
+
+def test_every_compilation_is_written_into_a_folder(tmp_path):
+    folder = tmp_path / "stages"
+    with config.scope(dump_ir=folder):
+        for _ in range(2):  # compiled, or from the cache
+            dlc.compile(lambda x: x * 3, name="f/g").lower("f32[n]").compile()
+        dlc.compile(lambda x: x * 3, name="f/g").lower("f64[n]").compile()
+    stages = {".traced.ir", ".optimized.ir", ".kernels.txt", ".llvm.ll", ".asm.s"}
+    written = sorted(p.name for p in folder.iterdir())
+    assert len(written) == 2 * len(stages)
+    assert {re.sub(r"f_g\.\w{8}", "", name) for name in written} == stages
+    assert "mul" in (folder / next(n for n in written if "traced" in n)).read_text()
+
+
+def test_a_folder_that_stages_cannot_be_written_to_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        config.scope(dump_ir=tmp_path / "file"),
+        pytest.raises(dlc.SaveError, match="could not be written into .*file"),
+    ):
+        dlc.compile(lambda x: x * 3).lower("f32[n]").compile()

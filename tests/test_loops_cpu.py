@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlc.codegen.cpu.emit import module_text
+from dlc.codegen.cpu.emit import Emitter, llvm_type, module_text
 from dlc.codegen.cpu.isa import Isa, host_flags, host_machine, isa_named
 from dlc.codegen.cpu.llvm import assembly, compile_module
 from dlc.codegen.cpu.loops import emit_loops, index_math
+from dlc.codegen.cpu.memory import store
 from dlc.codegen.cpu.turned_loads import turned_nest
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Param
 from dlc.codegen.kernel_parser import parse_kernel
@@ -1106,6 +1107,22 @@ def test_chains_are_full_vectors() -> None:
     assert "zmm" in text
     assert "%rsp" not in text, "spills"
     assert not {"vaddss", "vmulss", "vfmadd213ss", "vmaxss"} & set(text.split())
+
+
+@pytest.mark.parametrize("dtype", [bool_, int8, bfloat16, int32], ids=str)
+def test_a_known_lane_is_stored_alone(dtype: DType) -> None:
+    lanes, wide = 8, "<8 x i64>"
+    em = Emitter("f", [("ptr", "x"), ("ptr", "o")])
+    loaded = em.value(f"load {wide}, ptr %x, align 8")
+    narrow = em.value(f"trunc {wide} {loaded} to {llvm_type(dtype, lanes)}")
+    store(em, dtype, "%o", narrow, lanes, em.mask_below("1", lanes))
+    em.line("ret void")
+    code = load_blob(compile_module(module_text([em]), V4).blob())
+    x, o = np.full(lanes, 0x0101010101010101), np.zeros(64, np.uint8)
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(code.address("f"))(
+        x.ctypes.data, o.ctypes.data
+    )
+    assert o.tolist() == [1] * dtype.itemsize + [0] * (64 - dtype.itemsize)
 
 
 def test_code_compiles_for_aarch64() -> None:

@@ -18,6 +18,7 @@ from dlc.ir.rewrite import RewriteStats
 from dlc.passes.manager import Pass, run_pipeline
 from dlc.runtime.device import find_device
 from dlc.runtime.executable import passes_of
+from dlc.runtime.stage_files import file_stem, write_stages
 
 DESCRIPTION = """\
 Prints a program at a stage of its compilation:
@@ -43,7 +44,6 @@ examples:
   stages/softmax.llvm.ll
   stages/softmax.asm.s
 """
-_SUFFIXES = {"traced": ".ir", "optimized": ".ir", "kernels": ".txt", "llvm": ".ll", "asm": ".s"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -83,10 +83,7 @@ def run(options: argparse.Namespace) -> int:
                 print(f"# ======== {name} ========")
             print(text.rstrip("\n"))
         return 0
-    options.folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts:
-        path = options.folder / stages.file_of(name)
-        path.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+    for path in write_stages(options.folder, stages.file_stem, dict(texts)):
         print(path)
     return 0
 
@@ -109,12 +106,7 @@ class Stages:
         self.device = find_device(traced.options.device)
         self.backend: Backend = self.device.backend()
         self.names = ("traced", "optimized", "kernels", *self.backend.stages)
-
-    def file_of(self, name: str) -> str:
-        """The name of a file for the text of a stage, or for what a pass leaves."""
-        kept = (c if c.isalnum() or c in "._-" else "_" for c in self.traced.function.name)
-        suffix = ".ir" if name.startswith("pass") else _SUFFIXES.get(name, ".txt")
-        return f"{''.join(kept)}.{name}{suffix}"
+        self.file_stem = file_stem(traced.function.name)
 
     def check(self, name: str) -> None:
         """Raises ValueRangeError for an unknown stage."""

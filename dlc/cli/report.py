@@ -20,6 +20,7 @@ from dlc.cli.verify import compilation_of
 from dlc.ir.config import config
 from dlc.ir.errors import ArgumentError
 from dlc.runtime.files import write_whole
+from dlc.runtime.stage_files import file_name
 from dlc.runtime.verification import check
 
 DESCRIPTION = """\
@@ -108,7 +109,7 @@ def _program_files(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
         yield f"source/{Path(file).name}", Path(file).read_text(encoding="utf-8", errors="replace")
     stages = Stages(trace_options(options, given_arrays(options)), not options.no_source)
     for name in stages.names:
-        yield f"stages/{stages.file_of(name)}", stages.text(name) + "\n"
+        yield f"stages/{file_name(stages.file_stem, name)}", stages.text(name) + "\n"
     with apart():
         found = check(compilation_of(options))
     yield "verify.txt", f"{found}\n"

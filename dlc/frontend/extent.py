@@ -7,8 +7,10 @@ present value as a constant.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
-from operator import index
+from numbers import Real
+from operator import ge, gt, index, le, lt
 from typing import Any
 
 from dlc.frontend.context import outermost_trace
@@ -193,6 +195,10 @@ class Extent(DimExpr):
         return _tensor_of[0](self.dim()) ** other
 
     def __eq__(self, other: object) -> bool:
+        if not _is_integer(other) and isinstance(other, Real):
+            if other % 1 != 0:
+                return False
+            other = math.floor(other)
         if not _is_integer(other):
             return NotImplemented
         return dims_equal(plain(self), plain(other))
@@ -203,17 +209,28 @@ class Extent(DimExpr):
 
     __hash__ = DimExpr.__hash__
 
+    def _compared(
+        self, other: Any, compare: Callable[[Any, Any], bool], rounded: Callable[[Any], int],
+        holds: Callable[[Dim, Dim], bool],
+    ) -> bool:  # fmt: skip
+        """Whether `holds`, with a number that is no integer `rounded` to one that says the same."""
+        if not _is_integer(other) and isinstance(other, Real):
+            if not math.isfinite(other):
+                return compare(0, other)
+            other = rounded(other)
+        return holds(plain(self), plain(other)) if _is_integer(other) else NotImplemented
+
     def __ge__(self, other: Any) -> bool:
-        return at_least(plain(self), plain(other))
+        return self._compared(other, ge, math.ceil, at_least)
 
     def __gt__(self, other: Any) -> bool:
-        return at_least(plain(self), add(plain(other), 1))
+        return self._compared(other, gt, math.floor, lambda a, b: at_least(a, add(b, 1)))
 
     def __le__(self, other: Any) -> bool:
-        return at_least(plain(other), plain(self))
+        return self._compared(other, le, math.floor, lambda a, b: at_least(b, a))
 
     def __lt__(self, other: Any) -> bool:
-        return at_least(plain(other), add(plain(self), 1))
+        return self._compared(other, lt, math.ceil, lambda a, b: at_least(b, add(a, 1)))
 
     def __bool__(self) -> bool:
         return not dims_equal(plain(self), 0)

@@ -43,15 +43,18 @@ from dlc.runtime.program_text import program_from_bytes, program_to_bytes
 
 # Not needed where everything comes from the cache.
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dlc.codegen import kernel_names, program_builder
     from dlc.passes import manager, pipelines
-    from dlc.runtime import progress
+    from dlc.runtime import progress, stage_files
 else:
     kernel_names = deferred("dlc.codegen.kernel_names")
     program_builder = deferred("dlc.codegen.program_builder")
     manager = deferred("dlc.passes.manager")
     pipelines = deferred("dlc.passes.pipelines")
     progress = deferred("dlc.runtime.progress")
+    stage_files = deferred("dlc.runtime.stage_files")
 
 log = TopicLog("compile")
 MAX_BOUND = 256  # extents for which a program keeps its table
@@ -299,6 +302,11 @@ class Executable:
                     f"there is no stage {stage!r}", hint=nearest(stage, self.stages)
                 )
 
+    def dump(self, folder: Path) -> None:
+        """Write every stage into a folder, under a name that tells programs apart."""
+        stem = f"{stage_files.file_stem(self.function.name)}.{self._key().digest[:8]}"
+        stage_files.write_stages(folder, stem, {name: self.text(name) for name in self.stages})
+
     # Memory
 
     def memory_analysis(self, values: Mapping[str, int] | None = None) -> dict[str, int]:
@@ -451,4 +459,7 @@ def compile_function(
     fixed: Sequence[np.ndarray[Any, Any]] = (),
 ) -> Executable:
     """Compiles a function for the device of `options`; `fixed` as of `Executable`."""
-    return Executable(function, options or Options(), fixed)
+    made = Executable(function, options or Options(), fixed)
+    if config.dump_ir is not None:
+        made.dump(config.dump_ir)
+    return made

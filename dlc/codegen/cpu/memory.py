@@ -87,6 +87,11 @@ def store(
             (f"<{lanes} x i1>", mask),
         ],
     )
+    # LLVM 22 joins what makes the integers narrower with their store, and stores the wide one
+    # where one lane is known to be left: it wrote over what follows. Another use keeps them apart.
+    if type_.startswith(f"<{lanes} x i") and dtype.itemsize < 8:
+        em.declarations.add("declare void @llvm.fake.use(...)")
+        em.line(f"call void (...) @llvm.fake.use({type_} {value})")
 
 
 def stream(em: Emitter, dtype: DType, pointer: str, value: str, lanes: int, wanted: str) -> None:
