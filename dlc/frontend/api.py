@@ -218,7 +218,7 @@ from dlc.frontend.functions.grid_sampling import (
     grid_sample,
 )
 from dlc.frontend.functions.indexing import one_hot, take, take_along_axis
-from dlc.frontend.functions.inspection import __array_namespace_info__, devices
+from dlc.frontend.functions.inspection import __array_namespace_info__, device, devices
 from dlc.frontend.functions.linalg import (
     dot,
     inner,
@@ -703,6 +703,7 @@ __all__ = [
     "deg2rad",
     "degrees",
     "delete",
+    "device",
     "devices",
     "diag",
     "diag_embed",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator
 from typing import Any
 
 from dlc.frontend.dtypes import isdtype
+from dlc.ir.config import config
 from dlc.ir.errors import DeviceError, nearest
 from dlc.ir.types import DTYPES, DType, bfloat16, float16, float32, int64
 from dlc.runtime.gpu.driver import gpu_count
@@ -26,11 +29,35 @@ def devices() -> tuple[str, ...]:
     return ("cpu", *(f"cuda:{k}" for k in range(gpu_count())))
 
 
-def check_is_there(device: Any) -> None:
+@contextlib.contextmanager
+def device(name: Any) -> Generator[None]:
+    """Where tensors are made, and programs run that name no device, inside of a `with`.
+
+    The same as `config.scope(device=name)`, for a device that is there; for the calling thread
+    alone.
+
+    Args:
+        name: One of `devices()`, or `cuda` for the first GPU.
+
+    Raises:
+        DeviceError: There is no such device.
+
+    Example:
+        >>> with dlc.device("cpu"):
+        ...     x = dlc.zeros(2)
+        >>> x.device
+        'cpu'
+    """
+    check_is_there(name)
+    with config.scope(device=str(name)):
+        yield
+
+
+def check_is_there(name: Any) -> None:
     """DeviceError for a `device=` that this machine does not have."""
     names = devices()
-    if device is not None and str(device) not in (*names, *(n.partition(":")[0] for n in names)):
-        raise DeviceError(f"there is no device {device!r}", hint=nearest(str(device), names))
+    if name is not None and str(name) not in (*names, *(n.partition(":")[0] for n in names)):
+        raise DeviceError(f"there is no device {name!r}", hint=nearest(str(name), names))
 
 
 class NamespaceInfo:
@@ -46,7 +73,7 @@ class NamespaceInfo:
 
     def default_device(self) -> str:
         """The device on which tensors are made."""
-        return devices()[0]
+        return config.device
 
     def devices(self) -> tuple[str, ...]:
         """All devices."""
