@@ -127,11 +127,16 @@ def _resnet_shapes(e: Extents) -> Shapes:
 
 
 def _draw_weights(shapes: Shapes, rng: np.random.Generator) -> Iterator[Array]:
-    """Scales of norms near 1; convolutions that keep variances; all others small."""
+    """Scales of norms near 1; convolutions that keep variances; all others small.
+
+    The last norm of a residual block has a small scale, as trained ones have: were it 1, states
+    would grow from block to block, and float32's loss be another one after a single step.
+    """
     for name, shape in shapes.items():
         scale = math.sqrt(2 / math.prod(shape[1:])) if len(shape) == 4 else 0.02
         drawn = rng.standard_normal(shape, np.float32) * np.float32(scale)
-        yield drawn + np.float32(len(shape) == 1 and name.endswith("weight"))
+        mean = 0.2 if name.endswith("bn3.weight") else 1.0
+        yield drawn + np.float32(mean if len(shape) == 1 and name.endswith("weight") else 0.0)
 
 
 # Inputs.
