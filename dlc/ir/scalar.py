@@ -98,6 +98,7 @@ class Expr:
       reduce  attr: (kind, axes); args: (body,); in the order of the axes, last fastest
       dot     attr: axes; args: (a, b); the sum of a*b over the axes, accumulated at this node's
       dtype
+    A select has attr "seldom" where its condition seldom holds, which no kernel's text tells.
     """
 
     __slots__ = ("_free", "_hash", "args", "attr", "dtype", "op")
@@ -205,9 +206,17 @@ def bitcast(e: Expr, dtype: DType) -> Expr:
     return e if e.dtype is dtype else Expr("bitcast", (e,), dtype)
 
 
-def select(condition: Expr, a: Expr, b: Expr) -> Expr:
-    """`a` where `condition`, else `b`."""
-    return Expr("select", (condition, a, b), a.dtype)
+_SELDOM = "seldom"
+
+
+def select(condition: Expr, a: Expr, b: Expr, *, seldom: bool = False) -> Expr:
+    """`a` where `condition`, else `b`; where that seldom holds, `a` may be left out elsewhere."""
+    return Expr("select", (condition, a, b), a.dtype, _SELDOM if seldom else None)
+
+
+def is_seldom(e: Expr) -> bool:
+    """Whether an expression is a select whose condition seldom holds."""
+    return e.op == "select" and e.attr == _SELDOM
 
 
 _axis_numbers = itertools.count()

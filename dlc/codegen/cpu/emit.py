@@ -181,6 +181,12 @@ class Emitter:
         """The literal <0, 1, 2, ...> of i64."""
         return "<" + ", ".join(f"i64 {k}" for k in range(lanes)) + ">"
 
+    def any_lane(self, mask: str, lanes: int) -> str:
+        """The i1 whether a mask is set in some lane."""
+        if lanes == 1:
+            return mask
+        return self.call(f"llvm.vector.reduce.or.v{lanes}i1", "i1", [(f"<{lanes} x i1>", mask)])
+
     def mask_below(self, remaining: str, lanes: int) -> str:
         """An i1 vector: lane k is set where k < remaining (an i64 above -2**31)."""
         # Vectors of i32 take half of the registers and instructions that those of i64 do.

@@ -14,6 +14,7 @@ has emitted for as long as the value is valid, so that shared subexpressions are
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 
 from dlc.codegen.cpu import index_values as iv
@@ -33,7 +34,7 @@ from dlc.codegen.index_math import (
 )
 from dlc.ir.dims import Atom, Dim, Symbol, add
 from dlc.ir.errors import BackendError
-from dlc.ir.scalar import Expr, reduced_axes, walk
+from dlc.ir.scalar import Expr, is_seldom, reduced_axes, walk
 from dlc.ir.types import DType, bool_
 
 __all__ = ["ExprEmitter", "Tensor", "Value", "Vector", "value_children"]
@@ -42,6 +43,22 @@ __all__ = ["ExprEmitter", "Tensor", "Value", "Vector", "value_children"]
 # Logarithms of the distances from lane to lane for which a division is a shift.
 _SHIFTS = {1 << k: k for k in range(6)}
 _MOST_PAIRS = 32  # lanes whose pairs have a mask of 64 bits
+
+
+class _Seldom:
+    """The selects of an expression whose condition seldom holds, by it."""
+
+    def __init__(self, e: Expr) -> None:
+        self._e = e
+
+    @functools.cached_property
+    def selects(self) -> Mapping[Expr, list[Expr]]:
+        """In the order in which they are computed."""
+        found: dict[Expr, list[Expr]] = {}
+        for node in walk(self._e):
+            if is_seldom(node):
+                found.setdefault(node.args[0], []).append(node)
+        return found
 
 
 class ExprEmitter(IndexEmitter):
@@ -87,22 +104,60 @@ class ExprEmitter(IndexEmitter):
     def emit(self, e: Expr) -> Value:
         """The value of an expression: a vector only when it depends on the vector axis."""
         passing: dict[Expr, Value] = {}  # values of volatile loads live for this call only
+        self._emit(e, passing, _Seldom(e))
+        return self._operand(e, passing)
+
+    def _emit(self, e: Expr, passing: dict[Expr, Value], seldom: _Seldom) -> None:
         stack = [(e, False)]
         while stack:
             node, ready = stack.pop()
             if self._known(node, passing) is not None:
                 continue
-            children = () if ready else value_children(node)
+            rare = is_seldom(node)
+            children = () if ready else seldom_children(node) if rare else value_children(node)
             if children:
                 stack.append((node, True))
                 stack.extend((a, False) for a in reversed(children))
-                continue
-            value = self._node(node, passing)
-            if self.volatile and self.volatile & free_names(node):
-                passing[node] = value
+            elif rare:
+                self._seldom(node, passing, seldom)
             else:
-                self._remember(node, value)
-        return self._operand(e, passing)
+                self._keep(node, self._node(node, passing), passing)
+
+    def _keep(self, node: Expr, value: Value, passing: dict[Expr, Value]) -> None:
+        if self.volatile and self.volatile & free_names(node):
+            passing[node] = value
+        else:
+            self._remember(node, value)
+
+    def _seldom(self, node: Expr, passing: dict[Expr, Value], seldom: _Seldom) -> None:
+        """Values of selects whose condition seldom holds: one branch for all that have it."""
+        em, condition = self.em, self._operand(node.args[0], passing)
+        if not condition.varies and self.lanes > 1:  # other operands may vary
+            self._emit(node.args[1], passing, seldom)
+            self._keep(node, self._operation(node, passing), passing)
+            return
+        names = free_names(node)  # others may be in a loop that is not open
+        alike = [n for n in seldom.selects[node.args[0]] if free_names(n) == names]
+        alike = [n for n in alike if self._known(n, passing) is None]
+        for n in alike:
+            self._emit(n.args[2], passing, seldom)
+        usual = [self.spread(self._operand(n.args[2], passing), n.dtype) for n in alike]
+        some = em.any_lane(condition.name, self.lanes)
+        before, inside, done = em.current, em.fresh("seldom"), em.fresh("done")
+        em.branch_if(some, inside, done)
+        em.block(inside)
+        with self.scope():
+            own = dict(passing)
+            for n in alike:
+                self._emit(n.args[1], own, seldom)
+            found = [self._operation(n, own).name for n in alike]
+        after = em.current
+        em.branch(done)
+        em.block(done)
+        for n, often, value in zip(alike, usual, found, strict=True):
+            type_ = llvm_type(n.dtype, self.lanes)
+            name = em.value(f"phi {type_} [ {often}, %{before} ], [ {value}, %{after} ]")
+            self._keep(n, Value(name, self.lanes > 1), passing)
 
     def _operand(self, node: Expr, passing: Mapping[Expr, Value]) -> Value:
         """The value of a node that has been emitted."""
@@ -427,6 +482,12 @@ def value_children(node: Expr) -> tuple[Expr, ...]:
     if node.op in ("load", "reduce", "dot"):
         return ()
     return node.args[1:] if node.op == "pad" else node.args
+
+
+def seldom_children(node: Expr) -> tuple[Expr, ...]:
+    """The arguments emitted before a select whose condition seldom holds."""
+    condition, _, usual = node.args
+    return condition, usual
 
 
 def _is_zero(e: Expr) -> bool:

@@ -98,8 +98,9 @@ def _reduce_f32(x: Value) -> tuple[Value, Value]:
     quarter, rest = _quarter(m * high + ((m * (low >> 32)) >> 32))
     far = rest.convert(float64) * (_TWO_PI[0] * 2.0**-64)
     large = a >= 2.0**24
-    r = select(large, far, near)
-    return select(large, quarter, t.bits).convert(uint32), r.convert(float32)
+    r = select(large, far, near, seldom=True)
+    n = select(large, quarter, t.bits, seldom=True)
+    return n.convert(uint32), r.convert(float32)
 
 
 def _multiply_high(a: Value, b: Value) -> Value:
@@ -149,11 +150,8 @@ def _reduce_f64(x: Value) -> tuple[Value, Value, Value]:
     a = abs(x)
     large = a >= 2.0**30
     far, near = _far_f64(a), _near_f64(a)
-    return (
-        select(large, far[0], near[0]),
-        select(large, far[1], near[1]),
-        select(large, far[2], near[2]),
-    )
+    n, r, low = (select(large, f, n, seldom=True) for f, n in zip(far, near, strict=True))
+    return n, r, low
 
 
 def _sin_cos(x: Value) -> tuple[Value, Value, Value]:

@@ -126,11 +126,12 @@ def ldexp(x: Value, n: Value) -> Value:
     return x.op("ldexp", n)
 
 
-def select(condition: Value, a: Operand, b: Operand) -> Value:
-    """`a` where the condition holds, else `b`; at least one is a Value."""
+def select(condition: Value, a: Operand, b: Operand, *, seldom: bool = False) -> Value:
+    """`a` where the condition holds, which may be seldom, else `b`; at least one is a Value."""
     some = a if isinstance(a, Value) else b
     assert isinstance(some, Value)
-    return Value(scalar.select(condition.expr, some.lift(a).expr, some.lift(b).expr))
+    operands = some.lift(a).expr, some.lift(b).expr
+    return Value(scalar.select(condition.expr, *operands, seldom=seldom))
 
 
 def horner(x: Value, coefficients: Sequence[float]) -> Value:
