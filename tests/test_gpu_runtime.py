@@ -142,6 +142,16 @@ def test_equal_addresses_are_replayed_as_one_graph(gpu):
     assert all(np.array_equal(r.numpy(), results[0]) for r in kept)
 
 
+def test_the_thread_gets_its_own_gpu_back(gpu):
+    gpu.cuCtxPushCurrent("another one")
+    x = dlc.asarray(operands((8, 8))[0], device="cuda")
+    for _ in range(4):
+        dlc.compile(lambda x: dlc.softmax(x @ x), device="cuda")(x).numpy()
+    with pytest.raises(dlc.MemoryLimitError):
+        dlc.zeros((1 << 40,), device="cuda")
+    assert gpu.contexts() == ["another one"]
+
+
 class _Driven:
     """Of a GPU what graphs use, and which sets of addresses were captured."""
 
