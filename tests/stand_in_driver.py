@@ -147,12 +147,19 @@ class StandIn:
     def cuDevicePrimaryCtxRetain(self, device):
         return 0, f"context {device}"
 
-    def cuCtxSetCurrent(self, context):
-        self.thread.context = context
+    def cuCtxPushCurrent(self, context):
+        self.contexts().append(context)
         return (0,)
 
+    def cuCtxPopCurrent(self):
+        return 0, self.contexts().pop()
+
+    def contexts(self):
+        """Those of the calling thread; the last one is current."""
+        return vars(self.thread).setdefault("contexts", [])
+
     def _in_context(self):
-        assert getattr(self.thread, "context", None), "no GPU is this thread's"
+        assert self.contexts(), "no GPU is this thread's"
 
     # Streams and events
 
@@ -165,6 +172,7 @@ class StandIn:
         return 0, Event()
 
     def cuEventRecord(self, event, stream):
+        self._in_context()
         event.at = self.clock
         return (0,)
 
@@ -172,6 +180,7 @@ class StandIn:
         return 0, last.at - first.at
 
     def cuEventSynchronize(self, event):
+        self._in_context()
         assert self.recording is None, "nothing is waited for while a graph is captured"
         self._do_late()
         return (0,)
@@ -180,6 +189,7 @@ class StandIn:
         return (0,)
 
     def cuStreamWaitEvent(self, stream, event, flags):
+        self._in_context()
         return (0,)
 
     # Memory
@@ -191,6 +201,7 @@ class StandIn:
         return (0,)
 
     def cuMemGetInfo(self):
+        self._in_context()
         return 0, self.memory_size - self.used, self.memory_size
 
     def cuMemAllocAsync(self, size, stream):
@@ -252,6 +263,7 @@ class StandIn:
             action()
 
     def cuPointerGetAttribute(self, attribute, address):
+        self._in_context()
         return (0, 1) if address in self.pinned else (1, None)
 
     def cuMemcpyHtoDAsync(self, target, source, size, stream):
@@ -287,6 +299,7 @@ class StandIn:
     # Code
 
     def cuModuleLoadData(self, image):
+        self._in_context()
         if image[:1] != b"{":
             return 200, None
         facts = json.loads(image.rstrip(b"\0"))
@@ -295,6 +308,7 @@ class StandIn:
         return 0, facts
 
     def cuModuleGetFunction(self, module, name):
+        self._in_context()
         return 0, Function(module["source"], name.decode(), module["kinds"])
 
     def cuFuncSetAttribute(self, function, attribute, value):
@@ -326,18 +340,22 @@ class StandIn:
     # Graphs
 
     def cuStreamBeginCapture(self, stream, mode):
+        self._in_context()
         assert mode == 1
         self.recording = []
         return (0,)
 
     def cuStreamEndCapture(self, stream):
+        self._in_context()
         recording, self.recording = self.recording, None
         return 0, recording
 
     def cuGraphInstantiate(self, graph, flags):
+        self._in_context()
         return 0, list(graph)
 
     def cuGraphLaunch(self, graph, stream):
+        self._in_context()
         for action in graph:
             self._do(action)
         return (0,)

@@ -18,6 +18,8 @@ if importlib.util.find_spec("triton") is None:
 from gpu_models import MODELS, compare
 from stand_in_driver import stand_in
 
+from dlc.runtime.gpu.graphs import AFTER, MOST, UNUSED, Graphs
+
 
 def mlp(x, w1, b1, w2, b2):
     return dlc.relu(x @ w1 + b1) @ w2 + b2
@@ -138,6 +140,44 @@ def test_equal_addresses_are_replayed_as_one_graph(gpu):
     assert all(np.array_equal(r, results[0]) for r in results)
     kept = [f(x) for _ in range(3)]  # each has memory of its own
     assert all(np.array_equal(r.numpy(), results[0]) for r in kept)
+
+
+def test_the_thread_gets_its_own_gpu_back(gpu):
+    gpu.cuCtxPushCurrent("another one")
+    x = dlc.asarray(operands((8, 8))[0], device="cuda")
+    for _ in range(4):
+        dlc.compile(lambda x: dlc.softmax(x @ x), device="cuda")(x).numpy()
+    with pytest.raises(dlc.MemoryLimitError):
+        dlc.zeros((1 << 40,), device="cuda")
+    assert gpu.contexts() == ["another one"]
+
+
+class _Driven:
+    """Of a GPU what graphs use, and which sets of addresses were captured."""
+
+    stream = 0
+
+    def __init__(self):
+        self.captured = []
+
+    def capture(self, enqueue):
+        self.captured.append(enqueue)
+
+    def call(self, name, *_):
+        pass
+
+
+def test_more_sets_of_addresses_than_graphs_are_not_captured_by_turns():
+    gpu = _Driven()
+    graphs, enqueued = Graphs(gpu), []
+    for place in [*range(MOST + 4)] * 20:
+        graphs.run((place,), lambda: enqueued.append(1))
+    assert len(gpu.captured) == MOST
+    assert graphs.replays == MOST * (20 - AFTER)
+    assert len(enqueued) == 20 * (MOST + 4) - graphs.replays
+    for _ in range(2 * UNUSED):  # the others are not used any more
+        graphs.run((-1,), lambda: enqueued.append(1))
+    assert len(gpu.captured) == MOST + 1
 
 
 def test_precision_is_asked_for(gpu):

@@ -12,7 +12,7 @@ import contextlib
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from dlc.frontend.tensor import Array, contiguous
 from dlc.ir.build import IRBuilder
 from dlc.ir.config import config
 from dlc.ir.core import Function, Node
+from dlc.ir.deferred import deferred
 from dlc.ir.dims import Dim, evaluate
 from dlc.ir.errors import DlcError
 from dlc.ir.locks import make_lock
@@ -30,7 +31,12 @@ from dlc.ir.record import NamedTuple
 from dlc.ir.types import DType, TensorType, dtype_of
 from dlc.runtime.buffers import check_size
 from dlc.runtime.gpu.array import GpuArray
-from dlc.runtime.places import CPU, operation_place
+from dlc.runtime.places import CPU, is_number, operation_place
+
+if TYPE_CHECKING:  # of GPUs only
+    from dlc.frontend import call_place
+else:
+    call_place = deferred("dlc.frontend.call_place")
 
 # Their NumPy reference gives a view, or fills in nothing but one number.
 VIEWS = frozenset(
@@ -105,7 +111,7 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Array:
     Raises:
         DlcError: what the op's type rule raises for operands that do not fit.
     """
-    place = operation_place(arrays) if GpuArray.made else CPU
+    place = _place(op, arrays) if GpuArray.made else CPU
     if place != CPU:
         return _run_on_gpu(op, arrays, attrs, place)
     if op.name in VIEWS:
@@ -121,6 +127,14 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Array:
     if watcher is not None:
         watcher.append(Run(program, held, result))
     return result
+
+
+def _place(op: Op, arrays: Sequence[Array]) -> str:
+    """The device of the operands; for numbers that were repeated, and for none, of the call."""
+    place = operation_place(arrays)
+    if place != CPU or op.name == "dim" or (arrays and op.name in VIEWS):
+        return place
+    return call_place.find() if all(is_number(a) and a.ndim for a in arrays) else CPU
 
 
 def _run_on_gpu(op: Op, arrays: Sequence[Any], attrs: dict[str, Any], place: str) -> Array:

@@ -18,6 +18,8 @@ from dlc.ir.errors import ArgumentError, DonatedBufferError, DTypeError, ShapeEr
 from dlc.ir.locks import hold_during_fork
 from dlc.ir.types import TensorType
 from dlc.runtime.buffers import aligned_copy
+from dlc.runtime.gpu.array import GpuArray
+from dlc.runtime.places import moved, place_of
 
 _held_history: Any = vars(Tensor)["_history"]
 
@@ -152,15 +154,12 @@ class Variable(Tensor):
         """
         trace = current_trace()
         if trace is None and self._is_like(value):
-            with variables_lock:
-                self._hold(aligned_copy(value, self._type.dtype))
+            self._hold_new(aligned_copy(value, self._type.dtype), value)
             return self
         new = self._fitting(value)
         if trace is None:
             assert new._data is not None
-            data = new._data
-            with variables_lock:
-                self._hold(contiguous(data))
+            self._hold_new(contiguous(new._data), value)
             return self
         self._node_in(trace)
         # A node of its own: what is computed from the new value has no gradient through the old.
@@ -169,6 +168,13 @@ class Variable(Tensor):
         trace.leaves.setdefault(self, []).append(node)
         trace.written[self] = None
         return self
+
+    def _hold_new(self, array: Array, given: Any) -> None:
+        """Takes an array made of what was assigned; of what was no tensor, on the same device."""
+        if GpuArray.made and not isinstance(given, Tensor):
+            array = moved(array, place_of(self._data))
+        with variables_lock:
+            self._hold(array)
 
     def _is_like(self, value: Any) -> bool:
         """Whether a value is an array of the variable's own type."""

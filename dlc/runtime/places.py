@@ -91,12 +91,12 @@ def operation_place(arrays: Iterable[Any]) -> str:
     """
     arrays = list(arrays)
     found = common_place(arrays)
-    if found != CPU and any(place_of(a) == CPU and not _is_number(a) for a in arrays):
+    if found != CPU and any(place_of(a) == CPU and not is_number(a) for a in arrays):
         raise DeviceError(f"an operation on tensors on cpu and {found}", hint=_MOVE)
     return found
 
 
-def _is_number(array: Any) -> bool:
+def is_number(array: Any) -> bool:
     """Whether an array is one number, perhaps seen many times."""
     return all(s == 0 or d == 1 for s, d in zip(array.strides, array.shape, strict=True))
 

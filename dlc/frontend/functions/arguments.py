@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from operator import index
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from dlc.frontend.apply import apply, as_tensor, broadcast_to, new_handle, promo
 from dlc.frontend.context import current_trace
 from dlc.frontend.extent import as_dim
 from dlc.frontend.tensor import Tensor
+from dlc.ir.deferred import deferred
 from dlc.ir.dims import Dim, DimExpr, dims_equal
 from dlc.ir.errors import (
     ArgumentError,
@@ -22,7 +23,13 @@ from dlc.ir.errors import (
     ValueRangeError,
 )
 from dlc.ir.types import DType, Shape, TensorType, dtype_of
-from dlc.runtime.places import PLACES, is_place, on_host
+from dlc.runtime.gpu.array import GpuArray
+from dlc.runtime.places import CPU, PLACES, is_place, on_host
+
+if TYPE_CHECKING:  # of GPUs only
+    from dlc.frontend import call_place
+else:
+    call_place = deferred("dlc.frontend.call_place")
 
 ArrayLike: TypeAlias = Tensor | np.ndarray[Any, Any] | np.generic | bool | int | float
 AxisLike: TypeAlias = int | Sequence[int] | None
@@ -37,13 +44,17 @@ def check_device(device: Any) -> None:
 
 
 def placed(x: Tensor, device: Any) -> Tensor:
-    """`x` on the device that a `device=` names.
+    """A new tensor on the device that a `device=` names, or where the tensors of the call lie.
 
     Raises:
         DeviceError: for one that is not there.
     """
     check_device(device)
-    return x if device is None or x.is_traced else x.to(str(device))
+    if x.is_traced:
+        return x
+    if device is None and GpuArray.made and (there := call_place.find()) != CPU:
+        return x.to(there)
+    return x if device is None else x.to(str(device))
 
 
 def held_dtype(x: Tensor) -> DType:

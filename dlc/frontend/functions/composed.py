@@ -399,4 +399,5 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None
         >>> dlc.astype(dlc.asarray([1.7, -1.7]), dlc.int32)
         Tensor([ 1, -1], dtype=int32)
     """
-    return fresh(placed(convert(as_tensor(x), dtype_argument(dtype)), device), x)
+    result = convert(as_tensor(x), dtype_argument(dtype))
+    return fresh(result if device is None else placed(result, device), x)

@@ -38,9 +38,9 @@ class Gpu:
         self.driver = driver()
         self._device: Any = self.driver.call("cuDeviceGet", index)
         self.context: Any = self.driver.call("cuDevicePrimaryCtxRetain", self._device)
-        self.activate()
-        self.stream: Any = self.call("cuStreamCreate", _NON_BLOCKING)
-        self._keep_pool()
+        with self.active():
+            self.stream: Any = self.call("cuStreamCreate", _NON_BLOCKING)
+            self._keep_pool()
 
     def _keep_pool(self) -> None:
         """Memory stays with the pool when nothing uses it, so that the next call has it at once."""
@@ -53,9 +53,14 @@ class Gpu:
         """Calls the driver; see `Driver.call`."""
         return self.driver.call(name, *args)
 
-    def activate(self) -> None:
-        """Makes this the GPU of the calling thread."""
-        self.driver.call("cuCtxSetCurrent", self.context)
+    @contextlib.contextmanager
+    def active(self) -> Generator[None]:
+        """This is the GPU of the calling thread inside of a `with`; others go by it as well."""
+        self.call("cuCtxPushCurrent", self.context)
+        try:
+            yield
+        finally:
+            self.call("cuCtxPopCurrent")
 
     # Memory
 
@@ -70,7 +75,8 @@ class Gpu:
         try:
             address = self._allocate(size)
         except MemoryLimitError:
-            free, total = self.call("cuMemGetInfo")
+            with self.active():
+                free, total = self.call("cuMemGetInfo")
             raise MemoryLimitError(
                 f"{self.name} has not enough memory: {size:,} bytes are wanted, "
                 f"{int(free):,} of {int(total):,} are free",
@@ -165,14 +171,14 @@ class Gpu:
         """Waits for all that is in the stream now."""
         with self._ordered():
             event = self._event(self.stream)
-        self.call("cuEventSynchronize", event)
-        self.call("cuEventDestroy", event)
+        with self.active():
+            self.call("cuEventSynchronize", event)
+            self.call("cuEventDestroy", event)
 
     @contextlib.contextmanager
     def _ordered(self) -> Generator[None]:
         """Nothing else gets into the stream inside of a `with`, and no graph is being captured."""
-        with self.lock:
-            self.activate()
+        with self.lock, self.active():
             yield
 
     def _event(self, stream: Any) -> Any:

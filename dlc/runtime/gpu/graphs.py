@@ -15,6 +15,7 @@ from dlc.runtime.gpu.device import Gpu
 
 MOST = 8  # graphs of a program
 AFTER = 2  # calls with the same addresses before they are captured
+UNUSED = 256  # calls without a graph before another one takes its place
 _MOST_SEEN = 256
 
 
@@ -24,15 +25,17 @@ class Graphs:
     def __init__(self, gpu: Gpu) -> None:
         self.gpu = gpu
         self.replays = 0
+        self._calls = 0
         self._graphs: OrderedDict[tuple[int, ...], Any] = OrderedDict()
         self._seen: dict[tuple[int, ...], int] = {}
 
     def run(self, addresses: tuple[int, ...], enqueue: Callable[[], None]) -> None:
         """Does what `enqueue` does with these addresses, which are all that it depends on."""
+        self._calls += 1
         graph = self._graphs.get(addresses)
         if graph is None:
             seen = self._seen[addresses] = self._seen.get(addresses, 0) + 1
-            if seen <= AFTER:
+            if seen <= AFTER or not self._has_room():
                 enqueue()
                 self._forget()
                 return
@@ -41,8 +44,16 @@ class Graphs:
                 _, oldest = self._graphs.popitem(last=False)
                 oldest.release()
         self._graphs.move_to_end(addresses)
+        graph.used = self._calls
         self.gpu.call("cuGraphLaunch", graph.executable, self.gpu.stream)
         self.replays += 1
+
+    def _has_room(self) -> bool:
+        """Whether one more may be captured; where many sets take turns, none would be replayed."""
+        if len(self._graphs) < MOST:
+            return True
+        oldest = next(iter(self._graphs.values()))
+        return self._calls - oldest.used >= UNUSED
 
     def _forget(self) -> None:
         if len(self._seen) > _MOST_SEEN:
@@ -58,5 +69,6 @@ class Graphs:
 class _Graph:
     def __init__(self, gpu: Gpu, executable: Any) -> None:
         self.executable = executable
+        self.used = 0  # the number of the last call
         self.release = weakref.finalize(self, gpu.call, "cuGraphExecDestroy", executable)
         self.release.atexit = False

@@ -97,12 +97,12 @@ class LoadedCode:
     def _function(self, variant: GpuVariant) -> Any:
         found = self._functions.get(id(variant))
         if found is None:
-            found = self._functions[id(variant)] = self._load(variant)
+            with self.gpu.active():
+                found = self._functions[id(variant)] = self._load(variant)
         return found
 
     def _load(self, variant: GpuVariant) -> Any:
         gpu = self.gpu
-        gpu.activate()
         module = self._module(variant)
         self._modules.append(module)
         function = gpu.call("cuModuleGetFunction", module, variant.entry.encode())

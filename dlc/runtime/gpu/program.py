@@ -165,7 +165,7 @@ class BoundGpuProgram:
         program = code.program
         self.code, self.program, self.values, self.gpu = code, program, values, code.gpu
         self.plan = plan_memory(program, values)
-        with self.gpu.lock:
+        with self.gpu.lock, self.gpu.active():
             self._pointers = [0] * len(program.slots)
             for k, array in code.standing.items():
                 self._pointers[k] = array.pointer
@@ -204,8 +204,7 @@ class BoundGpuProgram:
         gpu = self.gpu
         # Python that a program calls may run another one meanwhile.
         own = any(k.host is not None for k in self.program.kernels)
-        with gpu.lock:
-            gpu.activate()
+        with gpu.lock, gpu.active():
             try:
                 held = [self._settled(k, a) for k, a in enumerate(inputs)]
                 results = [self._result(k, held) for k in range(len(self._shapes))]
