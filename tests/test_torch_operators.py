@@ -112,6 +112,34 @@ def test_places_in_memory_outside_of_a_part():
         run(torch.ones(4, 3)[1:])
 
 
+@pytest.mark.parametrize("dynamic", [False, None, True])
+def test_places_in_memory_of_inputs_that_begin_elsewhere(dynamic):
+    def run(x):
+        last = torch.as_strided_scatter(x, x[0, :1], (1,), (1,), 16)
+        part = x.as_strided((x.shape[0],), (2,), 10)
+        return part.exp(), part, part[1:], last
+
+    compiled = torch.compile(run, backend=dlc_backend, fullgraph=True, dynamic=dynamic)
+    base = torch.arange(40.0).reshape(8, 5)
+    for x in (base[:4], base[1:5], base[2:6], base[1:6]):
+        torch.testing.assert_close(compiled(x), run(x))
+    with pytest.raises(dlc.ModelError, match="as_strided reads or writes"):
+        compiled(base[3:7])
+
+
+def test_places_in_memory_outside_of_a_part_by_open_extents():
+    def longer(x):
+        return x.as_strided((x.shape[0] + 1,), (1,)) * 2
+
+    run = torch.compile(longer, backend=dlc_backend, fullgraph=True, dynamic=True)
+    x = torch.ones(9)
+    with pytest.raises(dlc.ModelError, match="outside of the tensor") as found:
+        run(x[:4])
+    assert "x.as_strided((x.shape[0] + 1,)" in str(found.value)
+    with pytest.raises(RuntimeError, match="out of bounds for storage"):
+        run(x)
+
+
 def test_copies():
     def run(x):
         return {

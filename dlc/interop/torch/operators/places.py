@@ -161,6 +161,14 @@ def _in_memory(x: Any, layout: tuple[tuple[Any, ...], Any]) -> tuple[Any, list[i
     return dlc.reshape(dlc.permute_dims(x, tuple(order)), (-1,)), order
 
 
+def reach(
+    shape: Sequence[Any], strides: Sequence[Any], offset: Any, layout: tuple[Any, Any]
+) -> tuple[Any, Any]:
+    """The first and the last place in memory, from where the tensor begins in it."""
+    first: Any = (layout[1] if offset is None else offset) - layout[1]
+    return first, first + sum((d - 1) * s for d, s in zip(shape, strides, strict=True))
+
+
 def _strided_places(
     count: Any, shape: Sequence[Any], strides: Sequence[Any], offset: Any, layout: tuple[Any, Any]
 ) -> Any:
@@ -169,8 +177,7 @@ def _strided_places(
     Raises:
         ModelError: One is outside of the tensor's `count` elements, as far as extents are known.
     """
-    places: Any = (layout[1] if offset is None else offset) - layout[1]
-    last = places + sum((d - 1) * s for d, s in zip(shape, strides, strict=True))
+    places, last = reach(shape, strides, offset, layout)
     known = all(isinstance(n, int) for n in (count, places, last))
     if known and not 0 <= places <= last < count:
         raise ModelError(
