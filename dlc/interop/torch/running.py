@@ -145,6 +145,14 @@ def _first_dtype(node: Node, _symbols: Mapping[Any, Any]) -> Any:
     return dtype_of((value[0] if isinstance(value, (list, tuple)) else value).dtype)
 
 
+def _common_dtype(node: Node, _symbols: Mapping[Any, Any]) -> Any:
+    """The element type that PyTorch converts the first two arguments to."""
+    import torch
+
+    given = [getattr(x, "meta", {}).get("val", x) for x in node.args[:2]]
+    return dtype_of(torch.result_type(*given))
+
+
 def layout_of(node: Node, symbols: Mapping[Any, Any]) -> tuple[tuple[Any, ...], Any]:
     """The strides and the offset in memory of the first argument."""
     like = lies_as(node.args[0]).meta["val"]
@@ -204,8 +212,8 @@ def _results(node: Node, _symbols: Mapping[Any, Any]) -> Any:
 
 
 _NEEDED = {
-    "dtype": _first_dtype, "layout": layout_of, "number": _number, "results": _results,
-    "shape": _shape_of,
+    "common": _common_dtype, "dtype": _first_dtype, "layout": layout_of, "number": _number,
+    "results": _results, "shape": _shape_of,
     "strict": lambda node, _symbols: raises(node),
     "used": lambda node, _symbols: results_used(node),
     "transposed": lambda node, _symbols: factors_are_transposed(node),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import dlc
-from dlc.interop.torch.operators.arguments import with_places
+from dlc.interop.torch.operators.arguments import fitted, with_places
 from dlc.interop.torch.table import aten
 from dlc.ir.errors import ModelError
 from dlc.ir.ops.shape import inverse
@@ -82,7 +82,7 @@ def scatter(x: Any, dim: int, index: Any, source: Any) -> Any:
 @_scattered
 def scatter_value(x: Any, dim: int, index: Any, value: Any) -> Any:
     """One number set along an axis."""
-    return dlc.scatter(x, dim, index, dlc.full(index.shape, value, dtype=x.dtype))
+    return dlc.scatter(x, dim, index, dlc.full(index.shape, fitted(value, x.dtype), dtype=x.dtype))
 
 
 @aten("scatter.reduce", "scatter.value_reduce")
@@ -120,7 +120,7 @@ def index_add(x: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) ->
 @aten("masked_fill")
 def masked_fill(x: Any, mask: Any, value: Any) -> Any:
     """A number where a mask holds."""
-    return dlc.where(mask, value, x)
+    return dlc.where(mask, fitted(value, x.dtype), x)
 
 
 @aten("sort")
