@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +30,7 @@ def decompositions() -> Rules:
             continue
         if find(operator.__name__) is None:
             table.setdefault(operator, function)
-    return table | _by_factors() | _with_checks() | _of_tangents() | _of_lists()
+    return table | _by_factors() | _with_checks() | _of_tangents() | _of_layers() | _of_lists()
 
 
 def decompositions_of_export() -> Any:
@@ -71,6 +72,46 @@ def _of_tangents() -> Rules:
         return like.new_zeros((*x.shape[:self_num_batch_dims], *like.shape))
 
     return {torch.ops.aten._new_zeros_with_same_feature_meta.default: zeros}
+
+
+def _of_layers() -> Rules:
+    """Layers of transformers, which modules call as one where nothing has a gradient."""
+    import torch
+
+    functional = torch.nn.functional
+
+    def encoder(  # noqa: PLR0913, PLR0917  what the schema has
+        x: Any, width: int, heads: int, in_weight: Any, in_bias: Any, out_weight: Any,
+        out_bias: Any, gelu: bool, norm_first: bool, eps: float, scale_1: Any, shift_1: Any,
+        scale_2: Any, shift_2: Any, weight_1: Any, bias_1: Any, weight_2: Any, bias_2: Any,
+        mask: Any = None, mask_type: int | None = None,
+    ) -> Any:  # fmt: skip
+        def attended(x: Any) -> Any:
+            three = functional.linear(x, in_weight, in_bias).unflatten(-1, (3, heads, -1))
+            q, k, v = three.permute(2, 0, 3, 1, 4).unbind()
+            scores = (q * q.shape[-1] ** -0.5) @ k.mT
+            if mask is not None:  # what is not 0 is hidden; 1 stands for a mask of (batch, keys)
+                hidden = mask != 0
+                hidden = hidden[:, None, None] if mask_type == 1 else hidden
+                scores = scores.masked_fill(hidden, -math.inf)
+            found = (scores.softmax(-1) @ v).transpose(1, 2).flatten(-2)
+            return functional.linear(found, out_weight, out_bias)
+
+        def fed(x: Any) -> Any:
+            activation = functional.gelu if gelu else functional.relu
+            inner = activation(functional.linear(x, weight_1, bias_1))
+            return functional.linear(inner, weight_2, bias_2)
+
+        def norm(x: Any, scale: Any, shift: Any) -> Any:
+            return functional.layer_norm(x, (width,), scale, shift, eps)
+
+        if norm_first:
+            x = x + attended(norm(x, scale_1, shift_1))
+            return x + fed(norm(x, scale_2, shift_2))
+        x = norm(x + attended(x), scale_1, shift_1)
+        return norm(x + fed(x), scale_2, shift_2)
+
+    return {torch.ops.aten._transformer_encoder_layer_fwd.default: encoder}
 
 
 def _factored(a: Any) -> tuple[Any, Any, Any]:
