@@ -12,6 +12,8 @@ from dlc.interop.torch.table import find
 
 # The rules of the first write to views; the others are the tracer's own.
 _OTHERS = ("complex.", "polar.", "lift.", "lift_fresh.")
+# The gradients of losses whose rules divide by how many elements there are.
+_MEANS = ("huber_loss_backward", "mse_loss_backward", "smooth_l1_loss_backward")
 Rules = dict[Any, Callable[..., Any]]
 
 
@@ -21,6 +23,7 @@ def decompositions() -> Rules:
 
     An operator with a row stays as it is: that is the faster to trace, and rows know the kernels.
     """
+    import torch
     from torch._decomp import core_aten_decompositions, decomposition_table
     from torch._ops import OpOverload
 
@@ -30,6 +33,9 @@ def decompositions() -> Rules:
             continue
         if find(operator.__name__) is None:
             table.setdefault(operator, function)
+    for name in _MEANS:
+        operator = getattr(torch.ops.aten, name).default
+        table[operator] = functools.partial(_unless_empty, table[operator])
     return table | _by_factors() | _with_checks() | _of_tangents() | _of_layers() | _of_lists()
 
 
@@ -162,6 +168,11 @@ _OF_LISTS = (
     "mul", "neg", "norm", "pow", "reciprocal", "round", "rsqrt", "sigmoid", "sign", "sin",
     "sinh", "sqrt", "sub", "tan", "tanh", "trunc", "zero",
 )  # fmt: skip
+
+
+def _unless_empty(rule: Callable[..., Any], gradient: Any, x: Any, *args: Any) -> Any:
+    """What a rule makes of x, of which there may be no elements."""
+    return rule(gradient, x, *args) if x.numel() else x.clone()
 
 
 def _of_lists() -> Rules:
