@@ -38,6 +38,13 @@ def agree(function, *inputs, dynamic=False):
             near(a.grad, b.grad, f"gradient of input {k}")
 
 
+def same(function, *inputs):
+    """The results are those of eager mode, to the last bit."""
+    run = torch.compile(function, backend=dlc_backend, fullgraph=True)
+    wanted = function(*inputs)
+    torch.testing.assert_close(run(*inputs), wanted, rtol=0, atol=0, equal_nan=True)
+
+
 def named(prefix, pair):
     """A pair of values and places as two results."""
     return {f"{prefix} values": pair[0], f"{prefix} places": pair[1]}
@@ -110,6 +117,81 @@ def test_places_in_memory_outside_of_a_part():
     torch.testing.assert_close(run(torch.ones(4, 3)), torch.full((4,), 2.0))
     with pytest.raises(dlc.ModelError, match="-3 to 0 of 9 elements"):
         run(torch.ones(4, 3)[1:])
+
+
+@pytest.mark.parametrize("dynamic", [False, None, True])
+def test_places_in_memory_of_inputs_that_begin_elsewhere(dynamic):
+    def run(x):
+        last = torch.as_strided_scatter(x, x[0, :1], (1,), (1,), 16)
+        part = x.as_strided((x.shape[0],), (2,), 10)
+        return part.exp(), part, part[1:], last
+
+    compiled = torch.compile(run, backend=dlc_backend, fullgraph=True, dynamic=dynamic)
+    base = torch.arange(40.0).reshape(8, 5)
+    for x in (base[:4], base[1:5], base[2:6], base[1:6]):
+        torch.testing.assert_close(compiled(x), run(x))
+    with pytest.raises(dlc.ModelError, match="as_strided reads or writes"):
+        compiled(base[3:7])
+
+
+def test_places_in_memory_outside_of_a_part_by_open_extents():
+    def longer(x):
+        return x.as_strided((x.shape[0] + 1,), (1,)) * 2
+
+    run = torch.compile(longer, backend=dlc_backend, fullgraph=True, dynamic=True)
+    x = torch.ones(9)
+    with pytest.raises(dlc.ModelError, match="outside of the tensor") as found:
+        run(x[:4])
+    assert "x.as_strided((x.shape[0] + 1,)" in str(found.value)
+    with pytest.raises(RuntimeError, match="out of bounds for storage"):
+        run(x)
+
+
+def of_numbers(x, n):
+    t, index = torch.tensor(n), torch.tensor([0])
+    pairs = (
+        torch.maximum, torch.minimum, torch.eq, torch.lt, torch.logical_and, torch.mul, torch.sub,
+        torch.bitwise_xor, torch.gcd, torch.floor_divide, torch.remainder, torch.copysign,
+    )  # fmt: skip
+    found = [f(x, t) for f in pairs]
+    found += [x + n, n - x, x * n, x // n, x % n, x / n, x == n, x >= n, x & n, n**x]
+    found += [x.clamp(min=t), torch.where(x > 2, x, t), x.clone().fill_(t)]
+    found.append(torch.searchsorted(x.sort()[0], n))
+    if -256 < n < 0:
+        found += [
+            x.clamp(max=n),
+            x.masked_fill(x > 2, n),
+            x.scatter(0, index, n),
+            x.add(x, alpha=n),
+        ]
+    return found
+
+
+@pytest.mark.parametrize("number", [-1, 300, 2**53 + 1])
+def test_numbers_that_a_type_of_integers_has_not_wrap(number):
+    x = torch.tensor([0, 1, 100, 255, 7, 3], dtype=torch.uint8)
+    same(lambda x: of_numbers(x, number), x)
+
+
+def test_single_elements_of_wider_types():
+    x = torch.tensor([0.1, 1, 3])
+    one_tenth = torch.tensor(0.1, dtype=torch.float64)
+    same(lambda x, t: (x == t, x + t, x.clamp(max=t)), x, one_tenth)
+    line = torch.arange(1, 5)
+    same(lambda x: (torch.searchsorted(x, 3.5), torch.bucketize(3.5, x)), line)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_factors_of_16_bit_floats_keep_their_digits(dtype):
+    def run(x, wide):
+        return (1 - (x > 0).to(x.dtype)) * -1e9, x / 70000, x * 0.1, x * wide
+
+    same(run, torch.tensor([-3.0, 0, 0.7, 3e4], dtype=dtype), torch.tensor(1e-6))
+
+
+def test_floor_division_by_infinities():
+    x = torch.tensor([-2.0, -0.0, 0.0, 3.0, float("inf"), -float("inf"), float("nan")])
+    same(lambda x, inf: (x // inf, x // -inf, inf // x), x, torch.tensor(float("inf")))
 
 
 def test_copies():

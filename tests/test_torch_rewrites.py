@@ -23,7 +23,7 @@ def check(function, *inputs, dynamic=False):
         found.append([*results, *(g.grad for g in given if g.is_floating_point())])
     for k, (got, wanted) in enumerate(zip(*found, strict=True)):
         assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape), k
-        torch.testing.assert_close(got, wanted, msg=lambda m, k=k: f"{k}: {m}")
+        torch.testing.assert_close(got, wanted, equal_nan=True, msg=lambda m, k=k: f"{k}: {m}")
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
@@ -140,6 +140,11 @@ def test_solutions(left, shape, contiguous):
         a + 3 * torch.eye(5),
         torch.randn(shape),
     )
+
+
+@pytest.mark.parametrize("loss", [F.mse_loss, F.smooth_l1_loss, F.huber_loss])
+def test_means_of_nothing(loss):
+    check(lambda x, y: [loss(x, y)], torch.ones(0, 3), torch.ones(0, 3))
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # PyTorch's own call

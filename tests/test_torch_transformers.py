@@ -46,6 +46,24 @@ def test_texts_are_generated():
     assert sum(p.stats.traces for p in made) <= 3
 
 
+@pytest.mark.parametrize(("norm_first", "activation"), [(False, "relu"), (True, "gelu")])
+def test_layers_of_an_encoder_in_inference(norm_first, activation):
+    """PyTorch's own layer calls one operator there."""
+    torch.manual_seed(0)
+    layer = torch.nn.TransformerEncoderLayer(
+        8, 2, 16, activation=activation, batch_first=True, norm_first=norm_first
+    ).eval()
+    run = torch.compile(layer, backend=dlc_backend, fullgraph=True)
+    x = torch.randn(2, 4, 8)
+    later = torch.ones(4, 4).triu(1).bool()
+    padded = torch.tensor([[False, False, True, True], [True] * 4])
+    with torch.no_grad():
+        for masks in ({}, {"src_mask": later}, {"src_key_padding_mask": padded}, {
+            "src_mask": later, "src_key_padding_mask": padded,
+        }):  # fmt: skip
+            torch.testing.assert_close(run(x, **masks), layer(x, **masks), equal_nan=True)
+
+
 def test_the_page_has_a_row_for_each_model():
     _, _, rest = suite.PAGE.read_text().partition("<!-- models -->\n")
     lines = rest.partition("<!-- end of models -->")[0].splitlines()[2:]

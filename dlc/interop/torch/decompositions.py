@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from dlc.interop.torch.table import find
 
 # The rules of the first write to views; the others are the tracer's own.
 _OTHERS = ("complex.", "polar.", "lift.", "lift_fresh.")
+# The gradients of losses whose rules divide by how many elements there are.
+_MEANS = ("huber_loss_backward", "mse_loss_backward", "smooth_l1_loss_backward")
 Rules = dict[Any, Callable[..., Any]]
 
 
@@ -20,6 +23,7 @@ def decompositions() -> Rules:
 
     An operator with a row stays as it is: that is the faster to trace, and rows know the kernels.
     """
+    import torch
     from torch._decomp import core_aten_decompositions, decomposition_table
     from torch._ops import OpOverload
 
@@ -29,7 +33,10 @@ def decompositions() -> Rules:
             continue
         if find(operator.__name__) is None:
             table.setdefault(operator, function)
-    return table | _by_factors() | _with_checks() | _of_tangents() | _of_lists()
+    for name in _MEANS:
+        operator = getattr(torch.ops.aten, name).default
+        table[operator] = functools.partial(_unless_empty, table[operator])
+    return table | _by_factors() | _with_checks() | _of_tangents() | _of_layers() | _of_lists()
 
 
 def decompositions_of_export() -> Any:
@@ -71,6 +78,46 @@ def _of_tangents() -> Rules:
         return like.new_zeros((*x.shape[:self_num_batch_dims], *like.shape))
 
     return {torch.ops.aten._new_zeros_with_same_feature_meta.default: zeros}
+
+
+def _of_layers() -> Rules:
+    """Layers of transformers, which modules call as one where nothing has a gradient."""
+    import torch
+
+    functional = torch.nn.functional
+
+    def encoder(  # noqa: PLR0913, PLR0917  what the schema has
+        x: Any, width: int, heads: int, in_weight: Any, in_bias: Any, out_weight: Any,
+        out_bias: Any, gelu: bool, norm_first: bool, eps: float, scale_1: Any, shift_1: Any,
+        scale_2: Any, shift_2: Any, weight_1: Any, bias_1: Any, weight_2: Any, bias_2: Any,
+        mask: Any = None, mask_type: int | None = None,
+    ) -> Any:  # fmt: skip
+        def attended(x: Any) -> Any:
+            three = functional.linear(x, in_weight, in_bias).unflatten(-1, (3, heads, -1))
+            q, k, v = three.permute(2, 0, 3, 1, 4).unbind()
+            scores = (q * q.shape[-1] ** -0.5) @ k.mT
+            if mask is not None:  # what is not 0 is hidden; 1 stands for a mask of (batch, keys)
+                hidden = mask != 0
+                hidden = hidden[:, None, None] if mask_type == 1 else hidden
+                scores = scores.masked_fill(hidden, -math.inf)
+            found = (scores.softmax(-1) @ v).transpose(1, 2).flatten(-2)
+            return functional.linear(found, out_weight, out_bias)
+
+        def fed(x: Any) -> Any:
+            activation = functional.gelu if gelu else functional.relu
+            inner = activation(functional.linear(x, weight_1, bias_1))
+            return functional.linear(inner, weight_2, bias_2)
+
+        def norm(x: Any, scale: Any, shift: Any) -> Any:
+            return functional.layer_norm(x, (width,), scale, shift, eps)
+
+        if norm_first:
+            x = x + attended(norm(x, scale_1, shift_1))
+            return x + fed(norm(x, scale_2, shift_2))
+        x = norm(x + attended(x), scale_1, shift_1)
+        return norm(x + fed(x), scale_2, shift_2)
+
+    return {torch.ops.aten._transformer_encoder_layer_fwd.default: encoder}
 
 
 def _factored(a: Any) -> tuple[Any, Any, Any]:
@@ -121,6 +168,11 @@ _OF_LISTS = (
     "mul", "neg", "norm", "pow", "reciprocal", "round", "rsqrt", "sigmoid", "sign", "sin",
     "sinh", "sqrt", "sub", "tan", "tanh", "trunc", "zero",
 )  # fmt: skip
+
+
+def _unless_empty(rule: Callable[..., Any], gradient: Any, x: Any, *args: Any) -> Any:
+    """What a rule makes of x, of which there may be no elements."""
+    return rule(gradient, x, *args) if x.numel() else x.clone()
 
 
 def _of_lists() -> Rules:

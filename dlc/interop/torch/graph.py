@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,17 +22,26 @@ from dlc.interop.torch.extents import (
 )
 from dlc.interop.torch.failures import codes_checked, raise_as_torch
 from dlc.interop.torch.layouts import order_of
-from dlc.interop.torch.places_checked import any_outside, readers_of_places
+from dlc.interop.torch.places_checked import (
+    any_outside,
+    is_outside,
+    outside_of,
+    readers_of_memory,
+    readers_of_places,
+    sources_in_memory,
+)
 from dlc.interop.torch.random_state import describe_drawn_again, next_key
 from dlc.interop.torch.running import (
     constants_of,
     draws,
     is_node,
     is_tensor,
+    memory_of,
     places_of,
     places_read,
     run_nodes,
     shapes_of,
+    symbols_of,
 )
 from dlc.ir.matrix_error import LinAlgError
 from dlc.ir.ops.shape import inverse
@@ -78,6 +88,8 @@ class GraphFunction:
         self.beside = [(e, *self._place(e)) for e in beside]
         # For each symbol that only strides and offsets have, the input and its place among these.
         self.strides = self._strides()
+        # For each memory that nodes read by offsets in it, the input, and its offset in the trace.
+        self.offsets = self._offsets()
         output = next(n for n in self.nodes if n.op == "output").args[0]
         self.output = [output] if is_node(output) else output  # of a part of a graph
         tensors = (n for n in self.output[:count] if n is not None and is_tensor(n))
@@ -87,6 +99,7 @@ class GraphFunction:
         self.draws = draws(self.nodes)
         self.codes = codes_checked(self.nodes)
         self.places = readers_of_places(self.nodes)
+        self.in_memory = readers_of_memory(self.nodes, self.offsets)
         self.options = options
         self.unbound = self._program({})
         places = [k for k in parameters if is_tensor(self.inputs[k])]
@@ -111,11 +124,15 @@ class GraphFunction:
             empty = zip(alone, given[len(free) :], strict=False)  # then those of counts
             known |= {k: t.shape[0] for k, t in empty}
             begin = len(free) + len(alone)
-            places = dict(zip(self.strides, (t.shape[0] for t in given[begin:]), strict=False))
+            read = (t.shape[0] for t in given[begin:])
+            places = dict(zip(self.strides, read, strict=False))
+            for memory, (_, seen) in self.offsets.items():
+                places[memory] = next(read) - seen
             return self._trace(tensors, known, places, key)
 
         strides = [(places_of(self.inputs[k].meta["val"])[n], 0) for k, n in self.strides.values()]
-        patterns = patterns_of([*self._shapes_of(free), *strides], self.steps)
+        offsets = [(seen, 0) for _, seen in self.offsets.values()]
+        patterns = patterns_of([*self._shapes_of(free), *strides, *offsets], self.steps)
         compiled = ExtentsKnown(
             graph,
             [*patterns, (2,)] if self.draws else patterns,
@@ -155,6 +172,17 @@ class GraphFunction:
                     found.setdefault(e, (k, n))
         return found
 
+    def _offsets(self) -> dict[Any, tuple[int, int]]:
+        """PyTorch has one graph for inputs that begin elsewhere in their memory."""
+        read = {memory_of(source.meta["val"]) for source in sources_in_memory(self.nodes)}
+        found: dict[Any, tuple[int, int]] = {}
+        for k in self.tensors:
+            value = self.inputs[k].meta["val"]
+            offset = value.storage_offset()
+            if memory_of(value) in read and isinstance(offset, int):
+                found.setdefault(memory_of(value), (k, offset))
+        return found
+
     def _place(self, symbol: Any) -> tuple[int, int | None]:
         """The input that has a symbol of PyTorch's: a tensor, with the axis, or a number."""
         alone = (k for k in self.alone if str(self.inputs[k].meta["val"]) == str(symbol))
@@ -173,6 +201,7 @@ class GraphFunction:
         extents = [args[k] for k in self.alone if _is_extent(args[k])]
         known = {e: _extent_at(args[k], axis) for e, k, axis in self.beside}
         extents += [places_of(args[k])[n] for k, n in self.strides.values()]
+        extents += [args[k].storage_offset() for k, _ in self.offsets.values()]
         extents += [step.count(_extent_at(args[k], axis), known) for k, axis, step in self.counts]
         given += [np.empty((d, 0), np.int8) for d in extents]
         key = [next_key()] if self.draws else []
@@ -194,9 +223,11 @@ class GraphFunction:
         except LinAlgError:
             raise_as_torch(self.module, args)
             raise
-        checks = len(self.codes) + bool(self.places)
-        if checks and any(c.numpy().any() for c in values[-checks:]):
+        checks = len(self.in_memory) + len(self.codes) + bool(self.places)
+        if checks and any(failed := [c.numpy().any() for c in values[-checks:]]):
             raise_as_torch(self.module, args)
+            for node in itertools.compress(self.in_memory, failed):
+                raise outside_of(node)
         return values
 
     def _extent(self, node: Any, args: Sequence[Any]) -> Any:
@@ -228,6 +259,8 @@ class GraphFunction:
             for n in self.output
             if n is not None and is_tensor(n)
         ]
+        symbols = symbols_of(values, places)
+        results += [is_outside(n, values, symbols) for n in self.in_memory]
         results += [values[n][place] for n, place in self.codes]
         return [*results, any_outside(self.places, values)] if self.places else results
 

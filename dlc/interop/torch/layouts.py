@@ -17,7 +17,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from dlc.interop.torch.extents import expression_of, symbols_among
-from dlc.interop.torch.running import is_tensor
+from dlc.interop.torch.places_checked import begins_anywhere
+from dlc.interop.torch.running import is_tensor, memory_of
 
 if TYPE_CHECKING:
     from torch.fx import Node
@@ -32,6 +33,7 @@ class _Shared(NamedTuple):
 
     places: tuple[int, ...]
     values: tuple[Any, ...]  # what PyTorch knows of them
+    fixed: tuple[bool, ...]  # whether they begin there wherever the owner does
     owner: int | None  # the input whose memory it is
 
 
@@ -55,17 +57,22 @@ class Layouts:
         self.count = count
         self._inputs: list[Any] = [n.meta.get("val") for n in nodes if n.op == "placeholder"]
         output: Any = nodes[-1].args[0]
-        results: dict[int, list[tuple[int, Any]]] = {}
+        results: dict[int, list[tuple[int, Any, bool]]] = {}
         for k, node in enumerate(output[:count]):
             if not is_tensor(node):
                 continue
             value = node.meta["val"]
             if k in views:
                 value = _view(node, output[written[views[k]]], self._inputs[views[k]])
-            results.setdefault(_memory(value), []).append((k, value))
-        given = {_memory(v): k for k, v in enumerate(self._inputs) if _has_memory(v)}
+            results.setdefault(memory_of(value), []).append((k, value, _is_fixed(node)))
+        given = {memory_of(v): k for k, v in enumerate(self._inputs) if _has_memory(v)}
         self._shared = [
-            _Shared(tuple(k for k, _ in found), tuple(v for _, v in found), given.get(memory))
+            _Shared(
+                tuple(k for k, _, _ in found),
+                tuple(v for _, v, _ in found),
+                tuple(fixed for _, _, fixed in found),
+                given.get(memory),
+            )
             for memory, found in results.items()
             if len(found) > 1 or memory in given
         ]
@@ -80,7 +87,11 @@ class Layouts:
             given = zip(self._inputs, args, strict=True)
             symbols = symbols_among([pair for x, a in given for pair in _numbers(x, a)])
             made = list(function(*args))
-            layouts = self._known(tuple(symbols.items()))
+            begins = (
+                args[s.owner].storage_offset() if s.owner is not None and any(s.fixed) else 0
+                for s in self._shared
+            )
+            layouts = self._known(tuple(symbols.items()), tuple(begins))
             for shared, where in zip(self._shared, layouts, strict=True):
                 results = [made[k] for k in shared.places]
                 owner = None if shared.owner is None else args[shared.owner]
@@ -90,22 +101,28 @@ class Layouts:
 
         return laid_out
 
-    def _by_numbers(self, numbers: tuple[tuple[Any, int], ...]) -> list[list[Layout]]:
+    def _by_numbers(
+        self, numbers: tuple[tuple[Any, int], ...], begins: tuple[int, ...]
+    ) -> list[list[Layout]]:
         """The strides and the offset of each, by the numbers that PyTorch's symbols stand for.
 
         Offsets in the memory of an input are from its first element.
+
+        Args:
+            numbers: The symbols, and the numbers.
+            begins: Where inputs begin in their memory, for results that do so anywhere in it.
         """
         known = dict(numbers)
         found: list[list[Layout]] = []
-        for shared in self._shared:
+        for shared, begin in zip(self._shared, begins, strict=True):
             first = 0 if shared.owner is None else self._inputs[shared.owner].storage_offset()
             found.append(
                 [
                     (
                         tuple(_value(s, known) for s in v.stride()),
-                        _value(v.storage_offset() - first, known),
+                        _value(v.storage_offset() - (begin if fixed else first), known),
                     )
-                    for v in shared.values
+                    for v, fixed in zip(shared.values, shared.fixed, strict=True)
                 ]
             )
         return found
@@ -115,8 +132,12 @@ def _has_memory(value: Any) -> bool:
     return hasattr(value, "untyped_storage")
 
 
-def _memory(value: Any) -> int:
-    return value.untyped_storage()._cdata
+def _is_fixed(node: Any) -> bool:
+    """Whether a node is a view that begins at a given offset in memory, or a view of such a one."""
+    if node.target is not operator.getitem and not getattr(node.target, "is_view", False):
+        return False
+    given = node.target is not operator.getitem and begins_anywhere(node)
+    return given or _is_fixed(node.args[0])
 
 
 def _view(node: Any, whole: Any, value: Any) -> Any:

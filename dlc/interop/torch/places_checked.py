@@ -2,16 +2,21 @@
 
 In compiled programs dlc reads the nearest element, and leaves out what is written elsewhere.
 Through PyTorch's door a program says whether any place was out of range: then its error follows.
+Places in memory, which `as_strided` has, may be outside of a tensor and yet be PyTorch's.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dlc
-from dlc.interop.torch.checks import operator_name
+from dlc.interop.torch.checks import location_of, operator_name
+from dlc.interop.torch.extents import expression_of
+from dlc.interop.torch.operators.places import reach
+from dlc.interop.torch.running import filled, layout_of, lies_as, memory_of, places_of
+from dlc.ir.errors import ModelError
 
 if TYPE_CHECKING:
     from torch.fx import Node
@@ -24,6 +29,10 @@ _ALONG = (
 _FLAT = ("put.default", "take.default")
 _ROWS = ("_embedding_bag.default", "_embedding_bag_forward_only.default", "embedding.default")
 _BY_AXIS = ("index.Tensor", "index_put.default")
+# Where the shape, the strides and the offset in memory begin among the arguments.
+_IN_MEMORY = {
+    "as_strided.default": 1, "as_strided_copy.default": 1, "as_strided_scatter.default": 2,
+}  # fmt: skip
 
 
 def readers_of_places(nodes: Sequence[Node]) -> list[Node]:
@@ -44,6 +53,75 @@ def any_outside(nodes: Sequence[Node], values: Mapping[Any, Any]) -> Any:
         for places, extent, least in _places(node, values):
             outside = outside | dlc.any((places < least) | (places >= extent))
     return outside
+
+
+def readers_of_memory(nodes: Sequence[Node], elsewhere: Container[Any] = ()) -> list[Node]:
+    """The nodes that read or write by places in memory which are not known before a program runs.
+
+    The operators themselves check those that are.
+
+    Args:
+        nodes: The nodes.
+        elsewhere: Memory in which inputs may begin elsewhere than in the trace.
+    """
+    return [n for n in nodes if n.op == "call_function" and _is_open(n, elsewhere)]
+
+
+def _is_open(node: Node, elsewhere: Container[Any]) -> bool:
+    if operator_name(node) not in _IN_MEMORY:
+        return False
+    like = lies_as(node.args[0]).meta["val"]
+    if begins_anywhere(node) and memory_of(like) in elsewhere:
+        return True
+    numbers = (*like.shape, *places_of(like), *_numbers_of(node))
+    return any(hasattr(n, "meta") or expression_of(n) is not None for n in numbers)
+
+
+def _numbers_of(node: Node) -> list[Any]:
+    *numbers, offset = _in_memory(node)
+    return [n for part in numbers for n in part] + [offset]
+
+
+def sources_in_memory(nodes: Sequence[Node]) -> list[Node]:
+    """The nodes whose memory others read or write from a given offset in it."""
+    return [lies_as(n.args[0]) for n in nodes if n.op == "call_function" and begins_anywhere(n)]
+
+
+def begins_anywhere(node: Node) -> bool:
+    """Whether what an operator reads or writes begins at a given offset in memory."""
+    return operator_name(node) in _IN_MEMORY and _in_memory(node)[2] is not None
+
+
+def is_outside(node: Node, values: Mapping[Any, Any], symbols: Mapping[Any, Any]) -> Any:
+    """Whether a place in memory is outside of the tensor: a tensor.
+
+    Args:
+        node: One of those that `readers_of_memory` gave.
+        values: The values of all nodes.
+        symbols: Those of PyTorch's symbols.
+    """
+    shape, strides, offset = filled(_in_memory(node), values)
+    first, last = reach(shape, strides, offset, layout_of(node, symbols))
+    count = math.prod(dlc.asarray(values[node.args[0]]).shape)
+    outside = (dlc.asarray(first) < 0) | (dlc.asarray(last) >= count)
+    return outside & (dlc.asarray(math.prod(shape)) > 0)
+
+
+def _in_memory(node: Node) -> tuple[Any, Any, Any]:
+    begin = _IN_MEMORY[operator_name(node)]
+    shape, strides, *rest = node.args[begin:]
+    return shape, strides, rest[0] if rest else node.kwargs.get("storage_offset")
+
+
+def outside_of(node: Node) -> ModelError:
+    """The error for what is outside of a tensor, and where PyTorch has elements."""
+    error = ModelError(
+        "as_strided reads or writes outside of the tensor",
+        hint="as_strided of the whole tensor that this one is a part of",
+        location=location_of(node),
+    )
+    error.context = f"in {node.format_node()}"
+    return error
 
 
 def _places(node: Node, values: Mapping[Any, Any]) -> Iterator[tuple[Any, Any, Any]]:

@@ -47,17 +47,22 @@ def places_read(nodes: Sequence[Node]) -> list[Any]:
         if "number" in needs:
             found.append(node.meta["val"])
         if "layout" in needs:
-            found += places_of(_lies_as(node.args[0]).meta["val"])
+            found += places_of(lies_as(node.args[0]).meta["val"])
     return found
 
 
-def _lies_as(node: Any) -> Node:
+def lies_as(node: Any) -> Node:
     """The node whose value has the strides and the offset of a node's.
 
     Writes to a part leave these as they are; what PyTorch describes is without the offset.
     """
     written = node.op == "call_function" and operator_name(node).split(".")[0] in _WRITES_OF_PARTS
-    return _lies_as(node.args[0]) if written else node
+    return lies_as(node.args[0]) if written else node
+
+
+def memory_of(tensor: Any) -> Any:
+    """What stands for the memory that a tensor of PyTorch's shares with its views."""
+    return tensor.untyped_storage()._cdata
 
 
 def places_of(tensor: Any) -> list[Any]:
@@ -77,10 +82,11 @@ def run_nodes(
         nodes: The nodes, in order.
         values: The values of those that are there.
         key: A random key, where nodes draw random numbers.
-        places: The values of symbols that only strides and offsets in memory have.
+        places: The values of symbols that only strides and offsets in memory have, and by what
+            the offsets in a memory differ from those that PyTorch has.
     """
     drawing = {n: k for k, n in enumerate(draws(nodes))}
-    symbols = {**places, **symbols_among(shapes_of(values))}
+    symbols = symbols_of(values, places)
     for node in nodes:
         if node.op == "call_function":
             # Each operator has numbers of its own.
@@ -89,7 +95,7 @@ def run_nodes(
 
 
 def _call(node: Node, values: dict[Any, Any], key: Any, symbols: Mapping[Any, Any]) -> Any:
-    args, kwargs = (_filled(x, values) for x in (node.args, node.kwargs))
+    args, kwargs = (filled(x, values) for x in (node.args, node.kwargs))
     if node.target is operator.getitem:
         return args[0][args[1]]
     if node.target in PYTHON_OPERATORS:
@@ -139,12 +145,20 @@ def _first_dtype(node: Node, _symbols: Mapping[Any, Any]) -> Any:
     return dtype_of((value[0] if isinstance(value, (list, tuple)) else value).dtype)
 
 
-def _layout(node: Node, symbols: Mapping[Any, Any]) -> tuple[tuple[Any, ...], Any]:
+def _common_dtype(node: Node, _symbols: Mapping[Any, Any]) -> Any:
+    """The element type that PyTorch converts the first two arguments to."""
+    import torch
+
+    given = [getattr(x, "meta", {}).get("val", x) for x in node.args[:2]]
+    return dtype_of(torch.result_type(*given))
+
+
+def layout_of(node: Node, symbols: Mapping[Any, Any]) -> tuple[tuple[Any, ...], Any]:
     """The strides and the offset in memory of the first argument."""
-    like = _lies_as(node.args[0]).meta["val"]
+    like = lies_as(node.args[0]).meta["val"]
     # Not PyTorch's own numbers: where these are compared, it takes the values of its trace.
     *strides, offset = (_place(n, symbols) for n in places_of(like))
-    return tuple(strides), offset
+    return tuple(strides), offset + symbols.get(memory_of(like), 0)
 
 
 def _number(node: Node, symbols: Mapping[Any, Any]) -> Any:
@@ -161,6 +175,16 @@ def _place(number: Any, symbols: Mapping[Any, Any]) -> Any:
             hint="x.contiguous()",
         )
     return value
+
+
+def symbols_of(values: Mapping[Node, Any], places: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The values of PyTorch's symbols.
+
+    Args:
+        values: Those of a graph's inputs, among others.
+        places: Those of others.
+    """
+    return {**places, **symbols_among(shapes_of(values))}
 
 
 def shapes_of(values: Mapping[Node, Any]) -> list[tuple[Any, Any]]:
@@ -188,8 +212,8 @@ def _results(node: Node, _symbols: Mapping[Any, Any]) -> Any:
 
 
 _NEEDED = {
-    "dtype": _first_dtype, "layout": _layout, "number": _number, "results": _results,
-    "shape": _shape_of,
+    "common": _common_dtype, "dtype": _first_dtype, "layout": layout_of, "number": _number,
+    "results": _results, "shape": _shape_of,
     "strict": lambda node, _symbols: raises(node),
     "used": lambda node, _symbols: results_used(node),
     "transposed": lambda node, _symbols: factors_are_transposed(node),
@@ -222,7 +246,7 @@ class Subgraph:
         """What the graph makes of values for its inputs."""
         values = self.constants | dict(zip(self.inputs, args, strict=True))
         run_nodes(self.nodes, values, None)
-        return _filled(self.output, values)
+        return filled(self.output, values)
 
 
 def is_node(value: Any) -> bool:
@@ -236,12 +260,12 @@ def is_tensor(node: Any) -> bool:
     return hasattr(value, "dtype") and hasattr(value, "shape")
 
 
-def _filled(x: Any, values: dict[Any, Any]) -> Any:
+def filled(x: Any, values: Mapping[Any, Any]) -> Any:
     """Arguments with values in the place of nodes."""
     if isinstance(x, (list, tuple)):
-        return [_filled(v, values) for v in x]
+        return [filled(v, values) for v in x]
     if isinstance(x, dict):
-        return {k: _filled(v, values) for k, v in x.items()}
+        return {k: filled(v, values) for k, v in x.items()}
     try:
         found = values.get(x)
     except TypeError:

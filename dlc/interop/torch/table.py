@@ -24,11 +24,13 @@ def aten(*names: str, needs: tuple[str, ...] = ()) -> Callable[[Function], Funct
     Args:
         names: Those of the operator.
         needs: Keywords that the function takes beside those of the schema: a random `key`, the
-            element type of its first result (`dtype`), strides and offset in memory of its first
-            argument (`layout`), the `number` that its result is by PyTorch, what the tracer says
-            about its `results`, the `shape` of its result, where PyTorch has decided what depends
-            on open extents (None where it is not known), whether failure is an error (`strict`),
-            which of its results are `used`, whether factors are those of the `transposed` matrix.
+            element type of its first result (`dtype`), that which its first two arguments are
+            converted to before elements are computed (`common`), strides and offset in memory of
+            its first argument (`layout`), the `number` that its result is by PyTorch, what the
+            tracer says about its `results`, the `shape` of its result, where PyTorch has decided
+            what depends on open extents (None where it is not known), whether failure is an error
+            (`strict`), which of its results are `used`, whether factors are those of the
+            `transposed` matrix.
     """
 
     def add(function: Function) -> Function:

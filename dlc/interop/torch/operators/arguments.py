@@ -48,10 +48,25 @@ def picked(x: Any, places: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
     return dlc.squeeze(values, axis=dim), dlc.squeeze(places, axis=dim)
 
 
+def fitted(number: Any, dtype: Any) -> Any:
+    """A number as PyTorch converts one to an element type: -1 is 255 for uint8."""
+    if isinstance(number, int) and dtype.kind == "u" and -(2**dtype.bits) < number < 0:
+        return number + 2**dtype.bits
+    return number
+
+
 def times(x: Any, factor: float) -> Any:
-    """x times a factor that PyTorch converts to x's dtype: towards 0, and -1 is 255 for uint8."""
-    dtype = x.dtype
-    if dtype.is_integer and isinstance(factor, (int, float)):
+    """x times a factor that PyTorch converts to x's dtype, towards 0."""
+    if x.dtype.is_integer and isinstance(factor, float):
         factor = int(factor)
-        factor += 2**dtype.bits if factor < 0 and dtype.kind == "u" else 0
-    return x * factor
+    return x * fitted(factor, x.dtype)
+
+
+def operand(x: Any, dtype: Any) -> Any:
+    """A tensor or a number as the type that PyTorch computes in: integers wrap."""
+    if hasattr(x, "dtype"):
+        return dlc.astype(x, dtype)
+    if dtype.is_integer and isinstance(x, int):
+        x %= 2**dtype.bits
+        return x - 2**dtype.bits if dtype.kind == "i" and x >> (dtype.bits - 1) else x
+    return x

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 import dlc
 from dlc.frontend.apply import apply
 from dlc.interop.torch.arrays import dtype_of
-from dlc.interop.torch.table import aten
+from dlc.interop.torch.operators.arguments import fitted, operand, times
+from dlc.interop.torch.table import Function, aten
 
 _UNARY: dict[str, Callable[[Any], Any]] = {
     "abs": dlc.abs, "acos": dlc.acos, "acosh": dlc.acosh, "asin": dlc.asin, "asinh": dlc.asinh,
@@ -75,27 +79,58 @@ def _number(x: Any) -> Any:
     return dlc.astype(x, dlc.int64) if getattr(x, "dtype", None) == dlc.bool else x
 
 
-@aten("add")
+def _pairs(*names: str, by: str = "dtype", digits: bool = False) -> Callable[[Function], Function]:
+    """Rows of (a, b, ...) that PyTorch converts to one element type first.
+
+    Args:
+        names: Those of the rows.
+        by: What the row needs to know this type.
+        digits: Whether b, where it is a single element, is not rounded to 16-bit floats.
+    """
+
+    def add(function: Function) -> Function:
+        @functools.wraps(function)
+        def run(a: Any, b: Any, *args: Any, **keywords: Any) -> Any:
+            dtype = keywords.pop(by)
+            if digits and dtype in (dlc.float16, dlc.bfloat16) and _is_inexact(b, dtype):
+                dtype = dlc.float32
+            return function(operand(a, dtype), operand(b, dtype), *args, **keywords)
+
+        aten(*names, needs=(by,))(run)
+        return function
+
+    return add
+
+
+def _is_inexact(x: Any, dtype: Any) -> bool:
+    """Whether a single element may be none of a type's."""
+    if hasattr(x, "dtype"):
+        return x.ndim == 0 and x.dtype != dtype
+    with np.errstate(over="ignore"):
+        return isinstance(x, (int, float)) and float(dtype.numpy.type(x)) != x
+
+
+@_pairs("add")
 def add(a: Any, b: Any, *, alpha: float = 1) -> Any:
     """a + alpha b."""
-    if alpha == 1 and getattr(a, "dtype", None) == dlc.bool and getattr(b, "dtype", 0) == dlc.bool:
-        return dlc.logical_or(a, b)
-    return _number(a) + (_number(b) if alpha == 1 else _number(b) * alpha)
+    if getattr(a, "dtype", None) == dlc.bool and getattr(b, "dtype", 0) == dlc.bool:
+        return dlc.logical_or(a, b) if alpha else a
+    return _number(a) + (_number(b) if alpha == 1 else times(_number(b), alpha))
 
 
-@aten("sub")
+@_pairs("sub")
 def sub(a: Any, b: Any, *, alpha: float = 1) -> Any:
     """a - alpha b."""
-    return _number(a) - (_number(b) if alpha == 1 else _number(b) * alpha)
+    return _number(a) - (_number(b) if alpha == 1 else times(_number(b), alpha))
 
 
-@aten("rsub")
+@_pairs("rsub")
 def rsub(a: Any, b: Any, *, alpha: float = 1) -> Any:
     """b - alpha a."""
     return sub(b, a, alpha=alpha)
 
 
-@aten("mul")
+@_pairs("mul", digits=True)
 def mul(a: Any, b: Any) -> Any:
     """a b."""
     if getattr(a, "dtype", None) == dlc.bool and getattr(b, "dtype", None) == dlc.bool:
@@ -103,53 +138,62 @@ def mul(a: Any, b: Any) -> Any:
     return _number(a) * _number(b)
 
 
-@aten("div", "true_divide")
+@_pairs("div", "true_divide", digits=True)
 def div(a: Any, b: Any, *, rounding_mode: str | None = None) -> Any:
     """a / b, rounded down or towards zero if asked for."""
     if rounding_mode is None:
-        return dlc.divide(as_float(a), as_float(b))
+        return dlc.divide(a, b)
     if rounding_mode == "floor":
-        return dlc.floor_divide(a, b)
-    if is_float(a) or (hasattr(b, "dtype") and is_float(b)) or isinstance(b, float):
-        return dlc.trunc(dlc.divide(as_float(a), as_float(b)))
+        return _floor_divided(a, b)
+    if is_float(a if hasattr(a, "dtype") else b):
+        return dlc.trunc(dlc.divide(a, b))
     rest = dlc.fmod(a, b)
     return dlc.floor_divide(a - rest, b)
 
 
-@aten("fmod")
+def _floor_divided(a: Any, b: Any) -> Any:
+    """a / b rounded down; NaN of an infinite a, -1 of a number by an infinity of another sign."""
+    quotient = dlc.floor_divide(a, b)
+    if not is_float(quotient):
+        return quotient
+    quotient = dlc.where(dlc.isinf(dlc.asarray(b)) & (a * b < 0), -1, quotient)
+    return dlc.where(dlc.isinf(dlc.asarray(a)) & (b != 0), math.nan, quotient)
+
+
+@_pairs("fmod")
 def fmod(a: Any, b: Any) -> Any:
     """The remainder, of the dividend's sign."""
     return dlc.fmod(a, b)
 
 
-@aten("remainder")
+@_pairs("remainder")
 def remainder(a: Any, b: Any) -> Any:
     """The remainder, of the divisor's sign."""
     return dlc.remainder(a, b)
 
 
-@aten("pow")
-def power(a: Any, b: Any) -> Any:
+@aten("pow", needs=("dtype",))
+def power(a: Any, b: Any, *, dtype: Any) -> Any:
     """a to the b."""
-    if isinstance(b, (int, float)) and hasattr(a, "dtype"):
-        if b == 2:
-            return a * a
-        if b == 0.5:
-            return dlc.sqrt(as_float(a))
-        if isinstance(b, float) and not is_float(a):
-            return dlc.pow(as_float(a), b)
-    return dlc.pow(a, b)
+    a = operand(a, dtype)
+    if hasattr(b, "dtype"):
+        return dlc.pow(a, operand(b, dtype))
+    if b == 2:
+        return a * a
+    return dlc.sqrt(a) if b == 0.5 else dlc.pow(a, b)
 
 
-_PAIRS: dict[str, Callable[[Any, Any], Any]] = {
-    "atan2": lambda a, b: dlc.atan2(as_float(a), as_float(b)),
-    "maximum": dlc.maximum, "minimum": dlc.minimum,
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "eq": dlc.equal, "ne": dlc.not_equal, "lt": dlc.less, "le": dlc.less_equal,
-    "gt": dlc.greater, "ge": dlc.greater_equal, "hypot": dlc.hypot, "copysign": dlc.copysign,
-    "nextafter": dlc.nextafter, "gcd": dlc.gcd,
+    "gt": dlc.greater, "ge": dlc.greater_equal,
     "logical_and": lambda a, b: dlc.logical_and(a != 0, b != 0),
     "logical_or": lambda a, b: dlc.logical_or(a != 0, b != 0),
     "logical_xor": lambda a, b: dlc.logical_xor(a != 0, b != 0),
+}  # fmt: skip
+_PAIRS: dict[str, Callable[[Any, Any], Any]] = {
+    "atan2": dlc.atan2, "maximum": dlc.maximum, "minimum": dlc.minimum,
+    "fmax": dlc.fmax, "fmin": dlc.fmin, "hypot": dlc.hypot, "copysign": dlc.copysign,
+    "nextafter": dlc.nextafter, "gcd": dlc.gcd,
     "bitwise_and": dlc.bitwise_and, "bitwise_or": dlc.bitwise_or, "bitwise_xor": dlc.bitwise_xor,
     "bitwise_left_shift": dlc.bitwise_left_shift, "__lshift__": dlc.bitwise_left_shift,
     "bitwise_right_shift": dlc.bitwise_right_shift, "__rshift__": dlc.bitwise_right_shift,
@@ -162,7 +206,9 @@ def _pair(function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
 
 
 for _name, _function in _PAIRS.items():
-    aten(_name)(functools.partial(_pair, _function))
+    _pairs(_name)(functools.partial(_pair, _function))
+for _name, _function in _COMPARISONS.items():
+    _pairs(_name, by="common")(functools.partial(_pair, _function))
 
 
 @aten("fma")
@@ -175,30 +221,24 @@ def fma(a: Any, b: Any, c: Any) -> Any:
     return apply("fma", *dlc.broadcast_arrays(*given))
 
 
-@aten("fmax")
-def fmax(a: Any, b: Any) -> Any:
-    """The larger; a number where one is NaN."""
-    return dlc.fmax(a, b)
-
-
-@aten("fmin")
-def fmin(a: Any, b: Any) -> Any:
-    """The smaller; a number where one is NaN."""
-    return dlc.fmin(a, b)
-
-
-@aten("where")
-def where(condition: Any, a: Any, b: Any) -> Any:
+@aten("where", needs=("dtype",))
+def where(condition: Any, a: Any, b: Any, *, dtype: Any) -> Any:
     """Elements of a or b."""
-    return dlc.where(condition != 0 if condition.dtype != dlc.bool else condition, a, b)
+    held = condition != 0 if condition.dtype != dlc.bool else condition
+    return dlc.where(held, operand(a, dtype), operand(b, dtype))
 
 
-@aten("clamp")
-def clamp(x: Any, low: Any = None, high: Any = None) -> Any:
+@aten("clamp", needs=("dtype",))
+def clamp(x: Any, low: Any = None, high: Any = None, *, dtype: Any) -> Any:
     """Kept within limits; the upper one prevails."""
+    x = operand(x, dtype)
     if low is not None:
-        x = dlc.maximum(x, low)
-    return x if high is None else dlc.minimum(x, high)
+        x = dlc.maximum(x, _limit(low, dtype))
+    return x if high is None else dlc.minimum(x, _limit(high, dtype))
+
+
+def _limit(x: Any, dtype: Any) -> Any:
+    return operand(x, dtype) if hasattr(x, "dtype") else fitted(x, dtype)
 
 
 @aten("hardtanh")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import dlc
-from dlc.interop.torch.operators.arguments import with_places
+from dlc.interop.torch.operators.arguments import fitted, with_places
 from dlc.interop.torch.table import aten
 from dlc.ir.errors import ModelError
 from dlc.ir.ops.shape import inverse
@@ -82,7 +82,7 @@ def scatter(x: Any, dim: int, index: Any, source: Any) -> Any:
 @_scattered
 def scatter_value(x: Any, dim: int, index: Any, value: Any) -> Any:
     """One number set along an axis."""
-    return dlc.scatter(x, dim, index, dlc.full(index.shape, value, dtype=x.dtype))
+    return dlc.scatter(x, dim, index, dlc.full(index.shape, fitted(value, x.dtype), dtype=x.dtype))
 
 
 @aten("scatter.reduce", "scatter.value_reduce")
@@ -120,7 +120,7 @@ def index_add(x: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) ->
 @aten("masked_fill")
 def masked_fill(x: Any, mask: Any, value: Any) -> Any:
     """A number where a mask holds."""
-    return dlc.where(mask, value, x)
+    return dlc.where(mask, fitted(value, x.dtype), x)
 
 
 @aten("sort")
@@ -161,6 +161,14 @@ def _in_memory(x: Any, layout: tuple[tuple[Any, ...], Any]) -> tuple[Any, list[i
     return dlc.reshape(dlc.permute_dims(x, tuple(order)), (-1,)), order
 
 
+def reach(
+    shape: Sequence[Any], strides: Sequence[Any], offset: Any, layout: tuple[Any, Any]
+) -> tuple[Any, Any]:
+    """The first and the last place in memory, from where the tensor begins in it."""
+    first: Any = (layout[1] if offset is None else offset) - layout[1]
+    return first, first + sum((d - 1) * s for d, s in zip(shape, strides, strict=True))
+
+
 def _strided_places(
     count: Any, shape: Sequence[Any], strides: Sequence[Any], offset: Any, layout: tuple[Any, Any]
 ) -> Any:
@@ -169,8 +177,7 @@ def _strided_places(
     Raises:
         ModelError: One is outside of the tensor's `count` elements, as far as extents are known.
     """
-    places: Any = (layout[1] if offset is None else offset) - layout[1]
-    last = places + sum((d - 1) * s for d, s in zip(shape, strides, strict=True))
+    places, last = reach(shape, strides, offset, layout)
     known = all(isinstance(n, int) for n in (count, places, last))
     if known and not 0 <= places <= last < count:
         raise ModelError(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import dlc
-from dlc.interop.torch.operators.arguments import picked, with_places
+from dlc.interop.torch.operators.arguments import operand, picked, with_places
 from dlc.interop.torch.operators.elements import is_float
 from dlc.interop.torch.table import aten
 
@@ -108,15 +108,15 @@ def nonzero_static(x: Any, *, size: Any, fill_value: int = -1) -> Any:
     return dlc.stack(dlc.nonzero(x, size=size, fill_value=fill_value), axis=-1)
 
 
-@aten("searchsorted")
+@aten("searchsorted", needs=("common",))
 def searchsorted(
     rows: Any, x: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None,
-    sorter: Any = None,
+    sorter: Any = None, common: Any,
 ) -> Any:  # fmt: skip
     """Where elements belong in the last axis of a sorted tensor."""
     del out_int32
     after: Literal["left", "right"] = "right" if right or side == "right" else "left"
-    x = x if hasattr(x, "dtype") else dlc.asarray(x, dtype=rows.dtype)
+    rows, x = operand(rows, common), dlc.asarray(operand(x, common), dtype=common)
     if sorter is not None:
         rows = dlc.take_along_axis(rows, sorter, axis=-1)
     if rows.ndim == 1:
@@ -126,10 +126,12 @@ def searchsorted(
     return dlc.reshape(dlc.vmap(lambda r, v: dlc.searchsorted(r, v, side=after))(*pairs), x.shape)
 
 
-@aten("bucketize")
-def bucketize(x: Any, bounds: Any, *, out_int32: bool = False, right: bool = False) -> Any:
+@aten("bucketize", needs=("common",))
+def bucketize(
+    x: Any, bounds: Any, *, out_int32: bool = False, right: bool = False, common: Any
+) -> Any:
     """Where elements belong in a sorted line."""
-    return searchsorted(bounds, x, out_int32=out_int32, right=right)
+    return searchsorted(bounds, x, out_int32=out_int32, right=right, common=common)
 
 
 @aten("unfold")

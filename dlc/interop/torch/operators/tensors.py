@@ -369,6 +369,8 @@ for _rank in (1, 2, 3):
 
 def _number(value: Any, dtype: Any) -> Any:
     """A number on its way to an element type, with all digits that this can have."""
+    if hasattr(value, "dtype"):
+        return value
     if not isinstance(value, int) and dtype not in (dlc.float32, dlc.float16, dlc.bfloat16):
         return dlc.asarray(value, dtype=dlc.float64)
     return dlc.asarray(value)
