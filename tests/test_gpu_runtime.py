@@ -424,6 +424,26 @@ def test_no_driver_and_no_gpu():
             dlc.ones((2,), device="cuda:7")
 
 
+def test_the_default_device():
+    host = dlc.ones(3)
+    with pytest.raises(dlc.DeviceError, match="cuda:1"), dlc.device("cuda:1"):
+        pass
+    with stand_in(count=2):
+        with dlc.device("cuda:1"):
+            assert dlc.__array_namespace_info__().default_device() == "cuda:1"
+            made = [
+                dlc.zeros(2), dlc.asarray([1.0]), dlc.full((2, 2), 3), dlc.arange(3), dlc.eye(2),
+                dlc.Variable([1.0, 2.0]), dlc.nn.Linear(2, 3).weight,
+                dlc.random.normal(None, (2,)), dlc.compile(lambda x: x + 1)(np.ones(3)),
+            ]  # fmt: skip
+            assert {x.device for x in made} == {"cuda:1"}
+            assert dlc.zeros(2, device="cpu").device == "cpu"
+            with dlc.device("cpu"):
+                assert dlc.asarray([1.0]).device == "cpu"
+            assert host.device == "cpu"
+        assert dlc.zeros(2).device == dlc.asarray([1.0]).device == "cpu"
+
+
 def test_an_old_driver():
     with stand_in(version=11080):
         text = refused()

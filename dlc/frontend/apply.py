@@ -40,8 +40,7 @@ from dlc.ir.errors import (
 from dlc.ir.op import OPS, Op
 from dlc.ir.types import DType, dtype_of, float32, float64, int64
 from dlc.runtime.buffers import aligned_copy, is_usable
-from dlc.runtime.gpu.array import GpuArray
-from dlc.runtime.places import PLACES, is_place
+from dlc.runtime.places import PLACES, is_place, may_be_elsewhere
 
 if TYPE_CHECKING:  # not needed by a process that only calls compiled functions
     from dlc.frontend import call_place, eager
@@ -172,7 +171,7 @@ def _constant(array: Array) -> Tensor:
     trace = current_trace()
     if trace is None:
         made = aligned_copy(array, dtype_of(array.dtype))
-        return make(call_place.moved_there(made) if GpuArray.made else made)
+        return make(call_place.moved_there(made) if may_be_elsewhere() else made)
     if array.size <= SMALL:
         return make(None, trace.emit(OPS["constant"], (), {"value": array.copy()}), trace)
     return trace.root.fixed_tensor(constant_copy(array))

@@ -1,8 +1,8 @@
 """Where an eager function makes what it needs itself, a range or a mask: where its tensors lie.
 
 An operation follows its operands, and what has none would be on the host. Functions call each other
-without saying where; so the arguments of those that are running are looked at. Only processes with
-a GPU come here.
+without saying where; so the arguments of those that are running are looked at. What the user makes
+from nothing lies on `config.device`. Only processes with a GPU come here.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from types import FrameType
 from typing import Any
 
 from dlc.frontend.tensor import Array, Tensor
+from dlc.ir.config import config
 from dlc.ir.location import by_user
-from dlc.runtime.places import CPU, common_place, moved
+from dlc.runtime.places import CPU, common_place, is_number, is_place, moved
 
 
 def find() -> str:
-    """The GPU of the tensors that the innermost function of dlc has which has some; else the CPU.
+    """Where the tensors lie of the innermost function of dlc that has some; else `config.device`.
 
     The search ends at the user's code: what that makes, also when dlc has called it, is the user's.
 
@@ -28,11 +29,11 @@ def find() -> str:
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and not by_user(frame):
-        place = common_place(_arrays(_arguments(frame)))
-        if place != CPU:
-            return place
+        held = [a for a in _arrays(_arguments(frame)) if not is_number(a)]
+        if held:
+            return common_place(held)
         frame = frame.f_back
-    return CPU
+    return config.device if is_place(config.device) else CPU
 
 
 def moved_there(array: Array) -> Array:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlc.ir.config import config
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import DeviceError
 from dlc.runtime.gpu.array import GpuArray
@@ -23,6 +24,11 @@ PLACES = 'there are "cpu" and "cuda:0"'
 def is_place(name: Any) -> bool:
     """Whether this reads like the name of a device: `cpu`, `cuda`, `cuda:1`, `gpu:0`."""
     return isinstance(name, str) and name.partition(":")[0] in (CPU, "cuda", "gpu")
+
+
+def may_be_elsewhere() -> bool:
+    """Whether new arrays may have another place than the host's memory."""
+    return GpuArray.made or config.device != CPU
 
 
 def is_cpu(name: str) -> bool:

@@ -23,8 +23,7 @@ from dlc.ir.errors import (
     ValueRangeError,
 )
 from dlc.ir.types import DType, Shape, TensorType, dtype_of
-from dlc.runtime.gpu.array import GpuArray
-from dlc.runtime.places import CPU, PLACES, is_place, on_host
+from dlc.runtime.places import CPU, PLACES, is_place, may_be_elsewhere, on_host
 
 if TYPE_CHECKING:  # of GPUs only
     from dlc.frontend import call_place
@@ -52,7 +51,7 @@ def placed(x: Tensor, device: Any) -> Tensor:
     check_device(device)
     if x.is_traced:
         return x
-    if device is None and GpuArray.made and (there := call_place.find()) != CPU:
+    if device is None and may_be_elsewhere() and (there := call_place.find()) != CPU:
         return x.to(there)
     return x if device is None else x.to(str(device))
 

@@ -39,6 +39,9 @@ def device(name: Any) -> Generator[None]:
     Args:
         name: One of `devices()`, or `cuda` for the first GPU.
 
+    Returns:
+        What `with` takes.
+
     Raises:
         DeviceError: There is no such device.
 
