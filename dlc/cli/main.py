@@ -31,6 +31,7 @@ COMMANDS = {
     "bisect": "find the pass and the rewrite that make a program wrong",
     "cache": "look at, clear, export or import the cache of compiled code",
     "doctor": "check the installation and show devices, threads, cache and settings",
+    "view": "write one page that shows a program: graph, stages, source, kernels, memory",
     "profile": "time a program's kernels, and hold them against what the machine can do",
     "bench": "measure dlc and its peers on the benchmark suite",
 }
