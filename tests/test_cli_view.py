@@ -13,7 +13,10 @@ import pytest
 
 import dlc
 from dlc.cli import graph_drawing, main, view, view_graph, view_source
+from dlc.cli.dump import Stages
 from dlc.cli.graph_drawing import Box, draw
+from dlc.cli.tracing import trace_options
+from dlc.cli.view import View
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("program", "graph", "stages", "source", "kernels", "memory")
@@ -283,6 +286,29 @@ def test_lines_of_a_graph_are_what_ops_read(page):
     (edge,) = [e for e in svg.all("path") if e.one("title").text.startswith("%x:")]
     assert edge.one("title").text == "%x: f32[n,4]"
     assert any("= result" in t.text for t in svg.all("text"))
+
+
+def test_each_call_has_the_lines_of_its_own_fusion(page):
+    """Also where fusions end on the same line, as those of a gradient do."""
+    for words in (("net.py:attends",), ("net.py:control",), ("net.py:chain",)):
+        root = page(*words, "--grad")
+        held = [{k for k in g.keys if k[0] == "s"} for g in graph(root).all("g", class_="box")]
+        rows = [
+            {k for k in row.keys if k[0] == "s"}
+            for row in root.one(id="kernels").one("tbody").all("tr")
+            if any(k[0] == "k" for k in row.keys)
+        ]
+        assert all(row in held for row in rows)
+        assert len(rows) > 3
+
+
+def test_the_program_is_the_one_that_runs(folder):
+    for name in ("attends", "control", "donates", "layer"):
+        parser = main.Parser()
+        view.configure(parser)
+        stages = Stages(trace_options(parser.parse([f"net.py:{name}"])), locations=False)
+        values = dict.fromkeys(stages.traced.function.symbols, 8)
+        assert View(stages, values, "net.py").program == stages.program
 
 
 def lives(root):

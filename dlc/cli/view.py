@@ -22,11 +22,13 @@ from dlc.cli.view_source import (
     places_of,
     places_of_program,
     shortened,
+    with_own_places,
 )
 from dlc.codegen.kernel_cost import kernel_operations
 from dlc.codegen.kernel_printer import print_kernel
 from dlc.codegen.memory_plan import Timeline, byte_size, plan_memory
 from dlc.codegen.program import Branch, Call, Program, Step
+from dlc.codegen.program_builder import build_program
 from dlc.ir.core import Function, all_nodes
 from dlc.ir.dims import Dim, dim_text, evaluate, symbols_of
 from dlc.ir.errors import ArgumentError, DlcError, ValueRangeError
@@ -106,10 +108,12 @@ class View:
 
     def __init__(self, stages: Stages, values: Mapping[str, int], target: str) -> None:
         self.stages, self.values, self.target = stages, values, target
-        self.traced, self.program = stages.traced, stages.program
+        self.traced, self.optimized = stages.traced, with_own_places(stages.optimized)
+        options = self.traced.options
+        self.program = build_program(self.optimized, options.donated, options.fixed)
         places = (
             *places_in(self.traced.function),
-            *places_in(stages.optimized),
+            *places_in(self.optimized),
             *places_of_program(self.program),
         )
         self.sources = Sources((p for p in places if p is not None), target)
@@ -118,12 +122,11 @@ class View:
 
     def _held(self) -> dict[int, list[str]]:
         """The keys of all that a call does, by the identity of its location."""
-        found: dict[int, list[str]] = {}
-        for node in all_nodes(self.stages.optimized):
-            if node.loc is not None and node.op.name != "get":
-                keys = self.sources.keys(places_of(node))
-                found[id(node.loc)] = list(dict.fromkeys((*found.get(id(node.loc), ()), *keys)))
-        return found
+        return {
+            id(node.loc): self.sources.keys(places_of(node))
+            for node in all_nodes(self.optimized)
+            if node.loc is not None
+        }
 
     def html(self) -> str:
         """The whole page."""
@@ -173,7 +176,7 @@ class View:
 
     def _graphs(self) -> str:
         parts = []
-        functions = {"optimized": self.stages.optimized, "traced": self.traced.function}
+        functions = {"optimized": self.optimized, "traced": self.traced.function}
         for name, function in functions.items():
             graphs = Graphs(name[0], self.sources, self.traced.results)
             pictures = "\n".join(graphs.html(function))
@@ -196,7 +199,7 @@ class View:
     def _stages(self) -> str:
         texts = {
             "traced": self._ir("t", self.traced.function),
-            "optimized": self._ir("o", self.stages.optimized),
+            "optimized": self._ir("o", self.optimized),
             "kernels": self._program_lines(),
         }
         shown = {name: self._lines(name, lines) for name, lines in texts.items()}

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 
 from dlc.codegen.program import Program, Step, inner_steps
-from dlc.ir.core import Function, Node, bodies
+from dlc.ir.core import Function, Node, bodies, with_bodies
 from dlc.ir.location import SourceLocation
 
 _WHOLE = 300  # lines of a file up to which all are shown
@@ -133,6 +133,18 @@ def places_in(function: Function) -> Iterator[SourceLocation | None]:
         yield node.loc
         for _, body in bodies(node):
             yield from places_in(body)
+
+
+def with_own_places(function: Function) -> Function:
+    """The function with a location of its own for each node, which tells whose a call is."""
+    new: dict[Node, Node] = {p: p for p in function.params}
+    for node in function.nodes:
+        place = None if node.loc is None else SourceLocation(*node.loc)
+        inputs = tuple(new[x] for x in node.inputs)
+        made = Node(node.op, inputs, node.attrs, node.type, place, node.name)
+        new[node] = with_bodies(made, with_own_places) if node.op.family == "control" else made
+    results = (new[r] for r in function.results)
+    return function.with_results(results, (new[n] for n in function.nodes))
 
 
 def places_of_program(program: Program) -> Iterator[SourceLocation | None]:
