@@ -55,7 +55,6 @@ _LINE = 2000  # letters of a line of IR
 _STAGE = 600_000  # letters of a stage
 _KERNEL = 60_000  # letters of the code of a kernel
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")  # of functions of Python, another in each process
-_NO_LINES = "No line of your source is known for it."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -168,8 +167,9 @@ class View:
         return ", ".join(f"{name}={n}" for name, n in self.values.items())
 
     def _source(self) -> str:
-        shown = self.sources.html() or f'<p class="note">{_NO_LINES}</p>'
+        shown = self.sources.html()
         note = "Files are shown as they are now. Lines with coloured numbers are in the program."
+        note = note if shown else "No line of your source is known for it."
         return f'<section id="source"><h2>Source</h2><p class="note">{note}</p>{shown}</section>'
 
     # The graph.
