@@ -270,6 +270,12 @@ def stages_of(text):
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
+def test_kernels_that_call_python_have_no_code(output):
+    stages = stages_of(output("dump", "user.py:solved", "--all"))
+    assert "host" in stages["kernels"]
+    assert "define void" in stages["llvm"]
+
+
 def test_every_stage_of_the_main_example(dlc, monkeypatch):
     monkeypatch.chdir(ROOT)
     status, out, err = dlc("dump", f"{DIGITS}:train_step", "--all")

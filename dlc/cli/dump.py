@@ -142,7 +142,8 @@ class Stages:
             case "kernels":
                 return self.program.text()
             case _:
-                return self.backend.text(self.program.kernels, name)
+                coded = [k for k in self.program.kernels if k.host is None]
+                return self.backend.text(coded, name) if coded else ""
 
     def after_passes(self) -> list[tuple[str, str]]:
         """The IR after each pass that changes it, under names such as `pass1_decompose`."""

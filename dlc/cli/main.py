@@ -32,6 +32,7 @@ COMMANDS = {
     "cache": "look at, clear, export or import the cache of compiled code",
     "doctor": "check the installation and show devices, threads, cache and settings",
     "report": "write an archive for a report of an error",
+    "view": "write one page that shows a program: graph, stages, source, kernels, memory",
     "profile": "time a program's kernels, and hold them against what the machine can do",
     "bench": "measure dlc and its peers on the benchmark suite",
 }

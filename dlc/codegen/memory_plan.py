@@ -7,9 +7,9 @@ leaves one. Backwards in time other gaps are there, so both ways are tried.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from dlc.codegen.program import Branch, Program, Step, inner_steps, runs_of, sequences
+from dlc.codegen.program import Branch, Loop, Program, Step, inner_steps, runs_of, sequences
 from dlc.ir.dims import Dim, add, ceildiv, evaluate, mul
 from dlc.ir.record import dataclass
 from dlc.ir.types import TensorType
@@ -141,17 +141,27 @@ def _lifetimes(program: Program) -> dict[int, tuple[int, int]]:
 
     Time goes by runs of calls, with moments before and after a loop and branches.
     """
-    timeline = _Timeline(program)
-    timeline.follow(program.all_steps)
-    return timeline.lifetimes
+    return Timeline(program).lifetimes
 
 
-class _Timeline:
+class Timeline:
+    """The moments of a program, and between which of them the memory of each temporary lives.
+
+    moments: What touches memory at each of them: a run of calls, a loop or branches.
+    lifetimes: By slot, the first and the last moment.
+    """
+
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.now = 0
+        self.moments: list[range | Branch | Loop] = []
         self.lifetimes: dict[int, tuple[int, int]] = {}
         self.touched: list[int] = []
+        self.follow(program.all_steps)
+
+    @property
+    def now(self) -> int:
+        """The moment that is next."""
+        return len(self.moments)
 
     def follow(self, steps: Sequence[Step]) -> None:
         """Goes through steps in order."""
@@ -159,24 +169,31 @@ class _Timeline:
         for part in sequences(steps):
             if isinstance(part, range):
                 for run in runs_of(program, part):
-                    self._touch(a for c in run for a in program.calls[c].args)
+                    self._touch(run)
                 continue
             start, known = self.now, len(self.touched)
-            around = (part.index, *part.results) if isinstance(part, Branch) else part.touched
-            self._touch(around)
+            self._touch(part)
             for inner in inner_steps(part):
                 self.follow(inner)
-            self._touch(around)
+            self._touch(part)
             if not isinstance(part, Branch):
                 self._outlive(start, known)
 
-    def _touch(self, slots: Iterable[int]) -> None:
-        for s in slots:
+    def slots_at(self, moment: int) -> Iterator[int]:
+        """What is touched then, a slot as often as it is."""
+        part = self.moments[moment]
+        if isinstance(part, range):
+            return (a for c in part for a in self.program.calls[c].args)
+        return iter((part.index, *part.results) if isinstance(part, Branch) else part.touched)
+
+    def _touch(self, part: range | Branch | Loop) -> None:
+        now = self.now
+        self.moments.append(part)
+        for s in self.slots_at(now):
             owner = self.program.memory_of(s)
             if self.program.slots[owner].kind == "temporary":
-                self.lifetimes[owner] = (self.lifetimes.get(owner, (self.now, 0))[0], self.now)
+                self.lifetimes[owner] = (self.lifetimes.get(owner, (now, 0))[0], now)
                 self.touched.append(owner)
-        self.now += 1
 
     def _outlive(self, start: int, known: int) -> None:
         """Keeps what was there before a loop, and is read in it, until the loop's end.

@@ -270,7 +270,7 @@ class _Planner:
                     names |= {self.own(n) for n in read - made - self.params}
                     made.add(a.name)
         self._check_in_place(steps)
-        return {n: self.tiles[n] for n in names}
+        return {n: self.tiles[n] for n in sorted(names)}  # the order of their memory
 
     def _check_in_place(self, steps: Sequence[Step]) -> None:
         """Refuses programs that read the old value of a carried tile where the new one is made."""
