@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     given = given_extents(traced, options.dim)
     values = {name: given.get(name, DEFAULT_EXTENT) for name in traced.function.symbols}
     stages = Stages(traced, locations=False)
-    path = options.path or Path(f"{stages.file_name}.html")
+    path = options.path or Path(f"{stages.file_stem}.html")
     text = View(stages, values, options.target).html().encode("utf-8", "backslashreplace")
     write_whole(path, lambda file: file.write(text))
     print(f"wrote {path}")
