@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import inspect
 import keyword
+import linecache
 import re
 import sys
 import types
@@ -251,6 +252,7 @@ def _load_module(file: str) -> types.ModuleType:
     if "\0" in source:
         raise ArgumentError(f"{file} is no Python file: it has null characters")
     code = compile(source, file, "exec", dont_inherit=True)
+    linecache.checkcache(file)  # under this name another file may have been read
     name = Path(file).stem
     # A file may be called as a module that is loaded already, and must not take its place.
     module = types.ModuleType(f"{name}_file" if name in sys.modules else name)
