@@ -565,7 +565,8 @@ def compile(  # noqa: PLR0913
         device: Where it runs; when not given, on the GPU that an argument or a variable lies on,
             else on `config.device`.
         level: Optimisation level, "O0" to "O3".
-        precision: "exact" follows `docs/semantics.md`; "fast" allows named shortcuts.
+        precision: "exact" follows `docs/semantics.md`; "fast" allows the shortcuts that
+            `docs/gpu.md` names; on the CPU there are none.
         static_argnums: Positions of arguments that are no data: each value is compiled for by
             itself.
         static_argnames: The same, by name.
