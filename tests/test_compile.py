@@ -664,6 +664,14 @@ def test_memory_at_one_time():
     assert memory["peak"] >= 4000 + memory["constants"]
 
 
+def test_a_setting_that_needs_another_program_is_named():
+    f = dlc.compile(lambda x: x * 2 + 1)
+    f(dlc.ones(3))
+    with dlc.config.scope(disable_jit=True):
+        f(dlc.ones(3))
+    assert "  2. config.disable_jit was False, now True" in str(f.explain())
+
+
 def test_phases_are_timed(caplog):
     caplog.set_level("INFO", "dlc.compile")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import dlc
 from dlc.ir import cpus
 from dlc.ir.config import Config
 from dlc.ir.config import config as process_config
@@ -327,6 +328,15 @@ def test_logs_go_to_standard_error(capsys):
     assert capsys.readouterr().err == (
         "dlc.cache: a miss of key\ndlc.cache.disk: below\ndlc.cache: again\n"
     )
+
+
+def test_every_topic_logs_something(capsys):
+    compiled = dlc.compile(lambda x: dlc.tanh(x) * 0.8125)
+    with process_config.scope(logs=LOG_TOPICS):
+        compiled(dlc.ones(3))
+        compiled(dlc.ones((3, 3)))
+    lines = capsys.readouterr().err.splitlines()
+    assert {x.partition(":")[0] for x in lines} >= {f"dlc.{topic}" for topic in LOG_TOPICS}
 
 
 def test_log_levels_are_put_back():

@@ -652,6 +652,20 @@ def test_every_compilation_is_written_into_a_folder(tmp_path):
     assert "mul" in (folder / next(n for n in written if "traced" in n)).read_text()
 
 
+def test_every_compilation_logs_its_fusions_and_its_code(caplog):
+    caplog.set_level("DEBUG", "dlc.fusion")
+    caplog.set_level("DEBUG", "dlc.code")
+    for _ in range(2):  # compiled, or from the cache
+        caplog.clear()
+        dlc.compile(lambda x: dlc.softmax(x) * 3, name="f").lower("f32[n,7]").compile()
+        logged = [(r.name, r.getMessage()) for r in caplog.records]
+        [(_, fusions)] = [x for x in logged if x[0] == "dlc.fusion"]
+        assert re.match(r"f: rows of reduce_max, .*div.* at .*test_executable.py:\d+", fusions)
+        [(_, code)] = [x for x in logged if x[0] == "dlc.code"]
+        assert code.startswith("f: llvm\n")
+        assert "define" in code
+
+
 def test_a_folder_that_stages_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").touch()
     with (

@@ -214,7 +214,7 @@ def test_every_op_has_a_kernel_at_the_lowest_level():
 @given(functions(), st.booleans(), st.integers(3, 48))
 def test_groups_are_legal(function, grouped, most):
     """Producers come first (the verifier sees to it), params are bounded, values stay the same."""
-    optimized = run_pipeline(function, (Fuse(groups=grouped, max_params=most),), verify=True)
+    optimized = run_pipeline(function, (Fuse(groups=grouped, max_inputs=most),), verify=True)
     verify(optimized)
     for g in groups(optimized):
         body = g.attrs["body"]

@@ -166,6 +166,43 @@ def test_the_table_of_a_graph(capsys):
     assert capsys.readouterr().out.strip() == GRAPH
 
 
+def test_the_table_takes_the_arguments_of_keras():
+    inside = nn.Sequential([nn.Dense(2), nn.ReLU()])
+    model = nn.Sequential([nn.Input((4,)), nn.Dense(3, name="first"), inside, nn.Dense(1)])
+    model.layers[0].trainable = False
+    texts = []
+
+    def rows(model=model, **keywords):
+        model.summary(print_fn=texts.append, **keywords)
+        return texts[-1].splitlines()
+
+    shown = rows(show_trainable=True)
+    assert [line.split()[-1] for line in shown[:8]] == [
+        "trained", "-" * len(shown[1]), "Y", "N", "Y", "Y", "-", "Y",
+    ]  # fmt: skip
+    assert [line.split()[0] for line in rows(expand_nested=False)[2:6]] == [
+        "Sequential", "0:", "1:", "2:",
+    ]  # fmt: skip
+    assert [line.split()[:2] for line in rows(layer_range=("fir.*", "1"))[2:-2]] == [
+        ["0:", "Dense"], ["1:", "Sequential"], ["0:", "Dense"], ["1:", "ReLU"],
+    ]  # fmt: skip
+    with pytest.raises(dlc.ValueRangeError, match="no layer is called 'frist'"):
+        rows(layer_range=("frist", "1"))
+    with pytest.raises(dlc.ValueRangeError, match="'2' comes after 'first'"):
+        rows(layer_range=("2", "first"))
+    for width in (30, 60):
+        lines = rows(line_length=width)
+        assert {len(line) for line in lines[:-1]} == {width}
+    lines = rows(line_length=50, positions=[0.26, 0.7, 1.0])
+    assert lines[0] == "layer".ljust(15) + "output shape".ljust(20) + "     parameters"
+    assert "  1: Seque...  (batch, 2)" in lines[4]
+    with pytest.raises(dlc.ValueRangeError, match="positions has 1 of 3 columns"):
+        rows(positions=[1.0])
+    image = nn.Input((4,), name="image")
+    graph = nn.Model(image, nn.Sequential([nn.Dense(2)], name="block")(image))
+    assert len(rows(graph, expand_nested=True)) == len(rows(graph)) + 1
+
+
 def test_the_table_of_layers_with_an_input():
     text = summary_of(nn.Sequential(nn.Input((6,)), nn.Dense(3), nn.ReLU()))
     assert re.search(r"0: Dense +\(batch, 3\) +21", text)

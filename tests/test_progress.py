@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from dlc.ir.config import config
 from dlc.train import progress
 from dlc.train.progress import ProgressBar
 
@@ -51,6 +52,15 @@ def test_a_bar_has_steps_rate_and_what_is_left(clock):
         f"10/10 {full * 20} 6.8s 600ms/step - loss: 0.2500 - val_loss: 1.0000e-07",
     ]
     assert stream.getvalue().count("\n") == 1
+
+
+def test_a_setting_turns_bars_off(clock):
+    with config.scope(progress=False):
+        bar = ProgressBar(2, 1, stream := Terminal())
+    clock[0] = 1.0
+    step(bar, 1, {"loss": 0.5})
+    bar.finish(2, {"loss": 0.25})
+    assert stream.getvalue() == "2/2 - 1.0s - 500ms/step - loss: 0.2500\n"
 
 
 def test_samples_a_second_stand_beside_the_time_of_a_step(clock):

@@ -43,7 +43,7 @@ examples:
   ...
   dce
   ...
-  fuse{groups=true,max_params=...}
+  fuse{groups=true,max_inputs=...}
   ...
 """
 
@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
     parser.add_argument("file", nargs="?", help="an .ir file, or - for standard input")
     parser.add_argument(
-        "-p", "--passes", metavar="PASSES", help='such as "simplify,fuse{max_params=16}"'
+        "-p", "--passes", metavar="PASSES", help='such as "simplify,fuse{max_inputs=16}"'
     )
     parser.add_argument("--level", metavar="LEVEL", help="the passes of a level, O0 to O3, instead")
     parser.add_argument("--list", action="store_true", help="print the passes and their options")
@@ -137,7 +137,7 @@ def _reporter(options: argparse.Namespace) -> Callback:
 
 
 def _with_options(kind: type[Pass]) -> str:
-    """A pass with its options at their defaults: `fuse{groups=true,max_params=48}`."""
+    """A pass with its options at their defaults: `fuse{groups=true,max_inputs=48}`."""
     fields = dataclasses.fields(kind)
     shown = [f"{f.name}={str(f.default).lower()}" for f in fields]
     return f"{kind.name}{{{','.join(shown)}}}" if shown else kind.name

@@ -100,7 +100,7 @@ def _code(function: Any) -> CodeType:
 @functools.cache
 def _compiled(text: str) -> CodeType:
     """The code of a call; many functions have the same parameters."""
-    return compile(text, __file__, "exec")
+    return compile(text, f"{__file__}:call", "exec")  # no line of this file is shown for it
 
 
 def _cast(function: Callable[..., Any], low: bool, args: list[Any], kwargs: dict[str, Any]) -> Any:

@@ -13,7 +13,7 @@ import itertools
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
@@ -95,9 +95,10 @@ class Specialisation:
 
 
 class Family:
-    """The programs for one structure of arguments."""
+    """The programs for one structure of arguments, under the same settings."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, object]) -> None:
+        self.settings = settings
         self.lock = make_lock()
         self.programs: list[Specialisation] = []
         self.observed: list[tuple[tuple[int, ...], ...]] = []
@@ -225,8 +226,13 @@ class CompiledFunction(Dispatching):
         key = (call.key, config.disable_jit, config.isa, cast_type.get(), place)
         family = self._families.get(key)
         if family is None:
+            settings = {
+                "config.disable_jit": config.disable_jit,
+                "config.isa": config.isa,
+                "the arguments' device": place,
+            }
             with self._lock:
-                family = self._families.setdefault(key, Family())
+                family = self._families.setdefault(key, Family(settings))
         return family
 
     def _find(self, call: Call) -> Specialisation:
@@ -348,11 +354,12 @@ class CompiledFunction(Dispatching):
                 return f"changed: {changed}" if changed else _GRADIENTS
             last = family.observed[-1] if family.observed else s.extents.patterns
             return _shape_change(self.signature.leaf_names(key.structure), last, shapes)
-        _, (_, before) = next(reversed(self._order.items()))
+        _, (former, before) = next(reversed(self._order.items()))
         if before.cast is not cast_type.get():
             now, then = (_region(d) for d in (cast_type.get(), before.cast))
             return f"called {now}, before {then}"
-        return _key_change(self.signature, before.key, key)
+        changed = _key_change(self.signature, before.key, key)
+        return changed or _settings_change(former.settings, family.settings)
 
     def _announce(self, reason: str) -> None:
         if not self._reasons:
@@ -470,7 +477,15 @@ def _shape_change(names: Sequence[str], before: Any, after: Any) -> str:
     return ", ".join(changes) or "extents that were equal differ"
 
 
-def _key_change(signature: Signature, before: CallKey, after: CallKey) -> str:
+def _settings_change(before: Mapping[str, object], after: Mapping[str, object]) -> str:
+    return ", ".join(
+        f"{name} was {before[name]!r}, now {value!r}"
+        for name, value in after.items()
+        if before[name] != value
+    )
+
+
+def _key_change(signature: Signature, before: CallKey, after: CallKey) -> str | None:
     if before.structure != after.structure:
         return "the arguments are nested differently, or are others"
     for (place, a), (_, b) in zip(before.static, after.static, strict=False):
@@ -486,7 +501,7 @@ def _key_change(signature: Signature, before: CallKey, after: CallKey) -> str:
             return f"{name} was {_weak(a.weak)}, now {_weak(b.weak)}"
         if a.dtype != b.dtype:
             return f"the dtype of {name} was {a.dtype.name}, now {b.dtype.name}"
-    return "settings differ"
+    return None
 
 
 def _region(cast: DType | None) -> str:
@@ -565,7 +580,8 @@ def compile(  # noqa: PLR0913
         device: Where it runs; when not given, on the GPU that an argument or a variable lies on,
             else on `config.device`.
         level: Optimisation level, "O0" to "O3".
-        precision: "exact" follows `docs/semantics.md`; "fast" allows named shortcuts.
+        precision: "exact" follows `docs/semantics.md`; "fast" allows the shortcuts that
+            `docs/gpu.md` names; on the CPU there are none.
         static_argnums: Positions of arguments that are no data: each value is compiled for by
             itself.
         static_argnames: The same, by name.

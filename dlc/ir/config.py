@@ -275,7 +275,7 @@ class Config:
         _boolean,
         True,
         kind="a boolean",
-        doc="Show progress bars in long runs.",
+        doc="Show progress bars in long runs; without them `fit` writes plain lines.",
     )
 
     def __init__(self, environ: Mapping[str, str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -386,16 +386,41 @@ class Fitting:
         else:
             self.load_state_dict(weights.load(path), strict)
 
-    def summary(self, *inputs: Any) -> None:
+    def summary(
+        self,
+        *inputs: Any,
+        line_length: int | None = None,
+        positions: Sequence[float] | None = None,
+        print_fn: Callable[[str], object] = print,
+        expand_nested: bool | None = None,
+        show_trainable: bool = False,
+        layer_range: Sequence[str] | None = None,
+    ) -> None:
         """Prints a table of layers with their parameters.
 
         Args:
             inputs: Types (`dlc.spec`, or text such as "f32[8,4]") or arrays, for the shapes of
                 what each layer gives.
+            line_length: How wide the table is; without it, as wide as it has to be.
+            positions: Where the columns end, in characters or as parts of `line_length`.
+            print_fn: What is called with the text.
+            expand_nested: Whether layers inside of layers are shown; without it, they are, but not
+                in the table of a graph.
+            show_trainable: Whether to show which layers are trained, in a column of its own.
+            layer_range: The names, or regular expressions, of the first and the last layer.
         """
-        print(self.summary_text(*inputs))
+        print_fn(
+            self.summary_text(
+                *inputs,
+                line_length=line_length,
+                positions=positions,
+                expand_nested=expand_nested,
+                show_trainable=show_trainable,
+                layer_range=layer_range,
+            )
+        )
 
-    def summary_text(self, *inputs: Any) -> str:
-        """The table that `summary` prints."""
+    def summary_text(self, *inputs: Any, **keywords: Any) -> str:
+        """The table that `summary` prints, with its keywords but `print_fn`."""
         given = tuple(dlc.spec(x) if isinstance(x, str) else x for x in inputs)
-        return summary.summary(self, given)  # type: ignore[arg-type]
+        return summary.summary(self, given, **keywords)  # type: ignore[arg-type]

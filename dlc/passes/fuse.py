@@ -137,9 +137,9 @@ def _axes_of(e: Expr) -> set[str]:
 class _Planner:
     """Chooses units and groups for one function."""
 
-    def __init__(self, function: Function, max_params: int) -> None:
+    def __init__(self, function: Function, max_inputs: int) -> None:
         self.function = function
-        self.max_params = max_params
+        self.max_inputs = max_inputs
         self.users = function.users()
         self.results = set(function.results)
         self.inline_cost: dict[Node, int] = {}
@@ -179,11 +179,11 @@ class _Planner:
         readers = self.users[node]
         if not readers:
             return True
-        if self.max_params and node.op.family == "indexing" and self._picks(node):
+        if self.max_inputs and node.op.family == "indexing" and self._picks(node):
             return False
         if cost == 0:
             return True
-        if not self.max_params:
+        if not self.max_inputs:
             return node.op.cost == 0
         if any(r.op.family in ORDERED for r in readers) and node.op.cost > 0:
             return len(readers) == 1
@@ -327,7 +327,7 @@ class _Planner:
         if not self._compatible(unit, group) or self._needs_column(unit, group):
             return False
         leaves = group.leaves | {r.source for r in unit.reads}
-        if len(leaves) + len(group.units) + 1 > self.max_params:
+        if len(leaves) + len(group.units) + 1 > self.max_inputs:
             return False
         bit = 1 << group.number
         outside = (self.group_of[r.source] for r in unit.reads if r.source in self.group_of)
@@ -446,7 +446,7 @@ class _Planner:
             return False
         if (
             len(before.leaves | group.leaves) + len(before.units) + len(group.units)
-            > self.max_params
+            > self.max_inputs
         ):
             return False
         if before.kind == "pointwise" and group.kind == "rows":
@@ -566,12 +566,12 @@ class Fuse(Pass):
     name: ClassVar[str] = "fuse"
     stage: ClassVar[Stage | None] = "fused"
     groups: bool = True  # false: a kernel for each node that computes something
-    max_params: int = 48
+    max_inputs: int = 48  # of a kernel; what it stores counts too
 
     def run(self, function: Function, context: PassContext) -> Function:
         """`function` with nothing but fusions, constants and `get` at the top."""
         function = with_own_results(function)
-        planner = _Planner(function, self.max_params if self.groups else 0)
+        planner = _Planner(function, self.max_inputs if self.groups else 0)
         planner.choose_units()
         planner.choose_groups()
         planner.merge_groups()

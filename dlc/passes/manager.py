@@ -115,7 +115,7 @@ def unregister_pass(name: str) -> None:
 
 
 def pipeline_text(passes: Iterable[Pass]) -> str:
-    """The text that `parse_pipeline` reads back: `simplify,fuse{max_params=16}`."""
+    """The text that `parse_pipeline` reads back: `simplify,fuse{max_inputs=16}`."""
     return ",".join(map(str, passes))
 
 
@@ -125,7 +125,7 @@ def known_passes() -> dict[str, type[Pass]]:
 
 
 def parse_pipeline(text: str) -> tuple[Pass, ...]:
-    """The passes that a text such as `simplify,cse,fuse{max_params=16}` names.
+    """The passes that a text such as `simplify,cse,fuse{max_inputs=16}` names.
 
     Args:
         text: Names of passes, separated by commas, each with its options in braces.
@@ -134,8 +134,8 @@ def parse_pipeline(text: str) -> tuple[Pass, ...]:
         PassError: An unknown pass or option, or a value that the option does not take.
 
     Example:
-        >>> parse_pipeline("dce,fuse{max_params=16}")
-        (Dce(), Fuse(groups=True, max_params=16))
+        >>> parse_pipeline("dce,fuse{max_inputs=16}")
+        (Dce(), Fuse(groups=True, max_inputs=16))
     """
     try:
         reader = Reader(text)

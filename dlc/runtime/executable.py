@@ -57,6 +57,7 @@ else:
     stage_files = deferred("dlc.runtime.stage_files")
 
 log = TopicLog("compile")
+_fusion_log, _code_log = TopicLog("fusion"), TopicLog("code")
 MAX_BOUND = 256  # extents for which a program keeps its table
 BATCH = 64  # kernels that are compiled, and then stored, at a time
 PHASES = ("key", "passes", "lower", "cache", "compile", "load")
@@ -307,6 +308,21 @@ class Executable:
         stem = f"{stage_files.file_stem(self.function.name)}.{self._key().digest[:8]}"
         stage_files.write_stages(folder, stem, {name: self.text(name) for name in self.stages})
 
+    def log_stages(self) -> None:
+        """Log which operations share a kernel, and the code that the backend writes."""
+        if _fusion_log.watched():
+            for node in all_nodes(self.optimized()):
+                if node.op.name == "fusion":
+                    body: Function = node.attrs["body"]
+                    _fusion_log.debug(
+                        "%s: %s of %s%s",
+                        self.function.name, body.name, ", ".join(n.op.name for n in body.nodes),
+                        f" at {node.loc}" if node.loc else "",
+                    )  # fmt: skip
+        if self.backend.stages and _code_log.watched():
+            stage = self.backend.stages[0]
+            _code_log.debug("%s: %s\n%s", self.function.name, stage, self.text(stage))
+
     # Memory
 
     def memory_analysis(self, values: Mapping[str, int] | None = None) -> dict[str, int]:
@@ -460,6 +476,7 @@ def compile_function(
 ) -> Executable:
     """Compiles a function for the device of `options`; `fixed` as of `Executable`."""
     made = Executable(function, options or Options(), fixed)
+    made.log_stages()
     if config.dump_ir is not None:
         made.dump(config.dump_ir)
     return made

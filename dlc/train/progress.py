@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from dlc.ir.config import config
+
 _BAR = 20  # characters, where there is room
 _PAUSE = 0.1  # seconds between drawings
 _PLAIN_PAUSE = 30.0  # between lines of one epoch where there is no terminal
@@ -22,14 +24,15 @@ class ProgressBar:
 
     Args:
         steps: How many there are; None where that is not known.
-        verbose: 1 for a bar, 2 for a line an epoch, 0 for nothing.
+        verbose: 1 for a bar, if `config.progress` allows one, 2 for a line an epoch, 0 for nothing.
         stream: Where it goes; standard output by default.
     """
 
     def __init__(self, steps: int | None, verbose: int, stream: TextIO | None = None) -> None:
         self.steps, self.verbose = steps, verbose
         self.stream = stream or sys.stdout
-        self.in_place = verbose == 1 and (_is_terminal(self.stream) or _is_notebook(self.stream))
+        redrawn = _is_terminal(self.stream) or _is_notebook(self.stream)
+        self.in_place = verbose == 1 and config.progress and redrawn
         self.start = self.drawn = time.perf_counter()
         self._pause = _PAUSE if self.in_place else _PLAIN_PAUSE
         self._steps = 0  # that were done with this bar

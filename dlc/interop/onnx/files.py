@@ -37,6 +37,7 @@ def read_model(source: Any) -> tuple[ModelProto, Path | None]:
         source: A path, the bytes of a file, or a ModelProto.
 
     Raises:
+        FileNotFoundError: There is no such file.
         FileFormatError: It is no model.
         ArgumentError: It is something else.
     """
@@ -45,11 +46,7 @@ def read_model(source: Any) -> tuple[ModelProto, Path | None]:
         return source, None
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise FileFormatError(f"{path}: {error.strerror}") from None
-        return _parsed(onnx, data, str(path)), path.resolve().parent
+        return _parsed(onnx, path.read_bytes(), str(path)), path.resolve().parent
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _parsed(onnx, bytes(source), "the bytes given"), None
     raise ArgumentError(f"a model is a path, bytes or a ModelProto, got {type(source).__name__}")

@@ -32,6 +32,7 @@ class OnnxModel:
         output_names: The outputs.
 
     Raises:
+        FileNotFoundError: There is no such file.
         FileFormatError: The file is no model, or is cut off.
         ModelError: It uses operators that dlc does not know; all of them are listed.
 
@@ -129,6 +130,7 @@ def load(source: Any, **keywords: Any) -> OnnxModel:
         keywords: Those of `dlc.compile`.
 
     Raises:
+        FileNotFoundError: There is no such file.
         FileFormatError: The file is no model, or is cut off.
         ModelError: It uses operators that dlc does not know; all of them are listed.
         ArgumentError: The package onnx is not installed, or source is something else.
