@@ -425,7 +425,8 @@ def test_no_driver_and_no_gpu():
 
 
 def test_the_default_device():
-    host = dlc.ones(3)
+    host, before = dlc.ones(3), dlc.compile(lambda x: x * 2)
+    assert before(host).device == "cpu"
     with pytest.raises(dlc.DeviceError, match="cuda:1"), dlc.device("cuda:1"):
         pass
     with stand_in(count=2):
@@ -441,7 +442,9 @@ def test_the_default_device():
             with dlc.device("cpu"):
                 assert dlc.asarray([1.0]).device == "cpu"
             assert host.device == "cpu"
-        assert dlc.zeros(2).device == dlc.asarray([1.0]).device == "cpu"
+            assert before(host).device == before(np.ones(3, np.float32)).device == "cuda:1"
+        assert dlc.zeros(2).device == dlc.asarray([1.0]).device == before(host).device == "cpu"
+        assert "the device was 'cpu', now 'cuda:1'" in str(before.explain())
 
 
 def test_an_old_driver():

@@ -119,7 +119,8 @@ def _of_python(target: Target, options: argparse.Namespace, arrays: Mapping[str,
     value = target.value
     compiled = value if isinstance(value, CompiledFunction) else compiling.compile(value)
     wanted = _options(options, compiled.settings.options)
-    settings = replace(compiled.settings, options=wanted)
+    anywhere = compiled.settings.anywhere and options.device is None
+    settings = replace(compiled.settings, options=wanted, anywhere=anywhere)
     compiled = CompiledFunction(compiled.__wrapped__, settings, compiled.signature)
     if isinstance(value, LoadedFunction) and not options.arg:
         args, kwargs = value.programs[0].spec()

@@ -13,7 +13,7 @@ import itertools
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
@@ -222,18 +222,32 @@ class CompiledFunction(Dispatching):
 
     def _family(self, call: Call) -> Family:
         """The programs for calls of this form, under the present settings."""
-        place = common_place(call.values) if self.settings.anywhere and GpuArray.made else CPU
+        place = self._place(call.values)
         key = (call.key, config.disable_jit, config.isa, cast_type.get(), place)
         family = self._families.get(key)
         if family is None:
             settings = {
                 "config.disable_jit": config.disable_jit,
                 "config.isa": config.isa,
-                "the arguments' device": place,
+                "the device": place,
             }
             with self._lock:
                 family = self._families.setdefault(key, Family(settings))
         return family
+
+    def _place(self, arrays: Iterable[Any]) -> str:
+        """Where a program runs: on the device that is named, else where these arrays lie."""
+        if not self.settings.anywhere:
+            return self.settings.options.device
+        place = common_place(arrays) if GpuArray.made else CPU
+        return config.device if place == CPU else place
+
+    def _options(self, call: Call, closure: Closure, arrays: Iterable[Any]) -> Options:
+        """How a traced call is compiled for these arguments."""
+        donated = (*call.donated, *closure.written_params)
+        device = self._place([*arrays, *closure.arrays()])
+        base = self.settings.options
+        return replace(base, donated=donated, fixed=closure.fixed_params, device=device)
 
     def _find(self, call: Call) -> Specialisation:
         family = self._family(call)
@@ -334,15 +348,13 @@ class CompiledFunction(Dispatching):
     def _compile(
         self, call: Call, closure: Closure, extents: Extents, reason: str
     ) -> Specialisation:
-        donated = (*call.donated, *closure.written_params)
-        options = replace(self.settings.options, donated=donated, fixed=closure.fixed_params)
-        if self.settings.anywhere and GpuArray.made:
-            place = common_place([*call.values, *closure.arrays()])
-            options = replace(options, device=options.device if place == CPU else place)
+        options = self._options(call, closure, call.values)
         program = self._stats.time_compilation(
             lambda: program_for(closure.function, options, closure.fixed_values())
         )
-        return Specialisation(call.key, extents, closure, program, donated, reason, cast_type.get())
+        return Specialisation(
+            call.key, extents, closure, program, options.donated, reason, cast_type.get()
+        )
 
     def _reason(self, family: Family, key: CallKey, shapes: tuple[Any, ...]) -> str:
         if not self._order:
@@ -391,9 +403,7 @@ class CompiledFunction(Dispatching):
         """Traces for arguments, which may be specs (`dlc.spec`, `"f32[8,4]"`) in place of data."""
         call, extents = self._declared(args, kwargs)
         closure = self._trace(call, extents)
-        donated = (*call.donated, *closure.written_params)
-        options = replace(self.settings.options, donated=donated, fixed=closure.fixed_params)
-        return lowered.Lowered(closure, options, self)
+        return lowered.Lowered(closure, self._options(call, closure, ()), self)
 
     def warmup(self, *args: Any, **kwargs: Any) -> CompiledFunction:
         """Compiles for arguments, which may be specs, without running; returns itself."""
