@@ -49,12 +49,13 @@ from dlc.runtime.gpu.array import GpuArray
 from dlc.runtime.places import CPU, common_place
 
 if TYPE_CHECKING:
-    from dlc.frontend import instantiate, lowered
+    from dlc.frontend import instantiate, lowered, tracebacks
     from dlc.frontend.saving import save as saving
 else:
     instantiate = deferred("dlc.frontend.instantiate")
     lowered = deferred("dlc.frontend.lowered")
     saving = deferred("dlc.frontend.saving.save")
+    tracebacks = deferred("dlc.frontend.tracebacks")
 
 log = TopicLog("recompiles")
 Policy = Literal["allow", "warn", "error"]
@@ -194,10 +195,14 @@ class CompiledFunction(Dispatching):
     def _python_call(self, *args: Any, **kwargs: Any) -> Any:
         if self.settings.disable or current_trace() is not None:
             return self._direct(args, kwargs)
-        call = self.signature.take(args, kwargs)
-        specialisation = self._find(call)
-        self._stats.python_calls += 1
-        result = self._run(specialisation, call)
+        try:
+            call = self.signature.take(args, kwargs)
+            specialisation = self._find(call)
+            self._stats.python_calls += 1
+            result = self._run(specialisation, call)
+        except Exception as error:
+            tracebacks.hide_own_frames(error)
+            raise
         if isinstance(specialisation.program, Executable):
             given = Given(args, kwargs)
             self._native.note(specialisation.program, specialisation.closure, call, given)

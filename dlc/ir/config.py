@@ -277,6 +277,12 @@ class Config:
         kind="a boolean",
         doc="Show progress bars in long runs; without them `fit` writes plain lines.",
     )
+    full_tracebacks = Setting[bool, bool](
+        _boolean,
+        False,
+        kind="a boolean",
+        doc="Show dlc's own lines too in tracebacks of errors that compiled functions raise.",
+    )
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
