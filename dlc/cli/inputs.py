@@ -43,6 +43,11 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="of random inputs: floats are normal, integers below 10"
     )
+    add_dim_argument(parser)
+
+
+def add_dim_argument(parser: argparse.ArgumentParser) -> None:
+    """Declares what says the values of named extents."""
     parser.add_argument(
         "--dim",
         action="append",

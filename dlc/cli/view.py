@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 
 from dlc.cli.dump import Stages
-from dlc.cli.inputs import DEFAULT_EXTENT, given_extents
+from dlc.cli.inputs import DEFAULT_EXTENT, add_dim_argument, given_extents
 from dlc.cli.memory_drawing import draw_memory
 from dlc.cli.tracing import add_target_arguments, trace_options
 from dlc.cli.view_graph import Graphs
@@ -60,13 +60,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")  # of functions of Python, another
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
     add_target_arguments(parser)
-    parser.add_argument(
-        "--dim",
-        action="append",
-        default=[],
-        metavar="NAME=N",
-        help=f"the value of a named extent (default: {DEFAULT_EXTENT})",
-    )
+    add_dim_argument(parser)
     parser.add_argument(
         "-o",
         dest="path",

@@ -219,6 +219,11 @@ class _Lookup(Layer):
         mask = [self.mask_token] if self._masks else []
         return mask + [self.oov_token] * self.num_oov_indices
 
+    def _numbering(self) -> tuple[int, int]:
+        """The number of the vocabulary's first token, and that of what is not known, or -1."""
+        first = len(self._special())
+        return first, first - 1 if self.num_oov_indices else -1
+
     def set_vocabulary(self, vocabulary: Any) -> None:
         """Says which tokens there are: a list or array, or the name of a file with one a line.
 
@@ -349,8 +354,7 @@ class IntegerLookup(_Lookup):
             last = table.shape[0] - 1
             there = (held >= 0) & (held < last)
             return dlc.take(table, dlc.where(there, held, last), axis=0)
-        first = len(self._special())
-        unknown = first - 1 if self.num_oov_indices else -1
+        first, unknown = self._numbering()
         if not known:
             numbers = dlc.full_like(held, unknown)
         else:
@@ -421,8 +425,7 @@ class StringLookup(_Lookup):
             numbers = np.asarray(x)
             texts = [table.get(int(k), self.oov_token) for k in numbers.flat]
             return np.asarray(texts, dtype=str).reshape(numbers.shape)
-        first, texts = len(self._special()), np.asarray(x)
-        unknown = first - 1 if self.num_oov_indices else -1
+        (first, unknown), texts = self._numbering(), np.asarray(x)
         table = {t: first + k for k, t in enumerate(self._tokens())}
         if self.mask_token is not None:
             table[self.mask_token] = 0 if self._masks else -1

@@ -60,7 +60,22 @@ def _resized(images: dlc.Tensor, size: tuple[int, int], mode: str, smooth: bool)
     return dlc.permute_dims(made, (0, 2, 3, 1))
 
 
-class Resizing(_OfImages):
+class _Sized(_OfImages):
+    """What gives images of one size."""
+
+    def _set_up_size(self, height: int, width: int, data_format: str | None) -> None:
+        self._set_up(data_format)
+        if height < 1 or width < 1:
+            name = type(self).__name__
+            raise ValueRangeError(f"{name}({height}, {width}): both must be at least 1")
+        self.size = height, width
+
+    def extra_repr(self) -> str:
+        """The size."""
+        return f"{self.size[0]}, {self.size[1]}"
+
+
+class Resizing(_Sized):
     """Images of another size.
 
     Args:
@@ -95,8 +110,7 @@ class Resizing(_OfImages):
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        self._set_up(data_format)
-        self.size = _size("Resizing", height, width)
+        self._set_up_size(height, width, data_format)
         self.interpolation = one_of(
             "Resizing", "interpolation", interpolation, ("bilinear", "nearest")
         )
@@ -122,12 +136,8 @@ class Resizing(_OfImages):
             found = dlc.round(found).astype(held.dtype)
         return self._as_given(found, held)
 
-    def extra_repr(self) -> str:
-        """The size."""
-        return f"{self.size[0]}, {self.size[1]}"
 
-
-class CenterCrop(_OfImages):
+class CenterCrop(_Sized):
     """The middle of images; of smaller ones the largest part of these sides, resized.
 
     Args:
@@ -144,8 +154,7 @@ class CenterCrop(_OfImages):
         self, height: int, width: int, data_format: str | None = None, **common: Any
     ) -> None:
         super().__init__(**common)
-        self._set_up(data_format)
-        self.size = _size("CenterCrop", height, width)
+        self._set_up_size(height, width, data_format)
 
     def call(self, x: Any) -> dlc.Tensor:
         """The middle; integers become float32."""
@@ -155,16 +164,6 @@ class CenterCrop(_OfImages):
             return self._as_given(_cut(images, height, width), held)
         part = _cut_to_ratio(images, height, width)
         return self._as_given(_resized(part, self.size, "bilinear", smooth=False), held)
-
-    def extra_repr(self) -> str:
-        """The size."""
-        return f"{self.size[0]}, {self.size[1]}"
-
-
-def _size(layer: str, height: int, width: int) -> tuple[int, int]:
-    if height < 1 or width < 1:
-        raise ValueRangeError(f"{layer}({height}, {width}): both must be at least 1")
-    return height, width
 
 
 class _Changing(_OfImages):
