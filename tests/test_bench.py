@@ -25,7 +25,8 @@ from dlc.bench.measure import Settings
 from dlc.bench.peaks import _multiply_add_text, measure_peaks
 from dlc.bench.plot import _COLOURS, svg
 from dlc.bench.process import Process, WorkerError
-from dlc.bench.suites import CORE, SMOKE, SUITES, case_named, find_cases
+from dlc.bench.smoke_cases import CASES as SMOKE
+from dlc.bench.suites import SUITES, case_named, find_cases
 from dlc.bench.timing import calls_for, seconds_a_call
 from dlc.cli import main as cli
 from dlc.codegen.cpu.isa import ISA_LEVELS
@@ -100,7 +101,7 @@ def test_cases_are_found():
         "add 16x16",
         "matmul 1024",
     ]
-    assert len(find_cases("core")) == len(CORE)
+    assert len(find_cases("core")) == len(SUITES["core"])
     assert case_named("core", "matmul 128 +10%").extents == dict(m=141, k=141, n=141)
     for suite in SUITES:
         names = [c.name for c in find_cases(suite)]

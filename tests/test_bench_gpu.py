@@ -10,8 +10,10 @@ import pytest
 
 from dlc.bench import gpu_device, measure, run
 from dlc.bench.frameworks import KINDS, environment, peers_for
-from dlc.bench.problem import rounded
-from dlc.bench.suites import GPU, SMOKE, Case, case_named, find_cases
+from dlc.bench.gpu_cases import CASES as GPU
+from dlc.bench.problem import Case, rounded
+from dlc.bench.smoke_cases import CASES as SMOKE
+from dlc.bench.suites import case_named, find_cases
 from dlc.bench.worker import Worker as BenchWorker
 from dlc.cli import main as cli
 from dlc.ir.types import bfloat16

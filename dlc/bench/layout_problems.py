@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dlc.bench.problem import Array, Arrays, Extents, Problem, Program, draw, plain, size
+from dlc.bench.problem import Array, Arrays, Case, Extents, Problem, Program, draw, plain, size
+from dlc.bench.problems import MATMUL
 
 F32 = 4  # bytes
 
@@ -63,4 +64,18 @@ SUM_OF_ALL = Problem(
     operations=lambda e: size(e, "mn"),
     bytes=lambda e: F32 * size(e, "mn"),
     tolerance=1e-3,
+)
+CASES = (
+    *(
+        Case(f"matmul {m}x{k}x{n}", MATMUL, dict(m=m, k=k, n=n))
+        for m, k, n in ((1, 768, 3072), (1, 4096, 4096), (4, 768, 3072))
+    ),
+    *(
+        Case(f"linear {m}x{k}x{n}", LINEAR, dict(m=m, k=k, n=n))
+        for m, k, n in ((1, 768, 3072), (1, 4096, 4096), (1, 768, 50_257), (8, 768, 3072))
+    ),
+    Case("add transposed 1024x1024", ADD_TRANSPOSED, dict(m=1024, n=1024)),
+    Case("merged heads 4x12x128x64", MERGED_HEADS, dict(b=4, h=12, t=128, d=64)),
+    Case("rotary 8x12x128x64", ROTARY, dict(b=8, h=12, t=128, d=32)),
+    Case("sum of all 1024x1024", SUM_OF_ALL, dict(m=1024, n=1024)),
 )

@@ -25,6 +25,7 @@ Say: TypeAlias = Callable[[str], None]
 _SLOW = 0.25  # seconds of a call, and
 _BEHIND = 5  # times the fastest's: measured in a few rounds only
 _FEW = 3
+_SECOND_PROCESSES = 3  # that find full caches, for each that found them empty
 
 
 class Place(TypedDict):
@@ -43,7 +44,8 @@ class Settings:
         frameworks: Which ones, dlc first.
         threads: For each of them.
         rounds: In which every framework has its turn.
-        starts: Processes that are started to see how long the first result takes, each way.
+        starts: Processes that are started to see how long the first result takes with empty
+            caches; for each of them, three more find these filled, and their median counts.
         at_least: Seconds that one turn takes.
         python: The interpreter of the workers.
         device: Where programs run: "cpu", or a GPU.
@@ -275,7 +277,10 @@ def _starts(name: str, case: Case, settings: Settings, folder: Path) -> Record:
                 cold.append(_first_result(name, case, settings, folder, cache, asked=False))
                 if KINDS[name].asked is not None:
                     _first_result(name, case, settings, folder, cache, asked=True)
-                second.append(_first_result(name, case, settings, folder, cache, asked=True))
+                second += (
+                    _first_result(name, case, settings, folder, cache, asked=True)
+                    for _ in range(_SECOND_PROCESSES)
+                )
     except WorkerError as error:
         return {"start error": str(error)}
     if not cold:

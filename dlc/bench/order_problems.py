@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from dlc.bench.problem import Array, Arrays, Extents, Problem, Program, draw, plain
+from dlc.bench.problem import Array, Arrays, Case, Extents, Problem, Program, draw, plain
 
 F32, I64 = 4, 8  # bytes
 
@@ -59,4 +59,16 @@ EMBEDDING_GRADIENT = Problem(
     plain(_embedding_gradient),
     operations=lambda e: e["n"] * e["d"],
     bytes=lambda e: F32 * (e["v"] + e["n"]) * e["d"] + I64 * e["n"],
+)
+_ROWS, _LONG = dict(m=4096, n=1024), 1 << 20
+CASES = (
+    Case("sort 1M", SORT, dict(m=1, n=_LONG)),
+    Case("sort 4096x1024", SORT, _ROWS),
+    Case("argsort 1M", ARGSORT, dict(m=1, n=_LONG)),
+    Case("argsort 4096x1024", ARGSORT, _ROWS),
+    Case("top 8 of 4096x1024", TOP_8, _ROWS),
+    Case("top 64 of 1M", TOP_64, dict(m=1, n=_LONG)),
+    Case("cumulative sum 4096x1024", CUMULATIVE_SUM, _ROWS),
+    Case("cumulative sum 4M", CUMULATIVE_SUM, dict(m=1, n=4 * _LONG)),
+    Case("embedding gradient 50000x256", EMBEDDING_GRADIENT, dict(v=50_000, d=256, n=8192)),
 )

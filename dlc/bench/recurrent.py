@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dlc.bench.problem import Array, Arrays, Extents, Problem, Program
+from dlc.bench.problem import Array, Arrays, Case, Extents, Problem, Program
 
 F32 = 4  # bytes
 RATE = 0.1
@@ -89,4 +89,8 @@ LSTM_TRAINING = Problem(
     bytes=lambda e: F32 * (3 * _weights(e) + e["t"] * e["b"] * (2 * e["i"] + 12 * e["h"])),
     constants=_draw_cell,
     tolerance=1e-4,
+)
+CASES = (
+    Case("lstm training 64x32x256", LSTM_TRAINING, dict(t=64, b=32, i=256, h=256)),
+    Case("lstm training 16x8x64", LSTM_TRAINING, dict(t=16, b=8, i=64, h=64)),
 )

@@ -11,7 +11,6 @@ import functools
 import os
 import struct
 import sys
-import sysconfig
 import threading
 from typing import Final
 
@@ -170,7 +169,7 @@ def _make_support() -> NativeSupport | None:
 def _check_interpreter() -> None:
     if sys.implementation.name != "cpython":
         raise Unsupported(f"native entries are for CPython, this is {sys.implementation.name}")
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    if "t" in getattr(sys, "abiflags", ""):  # sysconfig takes a millisecond
         raise Unsupported("native entries need the interpreter's lock")
     if struct.calcsize("P") != 8 or object.__basicsize__ != 16 or sys.byteorder != "little":
         raise Unsupported("the interpreter's objects have an unknown layout")
