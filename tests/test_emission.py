@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from dlc.codegen.cpu import emission, llvm, preparation
+from dlc.codegen.cpu import emission, llvm, modules, preparation
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.helper_code import MODULE_LINES, Helpers
 from dlc.codegen.cpu.isa import host_isa
@@ -200,6 +200,20 @@ def test_long_modules_are_cut():
     assert together == [compile_kernels([k], host_isa())[0] for k in kernels]
 
 
+def test_modules_are_compiled_while_others_are_written(monkeypatch):
+    texts = [
+        f"kernel k{n}(x: f32[N], out y: f32[N]): par i<N: y[i]=tanh(x[i]*{n}.5)+exp(x[i])"
+        for n in range(9)
+    ]
+    order = []
+    emit, optimized = modules.emit, llvm._optimized
+    monkeypatch.setattr(modules, "emit", lambda k, isa: order.append(k.name) or emit(k, isa))
+    monkeypatch.setattr(llvm, "_optimized", lambda *a, **k: order.append("") or optimized(*a, **k))
+    compile_kernels([parse_kernel(text) for text in texts], host_isa())
+    assert [name for name in order if name] == [f"k{n}" for n in range(9)]
+    assert 0 < order.index("") < order.index("k8")
+
+
 def test_helpers_are_compiled_in_batches_with_no_name_twice():
     def helper(name, lines, value):
         em = Emitter(name, [("ptr", "p")])
@@ -210,3 +224,5 @@ def test_helpers_are_compiled_in_batches_with_no_name_twice():
     found.want({"a": helper("a", MODULE_LINES, 1), "b": helper("b", 3, 2), "c": helper("c", 3, 3)})
     found.want({"b": helper("b", 3, 4), "c": helper("c", 3, 3)})
     assert [list(batch) for batch in found.batches()] == [["a"], ["b", "c"], ["b"]]
+    found.want({"c": helper("c", 3, 3), "d": helper("d", 3, 3)})
+    assert [list(batch) for batch in found.batches()] == [["d"]]

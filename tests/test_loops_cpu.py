@@ -188,6 +188,41 @@ def test_loads_along_another_axis_than_vectors(name: str, dtype: DType, isa: Isa
         check(kernel, {d: dims[d] for d in kernel.dims}, isa, compiled=compiled)
 
 
+SHORT_ROWS = {
+    "column": "k(x: {t}[R,{n}], y: {t}[R], out o: {t}[R,{n}]):"
+    " par i<R, j<{n}: o[i,j] = max(x[i,j], y[i])",
+    "panels": "k(x: {t}[R,C], out o: {t}[5,R,{n}]):"
+    " par i<5, j<R, k<{n}: o[i,j,k] = pad(x[j,i*{n}+k], 0)",
+    "sum": "k(x: {t}[R,C,{n}], out o: {t}[R,{n}], out p: {t}[R,{n}]):\n"
+    " par i<R, k<{n}:\n  m[i,k] = sum(j<C, x[i,j,k])\n  o[i,k] = m[i,k]\n"
+    "  p[i,k] = max(m[i,k], x[i,0,k])",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("isa", levels(), ids=lambda x: x.name)
+@pytest.mark.parametrize("dtype", [float32, float64, int8, int64], ids=str)
+@pytest.mark.parametrize("name", SHORT_ROWS)
+def test_rows_of_a_known_short_length(name: str, dtype: DType, isa: Isa) -> None:
+    for length in (2, 3, 7, 16, 31, 32, 33, 48, 64, 100):
+        text = SHORT_ROWS[name].format(t=dtype.short, n=length)
+        kernel = parse_kernel("kernel " + text)
+        compiled = Compiled(kernel, isa)
+        for rows, columns in [(1, 1), (3, 70), (130, 5)]:
+            dims = {"R": rows, "C": columns}
+            check(kernel, {d: dims[d] for d in kernel.dims}, isa, compiled=compiled)
+
+
+def test_a_short_row_is_one_vector_and_a_unit() -> None:
+    def units(length: int) -> tuple[Dim, int]:
+        text = SHORT_ROWS["column"].format(t="f32", n=length)
+        code = emit_loops(parse_kernel("kernel " + text), isa_named("x86-64-v4"))
+        (em,) = code.emitters
+        return code.units, sum("= phi i64" in line for line in em.lines)  # one for each loop
+
+    assert [units(n) for n in (3, 16, 32, 64)] == [(R, 1)] * 4
+    assert units(48) == (48 * R, 3)
+
+
 def test_short_axes_are_read_element_by_element() -> None:
     def turned(rows: str) -> bool:
         kernel = parse_kernel(

@@ -159,6 +159,12 @@ def test_a_matrix_of_two_products_is_packed_once():
     np.testing.assert_allclose(g(x).numpy(), x @ w + w.sum(0), rtol=1e-4, atol=1e-4)
 
 
+def test_panels_are_written_a_row_at_a_time():
+    x, w = numbers(5, 96), numbers(96, 100, seed=1)
+    text = kernels(dlc.compile(lambda x: x @ w), x)
+    assert "k<32" in text.partition("kernel panels")[2].partition("kernel dot")[0]
+
+
 def test_programs_with_the_same_weights_share_their_panels():
     w = numbers(97, 83, seed=7)
     f, g = dlc.compile(lambda x: x @ w), dlc.compile(lambda x: dlc.tanh(x @ w))

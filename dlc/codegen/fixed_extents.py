@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from dlc.codegen.kernel_ir import Assign, Par, Stmt
 from dlc.ir.dims import Dim, product
-from dlc.ir.scalar import Axis, index, walk
+from dlc.ir.scalar import Axis, index, integer_of, walk
 
 _SHORT = 16  # elements, at least a vector's of float32
 _FEW = 8  # rows
@@ -26,6 +26,7 @@ def fixed_extents(stmts: Sequence[Stmt]) -> Iterator[Dim]:
             yield from _few_rows(nest.axes, assigns)
         elif len(assigns) == len(nest.body) and not any(s.axes for s in assigns):
             yield from _short_exchanged(nest.axes, assigns)
+            yield from _widths_of_panels(nest.axes, assigns)
 
 
 def _short_exchanged(axes: Sequence[Axis], assigns: Sequence[Assign]) -> Iterator[Dim]:
@@ -39,6 +40,17 @@ def _short_exchanged(axes: Sequence[Axis], assigns: Sequence[Assign]) -> Iterato
         for axis in (*others, last) if others else ():
             if isinstance(axis.extent, int) and axis.extent < _SHORT:
                 yield axis.extent
+
+
+def _widths_of_panels(axes: Sequence[Axis], assigns: Sequence[Assign]) -> Iterator[Dim]:
+    """Extents of axes that loads read as the elements `i*W+k` of a run of W: the text says W."""
+    extents = {index(a.name): a.extent for a in axes}
+    for s in assigns:
+        for e in (i for x in walk(s.expr) if x.op == "load" for i in x.args):
+            if e.op == "add" and e.args[0].op == "mul" and e.args[1] in extents:
+                width = integer_of(e.args[0].args[1])
+                if width is not None and width == extents[e.args[1]]:
+                    yield width
 
 
 def _few_rows(axes: Sequence[Axis], assigns: Sequence[Assign]) -> Iterator[Dim]:

@@ -319,6 +319,14 @@ def _unroll(par: Par) -> int:
     return 4 if ops <= 10 else 2  # two at least: long chains of operations wait for each other
 
 
+def _fitting(unroll: int, par: Par, axis: str, lanes: int) -> int:
+    """As many vectors as a row of a known length has room for, a power of two."""
+    extent = next(a.extent for a in par.axes if a.name == axis)
+    while isinstance(extent, int) and unroll > 1 and unroll * lanes > extent:
+        unroll //= 2
+    return unroll
+
+
 def body_cost(body: Sequence[Stmt], lanes: int, opened: frozenset[str] = frozenset()) -> Dim:
     """The cost of one iteration of a body, in hundredths of a nanosecond, an element a lane.
 
@@ -382,7 +390,7 @@ def choose_schedule(
         if not isinstance(s, Par):
             continue
         axis = None if inside else vector_axis(s, kernel, math, lanes)
-        unroll = 1 if axis is None else _unroll(s)
+        unroll = 1 if axis is None else _fitting(_unroll(s), s, axis, lanes)
         cost = body_cost(s.body, lanes, blocked(s.axes))
         chunk = _chunk(cost, lanes * unroll if axis is not None else 1)
         nests.append(NestSchedule(axis, lanes, unroll, chunk))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from queue import SimpleQueue
@@ -46,18 +47,20 @@ def emit_objects(
             except RuntimeError as error:
                 found[number] = error.with_traceback(None)  # that would keep the module
 
-    helpers = [threading.Thread(target=work, args=(m,), daemon=True) for m in lanes[1:]]
+    others = iter(lanes[1:])
+    helpers: list[threading.Thread] = []
     try:
-        with contextlib.suppress(RuntimeError):  # where there can be no more threads
-            for helper in helpers:
-                helper.start()
         for item in enumerate(modules):
             waiting.put(item)
-            if helpers and helpers[0].is_alive() and not item[0]:
-                begun.get()  # or it would wait for Python's lock until this thread has to
+            for machines in itertools.islice(others, 1):
+                helper = threading.Thread(target=work, args=(machines,), daemon=True)
+                with contextlib.suppress(RuntimeError):  # where there can be no more threads
+                    helper.start()
+                    helpers.append(helper)
+                    begun.get()  # or it would wait for Python's lock until this thread has to
         meanwhile()
     finally:
-        for _ in lanes:  # each thread ends at one of these
+        for _ in range(len(helpers) + 1):  # each thread ends at one of these
             waiting.put(None)
         try:
             work(lanes[0])

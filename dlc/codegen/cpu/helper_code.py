@@ -53,13 +53,14 @@ class Helpers:
         self.isa, self.store = isa, store
         self._found: dict[_Text, Piece] = {}
         self._missing: dict[_Text, Emitter] = {}
+        self._begun: set[_Text] = set()
         self._assembled: dict[_Text, Emitter] = {}
 
     def want(self, helpers: Mapping[str, Emitter]) -> None:
         """Looks for functions, given by their names, with those that they call."""
         for name, helper in helpers.items():
             key = name, helper.key()
-            if key in self._found or key in self._missing:
+            if key in self._found or key in self._missing or key in self._begun:
                 continue
             if not helper.needs_compiler:
                 self._assembled[key] = helper
@@ -79,7 +80,7 @@ class Helpers:
             self._found[key] = piece
 
     def batches(self) -> list[dict[str, Emitter]]:
-        """The functions that have to be compiled, cut into modules of equal effort."""
+        """The functions that have to be compiled yet, cut into modules of equal effort."""
         batches: list[dict[str, Emitter]] = []
         missing = sorted(self._missing.items(), key=lambda item: item[1].quick)
         for (name, _), helper in missing:
@@ -89,6 +90,8 @@ class Helpers:
             if not last or name in last or not fits or not alike:
                 batches.append({})
             batches[-1][name] = helper
+        self._begun.update(self._missing)
+        self._missing.clear()
         return batches
 
     def take(

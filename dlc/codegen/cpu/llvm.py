@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import re
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,10 +48,12 @@ class CompiledModule:
     Args:
         object: A relocatable ELF object for the level's architecture, without undefined symbols.
         pooled: Whether it has no global constants, only those of instructions.
+        quick: Whether none of its functions is optimized.
     """
 
     object: bytes
     pooled: bool
+    quick: bool = False
 
     @functools.cached_property
     def elf(self) -> ElfObject:
@@ -90,7 +93,7 @@ def compile_module(text: str, isa: Isa, *, outside: Collection[str] = ()) -> Com
 
 
 def compile_modules(
-    texts: Sequence[str],
+    texts: Iterable[str],
     isa: Isa,
     *,
     outside: Collection[str] = (),
@@ -98,45 +101,48 @@ def compile_modules(
 ) -> list[CompiledModule]:
     """As `compile_module` for each text, on as many CPUs as there are; raises as it does.
 
-    `meanwhile` is called once, while other threads are at work.
+    Texts are asked for one by one, while other threads are at work; best the longest first, so that
+    none is left to one thread at the end. Then `meanwhile` is called. What is `outside` may still
+    grow until all that has happened.
     """
     with _lock:
         compiled = _compiled(texts, isa, meanwhile)  # modules and contexts go before the lock does
-    for module in compiled.values():
+    for module in compiled:
         _check_complete(module, isa, outside)
-    if texts:
-        known = {_is_quick(text) for text in texts}
+    if compiled:
+        known = {module.quick for module in compiled}
         prepare(lambda: _compile_samples(isa, {True, False} - known))
-    return [compiled[k] for k in range(len(texts))]
+    return compiled
 
 
 def _compiled(
-    texts: Sequence[str], isa: Isa, meanwhile: Callable[[], None]
-) -> dict[int, CompiledModule]:
-    if not texts:
+    texts: Iterable[str], isa: Isa, meanwhile: Callable[[], None]
+) -> list[CompiledModule]:
+    modules: list[ModuleRef] = []
+    quick: list[bool] = []
+    rest = iter(texts)
+    first = next(rest, None)
+    if first is None:
         meanwhile()
-        return {}
-    modules: dict[int, ModuleRef] = {}
-
-    quick = [_is_quick(text) for text in texts]
-    lines = [0 if q else text.count("\n") for q, text in zip(quick, texts, strict=True)]
+        return []
 
     def prepared() -> Iterator[tuple[ModuleRef, bool]]:
-        # The longest first, so that none is left to one thread at the end.
-        for k in sorted(range(len(texts)), key=lambda k: -lines[k]):
-            modules[k] = _optimized(texts[k], isa, quick=quick[k])[0]
-            yield modules[k], quick[k]
+        for text in itertools.chain([first], rest):
+            quick.append(_is_quick(text))
+            modules.append(_optimized(text, isa, quick=quick[-1])[0])
+            yield modules[-1], quick[-1]
 
-    threads = len(texts) + (meanwhile is not nothing)
-    machines = [_Lane(isa, k) for k in range(max(1, min(threads, available_cpus())))]
-    compiled: dict[int, CompiledModule] = {}
+    alone = meanwhile is nothing and isinstance(texts, Sequence) and len(texts) == 1
+    lanes = [_Lane(isa, k) for k in range(1 if alone else available_cpus())]
+    compiled: list[CompiledModule] = []
     with contextlib.ExitStack() as stack:
-        stack.callback(lambda: [module.close() for module in modules.values()])
-        objects = emit_objects(prepared(), machines, meanwhile)
-        for (k, module), made in zip(modules.items(), objects, strict=True):
+        stack.callback(lambda: [module.close() for module in modules])
+        objects = emit_objects(prepared(), lanes, meanwhile)
+        for made, module, q in zip(objects, modules, quick, strict=True):
             if isinstance(made, RuntimeError):
                 raise BackendError(f"LLVM could not compile for {isa.name}: {made}") from None
-            compiled[k] = CompiledModule(made, pooled=not list(module.global_variables))
+            pooled = not list(module.global_variables)
+            compiled.append(CompiledModule(made, pooled=pooled, quick=q))
     return compiled
 
 

@@ -193,7 +193,8 @@ class LoopEmitter:
         chunks: list[Dim] = []
         for nest, how in zip(nests, self.schedule.nests, strict=True):
             shares = parts(nest)
-            rows = _units(nest)
+            whole = _whole_row(nest, how)
+            rows = _units(nest, whole)
             units = mul(rows, shares)
             low, high = "%lo", "%hi"
             if len(nests) > 1:
@@ -203,7 +204,8 @@ class LoopEmitter:
                 high = iv.minimum(self.em, iv.subtract(self.em, "%hi", start), end)
             if shares == 1:
                 self._nest(nest, how, low, high)
-                chunks.append(how.chunk)
+                length = 1 if whole is None else whole.extent
+                chunks.append(maximum(floordiv(how.chunk, length), 1))
             else:
                 self._shared_rows(nest, how, self.ex.index(shares), (low, high))
                 chunks.append(_shares_of_a_thread(rows, shares))
@@ -221,6 +223,9 @@ class LoopEmitter:
             self._rows(nest.axes, low, high, lambda _: self.nest_body(nest))
             return
         others = [a for a in nest.axes if a is not axis]
+        if _whole_row(nest, how) is not None:
+            self._whole_rows(nest, axis, how, (low, high))
+            return
         self.statements.prepare(nest.body, nest.axes, ())
         if not others:
             self._segment(nest, axis, how, low, high)
@@ -240,6 +245,21 @@ class LoopEmitter:
             self._segment(nest, axis, how, begin, stop)
 
         self._rows(others, first, last, row)
+
+    def _whole_rows(
+        self, nest: Par, axis: Axis, how: NestSchedule, bounds: tuple[str, str]
+    ) -> None:
+        """Rows that are a vector each, and a unit."""
+        assert isinstance(axis.extent, int)
+        width = max(axis.extent, how.lanes)
+        self.statements.prepare(nest.body, nest.axes, (width,))
+        mask = None if axis.extent == width else self.em.mask_below(str(axis.extent), width)
+
+        def row(_: str) -> None:
+            with self.ex.scope({axis.name: "0"}, Vector(axis.name, width, mask)):
+                self.statements.body(nest.body)
+
+        self._rows([a for a in nest.axes if a is not axis], *bounds, row)
 
     def _in_blocks(self, nest: Par, turned: TurnedNest) -> tuple[Dim, Dim]:
         """A nest with loads that are transposed: a unit is some rows, worked through in blocks."""
@@ -380,7 +400,8 @@ class LoopEmitter:
             masked(low, start)
             low = start
         for width in widths:
-            low = self._full_vectors(nest, axis, width, (low, high))
+            if not isinstance(axis.extent, int) or axis.extent >= width:
+                low = self._full_vectors(nest, axis, width, (low, high))
         masked(low, high)
 
     def _full_vectors(self, nest: Par, axis: Axis, width: int, bounds: tuple[str, str]) -> str:
@@ -429,8 +450,17 @@ def _count(axis: Axis) -> Dim:
     return axis.extent if axis.block is None else blocks_of(axis)
 
 
-def _units(nest: Par) -> Dim:
-    return product(_count(a) for a in nest.axes)
+def _units(nest: Par, within: Axis | None = None) -> Dim:
+    return product(_count(a) for a in nest.axes if a is not within)
+
+
+def _whole_row(nest: Par, how: NestSchedule) -> Axis | None:
+    """The vector axis, if each of its rows is known to be one vector, or less."""
+    axis = next((a for a in nest.axes if a.name == how.vector_axis), None)
+    if axis is None or len(nest.axes) == 1 or axis.block is not None:
+        return None
+    fits = isinstance(axis.extent, int) and 0 < axis.extent <= how.lanes
+    return axis if fits or axis.extent == how.lanes * how.unroll else None
 
 
 def _shares_of_a_thread(rows: Dim, shares: Dim) -> Dim:

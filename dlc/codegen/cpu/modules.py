@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from dlc.codegen.backend import nothing
 from dlc.codegen.cpu.blob import Blob
@@ -17,7 +18,7 @@ from dlc.codegen.cpu.emit import (
 from dlc.codegen.cpu.helper_code import MODULE_LINES, Helpers, HelperStore
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
-from dlc.codegen.cpu.llvm import assembly, compile_modules
+from dlc.codegen.cpu.llvm import CompiledModule, assembly, compile_modules
 from dlc.codegen.cpu.loops import emit_loops
 from dlc.codegen.cpu.pieces import Piece, join
 from dlc.codegen.cpu.stored_code import CpuCode
@@ -27,6 +28,7 @@ from dlc.codegen.kernel_ir import Kernel
 
 MODULE_SIZE = 16  # kernels that are compiled together
 _SMALL_MODULE = 200  # lines up to which a further module costs more than another CPU saves
+_FIRST_LINES = 300  # of the first module for each of two CPUs: they wait for it
 _NAME = re.compile(r"@([-\w$.]+)\(")
 
 
@@ -45,57 +47,95 @@ def compile_kernels(
 ) -> list[bytes]:
     """The code of each kernel, complete in itself; helpers are taken from `store` and put there.
 
-    `meanwhile` is called once, while LLVM is at work.
+    Modules are compiled while those after them are written. `meanwhile` is called once, while LLVM
+    is at work.
     """
-    modules = _modules([emit(k, isa) for k in kernels])
-    helpers = Helpers(isa, store)
-    for module in modules:
-        helpers.want(module.helpers())
-    batches = helpers.batches()
-    groups = [group for module in modules for group in module.groups()]
-    places = [_place(list(batch.values()), groups) for batch in batches]
-    names = {name for m in modules for name in m.outside()}
+    work = _Work(isa, store)
 
     def beside() -> None:
-        helpers.assemble()
+        work.helpers.assemble()
         meanwhile()
 
-    texts = [open_module_text(g) for g in groups]
-    compiled = compile_modules(texts, isa, outside=names, meanwhile=beside)
-    for batch, place in zip(batches, places, strict=True):
-        helpers.take(batch, compiled[place], outside=names)
-    made = iter(compiled)
-    found: list[tuple[_Module, dict[str, Piece]]] = []
-    for module in modules:
-        pieces: dict[str, Piece] = {}
-        for group in module.groups():
-            own = [em.name for em in group]
-            pieces |= zip(own, next(made).pieces(own, outside=names), strict=True)
-        found.append((module, pieces))
-    payloads: dict[int, bytes] = {}
-    for module, pieces in found:
-        others = pieces | helpers.pieces(module.helpers())
-        for number, code in zip(module.numbers, module.codes, strict=True):
-            payloads[number] = _cpu_code(code, join(pieces[code.entry], others)).to_bytes()
-    return [payloads[k] for k in range(len(kernels))]
+    compiled = compile_modules(work.texts(kernels), isa, outside=work.names, meanwhile=beside)
+    return work.payloads(compiled)
 
 
-def _place(helpers: list[Emitter], groups: list[list[Emitter]]) -> int:
-    """Adds helpers to the first group of equal effort that stays small, or as one of their own.
+@dataclass(frozen=True)
+class _Job:
+    """What is compiled as one: functions of a module's kernels, or helpers, or both.
 
-    Returns:
-        The number of the group.
+    Args:
+        module: Whose functions there are, if any's.
+        own: Their names.
+        batches: The helpers by name, in one or more batches.
+        emitters: All of them.
     """
+
+    module: _Module | None
+    own: list[str]
+    batches: list[dict[str, Emitter]]
+    emitters: list[Emitter]
+
+
+class _Work:
+    """Kernels on their way through LLVM."""
+
+    def __init__(self, isa: Isa, store: HelperStore | None) -> None:
+        self.isa, self.helpers = isa, Helpers(isa, store)
+        self.names: set[str] = set()
+        """Of all functions so far: what the code of one may refer to."""
+        self._jobs: list[_Job] = []
+        self._modules: list[_Module] = []
+
+    def texts(self, kernels: Sequence[Kernel]) -> Iterator[str]:
+        """The text of each job, which is written when it is asked for; each job's longest first."""
+        for module in _modules(emit(k, self.isa) for k in kernels):
+            self._modules.append(module)
+            self.names |= module.outside()
+            self.helpers.want(module.helpers())
+            jobs = [_Job(module, [em.name for em in g], [], g) for g in module.groups()]
+            for batch in self.helpers.batches():
+                _place(batch, jobs)
+            jobs.sort(key=lambda job: -_lines(job.emitters))
+            self._jobs += jobs
+            for job in jobs:
+                yield open_module_text(job.emitters)
+
+    def payloads(self, compiled: Sequence[CompiledModule]) -> list[bytes]:
+        """The code of each kernel, from what LLVM made of each job."""
+        pieces: dict[int, dict[str, Piece]] = {id(module): {} for module in self._modules}
+        for job, made in zip(self._jobs, compiled, strict=True):
+            for batch in job.batches:
+                self.helpers.take(batch, made, outside=self.names)
+            if job.module is not None:
+                own = made.pieces(job.own, outside=self.names)
+                pieces[id(job.module)] |= zip(job.own, own, strict=True)
+        payloads: dict[int, bytes] = {}
+        for module in self._modules:
+            own = pieces[id(module)]
+            others = own | self.helpers.pieces(module.helpers())
+            for number, code in zip(module.numbers, module.codes, strict=True):
+                payloads[number] = _cpu_code(code, join(own[code.entry], others)).to_bytes()
+        return [payloads[k] for k in range(len(payloads))]
+
+
+def _lines(functions: Iterable[Emitter]) -> int:
+    return sum(len(em.lines) for em in functions)
+
+
+def _place(batch: dict[str, Emitter], jobs: list[_Job]) -> None:
+    """Adds helpers to the first job of equal effort that stays small, or as one of their own."""
+    helpers = list(batch.values())
     own = {em.name for em in helpers}
     most = MODULE_LINES if helpers[0].quick else _SMALL_MODULE
-    for number, group in enumerate(groups):
-        alike = group[0].quick == helpers[0].quick
-        lines = sum(len(em.lines) for em in (*group, *helpers))
-        if alike and lines <= most and own.isdisjoint(em.name for em in group):
-            group.extend(helpers)
-            return number
-    groups.append(helpers)
-    return len(groups) - 1
+    for job in jobs:
+        alike = job.emitters[0].quick == helpers[0].quick
+        small = _lines([*job.emitters, *helpers]) <= most
+        if alike and small and own.isdisjoint(em.name for em in job.emitters):
+            job.batches.append(batch)
+            job.emitters.extend(helpers)
+            return
+    jobs.append(_Job(None, [], [batch], helpers))
 
 
 def llvm_text(kernels: Sequence[Kernel], isa: Isa) -> str:
@@ -115,7 +155,8 @@ def _cpu_code(code: KernelCode, blob: Blob) -> CpuCode:
 class _Module:
     """Kernels that are compiled together, with the helper functions that they share."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most  # lines
         self.numbers: list[int] = []
         self.codes: list[KernelCode] = []
         self._functions: dict[str, str] = {}
@@ -125,14 +166,17 @@ class _Module:
         """Adds a kernel, unless there are enough or names of its functions mean something else."""
         own = _functions(code)
         clash = any(self._functions.get(name, text) != text for name, text in own.items())
-        full = len(self.codes) == MODULE_SIZE or self._lines >= MODULE_LINES
-        if full or code.entry in self._functions or clash:
+        if self.is_full() or code.entry in self._functions or clash:
             return False
-        self._lines += sum(len(em.lines) for em in code.emitters)
+        self._lines += _lines(code.emitters)
         self._functions |= own
         self.numbers.append(number)
         self.codes.append(code)
         return True
+
+    def is_full(self) -> bool:
+        """Whether it gets no more kernels."""
+        return len(self.codes) == MODULE_SIZE or self._lines >= self._most
 
     def text(self) -> str:
         """The LLVM text, helpers included."""
@@ -168,12 +212,16 @@ def _functions(code: KernelCode) -> dict[str, str]:
     return found
 
 
-def _modules(codes: Sequence[KernelCode]) -> list[_Module]:
-    """Kernels cut into modules; those with most helpers go first, so that they share them."""
-    modules: list[_Module] = []
-    helpers = [sum(len(em.declarations) for em in code.emitters) for code in codes]
-    for number in sorted(range(len(codes)), key=lambda k: -helpers[k]):
-        if not any(module.take(number, codes[number]) for module in modules):
-            modules.append(_Module())
-            modules[-1].take(number, codes[number])
-    return modules
+def _modules(codes: Iterable[KernelCode]) -> Iterator[_Module]:
+    """Kernels cut into modules, small ones first, each of which is given as soon as it is full."""
+    opened: list[_Module] = []
+    begun = 0
+    for number, code in enumerate(codes):
+        if not any(module.take(number, code) for module in opened):
+            opened.append(_Module(min(MODULE_LINES, _FIRST_LINES * (1 + begun // 2))))
+            begun += 1
+            opened[-1].take(number, code)
+        full = [module for module in opened if module.is_full()]
+        opened = [module for module in opened if not module.is_full()]
+        yield from full
+    yield from opened
