@@ -1,22 +1,24 @@
 """Merges neighbouring axes that every access walks as one.
 
-Those of a nest, so that inner loops are long, and those of an input, so that it is contiguous along
-what it is read by:
+Those of a nest or a reduction, so that inner loops are long, and those of an input, so that it is
+contiguous along what it is read by:
 
 par i<8, j<3: o[i,j] = x[i,j]*y[i,j]      becomes      par n<24: o[n] = x[n]*y[n]
+sum(i<8, j<3, x[k,i,j])                   becomes      sum(n<24, x[k,n])
 par n<24: o[n] = x[n/3,n%3]               becomes      par n<24: o[n] = x[n]
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from dlc.codegen.kernel_ir import Assign, Par, Param, Stmt
 from dlc.codegen.kernel_transform import map_expressions, rebuild
 from dlc.ir.dims import Dim, mul
-from dlc.ir.scalar import Axis, Expr, fresh_axis, index, walk
+from dlc.ir.scalar import Axis, Expr, fresh_axis, index, reduced_axes, walk
 
 
 def collapse_axes(
@@ -29,13 +31,37 @@ def collapse_axes(
     if not all(isinstance(s, Assign) for s in nest.body):
         return list(stmts), tuple(params)
     kept = tuple(params)
-    k = len(nest.axes) - 2
-    while k >= 0:
-        merged = _Merge(nest, kept, k).run()
+    tried: set[str] = set()
+    while (pair := _next_pair(nest, tried)) is not None:
+        tried.add(pair[0].name)
+        merged = _Merge(nest, kept, pair).run()
         if merged is not None:
             nest, kept = merged
-        k -= 1
     return [nest], kept
+
+
+def _next_pair(nest: Par, tried: Collection[str]) -> tuple[Axis, Axis] | None:
+    """The last axis of a list that was not tried yet, with the one after it."""
+    for axes in _axis_lists(nest):
+        for pair in reversed(list(itertools.pairwise(axes))):
+            if pair[0].name not in tried:
+                return pair
+    return None
+
+
+def _axis_lists(nest: Par) -> Iterator[tuple[Axis, ...]]:
+    """The axes of a nest, of its assignments, and of what these reduce over, side by side."""
+    yield nest.axes
+    for s in _assigns(nest):
+        yield s.axes
+        for x in walk(s.expr):
+            yield reduced_axes(x)
+
+
+def _assigns(nest: Par) -> Iterator[Assign]:
+    for s in nest.body:
+        assert isinstance(s, Assign)
+        yield s
 
 
 def accesses(assigns: Iterable[Assign]) -> Iterator[tuple[str, tuple[Expr, ...]]]:
@@ -124,56 +150,87 @@ def _joined(ix: tuple[Expr, ...], d: int) -> tuple[Expr, ...]:
 
 
 class _Merge:
-    """Tries to make one axis of `nest.axes[k]` and the one after it."""
+    """Tries to make a pair of neighbouring axes one, and all pairs that walk the same tensors."""
 
-    def __init__(self, nest: Par, params: tuple[Param, ...], k: int) -> None:
-        self.nest, self.k = nest, k
-        self.params = {p.name: p for p in params}
-        self.a, self.b = nest.axes[k : k + 2]
-        self.names = {self.a.name, self.b.name}
-        self.merged = Axis(fresh_axis(), self.a.extent * self.b.extent)
-        self.at: dict[str, int | None] = {}  # the dim of each tensor at which the pair stands
+    def __init__(self, nest: Par, params: tuple[Param, ...], pair: tuple[Axis, Axis]) -> None:
+        self.nest, self.params = nest, {p.name: p for p in params}
+        self.pairs = {
+            (a.name, b.name): (a, b)
+            for axes in _axis_lists(nest)
+            for a, b in itertools.pairwise(axes)
+        }
+        self.merged: dict[tuple[str, str], Axis] = {}
+        self.names: set[str] = set()  # of the axes that are merged
+        self.at: dict[str, int] = {}  # the dim at which tensors have a pair
         self.memo: dict[int, Expr] = {}
+        self._add(pair)
 
     def run(self) -> tuple[Par, tuple[Param, ...]] | None:
-        """The nest and parameters after the merge; None where an access keeps the axes apart."""
-        if self.a.block is not None or self.b.block is not None:
+        """The nest and parameters after the merge; None where something keeps the axes apart."""
+        if any(a.block is not None or b.block is not None for a, b in self.pairs.values()):
             return None
-        if (
-            not all(self._fits(name, ix) for name, ix in accesses(self._assigns()))
-            or self._is_value()
-        ):
+        every = list(accesses(_assigns(self.nest)))
+        known = 0
+        while known < len(self.names) + len(self.at):  # until no access adds a pair or a tensor
+            known = len(self.names) + len(self.at)
+            if not all(self._fits(name, ix) for name, ix in every):
+                return None
+        if self._is_value() or not self._is_apart():
             return None
-        body = tuple(self._assign(s) for s in self.nest.body if isinstance(s, Assign))
-        axes = (*self.nest.axes[: self.k], self.merged, *self.nest.axes[self.k + 2 :])
-        return Par(axes, body), tuple(self._param(p) for p in self.params.values())
+        body = tuple(self._assign(s) for s in _assigns(self.nest))
+        params = tuple(self._param(p) for p in self.params.values())
+        return Par(self._axes(self.nest.axes), body), params
 
-    def _assigns(self) -> Iterator[Assign]:
-        for s in self.nest.body:
-            assert isinstance(s, Assign)
-            yield s
+    def _add(self, pair: tuple[Axis, Axis]) -> None:
+        a, b = pair
+        if (a.name, b.name) not in self.merged:
+            self.merged[a.name, b.name] = Axis(fresh_axis(), mul(a.extent, b.extent))
+            self.names |= {a.name, b.name}
+
+    def _fits(self, name: str, ix: tuple[Expr, ...]) -> bool:
+        """Whether an access holds a pair where all of its tensor do, and no axis elsewhere."""
+        hits = [d for d, e in enumerate(ix) if self._mentions(e)]
+        d = self.at.get(name, hits[0] if hits else None)
+        if d is None:
+            return True
+        if not set(hits) <= {d, d + 1} or d + 1 >= len(ix):
+            return False
+        a, b = ix[d], ix[d + 1]
+        pair = self.pairs.get((a.attr, b.attr)) if a.op == b.op == "index" else None
+        if pair is None or not self._is_whole(name, d, pair):
+            return False
+        self.at[name] = d
+        self._add(pair)
+        return True
+
+    def _is_whole(self, name: str, d: int, pair: tuple[Axis, Axis]) -> bool:
+        """Whether a pair walks all of two dims of a tensor, as all that do are alike."""
+        param, (a, b) = self.params.get(name), pair
+        if param is not None:
+            return param.dims[d : d + 2] == (a.extent, b.extent)
+        stored = next(s.ix for s in _assigns(self.nest) if s.name == name)
+        first = self.pairs.get((stored[d].attr, stored[d + 1].attr))
+        return first is not None and [x.extent for x in first] == [x.extent for x in pair]
 
     def _mentions(self, e: Expr) -> bool:
         return any(x.op in ("index", "block") and x.attr in self.names for x in walk(e))
 
-    def _fits(self, name: str, ix: tuple[Expr, ...]) -> bool:
-        """Whether an access holds the pair side by side, or not at all, as all of its tensor do."""
-        hits = [d for d, e in enumerate(ix) if self._mentions(e)]
-        place: int | None = None
-        if hits:
-            d = hits[0]
-            if hits != [d, d + 1] or ix[d] != index(self.a.name) or ix[d + 1] != index(self.b.name):
+    def _is_apart(self) -> bool:
+        """Whether each axis is in one pair only, and never without the other one."""
+        pairs = [name for pair in self.merged for name in pair]
+        if len(pairs) != len(self.names):
+            return False
+        for axes in _axis_lists(self.nest):
+            names = [a.name for a in axes]
+            together = sum(pair in self.merged for pair in itertools.pairwise(names))
+            if sum(name in self.names for name in names) != 2 * together:
                 return False
-            param = self.params.get(name)
-            if param is not None and param.dims[d : d + 2] != (self.a.extent, self.b.extent):
-                return False
-            place = d
-        return self.at.setdefault(name, place) == place
+        return True
 
     def _is_value(self) -> bool:
         """Whether an axis is used other than as an index of an access."""
         seen: set[int] = set()
-        stack = [s.expr for s in self._assigns()]
+        stack = [s.expr for s in _assigns(self.nest)]
         while stack:
             e = stack.pop()
             if id(e) in seen:
@@ -185,21 +242,41 @@ class _Merge:
             stack.extend(a for a in e.args if not (inside and a.op == "index"))
         return False
 
+    def _axes(self, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+        found: list[Axis] = []
+        for axis in axes:
+            before = found[-1].name if found else ""
+            if (before, axis.name) in self.merged:
+                found[-1] = self.merged[before, axis.name]
+            else:
+                found.append(axis)
+        return tuple(found)
+
     def _ix(self, name: str, ix: tuple[Expr, ...]) -> tuple[Expr, ...]:
-        d = self.at[name]
-        return ix if d is None else (*ix[:d], index(self.merged.name), *ix[d + 2 :])
+        d = self.at.get(name)
+        if d is None:
+            return ix
+        return (*ix[:d], index(self.merged[ix[d].attr, ix[d + 1].attr].name), *ix[d + 2 :])
 
     def _expr(self, e: Expr) -> Expr:
         return rebuild(e, self.memo, self._node)
 
     def _node(self, x: Expr, args: tuple[Expr, ...]) -> Expr:
-        return x.with_args(self._ix(x.attr, args) if x.op == "load" else args)
+        if x.op == "reduce":
+            return Expr(x.op, args, x.dtype, (x.attr[0], self._axes(x.attr[1])))
+        if x.op == "dot":
+            return Expr(x.op, args, x.dtype, self._axes(x.attr))
+        return x.with_args(self._loaded(x, args) if x.op == "load" else args)
+
+    def _loaded(self, x: Expr, args: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        """The indices of a load, other than those of its merged dims being made anew."""
+        d = self.at.get(x.attr)
+        return args if d is None else (*args[:d], self._ix(x.attr, x.args)[d], *args[d + 2 :])
 
     def _assign(self, s: Assign) -> Assign:
-        return replace(s, ix=self._ix(s.name, s.ix), expr=self._expr(s.expr))
+        ix = self._ix(s.name, s.ix)
+        return replace(s, ix=ix, axes=self._axes(s.axes), expr=self._expr(s.expr))
 
     def _param(self, p: Param) -> Param:
         d = self.at.get(p.name)
-        if d is None:
-            return p
-        return replace(p, dims=(*p.dims[:d], self.merged.extent, *p.dims[d + 2 :]))
+        return p if d is None else replace(p, dims=_merged(p.dims, d))
