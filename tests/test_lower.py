@@ -64,10 +64,10 @@ def test_extents_and_literals_are_arguments():
 
 def test_indices_are_divided_by_numbers():
     (kernel,) = program_of(
-        lambda x: dlc.reshape(dlc.transpose(x, (0, 2, 1, 3)), (5, 3, 4)),
-        np.ones((5, 2, 3, 2), np.float32),
+        lambda x: dlc.reshape(dlc.transpose(x, (0, 2, 1, 3)), (5, 3, 6)),
+        np.ones((5, 2, 3, 3), np.float32),
     ).kernels
-    assert ",k/2,j,k%2]" in print_kernel(kernel)
+    assert ",k/3,j,k%3]" in print_kernel(kernel)
 
 
 def test_contiguous_axes_become_one():

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from dlc.codegen.kernel_ir import Assign, Par, Stmt
 from dlc.ir.dims import Dim, product
-from dlc.ir.scalar import Axis, index, integer_of, walk
+from dlc.ir.scalar import Axis, index, integer_of, reduced_axes, walk
 
 _SHORT = 16  # elements, at least a vector's of float32
 _FEW = 8  # rows
@@ -24,6 +24,7 @@ def fixed_extents(stmts: Sequence[Stmt]) -> Iterator[Dim]:
         sums = any(x.op in ("reduce", "dot") for s in assigns for x in walk(s.expr))
         if sums:
             yield from _few_rows(nest.axes, assigns)
+            yield from _widths_of_panels(nest.axes, assigns)
         elif len(assigns) == len(nest.body) and not any(s.axes for s in assigns):
             yield from _short_exchanged(nest.axes, assigns)
             yield from _widths_of_panels(nest.axes, assigns)
@@ -44,9 +45,11 @@ def _short_exchanged(axes: Sequence[Axis], assigns: Sequence[Assign]) -> Iterato
 
 def _widths_of_panels(axes: Sequence[Axis], assigns: Sequence[Assign]) -> Iterator[Dim]:
     """Extents of axes that loads read as the elements `i*W+k` of a run of W: the text says W."""
-    extents = {index(a.name): a.extent for a in axes}
-    for s in assigns:
-        for e in (i for x in walk(s.expr) if x.op == "load" for i in x.args):
+    nodes = [x for s in assigns for x in walk(s.expr)]
+    bound = (a for x in nodes for a in reduced_axes(x))
+    extents = {index(a.name): a.extent for a in (*axes, *bound)}
+    for x in nodes:
+        for e in x.args if x.op == "load" else ():
             if e.op == "add" and e.args[0].op == "mul" and e.args[1] in extents:
                 width = integer_of(e.args[0].args[1])
                 if width is not None and width == extents[e.args[1]]:

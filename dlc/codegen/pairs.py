@@ -1,10 +1,11 @@
-"""Nests whose last axis alternates between two expressions, as nests over pairs of elements.
+"""Nests with axes that alternate between two expressions, as nests over pairs of elements.
 
-    par l<64: o[l] = select(l%2 < 1, x[l/2], y[l/2])
-    par l<32: o[l*2] = x[l]; o[l*2+1] = y[l]
+    par l<64: o[l] = select((l+1)%2 == 0, x[(l+1)/2], y[l/2])
+    par l<32: o[l*2] = y[l]; o[l*2+1] = x[l+1]
 
 In the first form each element computes both and divides its index. Interleaved parts are joined so,
-as those of complex numbers and rotary embeddings are.
+as those of complex numbers and rotary embeddings are, and rows and columns that a window of stride
+two has read get their gradients.
 """
 
 from __future__ import annotations
@@ -22,16 +23,31 @@ _Range: TypeAlias = tuple[int, int]  # the least and the greatest value
 
 
 def split_pairs(stmts: Sequence[Stmt], params: Sequence[Param]) -> Sequence[Stmt]:
-    """The statements with the last axis of their only nest over pairs, where it alternates."""
+    """The statements with axes of their only nest over pairs, where these alternate.
+
+    That is the last axis, then others: what is stored at once is then still side by side.
+    """
     nest = stmts[0]
     if len(stmts) != 1 or not isinstance(nest, Par) or not nest.axes:
         return stmts
-    axis, outputs = nest.axes[-1], {p.name for p in params if p.mode != "in"}
-    body = [s for s in nest.body if isinstance(s, Assign) and s.name in outputs]
-    if len(body) != len(nest.body) or not _has_pairs(axis, len(nest.axes)):
+    outputs = {p.name for p in params if p.mode != "in"}
+    if not all(isinstance(s, Assign) and s.name in outputs for s in nest.body):
         return stmts
-    if not all(_is_stored_along(s, axis) for s in body) or not _alternates(body, axis):
+    split = _in_pairs(nest, nest.axes[-1])
+    if split is None:
         return stmts
+    for axis in reversed(nest.axes[:-1]):
+        split = _in_pairs(split, axis) or split
+    return [split]
+
+
+def _in_pairs(nest: Par, axis: Axis) -> Par | None:
+    """The nest over pairs of an axis; None where that does not alternate."""
+    body = [s for s in nest.body if isinstance(s, Assign)]
+    if not _has_pairs(axis, len(nest.axes)) or not _alternates(body, axis):
+        return None
+    if not all(_is_stored_along(s, axis) for s in body):
+        return None
     assert isinstance(axis.extent, int)
     pairs = Axis(fresh_axis(), axis.extent // 2)
     fold = _Folding(axis, pairs, nest.axes)
@@ -40,8 +56,8 @@ def split_pairs(stmts: Sequence[Stmt], params: Sequence[Param]) -> Sequence[Stmt
         for s in body
         for odd in (0, 1)
     )
-    axes = nest.axes[:-1] if pairs.extent == 1 else (*nest.axes[:-1], pairs)
-    return [Par(axes, made)]
+    axes = tuple(pairs if a == axis else a for a in nest.axes if a != axis or pairs.extent > 1)
+    return Par(axes, made)
 
 
 def _has_pairs(axis: Axis, rank: int) -> bool:
@@ -52,11 +68,11 @@ def _has_pairs(axis: Axis, rank: int) -> bool:
 
 
 def _is_stored_along(s: Assign, axis: Axis) -> bool:
-    """Whether all is stored along the axis, and no input is read just where it is.
+    """Whether all is stored along the axis, and no input is read just where that is.
 
     The memory of such an input may be taken over, which is worth more.
     """
-    if s.axes or s.accumulate or not s.ix or s.ix[-1] != index(axis.name):
+    if s.axes or s.accumulate or s.ix.count(index(axis.name)) != 1:
         return False
     places: dict[str, set[tuple[Expr, ...]]] = {}
     for x in walk(s.expr):
@@ -66,9 +82,12 @@ def _is_stored_along(s: Assign, axis: Axis) -> bool:
 
 
 def _alternates(body: Sequence[Assign], axis: Axis) -> bool:
-    """Whether what is stored depends on which element of a pair it is, by a choice."""
+    """Whether what is stored depends on which element of a pair it is, by a choice or a place."""
     here = index(axis.name)
-    pending = [x.args[0] for s in body for x in walk(s.expr) if x.op == "select"]
+    nodes = [x for s in body for x in walk(s.expr)]
+    pending = [x.args[0] for x in nodes if x.op == "select"]
+    if axis.extent != 2:
+        pending += [i for x in nodes if x.op == "load" for i in x.args]
     parts: dict[int, Expr] = {}
     while pending:
         e = pending.pop()
@@ -77,9 +96,18 @@ def _alternates(body: Sequence[Assign], axis: Axis) -> bool:
             pending.extend(e.args)
     if axis.extent == 2:
         return any(y == here for y in parts.values())
-    return any(
-        y.op == "mod" and y.args[0] == here and integer_of(y.args[1]) == 2 for y in parts.values()
-    )
+    return any(_halved(y, here) is not None for y in parts.values())
+
+
+def _halved(e: Expr, axis: Expr) -> int | None:
+    """The number k of `(axis+k)/2` and `(axis+k)%2`; None for what is neither."""
+    if e.op not in ("floordiv", "mod") or integer_of(e.args[1]) != 2:
+        return None
+    distance, rest = 0, e.args[0]
+    while rest.op in ("add", "sub") and (by := integer_of(rest.args[1])) is not None:
+        distance += by if rest.op == "add" else -by
+        rest = rest.args[0]
+    return distance if rest == axis else None
 
 
 _COMPARED: Mapping[str, Callable[[_Range, _Range], bool | None]] = {
@@ -123,15 +151,18 @@ class _Folding:
         return rebuild(e, self.memos[odd], change)
 
     def _element(self, x: Expr, odd: int) -> Expr | None:
-        """The axis, or half of it, or what that leaves."""
+        """The axis, or half of it or of what is some way from it, or what that leaves."""
         number = const(0, int64) if self.pairs.extent == 1 else index(self.pairs.name)
         if x == self.axis:
             twice = self._folded(op("mul", number, const(2, int64)))
             self._note(twice)
             return self._folded(op("add", twice, const(odd, int64)))
-        if x.op in ("floordiv", "mod") and x.args[0] == self.axis and integer_of(x.args[1]) == 2:
-            return number if x.op == "floordiv" else const(odd, int64)
-        return None
+        distance = _halved(x, self.axis)
+        if distance is None:
+            return None
+        if x.op == "mod":
+            return const((odd + distance) % 2, int64)
+        return self._folded(op("add", number, const((odd + distance) // 2, int64)))
 
     def _folded(self, x: Expr) -> Expr:
         if x.op == "select" and x.args[0].op == "const":
