@@ -64,10 +64,34 @@ def test_extents_and_literals_are_arguments():
 
 def test_indices_are_divided_by_numbers():
     (kernel,) = program_of(
-        lambda x: dlc.reshape(dlc.transpose(x, (0, 2, 1, 3)), (5, 3, 6)),
+        lambda x, b: dlc.reshape(dlc.transpose(x, (0, 2, 1, 3)), (5, 3, 6)) + b,
         np.ones((5, 2, 3, 3), np.float32),
+        np.ones(6, np.float32),
     ).kernels
     assert ",k/3,j,k%3]" in print_kernel(kernel)
+
+
+def test_a_result_is_walked_as_it_was_computed_before_its_last_reshape():
+    def f(x):
+        rows = x.reshape(6, 2, 4, 35)
+        rows = rows - dlc.sum(rows, axis=(2, 3), keepdims=True)
+        return (
+            (rows * 2).reshape(x.shape),
+            x.transpose(0, 2, 1).reshape(-1),
+            dlc.sum(x, 2).reshape(3, 16),
+        )
+
+    x = np.random.default_rng(0).integers(-9, 9, (6, 8, 35)).astype(np.float32)
+    program = program_of(f, x)
+    texts = [print_kernel(k) for k in program.kernels]
+    assert not any("/" in t or "%" in t for t in texts)
+    assert sum("reduce_sum" in t for t in texts) == 2  # one writes what it has made of its rows
+    rows = x.reshape(6, 2, 4, 35)
+    expected = (rows - rows.sum((2, 3), keepdims=True)) * 2
+    one, two, three = (y.numpy() for y in dlc.compile(f)(x))
+    np.testing.assert_array_equal(one, expected.reshape(x.shape))
+    np.testing.assert_array_equal(two, x.transpose(0, 2, 1).reshape(-1))
+    np.testing.assert_array_equal(three, x.sum(2).reshape(3, 16))
 
 
 def test_contiguous_axes_become_one():
@@ -156,7 +180,7 @@ def test_nests_are_split_where_quotients_and_rests_are_read(name):
 @pytest.mark.parametrize(
     "f",
     [
-        lambda x, b: x.reshape(8, 3, 16)[:, 1:].reshape(8, 32) * 2,  # 16 are too few
+        lambda x, b: x.reshape(8, 3, 16)[:, 1:].reshape(8, 32) + b[:32],  # 16 are too few
         lambda x, b: x.reshape(4, 96)[:, ::-1] + dlc.tile(b[:48], 2),  # used in another way
     ],
 )

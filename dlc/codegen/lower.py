@@ -30,7 +30,7 @@ from dlc.codegen.parameterise import parameterise
 from dlc.ir import scalar
 from dlc.ir.core import Function, Node
 from dlc.ir.dims import Dim
-from dlc.ir.inline import Inliner, is_at, permutation, reads_of
+from dlc.ir.inline import Inliner, before_reshape, is_at, permutation, reads_of
 from dlc.ir.ops.families import accumulator
 from dlc.ir.record import NamedTuple
 from dlc.ir.scalar import Axis, Expr
@@ -104,6 +104,8 @@ class Lowering:
         self.names = Names(RESERVED)
         self.users = body.users()
         self.param_names = {p: self.names.make(p.name or "p") for p in body.params}
+        self.results = [before_reshape(r, self.param_names.__contains__) for r in body.results]
+        """The body's results, each in the shape in which its elements are walked."""
         self.out_names = [
             self.names.make("o" if len(body.results) == 1 else f"o{k}")
             for k in range(len(body.results))
@@ -159,7 +161,7 @@ class Lowering:
         if reductions:
             first = next((n for n in reductions if is_row_reduction(n)), reductions[0])
             return first.shape, True
-        return self.body.results[0].shape, False
+        return self.results[0].shape, False
 
     # Reading values
 
@@ -199,7 +201,7 @@ class Lowering:
         self.places = self._permuted_places()
         stmts: list[Stmt] = []
         outputs: dict[Node, list[str]] = {}
-        for r, name in zip(self.body.results, self.out_names, strict=True):
+        for r, name in zip(self.results, self.out_names, strict=True):
             outputs.setdefault(r, []).append(name)
         for node in self.body.nodes:
             if node in self.summed:
@@ -218,7 +220,7 @@ class Lowering:
         places: dict[Node, tuple[Expr, ...]] = {}
         dots = {n for n in self.body.nodes if n.op.family == "contraction"}
         leaves = dots.union(self.body.params)
-        for node in self.body.results if dots else ():
+        for node in self.results if dots else ():
             if node in dots:
                 continue
             reads, _ = reads_of(node, leaves.__contains__)
@@ -402,7 +404,7 @@ class Lowering:
         return self.kernel(name, params, paired, known)
 
     def _all_params(self, extra: Sequence[Param] = ()) -> tuple[Param, ...]:
-        types = [r.tensor for r in self.body.results]
+        types = [r.tensor for r in self.results]
         return self.params(
             self.out_names, [t.dtype for t in types], [t.shape for t in types], extra
         )

@@ -115,7 +115,7 @@ def _rest(low: Lowering, partials: dict[Node, _Partial], kept: Shape) -> Lowered
     for node in low.body.nodes:
         if node in partials:
             stmts.append(_reduce_partials(low, node, partials[node]))
-        for r, name in zip(low.body.results, low.out_names, strict=True):
+        for r, name in zip(low.results, low.out_names, strict=True):
             if r is node:
                 stmts.append(low.store(inliner, node, name, ()))
     extra = [Param(p.name, "in", p.type.dtype, p.type.shape) for p in partials.values()]

@@ -44,7 +44,9 @@ def split_pairs(stmts: Sequence[Stmt], params: Sequence[Param]) -> Sequence[Stmt
 def _in_pairs(nest: Par, axis: Axis) -> Par | None:
     """The nest over pairs of an axis; None where that does not alternate."""
     body = [s for s in nest.body if isinstance(s, Assign)]
-    if not _has_pairs(axis, len(nest.axes)) or not _alternates(body, axis):
+    if not _has_pairs(axis, len(nest.axes)) or not _alternates(
+        body, axis, is_last=axis == nest.axes[-1]
+    ):
         return None
     if not all(_is_stored_along(s, axis) for s in body):
         return None
@@ -56,7 +58,7 @@ def _in_pairs(nest: Par, axis: Axis) -> Par | None:
         for s in body
         for odd in (0, 1)
     )
-    axes = tuple(pairs if a == axis else a for a in nest.axes if a != axis or pairs.extent > 1)
+    axes = tuple(pairs if a == axis else a for a in nest.axes if a != axis or pairs.extent != 1)
     return Par(axes, made)
 
 
@@ -81,13 +83,16 @@ def _is_stored_along(s: Assign, axis: Axis) -> bool:
     return {s.ix} not in places.values()
 
 
-def _alternates(body: Sequence[Assign], axis: Axis) -> bool:
+def _alternates(body: Sequence[Assign], axis: Axis, *, is_last: bool) -> bool:
     """Whether what is stored depends on which element of a pair it is, by a choice or a place."""
     here = index(axis.name)
     nodes = [x for s in body for x in walk(s.expr)]
     pending = [x.args[0] for x in nodes if x.op == "select"]
+    loads = [x.args for x in nodes if x.op == "load"]
     if axis.extent != 2:
-        pending += [i for x in nodes if x.op == "load" for i in x.args]
+        pending += [i for ix in loads for i in ix]
+    elif any(ix[-1:] != (here,) for ix in loads):
+        return is_last  # what is read along it is read as it is stored
     parts: dict[int, Expr] = {}
     while pending:
         e = pending.pop()

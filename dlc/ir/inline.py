@@ -212,6 +212,16 @@ class Read:
     ix: tuple[Expr, ...]
 
 
+def before_reshape(node: Node, is_leaf: Callable[[Node], bool]) -> Node:
+    """What has the elements of `node` in the same order, and is computed: in its shape if need be.
+
+    A result that is computed at once, and reshaped, is best walked as it was computed.
+    """
+    while node.op.name == "reshape" and not is_leaf(node.inputs[0]):
+        (node,) = node.inputs
+    return node
+
+
 def reads_of(node: Node, is_leaf: Callable[[Node], bool]) -> tuple[list[Read], Expr]:
     """The reads of leaves by `node`, what is in between computed in place, and its expression."""
     found: list[Read] = []

@@ -30,7 +30,7 @@ from dlc.ir import scalar
 from dlc.ir.build import make_node
 from dlc.ir.core import Function, Node, has_effect, with_inputs
 from dlc.ir.dims import Dim, add, mul, product
-from dlc.ir.inline import Read, canonical_ix, is_at, permutation, reads_of
+from dlc.ir.inline import Read, before_reshape, canonical_ix, is_at, permutation, reads_of
 from dlc.ir.op import OPS
 from dlc.ir.ops.families import is_half
 from dlc.ir.panels import panels_of
@@ -270,6 +270,9 @@ class _Planner:
             reads = [r for x in node.inputs for r in self._input_reads(x)]
             own = node.op.own_kernel or node.op.family == SORTED
             return Unit(node, reads, "own" if own else "ordered", node.shape)
+        walked = before_reshape(node, self.is_leaf)
+        if walked is not node:
+            return Unit(node, self._reads_of(walked)[0], "pointwise", walked.shape)
         reads, e = self._reads_of(node)
         if node.op.family == "contraction":
             return Unit(node, reads, "dot", node.shape)

@@ -10,7 +10,7 @@ from dlc.frontend.functions.convolution import padded
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, dims_equal, floordiv, is_multiple, product
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
-from dlc.ir.types import DType
+from dlc.ir.types import DType, Shape
 
 
 def _operands(
@@ -175,16 +175,29 @@ def group_norm(
         raise ShapeError(
             f"group_norm of {x.tensor}: {channels} channels cannot be divided into {groups} groups"
         )
-    apart = reshaped(x, (n, groups, product((floordiv(channels, groups), *rest))))
-    y = reshaped(_normalised(apart, eps), x.tensor.shape)
-    return convert(_scaled(y, held["weight"], held["bias"]), dtype)
+    shape = (n, groups, floordiv(channels, groups), product(rest))
+    return _each_normalised(x, shape, held["weight"], held["bias"], eps, dtype)
 
 
-def _normalised(x: Tensor, eps: float) -> Tensor:
-    """`x` with mean 0 and variance 1 along its last axis."""
-    centred = elementwise.subtract(x, reduction.mean(x, axis=-1, keepdims=True))
-    var = reduction.var(x, axis=-1, keepdims=True)
-    return elementwise.multiply(centred, elementwise.rsqrt(elementwise.add(var, eps)))
+def _each_normalised(
+    x: Tensor,
+    shape: Shape,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    dtype: DType,
+) -> Tensor:
+    """x as [N, groups, channels of a group, elements of a channel], each group normalised."""
+    # One nest of loops for each group, its channels' parameters included.
+    parted = reshaped(x, shape)
+    centred = elementwise.subtract(parted, reduction.mean(parted, axis=(2, 3), keepdims=True))
+    var = reduction.mean(elementwise.square(centred), axis=(2, 3), keepdims=True)
+    y = elementwise.multiply(centred, elementwise.rsqrt(elementwise.add(var, eps)))
+    if weight is not None:
+        y = elementwise.multiply(y, reshaped(weight, (*shape[1:3], 1)))
+    if bias is not None:
+        y = elementwise.add(y, reshaped(bias, (*shape[1:3], 1)))
+    return convert(reshaped(y, x.tensor.shape), dtype)
 
 
 @casts
@@ -214,9 +227,8 @@ def instance_norm(
     """
     x, held, dtype = _operands("instance_norm", x, {"weight": weight, "bias": bias}, least=3)
     n, channels, *rest = x.tensor.shape
-    apart = reshaped(x, (n, channels, product(rest)))
-    y = reshaped(_normalised(apart, eps), x.tensor.shape)
-    return convert(_scaled(y, held["weight"], held["bias"]), dtype)
+    shape = (n, channels, 1, product(rest))
+    return _each_normalised(x, shape, held["weight"], held["bias"], eps, dtype)
 
 
 @casts
