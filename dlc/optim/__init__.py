@@ -11,8 +11,11 @@ from dlc.optim.clipping import clip_by_value as clip_by_value
 from dlc.optim.clipping import clip_grad_norm_ as clip_grad_norm_
 from dlc.optim.clipping import clip_grad_value_ as clip_grad_value_
 from dlc.optim.clipping import global_norm as global_norm
+from dlc.optim.lbfgs import LBFGS as LBFGS
 from dlc.optim.loss_scaler import LossScaler as LossScaler
 from dlc.optim.names import get as get
+from dlc.optim.older import ASGD as ASGD
+from dlc.optim.older import Rprop as Rprop
 from dlc.optim.optimizer import Optimizer as Optimizer
 from dlc.optim.rules import SGD as SGD
 from dlc.optim.rules import Adagrad as Adagrad
