@@ -20,8 +20,8 @@ LAYERS = [
     "normalization", "padding", "pooling", "reshaping",
 ]  # fmt: skip
 KERAS_LAYERS = [
-    "categories", "convolution", "dense", "images", "layer", "merging", "noise", "normalization",
-    "pooling", "preparing", "shapes",
+    "categories", "convolution", "dense", "hashing", "images", "layer", "merging", "noise",
+    "normalization", "pooling", "preparing", "shapes", "texts",
 ]  # fmt: skip
 OPTIMIZERS = [
     "clipping", "lbfgs", "loss_scaler", "older", "rules", "schedules", "variants", "whole",

@@ -82,9 +82,11 @@ from dlc.nn.keras.convolution import DepthwiseConv2D as DepthwiseConv2D
 from dlc.nn.keras.convolution import SeparableConv1D as SeparableConv1D
 from dlc.nn.keras.convolution import SeparableConv2D as SeparableConv2D
 from dlc.nn.keras.dense import Dense as Dense
+from dlc.nn.keras.hashing import Hashing as Hashing
 from dlc.nn.keras.images import CenterCrop as CenterCrop
 from dlc.nn.keras.images import RandomBrightness as RandomBrightness
 from dlc.nn.keras.images import RandomContrast as RandomContrast
+from dlc.nn.keras.images import RandomCrop as RandomCrop
 from dlc.nn.keras.images import RandomFlip as RandomFlip
 from dlc.nn.keras.images import RandomRotation as RandomRotation
 from dlc.nn.keras.images import RandomTranslation as RandomTranslation
@@ -162,6 +164,7 @@ from dlc.nn.keras.shapes import UpSampling3D as UpSampling3D
 from dlc.nn.keras.shapes import ZeroPadding1D as ZeroPadding1D
 from dlc.nn.keras.shapes import ZeroPadding2D as ZeroPadding2D
 from dlc.nn.keras.shapes import ZeroPadding3D as ZeroPadding3D
+from dlc.nn.keras.texts import TextVectorization as TextVectorization
 from dlc.nn.linear import Bilinear as Bilinear
 from dlc.nn.linear import CosineSimilarity as CosineSimilarity
 from dlc.nn.linear import Linear as Linear
