@@ -245,6 +245,8 @@ from dlc.nn.sequence.multihead import MultiheadAttention as MultiheadAttention
 from dlc.nn.sequence.positions import PositionEmbedding as PositionEmbedding
 from dlc.nn.sequence.positions import RotaryEmbedding as RotaryEmbedding
 from dlc.nn.sequence.positions import SinePositionEncoding as SinePositionEncoding
+from dlc.nn.sequence.score_attention import AdditiveAttention as AdditiveAttention
+from dlc.nn.sequence.score_attention import Attention as Attention
 from dlc.nn.sequence.torch_recurrent import GRU as GRU
 from dlc.nn.sequence.torch_recurrent import LSTM as LSTM
 from dlc.nn.sequence.torch_recurrent import RNN as RNN
