@@ -49,6 +49,8 @@ from dlc.nn.channel_norms import InstanceNorm3d as InstanceNorm3d
 from dlc.nn.channel_norms import LocalResponseNorm as LocalResponseNorm
 from dlc.nn.containers import ModuleDict as ModuleDict
 from dlc.nn.containers import ModuleList as ModuleList
+from dlc.nn.containers import ParameterDict as ParameterDict
+from dlc.nn.containers import ParameterList as ParameterList
 from dlc.nn.containers import Sequential as Sequential
 from dlc.nn.convolution import Conv1d as Conv1d
 from dlc.nn.convolution import Conv2d as Conv2d
