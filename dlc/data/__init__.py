@@ -15,6 +15,8 @@ from dlc.data.images import load_image as load_image
 from dlc.data.iterator import DatasetIterator as DatasetIterator
 from dlc.data.loader import DataLoader as DataLoader
 from dlc.data.mapping import AUTOTUNE as AUTOTUNE
+from dlc.data.padding import pad_sequence as pad_sequence
+from dlc.data.padding import pad_sequences as pad_sequences
 from dlc.data.samplers import BatchSampler as BatchSampler
 from dlc.data.samplers import DistributedSampler as DistributedSampler
 from dlc.data.samplers import RandomSampler as RandomSampler
