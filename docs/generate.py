@@ -67,6 +67,7 @@ FAMILIES = (
     "linalg",
     "einsum",
     "by_torch",
+    "by_jax",
     "nn",
     "attention",
     "convolution",

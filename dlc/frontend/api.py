@@ -54,6 +54,7 @@ from dlc.frontend.functions.assembly import (
     vstack,
 )
 from dlc.frontend.functions.attention import scaled_dot_product_attention
+from dlc.frontend.functions.by_jax import dynamic_slice, dynamic_update_slice
 from dlc.frontend.functions.by_torch import (
     addcdiv,
     addcmul,
@@ -720,6 +721,8 @@ __all__ = [
     "dot",
     "dsplit",
     "dstack",
+    "dynamic_slice",
+    "dynamic_update_slice",
     "e",
     "ediff1d",
     "einsum",
@@ -1043,4 +1046,4 @@ __all__ = [
     "xlogy",
     "zeros",
     "zeros_like",
-]  # fmt: skip
+]
