@@ -21,12 +21,21 @@ from dlc.frontend.linalg.functions import (
 )
 from dlc.frontend.linalg.norms import cond, matrix_norm, matrix_rank, norm, vector_norm
 from dlc.frontend.linalg.products import cross, diagonal, kron, trace
-from dlc.frontend.linalg.solving import cholesky, inv, solve, solve_triangular
+from dlc.frontend.linalg.solving import (
+    cholesky,
+    cholesky_solve,
+    inv,
+    solve,
+    solve_triangular,
+    tensorinv,
+    tensorsolve,
+)
 from dlc.ir.matrix_error import LinAlgError
 
 __all__ = [
     "LinAlgError",
     "cholesky",
+    "cholesky_solve",
     "cond",
     "cross",
     "det",
@@ -53,6 +62,8 @@ __all__ = [
     "svd",
     "svdvals",
     "tensordot",
+    "tensorinv",
+    "tensorsolve",
     "trace",
     "vecdot",
     "vector_norm",
