@@ -33,7 +33,7 @@ from dlc.data.samples import random_split as random_split
 from dlc.data.sequence import PyDataset as PyDataset
 from dlc.data.worker import WorkerInfo as WorkerInfo
 from dlc.data.worker import get_worker_info as get_worker_info
-from dlc.ir.errors import suggesting as _suggesting
+from dlc.frontend.suggesting import suggesting as _suggesting
 
 if not _TYPE_CHECKING:
     __getattr__ = _suggesting(__name__)

@@ -7,7 +7,7 @@ sample_weight)` adds a batch, `result()` gives the value so far, `reset_state()`
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from dlc.ir.errors import suggesting as _suggesting
+from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.metrics.accuracy import Accuracy as Accuracy
 from dlc.metrics.accuracy import BinaryAccuracy as BinaryAccuracy
 from dlc.metrics.accuracy import CategoricalAccuracy as CategoricalAccuracy

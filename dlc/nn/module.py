@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self, cast
 
 import dlc
+from dlc.frontend import suggesting
 from dlc.frontend.context import current_trace, observe
 from dlc.frontend.conversion import user_function
 from dlc.frontend.symbolic import SYMBOLIC
@@ -161,7 +162,8 @@ class Module(Walking, Converting, Hooking, Fitting):
             return self._symbolic[_ENDS.index(name)]
         if name == "weights":  # Keras's name
             return self._weights()
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        hint = suggesting.known("model", name) or ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
     def _note_call(self, given: Any, results: Any) -> None:
         """Keeps what a symbolic call was given, and its results, as `input` and `output`."""

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from dlc.ir.errors import suggesting as _suggesting
+from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.optim import lr_scheduler as lr_scheduler
 from dlc.optim import schedules as schedules
 from dlc.optim.clipping import clip_by_global_norm as clip_by_global_norm

@@ -7,6 +7,8 @@ integers and bools become float32.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from dlc.frontend.functions.linalg import matmul, outer, tensordot, vecdot
 from dlc.frontend.functions.shape import matrix_transpose
 from dlc.frontend.linalg.decompositions import eigh, eigvalsh, qr, svd, svdvals
@@ -30,6 +32,7 @@ from dlc.frontend.linalg.solving import (
     tensorinv,
     tensorsolve,
 )
+from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.ir.matrix_error import LinAlgError
 
 __all__ = [
@@ -68,3 +71,6 @@ __all__ = [
     "vecdot",
     "vector_norm",
 ]
+
+if not _TYPE_CHECKING:
+    __getattr__ = _suggesting(__name__)

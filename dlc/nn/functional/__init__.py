@@ -45,7 +45,7 @@ from dlc import sigmoid as sigmoid
 from dlc import silu as silu
 from dlc import tanh as tanh
 from dlc import unfold as unfold
-from dlc.ir.errors import suggesting as _suggesting
+from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.nn.functional.activations import celu as celu
 from dlc.nn.functional.activations import elu as elu
 from dlc.nn.functional.activations import exponential as exponential
