@@ -68,6 +68,7 @@ FAMILIES = (
     "einsum",
     "by_torch",
     "by_jax",
+    "selections",
     "nn",
     "attention",
     "convolution",

@@ -10,6 +10,10 @@ import dlc
 RNG = np.random.default_rng(5)
 A, B, C = RNG.standard_normal((3, 4)), RNG.standard_normal((4, 2)), RNG.standard_normal((3, 2))
 STACK, OTHER = RNG.standard_normal((5, 3, 4)), RNG.standard_normal((5, 4, 2))
+MASKS = {
+    m: [make(x) for x in (A > 0, A[0] > 0)]
+    for m, make in ((dlc, np.asarray), (torch, torch.tensor))
+}
 CASES = {
     "mm": (lambda xp, a, b: xp.mm(a, b), [A, B]),
     "mv": (lambda xp, a, b: xp.mv(a, b), [A, B[:, 0]]),
@@ -39,6 +43,26 @@ CASES = {
     },
     "pdist": (lambda xp, a: (dlc.nn.functional if xp is dlc else F).pdist(a, 3.0), [STACK[0]]),
     "channel_shuffle": (lambda xp, a: xp.channel_shuffle(a.reshape(5, 4, 3), 2), [STACK]),
+    "cartesian_prod": (lambda xp, a, b: xp.cartesian_prod(a[0], b[:, 1], a[:, 0]), [A, B]),
+    "cartesian_prod of one": (lambda xp, a: xp.cartesian_prod(a[0]), [A]),
+    **{
+        f"combinations {r} {twice}": (
+            lambda xp, a, r=r, twice=twice: xp.combinations(a[0], r, with_replacement=twice), [A]
+        )
+        for r in (1, 2, 3, 5) for twice in (False, True)
+    },
+    "cumulative_trapezoid": (lambda xp, a: xp.cumulative_trapezoid(a), [A]),
+    "cumulative_trapezoid at places": (
+        lambda xp, a, b: xp.cumulative_trapezoid(a, b[0]), [STACK, A],
+    ),
+    "masked_scatter": (
+        lambda xp, a, b: xp.masked_scatter(a, MASKS[xp][0], b),
+        [A, STACK],
+    ),
+    "masked_scatter of a broadcast mask": (
+        lambda xp, a, b: xp.masked_scatter(a, MASKS[xp][1], b),
+        [A, STACK],
+    ),
     "polygamma": (lambda xp, x: xp.polygamma(2, x * x + 0.1), [A]),
 }  # fmt: skip
 
@@ -152,6 +176,32 @@ def test_segments():
         dlc.compile(dlc.segment_sum)(data, ids)
 
 
+@pytest.mark.parametrize("dim", [None, 0, 1, -1])
+def test_runs_of_equal_elements(dim):
+    for shape in ((12,), (6, 3), (0,), (1, 4), (3, 0), (4, 2, 3)):
+        x = RNG.integers(0, 2, shape)
+        if dim is not None and (0 in shape or dim >= len(shape)):
+            continue
+        want = torch.unique_consecutive(torch.tensor(x), True, True, dim)
+        for got, w in zip(dlc.unique_consecutive(x, True, True, dim), want, strict=True):
+            assert got.dtype is dlc.int64
+            assert np.array_equal(got.numpy(), w.numpy()), shape
+        assert np.array_equal(dlc.unique_consecutive(x, dim=dim).numpy(), want[0].numpy())
+    with pytest.raises(dlc.TracedValueError):
+        dlc.compile(dlc.unique_consecutive)(np.arange(3))
+
+
+def test_masks_that_are_not_known():
+    f = dlc.compile(dlc.masked_scatter)
+    for n in (3, 4, 5):
+        mask = np.arange(n) % 2 == 0
+        x, source = np.full(n, 0.5), np.arange(9.0)
+        want = torch.masked_scatter(*map(torch.tensor, (x, mask, source)))
+        assert np.array_equal(f(x, mask, source).numpy(), want.numpy())
+    assert dlc.masked_scatter(A, A > 9, np.ones(0)).tolist() == A.tolist()
+    assert dlc.masked_scatter(np.ones(0), np.ones(0, bool), np.ones(0)).shape == (0,)
+
+
 IMAGE, POINTS = STACK[None], np.zeros((1, 1, 1, 2))
 
 
@@ -167,6 +217,13 @@ IMAGE, POINTS = STACK[None], np.zeros((1, 1, 1, 2))
         (lambda: dlc.block_diag(STACK), dlc.ShapeError),
         (lambda: dlc.cdist(A, A, -1.0), dlc.ValueRangeError),
         (lambda: dlc.masked_select(A, A), dlc.DTypeError),
+        (lambda: dlc.masked_scatter(A, A, A), dlc.DTypeError),
+        (lambda: dlc.masked_scatter(A, A < 9, A[0]), dlc.ShapeError),
+        (dlc.cartesian_prod, dlc.ArgumentError),
+        (lambda: dlc.cartesian_prod(A), dlc.ShapeError),
+        (lambda: dlc.combinations(A), dlc.ShapeError),
+        (lambda: dlc.combinations(A[0], -1), dlc.ValueRangeError),
+        (lambda: dlc.unique_consecutive(A, dim=2), dlc.IndexRangeError),
         (lambda: dlc.grid_sample(IMAGE, A), dlc.ShapeError),
         (lambda: dlc.grid_sample(IMAGE, POINTS, mode="cubic"), dlc.ValueRangeError),
         (lambda: dlc.grid_sample(IMAGE, POINTS, padding_mode="zero"), dlc.ValueRangeError),

@@ -31,8 +31,9 @@ LOW: Final = frozenset((
 ))  # fmt: skip
 _SUMS: Final = (
     "average", "convolve", "corrcoef", "correlate", "cov", "cumprod", "cumsum", "cumulative_prod",
-    "cumulative_sum", "log_softmax", "logcumsumexp", "logsumexp", "mean", "nanmean", "nanprod",
-    "nanstd", "nansum", "nanvar", "prod", "softmax", "std", "sum", "trapezoid", "var",
+    "cumulative_sum", "cumulative_trapezoid", "log_softmax", "logcumsumexp", "logsumexp", "mean",
+    "nanmean", "nanprod", "nanstd", "nansum", "nanvar", "prod", "softmax", "std", "sum",
+    "trapezoid", "var",
 )  # fmt: skip
 _NORMS: Final = (
     "batch_norm", "cond", "group_norm", "instance_norm", "layer_norm", "local_response_norm",

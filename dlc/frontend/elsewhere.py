@@ -214,6 +214,11 @@ _RANDOM: Final = {
     "rand": "dlc.random.uniform", "randn": "dlc.random.normal", "random": "dlc.random.uniform",
     "randperm": "dlc.random.permutation", "standard_normal": "dlc.random.normal",
     "t": "dlc.random.student_t",
+    "lognormal": "dlc.exp(dlc.random.normal(key, shape))",
+    "pareto": "dlc.exp(dlc.random.exponential(key, shape) / b)",
+    "rayleigh": "dlc.sqrt(2 * dlc.random.exponential(key, shape))",
+    "weibull": "dlc.random.exponential(key, shape) ** (1 / a)",
+    "weibull_min": "dlc.random.exponential(key, shape) ** (1 / concentration)",
 }  # fmt: skip
 
 # Of data.
