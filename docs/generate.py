@@ -74,6 +74,7 @@ FAMILIES = (
     "convolution",
     "pooling",
     "adaptive_pooling",
+    "unpooling",
     "unfolding",
     "resizing",
     "grid_sampling",

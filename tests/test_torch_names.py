@@ -202,6 +202,39 @@ def test_masks_that_are_not_known():
     assert dlc.masked_scatter(np.ones(0), np.ones(0, bool), np.ones(0)).shape == (0,)
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_unpooling(rank):
+    function = getattr(dlc, f"max_unpool{rank}d")
+    for lead, extents, window in (
+        ((2, 3), (6, 4, 8), {"kernel_size": 2}),
+        ((3,), (7, 9, 5), {"kernel_size": 3, "stride": 2, "padding": 1}),
+        ((1, 1), (5, 8, 5), {"kernel_size": 2, "stride": 3}),
+    ):
+        x = torch.tensor(RNG.standard_normal((*lead, *extents[:rank])))
+        pooled, places = getattr(F, f"max_pool{rank}d")(x, **window, return_indices=True)
+        pooled.requires_grad_(True)
+        want = getattr(F, f"max_unpool{rank}d")(pooled, places, **window)
+        weights = np.cos(np.arange(want.numel())).reshape(tuple(want.shape))
+        (want * torch.tensor(weights)).sum().backward()
+        given = pooled.detach().numpy(), places.numpy()
+        layer = getattr(dlc.nn, f"MaxUnpool{rank}d")(**window)
+        for got in (layer(*given), function(*given, **window), dlc.compile(layer)(*given)):
+            assert np.array_equal(got.numpy(), want.detach().numpy())
+        slope = dlc.vjp(lambda v, layer=layer, at=given[1]: layer(v, at), given[0])[1](weights)[0]
+        # Of a place that several windows have PyTorch gives each the derivative.
+        assert np.array_equal(slope.numpy(), pooled.grad.numpy()) or "padding" in window
+    x = torch.tensor(RNG.standard_normal((2, 1, *(7, 8, 7)[:rank])))
+    pooled, places = getattr(F, f"max_pool{rank}d")(x, 2, return_indices=True)
+    want = getattr(F, f"max_unpool{rank}d")(pooled, places, 2, output_size=x.shape)
+    for size in (tuple(x.shape), tuple(x.shape)[2:]):
+        got = getattr(dlc.nn, f"MaxUnpool{rank}d")(2)(pooled.numpy(), places.numpy(), size)
+        assert np.array_equal(got.numpy(), want.numpy())
+    unpool = dlc.compile(lambda v, i: dlc.nn.functional.max_unpool1d(v, i, 2))
+    for n in (2, 3, 4):
+        assert unpool(np.ones((1, n)), 2 * np.arange(n)[None]).tolist() == [[1.0, 0.0] * n]
+    assert unpool.stats.traces == 2
+
+
 IMAGE, POINTS = STACK[None], np.zeros((1, 1, 1, 2))
 
 
@@ -224,6 +257,12 @@ IMAGE, POINTS = STACK[None], np.zeros((1, 1, 1, 2))
         (lambda: dlc.combinations(A), dlc.ShapeError),
         (lambda: dlc.combinations(A[0], -1), dlc.ValueRangeError),
         (lambda: dlc.unique_consecutive(A, dim=2), dlc.IndexRangeError),
+        (lambda: dlc.max_unpool1d(A, A[:2].astype(int), 2), dlc.ShapeError),
+        (lambda: dlc.max_unpool1d(A, np.full((3, 4), 8), 2), dlc.IndexRangeError),
+        (
+            lambda: dlc.max_unpool1d(A, np.ones((3, 4), int), 2, output_size=(3, 6)),
+            dlc.ValueRangeError,
+        ),
         (lambda: dlc.grid_sample(IMAGE, A), dlc.ShapeError),
         (lambda: dlc.grid_sample(IMAGE, POINTS, mode="cubic"), dlc.ValueRangeError),
         (lambda: dlc.grid_sample(IMAGE, POINTS, padding_mode="zero"), dlc.ValueRangeError),

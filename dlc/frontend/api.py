@@ -436,6 +436,7 @@ from dlc.frontend.functions.unfolding import (
     fold,
     unfold,
 )
+from dlc.frontend.functions.unpooling import max_unpool1d, max_unpool2d, max_unpool3d
 from dlc.frontend.jacobian import hessian, jacfwd, jacobian, jacrev
 from dlc.frontend.saving.export import export_library
 from dlc.frontend.saving.load import load
@@ -877,6 +878,9 @@ __all__ = [
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "maximum",
     "mean",
     "median",

@@ -227,6 +227,9 @@ from dlc.nn.pooling import LPPool3d as LPPool3d
 from dlc.nn.pooling import MaxPool1d as MaxPool1d
 from dlc.nn.pooling import MaxPool2d as MaxPool2d
 from dlc.nn.pooling import MaxPool3d as MaxPool3d
+from dlc.nn.pooling import MaxUnpool1d as MaxUnpool1d
+from dlc.nn.pooling import MaxUnpool2d as MaxUnpool2d
+from dlc.nn.pooling import MaxUnpool3d as MaxUnpool3d
 from dlc.nn.reshaping import ChannelShuffle as ChannelShuffle
 from dlc.nn.reshaping import Flatten as Flatten
 from dlc.nn.reshaping import Fold as Fold

@@ -37,6 +37,9 @@ from dlc import lp_pool3d as lp_pool3d
 from dlc import max_pool1d as max_pool1d
 from dlc import max_pool2d as max_pool2d
 from dlc import max_pool3d as max_pool3d
+from dlc import max_unpool1d as max_unpool1d
+from dlc import max_unpool2d as max_unpool2d
+from dlc import max_unpool3d as max_unpool3d
 from dlc import pdist as pdist
 from dlc import pixel_shuffle as pixel_shuffle
 from dlc import pixel_unshuffle as pixel_unshuffle
