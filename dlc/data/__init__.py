@@ -31,6 +31,7 @@ from dlc.data.samples import default_collate as default_collate
 from dlc.data.samples import default_convert as default_convert
 from dlc.data.samples import random_split as random_split
 from dlc.data.sequence import PyDataset as PyDataset
+from dlc.data.series import timeseries_dataset_from_array as timeseries_dataset_from_array
 from dlc.data.worker import WorkerInfo as WorkerInfo
 from dlc.data.worker import get_worker_info as get_worker_info
 from dlc.frontend.suggesting import suggesting as _suggesting

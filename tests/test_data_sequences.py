@@ -1,4 +1,4 @@
-"""Sequences of different lengths as one array, against Keras's and PyTorch's functions."""
+"""Sequences as arrays, against Keras's and PyTorch's functions; windows of series by definition."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import dlc
-from dlc.data import padding
+from dlc.data import padding, series
 
 os.environ["KERAS_BACKEND"] = "torch"
 with warnings.catch_warnings():
@@ -84,4 +84,55 @@ def test_wrong_use_is_an_error(call, message):
 
 
 def test_examples():
-    assert doctest.testmod(padding).failed == 0
+    for module in (padding, series):
+        result = doctest.testmod(module, extraglobs={"dlc": dlc})
+        assert result.attempted
+        assert not result.failed
+
+
+@pytest.mark.parametrize("batch", [None, 1, 4])
+@pytest.mark.parametrize(("length", "stride", "rate"), [(1, 1, 1), (3, 1, 1), (3, 2, 2), (4, 3, 1)])
+@pytest.mark.parametrize(("start", "end"), [(None, None), (2, 12), (None, 9)])
+def test_windows_of_a_series(batch, length, stride, rate, start, end):
+    series = np.arange(26).reshape(13, 2)
+    for targets in (None, np.arange(13) * 10, np.arange(7)):
+        made = dlc.data.timeseries_dataset_from_array(
+            series, targets, length, stride, rate, batch, start_index=start, end_index=end
+        )
+        part, goals = (None if x is None else x[start:end] for x in (series, targets))
+        begins = range(0, len(part) - (length - 1) * rate, stride)
+        begins = [b for b in begins if goals is None or b < len(goals)]
+        found = [x if isinstance(x, tuple) else (x,) for x in made]
+        if batch is None:
+            found = [tuple(np.asarray(v)[None] for v in x) for x in found]
+        assert all(len(x[0]) <= (batch or 1) for x in found)
+        wanted = np.stack([part[b : b + (length - 1) * rate + 1 : rate] for b in begins])
+        assert np.array_equal(np.concatenate([x[0] for x in found]), wanted)
+        if goals is not None:
+            assert np.array_equal(np.concatenate([x[1] for x in found]), goals[begins])
+
+
+def test_shuffled_windows_of_a_series():
+    made = dlc.data.timeseries_dataset_from_array(
+        np.arange(20.0), np.arange(20), 4, batch_size=5, shuffle=True, seed=3
+    )
+    orders = [np.concatenate([goal for _, goal in made]) for _ in range(2)]
+    assert [sorted(o) for o in orders] == [list(range(17))] * 2
+    assert not np.array_equal(*orders)
+    assert all((x[:, 0] == goal).all() for x, goal in made)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sequence_length": 0}, "sequence_length=0"),
+        ({"sequence_length": 2, "sampling_rate": 0}, "sampling_rate=0"),
+        ({"sequence_length": 2, "batch_size": 0}, "batch_size=0"),
+        ({"sequence_length": 2, "start_index": 5}, "start_index=5"),
+        ({"sequence_length": 2, "end_index": 6}, "end_index=6"),
+        ({"sequence_length": 6}, "there is none"),
+    ],
+)
+def test_windows_that_there_are_not(settings, message):
+    with pytest.raises(dlc.ValueRangeError, match=message):
+        dlc.data.timeseries_dataset_from_array(np.arange(5), None, **settings)
