@@ -151,6 +151,7 @@ from dlc.nn.keras.pooling import MaxPool3D as MaxPool3D
 from dlc.nn.keras.pooling import MaxPooling1D as MaxPooling1D
 from dlc.nn.keras.pooling import MaxPooling2D as MaxPooling2D
 from dlc.nn.keras.pooling import MaxPooling3D as MaxPooling3D
+from dlc.nn.keras.preparing import ActivityRegularization as ActivityRegularization
 from dlc.nn.keras.preparing import Lambda as Lambda
 from dlc.nn.keras.preparing import Normalization as Normalization
 from dlc.nn.keras.preparing import Rescaling as Rescaling
