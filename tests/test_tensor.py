@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dlc
-from dlc.frontend import elsewhere
+from dlc.frontend import elsewhere, suggesting
 
 NAMES = ["float64", "float32", "float16", "bfloat16", "int8", "int16", "int32", "int64"]
 NAMES += ["uint8", "uint16", "uint32", "uint64", "bool"]
@@ -667,7 +667,7 @@ def test_what_is_suggested_for_names_of_others_is_there():
     x = dlc.ones((2, 2))
     absent = set(object.__dir__(x)) - set(dir(x))
     texts = [elsewhere.method(n) for n in absent]
-    for table in (elsewhere._NAMES, *elsewhere._TABLES.values()):
+    for table in (elsewhere._NAMES, suggesting.MODELS, *elsewhere._TABLES.values()):
         texts += table.values()
     for text in texts:
         for path in re.findall(r"\b(?:dlc|x)(?:\.\w+)+", text):

@@ -130,13 +130,6 @@ _LAYERS: Final = {
     "optimizers": "dlc.optim", "random": "dlc.random", "utils": "dlc.data or dlc.optim",
 }  # fmt: skip
 
-# Attributes of models.
-_MODELS: Final = {
-    "add_module": "setattr(model, name, module)", "cpu": 'model.to("cpu")',
-    "cuda": 'model.to("cuda")', "losses": "dlc.train.collect_losses",
-    "register_module": "setattr(model, name, module)", "type": "model.to(dtype)",
-}  # fmt: skip
-
 # Of `torch.nn.functional` and the like.
 _FUNCTIONS: Final = {
     "binary_crossentropy": "dlc.losses.binary_crossentropy",
@@ -232,7 +225,7 @@ _DATA: Final = {
 _TABLES: Final = {
     "dlc.data": _DATA, "dlc.frontend.linalg": _MATRICES, "dlc.frontend.random": _RANDOM,
     "dlc.metrics": _METRICS, "dlc.nn": _LAYERS, "dlc.nn.functional": _FUNCTIONS,
-    "dlc.optim": _OPTIMIZERS, "model": _MODELS,
+    "dlc.optim": _OPTIMIZERS,
 }  # fmt: skip
 
 
@@ -250,9 +243,9 @@ def function(name: str) -> str | None:
     return _COMPLEX if name.startswith("complex") else _said(_NAMES, name)
 
 
-def known(owner: str, name: str) -> str | None:
-    """What an error says of a name that a module, or a "model", has not; None if nothing."""
-    found = _said(_TABLES.get(owner, {}), name)
+def known(module: str, name: str) -> str | None:
+    """What an error says of a name that a module has not; None if nothing."""
+    found = _said(_TABLES.get(module, {}), name)
     at_top = found is None and name in importlib.import_module("dlc").__all__
     return f"; it is dlc.{name} here" if at_top else found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dlc.ir import errors
 from dlc.ir.deferred import deferred
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 else:
     elsewhere = deferred("dlc.frontend.elsewhere")
 
+# What attributes of models are called here: a table by itself, as attributes that may not be
+# there are asked for in each call.
+MODELS: Final = {
+    "add_module": "setattr(model, name, module)", "cpu": 'model.to("cpu")',
+    "cuda": 'model.to("cuda")', "losses": "dlc.train.collect_losses",
+    "register_module": "setattr(model, name, module)", "type": "model.to(dtype)",
+}  # fmt: skip
+
 
 def suggesting(module: str) -> Callable[[str], Any]:
     """The `__getattr__` of a module: an error says what a name is here, or suggests the nearest.
@@ -24,9 +32,8 @@ def suggesting(module: str) -> Callable[[str], Any]:
         Traceback (most recent call last):
         AttributeError: module 'dlc.nn' has no attribute 'NLLLoss2d'; it is dlc.nn.NLLLoss here
     """
-    return errors.suggesting(module, partial(known, module))
+    return errors.suggesting(module, partial(_known, module))
 
 
-def known(owner: str, name: str) -> str | None:
-    """What an error says of a name that a module, or a "model", has not; None if nothing."""
-    return elsewhere.known(owner, name)
+def _known(module: str, name: str) -> str | None:
+    return elsewhere.known(module, name)
