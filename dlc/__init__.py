@@ -74,11 +74,9 @@ def __getattr__(name: str) -> Any:
 
 
 def _suggestion(name: str, names: list[str]) -> str:
-    if name.startswith("complex"):
-        return ": there are no complex numbers; keep real and imaginary parts in two tensors"
     known = importlib.import_module("dlc.frontend.elsewhere").function(name)
     if known is not None:
-        return f"; it is {known} here"
+        return known
     close = importlib.import_module("dlc.ir.errors").closest(name, names)
     return f"; did you mean {close!r}?" if close and len(name) > 2 else ""
 

@@ -20,10 +20,13 @@ LAYERS = [
     "normalization", "padding", "pooling", "reshaping",
 ]  # fmt: skip
 KERAS_LAYERS = [
-    "categories", "convolution", "dense", "images", "layer", "merging", "noise", "normalization",
-    "pooling", "preparing", "shapes",
+    "categories", "convolution", "dense", "hashing", "images", "layer", "merging", "noise",
+    "normalization", "pooling", "preparing", "shapes", "texts",
 ]  # fmt: skip
-OPTIMIZERS = ["clipping", "loss_scaler", "rules", "schedules", "variants", "whole"]
+OPTIMIZERS = [
+    "clipping", "lbfgs", "loss_scaler", "older", "rules", "schedules", "variants", "whole",
+]  # fmt: skip
+METRICS = ["accuracy", "confusion", "correlations", "metric", "names", "overlaps", "scores"]
 FORMS = [
     "activations",
     "class_losses",
@@ -48,7 +51,7 @@ FILES = [
     *(f"optim.{name}" for name in OPTIMIZERS),
     *(f"losses.{name}" for name in ("classes", "deviation_classes", "functions", "overlaps")),
     "callbacks.base",
-    *(f"metrics.{name}" for name in ("accuracy", "metric", "names", "overlaps", "scores")),
+    *(f"metrics.{name}" for name in METRICS),
 ]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

@@ -83,3 +83,71 @@ def test_sums_of_short_rows_that_are_taken(shape):
 
     got = dlc.compile(total)(places)
     np.testing.assert_allclose(got.numpy(), table[places].sum(-1), rtol=1e-5, atol=1e-5)
+
+
+def beginning(x, starts, sizes):
+    """The part of x that JAX's functions mean."""
+    held = [s + n if s < 0 else s for s, n in zip(starts, x.shape, strict=True)]
+    held = [min(max(s, 0), n - k) for s, n, k in zip(held, x.shape, sizes, strict=True)]
+    return tuple(slice(s, s + k) for s, k in zip(held, sizes, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "starts"),
+    [
+        ((2, 3, 1), (1, 0, 2)),
+        ((2, 5, 3), (1, 4, 9)),
+        ((4, 2, 3), (-9, -1, 0)),
+        ((1, 5, 2), (-1, 0, 1)),
+        ((4, 5, 3), (2, 2, 2)),
+        ((0, 1, 3), (9, -3, 0)),
+    ],
+)
+def test_parts_that_begin_where_values_say(sizes, starts):
+    x, update = h.values((4, 5, 3)), h.values(sizes, seed=1)
+    whole = np.asarray(starts, np.int32)
+    place = beginning(x, starts, sizes)
+    replaced = x.copy()
+    replaced[place] = update
+    read = dlc.compile(lambda v, s: dlc.dynamic_slice(v, s, sizes))
+    write = dlc.compile(lambda v, u, *s: dlc.dynamic_update_slice(v, u, list(s)))
+    for got in (dlc.dynamic_slice(x, list(starts), sizes), read(x, whole)):
+        assert np.array_equal(got.numpy(), x[place])
+    for got in (dlc.dynamic_update_slice(x, update, whole), write(x, update, *starts)):
+        assert np.array_equal(got.numpy(), replaced)
+
+
+def test_such_parts_in_loops_gradients_and_batches():
+    x = h.values((6, 2))
+    rows = dlc.scan(lambda c, i: (c, dlc.dynamic_slice(x, [i, 0], (2, 2)).sum()), 0, np.arange(5))[
+        1
+    ]
+    np.testing.assert_allclose(rows.numpy(), (x[1:] + x[:-1]).sum(1), rtol=1e-5)
+    g = dlc.grad(lambda v: (dlc.dynamic_slice(v, [9, 0], [2, 1]) ** 2).sum())(x)
+    wanted = np.zeros_like(x)
+    wanted[4:, :1] = 2 * x[4:, :1]
+    np.testing.assert_allclose(g.numpy(), wanted)
+    many = dlc.vmap(lambda i: dlc.dynamic_update_slice(x, [[7.0, 8.0]], [i, 0]))(np.arange(3))
+    assert many.numpy()[1, 1].tolist() == [7, 8]
+    assert many.numpy()[2, 1].tolist() == x[1].tolist()
+    run = dlc.compile(lambda v, i: dlc.dynamic_update_slice(v, v[:1] * 0, [i, 0]))
+    for rows in (3, 4, 5, 6):  # of any extent
+        assert run(x[:rows], rows).numpy()[rows - 1].tolist() == [0, 0]
+    assert dlc.dynamic_update_slice(np.arange(3), [1.7], [0]).tolist() == [1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: dlc.dynamic_slice(x, [0], [1, 1]), ValueError, "1 starts and 2 extents"),
+        (lambda x: dlc.dynamic_slice(x, [0, 0.5], [1, 1]), TypeError, "axis 1 is f32"),
+        (lambda x: dlc.dynamic_slice(x, [0, 0], [1, 4]), ValueError, "extent of 4 for axis 1"),
+        (lambda x: dlc.dynamic_slice(x, [0, 0], [1, -1]), ValueError, "extent of -1"),
+        (lambda x: dlc.dynamic_slice(x, 0, [1, 1]), ValueError, "a vector of one for each"),
+        (lambda x: dlc.dynamic_update_slice(x, x[0], [0, 0]), ValueError, "as many axes"),
+        (lambda x: dlc.dynamic_update_slice(x, dlc.ones((9, 1)), [0, 0]), ValueError, "of 9"),
+    ],
+)
+def test_parts_that_there_are_not(call, error, message):
+    with pytest.raises(error, match=message):
+        call(h.values((2, 3)))

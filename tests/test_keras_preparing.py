@@ -161,6 +161,25 @@ def test_random_layers_change_images_while_training(make):
     assert np.array_equal(layer(many).numpy(), many)
 
 
+def test_random_crop():
+    images = np.arange(60 * 6 * 8, dtype=np.float32).reshape(60, 6, 8, 1)
+    for size in ((3, 4), (6, 2), (6, 8)):
+        layer = nn.RandomCrop(*size, seed=2)
+        found = layer(images)[..., 0].numpy()
+        starts = [divmod(int(f[0, 0]) % 48, 8) for f in found]
+        for image, part, (i, j) in zip(images[..., 0], found, starts, strict=True):
+            assert np.array_equal(part, image[i : i + size[0], j : j + size[1]])
+        assert {i for i, _ in starts} == set(range(7 - size[0]))  # all of them, each image's own
+        assert {j for _, j in starts} == set(range(9 - size[1]))
+        again = nn.RandomCrop(*size, seed=2, data_format="channels_first")
+        turned = dlc.compile(again)(images.transpose(0, 3, 1, 2))
+        assert np.array_equal(turned.numpy()[:, 0], found)
+    # Else it resizes as Keras's CenterCrop does images that are smaller.
+    for layer, size in ((nn.RandomCrop(3, 4).eval(), (6, 8)), (nn.RandomCrop(9, 4), (2, 9))):
+        x = RNG.standard_normal((2, *size, 3)).astype(np.float32)
+        close(layer(x), layers.Resizing(*layer.size, crop_to_aspect_ratio=True)(x))
+
+
 def test_random_numbers_are_within_the_limits():
     bright = nn.RandomBrightness((0.1, 0.2), (0, 1), seed=1)(np.zeros((500, 1, 1, 1), np.float32))
     assert 0.1 <= bright.min().item() < 0.105
@@ -267,9 +286,121 @@ def test_a_vocabulary_of_a_file(tmp_path):
     assert next(iter(data)).tolist() == [2, 0, 1]
 
 
+# As Keras 3.15 on TensorFlow has them.
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ({}, [[4, 3], [2, 3]]),
+        ({"mask_value": ""}, [[1, 1], [4, 0]]),
+        ({"salt": 133}, [[4, 3], [2, 2]]),
+        ({"salt": (133, 137)}, [[4, 0], [2, 0]]),
+        ({"output_mode": "multi_hot"}, [[0, 0, 0, 1, 1], [0, 0, 1, 1, 0]]),
+        ({"output_mode": "count"}, [[0, 0, 0, 1, 1], [0, 0, 1, 1, 0]]),
+    ],
+)
+def test_hashing(settings, wanted):
+    layer = nn.Hashing(num_bins=5, **settings)
+    assert layer([["A", "B"], ["C", ""]]).tolist() == wanted
+    assert layer(np.array([[b"A", b"B"], [b"C", b""]])).tolist() == wanted
+
+
+def test_hashes_of_numbers_and_long_texts():
+    assert nn.Hashing(3)([1, 2, 3]).tolist() == [0, 1, 0]
+    assert nn.Hashing(3)(np.array([1.7, -2.2])).tolist() == [0, 1]
+    assert nn.Hashing(10, mask_value=0)(dlc.asarray([0, 1, 2])).tolist() == [0, 1, 5]
+    assert nn.Hashing(1, mask_value=0)([0, 1]).tolist() == [0, 0]
+    texts = [("0123456789abcdef" * 9)[:n] for n in HASHED]
+    assert nn.Hashing(2**40)(texts).tolist() == [h for h, _ in HASHED.values()]
+    assert nn.Hashing(2**40, salt=(5, 2**60))(texts).tolist() == [h for _, h in HASHED.values()]
+
+
+# By how many characters, with FarmHash and SipHash, as TensorFlow has them.
+HASHED = {
+    0: (254201053263, 681520418590),
+    3: (95721452380, 345907914080),
+    7: (582902515333, 480752632838),
+    8: (1051432577270, 209463412730),
+    16: (987247100007, 545094063177),
+    17: (775780673801, 802032281604),
+    32: (393100643960, 590345918729),
+    33: (507751857484, 997378658036),
+    64: (71892625664, 150936914066),
+    65: (718670662298, 1097762051823),
+    128: (962707016509, 102931221502),
+    129: (379588402107, 255768043466),
+    144: (7730755043, 829644445634),
+}
+
+TEXTS = ["Hello, WORLD \u00c9 x\u00a0y  a_b don't", "hello the the"]
+
+
+# As Keras 3.15 on TensorFlow has them.
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ({}, [[2, 3, 3, 1, 1], [0, 0, 0, 0, 0]]),
+        ({"output_sequence_length": 3}, [[2, 3, 3], [0, 0, 0]]),
+        ({"output_sequence_length": 6}, [[2, 3, 3, 1, 1, 0], [0, 0, 0, 0, 0, 0]]),
+        ({"ngrams": 2, "max_tokens": 4}, [[2, 3, 3, 1, 1, 1, 1, 1, 1], [0] * 9]),
+        ({"ngrams": (2,)}, [[1, 1, 1, 1], [0, 0, 0, 0]]),
+        ({"standardize": None}, [[2, 5, 5, 1, 1], [0, 0, 0, 0, 0]]),
+        ({"output_mode": "count"}, [[2, 1, 2, 0, 0, 0, 0, 0], [0] * 8]),
+        ({"output_mode": "multi_hot", "max_tokens": 4}, [[1, 1, 1, 0], [0, 0, 0, 0]]),
+        (
+            {"output_mode": "tf_idf", "max_tokens": 9, "pad_to_max_tokens": True},
+            [[1.334202, 0.693147, 1.021651, 0, 0, 0, 0, 0, 0], [0] * 9],
+        ),
+    ],
+)
+def test_texts_as_numbers(settings, wanted):
+    layer = nn.TextVectorization(**settings)
+    layer.adapt(TEXTS)
+    close(layer(["the hello hello \u00e9 zz", ""]), np.asarray(wanted))
+
+
+def test_words_of_texts():
+    layer = nn.TextVectorization()
+    layer.adapt(iter([TEXTS[:1], np.array([[t.encode()] for t in TEXTS[1:]])]))
+    words = ["the", "hello", "\u00c9", "x\u00a0y", "world", "dont", "ab"]
+    assert sorted(layer.get_vocabulary()[2:]) == sorted(words)
+    assert layer("the hello").tolist() == [2, 3]
+    assert layer([["the"], ["hello no"]]).tolist() == [[2, 0], [3, 1]]
+    assert layer([]).shape == (0, 0)
+    characters = nn.TextVectorization(split="character", vocabulary=["b", "a"])
+    assert characters(["ab", "c"]).tolist() == [[3, 2], [1, 0]]
+    own = nn.TextVectorization(
+        standardize=lambda x: np.char.replace(x, "-", "+"), split=lambda t: t.split("+"),
+        vocabulary=["b", "a b"],
+    )  # fmt: skip
+    assert own(["a b-b"]).tolist() == [[3, 2]]
+    weighed = nn.TextVectorization(
+        vocabulary=["a", "b"], output_mode="tf_idf", idf_weights=[0.5, 2.0]
+    )
+    assert weighed(["a b b c"]).tolist() == [[1.25, 0.5, 4.0]]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: nn.Hashing(0), "at least 1"),
+        (lambda: nn.Hashing(3, salt=(1, 2, 3)), "a number, or two"),
+        (lambda: nn.Hashing(3)([True]), "texts and numbers"),
+        (lambda: dlc.compile(nn.Hashing(3))(np.array([1])), "has no texts"),
+        (lambda: nn.RandomCrop(0, 3), "at least 1"),
+        (lambda: nn.TextVectorization(split="word"), "split"),
+        (lambda: nn.TextVectorization(ngrams=0), "at least 1"),
+        (lambda: nn.TextVectorization(sparse=True), "sparse"),
+        (lambda: nn.TextVectorization(output_mode="count", output_sequence_length=3), "vectors"),
+        (lambda: nn.TextVectorization(vocabulary=["a"], output_mode="tf_idf"), "adapt finds them"),
+        (lambda: nn.TextVectorization()(["a"]), "has no vocabulary"),
+        (lambda: nn.TextVectorization(vocabulary=["a"])([3]), "of int: it takes texts"),
+        (lambda: nn.TextVectorization(vocabulary=["a"])([["a", "b"]]), "it takes .texts."),
+        (
+            lambda: nn.TextVectorization(
+                vocabulary=["a"], output_mode="tf_idf", idf_weights=[1.0, 2.0, 3.0]
+            ),
+            "for 1 words",
+        ),
         (lambda: nn.Resizing(0, 3), "both must be at least 1"),
         (lambda: nn.Resizing(2, 3)(np.ones((2, 3), np.float32)), "it takes images"),
         (lambda: nn.Resizing(2, 3, interpolation="cubic"), "interpolation"),

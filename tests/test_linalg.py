@@ -102,6 +102,39 @@ def test_solve_triangular(lower, trans, unit):
         )
 
 
+@pytest.mark.parametrize("upper", [False, True])
+def test_cholesky_solve(upper):
+    factor = np.linalg.cholesky(definite(2, 4, 4))
+    factor = np.swapaxes(factor, -1, -2) if upper else factor
+    b = RNG.standard_normal((2, 4, 3))
+    agree(
+        lambda b, f: dlc.linalg.cholesky_solve(b, f, upper=upper),
+        lambda b, f: torch.cholesky_solve(b, f.triu() if upper else f.tril(), upper=upper),
+        b, factor,
+    )  # fmt: skip
+    found = dlc.linalg.cholesky_solve(b[0, :, 0], factor[0], upper=upper)
+    near(found.numpy(), torch.cholesky_solve(*map(torch.tensor, (b[0, :, :1], factor[0])),
+                                             upper=upper).numpy()[:, 0], 1e-10)  # fmt: skip
+
+
+def test_solutions_of_tensors():
+    x = general(6, 6)
+    agree(dlc.linalg.tensorinv, torch.linalg.tensorinv, x.reshape(2, 3, 6))
+    agree(lambda a: dlc.linalg.tensorinv(a, 1), lambda a: torch.linalg.tensorinv(a, 1),
+          x.reshape(6, 3, 2))  # fmt: skip
+    b = RNG.standard_normal((2, 3))
+    agree(dlc.linalg.tensorsolve, torch.linalg.tensorsolve, x.reshape(2, 3, 6), b)
+    agree(lambda a, b: dlc.linalg.tensorsolve(a, b, axes=(0, 2)),
+          lambda a, b: torch.linalg.tensorsolve(a, b, dims=(0, 2)),
+          x.reshape(2, 3, 3, 2).transpose(2, 0, 3, 1), b)  # fmt: skip
+    with pytest.raises(ShapeError, match="other numbers of elements"):
+        dlc.linalg.tensorinv(np.ones((2, 3, 5)))
+    with pytest.raises(ShapeError, match="other numbers of elements"):
+        dlc.linalg.tensorsolve(np.ones((2, 3, 5)), np.ones((2, 3)))
+    with pytest.raises(ValueRangeError, match="at least 1"):
+        dlc.linalg.tensorinv(np.ones((2, 2)), 0)
+
+
 @pytest.mark.parametrize("count", [1, 20])
 def test_special_values_in_solve_triangular(count):
     def solve(a, b, **options):

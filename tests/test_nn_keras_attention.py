@@ -47,6 +47,58 @@ def check(got, wanted):
         np.testing.assert_allclose(a.numpy(), b.detach().numpy(), rtol=2e-5, atol=2e-6)
 
 
+SCORES = [
+    ("Attention", {}),
+    ("Attention", {"use_scale": True}),
+    ("Attention", {"score_mode": "concat", "use_scale": True}),
+    ("AdditiveAttention", {}),
+    ("AdditiveAttention", {"use_scale": False}),
+]
+QUERIES = np.arange(T) < np.array([4, 1, 3])[:, None]
+
+
+@pytest.mark.parametrize(("name", "settings"), SCORES)
+def test_attention_by_scores_is_keras(name, settings):
+    ours, theirs = getattr(nn, name)(**settings), getattr(layers, name)(**settings)
+    q, v, k = draw(B, T, 8), draw(B, S, 5), draw(B, S, 8)
+    given_weights(ours, theirs, [q, v, k])
+    causal = dlc.compile(lambda x: ours(x, use_causal_mask=True))
+    for given in ([q, v, k], [q, k]):
+        for masks in ({}, {"mask": [QUERIES, PADDING]}, {"mask": [None, PADDING]},
+                      {"use_causal_mask": True}):  # fmt: skip
+            torches = {n: [None if x is None else torch.tensor(x) for x in m] if n == "mask" else m
+                       for n, m in masks.items()}  # fmt: skip
+            wanted = theirs([torch.tensor(x) for x in given], **torches)
+            check(ours(given, **masks), wanted)
+            both = theirs(given, return_attention_scores=True, **torches)
+            check(ours(given, return_attention_scores=True, **masks), both)
+        check(causal(given), wanted)
+
+
+def test_attention_by_scores_without_keys_and_in_a_graph():
+    q, v = draw(B, T, 8), draw(B, S, 8)
+    nothing = np.zeros((B, S), bool)
+    assert not nn.Attention()([q, v], mask=[None, nothing]).numpy().any()
+    a, b = nn.Input((T, 8)), nn.Input((S, 8))
+    model = nn.Model([a, b], nn.AdditiveAttention(dropout=0.5, seed=1)([a, b]))
+    assert not np.allclose(model([q, v]), model([q, v]))
+    np.testing.assert_allclose(model.eval()([q, v]), model([q, v]))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: nn.Attention()(draw(2, 3, 4)), "a list of query"),
+        (lambda: nn.Attention()([draw(2, 3, 4), draw(2, 5, 3)]), "without a key, it is the value"),
+        (lambda: nn.Attention()([draw(2, 3, 4)] * 2, mask=PADDING), "masks as a list"),
+        (lambda: nn.Attention(score_mode="product"), "score_mode"),
+    ],
+)
+def test_wrong_use_of_attention_by_scores(call, message):
+    with pytest.raises(dlc.DlcError, match=message):
+        call()
+
+
 CASES = [
     ({}, {}),
     ({"value_dim": 5, "use_bias": False}, {"attention_mask": ALLOWED}),

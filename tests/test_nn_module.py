@@ -318,6 +318,40 @@ def test_containers():
         heads["c"]
 
 
+def test_containers_of_parameters():
+    class Both(nn.Module):
+        def __init__(self):
+            self.several = nn.ParameterList([np.float32([1, 2])]).append(nn.Parameter(3.0))
+            self.named = nn.ParameterDict({"a": np.float32([5, 7])})
+
+        def forward(self, x):
+            return x * self.several[0] * self.named["a"] + sum(p.sum() for p in self.several)
+
+    both = Both()
+    names = ["several.0", "several.1", "named.a"]  # PyTorch's
+    assert [n for n, _ in both.named_parameters()] == list(both.state_dict()) == names
+    assert both(2.0).tolist() == dlc.compile(both)(2.0).tolist() == [16, 34]
+    both(2.0).sum().backward()
+    assert both.named["a"].grad.tolist() == [2, 4]
+    both.several[-1] = np.float32(4)
+    both.named.update({"b": np.ones(3)})
+    assert len(both.several) == 2
+    assert both.several[1].requires_grad
+    assert both.several[1].item() == 4
+    del both.named["a"]
+    assert list(both.named.items()) == [("b", both.named["b"])]
+    assert len(both.several[:1]) == 1
+    again = pickle.loads(pickle.dumps(nn.ModuleList([both.several, both.named])))
+    assert list(again.state_dict()) == ["0.0", "0.1", "1.b"]
+    for wrong in (lambda: both.named["c"], lambda: both.several[2], lambda: both.several[0:1][1]):
+        with pytest.raises(dlc.DlcError, match="parameter|layer"):
+            wrong()
+    with pytest.raises(dlc.IndexRangeError, match="parameter 2"):
+        both.several[2] = 1.0
+    with pytest.raises(dlc.ValueRangeError, match="no parameter 'a'"):
+        del both.named["a"]
+
+
 def test_apply_reaches_all():
     net, found = Net(), []
     net.apply(lambda m: found.append(type(m).__name__))

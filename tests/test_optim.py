@@ -458,6 +458,8 @@ def test_a_schedule_moves_the_learning_rate():
         (lambda v: optim.SGD().apply_gradients([]), dlc.ArgumentError),
         (lambda v: optim.SGD().apply([np.ones(3)], [v]), dlc.ShapeError),
         (lambda v: optim.SGD().update([v], optim.SGD().init([v]), [v, v]), dlc.ShapeError),
+        (lambda v: optim.Rprop([v], etas=(1.2, 0.5)), dlc.ValueRangeError),
+        (lambda v: optim.Rprop([v], step_sizes=(1.0, 0.5)), dlc.ValueRangeError),
         (lambda v: schedules.StepDecay(1.0, 0), dlc.ValueRangeError),
         (lambda v: schedules.PiecewiseConstantDecay([3], [1.0]), dlc.ValueRangeError),
     ],

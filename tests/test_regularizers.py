@@ -26,12 +26,15 @@ def test_as_keras_regularizes():
     theirs = keras.Sequential(
         [
             keras.layers.Dense(4, **first),
+            keras.layers.ActivityRegularization(0.3, 0.4),
             keras.layers.Dense(2, activity_regularizer=keras.regularizers.L1L2(0.1, 0.2)),
         ]
     )
     theirs.build((None, 5))
     ours = nn.Sequential(
-        nn.Dense(4, **first), nn.Dense(2, activity_regularizer=regularizers.L1L2(0.1, 0.2))
+        nn.Dense(4, **first),
+        nn.ActivityRegularization(0.3, 0.4),
+        nn.Dense(2, activity_regularizer=regularizers.L1L2(0.1, 0.2)),
     )
     ours(X[:1])
     for p, w in zip(ours.parameters(), theirs.get_weights(), strict=True):

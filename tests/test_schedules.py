@@ -277,6 +277,8 @@ OTHERS = [
     ("Adadelta", {}), ("Adadelta", {"rho": 0.5, "lr": 0.3, "maximize": True}),
     ("Adam", {"weight_decay": 0.1, "decoupled_weight_decay": True}),
     ("Adafactor", {}), ("Adafactor", {"lr": 0.3, "weight_decay": 0.1, "eps": (1e-3, 0.1)}),
+    ("Rprop", {}), ("Rprop", {"lr": 0.3, "etas": (0.3, 1.5), "step_sizes": (0.01, 0.5)}),
+    ("ASGD", {"maximize": True}), ("ASGD", {"lr": 0.1, "lambd": 0.1, "t0": 3, "weight_decay": 0.1}),
 ]  # fmt: skip
 RNG = np.random.default_rng(11)
 START = RNG.standard_normal((5, 3))
@@ -292,7 +294,8 @@ def test_other_optimizers_as_pytorch(kind, settings):
         theirs.grad, ours.grad = torch.tensor(g), dlc.asarray(g)
         one.step()
         other.step()
-    exact = 1e-10 if kind != "NAdam" else 2e-7  # whose product of momenta PyTorch has at float32
+    # PyTorch has the product of NAdam's momenta at float32, and ASGD's rate.
+    exact = 2e-7 if kind in ("NAdam", "ASGD") else 1e-10
     np.testing.assert_allclose(ours.numpy(), theirs.detach().numpy(), rtol=exact, atol=exact)
 
 
@@ -395,7 +398,8 @@ def test_other_optimizers_as_keras(kind, more):
 
 
 def test_optimizers_by_name():
-    for name in ("adamax", "nadam", "radam", "adadelta", "lion", "lamb", "adafactor", "ftrl"):
+    for name in ("adamax", "nadam", "radam", "adadelta", "lion", "lamb", "adafactor", "ftrl",
+                 "rprop", "asgd"):  # fmt: skip
         assert type(optim.get(name)).__name__.lower() == name
     assert optim.Nadam is optim.NAdam
 

@@ -24,6 +24,8 @@ KINDS = [
     ("RMSprop", {"lr": 0.01, "momentum": 0.9, "centered": True}),
     ("Adagrad", {"lr": 0.1, "lr_decay": 0.1}),
     ("Adadelta", {}),
+    ("ASGD", {"lr": 0.1, "lambd": 0.1, "t0": 3}),
+    ("Rprop", {"lr": 0.1}),
 ]
 
 
@@ -63,8 +65,8 @@ class Beside:
             for p, g, here in zip(self.theirs, gradients, present, strict=True):
                 p.grad = torch.tensor(g) if here else None
             self.wanted.step()
-        # PyTorch has the product of NAdam's momenta at float32.
-        limit = 1e-7 if self.kind == "NAdam" else 1e-12
+        # PyTorch has the product of NAdam's momenta at float32, and ASGD's rate.
+        limit = 1e-7 if self.kind in ("NAdam", "ASGD") else 1e-12
         for v, p in zip(self.ours, self.theirs, strict=True):
             np.testing.assert_allclose(v.numpy(), p.detach().numpy(), rtol=limit, atol=limit)
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dlc
-from dlc.frontend import elsewhere
+from dlc.frontend import elsewhere, suggesting
 
 NAMES = ["float64", "float32", "float16", "bfloat16", "int8", "int16", "int32", "int64"]
 NAMES += ["uint8", "uint16", "uint32", "uint64", "bool"]
@@ -627,6 +627,26 @@ def test_results_that_are_the_argument_are_other_tensors(function):
         (dlc.nn, "Conv2DD", "module 'dlc.nn' has no attribute 'Conv2DD'; did you mean 'Conv2d'?"),
         (dlc.optim.lr_scheduler, "StepLr", "did you mean 'StepLR'?"),
         (dlc.data, "Loaderr", "did you mean 'DataLoader'?"),  # no module
+        (dlc.optim, "SparseAdam", "it is dlc.optim.Adam, as gradients are dense, here"),
+        (
+            dlc.nn,
+            "LazyLinear",
+            "module 'dlc.nn' has no attribute 'LazyLinear'; it is dlc.nn.Dense here",
+        ),
+        (dlc.nn.functional, "sin", "it is dlc.sin here"),
+        (dlc.nn.Linear(1, 1), "cuda", """has no attribute 'cuda'; it is model.to("cuda") here"""),
+        (dlc.nn.Linear(1, 1), "losses", "it is dlc.train.collect_losses here"),
+        (dlc.linalg, "eig", "keep real and imaginary parts in two tensors"),
+        (
+            dlc.random,
+            "randn",
+            "module 'dlc.random' has no attribute 'randn'; it is dlc.random.normal here",
+        ),
+        (
+            dlc,
+            "complex64",
+            ": there are no complex numbers; keep real and imaginary parts in two tensors",
+        ),
     ],
 )
 def test_names_that_there_are_not_say_what_to_write(owner, name, message):
@@ -646,7 +666,9 @@ def test_extents_as_pytorch_takes_them():
 def test_what_is_suggested_for_names_of_others_is_there():
     x = dlc.ones((2, 2))
     absent = set(object.__dir__(x)) - set(dir(x))
-    texts = [elsewhere.method(n) for n in absent] + list(elsewhere._NAMES.values())
+    texts = [elsewhere.method(n) for n in absent]
+    for table in (elsewhere._NAMES, suggesting.MODELS, *elsewhere._TABLES.values()):
+        texts += table.values()
     for text in texts:
         for path in re.findall(r"\b(?:dlc|x)(?:\.\w+)+", text):
             value = x if path[0] == "x" else dlc

@@ -10,6 +10,10 @@ import dlc
 RNG = np.random.default_rng(5)
 A, B, C = RNG.standard_normal((3, 4)), RNG.standard_normal((4, 2)), RNG.standard_normal((3, 2))
 STACK, OTHER = RNG.standard_normal((5, 3, 4)), RNG.standard_normal((5, 4, 2))
+MASKS = {
+    m: [make(x) for x in (A > 0, A[0] > 0)]
+    for m, make in ((dlc, np.asarray), (torch, torch.tensor))
+}
 CASES = {
     "mm": (lambda xp, a, b: xp.mm(a, b), [A, B]),
     "mv": (lambda xp, a, b: xp.mv(a, b), [A, B[:, 0]]),
@@ -39,6 +43,26 @@ CASES = {
     },
     "pdist": (lambda xp, a: (dlc.nn.functional if xp is dlc else F).pdist(a, 3.0), [STACK[0]]),
     "channel_shuffle": (lambda xp, a: xp.channel_shuffle(a.reshape(5, 4, 3), 2), [STACK]),
+    "cartesian_prod": (lambda xp, a, b: xp.cartesian_prod(a[0], b[:, 1], a[:, 0]), [A, B]),
+    "cartesian_prod of one": (lambda xp, a: xp.cartesian_prod(a[0]), [A]),
+    **{
+        f"combinations {r} {twice}": (
+            lambda xp, a, r=r, twice=twice: xp.combinations(a[0], r, with_replacement=twice), [A]
+        )
+        for r in (1, 2, 3, 5) for twice in (False, True)
+    },
+    "cumulative_trapezoid": (lambda xp, a: xp.cumulative_trapezoid(a), [A]),
+    "cumulative_trapezoid at places": (
+        lambda xp, a, b: xp.cumulative_trapezoid(a, b[0]), [STACK, A],
+    ),
+    "masked_scatter": (
+        lambda xp, a, b: xp.masked_scatter(a, MASKS[xp][0], b),
+        [A, STACK],
+    ),
+    "masked_scatter of a broadcast mask": (
+        lambda xp, a, b: xp.masked_scatter(a, MASKS[xp][1], b),
+        [A, STACK],
+    ),
     "polygamma": (lambda xp, x: xp.polygamma(2, x * x + 0.1), [A]),
 }  # fmt: skip
 
@@ -152,6 +176,65 @@ def test_segments():
         dlc.compile(dlc.segment_sum)(data, ids)
 
 
+@pytest.mark.parametrize("dim", [None, 0, 1, -1])
+def test_runs_of_equal_elements(dim):
+    for shape in ((12,), (6, 3), (0,), (1, 4), (3, 0), (4, 2, 3)):
+        x = RNG.integers(0, 2, shape)
+        if dim is not None and (0 in shape or dim >= len(shape)):
+            continue
+        want = torch.unique_consecutive(torch.tensor(x), True, True, dim)
+        for got, w in zip(dlc.unique_consecutive(x, True, True, dim), want, strict=True):
+            assert got.dtype is dlc.int64
+            assert np.array_equal(got.numpy(), w.numpy()), shape
+        assert np.array_equal(dlc.unique_consecutive(x, dim=dim).numpy(), want[0].numpy())
+    with pytest.raises(dlc.TracedValueError):
+        dlc.compile(dlc.unique_consecutive)(np.arange(3))
+
+
+def test_masks_that_are_not_known():
+    f = dlc.compile(dlc.masked_scatter)
+    for n in (3, 4, 5):
+        mask = np.arange(n) % 2 == 0
+        x, source = np.full(n, 0.5), np.arange(9.0)
+        want = torch.masked_scatter(*map(torch.tensor, (x, mask, source)))
+        assert np.array_equal(f(x, mask, source).numpy(), want.numpy())
+    assert dlc.masked_scatter(A, A > 9, np.ones(0)).tolist() == A.tolist()
+    assert dlc.masked_scatter(np.ones(0), np.ones(0, bool), np.ones(0)).shape == (0,)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_unpooling(rank):
+    function = getattr(dlc, f"max_unpool{rank}d")
+    for lead, extents, window in (
+        ((2, 3), (6, 4, 8), {"kernel_size": 2}),
+        ((3,), (7, 9, 5), {"kernel_size": 3, "stride": 2, "padding": 1}),
+        ((1, 1), (5, 8, 5), {"kernel_size": 2, "stride": 3}),
+    ):
+        x = torch.tensor(RNG.standard_normal((*lead, *extents[:rank])))
+        pooled, places = getattr(F, f"max_pool{rank}d")(x, **window, return_indices=True)
+        pooled.requires_grad_(True)
+        want = getattr(F, f"max_unpool{rank}d")(pooled, places, **window)
+        weights = np.cos(np.arange(want.numel())).reshape(tuple(want.shape))
+        (want * torch.tensor(weights)).sum().backward()
+        given = pooled.detach().numpy(), places.numpy()
+        layer = getattr(dlc.nn, f"MaxUnpool{rank}d")(**window)
+        for got in (layer(*given), function(*given, **window), dlc.compile(layer)(*given)):
+            assert np.array_equal(got.numpy(), want.detach().numpy())
+        slope = dlc.vjp(lambda v, layer=layer, at=given[1]: layer(v, at), given[0])[1](weights)[0]
+        # Of a place that several windows have PyTorch gives each the derivative.
+        assert np.array_equal(slope.numpy(), pooled.grad.numpy()) or "padding" in window
+    x = torch.tensor(RNG.standard_normal((2, 1, *(7, 8, 7)[:rank])))
+    pooled, places = getattr(F, f"max_pool{rank}d")(x, 2, return_indices=True)
+    want = getattr(F, f"max_unpool{rank}d")(pooled, places, 2, output_size=x.shape)
+    for size in (tuple(x.shape), tuple(x.shape)[2:]):
+        got = getattr(dlc.nn, f"MaxUnpool{rank}d")(2)(pooled.numpy(), places.numpy(), size)
+        assert np.array_equal(got.numpy(), want.numpy())
+    unpool = dlc.compile(lambda v, i: dlc.nn.functional.max_unpool1d(v, i, 2))
+    for n in (2, 3, 4):
+        assert unpool(np.ones((1, n)), 2 * np.arange(n)[None]).tolist() == [[1.0, 0.0] * n]
+    assert unpool.stats.traces == 2
+
+
 IMAGE, POINTS = STACK[None], np.zeros((1, 1, 1, 2))
 
 
@@ -167,6 +250,19 @@ IMAGE, POINTS = STACK[None], np.zeros((1, 1, 1, 2))
         (lambda: dlc.block_diag(STACK), dlc.ShapeError),
         (lambda: dlc.cdist(A, A, -1.0), dlc.ValueRangeError),
         (lambda: dlc.masked_select(A, A), dlc.DTypeError),
+        (lambda: dlc.masked_scatter(A, A, A), dlc.DTypeError),
+        (lambda: dlc.masked_scatter(A, A < 9, A[0]), dlc.ShapeError),
+        (dlc.cartesian_prod, dlc.ArgumentError),
+        (lambda: dlc.cartesian_prod(A), dlc.ShapeError),
+        (lambda: dlc.combinations(A), dlc.ShapeError),
+        (lambda: dlc.combinations(A[0], -1), dlc.ValueRangeError),
+        (lambda: dlc.unique_consecutive(A, dim=2), dlc.IndexRangeError),
+        (lambda: dlc.max_unpool1d(A, A[:2].astype(int), 2), dlc.ShapeError),
+        (lambda: dlc.max_unpool1d(A, np.full((3, 4), 8), 2), dlc.IndexRangeError),
+        (
+            lambda: dlc.max_unpool1d(A, np.ones((3, 4), int), 2, output_size=(3, 6)),
+            dlc.ValueRangeError,
+        ),
         (lambda: dlc.grid_sample(IMAGE, A), dlc.ShapeError),
         (lambda: dlc.grid_sample(IMAGE, POINTS, mode="cubic"), dlc.ValueRangeError),
         (lambda: dlc.grid_sample(IMAGE, POINTS, padding_mode="zero"), dlc.ValueRangeError),

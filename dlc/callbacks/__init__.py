@@ -17,7 +17,7 @@ from dlc.callbacks.monitors import ReduceLROnPlateau as ReduceLROnPlateau
 from dlc.callbacks.monitors import TerminateOnNaN as TerminateOnNaN
 from dlc.callbacks.summary_writer import SummaryWriter as SummaryWriter
 from dlc.callbacks.tensorboard import TensorBoard as TensorBoard
-from dlc.ir.errors import suggesting as _suggesting
+from dlc.frontend.suggesting import suggesting as _suggesting
 
 if not _TYPE_CHECKING:
     __getattr__ = _suggesting(__name__)

@@ -15,6 +15,8 @@ from dlc.data.images import load_image as load_image
 from dlc.data.iterator import DatasetIterator as DatasetIterator
 from dlc.data.loader import DataLoader as DataLoader
 from dlc.data.mapping import AUTOTUNE as AUTOTUNE
+from dlc.data.padding import pad_sequence as pad_sequence
+from dlc.data.padding import pad_sequences as pad_sequences
 from dlc.data.samplers import BatchSampler as BatchSampler
 from dlc.data.samplers import DistributedSampler as DistributedSampler
 from dlc.data.samplers import RandomSampler as RandomSampler
@@ -29,9 +31,10 @@ from dlc.data.samples import default_collate as default_collate
 from dlc.data.samples import default_convert as default_convert
 from dlc.data.samples import random_split as random_split
 from dlc.data.sequence import PyDataset as PyDataset
+from dlc.data.series import timeseries_dataset_from_array as timeseries_dataset_from_array
 from dlc.data.worker import WorkerInfo as WorkerInfo
 from dlc.data.worker import get_worker_info as get_worker_info
-from dlc.ir.errors import suggesting as _suggesting
+from dlc.frontend.suggesting import suggesting as _suggesting
 
 if not _TYPE_CHECKING:
     __getattr__ = _suggesting(__name__)

@@ -54,6 +54,7 @@ from dlc.frontend.functions.assembly import (
     vstack,
 )
 from dlc.frontend.functions.attention import scaled_dot_product_attention
+from dlc.frontend.functions.by_jax import dynamic_slice, dynamic_update_slice
 from dlc.frontend.functions.by_torch import (
     addcdiv,
     addcmul,
@@ -336,6 +337,7 @@ from dlc.frontend.functions.samples import (
     corrcoef,
     correlate,
     cov,
+    cumulative_trapezoid,
     interp,
     nanargmax,
     nanargmin,
@@ -374,6 +376,12 @@ from dlc.frontend.functions.segments import (
     segment_min,
     segment_prod,
     segment_sum,
+)
+from dlc.frontend.functions.selections import (
+    cartesian_prod,
+    combinations,
+    masked_scatter,
+    unique_consecutive,
 )
 from dlc.frontend.functions.sets import (
     intersect1d,
@@ -428,6 +436,7 @@ from dlc.frontend.functions.unfolding import (
     fold,
     unfold,
 )
+from dlc.frontend.functions.unpooling import max_unpool1d, max_unpool2d, max_unpool3d
 from dlc.frontend.jacobian import hessian, jacfwd, jacobian, jacrev
 from dlc.frontend.saving.export import export_library
 from dlc.frontend.saving.load import load
@@ -655,6 +664,7 @@ __all__ = [
     "broadcast_shapes",
     "broadcast_to",
     "can_cast",
+    "cartesian_prod",
     "cat",
     "cbrt",
     "cdist",
@@ -666,6 +676,7 @@ __all__ = [
     "clamp",
     "clip",
     "column_stack",
+    "combinations",
     "compile",
     "compress",
     "concat",
@@ -697,6 +708,7 @@ __all__ = [
     "cumsum",
     "cumulative_prod",
     "cumulative_sum",
+    "cumulative_trapezoid",
     "custom_jvp",
     "custom_vjp",
     "debug",
@@ -720,6 +732,8 @@ __all__ = [
     "dot",
     "dsplit",
     "dstack",
+    "dynamic_slice",
+    "dynamic_update_slice",
     "e",
     "ediff1d",
     "einsum",
@@ -855,6 +869,7 @@ __all__ = [
     "lt",
     "map",
     "masked_fill",
+    "masked_scatter",
     "masked_select",
     "matmul",
     "matrix_transpose",
@@ -863,6 +878,9 @@ __all__ = [
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "maximum",
     "mean",
     "median",
@@ -1020,6 +1038,7 @@ __all__ = [
     "union1d",
     "unique",
     "unique_all",
+    "unique_consecutive",
     "unique_counts",
     "unique_inverse",
     "unique_values",
@@ -1043,4 +1062,4 @@ __all__ = [
     "xlogy",
     "zeros",
     "zeros_like",
-]  # fmt: skip
+]

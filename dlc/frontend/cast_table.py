@@ -31,8 +31,9 @@ LOW: Final = frozenset((
 ))  # fmt: skip
 _SUMS: Final = (
     "average", "convolve", "corrcoef", "correlate", "cov", "cumprod", "cumsum", "cumulative_prod",
-    "cumulative_sum", "log_softmax", "logcumsumexp", "logsumexp", "mean", "nanmean", "nanprod",
-    "nanstd", "nansum", "nanvar", "prod", "softmax", "std", "sum", "trapezoid", "var",
+    "cumulative_sum", "cumulative_trapezoid", "log_softmax", "logcumsumexp", "logsumexp", "mean",
+    "nanmean", "nanprod", "nanstd", "nansum", "nanvar", "prod", "softmax", "std", "sum",
+    "trapezoid", "var",
 )  # fmt: skip
 _NORMS: Final = (
     "batch_norm", "cond", "group_norm", "instance_norm", "layer_norm", "local_response_norm",
@@ -52,8 +53,9 @@ _LOSSES: Final = (
     "triplet_margin_loss", "tversky",
 )  # fmt: skip
 _MATRICES: Final = (
-    "cdist", "cholesky", "det", "eigh", "eigvalsh", "expm", "inv", "lstsq", "matrix_power",
-    "matrix_rank", "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd", "svdvals", "trace",
+    "cdist", "cholesky", "cholesky_solve", "det", "eigh", "eigvalsh", "expm", "inv", "lstsq",
+    "matrix_power", "matrix_rank", "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd",
+    "svdvals", "tensorinv", "tensorsolve", "trace",
 )  # fmt: skip
 _PLACES: Final = ("affine_grid", "grid_sample", "multivariate_normal", "quantile", "percentile")
 # At float32: half operands are converted to it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping
 from typing import Final
 
 # Methods of PyTorch's tensors that are no functions of the same name.
@@ -17,23 +19,213 @@ _METHODS: Final = {
     "view": "x.reshape(shape)", "view_as": "x.reshape(other.shape)",
 }  # fmt: skip
 
+_COMPLEX: Final = ": there are no complex numbers; keep real and imaginary parts in two tensors"
+
 # Names of other frameworks' top level.
 _NAMES: Final = {
-    "Sequential": "dlc.nn.Sequential", "Model": "dlc.nn.Model", "Input": "dlc.nn.Input",
-    "as_tensor": "dlc.asarray", "cast": "dlc.astype", "constant": "dlc.asarray",
-    "convert_to_numpy": "x.numpy()", "convert_to_tensor": "dlc.asarray", "double": "dlc.float64",
-    "float": "dlc.float32", "from_numpy": "dlc.asarray", "func": "dlc", "function": "dlc.compile",
-    "functional": "dlc.nn.functional", "half": "dlc.float16", "image": "dlc.interpolate",
-    "initializers": "dlc.nn.initializers", "int": "dlc.int32", "keras": "dlc.nn",
-    "lax": "dlc", "layers": "dlc.nn", "long": "dlc.int64", "make_jaxpr": "dlc.compile(f).lower",
+    "Array": "dlc.Tensor", "BoolTensor": "dlc.asarray", "DataLoader": "dlc.data.DataLoader",
+    "Dataset": "dlc.data.Dataset", "Dense": "dlc.nn.Dense", "FloatTensor": "dlc.asarray",
+    "Generator": "dlc.random.key", "GradScaler": "dlc.optim.LossScaler", "Input": "dlc.nn.Input",
+    "IntTensor": "dlc.asarray", "Layer": "dlc.nn.Layer", "Linear": "dlc.nn.Linear",
+    "LongTensor": "dlc.asarray", "Model": "dlc.nn.Model", "Module": "dlc.nn.Module",
+    "PRNGKey": "dlc.random.key", "Parameter": "dlc.nn.Parameter",
+    "SeedGenerator": "dlc.nn.RandomState", "Sequential": "dlc.nn.Sequential",
+    "ShapeDtypeStruct": "dlc.spec", "activations": "dlc.nn.functional", "addmv": "dlc.mv",
+    "addr": "dlc.outer", "angle": _COMPLEX, "applications": "dlc.models",
+    "as_tensor": "dlc.asarray", "asanyarray": "dlc.asarray", "ascontiguousarray": "dlc.asarray",
+    "average_pool": "dlc.avg_pool2d", "bartlett_window": "dlc.bartlett",
+    "batch_matmul": "dlc.matmul", "batch_normalization": "dlc.batch_norm",
+    "binary_crossentropy": "dlc.losses.binary_crossentropy", "blackman_window": "dlc.blackman",
+    "broadcast_in_dim": "dlc.broadcast_to", "broadcast_tensors": "dlc.broadcast_arrays",
+    "bucketize": "dlc.searchsorted(boundaries, x)", "cast": "dlc.astype",
+    "categorical_crossentropy": "dlc.losses.categorical_crossentropy",
+    "chain_matmul": "dlc.linalg.multi_dot", "cholesky": "dlc.linalg.cholesky",
+    "clamp_max": "dlc.minimum", "clamp_min": "dlc.maximum", "clone": "x.copy()",
+    "collapse": "dlc.flatten", "complex": _COMPLEX, "constant": "dlc.asarray",
+    "conv_general_dilated": "dlc.conv", "convert_element_type": "dlc.astype",
+    "convert_to_numpy": "x.numpy()", "convert_to_tensor": "dlc.asarray", "copy": "x.copy()",
+    "copyto": "dlc.where", "cumlogsumexp": "dlc.logcumsumexp", "custom_gradient": "dlc.custom_vjp",
+    "debug_nans": "dlc.config.debug_nans", "depth_to_space": "dlc.pixel_shuffle",
+    "det": "dlc.linalg.det", "detach": "dlc.stop_gradient", "device_get": "x.numpy()",
+    "device_put": "x.to(device)", "diagonal_scatter": "x.at[i, i].set(source)",
+    "disable_jit": "dlc.config.disable_jit", "dist": "dlc.linalg.norm",
+    "dot_general": "dlc.einsum", "dot_product_attention": "dlc.scaled_dot_product_attention",
+    "double": "dlc.float64", "dropout": "dlc.nn.functional.dropout",
+    "dynamic_index_in_dim": "dlc.take", "dynamic_slice_in_dim": "dlc.dynamic_slice",
+    "dynamic_update_slice_in_dim": "dlc.dynamic_update_slice", "eig": _COMPLEX,
+    "eigh": "dlc.linalg.eigh", "eigvals": _COMPLEX, "embedding": "dlc.nn.functional.embedding",
+    "erf_inv": "dlc.erfinv", "fft": _COMPLEX, "fill_diagonal": "x.at[i, i].set(value)",
+    "float": "dlc.float32", "frobenius_norm": "dlc.linalg.norm", "from_numpy": "dlc.asarray",
+    "func": "dlc", "function": "dlc.compile", "functional": "dlc.nn.functional",
+    "ger": "dlc.outer", "get_num_threads": "dlc.config.num_threads", "gru": "dlc.nn.GRU",
+    "half": "dlc.float16", "hamming_window": "dlc.hamming", "hann_window": "dlc.hanning",
+    "histc": "dlc.histogram", "igamma": "dlc.special.gammainc", "igammac": "dlc.special.gammaincc",
+    "image": "dlc.interpolate", "index_copy": "x.at[index].set(source)",
+    "index_fill": "x.at[index].set(value)", "index_put": "x.at[indices].set(values)",
+    "inference_mode": "dlc.no_grad", "initializers": "dlc.nn.initializers", "int": "dlc.int32",
+    "integer_pow": "dlc.pow", "intp": "dlc.int64", "inv": "dlc.linalg.inv",
+    "inverse": "dlc.linalg.inv", "irfft": _COMPLEX, "is_finite": "dlc.isfinite",
+    "is_floating_point": "x.dtype.is_float", "is_tensor": "isinstance(x, dlc.Tensor)",
+    "iscomplex": _COMPLEX, "iscomplexobj": _COMPLEX, "isscalar": "dlc.ndim",
+    "issubdtype": "dlc.isdtype", "istft": _COMPLEX, "kaiser_window": "dlc.kaiser",
+    "keras": "dlc.nn", "lax": "dlc", "layer_normalization": "dlc.layer_norm", "layers": "dlc.nn",
+    "linear_transpose": "dlc.vjp", "linearize": "dlc.jvp", "logdet": "dlc.linalg.slogdet",
+    "logistic": "dlc.sigmoid", "long": "dlc.int64", "lstm": "dlc.nn.LSTM",
+    "lstsq": "dlc.linalg.lstsq", "make_jaxpr": "dlc.compile(f).lower",
+    "manual_seed": "dlc.random.seed", "matrix_exp": "dlc.linalg.expm",
+    "matrix_power": "dlc.linalg.matrix_power", "matrix_rank": "dlc.linalg.matrix_rank",
+    "max_pool": "dlc.max_pool2d", "moments": "dlc.var_mean", "msort": "dlc.sort(x, axis=0)",
+    "multi_hot": "dlc.nn.CategoryEncoding", "multinomial": "dlc.random.categorical",
+    "mvlgamma": "dlc.special.multigammaln", "ndarray": "dlc.Tensor", "norm": "dlc.linalg.norm",
+    "normalize": "dlc.nn.functional.normalize", "nuclear_norm": 'dlc.linalg.norm(x, ord="nuc")',
+    "numel": "x.size", "numpy": "dlc", "ops": "dlc", "optimizers": "dlc.optim",
+    "pad_sequence": "dlc.data.pad_sequence", "pad_sequences": "dlc.data.pad_sequences",
+    "permute_copy": "dlc.permute", "pinv": "dlc.linalg.pinv", "pinverse": "dlc.linalg.pinv",
+    "place": "dlc.where", "pmap": ": there is one device for a program", "polar": _COMPLEX,
+    "population_count": "dlc.bitwise_count", "promote_types": "dlc.result_type",
+    "put": "x.at[indices].set(values)", "putmask": "dlc.where", "qr": "dlc.linalg.qr",
+    "rand": "dlc.random.uniform", "rand_like": "dlc.random.uniform",
+    "randint": "dlc.random.randint", "randint_like": "dlc.random.randint",
+    "randn": "dlc.random.normal", "randn_like": "dlc.random.normal",
+    "randperm": "dlc.random.permutation", "range": "dlc.arange",
+    "rearrange": "dlc.reshape and dlc.permute_dims", "reduce_max": "dlc.max",
+    "reduce_mean": "dlc.mean", "reduce_min": "dlc.min", "reduce_sum": "dlc.sum",
+    "reduce_window": "dlc.max_pool2d or dlc.avg_pool2d", "regularizers": "dlc.nn.regularizers",
+    "rem": "dlc.fmod", "remat": "dlc.checkpoint", "repeat_interleave": "dlc.repeat",
+    "rev": "dlc.flip", "rfft": _COMPLEX, "rms_normalization": "dlc.rms_norm",
+    "rollaxis": "dlc.moveaxis", "roots": _COMPLEX, "savez": "dlc.safetensors.save_file",
+    "scalar_tensor": "dlc.asarray", "scatter_update": "x.at[indices].set(values)",
+    "select_n": "dlc.where", "select_scatter": "x.at[index].set(source)",
+    "set_num_threads": "dlc.config.num_threads", "set_random_seed": "dlc.random.seed",
+    "set_seed": "dlc.random.seed", "shard_map": ": there is one device for a program",
+    "single": "dlc.float32", "slice_in_dim": "dlc.narrow",
+    "slice_scatter": "x.at[start:stop].set(source)", "slice_update": "dlc.dynamic_update_slice",
+    "slogdet": "dlc.linalg.slogdet", "solve": "dlc.linalg.solve",
+    "space_to_depth": "dlc.pixel_unshuffle",
+    "sparse_categorical_crossentropy": "dlc.losses.sparse_categorical_crossentropy",
+    "stft": _COMPLEX, "svd": "dlc.linalg.svd", "t": "x.T", "take_along_dim": "dlc.take_along_axis",
+    "tensor": "dlc.asarray", "tensor_split": "dlc.array_split", "to_categorical": "dlc.one_hot",
+    "top_k": "dlc.topk", "tree_util": "dlc.tree", "unbind": "dlc.unstack",
+    "unflatten": "dlc.reshape", "utils": "dlc.data or dlc.optim", "vectorize": "dlc.vmap",
+    "vectorized_map": "dlc.vmap", "view_as_complex": _COMPLEX, "view_as_real": _COMPLEX,
+}  # fmt: skip
+
+# Names beside layers of other frameworks.
+_LAYERS: Final = {
+    "Convolution1D": "dlc.nn.Conv1D", "Convolution1DTranspose": "dlc.nn.Conv1DTranspose",
+    "Convolution2D": "dlc.nn.Conv2D", "Convolution2DTranspose": "dlc.nn.Conv2DTranspose",
+    "Convolution3D": "dlc.nn.Conv3D", "Convolution3DTranspose": "dlc.nn.Conv3DTranspose",
+    "CrossMapLRN2d": "dlc.nn.LocalResponseNorm", "InputLayer": "dlc.nn.Input",
+    "LazyBatchNorm1d": "dlc.nn.BatchNormalization", "LazyBatchNorm2d": "dlc.nn.BatchNormalization",
+    "LazyBatchNorm3d": "dlc.nn.BatchNormalization", "LazyConv1d": "dlc.nn.Conv1D",
+    "LazyConv2d": "dlc.nn.Conv2D", "LazyConv3d": "dlc.nn.Conv3D",
+    "LazyConvTranspose1d": "dlc.nn.Conv1DTranspose",
+    "LazyConvTranspose2d": "dlc.nn.Conv2DTranspose",
+    "LazyConvTranspose3d": "dlc.nn.Conv3DTranspose", "LazyLinear": "dlc.nn.Dense",
+    "NLLLoss2d": "dlc.nn.NLLLoss", "RNNBase": "dlc.nn.RNN", "RNNCellBase": "dlc.nn.RNNCell",
+    "SeedGenerator": "dlc.nn.RandomState", "SeparableConvolution1D": "dlc.nn.SeparableConv1D",
+    "SeparableConvolution2D": "dlc.nn.SeparableConv2D", "SyncBatchNorm": "dlc.nn.BatchNorm2d",
+    "TorchModuleWrapper": 'torch.compile(module, backend="dlc")', "Wrapper": "dlc.nn.Layer",
+    "callbacks": "dlc.callbacks", "layers": "dlc.nn", "metrics": "dlc.metrics", "ops": "dlc",
+    "optimizers": "dlc.optim", "random": "dlc.random", "utils": "dlc.data or dlc.optim",
+}  # fmt: skip
+
+# Of `torch.nn.functional` and the like.
+_FUNCTIONS: Final = {
+    "binary_crossentropy": "dlc.losses.binary_crossentropy",
+    "categorical_crossentropy": "dlc.losses.categorical_crossentropy",
+    "celu_": "dlc.nn.functional.celu", "dot_product_attention": "dlc.scaled_dot_product_attention",
+    "elu_": "dlc.nn.functional.elu", "hardtanh_": "dlc.nn.functional.hardtanh",
+    "leaky_relu_": "dlc.nn.functional.leaky_relu",
+    "max_pool1d_with_indices": "dlc.max_pool1d(..., return_indices=True)",
+    "max_pool2d_with_indices": "dlc.max_pool2d(..., return_indices=True)",
+    "max_pool3d_with_indices": "dlc.max_pool3d(..., return_indices=True)",
+    "multi_head_attention_forward": "dlc.nn.MultiheadAttention", "relu_": "dlc.nn.functional.relu",
+    "rrelu_": "dlc.nn.functional.rrelu", "selu_": "dlc.nn.functional.selu",
+    "soft_sign": "dlc.nn.functional.softsign",
+    "sparse_categorical_crossentropy": "dlc.losses.sparse_categorical_crossentropy",
+    "standardize": "dlc.layer_norm", "threshold_": "dlc.nn.functional.threshold",
+    "upsample": "dlc.nn.functional.interpolate",
+    "upsample_bilinear": "dlc.nn.functional.interpolate",
+    "upsample_nearest": "dlc.nn.functional.interpolate",
+}  # fmt: skip
+
+# Of optimizers.
+_OPTIMIZERS: Final = {
+    "CosineDecay": "dlc.optim.schedules.CosineDecay",
+    "ExponentialDecay": "dlc.optim.schedules.ExponentialDecay",
+    "GradScaler": "dlc.optim.LossScaler", "LossScaleOptimizer": "dlc.optim.LossScaler",
+    "MultiOptimizer": "groups of parameters, or several dlc.optim.Optimizer,",
+    "SparseAdam": "dlc.optim.Adam, as gradients are dense,",
+    "StepLR": "dlc.optim.lr_scheduler.StepLR", "adam": "dlc.optim.Adam",
+    "adamw": "dlc.optim.AdamW", "apply_updates": "optimizer.update",
+    "chain": "clipnorm= and the like of dlc.optim.Optimizer", "sgd": "dlc.optim.SGD",
+    "swa_utils": "use_ema=True",
+}  # fmt: skip
+
+# Of metrics.
+_METRICS: Final = {
+    "AUROC": "dlc.metrics.AUC(exact=True)",
+    "AveragePrecision": 'dlc.metrics.AUC(curve="PR", exact=True)',
+    "ConcordanceCorrCoef": "dlc.metrics.ConcordanceCorrelation", "JaccardIndex": "dlc.metrics.IoU",
+    "MeanMetric": "dlc.metrics.Mean", "MeanMetricWrapper": "dlc.metrics.MeanOf",
+    "PearsonCorrCoef": "dlc.metrics.PearsonCorrelation", "SumMetric": "dlc.metrics.Sum",
+    "binary_accuracy": "dlc.metrics.BinaryAccuracy()",
+    "binary_crossentropy": "dlc.losses.binary_crossentropy",
+    "binary_focal_crossentropy": "dlc.losses.binary_focal_crossentropy",
+    "categorical_accuracy": "dlc.metrics.CategoricalAccuracy()",
+    "categorical_crossentropy": "dlc.losses.categorical_crossentropy",
+    "categorical_focal_crossentropy": "dlc.losses.categorical_focal_crossentropy",
+    "categorical_hinge": "dlc.losses.categorical_hinge", "hinge": "dlc.losses.hinge",
+    "huber": "dlc.losses.huber", "kl_divergence": "dlc.losses.kl_divergence",
+    "log_cosh": "dlc.losses.log_cosh", "mean_absolute_error": "dlc.losses.mean_absolute_error",
+    "mean_absolute_percentage_error": "dlc.losses.mean_absolute_percentage_error",
+    "mean_squared_error": "dlc.losses.mean_squared_error",
+    "mean_squared_logarithmic_error": "dlc.losses.mean_squared_logarithmic_error",
+    "poisson": "dlc.losses.poisson",
+    "sparse_categorical_accuracy": "dlc.metrics.SparseCategoricalAccuracy()",
+    "sparse_categorical_crossentropy": "dlc.losses.sparse_categorical_crossentropy",
+    "squared_hinge": "dlc.losses.squared_hinge",
+    "top_k_categorical_accuracy": "dlc.metrics.TopKCategoricalAccuracy()",
+}  # fmt: skip
+
+# Of linear algebra.
+_MATRICES: Final = {
+    "block_diag": "dlc.block_diag", "cho_factor": "dlc.linalg.cholesky",
+    "cho_solve": "dlc.linalg.cholesky_solve", "cholesky_ex": "dlc.linalg.cholesky",
+    "dot": "dlc.dot", "eig": _COMPLEX, "eigvals": _COMPLEX, "einsum": "dlc.einsum",
+    "inv_ex": "dlc.linalg.inv", "logdet": "dlc.linalg.slogdet", "matrix_exp": "dlc.linalg.expm",
+    "solve_ex": "dlc.linalg.solve", "vander": "dlc.vander",
+}  # fmt: skip
+
+# Of random numbers.
+_RANDOM: Final = {
+    "Generator": "dlc.random.key", "PRNGKey": "dlc.random.key", "RandomState": "dlc.random.key",
+    "SeedGenerator": "dlc.nn.RandomState", "default_rng": "dlc.random.key",
+    "dropout": "dlc.nn.functional.dropout", "integers": "dlc.random.randint",
     "manual_seed": "dlc.random.seed", "multinomial": "dlc.random.categorical",
-    "norm": "dlc.linalg.norm", "normalize": "dlc.nn.functional.normalize", "numpy": "dlc",
-    "ops": "dlc", "optimizers": "dlc.optim", "rand": "dlc.random.uniform",
-    "randint": "dlc.random.randint", "randn": "dlc.random.normal",
-    "randperm": "dlc.random.permutation", "reduce_max": "dlc.max", "reduce_mean": "dlc.mean",
-    "reduce_min": "dlc.min", "reduce_sum": "dlc.sum", "set_random_seed": "dlc.random.seed",
-    "set_seed": "dlc.random.seed", "tensor": "dlc.asarray", "to_categorical": "dlc.one_hot",
-    "utils": "dlc.data or dlc.optim",
+    "rand": "dlc.random.uniform", "randn": "dlc.random.normal", "random": "dlc.random.uniform",
+    "randperm": "dlc.random.permutation", "standard_normal": "dlc.random.normal",
+    "t": "dlc.random.student_t",
+    "lognormal": "dlc.exp(dlc.random.normal(key, shape))",
+    "pareto": "dlc.exp(dlc.random.exponential(key, shape) / b)",
+    "rayleigh": "dlc.sqrt(2 * dlc.random.exponential(key, shape))",
+    "weibull": "dlc.random.exponential(key, shape) ** (1 / a)",
+    "weibull_min": "dlc.random.exponential(key, shape) ** (1 / concentration)",
+}  # fmt: skip
+
+# Of data.
+_DATA: Final = {
+    "ChainDataset": "dlc.data.ConcatDataset", "Sequence": "dlc.data.PyDataset",
+    "collate": "dlc.data.default_collate",
+    "from_tensor_slices": "dlc.data.Dataset.from_tensor_slices", "to_categorical": "dlc.one_hot",
+}  # fmt: skip
+
+
+_TABLES: Final = {
+    "dlc.data": _DATA, "dlc.frontend.linalg": _MATRICES, "dlc.frontend.random": _RANDOM,
+    "dlc.metrics": _METRICS, "dlc.nn": _LAYERS, "dlc.nn.functional": _FUNCTIONS,
+    "dlc.optim": _OPTIMIZERS,
 }  # fmt: skip
 
 
@@ -47,5 +239,18 @@ def method(name: str) -> str:
 
 
 def function(name: str) -> str | None:
-    """What is here for a name of another framework's top level, if that is known."""
-    return _NAMES.get(name)
+    """What an error says of a name of another framework's top level; None if it is not known."""
+    return _COMPLEX if name.startswith("complex") else _said(_NAMES, name)
+
+
+def known(module: str, name: str) -> str | None:
+    """What an error says of a name that a module has not; None if nothing."""
+    found = _said(_TABLES.get(module, {}), name)
+    at_top = found is None and name in importlib.import_module("dlc").__all__
+    return f"; it is dlc.{name} here" if at_top else found
+
+
+def _said(names: Mapping[str, str], name: str) -> str | None:
+    """What an error says of a name: what it is here, or why it is not (after a colon)."""
+    known = names.get(name)
+    return known if known is None or known[0] == ":" else f"; it is {known} here"

@@ -370,8 +370,15 @@ def closest(name: str, candidates: Iterable[str]) -> str | None:
     return by_folded[close[0]] if close else None
 
 
-def suggesting(module: str) -> Callable[[str], Any]:
+def suggesting(
+    module: str, elsewhere: Callable[[str], str | None] | None = None
+) -> Callable[[str], Any]:
     """The `__getattr__` of a module that users read names of: an error suggests the nearest.
+
+    Args:
+        module: Its name.
+        elsewhere: Says what the error adds for a name that other frameworks have; None if it does
+            not know the name.
 
     Example:
         >>> from dlc import optim
@@ -381,13 +388,15 @@ def suggesting(module: str) -> Callable[[str], Any]:
     """
 
     def missing(name: str) -> Any:
-        close = None
-        if not name.startswith("_"):
+        is_private = name.startswith("_")
+        hint = None if is_private or elsewhere is None else elsewhere(name)
+        if hint is None and not is_private:
             held = vars(sys.modules[module])
             shown = (n for n, x in held.items() if n[0] != "_" and not isinstance(x, ModuleType))
             close = closest(name, shown)
-        hint = "" if close is None else f"; did you mean {close!r}?"
-        raise AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
+            hint = None if close is None else f"; did you mean {close!r}?"
+        where = module.replace("dlc.frontend.", "dlc.")
+        raise AttributeError(f"module {where!r} has no attribute {name!r}{hint or ''}")
 
     return missing
 

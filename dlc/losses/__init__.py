@@ -6,7 +6,7 @@ and gives a scalar. `get` finds one by name.
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from dlc.ir.errors import suggesting as _suggesting
+from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.losses.classes import BinaryCrossentropy as BinaryCrossentropy
 from dlc.losses.classes import CategoricalCrossentropy as CategoricalCrossentropy
 from dlc.losses.classes import CosineSimilarity as CosineSimilarity

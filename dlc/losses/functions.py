@@ -23,7 +23,15 @@ def float_pair(name: str, y_true: Any, y_pred: Any) -> tuple[dlc.Tensor, dlc.Ten
     if not pred.dtype.is_float:
         raise DTypeError(f"{name} of predictions {pred.tensor}: they must be floats")
     pred = wide(pred)
-    true = dlc.astype(as_tensor(y_true), pred.dtype)
+    return one_shape(name, dlc.astype(as_tensor(y_true), pred.dtype), pred)
+
+
+def one_shape(name: str, true: dlc.Tensor, pred: dlc.Tensor) -> tuple[dlc.Tensor, dlc.Tensor]:
+    """True values and predictions of one shape.
+
+    Raises:
+        ShapeError: for shapes that differ by more than a last axis of extent 1.
+    """
     if true.ndim + 1 == pred.ndim and pred.shape[-1] == 1:
         true = dlc.expand_dims(true, axis=-1)
     if pred.ndim + 1 == true.ndim and true.shape[-1] == 1:

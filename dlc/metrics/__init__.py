@@ -7,7 +7,8 @@ sample_weight)` adds a batch, `result()` gives the value so far, `reset_state()`
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from dlc.ir.errors import suggesting as _suggesting
+from dlc.frontend.suggesting import suggesting as _suggesting
+from dlc.metrics.accuracy import Accuracy as Accuracy
 from dlc.metrics.accuracy import BinaryAccuracy as BinaryAccuracy
 from dlc.metrics.accuracy import CategoricalAccuracy as CategoricalAccuracy
 from dlc.metrics.accuracy import SparseCategoricalAccuracy as SparseCategoricalAccuracy
@@ -19,9 +20,15 @@ from dlc.metrics.confusion import AUC as AUC
 from dlc.metrics.confusion import FalseNegatives as FalseNegatives
 from dlc.metrics.confusion import FalsePositives as FalsePositives
 from dlc.metrics.confusion import Precision as Precision
+from dlc.metrics.confusion import PrecisionAtRecall as PrecisionAtRecall
 from dlc.metrics.confusion import Recall as Recall
+from dlc.metrics.confusion import RecallAtPrecision as RecallAtPrecision
+from dlc.metrics.confusion import SensitivityAtSpecificity as SensitivityAtSpecificity
+from dlc.metrics.confusion import SpecificityAtSensitivity as SpecificityAtSensitivity
 from dlc.metrics.confusion import TrueNegatives as TrueNegatives
 from dlc.metrics.confusion import TruePositives as TruePositives
+from dlc.metrics.correlations import ConcordanceCorrelation as ConcordanceCorrelation
+from dlc.metrics.correlations import PearsonCorrelation as PearsonCorrelation
 from dlc.metrics.metric import Mean as Mean
 from dlc.metrics.metric import MeanAbsoluteError as MeanAbsoluteError
 from dlc.metrics.metric import MeanOf as MeanOf

@@ -7,12 +7,31 @@ from typing import Any
 import dlc
 from dlc.frontend.apply import as_tensor
 from dlc.ir.errors import ValueRangeError
-from dlc.losses.functions import float_pair
+from dlc.losses.functions import float_pair, one_shape
 from dlc.metrics.metric import MeanOf
 
 
 def _as_floats(right: Any) -> dlc.Tensor:
     return dlc.astype(right, dlc.float32)
+
+
+class Accuracy(MeanOf):
+    """The share of predictions that are equal to the labels, element by element.
+
+    For what a model says is likely there is an accuracy of its own; in `compile`, "accuracy" is the
+    one for the labels there are.
+
+    Example:
+        >>> dlc.metrics.Accuracy()([1, 2, 3, 4], [0, 2, 3, 4]).item()
+        0.75
+    """
+
+    def __init__(self, name: str = "accuracy") -> None:
+        super().__init__(self._right, name)
+
+    def _right(self, y_true: Any, y_pred: Any) -> dlc.Tensor:
+        true, pred = one_shape(self.name, as_tensor(y_true), as_tensor(y_pred))
+        return _as_floats(true == pred)
 
 
 class BinaryAccuracy(MeanOf):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 import dlc
-from dlc.ir.errors import ValueRangeError
+from dlc.ir.errors import ShapeError, ValueRangeError
 from dlc.losses.classes import weighted
 from dlc.losses.functions import float_pair
 from dlc.metrics.metric import Metric, share
@@ -17,9 +18,20 @@ from dlc.metrics.metric import Metric, share
 class _Thresholds(Metric):
     """Weights of positives and negatives above and below each threshold."""
 
-    def __init__(self, thresholds: Sequence[float], name: str) -> None:
+    def __init__(
+        self,
+        thresholds: Sequence[float],
+        name: str | None,
+        top_k: int | None = None,
+        class_id: int | None = None,
+    ) -> None:
+        for setting, value, least in (("top_k", top_k, 1), ("class_id", class_id, 0)):
+            if value is not None and value < least:
+                kind = type(self).__name__
+                raise ValueRangeError(f"{kind}({setting}={value}): it is at least {least}")
         super().__init__(name)
         self.thresholds = np.asarray(thresholds, np.float32)
+        self.top_k, self.class_id = top_k, class_id
         zeros = np.zeros(len(thresholds), np.float32)
         self.true_positives = self.add_variable(zeros)
         self.false_positives = self.add_variable(zeros)
@@ -28,7 +40,7 @@ class _Thresholds(Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch of labels 0 and 1, and of probabilities."""
-        true, pred = float_pair(self.name, y_true, y_pred)
+        true, pred = self._chosen(*float_pair(self.name, y_true, y_pred))
         weights = _weights_like(pred, sample_weight).reshape(-1)
         positive = dlc.astype(true.reshape(-1) != 0, dlc.float32) * weights
         negative = weights - positive
@@ -40,6 +52,25 @@ class _Thresholds(Metric):
         self.false_positives.assign_add(alarms)
         self.false_negatives.assign_add(positive.sum() - hits)
         self.true_negatives.assign_add(negative.sum() - alarms)
+
+    def _chosen(self, true: dlc.Tensor, pred: dlc.Tensor) -> tuple[dlc.Tensor, dlc.Tensor]:
+        """The labels and predictions that count: of the class, those not among the best as -inf."""
+        if self.top_k is None and self.class_id is None:
+            return true, pred
+        classes = pred.shape[-1] if pred.ndim else 1
+        least = max(self.top_k or 1, (self.class_id or 0) + 1)
+        if isinstance(classes, int) and classes < least:
+            raise ShapeError(
+                f"{type(self).__name__}(top_k={self.top_k}, class_id={self.class_id}) of "
+                f"predictions {pred.tensor}: there are {classes} classes"
+            )
+        if self.top_k is not None:
+            best = dlc.topk(pred, self.top_k).indices
+            among = dlc.any(best[..., None] == dlc.arange(classes), axis=-2)
+            pred = dlc.where(among, pred, float("-inf"))
+        if self.class_id is None:
+            return true, pred
+        return true[..., self.class_id], pred[..., self.class_id]
 
 
 def _weights_like(x: dlc.Tensor, weight: Any) -> dlc.Tensor:
@@ -57,8 +88,16 @@ def _at_thresholds(given: float | Sequence[float] | None, name: str) -> list[flo
 class _AtThresholds(_Thresholds):
     """A result at a threshold, or at each of several."""
 
-    def __init__(self, thresholds: float | Sequence[float] | None, name: str) -> None:
-        super().__init__(_at_thresholds(thresholds, name), name)
+    def __init__(
+        self,
+        thresholds: float | Sequence[float] | None,
+        name: str,
+        top_k: int | None = None,
+        class_id: int | None = None,
+    ) -> None:
+        # The best are positive whatever their predictions are.
+        found = [-math.inf] if thresholds is None and top_k else _at_thresholds(thresholds, name)
+        super().__init__(found, name, top_k, class_id)
         self.single = thresholds is None or not np.ndim(thresholds)
 
     def _shown(self, found: dlc.Tensor) -> dlc.Tensor:
@@ -71,12 +110,25 @@ class Precision(_AtThresholds):
     Args:
         thresholds: One, or a list for a result each; 0.5 by default.
         name: The metric's name.
+        top_k: Of how many of each sample's classes, the likeliest, the predictions count; those of
+            the others stand for 0. Without a threshold all of them stand for 1.
+        class_id: The one class that counts; all of them by default.
+
+    Example:
+        >>> metric = dlc.metrics.Precision(class_id=1)
+        >>> metric([[0, 1], [1, 0]], [[0.2, 0.8], [0.4, 0.6]]).item()
+        0.5
     """
 
     def __init__(
-        self, thresholds: float | Sequence[float] | None = None, name: str = "precision"
+        self,
+        thresholds: float | Sequence[float] | None = None,
+        name: str = "precision",
+        *,
+        top_k: int | None = None,
+        class_id: int | None = None,
     ) -> None:
-        super().__init__(thresholds, name)
+        super().__init__(thresholds, name, top_k, class_id)
 
     def result(self) -> dlc.Tensor:
         """The share, or one for each threshold; 0 where nothing was predicted as positive."""
@@ -90,12 +142,25 @@ class Recall(_AtThresholds):
     Args:
         thresholds: One, or a list for a result each; 0.5 by default.
         name: The metric's name.
+        top_k: Of how many of each sample's classes, the likeliest, the predictions count; those of
+            the others stand for 0. Without a threshold all of them stand for 1.
+        class_id: The one class that counts; all of them by default.
+
+    Example:
+        >>> metric = dlc.metrics.Recall(class_id=1)
+        >>> metric([[0, 1], [1, 0]], [[0.2, 0.8], [0.4, 0.6]]).item()
+        1.0
     """
 
     def __init__(
-        self, thresholds: float | Sequence[float] | None = None, name: str = "recall"
+        self,
+        thresholds: float | Sequence[float] | None = None,
+        name: str = "recall",
+        *,
+        top_k: int | None = None,
+        class_id: int | None = None,
     ) -> None:
-        super().__init__(thresholds, name)
+        super().__init__(thresholds, name, top_k, class_id)
 
     def result(self) -> dlc.Tensor:
         """The share, or one for each threshold; 0 where there are no positives."""
@@ -165,6 +230,164 @@ class FalseNegatives(_Count):
 def _even_thresholds(count: int) -> list[float]:
     """Keras's: evenly spread inside, and one just outside at each end."""
     return [-1e-7, *(k / (count - 1) for k in range(1, count - 1)), 1 + 1e-7]
+
+
+class _BestUnder(_Thresholds):
+    """The largest of one share at the thresholds where another one is large enough."""
+
+    wanted: ClassVar[str]  # the share that has to be so large
+    found: ClassVar[str]
+
+    def __init__(
+        self, least: float, num_thresholds: int, class_id: int | None, name: str | None
+    ) -> None:
+        kind = type(self).__name__
+        if not 0 <= least <= 1:
+            raise ValueRangeError(f"{kind}({self.wanted}={least}): it is between 0 and 1")
+        if num_thresholds < 1:
+            raise ValueRangeError(f"{kind}(num_thresholds={num_thresholds}): at least 1")
+        thresholds = [0.5] if num_thresholds == 1 else _even_thresholds(num_thresholds)
+        super().__init__(thresholds, name, class_id=class_id)
+        self.least = least
+
+    def _share(self, name: str) -> dlc.Tensor:
+        hits, alarms = self.true_positives.value(), self.false_positives.value()
+        if name == "precision":
+            return share(hits, hits + alarms)
+        if name == "specificity":
+            rejected = self.true_negatives.value()
+            return share(rejected, rejected + alarms)
+        return share(hits, hits + self.false_negatives.value())
+
+    def result(self) -> dlc.Tensor:
+        """The largest; 0 where no threshold will do."""
+        return dlc.max(
+            dlc.where(self._share(self.wanted) >= self.least, self._share(self.found), 0)
+        )
+
+
+class PrecisionAtRecall(_BestUnder):
+    """The best precision at thresholds where the recall is large enough.
+
+    Args:
+        recall: The least recall.
+        num_thresholds: How many thresholds are tried, evenly spread.
+        class_id: The one class that counts; all of them by default.
+        name: The metric's name.
+
+    Raises:
+        ValueRangeError: for a share that is not between 0 and 1, and no threshold.
+
+    Example:
+        >>> metric = dlc.metrics.PrecisionAtRecall(0.5)
+        >>> metric([0, 0, 1, 1], [0.0, 0.5, 0.3, 0.9]).item()
+        1.0
+    """
+
+    wanted, found = "recall", "precision"
+
+    def __init__(
+        self,
+        recall: float,
+        num_thresholds: int = 200,
+        class_id: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(recall, num_thresholds, class_id, name)
+
+
+class RecallAtPrecision(_BestUnder):
+    """The best recall at thresholds where the precision is large enough.
+
+    Args:
+        precision: The least precision.
+        num_thresholds: How many thresholds are tried, evenly spread.
+        class_id: The one class that counts; all of them by default.
+        name: The metric's name.
+
+    Raises:
+        ValueRangeError: for a share that is not between 0 and 1, and no threshold.
+
+    Example:
+        >>> metric = dlc.metrics.RecallAtPrecision(0.8)
+        >>> metric([0, 0, 1, 1], [0.0, 0.5, 0.3, 0.9]).item()
+        0.5
+    """
+
+    wanted, found = "precision", "recall"
+
+    def __init__(
+        self,
+        precision: float,
+        num_thresholds: int = 200,
+        class_id: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(precision, num_thresholds, class_id, name)
+
+
+class SensitivityAtSpecificity(_BestUnder):
+    """The best sensitivity (recall) at thresholds where the specificity is large enough.
+
+    The specificity is the share of negatives that are predicted as such.
+
+    Args:
+        specificity: The least specificity.
+        num_thresholds: How many thresholds are tried, evenly spread.
+        class_id: The one class that counts; all of them by default.
+        name: The metric's name.
+
+    Raises:
+        ValueRangeError: for a share that is not between 0 and 1, and no threshold.
+
+    Example:
+        >>> metric = dlc.metrics.SensitivityAtSpecificity(0.5)
+        >>> metric([0, 0, 1, 1], [0.0, 0.5, 0.3, 0.9]).item()
+        1.0
+    """
+
+    wanted, found = "specificity", "sensitivity"
+
+    def __init__(
+        self,
+        specificity: float,
+        num_thresholds: int = 200,
+        class_id: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(specificity, num_thresholds, class_id, name)
+
+
+class SpecificityAtSensitivity(_BestUnder):
+    """The best specificity at thresholds where the sensitivity (recall) is large enough.
+
+    The specificity is the share of negatives that are predicted as such.
+
+    Args:
+        sensitivity: The least sensitivity.
+        num_thresholds: How many thresholds are tried, evenly spread.
+        class_id: The one class that counts; all of them by default.
+        name: The metric's name.
+
+    Raises:
+        ValueRangeError: for a share that is not between 0 and 1, and no threshold.
+
+    Example:
+        >>> metric = dlc.metrics.SpecificityAtSensitivity(0.8)
+        >>> metric([0, 0, 1, 1], [0.0, 0.5, 0.3, 0.9]).item()
+        0.5
+    """
+
+    wanted, found = "sensitivity", "specificity"
+
+    def __init__(
+        self,
+        sensitivity: float,
+        num_thresholds: int = 200,
+        class_id: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(sensitivity, num_thresholds, class_id, name)
 
 
 class AUC(_Thresholds):

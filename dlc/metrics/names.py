@@ -6,7 +6,7 @@ from inspect import signature
 from typing import Any
 
 from dlc.ir.errors import ValueRangeError, nearest
-from dlc.metrics import accuracy, confusion, metric, of_losses, overlaps, scores
+from dlc.metrics import accuracy, confusion, correlations, metric, of_losses, overlaps, scores
 
 _CLASSES: tuple[type[metric.Metric], ...] = (
     accuracy.BinaryAccuracy, accuracy.CategoricalAccuracy, accuracy.SparseCategoricalAccuracy,
@@ -19,7 +19,7 @@ _CLASSES: tuple[type[metric.Metric], ...] = (
     of_losses.Hinge, of_losses.SquaredHinge, of_losses.CategoricalHinge, of_losses.KLDivergence,
     of_losses.CosineSimilarity, of_losses.BinaryCrossentropy, of_losses.CategoricalCrossentropy,
     of_losses.SparseCategoricalCrossentropy, scores.FBetaScore, scores.F1Score, scores.R2Score,
-    overlaps.BinaryIoU,
+    overlaps.BinaryIoU, correlations.PearsonCorrelation, correlations.ConcordanceCorrelation,
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from dlc.ir.errors import suggesting as _suggesting
+from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.models.bert import BertConfig as BertConfig
 from dlc.models.bert import BertForMaskedLM as BertForMaskedLM
 from dlc.models.bert import BertForSequenceClassification as BertForSequenceClassification

@@ -5,7 +5,7 @@ Names spelt as PyTorch's have PyTorch's defaults and layouts; those spelt as Ker
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from dlc.ir.errors import suggesting as _suggesting
+from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.nn import functional as functional
 from dlc.nn import init as init
 from dlc.nn import initializers as initializers
@@ -49,6 +49,8 @@ from dlc.nn.channel_norms import InstanceNorm3d as InstanceNorm3d
 from dlc.nn.channel_norms import LocalResponseNorm as LocalResponseNorm
 from dlc.nn.containers import ModuleDict as ModuleDict
 from dlc.nn.containers import ModuleList as ModuleList
+from dlc.nn.containers import ParameterDict as ParameterDict
+from dlc.nn.containers import ParameterList as ParameterList
 from dlc.nn.containers import Sequential as Sequential
 from dlc.nn.convolution import Conv1d as Conv1d
 from dlc.nn.convolution import Conv2d as Conv2d
@@ -82,9 +84,11 @@ from dlc.nn.keras.convolution import DepthwiseConv2D as DepthwiseConv2D
 from dlc.nn.keras.convolution import SeparableConv1D as SeparableConv1D
 from dlc.nn.keras.convolution import SeparableConv2D as SeparableConv2D
 from dlc.nn.keras.dense import Dense as Dense
+from dlc.nn.keras.hashing import Hashing as Hashing
 from dlc.nn.keras.images import CenterCrop as CenterCrop
 from dlc.nn.keras.images import RandomBrightness as RandomBrightness
 from dlc.nn.keras.images import RandomContrast as RandomContrast
+from dlc.nn.keras.images import RandomCrop as RandomCrop
 from dlc.nn.keras.images import RandomFlip as RandomFlip
 from dlc.nn.keras.images import RandomRotation as RandomRotation
 from dlc.nn.keras.images import RandomTranslation as RandomTranslation
@@ -147,6 +151,7 @@ from dlc.nn.keras.pooling import MaxPool3D as MaxPool3D
 from dlc.nn.keras.pooling import MaxPooling1D as MaxPooling1D
 from dlc.nn.keras.pooling import MaxPooling2D as MaxPooling2D
 from dlc.nn.keras.pooling import MaxPooling3D as MaxPooling3D
+from dlc.nn.keras.preparing import ActivityRegularization as ActivityRegularization
 from dlc.nn.keras.preparing import Lambda as Lambda
 from dlc.nn.keras.preparing import Normalization as Normalization
 from dlc.nn.keras.preparing import Rescaling as Rescaling
@@ -162,6 +167,7 @@ from dlc.nn.keras.shapes import UpSampling3D as UpSampling3D
 from dlc.nn.keras.shapes import ZeroPadding1D as ZeroPadding1D
 from dlc.nn.keras.shapes import ZeroPadding2D as ZeroPadding2D
 from dlc.nn.keras.shapes import ZeroPadding3D as ZeroPadding3D
+from dlc.nn.keras.texts import TextVectorization as TextVectorization
 from dlc.nn.linear import Bilinear as Bilinear
 from dlc.nn.linear import CosineSimilarity as CosineSimilarity
 from dlc.nn.linear import Linear as Linear
@@ -222,6 +228,9 @@ from dlc.nn.pooling import LPPool3d as LPPool3d
 from dlc.nn.pooling import MaxPool1d as MaxPool1d
 from dlc.nn.pooling import MaxPool2d as MaxPool2d
 from dlc.nn.pooling import MaxPool3d as MaxPool3d
+from dlc.nn.pooling import MaxUnpool1d as MaxUnpool1d
+from dlc.nn.pooling import MaxUnpool2d as MaxUnpool2d
+from dlc.nn.pooling import MaxUnpool3d as MaxUnpool3d
 from dlc.nn.reshaping import ChannelShuffle as ChannelShuffle
 from dlc.nn.reshaping import Flatten as Flatten
 from dlc.nn.reshaping import Fold as Fold
@@ -242,6 +251,8 @@ from dlc.nn.sequence.multihead import MultiheadAttention as MultiheadAttention
 from dlc.nn.sequence.positions import PositionEmbedding as PositionEmbedding
 from dlc.nn.sequence.positions import RotaryEmbedding as RotaryEmbedding
 from dlc.nn.sequence.positions import SinePositionEncoding as SinePositionEncoding
+from dlc.nn.sequence.score_attention import AdditiveAttention as AdditiveAttention
+from dlc.nn.sequence.score_attention import Attention as Attention
 from dlc.nn.sequence.torch_recurrent import GRU as GRU
 from dlc.nn.sequence.torch_recurrent import LSTM as LSTM
 from dlc.nn.sequence.torch_recurrent import RNN as RNN

@@ -1,4 +1,4 @@
-"""Modules of modules: `Sequential`, `ModuleList`, `ModuleDict`.
+"""Modules of modules, `Sequential`, `ModuleList`, `ModuleDict`; and of parameters.
 
 Their attributes are their items, so that names are PyTorch's: `0.weight`.
 """
@@ -6,13 +6,13 @@ Their attributes are their items, so that names are PyTorch's: `0.weight`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import dlc
 from dlc.ir.errors import ArgumentError, IndexRangeError, ValueRangeError, nearest
 from dlc.nn.graph import input_of, input_parts, is_symbolic, shape_of
 from dlc.nn.masking import call_with_mask
-from dlc.nn.module import Module
+from dlc.nn.module import Module, Parameter
 from dlc.train import masks
 
 
@@ -226,26 +226,69 @@ class ModuleList(_Items):
         return self
 
 
-class ModuleDict(_Items):
-    """A dict of modules. A plain dict as an attribute does the same.
+class _Parameters(_Items):
+    """The base of containers of parameters: what is put there becomes one."""
+
+    def _put(self, name: str, layer: Any) -> None:
+        setattr(self, name, layer if isinstance(layer, dlc.Variable) else Parameter(layer))
+
+
+class ParameterList(_Parameters):
+    """A list of parameters. A plain list of `dlc.nn.Parameter` as an attribute does the same.
+
+    Args:
+        values: Parameters, or values that they begin with.
 
     Example:
-        >>> heads = dlc.nn.ModuleDict({"a": dlc.nn.Linear(2, 3)})
-        >>> heads["a"](dlc.ones(2)).shape
-        (3,)
+        >>> class Sum(dlc.nn.Module):
+        ...     def __init__(self):
+        ...         self.weights = dlc.nn.ParameterList([dlc.ones(2), dlc.zeros(3)])
+        >>> [(name, p.shape) for name, p in Sum().named_parameters()]
+        [('weights.0', (2,)), ('weights.1', (3,))]
     """
 
-    def __init__(self, modules: Mapping[str, Any] | None = None) -> None:
-        for name, module in (modules or {}).items():
-            self._put(name, module)
+    def __init__(self, values: Iterable[Any] = ()) -> None:
+        self.extend(values)
 
-    def __setitem__(self, name: str, module: Any) -> None:
-        self._put(name, module)
+    def append(self, value: Any) -> ParameterList:
+        """Appends a parameter; returns the list."""
+        self._append(value)
+        return self
+
+    def extend(self, values: Iterable[Any]) -> ParameterList:
+        """Appends parameters; returns the list."""
+        for value in values:
+            self._append(value)
+        return self
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        if not -len(self) <= index < len(self):
+            raise IndexRangeError(f"parameter {index} of a ParameterList of {len(self)}")
+        self._put(str(index % len(self)), value)
+
+
+class _Named(_Items):
+    """The base of containers with names."""
+
+    kind: ClassVar[str]  # of the items
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._put(name, value)
 
     def __getitem__(self, index: Any) -> Any:
         if index not in vars(self):
-            raise ValueRangeError(f"no module {index!r}", hint=nearest(str(index), vars(self)))
+            known = nearest(str(index), vars(self))
+            raise ValueRangeError(f"no {self.kind} {index!r}", hint=known)
         return vars(self)[index]
+
+    def __delitem__(self, name: str) -> None:
+        self[name]  # or an error
+        delattr(self, name)
+
+    def update(self, items: Mapping[str, Any]) -> None:
+        """Puts items, also in the place of others of the same names."""
+        for name, value in items.items():
+            self._put(name, value)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(vars(self))
@@ -258,9 +301,42 @@ class ModuleDict(_Items):
         return vars(self).keys()
 
     def values(self) -> Iterable[Any]:
-        """The modules."""
+        """The items."""
         return vars(self).values()
 
     def items(self) -> Iterable[tuple[str, Any]]:
-        """Pairs of name and module."""
+        """Pairs of name and item."""
         return vars(self).items()
+
+
+class ModuleDict(_Named):
+    """A dict of modules. A plain dict as an attribute does the same.
+
+    Example:
+        >>> heads = dlc.nn.ModuleDict({"a": dlc.nn.Linear(2, 3)})
+        >>> heads["a"](dlc.ones(2)).shape
+        (3,)
+    """
+
+    kind = "module"
+
+    def __init__(self, modules: Mapping[str, Any] | None = None) -> None:
+        self.update(modules or {})
+
+
+class ParameterDict(_Named, _Parameters):
+    """A dict of parameters. A plain dict of `dlc.nn.Parameter` as an attribute does the same.
+
+    Args:
+        values: Parameters, or values that they begin with, by name.
+
+    Example:
+        >>> scales = dlc.nn.ParameterDict({"a": dlc.ones(2)})
+        >>> scales["a"].requires_grad
+        True
+    """
+
+    kind = "parameter"
+
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        self.update(values or {})

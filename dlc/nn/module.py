@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self, cast
 import dlc
 from dlc.frontend.context import current_trace, observe
 from dlc.frontend.conversion import user_function
+from dlc.frontend.suggesting import MODELS
 from dlc.frontend.symbolic import SYMBOLIC
 from dlc.frontend.trace import eager
 from dlc.frontend.tree import register_node
@@ -161,7 +162,8 @@ class Module(Walking, Converting, Hooking, Fitting):
             return self._symbolic[_ENDS.index(name)]
         if name == "weights":  # Keras's name
             return self._weights()
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        hint = f"; it is {MODELS[name]} here" if name in MODELS else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
     def _note_call(self, given: Any, results: Any) -> None:
         """Keeps what a symbolic call was given, and its results, as `input` and `output`."""

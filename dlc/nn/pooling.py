@@ -85,6 +85,59 @@ class MaxPool3d(_MaxPool):
     rank = 3
 
 
+_UNPOOL = """
+    See `dlc.max_unpool{rank}d`.
+
+    Args:
+        kernel_size: The extent of a window, one number or one an axis.
+        stride: How far a window is from the next one; kernel_size for None.
+        padding: How much was added on either side.
+
+    Example:
+        >>> x, places = dlc.nn.MaxPool{rank}d(2, return_indices=True)(dlc.ones((1, 3{sizes})))
+        >>> dlc.nn.{name}(2)(x, places).shape
+        (1, 3{sizes})
+"""
+
+
+class _MaxUnpool(Module):
+    rank: ClassVar[int]
+
+    def __init__(self, kernel_size: Steps, stride: Steps | None = None, padding: Steps = 0) -> None:
+        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
+        self.padding = padding
+
+    def forward(self, x: Any, indices: Any, output_size: Any = None) -> Any:
+        """The elements at the places; `output_size` says from which extents they were pooled."""
+        function = getattr(dlc, f"max_unpool{self.rank}d")
+        return function(x, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+    def extra_repr(self) -> str:
+        """The windows."""
+        return f"{self.kernel_size!r}, stride={self.stride!r}, padding={self.padding!r}"
+
+
+@described(_UNPOOL)
+class MaxUnpool1d(_MaxUnpool):
+    """The elements of a `MaxPool1d` at their places in [N, C, L], zeros elsewhere."""
+
+    rank = 1
+
+
+@described(_UNPOOL)
+class MaxUnpool2d(_MaxUnpool):
+    """The elements of a `MaxPool2d` at their places in [N, C, H, W], zeros elsewhere."""
+
+    rank = 2
+
+
+@described(_UNPOOL)
+class MaxUnpool3d(_MaxUnpool):
+    """The elements of a `MaxPool3d` at their places in [N, C, D, H, W], zeros elsewhere."""
+
+    rank = 3
+
+
 _AVG = """
     See `dlc.avg_pool{rank}d`.
 

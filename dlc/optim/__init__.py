@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from dlc.ir.errors import suggesting as _suggesting
+from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.optim import lr_scheduler as lr_scheduler
 from dlc.optim import schedules as schedules
 from dlc.optim.clipping import clip_by_global_norm as clip_by_global_norm
@@ -11,8 +11,11 @@ from dlc.optim.clipping import clip_by_value as clip_by_value
 from dlc.optim.clipping import clip_grad_norm_ as clip_grad_norm_
 from dlc.optim.clipping import clip_grad_value_ as clip_grad_value_
 from dlc.optim.clipping import global_norm as global_norm
+from dlc.optim.lbfgs import LBFGS as LBFGS
 from dlc.optim.loss_scaler import LossScaler as LossScaler
 from dlc.optim.names import get as get
+from dlc.optim.older import ASGD as ASGD
+from dlc.optim.older import Rprop as Rprop
 from dlc.optim.optimizer import Optimizer as Optimizer
 from dlc.optim.rules import SGD as SGD
 from dlc.optim.rules import Adagrad as Adagrad

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from dlc.ir.errors import ValueRangeError, nearest
+from dlc.optim.lbfgs import LBFGS
+from dlc.optim.older import ASGD, Rprop
 from dlc.optim.optimizer import Optimizer
 from dlc.optim.rules import SGD, Adagrad, Adam, AdamW, RMSprop
 from dlc.optim.variants import Adadelta, Adamax, Ftrl, Lion, NAdam, RAdam
 from dlc.optim.whole import Adafactor, Lamb
 
 _KINDS = (
-    SGD, Adadelta, Adafactor, Adagrad, Adam, Adamax, AdamW, Ftrl, Lamb, Lion, NAdam, RAdam, RMSprop,
+    ASGD, LBFGS, SGD, Adadelta, Adafactor, Adagrad, Adam, Adamax, AdamW, Ftrl, Lamb, Lion, NAdam,
+    RAdam, RMSprop, Rprop,
 )  # fmt: skip
 _NAMES = {kind.__name__.lower(): kind for kind in _KINDS}
 

@@ -540,19 +540,57 @@ def trapezoid(
         >>> dlc.trapezoid(dlc.asarray([1.0, 2.0, 3.0]))
         Tensor(4., dtype=float32)
     """
+    pairs, steps, along = _strips("trapezoid", y, x, axis)
+    if steps is None:
+        return elementwise.multiply(reduction.sum(pairs, axis=along), dx / 2)
+    return elementwise.multiply(reduction.sum(elementwise.multiply(pairs, steps), axis=along), 0.5)
+
+
+@casts
+def cumulative_trapezoid(
+    y: ArrayLike, /, x: ArrayLike | None = None, dx: float = 1.0, axis: int = -1
+) -> Tensor:
+    """The integrals along an axis up to each place by the trapezoidal rule, as PyTorch's.
+
+    Args:
+        y: The values: a tensor or array. Integers and bools are taken as float32.
+        x: Where they are; it broadcasts to y, or has one axis.
+        dx: Their distance where x is not given.
+        axis: The axis.
+
+    Returns:
+        A tensor of which that axis is shorter by one: the integral up to the first place is left
+        out.
+
+    Raises:
+        IndexRangeError: The axis is out of range.
+        ShapeError: The shapes do not fit.
+
+    Example:
+        >>> dlc.cumulative_trapezoid(dlc.asarray([1.0, 2.0, 3.0]))
+        Tensor([1.5, 4. ], dtype=float32)
+    """
+    pairs, steps, along = _strips("cumulative_trapezoid", y, x, axis)
+    sums = cumsum(pairs if steps is None else elementwise.multiply(pairs, steps), axis=along)
+    return elementwise.multiply(sums, dx / 2 if steps is None else 0.5)
+
+
+def _strips(
+    name: str, y: ArrayLike, x: ArrayLike | None, axis: int
+) -> tuple[Tensor, Tensor | None, int]:
+    """The sums of neighbours along an axis, their distances where x is given, and the axis."""
     (values,) = float_promote(y)
     values = materialise(values)
-    along = find_axis("trapezoid", axis, values.tensor)
+    along = find_axis(name, axis, values.tensor)
     pairs = elementwise.add(*_neighbours(values, along))
     if x is None:
-        return elementwise.multiply(reduction.sum(pairs, axis=along), dx / 2)
+        return pairs, None, along
     at = materialise(as_tensor(x))
     if at.tensor.rank == 1:
         size = at.tensor.size
         at = reshaped(at, tuple(size if k == along else 1 for k in range(values.tensor.rank)))
-    place = find_axis("trapezoid", along - values.tensor.rank, at.tensor)
-    steps = elementwise.subtract(*_neighbours(at, place))
-    return elementwise.multiply(reduction.sum(elementwise.multiply(pairs, steps), axis=along), 0.5)
+    place = find_axis(name, along - values.tensor.rank, at.tensor)
+    return pairs, elementwise.subtract(*_neighbours(at, place)), along
 
 
 def _neighbours(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:

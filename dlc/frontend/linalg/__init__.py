@@ -7,6 +7,8 @@ integers and bools become float32.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from dlc.frontend.functions.linalg import matmul, outer, tensordot, vecdot
 from dlc.frontend.functions.shape import matrix_transpose
 from dlc.frontend.linalg.decompositions import eigh, eigvalsh, qr, svd, svdvals
@@ -21,12 +23,22 @@ from dlc.frontend.linalg.functions import (
 )
 from dlc.frontend.linalg.norms import cond, matrix_norm, matrix_rank, norm, vector_norm
 from dlc.frontend.linalg.products import cross, diagonal, kron, trace
-from dlc.frontend.linalg.solving import cholesky, inv, solve, solve_triangular
+from dlc.frontend.linalg.solving import (
+    cholesky,
+    cholesky_solve,
+    inv,
+    solve,
+    solve_triangular,
+    tensorinv,
+    tensorsolve,
+)
+from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.ir.matrix_error import LinAlgError
 
 __all__ = [
     "LinAlgError",
     "cholesky",
+    "cholesky_solve",
     "cond",
     "cross",
     "det",
@@ -53,7 +65,12 @@ __all__ = [
     "svd",
     "svdvals",
     "tensordot",
+    "tensorinv",
+    "tensorsolve",
     "trace",
     "vecdot",
     "vector_norm",
 ]
+
+if not _TYPE_CHECKING:
+    __getattr__ = _suggesting(__name__)

@@ -7,6 +7,8 @@ any device and any number of threads. Other means and scales are sums and produc
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from dlc.frontend.random.continuous import (
     cauchy,
     exponential,
@@ -46,6 +48,7 @@ from dlc.frontend.random.generator import (
     split,
     uniform,
 )
+from dlc.frontend.suggesting import suggesting as _suggesting
 
 __all__ = [
     "bernoulli",
@@ -82,3 +85,6 @@ __all__ = [
     "truncated_normal",
     "uniform",
 ]
+
+if not _TYPE_CHECKING:
+    __getattr__ = _suggesting(__name__)

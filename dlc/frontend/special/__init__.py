@@ -6,6 +6,8 @@ and bools do not have: they are taken as float32. Derivatives are those of the f
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from dlc.frontend.functions.elementwise import erf, erfc
 from dlc.frontend.functions.nn import sigmoid as expit
 from dlc.frontend.functions.reduction import log_softmax, logsumexp, softmax
@@ -38,6 +40,7 @@ from dlc.frontend.special.gammas import (
 )
 from dlc.frontend.special.incomplete import gammainc, gammaincc
 from dlc.frontend.special.normal import erfcx, erfinv, log_ndtr, ndtr, ndtri
+from dlc.frontend.suggesting import suggesting as _suggesting
 
 __all__ = [
     "airy_ai", "beta", "betaln", "digamma", "entr", "erf", "erfc", "erfcx", "erfinv", "expit",
@@ -46,3 +49,6 @@ __all__ = [
     "multigammaln", "ndtr", "ndtri", "polygamma", "psi", "rel_entr", "softmax", "spherical_j0",
     "xlog1py", "xlogy", "y0", "y1", "zeta",
 ]  # fmt: skip
+
+if not _TYPE_CHECKING:
+    __getattr__ = _suggesting(__name__)

@@ -37,6 +37,9 @@ from dlc import lp_pool3d as lp_pool3d
 from dlc import max_pool1d as max_pool1d
 from dlc import max_pool2d as max_pool2d
 from dlc import max_pool3d as max_pool3d
+from dlc import max_unpool1d as max_unpool1d
+from dlc import max_unpool2d as max_unpool2d
+from dlc import max_unpool3d as max_unpool3d
 from dlc import pdist as pdist
 from dlc import pixel_shuffle as pixel_shuffle
 from dlc import pixel_unshuffle as pixel_unshuffle
@@ -45,7 +48,7 @@ from dlc import sigmoid as sigmoid
 from dlc import silu as silu
 from dlc import tanh as tanh
 from dlc import unfold as unfold
-from dlc.ir.errors import suggesting as _suggesting
+from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.nn.functional.activations import celu as celu
 from dlc.nn.functional.activations import elu as elu
 from dlc.nn.functional.activations import exponential as exponential

@@ -14,10 +14,10 @@ from dlc.ir.errors import ArgumentError, DTypeError, ValueRangeError
 from dlc.nn.described import one_of
 from dlc.nn.keras.layer import Layer
 
-_MODES = ("one_hot", "multi_hot", "count")
+MODES = ("one_hot", "multi_hot", "count")
 
 
-def _encoded(x: dlc.Tensor, mode: str, depth: int, dtype: Any, factors: Any = None) -> dlc.Tensor:
+def encoded(x: dlc.Tensor, mode: str, depth: int, dtype: Any, factors: Any = None) -> dlc.Tensor:
     """Categories as vectors of `depth` numbers; those that are none add nothing.
 
     Args:
@@ -71,7 +71,7 @@ class CategoryEncoding(Layer):
         if num_tokens < 1:
             raise ValueRangeError(f"CategoryEncoding(num_tokens={num_tokens}): at least 1")
         self.num_tokens = num_tokens
-        self.output_mode = one_of("CategoryEncoding", "output_mode", output_mode, _MODES)
+        self.output_mode = one_of("CategoryEncoding", "output_mode", output_mode, MODES)
 
     def call(self, x: Any, count_weights: Any = None) -> dlc.Tensor:
         """The vectors; `count_weights` are what each number counts, with "count"."""
@@ -89,7 +89,7 @@ class CategoryEncoding(Layer):
                     f"CategoryEncoding: {wrong[0]} is no category: there are {self.num_tokens}, "
                     f"0 to {self.num_tokens - 1}"
                 )
-        return _encoded(held, self.output_mode, self.num_tokens, self.dtype, count_weights)
+        return encoded(held, self.output_mode, self.num_tokens, self.dtype, count_weights)
 
     def extra_repr(self) -> str:
         """The number of categories and the mode."""
@@ -125,7 +125,7 @@ class Discretization(Layer):
         if num_bins is not None and num_bins < 1:
             raise ValueRangeError(f"Discretization(num_bins={num_bins}): at least 1")
         self.num_bins, self.epsilon = num_bins, epsilon
-        self.output_mode = one_of("Discretization", "output_mode", output_mode, ("int", *_MODES))
+        self.output_mode = one_of("Discretization", "output_mode", output_mode, ("int", *MODES))
         self.bin_boundaries = None if bin_boundaries is None else _rising(bin_boundaries)
 
     def adapt(self, data: Any) -> None:
@@ -138,12 +138,12 @@ class Discretization(Layer):
             raise ArgumentError(
                 "Discretization.adapt: the layer was given boundaries", hint="give it num_bins"
             )
-        batches = [np.ravel(np.asarray(b, np.float64)) for b in _batches(data)]
-        values = np.concatenate(batches) if batches else np.empty(0)
+        parts = [np.ravel(np.asarray(b, np.float64)) for b in batches(data)]
+        values = np.concatenate(parts) if parts else np.empty(0)
         if not values.size:
             raise ArgumentError("Discretization.adapt of no data")
-        parts = np.arange(1, self.num_bins) / self.num_bins
-        self.bin_boundaries = _rising(np.unique(np.quantile(values, parts)))
+        shares = np.arange(1, self.num_bins) / self.num_bins
+        self.bin_boundaries = _rising(np.unique(np.quantile(values, shares)))
 
     def call(self, x: Any) -> dlc.Tensor:
         """The numbers, int32; or the vectors."""
@@ -157,7 +157,7 @@ class Discretization(Layer):
         found = dlc.searchsorted(limits, held, side="right").astype(dlc.int32)
         if self.output_mode == "int":
             return found
-        return _encoded(found, self.output_mode, len(self.bin_boundaries) + 1, self.dtype)
+        return encoded(found, self.output_mode, len(self.bin_boundaries) + 1, self.dtype)
 
     def extra_repr(self) -> str:
         """The number of bins."""
@@ -172,7 +172,7 @@ def _rising(boundaries: Iterable[float]) -> tuple[float, ...]:
     return found
 
 
-def _batches(data: Any) -> list[Any]:
+def batches(data: Any) -> list[Any]:
     """The arrays of an iterable; one of a list or an array."""
     return [data] if hasattr(data, "shape") or isinstance(data, (list, tuple)) else list(data)
 
@@ -184,7 +184,7 @@ class _Lookup(Layer):
     known, then those of the vocabulary in order.
     """
 
-    output_modes = ("int", *_MODES)
+    output_modes = ("int", *MODES)
 
     def _set_up(
         self, max_tokens: int | None, num_oov_indices: int, mask_token: Any, oov_token: Any,
@@ -261,7 +261,7 @@ class _Lookup(Layer):
             ArgumentError: for no data.
         """
         counts: Counter[Any] = Counter()
-        for batch in _batches(data):
+        for batch in batches(data):
             counts.update(map(self._as_token, np.ravel(np.asarray(batch))))
         for token in (self.mask_token, self.oov_token):
             counts.pop(token, None)
@@ -298,7 +298,7 @@ class _Lookup(Layer):
             return numbers
         size = self.vocabulary_size()
         depth = self.max_tokens if self.pad_to_max_tokens and self.max_tokens else size
-        return _encoded(numbers, self.output_mode, depth, self.dtype)
+        return encoded(numbers, self.output_mode, depth, self.dtype)
 
     def extra_repr(self) -> str:
         """The number of tokens."""

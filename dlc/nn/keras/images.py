@@ -243,6 +243,53 @@ class RandomFlip(_Changing):
         return repr(self.mode)
 
 
+class RandomCrop(_Sized, _Changing):
+    """While training, a random part of each image; else the middle, of another size.
+
+    Args:
+        height, width: The size. The middle has the ratio of its sides and is as large as can be; it
+            is also taken of images that are smaller.
+        seed: Where the random numbers begin; the global generator for None.
+        data_format: "channels_last" or "channels_first".
+        common: `name` of the layer.
+
+    Example:
+        >>> dlc.nn.RandomCrop(3, 2)(dlc.ones((2, 4, 4, 3))).shape
+        (2, 3, 2, 3)
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        seed: int | None = None,
+        data_format: str | None = None,
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        self._set_up_size(height, width, data_format)
+        self._set_up_random(data_format, seed)
+
+    def changed(self, images: dlc.Tensor) -> dlc.Tensor:
+        """Parts of images."""
+        starts: list[dlc.Tensor] = []
+        for rest in (images.shape[1] - self.size[0], images.shape[2] - self.size[1]):
+            start = dlc.floor(self._drawn(images, (0.0, 1.0)) * (rest + 1)).astype(dlc.int64)
+            starts.append(dlc.minimum(start, rest)[:, None, None])
+        rows = starts[0] + dlc.arange(self.size[0])[:, None]
+        columns = starts[1] + dlc.arange(self.size[1])
+        return images[dlc.arange(images.shape[0])[:, None, None], rows, columns]
+
+    def call(self, x: Any) -> dlc.Tensor:
+        """Parts of images; integers become float32."""
+        held = dlc.asarray(x, copy=None)
+        images, (height, width) = self._batch(held), self.size
+        if self.training and images.shape[1] >= height and images.shape[2] >= width:
+            return self._as_given(self.changed(images), held)
+        part = _cut_to_ratio(images, height, width)
+        return self._as_given(_resized(part, self.size, "bilinear", smooth=False), held)
+
+
 class _Moving(_Changing):
     """What moves the places of images: each is read at an affine function of its own place."""
 

@@ -1,4 +1,4 @@
-"""Layers that prepare data, and any function as a layer, by Keras's names."""
+"""Layers that prepare data, any function as a layer, and a penalty as one, by Keras's names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import dlc
+from dlc.nn import regularizers
 from dlc.nn.keras.layer import Layer, known
 from dlc.nn.module import Buffer
 
@@ -167,3 +168,31 @@ class Lambda(Layer):
     def extra_repr(self) -> str:
         """The name of the function."""
         return getattr(self.function, "__name__", type(self.function).__name__)
+
+
+class ActivityRegularization(Layer):
+    """Its input, whose size is added to the loss: l1 * sum(|x|) + l2 * sum(x**2), over the samples.
+
+    Args:
+        l1, l2: The factors; not negative.
+        common: `name` of the layer.
+
+    Example:
+        >>> layer = dlc.nn.ActivityRegularization(l1=0.5)
+        >>> with dlc.train.collect_losses() as added:
+        ...     x = layer(dlc.asarray([[1.0, -3.0], [0.0, 2.0]]))
+        >>> added.total().item()
+        1.5
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **common: Any) -> None:
+        super().__init__(activity_regularizer=regularizers.L1L2(l1, l2), **common)
+        self.l1, self.l2 = l1, l2
+
+    def call(self, x: Any) -> dlc.Tensor:
+        """The input."""
+        return dlc.asarray(x, copy=None)
+
+    def extra_repr(self) -> str:
+        """The factors."""
+        return f"l1={self.l1}, l2={self.l2}"

@@ -47,9 +47,12 @@ def attention_weights(q: Any, k: Any, mask: Any, scale: float | None = None) -> 
         mask: As `scaled_dot_product_attention` takes it, or None.
         scale: 1 / sqrt(extent) for None.
     """
-    scores = (q * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)) @ dlc.matrix_transpose(
-        k
-    )
+    factor = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    return weights_of((q * factor) @ dlc.matrix_transpose(k), mask)
+
+
+def weights_of(scores: Any, mask: Any) -> Any:
+    """softmax(scores + mask), with a mask as in `attention_weights`; 0 for a query without keys."""
     if mask is None:
         return dlc.softmax(scores, axis=-1)
     scores = dlc.where(mask, scores, -math.inf) if is_bool(mask) else scores + mask

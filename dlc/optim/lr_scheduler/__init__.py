@@ -10,7 +10,7 @@ The rates are in variables of the optimizer: that they change compiles nothing a
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from dlc.ir.errors import suggesting as _suggesting
+from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.optim.lr_scheduler.base import LRScheduler as LRScheduler
 from dlc.optim.lr_scheduler.combined import ChainedScheduler as ChainedScheduler
 from dlc.optim.lr_scheduler.combined import SequentialLR as SequentialLR
