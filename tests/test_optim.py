@@ -323,6 +323,25 @@ def test_settings_of_a_new_group_by_pytorchs_names():
         optimizer.param_groups[0]["params"] = [b]
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [{"clipnorm": 1.0}, {"clipvalue": 1.0}, {"global_clipnorm": 1.0}, {"use_ema": True},
+     {"gradient_accumulation_steps": 2}],
+    ids=str,
+)  # fmt: skip
+def test_groups_have_no_settings_of_the_whole_optimizer(setting):
+    a, b = dlc.Variable([1.0]), dlc.Variable([2.0])
+    with pytest.raises(dlc.ArgumentError, match="whole optimizer"):
+        optim.SGD([{"params": [a]}, {"params": [b], **setting}], lr=0.1)
+    optimizer = optim.SGD([a], lr=0.1, **setting)
+    optimizer.add_param_group({"params": [b], **setting})
+    group = optimizer.param_groups[1]
+    for name, value in setting.items():
+        group[name] = value
+        with pytest.raises(dlc.ArgumentError, match="whole optimizer"):
+            group[name] = 3
+
+
 def test_a_changed_learning_rate_compiles_nothing():
     w = dlc.Variable([1.0])
     optimizer = optim.SGD(learning_rate=0.5)

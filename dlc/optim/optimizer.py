@@ -169,6 +169,7 @@ class Group(Mapping[str, Any]):
                 "the parameters of a group stay what they are", hint="use add_param_group"
             )
         else:
+            self._optimizer.check_of_group({name: value})
             self._change(self._optimizer.renamed({name: value}))
 
     def __iter__(self) -> Iterator[str]:
@@ -216,6 +217,10 @@ class Optimizer:
         "clipnorm": None, "clipvalue": None, "global_clipnorm": None,
         "gradient_accumulation_steps": None, "use_ema": False, "ema_momentum": 0.99, "name": None,
     }  # fmt: skip
+    # Those that no group has of its own.
+    of_all: ClassVar[Sequence[str]] = (
+        "clipnorm", "clipvalue", "global_clipnorm", "gradient_accumulation_steps", "use_ema",
+    )  # fmt: skip
 
     def __init__(self, given: Any = None, /, **settings: Any) -> None:
         rate, parameters = _first_argument(given)
@@ -346,12 +351,22 @@ class Optimizer:
         parameters = [parameters] if isinstance(parameters, dlc.Variable) else list(parameters)
         rate_name = "learning_rate" if self.is_keras else "lr"
         rate = given.pop(rate_name, self._rate)
+        self.check_of_group(given)
         settings = {**self.settings, **self.renamed(given)}
         self._check(settings, rate)
         held = Group(self, settings, rate)
         self.param_groups.append(held)
         for p in parameters:
             self._add(p, held)
+
+    def check_of_group(self, given: Settings) -> None:
+        """Refuses settings of a group that are the whole optimizer's."""
+        for name in self.of_all:
+            if name in given and given[name] != self.settings[name]:
+                raise ArgumentError(
+                    f"{type(self).__name__}: {name}={given[name]} of a group of parameters; "
+                    "it is set for the whole optimizer, when that is made"
+                )
 
     def _add(self, p: Any, group: Group) -> _Entry:
         if not isinstance(p, dlc.Variable) or not p.dtype.is_float:
