@@ -298,6 +298,36 @@ def test_loss_scaler_follows_torch(compiled):
         assert np.allclose(w.numpy(), theirs.detach().numpy(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("habit", ["step", "unscale_", "apply_gradients"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_loss_scaler_leaves_out_the_steps_of_one_optimizer(compiled, habit):
+    variables = [dlc.Variable([1.0], requires_grad=True) for _ in range(2)]
+    optimizers = [dlc.optim.SGD([v], lr=0.5) for v in variables]
+    scaler = dlc.optim.LossScaler(4.0)
+
+    def step(factors):
+        for v, optimizer, factor in zip(variables, optimizers, factors, strict=True):
+            if habit == "apply_gradients":
+                scaler.apply_gradients(optimizer, [(scaler.scale(factor * dlc.ones(1)), v)])
+                continue
+            optimizer.zero_grad()
+            scaler.scale(dlc.sum(v * factor)).backward()
+            if habit == "unscale_":
+                scaler.unscale_(optimizer)
+            scaler.step(optimizer)
+        scaler.update()
+
+    run = dlc.compile(step) if compiled else step
+    run(np.float32([np.inf, 1.0]))
+    assert [v.item() for v in variables] == [1.0, 0.5]
+    assert scaler.get_scale() == 2.0
+    run(np.float32([1.0, np.nan]))
+    assert [v.item() for v in variables] == [0.5, 0.5]
+    run(np.float32([1.0, 1.0]))
+    assert [v.item() for v in variables] == [0.0, 0.0]
+    assert scaler.get_scale() == 1.0
+
+
 def test_loss_scaler_in_other_habits():
     w = dlc.Variable(np.float32([1.0, 2.0]))
     optimizer, scaler = dlc.optim.SGD(learning_rate=0.1), dlc.optim.LossScaler(4.0)
