@@ -48,7 +48,7 @@ class FitState:
             "fit": self,
         }
         for name, value in vars(training.model).items():  # of steps of the user's own
-            if isinstance(value, (dlc.optim.Optimizer, Metric)):
+            if isinstance(value, (dlc.optim.Optimizer, dlc.optim.LossScaler, Metric)):
                 held[f"model.{name}"] = value
         return Checkpoint(**held)
 
