@@ -52,7 +52,8 @@ class Own(nn.Module):
 class Scaled(nn.Module):
     def __init__(self):
         self.body = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
-        self.scaler = optim.LossScaler(2.0**30, growth_interval=3)
+        self.scaler = optim.LossScaler(2.0**18, growth_interval=3)
+        self.seconds = {"of weights": [optim.Adam(learning_rate=0.05)]}
 
     def forward(self, x):
         return self.body(x)
@@ -63,7 +64,9 @@ class Scaled(nn.Module):
         with dlc.autocast(dlc.float16), dlc.GradientTape() as tape:
             loss = self.scaler.scale(LOSS(y, self(x)))
         gradients = tape.gradient(loss, variables)
-        self.scaler.apply_gradients(self.optimizer, zip(gradients, variables, strict=True))
+        pairs = list(zip(gradients, variables, strict=True))
+        self.scaler.apply_gradients(self.optimizer, pairs[:2])
+        self.scaler.apply_gradients(self.seconds["of weights"][0], pairs[2:])
         self.scaler.update()
         return {"loss": loss}
 
@@ -87,7 +90,7 @@ FITS = {
     ),
     "generator": (dense, optim.RMSprop, {}, {"x": pairs, "steps_per_epoch": 5}, ()),
     "own step": (Own, optim.Adam, {"loss": None}, ARRAYS, ()),
-    "scaled losses": (Scaled, optim.SGD, {"loss": None}, ARRAYS, ()),
+    "scaler, second optimizer": (Scaled, optim.SGD, {"loss": None}, ARRAYS, ()),
     "rates": (
         dense, optim.SGD, {}, {**ARRAYS, "validation_split": 0.2},
         (
