@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 import dlc
+from dlc import nn
 from dlc.frontend.cast_table import FULL, LOW
 from dlc.nn import functional as fn
 
@@ -270,6 +271,41 @@ def test_loss_scaler_keeps_small_gradients():
     assert np.allclose(w.numpy(), 1 - 1e6 * tiny * 0.125, rtol=1e-3)
 
 
+RECURRENT = {
+    "LSTM": lambda: nn.LSTM(4, 5),
+    "LSTM without bias": lambda: nn.LSTM(4, 5, num_layers=2, bias=False, bidirectional=True),
+    "GRU": lambda: nn.GRU(4, 5),
+    "Keras's LSTM": lambda: nn.LSTM(units=5, return_sequences=True),
+    "Keras's GRU without bias": lambda: nn.GRU(units=5, use_bias=False, return_sequences=True),
+    "Keras's SimpleRNN": lambda: nn.Bidirectional(nn.SimpleRNN(5, return_sequences=True)),
+    "cells": lambda: nn.RNN([nn.LSTMCell(5), nn.GRUCell(5)], return_sequences=True),
+}
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_recurrent_layers_of_products(kind):
+    class Reader(nn.Module):
+        def __init__(self):
+            self.first, self.recurrent = nn.Linear(3, 4), RECURRENT[kind]()
+
+        def forward(self, x):
+            found = self.recurrent(self.first(x))
+            return found[0] if isinstance(found, tuple) else found
+
+    dlc.random.seed(0)
+    model, x = Reader(), np.linspace(-1, 1, 2 * 6 * 3, dtype=np.float32).reshape(2, 6, 3)
+    exact = model(x)
+    step = dlc.compile(dlc.value_and_grad(lambda m, x: dlc.sum(m(x) ** 2)))
+    _, wanted = step(model, x)
+    with dlc.autocast():
+        assert np.allclose(model(x).astype(dlc.float32).numpy(), exact.numpy(), atol=2e-2)
+        loss, gradients = step(model, x)
+    assert loss.dtype is dlc.float32
+    for g, w in zip(dlc.tree.leaves(gradients), dlc.tree.leaves(wanted), strict=True):
+        assert g.dtype is dlc.float32
+        assert np.allclose(g.numpy(), w.numpy(), atol=5e-2 * max(1, np.abs(w.numpy()).max()))
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 def test_loss_scaler_follows_torch(compiled):
     losses = [1.0, np.inf, 2.0, np.nan, 1.0, 3.0, 1.0, 1.0]
@@ -296,6 +332,36 @@ def test_loss_scaler_follows_torch(compiled):
         torch_scaler.update()
         assert scaler.get_scale() == torch_scaler.get_scale()
         assert np.allclose(w.numpy(), theirs.detach().numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("habit", ["step", "unscale_", "apply_gradients"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_loss_scaler_leaves_out_the_steps_of_one_optimizer(compiled, habit):
+    variables = [dlc.Variable([1.0], requires_grad=True) for _ in range(2)]
+    optimizers = [dlc.optim.SGD([v], lr=0.5) for v in variables]
+    scaler = dlc.optim.LossScaler(4.0)
+
+    def step(factors):
+        for v, optimizer, factor in zip(variables, optimizers, factors, strict=True):
+            if habit == "apply_gradients":
+                scaler.apply_gradients(optimizer, [(scaler.scale(factor * dlc.ones(1)), v)])
+                continue
+            optimizer.zero_grad()
+            scaler.scale(dlc.sum(v * factor)).backward()
+            if habit == "unscale_":
+                scaler.unscale_(optimizer)
+            scaler.step(optimizer)
+        scaler.update()
+
+    run = dlc.compile(step) if compiled else step
+    run(np.float32([np.inf, 1.0]))
+    assert [v.item() for v in variables] == [1.0, 0.5]
+    assert scaler.get_scale() == 2.0
+    run(np.float32([1.0, np.nan]))
+    assert [v.item() for v in variables] == [0.5, 0.5]
+    run(np.float32([1.0, 1.0]))
+    assert [v.item() for v in variables] == [0.0, 0.0]
+    assert scaler.get_scale() == 1.0
 
 
 def test_loss_scaler_in_other_habits():

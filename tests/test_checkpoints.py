@@ -49,6 +49,28 @@ class Own(nn.Module):
         return {"loss": loss, "mean": self.mean.result()}
 
 
+class Scaled(nn.Module):
+    def __init__(self):
+        self.body = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        self.scaler = optim.LossScaler(2.0**18, growth_interval=3)
+        self.seconds = {"of weights": [optim.Adam(learning_rate=0.05)]}
+
+    def forward(self, x):
+        return self.body(x)
+
+    def train_step(self, batch):
+        x, y, _ = batch
+        variables = self.trainable_variables
+        with dlc.autocast(dlc.float16), dlc.GradientTape() as tape:
+            loss = self.scaler.scale(LOSS(y, self(x)))
+        gradients = tape.gradient(loss, variables)
+        pairs = list(zip(gradients, variables, strict=True))
+        self.scaler.apply_gradients(self.optimizer, pairs[:2])
+        self.scaler.apply_gradients(self.seconds["of weights"][0], pairs[2:])
+        self.scaler.update()
+        return {"loss": loss}
+
+
 def dense():
     return nn.Sequential(nn.Dense(8, activation="relu"), nn.Dropout(0.3), nn.Dense(2))
 
@@ -68,6 +90,7 @@ FITS = {
     ),
     "generator": (dense, optim.RMSprop, {}, {"x": pairs, "steps_per_epoch": 5}, ()),
     "own step": (Own, optim.Adam, {"loss": None}, ARRAYS, ()),
+    "scaler, second optimizer": (Scaled, optim.SGD, {"loss": None}, ARRAYS, ()),
     "rates": (
         dense, optim.SGD, {}, {**ARRAYS, "validation_split": 0.2},
         (

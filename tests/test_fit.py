@@ -363,6 +363,12 @@ def test_weights_go_out_and_in_as_arrays():
     model.set_weights([w + 1 for w in held])
     for new, old in zip(model.get_weights(), held, strict=True):
         np.testing.assert_array_equal(new, old + 1)
+    model.set_weights([w.astype(np.float64) for w in held])  # as in Keras
+    assert [w.dtype for w in model.get_weights()] == [w.dtype for w in held]
+    with pytest.raises(dlc.DlcError):
+        model.set_weights([*(w + 1 for w in held[:-1]), np.full(1, "a")])
+    for new, old in zip(model.get_weights(), held, strict=True):
+        np.testing.assert_array_equal(new, old)
     with pytest.raises(dlc.ShapeError, match="has weights of shapes"):
         model.set_weights(held[:-1])
     with pytest.raises(dlc.ShapeError, match="call the model once"):

@@ -142,6 +142,15 @@ def test_losses_of_float16_do_not_overflow_inside():
     assert losses.binary_crossentropy(true, true).item() < 1e-6
     mean = losses.MeanAbsoluteError(reduction="mean_with_sample_weight")
     assert mean(np.zeros((400, 1)), np.full((400, 1), 200, np.float16), np.ones(400)).item() == 200
+    true, pred = np.zeros((4, 1)), np.float16([[300], [0], [0], [0]])
+    assert losses.MeanSquaredError()(true, pred).item() == 22496
+    assert losses.MeanSquaredError()(true, pred, [1.0, 1e6, 1.0, 1.0]).item() == 22496
+    for name, wanted in (("mse", 22500), ("mape", 300e7 * 100 / 4)):
+        metric = metrics.get(name)
+        metric.update_state(true, pred)
+        assert metric.result().item() == pytest.approx(wanted)
+    with dlc.autocast(dlc.float16):
+        assert losses.MeanSquaredError()(true, pred).item() == 22500
 
 
 METRICS = [

@@ -152,6 +152,21 @@ def test_relu_cell_and_float32():
     )
 
 
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_types_of_inputs_states_and_parameters_are_promoted(kind):
+    dlc.random.seed(0)
+    layer = kind(3, 4)
+    x = np.linspace(-1, 1, 30).reshape(5, 2, 3)
+    wanted = layer.double()(x)[0]
+    for given, parameters, result in (("f32", "f64", "f64"), ("f16", "f32", "f32")):
+        got = layer.to(parameters)(dlc.asarray(x).astype(given))[0]
+        assert got.dtype == dlc.spec((), result).dtype
+        assert np.allclose(got.numpy(), wanted.numpy(), atol=1e-3)
+    state = dlc.zeros((1, 2, 4))
+    first = (state.astype("f64"), state) if kind is nn.LSTM else state.astype("f64")
+    assert layer(x.astype(np.float32), first)[0].dtype is dlc.float64
+
+
 def test_dropout_between_layers_acts_in_training_only():
     dlc.random.seed(1)
     layer = nn.LSTM(3, 64, num_layers=2, dropout=0.5, dtype=dlc.float64)

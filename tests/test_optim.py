@@ -98,6 +98,39 @@ def test_half_types_are_computed_at_single_precision(kind):
         np.testing.assert_allclose(v.numpy(), p.detach().numpy(), rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.parametrize("dtype", [dlc.float16, dlc.bfloat16])
+def test_state_beside_half_types_is_of_single_precision(dtype):
+    # Squares of 1e-3 / 2 are 0 in float16, and 0.999 of a square is the square in bfloat16.
+    v = dlc.Variable([0.0], dtype=dtype)
+    optimizer = optim.Adam(learning_rate=0.125)
+    for _ in range(20):
+        optimizer.apply_gradients([(dlc.asarray([2.0**-11], dtype=dtype), v)])
+    assert v.item() == pytest.approx(-2.5, rel=1e-2)
+    weights = {"w": dlc.zeros(1, dtype=dtype)}
+    state = optimizer.init(weights)
+    for _ in range(20):
+        weights, state = optimizer.update({"w": [2.0**-11]}, state, weights)
+    assert weights["w"].item() == v.item()
+
+    values = np.linspace(1, 4, 100)
+    v = dlc.Variable(values, dtype=dtype)
+    held = v.numpy()
+    optimizer = optim.SGD(learning_rate=1.0, use_ema=True)
+    for k in range(100):
+        optimizer.apply_gradients([(dlc.asarray(np.full(100, -4.0 * (k == 50))), v)])
+    average = optimizer.state_dict()["0.average"].numpy()
+    moved = held.astype(np.float64) + 4 * (1 - 0.99**50)
+    np.testing.assert_allclose(average, moved, rtol=5e-3)
+    optimizer.finalize_variable_values()
+    np.testing.assert_allclose(v.numpy().astype(float), moved, rtol=1e-2)
+
+    v = dlc.Variable([0.0], dtype=dtype)
+    optimizer = optim.SGD(learning_rate=1.0, gradient_accumulation_steps=1000)
+    for _ in range(1000):
+        optimizer.apply_gradients([(dlc.asarray([1.0]), v)])
+    assert v.item() == -1
+
+
 def test_limits_on_gradients_of_half_types():
     gradient = np.full(8, 6e4, np.float16)  # by a factor that float16 rounds to 0
     assert np.allclose(optim.clip_by_norm(gradient, 1e-3).numpy(), 1e-3 / 8**0.5, rtol=2e-3)
@@ -288,6 +321,25 @@ def test_settings_of_a_new_group_by_pytorchs_names():
         optim.Adam([a], betas=0.9)
     with pytest.raises(dlc.ArgumentError, match="add_param_group"):
         optimizer.param_groups[0]["params"] = [b]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"clipnorm": 1.0}, {"clipvalue": 1.0}, {"global_clipnorm": 1.0}, {"use_ema": True},
+     {"gradient_accumulation_steps": 2}],
+    ids=str,
+)  # fmt: skip
+def test_groups_have_no_settings_of_the_whole_optimizer(setting):
+    a, b = dlc.Variable([1.0]), dlc.Variable([2.0])
+    with pytest.raises(dlc.ArgumentError, match="whole optimizer"):
+        optim.SGD([{"params": [a]}, {"params": [b], **setting}], lr=0.1)
+    optimizer = optim.SGD([a], lr=0.1, **setting)
+    optimizer.add_param_group({"params": [b], **setting})
+    group = optimizer.param_groups[1]
+    for name, value in setting.items():
+        group[name] = value
+        with pytest.raises(dlc.ArgumentError, match="whole optimizer"):
+            group[name] = 3
 
 
 def test_a_changed_learning_rate_compiles_nothing():

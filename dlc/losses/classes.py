@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import dlc
 from dlc.frontend.apply import as_tensor, wide
+from dlc.frontend.context import cast_type
 from dlc.ir.errors import ShapeError, ValueRangeError, nearest
 from dlc.losses import functions
 
@@ -89,6 +90,11 @@ class FunctionLoss(Loss):
     def __init__(self, reduction: str, name: str | None, **settings: Any) -> None:
         super().__init__(reduction, name)
         self.settings = settings
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> dlc.Tensor:
+        """The loss, a scalar; see `Loss`. That of half types is rounded when samples are added."""
+        loss = super().__call__(y_true, wide(y_pred), sample_weight)
+        return loss if cast_type.get() is not None else functions.rounded(loss, y_pred)
 
     def call(self, y_true: Any, y_pred: Any) -> dlc.Tensor:
         """The loss of each sample."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import dlc
-from dlc.frontend.apply import as_tensor
+from dlc.frontend.apply import as_tensor, wide
 from dlc.frontend.context import current_trace
 from dlc.frontend.trace import eager
 from dlc.frontend.variable_state import assign_state, restore
@@ -229,14 +229,24 @@ class MeanOf(Mean):
         super().update_state(self.function(y_true, y_pred), sample_weight)
 
 
-class MeanSquaredError(MeanOf):
+class MeanOfLoss(MeanOf):
+    """The mean of a loss: predictions of a half type count at float32, at which it is kept."""
+
+    def update_state(  # type: ignore[override]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
+        """Adds a batch."""
+        super().update_state(y_true, wide(y_pred), sample_weight)
+
+
+class MeanSquaredError(MeanOfLoss):
     """The mean of (y_true - y_pred)**2."""
 
     def __init__(self, name: str = "mean_squared_error") -> None:
         super().__init__(functions.mean_squared_error, name)
 
 
-class MeanAbsoluteError(MeanOf):
+class MeanAbsoluteError(MeanOfLoss):
     """The mean of |y_true - y_pred|."""
 
     def __init__(self, name: str = "mean_absolute_error") -> None:

@@ -5,73 +5,73 @@ from __future__ import annotations
 import functools
 
 from dlc.losses import deviations, functions
-from dlc.metrics.metric import MeanOf
+from dlc.metrics.metric import MeanOfLoss
 
 
-class MeanAbsolutePercentageError(MeanOf):
+class MeanAbsolutePercentageError(MeanOfLoss):
     """The mean of `dlc.losses.mean_absolute_percentage_error`."""
 
     def __init__(self, name: str = "mean_absolute_percentage_error") -> None:
         super().__init__(deviations.mean_absolute_percentage_error, name)
 
 
-class MeanSquaredLogarithmicError(MeanOf):
+class MeanSquaredLogarithmicError(MeanOfLoss):
     """The mean of `dlc.losses.mean_squared_logarithmic_error`."""
 
     def __init__(self, name: str = "mean_squared_logarithmic_error") -> None:
         super().__init__(deviations.mean_squared_logarithmic_error, name)
 
 
-class LogCoshError(MeanOf):
+class LogCoshError(MeanOfLoss):
     """The mean of `dlc.losses.log_cosh`."""
 
     def __init__(self, name: str = "logcosh") -> None:
         super().__init__(deviations.log_cosh, name)
 
 
-class Poisson(MeanOf):
+class Poisson(MeanOfLoss):
     """The mean of `dlc.losses.poisson`."""
 
     def __init__(self, name: str = "poisson") -> None:
         super().__init__(deviations.poisson, name)
 
 
-class Hinge(MeanOf):
+class Hinge(MeanOfLoss):
     """The mean of `dlc.losses.hinge`."""
 
     def __init__(self, name: str = "hinge") -> None:
         super().__init__(deviations.hinge, name)
 
 
-class SquaredHinge(MeanOf):
+class SquaredHinge(MeanOfLoss):
     """The mean of `dlc.losses.squared_hinge`."""
 
     def __init__(self, name: str = "squared_hinge") -> None:
         super().__init__(deviations.squared_hinge, name)
 
 
-class CategoricalHinge(MeanOf):
+class CategoricalHinge(MeanOfLoss):
     """The mean of `dlc.losses.categorical_hinge`."""
 
     def __init__(self, name: str = "categorical_hinge") -> None:
         super().__init__(deviations.categorical_hinge, name)
 
 
-class KLDivergence(MeanOf):
+class KLDivergence(MeanOfLoss):
     """The mean of `dlc.losses.kl_divergence`."""
 
     def __init__(self, name: str = "kl_divergence") -> None:
         super().__init__(functions.kl_divergence, name)
 
 
-class CosineSimilarity(MeanOf):
+class CosineSimilarity(MeanOfLoss):
     """The mean cosine of the angle between true values and predictions along an axis."""
 
     def __init__(self, name: str = "cosine_similarity", axis: int = -1) -> None:
         super().__init__(functools.partial(functions.cosine_similarity, axis=axis), name)
 
 
-class BinaryCrossentropy(MeanOf):
+class BinaryCrossentropy(MeanOfLoss):
     """The mean of `dlc.losses.binary_crossentropy`."""
 
     def __init__(
@@ -84,7 +84,7 @@ class BinaryCrossentropy(MeanOf):
         super().__init__(functools.partial(functions.binary_crossentropy, **settings), name)
 
 
-class CategoricalCrossentropy(MeanOf):
+class CategoricalCrossentropy(MeanOfLoss):
     """The mean of `dlc.losses.categorical_crossentropy`."""
 
     def __init__(
@@ -98,7 +98,7 @@ class CategoricalCrossentropy(MeanOf):
         super().__init__(functools.partial(functions.categorical_crossentropy, **settings), name)
 
 
-class SparseCategoricalCrossentropy(MeanOf):
+class SparseCategoricalCrossentropy(MeanOfLoss):
     """The mean of `dlc.losses.sparse_categorical_crossentropy`."""
 
     def __init__(

@@ -324,7 +324,7 @@ class Fitting:
         return [v.numpy() for v in self._weights()]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Assigns what `get_weights` gave.
+        """Assigns what `get_weights` gave, or numbers of another type, which are converted.
 
         Raises:
             ShapeError: for another number of arrays, or other shapes. Nothing was assigned then.
@@ -337,7 +337,8 @@ class Fitting:
                 f"{type(self).__name__} has weights of shapes {wanted}, not {shapes}",
                 hint=None if own else "call the model once, which makes its parameters",
             )
-        for variable, value in zip(own, weights, strict=True):
+        values = [dlc.asarray(w).astype(v.dtype) for v, w in zip(own, weights, strict=True)]
+        for variable, value in zip(own, values, strict=True):
             variable.assign(value)
 
     def save(self, path: str | os.PathLike[str], specs: Any = None) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import dlc
 from dlc.frontend.apply import as_tensor, wide
 from dlc.frontend.context import current_trace
+from dlc.frontend.trace import eager
 from dlc.frontend.variable_state import assign_state
 from dlc.ir.errors import ArgumentError, ValueRangeError
 from dlc.optim.optimizer import Optimizer
@@ -16,9 +18,9 @@ from dlc.optim.optimizer import Optimizer
 class LossScaler:
     """Scales a loss so that gradients of float16 are numbers, and gradients back; PyTorch's terms.
 
-    The scale grows as long as all gradients are finite. A step with others is left out, and makes
-    it smaller (Micikevicius et al., "Mixed precision training", 2018). It is a variable, so that a
-    training step may be compiled.
+    The scale grows as long as all gradients are finite. The step of an optimizer with others is
+    left out, and makes it smaller (Micikevicius et al., "Mixed precision training", 2018). It is a
+    variable, so that a training step may be compiled.
 
         scaler = dlc.optim.LossScaler()
         with dlc.autocast(dlc.float16):
@@ -70,6 +72,7 @@ class LossScaler:
         self._scale = dlc.Variable(dlc.asarray(init_scale, dtype=dlc.float32), name="scale")
         self._steps = dlc.Variable(dlc.asarray(0, dtype=dlc.int32), name="growth_tracker")
         self._finite = dlc.Variable(dlc.asarray(True), name="finite")
+        self._finite_of: WeakKeyDictionary[Optimizer, dlc.Variable] = WeakKeyDictionary()
         self._unscaled: set[int] = set()
 
     def scale(self, loss: Any) -> Any:
@@ -83,16 +86,18 @@ class LossScaler:
 
         Whether all are finite is kept for `step` and `update`.
         """
-        if not self.enabled:
-            return gradients
+        return self._unscale(gradients)[0] if self.enabled else gradients
+
+    def _unscale(self, gradients: Any) -> tuple[Any, Any]:
+        """Gradients of the loss, and whether all of them are finite."""
         inverse = 1.0 / self._scale.value()
         leaves, structure = dlc.tree.flatten(gradients)
-        finite = self._finite.value()
+        finite = dlc.asarray(True)
         for x in leaves:
             finite = dlc.logical_and(finite, dlc.all(dlc.isfinite(as_tensor(x))))
-        self._finite.assign(finite)
+        self._finite.assign(dlc.logical_and(self._finite.value(), finite))
         scaled = [wide(x) * inverse for x in leaves]
-        return dlc.tree.unflatten(structure, scaled)
+        return dlc.tree.unflatten(structure, scaled), finite
 
     def unscale_(self, optimizer: Optimizer) -> None:
         """Brings the gradients (`grad`) of an optimizer's parameters back, to be clipped.
@@ -108,8 +113,13 @@ class LossScaler:
             )
         self._unscaled.add(id(optimizer))
         parameters = [v for v in optimizer.parameters if v.grad is not None]
-        for v, g in zip(parameters, self.unscale([v.grad for v in parameters]), strict=True):
+        gradients, finite = self._unscale([v.grad for v in parameters])
+        for v, g in zip(parameters, gradients, strict=True):
             v.grad = dlc.astype(g, v.dtype)
+        if optimizer not in self._finite_of:
+            with eager():  # it outlives the program that is being traced
+                self._finite_of[optimizer] = dlc.Variable(dlc.asarray(True), name="finite")
+        self._finite_of[optimizer].assign(finite)
 
     def step(self, optimizer: Optimizer) -> None:
         """`optimizer.step()` by the gradients brought back; nothing where one is not finite."""
@@ -118,7 +128,7 @@ class LossScaler:
             return
         if id(optimizer) not in self._unscaled:
             self.unscale_(optimizer)
-        self._if_finite(optimizer.step)
+        self._if(self._finite_of[optimizer].value(), optimizer.step)
 
     def apply_gradients(
         self, optimizer: Optimizer, grads_and_vars: Iterable[tuple[Any, dlc.Variable]]
@@ -130,17 +140,18 @@ class LossScaler:
             grads_and_vars: Gradients and variables in pairs; a gradient that is None is left out.
         """
         pairs = [(g, v) for g, v in grads_and_vars if g is not None]
-        gradients = self.unscale([g for g, _ in pairs])
+        if not self.enabled:
+            optimizer.apply_gradients(pairs)
+            return
+        gradients, finite = self._unscale([g for g, _ in pairs])
         variables = [v for _, v in pairs]
         optimizer.build(variables)
-        self._if_finite(lambda: optimizer.apply(gradients, variables))
+        self._if(finite, lambda: optimizer.apply(gradients, variables))
 
-    def _if_finite(self, run: Callable[[], Any]) -> None:
-        if not self.enabled:
-            run()
-        elif current_trace() is not None:
-            dlc.cond(self._finite.value(), lambda: (run(), None)[1], lambda: None)
-        elif self._finite.item():
+    def _if(self, finite: Any, run: Callable[[], Any]) -> None:
+        if current_trace() is not None:
+            dlc.cond(finite, lambda: (run(), None)[1], lambda: None)
+        elif finite.item():
             run()
 
     def update(self) -> None:

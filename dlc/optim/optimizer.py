@@ -60,7 +60,7 @@ class _Entry:
         self.add_slots(slots)
         settings = group.settings
         accumulates = settings["gradient_accumulation_steps"]
-        value = variable.data
+        value = wide(variable.data)  # a half type keeps no small part of a sum or average
         self.total = dlc.Variable(dlc.zeros_like(value)) if accumulates else None
         self.average = dlc.Variable(value) if settings["use_ema"] else None
 
@@ -144,7 +144,7 @@ class Group(Mapping[str, Any]):
         self.settings.update(settings)
         with eager():
             for e in self.entries:
-                e.add_slots(self._optimizer.first_slots(e.variable.data, self.settings))
+                e.add_slots(self._optimizer.first_slots(wide(e.variable.data), self.settings))
 
     def __getitem__(self, name: str) -> Any:
         if name in ("lr", "learning_rate"):
@@ -169,6 +169,7 @@ class Group(Mapping[str, Any]):
                 "the parameters of a group stay what they are", hint="use add_param_group"
             )
         else:
+            self._optimizer.check_of_group({name: value})
             self._change(self._optimizer.renamed({name: value}))
 
     def __iter__(self) -> Iterator[str]:
@@ -216,6 +217,10 @@ class Optimizer:
         "clipnorm": None, "clipvalue": None, "global_clipnorm": None,
         "gradient_accumulation_steps": None, "use_ema": False, "ema_momentum": 0.99, "name": None,
     }  # fmt: skip
+    # Those that no group has of its own.
+    of_all: ClassVar[Sequence[str]] = (
+        "clipnorm", "clipvalue", "global_clipnorm", "gradient_accumulation_steps", "use_ema",
+    )  # fmt: skip
 
     def __init__(self, given: Any = None, /, **settings: Any) -> None:
         rate, parameters = _first_argument(given)
@@ -276,7 +281,10 @@ class Optimizer:
         return found
 
     def first_slots(self, parameter: Any, settings: Settings) -> Slots:
-        """The state that is kept beside a parameter, before the first step."""
+        """The state that is kept beside a parameter, before the first step.
+
+        A parameter of a half type comes at float32, and so its state is.
+        """
         raise NotImplementedError
 
     def rule(
@@ -284,7 +292,7 @@ class Optimizer:
     ) -> tuple[Any, Slots]:
         """The parameter and its state after a step; `step` counts from 1.
 
-        What is of a half type comes at float32, and is rounded to its type after the step.
+        A parameter of a half type comes at float32, and is rounded to its type after the step.
         """
         raise NotImplementedError
 
@@ -343,12 +351,22 @@ class Optimizer:
         parameters = [parameters] if isinstance(parameters, dlc.Variable) else list(parameters)
         rate_name = "learning_rate" if self.is_keras else "lr"
         rate = given.pop(rate_name, self._rate)
+        self.check_of_group(given)
         settings = {**self.settings, **self.renamed(given)}
         self._check(settings, rate)
         held = Group(self, settings, rate)
         self.param_groups.append(held)
         for p in parameters:
             self._add(p, held)
+
+    def check_of_group(self, given: Settings) -> None:
+        """Refuses settings of a group that are the whole optimizer's."""
+        for name in self.of_all:
+            if name in given and given[name] != self.settings[name]:
+                raise ArgumentError(
+                    f"{type(self).__name__}: {name}={given[name]} of a group of parameters; "
+                    "it is set for the whole optimizer, when that is made"
+                )
 
     def _add(self, p: Any, group: Group) -> _Entry:
         if not isinstance(p, dlc.Variable) or not p.dtype.is_float:
@@ -362,7 +380,8 @@ class Optimizer:
                 f"{type(self).__name__}: {p.name or 'a parameter'} ({p.tensor}) was given twice"
             )
         with eager():  # state outlives the program that is being traced
-            entry = _Entry(len(self._entries), p, group, self.first_slots(p.data, group.settings))
+            slots = self.first_slots(wide(p.data), group.settings)
+            entry = _Entry(len(self._entries), p, group, slots)
             if not self.is_keras:
                 self._counts.add(entry.number, self._updates(self.steps.value()).item())
         self._entries.append(entry)
@@ -423,7 +442,7 @@ class Optimizer:
 
     def init(self, parameters: Any) -> State:
         """The state for a tree of parameters, before the first step."""
-        leaves = [as_tensor(p) for p in dlc.tree.leaves(parameters)]
+        leaves = [wide(p) for p in dlc.tree.leaves(parameters)]
         every = self.settings["gradient_accumulation_steps"]
         return State(
             dlc.asarray(0, dtype=dlc.int32),
@@ -464,7 +483,8 @@ class Optimizer:
         step = state.step + dlc.asarray(1, dtype=dlc.int32)
         sums: list[Any] = []
         if every:
-            sums = [s + g for s, g in zip(state.sums, gradients, strict=True)]
+            pairs = zip(state.sums, gradients, strict=True)
+            sums = [s + dlc.astype(as_tensor(g), s.dtype) for s, g in pairs]
             gradients = [s / every for s in sums]
         gradients = clipping.clipped([wide(g) for g in gradients], self.settings)
         made = [
@@ -489,8 +509,8 @@ class Optimizer:
         self, parameter: Any, gradient: Any, slots: Slots, settings: Settings, rate: Any, step: Any
     ) -> tuple[Any, Slots]:
         """`rule` at float32 for half types: float16 holds neither eps nor the square of 256."""
-        p, held = wide(parameter), {k: wide(v) for k, v in slots.items()}
-        new, after = self.rule(p, dlc.astype(gradient, p.dtype), held, settings, rate, step)
+        p = wide(parameter)
+        new, after = self.rule(p, dlc.astype(gradient, p.dtype), slots, settings, rate, step)
         kept = {k: dlc.astype(v, slots[k].dtype) for k, v in after.items()}
         return dlc.astype(new, parameter.dtype), kept
 
@@ -546,9 +566,10 @@ class Optimizer:
                 e.total.assign(after.sums[k])
             if e.average is not None:
                 share = e.group.settings["ema_momentum"]
-                moved = share * e.average + (1 - share) * new[k]
+                value = wide(new[k])
+                moved = share * e.average + (1 - share) * value
                 first = self._updates(state.step, missed[k]) < 1
-                e.average.assign(dlc.where(first, new[k], moved))  # first values do not count
+                e.average.assign(dlc.where(first, value, moved))  # first values do not count
 
     # State.
 
@@ -590,7 +611,7 @@ class Optimizer:
         chosen = None if variables is None else set(map(id, variables))
         for e in self._entries:
             if e.average is not None and (chosen is None or id(e.variable) in chosen):
-                e.variable.assign(e.average.value())
+                e.variable.assign(dlc.astype(e.average.value(), e.variable.dtype))
 
     def __repr__(self) -> str:
         rate = "learning_rate" if self.is_keras else "lr"

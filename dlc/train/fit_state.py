@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dlc
@@ -47,9 +47,8 @@ class FitState:
             "metrics": training.outputs,
             "fit": self,
         }
-        for name, value in vars(training.model).items():  # of steps of the user's own
-            if isinstance(value, (dlc.optim.Optimizer, Metric)):
-                held[f"model.{name}"] = value
+        for path, module in training.model.named_modules():  # for steps of the user's own
+            held.update(_stateful(vars(module), f"model.{path}" if path else "model"))
         return Checkpoint(**held)
 
     def resume(self, contents: Mapping[str, Any]) -> None:
@@ -92,3 +91,12 @@ class FitState:
             if found is not None:
                 saved.remove(found)
                 callback.load_state_dict(found[1])
+
+
+def _stateful(x: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """What has state beside parameters and buffers, also in containers, by name."""
+    if isinstance(x, (dlc.optim.Optimizer, dlc.optim.LossScaler, Metric)):
+        yield name, x
+    elif isinstance(x, (dict, list, tuple)):
+        for key, value in x.items() if isinstance(x, dict) else enumerate(x):
+            yield from _stateful(value, f"{name}.{key}")

@@ -39,6 +39,10 @@ class Model(Protocol):
         """The module and all below."""
         ...
 
+    def named_modules(self) -> Iterator[tuple[str, Any]]:
+        """The same, each with its path."""
+        ...
+
     def train_step(self, batch: Batch) -> dict[str, Any]:
         """A step of the optimizer."""
         ...

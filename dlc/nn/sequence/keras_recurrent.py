@@ -116,7 +116,7 @@ class RNN(Layer):
         return (result, *last) if self.return_state else result
 
     def _first(self, given: Any, x: Any) -> State:
-        zeros = self._zeros(x.shape[0], x.dtype)
+        zeros = self._zeros(x.shape[0], self._state_type(x))
         if given is None:
             return tuple(
                 dlc.tree.unflatten(dlc.tree.structure(zeros), self.states)
@@ -135,7 +135,15 @@ class RNN(Layer):
                     f"{type(self).__name__}: a state of shape {tuple(state.shape)}, "
                     f"where {tuple(zero.shape)} is needed"
                 )
+        if isinstance(self.cell, cells.KerasCell):
+            dtype = dlc.result_type(wanted[0], *found)
+            found = [dlc.astype(state, dtype) for state in found]
         return tuple(dlc.tree.unflatten(dlc.tree.structure(zeros), found))
+
+    def _state_type(self, x: Any) -> Any:
+        """The type of states: that of cells, where `autocast` gives inputs of a half type."""
+        held = self.cell.cells if isinstance(self.cell, cells.StackedRNNCells) else [self.cell]
+        return dlc.result_type(x, *(c.dtype for c in held if isinstance(c, Layer)))
 
     def _run(self, x: Any, first: State, mask: Any) -> tuple[Any, State]:
         how = {"reverse": self.go_backwards, "zero_output": self.zero_output_for_mask}
@@ -147,7 +155,8 @@ class RNN(Layer):
             output, new = self.cell(row, list(state[1:]))
             return (output, *(new if isinstance(new, (list, tuple)) else (new,)))
 
-        output = dlc.zeros((x.shape[1], cells.output_size(self.cell)), dtype=x.dtype)
+        extents = (x.shape[1], cells.output_size(self.cell))
+        output = dlc.zeros(extents, dtype=self._state_type(x))
         outputs, last = run(step_of_any, x, (output, *first), mask, **how)
         return outputs, last[1:]
 

@@ -150,10 +150,19 @@ def run(
     Returns:
         The outputs, in the order of `rows`, and the last state.
     """
+
+    def held(row: Any, before: State) -> State:
+        """The state after a step; where products are of half types, at the type of the first."""
+        after = tuple(step(row, before))
+        (new, structure), old = dlc.tree.flatten(after), dlc.tree.leaves(before)
+        if len(new) != len(old):
+            return after
+        return dlc.tree.unflatten(structure, list(map(_widened, new, old)))
+
     if mask is None:
 
         def plain(carry: State, row: Any) -> tuple[State, Any]:
-            new = tuple(step(row, carry))
+            new = held(row, carry)
             return new, new[0]
 
         last, outputs = dlc.scan(plain, tuple(state), rows, reverse=reverse)
@@ -161,13 +170,19 @@ def run(
 
     def masked(carry: tuple[State, Any], item: Any) -> tuple[Any, Any]:
         (before, output), (row, kept) = carry, item
-        after = dlc.tree.map(lambda n, o: _choose(kept, n, o), tuple(step(row, before)), before)
+        after = dlc.tree.map(lambda n, o: _choose(kept, n, o), held(row, before), before)
         output = _choose(kept, after[0], dlc.zeros_like(output) if zero_output else output)
         return (after, output), output
 
     first = (tuple(state), dlc.zeros_like(state[0]))
     (last, _), outputs = dlc.scan(masked, first, (rows, mask), reverse=reverse)
     return outputs, last
+
+
+def _widened(new: Any, old: Any) -> Any:
+    """A tensor at the type of another, where that is the wider one."""
+    wider = new.dtype != old.dtype and dlc.result_type(new, old) == old.dtype
+    return dlc.astype(new, old.dtype) if wider else new
 
 
 def _choose(kept: Any, new: Any, old: Any) -> Any:

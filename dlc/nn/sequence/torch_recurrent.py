@@ -156,8 +156,9 @@ class TorchRecurrent(Either):
         count = self.num_layers * len(self._suffixes())
         extents = (self._output_size, self.hidden_size)[: self.parts]
         shapes = [(count, x.shape[1], extent) for extent in extents]
+        dtype = dlc.result_type(x, self.weight_hh_l0)
         if hx is None:
-            return [dlc.zeros(shape, dtype=x.dtype) for shape in shapes]
+            return [dlc.zeros(shape, dtype=dtype) for shape in shapes]
         given = [hx] if self.parts == 1 else list(hx)
         if len(given) != self.parts:
             raise ArgumentError(f"{type(self).__name__}: hx is a pair (h, c), not {len(given)}")
@@ -171,7 +172,8 @@ class TorchRecurrent(Either):
                     f"{type(self).__name__}: a first state of shape {tuple(h.shape)}, "
                     f"where {shape} is needed"
                 )
-        return held
+        dtype = dlc.result_type(dtype, *held)
+        return [dlc.astype(h, dtype) for h in held]
 
     def _layers(self, x: Any, state: list[Any], mask: Any) -> tuple[Any, list[Any]]:
         last: list[State] = []
