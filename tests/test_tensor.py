@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import dlc
 from dlc.frontend import elsewhere
+from dlc.frontend.unheld import UNHELD
 
 NAMES = ["float64", "float32", "float16", "bfloat16", "int8", "int16", "int32", "int64"]
 NAMES += ["uint8", "uint16", "uint32", "uint64", "bool"]
@@ -259,6 +260,33 @@ def test_writes_reach_one_handle_only():
     assert x.tolist() == [0, 9, 9, 3, 4, 5]
     assert view.tolist() == [1, 2, 3]
     assert w.tolist() == z.tolist() == array.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.skipif(not UNHELD, reason="what this Python's stack borrows is not counted")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_writes_that_would_be_lost_are_refused(compiled):
+    def run(statement):
+        v = dlc.Variable(np.zeros((2, 3), np.float32))
+        scope = {"x": dlc.asarray(v), "xs": [dlc.asarray(v)], "v": v}
+        exec(f"def f(x, xs):\n {statement}\n return x, xs[0], v", scope)
+        f = dlc.compile(scope["f"]) if compiled else scope["f"]
+        return [int(dlc.sum(t).item()) for t in f(scope["x"], scope["xs"])]
+
+    for statement in (
+        "x[0][1] = 5", "x[0][1] += 5", "x.T[0] = 5", "x.reshape(-1)[:] = 5",
+        "v.data[0] = 5", "v[0][1] = 5", "v.value()[:] = 5",
+    ):  # fmt: skip
+        with pytest.raises(dlc.DlcError, match="would be lost") as raised:
+            run(statement)
+        assert raised.value.location.line == 2
+    for statement, sums in {
+        "xs[0][1] = 5": [0, 15, 0],
+        "(lambda: x)()[0, 1] = 5": [5, 0, 0],
+        "y = x[0]; y[1] = 5; x[0] = y": [5, 0, 0],
+        "v[0, 1] = 5": [0, 0, 5],
+        "v.data += 5": [0, 0, 30],
+    }.items():
+        assert run(statement) == sums
 
 
 def test_augmented_assignment_makes_a_new_handle():
@@ -609,7 +637,8 @@ def test_searchsorted_and_nonzero_methods():
 )
 def test_results_that_are_the_argument_are_other_tensors(function):
     for x in (dlc.ones((2, 2)), dlc.Variable(np.ones((2, 2)))):
-        function(x)[0] = 5
+        result = function(x)
+        result[0] = 5
         assert x.tolist() == [[1, 1], [1, 1]]
 
 

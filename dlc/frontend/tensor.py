@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from dlc.frontend.conversion import unconverted
 from dlc.frontend.extent import extents
 from dlc.frontend.promotion import DEFAULTS
 from dlc.frontend.tensor_methods import TensorMethods, functions, operators
+from dlc.frontend.unheld import UNHELD, stores_item
 from dlc.ir.core import Node
 from dlc.ir.errors import (
     ArgumentError,
@@ -463,7 +465,15 @@ class Tensor(TensorMethods):
         return functions.getitem(self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._rebind(functions.setitem(self, index, value))
+        references = getrefcount(self)
+        new = functions.setitem(self, index, value)
+        if references <= UNHELD and stores_item(sys._getframe(1)):
+            raise ArgumentError(
+                "this write would be lost: it is into a tensor that nothing holds",
+                hint="parts of a tensor and .data are values of their own: write x[0, 1] = v for "
+                "x[0][1] = v, and variable[i] = v for variable.data[i] = v",
+            )
+        self._rebind(new)
 
     # Operators.
 
