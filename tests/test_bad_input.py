@@ -193,7 +193,7 @@ TRACED = {
     "format": (lambda x: f"{x[0]:.2f}", ""),
     "numpy": (lambda x: np.asarray(x), "dlc function"),
     "numpy list": (lambda x: np.array([x[0], x[1]]), "dlc function"),
-    "numpy function": (lambda x: np.linalg.norm(x), "NumPy"),
+    "numpy function": (lambda x: np.fft.fft(x), "NumPy"),
     "numpy in place": (lambda x: np.zeros(3).__iadd__(x), "dlc function"),
     "dlpack": (lambda x: np.from_dlpack(x), ""),
     "pickle": (lambda x: pickle.dumps(x), ""),
