@@ -128,8 +128,8 @@ def as_tensor(x: Any, like: Tensor | None = None) -> Tensor:
     """`x` as a tensor: itself, a copy of an array, or a weak scalar.
 
     Args:
-        x: A tensor, a NumPy array or scalar, a Python number, nested lists of numbers, or anything
-            with DLPack.
+        x: A tensor, a NumPy array or scalar, a Python number, nested lists of numbers and tensors,
+            or anything with DLPack.
         like: For a Python number, the tensor whose element type it takes.
 
     Raises:
@@ -146,6 +146,8 @@ def as_tensor(x: Any, like: Tensor | None = None) -> Tensor:
         return weak_scalar(x)
     if isinstance(x, DimExpr):
         return dim_tensor(plain(x))
+    if isinstance(x, (list, tuple)) and contains_tensor(x):
+        return asarray(x)
     return _constant(as_array(x))
 
 
@@ -436,7 +438,7 @@ def asarray(
             if kind.kind != "f" or held.is_float
             else convert(_scalar(x, kind, weak=False), held)
         )
-    elif isinstance(x, (list, tuple)) and _contains_tensor(x):
+    elif isinstance(x, (list, tuple)) and contains_tensor(x):
         result = functions.stack([asarray(v, dtype=dtype) for v in promote_all(x)])
     elif isinstance(x, DimExpr):
         result = materialise(as_tensor(x)) if wanted is None else convert(as_tensor(x), wanted)
@@ -455,9 +457,10 @@ def _of_array(array: Array, wanted: DType | None, copy: bool | None, given: Any)
     return made if wanted is None or wanted is dtype else convert(made, wanted)
 
 
-def _contains_tensor(x: Any) -> bool:
+def contains_tensor(x: Any) -> bool:
+    """Whether what a user gave is a tensor, or nested lists with one."""
     if isinstance(x, (list, tuple)):
-        return any(_contains_tensor(v) for v in x)
+        return any(contains_tensor(v) for v in x)
     return isinstance(x, Tensor)
 
 

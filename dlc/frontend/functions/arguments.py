@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from dlc.frontend.apply import apply, as_tensor, broadcast_to, new_handle, promote
+from dlc.frontend.apply import (
+    apply,
+    as_tensor,
+    broadcast_to,
+    contains_tensor,
+    new_handle,
+    promote,
+)
 from dlc.frontend.context import current_trace
 from dlc.frontend.extent import as_dim
 from dlc.frontend.tensor import Tensor
@@ -222,7 +229,7 @@ def known_values(given: Any, tensor: Tensor) -> np.ndarray[Any, Any] | None:
     if current_trace() is None:
         return on_host(tensor._data)
     # A traced function reads the tensors it closes over anew at each call.
-    return None if isinstance(given, Tensor) else np.asarray(given)
+    return None if contains_tensor(given) else np.asarray(given)
 
 
 def reshaped(x: Tensor, shape: Shape) -> Tensor:
