@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import gc
 import operator
+import pickle
 import re
 import threading
 import warnings
@@ -769,3 +770,47 @@ def test_methods_of_objects_that_have_gone():
         Scale().scaled(2.0)
     kept = Scale()
     assert kept.scaled(2.0).item() == 6
+
+
+@dlc.compile
+def pickled(x):
+    return x + 1
+
+
+def raised(x, power):
+    return x**power
+
+
+class Holder:
+    """Compiled functions as attributes and methods."""
+
+    def __init__(self):
+        self.weight = dlc.Variable(np.float32(3))
+        self.own = dlc.compile(self.scaled, static_argnames=("by",), name="own")
+
+    def scaled(self, x, by=1):
+        return x * self.weight * by
+
+    @dlc.compile
+    def method(self, x):
+        return self.own(x, by=2)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_and_pickles(again):
+    assert again(pickled) is pickled
+    holder = Holder()
+    assert holder.method(1.0).item() == 6
+    other, method = again((holder, holder.method))
+    other.weight.assign(5)
+    assert (holder.method(1.0).item(), other.method(1.0).item(), method(1.0).item()) == (6, 10, 10)
+    assert (other.own.name, other.own.signature.static) == ("own", {1})
+    renamed = again(dlc.compile(raised, static_argnames="power", level="O0"))
+    assert renamed.settings.options.level == "O0"
+    assert renamed(2.0, power=3).item() == 8
+
+
+def test_loaded_programs_are_not_pickled(tmp_path):
+    dlc.save(lambda x: x + 1, tmp_path / "f.dlc", specs="f32[2]")
+    with pytest.raises(dlc.ArgumentError, match="cannot be copied or pickled"):
+        pickle.dumps(dlc.load(tmp_path / "f.dlc"))

@@ -10,7 +10,9 @@ import contextlib
 import functools
 import inspect
 import itertools
+import operator
 import os
+import sys
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -157,6 +159,7 @@ class CompiledFunction(Dispatching):
         self._order: OrderedDict[int, tuple[Family, Specialisation]] = OrderedDict()
         self._lock = make_lock()
         self._bound: dict[int, tuple[weakref.ref[Any], CompiledFunction]] = {}
+        self._owner: weakref.ref[Any] | None = None  # whose method it is
         self._reasons: list[str] = []
         self._python = self._python_call
         use = functools.partial(dispatch, self)
@@ -183,8 +186,25 @@ class CompiledFunction(Dispatching):
                 ) from None
             method = _method(self.__wrapped__, reference)
             made = CompiledFunction(method, self.settings, self.signature.of_method(method))
+            made._owner = reference
             self._bound[key] = (reference, made)
             return made
+
+    def __reduce__(self) -> Any:
+        """What copies and pickles have: the function's name, or what it was made from."""
+        owner = None if self._owner is None else self._owner()
+        if owner is not None:
+            return getattr, (owner, self.__wrapped__.__name__)
+        if type(self) is not CompiledFunction:
+            raise ArgumentError(
+                f"{self!r} cannot be copied or pickled", hint="load or compile it there once more"
+            )
+        name = getattr(self, "__qualname__", "")
+        with contextlib.suppress(AttributeError, KeyError):
+            if operator.attrgetter(name)(sys.modules[self.__module__]) is self:
+                return name  # as functions are
+        own = self.signature
+        return _remade, (self.__wrapped__, self.settings, own.static, own.donated)
 
     # Calls.
 
@@ -445,6 +465,12 @@ class CompiledFunction(Dispatching):
                 if isinstance(d, str):
                     values[d] = 2
         return call, Extents(call.shapes, values, fixed_names=values)
+
+
+def _remade(
+    function: Callable[..., Any], settings: Settings, static: Iterable[Any], donated: Iterable[Any]
+) -> CompiledFunction:
+    return CompiledFunction(function, settings, Signature(function, static, donated))
 
 
 def _method(function: Callable[..., Any], reference: weakref.ref[Any]) -> Callable[..., Any]:
