@@ -676,3 +676,13 @@ def test_corrupt_cache(damage, kinds, cached, tmp_path):
         damage(path)
     again = run_python(CACHED, DLC_CACHE_DIR=str(folder))
     assert (again.returncode, again.stdout) == (0, printed)
+
+
+def test_gpu_is_not_said_to_be_meant_as_cpu():
+    for call in (
+        lambda: dlc.jit(lambda x: x, device="gpu")(1),
+        lambda: dlc.device("gpus").__enter__(),
+    ):
+        with pytest.raises(dlc.DeviceError) as caught:
+            call()
+        assert "are cpu" in caught.value.hint
