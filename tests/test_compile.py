@@ -326,6 +326,19 @@ def test_policies():
         h(np.ones(4))
 
 
+def test_what_is_asked_for_beforehand_is_allowed():
+    f = dlc.compile(double, on_recompile="error")
+    f(np.ones(2))
+    for specs in ("f32[n]", "f32[0]", "f64[n,m]"):
+        f.warmup(specs)
+    assert f.stats.recompilations[-1] == "x had 1 dims, now 2"
+    for shape in ((7,), (0,)):
+        assert f(np.ones(shape, np.float32)).shape == shape
+    assert f(np.ones((2, 3))).shape == (2, 3)
+    with pytest.raises(dlc.RecompileError):
+        f(1)
+
+
 def test_programs_are_bounded():
     from dlc.frontend.compile import MAX_SPECIALISATIONS
 

@@ -324,10 +324,16 @@ class CompiledFunction(Dispatching):
     # Compilation.
 
     def _specialise(
-        self, family: Family, call: Call, extents: Extents, shapes: tuple[Any, ...]
+        self,
+        family: Family,
+        call: Call,
+        extents: Extents,
+        shapes: tuple[Any, ...],
+        asked: bool = False,
     ) -> Specialisation:
+        """Makes a program; one that was `asked` for is allowed."""
         reason = self._reason(family, call.key, shapes)
-        self._announce(reason)
+        self._announce(reason, "allow" if asked else self.settings.on_recompile)
         with no_collection():
             closure = self._stats.time_trace(self.name, lambda: self._trace(call, extents))
             made = self._compile(call, closure, extents, "; ".join([reason, *extents.reasons]))
@@ -398,10 +404,9 @@ class CompiledFunction(Dispatching):
         changed = _key_change(self.signature, before.key, key)
         return changed or _settings_change(former.settings, family.settings)
 
-    def _announce(self, reason: str) -> None:
+    def _announce(self, reason: str, policy: Policy) -> None:
         if not self._reasons:
             return
-        policy = self.settings.on_recompile
         message = f"{self.name} has to be compiled again: {reason}"
         if policy == "error":
             raise RecompileError(message, hint='allow it with on_recompile="allow"')
@@ -436,7 +441,7 @@ class CompiledFunction(Dispatching):
         family = self._family(call)
         with family.lock:
             if not any(s.extents.patterns == extents.patterns for s in family.programs):
-                self._specialise(family, call, extents, call.shapes)
+                self._specialise(family, call, extents, call.shapes, asked=True)
         return self
 
     def save(self, path: str | os.PathLike[str], specs: Any = None) -> None:
