@@ -827,3 +827,12 @@ def test_loaded_programs_are_not_pickled(tmp_path):
     dlc.save(lambda x: x + 1, tmp_path / "f.dlc", specs="f32[2]")
     with pytest.raises(dlc.ArgumentError, match="cannot be copied or pickled"):
         pickle.dumps(dlc.load(tmp_path / "f.dlc"))
+
+
+def test_extents_of_1_and_0_are_broadcast():
+    f = dlc.compile(lambda a, b: (a + b, dlc.broadcast_arrays(a, b)[0], dlc.where(b > 0, a, b)))
+    for a, b, wanted in ((3, 3, 3), (4, 4, 4), (0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 5, 5)):
+        results = f(np.ones(a, np.float32), np.ones(b, np.float32))
+        assert [x.shape for x in results] == [(wanted,)] * 3
+    with pytest.raises(dlc.ShapeError):
+        f(np.ones(2, np.float32), np.ones(0, np.float32))

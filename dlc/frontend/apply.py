@@ -27,7 +27,7 @@ from dlc.frontend.tensor import Array, Tensor, contiguous, functions, make, make
 from dlc.frontend.trace import Trace
 from dlc.ir.build import find_op, normalise_attrs
 from dlc.ir.deferred import deferred
-from dlc.ir.dims import Dim, DimExpr, dims_equal
+from dlc.ir.dims import Dim, DimExpr, broadcast_dim
 from dlc.ir.errors import (
     ArgumentError,
     DeviceError,
@@ -366,15 +366,16 @@ def broadcast_shapes(*shapes: Sequence[Dim]) -> tuple[Dim, ...]:
     rank = max((len(s) for s in shapes), default=0)
     result: list[Dim] = []
     for k in range(-rank, 0):
-        dims = [s[k] for s in shapes if len(s) >= -k]
-        wide = [d for d in dims if d != 1]
-        if any(not dims_equal(d, wide[0]) for d in wide[1:]):
-            shown = ", ".join("(" + ", ".join(map(str, s)) + ")" for s in shapes)
-            raise ShapeError(
-                f"shapes {shown} do not broadcast",
-                hint="extents must be equal or 1, from the last axis on",
-            )
-        result.append(wide[0] if wide else 1)
+        extent: Dim | None = 1
+        for d in (s[k] for s in shapes if len(s) >= -k):
+            extent = broadcast_dim(extent, d)
+            if extent is None:
+                shown = ", ".join("(" + ", ".join(map(str, s)) + ")" for s in shapes)
+                raise ShapeError(
+                    f"shapes {shown} do not broadcast",
+                    hint="extents must be equal or 1, from the last axis on",
+                )
+        result.append(extent)
     return tuple(result)
 
 

@@ -20,7 +20,7 @@ from dlc.frontend.context import current_trace
 from dlc.frontend.extent import as_dim
 from dlc.frontend.tensor import Tensor
 from dlc.ir.deferred import deferred
-from dlc.ir.dims import Dim, DimExpr, dims_equal
+from dlc.ir.dims import Dim, DimExpr, broadcast_dim
 from dlc.ir.errors import (
     ArgumentError,
     DeviceError,
@@ -168,13 +168,13 @@ def common_shape(name: str, shapes: Sequence[Shape], types: Sequence[TensorType]
         for shape in shapes:
             place = k - rank + len(shape)
             d = shape[place] if place >= 0 else 1
-            if extent == 1:
-                extent = d
-            elif d != 1 and not dims_equal(d, extent):
+            common = broadcast_dim(extent, d)
+            if common is None:
                 raise ShapeError(
                     f"{name} of {types_text(types)}: axis {k - rank} has {extent} and {d} elements",
                     hint="from the last axis on, extents must be equal or 1",
                 )
+            extent = common
         result.append(extent)
     return tuple(result)
 
