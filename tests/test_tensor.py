@@ -547,10 +547,40 @@ def test_dlpack():
     z = dlc.from_dlpack(array)
     array[0] = 9
     assert z.tolist() == [0, 1, 2]
-    with pytest.raises(dlc.DTypeError):
-        np.from_dlpack(dlc.ones((1,), dtype="bf16"))
     with pytest.raises(dlc.ArgumentError):
         dlc.from_dlpack([1])
+
+
+def test_dlpack_of_bfloat16():
+    torch = pytest.importorskip("torch")
+    given = torch.arange(6, dtype=torch.bfloat16).reshape(2, 3)
+    for x in (given, given.T, given[:, ::2], given[:0], given[0, 1]):
+        for made in (dlc.from_dlpack(x), dlc.asarray(x), dlc.compile(lambda x: x + 0)(x)):
+            assert made.dtype is dlc.bfloat16
+            assert made.tolist() == x.tolist()
+        back = torch.from_dlpack(dlc.from_dlpack(x))
+        assert back.dtype is torch.bfloat16
+        assert torch.equal(back, x)
+    shared = dlc.from_dlpack(given, copy=False)
+    given += 1
+    assert shared.tolist() == given.tolist()
+    for version in (None, (0, 8), (1, 0)):  # NumPy knows no bfloat16 yet
+        capsule = dlc.ones(2, dtype="bf16").__dlpack__(max_version=version)
+        assert ("versioned" in repr(capsule)) == (version == (1, 0))
+
+
+def test_what_cannot_be_read_as_an_array():
+    torch = pytest.importorskip("torch")
+    for x, message in (
+        (torch.ones(2, requires_grad=True), "detach"),
+        (torch.ones(2, device="meta"), "meta device"),
+        (torch.ones(2, dtype=torch.float8_e5m2), "could not be read as an array"),
+    ):
+        for call in (dlc.asarray, dlc.compile(dlc.relu)):
+            with pytest.raises(dlc.ArgumentError, match=message):
+                call(x)
+    with pytest.raises(dlc.ArgumentError, match="detach"):
+        dlc.from_dlpack(torch.ones(2, requires_grad=True))
 
 
 def test_dlpack_consumers_cannot_write():

@@ -11,6 +11,7 @@ the type that the IR sees (its `.shape` has plain dims, to be computed with by `
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -44,9 +45,11 @@ from dlc.runtime.places import PLACES, is_place, may_be_elsewhere
 
 if TYPE_CHECKING:  # not needed by a process that only calls compiled functions
     from dlc.frontend import call_place, eager
+    from dlc.runtime import dlpack
 else:
     call_place = deferred("dlc.frontend.call_place")
     eager = deferred("dlc.frontend.eager")
+    dlpack = deferred("dlc.runtime.dlpack")
 
 __all__ = [
     "apply", "as_dim", "as_dims", "as_tensor", "broadcast", "broadcast_shapes", "convert",
@@ -54,6 +57,7 @@ __all__ = [
 ]  # fmt: skip
 
 SMALL = 64  # elements of an array that a trace keeps as a constant
+_REFUSALS = (BufferError, RuntimeError, TypeError, ValueError)  # of objects to be read as arrays
 _REAL_PARTS = "keep real and imaginary parts in two tensors"
 _PLAIN_DIMS = frozenset({"dim", "dims"})
 
@@ -222,7 +226,7 @@ def as_array(x: Any, wanted: DType | None = None) -> Array:
                 "a masked array is not a tensor, which has no mask",
                 hint="fill it with .filled(value), and pass its mask as an array if it matters",
             )
-    elif any(hasattr(x, name) for name in ("__array__", "__array_interface__", "__dlpack__")):
+    elif is_array_like(x):
         array = _exchanged(x)
     elif isinstance(x, (list, tuple)):
         return _from_sequence(x, wanted)
@@ -237,17 +241,38 @@ def as_array(x: Any, wanted: DType | None = None) -> Array:
     return array if array.dtype.isnative else array.astype(dtype.numpy)
 
 
+def is_array_like(x: Any) -> bool:
+    """Whether an object has one of the protocols for exchange."""
+    return any(hasattr(x, name) for name in ("__array__", "__array_interface__", "__dlpack__"))
+
+
 def _exchanged(x: Any) -> Array:
     """The array of an object with one of the protocols for exchange."""
-    by_dlpack = not (hasattr(x, "__array__") or hasattr(x, "__array_interface__"))
+    if not (hasattr(x, "__array__") or hasattr(x, "__array_interface__")):
+        return borrowed_array(x)
     try:
-        return np.from_dlpack(x) if by_dlpack else np.asarray(x)
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        if isinstance(error, DlcError):
-            raise
-        raise ArgumentError(
-            f"a {type(x).__name__} could not be read as an array: {error}"
-        ) from error
+        return np.asarray(x)
+    except DlcError:
+        raise
+    except _REFUSALS as error:
+        if isinstance(error, TypeError) and hasattr(x, "__dlpack__"):
+            with contextlib.suppress(*_REFUSALS):
+                return dlpack.borrowed(x)  # PyTorch gives NumPy no bfloat16
+        raise _unreadable(x, error) from error
+
+
+def borrowed_array(x: Any) -> Array:
+    """The array of an object with `__dlpack__`; ArgumentError for one that cannot be had."""
+    try:
+        return dlpack.borrowed(x)
+    except DlcError:
+        raise
+    except _REFUSALS as error:
+        raise _unreadable(x, error) from error
+
+
+def _unreadable(x: Any, error: Exception) -> ArgumentError:
+    return ArgumentError(f"a {type(x).__name__} could not be read as an array: {error}")
 
 
 def _from_sequence(x: Sequence[Any], wanted: DType | None) -> Array:
