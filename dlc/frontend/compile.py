@@ -649,16 +649,24 @@ def compile(  # noqa: PLR0913
         >>> f(2.0, 3.0)
         Tensor(7., dtype=float32)
     """
-    door = door_of(function)
-    if door is not None:
-        options = {"device": device, "level": level, "precision": precision, "verify": verify}
-        options |= {"num_threads": num_threads, "on_recompile": on_recompile, "disable": disable}
-        return door(function, **options)
     _check("level", level, LEVELS)
     _check("precision", precision, PRECISIONS)
     _check("on_recompile", on_recompile, POLICIES)
     if num_threads is not None:
         config.thread_count(num_threads)
+    door = door_of(function)
+    if door is not None:
+        given = {"static_argnums": static_argnums, "static_argnames": static_argnames}
+        given |= {"donate_argnums": donate_argnums, "donate_argnames": donate_argnames}
+        for keyword, places in given.items():
+            if _tuple(places):
+                raise ArgumentError(
+                    f"compile of a model from another program takes no {keyword}",
+                    hint="its arguments are data, which it reads; call it in a function of yours",
+                )
+        options = {"device": device, "level": level, "precision": precision, "verify": verify}
+        options |= {"num_threads": num_threads, "on_recompile": on_recompile, "disable": disable}
+        return door(function, **options, name=name)
     options = Options(
         level=level,
         precision=precision,
