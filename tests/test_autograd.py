@@ -393,3 +393,29 @@ def test_gradients_of_means_of_nothing_beside_open_extents():
         x = np.linspace(0, 1, num=shape[0] * shape[1], dtype=np.float32).reshape(shape)
         wanted = np.cos(x.astype(np.float64)) * x / max(x.size, 1)
         np.testing.assert_allclose(f(x, x).numpy(), wanted, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_lists_of_tensors_are_stacked(compiled):
+    x = dlc.Variable(2.0, requires_grad=True)
+
+    def step():
+        y = x * x
+        loss = dlc.sum([y, x * 3, 1.0]) + dlc.max([[x], [y]]) + dlc.dot([x, x], np.float32([1, 2]))
+        loss.backward()
+        return loss
+
+    loss = (dlc.compile(step) if compiled else step)()
+    assert (loss.item(), x.grad.item()) == (21, 14)
+    with dlc.GradientTape() as tape:
+        y = dlc.mean([x * 2, x * 4])
+    assert tape.gradient(y, x).item() == 3
+
+
+def test_lists_of_tensors_are_places():
+    place = dlc.Variable(2)
+    read = dlc.compile(lambda x: (x[[place, place + 1, 0]], dlc.take(x, [place, 1])))
+    for value in (2, 3):  # read anew at each call
+        place.assign(value)
+        one, other = read(np.arange(5))
+        assert (one.tolist(), other.tolist()) == ([value, value + 1, 0], [value, 1])

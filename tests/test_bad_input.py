@@ -193,7 +193,7 @@ TRACED = {
     "format": (lambda x: f"{x[0]:.2f}", ""),
     "numpy": (lambda x: np.asarray(x), "dlc function"),
     "numpy list": (lambda x: np.array([x[0], x[1]]), "dlc function"),
-    "numpy function": (lambda x: np.linalg.norm(x), "NumPy"),
+    "numpy function": (lambda x: np.fft.fft(x), "NumPy"),
     "numpy in place": (lambda x: np.zeros(3).__iadd__(x), "dlc function"),
     "dlpack": (lambda x: np.from_dlpack(x), ""),
     "pickle": (lambda x: pickle.dumps(x), ""),
@@ -676,3 +676,13 @@ def test_corrupt_cache(damage, kinds, cached, tmp_path):
         damage(path)
     again = run_python(CACHED, DLC_CACHE_DIR=str(folder))
     assert (again.returncode, again.stdout) == (0, printed)
+
+
+def test_gpu_is_not_said_to_be_meant_as_cpu():
+    for call in (
+        lambda: dlc.jit(lambda x: x, device="gpu")(1),
+        lambda: dlc.device("gpus").__enter__(),
+    ):
+        with pytest.raises(dlc.DeviceError) as caught:
+            call()
+        assert "are cpu" in caught.value.hint

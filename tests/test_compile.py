@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import gc
 import operator
+import pickle
 import re
 import threading
 import warnings
@@ -323,6 +324,19 @@ def test_policies():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         h(np.ones(4))
+
+
+def test_what_is_asked_for_beforehand_is_allowed():
+    f = dlc.compile(double, on_recompile="error")
+    f(np.ones(2))
+    for specs in ("f32[n]", "f32[0]", "f64[n,m]"):
+        f.warmup(specs)
+    assert f.stats.recompilations[-1] == "x had 1 dims, now 2"
+    for shape in ((7,), (0,)):
+        assert f(np.ones(shape, np.float32)).shape == shape
+    assert f(np.ones((2, 3))).shape == (2, 3)
+    with pytest.raises(dlc.RecompileError):
+        f(1)
 
 
 def test_programs_are_bounded():
@@ -769,3 +783,56 @@ def test_methods_of_objects_that_have_gone():
         Scale().scaled(2.0)
     kept = Scale()
     assert kept.scaled(2.0).item() == 6
+
+
+@dlc.compile
+def pickled(x):
+    return x + 1
+
+
+def raised(x, power):
+    return x**power
+
+
+class Holder:
+    """Compiled functions as attributes and methods."""
+
+    def __init__(self):
+        self.weight = dlc.Variable(np.float32(3))
+        self.own = dlc.compile(self.scaled, static_argnames=("by",), name="own")
+
+    def scaled(self, x, by=1):
+        return x * self.weight * by
+
+    @dlc.compile
+    def method(self, x):
+        return self.own(x, by=2)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_and_pickles(again):
+    assert again(pickled) is pickled
+    holder = Holder()
+    assert holder.method(1.0).item() == 6
+    other, method = again((holder, holder.method))
+    other.weight.assign(5)
+    assert (holder.method(1.0).item(), other.method(1.0).item(), method(1.0).item()) == (6, 10, 10)
+    assert (other.own.name, other.own.signature.static) == ("own", {1})
+    renamed = again(dlc.compile(raised, static_argnames="power", level="O0"))
+    assert renamed.settings.options.level == "O0"
+    assert renamed(2.0, power=3).item() == 8
+
+
+def test_loaded_programs_are_not_pickled(tmp_path):
+    dlc.save(lambda x: x + 1, tmp_path / "f.dlc", specs="f32[2]")
+    with pytest.raises(dlc.ArgumentError, match="cannot be copied or pickled"):
+        pickle.dumps(dlc.load(tmp_path / "f.dlc"))
+
+
+def test_extents_of_1_and_0_are_broadcast():
+    f = dlc.compile(lambda a, b: (a + b, dlc.broadcast_arrays(a, b)[0], dlc.where(b > 0, a, b)))
+    for a, b, wanted in ((3, 3, 3), (4, 4, 4), (0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 5, 5)):
+        results = f(np.ones(a, np.float32), np.ones(b, np.float32))
+        assert [x.shape for x in results] == [(wanted,)] * 3
+    with pytest.raises(dlc.ShapeError):
+        f(np.ones(2, np.float32), np.ones(0, np.float32))

@@ -1,5 +1,7 @@
 """LLVM modules compiled side by side: the objects are those of one after the other."""
 
+import pathlib
+import sys
 import threading
 import time
 
@@ -226,3 +228,17 @@ def test_helpers_are_compiled_in_batches_with_no_name_twice():
     assert [list(batch) for batch in found.batches()] == [["a"], ["b", "c"], ["b"]]
     found.want({"c": helper("c", 3, 3), "d": helper("d", 3, 3)})
     assert [list(batch) for batch in found.batches()] == [["d"]]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc")
+def test_what_llvmlite_does_not_free_is_made_once():
+    def pages():
+        return int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+
+    for _ in range(50):
+        llvm.optimized_text(TEXTS[0], host_isa())
+    before = pages()
+    for _ in range(200):
+        llvm.optimized_text(TEXTS[0], host_isa())
+    # Pass managers and builders of their own would be some 500 pages.
+    assert pages() - before < 150

@@ -311,3 +311,18 @@ def test_what_is_split():
     assert is_split_reduction((), (n,))
     assert not is_split_reduction((3,), (n,))
     assert not is_split_reduction((n,), (1 << 20,))
+
+
+def test_long_chains_are_several_kernels():
+    def chain(x, length):
+        for _ in range(length):
+            x = dlc.exp(-x) + 0.5
+        return x
+
+    x = np.linspace(-3, 3, 50, dtype=np.float32)
+    for length, kernels in ((100, 1), (600, 5)):
+        function, _ = trace(lambda x, length=length: chain(x, length), [x], symbolic=False)
+        optimized = fused(function)
+        assert len(groups(optimized)) == kernels
+        (found,), (wanted,) = interpret(optimized, [x]), interpret(function, [x])
+        np.testing.assert_array_equal(found, wanted)

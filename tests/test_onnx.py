@@ -458,6 +458,20 @@ def test_arguments_that_do_not_fit():
             model(*args, **keywords)
 
 
+def test_keywords_of_compile():
+    named = dlc.compile(simple(), name="named", level="O1", num_threads=1)
+    named(np.ones((1, 2), np.float32))
+    assert (named.name, [p.name for p in named.programs]) == ("named", ["named"])
+    for keywords, error in (
+        ({"static_argnums": 0}, dlc.ArgumentError),
+        ({"donate_argnames": "x"}, dlc.ArgumentError),
+        ({"level": "O9"}, dlc.ValueRangeError),
+        ({"num_threads": 0}, dlc.SettingError),
+    ):
+        with pytest.raises(error, match=next(iter(keywords))):
+            dlc.compile(simple(), **keywords)
+
+
 def test_unknown_operators_are_listed_at_once():
     nodes = [node("Relo", ["x"], ["a"]), helper.make_node("Fft", ["a"], ["y"], domain="com.other")]
     proto = model_of(nodes, [info("x")], [info("y")], opsets=[helper.make_opsetid("com.other", 3)])

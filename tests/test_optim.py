@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -530,3 +532,30 @@ def test_no_parameters_are_an_error():
     dlc.optim.Adam(lazy.parameters(), lr=0.1)
     dlc.optim.Adam(learning_rate=0.1)
     dlc.optim.Adam()
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_and_pickles_train_on_by_themselves(again):
+    x = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
+
+    def train(model, optimizer, schedule):
+        losses = []
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss = dlc.mean(model(x) ** 2)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+        return losses
+
+    model = dlc.nn.Linear(3, 2)
+    optimizer = dlc.optim.Adam(model.parameters(), lr=0.1)
+    first = (model, optimizer, dlc.optim.lr_scheduler.StepLR(optimizer, 2))
+    train(*first)
+    other = again(first)
+    before = other[0].weight.numpy().copy()
+    wanted = train(*first)
+    np.testing.assert_array_equal(other[0].weight, before)
+    assert train(*other) == wanted
+    assert other[1].param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]

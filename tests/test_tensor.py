@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import dlc
 from dlc.frontend import elsewhere, suggesting
+from dlc.frontend.unheld import UNHELD
 
 NAMES = ["float64", "float32", "float16", "bfloat16", "int8", "int16", "int32", "int64"]
 NAMES += ["uint8", "uint16", "uint32", "uint64", "bool"]
@@ -259,6 +260,33 @@ def test_writes_reach_one_handle_only():
     assert x.tolist() == [0, 9, 9, 3, 4, 5]
     assert view.tolist() == [1, 2, 3]
     assert w.tolist() == z.tolist() == array.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.skipif(not UNHELD, reason="what this Python's stack borrows is not counted")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_writes_that_would_be_lost_are_refused(compiled):
+    def run(statement):
+        v = dlc.Variable(np.zeros((2, 3), np.float32))
+        scope = {"x": dlc.asarray(v), "xs": [dlc.asarray(v)], "v": v}
+        exec(f"def f(x, xs):\n {statement}\n return x, xs[0], v", scope)
+        f = dlc.compile(scope["f"]) if compiled else scope["f"]
+        return [int(dlc.sum(t).item()) for t in f(scope["x"], scope["xs"])]
+
+    for statement in (
+        "x[0][1] = 5", "x[0][1] += 5", "x.T[0] = 5", "x.reshape(-1)[:] = 5",
+        "v.data[0] = 5", "v[0][1] = 5", "v.value()[:] = 5",
+    ):  # fmt: skip
+        with pytest.raises(dlc.DlcError, match="would be lost") as raised:
+            run(statement)
+        assert raised.value.location.line == 2
+    for statement, sums in {
+        "xs[0][1] = 5": [0, 15, 0],
+        "(lambda: x)()[0, 1] = 5": [5, 0, 0],
+        "y = x[0]; y[1] = 5; x[0] = y": [5, 0, 0],
+        "v[0, 1] = 5": [0, 0, 5],
+        "v.data += 5": [0, 0, 30],
+    }.items():
+        assert run(statement) == sums
 
 
 def test_augmented_assignment_makes_a_new_handle():
@@ -519,10 +547,40 @@ def test_dlpack():
     z = dlc.from_dlpack(array)
     array[0] = 9
     assert z.tolist() == [0, 1, 2]
-    with pytest.raises(dlc.DTypeError):
-        np.from_dlpack(dlc.ones((1,), dtype="bf16"))
     with pytest.raises(dlc.ArgumentError):
         dlc.from_dlpack([1])
+
+
+def test_dlpack_of_bfloat16():
+    torch = pytest.importorskip("torch")
+    given = torch.arange(6, dtype=torch.bfloat16).reshape(2, 3)
+    for x in (given, given.T, given[:, ::2], given[:0], given[0, 1]):
+        for made in (dlc.from_dlpack(x), dlc.asarray(x), dlc.compile(lambda x: x + 0)(x)):
+            assert made.dtype is dlc.bfloat16
+            assert made.tolist() == x.tolist()
+        back = torch.from_dlpack(dlc.from_dlpack(x))
+        assert back.dtype is torch.bfloat16
+        assert torch.equal(back, x)
+    shared = dlc.from_dlpack(given, copy=False)
+    given += 1
+    assert shared.tolist() == given.tolist()
+    for version in (None, (0, 8), (1, 0)):  # NumPy knows no bfloat16 yet
+        capsule = dlc.ones(2, dtype="bf16").__dlpack__(max_version=version)
+        assert ("versioned" in repr(capsule)) == (version == (1, 0))
+
+
+def test_what_cannot_be_read_as_an_array():
+    torch = pytest.importorskip("torch")
+    for x, message in (
+        (torch.ones(2, requires_grad=True), "detach"),
+        (torch.ones(2, device="meta"), "meta device"),
+        (torch.ones(2, dtype=torch.float8_e5m2), "could not be read as an array"),
+    ):
+        for call in (dlc.asarray, dlc.compile(dlc.relu)):
+            with pytest.raises(dlc.ArgumentError, match=message):
+                call(x)
+    with pytest.raises(dlc.ArgumentError, match="detach"):
+        dlc.from_dlpack(torch.ones(2, requires_grad=True))
 
 
 def test_dlpack_consumers_cannot_write():
@@ -609,7 +667,8 @@ def test_searchsorted_and_nonzero_methods():
 )
 def test_results_that_are_the_argument_are_other_tensors(function):
     for x in (dlc.ones((2, 2)), dlc.Variable(np.ones((2, 2)))):
-        function(x)[0] = 5
+        result = function(x)
+        result[0] = 5
         assert x.tolist() == [[1, 1], [1, 1]]
 
 

@@ -134,6 +134,25 @@ def test_the_entry_point():
     assert issubclass(dlc.ModelError, ValueError)
 
 
+def test_modes(monkeypatch):
+    levels = []
+    make = backend._compiled
+
+    def made(*args):
+        levels.append(args[-1].get("level"))
+        return make(*args)
+
+    monkeypatch.setattr(backend, "_compiled", made)
+    for mode in ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"):
+        torch._dynamo.reset()
+        result = compiled(lambda x: x * 2, mode=mode)(torch.ones(3))
+        assert result.tolist() == [2, 2, 2]
+    assert levels == [None, None, "O3", "O3"]
+    torch._dynamo.reset()
+    with pytest.raises(Exception, match=r"DLC105: mode='max-autotun'(.|\n)*'max-autotune'"):
+        compiled(lambda x: x * 2, mode="max-autotun")(torch.ones(3))
+
+
 def test_nothing_is_collected_while_a_graph_is_traced_and_compiled(monkeypatch):
     collected = []
     make = backend._compiled

@@ -2,12 +2,14 @@
 
 import math
 import threading
+import types
 
 import numpy as np
 import pytest
 
 import dlc
 from dlc.frontend.context import current_trace
+from dlc.frontend.numpy_interop import numpy_ufunc
 from dlc.frontend.trace import tracing
 from dlc.ir.types import TensorType
 
@@ -83,7 +85,7 @@ VALUE_USES = {
     "item": (lambda x: x[0].item(), "item"),
     "numpy": (lambda x: x.numpy(), "result"),
     "asarray": (np.asarray, "dlc function"),
-    "linalg": (np.linalg.norm, "NumPy"),
+    "linalg": (np.linalg.eig, "NumPy"),
     "in": (lambda x: [v for v in (1.0, 2.0) if v in x], "where"),
 }
 
@@ -217,6 +219,33 @@ def test_numpy_functions_trace():
     results = f(x)
     for result, wanted in zip(results, f.__wrapped__(x), strict=True):
         np.testing.assert_allclose(result.numpy(), wanted, rtol=1e-6)
+
+
+def test_numpy_functions_of_one_name_are_those_of_their_module():
+    special = pytest.importorskip("scipy.special")
+    x = np.random.default_rng(0).standard_normal((2, 3, 3))
+    for function in (
+        np.linalg.trace, np.linalg.diagonal, np.linalg.det, np.linalg.norm, np.trace, special.expit,
+        lambda x: np.linalg.norm(x, axis=1), lambda x: np.linalg.cond(x[0]),
+        lambda x: np.std(x, 0, ddof=1), lambda x: np.clip(x, a_min=0, a_max=1),
+    ):  # fmt: skip
+        result = dlc.compile(lambda x, function=function: function(x))(x)
+        np.testing.assert_allclose(result.numpy(), function(x), rtol=1e-12)
+
+
+def test_what_numpy_functions_do_otherwise_is_refused(tmp_path):
+    softmax = types.SimpleNamespace(__name__="softmax")  # as Numba's are
+    for function, message in {
+        lambda x: np.put_along_axis(x, np.array([[0]]), 1.0, 1): "numpy.put_along_axis",
+        lambda x: np.save(tmp_path / "x.npy", x): "numpy.save",
+        np.fft.fft: "numpy.fft.fft",
+        lambda x: numpy_ufunc(softmax, "__call__", (x,), {}): "softmax, a ufunc of neither",
+        lambda x: np.sum(x, where=x > 0): "numpy.sum .*'where'",
+        lambda x: np.std(x, 0, None, None, 1): "numpy.std .*too many(.|\n)*correction",
+    }.items():
+        with pytest.raises(dlc.DlcError, match=message) as raised:
+            dlc.compile(function)(np.ones((2, 2)))
+        assert raised.value.code == "DLC201"
 
 
 def test_threads_trace_apart():

@@ -11,6 +11,7 @@ the type that the IR sees (its `.shape` has plain dims, to be computed with by `
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from dlc.frontend.tensor import Array, Tensor, contiguous, functions, make, make
 from dlc.frontend.trace import Trace
 from dlc.ir.build import find_op, normalise_attrs
 from dlc.ir.deferred import deferred
-from dlc.ir.dims import Dim, DimExpr, dims_equal
+from dlc.ir.dims import Dim, DimExpr, broadcast_dim
 from dlc.ir.errors import (
     ArgumentError,
     DeviceError,
@@ -44,9 +45,11 @@ from dlc.runtime.places import PLACES, is_place, may_be_elsewhere
 
 if TYPE_CHECKING:  # not needed by a process that only calls compiled functions
     from dlc.frontend import call_place, eager
+    from dlc.runtime import dlpack
 else:
     call_place = deferred("dlc.frontend.call_place")
     eager = deferred("dlc.frontend.eager")
+    dlpack = deferred("dlc.runtime.dlpack")
 
 __all__ = [
     "apply", "as_dim", "as_dims", "as_tensor", "broadcast", "broadcast_shapes", "convert",
@@ -54,6 +57,7 @@ __all__ = [
 ]  # fmt: skip
 
 SMALL = 64  # elements of an array that a trace keeps as a constant
+_REFUSALS = (BufferError, RuntimeError, TypeError, ValueError)  # of objects to be read as arrays
 _REAL_PARTS = "keep real and imaginary parts in two tensors"
 _PLAIN_DIMS = frozenset({"dim", "dims"})
 
@@ -128,8 +132,8 @@ def as_tensor(x: Any, like: Tensor | None = None) -> Tensor:
     """`x` as a tensor: itself, a copy of an array, or a weak scalar.
 
     Args:
-        x: A tensor, a NumPy array or scalar, a Python number, nested lists of numbers, or anything
-            with DLPack.
+        x: A tensor, a NumPy array or scalar, a Python number, nested lists of numbers and tensors,
+            or anything with DLPack.
         like: For a Python number, the tensor whose element type it takes.
 
     Raises:
@@ -146,6 +150,8 @@ def as_tensor(x: Any, like: Tensor | None = None) -> Tensor:
         return weak_scalar(x)
     if isinstance(x, DimExpr):
         return dim_tensor(plain(x))
+    if isinstance(x, (list, tuple)) and contains_tensor(x):
+        return asarray(x)
     return _constant(as_array(x))
 
 
@@ -220,7 +226,7 @@ def as_array(x: Any, wanted: DType | None = None) -> Array:
                 "a masked array is not a tensor, which has no mask",
                 hint="fill it with .filled(value), and pass its mask as an array if it matters",
             )
-    elif any(hasattr(x, name) for name in ("__array__", "__array_interface__", "__dlpack__")):
+    elif is_array_like(x):
         array = _exchanged(x)
     elif isinstance(x, (list, tuple)):
         return _from_sequence(x, wanted)
@@ -235,17 +241,38 @@ def as_array(x: Any, wanted: DType | None = None) -> Array:
     return array if array.dtype.isnative else array.astype(dtype.numpy)
 
 
+def is_array_like(x: Any) -> bool:
+    """Whether an object has one of the protocols for exchange."""
+    return any(hasattr(x, name) for name in ("__array__", "__array_interface__", "__dlpack__"))
+
+
 def _exchanged(x: Any) -> Array:
     """The array of an object with one of the protocols for exchange."""
-    by_dlpack = not (hasattr(x, "__array__") or hasattr(x, "__array_interface__"))
+    if not (hasattr(x, "__array__") or hasattr(x, "__array_interface__")):
+        return borrowed_array(x)
     try:
-        return np.from_dlpack(x) if by_dlpack else np.asarray(x)
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        if isinstance(error, DlcError):
-            raise
-        raise ArgumentError(
-            f"a {type(x).__name__} could not be read as an array: {error}"
-        ) from error
+        return np.asarray(x)
+    except DlcError:
+        raise
+    except _REFUSALS as error:
+        if isinstance(error, TypeError) and hasattr(x, "__dlpack__"):
+            with contextlib.suppress(*_REFUSALS):
+                return dlpack.borrowed(x)  # PyTorch gives NumPy no bfloat16
+        raise _unreadable(x, error) from error
+
+
+def borrowed_array(x: Any) -> Array:
+    """The array of an object with `__dlpack__`; ArgumentError for one that cannot be had."""
+    try:
+        return dlpack.borrowed(x)
+    except DlcError:
+        raise
+    except _REFUSALS as error:
+        raise _unreadable(x, error) from error
+
+
+def _unreadable(x: Any, error: Exception) -> ArgumentError:
+    return ArgumentError(f"a {type(x).__name__} could not be read as an array: {error}")
 
 
 def _from_sequence(x: Sequence[Any], wanted: DType | None) -> Array:
@@ -364,15 +391,16 @@ def broadcast_shapes(*shapes: Sequence[Dim]) -> tuple[Dim, ...]:
     rank = max((len(s) for s in shapes), default=0)
     result: list[Dim] = []
     for k in range(-rank, 0):
-        dims = [s[k] for s in shapes if len(s) >= -k]
-        wide = [d for d in dims if d != 1]
-        if any(not dims_equal(d, wide[0]) for d in wide[1:]):
-            shown = ", ".join("(" + ", ".join(map(str, s)) + ")" for s in shapes)
-            raise ShapeError(
-                f"shapes {shown} do not broadcast",
-                hint="extents must be equal or 1, from the last axis on",
-            )
-        result.append(wide[0] if wide else 1)
+        extent: Dim | None = 1
+        for d in (s[k] for s in shapes if len(s) >= -k):
+            extent = broadcast_dim(extent, d)
+            if extent is None:
+                shown = ", ".join("(" + ", ".join(map(str, s)) + ")" for s in shapes)
+                raise ShapeError(
+                    f"shapes {shown} do not broadcast",
+                    hint="extents must be equal or 1, from the last axis on",
+                )
+        result.append(extent)
     return tuple(result)
 
 
@@ -436,7 +464,7 @@ def asarray(
             if kind.kind != "f" or held.is_float
             else convert(_scalar(x, kind, weak=False), held)
         )
-    elif isinstance(x, (list, tuple)) and _contains_tensor(x):
+    elif isinstance(x, (list, tuple)) and contains_tensor(x):
         result = functions.stack([asarray(v, dtype=dtype) for v in promote_all(x)])
     elif isinstance(x, DimExpr):
         result = materialise(as_tensor(x)) if wanted is None else convert(as_tensor(x), wanted)
@@ -455,9 +483,10 @@ def _of_array(array: Array, wanted: DType | None, copy: bool | None, given: Any)
     return made if wanted is None or wanted is dtype else convert(made, wanted)
 
 
-def _contains_tensor(x: Any) -> bool:
+def contains_tensor(x: Any) -> bool:
+    """Whether what a user gave is a tensor, or nested lists with one."""
     if isinstance(x, (list, tuple)):
-        return any(_contains_tensor(v) for v in x)
+        return any(contains_tensor(v) for v in x)
     return isinstance(x, Tensor)
 
 

@@ -10,7 +10,9 @@ import contextlib
 import functools
 import inspect
 import itertools
+import operator
 import os
+import sys
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -157,6 +159,7 @@ class CompiledFunction(Dispatching):
         self._order: OrderedDict[int, tuple[Family, Specialisation]] = OrderedDict()
         self._lock = make_lock()
         self._bound: dict[int, tuple[weakref.ref[Any], CompiledFunction]] = {}
+        self._owner: weakref.ref[Any] | None = None  # whose method it is
         self._reasons: list[str] = []
         self._python = self._python_call
         use = functools.partial(dispatch, self)
@@ -183,8 +186,25 @@ class CompiledFunction(Dispatching):
                 ) from None
             method = _method(self.__wrapped__, reference)
             made = CompiledFunction(method, self.settings, self.signature.of_method(method))
+            made._owner = reference
             self._bound[key] = (reference, made)
             return made
+
+    def __reduce__(self) -> Any:
+        """What copies and pickles have: the function's name, or what it was made from."""
+        owner = None if self._owner is None else self._owner()
+        if owner is not None:
+            return getattr, (owner, self.__wrapped__.__name__)
+        if type(self) is not CompiledFunction:
+            raise ArgumentError(
+                f"{self!r} cannot be copied or pickled", hint="load or compile it there once more"
+            )
+        name = getattr(self, "__qualname__", "")
+        with contextlib.suppress(AttributeError, KeyError):
+            if operator.attrgetter(name)(sys.modules[self.__module__]) is self:
+                return name  # as functions are
+        own = self.signature
+        return _remade, (self.__wrapped__, self.settings, own.static, own.donated)
 
     # Calls.
 
@@ -304,10 +324,16 @@ class CompiledFunction(Dispatching):
     # Compilation.
 
     def _specialise(
-        self, family: Family, call: Call, extents: Extents, shapes: tuple[Any, ...]
+        self,
+        family: Family,
+        call: Call,
+        extents: Extents,
+        shapes: tuple[Any, ...],
+        asked: bool = False,
     ) -> Specialisation:
+        """Makes a program; one that was `asked` for is allowed."""
         reason = self._reason(family, call.key, shapes)
-        self._announce(reason)
+        self._announce(reason, "allow" if asked else self.settings.on_recompile)
         with no_collection():
             closure = self._stats.time_trace(self.name, lambda: self._trace(call, extents))
             made = self._compile(call, closure, extents, "; ".join([reason, *extents.reasons]))
@@ -378,10 +404,9 @@ class CompiledFunction(Dispatching):
         changed = _key_change(self.signature, before.key, key)
         return changed or _settings_change(former.settings, family.settings)
 
-    def _announce(self, reason: str) -> None:
+    def _announce(self, reason: str, policy: Policy) -> None:
         if not self._reasons:
             return
-        policy = self.settings.on_recompile
         message = f"{self.name} has to be compiled again: {reason}"
         if policy == "error":
             raise RecompileError(message, hint='allow it with on_recompile="allow"')
@@ -416,7 +441,7 @@ class CompiledFunction(Dispatching):
         family = self._family(call)
         with family.lock:
             if not any(s.extents.patterns == extents.patterns for s in family.programs):
-                self._specialise(family, call, extents, call.shapes)
+                self._specialise(family, call, extents, call.shapes, asked=True)
         return self
 
     def save(self, path: str | os.PathLike[str], specs: Any = None) -> None:
@@ -445,6 +470,12 @@ class CompiledFunction(Dispatching):
                 if isinstance(d, str):
                     values[d] = 2
         return call, Extents(call.shapes, values, fixed_names=values)
+
+
+def _remade(
+    function: Callable[..., Any], settings: Settings, static: Iterable[Any], donated: Iterable[Any]
+) -> CompiledFunction:
+    return CompiledFunction(function, settings, Signature(function, static, donated))
 
 
 def _method(function: Callable[..., Any], reference: weakref.ref[Any]) -> Callable[..., Any]:
@@ -618,16 +649,24 @@ def compile(  # noqa: PLR0913
         >>> f(2.0, 3.0)
         Tensor(7., dtype=float32)
     """
-    door = door_of(function)
-    if door is not None:
-        options = {"device": device, "level": level, "precision": precision, "verify": verify}
-        options |= {"num_threads": num_threads, "on_recompile": on_recompile, "disable": disable}
-        return door(function, **options)
     _check("level", level, LEVELS)
     _check("precision", precision, PRECISIONS)
     _check("on_recompile", on_recompile, POLICIES)
     if num_threads is not None:
         config.thread_count(num_threads)
+    door = door_of(function)
+    if door is not None:
+        given = {"static_argnums": static_argnums, "static_argnames": static_argnames}
+        given |= {"donate_argnums": donate_argnums, "donate_argnames": donate_argnames}
+        for keyword, places in given.items():
+            if _tuple(places):
+                raise ArgumentError(
+                    f"compile of a model from another program takes no {keyword}",
+                    hint="its arguments are data, which it reads; call it in a function of yours",
+                )
+        options = {"device": device, "level": level, "precision": precision, "verify": verify}
+        options |= {"num_threads": num_threads, "on_recompile": on_recompile, "disable": disable}
+        return door(function, **options, name=name)
     options = Options(
         level=level,
         precision=precision,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlc.frontend.apply import as_tensor, asarray, dtype_argument
+from dlc.frontend.apply import as_tensor, asarray, borrowed_array, dtype_argument
 from dlc.frontend.moving import from_gpu
 from dlc.frontend.promotion import common_dtype, promote_types
 from dlc.frontend.tensor import Tensor, functions
@@ -177,7 +177,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
         shared = from_gpu(x)
         found = functions.copy(shared) if copy else shared
         return found if device is None else found.to(device)
-    return asarray(np.from_dlpack(x), device=device, copy=copy)
+    return asarray(borrowed_array(x), device=device, copy=copy)
 
 
 DTYPE_NAMES: dict[str, DType] = {d.name: d for d in DTYPES}

@@ -8,6 +8,8 @@ way.
 
 from __future__ import annotations
 
+import inspect
+import sys
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,10 @@ _RENAMED = {
     "right_shift": "bitwise_right_shift", "amax": "max", "amin": "min", "rint": "round",
     "conjugate": "positive",
 }  # fmt: skip
-
+# NumPy's write into an argument, or a file.
+_OF_OTHER_MEANING = {"put_along_axis", "save"}
+# Keywords: NumPy's -> dlc's, in functions that have that one.
+_KEYWORDS = {"ddof": "correction", "a_min": "min", "a_max": "max"}
 
 _OPERATORS = {
     "add", "subtract", "multiply", "divide", "true_divide", "floor_divide", "remainder", "power",
@@ -55,14 +60,44 @@ def _arrays(values: Any) -> Any:
     return tree.map(lambda x: np.asarray(x) if isinstance(x, Tensor) else x, values)
 
 
-def _traced(name: str, args: Any, kwargs: Any) -> Any:
-    function = getattr(functions, _RENAMED.get(name, name), None)
+def _counterpart(module: str, name: str) -> Any:
+    """dlc's function of the same meaning; None where there is none."""
+    if module == "numpy" and name not in _OF_OTHER_MEANING:
+        return getattr(functions, _RENAMED.get(name, name), None)
+    if module == "numpy.linalg":
+        return getattr(functions.linalg, name, None)
+    return getattr(functions.special, name, None) if module == "scipy.special" else None
+
+
+def _traced(module: str, name: str, args: Any, kwargs: dict[str, Any]) -> Any:
+    function = _counterpart(module, name)
     if function is None:
+        whole = f"{module}.{name}" if module else f"{name}, a ufunc of neither NumPy nor SciPy,"
         raise TracedValueError(
-            f"numpy.{name} of a traced value: dlc has no such function",
+            f"{whole} of a traced value: dlc has no such function",
             hint="NumPy computes with numbers, which are known only when the compiled program runs",
         )
+    signature = inspect.signature(function)
+    for theirs, ours in _KEYWORDS.items():
+        if theirs in kwargs and ours in signature.parameters:
+            kwargs = {ours if k == theirs else k: value for k, value in kwargs.items()}
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        takes = ", ".join(signature.parameters)
+        raise TracedValueError(
+            f"{module}.{name} of a traced value: {error}",
+            hint=f"dlc's {function.__name__} traces; it takes {takes}",
+        ) from None
     return function(*args, **kwargs)
+
+
+def _module_of(ufunc: Any) -> str:
+    """The module of a universal function of NumPy or SciPy; one of others may do anything."""
+    for module in ("numpy", "scipy.special"):
+        if getattr(sys.modules.get(module), ufunc.__name__, None) is ufunc:
+            return module
+    return ""
 
 
 def numpy_ufunc(ufunc: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
@@ -77,11 +112,11 @@ def numpy_ufunc(ufunc: Any, method: str, inputs: Any, kwargs: dict[str, Any]) ->
             f"numpy.{ufunc.__name__} of a traced value, with {how}",
             hint="use the dlc function",
         )
-    return _traced(ufunc.__name__, inputs, kwargs)
+    return _traced(_module_of(ufunc), ufunc.__name__, inputs, kwargs)
 
 
 def numpy_function(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Another function of NumPy, such as `numpy.concatenate`, with tensors among its arguments."""
     if not _is_tracing((args, kwargs)):
         return function(*_arrays(args), **_arrays(kwargs))
-    return _traced(function.__name__, args, kwargs)
+    return _traced(function.__module__, function.__name__, args, kwargs)

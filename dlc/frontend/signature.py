@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlc.frontend import tree
-from dlc.frontend.apply import as_array, scalar_kind
+from dlc.frontend.apply import as_array, is_array_like, scalar_kind
 from dlc.frontend.spec import Spec
 from dlc.frontend.tensor import Array, Tensor
 from dlc.frontend.tree import Structure
@@ -228,7 +228,13 @@ class Signature:
         if isinstance(x, Spec):
             return x, LeafKey(x.dtype, len(x.shape), False)
         no_data = isinstance(x, (str, DimExpr)) or callable(x)
-        array_like = None if no_data else self._try_array(x)
+        try:
+            array_like = None if no_data else as_array(x)
+        except ArgumentError as error:
+            if is_array_like(x):
+                where = self.leaf_names(structure)[k]
+                raise ArgumentError(f"{self.name}: argument {where}: {error.message}") from None
+            array_like = None
         if array_like is None:
             where = self.leaf_names(structure)[k]
             raise ArgumentError(
@@ -237,12 +243,6 @@ class Signature:
                 hint="name it in static_argnames if it is no data",
             )
         return array_like, LeafKey(dtype_of(array_like.dtype), array_like.ndim, False)
-
-    def _try_array(self, x: Any) -> Array | None:
-        try:
-            return as_array(x)
-        except ArgumentError:
-            return None
 
     def leaf_names(self, structure: Structure) -> list[str]:
         """A name for each leaf: `x`, `params['w']`."""

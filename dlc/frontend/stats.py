@@ -19,6 +19,8 @@ class CompileStats:
     """Counters of one compiled function; always up to date.
 
     traces, compilations: how often it was traced and compiled.
+    kernels_compiled, kernels_from_cache: kernels of its programs that were compiled, and that the
+        disk cache had; those of a program that another function has made already count for that.
     interpreted_ops: operations run by the interpreter instead of by a compiled program.
     recompilations: why each compilation after the first happened.
     seconds: what its compilations took, by phase: `trace` runs the Python function, the others are
@@ -31,6 +33,8 @@ class CompileStats:
     def __init__(self) -> None:
         self.traces = 0
         self.compilations = 0
+        self.kernels_compiled = 0
+        self.kernels_from_cache = 0
         self.interpreted_ops = 0
         self.recompilations: list[str] = []
         self.seconds: dict[str, float] = {}
@@ -72,6 +76,8 @@ class CompileStats:
         self.compilations += 1
         if isinstance(made, Executable) and made.stats.seconds["total"] <= took:
             self._add(made.stats.seconds)
+            self.kernels_compiled += made.stats.kernels_compiled
+            self.kernels_from_cache += made.stats.kernels_from_cache
         return made
 
     def _add(self, seconds: Mapping[str, float]) -> None:
@@ -79,6 +85,9 @@ class CompileStats:
             self.seconds[phase] = self.seconds.get(phase, 0.0) + more
 
     def __repr__(self) -> str:
-        names = ("calls", "traces", "compilations", "cache_hits", "native_calls", "interpreted_ops")
+        names = (
+            "calls", "traces", "compilations", "kernels_compiled", "kernels_from_cache",
+            "cache_hits", "native_calls", "interpreted_ops",
+        )  # fmt: skip
         shown = ", ".join(f"{name}={getattr(self, name)}" for name in names)
         return f"CompileStats({shown}, recompilations={self.recompilations})"

@@ -79,8 +79,8 @@ def _is_array(item: Any) -> bool:
 
 
 def _as_index(item: Any) -> Tensor:
-    if isinstance(item, list) and not item:
-        return as_tensor(np.zeros(0, np.int64))
+    if isinstance(item, list):
+        return as_tensor(item or np.zeros(0, np.int64))
     return item if isinstance(item, Tensor) else as_tensor(as_array(np.asarray(item)))
 
 

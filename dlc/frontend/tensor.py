@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,11 +18,12 @@ from dlc.frontend.conversion import unconverted
 from dlc.frontend.extent import extents
 from dlc.frontend.promotion import DEFAULTS
 from dlc.frontend.tensor_methods import TensorMethods, functions, operators
+from dlc.frontend.unheld import UNHELD, stores_item
 from dlc.ir.core import Node
+from dlc.ir.deferred import deferred
 from dlc.ir.errors import (
     ArgumentError,
     DonatedBufferError,
-    DTypeError,
     LeakedTracerError,
     ShapeError,
     TracedValueError,
@@ -32,10 +34,13 @@ from dlc.ir.types import DType, TensorType, dtype_of
 from dlc.runtime.buffers import aligned_copy, is_usable
 from dlc.runtime.places import is_place, on_host, place_of, wait_for
 
-# They stand above this file.
+# The first two stand above this file.
 if TYPE_CHECKING:
     from dlc.frontend.at import At
     from dlc.frontend.trace import Trace
+    from dlc.runtime import dlpack
+else:
+    dlpack = deferred("dlc.runtime.dlpack")
 
 Array = np.ndarray[Any, Any]
 
@@ -342,16 +347,12 @@ class Tensor(TensorMethods):
         array = self._held("DLPack", "exchange the result of the compiled function")
         if place_of(array) != "cpu":
             return functions.gpu_capsule(array, stream, max_version, dl_device, copy)
-        if self.dtype.name == "bfloat16":
-            raise DTypeError(
-                "bfloat16 cannot be exchanged through DLPack", hint="use .astype first"
-            )
         # Consumers of the old protocol may write; the tensor's value must not change under it.
         if max_version is not None and max_version[0] < 1:
             max_version = None
         writable = copy is not False and max_version is None
         shared = aligned_copy(array, self.tensor.dtype) if writable else self.numpy()
-        return shared.__dlpack__(max_version=max_version, dl_device=dl_device, copy=copy)
+        return dlpack.lent(shared, max_version=max_version, dl_device=dl_device, copy=copy)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         kind, _, index = self.device.partition(":")
@@ -463,7 +464,15 @@ class Tensor(TensorMethods):
         return functions.getitem(self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._rebind(functions.setitem(self, index, value))
+        references = getrefcount(self)
+        new = functions.setitem(self, index, value)
+        if references <= UNHELD and stores_item(sys._getframe(1)):
+            raise ArgumentError(
+                "this write would be lost: it is into a tensor that nothing holds",
+                hint="parts of a tensor and .data are values of their own: write x[0, 1] = v for "
+                "x[0][1] = v, and variable[i] = v for variable.data[i] = v",
+            )
+        self._rebind(new)
 
     # Operators.
 

@@ -512,6 +512,16 @@ def dims_equal(a: Dim, b: Dim) -> bool:
     return _undecided(DimUnknown(a, b, "=="))
 
 
+def broadcast_dim(a: Dim, b: Dim) -> Dim | None:
+    """The extent to which two broadcast, None where there is none; raises DimUnknown as above."""
+    if a == 1 or b == 1:
+        return b if a == 1 else a
+    if dims_equal(a, b):
+        return a
+    # No symbol equals 0, but the one beside it may be 1.
+    return 0 if (a == 0 and dims_equal(b, 1)) or (b == 0 and dims_equal(a, 1)) else None
+
+
 def is_multiple(a: Dim, b: Dim) -> bool:
     """Whether a is a multiple of b; raises DimUnknown when it depends on the symbols."""
     return dims_equal(mod(a, b), 0)

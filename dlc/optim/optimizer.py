@@ -259,6 +259,11 @@ class Optimizer:
         if not self.param_groups:
             self.param_groups.append(Group(self, self.settings, self._rate))
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes what a copy or a pickle has: variables of its own."""
+        vars(self).update(state)
+        self._by_variable = {id(e.variable): e for e in self._entries}
+
     # What a subclass says.
 
     def normalise(self, settings: Settings) -> Settings:

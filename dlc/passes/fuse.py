@@ -45,6 +45,7 @@ ORDERED = (  # families that walk an axis in order or as a whole, in kernels of 
     "recurrence",
     SORTED,
 )
+MOST_WORK = 2000  # of a kernel, in additions of an element: LLVM takes long over longer ones
 CHEAP = 3  # additions' worth of work that is done again sooner than stored
 LEAST_COLUMNS = 32  # fewer are not worth being a contraction's columns in the place of its rows
 MANY_ROWS = 256  # so many are shared out by blocks that add up their columns
@@ -64,6 +65,7 @@ class Unit:
     rows: Shape  # the leading dims of its nest; for columns the kept ones
     reduced: Shape = ()
     over: tuple[Expr, ...] = ()  # the indices that a reduction runs over
+    work: int = 0  # of an element, in units of an addition
 
 
 @dataclass
@@ -75,6 +77,7 @@ class Group:
     rows: Shape
     units: list[Unit] = field(default_factory=list[Unit])
     ancestors: int = 0
+    work: int = 0
     leaves: set[Node] = field(default_factory=set[Node])
 
 
@@ -172,6 +175,7 @@ class _Planner:
                 or not self._inlined(node, cost)
             ):
                 self.units[node] = self._make_unit(node)
+                self.units[node].work = cost
             else:
                 self.inline_cost[node] = cost
 
@@ -183,6 +187,8 @@ class _Planner:
             return False
         if cost == 0:
             return True
+        if cost > MOST_WORK:
+            return False
         if not self.max_inputs:
             return node.op.cost == 0
         if any(r.op.family in ORDERED for r in readers) and node.op.cost > 0:
@@ -329,6 +335,8 @@ class _Planner:
     def _joins(self, unit: Unit, group: Group) -> bool:
         if not self._compatible(unit, group) or self._needs_column(unit, group):
             return False
+        if group.work + unit.work > MOST_WORK:
+            return False
         leaves = group.leaves | {r.source for r in unit.reads}
         if len(leaves) + len(group.units) + 1 > self.max_inputs:
             return False
@@ -447,6 +455,8 @@ class _Planner:
             return False
         if any(self._needs_column(u, before) for u in group.units):
             return False
+        if before.work + group.work > MOST_WORK:
+            return False
         if (
             len(before.leaves | group.leaves) + len(before.units) + len(group.units)
             > self.max_inputs
@@ -483,6 +493,7 @@ class _Planner:
         if unit.kind == "rows":
             group.kind, group.rows = "rows", unit.rows
         group.units.append(unit)
+        group.work += unit.work
         self.group_of[unit.node] = group
         added = 0
         for r in unit.reads:

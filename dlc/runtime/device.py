@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from dlc.codegen.backend import Backend
-from dlc.ir.errors import DeviceError, nearest
+from dlc.ir.errors import DeviceError
 from dlc.ir.op import ANY_ROW
 from dlc.ir.record import dataclass
 
@@ -112,7 +112,8 @@ def find_device(name: str) -> Device:
     """The device kind of `cpu`, `cuda:0` and the like; DeviceError for an unknown one."""
     kind, _, which = name.partition(":")
     if kind not in _DEVICES:
-        raise DeviceError(f"there is no device {name!r}", hint=nearest(kind, _DEVICES))
+        kinds = ", ".join(_DEVICES)  # the nearest name to gpu is cpu, which is not meant
+        raise DeviceError(f"there is no device {name!r}", hint=f"the kinds of devices are {kinds}")
     found = _DEVICES[kind]
     if not found.many:
         return found

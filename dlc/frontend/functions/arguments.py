@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from dlc.frontend.apply import apply, as_tensor, broadcast_to, new_handle, promote
+from dlc.frontend.apply import (
+    apply,
+    as_tensor,
+    broadcast_to,
+    contains_tensor,
+    new_handle,
+    promote,
+)
 from dlc.frontend.context import current_trace
 from dlc.frontend.extent import as_dim
 from dlc.frontend.tensor import Tensor
 from dlc.ir.deferred import deferred
-from dlc.ir.dims import Dim, DimExpr, dims_equal
+from dlc.ir.dims import Dim, DimExpr, broadcast_dim
 from dlc.ir.errors import (
     ArgumentError,
     DeviceError,
@@ -161,13 +168,13 @@ def common_shape(name: str, shapes: Sequence[Shape], types: Sequence[TensorType]
         for shape in shapes:
             place = k - rank + len(shape)
             d = shape[place] if place >= 0 else 1
-            if extent == 1:
-                extent = d
-            elif d != 1 and not dims_equal(d, extent):
+            common = broadcast_dim(extent, d)
+            if common is None:
                 raise ShapeError(
                     f"{name} of {types_text(types)}: axis {k - rank} has {extent} and {d} elements",
                     hint="from the last axis on, extents must be equal or 1",
                 )
+            extent = common
         result.append(extent)
     return tuple(result)
 
@@ -222,7 +229,7 @@ def known_values(given: Any, tensor: Tensor) -> np.ndarray[Any, Any] | None:
     if current_trace() is None:
         return on_host(tensor._data)
     # A traced function reads the tensors it closes over anew at each call.
-    return None if isinstance(given, Tensor) else np.asarray(given)
+    return None if contains_tensor(given) else np.asarray(given)
 
 
 def reshaped(x: Tensor, shape: Shape) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 from dlc.frontend.dtypes import isdtype
 from dlc.ir.config import config
-from dlc.ir.errors import DeviceError, nearest
+from dlc.ir.errors import DeviceError
 from dlc.ir.types import DTYPES, DType, bfloat16, float16, float32, int64
 from dlc.runtime.gpu.driver import gpu_count
 
@@ -60,7 +60,7 @@ def check_is_there(name: Any) -> None:
     """DeviceError for a `device=` that this machine does not have."""
     names = devices()
     if name is not None and str(name) not in (*names, *(n.partition(":")[0] for n in names)):
-        raise DeviceError(f"there is no device {name!r}", hint=nearest(str(name), names))
+        raise DeviceError(f"there is no device {name!r}", hint=f"there are {', '.join(names)}")
 
 
 class NamespaceInfo:

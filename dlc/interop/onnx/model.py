@@ -60,7 +60,7 @@ class OnnxModel:
         }
         self.input_names = [t.name for t in self._types]
         self.output_names = list(self.graph.outputs)
-        self.name = proto.graph.name or "onnx"
+        self.name = keywords.pop("name", None) or proto.graph.name or "onnx"
         self._runner = Runner(self.graph, _identifier(self.name), keywords)
 
     def __repr__(self) -> str:

@@ -20,11 +20,20 @@ from dlc.ir.errors import ValueRangeError, nearest
 from dlc.ir.location import pass_over
 
 _OPTIONS = ("fallback", "freeze", "level", "precision", "num_threads")
+_MODES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "reduce-overhead": {},
+    "max-autotune": {"level": "O3"},
+    "max-autotune-no-cudagraphs": {"level": "O3"},
+}
 _OF_INPUTS = ("alias_of_input", "custom_function_view", "is_input")
 
 
 def dlc_backend(
-    module: Any, example_inputs: Sequence[Any], options: Mapping[str, Any] | None = None
+    module: Any,
+    example_inputs: Sequence[Any],
+    options: Mapping[str, Any] | None = None,
+    mode: str | None = None,
 ) -> Callable[..., Any]:
     """What `torch.compile(model, backend="dlc")` calls with a graph that it has traced.
 
@@ -36,12 +45,14 @@ def dlc_backend(
             made anew when these change (False), which needs memory for a copy of them, and of
             writes that PyTorch does not count sees those of first, middle and last elements;
             `level`, `precision`, `num_threads` as those of `dlc.compile`.
+        mode: One of PyTorch's: "max-autotune" and "max-autotune-no-cudagraphs" mean level "O3",
+            "default" and "reduce-overhead" change nothing.
 
     Raises:
         ModelError: There are operators that dlc does not know; all are listed.
         DeviceError: A tensor is not in the memory of the host.
         DTypeError: A tensor has elements of a type that dlc has not.
-        ValueRangeError: An option, or its value, is unknown.
+        ValueRangeError: An option, or its value, or the mode is unknown.
     """
     import torch
     from torch._dynamo.backends.common import aot_autograd
@@ -49,7 +60,9 @@ def dlc_backend(
 
     pass_over(os.path.dirname(torch.__file__))
     keep_checks()
-    given = dict(options or {})
+    if mode is not None and mode not in _MODES:
+        raise ValueRangeError(f"mode={mode!r}", hint=nearest(str(mode), _MODES))
+    given = {**_MODES[mode or "default"], **(options or {})}
     unknown = [k for k in given if k not in _OPTIONS]
     if unknown:
         raise ValueRangeError(f"option {unknown[0]!r}", hint=nearest(unknown[0], _OPTIONS))

@@ -13,29 +13,14 @@ from typing import Any
 
 from dlc.ir.errors import DeviceError, DlcError, DTypeError
 from dlc.ir.types import DTYPES, DType, dtype_of
+from dlc.runtime.dlpack import BFLOAT, UNSIGNED, DlTensor, is_valid, pointer_of
 from dlc.runtime.gpu.array import GpuArray
 from dlc.runtime.gpu.device import Gpu, open_gpu
 
 CUDA = 2  # of kinds of devices
-_KINDS = {"i": 0, "u": 1, "f": 2, "b": 6}
-_BFLOAT = 4
+_KINDS = {"i": 0, "u": UNSIGNED, "f": 2, "b": 6}
 _DEFAULT_STREAM = 1  # which waits for all others that are not made "non-blocking"
 _NAME, _USED_NAME = b"dltensor", b"used_dltensor"
-
-
-class _Tensor(ctypes.Structure):
-    _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("device_kind", ctypes.c_int32),
-        ("device_index", ctypes.c_int32),
-        ("rank", ctypes.c_int32),
-        ("kind", ctypes.c_uint8),
-        ("bits", ctypes.c_uint8),
-        ("lanes", ctypes.c_uint16),
-        ("shape", ctypes.POINTER(ctypes.c_int64)),
-        ("strides", ctypes.POINTER(ctypes.c_int64)),
-        ("offset", ctypes.c_uint64),
-    )
 
 
 class _Managed(ctypes.Structure):
@@ -43,18 +28,12 @@ class _Managed(ctypes.Structure):
 
 
 _Deleter = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Managed))
-_Managed._fields_ = [("tensor", _Tensor), ("context", ctypes.c_void_p), ("deleter", _Deleter)]
+_Managed._fields_ = [("tensor", DlTensor), ("context", ctypes.c_void_p), ("deleter", _Deleter)]
 
 _python = ctypes.pythonapi
 _Destructor = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _new_capsule = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, _Destructor)(
     ("PyCapsule_New", _python)
-)
-_is_valid = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)(
-    ("PyCapsule_IsValid", _python)
-)
-_pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
-    ("PyCapsule_GetPointer", _python)
 )
 _rename = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)(
     ("PyCapsule_SetName", _python)
@@ -80,8 +59,8 @@ def _returned(array: GpuArray) -> None:
 @_Destructor
 def _unused(capsule: int) -> None:
     """A capsule goes that nobody took the array out of."""
-    if _is_valid(capsule, _NAME):
-        _lent.pop(_pointer_of(capsule, _NAME), None)
+    if is_valid(capsule, _NAME):
+        _lent.pop(pointer_of(capsule, _NAME), None)
 
 
 def device_of(array: GpuArray) -> tuple[int, int]:
@@ -90,7 +69,7 @@ def device_of(array: GpuArray) -> tuple[int, int]:
 
 
 def _code_of(dtype: DType) -> int:
-    return _BFLOAT if dtype.short == "bf16" else _KINDS[dtype.kind]
+    return BFLOAT if dtype.short == "bf16" else _KINDS[dtype.kind]
 
 
 def capsule(array: GpuArray, stream: Any = None) -> Any:
@@ -148,7 +127,7 @@ def imported(x: Any) -> GpuArray:
         raise DeviceError(f"from_dlpack of an array on the device {(int(kind), index)}")
     gpu = open_gpu(index)
     given = x.__dlpack__(stream=int(gpu.stream) if hasattr(gpu.stream, "__int__") else None)
-    pointer = _pointer_of(id(given), _NAME)
+    pointer = pointer_of(id(given), _NAME)
     managed = ctypes.cast(pointer, ctypes.POINTER(_Managed))
     _rename(id(given), _USED_NAME)
     borrowed, held = _Borrowed(gpu, managed), managed.contents.tensor
@@ -172,7 +151,7 @@ def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     return True
 
 
-def _dtype(held: _Tensor) -> DType:
+def _dtype(held: DlTensor) -> DType:
     for dtype in DTYPES:
         if (held.kind, held.bits, held.lanes) == (_code_of(dtype), 8 * dtype.itemsize, 1):
             return dtype
