@@ -245,18 +245,22 @@ class Extent(DimExpr):
         return float(self.__index__())
 
 
-def clamp(dim: Dim, high: Dim) -> Dim:
+def clamp(dim: Dim, high: Dim, expected: bool = True) -> Dim:
     """`dim` kept within 0 to `high`, for slices; DimUnknown where that depends on symbols."""
-    if not at_least(dim, 0):
+    if not at_least(dim, 0, expected=True):
         return 0
-    return dim if at_least(high, dim) else high
+    return dim if at_least(high, dim, expected=expected) else high
 
 
-def slice_bound(value: Any, extent: Dim, default: Dim) -> Dim:
-    """A bound of a slice: counted from the end when negative, kept within the extent."""
+def slice_bound(value: Any, extent: Dim, default: Dim, *, stop: bool = False) -> Dim:
+    """A bound of a slice: counted from the end when negative, kept within the extent.
+
+    That a number at which a slice stops is within an open extent is not to be expected: `x[:512]`
+    is what shortens long sequences, and leaves others as they are.
+    """
     if value is None:
         return default
     d = as_dim(value, "a slice's bound")
     if not at_least(d, 0):
         d = add(d, extent)
-    return clamp(d, extent)
+    return clamp(d, extent, expected=not (stop and isinstance(d, int)))

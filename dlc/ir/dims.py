@@ -3,8 +3,8 @@
 Integers or symbolic integer expressions, in a canonical form so that equal dims compare equal.
 
 An expression is a polynomial over atoms. An atom is a symbol (an extent known at run time, at least
-1) or an application of `floordiv`, `mod`, `max` or `min` to two expressions that could not be
-evaluated.
+1 or what its range says) or an application of `floordiv`, `mod`, `max` or `min` to two expressions
+that could not be evaluated.
 """
 
 from __future__ import annotations
@@ -12,44 +12,74 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeAlias, Union
 
 # Sums and products of dims that are not made anew.
 _REMEMBERED = 1 << 13
+_LARGEST = 1 << 40  # bound of a symbol that is looked for
 
 Dim: TypeAlias = Union[int, "DimExpr"]
 
 
-class Symbol:
-    """A named extent whose value is known when the program is called; never less than 1.
+Range: TypeAlias = tuple[int, "int | None"]
+"""The least and the largest value of a symbol; None where there is no largest one."""
+ANY: Range = (1, None)
 
-    Immutable, as all that dims are made of: what is asked for often is kept.
+
+class Symbol:
+    """A named extent whose value is known when the program is called, and within a range then.
+
+    In a function, all symbols of one name have one range. Immutable, as all that dims are made of:
+    what is asked for often is kept.
     """
 
-    __slots__ = ("_hash", "name")
+    __slots__ = ("_hash", "name", "range")
     name: str
+    range: Range
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, within: Range = ANY) -> None:
+        self.name, self.range = name, within
         self._hash = hash(name)
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Symbol) and self.name == other.name)
+        return self is other or (
+            isinstance(other, Symbol) and self.name == other.name and self.range == other.range
+        )
 
     def __hash__(self) -> int:
         return self._hash
 
-    def __reduce__(self) -> tuple[type[Symbol], tuple[str]]:
-        return Symbol, (self.name,)
+    def __reduce__(self) -> tuple[type[Symbol], tuple[str, Range]]:
+        return Symbol, (self.name, self.range)
 
     def __str__(self) -> str:
         return self.name
 
     def __repr__(self) -> str:
-        return f"Symbol({self.name!r})"
+        return f"Symbol({range_text(self.name, self.range)!r})"
+
+
+def in_range(value: int, within: Range) -> bool:
+    """Whether a symbol of this range may have the value."""
+    least, most = within
+    return least <= value and (most is None or value <= most)
+
+
+def range_words(within: Range) -> str:
+    """A range in words."""
+    least, most = within
+    return f"at least {least}" if most is None else f"between {least} and {most}"
+
+
+def range_text(name: str, within: Range) -> str:
+    """The text of a symbol with its range: `n`, `n>=7`, `n<=9`, `7<=n<=9`."""
+    least, most = within
+    if most is None:
+        return name if least == 1 else f"{name}>={least}"
+    return f"{name}<={most}" if least == 1 else f"{least}<={name}<={most}"
 
 
 class Apply:
@@ -98,11 +128,13 @@ class DimUnknown(Exception):
     """A comparison of dims that is true for some values of the symbols and false for others.
 
     Where `relation` is `AS_NUMBER`, it is the value of `a` that is needed.
+
+    expected: Whether it is true for all extents that users are likely to mean.
     """
 
-    def __init__(self, a: Dim, b: Dim, relation: str) -> None:
+    def __init__(self, a: Dim, b: Dim, relation: str, expected: bool = False) -> None:
         super().__init__(f"cannot decide {dim_text(a)} {relation} {dim_text(b)}")
-        self.a, self.b, self.relation = a, b, relation
+        self.a, self.b, self.relation, self.expected = a, b, relation, expected
 
     @property
     def question(self) -> str:
@@ -173,14 +205,23 @@ class DimExpr:
 
 
 @functools.lru_cache(_REMEMBERED)
-def symbol(name: str) -> DimExpr:
+def symbol(name: str, within: Range = ANY) -> DimExpr:
     """The dim that is the symbol `name`."""
-    return DimExpr((((Symbol(name),), 1),))
+    return DimExpr((((Symbol(name, within),), 1),))
 
 
 TRIPS_NAME = "__trips"
 TRIPS = symbol(TRIPS_NAME)
 """How often a loop has run, known afterwards only: it may be 0, and is each loop's own."""
+
+
+def plain_name(dim: Dim) -> str | None:
+    """The name of a dim that is just a symbol."""
+    if isinstance(dim, DimExpr) and len(dim.terms) == 1:
+        monomial, c = dim.terms[0]
+        if c == 1 and len(monomial) == 1 and isinstance(monomial[0], Symbol):
+            return monomial[0].name
+    return None
 
 
 def _terms(dim: Dim) -> dict[Monomial, int]:
@@ -389,7 +430,7 @@ def _sign_of_difference(a: Dim, b: Dim) -> int | None:
 
 
 def lower_bound(dim: Dim) -> int | None:
-    """A value that `dim` is never below, from symbols being at least 1; None when none is known."""
+    """A value that `dim` is never below, from the ranges of symbols; None when none is known."""
     return dim if isinstance(dim, int) else _lower_bound(dim)
 
 
@@ -470,21 +511,46 @@ def _quotient_alone(monomial: Monomial) -> tuple[Dim, int] | None:
 def _bound_by_terms(terms: Sequence[tuple[Monomial, int]]) -> int | None:
     total = 0
     for monomial, c in terms:
-        if c < 0 and monomial:
-            return None
         value = c
         for atom in monomial:
             least = _atom_bound(atom)
             if least is None or least < 0:
                 return None
-            value *= least
+            bound = least if c > 0 else _atom_upper_bound(atom)
+            if bound is None:
+                return None
+            value *= bound
         total += value
     return total
 
 
+def _upper_bound(dim: Dim) -> int | None:
+    low = lower_bound(mul(dim, -1))
+    return None if low is None else -low
+
+
+def _atom_upper_bound(atom: Atom) -> int | None:
+    """A value that an atom of no less than 0 is never above."""
+    if isinstance(atom, Symbol):
+        return atom.range[1]
+    match atom.function:
+        case "max":
+            a, b = _upper_bound(atom.a), _upper_bound(atom.b)
+            return max(a, b) if a is not None and b is not None else None
+        case "min":
+            found = (_upper_bound(atom.a), _upper_bound(atom.b))
+            return min((x for x in found if x is not None), default=None)
+        case "mod":
+            b = _upper_bound(atom.b)
+            return None if b is None else b - 1
+        case _:
+            a = _upper_bound(atom.a)
+            return a // atom.b if isinstance(atom.b, int) and a is not None else a
+
+
 def _atom_bound(atom: Atom) -> int | None:
     if isinstance(atom, Symbol):
-        return 1
+        return atom.range[0]
     a, b = lower_bound(atom.a), lower_bound(atom.b)
     match atom.function:
         case "max":
@@ -517,15 +583,22 @@ def is_multiple(a: Dim, b: Dim) -> bool:
     return dims_equal(mod(a, b), 0)
 
 
-def at_least(a: Dim, b: Dim) -> bool:
-    """Whether a >= b for every value of the symbols; raises DimUnknown when it depends on them."""
+def at_least(a: Dim, b: Dim, *, expected: bool = False) -> bool:
+    """Whether a >= b for every value of the symbols; raises DimUnknown when it depends on them.
+
+    Args:
+        a: The left side.
+        b: The right side.
+        expected: Whether a program that was traced for declared extents is for those where it is
+            so: what is not so is an error, or unusual.
+    """
     low = lower_bound(add(a, mul(b, -1)))
     if low is not None and low >= 0:
         return True
     high = lower_bound(add(b, mul(a, -1)))
     if high is not None and high > 0:
         return False
-    return _undecided(DimUnknown(a, b, ">="))
+    return _undecided(DimUnknown(a, b, ">=", expected))
 
 
 _answer: ContextVar[Callable[[DimUnknown], bool] | None] = ContextVar("dlc.answer", default=None)
@@ -539,6 +612,17 @@ def answering(answer: Callable[[DimUnknown], bool]) -> Generator[None]:
         yield
     finally:
         _answer.reset(token)
+
+
+@contextmanager
+def proving() -> Generator[None]:
+    """Has comparisons that depend on the symbols raise DimUnknown, where one can do without."""
+
+    def refuse(unknown: DimUnknown) -> bool:
+        raise unknown
+
+    with answering(refuse):
+        yield
 
 
 def _undecided(unknown: DimUnknown) -> bool:
@@ -643,6 +727,64 @@ def _symbols_in(dim: DimExpr) -> set[str]:
             else:
                 names |= symbols_of(atom.a) | symbols_of(atom.b)
     return names
+
+
+def ranges_of(dim: Dim) -> Iterator[tuple[str, Range]]:
+    """The symbols in `dim` with their ranges, each as often as it stands there."""
+    for monomial, _ in dim.terms if isinstance(dim, DimExpr) else ():
+        for atom in monomial:
+            if isinstance(atom, Symbol):
+                yield atom.name, atom.range
+            else:
+                yield from ranges_of(atom.a)
+                yield from ranges_of(atom.b)
+
+
+def narrowed(
+    dim: Dim, values: Mapping[str, int] | None, ranges: Mapping[str, Range]
+) -> dict[str, Range] | None:
+    """Ranges of the symbols in which `dim` is proved to be 0 or more.
+
+    They are as wide as they can be with either a larger least value for all symbols or a smaller
+    largest one.
+
+    Args:
+        dim: What is to be 0 or more.
+        values: Values that the ranges must contain; for any where it is None.
+        ranges: What the ranges must be within; those of other symbols are `ANY`.
+
+    Returns:
+        The ranges of its symbols; None where there are no such.
+    """
+    before = {n: ranges.get(n, ANY) for n in symbols_of(dim)}
+
+    def with_least(bound: int) -> dict[str, Range]:
+        new: dict[str, Range] = {}
+        for n, (low, high) in before.items():
+            most = high if values is None else values[n]
+            new[n] = (max(low, bound if most is None else min(bound, most)), high)
+        return new
+
+    def with_most(bound: int) -> dict[str, Range]:
+        new: dict[str, Range] = {}
+        for n, (low, high) in before.items():
+            most = max(bound, low if values is None else values[n])
+            new[n] = (low, most if high is None else min(high, most))
+        return new
+
+    def proved(new: Mapping[str, Range]) -> bool:
+        low = lower_bound(substitute(dim, {n: symbol(n, r) for n, r in new.items()}))
+        return low is not None and low >= 0
+
+    for make, narrow, wide in ((with_least, _LARGEST, 0), (with_most, 0, _LARGEST)):
+        near, far = narrow, wide
+        if not proved(make(near)):
+            continue
+        while abs(near - far) > 1:  # `near` is proved, `far` is not
+            middle = (near + far) // 2
+            near, far = (middle, far) if proved(make(middle)) else (near, middle)
+        return make(near)
+    return None
 
 
 def dim_text(dim: Dim) -> str:

@@ -60,7 +60,7 @@ def _counts(name: str, output_size: Any, extents: Shape) -> list[Dim]:
         for extent, wanted in zip(extents, given, strict=True)
     ]
     for extent, count in zip(extents, found, strict=True):
-        if not (at_least(count, 1) and at_least(extent, 1)):
+        if not (at_least(count, 1, expected=True) and at_least(extent, 1, expected=True)):
             raise ValueRangeError(f"{name}: output_size is {output_size!r} for {extent} elements")
     return found
 

@@ -56,7 +56,7 @@ def _widths(pad_width: Any, type_: TensorType) -> list[tuple[Dim, Dim]]:
         if len(pairs) != type_.rank:
             raise wrong
     for before, after in pairs:
-        if not (at_least(before, 0) and at_least(after, 0)):
+        if not (at_least(before, 0, expected=True) and at_least(after, 0, expected=True)):
             raise ValueRangeError(f"pad of {type_}: the width {pad_width} is negative")
     return pairs
 

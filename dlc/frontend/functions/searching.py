@@ -30,7 +30,7 @@ def known_count(name: str, size: Any, count: Tensor, write: str) -> Dim:
     """
     if size is not None:
         found = as_dim(size, f"{name}: size")
-        if not at_least(found, 0):
+        if not at_least(found, 0, expected=True):
             raise ValueRangeError(f"{name} of size {found}")
         return found
     if current_trace() is not None:
