@@ -248,3 +248,76 @@ def test_extents_that_are_formulas_of_others(tmp_path):
             loaded(normal(9), normal(3))
     with pytest.raises(dlc.ArgumentError, match=r"n, in the extent 2\*n, is no extent itself"):
         compiled.lower("f32[4]", "f32[2*n]")
+
+
+SIZES = ((16, 17), (18, 19), (3, 2), (7, 9), (2, 3), (9, 9))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"scale_factor": 2},
+        {"scale_factor": 0.5},
+        {"scale_factor": 2.25},
+        {"scale_factor": (3.0, 1.5), "recompute_scale_factor": True},
+        {"size": (7, 9)},
+    ],
+)
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic"])
+def test_images_of_open_sizes_are_resized(mode, settings):
+    def f(x):
+        aligned = None if mode.startswith("nearest") else mode == "bicubic"
+        return dlc.interpolate(x, mode=mode, align_corners=aligned, **settings)
+
+    compiled = dlc.compile(f)
+    for size in SIZES:
+        x = normal(2, 3, *size)
+        expected = f(dlc.asarray(x)).numpy()
+        np.testing.assert_allclose(compiled(x).numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert compiled.stats.compilations == 2
+    assert compiled.lower("f32[b,3,h,w]")
+
+
+def test_an_axis_that_keeps_its_length_is_not_interpolated():
+    f = dlc.compile(lambda x: dlc.interpolate(x, size=(4, 6), mode="bilinear"))
+    for n in (7, 8):
+        f(normal(1, 1, n, n + 1))
+    x = normal(1, 1, 4, 6)
+    x[0, 0, 1:3, 2] = np.inf, np.nan
+    np.testing.assert_array_equal(f(x).numpy(), x)
+    assert f.stats.compilations == 2
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "area"])
+def test_images_take_the_size_of_others(mode):
+    f = dlc.compile(lambda x, y: dlc.interpolate(x, size=y.shape[2:], mode=mode) + y)
+    for k, size in enumerate(SIZES):
+        x, y = normal(1, 2, *size), normal(1, 2, *SIZES[k - 1])
+        expected = dlc.interpolate(x, size=y.shape[2:], mode=mode).numpy() + y
+        np.testing.assert_allclose(f(x, y).numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert f.stats.compilations == 2
+
+
+@pytest.mark.parametrize("size", [1, 2, (3, 5), (None, 4)])
+@pytest.mark.parametrize("kind", [dlc.adaptive_avg_pool2d, dlc.adaptive_max_pool2d])
+def test_adaptive_pooling_of_open_sizes(kind, size):
+    def f(x):
+        largest = {"return_indices": True} if kind is dlc.adaptive_max_pool2d else {}
+        return dlc.tree.leaves(kind(x, size, **largest))
+
+    gradient = dlc.compile(dlc.grad(lambda x: (f(x)[0] ** 2).sum()))
+    compiled = dlc.compile(f)
+    for each in SIZES:
+        x = normal(2, 3, *each)
+        expected = f(dlc.asarray(x))
+        for a, b in zip(compiled(x), expected, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6)
+        expected = dlc.grad(lambda x: (f(x)[0] ** 2).sum())(x).numpy()
+        np.testing.assert_allclose(gradient(x).numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert compiled.stats.compilations == gradient.stats.compilations == 2
+    assert compiled.lower("f32[b,3,h,w]")
+
+
+def test_resizing_by_no_number():
+    with pytest.raises(dlc.ValueRangeError, match="scale_factor is inf"):
+        dlc.interpolate(normal(1, 1, 4), scale_factor=float("inf"))
