@@ -34,6 +34,10 @@ def test_bounds_of_ranges():
     assert not at_least(n - 9, 1)
     assert not dims_equal(n, 6)
     assert symbol("n") != n
+    half = floordiv(N, 2)
+    assert lower_bound(2 * half - 4 * floordiv(2 * half, 4)) == 0
+    assert lower_bound(half - floordiv(half, 2)) == 0
+    assert lower_bound(symbol("n", (1, 3)) - floordiv(symbol("n", (1, 3)), 2) - 1) == 0
     assert pickle.loads(pickle.dumps(n)) == n
 
 
@@ -132,6 +136,21 @@ def test_decisions_by_extents_narrow_them(f, sizes, programs):
         x = normal(n)
         np.testing.assert_array_equal(compiled(x).numpy(), np.asarray(f(x)))
     assert compiled.stats.compilations == programs
+
+
+@pytest.mark.parametrize("f", [dlc.max, dlc.argmin, dlc.median, dlc.mode])
+def test_nothing_to_choose_from_is_an_error_for_open_extents(f):
+    compiled = dlc.compile(lambda x: f(x[3:]))
+    for n in (7, 8, 4):
+        compiled(normal(n))
+    assert compiled.stats.compilations == 2
+    with pytest.raises(dlc.ShapeError, match="no element"):
+        compiled(normal(3))
+    halved = dlc.compile(lambda x: f(x[: x.shape[0] // 2]))
+    for n in (7, 8, 2):
+        halved(normal(n))
+    with pytest.raises(dlc.ShapeError, match="no element"):
+        halved(normal(1))
 
 
 def test_python_loops_make_extents_constant():

@@ -442,13 +442,20 @@ def _lower_bound(dim: DimExpr) -> int | None:
 def _least(terms: Sequence[tuple[Monomial, int]]) -> int | None:
     """The lower bound of a sum."""
     found = _least_at_once(terms)
-    return _bound_by_multiple(terms) if found is None else found
+    if found is not None and found >= 0:
+        return found
+    return _largest((found, _bound_by_multiple(terms)))
 
 
 def _least_at_once(terms: Sequence[tuple[Monomial, int]]) -> int | None:
     """That of the sum as it is."""
-    found = (_bound_by_terms(terms), _bound_without_quotients(terms), _bound_by_choice(terms))
-    return max((b for b in found if b is not None), default=None)
+    bounds = (_bound_by_terms, _bound_without_quotients, _bound_by_choice)
+    return _largest(bound(terms) for bound in bounds)
+
+
+def _largest(bounds: Iterable[int | None]) -> int | None:
+    """The best of some lower bounds."""
+    return max((b for b in bounds if b is not None), default=None)
 
 
 def _bound_by_choice(terms: Sequence[tuple[Monomial, int]]) -> int | None:
@@ -468,7 +475,13 @@ def _bound_by_choice(terms: Sequence[tuple[Monomial, int]]) -> int | None:
 def _bound_without_quotients(terms: Sequence[tuple[Monomial, int]]) -> int | None:
     """A bound with multiples of b times a//b, for an integer b, as what they are at least."""
     found = _without_quotients(terms)
-    return None if found is None else lower_bound(found)
+    if found is None:
+        return None
+    bound = lower_bound(found)
+    # A quotient that is added may be inside of one that is taken away.
+    negative = any(c < 0 for _, c in terms)
+    below = _without_quotients(terms, subtracted=True) if negative else None
+    return bound if below in (None, found) else _largest((bound, lower_bound(below)))
 
 
 def _bound_by_multiple(terms: Sequence[tuple[Monomial, int]]) -> int | None:
@@ -478,18 +491,28 @@ def _bound_by_multiple(terms: Sequence[tuple[Monomial, int]]) -> int | None:
     found = _without_quotients([(m, c * times) for m, c in terms]) if times > 1 else None
     if found is None:
         return None
+    below = _without_quotients([(m, c * times) for m, c in terms], subtracted=True)
     # Further multiples would take time.
-    bound = found if isinstance(found, int) else _least_at_once(found.terms)
+    bound = _largest(
+        d if isinstance(d, int) else _least_at_once(d.terms)
+        for d in {found, below}
+        if d is not None
+    )
     return None if bound is None else -(-bound // times)
 
 
-def _without_quotients(terms: Sequence[tuple[Monomial, int]]) -> Dim | None:
-    """What a sum is at least, without multiples of b times a//b; None where there are none."""
+def _without_quotients(
+    terms: Sequence[tuple[Monomial, int]], *, subtracted: bool = False
+) -> Dim | None:
+    """What a sum is at least, without multiples of b times a//b; None where there are none.
+
+    Those that are added may stay: `subtracted`.
+    """
     found: Dim = 0
     whole = False
     for monomial, c in terms:
         quotient = _quotient_alone(monomial)
-        if quotient is None or c % quotient[1]:
+        if quotient is None or c % quotient[1] or (subtracted and c > 0):
             found = add(found, DimExpr(((monomial, c),)) if monomial else c)
             continue
         a, b = quotient
@@ -599,6 +622,11 @@ def at_least(a: Dim, b: Dim, *, expected: bool = False) -> bool:
     if high is not None and high > 0:
         return False
     return _undecided(DimUnknown(a, b, ">=", expected))
+
+
+def is_empty(extent: Dim) -> bool:
+    """Whether an extent is 0; raises DimUnknown when it depends on the symbols."""
+    return not at_least(extent, 1, expected=True)
 
 
 _answer: ContextVar[Callable[[DimUnknown], bool] | None] = ContextVar("dlc.answer", default=None)
@@ -776,7 +804,12 @@ def narrowed(
         low = lower_bound(substitute(dim, {n: symbol(n, r) for n, r in new.items()}))
         return low is not None and low >= 0
 
-    for make, narrow, wide in ((with_least, _LARGEST, 0), (with_most, 0, _LARGEST)):
+    ways = [(with_least, _LARGEST, 0), (with_most, 0, _LARGEST)]
+    if values is None:
+        large = {n: _LARGEST if high is None else high for n, (_, high) in before.items()}
+        if evaluate(dim, large) >= 0:  # only a proof is missing for large values
+            ways.pop()
+    for make, narrow, wide in ways:
         near, far = narrow, wide
         if not proved(make(near)):
             continue

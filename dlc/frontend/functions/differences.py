@@ -12,7 +12,7 @@ from dlc.frontend.functions.composed import where
 from dlc.frontend.functions.cumulative import cumsum
 from dlc.frontend.functions.shape import concat, flatten, part
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, add, at_least
+from dlc.ir.dims import Dim, add, at_least, is_empty
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
 from dlc.ir.ops.families import same_shape
 
@@ -124,7 +124,7 @@ def ediff1d(
     """
     row = flatten(materialise(as_tensor(x)))
     count = row.tensor.shape[0]
-    if count == 0:
+    if is_empty(count):
         inner = row
     else:
         inner = elementwise.subtract(part(row, 0, 1, count), part(row, 0, 0, add(count, -1)))

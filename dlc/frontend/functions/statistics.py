@@ -29,7 +29,7 @@ from dlc.frontend.functions.reduction import sum as total
 from dlc.frontend.functions.searching import known_count, searchsorted
 from dlc.frontend.functions.sorting import Selected, sort
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import at_least, product
+from dlc.ir.dims import at_least, is_empty, product
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
 from dlc.ir.ops.families import same_shape
 from dlc.ir.record import NamedTuple
@@ -180,7 +180,7 @@ def rows_of(name: str, x: ArrayLike, axis: AxisLike) -> tuple[Tensor, tuple[int,
     axes = find_axes(name, axis, type_)
     others = tuple(k for k in range(type_.rank) if k not in axes)
     count = product(type_.shape[k] for k in axes)
-    if count == 0:
+    if is_empty(count):
         raise ShapeError(f"{name} of {type_}: there are no elements")
     moved = transposed(tensor, (*others, *sorted(axes)))
     rows = reshaped(moved, (*(type_.shape[k] for k in others), count))
@@ -297,7 +297,7 @@ def bincount(
     if given is not None and given.size and given.min() < 0:
         raise ValueRangeError(f"bincount of {given.min()}: integers must not be negative")
     places = convert(tensor, int64)
-    most = places.tensor.size == 0
+    most = is_empty(places.tensor.size)
     largest = zeros((), dtype=int64) if most else greatest(places) + 1
     count = known_count("bincount", length, largest, "dlc.bincount(x, length=10)")
     if length is None and isinstance(count, int):

@@ -20,7 +20,7 @@ from dlc.frontend.functions.sorting import argsort
 from dlc.frontend.random.continuous import gumbel
 from dlc.frontend.random.generator import bernoulli, bits, key_of
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import product
+from dlc.ir.dims import is_empty, product
 from dlc.ir.errors import DTypeError, ShapeError, ValueRangeError
 from dlc.ir.ops.families import check_number, same_shape
 from dlc.ir.types import float32, int32, int64, uint64
@@ -209,7 +209,7 @@ def choice(
         raise ShapeError(f"choice of {n} elements with probabilities {chances.tensor}")
     if not replace and isinstance(n, int) and isinstance(count, int) and count > n:
         raise ValueRangeError(f"choice of {count} of {n} elements, each once")
-    if n == 0 and count != 0:
+    if count != 0 and is_empty(n):
         raise ValueRangeError(f"choice of {count} of no elements")
     if replace:
         if chances is None:
