@@ -1,5 +1,6 @@
 """Extents of which only some values are possible: ranges of symbols, from traces and declared."""
 
+import math
 import pickle
 
 import numpy as np
@@ -340,3 +341,34 @@ def test_adaptive_pooling_of_open_sizes(kind, size):
 def test_resizing_by_no_number():
     with pytest.raises(dlc.ValueRangeError, match="scale_factor is inf"):
         dlc.interpolate(normal(1, 1, 4), scale_factor=float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("f", "programs"),
+    [
+        (lambda x: x / np.sqrt(x.shape[0]), 2),
+        (lambda x: x * np.log2(x.shape[0] + 1), 2),
+        (lambda x: x * (np.float64(2) * x.shape[0]), 2),
+        (lambda x: x * (np.float32(2) * x.shape[0]), 2),
+        (lambda x: x[0] * (np.arange(5.0) / x.shape[0]), 2),
+        (lambda x: x[: np.floor_divide(x.shape[0], 2)], 2),
+        (lambda x: x * np.prod(x.shape), 2),
+        (lambda x: x / x.shape[0] ** 0.5, 2),
+        (lambda x: x * np.maximum(x.shape[0], 7), 4),
+        (lambda x: x * np.array(x.shape[0]), 4),
+        (lambda x: x * math.sqrt(x.shape[0]), 4),
+        (lambda x: x * x.shape[0].bit_length(), 4),
+        (lambda x: x * {6: 2.0, 7: 3.0}.get(x.shape[0], 9.0), 4),
+        (lambda x: x * len(f"{x.shape[0]:03d}"), 4),
+        (lambda x: x * int(np.ceil(x.shape[0] / 2)), 4),
+        (lambda x: x + np.arange(x.shape[0], dtype=np.float32), 4),
+    ],
+)
+def test_python_and_numpy_compute_with_extents(f, programs):
+    compiled = dlc.compile(f)
+    for n in (6, 7, 8, 9):
+        x = normal(n)
+        expected, found = f(dlc.asarray(x)), compiled(x)
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-6)
+    assert compiled.stats.compilations == programs

@@ -25,7 +25,7 @@ from dlc.ir.dims import (
     symbol,
     symbols_of,
 )
-from dlc.ir.errors import DlcError, IndexRangeError, ShapeError, ValueRangeError
+from dlc.ir.errors import DlcError, ShapeError
 
 Result = TypeVar("Result")
 Shapes = Sequence[Sequence[int]]
@@ -160,9 +160,10 @@ class Extents:
             if least == most and name not in self.fixed_names:
                 self._make_constant({name: least}, self._range_reasons[name])
 
-    def fix(self, error: DlcError) -> None:
+    def fix(self, error: DlcError | TypeError) -> None:
         """Makes all symbols constant, as something could not be done with them."""
-        self._make_constant(self.values, error.message)
+        said = error.message if isinstance(error, DlcError) else str(error)
+        self._make_constant(self.values, said)
 
     def why(self) -> list[str]:
         """Why symbols are not what they might be, in words."""
@@ -259,8 +260,9 @@ def trace_with_symbols(
 ) -> Result:
     """`build(shapes)`, repeated until the symbols and their ranges leave no comparison open.
 
-    What raises an error about shapes is repeated with numbers: they may fit where formulas do not
-    say so, and errors are clearer with them. Changes `extents` to what the result was built with.
+    What raises an error is repeated with numbers: they may fit where formulas do not say so, Python
+    and NumPy can do more with them, and errors are clearer. Changes `extents` to what the result
+    was built with.
     """
     while True:
         before = dict(extents.ranges)
@@ -269,7 +271,7 @@ def trace_with_symbols(
                 made = build(extents.dims())
         except DimUnknown as unknown:
             extents.resolve(unknown)
-        except (IndexRangeError, ShapeError, ValueRangeError) as error:
+        except (DlcError, TypeError) as error:
             if extents.fixed_names or not extents.values:
                 raise
             extents.fix(error)
