@@ -212,6 +212,14 @@ def test_the_programs_of_a_function_are_saved_with_their_ranges(tmp_path):
         np.testing.assert_array_equal(loaded(normal(n)).numpy(), f(normal(n)))
 
 
+def test_bounds_of_slices_that_are_formulas_may_be_declared():
+    f = dlc.compile(lambda x: x[: x.shape[0] - 2]).warmup("f32[n]")
+    for n in (2, 7):
+        np.testing.assert_array_equal(f(normal(n)).numpy(), normal(n)[: n - 2])
+    assert f.stats.compilations == 1
+    np.testing.assert_array_equal(f(normal(1)).numpy(), normal(1)[:-1])
+
+
 def test_declared_ranges():
     def f(x):
         return x * 2 if x.shape[0] > 4 else x + 1

@@ -309,6 +309,6 @@ def slice_bound(value: Any, extent: Dim, default: Dim, *, stop: bool = False) ->
     if value is None:
         return default
     d = as_dim(value, "a slice's bound")
-    if not at_least(d, 0):
+    if not at_least(d, 0, expected=True):
         d = add(d, extent)
     return clamp(d, extent, expected=not (stop and isinstance(d, int)))
