@@ -5,12 +5,14 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
 import dlc
 from dlc import nn
 from dlc.ir.dims import at_least, dims_equal, floordiv, lower_bound, mod, narrowed, symbol
 from dlc.ir.equal import same_structure
 from dlc.ir.interpret import interpret
+from dlc.ir.op import OPS
 from dlc.ir.parser import parse_function
 from dlc.ir.printer import print_function
 from dlc.ir.verifier import verify
@@ -380,3 +382,30 @@ def test_python_and_numpy_compute_with_extents(f, programs):
         assert found.dtype == expected.dtype
         np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-6)
     assert compiled.stats.compilations == programs
+
+
+def test_what_compiling_asks_of_extents_is_asked_while_tracing(monkeypatch):
+    softmax = OPS["softmax"]
+
+    def decompose(b, x, **attrs):
+        assert at_least(x.tensor.shape[0], 5)
+        return softmax_rule(b, x, **attrs)
+
+    softmax_rule = softmax.decompose
+    monkeypatch.setitem(vars(softmax), "decompose", decompose)
+    f = dlc.compile(lambda x: dlc.softmax(x[2:]))
+    for n in (8, 9, 12, 7):
+        f(normal(n))
+    assert f.stats.compilations == 2
+    assert "n0>=7" in f.explain()
+
+
+def test_transposed_convolutions_of_filters_of_any_size():
+    w = normal(2, 3, 6)
+    for n in (5, 6, 4, 9):
+        x = normal(1, 2, n)
+        expected = torch.nn.functional.conv_transpose1d(
+            torch.tensor(x), torch.tensor(w), stride=3, padding=1
+        )
+        found = dlc.conv_transpose1d(x, w, stride=3, padding=1)
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-4, atol=1e-5)

@@ -24,7 +24,7 @@ from dlc.frontend.closure import Closure, Param, trace_closure
 from dlc.frontend.context import cast_type, current_trace
 from dlc.frontend.conversion import user_function
 from dlc.frontend.doors import door_of
-from dlc.frontend.execution import Interpreted, Program, program_for
+from dlc.frontend.execution import Interpreted, Program, ask_of_extents, program_for
 from dlc.frontend.native_call import NativeCalls
 from dlc.frontend.recording import is_recording, record_function
 from dlc.frontend.signature import Call, CallKey, Given, Signature, ir_name
@@ -343,7 +343,10 @@ class CompiledFunction(Dispatching):
                 Param(TensorType(leaf.dtype, shape), leaf.weak, ir_name(name))
                 for leaf, shape, name in zip(call.key.leaves, shapes, names, strict=True)
             ]
-            return trace_closure(self.name, body, params, f"{self.name}()", self.__wrapped__)
+            made = trace_closure(self.name, body, params, f"{self.name}()", self.__wrapped__)
+            if extents.ranges:
+                ask_of_extents(made.function)
+            return made
 
         def body(tensors: list[Tensor]) -> Any:
             args, kwargs = self.signature.restore(call, tensors)

@@ -536,11 +536,10 @@ def _bound_by_terms(terms: Sequence[tuple[Monomial, int]]) -> int | None:
     for monomial, c in terms:
         value = c
         for atom in monomial:
-            least = _atom_bound(atom)
-            if least is None or least < 0:
-                return None
-            bound = least if c > 0 else _atom_upper_bound(atom)
-            if bound is None:
+            bound = least = _atom_bound(atom)
+            if c < 0:
+                bound = _atom_upper_bound(atom)
+            if bound is None or (len(monomial) > 1 and (least is None or least < 0)):
                 return None
             value *= bound
         total += value
@@ -553,7 +552,7 @@ def _upper_bound(dim: Dim) -> int | None:
 
 
 def _atom_upper_bound(atom: Atom) -> int | None:
-    """A value that an atom of no less than 0 is never above."""
+    """A value that an atom is never above."""
     if isinstance(atom, Symbol):
         return atom.range[1]
     match atom.function:
@@ -565,10 +564,12 @@ def _atom_upper_bound(atom: Atom) -> int | None:
             return min((x for x in found if x is not None), default=None)
         case "mod":
             b = _upper_bound(atom.b)
-            return None if b is None else b - 1
+            return b - 1 if b is not None and (lower_bound(atom.b) or 0) > 0 else None
         case _:
-            a = _upper_bound(atom.a)
-            return a // atom.b if isinstance(atom.b, int) and a is not None else a
+            a, b = _upper_bound(atom.a), lower_bound(atom.b)
+            if a is None or b is None or b < 1:
+                return None
+            return a // b if isinstance(atom.b, int) else max(a, 0)
 
 
 def _atom_bound(atom: Atom) -> int | None:
