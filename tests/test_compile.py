@@ -409,9 +409,8 @@ def test_warming_up():
 @pytest.mark.parametrize(
     "function",
     [
-        lambda x: dlc.interpolate(x, size=(2, 3), mode="bilinear"),
-        lambda x: dlc.interpolate(x, scale_factor=2),
-        lambda x: dlc.adaptive_avg_pool2d(x, 2),
+        lambda x: dlc.interpolate(x, size=(2, 3), mode="bilinear", antialias=True),
+        lambda x: dlc.interpolate(x, scale_factor=0.7),
         lambda x: dlc.chunk(x, 2, dim=3)[1],
         lambda x: dlc.pdist(x[0, 0]),
         lambda x: dlc.arange(0.5, x.shape[2], 0.25),
@@ -504,7 +503,7 @@ def test_specs():
     assert dlc.spec("f64[]").shape == ()
     assert dlc.spec(4).shape == (4,)
     assert dlc.spec(" bf16[ 2, n ]") == dlc.spec((2, "n"), dlc.bfloat16)
-    for bad in ((-1,), (1.5,), ("a-b",)):
+    for bad in ((-1,), (1.5,), ("a b",)):
         with pytest.raises(dlc.ArgumentError):
             dlc.spec(bad)
     with pytest.raises(dlc.DTypeError):

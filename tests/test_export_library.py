@@ -1,5 +1,6 @@
 """Exported libraries: called without dlc, they give what the compiled program gives."""
 
+import ctypes
 import importlib.util
 import os
 import shutil
@@ -157,7 +158,7 @@ def test_named_extents(f, tmp_path):
         got, expected = run(x), dlc.tree.leaves(program(x))
         for a, b in zip(got if isinstance(got, tuple) else (got,), expected, strict=True):
             np.testing.assert_array_equal(a, b.numpy())
-    with pytest.raises(ValueError, match="not above 0"):
+    with pytest.raises(ValueError, match="extent_b is 0, and must be at least 1"):
         run(X[:0])
     with pytest.raises(ValueError, match="3 dims, not 2"):
         run(X[None])
@@ -278,3 +279,26 @@ def test_names_of_c(tmp_path):
     assert "double_a_b" in text
     assert "result_int" in text
     assert "int32_t _lambda(" in text
+
+
+@linked
+def test_extents_out_of_range(tmp_path):
+    def f(x):
+        return x[2:, :3] * 2
+
+    made = dlc.export_library(f, tmp_path, specs="f32[b,4<=n<=9]")
+    module = module_of(made)
+    for shape in ((3, 4), (2, 9), (40, 5)):
+        x = np.ones(shape, np.float32)
+        np.testing.assert_array_equal(module.f(x), x[2:, :3] * 2)
+    for shape, said in (
+        ((1, 4), "extent_b is 1, and must be at least 2"),
+        ((3, 10), "extent_n is 10, and must be between 4 and 9"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            module.f(np.ones(shape, np.float32))
+    workspace = module._library.f_workspace
+    assert workspace(ctypes.c_int64(1), ctypes.c_int64(4)) == 0
+    assert workspace(ctypes.c_int64(2), ctypes.c_int64(10)) == 0
+    assert workspace(ctypes.c_int64(2), ctypes.c_int64(9)) > 0
+    assert "/* f[b>=2, 4<=n<=9](" in Path(made.header).read_text()

@@ -527,3 +527,9 @@ def test_symbolic_tensors_leave_eager_work_alone():
     model = nn.Model(x, frozen)
     assert model(np.ones((1, 4))).numpy().sum() == 12
     assert dlc.compile(lambda v: v * 2)(np.ones(3)).sum() == 6
+
+
+def test_inputs_are_numbers_and_names():
+    for bad in ("n>=7", "2*n"):
+        with pytest.raises(dlc.ArgumentError, match="is neither a number nor a name"):
+            nn.Input((3, bad))

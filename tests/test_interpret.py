@@ -165,7 +165,7 @@ def test_given_dims():
         ),
         ([t(n)], [(0,)], "n is at least 1"),
         ([t(2 * n + 1)], [(6,)], "do not give the value of n"),
-        ([t(n + 3)], [(2,)], "do not give the value of n"),
+        ([t(n + 3)], [(2,)], "n is at least 1"),
         ([t(n + m)], [(6,)], "do not give the value of m"),
         ([t(n * n)], [(9,)], "do not give the value of n"),
         ([t(3)], [(4,)], r"shape \(4,\)"),

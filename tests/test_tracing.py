@@ -278,7 +278,7 @@ def test_errors_inside_leave_no_trace():
 
 
 def test_extents_compute_like_integers():
-    from dlc.ir.dims import symbol
+    from dlc.ir.dims import DimUnknown, symbol
 
     with tracing() as trace:
         x = param(trace, (symbol("n"), 4))
@@ -294,7 +294,8 @@ def test_extents_compute_like_integers():
         assert x.size == 4 * n
         assert x.reshape((n * 2, 2)).shape == (2 * n, 2)
         assert x.reshape(-1).shape == (4 * n,)
-        assert len({n, x.shape[0]}) == 1
+        with pytest.raises(DimUnknown, match="n as a number"):  # sets have numbers like it too
+            hash(n)
         mean = x.sum() / n
         assert mean.shape == ()
         assert (1.0 / n).dtype is dlc.float32
@@ -320,8 +321,8 @@ def test_a_decision_on_an_extent_is_made_anew():
     def f(x):
         return x * 2 if x.shape[0] > 4 else x + 1
 
-    stats = run_with_sizes(f, [3, 5, 4, 6, 3, 1])
-    assert stats.compilations >= 4
+    stats = run_with_sizes(f, [3, 5, 4, 6, 3, 1, 9])
+    assert stats.compilations == 3  # for 3, from 5 on, and up to 4
 
 
 def test_loops_over_extents():

@@ -26,19 +26,20 @@ from dlc.frontend.closure import Closure, Param, trace_closure
 from dlc.frontend.context import cast_type, current_trace
 from dlc.frontend.conversion import user_function
 from dlc.frontend.doors import door_of
-from dlc.frontend.execution import Interpreted, Program, program_for
+from dlc.frontend.execution import Interpreted, Program, ask_of_extents, program_for
 from dlc.frontend.native_call import NativeCalls
 from dlc.frontend.recording import is_recording, record_function
 from dlc.frontend.signature import Call, CallKey, Given, Signature, ir_name
-from dlc.frontend.spec import spec
+from dlc.frontend.spec import open_extent, spec
 from dlc.frontend.stats import CompileStats
-from dlc.frontend.symbols import Extents, trace_with_symbols
+from dlc.frontend.symbols import Extents, Pattern, common_range, trace_with_symbols
 from dlc.frontend.tensor import History, Tensor, donated_node, make, make_like
 from dlc.frontend.variable import Variable
 from dlc.ir.collection import no_collection
 from dlc.ir.config import config
 from dlc.ir.core import Function
 from dlc.ir.deferred import deferred
+from dlc.ir.dims import ANY, DimExpr, Range, dim_text, symbols_of
 from dlc.ir.errors import ArgumentError, RecompileError, ValueRangeError, nearest
 from dlc.ir.location import warn_user
 from dlc.ir.locks import make_lock
@@ -336,7 +337,7 @@ class CompiledFunction(Dispatching):
         self._announce(reason, "allow" if asked else self.settings.on_recompile)
         with no_collection():
             closure = self._stats.time_trace(self.name, lambda: self._trace(call, extents))
-            made = self._compile(call, closure, extents, "; ".join([reason, *extents.reasons]))
+            made = self._compile(call, closure, extents, "; ".join([reason, *extents.why()]))
         made.used = next(_uses)
         family.programs.insert(0, made)
         if not extents.fixed_names:
@@ -368,7 +369,10 @@ class CompiledFunction(Dispatching):
                 Param(TensorType(leaf.dtype, shape), leaf.weak, ir_name(name))
                 for leaf, shape, name in zip(call.key.leaves, shapes, names, strict=True)
             ]
-            return trace_closure(self.name, body, params, f"{self.name}()", self.__wrapped__)
+            made = trace_closure(self.name, body, params, f"{self.name}()", self.__wrapped__)
+            if extents.ranges:
+                ask_of_extents(made.function)
+            return made
 
         def body(tensors: list[Tensor]) -> Any:
             args, kwargs = self.signature.restore(call, tensors)
@@ -440,7 +444,7 @@ class CompiledFunction(Dispatching):
         call, extents = self._declared(args, kwargs)
         family = self._family(call)
         with family.lock:
-            if not any(s.extents.patterns == extents.patterns for s in family.programs):
+            if not any(s.extents.declared == extents.declared for s in family.programs):
                 self._specialise(family, call, extents, call.shapes, asked=True)
         return self
 
@@ -464,12 +468,24 @@ class CompiledFunction(Dispatching):
             lambda x: spec(x) if isinstance(x, str) and "[" in x else x, (args, kwargs)
         )
         call = self.signature.take(args, kwargs, specs=True)
-        values: dict[str, int] = {}
+        ranges: dict[str, Range] = {}
+        patterns: list[tuple[Pattern, ...]] = []
         for shape in call.shapes:
-            for d in shape:
+            found = [open_extent(d) if isinstance(d, str) else (d, ANY) for d in shape]
+            patterns.append(tuple([d for d, _ in found]))
+            for d, range_ in found:
                 if isinstance(d, str):
-                    values[d] = 2
-        return call, Extents(call.shapes, values, fixed_names=values)
+                    ranges[d] = common_range(ranges.get(d, ANY), range_)
+        for d in (d for p in patterns for d in p if isinstance(d, DimExpr)):
+            unknown = sorted(symbols_of(d) - ranges.keys())
+            if unknown:
+                raise ArgumentError(
+                    f"{self.name}: {unknown[0]}, in the extent {dim_text(d)}, is no extent itself",
+                    hint="declare it as an extent of an argument",
+                )
+        call = replace(call, shapes=tuple(patterns))
+        values = dict.fromkeys(ranges, 2)
+        return call, Extents(patterns, values, fixed_names=values, ranges=ranges)
 
 
 def _remade(

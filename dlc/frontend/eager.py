@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlc.frontend.execution import Program, program_for, searching
+from dlc.frontend.execution import Program, ask_of_extents, program_for, searching
 from dlc.frontend.symbols import Extents, trace_with_symbols
 from dlc.frontend.tensor import Array, contiguous
 from dlc.ir.build import IRBuilder
@@ -237,7 +237,10 @@ def _compile(
     op.infer([TensorType(d, s) for d, s in zip(dtypes, shapes, strict=True)], attrs)
 
     def build(dims: Sequence[tuple[Dim, ...]]) -> Function:
-        return _single(op, dtypes, operands, dims, attrs)
+        made = _single(op, dtypes, operands, dims, attrs)
+        if extents.ranges:
+            ask_of_extents(made)
+        return made
 
     constant = any(0 in shape for shape in shapes)
     extents = Extents.constant(shapes) if constant else Extents.distinct(shapes)

@@ -108,6 +108,13 @@ def searching(program: Program, function: Function) -> Runner:
     return checked
 
 
+def ask_of_extents(function: Function) -> None:
+    """Asks of open extents what compiling a function asks of them, while it can be answered."""
+    for node in all_nodes(function):
+        if node.op.decompose is not None:
+            ask_of_extents(interpret.decomposition(node))
+
+
 def run_function(function: Function, arrays: Sequence[Array]) -> list[Array]:
     """The results of a function on contiguous arrays."""
     place = common_place(arrays)

@@ -8,10 +8,13 @@ present value as a constant.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable
 from numbers import Real
 from operator import ge, gt, index, le, lt
 from typing import Any
+
+import numpy as np
 
 from dlc.frontend.context import outermost_trace
 from dlc.ir.dims import (
@@ -207,7 +210,15 @@ class Extent(DimExpr):
         equal = self.__eq__(other)
         return equal if equal is NotImplemented else not equal
 
-    __hash__ = DimExpr.__hash__
+    def __hash__(self) -> int:
+        """That of the number: what is looked up by extents depends on it."""
+        return hash(int(self))
+
+    def __getattr__(self, name: str) -> Any:
+        """What else integers have, such as `bit_length`, of the number."""
+        if name.startswith("_") or not hasattr(int, name):
+            raise AttributeError(f"'Extent' object has no attribute {name!r}")
+        return getattr(int(self), name)
 
     def _compared(
         self, other: Any, compare: Callable[[Any, Any], bool], rounded: Callable[[Any], int],
@@ -232,6 +243,34 @@ class Extent(DimExpr):
     def __lt__(self, other: Any) -> bool:
         return self._compared(other, lt, math.ceil, lambda a, b: at_least(b, add(a, 1)))
 
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """A function of NumPy, such as `numpy.sqrt`, which gives what it would of an integer.
+
+        That is a tensor of the dtype that NumPy has for it, and an extent where integers give one.
+        """
+        numbers = (int(x) if isinstance(x, Extent) else x for x in inputs)
+        if method != "__call__" or kwargs:
+            return getattr(ufunc, method)(*numbers, **kwargs)
+        with np.errstate(all="ignore"):
+            like: Any = ufunc(*(1 if isinstance(x, Extent) else x for x in inputs))
+        if isinstance(like, np.generic) and like.dtype.kind != "f":
+            compute = _OF_INTEGERS.get(ufunc.__name__)
+            usual = like.dtype.name in ("bool", "int64") and all(map(_is_integer, inputs))
+            return compute(*inputs) if compute and usual else ufunc(*numbers)
+        if isinstance(like, tuple):
+            return ufunc(*numbers)
+        held = [
+            _tensor_of[0](x.dim()).astype(like.dtype if like.dtype.kind == "f" else np.int64)
+            if isinstance(x, Extent)
+            else x
+            for x in inputs
+        ]
+        first = next(x for x, given in zip(held, inputs, strict=True) if x is not given)
+        return first.__array_ufunc__(ufunc, method, *held).astype(like.dtype)
+
+    def __format__(self, spec: str) -> str:
+        return format(int(self), spec) if spec else str(self)
+
     def __bool__(self) -> bool:
         return not dims_equal(plain(self), 0)
 
@@ -245,18 +284,31 @@ class Extent(DimExpr):
         return float(self.__index__())
 
 
-def clamp(dim: Dim, high: Dim) -> Dim:
+_OF_INTEGERS: dict[str, Callable[..., Any]] = {
+    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul,
+    "floor_divide": operator.floordiv, "remainder": operator.mod, "negative": operator.neg,
+    "absolute": abs, "equal": operator.eq, "not_equal": operator.ne, "less": lt,
+    "less_equal": le, "greater": gt, "greater_equal": ge,
+}  # fmt: skip
+"""What functions of NumPy are of extents, where they give int64 or bool."""
+
+
+def clamp(dim: Dim, high: Dim, expected: bool = True) -> Dim:
     """`dim` kept within 0 to `high`, for slices; DimUnknown where that depends on symbols."""
-    if not at_least(dim, 0):
+    if not at_least(dim, 0, expected=True):
         return 0
-    return dim if at_least(high, dim) else high
+    return dim if at_least(high, dim, expected=expected) else high
 
 
-def slice_bound(value: Any, extent: Dim, default: Dim) -> Dim:
-    """A bound of a slice: counted from the end when negative, kept within the extent."""
+def slice_bound(value: Any, extent: Dim, default: Dim, *, stop: bool = False) -> Dim:
+    """A bound of a slice: counted from the end when negative, kept within the extent.
+
+    That a number at which a slice stops is within an open extent is not to be expected: `x[:512]`
+    is what shortens long sequences, and leaves others as they are.
+    """
     if value is None:
         return default
     d = as_dim(value, "a slice's bound")
-    if not at_least(d, 0):
+    if not at_least(d, 0, expected=True):
         d = add(d, extent)
-    return clamp(d, extent)
+    return clamp(d, extent, expected=not (stop and isinstance(d, int)))

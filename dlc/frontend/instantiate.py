@@ -11,7 +11,7 @@ from dlc.frontend.closure import apply_function
 from dlc.frontend.tensor import Tensor
 from dlc.ir.build import with_extents
 from dlc.ir.core import Function
-from dlc.ir.dims import Dim, DimExpr, Symbol, dims_equal, substitute
+from dlc.ir.dims import Dim, at_least, dims_equal, plain_name, range_words, substitute
 from dlc.ir.errors import ArgumentError, DTypeError, ShapeError
 from dlc.ir.verifier import verify
 
@@ -19,15 +19,6 @@ from dlc.ir.verifier import verify
 def instantiate(function: Function, dims: Mapping[str, Dim]) -> Function:
     """`function` with dims in the place of its symbols."""
     return with_extents(function, lambda d: substitute(d, dims))
-
-
-def plain_symbol(dim: Dim) -> str | None:
-    """The name of a dim that is just a symbol."""
-    if isinstance(dim, DimExpr) and len(dim.terms) == 1:
-        monomial, c = dim.terms[0]
-        if c == 1 and len(monomial) == 1 and isinstance(monomial[0], Symbol):
-            return monomial[0].name
-    return None
 
 
 def bind_extents(function: Function, tensors: Sequence[Tensor]) -> dict[str, Dim]:
@@ -41,9 +32,16 @@ def bind_extents(function: Function, tensors: Sequence[Tensor]) -> dict[str, Dim
         if given.rank != p.tensor.rank:
             raise ShapeError(f"{function.name}: {name} is {given}, but {p.tensor} is needed")
         for d, actual in zip(p.shape, given.shape, strict=True):
-            symbol = plain_symbol(d)
+            symbol = plain_name(d)
             if symbol is not None:
                 dims.setdefault(symbol, actual)
+    for n, (least, most) in function.ranges.items():
+        if n in dims and not (
+            at_least(dims[n], least, expected=True)
+            and (most is None or at_least(most, dims[n], expected=True))
+        ):
+            words = range_words((least, most))
+            raise ShapeError(f"{function.name}: {n} is {dims[n]}, and must be {words}")
     for p, t in zip(function.params, tensors, strict=True):
         for d, actual in zip(p.shape, t.tensor.shape, strict=True):
             if not dims_equal(substitute(d, dims), actual):

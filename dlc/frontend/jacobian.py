@@ -17,7 +17,7 @@ from dlc.frontend.conversion import user_function
 from dlc.frontend.tensor import Tensor
 from dlc.frontend.traced import Traced, check_callable, fresh, positions_of
 from dlc.ir.deferred import deferred
-from dlc.ir.dims import Dim, DimUnknown, at_least
+from dlc.ir.dims import Dim, DimUnknown, at_least, proving
 from dlc.ir.errors import DerivativeError, ValueRangeError
 from dlc.ir.types import TensorType, int64
 
@@ -43,7 +43,8 @@ def _is_forward(mode: Mode | None, inputs: Dim, results: Dim) -> bool:
     if mode is not None:
         return mode == "forward"
     try:
-        return at_least(results, inputs + 1)
+        with proving():
+            return at_least(results, inputs + 1)
     except DimUnknown:
         return False
 

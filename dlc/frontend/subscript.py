@@ -202,8 +202,8 @@ def _add_slice(s: Subscript, axis: int, extent: Dim, item: slice) -> None:
         raise ValueRangeError("a slice's step must not be 0")
     if step > 0:
         start = slice_bound(item.start, extent, 0)
-        limit = slice_bound(item.stop, extent, extent)
-        s.add(start, limit if at_least(limit, start) else start, step)
+        limit = slice_bound(item.stop, extent, extent, stop=True)
+        s.add(start, limit if at_least(limit, start, expected=True) else start, step)
         return
     low, count = _descending(item, extent, -step)
     s.flipped.append(axis)
@@ -224,16 +224,16 @@ def _descending(item: slice, extent: Dim, step: int) -> tuple[Dim, Dim]:
         if value is None:
             return default
         d = as_dim(value, "a slice's bound")
-        if not at_least(d, 0):
+        if not at_least(d, 0, expected=True):
             d = add(d, extent)
-        if not at_least(d, -1):
+        if not at_least(d, -1, expected=True):
             return -1
         last = add(extent, -1)
-        return d if at_least(last, d) else last
+        return d if at_least(last, d, expected=True) else last
 
     first, stop = bound(item.start, add(extent, -1)), bound(item.stop, -1)
     distance = add(first, mul(stop, -1))
-    if not at_least(distance, 1):
+    if not at_least(distance, 1, expected=True):
         return 0, 0
     count = floordiv(add(distance, step - 1), step)
     return add(first, mul(add(count, -1), -step)), count
@@ -247,8 +247,10 @@ def _position(type_: TensorType, axis: int, item: Any) -> Dim:
         )
     extent = type_.shape[axis]
     d = as_dim(item, "an index")
-    position = d if at_least(d, 0) else add(d, extent)
-    if not (at_least(position, 0) and at_least(add(extent, -1), position)):
+    position = d if at_least(d, 0, expected=True) else add(d, extent)
+    if not (
+        at_least(position, 0, expected=True) and at_least(add(extent, -1), position, expected=True)
+    ):
         raise IndexRangeError(
             f"index {d} is out of range for axis {axis} of {type_}, which has {extent} elements"
         )

@@ -22,6 +22,7 @@ from dlc.frontend.tensor import Tensor, make, make_like
 from dlc.frontend.traced import Traced, check_callable, fresh, positions_of
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, DerivativeError, ShapeError
+from dlc.ir.ops.families import same_shape
 
 if TYPE_CHECKING:
     from dlc.passes import autodiff
@@ -175,7 +176,7 @@ def like_value(x: Any, like: Tensor, what: str) -> Tensor:
             if t.tensor.dtype is held.dtype
             else apply("convert", materialise(t), dtype=held.dtype)
         )
-    if t.tensor != held:
+    if t.tensor.dtype is not held.dtype or not same_shape(t.tensor.shape, held.shape):
         raise ShapeError(f"{what} is {t.tensor}, but the value is {held}")
     return t
 

@@ -8,9 +8,10 @@ nodes that they do not change.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from dlc.ir.dims import Dim, symbols_of
+from dlc.ir.dims import Dim, DimExpr, Range, ranges_of
 from dlc.ir.types import TensorType, TupleType, Type
 
 if TYPE_CHECKING:
@@ -90,11 +91,17 @@ class Function:
     @property
     def symbols(self) -> tuple[str, ...]:
         """The symbols of the parameters' dims, in order of first use."""
-        found: dict[str, None] = {}
+        return tuple(self.ranges)
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """The same, with what they may be."""
+        found: dict[str, Range] = {}
         for p in self.params:
             for d in p.shape:
-                found.update(dict.fromkeys(sorted(symbols_of(d))))
-        return tuple(found)
+                if isinstance(d, DimExpr):
+                    found.update(sorted(ranges_of(d), key=itemgetter(0)))
+        return found
 
     def with_results(
         self, results: Iterable[Node], nodes: Iterable[Node] | None = None

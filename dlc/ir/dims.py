@@ -3,8 +3,8 @@
 Integers or symbolic integer expressions, in a canonical form so that equal dims compare equal.
 
 An expression is a polynomial over atoms. An atom is a symbol (an extent known at run time, at least
-1) or an application of `floordiv`, `mod`, `max` or `min` to two expressions that could not be
-evaluated.
+1 or what its range says) or an application of `floordiv`, `mod`, `max` or `min` to two expressions
+that could not be evaluated.
 """
 
 from __future__ import annotations
@@ -12,44 +12,74 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeAlias, Union
 
 # Sums and products of dims that are not made anew.
 _REMEMBERED = 1 << 13
+_LARGEST = 1 << 40  # bound of a symbol that is looked for
 
 Dim: TypeAlias = Union[int, "DimExpr"]
 
 
-class Symbol:
-    """A named extent whose value is known when the program is called; never less than 1.
+Range: TypeAlias = tuple[int, "int | None"]
+"""The least and the largest value of a symbol; None where there is no largest one."""
+ANY: Range = (1, None)
 
-    Immutable, as all that dims are made of: what is asked for often is kept.
+
+class Symbol:
+    """A named extent whose value is known when the program is called, and within a range then.
+
+    In a function, all symbols of one name have one range. Immutable, as all that dims are made of:
+    what is asked for often is kept.
     """
 
-    __slots__ = ("_hash", "name")
+    __slots__ = ("_hash", "name", "range")
     name: str
+    range: Range
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, within: Range = ANY) -> None:
+        self.name, self.range = name, within
         self._hash = hash(name)
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Symbol) and self.name == other.name)
+        return self is other or (
+            isinstance(other, Symbol) and self.name == other.name and self.range == other.range
+        )
 
     def __hash__(self) -> int:
         return self._hash
 
-    def __reduce__(self) -> tuple[type[Symbol], tuple[str]]:
-        return Symbol, (self.name,)
+    def __reduce__(self) -> tuple[type[Symbol], tuple[str, Range]]:
+        return Symbol, (self.name, self.range)
 
     def __str__(self) -> str:
         return self.name
 
     def __repr__(self) -> str:
-        return f"Symbol({self.name!r})"
+        return f"Symbol({range_text(self.name, self.range)!r})"
+
+
+def in_range(value: int, within: Range) -> bool:
+    """Whether a symbol of this range may have the value."""
+    least, most = within
+    return least <= value and (most is None or value <= most)
+
+
+def range_words(within: Range) -> str:
+    """A range in words."""
+    least, most = within
+    return f"at least {least}" if most is None else f"between {least} and {most}"
+
+
+def range_text(name: str, within: Range) -> str:
+    """The text of a symbol with its range: `n`, `n>=7`, `n<=9`, `7<=n<=9`."""
+    least, most = within
+    if most is None:
+        return name if least == 1 else f"{name}>={least}"
+    return f"{name}<={most}" if least == 1 else f"{least}<={name}<={most}"
 
 
 class Apply:
@@ -98,11 +128,13 @@ class DimUnknown(Exception):
     """A comparison of dims that is true for some values of the symbols and false for others.
 
     Where `relation` is `AS_NUMBER`, it is the value of `a` that is needed.
+
+    expected: Whether it is true for all extents that users are likely to mean.
     """
 
-    def __init__(self, a: Dim, b: Dim, relation: str) -> None:
+    def __init__(self, a: Dim, b: Dim, relation: str, expected: bool = False) -> None:
         super().__init__(f"cannot decide {dim_text(a)} {relation} {dim_text(b)}")
-        self.a, self.b, self.relation = a, b, relation
+        self.a, self.b, self.relation, self.expected = a, b, relation, expected
 
     @property
     def question(self) -> str:
@@ -173,14 +205,23 @@ class DimExpr:
 
 
 @functools.lru_cache(_REMEMBERED)
-def symbol(name: str) -> DimExpr:
+def symbol(name: str, within: Range = ANY) -> DimExpr:
     """The dim that is the symbol `name`."""
-    return DimExpr((((Symbol(name),), 1),))
+    return DimExpr((((Symbol(name, within),), 1),))
 
 
 TRIPS_NAME = "__trips"
 TRIPS = symbol(TRIPS_NAME)
 """How often a loop has run, known afterwards only: it may be 0, and is each loop's own."""
+
+
+def plain_name(dim: Dim) -> str | None:
+    """The name of a dim that is just a symbol."""
+    if isinstance(dim, DimExpr) and len(dim.terms) == 1:
+        monomial, c = dim.terms[0]
+        if c == 1 and len(monomial) == 1 and isinstance(monomial[0], Symbol):
+            return monomial[0].name
+    return None
 
 
 def _terms(dim: Dim) -> dict[Monomial, int]:
@@ -389,7 +430,7 @@ def _sign_of_difference(a: Dim, b: Dim) -> int | None:
 
 
 def lower_bound(dim: Dim) -> int | None:
-    """A value that `dim` is never below, from symbols being at least 1; None when none is known."""
+    """A value that `dim` is never below, from the ranges of symbols; None when none is known."""
     return dim if isinstance(dim, int) else _lower_bound(dim)
 
 
@@ -401,13 +442,20 @@ def _lower_bound(dim: DimExpr) -> int | None:
 def _least(terms: Sequence[tuple[Monomial, int]]) -> int | None:
     """The lower bound of a sum."""
     found = _least_at_once(terms)
-    return _bound_by_multiple(terms) if found is None else found
+    if found is not None and found >= 0:
+        return found
+    return _largest((found, _bound_by_multiple(terms)))
 
 
 def _least_at_once(terms: Sequence[tuple[Monomial, int]]) -> int | None:
     """That of the sum as it is."""
-    found = (_bound_by_terms(terms), _bound_without_quotients(terms), _bound_by_choice(terms))
-    return max((b for b in found if b is not None), default=None)
+    bounds = (_bound_by_terms, _bound_without_quotients, _bound_by_choice)
+    return _largest(bound(terms) for bound in bounds)
+
+
+def _largest(bounds: Iterable[int | None]) -> int | None:
+    """The best of some lower bounds."""
+    return max((b for b in bounds if b is not None), default=None)
 
 
 def _bound_by_choice(terms: Sequence[tuple[Monomial, int]]) -> int | None:
@@ -427,7 +475,13 @@ def _bound_by_choice(terms: Sequence[tuple[Monomial, int]]) -> int | None:
 def _bound_without_quotients(terms: Sequence[tuple[Monomial, int]]) -> int | None:
     """A bound with multiples of b times a//b, for an integer b, as what they are at least."""
     found = _without_quotients(terms)
-    return None if found is None else lower_bound(found)
+    if found is None:
+        return None
+    bound = lower_bound(found)
+    # A quotient that is added may be inside of one that is taken away.
+    negative = any(c < 0 for _, c in terms)
+    below = _without_quotients(terms, subtracted=True) if negative else None
+    return bound if below in (None, found) else _largest((bound, lower_bound(below)))
 
 
 def _bound_by_multiple(terms: Sequence[tuple[Monomial, int]]) -> int | None:
@@ -437,18 +491,28 @@ def _bound_by_multiple(terms: Sequence[tuple[Monomial, int]]) -> int | None:
     found = _without_quotients([(m, c * times) for m, c in terms]) if times > 1 else None
     if found is None:
         return None
+    below = _without_quotients([(m, c * times) for m, c in terms], subtracted=True)
     # Further multiples would take time.
-    bound = found if isinstance(found, int) else _least_at_once(found.terms)
+    bound = _largest(
+        d if isinstance(d, int) else _least_at_once(d.terms)
+        for d in {found, below}
+        if d is not None
+    )
     return None if bound is None else -(-bound // times)
 
 
-def _without_quotients(terms: Sequence[tuple[Monomial, int]]) -> Dim | None:
-    """What a sum is at least, without multiples of b times a//b; None where there are none."""
+def _without_quotients(
+    terms: Sequence[tuple[Monomial, int]], *, subtracted: bool = False
+) -> Dim | None:
+    """What a sum is at least, without multiples of b times a//b; None where there are none.
+
+    Those that are added may stay: `subtracted`.
+    """
     found: Dim = 0
     whole = False
     for monomial, c in terms:
         quotient = _quotient_alone(monomial)
-        if quotient is None or c % quotient[1]:
+        if quotient is None or c % quotient[1] or (subtracted and c > 0):
             found = add(found, DimExpr(((monomial, c),)) if monomial else c)
             continue
         a, b = quotient
@@ -470,21 +534,47 @@ def _quotient_alone(monomial: Monomial) -> tuple[Dim, int] | None:
 def _bound_by_terms(terms: Sequence[tuple[Monomial, int]]) -> int | None:
     total = 0
     for monomial, c in terms:
-        if c < 0 and monomial:
-            return None
         value = c
         for atom in monomial:
-            least = _atom_bound(atom)
-            if least is None or least < 0:
+            bound = least = _atom_bound(atom)
+            if c < 0:
+                bound = _atom_upper_bound(atom)
+            if bound is None or (len(monomial) > 1 and (least is None or least < 0)):
                 return None
-            value *= least
+            value *= bound
         total += value
     return total
 
 
+def _upper_bound(dim: Dim) -> int | None:
+    low = lower_bound(mul(dim, -1))
+    return None if low is None else -low
+
+
+def _atom_upper_bound(atom: Atom) -> int | None:
+    """A value that an atom is never above."""
+    if isinstance(atom, Symbol):
+        return atom.range[1]
+    match atom.function:
+        case "max":
+            a, b = _upper_bound(atom.a), _upper_bound(atom.b)
+            return max(a, b) if a is not None and b is not None else None
+        case "min":
+            found = (_upper_bound(atom.a), _upper_bound(atom.b))
+            return min((x for x in found if x is not None), default=None)
+        case "mod":
+            b = _upper_bound(atom.b)
+            return b - 1 if b is not None and (lower_bound(atom.b) or 0) > 0 else None
+        case _:
+            a, b = _upper_bound(atom.a), lower_bound(atom.b)
+            if a is None or b is None or b < 1:
+                return None
+            return a // b if isinstance(atom.b, int) else max(a, 0)
+
+
 def _atom_bound(atom: Atom) -> int | None:
     if isinstance(atom, Symbol):
-        return 1
+        return atom.range[0]
     a, b = lower_bound(atom.a), lower_bound(atom.b)
     match atom.function:
         case "max":
@@ -527,15 +617,27 @@ def is_multiple(a: Dim, b: Dim) -> bool:
     return dims_equal(mod(a, b), 0)
 
 
-def at_least(a: Dim, b: Dim) -> bool:
-    """Whether a >= b for every value of the symbols; raises DimUnknown when it depends on them."""
+def at_least(a: Dim, b: Dim, *, expected: bool = False) -> bool:
+    """Whether a >= b for every value of the symbols; raises DimUnknown when it depends on them.
+
+    Args:
+        a: The left side.
+        b: The right side.
+        expected: Whether a program that was traced for declared extents is for those where it is
+            so: what is not so is an error, or unusual.
+    """
     low = lower_bound(add(a, mul(b, -1)))
     if low is not None and low >= 0:
         return True
     high = lower_bound(add(b, mul(a, -1)))
     if high is not None and high > 0:
         return False
-    return _undecided(DimUnknown(a, b, ">="))
+    return _undecided(DimUnknown(a, b, ">=", expected))
+
+
+def is_empty(extent: Dim) -> bool:
+    """Whether an extent is 0; raises DimUnknown when it depends on the symbols."""
+    return not at_least(extent, 1, expected=True)
 
 
 _answer: ContextVar[Callable[[DimUnknown], bool] | None] = ContextVar("dlc.answer", default=None)
@@ -549,6 +651,17 @@ def answering(answer: Callable[[DimUnknown], bool]) -> Generator[None]:
         yield
     finally:
         _answer.reset(token)
+
+
+@contextmanager
+def proving() -> Generator[None]:
+    """Has comparisons that depend on the symbols raise DimUnknown, where one can do without."""
+
+    def refuse(unknown: DimUnknown) -> bool:
+        raise unknown
+
+    with answering(refuse):
+        yield
 
 
 def _undecided(unknown: DimUnknown) -> bool:
@@ -653,6 +766,69 @@ def _symbols_in(dim: DimExpr) -> set[str]:
             else:
                 names |= symbols_of(atom.a) | symbols_of(atom.b)
     return names
+
+
+def ranges_of(dim: Dim) -> Iterator[tuple[str, Range]]:
+    """The symbols in `dim` with their ranges, each as often as it stands there."""
+    for monomial, _ in dim.terms if isinstance(dim, DimExpr) else ():
+        for atom in monomial:
+            if isinstance(atom, Symbol):
+                yield atom.name, atom.range
+            else:
+                yield from ranges_of(atom.a)
+                yield from ranges_of(atom.b)
+
+
+def narrowed(
+    dim: Dim, values: Mapping[str, int] | None, ranges: Mapping[str, Range]
+) -> dict[str, Range] | None:
+    """Ranges of the symbols in which `dim` is proved to be 0 or more.
+
+    They are as wide as they can be with either a larger least value for all symbols or a smaller
+    largest one.
+
+    Args:
+        dim: What is to be 0 or more.
+        values: Values that the ranges must contain; for any where it is None.
+        ranges: What the ranges must be within; those of other symbols are `ANY`.
+
+    Returns:
+        The ranges of its symbols; None where there are no such.
+    """
+    before = {n: ranges.get(n, ANY) for n in symbols_of(dim)}
+
+    def with_least(bound: int) -> dict[str, Range]:
+        new: dict[str, Range] = {}
+        for n, (low, high) in before.items():
+            most = high if values is None else values[n]
+            new[n] = (max(low, bound if most is None else min(bound, most)), high)
+        return new
+
+    def with_most(bound: int) -> dict[str, Range]:
+        new: dict[str, Range] = {}
+        for n, (low, high) in before.items():
+            most = max(bound, low if values is None else values[n])
+            new[n] = (low, most if high is None else min(high, most))
+        return new
+
+    def proved(new: Mapping[str, Range]) -> bool:
+        low = lower_bound(substitute(dim, {n: symbol(n, r) for n, r in new.items()}))
+        return low is not None and low >= 0
+
+    ways = [(with_least, _LARGEST, 0), (with_most, 0, _LARGEST)]
+    if values is None:
+        large = {n: _LARGEST if high is None else high for n, (_, high) in before.items()}
+        if evaluate(dim, large) >= 0:  # only a proof is missing for large values
+            ways.pop()
+    for make, narrow, wide in ways:
+        near, far = narrow, wide
+        if not proved(make(near)):
+            continue
+        while abs(near - far) > 1:  # `near` is proved, `far` is not
+            middle = (near + far) // 2
+            near, far = (middle, far) if proved(make(middle)) else (near, middle)
+        return make(near)
+    return None
 
 
 def dim_text(dim: Dim) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dlc.ir.core import Function, Node
 from dlc.ir.digest import sha256
-from dlc.ir.printer import attribute_text, function_lines
+from dlc.ir.printer import attribute_text, function_lines, ranges_text
 from dlc.ir.types import Type
 
 
@@ -50,7 +50,7 @@ def structure(f: Function) -> list[str]:
     """What defines a function: a line for the parameters, one a node and one for the results."""
     types: dict[int, str] = {}
     numbers: dict[Node, str] = {p: str(k) for k, p in enumerate(f.params)}
-    lines = [",".join([_type_text(p.type, types) for p in f.params])]
+    lines = [",".join([_type_text(p.type, types) for p in f.params]) + ranges_text(f.ranges)]
     count = len(numbers)
     for node in f.nodes:
         op = node.op

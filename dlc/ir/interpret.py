@@ -13,7 +13,16 @@ import numpy as np
 
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node
-from dlc.ir.dims import TRIPS, Dim, DimExpr, evaluate, substitute, symbols_of
+from dlc.ir.dims import (
+    TRIPS,
+    Dim,
+    evaluate,
+    in_range,
+    plain_name,
+    range_words,
+    substitute,
+    symbols_of,
+)
 from dlc.ir.errors import (
     ArgumentError,
     DTypeError,
@@ -81,18 +90,20 @@ def bind_symbols(
         _check_argument(p, a)
         open_dims += [(p, a, d, n) for d, n in zip(p.shape, a.shape, strict=True)]
     # Plain symbols first; an expression such as 2*n gives n only where nothing simpler does.
-    for p, a, d, n in open_dims:
-        name = _plain_symbol(d)
+    for _, _, d, n in open_dims:
+        name = plain_name(d)
         if name is not None and name not in values:
-            if n < 1:
-                reason = f"{name} is at least 1"
-                raise ShapeError(f"{_shown(p)} got an array of shape {a.shape}: {reason}")
             values[name] = n
     unsolved = len(values) - 1
     while len(values) > unsolved:
         unsolved = len(values)
         for _, _, d, n in open_dims:
             _solve(d, n, values)
+    for name, range_ in function.ranges.items():
+        if name in values and not in_range(values[name], range_):
+            p, a = next((p, a) for p, a, d, _ in open_dims if name in symbols_of(d))
+            reason = f"{name} is {range_words(range_)}"
+            raise ShapeError(f"{_shown(p)} got an array of shape {a.shape}: {reason}")
     for p, a, d, n in open_dims:
         if _static(d, values) != n:
             raise ShapeError(f"{_shown(p)} got an array of shape {a.shape}{_where(d, values)}")
@@ -115,14 +126,6 @@ def _where(dim: Dim, values: Mapping[str, int]) -> str:
     return f", where {', '.join(f'{s} is {values[s]}' for s in names)}" if names else ""
 
 
-def _plain_symbol(dim: Dim) -> str | None:
-    if isinstance(dim, DimExpr):
-        names = symbols_of(dim)
-        if len(names) == 1 and str(dim) in names:
-            return str(dim)
-    return None
-
-
 def _solve(dim: Dim, extent: int, values: dict[str, int]) -> None:
     """Binds the one unknown symbol of c*n + k == extent, where there is one."""
     if isinstance(dim, int) or symbols_of(dim) <= values.keys():
@@ -137,9 +140,7 @@ def _solve(dim: Dim, extent: int, values: dict[str, int]) -> None:
     slope = b - a
     if slope == 0 or c - b != slope or (extent - a) % slope:
         return
-    found = 1 + (extent - a) // slope
-    if found >= 1:
-        values[name] = found
+    values[name] = 1 + (extent - a) // slope
 
 
 def _static(dim: Dim, values: Mapping[str, int]) -> int:

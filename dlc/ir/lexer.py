@@ -7,6 +7,7 @@ import json
 import re
 from typing import NoReturn
 
+from dlc.ir.dims import Range
 from dlc.ir.errors import ParseError
 
 MAX_DIGITS = 20  # of an integer: every 64-bit one fits
@@ -21,7 +22,7 @@ _TOKEN = r"""(?:[ \t\r\n]++|\#[^\n]*+)*+
       | (?P<float>[0-9]++(?:\.[0-9]*+(?:[eE][+-]?[0-9]++)?|[eE][+-]?[0-9]++))
       | (?P<int>[0-9]++)
       | (?P<name>[^\W0-9]\w*+(?:\.\w++)*+)
-      | (?P<mark>->|[(){}\[\]:,=*+\-])
+      | (?P<mark>->|>=|<=|[(){}\[\]:,=*+\-])
       | (?P<end>\Z)
       | (?P<bad>.)
     )"""
@@ -51,12 +52,14 @@ class Reader:
         token: Its text.
         start: Its offset.
         end: The offset after it.
+        ranges: What the symbols of dims may be, of those that may not be just any number.
     """
 
-    __slots__ = ("end", "file", "kind", "start", "text", "token")
+    __slots__ = ("end", "file", "kind", "ranges", "start", "text", "token")
 
     def __init__(self, text: str, file: str | None = None) -> None:
         self.text, self.file = text, file
+        self.ranges: dict[str, Range] = {}
         self.end = 0
         self.advance()
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from dlc.ir.build import make_node, normalise_attrs
 from dlc.ir.core import Function, Node
-from dlc.ir.dims import DimUnknown
+from dlc.ir.dims import DimUnknown, Range
 from dlc.ir.errors import DlcError, nearest
 from dlc.ir.host_function import HostFunction, known_function
 from dlc.ir.lexer import Reader
@@ -28,6 +28,7 @@ from dlc.ir.type_parser import (
     read_dim,
     read_dims,
     read_dtype,
+    read_range,
     read_tensor_type,
     read_type,
 )
@@ -137,6 +138,9 @@ class _Parser:
         start = reader.start
         token = reader.take("function")[1:]
         name = reader.unquote(token, start + 1) if token.startswith('"') else token
+        if depth == 0:
+            self.types = {}
+            reader.ranges = self.ranges()
         values: dict[str, Node] = {}
         params = self.params(values)
         reader.expect("->")
@@ -152,6 +156,22 @@ class _Parser:
         reader.expect("}")
         self.depth = outer
         return Function(name, params, results, nodes)
+
+    def ranges(self) -> dict[str, Range]:
+        """`[h>=7, n<=512]`, or nothing."""
+        reader = self.reader
+        found: dict[str, Range] = {}
+        if not reader.accept("["):
+            return found
+        while not reader.accept("]"):
+            if found:
+                reader.expect(",")
+            start = reader.start
+            name, range_ = read_range(reader)
+            if name in found:
+                reader.fail(f"what {name} may be is said twice", at=start)
+            found[name] = range_
+        return found
 
     def params(self, values: dict[str, Node]) -> list[Node]:
         reader = self.reader

@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dlc.ir.core import Function, Node
 from dlc.ir.deferred import deferred
-from dlc.ir.dims import dim_text
+from dlc.ir.dims import ANY, Range, dim_text, range_text
 from dlc.ir.location import SourceLocation
 from dlc.ir.op import Attrs, Op
 from dlc.ir.types import DType, Type, dtype_of, float64
@@ -53,9 +53,15 @@ def print_module(functions: Iterable[Function], *, locations: bool = False) -> s
 
 
 def function_lines(
-    function: Function, *, locations: bool = False
+    function: Function, *, locations: bool = False, inner: bool = False
 ) -> tuple[list[str], dict[Node, int]]:
-    """The lines of a function's text, and the index of the line on which each node begins."""
+    """The lines of a function's text, and the index of the line on which each node begins.
+
+    Args:
+        function: What to print.
+        locations: Whether to add the user's line to each node.
+        inner: Whether it is inside another one, which says what the symbols may be.
+    """
     names = node_names(function)
     type_text = _TypeTexts()
     params = ", ".join(
@@ -63,7 +69,8 @@ def function_lines(
         for p in function.params
     )
     results = ", ".join(type_text(r.type) for r in function.results)
-    lines = [f"func {_function_name(function.name)}({params}) -> ({results}) {{"]
+    name = _function_name(function.name) + ("" if inner else ranges_text(function.ranges))
+    lines = [f"func {name}({params}) -> ({results}) {{"]
     where: dict[Node, int] = dict.fromkeys(function.params, 0)
     for node in function.nodes:
         where.setdefault(node, len(lines))
@@ -77,6 +84,12 @@ def function_lines(
     returned = ", ".join("%" + names.get(r, "undefined") for r in function.results)
     lines += [f"  return {returned}".rstrip(), "}"]
     return lines, where
+
+
+def ranges_text(ranges: Mapping[str, Range]) -> str:
+    """What symbols may be, `[h>=7, n<=512]`; nothing where they may be any number."""
+    parts = [range_text(n, r) for n, r in ranges.items() if r != ANY]
+    return f"[{', '.join(parts)}]" if parts else ""
 
 
 def node_names(function: Function) -> dict[Node, str]:
@@ -149,7 +162,7 @@ def attributes_text(op: Op, attrs: Attrs, locations: bool = False) -> str:
 def _body_text(function: Any, locations: bool) -> str:
     if not isinstance(function, Function):  # the verifier's business
         return repr(function)
-    return "\n  ".join(function_lines(function, locations=locations)[0])
+    return "\n  ".join(function_lines(function, locations=locations, inner=True)[0])
 
 
 @functools.cache

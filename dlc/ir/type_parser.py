@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 
-from dlc.ir.dims import Atom, Dim, DimExpr, Symbol, add, apply_function, mul, symbol
+from dlc.ir.dims import ANY, Atom, Dim, DimExpr, Range, Symbol, add, apply_function, mul, symbol
 from dlc.ir.errors import nearest
 from dlc.ir.lexer import Reader
 from dlc.ir.types import DTYPES, DType, TensorType, TupleType, Type
@@ -126,6 +126,25 @@ def read_dims(reader: Reader) -> tuple[Dim, ...]:
     return tuple(dims)
 
 
+def read_range(reader: Reader) -> tuple[str, Range]:
+    """A symbol and what it may be: `n>=7`, `n<=9` or `7<=n<=9`."""
+    start = reader.start
+    least, most = 1, None
+    if reader.kind == "int":
+        least = reader.take_integer()
+        reader.expect("<=")
+    name = reader.take("name")
+    if reader.token == ">=" and least == 1:
+        reader.advance()
+        least = reader.take_integer()
+    elif reader.token == "<=" or least == 1:
+        reader.expect("<=")
+        most = reader.take_integer()
+    if not 1 <= least <= (MAX_EXTENT if most is None else most) <= MAX_EXTENT:
+        reader.fail(f"what {name} may be", expected="numbers from 1, the larger one last", at=start)
+    return name, (least, most)
+
+
 def read_dim(reader: Reader, depth: int = 0) -> Dim:
     """A sum of products of integers, symbols, functions of two dims and parenthesised sums."""
     if depth > MAX_DIM_DEPTH:
@@ -170,7 +189,7 @@ def _read_factor(reader: Reader, depth: int) -> Dim:
         reader.fail_expecting("a dim such as 8, n or 2*n+1")
     name = reader.take("name")
     if not reader.accept("("):
-        return symbol(name)
+        return symbol(name, reader.ranges.get(name, ANY))
     if name not in _FUNCTIONS:
         expected = "one of " + ", ".join(_FUNCTIONS)
         reader.fail(f"there is no dim function {name!r}", expected=expected, at=start)

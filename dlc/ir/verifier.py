@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NoReturn, TypeAlias
 
 import numpy as np
 
 from dlc.ir.core import Function, Node, bodies
-from dlc.ir.dims import TRIPS_NAME, Dim, DimExpr, DimUnknown, symbols_of
+from dlc.ir.dims import (
+    TRIPS_NAME,
+    Dim,
+    DimExpr,
+    DimUnknown,
+    Range,
+    range_words,
+    ranges_of,
+    symbols_of,
+)
 from dlc.ir.errors import DlcError, VerifyError
 from dlc.ir.host_function import HostFunction
 from dlc.ir.op import Op
@@ -42,7 +51,7 @@ def verify(function: Function, *, stage: Stage | None = None, pass_name: str | N
     Example:
         >>> verify(f, stage="traced", pass_name="simplify")
     """
-    _Verifier(function, stage, pass_name).run(set(function.symbols))
+    _Verifier(function, stage, pass_name).run(function.ranges)
 
 
 class _Verifier:
@@ -50,8 +59,8 @@ class _Verifier:
         self.function, self.pass_name = function, pass_name
         self.stage: Stage | None = stage
 
-    def run(self, symbols: set[str], *, inside_fusion: bool = False) -> None:
-        """Checks the function; `symbols` are those with a value."""
+    def run(self, symbols: Mapping[str, Range], *, inside_fusion: bool = False) -> None:
+        """Checks the function; `symbols` are those with a value, with what they may be."""
         defined: set[Node] = set()
         for p in self.function.params:
             if p.op.name != "param":
@@ -59,6 +68,7 @@ class _Verifier:
             if p in defined:
                 self.fail("a parameter is listed twice", p)
             self.check_type(p)
+            self.check_symbols(p, symbols)
             defined.add(p)
         for node in self.function.nodes:
             self.check_ssa(node, defined)
@@ -117,7 +127,7 @@ class _Verifier:
         if found != node.type:
             self.fail(f"the type is {node.type}, but {op.name} gives {found}", node)
 
-    def check_symbols(self, node: Node, symbols: set[str]) -> None:
+    def check_symbols(self, node: Node, symbols: Mapping[str, Range]) -> None:
         items = node.type.items if isinstance(node.type, TupleType) else (node.type,)
         dims = [d for t in items for d in t.shape if isinstance(d, DimExpr)]
         for name, kind in node.op.attrs.items():
@@ -126,9 +136,13 @@ class _Verifier:
             elif kind == "dims":
                 dims += node.attrs[name]
         for d in dims:
-            unknown = sorted(symbols_of(d) - symbols - {TRIPS_NAME})
+            unknown = sorted(symbols_of(d) - symbols.keys() - {TRIPS_NAME})
             if unknown:
                 self.fail(f"no parameter's shape gives the value of {unknown[0]}", node)
+            for name, range_ in ranges_of(d):
+                if symbols.get(name, range_) != range_:
+                    words = f"{range_words(range_)} and {range_words(symbols[name])}"
+                    self.fail(f"the symbol {name} is said to be {words}", node)
 
     def check_stage(self, node: Node, *, inside_fusion: bool) -> None:
         op = node.op

@@ -119,6 +119,12 @@ def Input(  # noqa: N802
         given = ("batch", *given[1:]) if given and given[0] is None else given
     named = tuple(str(_open()) if d is None else d for d in given)
     spec = dlc.spec(named, dtype)
+    for d in spec.shape:
+        if isinstance(d, str) and not d.isidentifier():
+            raise ArgumentError(
+                f"nn.Input: the extent {d!r} is neither a number nor a name",
+                hint="layers say themselves what open extents must be",
+            )
     dims = tuple(symbol(d) if isinstance(d, str) else d for d in spec.shape)
     return SYMBOLIC.tensor(TensorType(spec.dtype, dims), Given(name))
 

@@ -24,7 +24,7 @@ from dlc.ir.config import config
 from dlc.ir.core import Function, all_nodes
 from dlc.ir.deferred import deferred
 from dlc.ir.digest import sha256
-from dlc.ir.dims import DimExpr, Symbol, evaluate
+from dlc.ir.dims import evaluate, in_range, plain_name, range_words
 from dlc.ir.equal import structural_hash
 from dlc.ir.errors import MemoryLimitError, ShapeError, StoredCodeError, ValueRangeError, nearest
 from dlc.ir.host_function import called_functions
@@ -444,16 +444,16 @@ class _Binder:
 
     def __init__(self, function: Function, types: Sequence[TensorType]) -> None:
         self.types = types
-        self.names = function.symbols
+        self.ranges = function.ranges
+        self.names = tuple(self.ranges)
         self.sources: list[tuple[int, int]] = []
         for name in self.names:
             self.sources.append(self._source(name))
 
     def _source(self, name: str) -> tuple[int, int]:
-        wanted = DimExpr((((Symbol(name),), 1),))
         for k, t in enumerate(self.types):
             for axis, d in enumerate(t.shape):
-                if d == wanted:
+                if plain_name(d) == name:
                     return k, axis
         raise ShapeError(f"the extent {name} is not a dim of any argument by itself")
 
@@ -461,6 +461,9 @@ class _Binder:
         """The values; ShapeError when an argument does not fit its type."""
         found = tuple(shapes[k][axis] for k, axis in self.sources)
         by_name: Mapping[str, int] = dict(zip(self.names, found, strict=True))
+        for name, range_ in self.ranges.items():
+            if not in_range(by_name[name], range_):
+                raise ShapeError(f"{name} is {by_name[name]}, and must be {range_words(range_)}")
         for k, (t, shape) in enumerate(zip(self.types, shapes, strict=True)):
             expected = tuple(evaluate(d, by_name) for d in t.shape)
             if shape != expected:

@@ -24,7 +24,7 @@ from dlc.codegen.cpu.stored_code import CpuCode
 from dlc.codegen.program import Program
 from dlc.codegen.program_builder import build_program
 from dlc.ir.core import Function
-from dlc.ir.dims import Dim
+from dlc.ir.dims import Dim, Range
 from dlc.ir.errors import BackendError
 from dlc.ir.record import dataclass
 from dlc.ir.types import TensorType
@@ -57,14 +57,14 @@ class LibraryFunction:
 class LibraryEntry:
     """A function as it is called: extents, a pointer for each type, then one to a workspace.
 
-    symbols: the names of the extents.
+    symbols: the names of the extents, with what these may be.
     workspace: its bytes; a dim where it depends on extents.
     """
 
     symbol: str
     params: tuple[TensorType, ...]
     results: tuple[TensorType, ...]
-    symbols: tuple[str, ...]
+    symbols: Mapping[str, Range]
     workspace: Dim
 
 

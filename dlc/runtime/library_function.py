@@ -17,6 +17,7 @@ from dlc.codegen.program import Program
 from dlc.ir.dims import (
     Atom,
     Dim,
+    Range,
     Symbol,
     add,
     ceildiv,
@@ -24,6 +25,7 @@ from dlc.ir.dims import (
     minimum,
     mul,
     product,
+    ranges_of,
     substitute,
 )
 from dlc.runtime.cpu import add_steps
@@ -153,12 +155,18 @@ ready:
         return run + self._size_text(extents) if self.symbols else run
 
     def _checks(self, result: str) -> str:
-        """A return for extents under 1, or where %b0 is set; what follows is the block `good`."""
-        lines = [
-            f"  %c{k} = icmp slt i64 %{_extent(s)}, 1\n  %b{k + 1} = or i1 %b{k}, %c{k}"
-            for k, s in enumerate(self.symbols)
+        """A return for extents out of range, or where %b0 is set; then comes the block `good`."""
+        bounds = [
+            f"{comparison} i64 %{_extent(s)}, {bound}"
+            for s, (least, most) in self.symbols.items()
+            for comparison, bound in (("slt", least), ("sgt", most))
+            if bound is not None
         ]
-        lines.append(f"  br i1 %b{len(self.symbols)}, label %bad, label %good")
+        lines = [
+            f"  %c{k} = icmp {outside}\n  %b{k + 1} = or i1 %b{k}, %c{k}"
+            for k, outside in enumerate(bounds)
+        ]
+        lines.append(f"  br i1 %b{len(bounds)}, label %bad, label %good")
         return "\n".join([*lines, f"bad:\n  ret {result}\ngood:"])
 
     def _size_text(self, extents: Sequence[str]) -> str:
@@ -257,14 +265,13 @@ class _Values:
         return name
 
 
-def symbols_of_params(program: Program) -> tuple[str, ...]:
-    """The symbols of a program's arguments, in order of first use."""
-    found: dict[str, None] = {}
+def symbols_of_params(program: Program) -> dict[str, Range]:
+    """The symbols of a program's arguments with what they may be, in order of first use."""
+    found: dict[str, Range] = {}
     for t in program.params:
         for d in t.shape:
-            if not isinstance(d, int):
-                found.update({a.name: None for m, _ in d.terms for a in m if isinstance(a, Symbol)})
-    return tuple(found)
+            found.update(ranges_of(d))
+    return found
 
 
 def _extent(symbol: str) -> str:

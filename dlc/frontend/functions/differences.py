@@ -12,8 +12,9 @@ from dlc.frontend.functions.composed import where
 from dlc.frontend.functions.cumulative import cumsum
 from dlc.frontend.functions.shape import concat, flatten, part
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, add, at_least
+from dlc.ir.dims import Dim, add, at_least, is_empty
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
+from dlc.ir.ops.families import same_shape
 
 
 def gradient(
@@ -55,13 +56,13 @@ def gradient(
 
 def _slope(x: Tensor, axis: int, spacing: ArrayLike, order: int) -> Tensor:
     extent = x.tensor.shape[axis]
-    if not at_least(extent, order + 1):
+    if not at_least(extent, order + 1, expected=True):
         raise ShapeError(
             f"gradient of {x.tensor}: axis {axis} needs {order + 1} samples for edge order {order}"
         )
     (step,) = float_promote(spacing)
     if step.tensor.rank:
-        if step.tensor.shape != (extent,):
+        if not same_shape(step.tensor.shape, (extent,)):
             raise ShapeError(f"gradient of {x.tensor}: places {step.tensor} along axis {axis}")
         shape = tuple(extent if k == axis else 1 for k in range(x.tensor.rank))
         at = reshaped(materialise(step), shape)
@@ -80,7 +81,7 @@ def _cut(x: Tensor, axis: int, start: Dim, stop: Dim) -> Tensor:
 def _between(slopes: Tensor, width: Tensor, axis: int, count: Dim, order: int) -> Tensor:
     """The slopes at the samples, of those between them: the other step weighs each neighbour."""
     ends = [part(slopes, axis, 0, 1), part(slopes, axis, add(count, -1), count)]
-    if not at_least(count, 2):
+    if not at_least(count, 2, expected=True):
         return concat([ends[0], ends[0]], axis=axis)
     left, right = part(slopes, axis, 0, add(count, -1)), part(slopes, axis, 1, count)
     before, after = _cut(width, axis, 0, add(count, -1)), _cut(width, axis, 1, count)
@@ -123,7 +124,7 @@ def ediff1d(
     """
     row = flatten(materialise(as_tensor(x)))
     count = row.tensor.shape[0]
-    if count == 0:
+    if is_empty(count):
         inner = row
     else:
         inner = elementwise.subtract(part(row, 0, 1, count), part(row, 0, 0, add(count, -1)))
@@ -161,7 +162,7 @@ def unwrap(
     x = materialise(x)
     along = find_axis("unwrap", axis, x.tensor)
     count = x.tensor.shape[along]
-    if not at_least(count, 2):
+    if not at_least(count, 2, expected=True):
         return elementwise.add(x, 0)
     jump = elementwise.subtract(part(x, along, 1, count), part(x, along, 0, add(count, -1)))
     half = period / 2

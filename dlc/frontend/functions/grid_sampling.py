@@ -16,7 +16,7 @@ from dlc.frontend.functions.indexing import take_along_axis
 from dlc.frontend.functions.resizing import cubic_far, cubic_near
 from dlc.frontend.functions.shape import concat
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, dims_equal, product
+from dlc.ir.dims import Dim, dims_equal, is_empty, product
 from dlc.ir.errors import ShapeError, ValueRangeError, nearest
 from dlc.ir.types import DType, float32, int64
 
@@ -161,7 +161,7 @@ def _check(x: Tensor, grid: Tensor, mode: str, padding_mode: str) -> None:
         )
     if mode == "bicubic" and rank != 2:
         raise ValueRangeError("grid_sample of volumes has no mode 'bicubic'")
-    if any(d == 0 for d in x.tensor.shape[1:]):
+    if any(map(is_empty, x.tensor.shape[1:])):
         raise ShapeError(f"grid_sample of {x.tensor}: there are no pixels")
 
 

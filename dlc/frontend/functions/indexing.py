@@ -165,7 +165,7 @@ def one_hot(
     found = materialise(as_tensor(indices))
     check_kinds("one_hot", (found,), "iu")
     classes = as_dim(num_classes, "one_hot: num_classes")
-    if not at_least(classes, 0):
+    if not at_least(classes, 0, expected=True):
         raise ValueRangeError(f"one_hot of {classes} classes")
     check_classes("one_hot", known_values(indices, found), classes)
     held = found.tensor

@@ -11,7 +11,7 @@ from dlc.frontend.functions.indexing import take_along_axis
 from dlc.frontend.functions.shape import concat, flatten, part
 from dlc.frontend.functions.sorting import Selected, argsort, sort
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import add
+from dlc.ir.dims import add, is_empty
 from dlc.ir.errors import IndexRangeError, ShapeError
 from dlc.ir.record import NamedTuple
 from dlc.ir.types import bool_, int64
@@ -123,7 +123,7 @@ def mode(x: ArrayLike, /, axis: int = -1, *, keepdims: bool = False) -> Selected
     tensor = materialise(as_tensor(x))
     along = find_axis("mode", axis, tensor.tensor)
     extent = tensor.tensor.shape[along]
-    if extent == 0:
+    if is_empty(extent):
         raise ShapeError(f"mode of {tensor.tensor}: axis {along} has no elements")
     order = argsort(tensor, axis=along)
     ordered = take_along_axis(tensor, order, axis=along)

@@ -13,7 +13,7 @@ from dlc.frontend.functions import composed, elementwise, reduction, statistics
 from dlc.frontend.functions.arguments import ArrayLike, fresh
 from dlc.frontend.functions.shape import concat, part
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, add, at_least, maximum, minimum, mul
+from dlc.ir.dims import Dim, add, at_least, is_empty, maximum, minimum, mul
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError, nearest
 from dlc.ir.types import TensorType, float32, float64, int64
 
@@ -56,7 +56,7 @@ def _widths(pad_width: Any, type_: TensorType) -> list[tuple[Dim, Dim]]:
         if len(pairs) != type_.rank:
             raise wrong
     for before, after in pairs:
-        if not (at_least(before, 0) and at_least(after, 0)):
+        if not (at_least(before, 0, expected=True) and at_least(after, 0, expected=True)):
             raise ValueRangeError(f"pad of {type_}: the width {pad_width} is negative")
     return pairs
 
@@ -115,7 +115,7 @@ def pad(
     for axis, (before, after) in enumerate(pairs):
         if (before, after) == (0, 0):
             continue
-        if type_.shape[axis] == 0:
+        if is_empty(type_.shape[axis]):
             raise ShapeError(f"pad of {type_} in mode {mode!r}: axis {axis} is empty")
         if mode in _EDGES:
             ends = _padded_ends(tensor, axis, (before, after), mode, end_values, stat_length)

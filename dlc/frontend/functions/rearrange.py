@@ -22,7 +22,7 @@ from dlc.frontend.functions.arguments import (
 )
 from dlc.frontend.functions.shape import flatten, part
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, add, maximum, minimum, mul
+from dlc.ir.dims import Dim, add, is_empty, maximum, minimum, mul
 from dlc.ir.errors import ShapeError, ValueRangeError
 from dlc.ir.types import bool_, int64
 
@@ -96,7 +96,7 @@ def roll(
 
 def _rolled(x: Tensor, distance: Dim, axis: int) -> Tensor:
     extent = x.tensor.shape[axis]
-    if extent == 0:
+    if is_empty(extent):
         return x
     if isinstance(extent, int) and isinstance(distance, int):
         cut = -distance % extent

@@ -19,7 +19,7 @@ from dlc.frontend.functions.arguments import (
     transposed,
 )
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import product
+from dlc.ir.dims import is_empty, product
 from dlc.ir.errors import ArgumentError, DTypeError, ShapeError
 from dlc.ir.types import DType, bool_, float32, int64, uint64
 
@@ -131,7 +131,7 @@ def _extreme(name: str, word: str, of_bools: str, shown: str) -> Callable[..., T
     def function(x: ArrayLike, /, axis: AxisLike = None, *, keepdims: bool = False) -> Tensor:
         x = materialise(as_tensor(x))
         axes = find_axes(name, axis, x.tensor)
-        if builtins.any(x.tensor.shape[k] == 0 for k in axes):
+        if builtins.any(is_empty(x.tensor.shape[k]) for k in axes):
             raise ShapeError(
                 f"{name} of {x.tensor} over axes {axes}: there is no element to choose from",
                 hint="give the tensor at least one element, or use dlc.where around it",
@@ -212,7 +212,7 @@ def _place(name: str, word: str, shown: str) -> Callable[..., Tensor]:
         else:
             along = find_axis(name, axis, x.tensor)
             axes, place = (along,), x
-        if place.tensor.shape[along] == 0:
+        if is_empty(place.tensor.shape[along]):
             raise ShapeError(f"{name} of {x.tensor}: there is no element to choose from")
         result = apply(name, place, axis=along)
         return _with_ones(result, shape, axes) if keepdims else result

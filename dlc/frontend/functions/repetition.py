@@ -76,7 +76,7 @@ def _is_several(repeats: Any) -> bool:
 
 
 def _evenly(x: Tensor, along: int, count: Dim) -> Tensor:
-    if not at_least(count, 0):
+    if not at_least(count, 0, expected=True):
         raise ValueRangeError(f"repeat of {x.tensor} {count} times")
     shape = x.tensor.shape
     head, tail = shape[: along + 1], shape[along + 1 :]
@@ -138,7 +138,7 @@ def tile(x: ArrayLike, /, repetitions: int | Sequence[int]) -> Tensor:
     tensor = as_tensor(x)
     given = repetitions if isinstance(repetitions, (list, tuple)) else (repetitions,)
     counts = [as_dim(v, "tile: a number of repetitions") for v in given]
-    if not builtins.all(at_least(c, 0) for c in counts):
+    if not builtins.all(at_least(c, 0, expected=True) for c in counts):
         raise ValueRangeError(f"tile of {tensor.tensor} {repetitions} times")
     rank = builtins.max(tensor.tensor.rank, len(counts))
     counts = [1] * (rank - len(counts)) + counts

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from dlc.frontend.apply import as_tensor, broadcast_to, materialise
-from dlc.frontend.extent import known_extent
-from dlc.frontend.functions import adaptive_pooling, elementwise, indexing
+from dlc.frontend.apply import as_tensor, broadcast_to, convert, materialise
+from dlc.frontend.extent import as_dim, known_extent
+from dlc.frontend.functions import adaptive_pooling, composed, elementwise, indexing, open_places
 from dlc.frontend.functions.arguments import (
     ArrayLike,
     check_kinds,
@@ -19,11 +19,13 @@ from dlc.frontend.functions.arguments import (
     transposed,
 )
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, floordiv, is_multiple, mul
+from dlc.ir.dims import Dim, at_least, floordiv, is_multiple, mul
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError, nearest
+from dlc.ir.types import float32
 
 _RANKS = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
 _MODES = ("nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic", "area")
+_EXACT = 1 << 12  # parts of a factor by which multiples of extents are exact
 _CUBIC = -0.75  # Keys's parameter, as PyTorch has it
 
 
@@ -80,7 +82,8 @@ def interpolate(
         raise ValueRangeError(f"interpolate in mode {mode!r} has no align_corners")
     if antialias and mode not in ("bilinear", "bicubic"):
         raise ValueRangeError(f"interpolate in mode {mode!r} has no antialias")
-    extents = [known_extent(d) for d in x.tensor.shape[2:]]
+    # How many pixels antialiasing averages depends on the numbers.
+    extents = [known_extent(d) if antialias else d for d in x.tensor.shape[2:]]
     sizes, factors = _sizes(extents, size, scale_factor, bool(recompute_scale_factor))
     if mode == "area":
         pools = (
@@ -94,22 +97,23 @@ def interpolate(
     for k, (extent, count, factor) in enumerate(zip(extents, sizes, factors, strict=True)):
         if kept and count == extent:
             continue
-        if mode == "nearest" and count == 2 * extent:
+        if mode == "nearest" and count == mul(extent, 2):
             factor = None  # noqa: PLW2901
         if mode.startswith("nearest"):
             x = _nearest(x, k + 2, extent, count, factor, exact=mode == "nearest-exact")
             continue
-        if antialias:
-            places, weights = _antialiased(extent, count, factor, mode, bool(align_corners))
+        settings = factor, mode, bool(align_corners)
+        if isinstance(extent, int) and isinstance(count, int):
+            find = _antialiased if antialias else _neighbours
+            x = _weighted(x, k + 2, *find(extent, count, *settings))
         else:
-            places, weights = _neighbours(extent, count, factor, mode, bool(align_corners))
-        x = _weighted(x, k + 2, places, weights)
+            x = _weighted_open(x, k + 2, extent, count, *settings)
     return x
 
 
 def _sizes(
-    extents: list[int], size: Any, scale_factor: Any, recompute: bool
-) -> tuple[list[int], list[float | None]]:
+    extents: list[Dim], size: Any, scale_factor: Any, recompute: bool
+) -> tuple[list[Dim], list[float | None]]:
     """The extents of the result, and the factors by which places are found if not from those."""
     if (size is None) == (scale_factor is None):
         raise ArgumentError("interpolate takes either size or scale_factor")
@@ -118,14 +122,26 @@ def _sizes(
     if len(values) != len(extents):
         raise ArgumentError(f"interpolate: {given!r} does not say the size of {len(extents)} axes")
     if size is not None:
-        sizes = [integer("interpolate", "size", v) for v in values]
+        sizes = [as_dim(v, "interpolate: size") for v in values]
         factors: list[float | None] = [None] * len(extents)
     else:
-        sizes = [math.floor(e * float(f)) for e, f in zip(extents, values, strict=True)]
-        factors = [None if recompute else float(f) for f in values]
-    if any(n < 1 for n in sizes) or 0 in extents:
+        scales = [float(f) for f in values]
+        if not all(map(math.isfinite, scales)):
+            raise ValueRangeError(f"interpolate: scale_factor is {given!r}")
+        sizes = [_scaled(e, f) for e, f in zip(extents, scales, strict=True)]
+        factors = [None if recompute else f for f in scales]
+    if not all(at_least(n, 1, expected=True) for n in sizes) or 0 in extents:
         raise ValueRangeError(f"interpolate of {extents} to {sizes}: nothing is left")
     return sizes, factors
+
+
+def _scaled(extent: Dim, factor: float) -> Dim:
+    """The floor of a multiple."""
+    if not isinstance(extent, int):
+        over, under = factor.as_integer_ratio()
+        if max(abs(over), under) <= _EXACT:  # as floats have it
+            return floordiv(mul(extent, over), under)
+    return math.floor(known_extent(extent) * factor)
 
 
 def _scale(extent: int, count: int, factor: float | None) -> float:
@@ -133,8 +149,14 @@ def _scale(extent: int, count: int, factor: float | None) -> float:
 
 
 def _nearest(
-    x: Tensor, axis: int, extent: int, count: int, factor: float | None, *, exact: bool
+    x: Tensor, axis: int, extent: Dim, count: Dim, factor: float | None, *, exact: bool
 ) -> Tensor:
+    if not (isinstance(extent, int) and isinstance(count, int)):
+        times = floordiv(count, extent)
+        # Multiples of a power of 2 are exact.
+        if factor is None and isinstance(times, int) and times.bit_count() == 1:
+            return _repeated(x, axis, times)
+        return indexing.take(x, open_places.nearest(extent, count, factor, exact=exact), axis=axis)
     scale = np.float32(_scale(extent, count, factor))
     place = np.arange(count, dtype=np.float32) + np.float32(0.5 if exact else 0.0)
     places = np.minimum(np.floor(place * scale).astype(np.int64), extent - 1)
@@ -228,6 +250,31 @@ def _weighted(x: Tensor, axis: int, places: Any, weights: Any) -> Tensor:
     for k in range(places.shape[1]):
         read = indexing.take(x, places[:, k], axis=axis)
         part = elementwise.multiply(read, held[:, k].reshape(shape).astype(dtype.numpy))
+        total = part if total is None else elementwise.add(total, part)
+    assert total is not None
+    return total
+
+
+def _weighted_open(
+    x: Tensor, axis: int, extent: Dim, count: Dim, factor: float | None, mode: str, align: bool
+) -> Tensor:
+    """The same along an axis of open extents."""
+    if mode == "bicubic":
+        weights = cubic_near, cubic_far
+        columns = open_places.cubic(extent, count, factor, align, weights)
+    else:
+        columns = open_places.linear(extent, count, factor, align)
+    dtype = x.tensor.dtype
+    shape = (count, *(1,) * (x.tensor.rank - axis - 1))
+    total: Tensor | None = None
+    for places, weights in columns:
+        held = convert(weights, float32 if dtype.bits == 16 else dtype)
+        read = indexing.take(x, places, axis=axis)
+        part = elementwise.multiply(read, convert(reshaped(held, shape), dtype))
+        if total is not None and mode != "bicubic":
+            # An axis that stays as long as it is stays as it is, with infinities in it.
+            same = elementwise.equal(open_places.number(extent), open_places.number(count))
+            part = composed.where(same, 0.0, part)
         total = part if total is None else elementwise.add(total, part)
     assert total is not None
     return total

@@ -475,7 +475,7 @@ def _sliding(name: str, summary: str, flipped: bool, default: str, shown: str) -
     def function(x: ArrayLike, y: ArrayLike, /, mode: str = default) -> Tensor:
         a, b = (materialise(t) for t in promote(x, y))
         for t in (a.tensor, b.tensor):
-            if t.rank != 1 or not at_least(t.size, 1):
+            if t.rank != 1 or not at_least(t.size, 1, expected=True):
                 raise ShapeError(f"{name} of {t}: it takes vectors that are not empty")
         if mode not in ("full", "same", "valid"):
             hint = 'modes are "full", "same" and "valid"'

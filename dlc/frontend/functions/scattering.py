@@ -112,7 +112,7 @@ def _corner(name: str, x: Tensor, index: TensorType, axis: int | None) -> Tensor
     shape = x.tensor.shape
     limit: list[Dim] = []
     for k, (have, wanted) in enumerate(zip(shape, index.shape, strict=True)):
-        if k != axis and not at_least(have, wanted):
+        if k != axis and not at_least(have, wanted, expected=True):
             raise ShapeError(
                 f"{name} of {x.tensor} at {index}: axis {k} of the indices is longer",
                 hint=f"only axis {axis} may be" if axis is not None else None,

@@ -16,7 +16,7 @@ from dlc.frontend.functions.rearrange import flip
 from dlc.frontend.functions.reduction import count_nonzero
 from dlc.frontend.functions.shape import stack
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import Dim, at_least
+from dlc.ir.dims import Dim, at_least, is_empty
 from dlc.ir.errors import ArgumentError, ShapeError, TracedValueError, ValueRangeError
 from dlc.ir.ops.sorting import LONGEST
 from dlc.ir.types import bool_, int64
@@ -30,7 +30,7 @@ def known_count(name: str, size: Any, count: Tensor, write: str) -> Dim:
     """
     if size is not None:
         found = as_dim(size, f"{name}: size")
-        if not at_least(found, 0):
+        if not at_least(found, 0, expected=True):
             raise ValueRangeError(f"{name} of size {found}")
         return found
     if current_trace() is not None:
@@ -191,7 +191,7 @@ def _search(row: Tensor, wanted: Tensor, side: str) -> Tensor:
     """By bits of the result, the highest first: adds a power of two where all before it belong."""
     extent = row.tensor.shape[0]
     result = zeros_like(wanted, dtype=int64)
-    if extent == 0:
+    if is_empty(extent):
         return result
     count = apply("broadcast_to", apply("dim", dim=extent), shape=result.tensor.shape)
     longest = extent if isinstance(extent, int) else LONGEST
@@ -236,7 +236,7 @@ def digitize(x: ArrayLike, bins: ArrayLike, /, right: bool = False) -> Tensor:
         raise ShapeError(f"digitize with bins {edges.tensor}: they must have one axis")
     extent = edges.tensor.shape[0]
     ascending = searchsorted(edges, x, side="left" if right else "right")
-    if extent == 0:
+    if is_empty(extent):
         return ascending
     turned = searchsorted(flip(edges), x, side="left" if right else "right")
     descending = apply("broadcast_to", apply("dim", dim=extent), shape=turned.tensor.shape) - turned

@@ -533,8 +533,8 @@ def _cut(place: Dim, extent: Dim) -> Dim:
         place = add(place, extent)
     if isinstance(place, int) and place < 0:
         return 0
-    return place if at_least(extent, place) else extent
+    return place if at_least(extent, place, expected=True) else extent
 
 
 def _at_least(high: Dim, low: Dim) -> Dim:
-    return high if at_least(high, low) else low
+    return high if at_least(high, low, expected=True) else low

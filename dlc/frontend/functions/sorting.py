@@ -113,7 +113,9 @@ def _first(name: str, x: Tensor, axis: int, count: Dim, *, descending: bool) -> 
     """The first elements in order, and where they are."""
     extent = x.tensor.shape[axis]
     unknown = not isinstance(count, int) or not isinstance(extent, int)
-    if not at_least(count, 0) or (not unknown and not at_least(extent, count)):
+    if not at_least(count, 0, expected=True) or (
+        not unknown and not at_least(extent, count, expected=True)
+    ):
         raise ValueRangeError(
             f"{name} of {x.tensor}: there are no {count} elements along axis {axis}"
         )

@@ -29,8 +29,9 @@ from dlc.frontend.functions.reduction import sum as total
 from dlc.frontend.functions.searching import known_count, searchsorted
 from dlc.frontend.functions.sorting import Selected, sort
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import at_least, product
+from dlc.ir.dims import at_least, is_empty, product
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
+from dlc.ir.ops.families import same_shape
 from dlc.ir.record import NamedTuple
 from dlc.ir.types import float32, int64
 
@@ -179,7 +180,7 @@ def rows_of(name: str, x: ArrayLike, axis: AxisLike) -> tuple[Tensor, tuple[int,
     axes = find_axes(name, axis, type_)
     others = tuple(k for k in range(type_.rank) if k not in axes)
     count = product(type_.shape[k] for k in axes)
-    if count == 0:
+    if is_empty(count):
         raise ShapeError(f"{name} of {type_}: there are no elements")
     moved = transposed(tensor, (*others, *sorted(axes)))
     rows = reshaped(moved, (*(type_.shape[k] for k in others), count))
@@ -244,7 +245,9 @@ def kthvalue(x: ArrayLike, /, k: int, axis: int = -1, *, keepdims: bool = False)
     at = find_axis("kthvalue", axis, tensor.tensor)
     extent, which = tensor.tensor.shape[at], as_dim(k, "kthvalue: k")
     known = isinstance(extent, int) and isinstance(which, int)
-    if not at_least(which, 1) or (known and not at_least(extent, which)):
+    if not at_least(which, 1, expected=True) or (
+        known and not at_least(extent, which, expected=True)
+    ):
         raise ValueRangeError(f"kthvalue of {tensor.tensor}: axis {at} has no element {which}")
     places = apply("argsort", tensor, axis=at, descending=False, count=which)
     last = (slice(None),) * at + (slice(-1, None),)
@@ -294,7 +297,7 @@ def bincount(
     if given is not None and given.size and given.min() < 0:
         raise ValueRangeError(f"bincount of {given.min()}: integers must not be negative")
     places = convert(tensor, int64)
-    most = places.tensor.size == 0
+    most = is_empty(places.tensor.size)
     largest = zeros((), dtype=int64) if most else greatest(places) + 1
     count = known_count("bincount", length, largest, "dlc.bincount(x, length=10)")
     if length is None and isinstance(count, int):
@@ -303,7 +306,7 @@ def bincount(
         updates = ones_like(places)
     else:
         updates = materialise(as_tensor(weights))
-        if updates.tensor.shape != tensor.tensor.shape:
+        if not same_shape(updates.tensor.shape, tensor.tensor.shape):
             raise ShapeError(f"bincount of {tensor.tensor} with weights {updates.tensor}")
         if updates.tensor.dtype.kind == "b":
             updates = convert(updates, int64)
@@ -367,7 +370,7 @@ def histogram(
     updates = ones_like(inside)
     if weights is not None:
         updates = materialise(as_tensor(weights))
-        if updates.tensor.shape != tensor.tensor.shape:
+        if not same_shape(updates.tensor.shape, tensor.tensor.shape):
             raise ShapeError(f"histogram of {tensor.tensor} with weights {updates.tensor}")
         updates = reshaped(updates, (flat.tensor.size,))
     hist = _added((count,), inside, updates)
@@ -386,7 +389,7 @@ def _edges(x: Tensor, bins: int | ArrayLike, range: tuple[float, float] | None) 
             raise ShapeError(f"histogram with edges {edges.tensor}: one axis, of two or more")
         return edges
     count = as_dim(bins, "histogram: bins")
-    if not at_least(count, 1):
+    if not at_least(count, 1, expected=True):
         raise ValueRangeError(f"histogram with {count} bins")
     dtype = x.tensor.dtype if x.tensor.dtype.is_float else float32
     if range is not None:

@@ -24,6 +24,7 @@ from dlc.frontend.random.generator import (
 )
 from dlc.frontend.tensor import Tensor
 from dlc.ir.errors import ShapeError, ValueRangeError
+from dlc.ir.ops.families import same_shape
 from dlc.ir.types import DType, float32, float64
 
 
@@ -261,7 +262,7 @@ def multivariate_normal(
     d = float_dtype(dtype, "multivariate_normal")
     held = _held(d)
     m, c = convert(as_tensor(mean), held), convert(as_tensor(cov), held)
-    if m.tensor.rank != 1 or c.tensor.shape != (*m.tensor.shape, *m.tensor.shape):
+    if m.tensor.rank != 1 or not same_shape(c.tensor.shape, m.tensor.shape * 2):
         raise ShapeError(
             f"multivariate_normal of {m.tensor} and {c.tensor}: they must be [n] and [n, n]"
         )

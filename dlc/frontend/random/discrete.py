@@ -20,9 +20,9 @@ from dlc.frontend.functions.sorting import argsort
 from dlc.frontend.random.continuous import gumbel
 from dlc.frontend.random.generator import bernoulli, bits, key_of
 from dlc.frontend.tensor import Tensor
-from dlc.ir.dims import product
+from dlc.ir.dims import is_empty, product
 from dlc.ir.errors import DTypeError, ShapeError, ValueRangeError
-from dlc.ir.ops.families import check_number
+from dlc.ir.ops.families import check_number, same_shape
 from dlc.ir.types import float32, int32, int64, uint64
 
 
@@ -205,11 +205,11 @@ def choice(
     along = find_axis("choice", axis, values.tensor)
     n, count = values.tensor.shape[along], product(dims)
     chances = None if p is None else materialise(as_tensor(p))
-    if chances is not None and chances.tensor.shape != (n,):
+    if chances is not None and not same_shape(chances.tensor.shape, (n,)):
         raise ShapeError(f"choice of {n} elements with probabilities {chances.tensor}")
     if not replace and isinstance(n, int) and isinstance(count, int) and count > n:
         raise ValueRangeError(f"choice of {count} of {n} elements, each once")
-    if n == 0 and count != 0:
+    if count != 0 and is_empty(n):
         raise ValueRangeError(f"choice of {count} of no elements")
     if replace:
         if chances is None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from dlc.ir.dims import Dim, dim_text, substitute, symbol, symbols_of
+from dlc.ir.dims import Dim, Range, dim_text, substitute, symbol, symbols_of
+from dlc.ir.printer import ranges_text
 from dlc.ir.record import NamedTuple
 from dlc.ir.types import DType, TensorType
 
@@ -31,14 +32,14 @@ class Function(NamedTuple):
     """A function of a library: what it takes and gives, and the bytes of its workspace."""
 
     symbol: str
-    symbols: tuple[str, ...]
+    symbols: Mapping[str, Range]
     params: list[Value]
     results: list[Value]
     workspace: Dim
 
     def __str__(self) -> str:
         params, results = (", ".join(map(str, v)) for v in (self.params, self.results))
-        return f"{self.symbol}({params}) -> ({results})"
+        return f"{self.symbol}{ranges_text(self.symbols)}({params}) -> ({results})"
 
 
 def _c_type(dtype: DType) -> str:
@@ -64,7 +65,7 @@ def header_text(
         "",
         "   Arrays are C-contiguous, of the elements that the comments say (f16 and bf16 as their",
         "   bits). A workspace has the bytes named below; calls at the same time need one each.",
-        "   Functions return 0; 1 for an extent below 1 or no workspace. */",
+        "   Functions return 0; 1 for no workspace, or an extent below 1 or not as [...] says. */",
         f"#ifndef {guard}",
         f"#define {guard}",
         "",
@@ -111,7 +112,7 @@ def mod(a, b):
     return a % b
 
 
-def _extents(symbol, params, names):
+def _extents(symbol, params, ranges):
     """The values of named extents, from the shapes of arguments."""
     found = {{}}
     for name, value, _, shape in params:
@@ -119,7 +120,11 @@ def _extents(symbol, params, names):
             dims = np.ndim(value)
             raise ValueError(f"{{symbol}}: {{name}} has {{dims}} dims, not {{len(shape)}}")
         found |= {{d: n for d, n in zip(shape, np.shape(value)) if isinstance(d, str)}}
-    return [found[n] for n in names]
+    for name, (least, most) in ranges.items():
+        if found[name] < least or (most is not None and found[name] > most):
+            words = f"at least {{least}}" if most is None else f"between {{least}} and {{most}}"
+            raise ValueError(f"{{symbol}}: {{name}} is {{found[name]}}, and must be {{words}}")
+    return [found[n] for n in ranges]
 
 
 def _call(symbol, extents, workspace, params, results):
@@ -136,7 +141,7 @@ def _call(symbol, extents, workspace, params, results):
     pointers = [ctypes.c_void_p(a.ctypes.data) for a in (*given, *made, work)]
     status = getattr(_library, symbol)(*numbers, *pointers)
     if status:
-        raise ValueError(f"{{symbol}}: the extents {{extents}} are not above 0 (status {{status}})")
+        raise ValueError(f"{{symbol}}: the extents {{extents}} do not fit (status {{status}})")
     return made[0] if len(made) == 1 else tuple(made)
 
 
@@ -159,11 +164,12 @@ def _python_function(f: Function) -> str:
     def rows(named: bool) -> list[str]:
         return [f"        ({v.name!r}, {v.name}, {_typed(v.type, named)})," for v in f.params]
 
-    names = [_extent(s) for s in f.symbols]
+    ranges = {_extent(s): r for s, r in f.symbols.items()}
+    names = list(ranges)
     lines = [f"def {f.symbol}({', '.join(v.name for v in f.params)}):", f'    """{f}"""']
     if names:
         lines += ["    params = [", *rows(named=True), "    ]"]
-        lines.append(f"    {', '.join(names)}, = _extents({f.symbol!r}, params, {names})")
+        lines.append(f"    {', '.join(names)}, = _extents({f.symbol!r}, params, {ranges})")
     size = dim_text(f.workspace) if isinstance(f.workspace, int) else None
     if size is None:
         given = ", ".join(f"ctypes.c_int64({n})" for n in names)

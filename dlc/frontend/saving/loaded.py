@@ -13,19 +13,30 @@ from dlc.frontend.apply import as_tensor, convert
 from dlc.frontend.closure import Closure, apply_function
 from dlc.frontend.compile import CompiledFunction, Family, Settings
 from dlc.frontend.context import current_trace
-from dlc.frontend.instantiate import bind_extents, instantiate, plain_symbol
+from dlc.frontend.instantiate import bind_extents, instantiate
 from dlc.frontend.saving.contents import Contents
 from dlc.frontend.saving.forms import Form, form_of, shape_of
 from dlc.frontend.signature import Call, CallKey, Signature, Static
 from dlc.frontend.spec import Spec
-from dlc.frontend.symbols import Extents
+from dlc.frontend.symbols import Extents, Pattern
 from dlc.frontend.tensor import Array, Tensor, make
 from dlc.frontend.tree import Structure
 from dlc.frontend.variable import Variable
 from dlc.frontend.variable_state import assign_state
 from dlc.ir.core import Function
-from dlc.ir.dims import dims_equal
+from dlc.ir.dims import (
+    ANY,
+    Dim,
+    DimExpr,
+    at_least,
+    dim_text,
+    dims_equal,
+    plain_name,
+    range_text,
+    substitute,
+)
 from dlc.ir.errors import ArgumentError, DTypeError, FileFormatError, ShapeError
+from dlc.ir.types import TensorType
 
 
 class LoadedProgram:
@@ -54,15 +65,13 @@ class LoadedProgram:
         self.shape = shape_of(form)
         count = closure.arguments
         self.types = [p.tensor for p in closure.function.params[:count]]
-        patterns = [
-            [d if isinstance(d, int) else plain_symbol(d) for d in t.shape] for t in self.types
+        self.patterns: list[list[Pattern]] = [
+            [plain_name(d) or d for d in t.shape] for t in self.types
         ]
-        if any(d is None for pattern in patterns for d in pattern):
-            raise FileFormatError("an argument has an extent that is neither a number nor a name")
-        self.patterns: list[list[int | str]] = [[d for d in p if d is not None] for p in patterns]
         used = {d for p in self.patterns for d in p if isinstance(d, str)}
         if set(closure.function.symbols) != used:
             raise FileFormatError("a value that a program reads has no fixed type")
+        self.ranges = {n: r for n, r in closure.function.ranges.items() if r != ANY}
         values = Function(closure.function.name, closure.function.params[:count], ())
         self.arguments = values  # what extents are bound by
 
@@ -74,6 +83,7 @@ class LoadedProgram:
     def fits(self, tensors: Sequence[Tensor]) -> bool:
         """Whether leaves have its types."""
         bound: dict[str, Any] = {}
+        formulas: list[tuple[DimExpr, Dim]] = []
         for t, wanted, pattern, weak in zip(
             tensors, self.types, self.patterns, self.weak, strict=True
         ):
@@ -83,16 +93,23 @@ class LoadedProgram:
             if found.dtype is not wanted.dtype and not t._weak:
                 return False
             for p, d in zip(pattern, found.shape, strict=True):
+                if isinstance(p, DimExpr):
+                    formulas.append((p, d))
+                    continue
                 expected = bound.setdefault(p, d) if isinstance(p, str) else p
                 if not dims_equal(expected, d) or (isinstance(p, str) and d == 0):
                     return False
-        return True
+        return all(dims_equal(substitute(p, bound), d) for p, d in formulas) and all(
+            at_least(bound[n], least, expected=True)
+            and (most is None or at_least(most, bound[n], expected=True))
+            for n, (least, most) in self.ranges.items()
+        )
 
     def extents(self, shapes: Sequence[Sequence[int]]) -> Extents:
         """Its extents, with the values that the named ones have in a call."""
         pairs = zip(self.patterns, shapes, strict=True)
         values = {p: d for x, y in pairs for p, d in zip(x, y, strict=True) if isinstance(p, str)}
-        return Extents(self.patterns, values, fixed_names=values)
+        return Extents(self.patterns, values, fixed_names=values, ranges=self.ranges)
 
     def gradients_differ(self) -> str:
         """Which variable has a gradient, or none, other than when it was saved; else nothing."""
@@ -120,10 +137,18 @@ class LoadedProgram:
         closure.settle(results)
         return closure.value(results)
 
+    def _spec(self, type_: TensorType, pattern: Sequence[Pattern]) -> Spec:
+        def extent(d: Pattern) -> int | str:
+            if isinstance(d, str):
+                return range_text(d, self.ranges.get(d, ANY))
+            return dim_text(d) if isinstance(d, DimExpr) else d
+
+        return Spec(tuple(map(extent, pattern)), type_.dtype)
+
     def spec(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments that it is for, as `lower` takes them."""
         leaves = [
-            t.dtype.numpy.type(0).item() if weak else Spec(tuple(p), t.dtype)
+            t.dtype.numpy.type(0).item() if weak else self._spec(t, p)
             for t, p, weak in zip(self.types, self.patterns, self.weak, strict=True)
         ]
         args, kwargs = tree.unflatten(self.call, leaves)
@@ -134,8 +159,8 @@ class LoadedProgram:
         """Its signature: `(x: f32[b,784], axis=1) -> f32[b,10]`."""
         names = signature.leaf_names(self.call)
         shown = [
-            f"{name}: {'number' if weak else type_}"
-            for name, type_, weak in zip(names, self.types, self.weak, strict=True)
+            f"{name}: {'number' if weak else self._spec(t, p)}"
+            for name, t, p, weak in zip(names, self.types, self.patterns, self.weak, strict=True)
         ]
         positional = signature.positional
         for place, s in self.static.items():

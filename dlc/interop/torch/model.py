@@ -91,7 +91,7 @@ class TorchModel(CompiledFunction):
         self._refresh()
         call = self.signature.take(args, kwargs)
         specialisation = self._find(call)
-        made, _ = self._graphs[specialisation.key, specialisation.extents.patterns]
+        made, _ = self._graphs[specialisation.key, specialisation.extents.key]
         if made.draws:
             self._state.seed()
         given, held = call.given, set(map(address_of, call.values))
@@ -110,7 +110,7 @@ class TorchModel(CompiledFunction):
 
     def _find(self, call: Call) -> Specialisation:
         found = super()._find(call)
-        _, guards = self._graphs[found.key, found.extents.patterns]
+        _, guards = self._graphs[found.key, found.extents.key]
         if guards.hold(call.shapes):
             return found
         family = self._family(call)  # PyTorch decided by the extents: these have another graph
@@ -131,7 +131,7 @@ class TorchModel(CompiledFunction):
         finally:
             _tracing.reset(token)
         assert own.graph is not None
-        self._graphs[call.key, extents.patterns] = own.graph
+        self._graphs[call.key, extents.key] = own.graph
         return closure
 
     def _reason(self, family: Family, key: CallKey, shapes: tuple[Any, ...]) -> str:

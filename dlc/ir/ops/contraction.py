@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlc.ir import scalar
-from dlc.ir.dims import DimUnknown, at_least, dims_equal, product
+from dlc.ir.dims import DimUnknown, at_least, dims_equal, product, proving
 from dlc.ir.errors import DTypeError, ShapeError
 from dlc.ir.op import Attrs, Input, Op, Sample, register
 from dlc.ir.ops.batching import all_batched, to_front
@@ -173,7 +173,8 @@ def _repeats(inputs: Any, batched: Any, *axes: tuple[int, ...]) -> bool:
         return False  # the batch axis comes first as a free one
     shape = inputs[side].tensor.shape[1:]
     try:
-        return at_least(product(shape[k] for k in free), product(shape[k] for k in contracted))
+        with proving():
+            return at_least(product(shape[k] for k in free), product(shape[k] for k in contracted))
     except DimUnknown:
         return False
 

@@ -45,7 +45,7 @@ def _qr_type(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     (x,) = types
     check_stacks("qr", types)
     m, n = x.shape[-2:]
-    if not at_least(m, n):
+    if not at_least(m, n, expected=True):
         raise ShapeError(f"qr of {x}: the op takes matrices of at least as many rows as columns")
     return x.with_shape((*x.shape[:-2], m + n, n))
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dlc.ir import scalar
-from dlc.ir.dims import Dim, DimUnknown, at_least, dims_equal, floordiv, product
+from dlc.ir.dims import Dim, DimUnknown, at_least, dims_equal, floordiv, product, proving
 from dlc.ir.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from dlc.ir.op import Attrs, Input, NoDerivative, Op, Sample, register
 from dlc.ir.ops import batching
@@ -57,7 +57,8 @@ def _infer_reshape(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
 
 def _known_equal(a: Dim, b: Dim) -> bool:
     try:
-        return dims_equal(a, b)
+        with proving():
+            return dims_equal(a, b)
     except DimUnknown:
         return False
 
@@ -300,7 +301,8 @@ def _check_slice(name: str, type_: TensorType, attrs: Attrs) -> None:
     for start, limit, step, extent in zip(starts, limits, steps, type_.shape, strict=True):
         if step < 1:
             raise ValueRangeError(f"{name} of {type_}: the step {step} is not positive")
-        if not (at_least(start, 0) and at_least(limit, start) and at_least(extent, limit)):
+        within = [(start, 0), (limit, start), (extent, limit)]
+        if not all(at_least(a, b, expected=True) for a, b in within):
             raise IndexRangeError(f"{name} of {type_}: {start}:{limit} is not within 0:{extent}")
 
 
@@ -515,7 +517,7 @@ def _infer_pad(types: Sequence[TensorType], attrs: Attrs) -> TensorType:
     x, low, high = types[0], attrs["low"], attrs["high"]
     if len(low) != x.rank or len(high) != x.rank:
         raise ShapeError(f"pad of {x}: low and high need {x.rank} entries each")
-    if not all(at_least(v, 0) for v in (*low, *high)):
+    if not all(at_least(v, 0, expected=True) for v in (*low, *high)):
         raise ValueRangeError(f"pad of {x}: widths must not be negative, got {low} and {high}")
     check_number("pad", attrs["value"], x.dtype)
     return x.with_shape(a + d + b for a, d, b in zip(low, x.shape, high, strict=True))

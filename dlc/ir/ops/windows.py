@@ -49,7 +49,7 @@ def window_counts(
     counts: list[Dim] = []
     for k, (extent, size) in enumerate(zip(shape, sizes, strict=True)):
         covered = reach(size, attrs["dilation"][k])
-        if not at_least(extent, covered):
+        if not at_least(extent, covered, expected=True):
             raise ShapeError(
                 f"{name} of {' and '.join(map(str, types))}: a window covers {covered} elements "
                 f"of an axis of {extent}",

@@ -12,7 +12,7 @@ import dlc
 from dlc.interop.torch.operators.arguments import picked, with_places
 from dlc.interop.torch.operators.elements import as_float, is_float
 from dlc.interop.torch.table import aten
-from dlc.ir.dims import DimUnknown
+from dlc.ir.dims import DimUnknown, proving
 
 
 def _axes(x: Any, dims: Any) -> tuple[int, ...]:
@@ -281,13 +281,15 @@ def _positions(x: Any, dim: int, start: Any, end: Any, step: int, length: Any) -
     extent, first = x.shape[dim], 0 if start is None else start
     open_end = end is None or (isinstance(end, int) and end >= sys.maxsize)
     try:
-        negative = first < 0
+        with proving():
+            negative = first < 0
     except DimUnknown:
         negative = False
     if negative:
         first = extent - length if open_end and step == 1 else first + extent
     try:
-        return slice(*_proved(first, length, step, extent))
+        with proving():
+            return slice(*_proved(first, length, step, extent))
     except DimUnknown:
         return dlc.arange(length) * step + first
 
