@@ -540,7 +540,7 @@ def test_bad_targets(error, folder, name, content, said):
         (["dump", "twice.ir", "more"], ["'more' is one argument too many"]),
         (["dump", "twice.ir", "--arg", "f32[3]"], ["DLC104", "types in its file"]),
         (["dump", "twice.ir", "--level", "O5"], ["DLC105", "O3"]),
-        (["dump", "twice.ir", "--device", "cpux"], ["DLC503", "'cpu'"]),
+        (["dump", "twice.ir", "--device", "cpux"], ["DLC503", "cpu, cuda"]),
         (["dump", "user.py:bare", "--arg"], ["--arg: expected one argument"]),
         (["dump", "user.py:bare", "--arg", "f33[3]"], ["DLC102", "f33"]),
         (["dump", "user.py:bare", "--arg", "f32[3"], ["DLC301", "expected a type such as"]),
