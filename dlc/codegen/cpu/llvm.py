@@ -29,7 +29,7 @@ from dlc.ir.errors import BackendError, excerpt
 from dlc.ir.locks import hold_during_fork
 
 if TYPE_CHECKING:
-    from llvmlite.binding import ModulePassManager, ModuleRef, PassBuilder, TargetMachine
+    from llvmlite.binding import ModuleRef, TargetMachine
 
 _DEFINE = re.compile(r"^define\b", re.MULTILINE)
 _ADDRESS_KEYWORDS = re.compile(r"\s*(?:local_)?unnamed_addr\b")
@@ -237,23 +237,22 @@ def _parse(text: str, original: str) -> ModuleRef:
 
 
 def _run_pipeline(module: ModuleRef, machine: TargetMachine) -> None:
-    manager, builder = _pipeline(machine)
-    manager.run(module, builder)
-
-
-@functools.cache
-def _pipeline(machine: TargetMachine) -> tuple[ModulePassManager, PassBuilder]:
-    """What optimizes modules for a code generator: one for all, llvmlite does not free them."""
     import llvmlite.binding as llvm
 
     options = llvm.create_pipeline_tuning_options(speed_level=1)
     manager = llvm.create_new_module_pass_manager()
-    manager.add_always_inliner_pass()
-    manager.add_sroa_pass()
-    manager.add_instruction_combine_pass()
-    manager.add_simplify_cfg_pass()
-    manager.add_global_dead_code_eliminate_pass()
-    return manager, llvm.create_pass_builder(machine, options)
+    try:
+        manager.add_always_inliner_pass()
+        manager.add_sroa_pass()
+        manager.add_instruction_combine_pass()
+        manager.add_simplify_cfg_pass()
+        manager.add_global_dead_code_eliminate_pass()
+        manager.run(module, llvm.create_pass_builder(machine, options))
+    finally:
+        # Its own `close` does not reach it, behind that of a base class which frees nothing.
+        library = getattr(llvm, "ffi").lib  # noqa: B009  it is not part of the stub
+        library.LLVMPY_DisposeNewModulePassManger(manager)
+        manager.detach()
 
 
 def _attributes(isa: Isa) -> str:
