@@ -266,12 +266,7 @@ class _Merge:
             return Expr(x.op, args, x.dtype, (x.attr[0], self._axes(x.attr[1])))
         if x.op == "dot":
             return Expr(x.op, args, x.dtype, self._axes(x.attr))
-        return x.with_args(self._loaded(x, args) if x.op == "load" else args)
-
-    def _loaded(self, x: Expr, args: tuple[Expr, ...]) -> tuple[Expr, ...]:
-        """The indices of a load, other than those of its merged dims being made anew."""
-        d = self.at.get(x.attr)
-        return args if d is None else (*args[:d], self._ix(x.attr, x.args)[d], *args[d + 2 :])
+        return x.with_args(self._ix(x.attr, args) if x.op == "load" else args)
 
     def _assign(self, s: Assign) -> Assign:
         ix = self._ix(s.name, s.ix)

@@ -103,16 +103,15 @@ class _Work:
 
     def payloads(self, compiled: Sequence[CompiledModule]) -> list[bytes]:
         """The code of each kernel, from what LLVM made of each job."""
-        pieces: dict[int, dict[str, Piece]] = {id(module): {} for module in self._modules}
         for job, made in zip(self._jobs, compiled, strict=True):
             for batch in job.batches:
                 self.helpers.take(batch, made, outside=self.names)
             if job.module is not None:
                 own = made.pieces(job.own, outside=self.names)
-                pieces[id(job.module)] |= zip(job.own, own, strict=True)
+                job.module.pieces |= zip(job.own, own, strict=True)
         payloads: dict[int, bytes] = {}
         for module in self._modules:
-            own = pieces[id(module)]
+            own = module.pieces
             others = own | self.helpers.pieces(module.helpers())
             for number, code in zip(module.numbers, module.codes, strict=True):
                 payloads[number] = _cpu_code(code, join(own[code.entry], others)).to_bytes()
@@ -159,6 +158,7 @@ class _Module:
         self._most = most  # lines
         self.numbers: list[int] = []
         self.codes: list[KernelCode] = []
+        self.pieces: dict[str, Piece] = {}  # the code of its functions, once that is made
         self._functions: dict[str, str] = {}
         self._lines = 0
 

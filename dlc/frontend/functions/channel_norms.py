@@ -37,15 +37,11 @@ def _operands(
     return wide(first), found, first.tensor.dtype
 
 
-def _per_channel(p: Tensor, rank: int) -> Tensor:
-    return reshaped(p, (*p.tensor.shape, *(1,) * (rank - 2)))
-
-
-def _scaled(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    if weight is not None:
-        x = elementwise.multiply(x, _per_channel(weight, x.tensor.rank))
-    if bias is not None:
-        x = elementwise.add(x, _per_channel(bias, x.tensor.rank))
+def _scaled(x: Tensor, held: dict[str, Tensor | None], shape: Shape) -> Tensor:
+    """x times the weight and plus the bias, where there are such, each in a shape."""
+    for name, applied in (("weight", elementwise.multiply), ("bias", elementwise.add)):
+        p = held[name]
+        x = x if p is None else applied(x, reshaped(p, shape))
     return x
 
 
@@ -95,21 +91,20 @@ def batch_norm(
     }  # fmt: skip
     x, held, dtype = _operands("batch_norm", x, parameters)
     mean, var, rank = held["running mean"], held["running variance"], x.tensor.rank
+    shape = (x.tensor.shape[1], *(1,) * (rank - 2))  # of a number a channel, beside x
     if not training:
         if mean is None or var is None:
             raise ArgumentError("batch_norm without training needs running_mean and running_var")
-        centred = elementwise.subtract(x, _per_channel(mean, rank))
+        centred = elementwise.subtract(x, reshaped(mean, shape))
         factor = elementwise.rsqrt(elementwise.add(var, eps))
-        y = elementwise.multiply(centred, _per_channel(factor, rank))
-        return convert(_scaled(y, held["weight"], held["bias"]), dtype)
+        y = elementwise.multiply(centred, reshaped(factor, shape))
+        return convert(_scaled(y, held, shape), dtype)
     axes = (0, *range(2, rank))
     own_mean = reduction.mean(x, axis=axes)
     own_var = reduction.var(x, axis=axes)
-    centred = elementwise.subtract(x, _per_channel(own_mean, rank))
+    centred = elementwise.subtract(x, reshaped(own_mean, shape))
     factor = elementwise.rsqrt(elementwise.add(own_var, eps))
-    y = _scaled(
-        elementwise.multiply(centred, _per_channel(factor, rank)), held["weight"], held["bias"]
-    )
+    y = _scaled(elementwise.multiply(centred, reshaped(factor, shape)), held, shape)
     count = product(x.tensor.shape[a] for a in axes)
     own_var = unbiased(own_var, count)
     means = own_mean if mean is None else moved(mean, own_mean, momentum, count)
@@ -176,16 +171,11 @@ def group_norm(
             f"group_norm of {x.tensor}: {channels} channels cannot be divided into {groups} groups"
         )
     shape = (n, groups, floordiv(channels, groups), product(rest))
-    return _each_normalised(x, shape, held["weight"], held["bias"], eps, dtype)
+    return _each_normalised(x, shape, held, eps, dtype)
 
 
 def _each_normalised(
-    x: Tensor,
-    shape: Shape,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    eps: float,
-    dtype: DType,
+    x: Tensor, shape: Shape, held: dict[str, Tensor | None], eps: float, dtype: DType
 ) -> Tensor:
     """x as [N, groups, channels of a group, elements of a channel], each group normalised."""
     # One nest of loops for each group, its channels' parameters included.
@@ -193,11 +183,7 @@ def _each_normalised(
     centred = elementwise.subtract(parted, reduction.mean(parted, axis=(2, 3), keepdims=True))
     var = reduction.mean(elementwise.square(centred), axis=(2, 3), keepdims=True)
     y = elementwise.multiply(centred, elementwise.rsqrt(elementwise.add(var, eps)))
-    if weight is not None:
-        y = elementwise.multiply(y, reshaped(weight, (*shape[1:3], 1)))
-    if bias is not None:
-        y = elementwise.add(y, reshaped(bias, (*shape[1:3], 1)))
-    return convert(reshaped(y, x.tensor.shape), dtype)
+    return convert(reshaped(_scaled(y, held, (*shape[1:3], 1)), x.tensor.shape), dtype)
 
 
 @casts
@@ -228,7 +214,7 @@ def instance_norm(
     x, held, dtype = _operands("instance_norm", x, {"weight": weight, "bias": bias}, least=3)
     n, channels, *rest = x.tensor.shape
     shape = (n, channels, 1, product(rest))
-    return _each_normalised(x, shape, held["weight"], held["bias"], eps, dtype)
+    return _each_normalised(x, shape, held, eps, dtype)
 
 
 @casts
