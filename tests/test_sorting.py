@@ -107,6 +107,8 @@ def test_a_long_row():
     check_sort(x, 0, False, len(x))
     check_sort(x, 0, True, 100)
     check_sort(x.astype(np.float64), 0, True, len(x))
+    for kept in (100, 40_000, len(x)):
+        check_sort(x > 0.3, 0, True, kept)
 
 
 @pytest.mark.parametrize(("dtype", "size", "descending"), [

@@ -30,7 +30,10 @@ class Deferred:
         self._module_name = module_name
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(importlib.import_module(self._module_name), name)
+        try:  # a tenth of what `import_module` takes
+            return getattr(sys.modules[self._module_name], name)
+        except (KeyError, AttributeError):  # perhaps another thread is importing it
+            return getattr(importlib.import_module(self._module_name), name)
 
     def __bool__(self) -> bool:
         """Whether the module is there already, by whomever it was imported."""

@@ -211,6 +211,12 @@ class _Writer:
                 em.block(done)
                 em.line("ret void")
                 return
+        if self.sort.high - self.sort.low == 1:
+            self._by_bit()
+            em.branch(done)
+            em.block(done)
+            em.line("ret void")
+            return
         shorter_digit, *longer_digit = self.sort.bits
         for digit in longer_digit:
             longer, shorter = em.fresh("longer"), em.fresh("shorter")
@@ -273,9 +279,50 @@ class _Writer:
             wide = em.value(f"add i64 {em.value(f'mul i64 {number}, {bits}')}, {self.sort.low}")
             shift = wide if t == "i64" else em.value(f"trunc i64 {wide} to {t}")
         digit = em.value(f"lshr {t} {key}, {shift}")
-        if t != "i8":
+        if bits < self.sort.words:
             digit = em.value(f"and {t} {digit}, {(1 << bits) - 1}")
         return digit if t == "i64" else em.value(f"zext {t} {digit} to i64")
+
+    def _arrays(self) -> list[tuple[str, str]]:
+        """Where keys, and then their places, are, each beside where they are moved to."""
+        found = [("%keys", "%more")]
+        if self.sort.places:
+            size = self.em.value(f"mul i64 %n, {self.sort.words // 8}")
+            found.append(("%places", self.em.value(f"getelementptr i8, ptr %more, i64 {size}")))
+        return found
+
+    def _by_bit(self) -> None:
+        em, arrays = self.em, self._arrays()
+
+        def bit(k: str) -> tuple[str, str]:
+            key = self._load("%keys", k, self.type)
+            return key, self._digit(key, 0, 1)
+
+        def count(k: str, held: list[str]) -> list[str]:
+            return [em.value(f"add i64 {held[0]}, {bit(k)[1]}")]
+
+        (ones,) = em.loop("0", "%n", 1, count, [("i64", "0")])
+
+        def move(k: str, held: list[str]) -> list[str]:
+            clear, set_ = held
+            key, one = bit(k)
+            to = em.value(f"select i1 {em.value(f'trunc i64 {one} to i1')}, i64 {set_}, i64 {clear}")
+            self._store(key, arrays[0][1], to, self.type)
+            for source, target in arrays[1:]:
+                self._store(self._load(source, k, "i64"), target, to, "i64")
+            zero = em.value(f"xor i64 {one}, 1")
+            return [em.value(f"add i64 {clear}, {zero}"), em.value(f"add i64 {set_}, {one}")]
+
+        em.loop("0", "%n", 1, move, [("i64", "0"), ("i64", em.value(f"sub i64 %n, {ones}"))])
+        self._finish([target for _, target in arrays], "true")
+
+    def _finish(self, arrays: Sequence[str], away: str) -> None:
+        """Brings keys and places back from where they are if they are `away`, or says so."""
+        em = self.em
+        here = em.value("icmp ne i64 %here, 0")
+        em.when(em.value(f"and i1 {away}, {here}"), lambda: self._bring_back(arrays))
+        stays = em.value(f"and i1 {away}, {em.value(f'xor i1 {here}, true')}")
+        em.line(f"store i64 {em.value(f'zext i1 {stays} to i64')}, ptr %counts, align 8")
 
     def _by_digits(self, bits: int) -> None:
         em, digits, values = self.em, self.sort.digits(bits), 1 << bits
@@ -299,11 +346,7 @@ class _Writer:
         em.loop("0", "%n", 1, count)
         first = self._load("%keys", "0", self.type)
         total = em.value("trunc i64 %n to i32")
-        carry = [("ptr", "%keys"), ("ptr", "%more")]
-        if self.sort.places:
-            size = em.value(f"mul i64 %n, {self.sort.words // 8}")
-            other = em.value(f"getelementptr i8, ptr %more, i64 {size}")
-            carry += [("ptr", "%places"), ("ptr", other)]
+        carry = [("ptr", pointer) for pair in self._arrays() for pointer in pair]
 
         def one_pass(d: str, arrays: list[str]) -> list[str]:
             counts = self._at("%counts", em.value(f"mul i64 {d}, {values}"), "i32")
@@ -325,11 +368,7 @@ class _Writer:
             return after
 
         last = em.loop("0", str(digits), 1, one_pass, carry)
-        away = em.value(f"icmp ne ptr {last[0]}, %keys")
-        here = em.value("icmp ne i64 %here, 0")
-        em.when(em.value(f"and i1 {away}, {here}"), lambda: self._bring_back(last))
-        stays = em.value(f"and i1 {away}, {em.value(f'xor i1 {here}, true')}")
-        em.line(f"store i64 {em.value(f'zext i1 {stays} to i64')}, ptr %counts, align 8")
+        self._finish(last[::2], em.value(f"icmp ne ptr {last[0]}, %keys"))
 
     def _by_parts(self) -> None:
         em = self.em
@@ -339,10 +378,7 @@ class _Writer:
             em.call_helper(digits, [start, free, "%counts", n, "1"])
 
         QuickSort(em, self.sort.words, self.sort.lanes, by_digits).write()
-        here = em.value("icmp ne i64 %here, 0")
-        em.when(here, lambda: self._bring_back(["%more"]))
-        stays = em.value(f"zext i1 {em.value(f'xor i1 {here}, true')} to i64")
-        em.line(f"store i64 {stays}, ptr %counts, align 8")
+        self._finish(["%more"], "true")
 
     def _digit_of(self, keys: str, k: str, d: str, bits: int) -> tuple[str, str]:
         """An element and its digit."""
@@ -375,7 +411,7 @@ class _Writer:
         def copy(k: str, _: list[str]) -> list[str]:
             self._store(self._load(arrays[0], k, self.type), "%keys", k, self.type)
             if self.sort.places:
-                self._store(self._load(arrays[2], k, "i64"), "%places", k, "i64")
+                self._store(self._load(arrays[1], k, "i64"), "%places", k, "i64")
             return []
 
         self.em.loop("0", "%n", 1, copy)

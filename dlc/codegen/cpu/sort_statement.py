@@ -47,7 +47,7 @@ class SortEmitter:
         isa, bits, places = owner.isa, self.dtype.bits, s.positions is not None
         size = s.over.extent
         long = not isinstance(size, int) or size > LONGEST
-        parts = long and isa.compresses and bits >= 32 and not places
+        parts = long and isa.compresses and bits >= 32 and not places and s.high - s.low > 1
         self.sort = RowSort(bits, s.low, s.high, places, isa.lanes(bits), parts)
 
     def emit(self) -> None:

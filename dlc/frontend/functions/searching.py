@@ -70,14 +70,14 @@ def flatnonzero(x: ArrayLike, /, *, size: Any = None, fill_value: ArrayLike = 0)
         >>> dlc.flatnonzero(dlc.asarray([0, 3, 0, 4]))
         Tensor([1, 3], dtype=int64)
     """
-    return _flat_places("flatnonzero", x, size, fill_value)[0]
+    return _flat_places("flatnonzero", as_tensor(x), size, fill_value)[0]
 
 
 def _flat_places(
-    name: str, x: ArrayLike, size: Any, fill_value: ArrayLike
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The places, which of them are of elements, and x."""
-    tensor = materialise(as_tensor(x))
+    name: str, x: Tensor, size: Any, fill_value: ArrayLike
+) -> tuple[Tensor, Tensor | None]:
+    """The places, and of a `size` which of them are of elements."""
+    tensor = materialise(x)
     mask = as_mask(reshaped(tensor, (tensor.tensor.size,)))
     total = count_nonzero(mask)
     count = known_count(name, size, total, f"dlc.{name}(x, size=10)")
@@ -85,8 +85,10 @@ def _flat_places(
     found = places.tensor.shape[0]
     if found != count:  # fewer elements than places
         places = apply("pad", places, low=(0,), high=(count - found,), value=0)
+    if size is None:
+        return places, None
     there = less(iota((count,)), total)
-    return (places if size is None else where(there, places, fill_value)), there, tensor
+    return where(there, places, fill_value), there
 
 
 def nonzero(x: ArrayLike, /, *, size: Any = None, fill_value: ArrayLike = 0) -> tuple[Tensor, ...]:
@@ -109,19 +111,18 @@ def nonzero(x: ArrayLike, /, *, size: Any = None, fill_value: ArrayLike = 0) -> 
         >>> dlc.nonzero(dlc.asarray([[0, 3], [4, 0]]))
         (Tensor([0, 1], dtype=int64), Tensor([1, 0], dtype=int64))
     """
-    flat, there, tensor = _flat_places("nonzero", x, size, 0)
+    tensor = as_tensor(x)
     shape = tensor.tensor.shape
     if not shape:
         raise ShapeError(f"nonzero of {tensor.tensor}, which has no axes")
+    rest, there = _flat_places("nonzero", tensor, size, 0)
     found: list[Tensor] = []
-    rest = flat
-    for extent in reversed(shape):
+    for extent in reversed(shape[1:]):
         whole = apply("broadcast_to", apply("dim", dim=extent), shape=rest.tensor.shape)
         found.insert(0, apply("mod", rest, whole))
         rest = apply("floordiv", rest, whole)
-    if size is None:
-        return tuple(found)
-    return tuple(where(there, f, fill_value) for f in found)
+    found.insert(0, rest)
+    return tuple(found) if there is None else tuple(where(there, f, fill_value) for f in found)
 
 
 def argwhere(x: ArrayLike, /, *, size: Any = None, fill_value: ArrayLike = 0) -> Tensor:
