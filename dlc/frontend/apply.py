@@ -116,8 +116,10 @@ def _run(op: Op, tensors: Sequence[Tensor], attrs: dict[str, Any], weak: bool) -
         if isinstance(error, MemoryLimitError):
             raise
         raise MemoryLimitError(f"{op.name} needs more memory than there is") from None
-    history = record(op, tensors, held, result)
-    return make(result, None, None, weak and result.dtype != np.bool_, history)
+    result._history = record(op, tensors, held, result)
+    if weak and result.tensor.dtype.kind != "b":
+        result._weak = True
+    return result
 
 
 def _settled(tensor: Tensor) -> Array:
@@ -362,6 +364,8 @@ def promote(*xs: Any) -> tuple[Tensor, ...]:
         DTypeError: for element types without a common one.
         ValueRangeError: for a Python integer that the common type cannot hold.
     """
+    if _have_one_type(xs):
+        return xs
     tensors = [as_tensor(x) for x in xs]
     dtypes = [t.tensor.dtype for t in tensors]
     first = dtypes[0]
@@ -372,6 +376,20 @@ def promote(*xs: Any) -> tuple[Tensor, ...]:
         [d for d, t in zip(dtypes, tensors, strict=True) if t._weak],
     )
     return tuple(convert(t, dtype, weak) for t in tensors)
+
+
+def _have_one_type(xs: Sequence[Any]) -> bool:
+    """Whether all are tensors with arrays of one dtype, which is usual and quick to see.
+
+    The answer may be False for others of one dtype.
+    """
+    first = xs[0]._data.dtype if isinstance(xs[0], Tensor) and xs[0]._data is not None else None
+    if first is None:
+        return False
+    for x in xs:
+        if not isinstance(x, Tensor) or x._weak or x._data is None or x._data.dtype is not first:
+            return False
+    return True
 
 
 def float_promote(*xs: Any) -> tuple[Tensor, ...]:

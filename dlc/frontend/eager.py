@@ -1,16 +1,17 @@
 """Running one operation at once: by a compiled kernel whose extents are run-time values.
 
 Kernels are cached by operation, attributes, element types and the pattern of the operands' dims, so
-that a handful serves all shapes. Operations that only rename elements are views of the immutable
-array. Views by transposition or repetition are not materialised before a kernel: the kernel reads
-the array below with the view folded in.
+that a handful serves all shapes. An operation that is run again on the same shapes goes through a
+native entry. Operations that only rename elements are views of the immutable array. Views by
+transposition or repetition are not materialised before a kernel: the kernel reads the array below
+with the view folded in.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from dlc.frontend.execution import Program, ask_of_extents, program_for, searching
 from dlc.frontend.symbols import Extents, trace_with_symbols
-from dlc.frontend.tensor import Array, contiguous
+from dlc.frontend.tensor import Array, Tensor, contiguous, make
 from dlc.ir.build import IRBuilder
 from dlc.ir.config import config
 from dlc.ir.core import Function, Node
@@ -30,13 +31,22 @@ from dlc.ir.op import Op
 from dlc.ir.record import NamedTuple
 from dlc.ir.types import DType, TensorType, dtype_of
 from dlc.runtime.buffers import check_size
+from dlc.runtime.cpu import BoundCpuProgram
+from dlc.runtime.executable import Executable
 from dlc.runtime.gpu.array import GpuArray
 from dlc.runtime.places import CPU, is_number, operation_place
 
-if TYPE_CHECKING:  # of GPUs only
-    from dlc.frontend import call_place
+if TYPE_CHECKING:  # of GPUs only, and of what is run again
+    from dlc.frontend import call_place, entry_layouts
+    from dlc.runtime import call_plan, entry_plan
+    from dlc.runtime import entry as entries
+    from dlc.runtime.entry_plan import EntryPlan, Guard
 else:
     call_place = deferred("dlc.frontend.call_place")
+    entry_layouts = deferred("dlc.frontend.entry_layouts")
+    call_plan = deferred("dlc.runtime.call_plan")
+    entry_plan = deferred("dlc.runtime.entry_plan")
+    entries = deferred("dlc.runtime.entry")
 
 # Their NumPy reference gives a view, or fills in nothing but one number.
 VIEWS = frozenset(
@@ -54,6 +64,8 @@ VIEWS = frozenset(
 )
 _ELEMENTWISE = frozenset({"unary", "binary", "compare", "ternary"})
 _MAX_KEYS = 2048
+_MAX_ARENA = 1 << 14  # bytes of temporaries that an entry may keep
+_REPEATS = 3  # runs after which an entry is worth it, which takes about ten of them to make
 
 
 class Operand(NamedTuple):
@@ -88,8 +100,28 @@ class _Kernel(NamedTuple):
     program: Program
 
 
+class _Usual:
+    """The program of an operation on contiguous arrays of certain shapes.
+
+    entry: a native one, given the arrays; None until runs repeat, and where there is none.
+    """
+
+    __slots__ = ("_runs", "entry", "program")
+
+    def __init__(self, program: Program) -> None:
+        self.program, self._runs = program, 1
+        self.entry: Callable[..., Tensor] | None = None
+
+    def run(self, arrays: Sequence[Array]) -> Tensor:
+        """The result; the next run may have an entry."""
+        self._runs += 1
+        if self._runs == _REPEATS:
+            self.entry = _entry(self.program, arrays)
+        return make(searching(self.program, self.program.function)(arrays)[0])
+
+
 _kernels: OrderedDict[Any, list[_Kernel]] = OrderedDict()
-_exact: dict[Any, Program] = {}  # for operations without attributes on contiguous arrays
+_usual: dict[Any, _Usual] = {}
 _lock = make_lock()
 
 
@@ -100,8 +132,8 @@ def _hashable(value: Any) -> Any:
     return (type(value), value)
 
 
-def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Array:
-    """The result of an operation on arrays, which become immutable.
+def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Tensor:
+    """The result of an operation on arrays, which become immutable; a tensor without a history.
 
     Args:
         op: The operation.
@@ -113,20 +145,72 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Array:
     """
     place = _place(op, arrays) if GpuArray.made else CPU
     if place != CPU:
-        return _run_on_gpu(op, arrays, attrs, place)
+        return make(_run_on_gpu(op, arrays, attrs, place))
     if op.name in VIEWS:
-        result = op.infer([TensorType(dtype_of(a.dtype), a.shape) for a in arrays], attrs)
-        assert isinstance(result, TensorType)
-        check_size(result)
-        if op.name == "full":
-            return np.broadcast_to(np.array(attrs["value"], attrs["dtype"].numpy), attrs["shape"])
-        return np.asarray(op.reference(*arrays, **attrs))  # type: ignore[misc]
+        return make(_view(op, arrays, attrs))
+    key = _usual_key(op, arrays, attrs)
+    watcher = _watcher.get()
+    if key is not None and watcher is None and (usual := _usual.get(key)) is not None:
+        return usual.run(arrays) if usual.entry is None else usual.entry(*arrays)
     program, held = _program(op, arrays, attrs)
     result = searching(program, program.function)(held)[0]
-    watcher = _watcher.get()
+    if key is not None:
+        if len(_usual) >= _MAX_KEYS:
+            _usual.clear()
+        _usual.setdefault(key, _Usual(program))
     if watcher is not None:
         watcher.append(Run(program, held, result))
-    return result
+    return make(result)
+
+
+def _view(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Array:
+    result = op.infer([TensorType(dtype_of(a.dtype), a.shape) for a in arrays], attrs)
+    assert isinstance(result, TensorType)
+    check_size(result)
+    if op.name == "full":
+        return np.broadcast_to(np.array(attrs["value"], attrs["dtype"].numpy), attrs["shape"])
+    return np.asarray(op.reference(*arrays, **attrs))  # type: ignore[misc]
+
+
+def _entry(program: Program, arrays: Sequence[Array]) -> Callable[..., Tensor] | None:
+    """A native entry of a program, given arrays of these shapes; None where there is none."""
+    guards = [
+        entry_plan.ArrayParameter(k, a.shape, a.dtype, accepts_arrays=True)
+        for k, a in enumerate(arrays)
+    ]
+    plan = entry_plan_of(program, arrays, guards)
+    if plan is None or plan.arena_bytes > _MAX_ARENA or config.debug_nans:
+        return None
+
+    def in_python(*given: Array) -> Tensor:
+        return make(searching(program, program.function)(given)[0])
+
+    entry = entries.make_entry(plan, entry_layouts.LAYOUT, in_python)
+    return None if isinstance(entry, entries.PythonEntry) else entry
+
+
+def entry_plan_of(
+    program: Program, operands: Sequence[Array], guards: Sequence[Guard]
+) -> EntryPlan | None:
+    """The plan of a native entry that returns a program's result; None for one without.
+
+    Args:
+        program: Of an operation.
+        operands: Arrays of the shapes that it is for.
+        guards: Of the arguments of a call.
+    """
+    if not isinstance(program, Executable):
+        return None
+    bound = program.bound_for(tuple([x.shape for x in operands]))
+    if not isinstance(bound, BoundCpuProgram):
+        return None
+    return call_plan.entry_plan(
+        bound,
+        call_plan.CallForm(guards, (), (), [None], (), entry_plan.RESULT, None),
+        lock=None,
+        num_threads=config.thread_count(None),
+        counts=np.zeros(2, np.int64),
+    )
 
 
 def _place(op: Op, arrays: Sequence[Array]) -> str:
@@ -175,9 +259,6 @@ def _program(
     op: Op, arrays: Sequence[Array], attrs: dict[str, Any]
 ) -> tuple[Program, Sequence[Array]]:
     """The program of an operation, and the arrays that it takes."""
-    exact = _exact_key(op, arrays, attrs)
-    if exact is not None and (program := _exact.get(exact)) is not None:
-        return program, arrays
     operands = _operands(op, arrays)
     key = (
         op,
@@ -196,18 +277,16 @@ def _program(
             _kernels.setdefault(key, []).append(kernel)
             while len(_kernels) > _MAX_KEYS:
                 _kernels.popitem(last=False)
-    if exact is not None:
-        if len(_exact) >= _MAX_KEYS:
-            _exact.clear()
-        _exact[exact] = kernel.program
     return kernel.program, [o.array for o in operands]
 
 
-def _exact_key(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Any:
+def _usual_key(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Any:
     """What finds the program of a usual operation at once; None for an unusual one."""
-    if attrs or config._overrides.get() is not None:
+    if config._overrides.get() is not None:
         return None
     key: list[Any] = [op, config._generation]
+    if attrs:
+        key += map(_hashable, attrs.values())
     for a in arrays:
         if not a.flags.c_contiguous:
             return None

@@ -15,22 +15,18 @@ import numpy as np
 
 from dlc.frontend.entry_chain import EntryChain, PlannedCall, Unusual
 from dlc.frontend.tensor import Array, Tensor, functions
-from dlc.ir.config import config
 from dlc.ir.deferred import deferred
 from dlc.runtime.buffers import address_of
-from dlc.runtime.cpu import BoundCpuProgram
 from dlc.runtime.dispatch import Dispatching, dispatch
-from dlc.runtime.executable import Executable
 
 # Not needed by a process that calls nothing twice.
 if TYPE_CHECKING:
     from dlc.frontend import eager, entry_layouts
-    from dlc.runtime import call_plan, entry_plan
+    from dlc.runtime import entry_plan
     from dlc.runtime.entry_plan import Guard
 else:
     eager = deferred("dlc.frontend.eager")
     entry_layouts = deferred("dlc.frontend.entry_layouts")
-    call_plan = deferred("dlc.runtime.call_plan")
     entry_plan = deferred("dlc.runtime.entry_plan")
 
 _MOST: Final = 8  # entries of an operator
@@ -96,21 +92,9 @@ class Operator(Dispatching):
         if len(runs) != 1 or result._data is not runs[0].result:
             raise Unusual("more than one kernel")
         program, operands, _ = runs[0]
-        if not isinstance(program, Executable):
-            raise Unusual("no compiled program")
-        bound = program.bound_for(tuple([x.shape for x in operands]))
-        if not isinstance(bound, BoundCpuProgram):
-            raise Unusual("another device")
-        guards = _guards([a, b], operands)
-        plan = call_plan.entry_plan(
-            bound,
-            call_plan.CallForm(guards, (), (), [None], (), entry_plan.RESULT, None),
-            lock=None,
-            num_threads=config.thread_count(None),
-            counts=np.zeros(2, np.int64),
-        )
+        plan = eager.entry_plan_of(program, operands, _guards([a, b], operands))
         if plan is None:
-            raise Unusual("large temporaries")
+            raise Unusual("no program of the CPU with few temporaries")
         return PlannedCall(plan, entry_layouts.LAYOUT, None)
 
 

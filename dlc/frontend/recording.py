@@ -86,7 +86,7 @@ def leaf(array: Array) -> Node:
 
 
 def record(
-    op: Op, tensors: Sequence[Tensor], attrs: Mapping[str, Any], result: Array
+    op: Op, tensors: Sequence[Tensor], attrs: Mapping[str, Any], result: Tensor
 ) -> History | None:
     """The history of a result, None when nothing asks for one."""
     state = recording_state.get()
@@ -95,8 +95,7 @@ def record(
     wanted, persistent = _wanted(state, tensors)
     if not wanted:
         return None
-    type_ = TensorType(dtype_of(result.dtype), result.shape)
-    return History(Node(op, _inputs(tensors), attrs, type_, user_location()), persistent)
+    return History(Node(op, _inputs(tensors), attrs, result.tensor, user_location()), persistent)
 
 
 def is_recorded(tensors: Sequence[Tensor]) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dlc.frontend.apply import apply, as_array, as_tensor, convert, new_handle, promote
+from dlc.frontend.context import current_trace
 from dlc.frontend.extent import as_dim, slice_bound
 from dlc.frontend.functions.arguments import known_values
 from dlc.frontend.places import (
@@ -25,11 +26,13 @@ from dlc.frontend.places import (
     write_places,
     write_where,
 )
-from dlc.frontend.tensor import Tensor, contiguous, make_like
+from dlc.frontend.tensor import Tensor, contiguous, make, make_like
 from dlc.ir.dims import Dim, DimExpr, add, at_least, dims_equal, floordiv, mul
 from dlc.ir.errors import ArgumentError, IndexRangeError, ShapeError, ValueRangeError
 from dlc.ir.record import dataclass, field
 from dlc.ir.types import TensorType, bool_
+
+_PLAIN_BOUNDS = {int, type(None)}
 
 
 @dataclass
@@ -276,8 +279,33 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         ShapeError: for a mask that does not fit, and arrays that do not broadcast.
         ArgumentError: for what is no index, and for a mask in a trace.
     """
+    plain = _plain_view(x, index)
+    if plain is not None:
+        return plain
     y = read(x, parse(x, index))
     return new_handle(y) if y is x else y
+
+
+def _plain_view(x: Tensor, index: Any) -> Tensor | None:
+    """`x[index]` by NumPy's integers and slices, which are dlc's; None where that is not all."""
+    data = x._data
+    if type(data) is not np.ndarray or x._weak or x._history is not None:
+        return None
+    if type(x) is not Tensor or current_trace() is not None:
+        return None
+    items: tuple[Any, ...] = index if type(index) is tuple else (index,)
+    for item in items:
+        if type(item) is slice:
+            if not {type(item.start), type(item.stop), type(item.step)} <= _PLAIN_BOUNDS:
+                return None
+        elif type(item) is not int and item is not None and item is not ...:
+            return None
+    if ... not in items:
+        items = (*items, ...)  # so that one element is an array too
+    try:
+        return make(data[items])
+    except (IndexError, ValueError):
+        return None  # to be told in dlc's words
 
 
 def read(x: Tensor, s: Subscript) -> Tensor:

@@ -306,7 +306,8 @@ class _Writer:
         def move(k: str, held: list[str]) -> list[str]:
             clear, set_ = held
             key, one = bit(k)
-            to = em.value(f"select i1 {em.value(f'trunc i64 {one} to i1')}, i64 {set_}, i64 {clear}")
+            is_set = em.value(f"trunc i64 {one} to i1")
+            to = em.value(f"select i1 {is_set}, i64 {set_}, i64 {clear}")
             self._store(key, arrays[0][1], to, self.type)
             for source, target in arrays[1:]:
                 self._store(self._load(source, k, "i64"), target, to, "i64")

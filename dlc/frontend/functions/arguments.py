@@ -68,6 +68,11 @@ def held_dtype(x: Tensor) -> DType:
     return dtype_of(d.dtype) if (d := x._data) is not None else x.tensor.dtype
 
 
+def held_shape(x: Tensor) -> Shape:
+    """`x.tensor.shape`, without making a type."""
+    return d.shape if (d := x._data) is not None else x.tensor.shape
+
+
 def check_kinds(name: str, tensors: Sequence[Tensor], kinds: str, hint: str | None = None) -> None:
     """DTypeError, in the name of function `name`, unless each element kind is one of `kinds`."""
     for t in tensors:
@@ -181,32 +186,20 @@ def common_shape(name: str, shapes: Sequence[Shape], types: Sequence[TensorType]
 
 def match_shapes(name: str, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """The tensors broadcast to their common shape."""
-    types = [t.tensor for t in tensors]
-    shapes = [t.shape for t in types]
-    if all(s == shapes[0] for s in shapes):
+    shapes = [held_shape(t) for t in tensors]
+    first = shapes[0]
+    for other in shapes:
+        if other != first:
+            break
+    else:
         return tuple(tensors)
-    shape = common_shape(name, shapes, types)
+    shape = common_shape(name, shapes, [t.tensor for t in tensors])
     return tuple(broadcast_to(t, shape) for t in tensors)
 
 
 def operands(name: str, *xs: Any) -> tuple[Tensor, ...]:
     """Arguments as tensors of their common dtype and shape."""
-    return xs if _are_alike(xs) else match_shapes(name, promote(*xs))
-
-
-def _are_alike(xs: Sequence[Any]) -> bool:
-    """Whether all are tensors with arrays of one dtype and shape, which is usual and quick to see.
-
-    The answer may be False for others that are alike.
-    """
-    data = xs[0]._data if isinstance(xs[0], Tensor) else None
-    if data is None:
-        return False
-    for x in xs:
-        held = x._data if isinstance(x, Tensor) and not x._weak else None
-        if held is None or held.dtype is not data.dtype or held.shape != data.shape:
-            return False
-    return True
+    return match_shapes(name, promote(*xs))
 
 
 def same_dtype(tensors: Sequence[Any]) -> tuple[Tensor, ...]:

@@ -1,0 +1,135 @@
+"""Operations run at once: what is run again goes through native entries, with the same results."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import dlc
+from dlc.frontend import eager
+from dlc.runtime.entry import call_counts
+
+RNG = np.random.default_rng(3)
+X = RNG.standard_normal((5, 7)).astype(np.float32)
+Y = RNG.standard_normal((5, 7)).astype(np.float32)
+
+FUNCTIONS = {
+    "exp": lambda x, y: dlc.exp(x),
+    "maximum": dlc.maximum,
+    "same twice": lambda x, y: dlc.maximum(x, x),
+    "sum": lambda x, y: dlc.sum(x, axis=1),
+    "softmax": lambda x, y: dlc.softmax(x, axis=0),
+    "where": lambda x, y: dlc.where(x > y, x, y),
+    "concat": lambda x, y: dlc.concat([x, y], axis=1),
+    "transposed": lambda x, y: dlc.exp(x.T),
+    "sort": lambda x, y: dlc.sort(x, axis=1),
+    "weak": lambda x, y: x + dlc.exp(1.0),
+    "nothing": lambda x, y: dlc.exp(x[:0]),
+}
+
+
+def entries():
+    return [usual.entry for usual in eager._usual.values() if usual.entry is not None]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_is_run_again_gives_the_same(name):
+    function = FUNCTIONS[name]
+    results = [function(dlc.asarray(X), dlc.asarray(Y)) for _ in range(5)]
+    for result in results[1:]:
+        assert result.dtype is results[0].dtype
+        assert result.numpy().tobytes() == results[0].numpy().tobytes()
+    changed = function(dlc.asarray(Y), dlc.asarray(X))
+    with dlc.config.scope(disable_jit=True):
+        wanted = function(dlc.asarray(Y), dlc.asarray(X))
+    np.testing.assert_allclose(changed.numpy(), wanted.numpy(), rtol=2e-6)
+
+
+def test_what_is_run_again_goes_through_an_entry():
+    eager._usual.clear()
+    x = dlc.asarray(X)
+    for _ in range(5):
+        dlc.tan(x)
+    (entry,) = entries()
+    assert call_counts(entry) == (2, 0)
+    dlc.tan(dlc.asarray(X.astype(np.float64)))
+    dlc.tan(dlc.asarray(X[:3]))
+    assert call_counts(entry) == (2, 0)
+
+
+def test_attributes_tell_entries_apart():
+    x = dlc.asarray(X)
+    for _ in range(5):
+        assert dlc.sum(x, axis=0).shape == (7,)
+        assert dlc.sum(x, axis=1).shape == (5,)
+        assert dlc.argmax(x, axis=1).shape == (5,)
+    for fill in (0.0, -0.0, 1.0, True):
+        for _ in range(5):
+            padded = dlc.pad(x, 1, constant_values=fill).numpy()
+            assert padded[0, 0] == fill
+            assert np.signbit(padded[0, 0]) == np.signbit(np.float32(fill))
+
+
+def test_entries_leave_gradients_alone():
+    for _ in range(5):
+        dlc.tanh(dlc.asarray(X))
+    for _ in range(5):
+        x = dlc.Variable(X, requires_grad=True)
+        dlc.sum(dlc.tanh(x)).backward()
+        np.testing.assert_allclose(x.grad.numpy(), 1 - np.tanh(X) ** 2, rtol=2e-5, atol=2e-6)
+        with dlc.GradientTape() as tape:
+            tape.watch(y := dlc.asarray(X))
+            loss = dlc.sum(dlc.tanh(y[1:]))
+        wanted = np.concatenate([np.zeros((1, 7)), 1 - np.tanh(X[1:]) ** 2])
+        np.testing.assert_allclose(tape.gradient(loss, y).numpy(), wanted, rtol=2e-5, atol=2e-6)
+
+
+def test_settings_pass_by_entries():
+    x = dlc.asarray(-np.abs(X))
+    for _ in range(5):
+        dlc.log(x)
+    with dlc.config.scope(debug_nans=True), pytest.raises(dlc.DlcError, match="log"):
+        dlc.log(x)
+    dlc.config.debug_nans = True
+    try:
+        for _ in range(5):
+            with pytest.raises(dlc.DlcError, match="log"):
+                dlc.log(x)
+    finally:
+        dlc.config.debug_nans = False
+    with dlc.autocast("bfloat16"):
+        for _ in range(5):
+            assert dlc.matmul(x, x.T).dtype is dlc.bfloat16
+    assert dlc.matmul(x, x.T).dtype is dlc.float32
+
+
+@pytest.mark.parametrize("index", [
+    3, -1, (2, 3), slice(None), slice(1, 4), (slice(None), slice(2, None, 2)), None, ..., (..., 2),
+    (None, 1, ...), slice(None, None, -1), slice(10, 20), (slice(-2, None), -3), slice(4, 1), (),
+    (1, None, slice(3)), (slice(3, None, -2), slice(None, 9)),
+])  # fmt: skip
+def test_parts_by_integers_and_slices(index):
+    found = dlc.asarray(X)[index]
+    assert isinstance(found, dlc.Tensor)
+    assert found.numpy().tobytes() == np.ascontiguousarray(X[index]).tobytes()
+    assert found.shape == X[index].shape
+    np.testing.assert_array_equal(dlc.exp(found).numpy(), dlc.exp(dlc.asarray(X[index])).numpy())
+
+
+def test_a_part_is_a_value_of_its_own():
+    x = dlc.asarray(X)
+    part, whole = x[1], x[...]
+    x[1] = 0
+    whole += 1
+    np.testing.assert_array_equal(part.numpy(), X[1])
+    np.testing.assert_array_equal(x[0].numpy(), X[0])
+
+
+@pytest.mark.parametrize(("index", "kind"), [
+    (5, IndexError), ((0, 7), IndexError), ((0, 0, 0), IndexError), ((..., ...), ValueError),
+    (slice(None, None, 0), ValueError),
+])  # fmt: skip
+def test_parts_that_there_are_not_are_told_in_dlcs_words(index, kind):
+    with pytest.raises(kind) as error:
+        dlc.asarray(X)[index]
+    assert isinstance(error.value, dlc.DlcError)
