@@ -21,6 +21,9 @@ FUNCTIONS = {
     "softmax": lambda x, y: dlc.softmax(x, axis=0),
     "where": lambda x, y: dlc.where(x > y, x, y),
     "concat": lambda x, y: dlc.concat([x, y], axis=1),
+    "repeated": lambda x, y: dlc.maximum(x, y[:, :1]),
+    "both repeated": lambda x, y: dlc.maximum(x[0], y[:, :1]),
+    "turned": lambda x, y: dlc.matmul(x, y.T),
     "transposed": lambda x, y: dlc.exp(x.T),
     "sort": lambda x, y: dlc.sort(x, axis=1),
     "weak": lambda x, y: x + dlc.exp(1.0),
@@ -68,6 +71,35 @@ def test_attributes_tell_entries_apart():
             padded = dlc.pad(x, 1, constant_values=fill).numpy()
             assert padded[0, 0] == fill
             assert np.signbit(padded[0, 0]) == np.signbit(np.float32(fill))
+
+
+def test_views_tell_entries_apart():
+    x = dlc.asarray(X[:1])
+    square = dlc.asarray(X[:, :5])
+    for _ in range(5):
+        for rows in (2, 5):
+            found = dlc.exp(dlc.broadcast_to(x, (rows, 7)))
+            np.testing.assert_array_equal(
+                found.numpy(), dlc.exp(dlc.asarray(X[[0] * rows])).numpy()
+            )
+        np.testing.assert_array_equal(dlc.tan(square.T).numpy().T, dlc.tan(square).numpy())
+
+
+def test_equal_steps_share_a_derivative_and_others_do_not():
+    x = dlc.Variable(X, requires_grad=True)
+    for power in (2, 3, 2, 3, 2):
+        x.grad = None
+        dlc.sum(x**power).backward()
+        np.testing.assert_allclose(x.grad.numpy(), power * X ** (power - 1), rtol=1e-5)
+    for scale in (0.5, 4.0, 0.5):
+        with dlc.GradientTape() as outer:
+            with dlc.GradientTape() as inner:
+                loss = dlc.sum(dlc.sin(x * scale))
+            (first,) = inner.gradient(loss, [x])
+            total = dlc.sum(first)
+        (second,) = outer.gradient(total, [x])
+        wanted = -(scale**2) * np.sin(X.astype(np.float64) * scale)
+        np.testing.assert_allclose(second.numpy(), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_entries_leave_gradients_alone():

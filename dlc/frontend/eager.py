@@ -148,11 +148,16 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Tensor:
         return make(_run_on_gpu(op, arrays, attrs, place))
     if op.name in VIEWS:
         return make(_view(op, arrays, attrs))
-    key = _usual_key(op, arrays, attrs)
+    operands = None
+    held = arrays
+    if not all(a.flags.c_contiguous for a in arrays):
+        operands = _operands(op, arrays)
+        held = [o.array for o in operands]
+    key = _usual_key(op, arrays, operands, attrs)
     watcher = _watcher.get()
     if key is not None and watcher is None and (usual := _usual.get(key)) is not None:
-        return usual.run(arrays) if usual.entry is None else usual.entry(*arrays)
-    program, held = _program(op, arrays, attrs)
+        return usual.run(held) if usual.entry is None else usual.entry(*held)
+    program, held = _program(op, arrays, operands, attrs)
     result = searching(program, program.function)(held)[0]
     if key is not None:
         if len(_usual) >= _MAX_KEYS:
@@ -229,7 +234,7 @@ def _run_on_gpu(op: Op, arrays: Sequence[Any], attrs: dict[str, Any], place: str
         assert isinstance(result, TensorType)
         return array.reshaped([evaluate(d, {}) for d in result.shape])
     with config.scope(device=place):
-        program, held = _program(op, arrays, attrs)
+        program, held = _program(op, arrays, None, attrs)
     return searching(program, program.function)(held)[0]
 
 
@@ -256,10 +261,10 @@ def watched() -> Generator[list[Run]]:
 
 
 def _program(
-    op: Op, arrays: Sequence[Array], attrs: dict[str, Any]
+    op: Op, arrays: Sequence[Array], operands: list[Operand] | None, attrs: dict[str, Any]
 ) -> tuple[Program, Sequence[Array]]:
     """The program of an operation, and the arrays that it takes."""
-    operands = _operands(op, arrays)
+    operands = operands or _operands(op, arrays)
     key = (
         op,
         tuple(_hashable(v) for v in attrs.values()),
@@ -280,17 +285,27 @@ def _program(
     return kernel.program, [o.array for o in operands]
 
 
-def _usual_key(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Any:
-    """What finds the program of a usual operation at once; None for an unusual one."""
+def _usual_key(
+    op: Op, arrays: Sequence[Array], operands: list[Operand] | None, attrs: dict[str, Any]
+) -> Any:
+    """What finds the program of a usual operation at once; None where settings are unusual.
+
+    Args:
+        op: The operation.
+        arrays: Its operands.
+        operands: Views of which arrays they are, unless all are contiguous.
+        attrs: Its attributes.
+    """
     if config._overrides.get() is not None:
         return None
     key: list[Any] = [op, config._generation]
     if attrs:
         key += map(_hashable, attrs.values())
     for a in arrays:
-        if not a.flags.c_contiguous:
-            return None
         key += (a.dtype, a.shape)
+    if operands is not None:
+        for o in operands:
+            key += (o.order, o.repeated)
     return tuple(key)
 
 

@@ -8,6 +8,7 @@ compiled or inlined.
 from __future__ import annotations
 
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -21,14 +22,22 @@ from dlc.frontend.trace import Trace
 from dlc.frontend.transforms import like_value
 from dlc.frontend.variable import Variable
 from dlc.ir.build import IRBuilder
-from dlc.ir.core import Function, Node
+from dlc.ir.config import config
+from dlc.ir.core import Function, Node, all_nodes
 from dlc.ir.deferred import deferred
+from dlc.ir.equal import structural_hash
 from dlc.ir.errors import ArgumentError, DerivativeError
+from dlc.ir.locks import make_lock
+from dlc.ir.op import OPS
 
 if TYPE_CHECKING:
     from dlc.passes import autodiff
 else:
     autodiff = deferred("dlc.passes.autodiff")
+
+_MAX_DERIVED = 256
+_derived: OrderedDict[tuple[str, int], Function] = OrderedDict()
+_lock = make_lock()
 
 # The variable whose value a leaf of the recorded graph holds.
 _owners: weakref.WeakKeyDictionary[Node, weakref.ref[Variable]] = weakref.WeakKeyDictionary()
@@ -92,7 +101,7 @@ def _recorded_gradients(target: Tensor, sources: Sequence[Node], cotangent: Tens
     function, others = _function_between(
         sources, target._history.node, lambda n: n.op.name == "constant"
     )
-    derived = autodiff.vjp_function(function, range(len(sources)), [0])
+    derived = _differentiated(function, len(sources))
     values = [_value_of(n) for n in (*sources, *others)]
     inputs = [
         make(v, history=History(n, False)) for v, n in zip(values, (*sources, *others), strict=True)
@@ -101,6 +110,29 @@ def _recorded_gradients(target: Tensor, sources: Sequence[Node], cotangent: Tens
     results = run_function(derived, [contiguous(t._held("a gradient", "")) for t in inputs])
     histories = record_function(derived, dict, inputs) or [None] * len(results)
     return [make(r, history=h) for r, h in zip(results[1:], histories[1:], strict=True)]
+
+
+def _differentiated(function: Function, sources: int) -> Function:
+    """The reverse mode of a recorded function for its first parameters.
+
+    Steps of a training record one function again and again: equal ones share what is made of the
+    first, but where the lines of each are wanted, or rows of someone else's may have other rules.
+    """
+    built_in = all(OPS.is_built_in(n.op) for n in all_nodes(function))
+    if config.debug_nans or not built_in:
+        return autodiff.vjp_function(function, range(sources), [0])
+    key = (structural_hash(function), sources)
+    with _lock:
+        found = _derived.get(key)
+        if found is not None:
+            _derived.move_to_end(key)
+            return found
+    made = autodiff.vjp_function(function, range(sources), [0])
+    with _lock:
+        found = _derived.setdefault(key, made)
+        while len(_derived) > _MAX_DERIVED:
+            _derived.popitem(last=False)
+    return found
 
 
 def _value_of(node: Node) -> Any:
