@@ -17,6 +17,7 @@ from dlc.passes.loops import Loops
 from dlc.passes.manager import Pass
 from dlc.passes.prepack import Prepack
 from dlc.passes.simplify import Simplify
+from dlc.passes.small_products import SmallProducts
 from dlc.passes.split_products import SplitProducts
 
 O0: tuple[Pass, ...] = (
@@ -39,7 +40,8 @@ O2: tuple[Pass, ...] = (
     Cse(),  # rules make equal nodes
     Dce(),  # and dead ones, whose reads would count below
     Loops(),  # what need not be done in each iteration; decides bits
-    FuseFma(),  # decides bits, so before fusion
+    SmallProducts(),  # decides bits, so before fusion
+    FuseFma(),  # as above
     Prepack(),  # fixed weights as products read them; other passes would see through it
     SplitProducts(),  # also of packed weights; decides bits, so before fusion
     Fuse(),  # memory is read once a kernel
@@ -55,7 +57,8 @@ O3: tuple[Pass, ...] = (
     Cse(),  # as above
     Dce(),  # dead nodes' reads would count below
     Loops(),  # what need not be done in each iteration; decides bits
-    FuseFma(),  # decides bits, so before fusion
+    SmallProducts(),  # decides bits, so before fusion
+    FuseFma(),  # as above
     Prepack(),  # fixed weights as products read them; other passes would see through it
     SplitProducts(),  # also of packed weights; decides bits, so before fusion
     Fuse(),  # memory is read once a kernel

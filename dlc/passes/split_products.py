@@ -14,8 +14,7 @@ from typing import ClassVar
 
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node, with_inputs
-from dlc.ir.ops.families import is_half
-from dlc.ir.types import float32
+from dlc.ir.ops.families import widened
 from dlc.passes.manager import Pass, PassContext
 
 _TILE = (64, 64)  # rows and columns of a result that are one piece of work
@@ -100,20 +99,16 @@ def _in_parts(b: IRBuilder, node: Node, length: int) -> Node:
         for side, a in zip(("lhs", "rhs"), at, strict=True)
         for kind in ("batch", "contract")
     }
-    pieces = [_wide(b, _cut(b, x, a, parts, length)) for x, a in zip((lhs, rhs), at, strict=True)]
+    # Sums of parts are rounded to half types once, at the end.
+    pieces = [widened(b, _cut(b, x, a, parts, length)) for x, a in zip((lhs, rhs), at, strict=True)]
     total = b.reduce_sum(b.dot_general(*pieces, **batch), axes=(0,))
     if parts * length < extent:
         rest = [
-            _wide(b, _slice(b, x, a, parts * length, extent))
+            widened(b, _slice(b, x, a, parts * length, extent))
             for x, a in zip((lhs, rhs), at, strict=True)
         ]
         total = b.add(total, b.dot_general(*rest, **attrs))
     return b.convert(total, dtype=type_.dtype) if total.tensor.dtype is not type_.dtype else total
-
-
-def _wide(b: IRBuilder, x: Node) -> Node:
-    """Half types at float32, as sums of parts are rounded once, at the end: no copy is made."""
-    return b.convert(x, dtype=float32) if is_half(x.tensor.dtype) else x
 
 
 def _moved(axes: Sequence[int], at: int) -> tuple[int, ...]:

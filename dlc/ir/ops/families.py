@@ -128,6 +128,11 @@ def accumulator(dtype: DType) -> DType:
     return float32 if is_half(dtype) else dtype
 
 
+def widened(b: Any, x: Any) -> Any:
+    """A node of a half type at float32, others as they are; no copy is made of it."""
+    return b.convert(x, dtype=float32) if is_half(x.tensor.dtype) else x
+
+
 def filled(b: Any, value: float, like: Any) -> Any:
     """A tensor of the type of `like` filled with a number."""
     return b.full(value=value, shape=like.tensor.shape, dtype=like.tensor.dtype)
