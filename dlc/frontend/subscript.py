@@ -288,10 +288,10 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 
 def _plain_view(x: Tensor, index: Any) -> Tensor | None:
     """`x[index]` by NumPy's integers and slices, which are dlc's; None where that is not all."""
+    if type(x) is not Tensor or current_trace() is not None:
+        return None
     data = x._data
     if type(data) is not np.ndarray or x._weak or x._history is not None:
-        return None
-    if type(x) is not Tensor or current_trace() is not None:
         return None
     items: tuple[Any, ...] = index if type(index) is tuple else (index,)
     for item in items:

@@ -36,7 +36,7 @@ from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.few_rows import FewRows, few_in_runs, few_turned
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
-from dlc.codegen.cpu.matrix_contraction import emit_matrix_contraction, on_matrix_unit
+from dlc.codegen.cpu.matrix_contraction import emit_matrix_contraction, multiplies_bfloat16
 from dlc.codegen.cpu.packed import packed
 from dlc.codegen.cpu.packing import stored_rows
 from dlc.codegen.cpu.panel import add_panel, panel
@@ -93,7 +93,7 @@ def emit_contraction(kernel: Kernel, isa: Isa) -> KernelCode:
     form = contraction_of(kernel)
     if form is None:
         raise BackendError(f"kernel {kernel.name} is not one contraction with an epilogue")
-    if on_matrix_unit(form, isa):
+    if multiplies_bfloat16(form, isa):
         return emit_matrix_contraction(form, isa)
     tiling = choose_tiling(form, isa)
     epilogue = Epilogue(form, isa)

@@ -42,6 +42,7 @@ class Isa:
         scales: Whether one instruction multiplies by a power of two (`ldexp`).
         compresses: Whether one instruction moves the lanes of a mask together.
         streams: Whether large results are better stored past the caches.
+        pairs: Whether one instruction adds up products of pairs of bfloat16 (AVX512-BF16).
         matrix: Whether there is a unit that multiplies tiles of bfloat16 (AMX).
     """
 
@@ -61,6 +62,7 @@ class Isa:
     scales: bool
     compresses: bool = False
     streams: bool = False
+    pairs: bool = False
     matrix: bool = False
 
     def lanes(self, bits: int) -> int:
@@ -122,7 +124,13 @@ ISA_LEVELS: tuple[Isa, ...] = (
         matrix=True,
     ),
     # AMD's from Zen 4 on, which are told by an instruction of their own.
-    replace(_V4, name="x86-64-zen4", requires=_V4_FLAGS | {"clzero"}, streams=True),
+    replace(
+        _V4,
+        name="x86-64-zen4",
+        requires=_V4_FLAGS | {"clzero", "avx512_bf16"},
+        streams=True,
+        pairs=True,
+    ),
     _V4,
     Isa(
         name="x86-64-v3",

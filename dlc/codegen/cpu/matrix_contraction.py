@@ -1,12 +1,13 @@
-"""Contractions of bfloat16 on a matrix unit, block by block.
+"""Contractions of bfloat16 on a matrix unit, or by instructions for pairs, block by block.
 
 A work unit is one batch and one block of rows and columns. For each block of the contracted axis it
 packs columns of B in the order that the unit reads, then takes some rows at a time by all of these
 columns; after the last block the stored expressions are computed over those rows while they are in
 cache.
 
-Every sum takes its products in the order of k, as the unit adds them (`matrix_tiles`): its bits
-depend on K and the kernel's text, not on where the element lies or how units are cut.
+Every sum takes its products in the order of k, as they are added there (`matrix_tiles`,
+`pair_tiles`): its bits depend on K and the kernel's text, not on where the element lies or how
+units are cut.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import matrix_tiles as mt
-from dlc.codegen.cpu import memory
+from dlc.codegen.cpu import memory, pair_tiles
 from dlc.codegen.cpu.contraction_epilogue import Epilogue, open_scope
 from dlc.codegen.cpu.contraction_form import Contraction, Operand
 from dlc.codegen.cpu.contraction_operands import Block, address
@@ -31,15 +32,17 @@ _LONGEST = 768  # the most that `k_step` gives
 _M_BLOCK = 512  # rows and columns of a unit: A, B and sums stay in the second-level cache
 _PANELS = 8
 _ENOUGH_UNITS = 8
-# One chunk of units is worth about ten microseconds.
-_CHUNK_FLOPS = 1 << 23
-_FLOPS_A_NANOSECOND = 1000
+_FEWEST_ROWS = 2
+_CHUNK_NANOSECONDS = 8000  # that one chunk of units is worth, about
 
 
-def on_matrix_unit(form: Contraction, isa: Isa) -> bool:
+def multiplies_bfloat16(form: Contraction, isa: Isa) -> bool:
     """Whether `emit_matrix_contraction` takes a contraction: several rows of bfloat16."""
-    operands = (form.a, form.b)
-    if not isa.matrix or form.dtype is not float32 or form.m.extent == 1:
+    if form.dtype is not float32 or not (isa.matrix or pair_tiles.adds_pairs(isa)):
+        return False
+    m, operands = form.m.extent, (form.a, form.b)
+    # Of fewer rows, B is read once where it lies.
+    if isinstance(m, int) and m < (_FEWEST_ROWS if isa.matrix else pair_tiles.FEWEST_ROWS):
         return False
     types = all(x.dtypes == (bfloat16, float32) for x in operands)
     return types and all(x.k_stride is not None and _contiguous(x) for x in operands)
@@ -94,7 +97,7 @@ def _choose_blocks(form: Contraction) -> _Blocks:
 
 
 def emit_matrix_contraction(form: Contraction, isa: Isa) -> KernelCode:
-    """Emits a contraction for which `on_matrix_unit` holds."""
+    """Emits a contraction for which `multiplies_bfloat16` holds."""
     blocks = _choose_blocks(form)
     epilogue = Epilogue(form, isa)
     em = _Writer(form, isa, blocks, epilogue).entry()
@@ -102,13 +105,14 @@ def emit_matrix_contraction(form: Contraction, isa: Isa) -> KernelCode:
     unit = mul(mul(minimum(m, blocks.m_block), minimum(n, blocks.n_block)), maximum(k, 1))
     units = mul(form.batches, mul(ceildiv(m, blocks.m_block), ceildiv(n, blocks.n_block)))
     operations = mul(mul(form.batches, 2), mul(m, mul(n, k)))
+    speed = mt.FLOPS_A_NANOSECOND if isa.matrix else pair_tiles.FLOPS_A_NANOSECOND
     return KernelCode(
         emitters=[em, epilogue.function()],
         entry=form.kernel.name,
         units=units,
-        chunk=maximum(1, floordiv(_CHUNK_FLOPS, maximum(1, mul(unit, 2)))),
+        chunk=maximum(1, floordiv(_CHUNK_NANOSECONDS * speed, maximum(1, mul(unit, 2)))),
         scratch=blocks.scratch,
-        cost=floordiv(mul(operations, 100), _FLOPS_A_NANOSECOND),
+        cost=floordiv(mul(operations, 100), speed),
     )
 
 
@@ -138,7 +142,7 @@ class _Writer:
     """Writes the entry of one contraction."""
 
     def __init__(self, form: Contraction, isa: Isa, blocks: _Blocks, epilogue: Epilogue) -> None:
-        self.form, self.blocks, self.epilogue = form, blocks, epilogue
+        self.form, self.isa, self.blocks, self.epilogue = form, isa, blocks, epilogue
         parameters = [("ptr", "args"), ("ptr", "dims"), ("i64", "lo"), ("i64", "hi")]
         self.em = Emitter(form.kernel.name, [*parameters, ("ptr", "scratch")])
         self.em.quick = True
@@ -202,7 +206,8 @@ class _Writer:
                 a, a_step = self._a(m, rows, step)
                 sums = self._bytes_on(c, em.value(f"mul i64 {r}, {row}"))
                 sizes = [rows, unit.panels, a_step, step.blocks, str(row), adding]
-                em.call_helper(mt.tiles(), [a, b, sums, *sizes])
+                tiles = mt.tiles() if self.isa.matrix else pair_tiles.tiles(self.isa)
+                em.call_helper(tiles, [a, b, sums, *sizes])
                 args = [sums, m, unit.n0, rows, unit.columns, str(blocks.n_room), *unit.outer]
                 em.when(step.last, lambda: self.epilogue.call(em, args))
             return []
@@ -221,17 +226,19 @@ class _Writer:
         if not by_rows:
             em.call_helper(mt.turned(), args)
             return packed, row
-        # Rows of tiles that straddle cache lines take twice as long to read, each time.
-        bits = em.value(f"ptrtoint ptr {place} to i64")
-        bits = em.value(
-            f"or i64 {em.value(f'or i64 {bits}, {size}')}, {self._elements(step.length)}"
-        )
+        bits = self._elements(step.length)
+        if self.isa.matrix:
+            # Rows of tiles that straddle cache lines take twice as long to read, each time.
+            bits = em.value(f"or i64 {em.value(f'or i64 {bits}, {size}')}, {self._place(place)}")
         ragged = em.value(f"icmp ne i64 {em.value(f'and i64 {bits}, 63')}, 0")
         em.when(ragged, lambda: em.call_helper(mt.aligned(), args))
         return (
             em.value(f"select i1 {ragged}, ptr {packed}, ptr {place}"),
             em.value(f"select i1 {ragged}, i64 {row}, i64 {size}"),
         )
+
+    def _place(self, pointer: str) -> str:
+        return self.em.value(f"ptrtoint ptr {pointer} to i64")
 
     def _pack_b(self, unit: _Unit, step: _Step) -> None:
         em, ex, b = self.em, self.ex, self.form.b

@@ -21,6 +21,7 @@ ROWS = 32  # of A and sums that are worked on together: two tiles
 COLUMNS = 32  # of a panel of B: two tiles
 DEPTH = 32  # elements along k that are multiplied at a time
 B_BYTES = DEPTH * COLUMNS * 2  # of a block of a panel
+FLOPS_A_NANOSECOND = 1000  # of a thread, about
 
 _SIDE = 16  # rows and columns of a tile of sums, rows of one of A and of B
 _TILE_ROW = 64  # bytes of a row of a tile

@@ -135,6 +135,11 @@ class Assembly:
         into = f"{self._name(x)}, {self._name(total)}"
         self.lines.append(f"vfmadd231{self._packed} {factor}, {into}")
 
+    def add_pairs(self, total: int, x: int, y: int) -> None:
+        """As `Code`."""
+        names = ", ".join(map(self._name, (y, x, total)))
+        self.lines.append(f"vdpbf16ps {names}")
+
     def add_vector(self, total: int, y: int | Memory) -> None:
         """As `Code`."""
         register, other = self._name(total), self._operand(y)

@@ -79,6 +79,7 @@ class _Forms(NamedTuple):
     broadcast: _Form
     multiply_add: _Form
     multiply_add_spread: _Form
+    add_pairs: _Form
     load_one: _Form
     store_one: _Form
 
@@ -103,6 +104,7 @@ def _forms(wide: bool, double: bool) -> _Forms:
         broadcast=_Form(wide, _MAP_0F38, _PREFIX_66, 0x19 if double else 0x18, w, element),
         multiply_add=multiply_add,
         multiply_add_spread=replace(multiply_add, size=element, spread=True),
+        add_pairs=_Form(wide, _MAP_0F38, _PREFIX_F3, 0x52, False, size),
         load_one=_Form(False, _MAP_0F, one, 0x10, False, element, short=True),
         store_one=_Form(False, _MAP_0F, one, 0x11, False, element, short=True),
     )
@@ -234,6 +236,10 @@ class Code:
     def multiply_add_spread(self, total: int, x: int, place: Memory) -> None:
         """Total += x * an element from memory, in each lane; of AVX-512."""
         self.bytes += _encoded(self._forms.multiply_add_spread, total, x, place)
+
+    def add_pairs(self, total: int, x: int, y: int) -> None:
+        """Total += products of pairs of bfloat16, for each lane of float32; of AVX512-BF16."""
+        self.bytes += _encoded(self._forms.add_pairs, total, x, y)
 
     def add_vector(self, total: int, y: int | Memory) -> None:
         """Total += a vector."""
