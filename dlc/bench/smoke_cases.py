@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlc.bench import convolutions, fits, networks, torch_models
+from dlc.bench import convolutions, eager_problems, fits, networks, torch_models
 from dlc.bench import layout_problems as y
 from dlc.bench import order_problems as o
 from dlc.bench import problems as p
@@ -33,6 +33,7 @@ CASES = (
     Case("gradients of examples", p.EXAMPLE_GRADIENTS, dict(b=5, i=20, h=16, o=10)),
     Case("lstm training", LSTM_TRAINING, dict(t=5, b=3, i=7, h=6)),
     *convolutions.SMOKE,
+    *eager_problems.SMOKE,
     *fits.SMOKE,
     *torch_models.SMOKE,
     *networks.SMOKE,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dlc.bench import (
         convolutions,
         core_cases,
+        eager_problems,
         fits,
         gpu_cases,
         layout_problems,
@@ -30,6 +31,7 @@ else:
     fnmatch = deferred("fnmatch")
     convolutions = deferred("dlc.bench.convolutions")
     core_cases = deferred("dlc.bench.core_cases")
+    eager_problems = deferred("dlc.bench.eager_problems")
     fits = deferred("dlc.bench.fits")
     gpu_cases = deferred("dlc.bench.gpu_cases")
     layout_problems = deferred("dlc.bench.layout_problems")
@@ -42,6 +44,7 @@ else:
 GPU_SUITE = "gpu"
 _MODULES: Mapping[str, Any] = {
     "core": core_cases,
+    "eager": eager_problems,
     "order": order_problems,
     "layout": layout_problems,
     "recurrent": recurrent,

@@ -93,8 +93,8 @@ def _jax_cache(cache: str) -> dict[str, str]:
 
 KINDS: dict[str, Kind] = {
     "dlc": Kind("dlc_compiled", ("llvmlite", "ml_dtypes"), _dlc, compiles=True, gpus=True),
-    "numpy": Kind("numpy_arrays", ("numpy",)),
-    "torch": Kind("torch_eager", ("torch",), also=("torch", "networks"), gpus=True),
+    "numpy": Kind("numpy_arrays", ("numpy",), also=("eager",)),
+    "torch": Kind("torch_eager", ("torch",), also=("torch", "networks", "eager"), gpus=True),
     "torch.compile": Kind(
         "torch_compiled",
         ("torch",),

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dlc.bench import problems, recurrent, torch_models
+from dlc.bench import eager_problems, problems, recurrent, torch_models
 from dlc.bench.frameworks import torch_networks
 from dlc.bench.frameworks.torch_build import Build
 from dlc.bench.problem import Array, Arrays, Case, Program, as_arrays
@@ -195,6 +195,24 @@ def _rotary(x: Any, c: Any, s: Any) -> Any:
     return torch.stack([a * c - b * s, a * s + b * c], -1).reshape(x.shape)
 
 
+def _small_network(constants: Sequence[Any]) -> Program:
+    w1, b1, w2, b2 = constants
+    return lambda x: functional.linear(functional.relu(functional.linear(x, w1, b1)), w2, b2)
+
+
+def _small_gradients(forward: Any, constants: Sequence[Any]) -> Program:
+    for p in constants:
+        p.requires_grad_()
+
+    def run(x: Any) -> Any:
+        for p in constants:
+            p.grad = None
+        forward(x).square().mean().backward()
+        return tuple(p.grad for p in constants)
+
+    return run
+
+
 PROGRAMS: dict[str, Build] = {
     "warm_up": _plain(lambda x: torch.sqrt(x * x + 1).sum(dim=-1)),
     "add": _plain(lambda x, y: x + y),
@@ -241,6 +259,12 @@ PROGRAMS: dict[str, Build] = {
     "merged_heads": _plain(lambda x: x.transpose(1, 2).reshape(x.shape[0], x.shape[2], -1)),
     "rotary": _plain(_rotary),
     "sum_of_all": _plain(torch.sum),
+    "eager_exp": _plain(torch.exp),
+    "eager_row_sums": _plain(lambda x: torch.sum(x, -1)),
+    "eager_softmax": _plain(lambda x: torch.softmax(x, -1)),
+    "eager_part": _plain(lambda x: x[eager_problems.ROW]),
+    "eager_network": Build(_small_network),
+    "eager_gradients": Build(_small_network, _small_gradients),
     **torch_networks.PROGRAMS,
 }
 _FROZEN = (
@@ -251,6 +275,7 @@ _FROZEN = (
     "convolution_strided",
     "torch_model",
     "bert_states",
+    "eager_network",
 )  # weights, and nothing is differentiated
 
 
