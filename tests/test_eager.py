@@ -13,6 +13,8 @@ RNG = np.random.default_rng(3)
 X = RNG.standard_normal((5, 7)).astype(np.float32)
 Y = RNG.standard_normal((5, 7)).astype(np.float32)
 
+SECOND, TRUE = dlc.asarray(Y), dlc.asarray(Y > 0)
+
 FUNCTIONS = {
     "exp": lambda x, y: dlc.exp(x),
     "maximum": dlc.maximum,
@@ -50,14 +52,67 @@ def test_what_is_run_again_gives_the_same(name):
 
 def test_what_is_run_again_goes_through_an_entry():
     eager._usual.clear()
-    x = dlc.asarray(X)
+    x = dlc.Variable(X)  # which functions themselves have no entries for
     for _ in range(5):
         dlc.tan(x)
     (entry,) = entries()
     assert call_counts(entry) == (2, 0)
-    dlc.tan(dlc.asarray(X.astype(np.float64)))
-    dlc.tan(dlc.asarray(X[:3]))
+    dlc.tan(dlc.Variable(X.astype(np.float64)))
+    dlc.tan(dlc.Variable(X[:3]))
     assert call_counts(entry) == (2, 0)
+
+
+@pytest.mark.parametrize("call", [
+    dlc.atanh, dlc.relu, dlc.gelu, lambda x: dlc.softmax(x, axis=0), dlc.floor,
+    lambda x: dlc.sum(x, axis=(0, 1)), lambda x: dlc.argmin(x, axis=1),
+    lambda x: dlc.maximum(x, SECOND), lambda x: dlc.where(TRUE, x, SECOND),
+])  # fmt: skip
+def test_functions_of_one_kernel_run_without_python(call, monkeypatch):
+    x, y = dlc.asarray(X), dlc.asarray(Y)
+    first = [call(x).numpy(), call(y).numpy()]
+    for _ in range(4):
+        call(x)
+    ran = []
+    plain = eager.run
+    monkeypatch.setattr(eager, "run", lambda *a: ran.append(a) or plain(*a))
+    assert call(x).numpy().tobytes() == first[0].tobytes()
+    assert call(y).numpy().tobytes() == first[1].tobytes()
+    assert not ran
+    call(dlc.asarray(X[:1]))
+    call(dlc.asarray(X.astype(np.float64)))
+    assert len(ran) >= 2
+
+
+def test_other_arguments_are_other_calls():
+    x = dlc.asarray(X)
+    for _ in range(5):
+        assert dlc.sum(x, axis=0).shape == (7,)
+        assert dlc.sum(x, axis=1).shape == (5,)
+        assert dlc.sum(x, axis=1, keepdims=True).shape == (5, 1)
+        assert dlc.sum(x, axis=(1,), dtype=dlc.float64).dtype is dlc.float64
+        assert dlc.sum(X, axis=0).shape == (7,)
+        with pytest.raises(IndexError):
+            dlc.sum(x, axis=2)
+        with pytest.raises(dlc.DlcError):
+            dlc.sum(x, axis=1.0)
+        with pytest.raises(TypeError):
+            dlc.sum(x, axes=1)
+
+
+def test_functions_in_traces_and_under_tapes_are_not_run_natively():
+    x = dlc.asarray(X)
+    for _ in range(4):
+        dlc.tanh(x)
+    traced = dlc.compile(lambda v: dlc.tanh(v) + dlc.tanh(x))
+    np.testing.assert_allclose(traced(Y).numpy(), np.tanh(Y) + np.tanh(X), rtol=1e-5)
+    assert "tanh" in traced.lower(Y).as_text("traced")
+    np.testing.assert_allclose(
+        dlc.grad(lambda v: dlc.sum(dlc.tanh(v)))(x).numpy(),
+        1 - np.tanh(X) ** 2,
+        rtol=2e-5,
+        atol=2e-6,
+    )
+    assert dlc.vmap(dlc.tanh)(x).numpy().tobytes() == dlc.tanh(x).numpy().tobytes()
 
 
 def test_attributes_tell_entries_apart():

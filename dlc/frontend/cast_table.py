@@ -6,16 +6,14 @@ is made of keeps those types. All other functions take what they are given: prom
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable
-from types import CodeType
 from typing import Any, Final, ParamSpec, TypeVar
 
 import numpy as np
 
 from dlc.frontend.apply import as_tensor, convert
 from dlc.frontend.context import cast_type
+from dlc.frontend.native_functions import by_position, parameters_of, with_signature_of
 from dlc.frontend.tensor import Tensor
 from dlc.ir.types import DType, bfloat16, float16, float32, float64
 
@@ -67,42 +65,19 @@ def casts(function: Callable[P, Result]) -> Callable[P, Result]:
     name: str = getattr(function, "__name__", "")
     low = name in LOW
     assert low or name in FULL, name
+    given = parameters_of(function)
+    usual = "_function({positional}, {named})" if given.rest else "_native({ordered})"
     scope: dict[str, Any] = {
         "_active": cast_type.get, "_function": function, "_cast": _cast, "_low": low
     }  # fmt: skip
-    exec(_code(function), scope)
-    call: Any = functools.update_wrapper(scope["call"], function)
-    call.__defaults__ = getattr(function, "__defaults__", None)
-    call.__kwdefaults__ = getattr(function, "__kwdefaults__", None)
-    return call
-
-
-def _code(function: Any) -> CodeType:
-    """A call of a function inside one of the same parameters.
-
-    So arguments that do not fit are refused where the user's code stands, not in here.
-    """
-    code: CodeType = function.__code__
-    count = code.co_argcount + code.co_kwonlyargcount
-    plain, named = code.co_varnames[: code.co_argcount], code.co_varnames[code.co_argcount : count]
-    rest = [f"*{code.co_varnames[count]}"] if code.co_flags & inspect.CO_VARARGS else []
-    listed = [*plain, *(rest or (["*"] if named else [])), *named]
-    if code.co_posonlyargcount:
-        listed.insert(code.co_posonlyargcount, "/")
-    positional = ", ".join([*plain, *rest])
-    keywords = ", ".join(f"{n}={n}" for n in named)
-    return _compiled(
-        f"def call({', '.join(listed)}):\n"
-        "    if _active() is None:\n"
-        f"        return _function({', '.join(filter(None, (positional, keywords)))})\n"
-        f"    return _cast(_function, _low, [{positional}], dict({keywords}))\n"
+    if not given.rest:
+        scope["_native"] = by_position(function)
+    body = (
+        "if _active() is None:\n"
+        f"        return {usual}\n"
+        "    return _cast(_function, _low, [{positional}], dict({named}))"
     )
-
-
-@functools.cache
-def _compiled(text: str) -> CodeType:
-    """The code of a call; many functions have the same parameters."""
-    return compile(text, f"{__file__}:call", "exec")  # no line of this file is shown for it
+    return with_signature_of(function, body, scope)
 
 
 def _cast(function: Callable[..., Any], low: bool, args: list[Any], kwargs: dict[str, Any]) -> Any:

@@ -16,6 +16,9 @@ current: ContextVar[Trace | None] = ContextVar("dlc.trace", default=None)
 # The half type that products are computed of, in the region of `dlc.autocast` that this is in.
 cast_type: ContextVar[DType | None] = ContextVar("dlc.autocast", default=None)
 
+# Where what eager operations run is noted down, if anywhere; see `dlc.frontend.eager`.
+watcher: ContextVar[list[Any] | None] = ContextVar("dlc.eager", default=None)
+
 
 def current_trace() -> Trace | None:
     """The trace that functions record into now; None in eager mode."""

@@ -12,11 +12,11 @@ from __future__ import annotations
 import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlc.frontend.context import watcher
 from dlc.frontend.execution import Program, ask_of_extents, program_for, searching
 from dlc.frontend.symbols import Extents, trace_with_symbols
 from dlc.frontend.tensor import Array, Tensor, contiguous, make
@@ -154,8 +154,8 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Tensor:
         operands = _operands(op, arrays)
         held = [o.array for o in operands]
     key = _usual_key(op, arrays, operands, attrs)
-    watcher = _watcher.get()
-    if key is not None and watcher is None and (usual := _usual.get(key)) is not None:
+    noted = watcher.get()
+    if key is not None and noted is None and (usual := _usual.get(key)) is not None:
         return usual.run(held) if usual.entry is None else usual.entry(*held)
     program, held = _program(op, arrays, operands, attrs)
     result = searching(program, program.function)(held)[0]
@@ -163,8 +163,8 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Tensor:
         if len(_usual) >= _MAX_KEYS:
             _usual.clear()
         _usual.setdefault(key, _Usual(program))
-    if watcher is not None:
-        watcher.append(Run(program, held, result))
+    if noted is not None:
+        noted.append(Run(program, held, result))
     return make(result)
 
 
@@ -246,18 +246,15 @@ class Run(NamedTuple):
     result: Array
 
 
-_watcher: ContextVar[list[Run] | None] = ContextVar("dlc.eager", default=None)
-
-
 @contextlib.contextmanager
 def watched() -> Generator[list[Run]]:
     """Collects what operations run inside a `with`; views are not among it."""
     runs: list[Run] = []
-    token = _watcher.set(runs)
+    token = watcher.set(runs)
     try:
         yield runs
     finally:
-        _watcher.reset(token)
+        watcher.reset(token)
 
 
 def _program(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
-from dlc.frontend.context import cast_type, current
+from dlc.frontend.context import cast_type, current, watcher
 from dlc.frontend.recording import Recording, recording_state
 from dlc.ir.config import config
 from dlc.ir.deferred import deferred
@@ -55,7 +55,7 @@ class State(NamedTuple):
     def conditions(self) -> Conditions:
         """For the native code that dispatches calls."""
         variables: list[Any] = [(current, None), (overrides, self.overrides)]
-        variables.append((cast_type, self.cast))
+        variables += [(cast_type, self.cast), (watcher, None)]
         if self.recording is not None:
             variables.append((recording_state, self.recording))
         return entry_plan.Conditions(variables, [(config, "_generation", self.generation)])

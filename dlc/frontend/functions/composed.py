@@ -47,11 +47,13 @@ from dlc.frontend.functions.elementwise import (
     not_equal,
     subtract,
 )
+from dlc.frontend.native_functions import natively
 from dlc.frontend.tensor import Tensor
 from dlc.ir.errors import ArgumentError, ValueRangeError
 from dlc.ir.types import bool_, dtype_of, float32
 
 
+@natively
 def sign(x: ArrayLike, /) -> Tensor:
     """-1, 0 or 1, as x is below, at or above zero; NaN stays NaN.
 
@@ -346,6 +348,7 @@ isfinite = _classify(
 )  # fmt: skip
 
 
+@natively
 def where(
     condition: ArrayLike, x: ArrayLike | None = None, y: ArrayLike | None = None, /
 ) -> Tensor:

@@ -22,6 +22,7 @@ from dlc.frontend.functions.arguments import (
     new_handle,
     operands,
 )
+from dlc.frontend.native_functions import natively
 from dlc.frontend.tensor import Tensor
 from dlc.ir.types import bool_
 
@@ -89,7 +90,7 @@ def _float_unary(name: str, summary: str, example: str, op: str | None = None) -
         raises="",
         example=example,
     )
-    return named(function, name, doc)
+    return named(natively(function), name, doc)
 
 
 def _rounding(name: str, summary: str, example: str) -> Unary:
@@ -106,7 +107,7 @@ def _rounding(name: str, summary: str, example: str) -> Unary:
         raises="",
         example=example,
     )
-    return named(function, name, doc)
+    return named(natively(function), name, doc)
 
 
 def _number_unary(name: str, op: str, kinds: str, summary: str, example: str) -> Unary:
@@ -126,7 +127,7 @@ def _number_unary(name: str, op: str, kinds: str, summary: str, example: str) ->
         ),
         example=example,
     )
-    return named(function, name, doc)
+    return named(natively(function), name, doc)
 
 
 def _float_binary(name: str, summary: str, example: str, op: str | None = None) -> Binary:
@@ -143,7 +144,7 @@ def _float_binary(name: str, summary: str, example: str, op: str | None = None) 
         error=_ERRORS["fiub"],
         example=example,
     )
-    return named(function, name, doc)
+    return named(natively(function), name, doc)
 
 
 def _binary(
@@ -165,7 +166,7 @@ def _binary(
         error=_ERRORS[allowed],
         example=example,
     )
-    return named(function, name, doc)
+    return named(natively(function), name, doc)
 
 
 def _comparison(name: str, op: str, sign: str) -> Binary:
@@ -182,7 +183,7 @@ def _comparison(name: str, op: str, sign: str) -> Binary:
         error=_ERRORS["fiub"],
         example=f"{name}(dlc.asarray([1, 2]), 2)\n        Tensor([{shown[op]}], dtype=bool)",
     )
-    return named(function, name, doc)
+    return named(natively(function), name, doc)
 
 
 def _logical(name: str, op: str, summary: str, shown: str) -> Binary:
@@ -197,7 +198,7 @@ def _logical(name: str, op: str, summary: str, shown: str) -> Binary:
         error="An operand is not of a dtype of dlc.",
         example=f"{name}(dlc.asarray([True, False]), True)\n        Tensor([{shown}], dtype=bool)",
     )
-    return named(function, name, doc)
+    return named(natively(function), name, doc)
 
 
 def _one(name: str, argument: str, result: str) -> str:
@@ -318,6 +319,7 @@ bitwise_invert = _number_unary(
 )  # fmt: skip
 
 
+@natively
 def logical_not(x: ArrayLike, /) -> Tensor:
     """Whether x is false; a number counts as true where it is not 0.
 
@@ -400,6 +402,7 @@ def imag(x: ArrayLike, /) -> Tensor:
     return apply("full", value=zero, shape=held.tensor.shape, dtype=held.dtype)
 
 
+@natively
 def abs(x: ArrayLike, /) -> Tensor:
     """|x|; the most negative integer is unchanged.
 
@@ -417,6 +420,7 @@ def abs(x: ArrayLike, /) -> Tensor:
     return new_handle(x) if x.tensor.dtype.kind in "bu" else apply("abs", x)
 
 
+@natively
 def square(x: ArrayLike, /) -> Tensor:
     """x * x; integers wrap.
 
@@ -434,6 +438,7 @@ def square(x: ArrayLike, /) -> Tensor:
     return multiply(x, x)
 
 
+@natively
 def reciprocal(x: ArrayLike, /) -> Tensor:
     """1 / x, as floats.
 

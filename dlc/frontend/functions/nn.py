@@ -15,7 +15,9 @@ from dlc.frontend.functions.arguments import (
     reshaped,
     types_text,
 )
+from dlc.frontend.functions.elementwise import named
 from dlc.frontend.functions.indexing import check_classes
+from dlc.frontend.native_functions import natively
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, dims_equal
 from dlc.ir.errors import ShapeError, ValueRangeError, nearest
@@ -41,11 +43,8 @@ def _activation(
     def function(x: ArrayLike, /) -> Tensor:
         return apply(name, *float_promote(x))
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = _ACTIVATION_DOC.format(
-        name=name, summary=summary, argument=argument, result=result
-    )
-    return function
+    doc = _ACTIVATION_DOC.format(name=name, summary=summary, argument=argument, result=result)
+    return named(natively(function), name, doc)
 
 
 sigmoid = _activation("sigmoid", "1 / (1 + exp(-x)), without overflow.", "0.0", "0.5")
@@ -53,6 +52,7 @@ silu = _activation("silu", "x * sigmoid(x), also known as swish.", "1.0", "0.731
 softplus = _activation("softplus", "log(1 + exp(x)), without overflow.", "0.0", "0.693...")
 
 
+@natively
 def relu(x: ArrayLike, /) -> Tensor:
     """max(x, 0); NaN stays NaN, and the derivative at 0 is 0.
 
@@ -74,6 +74,7 @@ def relu(x: ArrayLike, /) -> Tensor:
     return apply("relu", x) if x.tensor.dtype.is_float else elementwise.maximum(x, 0)
 
 
+@natively
 def gelu(x: ArrayLike, /, *, approximate: str | bool = "none") -> Tensor:
     """x times the normal distribution function of x (Hendrycks and Gimpel, 2016).
 
@@ -99,6 +100,7 @@ def gelu(x: ArrayLike, /, *, approximate: str | bool = "none") -> Tensor:
     return apply("gelu_tanh" if approximate in ("tanh", True) else "gelu", *float_promote(x))
 
 
+@natively
 def log_sigmoid(x: ArrayLike, /) -> Tensor:
     """The logarithm of `dlc.sigmoid`, without overflow.
 

@@ -19,6 +19,7 @@ from dlc.frontend.functions.arguments import (
 )
 from dlc.frontend.functions.composed import where
 from dlc.frontend.functions.elementwise import named
+from dlc.frontend.native_functions import natively
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import dims_equal
 from dlc.ir.types import DType, bool_, dtype_of, float32, float64, int32, int64
@@ -64,7 +65,7 @@ def _unary(
     doc = _UNARY.format(
         summary=summary, dtypes=_FLOATS, result=" and of its float dtype", example=example
     )
-    return named(function, name, doc)
+    return named(natively(function), name, doc)
 
 
 def at_float32(build: Callable[..., Tensor], *xs: Tensor) -> Tensor:
@@ -121,7 +122,7 @@ def _binary(
     words = {"f": _FLOATS, "iu": "Of integers.", "fiu": "Not of bool.", "fiub": ""}
     result = " and float dtype" if kinds == "f" else " and dtype"
     doc = _BINARY.format(summary=summary, dtypes=words[kinds], result=result, example=example)
-    return named(function, name, doc)
+    return named(natively(function), name, doc)
 
 
 def _heaviside(x: Tensor, y: Tensor) -> Tensor:

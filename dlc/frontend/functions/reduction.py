@@ -18,6 +18,8 @@ from dlc.frontend.functions.arguments import (
     reshaped,
     transposed,
 )
+from dlc.frontend.functions.elementwise import named
+from dlc.frontend.native_functions import natively
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import is_empty, product
 from dlc.ir.errors import ArgumentError, DTypeError, ShapeError
@@ -139,9 +141,8 @@ def _extreme(name: str, word: str, of_bools: str, shown: str) -> Callable[..., T
         op = of_bools if x.tensor.dtype is bool_ else f"reduce_{name}"
         return _reduce(op, x, axes, keepdims)
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = _EXTREME_DOC.format(name=name, word=word, shown=shown)
-    return function
+    doc = _EXTREME_DOC.format(name=name, word=word, shown=shown)
+    return named(natively(function), name, doc)
 
 
 max = _extreme("max", "largest", "reduce_any", "3, 5")
@@ -173,9 +174,8 @@ def _truth(name: str, words: str, empty: bool, shown: str) -> Callable[..., Tens
         axes = find_axes(name, axis, x.tensor)
         return _reduce(f"reduce_{name}", convert(x, bool_), axes, keepdims)
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = _TRUTH_DOC.format(name=name, words=words, empty=empty, shown=shown)
-    return function
+    doc = _TRUTH_DOC.format(name=name, words=words, empty=empty, shown=shown)
+    return named(natively(function), name, doc)
 
 
 any = _truth("any", "some element is", False, " True,  True")
@@ -217,9 +217,8 @@ def _place(name: str, word: str, shown: str) -> Callable[..., Tensor]:
         result = apply(name, place, axis=along)
         return _with_ones(result, shape, axes) if keepdims else result
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = _PLACE_DOC.format(name=name, word=word, shown=shown)
-    return function
+    doc = _PLACE_DOC.format(name=name, word=word, shown=shown)
+    return named(natively(function), name, doc)
 
 
 argmax = _place("argmax", "largest", "1, 1")
