@@ -72,6 +72,18 @@ def contiguous(array: Array) -> Array:
     return array if is_usable(array) else aligned_copy(array, dtype_of(array.dtype))
 
 
+_MAX_TYPES = 4096
+_types: dict[tuple[Any, tuple[int, ...]], TensorType] = {}  # those that were asked for
+
+
+def _type_of(data: Array) -> TensorType:
+    type_ = TensorType(dtype_of(data.dtype), data.shape)
+    if len(_types) >= _MAX_TYPES:
+        _types.clear()
+    _types[data.dtype, data.shape] = type_
+    return type_
+
+
 class Tensor(TensorMethods):
     """A value with a shape, an element type and a device; made by `dlc.asarray`.
 
@@ -104,7 +116,7 @@ class Tensor(TensorMethods):
         """The type as the compiler holds it: dims may be symbolic, a weak scalar is f64 or i64."""
         data = self._data
         if data is not None:
-            return TensorType(dtype_of(data.dtype), data.shape)
+            return _types.get((data.dtype, data.shape)) or _type_of(data)
         assert self._node is not None
         return self._node.tensor
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import dlc
 from dlc.frontend.cast_table import casts
+from dlc.frontend.native_functions import natively
 from dlc.ir.errors import ShapeError, ValueRangeError, nearest
 from dlc.nn.functional.arguments import tensor, wide
 from dlc.nn.functional.dropouts import dropout
@@ -28,8 +29,14 @@ def linear(x: Any, weight: Any, bias: Any = None) -> dlc.Tensor:
         >>> dlc.nn.functional.linear(dlc.ones((1, 2)), dlc.ones((3, 2))).shape
         (1, 3)
     """
-    w = tensor(weight)
-    return affine(x, w if w.ndim == 1 else dlc.matrix_transpose(w), bias)
+    held, w = tensor(x), tensor(weight)
+    out = dlc.matmul(held, w) if w.ndim == 1 else _by_rows(held, w)
+    return out if bias is None else out + tensor(bias)
+
+
+@natively
+def _by_rows(x: dlc.Tensor, weight: dlc.Tensor) -> dlc.Tensor:
+    return dlc.matmul(x, dlc.matrix_transpose(weight))
 
 
 @casts
