@@ -19,7 +19,7 @@ import pytest
 
 import dlc
 from dlc.bench import files, fits, measure, report, run
-from dlc.bench.frameworks import KINDS, dlc_compiled, dlc_fit, numpy_arrays
+from dlc.bench.frameworks import KINDS, dlc_compiled, dlc_eager, dlc_fit, numpy_arrays
 from dlc.bench.load import Load
 from dlc.bench.measure import Settings
 from dlc.bench.peaks import _multiply_add_text, measure_peaks
@@ -56,7 +56,7 @@ def test_every_problem_has_a_small_case_and_a_program_in_dlc():
     problems = {case.problem.name for case in SMOKE}
     larger = [case for name, cases in SUITES.items() if name != "smoke" for case in cases]
     assert problems == {case.problem.name for case in larger}
-    assert problems <= dlc_compiled.PROGRAMS.keys()
+    assert problems <= dlc_compiled.PROGRAMS.keys() | dlc_eager.PROGRAMS.keys()
 
 
 @pytest.mark.parametrize(
