@@ -370,7 +370,7 @@ class StandIn:
 def forget():
     """Forgets GPUs, and programs that are loaded on them."""
     forget_gpus()
-    for cached in (eager._kernels, eager._exact, execution._programs, program._uploaded):
+    for cached in (eager._kernels, eager._usual, execution._programs, program._uploaded):
         cached.clear()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
+
 from dlc.frontend.apply import apply, as_tensor, materialise, promote
 from dlc.frontend.context import current_trace
 from dlc.frontend.extent import as_dim
@@ -79,6 +81,8 @@ def _flat_places(
     """The places, and of a `size` which of them are of elements."""
     tensor = materialise(x)
     mask = as_mask(reshaped(tensor, (tensor.tensor.size,)))
+    if size is None and type(mask._data) is np.ndarray:  # what NumPy does in one go
+        return as_tensor(np.flatnonzero(mask._data)), None
     total = count_nonzero(mask)
     count = known_count(name, size, total, f"dlc.{name}(x, size=10)")
     places = true_places(mask, count)
