@@ -203,6 +203,29 @@ def test_parts_by_integers_and_slices(index):
     np.testing.assert_array_equal(dlc.exp(found).numpy(), dlc.exp(dlc.asarray(X[index])).numpy())
 
 
+@pytest.mark.parametrize("index", [
+    np.array([3, 0, -1, 3]), np.array([[1, 2], [-5, 4]]), np.array([], np.int64), X[:, 0] > 0,
+    X > 0, np.zeros(5, bool), np.array([2], np.int8),
+], ids=str)  # fmt: skip
+def test_few_elements_at_places_or_under_a_mask(index):
+    x = dlc.asarray(X)
+    found = x[dlc.asarray(index)]
+    assert found.shape == X[index].shape
+    assert found.numpy().tobytes() == X[index].tobytes()
+    v = dlc.Variable(X, requires_grad=True)
+    dlc.sum(v[dlc.asarray(index)] ** 2).backward()
+    wanted = np.zeros_like(X)
+    np.add.at(wanted, index, 2 * X[index])
+    np.testing.assert_allclose(v.grad.numpy(), wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("index", [np.array([5]), np.array([-6]), np.zeros(4, bool)], ids=str)
+def test_places_that_there_are_not_are_told_in_dlcs_words(index):
+    with pytest.raises((IndexError, ValueError)) as error:
+        dlc.asarray(X)[dlc.asarray(index)]
+    assert isinstance(error.value, dlc.DlcError)
+
+
 def test_a_part_is_a_value_of_its_own():
     x = dlc.asarray(X)
     part, whole = x[1], x[...]

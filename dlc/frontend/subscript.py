@@ -7,6 +7,7 @@ where it is true; where these are not known while tracing, it can be written thr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,13 +27,14 @@ from dlc.frontend.places import (
     write_places,
     write_where,
 )
-from dlc.frontend.tensor import Tensor, contiguous, make, make_like
+from dlc.frontend.tensor import Array, Tensor, contiguous, make, make_like
 from dlc.ir.dims import Dim, DimExpr, add, at_least, dims_equal, floordiv, mul
 from dlc.ir.errors import ArgumentError, IndexRangeError, ShapeError, ValueRangeError
 from dlc.ir.record import dataclass, field
 from dlc.ir.types import TensorType, bool_
 
 _PLAIN_BOUNDS = {int, type(None)}
+_FEW = 1 << 13  # elements that NumPy copies in less time than it takes to find a kernel
 
 
 @dataclass
@@ -287,12 +289,17 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 
 
 def _plain_view(x: Tensor, index: Any) -> Tensor | None:
-    """`x[index]` by NumPy's integers and slices, which are dlc's; None where that is not all."""
+    """`x[index]` by NumPy's integers and slices, which are dlc's; None where that is not all.
+
+    Of few elements by one tensor of places or a mask, it is NumPy's copy.
+    """
     if type(x) is not Tensor or current_trace() is not None:
         return None
     data = x._data
     if type(data) is not np.ndarray or x._weak or x._history is not None:
         return None
+    if type(index) is Tensor:
+        return _few_elements(data, index)
     items: tuple[Any, ...] = index if type(index) is tuple else (index,)
     for item in items:
         if type(item) is slice:
@@ -306,6 +313,20 @@ def _plain_view(x: Tensor, index: Any) -> Tensor | None:
         return make(data[items])
     except (IndexError, ValueError):
         return None  # to be told in dlc's words
+
+
+def _few_elements(data: Array, index: Tensor) -> Tensor | None:
+    """What is at places or under a mask, where that is little; None elsewhere, and for errors."""
+    places = index._data
+    if type(places) is not np.ndarray or places.dtype.kind not in "bi" or not places.ndim:
+        return None
+    count = data.size if places.dtype.kind == "b" else places.size * math.prod(data.shape[1:])
+    if count > _FEW:
+        return None
+    try:
+        return make(data[places])
+    except IndexError:
+        return None  # likewise
 
 
 def read(x: Tensor, s: Subscript) -> Tensor:
