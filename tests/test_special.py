@@ -9,6 +9,7 @@ import dlc
 
 WIDE = np.concatenate([np.linspace(-12.3, 12.3, 83), [1e-9, -1e-9, 30.5, 171.0, 650.0, 1.0, 2.0]])
 SHARE = np.concatenate([np.linspace(0.001, 0.999, 41), [1e-9, 1e-300, 1 - 1e-12, 0.5]])
+FAR = np.float64(10) ** np.linspace(-15.9, -0.1, 200)
 UNARY = {
     "erfinv": 2 * SHARE[:41] - 1, "gammaln": WIDE, "digamma": WIDE, "ndtr": WIDE[:83] / 2,
     "ndtri": SHARE, "logit": SHARE, "entr": np.abs(WIDE), "i0": WIDE[:87], "i0e": WIDE,
@@ -64,6 +65,15 @@ def test_values(name):
     assert got.dtype == np.float32
     with np.errstate(over="ignore"):
         assert near(got, want.astype(np.float32).astype(np.float64), 3e-7).all()
+
+
+def test_inverses_of_distribution_functions_to_the_last_places():
+    """Near the ends, and near the middle, where results are small."""
+    shares = np.concatenate([FAR, FAR * 1e-290, 1 - FAR, 0.5 + FAR / 4, 0.5 - FAR / 4])
+    for name, x in (("ndtri", shares), ("erfinv", np.concatenate([FAR, 1 - FAR, -FAR * 1e-290]))):
+        found = dlc.compile(getattr(dlc.special, name))(x).numpy()
+        want = getattr(special, name)(x)
+        assert (np.abs(found - want) <= 8 * np.spacing(np.abs(want))).all(), name
 
 
 @pytest.mark.parametrize("name", SLOPES)

@@ -20,7 +20,7 @@ _FAR = (
     -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
     -0.0076224613, 0.00943887047, 1.00167406, 2.83297682,
 )  # fmt: skip
-_FARTHEST = 30.0  # w from which the second one is not used
+_FARTHEST = 16.0  # w from which the second one is not used
 
 
 def _inverse_guess(size: Tensor, tail: Tensor) -> Tensor:
@@ -57,9 +57,16 @@ def _corrected(y: Tensor, excess: Tensor) -> Tensor:
 def _tail_inverse(tail: Tensor) -> Tensor:
     """The place from 0 on where erfc has a value between 0 and 1."""
     y = _inverse_guess(elementwise.subtract(1, tail), tail)
-    for _ in range(3):
+    for _ in range(2):
         y = _corrected(y, elementwise.subtract(tail, erfc(y)))
     return y
+
+
+def _inner_inverse(x: Tensor) -> Tensor:
+    """The inverse of erf between -0.5 and 0.5."""
+    size = elementwise.abs(x)
+    y = composed.copysign(_inverse_guess(size, elementwise.subtract(1, size)), x)
+    return _corrected(y, elementwise.subtract(erf(y), x))
 
 
 def _erfinv(x: Tensor) -> Tensor:
@@ -67,11 +74,7 @@ def _erfinv(x: Tensor) -> Tensor:
     ends = elementwise.equal(size, 1)
     # Constants stand in where a branch is not taken, so that its derivative is a number.
     low = elementwise.less(size, 0.5)
-    inner = where(low, x, 0.25)
-    y = _inverse_guess(elementwise.abs(inner), elementwise.subtract(1, elementwise.abs(inner)))
-    y = composed.copysign(y, inner)
-    for _ in range(2):
-        y = _corrected(y, elementwise.subtract(erf(y), inner))
+    y = _inner_inverse(where(low, x, 0.25))
     inside = elementwise.logical_and(elementwise.logical_not(low), elementwise.less(size, 1))
     outer = _tail_inverse(elementwise.subtract(1, where(inside, size, 0.75)))
     result = where(low, y, composed.copysign(outer, x))
@@ -97,9 +100,16 @@ def _ndtri(p: Tensor) -> Tensor:
     upper = elementwise.greater(p, 0.5)
     tail = elementwise.multiply(2, where(upper, elementwise.subtract(1, p), p))
     inside = elementwise.logical_and(elementwise.greater(tail, 0), elementwise.less_equal(tail, 1))
-    y = elementwise.multiply(_tail_inverse(where(inside, tail, 0.5)), math.sqrt(2))
-    y = where(elementwise.equal(tail, 0), math.inf, where(inside, y, math.nan))
-    return where(upper, y, elementwise.negative(y))
+    centred = elementwise.subtract(elementwise.multiply(2, p), 1)
+    near = elementwise.less(elementwise.abs(centred), 0.5)  # where tails tell little of p
+    outer = elementwise.logical_and(inside, elementwise.logical_not(near))
+    y = _tail_inverse(where(outer, tail, 0.25))
+    y = where(upper, y, elementwise.negative(y))
+    y = elementwise.multiply(
+        where(near, _inner_inverse(where(near, centred, 0.25)), y), math.sqrt(2)
+    )
+    ends = where(upper, math.inf, -math.inf)
+    return where(elementwise.equal(tail, 0), ends, where(inside, y, math.nan))
 
 
 ndtri = unary(
