@@ -1,6 +1,7 @@
 """Every Python snippet in README.md and docs/ runs and prints what the page says."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -38,6 +39,43 @@ def test_snippets_run(page, tmp_path):
             pytest.skip(f"{peer} is not installed")
         run_side(page, tmp_path, "peer", "ignore")
     run_side(page, tmp_path, "dlc", "error")
+
+
+def unfenced(page):
+    """A page without its blocks of code."""
+    return re.sub(r"(?ms)^```.*?^```$", "", page.read_text())
+
+
+def links(page):
+    """Where the links of a page lead within the repository: files and anchors."""
+    prose = re.sub(r"(?m)^    .*$|`[^`\n]*`", "", unfenced(page))
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if "://" not in target:
+            file, _, anchor = target.partition("#")
+            yield (page.parent / file).resolve() if file else page, anchor
+
+
+def anchors(page):
+    """The anchors that a page's headings have where it is shown."""
+    headings = re.findall(r"(?m)^#+ (.+)$", unfenced(page))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_lead_somewhere():
+    known = {page: anchors(page) for page in PAGES}
+    broken = [
+        f"{page.name}: {target.name}#{anchor}"
+        for page in PAGES
+        for target, anchor in links(page)
+        if not target.exists() or (anchor and anchor not in known[target])
+    ]
+    assert not broken
+
+
+def test_index_has_every_page():
+    index = ROOT / "docs" / "index.md"
+    listed = {target for target, _ in links(index)} | {index}
+    assert {page for page in PAGES if page.parent == index.parent} <= listed
 
 
 def page(tmp_path, text):
