@@ -46,8 +46,10 @@ def load_image(
         FileFormatError: for a file that is no whole image.
 
     Example:
-        >>> dlc.data.load_image("cat.png", image_size=(32, 32)).shape  # doctest: +SKIP
-        (32, 32, 3)
+        >>> from PIL import Image
+        >>> Image.new("RGB", (8, 6)).save("black.png")
+        >>> dlc.data.load_image("black.png", image_size=(4, 4)).shape
+        (4, 4, 3)
     """
     if color_mode not in _MODES:
         raise ValueRangeError(f"color_mode={color_mode!r}", hint=nearest(color_mode, _MODES))

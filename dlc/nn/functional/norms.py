@@ -71,7 +71,7 @@ def rms_norm(
         ShapeError: for a tensor whose last axes have other extents.
 
     Example:
-        >>> dlc.nn.functional.rms_norm(dlc.asarray([[1.0, -1.0]]), (2,))
+        >>> dlc.nn.functional.rms_norm(dlc.asarray([[3.0, -3.0]]), (2,), eps=0.0)
         Tensor([[ 1., -1.]], dtype=float32)
     """
     x = tensor(input)
