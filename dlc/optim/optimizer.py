@@ -201,12 +201,31 @@ class Optimizer:
             learning rate: a number or a function of the step.
         settings: In PyTorch's or in Keras's spelling, with its defaults.
 
-    Keras's spelling also takes `clipnorm`, `clipvalue`, `global_clipnorm`,
-    `gradient_accumulation_steps`, `use_ema` and `ema_momentum`, and so does the other one.
+    Both spellings take these of Keras, too:
+
+    * `clipnorm`, `global_clipnorm`, `clipvalue`, one of them: the largest norm of each gradient, of
+      all as one vector, the largest size of an element.
+    * `gradient_accumulation_steps`: of how many steps the gradients are averaged for an update.
+    * `use_ema`, `ema_momentum` (0.99): whether averages of the parameters are kept, moved by
+      average = momentum * average + (1 - momentum) * parameter after each update;
+      `finalize_variable_values` gives them to the parameters.
+    * `name`.
 
     Raises:
         ArgumentError: for a setting that is not known, with the nearest one; for no parameters.
         ValueRangeError: for a negative learning rate, and others out of range.
+
+    Example:
+        >>> class Signs(dlc.optim.Optimizer):
+        ...     torch, keras = {"lr": 0.1}, {"learning_rate": 0.1}
+        ...     def first_slots(self, parameter, settings):
+        ...         return {}
+        ...     def rule(self, parameter, gradient, slots, settings, rate, step):
+        ...         return parameter - dlc.astype(rate, parameter.dtype) * dlc.sign(gradient), {}
+        >>> w = dlc.Variable([1.0, 2.0])
+        >>> Signs(learning_rate=0.5).apply_gradients([(dlc.asarray([3.0, -4.0]), w)])
+        >>> w.tolist()
+        [0.5, 2.5]
     """
 
     torch: ClassVar[Mapping[str, Any]]  # settings in PyTorch's spelling, with defaults
