@@ -69,7 +69,8 @@ def as_array(x: Any) -> Any:
     if array.dtype.kind in "USO":
         raise DTypeError(
             f"data of the element type {array.dtype}, which are no numbers",
-            hint="number classes by np.unique(y, return_inverse=True)[1]; texts by dlc.data.text",
+            hint="number classes by np.unique(y, return_inverse=True)[1], texts by "
+            "dlc.nn.TextVectorization",
         )
     return array
 
