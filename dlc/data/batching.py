@@ -10,8 +10,8 @@ from typing import Any
 import dlc
 from dlc.data.elements import columns, padded, rows_of, stacked, transposed
 from dlc.data.pipe import UNKNOWN, Pipe
-from dlc.data.selection import at_least
 from dlc.ir.errors import DlcError, ShapeError
+from dlc.ir.integers import at_least
 
 ROWS = "batch"  # the name of an extent that is not the same for all batches
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from dlc.data.selection import at_least, fresh_seed
+from dlc.data.selection import fresh_seed
 from dlc.ir.errors import ArgumentError, ValueRangeError
+from dlc.ir.integers import at_least
 
 
 def seed_of(generator: Any) -> int:

@@ -27,6 +27,7 @@ from dlc.frontend.tensor import make_like
 from dlc.frontend.trace import eager
 from dlc.frontend.variable_state import assign_state, check_state
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError, nearest
+from dlc.ir.integers import at_least
 from dlc.ir.record import NamedTuple
 from dlc.optim import clipping
 from dlc.optim.step_counts import StepCounts
@@ -330,10 +331,8 @@ class Optimizer:
         if sum(settings[k] is not None for k in ("clipnorm", "clipvalue", "global_clipnorm")) > 1:
             raise ArgumentError(f"{name}: one of clipnorm, clipvalue and global_clipnorm at most")
         every = settings["gradient_accumulation_steps"]
-        if every is not None and (not isinstance(every, int) or every < 2):
-            raise ValueRangeError(
-                f"{name}: gradient_accumulation_steps={every} must be an integer of 2 or more"
-            )
+        if every is not None:
+            at_least(every, 2, f"{name}: gradient_accumulation_steps")
         for key in ("beta1", "beta2", "rho", "momentum", "ema_momentum"):
             if not 0 <= settings.get(key, 0) < 1:
                 raise ValueRangeError(f"{name}: {key}={settings[key]} must be in [0, 1)")

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import dlc
 from dlc.nn import activations, initializers
 from dlc.nn.containers import ModuleList
+from dlc.nn.described import positive
 from dlc.nn.dropout import Dropout
-from dlc.nn.linear import Linear, positive
+from dlc.nn.linear import Linear
 from dlc.nn.module import Module
 from dlc.nn.normalization import LayerNorm
 from dlc.nn.sequence.copies import fresh_copy
@@ -42,15 +43,15 @@ class _Layer(Module):
         bias: bool = True,
         dtype: Any = None,
     ) -> None:
-        positive(type(self).__name__, dim_feedforward=dim_feedforward)
+        (inner,) = positive(type(self).__name__, dim_feedforward=dim_feedforward)
         for name in self._attentions:
             attention = MultiheadAttention(
                 d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype
             )
             setattr(self, name, attention)
-        self.linear1 = Linear(d_model, dim_feedforward, bias, dtype)
+        self.linear1 = Linear(d_model, inner, bias, dtype)
         self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, dtype)
+        self.linear2 = Linear(inner, d_model, bias, dtype)
         self.norm_first = bool(norm_first)
         blocks = range(1, len(self._attentions) + 2)
         for k in blocks:
@@ -186,8 +187,8 @@ class TransformerEncoder(Module):
         enable_nested_tensor: bool = True,
         mask_check: bool = True,
     ) -> None:
-        positive("TransformerEncoder", num_layers=num_layers)
-        self.layers = _copies(encoder_layer, num_layers)
+        (count,) = positive("TransformerEncoder", num_layers=num_layers)
+        self.layers = _copies(encoder_layer, count)
         self.norm = norm
 
     def forward(
@@ -220,8 +221,8 @@ class TransformerDecoder(Module):
     """
 
     def __init__(self, decoder_layer: Module, num_layers: int, norm: Any = None) -> None:
-        positive("TransformerDecoder", num_layers=num_layers)
-        self.layers = _copies(decoder_layer, num_layers)
+        (count,) = positive("TransformerDecoder", num_layers=num_layers)
+        self.layers = _copies(decoder_layer, count)
         self.norm = norm
 
     def forward(
