@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import snippets
 
+import dlc
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -76,6 +78,22 @@ def test_index_has_every_page():
     index = ROOT / "docs" / "index.md"
     listed = {target for target, _ in links(index)} | {index}
     assert {page for page in PAGES if page.parent == index.parent} <= listed
+
+
+def is_named(name, text):
+    """Whether a page has a name; `#` and `(each `1d, 2d, 3d`)` stand for numbers of axes."""
+    spellings = {name, re.sub(r"[123](?=[dD])", "#", name), re.sub(r"[123]d$", "", name)}
+    return any(re.search(rf"(?<![\w#]){re.escape(s)}(?![\w#])", text) for s in spellings)
+
+
+@pytest.mark.parametrize(
+    ("page", "module"), [("layers", dlc.nn), ("functional", dlc.nn.functional)]
+)
+def test_tables_have_every_name(page, module):
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    names = [n for n in dir(module) if callable(getattr(module, n)) and not n.startswith("_")]
+    names = [n for n in names if n[0].isupper() == (page == "layers")]
+    assert not [n for n in names if not is_named(n, text)]
 
 
 def page(tmp_path, text):
