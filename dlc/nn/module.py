@@ -26,7 +26,7 @@ from dlc.ir.record import NamedTuple
 from dlc.nn import initializers
 from dlc.nn.converting import Converting
 from dlc.nn.fitting import Fitting
-from dlc.nn.graph import is_symbolic, symbolic_call
+from dlc.nn.graph_calls import is_symbolic, symbolic_call
 from dlc.nn.hooks import Hooking, set_slot
 from dlc.nn.module_form import flatten_module, unflatten_module
 from dlc.nn.walking import Walking, variables
