@@ -394,7 +394,14 @@ class _Cell(Either):
 
 
 class RNNCell(_Cell):
-    """One step of `RNN`, as `torch.nn.RNNCell`.
+    """One step of `RNN`, as `torch.nn.RNNCell`: h' = tanh(W x + b + U h + c).
+
+    Args:
+        input_size: The last extent of inputs.
+        hidden_size: The extent of the state.
+        bias: Whether there are biases.
+        nonlinearity: "tanh" or "relu".
+        dtype: The element type of the parameters.
 
     Example:
         >>> dlc.nn.RNNCell(3, 5)(dlc.ones((2, 3))).shape
@@ -421,6 +428,12 @@ class LSTMCell(_Cell):
 
     Without two sizes, `LSTMCell(units)` makes the layer of `keras.layers` by this name.
 
+    Args:
+        input_size: The last extent of inputs.
+        hidden_size: The extent of the state.
+        bias: Whether there are biases.
+        dtype: The element type of the parameters.
+
     Example:
         >>> h, c = dlc.nn.LSTMCell(3, 5)(dlc.ones((2, 3)))
         >>> h.shape, c.shape
@@ -439,6 +452,12 @@ class GRUCell(_Cell):
     """One step of `GRU`, as `torch.nn.GRUCell`.
 
     Without two sizes, `GRUCell(units)` makes the layer of `keras.layers` by this name.
+
+    Args:
+        input_size: The last extent of inputs.
+        hidden_size: The extent of the state.
+        bias: Whether there are biases.
+        dtype: The element type of the parameters.
 
     Example:
         >>> dlc.nn.GRUCell(3, 5)(dlc.ones((2, 3)), dlc.zeros((2, 5))).shape

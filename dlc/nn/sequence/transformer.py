@@ -113,7 +113,19 @@ class TransformerEncoderLayer(_Layer):
 class TransformerDecoderLayer(_Layer):
     """Attention of a sequence to itself and to another one, and a network of two layers.
 
-    As `torch.nn.TransformerDecoderLayer`, whose arguments are those of `TransformerEncoderLayer`.
+    As `torch.nn.TransformerDecoderLayer`.
+
+    Args:
+        d_model: The last extent of inputs, of what is attended to, and of results.
+        nhead: The number of heads.
+        dim_feedforward: The extent between the two layers.
+        dropout: The probability of dropout, as in `TransformerEncoderLayer`.
+        activation: "relu", "gelu", another name or a function.
+        layer_norm_eps: What is added to variances.
+        batch_first: Whether inputs and outputs are [batch, time, ...].
+        norm_first: Whether the blocks' inputs are normalised, and not the sums.
+        bias: Whether linear layers and norms have biases.
+        dtype: The element type of the parameters.
 
     Example:
         >>> layer = dlc.nn.TransformerDecoderLayer(8, 2, dim_feedforward=16)
