@@ -88,6 +88,16 @@ def test_tables_that_are_wrong_say_where(tmp_path, text, settings, error, match)
         Dataset.from_csv(tmp_path / "t.csv", **settings)
 
 
+def test_fields_with_underscores_are_texts(tmp_path):
+    path = tmp_path / "months.csv"
+    path.write_text("month,share\n2020_01,1_0.5\n2020_02,2\n")
+    (batch,) = Dataset.from_csv(path).batch(2)
+    assert batch["month"].tolist() == ["2020_01", "2020_02"]
+    assert batch["share"].tolist() == ["1_0.5", "2"]
+    with pytest.raises(dlc.FileFormatError, match=r"line 2, column 'month': '2020_01' is no int64"):
+        Dataset.from_csv(path, types={"month": np.int64})
+
+
 def test_lines(tmp_path):
     (tmp_path / "a.txt").write_text("ä\nb", encoding="utf-8")
     with gzip.open(tmp_path / "b.txt.gz", "wb") as file:
