@@ -197,6 +197,21 @@ def test_folders_of_images(pictures):
     assert next(iter(alone)).shape == (10, 2, 2, 3)
 
 
+def test_images_of_more_than_8_bits(tmp_path):
+    from PIL import Image
+
+    wide = np.uint16([[0, 255], [256, 65535]])
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    for mode in ("grayscale", "rgb"):
+        found = load_image(tmp_path / "wide.png", mode)
+        assert found.dtype == np.uint8
+        assert found[..., 0].tolist() == [[0, 0], [1, 255]]
+    for number in (wide.astype(np.int32), wide / np.float32(65535)):
+        Image.fromarray(number).save(tmp_path / "wider.tif")
+        with pytest.raises(dlc.FileFormatError, match=r"wider\.tif' has pixels of 32 bits"):
+            load_image(tmp_path / "wider.tif")
+
+
 def test_parts_of_folders_have_no_common_files(pictures):
     def pixels(dataset):
         return sorted(float(x[0, 0, 0]) for x, _ in dataset.unbatch())
