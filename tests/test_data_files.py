@@ -88,6 +88,16 @@ def test_tables_that_are_wrong_say_where(tmp_path, text, settings, error, match)
         Dataset.from_csv(tmp_path / "t.csv", **settings)
 
 
+def test_fields_with_underscores_are_texts(tmp_path):
+    path = tmp_path / "months.csv"
+    path.write_text("month,share\n2020_01,1_0.5\n2020_02,2\n")
+    (batch,) = Dataset.from_csv(path).batch(2)
+    assert batch["month"].tolist() == ["2020_01", "2020_02"]
+    assert batch["share"].tolist() == ["1_0.5", "2"]
+    with pytest.raises(dlc.FileFormatError, match=r"line 2, column 'month': '2020_01' is no int64"):
+        Dataset.from_csv(path, types={"month": np.int64})
+
+
 def test_lines(tmp_path):
     (tmp_path / "a.txt").write_text("ä\nb", encoding="utf-8")
     with gzip.open(tmp_path / "b.txt.gz", "wb") as file:
@@ -185,6 +195,21 @@ def test_folders_of_images(pictures):
     assert next(iter(binary))[1].shape == (10, 1)
     alone = image_dataset_from_directory(pictures, labels=None, image_size=(2, 2))
     assert next(iter(alone)).shape == (10, 2, 2, 3)
+
+
+def test_images_of_more_than_8_bits(tmp_path):
+    from PIL import Image
+
+    wide = np.uint16([[0, 255], [256, 65535]])
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    for mode in ("grayscale", "rgb"):
+        found = load_image(tmp_path / "wide.png", mode)
+        assert found.dtype == np.uint8
+        assert found[..., 0].tolist() == [[0, 0], [1, 255]]
+    for number in (wide.astype(np.int32), wide / np.float32(65535)):
+        Image.fromarray(number).save(tmp_path / "wider.tif")
+        with pytest.raises(dlc.FileFormatError, match=r"wider\.tif' has pixels of 32 bits"):
+            load_image(tmp_path / "wider.tif")
 
 
 def test_parts_of_folders_have_no_common_files(pictures):

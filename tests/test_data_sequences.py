@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import os
 import warnings
 
@@ -11,7 +10,6 @@ import pytest
 import torch
 
 import dlc
-from dlc.data import padding, series
 
 os.environ["KERAS_BACKEND"] = "torch"
 with warnings.catch_warnings():
@@ -81,13 +79,6 @@ def test_pad_sequence_is_pytorch(side, first):
 def test_wrong_use_is_an_error(call, message):
     with pytest.raises(dlc.DlcError, match=message):
         call()
-
-
-def test_examples():
-    for module in (padding, series):
-        result = doctest.testmod(module, extraglobs={"dlc": dlc})
-        assert result.attempted
-        assert not result.failed
 
 
 @pytest.mark.parametrize("batch", [None, 1, 4])

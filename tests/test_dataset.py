@@ -570,7 +570,7 @@ def paired():
         (
             lambda: plain(numbers(3).map(np.ones).padded_batch(3, (1,))),
             dlc.ShapeError,
-            r"to \(1,\): an element has \(2,\)",
+            r"to \(1,\): an element has \(2,\)[\s\S]*in batch 0 of the dataset",
         ),
         (
             lambda: plain(

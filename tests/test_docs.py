@@ -1,6 +1,7 @@
 """Every Python snippet in README.md and docs/ runs and prints what the page says."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import snippets
+
+import dlc
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -38,6 +41,59 @@ def test_snippets_run(page, tmp_path):
             pytest.skip(f"{peer} is not installed")
         run_side(page, tmp_path, "peer", "ignore")
     run_side(page, tmp_path, "dlc", "error")
+
+
+def unfenced(page):
+    """A page without its blocks of code."""
+    return re.sub(r"(?ms)^```.*?^```$", "", page.read_text())
+
+
+def links(page):
+    """Where the links of a page lead within the repository: files and anchors."""
+    prose = re.sub(r"(?m)^    .*$|`[^`\n]*`", "", unfenced(page))
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if "://" not in target:
+            file, _, anchor = target.partition("#")
+            yield (page.parent / file).resolve() if file else page, anchor
+
+
+def anchors(page):
+    """The anchors that a page's headings have where it is shown."""
+    headings = re.findall(r"(?m)^#+ (.+)$", unfenced(page))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_lead_somewhere():
+    known = {page: anchors(page) for page in PAGES}
+    broken = [
+        f"{page.name}: {target.name}#{anchor}"
+        for page in PAGES
+        for target, anchor in links(page)
+        if not target.exists() or (anchor and anchor not in known[target])
+    ]
+    assert not broken
+
+
+def test_index_has_every_page():
+    index = ROOT / "docs" / "index.md"
+    listed = {target for target, _ in links(index)} | {index}
+    assert {page for page in PAGES if page.parent == index.parent} <= listed
+
+
+def is_named(name, text):
+    """Whether a page has a name; `#` and `(each `1d, 2d, 3d`)` stand for numbers of axes."""
+    spellings = {name, re.sub(r"[123](?=[dD])", "#", name), re.sub(r"[123]d$", "", name)}
+    return any(re.search(rf"(?<![\w#]){re.escape(s)}(?![\w#])", text) for s in spellings)
+
+
+@pytest.mark.parametrize(
+    ("page", "module"), [("layers", dlc.nn), ("functional", dlc.nn.functional)]
+)
+def test_tables_have_every_name(page, module):
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    names = [n for n in dir(module) if callable(getattr(module, n)) and not n.startswith("_")]
+    names = [n for n in names if n[0].isupper() == (page == "layers")]
+    assert not [n for n in names if not is_named(n, text)]
 
 
 def page(tmp_path, text):

@@ -1,5 +1,6 @@
 """The errors: what they are caught by, what they show, and that each code is documented."""
 
+import ast
 import contextlib
 import functools
 import pickle
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import dlc
 from dlc.ir import errors
 from dlc.ir.errors import (
     DlcError,
@@ -234,3 +236,25 @@ def test_every_code_is_documented():
             assert f"`{base.__name__}`" in section, kind.code
             assert "**Cause.**" in section, kind.code
             assert "**Cure.**" in section, kind.code
+
+
+def names_in_hints():
+    """The public names that hints of errors speak of, with the files that do."""
+    for path in sorted((ROOT / "dlc").rglob("*.py")):
+        text = path.read_text()
+        if not re.search(r"(?s)hint=.{1,400}?\bdlc\.", text):
+            continue  # to parse all takes seconds
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.keyword) and node.arg == "hint":
+                for name in re.findall(r"\bdlc\.(\w+(?:\.\w+)*)", ast.unparse(node.value)):
+                    yield name, path
+
+
+def test_hints_speak_of_names_that_there_are():
+    missing = []
+    for name, path in names_in_hints():
+        try:
+            functools.reduce(getattr, name.split("."), dlc)
+        except AttributeError:
+            missing.append(f"{path.name}: dlc.{name}")
+    assert not missing

@@ -561,6 +561,7 @@ def test_an_interrupt_waits_for_the_end_of_a_step():
         (lambda m: m.fit(X[:, :2], LABELS, verbose=0), dlc.ShapeError, "in layer '0'"),
         (lambda m: m.fit(X, verbose=0), dlc.ArgumentError, "no true values"),
         (lambda m: m.fit(X, LABELS, batch_size=0, verbose=0), dlc.ValueRangeError, "batch_size"),
+        (lambda m: m.fit(X, LABELS, batch_size=True, verbose=0), dlc.ValueRangeError, "batch_size"),
         (lambda m: m.fit(X, LABELS, validation_split=1.0), dlc.ValueRangeError, "validation_split"),
         (lambda m: m.fit(X, LABELS, callbacks=[3], verbose=0), dlc.ArgumentError, "no callback"),
         (lambda m: m.compile("adamm"), dlc.ValueRangeError, "did you mean 'adam"),

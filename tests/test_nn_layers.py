@@ -181,6 +181,23 @@ def test_wrong_settings_are_errors(make):
         make()
 
 
+def test_sizes_may_be_integers_of_numpy():
+    two = np.prod((1, 2))
+    layers = [
+        nn.Linear(two, two), nn.Dense(two), nn.LayerNorm(two), nn.GroupNorm(two, two),
+        nn.Embedding(two, two), nn.LSTM(two, two), nn.LSTM(units=two), nn.Bilinear(two, two, two),
+        nn.Conv2d(two, two, two), nn.Conv2D(two, two), nn.MultiheadAttention(two, two),
+        nn.TransformerEncoderLayer(two, two, two), nn.RepeatVector(two), nn.PReLU(two),
+    ]  # fmt: skip
+    plain = nn.Linear(2, 2)
+    assert repr(layers[0]) == repr(plain)
+    assert layers[0].weight.shape == plain.weight.shape
+    for layer in layers:
+        held = {k: v for k, v in vars(layer).items() if isinstance(v, np.generic)}
+        assert not held, layer
+    assert nn.functional.layer_norm(dlc.ones((1, 2)), two).shape == (1, 2)
+
+
 def test_wrong_shapes_name_the_layer():
     for layer, x in (
         (nn.Linear(3, 2), draw(4, 2)),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Literal
 
-from dlc.callbacks.base import Callback, Logs
-from dlc.ir.errors import ValueRangeError
+from dlc.callbacks.base import Callback, Logs, frequency
 from dlc.train.checkpoints import CheckpointManager
 
 
@@ -41,16 +40,12 @@ class BackupAndRestore(Callback):
         delete_checkpoint: bool = True,
     ) -> None:
         super().__init__()
-        whole = isinstance(save_freq, int) and not isinstance(save_freq, bool)
-        if save_freq != "epoch" and not (whole and save_freq > 0):
-            raise ValueRangeError(
-                f'BackupAndRestore(save_freq={save_freq!r}): "epoch" or a positive number of steps'
-            )
-        self.backup_dir, self.save_freq = os.fspath(backup_dir), save_freq
+        self.backup_dir = os.fspath(backup_dir)
+        self.save_freq = frequency(BackupAndRestore, save_freq)
         self.delete_checkpoint = delete_checkpoint
         self._manager = CheckpointManager(None, backup_dir, max_to_keep=2)
         self._steps = 0  # since the last checkpoint
-        if isinstance(save_freq, int):  # else there is no hook that has numbers read in each step
+        if self.save_freq != "epoch":  # else there is no hook that has numbers read in each step
             self.on_train_batch_end = self._after_step
 
     @property

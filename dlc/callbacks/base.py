@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from dlc.ir.errors import ArgumentError, nearest
+from dlc.ir.integers import at_least
 
 Logs = Mapping[str, Any]
 Hook = Callable[..., Any]
@@ -116,6 +117,17 @@ class Callback:
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """After a batch of a prediction."""
+
+
+def frequency(kind: type[Callback], save_freq: Any) -> Literal["epoch"] | int:
+    """When a callback saves: after epochs, or each so many steps of training.
+
+    Raises:
+        ValueRangeError: for something else.
+    """
+    if save_freq == "epoch":
+        return "epoch"
+    return at_least(save_freq, 1, f'{kind.__name__}: "epoch" or a number of steps; save_freq')
 
 
 class LambdaCallback(Callback):

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from dlc.callbacks.base import Logs
+from dlc.callbacks.base import Logs, frequency
 from dlc.callbacks.monitors import Monitor
-from dlc.ir.errors import ArgumentError, ValueRangeError, nearest
+from dlc.ir.errors import ArgumentError, nearest
 
 
 class ModelCheckpoint(Monitor):
@@ -47,7 +47,7 @@ class ModelCheckpoint(Monitor):
         super().__init__(monitor, mode)
         self.filepath, self.verbose = os.fspath(filepath), verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
-        self.save_freq = save_freq
+        self.save_freq = frequency(ModelCheckpoint, save_freq)
         if not self.filepath.endswith(".safetensors"):
             name = self.filepath
             for ending in (".weights.h5", ".keras", ".h5", ".hdf5", ".ckpt"):
@@ -56,11 +56,6 @@ class ModelCheckpoint(Monitor):
                 f"ModelCheckpoint: the file {self.filepath!r} must end in .safetensors",
                 hint=f"weights are written to {name + '.safetensors'!r}; for a whole run, use "
                 "callbacks.BackupAndRestore, and for a program without code model.save",
-            )
-        whole = isinstance(save_freq, int) and not isinstance(save_freq, bool)
-        if save_freq != "epoch" and not (whole and save_freq > 0):
-            raise ValueRangeError(
-                f'ModelCheckpoint(save_freq={save_freq!r}): "epoch" or a positive number of steps'
             )
         if initial_value_threshold is not None:
             self.best = initial_value_threshold

@@ -48,6 +48,7 @@ class CSVLogger(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Opens the file."""
         old = self.filename.exists() and self.filename.stat().st_size > 0
+        self._names = []
         if self.append and old:
             with self.filename.open(newline="") as file:
                 self._names = next(csv.reader(file, delimiter=self.separator))[1:]

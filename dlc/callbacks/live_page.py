@@ -35,7 +35,7 @@ class LivePage(Callback):
         every: Seconds between writings, at least.
 
     Example:
-        >>> page = dlc.callbacks.LivePage(folder + "/run.html", title="My run")
+        >>> page = dlc.callbacks.LivePage("run.html", title="My run")
         >>> page.on_train_begin()
         >>> page.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.75})
         >>> page.on_train_end()

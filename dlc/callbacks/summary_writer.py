@@ -42,7 +42,7 @@ class SummaryWriter:
         ArgumentError: where tensorboardX is not installed.
 
     Example:
-        >>> with dlc.callbacks.SummaryWriter(folder) as writer:
+        >>> with dlc.callbacks.SummaryWriter("logs") as writer:
         ...     writer.add_scalar("loss", 0.5, global_step=1)
     """
 

@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from dlc.data.pipe import Pipe
-from dlc.data.selection import at_least
 from dlc.data.tables import Table
+from dlc.ir.integers import at_least
 
 _PATIENCE = 1.0  # seconds that an abandoned walk waits for its thread
 _END = object()

@@ -10,14 +10,16 @@ from typing import Any
 import dlc
 from dlc.data.elements import columns, padded, rows_of, stacked, transposed
 from dlc.data.pipe import UNKNOWN, Pipe
-from dlc.data.selection import at_least
 from dlc.ir.errors import DlcError, ShapeError
+from dlc.ir.integers import at_least
 
 ROWS = "batch"  # the name of an extent that is not the same for all batches
 
 
 class Batch(Pipe):
     """So many elements at once."""
+
+    gathers = True  # whether rows of a table are read together
 
     def __init__(self, parent: Pipe, size: int, drop: bool) -> None:
         self.parent, self.size, self.drop = parent, at_least(size, 1, "batch_size"), drop
@@ -35,7 +37,7 @@ class Batch(Pipe):
 
     def walk(self, epoch: int, start: int) -> Iterator[Any]:
         """The batches: gathered from a table where there is one."""
-        table, first = self.parent.table(), start * self.size
+        table, first = self.parent.table() if self.gathers else None, start * self.size
         if table is None:
             elements, join = self.parent.walk(epoch, first), self.joined
         else:
@@ -71,18 +73,11 @@ class Batch(Pipe):
 class PaddedBatch(Batch):
     """So many elements at once, filled up to one shape."""
 
+    gathers = False
+
     def __init__(self, parent: Pipe, size: int, shapes: Any, values: Any, drop: bool) -> None:
         super().__init__(parent, size, drop)
         self._shapes, self._values = shapes, values
-
-    def walk(self, epoch: int, start: int) -> Iterator[Any]:
-        """The batches."""
-        elements = self.parent.walk(epoch, start * self.size)
-        while True:
-            part = list(itertools.islice(elements, self.size))
-            if len(part) < self.size and (self.drop or not part):
-                return
-            yield self.joined(part)
 
     def joined(self, elements: Sequence[Any]) -> Any:
         """One batch of elements."""

@@ -9,7 +9,7 @@ from typing import Any
 import dlc
 from dlc.data.background import in_background
 from dlc.data.pipe import INFINITE, UNKNOWN, Pipe
-from dlc.data.selection import at_least
+from dlc.ir.integers import at_least
 
 
 class Zip(Pipe):

@@ -149,6 +149,8 @@ def _column(
 def _converted(texts: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     if dtype.kind == "U":
         return texts
+    if np.any(np.strings.find(texts, "_") >= 0):
+        raise ValueError("Python's 1_000 is no number in a table, where 2020_01 is a text")
     if dtype.kind == "b":
         return texts.astype(np.int64) != 0
     if dtype.kind == "f":

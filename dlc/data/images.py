@@ -34,7 +34,8 @@ def load_image(
     """An image from a file.
 
     Args:
-        path: A file of any kind that Pillow reads; of several frames, the first.
+        path: A file of any kind that Pillow reads; of several frames, the first. Of pixels of 16
+            bits the upper 8 are taken, as TensorFlow does it.
         color_mode: "rgb", "rgba" or "grayscale": 3, 4 or 1 channels.
         image_size: Height and width; those of the file for None.
         interpolation: "bilinear" or "nearest", of a change of size.
@@ -43,24 +44,39 @@ def load_image(
         uint8[height,width,channels]; float32 if the size was given.
 
     Raises:
-        FileFormatError: for a file that is no whole image.
+        FileFormatError: for a file that is no whole image, or has pixels of 32 bits.
 
     Example:
-        >>> dlc.data.load_image("cat.png", image_size=(32, 32)).shape  # doctest: +SKIP
-        (32, 32, 3)
+        >>> from PIL import Image
+        >>> Image.new("RGB", (8, 6)).save("black.png")
+        >>> dlc.data.load_image("black.png", image_size=(4, 4)).shape
+        (4, 4, 3)
     """
     if color_mode not in _MODES:
         raise ValueRangeError(f"color_mode={color_mode!r}", hint=nearest(color_mode, _MODES))
     pillow = _pillow()
     try:
         with pillow.open(path) as image:
-            found = np.array(image.convert(_MODES[color_mode]))
-    except FileNotFoundError:
+            found = np.array(_of_bytes(image, os.fspath(path)).convert(_MODES[color_mode]))
+    except (FileNotFoundError, FileFormatError):
         raise
     except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError) as error:
         raise FileFormatError(f"{os.fspath(path)!r} is no whole image: {error}") from None
     array = found.reshape(*found.shape[:2], -1)
     return array if image_size is None else resized(array, image_size, interpolation)
+
+
+def _of_bytes(image: Any, path: str) -> Any:
+    """The image with pixels of 8 bits: what is larger, Pillow's own conversion cuts off at 255."""
+    wide_png = image.mode == "I" and image.format == "PNG"  # as Pillow before 11 has them
+    if image.mode.startswith("I;16") or wide_png:
+        return _pillow().fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise FileFormatError(
+            f"{path!r} has pixels of 32 bits, of which it is not known what 8 bits stand for",
+            hint="read it by PIL.Image.open and np.asarray",
+        )
+    return image
 
 
 def resized(image: Array, size: tuple[int, int], interpolation: str = "bilinear") -> Array:

@@ -7,8 +7,9 @@ from typing import Any, Self
 
 from dlc.data.elements import as_arrays
 from dlc.data.pipe import Pipe, pipes_of
-from dlc.data.selection import Shuffle, at_least
+from dlc.data.selection import Shuffle
 from dlc.ir.errors import ValueRangeError
+from dlc.ir.integers import at_least
 
 
 def shuffles_of(pipe: Pipe) -> list[Shuffle]:

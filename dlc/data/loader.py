@@ -17,10 +17,10 @@ from dlc.data.samplers import (
     seed_of,
 )
 from dlc.data.samples import default_collate, default_convert, gather_of
-from dlc.data.selection import at_least
 from dlc.data.tables import sample_of
 from dlc.data.worker import Order
 from dlc.ir.errors import ArgumentError, ValueRangeError
+from dlc.ir.integers import at_least
 
 
 class DataLoader:

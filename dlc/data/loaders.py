@@ -53,8 +53,17 @@ def digits(test_share: float = 0.2, seed: int = 1) -> Split:
     """1,797 handwritten digits (Alpaydin and Kaynak, 1998): f32[n,8,8] from 0 to 1, i64[n].
 
     Args:
-        test_share: The share of samples that is held out.
+        test_share: The share of samples that is held out, from 0 to less than 1.
         seed: Of their order.
+
+    Raises:
+        ArgumentError: where scikit-learn is not installed, of which the data is a part.
+        ValueRangeError: for a share out of range.
+
+    Example:
+        >>> (x, y), (x_test, y_test) = dlc.data.loaders.digits()
+        >>> x.shape, y_test.shape
+        ((1438, 8, 8), (359,))
     """
     data = _sklearn("digits")
     return _split((data.images / 16).astype(np.float32), _labels(data), test_share, seed)
@@ -71,12 +80,18 @@ def wine(test_share: float = 0.2, seed: int = 1) -> Split:
 
 
 def breast_cancer(test_share: float = 0.2, seed: int = 1) -> Split:
-    """569 tumours, malignant (0) or benign (1) (Wolberg et al., 1993): f32[n,30], i64[n]."""
+    """569 tumours, malignant (0) or benign (1) (Wolberg et al., 1993): f32[n,30], i64[n].
+
+    See `digits`.
+    """
     return _table("breast_cancer", test_share, seed)
 
 
 def diabetes(test_share: float = 0.2, seed: int = 1) -> Split:
-    """442 patients, and how a disease went on (Efron et al., 2004): f32[n,10], f32[n]."""
+    """442 patients, and how a disease went on (Efron et al., 2004): f32[n,10], f32[n].
+
+    See `digits`.
+    """
     data = _sklearn("diabetes")
     target = data.target.astype(np.float32)
     return _split(data.data.astype(np.float32), target, test_share, seed)

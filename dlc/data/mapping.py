@@ -13,8 +13,8 @@ from dlc.data.background import by_threads
 from dlc.data.elements import told
 from dlc.data.pipe import Pipe
 from dlc.data.pool import by_processes
-from dlc.data.selection import at_least
 from dlc.ir.cpus import available_cpus
+from dlc.ir.integers import at_least
 
 AUTOTUNE = -1  # as many workers, or elements ahead, as seem right
 

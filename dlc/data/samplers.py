@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from dlc.data.selection import at_least, fresh_seed
+from dlc.data.selection import fresh_seed
 from dlc.ir.errors import ArgumentError, ValueRangeError
+from dlc.ir.integers import at_least
 
 
 def seed_of(generator: Any) -> int:
@@ -42,6 +43,14 @@ class Sampler:
     """Numbers of samples; the base of your own, which define `__iter__` or `epoch`.
 
     Iterating is the epoch with the next number.
+
+    Example:
+        >>> class Backwards(dlc.data.Sampler):
+        ...     def epoch(self, number):
+        ...         return iter([2, 1, 0])
+        >>> rows = dlc.data.TensorDataset(np.arange(3))
+        >>> [k.item() for (k,) in dlc.data.DataLoader(rows, sampler=Backwards())]
+        [2, 1, 0]
     """
 
     _epochs = 0
@@ -56,7 +65,7 @@ class Sampler:
 
 
 class SequentialSampler(Sampler):
-    """All in order."""
+    """All in order: 0, 1, ... up to the length of `data_source`."""
 
     def __init__(self, data_source: Sized) -> None:
         self.data_source = data_source
@@ -70,13 +79,18 @@ class SequentialSampler(Sampler):
 
 
 class RandomSampler(Sampler):
-    """All in random order.
+    """All in random order, another one in each epoch.
 
     Args:
         data_source: What has a length.
         replacement: Whether each is drawn from all.
         num_samples: How many are drawn; as many as there are for None.
         generator: A seed, or a `numpy.random.Generator`.
+
+    Example:
+        >>> sampler = dlc.data.RandomSampler(range(4), generator=0)
+        >>> sorted(sampler), len(sampler)
+        ([0, 1, 2, 3], 4)
     """
 
     def __init__(
@@ -106,7 +120,12 @@ class RandomSampler(Sampler):
 
 
 class SubsetRandomSampler(Sampler):
-    """Given numbers in random order."""
+    """Given numbers in random order.
+
+    Args:
+        indices: The numbers of samples.
+        generator: A seed, or a `numpy.random.Generator`.
+    """
 
     def __init__(self, indices: Sequence[int], generator: Any = None) -> None:
         self.indices, self.seed = indices, seed_of(generator)
@@ -132,6 +151,10 @@ class WeightedRandomSampler(Sampler):
     Raises:
         ValueRangeError: for weights that are negative or none, and for more samples than there are
             without replacement.
+
+    Example:
+        >>> list(dlc.data.WeightedRandomSampler([0.0, 2.0], num_samples=3))
+        [1, 1, 1]
     """
 
     def __init__(
@@ -174,6 +197,10 @@ class DistributedSampler(Sampler):
 
     Raises:
         ValueRangeError: for a rank that there is not.
+
+    Example:
+        >>> list(dlc.data.DistributedSampler(range(5), 2, rank=1, shuffle=False))
+        [1, 3, 0]
     """
 
     def __init__(
@@ -220,6 +247,10 @@ class BatchSampler(Sampler):
         sampler: Where they come from.
         batch_size: Numbers of a list.
         drop_last: Whether a last list of fewer is left out.
+
+    Example:
+        >>> list(dlc.data.BatchSampler(range(5), batch_size=2, drop_last=False))
+        [[0, 1], [2, 3], [4]]
     """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:

@@ -31,6 +31,10 @@ class TensorDataset(Dataset[Any]):
 
     Raises:
         ShapeError: for different numbers of rows.
+
+    Example:
+        >>> dlc.data.TensorDataset(np.arange(3.0), np.arange(3))[1]
+        (Tensor(1., dtype=float64), Tensor(1, dtype=int64))
     """
 
     def __init__(self, *tensors: Any) -> None:
@@ -49,7 +53,12 @@ class TensorDataset(Dataset[Any]):
 
 
 class Subset(Dataset[Any]):
-    """The samples of a dataset with some numbers."""
+    """The samples of a dataset with some numbers.
+
+    Args:
+        dataset: With samples by number.
+        indices: The numbers, in the order of the subset.
+    """
 
     def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
         self.dataset, self.indices = dataset, indices
@@ -66,6 +75,10 @@ class ConcatDataset(Dataset[Any]):
 
     Raises:
         ArgumentError: for no datasets, and for one without samples by number.
+
+    Example:
+        >>> dlc.data.ConcatDataset([[1, 2], [3]])[2]
+        3
     """
 
     def __init__(self, datasets: Iterable[Any]) -> None:
@@ -101,6 +114,10 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Any = None) 
 
     Raises:
         ValueRangeError: for other sums.
+
+    Example:
+        >>> [len(part) for part in dlc.data.random_split(range(10), [0.8, 0.2], generator=0)]
+        [8, 2]
     """
     total = len(dataset)
     if math.isclose(sum(lengths), 1) and sum(lengths) <= 1 + 1e-9:
@@ -148,6 +165,11 @@ def default_collate(batch: Sequence[Any]) -> Any:
     Raises:
         ShapeError: for samples that are not alike.
         ArgumentError: for what cannot be stacked.
+
+    Example:
+        >>> x, name = dlc.data.default_collate([(1, "a"), (2, "b")])
+        >>> x.tolist(), name
+        ([1, 2], ['a', 'b'])
     """
     if not len(batch):
         raise ArgumentError("a batch of no samples", hint="leave it out, or give a collate_fn")

@@ -16,6 +16,7 @@ import dlc
 from dlc.data.pipe import INFINITE, UNKNOWN, Pipe
 from dlc.data.tables import Table
 from dlc.ir.errors import ShapeError, ValueRangeError
+from dlc.ir.integers import at_least
 
 Walk = Callable[[int, int], Iterator[Any]]
 _PASSES = 1 << 32  # of an endless repetition, as far as their numbers are concerned
@@ -25,17 +26,6 @@ def fresh_seed() -> int:
     """A seed from the global generator of `dlc.random`."""
     high, low = dlc.random.bits(None, (2,)).numpy().tolist()
     return high << 32 | low
-
-
-def at_least(value: Any, least: int, what: str) -> int:
-    """A whole number that is not too small.
-
-    Raises:
-        ValueRangeError: for anything else.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueRangeError(f"{what}={value!r}: a whole number of at least {least}")
-    return int(value)
 
 
 class Selection(Pipe):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlc.data.selection import at_least
+from dlc.ir.integers import at_least
 
 
 class PyDataset:

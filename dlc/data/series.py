@@ -10,6 +10,7 @@ import numpy as np
 from dlc.data.dataset import Dataset
 from dlc.data.elements import as_array
 from dlc.ir.errors import ShapeError, ValueRangeError
+from dlc.ir.integers import at_least
 
 
 def timeseries_dataset_from_array(
@@ -55,12 +56,9 @@ def timeseries_dataset_from_array(
     series = as_array(data)
     if series.ndim < 1:
         raise ShapeError(f"{name} of an array of no axes: it takes [time, ...]")
-    for what, value in (
-        ("sequence_length", sequence_length), ("sequence_stride", sequence_stride),
-        ("sampling_rate", sampling_rate), ("batch_size", 1 if batch_size is None else batch_size),
-    ):  # fmt: skip
-        if value < 1:
-            raise ValueRangeError(f"{name}({what}={value}): at least 1")
+    length = at_least(sequence_length, 1, f"{name}: sequence_length")
+    stride = at_least(sequence_stride, 1, f"{name}: sequence_stride")
+    rate = at_least(sampling_rate, 1, f"{name}: sampling_rate")
     start = 0 if start_index is None else start_index
     end = len(series) if end_index is None else end_index
     if not 0 <= start < max(end, 1) <= max(len(series), 1):
@@ -68,7 +66,7 @@ def timeseries_dataset_from_array(
             f"{name}(start_index={start_index}, end_index={end_index}): a part of a series of "
             f"{len(series)} elements"
         )
-    reach = (sequence_length - 1) * sampling_rate
+    reach = (length - 1) * rate
     count = end - start - reach
     goals = None if targets is None else as_array(targets)[start:end]
     if goals is not None:
@@ -78,12 +76,12 @@ def timeseries_dataset_from_array(
             f"{name}: windows over {reach + 1} elements of a part of {end - start}, with "
             f"{'no' if goals is None else len(goals)} targets: there is none"
         )
-    begins = Dataset.from_tensor_slices(np.arange(0, count, sequence_stride))
+    begins = Dataset.from_tensor_slices(np.arange(0, count, stride))
     if shuffle:
         begins = begins.shuffle(count, seed=seed)
     if batch_size is not None:
         begins = begins.batch(batch_size)
-    steps = np.arange(sequence_length) * sampling_rate
+    steps = np.arange(length) * rate
     return begins.map(partial(_windows, series[start:end], goals, steps))
 
 

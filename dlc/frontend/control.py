@@ -21,6 +21,7 @@ from dlc.frontend.tensor import Tensor, functions, make, make_like
 from dlc.frontend.tree import Structure
 from dlc.ir.dims import Dim, DimExpr, add, dims_equal, maximum, mul
 from dlc.ir.errors import ArgumentError, DTypeError, ShapeError, ValueRangeError
+from dlc.ir.integers import at_least
 from dlc.ir.ops.families import same_shape
 from dlc.ir.types import DType, TensorType, bool_, int64
 
@@ -380,8 +381,7 @@ def scan(
         (Tensor(6., dtype=float32), Tensor([0., 1., 3.], dtype=float32))
     """
     _check_callable(f, "f of scan")
-    if not isinstance(unroll, int) or unroll < 1:
-        raise ValueRangeError(f"scan with unroll={unroll!r}: it takes a positive integer")
+    unroll = at_least(unroll, 1, "scan: unroll")
     if unroll > 1:
         return _unrolled(f, init, xs, length, unroll, reverse=bool(reverse))
     return _scan(f, _Carry("scan", init), xs, length, reverse=bool(reverse))

@@ -137,11 +137,11 @@ class custom_vjp(_Derivable):  # noqa: N801
         ShapeError: for cotangents of other structures or shapes than the arguments.
 
     Example:
-        >>> @custom_vjp
+        >>> @dlc.custom_vjp
         ... def clipped(x):
         ...     return x
         >>> clipped.defvjp(lambda x: (x, None), lambda kept, ct: (dlc.clip(ct, -1.0, 1.0),))
-        >>> grad(lambda x: clipped(x) * 5)(2.0)
+        >>> dlc.grad(lambda x: clipped(x) * 5)(2.0)
         Tensor(1., dtype=float32)
     """
 
@@ -239,11 +239,13 @@ class custom_jvp(_Derivable):  # noqa: N801
         ShapeError: for a tangent of another structure or shape than the value.
 
     Example:
-        >>> @custom_jvp
+        >>> @dlc.custom_jvp
         ... def root(x):
         ...     return dlc.sqrt(x)
-        >>> root.defjvp(lambda x, t: (root(x[0]), t[0] / (2 * root(x[0]))))
-        >>> grad(root)(4.0)
+        >>> @root.defjvp
+        ... def tangent(x, t):
+        ...     return root(x[0]), t[0] / (2 * root(x[0]))
+        >>> dlc.grad(root)(4.0)
         Tensor(0.25, dtype=float32)
     """
 

@@ -21,7 +21,12 @@ class Lowered:
     """A function traced for given arguments; its stages can be read as text.
 
     Example:
-        >>> print(dlc.compile(lambda x: x + 1).lower(dlc.spec((3,))).as_text("traced"))
+        >>> lowered = dlc.compile(lambda x: x + x, name="twice").lower("f32[3]")
+        >>> print(lowered.as_text("traced", locations=False))
+        func @twice(%x: f32[3]) -> (f32[3]) {
+          %0: f32[3] = add(%x, %x)
+          return %0
+        }
     """
 
     def __init__(self, closure: Closure, options: Options, call: Callable[..., Any]) -> None:

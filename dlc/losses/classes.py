@@ -33,6 +33,9 @@ def weighted(values: dlc.Tensor, weight: Any) -> tuple[dlc.Tensor, dlc.Tensor]:
 class Loss:
     """The base of losses; a subclass of your own defines `call(y_true, y_pred)`.
 
+    True values and predictions have one shape, `[batch, ..., n]` (but for labels that are numbers
+    of classes). The losses of samples are those along the last axis, `[batch, ...]`.
+
     Args:
         reduction: What is made of the samples' losses: "sum_over_batch_size" (or "mean"), their
             mean; "mean_with_sample_weight", the same divided by the sum of weights; "sum"; "none"
@@ -41,6 +44,13 @@ class Loss:
 
     Raises:
         ValueRangeError: for another reduction.
+
+    Example:
+        >>> class Largest(dlc.losses.Loss):
+        ...     def call(self, y_true, y_pred):
+        ...         return dlc.max(dlc.abs(y_true - y_pred), axis=-1)
+        >>> Largest()(dlc.zeros((2, 3)), dlc.ones((2, 3))).item()
+        1.0
     """
 
     def __init__(
@@ -65,7 +75,11 @@ class Loss:
         Args:
             y_true: True values.
             y_pred: Predictions.
-            sample_weight: A factor for each sample.
+            sample_weight: A factor for each sample, of the shape of the samples' losses or of
+                their first axes, such as `[batch]`; an axis of extent 1 may follow.
+
+        Raises:
+            ShapeError: for shapes that do not fit.
         """
         values = as_tensor(self.call(y_true, y_pred))
         total: Any = None
@@ -102,7 +116,12 @@ class FunctionLoss(Loss):
 
 
 class PlainLoss(FunctionLoss):
-    """A loss of a function without settings."""
+    """A loss of a function without settings.
+
+    Args:
+        reduction: What is made of the samples' losses; see `Loss`.
+        name: For messages and the progress of training.
+    """
 
     def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None) -> None:
         super().__init__(reduction, name)
@@ -120,13 +139,28 @@ class MeanSquaredError(PlainLoss):
 
 
 class MeanAbsoluteError(PlainLoss):
-    """The mean of |y_true - y_pred|."""
+    """The mean of |y_true - y_pred|.
+
+    Example:
+        >>> dlc.losses.MeanAbsoluteError()([[0.0, 2.0]], [[1.0, 0.0]]).item()
+        1.5
+    """
 
     function = staticmethod(functions.mean_absolute_error)
 
 
 class Huber(FunctionLoss):
-    """Half the squared error up to `delta`, and straight on from there (Huber, 1964)."""
+    """The mean of half the squared error up to `delta`, and straight on from there (Huber, 1964).
+
+    Args:
+        delta: From which error |y_true - y_pred| on the loss is a straight line.
+        reduction: What is made of the samples' losses; see `Loss`.
+        name: For messages and the progress of training.
+
+    Example:
+        >>> dlc.losses.Huber()([[0.0, 0.0]], [[1.0, 3.0]]).item()
+        1.5
+    """
 
     function = staticmethod(functions.huber)
 
@@ -140,13 +174,28 @@ class Huber(FunctionLoss):
 
 
 class KLDivergence(PlainLoss):
-    """The sum of y_true * log(y_true / y_pred)."""
+    """The sum of y_true * log(y_true / y_pred), of probabilities; both are at least 1e-7.
+
+    Example:
+        >>> dlc.losses.KLDivergence()([[0.5, 0.5]], [[0.25, 0.75]]).item()
+        0.1438...
+    """
 
     function = staticmethod(functions.kl_divergence)
 
 
 class CosineSimilarity(FunctionLoss):
-    """Minus the cosine of the angle between true values and predictions: -1 for the same one."""
+    """Minus the cosine of the angle between true values and predictions: -1 for the same one.
+
+    Args:
+        axis: The axis of the vectors; one that is zero has the loss 0.
+        reduction: What is made of the samples' losses; see `Loss`.
+        name: For messages and the progress of training.
+
+    Example:
+        >>> dlc.losses.CosineSimilarity()([[1.0, 0.0]], [[2.0, 0.0]]).item()
+        -1.0
+    """
 
     function = staticmethod(functions.cosine_similarity)
 
@@ -168,7 +217,22 @@ def checked_smoothing(kind: type[Loss], value: float) -> float:
 
 
 class BinaryCrossentropy(FunctionLoss):
-    """The cross entropy of labels 0 and 1 (see `binary_crossentropy`)."""
+    """The cross entropy of labels 0 and 1: -y_true log p - (1 - y_true) log(1 - p), its mean.
+
+    Args:
+        from_logits: Whether predictions are logits x, of which p is sigmoid(x): more exact. Without
+            it they are probabilities, which are kept 1e-7 away from 0 and 1.
+        label_smoothing: How far labels are moved towards 0.5, from 0 to 1.
+        reduction: What is made of the samples' losses; see `Loss`.
+        name: For messages and the progress of training.
+
+    Raises:
+        ValueRangeError: for smoothing out of range.
+
+    Example:
+        >>> dlc.losses.BinaryCrossentropy()([[1.0], [0.0]], [[0.8], [0.4]]).item()
+        0.3669...
+    """
 
     function = staticmethod(functions.binary_crossentropy)
 
@@ -184,7 +248,24 @@ class BinaryCrossentropy(FunctionLoss):
 
 
 class CategoricalCrossentropy(FunctionLoss):
-    """The cross entropy of one-hot labels (see `categorical_crossentropy`)."""
+    """The cross entropy of one-hot labels: -sum(y_true log p) over the classes.
+
+    Args:
+        from_logits: Whether predictions are logits, of which p is the softmax: more exact. Without
+            it they are probabilities, which are divided by their sum and kept 1e-7 away from 0
+            and 1.
+        label_smoothing: Which share of a label is spread evenly over all classes, from 0 to 1.
+        axis: The axis of the classes, of labels and predictions.
+        reduction: What is made of the samples' losses; see `Loss`.
+        name: For messages and the progress of training.
+
+    Raises:
+        ValueRangeError: for smoothing out of range.
+
+    Example:
+        >>> dlc.losses.CategoricalCrossentropy()([[0.0, 1.0]], [[0.2, 0.8]]).item()
+        0.2231...
+    """
 
     function = staticmethod(functions.categorical_crossentropy)
 
@@ -203,9 +284,24 @@ class CategoricalCrossentropy(FunctionLoss):
 
 
 class SparseCategoricalCrossentropy(FunctionLoss):
-    """The cross entropy of numbers of classes (see `sparse_categorical_crossentropy`).
+    """The cross entropy of numbers of classes: -log p of the true class.
 
-    With `ignore_class` the mean is over the samples that are not ignored.
+    Labels are integers `[batch, ...]`, or `[batch, ..., 1]`, and predictions `[batch, ..., n]`.
+
+    Args:
+        from_logits: Whether predictions are logits, of which p is the softmax: more exact. Without
+            it they are probabilities, which are divided by their sum and kept 1e-7 away from 0
+            and 1.
+        ignore_class: A label whose samples do not count: their loss is 0, and a mean is that of
+            the others.
+        axis: The axis of the classes, of the predictions.
+        reduction: What is made of the samples' losses; see `Loss`.
+        name: For messages and the progress of training.
+
+    Example:
+        >>> loss = dlc.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+        >>> loss([1, -1], [[0.0, 0.0], [5.0, 0.0]]).item()
+        0.6931...
     """
 
     function = staticmethod(functions.sparse_categorical_crossentropy)

@@ -71,6 +71,10 @@ def binary_entropy(true: dlc.Tensor, p: dlc.Tensor) -> dlc.Tensor:
 def mean_squared_error(y_true: Any, y_pred: Any) -> dlc.Tensor:
     """The mean of (y_true - y_pred)**2 over the last axis.
 
+    Args:
+        y_true: True values `[..., n]`.
+        y_pred: Predictions of the same shape, floats; the losses are `[...]`.
+
     Example:
         >>> dlc.losses.mean_squared_error([[0.0, 2.0]], [[1.0, 0.0]]).numpy()
         array([2.5], dtype=float32)
@@ -81,14 +85,34 @@ def mean_squared_error(y_true: Any, y_pred: Any) -> dlc.Tensor:
 
 @casts
 def mean_absolute_error(y_true: Any, y_pred: Any) -> dlc.Tensor:
-    """The mean of |y_true - y_pred| over the last axis."""
+    """The mean of |y_true - y_pred| over the last axis.
+
+    Args:
+        y_true: True values `[..., n]`.
+        y_pred: Predictions of the same shape, floats; the losses are `[...]`.
+
+    Example:
+        >>> dlc.losses.mean_absolute_error([[0.0, 2.0]], [[1.0, 0.0]]).numpy()
+        array([1.5], dtype=float32)
+    """
     true, pred = float_pair("mean_absolute_error", y_true, y_pred)
     return mean_of(dlc.abs(true - pred), y_pred)
 
 
 @casts
 def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> dlc.Tensor:
-    """Half the squared error up to `delta`, and straight on from there (Huber, 1964)."""
+    """Half the squared error up to `delta`, and straight on from there (Huber, 1964).
+
+    Args:
+        y_true: True values `[..., n]`.
+        y_pred: Predictions of the same shape, floats; the losses, means over the last axis, are
+            `[...]`.
+        delta: From which error |y_true - y_pred| on the loss is a straight line.
+
+    Example:
+        >>> dlc.losses.huber([[0.0, 0.0]], [[1.0, 3.0]]).numpy()
+        array([1.5], dtype=float32)
+    """
     true, pred = float_pair("huber", y_true, y_pred)
     error = dlc.abs(true - pred)
     each = dlc.where(error <= delta, 0.5 * error * error, delta * error - 0.5 * delta * delta)
@@ -97,7 +121,16 @@ def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> dlc.Tensor:
 
 @casts
 def kl_divergence(y_true: Any, y_pred: Any) -> dlc.Tensor:
-    """The sum of y_true * log(y_true / y_pred) over the last axis; both at least 1e-7."""
+    """The sum of y_true * log(y_true / y_pred) over the last axis; both at least 1e-7.
+
+    Args:
+        y_true: Probabilities `[..., n]`.
+        y_pred: Predicted ones, of the same shape; the losses are `[...]`.
+
+    Example:
+        >>> dlc.losses.kl_divergence([[0.5, 0.5]], [[0.25, 0.75]]).numpy()
+        array([0.1438...], dtype=float32)
+    """
     true, pred = float_pair("kl_divergence", y_true, y_pred)
     true, pred = dlc.clip(true, EPSILON, 1.0), dlc.clip(pred, EPSILON, 1.0)
     return rounded((true * dlc.log(true / pred)).sum(axis=-1), y_pred)
@@ -105,7 +138,17 @@ def kl_divergence(y_true: Any, y_pred: Any) -> dlc.Tensor:
 
 @casts
 def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> dlc.Tensor:
-    """The cosine of the angle between the two along an axis; 0 where one is zero."""
+    """The cosine of the angle between the two along an axis; 0 where one is zero.
+
+    Args:
+        y_true: True vectors.
+        y_pred: Predicted ones, of the same shape.
+        axis: The axis of the vectors, which the result has no more.
+
+    Example:
+        >>> dlc.losses.cosine_similarity([[1.0, 0.0]], [[2.0, 0.0]]).numpy()
+        array([1.], dtype=float32)
+    """
     true, pred = float_pair("cosine_similarity", y_true, y_pred)
 
     def unit(x: dlc.Tensor) -> dlc.Tensor:
@@ -122,10 +165,15 @@ def binary_crossentropy(
     """-y_true log p - (1 - y_true) log(1 - p), its mean over the last axis.
 
     Args:
-        y_true: Labels, 0 or 1.
-        y_pred: Probabilities p, or with `from_logits` their logits.
+        y_true: Labels `[..., n]`, 0 or 1.
+        y_pred: Probabilities p, or with `from_logits` their logits, of the same shape; the losses
+            are `[...]`. Probabilities are kept 1e-7 away from 0 and 1.
         from_logits: Whether predictions are logits: then nothing is cut off.
         label_smoothing: How far labels are moved towards 0.5.
+
+    Example:
+        >>> dlc.losses.binary_crossentropy([[1.0], [0.0]], [[0.5], [0.75]]).numpy()
+        array([0.6931..., 1.3862...], dtype=float32)
     """
     true, pred = float_pair("binary_crossentropy", y_true, y_pred)
     true = smoothed(true, label_smoothing, 2)
@@ -152,10 +200,15 @@ def categorical_crossentropy(
 
     Args:
         y_true: A probability for each class, such as one-hot labels.
-        y_pred: Probabilities p, which are divided by their sum, or logits.
+        y_pred: Probabilities p of the same shape, which are divided by their sum and kept 1e-7 away
+            from 0 and 1, or logits.
         from_logits: Whether predictions are logits.
         label_smoothing: How far labels are moved towards the same for all.
-        axis: The classes.
+        axis: The classes, an axis that the losses have no more.
+
+    Example:
+        >>> dlc.losses.categorical_crossentropy([[0.0, 1.0]], [[1.0, 3.0]]).numpy()
+        array([0.2876...], dtype=float32)
     """
     true, pred = float_pair("categorical_crossentropy", y_true, y_pred)
     true = smoothed(true, label_smoothing, pred.shape[axis])
@@ -179,10 +232,15 @@ def sparse_categorical_crossentropy(
         y_pred: Probabilities, which are divided by their sum, or logits.
         from_logits: Whether predictions are logits.
         ignore_class: A label whose samples have the loss 0.
-        axis: The classes.
+        axis: The classes, an axis that the losses have no more.
 
     Raises:
+        DTypeError: for predictions that are no floats.
         ShapeError: for labels of another shape.
+
+    Example:
+        >>> dlc.losses.sparse_categorical_crossentropy([1, 0], [[1.0, 3.0], [1.0, 1.0]]).numpy()
+        array([0.2876..., 0.6931...], dtype=float32)
     """
     pred = as_tensor(y_pred)
     if not pred.dtype.is_float:

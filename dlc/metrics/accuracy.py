@@ -6,7 +6,7 @@ from typing import Any
 
 import dlc
 from dlc.frontend.apply import as_tensor
-from dlc.ir.errors import ValueRangeError
+from dlc.ir.integers import at_least
 from dlc.losses.functions import float_pair, one_shape
 from dlc.metrics.metric import MeanOf
 
@@ -40,6 +40,10 @@ class BinaryAccuracy(MeanOf):
     Args:
         name: The metric's name.
         threshold: Predictions above it stand for 1.
+
+    Example:
+        >>> dlc.metrics.BinaryAccuracy()([[1.0], [0.0]], [[0.8], [0.6]]).item()
+        0.5
     """
 
     def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
@@ -70,7 +74,15 @@ class CategoricalAccuracy(MeanOf):
 
 
 class SparseCategoricalAccuracy(MeanOf):
-    """The share of samples whose likeliest class is the label, a number."""
+    """The share of samples whose likeliest class is the label, a number.
+
+    Labels are integers `[batch, ...]`, or `[batch, ..., 1]`, predictions `[batch, ..., n]`.
+
+    Example:
+        >>> metric = dlc.metrics.SparseCategoricalAccuracy()
+        >>> metric([1, 0], [[0.1, 0.9], [0.2, 0.8]]).item()
+        0.5
+    """
 
     def __init__(self, name: str = "sparse_categorical_accuracy") -> None:
         super().__init__(self._right, name)
@@ -88,12 +100,6 @@ def _among_largest(own: dlc.Tensor, pred: dlc.Tensor, k: int) -> dlc.Tensor:
     return _as_floats(larger & ~dlc.isnan(dlc.squeeze(own, axis=-1)))
 
 
-def _count(name: str, k: int) -> int:
-    if k < 1:
-        raise ValueRangeError(f"{name}: k={k} must be at least 1")
-    return k
-
-
 class TopKCategoricalAccuracy(MeanOf):
     """The share of samples whose class, by one-hot labels, is among the likeliest `k`.
 
@@ -103,11 +109,16 @@ class TopKCategoricalAccuracy(MeanOf):
 
     Raises:
         ValueRangeError: for a `k` below 1.
+
+    Example:
+        >>> metric = dlc.metrics.TopKCategoricalAccuracy(k=2)
+        >>> metric([[0, 0, 1], [1, 0, 0]], [[0.1, 0.7, 0.2], [0.1, 0.7, 0.2]]).item()
+        0.5
     """
 
     def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy") -> None:
         super().__init__(self._right, name)
-        self.k = _count(name, k)
+        self.k = at_least(k, 1, f"{name}: k")
 
     def _right(self, y_true: Any, y_pred: Any) -> dlc.Tensor:
         true, pred = float_pair(self.name, y_true, y_pred)
@@ -133,7 +144,7 @@ class SparseTopKCategoricalAccuracy(MeanOf):
 
     def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy") -> None:
         super().__init__(self._right, name)
-        self.k = _count(name, k)
+        self.k = at_least(k, 1, f"{name}: k")
 
     def _right(self, y_true: Any, y_pred: Any) -> dlc.Tensor:
         labels, pred = dlc.astype(as_tensor(y_true), dlc.int64), as_tensor(y_pred)

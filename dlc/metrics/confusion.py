@@ -10,6 +10,7 @@ import numpy as np
 
 import dlc
 from dlc.ir.errors import ShapeError, ValueRangeError
+from dlc.ir.integers import at_least
 from dlc.losses.classes import weighted
 from dlc.losses.functions import float_pair
 from dlc.metrics.metric import Metric, share
@@ -26,9 +27,8 @@ class _Thresholds(Metric):
         class_id: int | None = None,
     ) -> None:
         for setting, value, least in (("top_k", top_k, 1), ("class_id", class_id, 0)):
-            if value is not None and value < least:
-                kind = type(self).__name__
-                raise ValueRangeError(f"{kind}({setting}={value}): it is at least {least}")
+            if value is not None:
+                at_least(value, least, f"{type(self).__name__}: {setting}")
         super().__init__(name)
         self.thresholds = np.asarray(thresholds, np.float32)
         self.top_k, self.class_id = top_k, class_id

@@ -33,6 +33,18 @@ class Metric:
         name: For the progress of training and its history; the class's name by default.
 
     State is made by `add_variable`, and is set back to its first value by `reset_state`.
+
+    Example:
+        >>> class Largest(dlc.metrics.Metric):
+        ...     def __init__(self):
+        ...         super().__init__("largest")
+        ...         self.found = self.add_variable(0.0)
+        ...     def update_state(self, y_true, y_pred, sample_weight=None):
+        ...         self.found.assign(dlc.maximum(self.found, dlc.max(abs(y_true - y_pred))))
+        ...     def result(self):
+        ...         return self.found.value()
+        >>> Largest()(dlc.asarray([1.0, 2.0]), dlc.asarray([1.5, 4.0])).item()
+        2.0
     """
 
     # Whether a batch is added outside compiled steps, by Python.

@@ -72,7 +72,17 @@ class CosineSimilarity(MeanOfLoss):
 
 
 class BinaryCrossentropy(MeanOfLoss):
-    """The mean of `dlc.losses.binary_crossentropy`."""
+    """The mean of `dlc.losses.binary_crossentropy` over samples.
+
+    Args:
+        name: The metric's name.
+        from_logits: Whether predictions are logits, not probabilities.
+        label_smoothing: How far labels are moved towards 0.5.
+
+    Example:
+        >>> dlc.metrics.BinaryCrossentropy()([[1.0], [0.0]], [[0.5], [0.5]]).item()
+        0.693...
+    """
 
     def __init__(
         self,
@@ -85,7 +95,18 @@ class BinaryCrossentropy(MeanOfLoss):
 
 
 class CategoricalCrossentropy(MeanOfLoss):
-    """The mean of `dlc.losses.categorical_crossentropy`."""
+    """The mean of `dlc.losses.categorical_crossentropy` over samples.
+
+    Args:
+        name: The metric's name.
+        from_logits: Whether predictions are logits, not probabilities.
+        label_smoothing: Which share of a label is spread evenly over all classes.
+        axis: The axis of the classes.
+
+    Example:
+        >>> dlc.metrics.CategoricalCrossentropy()([[0.0, 1.0]], [[0.5, 0.5]]).item()
+        0.693...
+    """
 
     def __init__(
         self,
@@ -99,7 +120,17 @@ class CategoricalCrossentropy(MeanOfLoss):
 
 
 class SparseCategoricalCrossentropy(MeanOfLoss):
-    """The mean of `dlc.losses.sparse_categorical_crossentropy`."""
+    """The mean of `dlc.losses.sparse_categorical_crossentropy` over samples.
+
+    Args:
+        name: The metric's name.
+        from_logits: Whether predictions are logits, not probabilities.
+        axis: The axis of the classes.
+
+    Example:
+        >>> dlc.metrics.SparseCategoricalCrossentropy()([1], [[0.5, 0.5]]).item()
+        0.693...
+    """
 
     def __init__(
         self,

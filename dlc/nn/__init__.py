@@ -68,7 +68,7 @@ from dlc.nn.dropout import RandomState as RandomState
 from dlc.nn.dropout import RReLU as RReLU
 from dlc.nn.embeddings import Embedding as Embedding
 from dlc.nn.embeddings import EmbeddingBag as EmbeddingBag
-from dlc.nn.graph import Input as Input
+from dlc.nn.graph_calls import Input as Input
 from dlc.nn.keras.categories import CategoryEncoding as CategoryEncoding
 from dlc.nn.keras.categories import Discretization as Discretization
 from dlc.nn.keras.categories import IntegerLookup as IntegerLookup

@@ -12,8 +12,7 @@ import dlc
 from dlc.ir.errors import ShapeError
 from dlc.nn import functional, initializers
 from dlc.nn.activations import linear
-from dlc.nn.described import one_of
-from dlc.nn.linear import positive
+from dlc.nn.described import one_of, positive
 from dlc.nn.module import Module, Parameter
 
 
@@ -395,8 +394,8 @@ class PReLU(Module):
         shared_axes: Sequence[int] | None = None,
         name: str | None = None,
     ) -> None:
-        positive("PReLU", num_parameters=num_parameters)
-        self.num_parameters, self.init, self.name = num_parameters, init, name
+        (self.num_parameters,) = positive("PReLU", num_parameters=num_parameters)
+        self.init, self.name = init, name
         self.as_keras = alpha_initializer is not None or shared_axes is not None
         self.shared_axes = tuple(shared_axes or ())
         self.dtype = dtype or dlc.float32

@@ -10,8 +10,7 @@ from dlc.frontend.apply import wide
 from dlc.frontend.functions.channel_norms import moved, unbiased
 from dlc.ir.dims import product
 from dlc.ir.errors import ShapeError, ValueRangeError
-from dlc.nn.described import described
-from dlc.nn.linear import positive
+from dlc.nn.described import described, positive
 from dlc.nn.module import Buffer, Module, Parameter
 
 _BATCH = """
@@ -60,7 +59,7 @@ class _Tracking(Module):
         self, features: int, eps: float, momentum: float | None, affine: bool, tracking: bool,
         dtype: Any, bias: bool,
     ) -> None:  # fmt: skip
-        positive(type(self).__name__, num_features=features)
+        (features,) = positive(type(self).__name__, num_features=features)
         self.num_features, self.eps, self.momentum = features, eps, momentum
         self.affine, self.track_running_stats = affine, tracking
         held = dtype or dlc.float32
@@ -296,7 +295,8 @@ class GroupNorm(Module):
         *,
         bias: bool = True,
     ) -> None:
-        positive("GroupNorm", num_groups=num_groups, num_channels=num_channels)
+        sizes = {"num_groups": num_groups, "num_channels": num_channels}
+        num_groups, num_channels = positive("GroupNorm", **sizes)
         if num_channels % num_groups:
             raise ValueRangeError(
                 f"GroupNorm: {num_channels} channels cannot be divided into {num_groups} groups"
@@ -334,8 +334,8 @@ class LocalResponseNorm(Module):
     """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
-        positive("LocalResponseNorm", size=size)
-        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+        (self.size,) = positive("LocalResponseNorm", size=size)
+        self.alpha, self.beta, self.k = alpha, beta, k
 
     def forward(self, x: Any) -> dlc.Tensor:
         """The normalised x, of x's shape."""

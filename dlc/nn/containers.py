@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 import dlc
 from dlc.ir.errors import ArgumentError, IndexRangeError, ValueRangeError, nearest
-from dlc.nn.graph import input_of, input_parts, is_symbolic, shape_of
+from dlc.nn.graph_calls import input_of, input_parts, is_symbolic, shape_of
 from dlc.nn.masking import call_with_mask
 from dlc.nn.module import Module, Parameter
 from dlc.train import masks

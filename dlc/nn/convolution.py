@@ -8,9 +8,8 @@ from typing import Any, ClassVar, TypeAlias
 import dlc
 from dlc.ir.errors import ValueRangeError
 from dlc.nn import initializers
-from dlc.nn.described import described, one_of, per_axis
+from dlc.nn.described import described, one_of, per_axis, positive
 from dlc.nn.functional.padding import MODES, surrounded
-from dlc.nn.linear import positive
 from dlc.nn.module import Module, Parameter
 
 Steps: TypeAlias = int | tuple[int, ...]
@@ -64,8 +63,8 @@ class _Convolution(Module):
         dtype: Any,
     ) -> None:
         name, rank = type(self).__name__, self.rank
-        inputs, outputs = channels
-        positive(name, in_channels=inputs, out_channels=outputs, groups=groups)
+        sizes = {"in_channels": channels[0], "out_channels": channels[1], "groups": groups}
+        inputs, outputs, groups = positive(name, **sizes)
         if inputs % groups or outputs % groups:
             raise ValueRangeError(
                 f"{name}: {inputs} and {outputs} channels cannot be divided into {groups} groups"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from dlc.ir.errors import ArgumentError, ValueRangeError
+from dlc.ir.integers import at_least
 
 Layer = TypeVar("Layer", bound=type[Any])
 
@@ -32,6 +33,11 @@ def described(rest: str, **words: Any) -> Callable[[Layer], Layer]:
         return layer
 
     return describe
+
+
+def positive(layer: str, **sizes: Any) -> tuple[int, ...]:
+    """Sizes of a layer, by their names, as integers; ValueRangeError unless they are positive."""
+    return tuple([at_least(value, 1, f"{layer}: {name}") for name, value in sizes.items()])
 
 
 def per_axis(layer: str, name: str, value: Any, rank: int, least: int = 1) -> tuple[int, ...]:

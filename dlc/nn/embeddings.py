@@ -7,9 +7,8 @@ from typing import Any
 import dlc
 from dlc.ir.errors import ArgumentError, DTypeError, ValueRangeError
 from dlc.nn import functional, initializers
-from dlc.nn.described import one_of
+from dlc.nn.described import one_of, positive
 from dlc.nn.functional.arguments import tensor
-from dlc.nn.linear import positive
 from dlc.nn.module import Module, Parameter
 
 
@@ -76,7 +75,7 @@ class Embedding(Module):
                 "Embedding needs num_embeddings and embedding_dim",
                 hint="or input_dim and output_dim, which are Keras's names",
             )
-        positive("Embedding", num_embeddings=rows, embedding_dim=width)
+        rows, width = positive("Embedding", num_embeddings=rows, embedding_dim=width)
         self.num_embeddings, self.embedding_dim = rows, width
         self._converts = as_keras
         self.mask_zero = bool(mask_zero)
@@ -142,13 +141,14 @@ class EmbeddingBag(Module):
         padding_idx: int | None = None,
         dtype: Any = None,
     ) -> None:
-        positive("EmbeddingBag", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        sizes = {"num_embeddings": num_embeddings, "embedding_dim": embedding_dim}
+        rows, width = positive("EmbeddingBag", **sizes)
+        self.num_embeddings, self.embedding_dim = rows, width
         self.mode = one_of("EmbeddingBag", "mode", mode, ("mean", "sum", "max"))
         self.include_last_offset = include_last_offset
-        self.padding_idx = _padding_row("EmbeddingBag", padding_idx, num_embeddings)
+        self.padding_idx = _padding_row("EmbeddingBag", padding_idx, rows)
         normal = initializers.normal(0.0, 1.0)
-        self.weight = _table(num_embeddings, embedding_dim, self.padding_idx, normal, dtype)
+        self.weight = _table(rows, width, self.padding_idx, normal, dtype)
 
     def forward(
         self, indices: Any, offsets: Any = None, per_sample_weights: Any = None

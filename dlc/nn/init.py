@@ -59,12 +59,31 @@ def _fill(tensor: Held, init: initializers.Initializer) -> Held:
 
 
 def uniform_(tensor: Held, a: float = 0.0, b: float = 1.0, key: Any = None) -> Held:
-    """Uniform between a and b."""
+    """Numbers that are uniform between a and b.
+
+    Args:
+        tensor: What is filled, and returned.
+        a: The lowest.
+        b: The highest.
+        key: A random key; the global generator without one.
+
+    Example:
+        >>> weight = dlc.nn.Linear(3, 2).weight
+        >>> bool((abs(dlc.nn.init.uniform_(weight, -0.5, 0.5)) <= 0.5).all())
+        True
+    """
     return _fill(tensor, initializers.uniform(a, b, key))
 
 
 def normal_(tensor: Held, mean: float = 0.0, std: float = 1.0, key: Any = None) -> Held:
-    """Normal."""
+    """Normal numbers.
+
+    Args:
+        tensor: What is filled, and returned.
+        mean: Their mean.
+        std: Their deviation.
+        key: A random key; the global generator without one.
+    """
     return _fill(tensor, initializers.normal(mean, std, key))
 
 
@@ -76,7 +95,16 @@ def trunc_normal_(
     b: float = 2.0,
     key: Any = None,
 ) -> Held:
-    """Normal, cut at a and b."""
+    """Normal numbers between a and b, as if others had been drawn again.
+
+    Args:
+        tensor: What is filled, and returned.
+        mean: The mean, of those that are not cut.
+        std: Their deviation.
+        a: The lowest, itself and not in deviations.
+        b: The highest.
+        key: A random key; the global generator without one.
+    """
 
     def init(shape: Any, dtype: Any) -> dlc.Tensor:
         low, high = (a - mean) / std, (b - mean) / std
@@ -86,7 +114,12 @@ def trunc_normal_(
 
 
 def constant_(tensor: Held, val: float) -> Held:
-    """One number."""
+    """One number everywhere.
+
+    Example:
+        >>> dlc.nn.init.constant_(dlc.nn.Linear(2, 2).bias, 0.5).tolist()
+        [0.5, 0.5]
+    """
     return _fill(tensor, initializers.constant(val))
 
 
@@ -101,7 +134,12 @@ def zeros_(tensor: Held) -> Held:
 
 
 def eye_(tensor: Held) -> Held:
-    """A matrix with ones on its diagonal and zeros elsewhere."""
+    """A matrix with ones on its diagonal and zeros elsewhere.
+
+    Example:
+        >>> dlc.nn.init.eye_(dlc.nn.Linear(2, 2).weight).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
     return _fill(tensor, initializers.identity())
 
 
@@ -111,12 +149,23 @@ def dirac_(tensor: Held, groups: int = 1) -> Held:
 
 
 def xavier_uniform_(tensor: Held, gain: float = 1.0, key: Any = None) -> Held:
-    """Uniform, of variance gain**2 * 2 / (inputs + outputs) (Glorot and Bengio, 2010)."""
+    """Uniform, of variance gain**2 * 2 / (inputs + outputs) (Glorot and Bengio, 2010).
+
+    Args:
+        tensor: What is filled, and returned: a matrix [outputs, inputs], or filters.
+        gain: A factor of the deviation; see `calculate_gain`.
+        key: A random key; the global generator without one.
+
+    Example:
+        >>> weight = dlc.nn.Linear(4, 2).weight  # of bound sqrt(6 / (4 + 2))
+        >>> bool((abs(dlc.nn.init.xavier_uniform_(weight)) <= 1.0).all())
+        True
+    """
     return _fill(tensor, initializers.variance_scaling(gain**2, "fan_avg", "uniform", key, True))
 
 
 def xavier_normal_(tensor: Held, gain: float = 1.0, key: Any = None) -> Held:
-    """Normal, of variance gain**2 * 2 / (inputs + outputs) (Glorot and Bengio, 2010)."""
+    """Normal, of the variance of `xavier_uniform_`."""
     return _fill(tensor, initializers.variance_scaling(gain**2, "fan_avg", "normal", key, True))
 
 
@@ -130,11 +179,19 @@ def kaiming_uniform_(
     """Uniform, of variance gain**2 / n (He et al., 2015).
 
     Args:
-        tensor: What is filled.
+        tensor: What is filled, and returned: a matrix [outputs, inputs], or filters.
         a: The slope of "leaky_relu".
         mode: Whether n are inputs, "fan_in", or outputs, "fan_out".
         nonlinearity: The activation that follows, which decides about the gain.
-        key: A random key.
+        key: A random key; the global generator without one.
+
+    Raises:
+        ValueRangeError: for an activation that there is no gain for, and another mode.
+
+    Example:
+        >>> weight = dlc.nn.Linear(6, 2).weight  # of bound sqrt(2) * sqrt(3 / 6)
+        >>> bool((abs(dlc.nn.init.kaiming_uniform_(weight, nonlinearity="relu")) <= 1.0).all())
+        True
     """
     scale = calculate_gain(nonlinearity, a) ** 2
     return _fill(tensor, initializers.variance_scaling(scale, mode, "uniform", key, True))
@@ -153,7 +210,18 @@ def kaiming_normal_(
 
 
 def orthogonal_(tensor: Held, gain: float = 1.0, key: Any = None) -> Held:
-    """Orthogonal rows or columns of a matrix of all axes but the first (Saxe et al., 2014)."""
+    """Orthogonal rows or columns of a matrix of all axes but the first (Saxe et al., 2014).
+
+    Args:
+        tensor: What is filled, and returned, with at least two axes.
+        gain: The length of the shorter ones.
+        key: A random key; the global generator without one.
+
+    Example:
+        >>> w = dlc.nn.init.orthogonal_(dlc.nn.Linear(3, 2).weight)
+        >>> dlc.abs(w @ w.T - dlc.eye(2)).max().item() < 1e-6
+        True
+    """
     return _fill(tensor, initializers.orthogonal(gain, key, outputs_first=True))
 
 

@@ -162,6 +162,10 @@ def _dirac(groups: int, shape: Sequence[int], dtype: Any) -> dlc.Tensor:
 def fans(shape: Sequence[int], outputs_first: bool = False) -> tuple[int, int]:
     """The inputs that each output reads, and the outputs that read each input.
 
+    Args:
+        shape: Of a parameter.
+        outputs_first: Whether it is in PyTorch's layout, [outputs, inputs, *window].
+
     Example:
         >>> fans((3, 3, 16, 32)), fans((32, 16, 3, 3), outputs_first=True)
         ((144, 288), (144, 288))
@@ -284,6 +288,11 @@ class _AsKeras:
     """The base of initialisers by Keras's names: a `seed` in the place of a key.
 
     With a seed, each call gives the same numbers.
+
+    Example:
+        >>> he = dlc.nn.initializers.HeNormal(seed=1)
+        >>> bool((he((3, 2)) == he((3, 2))).all())
+        True
     """
 
     def __init__(self, init: Initializer) -> None:
@@ -326,14 +335,14 @@ class Identity(_AsKeras):
 
 
 class RandomNormal(_AsKeras):
-    """A normal distribution."""
+    """A normal distribution of a mean and a deviation; a `seed` gives the same numbers again."""
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(normal(mean, stddev, _key(seed)))
 
 
 class RandomUniform(_AsKeras):
-    """A uniform distribution."""
+    """A uniform distribution from minval to maxval; a `seed` gives the same numbers again."""
 
     def __init__(
         self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
@@ -342,7 +351,7 @@ class RandomUniform(_AsKeras):
 
 
 class TruncatedNormal(_AsKeras):
-    """A normal distribution cut at two deviations."""
+    """A normal distribution cut at two deviations `stddev` around `mean`."""
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(truncated_normal(mean, stddev, _key(seed)))
@@ -376,37 +385,37 @@ class _Fans(_AsKeras):
 
 
 class GlorotUniform(_Fans):
-    """See `glorot_uniform`."""
+    """Uniform, of variance 2 / (inputs + outputs) (Glorot and Bengio, 2010)."""
 
     make = staticmethod(glorot_uniform)
 
 
 class GlorotNormal(_Fans):
-    """See `glorot_normal`."""
+    """Cut normal, of variance 2 / (inputs + outputs) (Glorot and Bengio, 2010)."""
 
     make = staticmethod(glorot_normal)
 
 
 class HeUniform(_Fans):
-    """See `he_uniform`."""
+    """Uniform, of variance 2 / inputs (He et al., 2015)."""
 
     make = staticmethod(he_uniform)
 
 
 class HeNormal(_Fans):
-    """See `he_normal`."""
+    """Cut normal, of variance 2 / inputs (He et al., 2015)."""
 
     make = staticmethod(he_normal)
 
 
 class LecunUniform(_Fans):
-    """See `lecun_uniform`."""
+    """Uniform, of variance 1 / inputs (LeCun et al., 1998)."""
 
     make = staticmethod(lecun_uniform)
 
 
 class LecunNormal(_Fans):
-    """See `lecun_normal`."""
+    """Cut normal, of variance 1 / inputs (LeCun et al., 1998)."""
 
     make = staticmethod(lecun_normal)
 
@@ -416,6 +425,10 @@ def get(given: Any) -> Initializer:
 
     Raises:
         ValueRangeError: for a name that is not known, with the nearest one.
+
+    Example:
+        >>> dlc.nn.initializers.get("zeros")((2,), dlc.float32).tolist()
+        [0.0, 0.0]
     """
     if isinstance(given, type):
         return cast(Initializer, given())

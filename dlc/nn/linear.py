@@ -6,16 +6,10 @@ import math
 from typing import Any
 
 import dlc
-from dlc.ir.errors import ShapeError, ValueRangeError
+from dlc.ir.errors import ShapeError
 from dlc.nn import functional, initializers
+from dlc.nn.described import positive
 from dlc.nn.module import Module, Parameter
-
-
-def positive(layer: str, **sizes: int) -> None:
-    """ValueRangeError unless all sizes are positive integers."""
-    for name, value in sizes.items():
-        if not isinstance(value, int) or value < 1:
-            raise ValueRangeError(f"{layer}({name}={value!r}): it must be a positive integer")
 
 
 def last_extent(layer: Module, shape: tuple[Any, ...]) -> int:
@@ -59,13 +53,13 @@ class Linear(Module):
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, dtype: Any = None
     ) -> None:
-        positive("Linear", in_features=in_features, out_features=out_features)
-        self.in_features, self.out_features = in_features, out_features
-        bound = 1 / math.sqrt(in_features)
+        inputs, outputs = positive("Linear", in_features=in_features, out_features=out_features)
+        self.in_features, self.out_features = inputs, outputs
+        bound = 1 / math.sqrt(inputs)
         init = initializers.uniform(-bound, bound)
         dtype = dtype or dlc.float32
-        self.weight = Parameter(init((out_features, in_features), dtype), "weight")
-        self.bias = Parameter(init((out_features,), dtype), "bias") if bias else None
+        self.weight = Parameter(init((outputs, inputs), dtype), "weight")
+        self.bias = Parameter(init((outputs,), dtype), "bias") if bias else None
 
     def forward(self, x: Any) -> dlc.Tensor:
         """The product of x [..., in_features]: [..., out_features]."""
@@ -107,13 +101,12 @@ class Bilinear(Module):
         dtype: Any = None,
     ) -> None:
         sizes = {"in1_features": in1_features, "in2_features": in2_features}
-        positive("Bilinear", **sizes, out_features=out_features)
-        self.in1_features, self.in2_features = in1_features, in2_features
-        self.out_features = out_features
-        bound = 1 / math.sqrt(in1_features)
+        first, second, outputs = positive("Bilinear", **sizes, out_features=out_features)
+        self.in1_features, self.in2_features, self.out_features = first, second, outputs
+        bound = 1 / math.sqrt(first)
         init, held = initializers.uniform(-bound, bound), dtype or dlc.float32
-        self.weight = Parameter(init((out_features, in1_features, in2_features), held), "weight")
-        self.bias = Parameter(init((out_features,), held), "bias") if bias else None
+        self.weight = Parameter(init((outputs, first, second), held), "weight")
+        self.bias = Parameter(init((outputs,), held), "bias") if bias else None
 
     def forward(self, x1: Any, x2: Any) -> dlc.Tensor:
         """The map of x1 [..., in1_features] and x2 [..., in2_features]: [..., out_features]."""

@@ -158,6 +158,13 @@ class KLDivLoss(Criterion):
 class PoissonNLLLoss(Criterion):
     """The negative log likelihood of counts; see `functional.poisson_nll_loss`.
 
+    Args:
+        log_input: Whether predictions are logarithms of means: exp(input) - target input; else
+            input - target log(input + eps).
+        full: Whether Stirling's approximation of log(target!) is added.
+        eps: See there.
+        reduction: "mean", "sum" or "none".
+
     Example:
         >>> dlc.nn.PoissonNLLLoss()(dlc.zeros(2), dlc.asarray([1.0, 2.0]))
         Tensor(1., dtype=float32)
@@ -179,7 +186,12 @@ class PoissonNLLLoss(Criterion):
 
 
 class GaussianNLLLoss(Criterion):
-    """The negative log likelihood of normal values; see `functional.gaussian_nll_loss`.
+    """(log(var) + (input - target)**2 / var) / 2; see `functional.gaussian_nll_loss`.
+
+    Args:
+        full: Whether log(2 pi) / 2 is added.
+        eps: The least variance.
+        reduction: "mean", "sum" or "none".
 
     Example:
         >>> dlc.nn.GaussianNLLLoss()(dlc.zeros(2), dlc.ones(2), dlc.ones(2))

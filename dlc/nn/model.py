@@ -8,7 +8,9 @@ from typing import Any
 import dlc
 from dlc.frontend import tree
 from dlc.ir.errors import ArgumentError, ValueRangeError, nearest
-from dlc.nn.graph import Graph, LayerStep, Program, type_shape
+from dlc.nn.graph import Graph
+from dlc.nn.graph_calls import type_shape
+from dlc.nn.graph_program import LayerStep, Program
 from dlc.nn.module import Module
 
 

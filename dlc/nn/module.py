@@ -26,7 +26,7 @@ from dlc.ir.record import NamedTuple
 from dlc.nn import initializers
 from dlc.nn.converting import Converting
 from dlc.nn.fitting import Fitting
-from dlc.nn.graph import is_symbolic, symbolic_call
+from dlc.nn.graph_calls import is_symbolic, symbolic_call
 from dlc.nn.hooks import Hooking, set_slot
 from dlc.nn.module_form import flatten_module, unflatten_module
 from dlc.nn.walking import Walking, variables
@@ -43,6 +43,11 @@ _COMPUTING = ("forward", "call")  # names of the method that computes
 def Parameter(value: Any, name: str | None = None, dtype: Any = None) -> dlc.Variable:  # noqa: N802
     """A variable that is trained: a `dlc.Variable` with `requires_grad`.
 
+    Args:
+        value: Its first value: floats, in a tensor, an array or a list.
+        name: For messages.
+        dtype: The element type; that of the value for None.
+
     Example:
         >>> dlc.nn.Parameter([1.0, 2.0]).requires_grad
         True
@@ -58,6 +63,12 @@ def Buffer(value: Any) -> dlc.Variable:  # noqa: N802
     """State of a module that is saved and not trained, such as running means.
 
     Assigned to an attribute of a module, it becomes a `dlc.Variable` there, a copy of `value`.
+
+    Example:
+        >>> layer = dlc.nn.Module()
+        >>> layer.mean = dlc.nn.Buffer(dlc.zeros(2))
+        >>> [name for name, _ in layer.named_buffers()], list(layer.parameters())
+        (['mean'], [])
     """
     return _Buffer(value)  # type: ignore[return-value]
 

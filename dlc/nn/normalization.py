@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import dlc
 from dlc.ir.errors import ShapeError
-from dlc.nn.linear import positive
+from dlc.nn.described import positive
 from dlc.nn.module import Module, Parameter
 
 
 def _row_shape(layer: str, given: int | Sequence[int]) -> tuple[int, ...]:
-    shape = (given,) if isinstance(given, int) else tuple(given)
-    for extent in shape or (0,):
-        positive(layer, normalized_shape=extent)
-    return shape
+    extents = tuple(given) if isinstance(given, Iterable) else (given,)
+    return tuple([positive(layer, normalized_shape=extent)[0] for extent in extents or (0,)])
 
 
 def _rows(layer: Module, x: Any, shape: tuple[int, ...]) -> Any:

@@ -11,7 +11,7 @@ import dlc
 from dlc.frontend.watched import watched
 from dlc.ir.errors import ValueRangeError, nearest
 from dlc.ir.types import TensorType
-from dlc.nn.graph import LayerStep, Program
+from dlc.nn.graph_program import LayerStep, Program
 from dlc.train.modes import evaluating
 
 if TYPE_CHECKING:

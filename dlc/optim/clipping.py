@@ -28,18 +28,33 @@ def _limited(x: Any, norm: Any, limit: float) -> Any:
 
 
 def clip_by_value(x: Any, low: float, high: float) -> dlc.Tensor:
-    """x with each element at least `low` and at most `high`."""
+    """x with each element at least `low` and at most `high`.
+
+    Example:
+        >>> dlc.optim.clip_by_value(dlc.asarray([-3.0, 0.5]), -1.0, 1.0).tolist()
+        [-1.0, 0.5]
+    """
     return dlc.clip(x, low, high)
 
 
 def clip_by_norm(x: Any, limit: float) -> dlc.Tensor:
-    """x, made shorter if its norm is above `limit`."""
+    """x times limit / norm, if its Euclidean norm is above `limit`; else as it is.
+
+    Example:
+        >>> dlc.optim.clip_by_norm(dlc.asarray([3.0, 4.0]), 1.0).tolist()
+        [0.6..., 0.8...]
+    """
     x = as_tensor(x)
     return _limited(x, _norm(x), limit)
 
 
 def global_norm(tree: Any) -> dlc.Tensor:
-    """The norm of all leaves of a tree as one vector."""
+    """The Euclidean norm of all leaves of a tree as one vector, a scalar.
+
+    Example:
+        >>> dlc.optim.global_norm({"w": dlc.asarray([3.0]), "b": dlc.asarray(4.0)}).item()
+        5.0
+    """
     leaves = [as_tensor(x) for x in dlc.tree.leaves(tree)]
     if not leaves:
         return dlc.asarray(0.0)
@@ -47,7 +62,7 @@ def global_norm(tree: Any) -> dlc.Tensor:
 
 
 def clip_by_global_norm(tree: Any, limit: float) -> tuple[Any, dlc.Tensor]:
-    """A tree made shorter as a whole if its norm is above `limit`, and the norm it had.
+    """A tree times limit / norm, if its norm as a whole is above `limit`, and the norm it had.
 
     Pascanu et al. (2013).
 
@@ -74,7 +89,20 @@ def clipped(gradients: Sequence[Any], settings: Mapping[str, Any]) -> Sequence[A
 def clip_grad_norm_(parameters: Iterable[dlc.Variable], max_norm: float) -> dlc.Tensor:
     """Makes the gradients (`grad`) of variables shorter as a whole; returns the norm they had.
 
-    As PyTorch's, whose quotient is limit / (norm + 1e-6).
+    As PyTorch's, whose quotient is max_norm / (norm + 1e-6).
+
+    Args:
+        parameters: Variables; those without a gradient are left out.
+        max_norm: The limit, at least 0.
+
+    Raises:
+        ValueRangeError: for a negative limit.
+
+    Example:
+        >>> w = dlc.Variable([3.0, 4.0], requires_grad=True)
+        >>> (w * w).sum().backward()
+        >>> dlc.optim.clip_grad_norm_([w], 1.0).item()
+        10.0
     """
     if not max_norm >= 0:
         raise ValueRangeError(f"clip_grad_norm_ to {max_norm}")
@@ -88,7 +116,19 @@ def clip_grad_norm_(parameters: Iterable[dlc.Variable], max_norm: float) -> dlc.
 
 
 def clip_grad_value_(parameters: Iterable[dlc.Variable], clip_value: float) -> None:
-    """Limits each element of the gradients (`grad`) of variables."""
+    """Limits each element of the gradients (`grad`) of variables.
+
+    Args:
+        parameters: Variables; those without a gradient are left out.
+        clip_value: The limit of the elements' sizes.
+
+    Example:
+        >>> w = dlc.Variable([3.0, 0.25], requires_grad=True)
+        >>> (w * w).sum().backward()
+        >>> dlc.optim.clip_grad_value_([w], 1.0)
+        >>> w.grad.tolist()
+        [1.0, 0.5]
+    """
     for p in parameters:
         if p.grad is not None:
             p.grad = clip_by_value(p.grad, -clip_value, clip_value)

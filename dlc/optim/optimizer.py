@@ -27,6 +27,7 @@ from dlc.frontend.tensor import make_like
 from dlc.frontend.trace import eager
 from dlc.frontend.variable_state import assign_state, check_state
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError, nearest
+from dlc.ir.integers import at_least
 from dlc.ir.record import NamedTuple
 from dlc.optim import clipping
 from dlc.optim.step_counts import StepCounts
@@ -201,12 +202,31 @@ class Optimizer:
             learning rate: a number or a function of the step.
         settings: In PyTorch's or in Keras's spelling, with its defaults.
 
-    Keras's spelling also takes `clipnorm`, `clipvalue`, `global_clipnorm`,
-    `gradient_accumulation_steps`, `use_ema` and `ema_momentum`, and so does the other one.
+    Both spellings take these of Keras, too:
+
+    * `clipnorm`, `global_clipnorm`, `clipvalue`, one of them: the largest norm of each gradient, of
+      all as one vector, the largest size of an element.
+    * `gradient_accumulation_steps`: of how many steps the gradients are averaged for an update.
+    * `use_ema`, `ema_momentum` (0.99): whether averages of the parameters are kept, moved by
+      average = momentum * average + (1 - momentum) * parameter after each update;
+      `finalize_variable_values` gives them to the parameters.
+    * `name`.
 
     Raises:
         ArgumentError: for a setting that is not known, with the nearest one; for no parameters.
         ValueRangeError: for a negative learning rate, and others out of range.
+
+    Example:
+        >>> class Signs(dlc.optim.Optimizer):
+        ...     torch, keras = {"lr": 0.1}, {"learning_rate": 0.1}
+        ...     def first_slots(self, parameter, settings):
+        ...         return {}
+        ...     def rule(self, parameter, gradient, slots, settings, rate, step):
+        ...         return parameter - dlc.astype(rate, parameter.dtype) * dlc.sign(gradient), {}
+        >>> w = dlc.Variable([1.0, 2.0])
+        >>> Signs(learning_rate=0.5).apply_gradients([(dlc.asarray([3.0, -4.0]), w)])
+        >>> w.tolist()
+        [0.5, 2.5]
     """
 
     torch: ClassVar[Mapping[str, Any]]  # settings in PyTorch's spelling, with defaults
@@ -311,10 +331,8 @@ class Optimizer:
         if sum(settings[k] is not None for k in ("clipnorm", "clipvalue", "global_clipnorm")) > 1:
             raise ArgumentError(f"{name}: one of clipnorm, clipvalue and global_clipnorm at most")
         every = settings["gradient_accumulation_steps"]
-        if every is not None and (not isinstance(every, int) or every < 2):
-            raise ValueRangeError(
-                f"{name}: gradient_accumulation_steps={every} must be an integer of 2 or more"
-            )
+        if every is not None:
+            at_least(every, 2, f"{name}: gradient_accumulation_steps")
         for key in ("beta1", "beta2", "rho", "momentum", "ema_momentum"):
             if not 0 <= settings.get(key, 0) < 1:
                 raise ValueRangeError(f"{name}: {key}={settings[key]} must be in [0, 1)")

@@ -163,6 +163,13 @@ class AdamW(Adam):
     """Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2019).
 
     As `Adam`; the decay is 0.01 in PyTorch's spelling and 0.004 in Keras's.
+
+    Example:
+        >>> w = dlc.Variable([1.0])
+        >>> optimizer = dlc.optim.AdamW([w], lr=0.1, weight_decay=0.5)
+        >>> optimizer.apply_gradients([(dlc.asarray([0.0]), w)])
+        >>> w.tolist()
+        [0.9...]
     """
 
     torch: ClassVar = {
@@ -183,6 +190,12 @@ class RMSprop(Optimizer):
     PyTorch's spelling: `lr=0.01, alpha=0.99, eps=1e-8` (added to the root), `weight_decay=0,
     momentum=0, centered=False, maximize=False`. Keras's: `learning_rate=1e-3, rho=0.9, momentum=0,
     epsilon=1e-7` (added below the root), `centered=False, weight_decay=None`.
+
+    Example:
+        >>> w = dlc.Variable([1.0])
+        >>> dlc.optim.RMSprop([w], lr=0.1, alpha=0.75).apply_gradients([(dlc.asarray([4.0]), w)])
+        >>> w.tolist()
+        [0.8...]
     """
 
     torch: ClassVar = {
@@ -235,6 +248,12 @@ class Adagrad(Optimizer):
     PyTorch's spelling: `lr=0.01, lr_decay=0, weight_decay=0, initial_accumulator_value=0,
     eps=1e-10` (added to the root), `maximize=False`. Keras's: `learning_rate=1e-3,
     initial_accumulator_value=0.1, epsilon=1e-7` (added below the root), `weight_decay=None`.
+
+    Example:
+        >>> w = dlc.Variable([1.0])
+        >>> dlc.optim.Adagrad([w], lr=0.5).apply_gradients([(dlc.asarray([4.0]), w)])
+        >>> w.tolist()
+        [0.5]
     """
 
     torch: ClassVar = {

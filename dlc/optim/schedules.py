@@ -65,6 +65,11 @@ class ExponentialDecay(LearningRateSchedule):
         decay_steps: Steps after which it is decay_rate times as large.
         decay_rate: A factor.
         staircase: Whether the exponent is rounded down.
+
+    Example:
+        >>> schedule = dlc.optim.schedules.ExponentialDecay(1.0, 10, 0.5)
+        >>> [round(schedule(k).item(), 3) for k in (0, 10, 20)]
+        [1.0, 0.5, 0.25]
     """
 
     def __init__(
@@ -91,6 +96,11 @@ class StepDecay(ExponentialDecay):
         initial_learning_rate: The first one.
         step_size: Steps between changes.
         gamma: A factor.
+
+    Example:
+        >>> schedule = dlc.optim.schedules.StepDecay(1.0, 10, gamma=0.5)
+        >>> [round(schedule(k).item(), 3) for k in (9, 10, 20)]
+        [1.0, 0.5, 0.25]
     """
 
     def __init__(self, initial_learning_rate: float, step_size: int, gamma: float = 0.1) -> None:
@@ -104,6 +114,11 @@ class MultiStepDecay(LearningRateSchedule):
         initial_learning_rate: The first one.
         milestones: Numbers of steps.
         gamma: A factor.
+
+    Example:
+        >>> schedule = dlc.optim.schedules.MultiStepDecay(1.0, [10, 15], gamma=0.5)
+        >>> [round(schedule(k).item(), 3) for k in (9, 10, 15)]
+        [1.0, 0.5, 0.25]
     """
 
     def __init__(
@@ -127,6 +142,11 @@ class InverseTimeDecay(LearningRateSchedule):
         decay_steps: Steps in which the divisor grows by decay_rate.
         decay_rate: See there.
         staircase: Whether step / decay_steps is rounded down.
+
+    Example:
+        >>> schedule = dlc.optim.schedules.InverseTimeDecay(1.0, 10, 1.0)
+        >>> [round(schedule(k).item(), 3) for k in (0, 10, 30)]
+        [1.0, 0.5, 0.25]
     """
 
     def __init__(
@@ -155,6 +175,11 @@ class PolynomialDecay(LearningRateSchedule):
         end_learning_rate: The last one.
         power: 1 for a straight line.
         cycle: Whether to begin again, over a multiple of the steps, when they are done.
+
+    Example:
+        >>> schedule = dlc.optim.schedules.PolynomialDecay(1.0, 10, 0.0)
+        >>> [round(schedule(k).item(), 3) for k in (0, 5, 20)]
+        [1.0, 0.5, 0.0]
     """
 
     def __init__(
@@ -225,6 +250,11 @@ class CosineAnnealing(LearningRateSchedule):
         initial_learning_rate: The first one.
         period: Steps from the first to the last one.
         end_learning_rate: The last one.
+
+    Example:
+        >>> schedule = dlc.optim.schedules.CosineAnnealing(1.0, 10)
+        >>> [round(schedule(k).item(), 3) for k in (0, 5, 10, 20)]
+        [1.0, 0.5, 0.0, 1.0]
     """
 
     def __init__(
@@ -247,6 +277,11 @@ class CosineDecayRestarts(LearningRateSchedule):
         t_mul: How many times as long each is as the one before, at least 1.
         m_mul: How many times as high it begins.
         alpha: The last learning rate of each, as a share of the initial one.
+
+    Example:
+        >>> schedule = dlc.optim.schedules.CosineDecayRestarts(1.0, 10)
+        >>> [round(schedule(k).item(), 3) for k in (0, 5, 10, 20)]
+        [1.0, 0.5, 1.0, 0.5]
     """
 
     def __init__(
@@ -285,6 +320,11 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     Args:
         boundaries: Numbers of steps, increasing.
         values: Learning rates, one more.
+
+    Example:
+        >>> schedule = dlc.optim.schedules.PiecewiseConstantDecay([10, 20], [1.0, 0.5, 0.1])
+        >>> [round(schedule(k).item(), 3) for k in (10, 11, 21)]
+        [1.0, 0.5, 0.1]
     """
 
     def __init__(self, boundaries: Sequence[int], values: Sequence[float]) -> None:
@@ -310,6 +350,11 @@ class LinearWarmup(LearningRateSchedule):
         after: A schedule or a learning rate.
         steps: Steps of the warm-up.
         start: The first share of the learning rate where `after` begins.
+
+    Example:
+        >>> schedule = dlc.optim.schedules.LinearWarmup(1.0, 10)
+        >>> [round(schedule(k).item(), 3) for k in (0, 5, 20)]
+        [0.0, 0.5, 1.0]
     """
 
     def __init__(self, after: Rate, steps: int, start: float = 0.0) -> None:
@@ -367,6 +412,11 @@ class Cyclic(LearningRateSchedule):
         scale: A function of the number of the cycle, from 1, that takes the place of `mode`; of
             the step with `scale_by_step`.
         scale_by_step: See there.
+
+    Example:
+        >>> schedule = dlc.optim.schedules.Cyclic(0.1, 1.1, step_size_up=10)
+        >>> [round(schedule(k).item(), 3) for k in (0, 5, 10, 20)]
+        [0.1, 0.6, 1.1, 0.1]
     """
 
     def __init__(
@@ -415,6 +465,11 @@ class OneCycle(LearningRateSchedule):
         div_factor: The first learning rate is the highest one over this.
         final_div_factor: The last learning rate is the first one over this.
         three_phase: Whether it goes down to the first rate in as many steps as up, and then on.
+
+    Example:
+        >>> schedule = dlc.optim.schedules.OneCycle(1.0, total_steps=10)
+        >>> [round(schedule(k).item(), 3) for k in (0, 2, 9)]
+        [0.04, 1.0, 0.0]
     """
 
     def __init__(

@@ -12,6 +12,7 @@ import numpy as np
 
 import dlc
 from dlc.ir.errors import ArgumentError, DTypeError, ShapeError, ValueRangeError
+from dlc.ir.integers import at_least
 from dlc.train.passes import Order
 
 Batch = tuple[Any, Any, Any]
@@ -69,7 +70,8 @@ def as_array(x: Any) -> Any:
     if array.dtype.kind in "USO":
         raise DTypeError(
             f"data of the element type {array.dtype}, which are no numbers",
-            hint="number classes by np.unique(y, return_inverse=True)[1]; texts by dlc.data.text",
+            hint="number classes by np.unique(y, return_inverse=True)[1], texts by "
+            "dlc.nn.TextVectorization",
         )
     return array
 
@@ -85,20 +87,6 @@ def _as_arrays(tree: Any) -> Any:
     if type(tree) is np.ndarray:
         return as_array(tree)
     return None if tree is None else dlc.tree.map(as_array, tree)
-
-
-def positive(name: str, value: Any, least: int = 1) -> int:
-    """A setting as an integer; ValueRangeError for something else and for what is less."""
-    if type(value) is int and value >= least:
-        return value
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if number < least:
-        kind = "a positive integer" if least else "an integer, at least 0"
-        raise ValueRangeError(f"{name}={value!r} must be {kind}")
-    return number
 
 
 class Arrays:
@@ -126,7 +114,7 @@ class Arrays:
         order: Order | None = None,
         what: str = "the data",
     ) -> None:
-        batch_size = positive("batch_size", batch_size)
+        batch_size = at_least(batch_size, 1, "batch_size")
         self.data = (_as_arrays(x), _as_arrays(y), _as_arrays(weight))
         self.what, self.samples = what, _length(self.data, what)
         if order is not None:

@@ -14,8 +14,9 @@ import numpy as np
 
 import dlc
 from dlc.ir.errors import ArgumentError, ValueRangeError
+from dlc.ir.integers import at_least
 from dlc.ir.location import warn_user
-from dlc.train.arrays import Arrays, Batch, as_array, class_weights, is_arrays, positive
+from dlc.train.arrays import Arrays, Batch, as_array, class_weights, is_arrays
 from dlc.train.passes import Passes, passes_of, shuffled
 
 
@@ -61,7 +62,7 @@ class Iterated:
         use: str | None = None,
     ) -> None:
         if steps is not None:
-            steps = positive("steps", steps)
+            steps = at_least(steps, 1, "steps")
         self._use = use
         self._passes, self._limit = passes, steps
         self._first = 0 if passes.numbered else first_epoch

@@ -16,10 +16,11 @@ from dlc import optim
 from dlc.callbacks.callback_list import CallbackList
 from dlc.callbacks.history import History
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
+from dlc.ir.integers import at_least
 from dlc.ir.record import NamedTuple
 from dlc.train import added_losses, masks
 from dlc.train.added_losses import collect_losses
-from dlc.train.arrays import Arrays, Batch, is_arrays, leaves_of, positive, split_tail
+from dlc.train.arrays import Arrays, Batch, is_arrays, leaves_of, split_tail
 from dlc.train.batches import Source, source_of, unpack
 from dlc.train.fit_state import FitState
 from dlc.train.interrupts import Interrupts
@@ -83,7 +84,7 @@ class Training:
         self.optimizer = optim.get(optimizer)
         self.outputs = Outputs(loss, loss_weights, metrics, weighted_metrics)
         self.steps = Steps(model, self.outputs, run_eagerly or jit_compile is False)
-        self.steps_per_execution = positive("steps_per_execution", steps_per_execution)
+        self.steps_per_execution = at_least(steps_per_execution, 1, "steps_per_execution")
         self.stop_training = False
         self.history: History | None = None
         self.state: FitState | None = None  # of the last fit
@@ -225,9 +226,9 @@ class Training:
     ) -> tuple[Source, Source | None]:
         """Where the batches of training and of validation come from."""
         share, held_out = how.validation_split, how.validation_data
-        positive("epochs", how.epochs, 0)
-        positive("initial_epoch", how.initial_epoch, 0)
-        positive("validation_freq", how.validation_freq)
+        at_least(how.epochs, 0, "epochs")
+        at_least(how.initial_epoch, 0, "initial_epoch")
+        at_least(how.validation_freq, 1, "validation_freq")
         if not 0 <= share < 1:
             raise ValueRangeError(f"validation_split={share}: at least 0, less than 1")
         if share and held_out is None:

@@ -78,8 +78,9 @@ def export_library(
         SaveError: when a file cannot be written, or linked.
 
     Example:
-        >>> export_library(lambda x: x * 2, "out", specs="f32[4]").header
-        'out/lambda.h'
+        >>> twice = dlc.compile(lambda x: x * 2, name="twice")
+        >>> dlc.export_library(twice, "out", specs="f32[4]").header
+        'out/twice.h'
     """
     compiled, programs = programs_of(f, specs)
     isa = _target(target)

@@ -55,10 +55,12 @@ def load(
             program.
 
     Example:
-        >>> net = dlc.load("net.dlc")
-        >>> net
-        <loaded net.dlc: net(x: f32[b,784]) -> f32[b,10]>
-        >>> net(images)
+        >>> dlc.save(dlc.compile(lambda x: x * 2, name="twice"), "twice.dlc", specs="f32[n]")
+        >>> loaded = dlc.load("twice.dlc")
+        >>> loaded
+        <loaded twice.dlc: twice(x: f32[n]) -> f32[n]>
+        >>> loaded(np.float32([1, 2]))
+        Tensor([2., 4.], dtype=float32)
     """
     if num_threads is not None:
         config.thread_count(num_threads)

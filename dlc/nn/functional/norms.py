@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import dlc
@@ -13,7 +13,8 @@ from dlc.nn.functional.arguments import tensor
 
 def _first_axis(name: str, x: dlc.Tensor, normalized_shape: Any) -> int:
     """The first of the last axes, which have these extents."""
-    given = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    several = isinstance(normalized_shape, Iterable)
+    given = tuple(normalized_shape) if several else (normalized_shape,)
     if not given or tuple(x.shape)[-len(given) :] != given:
         raise ShapeError(
             f"{name} over the last axes {given} of a tensor of shape {tuple(x.shape)}",
@@ -71,7 +72,7 @@ def rms_norm(
         ShapeError: for a tensor whose last axes have other extents.
 
     Example:
-        >>> dlc.nn.functional.rms_norm(dlc.asarray([[1.0, -1.0]]), (2,))
+        >>> dlc.nn.functional.rms_norm(dlc.asarray([[3.0, -3.0]]), (2,), eps=0.0)
         Tensor([[ 1., -1.]], dtype=float32)
     """
     x = tensor(input)

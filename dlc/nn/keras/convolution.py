@@ -6,10 +6,9 @@ from typing import Any, ClassVar, TypeAlias
 
 import dlc
 from dlc.nn import activations, initializers
-from dlc.nn.described import described, one_of, per_axis
+from dlc.nn.described import described, one_of, per_axis, positive
 from dlc.nn.functional.padding import surrounded
 from dlc.nn.keras.layer import Layer, channels_last, known
-from dlc.nn.linear import positive
 
 Steps: TypeAlias = int | tuple[int, ...]
 
@@ -118,12 +117,12 @@ class _Conv(_Windows):
         bias_initializer: Any = "zeros",
         **common: Any,
     ) -> None:
-        positive(type(self).__name__, filters=filters, groups=groups)
+        sizes = positive(type(self).__name__, filters=filters, groups=groups)
         self._set_up(
             kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
             bias_initializer, common,
         )  # fmt: skip
-        self.filters, self.groups = filters, groups
+        self.filters, self.groups = sizes
         self.kernel_initializer = initializers.get(kernel_initializer)
 
     def build(self, shape: tuple[Any, ...]) -> None:
@@ -205,7 +204,7 @@ class _ConvTranspose(_Windows):
         **common: Any,
     ) -> None:
         name = type(self).__name__
-        positive(name, filters=filters)
+        (filters,) = positive(name, filters=filters)
         one_of(name, "padding", padding.lower(), ("valid", "same"))
         self._set_up(
             kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
@@ -309,12 +308,12 @@ class _Depthwise(_Windows):
         bias_initializer: Any = "zeros",
         **common: Any,
     ) -> None:
-        positive(type(self).__name__, depth_multiplier=depth_multiplier)
+        (multiplier,) = positive(type(self).__name__, depth_multiplier=depth_multiplier)
         self._set_up(
             kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
             bias_initializer, common,
         )  # fmt: skip
-        self.depth_multiplier = depth_multiplier
+        self.depth_multiplier = multiplier
         self.depthwise_initializer = initializers.get(depthwise_initializer)
 
     def build(self, shape: tuple[Any, ...]) -> None:
@@ -383,12 +382,13 @@ class _Separable(_Windows):
         bias_initializer: Any = "zeros",
         **common: Any,
     ) -> None:
-        positive(type(self).__name__, filters=filters, depth_multiplier=depth_multiplier)
+        sizes = {"filters": filters, "depth_multiplier": depth_multiplier}
+        counts = positive(type(self).__name__, **sizes)
         self._set_up(
             kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
             bias_initializer, common,
         )  # fmt: skip
-        self.filters, self.depth_multiplier = filters, depth_multiplier
+        self.filters, self.depth_multiplier = counts
         self.depthwise_initializer = initializers.get(depthwise_initializer)
         self.pointwise_initializer = initializers.get(pointwise_initializer)
 

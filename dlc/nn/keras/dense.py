@@ -6,8 +6,9 @@ from typing import Any
 
 import dlc
 from dlc.nn import activations, functional, initializers
+from dlc.nn.described import positive
 from dlc.nn.keras.layer import Layer
-from dlc.nn.linear import check_last, last_extent, positive
+from dlc.nn.linear import check_last, last_extent
 
 
 class Dense(Layer):
@@ -43,8 +44,8 @@ class Dense(Layer):
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        positive("Dense", units=units)
-        self.units, self.use_bias = units, use_bias
+        (self.units,) = positive("Dense", units=units)
+        self.use_bias = use_bias
         self.activation = activations.get(activation)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)

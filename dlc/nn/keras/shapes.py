@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import dlc
-from dlc.nn.described import described, one_of, per_axis
+from dlc.nn.described import described, one_of, per_axis, positive
 from dlc.nn.keras.layer import Layer, channels_last
-from dlc.nn.linear import positive
 from dlc.nn.reshaping import product
 
 Pairs: TypeAlias = int | Sequence[int] | Sequence[Sequence[int]]
@@ -89,8 +88,7 @@ class RepeatVector(Layer):
 
     def __init__(self, n: int, **common: Any) -> None:
         super().__init__(**common)
-        positive("RepeatVector", n=n)
-        self.n = n
+        (self.n,) = positive("RepeatVector", n=n)
 
     def call(self, x: Any) -> dlc.Tensor:
         """x repeated along a new axis."""

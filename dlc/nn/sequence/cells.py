@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import dlc
 from dlc.ir.errors import ValueRangeError
 from dlc.nn import activations, initializers
+from dlc.nn.described import positive
 from dlc.nn.dropout import Dropout
 from dlc.nn.functional.arguments import tensor
 from dlc.nn.keras.layer import Layer
-from dlc.nn.linear import check_last, last_extent, positive
+from dlc.nn.linear import check_last, last_extent
 from dlc.nn.module import Parameter
 from dlc.nn.sequence.recurrence import Step, gru_step, lstm_step, simple_step
 
@@ -46,11 +47,11 @@ class KerasCell(Layer):
     ) -> None:
         super().__init__(**common)
         name = type(self).__name__
-        positive(name, units=units)
+        (self.units,) = positive(name, units=units)
         for p in (dropout, recurrent_dropout):
             if not 0 <= p < 1:
                 raise ValueRangeError(f"{name}: dropout of {p} is no probability below 1")
-        self.units, self.use_bias = units, bool(use_bias)
+        self.use_bias = bool(use_bias)
         self.activation = activations.get(activation)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.recurrent_initializer = initializers.get(recurrent_initializer)

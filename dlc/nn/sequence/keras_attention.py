@@ -8,10 +8,10 @@ from typing import Any
 
 import dlc
 from dlc.ir.errors import ShapeError
+from dlc.nn.described import positive
 from dlc.nn.dropout import Dropout
 from dlc.nn.functional.arguments import tensor
 from dlc.nn.keras.layer import Layer, known
-from dlc.nn.linear import positive
 from dlc.nn.sequence.einsum_dense import EinsumDense
 from dlc.nn.sequence.masks import attention_weights, causal
 
@@ -63,9 +63,12 @@ class MultiHeadAttention(Layer):
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        held = key_dim if value_dim is None else value_dim
-        positive("MultiHeadAttention", num_heads=num_heads, key_dim=key_dim, value_dim=held)
-        self.num_heads, self.key_dim, self.value_dim = num_heads, key_dim, held
+        self.num_heads, self.key_dim, self.value_dim = positive(
+            "MultiHeadAttention",
+            num_heads=num_heads,
+            key_dim=key_dim,
+            value_dim=key_dim if value_dim is None else value_dim,
+        )
         self.use_bias = bool(use_bias)
         self.output_shape = (output_shape,) if isinstance(output_shape, int) else output_shape
         self.attention_axes = attention_axes

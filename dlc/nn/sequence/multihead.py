@@ -7,9 +7,10 @@ from typing import Any
 import dlc
 from dlc.ir.errors import ShapeError, ValueRangeError
 from dlc.nn import initializers
+from dlc.nn.described import positive
 from dlc.nn.dropout import Dropout
 from dlc.nn.functional.arguments import tensor
-from dlc.nn.linear import Linear, check_last, positive
+from dlc.nn.linear import Linear, check_last
 from dlc.nn.module import Module, Parameter
 from dlc.nn.sequence.masks import attention_weights, causal, joined
 
@@ -56,7 +57,8 @@ class MultiheadAttention(Module):
         batch_first: bool = False,
         dtype: Any = None,
     ) -> None:
-        positive("MultiheadAttention", embed_dim=embed_dim, num_heads=num_heads)
+        sizes = {"embed_dim": embed_dim, "num_heads": num_heads}
+        embed_dim, num_heads = positive("MultiheadAttention", **sizes)
         if embed_dim % num_heads:
             raise ValueRangeError(
                 f"MultiheadAttention(embed_dim={embed_dim}, num_heads={num_heads}): "
@@ -71,8 +73,8 @@ class MultiheadAttention(Module):
             shape = (3 * embed_dim, embed_dim)
             self.in_proj_weight = Parameter(init(shape, dtype), "in_proj_weight")
         else:
-            sizes = {"q": embed_dim, "k": self.kdim, "v": self.vdim}
-            for name, extent in sizes.items():
+            extents = {"q": embed_dim, "k": self.kdim, "v": self.vdim}
+            for name, extent in extents.items():
                 weight = Parameter(init((embed_dim, extent), dtype), f"{name}_proj_weight")
                 setattr(self, f"{name}_proj_weight", weight)
         zeros = dlc.zeros((3 * embed_dim,), dtype=dtype)

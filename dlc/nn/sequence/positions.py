@@ -7,9 +7,9 @@ from typing import Any
 import dlc
 from dlc.ir.errors import ShapeError, ValueRangeError
 from dlc.nn import initializers
+from dlc.nn.described import positive
 from dlc.nn.functional.arguments import tensor
 from dlc.nn.keras.layer import Layer, known
-from dlc.nn.linear import positive
 
 
 def _time(x: Any) -> Any:
@@ -43,8 +43,8 @@ class PositionEmbedding(Layer):
         self, sequence_length: int, initializer: Any = "glorot_uniform", **common: Any
     ) -> None:
         super().__init__(**common)
-        positive("PositionEmbedding", sequence_length=sequence_length)
-        self.sequence_length, self.initializer = sequence_length, initializers.get(initializer)
+        (self.sequence_length,) = positive("PositionEmbedding", sequence_length=sequence_length)
+        self.initializer = initializers.get(initializer)
 
     def build(self, shape: tuple[Any, ...]) -> None:
         """Makes the table for inputs of this shape."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from dlc.nn.module import Module
 
 _SIZES = ("input_size", "hidden_size")
@@ -24,7 +26,7 @@ def is_keras(args: Sequence[Any], keywords: Mapping[str, Any]) -> bool:
     """
     if (not args and not keywords) or any(name in keywords for name in _SIZES):
         return False
-    return not (len(args) > 1 and isinstance(args[1], int))
+    return not (len(args) > 1 and isinstance(args[1], (int, np.integer)))
 
 
 class Either(Module):

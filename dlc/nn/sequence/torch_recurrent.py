@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import dlc
 from dlc.ir.errors import ArgumentError, DTypeError, ShapeError, ValueRangeError
 from dlc.nn import initializers
+from dlc.nn.described import positive
 from dlc.nn.dropout import Dropout
 from dlc.nn.functional.arguments import tensor
-from dlc.nn.linear import check_last, positive
+from dlc.nn.linear import check_last
 from dlc.nn.module import Module, Parameter
 from dlc.nn.sequence import cells, keras_recurrent
 from dlc.nn.sequence.recurrence import Function, State, Step, gru_step, lstm_step, run, simple_step
@@ -51,12 +52,8 @@ class TorchRecurrent(Either):
         proj_size: int = 0,
         dtype: Any = None,
     ) -> None:
-        positive(
-            type(self).__name__,
-            input_size=input_size,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-        )
+        sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
+        input_size, hidden_size, num_layers = positive(type(self).__name__, **sizes)
         if not 0 <= dropout <= 1:
             raise ValueRangeError(
                 f"{type(self).__name__}(dropout={dropout}): a probability is between 0 and 1"
@@ -353,7 +350,8 @@ class _Cell(Either):
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool = True, dtype: Any = None
     ) -> None:
-        positive(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
+        sizes = {"input_size": input_size, "hidden_size": hidden_size}
+        input_size, hidden_size = positive(type(self).__name__, **sizes)
         self.input_size, self.hidden_size = input_size, hidden_size
         bound = 1 / math.sqrt(hidden_size)
         init = initializers.uniform(-bound, bound)
@@ -396,7 +394,14 @@ class _Cell(Either):
 
 
 class RNNCell(_Cell):
-    """One step of `RNN`, as `torch.nn.RNNCell`.
+    """One step of `RNN`, as `torch.nn.RNNCell`: h' = tanh(W x + b + U h + c).
+
+    Args:
+        input_size: The last extent of inputs.
+        hidden_size: The extent of the state.
+        bias: Whether there are biases.
+        nonlinearity: "tanh" or "relu".
+        dtype: The element type of the parameters.
 
     Example:
         >>> dlc.nn.RNNCell(3, 5)(dlc.ones((2, 3))).shape
@@ -423,6 +428,12 @@ class LSTMCell(_Cell):
 
     Without two sizes, `LSTMCell(units)` makes the layer of `keras.layers` by this name.
 
+    Args:
+        input_size: The last extent of inputs.
+        hidden_size: The extent of the state.
+        bias: Whether there are biases.
+        dtype: The element type of the parameters.
+
     Example:
         >>> h, c = dlc.nn.LSTMCell(3, 5)(dlc.ones((2, 3)))
         >>> h.shape, c.shape
@@ -441,6 +452,12 @@ class GRUCell(_Cell):
     """One step of `GRU`, as `torch.nn.GRUCell`.
 
     Without two sizes, `GRUCell(units)` makes the layer of `keras.layers` by this name.
+
+    Args:
+        input_size: The last extent of inputs.
+        hidden_size: The extent of the state.
+        bias: Whether there are biases.
+        dtype: The element type of the parameters.
 
     Example:
         >>> dlc.nn.GRUCell(3, 5)(dlc.ones((2, 3)), dlc.zeros((2, 5))).shape

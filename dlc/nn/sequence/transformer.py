@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import dlc
 from dlc.nn import activations, initializers
 from dlc.nn.containers import ModuleList
+from dlc.nn.described import positive
 from dlc.nn.dropout import Dropout
-from dlc.nn.linear import Linear, positive
+from dlc.nn.linear import Linear
 from dlc.nn.module import Module
 from dlc.nn.normalization import LayerNorm
 from dlc.nn.sequence.copies import fresh_copy
@@ -42,15 +43,15 @@ class _Layer(Module):
         bias: bool = True,
         dtype: Any = None,
     ) -> None:
-        positive(type(self).__name__, dim_feedforward=dim_feedforward)
+        (inner,) = positive(type(self).__name__, dim_feedforward=dim_feedforward)
         for name in self._attentions:
             attention = MultiheadAttention(
                 d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype
             )
             setattr(self, name, attention)
-        self.linear1 = Linear(d_model, dim_feedforward, bias, dtype)
+        self.linear1 = Linear(d_model, inner, bias, dtype)
         self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, dtype)
+        self.linear2 = Linear(inner, d_model, bias, dtype)
         self.norm_first = bool(norm_first)
         blocks = range(1, len(self._attentions) + 2)
         for k in blocks:
@@ -112,7 +113,19 @@ class TransformerEncoderLayer(_Layer):
 class TransformerDecoderLayer(_Layer):
     """Attention of a sequence to itself and to another one, and a network of two layers.
 
-    As `torch.nn.TransformerDecoderLayer`, whose arguments are those of `TransformerEncoderLayer`.
+    As `torch.nn.TransformerDecoderLayer`.
+
+    Args:
+        d_model: The last extent of inputs, of what is attended to, and of results.
+        nhead: The number of heads.
+        dim_feedforward: The extent between the two layers.
+        dropout: The probability of dropout, as in `TransformerEncoderLayer`.
+        activation: "relu", "gelu", another name or a function.
+        layer_norm_eps: What is added to variances.
+        batch_first: Whether inputs and outputs are [batch, time, ...].
+        norm_first: Whether the blocks' inputs are normalised, and not the sums.
+        bias: Whether linear layers and norms have biases.
+        dtype: The element type of the parameters.
 
     Example:
         >>> layer = dlc.nn.TransformerDecoderLayer(8, 2, dim_feedforward=16)
@@ -186,8 +199,8 @@ class TransformerEncoder(Module):
         enable_nested_tensor: bool = True,
         mask_check: bool = True,
     ) -> None:
-        positive("TransformerEncoder", num_layers=num_layers)
-        self.layers = _copies(encoder_layer, num_layers)
+        (count,) = positive("TransformerEncoder", num_layers=num_layers)
+        self.layers = _copies(encoder_layer, count)
         self.norm = norm
 
     def forward(
@@ -220,8 +233,8 @@ class TransformerDecoder(Module):
     """
 
     def __init__(self, decoder_layer: Module, num_layers: int, norm: Any = None) -> None:
-        positive("TransformerDecoder", num_layers=num_layers)
-        self.layers = _copies(decoder_layer, num_layers)
+        (count,) = positive("TransformerDecoder", num_layers=num_layers)
+        self.layers = _copies(decoder_layer, count)
         self.norm = norm
 
     def forward(

@@ -68,7 +68,22 @@ class MultiplicativeLR(LRScheduler):
 
 
 class StepLR(Scheduled):
-    """Times gamma after every `step_size` steps."""
+    """Times gamma after every `step_size` steps.
+
+    Args:
+        optimizer: Whose learning rates are moved.
+        step_size: Steps between changes.
+        gamma: A factor.
+        last_epoch: The number of steps that were made; -1 for a new run.
+
+    Example:
+        >>> optimizer = dlc.optim.SGD([dlc.Variable([1.0])], lr=1.0)
+        >>> scheduler = dlc.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
+        >>> for _ in range(4):
+        ...     scheduler.step()
+        >>> optimizer.param_groups[0]["lr"]
+        0.25
+    """
 
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
@@ -82,7 +97,22 @@ class StepLR(Scheduled):
 
 
 class MultiStepLR(Scheduled):
-    """Times gamma at each of some numbers of steps."""
+    """Times gamma at each of some numbers of steps.
+
+    Args:
+        optimizer: Whose learning rates are moved.
+        milestones: Numbers of steps.
+        gamma: A factor.
+        last_epoch: The number of steps that were made; -1 for a new run.
+
+    Example:
+        >>> optimizer = dlc.optim.SGD([dlc.Variable([1.0])], lr=1.0)
+        >>> scheduler = dlc.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[2, 3], gamma=0.5)
+        >>> for _ in range(3):
+        ...     scheduler.step()
+        >>> optimizer.param_groups[0]["lr"]
+        0.25
+    """
 
     def __init__(
         self,
@@ -100,7 +130,25 @@ class MultiStepLR(Scheduled):
 
 
 class ConstantLR(Scheduled):
-    """The rate times `factor`, until `total_iters` steps were made."""
+    """The rate times `factor`, until `total_iters` steps were made.
+
+    Args:
+        optimizer: Whose learning rates are moved.
+        factor: From 0 to 1.
+        total_iters: Steps until the rate is the optimizer's own.
+        last_epoch: The number of steps that were made; -1 for a new run.
+
+    Raises:
+        ValueRangeError: for a factor out of range.
+
+    Example:
+        >>> optimizer = dlc.optim.SGD([dlc.Variable([1.0])], lr=1.0)
+        >>> scheduler = dlc.optim.lr_scheduler.ConstantLR(optimizer, factor=0.5, total_iters=2)
+        >>> for _ in range(1):
+        ...     scheduler.step()
+        >>> optimizer.param_groups[0]["lr"]
+        0.5
+    """
 
     def __init__(
         self,
@@ -120,7 +168,26 @@ class ConstantLR(Scheduled):
 
 
 class LinearLR(Scheduled):
-    """A line from `start_factor` to `end_factor` times the rate."""
+    """A line from `start_factor` to `end_factor` times the rate.
+
+    Args:
+        optimizer: Whose learning rates are moved.
+        start_factor: Above 0, at most 1.
+        end_factor: From 0 to 1.
+        total_iters: Steps from the one to the other.
+        last_epoch: The number of steps that were made; -1 for a new run.
+
+    Raises:
+        ValueRangeError: for factors out of range.
+
+    Example:
+        >>> optimizer = dlc.optim.SGD([dlc.Variable([1.0])], lr=1.0)
+        >>> scheduler = dlc.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.5, total_iters=4)
+        >>> for _ in range(2):
+        ...     scheduler.step()
+        >>> optimizer.param_groups[0]["lr"]
+        0.75
+    """
 
     def __init__(
         self,
@@ -145,7 +212,21 @@ class LinearLR(Scheduled):
 
 
 class ExponentialLR(Scheduled):
-    """Times gamma in each step."""
+    """Times gamma in each step.
+
+    Args:
+        optimizer: Whose learning rates are moved.
+        gamma: A factor.
+        last_epoch: The number of steps that were made; -1 for a new run.
+
+    Example:
+        >>> optimizer = dlc.optim.SGD([dlc.Variable([1.0])], lr=1.0)
+        >>> scheduler = dlc.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+        >>> for _ in range(2):
+        ...     scheduler.step()
+        >>> optimizer.param_groups[0]["lr"]
+        0.25
+    """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
@@ -157,7 +238,22 @@ class ExponentialLR(Scheduled):
 
 
 class PolynomialLR(Scheduled):
-    """To 0 in `total_iters` steps, along a power of the steps that are left."""
+    """To 0 in `total_iters` steps, along a power of the steps that are left.
+
+    Args:
+        optimizer: Whose learning rates are moved.
+        total_iters: Steps until 0.
+        power: 1 for a straight line.
+        last_epoch: The number of steps that were made; -1 for a new run.
+
+    Example:
+        >>> optimizer = dlc.optim.SGD([dlc.Variable([1.0])], lr=1.0)
+        >>> scheduler = dlc.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=4)
+        >>> for _ in range(1):
+        ...     scheduler.step()
+        >>> optimizer.param_groups[0]["lr"]
+        0.75
+    """
 
     def __init__(
         self,
@@ -175,7 +271,22 @@ class PolynomialLR(Scheduled):
 
 
 class CosineAnnealingLR(Scheduled):
-    """A cosine down to `eta_min` in `T_max` steps, and up again."""
+    """A cosine down to `eta_min` in `T_max` steps, and up again.
+
+    Args:
+        optimizer: Whose learning rates are moved.
+        T_max: Steps down.
+        eta_min: The lowest rate.
+        last_epoch: The number of steps that were made; -1 for a new run.
+
+    Example:
+        >>> optimizer = dlc.optim.SGD([dlc.Variable([1.0])], lr=1.0)
+        >>> scheduler = dlc.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4)
+        >>> for _ in range(2):
+        ...     scheduler.step()
+        >>> optimizer.param_groups[0]["lr"]
+        0.5
+    """
 
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
@@ -190,7 +301,23 @@ class CosineAnnealingLR(Scheduled):
 
 
 class CosineAnnealingWarmRestarts(Scheduled):
-    """Half cosines down to `eta_min`, the first of `T_0` steps, each `T_mult` times as long."""
+    """Half cosines down to `eta_min`, the first of `T_0` steps, each `T_mult` times as long.
+
+    Args:
+        optimizer: Whose learning rates are moved.
+        T_0: Steps of the first one.
+        T_mult: How many times as long each is as the one before.
+        eta_min: The lowest rate.
+        last_epoch: The number of steps that were made; -1 for a new run.
+
+    Example:
+        >>> optimizer = dlc.optim.SGD([dlc.Variable([1.0])], lr=1.0)
+        >>> scheduler = dlc.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=4)
+        >>> for _ in range(2):
+        ...     scheduler.step()
+        >>> optimizer.param_groups[0]["lr"]
+        0.5
+    """
 
     relative = False
 
