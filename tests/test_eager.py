@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
 import dlc
 from dlc.frontend import eager
+from dlc.frontend.native_functions import natively
 from dlc.runtime.entry import call_counts
 
 RNG = np.random.default_rng(3)
 X = RNG.standard_normal((5, 7)).astype(np.float32)
 Y = RNG.standard_normal((5, 7)).astype(np.float32)
 
-SECOND, TRUE = dlc.asarray(Y), dlc.asarray(Y > 0)
+SECOND, TRUE, TURNED = dlc.asarray(Y), dlc.asarray(Y > 0), dlc.asarray(Y.T.copy())
 
 FUNCTIONS = {
     "exp": lambda x, y: dlc.exp(x),
@@ -62,12 +65,14 @@ def test_what_is_run_again_goes_through_an_entry():
     assert call_counts(entry) == (2, 0)
 
 
-@pytest.mark.parametrize("call", [
-    dlc.atanh, dlc.relu, dlc.gelu, lambda x: dlc.softmax(x, axis=0), dlc.floor,
-    lambda x: dlc.sum(x, axis=(0, 1)), lambda x: dlc.argmin(x, axis=1),
-    lambda x: dlc.maximum(x, SECOND), lambda x: dlc.where(TRUE, x, SECOND),
+@pytest.mark.parametrize(("function", "call"), [
+    (dlc.atanh, lambda f, x: f(x)), (dlc.relu, lambda f, x: f(x)), (dlc.gelu, lambda f, x: f(x)),
+    (dlc.softmax, lambda f, x: f(x, axis=0)), (dlc.sum, lambda f, x: f(x, axis=(0, 1))),
+    (dlc.argmin, lambda f, x: f(x, axis=1)), (dlc.maximum, lambda f, x: f(x, SECOND)),
+    (dlc.where, lambda f, x: f(TRUE, x, SECOND)), (dlc.matmul, lambda f, x: f(x, TURNED)),
 ])  # fmt: skip
-def test_functions_of_one_kernel_run_without_python(call, monkeypatch):
+def test_functions_of_one_kernel_run_without_python(function, call, monkeypatch):
+    call = functools.partial(call, natively(function.__wrapped__))
     x, y = dlc.asarray(X), dlc.asarray(Y)
     first = [call(x).numpy(), call(y).numpy()]
     for _ in range(4):
@@ -83,6 +88,18 @@ def test_functions_of_one_kernel_run_without_python(call, monkeypatch):
     assert len(ran) >= 2
 
 
+def test_calls_of_several_kernels_leave_others_their_entries():
+    total, x = natively(dlc.sum.__wrapped__), dlc.asarray(X)
+    for _ in range(9):
+        for extent in (5, 4, 3, 2):
+            assert total(x[:extent], axis=1, keepdims=True).shape == (extent, 1)
+    for _ in range(9):
+        total(x, axis=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(eager, "run", None)
+        total(x, axis=1)
+
+
 def test_other_arguments_are_other_calls():
     x = dlc.asarray(X)
     for _ in range(5):
@@ -91,6 +108,7 @@ def test_other_arguments_are_other_calls():
         assert dlc.sum(x, axis=1, keepdims=True).shape == (5, 1)
         assert dlc.sum(x, axis=(1,), dtype=dlc.float64).dtype is dlc.float64
         assert dlc.sum(X, axis=0).shape == (7,)
+        np.testing.assert_array_equal(dlc.sum(x, axis=()).numpy(), X)
         with pytest.raises(IndexError):
             dlc.sum(x, axis=2)
         with pytest.raises(dlc.DlcError):

@@ -35,7 +35,7 @@ else:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _MOST: Final = 8  # entries of a function
-_TRIES: Final = 3  # plans that come to nothing before a function stays in Python
+_MANY: Final = 64  # kinds of calls of several kernels that are remembered
 _PLAIN: Final = (type(None), bool, int, str)  # of arguments that an entry compares
 
 
@@ -54,7 +54,7 @@ class NativeFunction(Dispatching):
         self._function, self._takes_numbers = function, takes_numbers
         self._python = self._apply
         self._chain: EntryChain | None = None
-        self._left = _TRIES
+        self._in_python: set[Hashable] = set()  # kinds of calls that stay there
 
     def __call__(self, *args: Any) -> Any:
         """The function of the arguments."""
@@ -63,7 +63,7 @@ class NativeFunction(Dispatching):
     def _apply(self, *args: Any) -> Any:
         result = self._function(*args)
         plain = type(result) is Tensor and result._trace is None and result._history is None
-        if plain and self._left:
+        if plain:
             self._note(args)
         return result
 
@@ -71,10 +71,12 @@ class NativeFunction(Dispatching):
         kinds = tuple([self._kind(x) for x in args])
         if None in kinds or _one_twice(args):
             return  # of an array that is given twice it cannot be told which argument it was
+        if self._in_python and _of_any_shape(kinds) in self._in_python:
+            return
         if self._chain is None:
             use = functools.partial(dispatch, self)
             self._chain = EntryChain(self._python, use, _MOST)
-        self._chain.count(kinds, kinds, lambda: self._plan(args))
+        self._chain.count(kinds, kinds, lambda: self._plan(args, kinds))
 
     def _kind(self, x: Any) -> Hashable:
         """What an entry is for in an argument; None for what none is made for."""
@@ -87,11 +89,12 @@ class NativeFunction(Dispatching):
             return tuple([(type(item), item) for item in x])
         return (type(x), x) if type(x) in _PLAIN or isinstance(x, DType) else None
 
-    def _plan(self, args: tuple[Any, ...]) -> PlannedCall:
+    def _plan(self, args: tuple[Any, ...], kinds: tuple[Hashable, ...]) -> PlannedCall:
         with eager.watched() as runs:
             result = self._function(*args)
         if len(runs) != 1 or result._data is not runs[0].result:
-            self._left -= 1
+            if len(self._in_python) < _MANY:
+                self._in_python.add(_of_any_shape(kinds))
             raise Unusual("more than one kernel")
         program, operands, _ = runs[0]
         plan = eager.entry_plan_of(program, operands, self._guards(args, operands))
@@ -184,6 +187,15 @@ def with_signature_of(function: Function, body: str, scope: dict[str, Any]) -> F
 def _compiled(text: str) -> CodeType:
     """The code of a call; many functions have the same parameters."""
     return compile(text, f"{__file__}:call", "exec")  # no line of this file is shown for it
+
+
+def _of_any_shape(kinds: tuple[Any, ...]) -> Hashable:
+    """Kinds of arguments without the extents of tensors."""
+    found: list[Hashable] = []
+    for kind in kinds:
+        is_tensor = isinstance(kind, tuple) and len(kind) == 2 and isinstance(kind[0], np.dtype)
+        found.append((kind[0], len(kind[1])) if is_tensor else kind)
+    return tuple(found)
 
 
 def _one_twice(args: Sequence[Any]) -> bool:
