@@ -93,14 +93,10 @@ def matmul(x: ArrayLike, y: ArrayLike, /) -> Tensor:
         )
     inner = builtins.max(b.tensor.rank - 2, 0)
     _must_agree("matmul", a, b, a.tensor.rank - 1, inner)
-    if a.tensor.rank == 1 or b.tensor.rank == 1:
-        return _of_vector(a, b, inner)
+    ranks = (a.tensor.rank, b.tensor.rank)
+    if 1 in ranks or ranks == (2, 2):
+        return contraction(a, b, (), [(ranks[0] - 1, inner)])
     return _of_stacks(a, b)
-
-
-def _of_vector(a: Tensor, b: Tensor, inner: int) -> Tensor:
-    """A vector times matrices, matrices times a vector, or two vectors."""
-    return contraction(a, b, (), [(a.tensor.rank - 1, inner)])
 
 
 def _of_stacks(a: Tensor, b: Tensor) -> Tensor:
