@@ -90,8 +90,9 @@ def mean_absolute_error(y_true: Any, y_pred: Any) -> dlc.Tensor:
 def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> dlc.Tensor:
     """Half the squared error up to `delta`, and straight on from there (Huber, 1964)."""
     true, pred = float_pair("huber", y_true, y_pred)
-    error = dlc.abs(true - pred)
-    each = dlc.where(error <= delta, 0.5 * error * error, delta * error - 0.5 * delta * delta)
+    error = true - pred
+    size = dlc.abs(error)
+    each = dlc.where(size <= delta, 0.5 * error * error, delta * size - 0.5 * delta * delta)
     return mean_of(each, y_pred)
 
 
