@@ -4,6 +4,7 @@ import collections
 import dataclasses
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 import dlc
@@ -97,3 +98,42 @@ def test_deep_trees():
     for _ in range(200):
         tree = [tree]
     assert dlc.tree.leaves(tree) == [1]
+
+
+def test_ravel_pytree():
+    given = {"w": np.arange(4, dtype=np.float32).reshape(2, 2), "b": np.float64(9), "n": [5, None]}
+    vector, unravel = dlc.ravel_pytree(given)
+    assert (vector.dtype, vector.tolist()) == (dlc.float64, [9, 5, 0, 1, 2, 3])
+    back = unravel(vector + 1)
+    assert back["n"] == [6, None]
+    assert [back[k].dtype for k in "wb"] == [dlc.float32, dlc.float64]
+    np.testing.assert_array_equal(back["w"], given["w"] + 1)
+    assert dlc.ravel_pytree(())[0].shape == (0,)
+    for wrong in (np.ones(5), np.ones((6, 1))):
+        with pytest.raises(dlc.ShapeError, match="the tree has 6 elements"):
+            unravel(wrong)
+
+
+def test_ravel_pytree_of_traced_trees():
+    @dlc.compile
+    def newton(tree):
+        vector, unravel = dlc.ravel_pytree(tree)
+        cost = lambda v: dlc.sum(dlc.cosh(v) + v**2)  # noqa: E731
+        return unravel(vector - dlc.linalg.solve(dlc.hessian(cost)(vector), dlc.grad(cost)(vector)))
+
+    for rows in (2, 3, 4):  # of an open extent from the second one on
+        x = np.linspace(-1, 1, 2 * rows).reshape(rows, 2)
+        found = newton({"x": x, "y": np.ones(1)})["x"]
+        np.testing.assert_allclose(found, x - (np.sinh(x) + 2 * x) / (np.cosh(x) + 2), rtol=1e-12)
+    assert newton.stats.compilations == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("tree_map", "dlc.tree.map"), ("reduce", "functools.reduce"), ("unflaten", "'unflatten'")],
+)
+def test_names_of_trees_elsewhere(name, said):
+    with pytest.raises(
+        AttributeError, match=rf"module 'dlc.tree' has no attribute '{name}'.*{said}"
+    ):
+        getattr(dlc.tree, name)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlc.frontend.conversion import user_function
+from dlc.frontend.suggesting import suggesting
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, ShapeError
 from dlc.ir.record import NamedTuple, dataclass
@@ -23,6 +24,9 @@ else:
     dataclasses = deferred("dataclasses")
 
 __all__ = ["Structure", "flatten", "leaves", "map", "register_node", "structure", "unflatten"]
+
+if not TYPE_CHECKING:
+    __getattr__ = suggesting(__name__)
 
 _DEEP = 100  # calls; no tree that people make is this deep
 
