@@ -82,6 +82,20 @@ def test_map():
         dlc.tree.unflatten(dlc.tree.structure([1, 2]), [1])
 
 
+def test_nodes_that_count_as_leaves():
+    tree = {"a": (1, 2), "b": [(3, 4), None]}
+    whole = lambda x: isinstance(x, tuple)  # noqa: E731
+    assert dlc.tree.leaves(tree, is_leaf=whole) == [(1, 2), (3, 4)]
+    assert dlc.tree.structure(tree, whole) == dlc.tree.structure({"a": 0, "b": [0, None]})
+    assert dlc.tree.map(sum, tree, is_leaf=whole) == {"a": 3, "b": [7, None]}
+    # What others have there may be trees, but nothing above may differ.
+    states = {"a": {"m": 1}, "b": [None, None]}
+    assert dlc.tree.map(lambda x, y: y, {"a": 0, "b": [0, None]}, states) == states
+    for other in ({"a": 1, "b": [1]}, {"a": 1, "b": [1, 2]}, {"a": 1, "c": [1, None]}, [1], 1):
+        with pytest.raises(dlc.ShapeError, match="trees differ"):
+            dlc.tree.map(lambda x, y: y, {"a": 0, "b": [0, None]}, other)
+
+
 def test_registered_classes():
     box = dlc.tree.map(lambda x: x + 1, Box(1, "label"))
     assert (box.item, box.label) == (2, "label")
