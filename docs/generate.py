@@ -68,6 +68,7 @@ FAMILIES = (
     "einsum",
     "by_torch",
     "by_jax",
+    "raveling",
     "selections",
     "nn",
     "attention",

@@ -170,6 +170,36 @@ def test_ties_zeros_and_infinities():
     assert grad(dlc.asarray([0.0, 2.0, 3.0])).numpy().tolist() == [6, 0, 0]
 
 
+def distance(x):
+    return dlc.cdist(dlc.stack([x, 0 * x])[None], np.array([[0.0, 2.0]])).sum()
+
+
+# Smooth functions whose formulas have cases that meet at 0, and their derivatives there.
+MEETING = {
+    "softplus": (dlc.softplus, [0.5, 0.25, 0]),
+    "log_sigmoid": (dlc.log_sigmoid, [0.5, -0.25, 0]),
+    "logaddexp": (lambda x: dlc.logaddexp(x, 0.0), [0.5, 0.25, 0]),
+    "logaddexp2": (lambda x: dlc.logaddexp2(0.0, x), [0.5, np.log(2) / 4, 0]),
+    "log_ndtr": (dlc.special.log_ndtr, [(2 / np.pi) ** 0.5, -2 / np.pi]),
+    "j0": (dlc.special.j0, [0, -0.5, 0]),
+    "j1": (dlc.special.j1, [0.5, 0, -0.375]),
+    "xlogy": (lambda x: dlc.xlogy(x, x + 2), [np.log(2), 1, -0.75]),
+    "xlog1py": (lambda x: dlc.special.xlog1py(x, x), [0, 2, -3]),
+    "cdist": (distance, [0, 0.5, 0]),
+    "log_cosh_loss": (lambda x: dlc.nn.functional.log_cosh_loss(x, 0 * x), [0, 1, 0]),
+    "huber": (lambda x: dlc.losses.huber(dlc.zeros(1), x[None]), [0, 1, 0]),
+}
+
+
+@pytest.mark.parametrize("name", MEETING)
+def test_derivatives_where_cases_of_a_formula_meet(name):
+    function, expected = MEETING[name]
+    for order, want in enumerate(expected, 1):
+        function = dlc.grad(function)
+        got = function(dlc.asarray(0.0, dtype=dlc.float64)).item()
+        assert got == pytest.approx(want, abs=1e-12), order
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_functions_of_bits_have_the_derivatives_of_what_they_compute(dtype):
     x = np.array([0.7, -3.0, 1e-3, 40.0, 2.0**-126, -(2.0**100)], dtype)

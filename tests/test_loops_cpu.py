@@ -341,6 +341,23 @@ def test_reading_an_input_after_its_buffer_is_written_is_refused() -> None:
         emit_loops(kernel, V4)
 
 
+def test_a_store_in_place_is_after_reads_of_other_places():
+    kernel = parse_kernel(
+        """kernel k(x: f32[R,N,N], out z: f32[R,N,N], out o: f32[R,N,N] may_alias(x)):
+            par r<R:
+             s[] = sum(n<N, x[r,0,n])
+             z[r,n,m] n<N, m<N = x[r,m,n]
+             o[r,n,m] n<N, m<N = s[]*2.0
+        """
+    )
+    given, turned = np.arange(48, dtype=np.float32).reshape(3, 4, 4), np.zeros((3, 4, 4), "float32")
+    x = given.copy()
+    Compiled(kernel)({"x": x, "z": turned, "o": x}, {"R": 3, "N": 4})
+    np.testing.assert_array_equal(turned, given.swapaxes(1, 2))
+    sums = 2 * given[:, 0].sum(1)
+    np.testing.assert_array_equal(x, np.broadcast_to(sums[:, None, None], x.shape))
+
+
 # Strides and indices
 
 

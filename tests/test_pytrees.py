@@ -4,6 +4,7 @@ import collections
 import dataclasses
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 import dlc
@@ -81,6 +82,20 @@ def test_map():
         dlc.tree.unflatten(dlc.tree.structure([1, 2]), [1])
 
 
+def test_nodes_that_count_as_leaves():
+    tree = {"a": (1, 2), "b": [(3, 4), None]}
+    whole = lambda x: isinstance(x, tuple)  # noqa: E731
+    assert dlc.tree.leaves(tree, is_leaf=whole) == [(1, 2), (3, 4)]
+    assert dlc.tree.structure(tree, whole) == dlc.tree.structure({"a": 0, "b": [0, None]})
+    assert dlc.tree.map(sum, tree, is_leaf=whole) == {"a": 3, "b": [7, None]}
+    # What others have there may be trees, but nothing above may differ.
+    states = {"a": {"m": 1}, "b": [None, None]}
+    assert dlc.tree.map(lambda x, y: y, {"a": 0, "b": [0, None]}, states) == states
+    for other in ({"a": 1, "b": [1]}, {"a": 1, "b": [1, 2]}, {"a": 1, "c": [1, None]}, [1], 1):
+        with pytest.raises(dlc.ShapeError, match="trees differ"):
+            dlc.tree.map(lambda x, y: y, {"a": 0, "b": [0, None]}, other)
+
+
 def test_registered_classes():
     box = dlc.tree.map(lambda x: x + 1, Box(1, "label"))
     assert (box.item, box.label) == (2, "label")
@@ -97,3 +112,42 @@ def test_deep_trees():
     for _ in range(200):
         tree = [tree]
     assert dlc.tree.leaves(tree) == [1]
+
+
+def test_ravel_pytree():
+    given = {"w": np.arange(4, dtype=np.float32).reshape(2, 2), "b": np.float64(9), "n": [5, None]}
+    vector, unravel = dlc.ravel_pytree(given)
+    assert (vector.dtype, vector.tolist()) == (dlc.float64, [9, 5, 0, 1, 2, 3])
+    back = unravel(vector + 1)
+    assert back["n"] == [6, None]
+    assert [back[k].dtype for k in "wb"] == [dlc.float32, dlc.float64]
+    np.testing.assert_array_equal(back["w"], given["w"] + 1)
+    assert dlc.ravel_pytree(())[0].shape == (0,)
+    for wrong in (np.ones(5), np.ones((6, 1))):
+        with pytest.raises(dlc.ShapeError, match="the tree has 6 elements"):
+            unravel(wrong)
+
+
+def test_ravel_pytree_of_traced_trees():
+    @dlc.compile
+    def newton(tree):
+        vector, unravel = dlc.ravel_pytree(tree)
+        cost = lambda v: dlc.sum(dlc.cosh(v) + v**2)  # noqa: E731
+        return unravel(vector - dlc.linalg.solve(dlc.hessian(cost)(vector), dlc.grad(cost)(vector)))
+
+    for rows in (2, 3, 4):  # of an open extent from the second one on
+        x = np.linspace(-1, 1, 2 * rows).reshape(rows, 2)
+        found = newton({"x": x, "y": np.ones(1)})["x"]
+        np.testing.assert_allclose(found, x - (np.sinh(x) + 2 * x) / (np.cosh(x) + 2), rtol=1e-12)
+    assert newton.stats.compilations == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("tree_map", "dlc.tree.map"), ("reduce", "functools.reduce"), ("unflaten", "'unflatten'")],
+)
+def test_names_of_trees_elsewhere(name, said):
+    with pytest.raises(
+        AttributeError, match=rf"module 'dlc.tree' has no attribute '{name}'.*{said}"
+    ):
+        getattr(dlc.tree, name)

@@ -8,7 +8,7 @@ output may overwrite.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Param, Sort, Stmt, statements
@@ -240,7 +240,7 @@ def _with_aliases(param: Param, params: Sequence[Param], accesses: _Accesses) ->
         for p in params
         if p.mode == "in" and p.dims == param.dims and p.dtype.itemsize == param.dtype.itemsize
         and _same_place(param.name, p.name, accesses)
-        and not _read_elsewhere_by_tiles(param.name, p.name, accesses, {q.name for q in params})
+        and not _read_elsewhere(param.name, p.name, accesses, {q.name for q in params})
     )  # fmt: skip
     return replace(param, may_alias=may)
 
@@ -267,33 +267,55 @@ def _same_place(out: str, source: str, accesses: _Accesses) -> bool:
     return written is not None
 
 
-def _read_elsewhere_by_tiles(
-    out: str, source: str, accesses: _Accesses, params: Collection[str]
-) -> bool:
-    """Whether stores of `out` and later ones read tiles for which other places were read.
+def _read_elsewhere(out: str, source: str, accesses: _Accesses, params: Collection[str]) -> bool:
+    """Whether stores read `source` elsewhere than where `out` is written in the same iteration.
 
-    A backend without tiles computes those anew in the stores, after all other locals.
+    Stores before and after it may share its loop, the threads of which go on at their own pace. A
+    backend without tiles computes those anew in them, after all other locals; only reductions, for
+    which threads wait, are sure to be read before what is stored after them.
     """
     tiles: dict[str, tuple[Assign, list[Expr]]] = {}
+    stores: list[tuple[Assign, list[Expr]]] = []
     first: Assign | None = None
-    for s, loads in accesses:
+    for s, all_loads in accesses:
         if not isinstance(s, Assign):
             continue
-        inside: list[Expr] = []
+        first = s if s.name == out else first
+        loads = all_loads
+        if s.name in params and first is None:
+            loads = list(_loads_outside_reductions((s.expr, *s.ix)))
+        own = [e for e in loads if e.attr == source]
         for e in loads:
             if e.attr in tiles:
-                tile, own = tiles[e.attr]
+                tile, read = tiles[e.attr]
                 names = {i.attr: a for i, a in zip(tile.ix, e.args, strict=True)}
-                inside += (rename_axes(x, names) for x in own)
-        first = s if s.name == out else first
-        if first is not None and inside and s.name in params:
-            alike = [a.extent for a in s.axes] == [a.extent for a in first.axes]
-            if not alike or any(e.args != s.ix for e in inside):
-                return True
-        if s.axes:
-            own = [*(e for e in loads if e.attr == source), *inside]
+                own += (rename_axes(x, names) for x in read)
+        if s.name in params:
+            stores.append((s, own))
+        elif s.axes:
             tiles[s.name] = s, list(dict.fromkeys(own))
-    return False
+    assert first is not None
+    return any(_other_places(s, own, first) for s, own in stores)
+
+
+def _loads_outside_reductions(exprs: Iterable[Expr]) -> Iterator[Expr]:
+    seen: set[int] = set()
+    stack = list(exprs)
+    while stack:
+        e = stack.pop()
+        if id(e) not in seen:
+            seen.add(id(e))
+            stack += () if e.op in ("reduce", "dot") else e.args
+            if e.op == "load":
+                yield e
+
+
+def _other_places(s: Assign, loads: Sequence[Expr], first: Assign) -> bool:
+    """Whether a store has loads of another place than the one that `first` writes with it."""
+    if loads and [a.extent for a in s.axes] != [a.extent for a in first.axes]:
+        return True
+    names = {a.name: index(b.name) for a, b in zip(s.axes, first.axes, strict=False)}
+    return any(rename_axes(e, names).args != first.ix for e in loads)
 
 
 def _places_of_rows(out: str, accesses: _Accesses) -> dict[Expr, int] | None:

@@ -300,6 +300,7 @@ from dlc.frontend.functions.predicates import (
     shape,
     size,
 )
+from dlc.frontend.functions.raveling import ravel_pytree
 from dlc.frontend.functions.rearrange import (
     diagonal,
     flip,
@@ -952,6 +953,7 @@ __all__ = [
     "random",
     "ravel",
     "ravel_multi_index",
+    "ravel_pytree",
     "real",
     "reciprocal",
     "relu",

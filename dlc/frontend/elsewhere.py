@@ -55,6 +55,7 @@ _NAMES: Final = {
     "dynamic_update_slice_in_dim": "dlc.dynamic_update_slice", "eig": _COMPLEX,
     "eigh": "dlc.linalg.eigh", "eigvals": _COMPLEX, "embedding": "dlc.nn.functional.embedding",
     "erf_inv": "dlc.erfinv", "fft": _COMPLEX, "fill_diagonal": "x.at[i, i].set(value)",
+    "flatten_util": "dlc.ravel_pytree",
     "float": "dlc.float32", "frobenius_norm": "dlc.linalg.norm", "from_numpy": "dlc.asarray",
     "func": "dlc", "function": "dlc.compile", "functional": "dlc.nn.functional",
     "ger": "dlc.outer", "get_num_threads": "dlc.config.num_threads", "gru": "dlc.nn.GRU",
@@ -80,6 +81,7 @@ _NAMES: Final = {
     "normalize": "dlc.nn.functional.normalize", "nuclear_norm": 'dlc.linalg.norm(x, ord="nuc")',
     "numel": "x.size", "numpy": "dlc", "ops": "dlc", "optimizers": "dlc.optim",
     "pad_sequence": "dlc.data.pad_sequence", "pad_sequences": "dlc.data.pad_sequences",
+    "parameters_to_vector": "dlc.ravel_pytree",
     "permute_copy": "dlc.permute", "pinv": "dlc.linalg.pinv", "pinverse": "dlc.linalg.pinv",
     "place": "dlc.where", "pmap": ": there is one device for a program", "polar": _COMPLEX,
     "population_count": "dlc.bitwise_count", "promote_types": "dlc.result_type",
@@ -95,6 +97,7 @@ _NAMES: Final = {
     "rev": "dlc.flip", "rfft": _COMPLEX, "rms_normalization": "dlc.rms_norm",
     "rollaxis": "dlc.moveaxis", "roots": _COMPLEX, "savez": "dlc.safetensors.save_file",
     "scalar_tensor": "dlc.asarray", "scatter_update": "x.at[indices].set(values)",
+    "scipy": "dlc.special or dlc.linalg",
     "select_n": "dlc.where", "select_scatter": "x.at[index].set(source)",
     "set_num_threads": "dlc.config.num_threads", "set_random_seed": "dlc.random.seed",
     "set_seed": "dlc.random.seed", "shard_map": ": there is one device for a program",
@@ -105,7 +108,9 @@ _NAMES: Final = {
     "sparse_categorical_crossentropy": "dlc.losses.sparse_categorical_crossentropy",
     "stft": _COMPLEX, "svd": "dlc.linalg.svd", "t": "x.T", "take_along_dim": "dlc.take_along_axis",
     "tensor": "dlc.asarray", "tensor_split": "dlc.array_split", "to_categorical": "dlc.one_hot",
-    "top_k": "dlc.topk", "tree_util": "dlc.tree", "unbind": "dlc.unstack",
+    "top_k": "dlc.topk", "tree_flatten": "dlc.tree.flatten", "tree_leaves": "dlc.tree.leaves",
+    "tree_map": "dlc.tree.map", "tree_unflatten": "dlc.tree.unflatten", "tree_util": "dlc.tree",
+    "unbind": "dlc.unstack",
     "unflatten": "dlc.reshape", "utils": "dlc.data or dlc.optim", "vectorize": "dlc.vmap",
     "vectorized_map": "dlc.vmap", "view_as_complex": _COMPLEX, "view_as_real": _COMPLEX,
 }  # fmt: skip
@@ -222,10 +227,19 @@ _DATA: Final = {
 }  # fmt: skip
 
 
+# Of trees.
+_TREES: Final = {
+    "all": "all(dlc.tree.leaves(x))", "reduce": "functools.reduce(f, dlc.tree.leaves(x))",
+    "tree_flatten": "dlc.tree.flatten", "tree_leaves": "dlc.tree.leaves",
+    "tree_map": "dlc.tree.map",
+    "tree_reduce": "functools.reduce(f, dlc.tree.leaves(x))",
+    "tree_structure": "dlc.tree.structure", "tree_unflatten": "dlc.tree.unflatten",
+}  # fmt: skip
+
 _TABLES: Final = {
     "dlc.data": _DATA, "dlc.frontend.linalg": _MATRICES, "dlc.frontend.random": _RANDOM,
     "dlc.metrics": _METRICS, "dlc.nn": _LAYERS, "dlc.nn.functional": _FUNCTIONS,
-    "dlc.optim": _OPTIMIZERS,
+    "dlc.optim": _OPTIMIZERS, "dlc.frontend.tree": _TREES,
 }  # fmt: skip
 
 

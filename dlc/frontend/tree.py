@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlc.frontend.conversion import user_function
+from dlc.frontend.suggesting import suggesting
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, ShapeError
 from dlc.ir.record import NamedTuple, dataclass
@@ -23,6 +24,11 @@ else:
     dataclasses = deferred("dataclasses")
 
 __all__ = ["Structure", "flatten", "leaves", "map", "register_node", "structure", "unflatten"]
+
+if not TYPE_CHECKING:
+    __getattr__ = suggesting(__name__)
+
+IsLeaf = Callable[[Any], bool]
 
 _DEEP = 100  # calls; no tree that people make is this deep
 
@@ -163,8 +169,12 @@ def _open(tree: Any) -> tuple[Any, Any, Sequence[Any]] | None:
     return None
 
 
-def flatten(tree: Any) -> tuple[list[Any], Structure]:
+def flatten(tree: Any, is_leaf: IsLeaf | None = None) -> tuple[list[Any], Structure]:
     """The leaves of a tree, in order, and its structure.
+
+    Args:
+        tree: The tree.
+        is_leaf: Whether a node is to count as a leaf, asked from the root down.
 
     Raises:
         ArgumentError: for a tree that contains itself.
@@ -172,10 +182,12 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
     Example:
         >>> flatten({"b": 2, "a": (1, None)})[0]
         [1, 2]
+        >>> flatten({"b": 2, "a": (1, None)}, is_leaf=lambda x: isinstance(x, tuple))[0]
+        [(1, None), 2]
     """
     found: list[Any] = []
     try:
-        return found, _flatten_into(tree, found)
+        return found, _flatten_into(tree, found, is_leaf)
     except RecursionError as error:
         if _depth(error) < _DEEP:
             raise  # little room was left when it began
@@ -190,15 +202,15 @@ def _depth(error: BaseException) -> int:
     return depth
 
 
-def _flatten_into(tree: Any, found: list[Any]) -> Structure:
-    node = _open(tree)
+def _flatten_into(tree: Any, found: list[Any], is_leaf: IsLeaf | None) -> Structure:
+    node = None if is_leaf is not None and is_leaf(tree) else _open(tree)
     if node is None:
         found.append(tree)
         return _LEAF
     kind, data, children = node
     if kind is None:
         return _NONE
-    return Structure(kind, data, tuple([_flatten_into(c, found) for c in children]))
+    return Structure(kind, data, tuple([_flatten_into(c, found, is_leaf) for c in children]))
 
 
 @functools.cache
@@ -207,14 +219,14 @@ def flat_call(count: int) -> Structure:
     return structure(((Leaf,) * count, {}))
 
 
-def leaves(tree: Any) -> list[Any]:
-    """The leaves of a tree, in order."""
-    return flatten(tree)[0]
+def leaves(tree: Any, is_leaf: IsLeaf | None = None) -> list[Any]:
+    """The leaves of a tree, in order; `is_leaf` as of `flatten`."""
+    return flatten(tree, is_leaf)[0]
 
 
-def structure(tree: Any) -> Structure:
-    """The structure of a tree."""
-    return flatten(tree)[1]
+def structure(tree: Any, is_leaf: IsLeaf | None = None) -> Structure:
+    """The structure of a tree; `is_leaf` as of `flatten`."""
+    return flatten(tree, is_leaf)[1]
 
 
 def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
@@ -281,22 +293,41 @@ def expand_prefix(prefix: Any, structure: Structure, is_value: Callable[[Any], b
     return found
 
 
-def map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """The tree of `function` of the leaves of one tree, or of several with equal structures.
+def map(
+    function: Callable[..., Any], tree: Any, *others: Any, is_leaf: IsLeaf | None = None
+) -> Any:
+    """The tree of `function` of the leaves of one tree, and of what others have in their places.
+
+    Args:
+        function: Takes a leaf, and of each other tree what is there: a leaf, or all below.
+        tree: The tree whose structure the result has.
+        others: Trees with that structure, down to its leaves.
+        is_leaf: Whether a node of the first tree is to count as a leaf.
 
     Raises:
-        ShapeError: when the structures differ.
+        ShapeError: when a structure differs above the leaves.
 
     Example:
         >>> map(lambda x, y: x + y, {"w": 1, "b": 2}, {"w": 10, "b": 20})
         {'b': 22, 'w': 11}
     """
-    first, s = flatten(tree)
+    first, s = flatten(tree, is_leaf)
     function = user_function(function)
     columns = [first]
     for other in others:
-        found, t = flatten(other)
-        if t != s:
-            raise ShapeError(f"trees differ: {s!r} and {t!r}")
+        found: list[Any] = []
+        if not _places_into(s, other, found):
+            raise ShapeError(f"trees differ: {s!r} and {structure(other)!r}")
         columns.append(found)
     return unflatten(s, [function(*row) for row in zip(*columns, strict=True)])
+
+
+def _places_into(s: Structure, tree: Any, found: list[Any]) -> bool:
+    """Adds what a tree has in the places of a structure's leaves; False where it differs above."""
+    if s.kind is Leaf:
+        found.append(tree)
+        return True
+    node = _open(tree)
+    if node is None or node[:2] != (s.kind, s.data) or len(node[2]) != len(s.children):
+        return False
+    return all(_places_into(c, x, found) for c, x in zip(s.children, node[2], strict=True))

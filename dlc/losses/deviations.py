@@ -5,7 +5,6 @@ Keras's meanings. As in `functions`, a sample's loss is a mean over the last axi
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import dlc
@@ -43,13 +42,9 @@ def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> dlc.Tensor:
 
 @casts
 def log_cosh(y_true: Any, y_pred: Any) -> dlc.Tensor:
-    """The mean of log(cosh(y_pred - y_true)): half a small error's square, a large one's size.
-
-    With x the error, it is x + log(1 + exp(-2 x)) - log(2), which does not overflow.
-    """
+    """The mean of log(cosh(y_pred - y_true)): half a small error's square, a large one's size."""
     true, pred = float_pair("log_cosh", y_true, y_pred)
-    error = pred - true
-    return mean_of(error + dlc.softplus(-2.0 * error) - math.log(2.0), y_pred)
+    return mean_of(functional.log_cosh_loss(pred, true, reduction="none"), y_pred)
 
 
 def poisson(y_true: Any, y_pred: Any) -> dlc.Tensor:

@@ -114,8 +114,9 @@ def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> dlc.Tensor:
         array([1.5], dtype=float32)
     """
     true, pred = float_pair("huber", y_true, y_pred)
-    error = dlc.abs(true - pred)
-    each = dlc.where(error <= delta, 0.5 * error * error, delta * error - 0.5 * delta * delta)
+    error = true - pred
+    size = dlc.abs(error)
+    each = dlc.where(size <= delta, 0.5 * error * error, delta * size - 0.5 * delta * delta)
     return mean_of(each, y_pred)
 
 

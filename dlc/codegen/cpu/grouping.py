@@ -7,7 +7,7 @@ it, so that `e[n] = exp(...)` and `sum(n, e[n])` read and write the row once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -147,7 +147,14 @@ class Grouping:
                 return False
             if other.name == item.name or item.name in self.reads(other):
                 return False
+            if self._takes_over(item, other) or self._takes_over(other, item):
+                return False
         return True
+
+    def _takes_over(self, item: Item, other: Item) -> bool:
+        """Whether `item` changes elements of an input that other iterations of `other` read."""
+        names = self._overwrites(item) - {item.name}
+        return any(e.attr in names and e.args != item.ix for e in _loads(other))
 
     def _check_aliases(self, item: Item, groups: Sequence[Group]) -> None:
         """Refuses what in-place memory would break: an input read after its buffer is written."""
@@ -191,8 +198,11 @@ def _forwards(other: Item, item: Item) -> bool:
 
 def _same_place(item: Item, tile: Item) -> bool:
     """Whether an item reads a tile only at the element that the same iteration made."""
-    loads = (n for e in (item.expr, *item.ix) for n in walk(e) if n.op == "load")
-    return all(n.args == tile.ix for n in loads if n.attr == tile.name)
+    return all(n.args == tile.ix for n in _loads(item) if n.attr == tile.name)
+
+
+def _loads(item: Item) -> Iterator[Expr]:
+    return (n for e in (item.expr, *item.ix) for n in walk(e) if n.op == "load")
 
 
 def uses(groups: Iterable[Group]) -> set[str]:

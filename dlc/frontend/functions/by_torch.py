@@ -397,14 +397,15 @@ def cdist(x: ArrayLike, y: ArrayLike, /, p: float = 2.0) -> Tensor:
     if a.tensor.rank < 2 or b.tensor.rank < 2:
         raise ShapeError(f"cdist of {a.tensor} and {b.tensor}: stacks of rows are needed")
     left, right = match_shapes("cdist", [expand_dims(a, -2), expand_dims(b, -3)])
-    size = elementwise.abs(elementwise.subtract(left, right))
+    difference = elementwise.subtract(left, right)
+    size = elementwise.abs(difference)
     if p == 0:
         return reduction.sum(where(elementwise.equal(size, 0), 0.0, size * 0 + 1), axis=-1)
     if p == float("inf"):
         return reduction.max(size, axis=-1)
     if p == 1:
         return reduction.sum(size, axis=-1)
-    total = reduction.sum(elementwise.square(size) if p == 2 else size**p, axis=-1)
+    total = reduction.sum(elementwise.square(difference) if p == 2 else size**p, axis=-1)
     zero = elementwise.equal(total, 0)
     held = where(zero, 1.0, total)
     return where(zero, 0.0, elementwise.sqrt(held) if p == 2 else held ** (1 / p))

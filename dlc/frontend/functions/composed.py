@@ -35,6 +35,7 @@ from dlc.frontend.functions.elementwise import (
     equal,
     exp,
     greater,
+    greater_equal,
     less,
     log1p,
     logical_and,
@@ -167,10 +168,21 @@ def logaddexp(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     dtype = x.tensor.dtype
     if dtype.bits == 16:
         return convert(logaddexp(convert(x, float32), convert(y, float32)), dtype)
-    distance = subtract(x, y)
-    # The distance of equal infinities is NaN; 0 is what it must count as.
-    distance = where(equal(distance, distance), distance, 0)
-    return add(maximum(x, y), log1p(exp(negative(abs(distance)))))
+    higher, below = higher_and_rest(x, y)
+    return add(higher, log1p(exp(below)))
+
+
+def higher_and_rest(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """The higher of x and y, NaN where one is, and the other one less that, which is at most 0.
+
+    Which one is chosen does not change a smooth symmetric function of both: unlike `maximum` and
+    `abs`, the choice leaves its derivatives of any order what they are where x and y are equal.
+    """
+    first = greater_equal(x, y)
+    higher = where(first, x, y)
+    below = subtract(where(first, y, x), higher)
+    apart = equal(below, below)  # and not equal infinities, of which half of each counts, nor NaN
+    return where(apart, higher, multiply(add(x, y), 0.5)), where(apart, below, 0)
 
 
 def round(x: ArrayLike, /, decimals: int = 0) -> Tensor:

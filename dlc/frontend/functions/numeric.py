@@ -179,11 +179,9 @@ fmin = _binary(
 
 
 def _logaddexp2(x: Tensor, y: Tensor) -> Tensor:
-    distance = elementwise.subtract(x, y)
-    distance = where(elementwise.equal(distance, distance), distance, 0)
-    powers = elementwise.exp2(elementwise.negative(elementwise.abs(distance)))
-    grown = elementwise.multiply(elementwise.log1p(powers), 1 / math.log(2))
-    return elementwise.add(elementwise.maximum(x, y), grown)
+    higher, below = composed.higher_and_rest(x, y)
+    grown = elementwise.multiply(elementwise.log1p(elementwise.exp2(below)), 1 / math.log(2))
+    return elementwise.add(higher, grown)
 
 
 logaddexp2 = _binary(

@@ -108,8 +108,10 @@ def _outer(order: int, second: bool) -> Callable[[Tensor], Tensor]:
 
 def _first_kind(order: int) -> Callable[[Tensor], Tensor]:
     def build(x: Tensor) -> Tensor:
-        value = _by_range(elementwise.abs(x), _TURN, _inner_j(order), _outer(order, False))
-        value = where(elementwise.less(x, 0), -value, value) if order else value
+        below = elementwise.less(x, 0)
+        size = where(below, -x, x)  # |x| has no derivative at 0
+        value = _by_range(size, _TURN, _inner_j(order), _outer(order, False))
+        value = where(below, -value, value) if order else value
         return where(elementwise.not_equal(x, x), x, value)
 
     return build

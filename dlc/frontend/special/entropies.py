@@ -17,29 +17,32 @@ logit = unary(
 )  # fmt: skip
 
 
-def _zero_or(x: Tensor, build: Callable[[Tensor], Tensor], y: Tensor) -> Tensor:
-    """x * build(y), and 0 where x is 0 and y is a number."""
-    zero = elementwise.logical_and(elementwise.equal(x, 0), elementwise.equal(y, y))
+def _zero_or(x: Tensor, build: Callable[[Tensor], Tensor], y: Tensor, pole: float) -> Tensor:
+    """x * build(y), where build is finite above `pole`, and 0 where x is 0 and y is a number.
+
+    Where the product is 0 by itself it stays the product, for its derivative.
+    """
+    beyond = elementwise.logical_or(elementwise.less_equal(y, pole), elementwise.equal(y, math.inf))
+    zero = elementwise.logical_and(elementwise.equal(x, 0), beyond)
     return where(zero, 0, elementwise.multiply(x, build(where(zero, 1, y))))
 
 
 xlogy = binary(
     "xlogy", "x log(y), and 0 where x is 0.",
     "xlogy(0.0, 0.0)\n        Tensor(0., dtype=float32)",
-    lambda x, y: _zero_or(x, elementwise.log, y),
+    lambda x, y: _zero_or(x, elementwise.log, y, 0.0),
 )  # fmt: skip
 xlog1py = binary(
     "xlog1py", "x log(1 + y), and 0 where x is 0.",
     "xlog1py(0.0, -1.0)\n        Tensor(0., dtype=float32)",
-    lambda x, y: _zero_or(x, elementwise.log1p, y),
+    lambda x, y: _zero_or(x, elementwise.log1p, y, -1.0),
 )  # fmt: skip
 
 
 def _entr(x: Tensor) -> Tensor:
     positive = elementwise.greater(x, 0)
-    value = elementwise.negative(
-        _zero_or(where(positive, x, 1), elementwise.log, where(positive, x, 1))
-    )
+    held = where(positive, x, 1)
+    value = elementwise.negative(elementwise.multiply(held, elementwise.log(held)))
     below = where(elementwise.less(x, 0), -math.inf, x)
     return where(positive, value, where(elementwise.equal(x, 0), 0, below))
 

@@ -123,9 +123,9 @@ _STEEP = 25.0  # from where down the asymptotic series of the logarithm is exact
 def _log_ndtr(x: Tensor) -> Tensor:
     far = elementwise.less(x, -_STEEP)
     near = where(far, 0, x)
-    size = elementwise.multiply(elementwise.abs(near), math.sqrt(0.5))
-    half = elementwise.multiply(0.5, erfc(size))
     upper = elementwise.greater(near, 0)
+    size = where(upper, near, elementwise.negative(near))  # |x| has no derivative at 0
+    half = elementwise.multiply(0.5, erfc(elementwise.multiply(size, math.sqrt(0.5))))
     close = where(
         upper,
         elementwise.log1p(elementwise.negative(where(upper, half, 0))),

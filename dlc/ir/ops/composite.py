@@ -97,10 +97,17 @@ _pointwise(
         ),
     ),
 )  # fmt: skip
-_pointwise(
-    "softplus", "log(1 + exp(x)) without overflow.",
-    lambda b, x: b.add(b.max(x, filled(b, 0.0, x)), b.log1p(b.exp(b.neg(b.abs(x))))),
-)  # fmt: skip
+
+
+def _softplus(b: Any, x: Any) -> Any:
+    # Each case is the function on both sides of 0, so that all derivatives at 0 are its own: those
+    # of max(x, 0) and |x| are not.
+    positive, zero = b.gt(x, filled(b, 0.0, x)), filled(b, 0.0, x)
+    distance = b.select(positive, b.neg(x), x)
+    return b.add(b.select(positive, x, zero), b.log1p(b.exp(distance)))
+
+
+_pointwise("softplus", "log(1 + exp(x)) without overflow.", _softplus)
 
 
 def _infer_axis(name: str, keep: bool) -> Callable[[Sequence[TensorType], Attrs], TensorType]:
