@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self, cast
 import dlc
 from dlc.frontend.context import current_trace, observe
 from dlc.frontend.conversion import user_function
+from dlc.frontend.misuse import explain_init
 from dlc.frontend.suggesting import MODELS
 from dlc.frontend.symbolic import SYMBOLIC
 from dlc.frontend.trace import eager
@@ -130,6 +131,7 @@ class Module(Walking, Converting, Hooking, Fitting):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         register_node(cls, flatten_module, unflatten_module)
+        explain_init(cls)
         compute = next((f for n in _COMPUTING if (f := getattr(cls, n, None)) is not None), None)
         if compute is not None:
             cls._takes_training = "training" in inspect.signature(compute).parameters
