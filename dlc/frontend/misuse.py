@@ -23,10 +23,12 @@ if TYPE_CHECKING:  # only where a call is wrong
 else:
     kinds = deferred("dlc.frontend.kinds")
 
-_STRAY: Final = (
+STRAY: Final = (
     AssertionError, AttributeError, LookupError, MemoryError, OverflowError, TypeError, ValueError,
     ZeroDivisionError,
 )  # fmt: skip
+"""What Python raises for arguments of another kind."""
+
 _PUBLIC = "_dlc_public"
 
 
@@ -43,16 +45,35 @@ def explained(function: Callable[..., Any], is_method: bool = False) -> Callable
             return function(*args, **kwargs)
         except DlcError:
             raise
-        except _STRAY as error:
-            if _is_of_others(error.__traceback__):
-                raise
+        except STRAY as error:
             name = type(args[0]).__name__ if is_method else function.__name__
-            wrong = kinds.find_wrong(name, function, args, kwargs, error)
+            wrong = wrong_call(name, function, args, kwargs, error)
             if wrong is None:
                 raise
             raise wrong from None
 
     return functools.update_wrapper(call, function)
+
+
+def wrong_call(
+    name: str,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    error: Exception,
+) -> DlcError | None:
+    """The error that says what was wrong with a call; None where its arguments were not.
+
+    Args:
+        name: What the message calls the function.
+        function: What was called, and failed.
+        args: What it was called with by position.
+        kwargs: And by name.
+        error: How it failed; the caller has caught it.
+    """
+    if _is_of_others(error.__traceback__):
+        return None
+    return kinds.find_wrong(name, function, args, kwargs, error)
 
 
 def _is_of_others(trace: TracebackType | None) -> bool:
@@ -86,14 +107,22 @@ def public(value: Any, module: str) -> Any:
 
 
 def publish(names: dict[str, Any]) -> None:
-    """Makes the functions among the globals of a public module `public` ones."""
+    """Makes the functions among the globals of a public module `public` ones.
+
+    Its classes are changed: making an object of one says which argument was wrong.
+    """
     module: str = names["__name__"]
     for name in [n for n in names if n[0] != "_"]:
-        names[name] = public(names[name], module)
+        if isinstance(names[name], type):
+            _explain_init(names[name])
+        else:
+            names[name] = public(names[name], module)
 
 
-def explain_init(cls: type[Any]) -> None:
-    """Makes a class of dlc's say which argument was wrong where it could not be made."""
-    init = vars(cls).get("__init__")
-    if isinstance(init, FunctionType) and cls.__module__.startswith("dlc."):
-        cls.__init__ = explained(init, is_method=True)
+def _explain_init(cls: type[Any]) -> None:
+    owner: Any = next(k for k in cls.__mro__ if "__init__" in vars(k))
+    init = vars(owner)["__init__"]
+    ours = owner.__module__.startswith("dlc.") and not issubclass(owner, BaseException)
+    if ours and isinstance(init, FunctionType) and _PUBLIC not in init.__dict__:
+        owner.__init__ = explained(init, is_method=True)
+        owner.__init__.__dict__[_PUBLIC] = True

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import dlc
 from dlc.frontend.apply import as_tensor, wide
 from dlc.frontend.context import cast_type
-from dlc.frontend.misuse import explain_init
 from dlc.ir.errors import ShapeError, ValueRangeError, nearest
 from dlc.losses import functions
 
@@ -43,10 +42,6 @@ class Loss:
     Raises:
         ValueRangeError: for another reduction.
     """
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        explain_init(cls)
 
     def __init__(
         self, reduction: str | None = "sum_over_batch_size", name: str | None = None

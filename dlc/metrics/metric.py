@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import dlc
 from dlc.frontend.apply import as_tensor, wide
 from dlc.frontend.context import current_trace
-from dlc.frontend.misuse import explain_init
 from dlc.frontend.trace import eager
 from dlc.frontend.variable_state import assign_state, restore
 from dlc.ir.deferred import deferred
@@ -38,10 +37,6 @@ class Metric:
 
     # Whether a batch is added outside compiled steps, by Python.
     on_host: ClassVar[bool] = False
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        explain_init(cls)
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or snake_case(type(self).__name__)
