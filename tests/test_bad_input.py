@@ -63,6 +63,12 @@ class Unreadable:
         return "no array"
 
 
+def fitted(batches=TABLE, **settings):
+    model = dlc.nn.Sequential(dlc.nn.Linear(3, 1))
+    model.compile("sgd", "mse")
+    return model.fit(batches, None, verbose=0, **settings)
+
+
 MASKED = np.ma.array([1.0, 2.0], mask=[0, 1])
 
 CASES = {
@@ -174,6 +180,7 @@ CASES = {
     "places": (lambda: dlc.nn.SinePositionEncoding()(np.float32(1)), dlc.ShapeError),
     "channels": (lambda: dlc.nn.SpatialDropout1D(0.5).train()(TABLE), dlc.ShapeError),
     "matrices": (lambda: dlc.linalg.multi_dot([]), dlc.ShapeError),
+    "batch of a number": (lambda: fitted(iter([3])), dlc.ShapeError),
     # Derivatives
     "grad of a vector": (lambda: dlc.grad(lambda x: x)(ROW), dlc.DerivativeError),
     "grad of ints": (lambda: dlc.grad(lambda x: x.sum())(COUNT), dlc.DTypeError),
@@ -264,6 +271,9 @@ MISUSED = {
     "call of a layer": (lambda: dlc.nn.Linear(3, 2)(ROW, ROW), "Linear: too many", "Linear(x)"),
     "several inputs": (lambda: dlc.nn.Bilinear(3, 3, 2)(ROW), "missing a required", "x2"),
     "path": (lambda: dlc.callbacks.CSVLogger(3), "filename must be text or a PathLike", None),
+    "setting of fit": (lambda: fitted(validation_split="a"), "fit: validation_split must be", None),
+    "unknown to fit": (lambda: fitted(batch_sizes=3), "fit: got an unexpected", "'batch_size'"),
+    "path of weights": (lambda: dlc.nn.Linear(3, 2).save_weights(3), "path must be text or", None),
     "item": (lambda: dlc.asarray(ROW).item("a"), ".item() of f32[3]", None),
     "metric": (lambda: dlc.metrics.AUC("a"), "num_thresholds must be an integer", None),
     "loss": (lambda: dlc.losses.BinaryCrossentropy(label_smoothing="a"), "a number", None),

@@ -12,7 +12,7 @@ import functools
 import sys
 from collections.abc import Callable
 from types import FunctionType, TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import DlcError
@@ -30,14 +30,15 @@ STRAY: Final = (
 """What Python raises for arguments of another kind."""
 
 _PUBLIC = "_dlc_public"
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def explained(function: Callable[..., Any], is_method: bool = False) -> Callable[..., Any]:
+def explained(function: Function, is_init: bool = False) -> Function:
     """The function; an error of Python's own becomes one that says which argument was wrong.
 
     Args:
         function: The function, whose annotations say what it takes.
-        is_method: Whether it makes an object, its first argument, whose class messages name.
+        is_init: Whether it sets up an object, its first argument, whose class messages name.
     """
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -46,13 +47,13 @@ def explained(function: Callable[..., Any], is_method: bool = False) -> Callable
         except DlcError:
             raise
         except STRAY as error:
-            name = type(args[0]).__name__ if is_method else function.__name__
+            name = type(args[0]).__name__ if is_init else function.__name__
             wrong = wrong_call(name, function, args, kwargs, error)
             if wrong is None:
                 raise
             raise wrong from None
 
-    return functools.update_wrapper(call, function)
+    return cast(Function, functools.update_wrapper(call, function))
 
 
 def wrong_call(
@@ -124,5 +125,5 @@ def _explain_init(cls: type[Any]) -> None:
     init = vars(owner)["__init__"]
     ours = owner.__module__.startswith("dlc.") and not issubclass(owner, BaseException)
     if ours and isinstance(init, FunctionType) and _PUBLIC not in init.__dict__:
-        owner.__init__ = explained(init, is_method=True)
+        owner.__init__ = explained(init, is_init=True)
         owner.__init__.__dict__[_PUBLIC] = True
