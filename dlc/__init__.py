@@ -66,7 +66,9 @@ def __getattr__(name: str) -> Any:
             names["__all__"] = ["__version__", *_names["__all__"]]
         if name not in names and name in names["__all__"]:
             found = _names[name]
-            names[name] = found.value() if isinstance(found, _LateName) else found
+            value = found.value() if isinstance(found, _LateName) else found
+            public = importlib.import_module("dlc.frontend.misuse").public
+            names[name] = public(value, __name__)
     if name in names:
         return names[name]
     hint = _suggestion(name, names["__all__"])

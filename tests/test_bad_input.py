@@ -63,6 +63,12 @@ class Unreadable:
         return "no array"
 
 
+def fitted(batches=TABLE, **settings):
+    model = dlc.nn.Sequential(dlc.nn.Linear(3, 1))
+    model.compile("sgd", "mse")
+    return model.fit(batches, None, verbose=0, **settings)
+
+
 MASKED = np.ma.array([1.0, 2.0], mask=[0, 1])
 
 CASES = {
@@ -125,6 +131,9 @@ CASES = {
     "bytes": (lambda: dlc.jit(lambda x: x)(b"abc"), dlc.ArgumentError),
     "class": (lambda: dlc.jit(lambda x: x)(int), dlc.ArgumentError),
     "list of objects": (lambda: dlc.asarray([object()]), dlc.ArgumentError),
+    "array of text": (lambda: dlc.relu(np.str_("a")), dlc.DTypeError),
+    "dtype of several": (lambda: dlc.asarray(1, dtype="i,j"), dlc.DTypeError),
+    "one tensor": (lambda: dlc.concat(np.array(1.0)), dlc.ArgumentError),
     "unreadable": (lambda: dlc.asarray(Unreadable()), dlc.ArgumentError),
     "masked": (lambda: dlc.jit(lambda x: x)(MASKED), dlc.ArgumentError),
     "spec": (lambda: dlc.jit(lambda x: x)(dlc.spec((3,))), dlc.ArgumentError),
@@ -133,6 +142,11 @@ CASES = {
     "grad of no function": (lambda: dlc.grad(3), dlc.ArgumentError),
     "random key": (lambda: dlc.random.normal("k", (3,)), dlc.ArgumentError),
     "seed": (lambda: dlc.random.key(1.5), dlc.ArgumentError),
+    "one input": (lambda: dlc.nn.AdditiveAttention()(TABLE), dlc.ArgumentError),
+    "no layers": (lambda: dlc.nn.Sequential(1.5), dlc.ArgumentError),
+    "groups": (lambda: dlc.nn.ChannelShuffle("a"), dlc.ArgumentError),
+    "no groups": (lambda: dlc.nn.ChannelShuffle(0), dlc.ValueRangeError),
+    "rate": (lambda: dlc.optim.Adam(lr="fast"), dlc.ArgumentError),
     # Arguments
     "too few": (lambda: dlc.jit(lambda x: x)(), dlc.ArgumentError),
     "too many": (lambda: dlc.jit(lambda x: x)(1, 2), dlc.ArgumentError),
@@ -144,6 +158,8 @@ CASES = {
     "returns a generator": (lambda: dlc.jit(lambda x: (v for v in x))(ROW), dlc.ArgumentError),
     "makes a variable": (lambda: dlc.jit(lambda x: dlc.Variable(x))(1), dlc.ArgumentError),
     "level": (lambda: dlc.jit(lambda x: x, level="O7"), dlc.ValueRangeError),
+    "level of ints": (lambda: dlc.jit(lambda x: x, level=2), dlc.ValueRangeError),
+    "mode of ints": (lambda: dlc.nn.functional.pad(TABLE, (1, 1), 3), dlc.ValueRangeError),
     "device": (lambda: dlc.jit(lambda x: x, device="tpu")(1), dlc.DeviceError),
     "device of data": (lambda: dlc.asarray(1, device="moon"), dlc.DeviceError),
     "move": (lambda: dlc.asarray(1).to("cuda:9"), dlc.DeviceError),
@@ -158,6 +174,13 @@ CASES = {
     "arange to NaN": (lambda: dlc.arange(math.nan), dlc.ValueRangeError),
     "arange to infinity": (lambda: dlc.arange(math.inf), dlc.ValueRangeError),
     "arange by infinity": (lambda: dlc.arange(0.0, 1.0, math.inf), dlc.ValueRangeError),
+    "axis of classes": (lambda: dlc.losses.categorical_crossentropy(1, 0.5), dlc.IndexRangeError),
+    "place of an item": (lambda: dlc.asarray(ROW).item(5), dlc.IndexRangeError),
+    "rotary": (lambda: dlc.nn.functional.rotary_embedding(0.5), dlc.ShapeError),
+    "places": (lambda: dlc.nn.SinePositionEncoding()(np.float32(1)), dlc.ShapeError),
+    "channels": (lambda: dlc.nn.SpatialDropout1D(0.5).train()(TABLE), dlc.ShapeError),
+    "matrices": (lambda: dlc.linalg.multi_dot([]), dlc.ShapeError),
+    "batch of a number": (lambda: fitted(iter([3])), dlc.ShapeError),
     # Derivatives
     "grad of a vector": (lambda: dlc.grad(lambda x: x)(ROW), dlc.DerivativeError),
     "grad of ints": (lambda: dlc.grad(lambda x: x.sum())(COUNT), dlc.DTypeError),
@@ -222,16 +245,8 @@ def test_len():
     fails(lambda: dlc.jit(lambda x: len(x[0]))(ROW), dlc.ArgumentError)
 
 
-def test_mistakes_of_python_show_no_frame_of_dlc():
-    mistakes = [
-        lambda: dlc.compile(lambda x: x, levl="O2"),
-        lambda: dlc.sum(),
-        lambda: dlc.sum(ROW, axs=0),
-        lambda: dlc.exp(ROW, ROW, ROW),
-        lambda: dlc.asarray(1.0) + "text",
-        lambda: dlc.asarray(1.0) + None,
-    ]
-    for mistake in mistakes:
+def test_operands_that_are_no_tensors_show_no_frame_of_dlc():
+    for mistake in [lambda: dlc.asarray(1.0) + "text", lambda: dlc.asarray(1.0) + None]:
         with pytest.raises(TypeError) as caught:
             mistake()
         frames = traceback.extract_tb(caught.value.__traceback__)
@@ -240,7 +255,68 @@ def test_mistakes_of_python_show_no_frame_of_dlc():
         dlc.sofmax  # noqa: B018
 
 
-# What happens inside a traced function leaves nothing behind
+MISUSED = {
+    "unknown setting": (lambda: dlc.compile(lambda x: x, levl="O2"), "levl", "'level'"),
+    "too few": (lambda: dlc.sum(), "'x'", "sum(x, /, axis=None"),
+    "unknown name": (lambda: dlc.sum(ROW, axs=0), "axs", "'axis'"),
+    "name of PyTorch's": (lambda: dlc.sum(ROW, dim=0), "dim", "'axis'"),
+    "too many": (lambda: dlc.exp(ROW, ROW, ROW), "too many", "exp(x, /)"),
+    "layer": (lambda: dlc.nn.Linear(3), "out_features", "Linear(in_features, out_features"),
+    "bool": (lambda: dlc.sort(ROW, descending=ROW), "bool, got ndarray of shape (3,)", None),
+    "number": (lambda: dlc.nn.Dropout("half"), "p must be a number, got 'half'", None),
+    "of a function": (lambda: dlc.nn.functional.dropout(ROW, ""), "a number, got ''", None),
+    "sequence": (lambda: dlc.switch(0, 1.5), "a sequence, each of it a function", None),
+    "tuple": (lambda: dlc.histogram(ROW, range=0), "a tuple of 2: a number, a number", None),
+    "one or several": (lambda: dlc.nn.LayerNorm(None), "an integer or a sequence", None),
+    "call of a layer": (lambda: dlc.nn.Linear(3, 2)(ROW, ROW), "Linear: too many", "Linear(x)"),
+    "several inputs": (lambda: dlc.nn.Bilinear(3, 3, 2)(ROW), "missing a required", "x2"),
+    "path": (lambda: dlc.callbacks.CSVLogger(3), "filename must be text or a PathLike", None),
+    "setting of fit": (lambda: fitted(validation_split="a"), "fit: validation_split must be", None),
+    "unknown to fit": (lambda: fitted(batch_sizes=3), "fit: got an unexpected", "'batch_size'"),
+    "path of weights": (lambda: dlc.nn.Linear(3, 2).save_weights(3), "path must be text or", None),
+    "item": (lambda: dlc.asarray(ROW).item("a"), ".item() of f32[3]", None),
+    "metric": (lambda: dlc.metrics.AUC("a"), "num_thresholds must be an integer", None),
+    "loss": (lambda: dlc.losses.BinaryCrossentropy(label_smoothing="a"), "a number", None),
+}
+
+
+@pytest.mark.parametrize("name", MISUSED)
+def test_arguments_of_another_kind_are_named(name):
+    call, said, hint = MISUSED[name]
+    error = fails(call, dlc.ArgumentError, hint)
+    assert said in error.message
+    frames = traceback.extract_tb(error.__traceback__)
+    assert sum(f.filename.startswith(os.path.dirname(dlc.__file__)) for f in frames) <= 1
+
+
+def test_large_arguments():
+    fails(lambda: dlc.round(ROW, decimals=10**400), dlc.ValueRangeError)
+    fails(lambda: dlc.tril_indices(10**90), dlc.ValueRangeError)  # they took forever
+    fails(lambda: dlc.triu_indices(2**50), dlc.MemoryLimitError)
+    fails(lambda: dlc.diag_indices(2**50), dlc.MemoryLimitError)
+    fails(lambda: dlc.zeros((0, 2**62)), dlc.MemoryLimitError)
+    fails(lambda: dlc.unique_values(ROW, size=2**62), dlc.MemoryLimitError)
+
+
+def test_mistakes_that_are_no_arguments_pass_through(monkeypatch):
+    def wrong(x):
+        raise IndexError("mine")
+
+    with pytest.raises(IndexError, match="mine") as caught:
+        dlc.map(wrong, ROW)
+    assert not isinstance(caught.value, dlc.DlcError)
+    monkeypatch.setattr("dlc.frontend.functions.sorting.find_axis", lambda *_: ROW["mistake"])
+    with pytest.raises(IndexError) as caught:  # of dlc's own
+        dlc.sort(ROW)
+    assert not isinstance(caught.value, dlc.DlcError)
+
+
+def test_public_functions_are_one_by_any_name_and_can_be_sent():
+    assert dlc.concatenate is dlc.concat
+    assert dlc.nn.functional.relu is dlc.relu
+    assert dlc.linalg.matmul is dlc.matmul
+    for function in (dlc.relu, dlc.linalg.norm, dlc.nn.functional.mse_loss, dlc.random.normal):
+        assert pickle.loads(pickle.dumps(function)) is function
 
 
 def test_exceptions_of_the_user_pass_through():

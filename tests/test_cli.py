@@ -551,6 +551,7 @@ def test_bad_targets(error, folder, name, content, said):
         (["run", "twice.ir", "--dim", "m=3"], ["no extent 'm'"]),
         (["run", "twice.ir", "--dim", "n=x"], ["DLC301", "b=32"]),
         (["run", "twice.ir", "--threads", "0"], ["DLC401"]),
+        (["run", "twice.ir", "--seed", "-1"], ["DLC104", "--seed: -1 is negative"]),
         (["run", "twice.ir", "--save", "x.txt"], [".npz"]),
         (["run", "twice.ir", "--inputs", "none.npz"], ["no file none.npz"]),
         (["run", "twice.ir", "--inputs", "user.py"], ["DLC301", "user.py"]),
@@ -585,6 +586,13 @@ def test_bad_command_lines(error, words, said):
 
 
 # Errors in the user's own code.
+
+
+@pytest.mark.parametrize("ending", ["sys.exit()", "sys.exit(0)", 'sys.exit("no")', "sys.exit(1)"])
+def test_programs_that_end_the_process_are_errors(error, folder, ending):
+    lines = ["import sys", 'def f(x: "f32[2]"):', f"    {ending}"]
+    (folder / "ends.py").write_text("\n".join(lines))
+    assert "ended the process" in error("verify", "ends.py:f")
 
 
 def test_errors_of_dlc_show_the_users_line(error):
@@ -725,6 +733,8 @@ def test_given_arrays_must_fit(error):
     assert "DLC301" in error("run", "user.py:softmax", "--inputs", "in.npz")
     np.save("in.npy", np.zeros(3))
     assert "is no .npz file" in error("run", "user.py:softmax", "--inputs", "in.npy")
+    Path("in.npz").write_bytes(bytes(range(256)))
+    assert "pickle" not in error("run", "user.py:softmax", "--inputs", "in.npz")
 
 
 def test_extents(output, error):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from native_samples import KERNEL_TYPE, kernel, run_on
 
+import dlc
 from dlc.codegen.cpu.isa import ISA_LEVELS
 from dlc.codegen.cpu.llvm import compile_module
 from dlc.runtime import threads
@@ -452,6 +453,46 @@ except KeyboardInterrupt:
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60)[0] == "interrupted\n"
     assert process.returncode == 0
+
+
+class Enough(Exception):
+    pass
+
+
+@posix
+def test_signals_are_handled_while_a_loop_runs():
+    state = dlc.Variable(np.zeros(3, np.float32))
+
+    @dlc.compile
+    def run(n):
+        def body(carry):
+            return carry[0] * 0.5 + 1, carry[1] + 1
+
+        first = (state.data, np.int64(0))
+        state.assign(dlc.while_loop(lambda carry: carry[1] < n, body, first)[0])
+        return n
+
+    def handler(*_):
+        seen.append(1)
+        if len(seen) == 3:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise Enough
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        for _ in range(3):  # from Python, then natively
+            seen = []
+            assert run(np.int64(1)).item() == 1
+            held = state.numpy().copy()
+            signal.setitimer(signal.ITIMER_REAL, 0.06, 0.06)
+            with pytest.raises(Enough):
+                run(np.int64(2**60))  # years
+            assert len(seen) == 3
+            assert np.array_equal(state.numpy(), held)
+        assert run.stats.interpreted_ops == 0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize("isa", ISA_LEVELS, ids=lambda isa: isa.name)

@@ -17,7 +17,9 @@ from dlc.callbacks.monitors import ReduceLROnPlateau as ReduceLROnPlateau
 from dlc.callbacks.monitors import TerminateOnNaN as TerminateOnNaN
 from dlc.callbacks.summary_writer import SummaryWriter as SummaryWriter
 from dlc.callbacks.tensorboard import TensorBoard as TensorBoard
+from dlc.frontend.misuse import publish as _publish
 from dlc.frontend.suggesting import suggesting as _suggesting
 
 if not _TYPE_CHECKING:
     __getattr__ = _suggesting(__name__)
+    _publish(globals())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -41,9 +42,19 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
         help="inputs by the names of the parameters, or in order as arr_0, arr_1, ...",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of random inputs: floats are normal, integers below 10"
+        "--seed",
+        type=_seed,
+        default=0,
+        help="of random inputs: floats are normal, integers below 10",
     )
     add_dim_argument(parser)
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if seed < 0:
+        raise argparse.ArgumentTypeError(f"{seed} is negative")
+    return seed
 
 
 def add_dim_argument(parser: argparse.ArgumentParser) -> None:
@@ -74,10 +85,14 @@ def given_arrays(options: argparse.Namespace) -> dict[str, Array]:
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
         raise ArgumentError(f"there is no file {options.inputs}") from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, ParseError):
-            raise
-        raise ParseError(f"{options.inputs} cannot be read as .npz: {error}") from None
+    except ParseError:
+        raise
+    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        # What is no archive at all is said to be pickled Python.
+        known = isinstance(error, zipfile.BadZipFile) or zipfile.is_zipfile(options.inputs)
+        raise ParseError(
+            f"{options.inputs} cannot be read as .npz" + (f": {error}" if known else "")
+        ) from None
 
 
 def input_arrays(

@@ -109,8 +109,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _PIPE_CLOSED
         except KeyboardInterrupt:
             return _INTERRUPTED
-        except SystemExit as ended:  # argparse, after it has printed a help text
-            return ended.code if isinstance(ended.code, int) else OK
+        except SystemExit as ended:  # no check has been made, whatever status the user's code gave
+            print(
+                f"{ArgumentError.code}: the program ended the process when it was traced or run "
+                f"(exit status {ended.code})",
+                file=sys.stderr,
+            )
+            return FAILED
         except Exception as error:  # noqa: BLE001 - all of them are reported to the user
             if "--traceback" in words:
                 traceback.print_exc()
@@ -138,7 +143,11 @@ def _run(words: list[str]) -> int:
     parser.add_argument(
         "--traceback", action="store_true", help="show the whole Python traceback of an error"
     )
-    return module.run(parser.parse(words[1:]))
+    try:
+        options = parser.parse(words[1:])
+    except SystemExit:  # after it has printed a help text
+        return OK
+    return module.run(options)
 
 
 def _report(error: Exception, caller: str) -> str:

@@ -34,7 +34,9 @@ from dlc.data.sequence import PyDataset as PyDataset
 from dlc.data.series import timeseries_dataset_from_array as timeseries_dataset_from_array
 from dlc.data.worker import WorkerInfo as WorkerInfo
 from dlc.data.worker import get_worker_info as get_worker_info
+from dlc.frontend.misuse import publish as _publish
 from dlc.frontend.suggesting import suggesting as _suggesting
 
 if not _TYPE_CHECKING:
     __getattr__ = _suggesting(__name__)
+    _publish(globals())

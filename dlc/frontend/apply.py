@@ -145,7 +145,7 @@ def as_tensor(x: Any, like: Tensor | None = None) -> Tensor:
     if isinstance(x, Tensor):
         return x
     if isinstance(x, np.generic):
-        return _constant(np.asarray(x))
+        return _constant(as_array(np.asarray(x)))
     if isinstance(x, (bool, int, float)):
         if like is not None:
             return promote(x, like)[0]

@@ -24,6 +24,7 @@ from dlc.ir.deferred import deferred
 from dlc.ir.errors import (
     ArgumentError,
     DonatedBufferError,
+    IndexRangeError,
     LeakedTracerError,
     ShapeError,
     TracedValueError,
@@ -260,6 +261,8 @@ class Tensor(TensorMethods):
 
         Raises:
             ShapeError: without an index, unless there is exactly one element.
+            IndexRangeError: for an index out of range.
+            ArgumentError: for what is no index, or another number of them than there are axes.
             TracedValueError: while tracing.
         """
         data = self._data
@@ -270,7 +273,12 @@ class Tensor(TensorMethods):
         )
         if not index and array.size != 1:
             raise ShapeError(f".item() of {self.tensor}, which has {array.size} elements, not one")
-        return array.item(*index)
+        try:
+            return array.item(*index)
+        except (IndexError, OverflowError) as error:
+            raise IndexRangeError(f".item() of {self.tensor}: {error}") from None
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(f".item() of {self.tensor}: {error}") from None
 
     def tolist(self) -> Any:
         """The value as nested lists of Python numbers."""

@@ -25,7 +25,10 @@ def find_op(name: str) -> Op:
 
 
 def normalise_attrs(op: Op, attrs: dict[str, Any]) -> dict[str, Any]:
-    """`attrs` in the row's order with defaults filled in, lists as tuples, dtypes as `DType`."""
+    """`attrs` in the row's order with defaults filled in, lists as tuples, dtypes as `DType`.
+
+    What stands for a truth value is one: a tensor that is traced says so.
+    """
     unknown = attrs.keys() - op.attrs.keys()
     if unknown:
         raise ValueRangeError(f"op {op.name} has no attribute {min(unknown)!r}")
@@ -41,6 +44,8 @@ def normalise_attrs(op: Op, attrs: dict[str, Any]) -> dict[str, Any]:
             value = tuple(value)
         elif kind == "dtype" and not isinstance(value, DType):
             value = dtype_of(value)
+        elif kind == "bool":
+            value = bool(value)
         result[name] = value
     return result
 

@@ -342,7 +342,7 @@ def error_codes() -> dict[str, type[DlcError]]:
     return dict(sorted(found.items()))
 
 
-def nearest(name: str, candidates: Iterable[str]) -> str:
+def nearest(name: object, candidates: Iterable[str]) -> str:
     """Suggest the known name that was probably meant.
 
     Args:
@@ -363,8 +363,10 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
     return "known names: " + ", ".join(names) if names else "there are no names to choose from"
 
 
-def closest(name: str, candidates: Iterable[str]) -> str | None:
-    """The known name that was probably meant, None where none is near."""
+def closest(name: object, candidates: Iterable[str]) -> str | None:
+    """The known name that was probably meant, None where none is near or it is no text."""
+    if not isinstance(name, str):
+        return None
     by_folded = {known.casefold(): known for known in sorted(candidates)}
     close = difflib.get_close_matches(name.casefold(), by_folded, n=1)
     return by_folded[close[0]] if close else None

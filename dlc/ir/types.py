@@ -128,7 +128,7 @@ def dtype_of(spec: Any) -> DType:
     if found is None:
         try:
             dtype = np.dtype(spec)
-        except TypeError:
+        except (TypeError, ValueError):  # ValueError: "a,b", and objects with another `dtype`
             raise KeyError(spec) from None
         found = bfloat16 if dtype.name == "bfloat16" else _BY_NAME.get(dtype)
     if found is None:

@@ -6,6 +6,7 @@ and gives a scalar. `get` finds one by name.
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
+from dlc.frontend.misuse import publish as _publish
 from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.losses.classes import BinaryCrossentropy as BinaryCrossentropy
 from dlc.losses.classes import CategoricalCrossentropy as CategoricalCrossentropy
@@ -54,3 +55,4 @@ from dlc.losses.sequences import ctc as ctc
 
 if not _TYPE_CHECKING:
     __getattr__ = _suggesting(__name__)
+    _publish(globals())

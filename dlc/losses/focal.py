@@ -9,6 +9,7 @@ from typing import Any
 
 import dlc
 from dlc.frontend.cast_table import casts
+from dlc.frontend.functions.arguments import find_axis
 from dlc.losses.functions import EPSILON, binary_entropy, float_pair, mean_of, rounded, smoothed
 
 
@@ -67,6 +68,7 @@ def categorical_focal_crossentropy(
         axis: The classes.
     """
     true, pred = float_pair("categorical_focal_crossentropy", y_true, y_pred)
+    axis = find_axis("categorical_focal_crossentropy", axis, pred.tensor)
     true = smoothed(true, label_smoothing, pred.shape[axis])
     p = dlc.softmax(pred, axis=axis) if from_logits else pred
     p = dlc.clip(p / p.sum(axis=axis, keepdims=True), EPSILON, 1 - EPSILON)

@@ -7,6 +7,7 @@ from typing import Any
 import dlc
 from dlc.frontend.apply import as_tensor, wide
 from dlc.frontend.cast_table import casts
+from dlc.frontend.functions.arguments import find_axis
 from dlc.ir.errors import DTypeError, ShapeError
 
 EPSILON = 1e-7  # probabilities are kept so far from 0 and 1
@@ -212,6 +213,7 @@ def categorical_crossentropy(
         array([0.2876...], dtype=float32)
     """
     true, pred = float_pair("categorical_crossentropy", y_true, y_pred)
+    axis = find_axis("categorical_crossentropy", axis, pred.tensor)
     true = smoothed(true, label_smoothing, pred.shape[axis])
     each = true * _log_probabilities(pred, from_logits, axis)
     return rounded(-each.sum(axis=axis), y_pred)
@@ -249,6 +251,7 @@ def sparse_categorical_crossentropy(
             f"sparse_categorical_crossentropy of predictions {pred.tensor}: they must be floats"
         )
     pred = wide(pred)
+    axis = find_axis("sparse_categorical_crossentropy", axis, pred.tensor)
     labels = dlc.astype(as_tensor(y_true), dlc.int64)
     if labels.ndim + 1 == pred.ndim:
         labels = dlc.expand_dims(labels, axis=axis)

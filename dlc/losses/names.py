@@ -58,7 +58,9 @@ def _is_pytorchs(function: Any) -> bool:
     while isinstance(function, functools.partial):
         function = function.func
     module = getattr(function, "__module__", None) or ""
-    return isinstance(function, nn_losses.Criterion) or module.startswith("dlc.nn.functional.")
+    return isinstance(function, nn_losses.Criterion) or f"{module}.".startswith(
+        "dlc.nn.functional."
+    )
 
 
 def get(given: Any) -> Loss:

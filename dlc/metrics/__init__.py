@@ -7,6 +7,7 @@ sample_weight)` adds a batch, `result()` gives the value so far, `reset_state()`
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
+from dlc.frontend.misuse import publish as _publish
 from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.metrics.accuracy import Accuracy as Accuracy
 from dlc.metrics.accuracy import BinaryAccuracy as BinaryAccuracy
@@ -60,3 +61,4 @@ from dlc.metrics.scores import R2Score as R2Score
 
 if not _TYPE_CHECKING:
     __getattr__ = _suggesting(__name__)
+    _publish(globals())

@@ -5,6 +5,7 @@ Names spelt as PyTorch's have PyTorch's defaults and layouts; those spelt as Ker
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
+from dlc.frontend.misuse import publish as _publish
 from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.nn import functional as functional
 from dlc.nn import init as init
@@ -270,3 +271,4 @@ from dlc.nn.sequence.wrappers import TimeDistributed as TimeDistributed
 
 if not _TYPE_CHECKING:
     __getattr__ = _suggesting(__name__)
+    _publish(globals())

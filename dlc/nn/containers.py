@@ -79,7 +79,8 @@ class Sequential(_Items):
             for key, layer in given.items():
                 self._put(str(key), layer)
             return
-        for layer in (given,) if callable(given) or isinstance(given, dlc.Tensor) else given:
+        several = isinstance(given, Iterable) and not isinstance(given, dlc.Tensor)
+        for layer in given if several and not callable(given) else (given,):
             self.add(layer)
 
     def add(self, layer: Any) -> None:

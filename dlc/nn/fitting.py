@@ -11,6 +11,7 @@ import numpy as np
 
 import dlc
 from dlc.callbacks import History
+from dlc.frontend.misuse import explained
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, ShapeError
 from dlc.nn import programs, summary, weights
@@ -43,6 +44,7 @@ class Fitting:
             """Of `dlc.nn.Module`."""
             ...
 
+    @explained
     def compile(
         self,
         optimizer: Any = "rmsprop",
@@ -182,6 +184,7 @@ class Fitting:
 
     # Loops.
 
+    @explained
     def fit(  # noqa: PLR0913, PLR0917  Keras's arguments
         self,
         x: Any,
@@ -239,6 +242,7 @@ class Fitting:
         )  # fmt: skip
         return self._training_or_error().fit(x, y, sample_weight, how)
 
+    @explained
     def evaluate(
         self,
         x: Any,
@@ -255,6 +259,7 @@ class Fitting:
             x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict
         )
 
+    @explained
     def predict(
         self,
         x: Any,
@@ -270,6 +275,7 @@ class Fitting:
 
     # One batch.
 
+    @explained
     def train_on_batch(
         self,
         x: Any,
@@ -287,6 +293,7 @@ class Fitting:
         training = self._training_or_error()
         return training.on_batch("train_step", x, y, sample_weight, class_weight, return_dict)
 
+    @explained
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
@@ -323,6 +330,7 @@ class Fitting:
         """The values of parameters and buffers, as arrays, in the order of the layers."""
         return [v.numpy() for v in self._weights()]
 
+    @explained
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Assigns what `get_weights` gave, or numbers of another type, which are converted.
 
@@ -341,6 +349,7 @@ class Fitting:
         for variable, value in zip(own, values, strict=True):
             variable.assign(value)
 
+    @explained
     def save(self, path: str | os.PathLike[str], specs: Any = None) -> None:
         """Writes the model in evaluation mode as a program that `dlc.load` runs; see `dlc.save`.
 
@@ -361,6 +370,7 @@ class Fitting:
         """
         programs.save(self, path, specs)
 
+    @explained
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Writes parameters and buffers to a safetensors file, whole or not at all.
 
@@ -376,6 +386,7 @@ class Fitting:
             )
         weights.save(self.state_dict(), path)
 
+    @explained
     def load_weights(self, path: str | os.PathLike[str], strict: bool = True) -> None:
         """Reads parameters and buffers from a safetensors file; see `load_state_dict`.
 

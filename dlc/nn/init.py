@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 import dlc
+from dlc.frontend.misuse import publish as _publish
 from dlc.ir.errors import ValueRangeError, nearest
 from dlc.nn import initializers
 
@@ -248,3 +249,6 @@ def sparse_(tensor: Held, sparsity: float, std: float = 0.01, key: Any = None) -
         return dlc.where(dropped, 0.0, values).astype(dtype)
 
     return _fill(tensor, init)
+
+
+_publish(globals())

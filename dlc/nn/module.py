@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self, cast
 import dlc
 from dlc.frontend.context import current_trace, observe
 from dlc.frontend.conversion import user_function
+from dlc.frontend.misuse import STRAY, wrong_call
 from dlc.frontend.suggesting import MODELS
 from dlc.frontend.symbolic import SYMBOLIC
 from dlc.frontend.trace import eager
@@ -340,8 +341,8 @@ class Module(Walking, Converting, Hooking, Fitting):
         except DlcError as error:
             _name_layer(error, self)
             raise
-        except (AttributeError, KeyError, TypeError) as error:
-            if (wrong := _no_tensor_error(self, args)) is None:
+        except STRAY as error:
+            if (wrong := _misuse(self, args, kwargs, error)) is None:
                 raise
             _name_layer(wrong, self)
             raise wrong from error
@@ -465,11 +466,24 @@ def _taken(build: Callable[..., Any]) -> int | None:
     return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
+def _misuse(
+    module: Module, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception
+) -> DlcError | None:
+    """What is wrong with what was given to a layer of dlc's: of other kinds, or no tensor."""
+    if not type(module).__module__.startswith("dlc.nn."):
+        return None
+    compute = module._compute()
+    if not module._takes_training:
+        kwargs = {k: v for k, v in kwargs.items() if k != "training"}
+    wrong = wrong_call(type(module).__name__, compute, args, kwargs, error)
+    takes_a_tensor = isinstance(error, (AttributeError, KeyError, TypeError))
+    return _no_tensor_error(module, args) if wrong is None and takes_a_tensor else wrong
+
+
 def _no_tensor_error(module: Module, args: Sequence[Any]) -> ArgumentError | None:
-    """What is wrong with something else given to a layer of dlc's that takes a tensor."""
+    """What is wrong with something else given to a layer that takes a tensor."""
     given = next((x for x in args if isinstance(x, dict)), args[0] if args else None)
-    ours = type(module).__module__.startswith("dlc.nn.")
-    if hasattr(given, "shape") or not ours or next(module.children(), None) is not None:
+    if hasattr(given, "shape") or next(module.children(), None) is not None:
         return None
     kind = f"an argument of type {type(given).__name__}"
     if isinstance(given, dict):

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import dlc
 from dlc.ir.errors import ArgumentError, ShapeError
-from dlc.nn.described import one_of
+from dlc.nn.described import one_of, per_axis
 from dlc.nn.module import Module
 
 Steps: TypeAlias = int | tuple[int, ...]
@@ -239,17 +239,11 @@ class ChannelShuffle(Module):
     """
 
     def __init__(self, groups: int) -> None:
-        self.groups = groups
+        (self.groups,) = per_axis("ChannelShuffle", "groups", groups, 1)
 
     def forward(self, x: Any) -> dlc.Tensor:
         """x with its channels in the other order."""
-        n, channels, *rest = x.shape
-        if channels % self.groups:
-            raise ShapeError(
-                f"ChannelShuffle: {channels} channels cannot be divided into {self.groups} groups"
-            )
-        apart = dlc.reshape(x, (n, self.groups, channels // self.groups, *rest))
-        return dlc.reshape(dlc.moveaxis(apart, 1, 2), (n, channels, *rest))
+        return dlc.channel_shuffle(x, self.groups)
 
     def extra_repr(self) -> str:
         """The number of groups."""

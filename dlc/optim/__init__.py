@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
+from dlc.frontend.misuse import publish as _publish
 from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.optim import lr_scheduler as lr_scheduler
 from dlc.optim import schedules as schedules
@@ -35,3 +36,4 @@ from dlc.optim.whole import Muon as Muon
 
 if not _TYPE_CHECKING:
     __getattr__ = _suggesting(__name__)
+    _publish(globals())

@@ -323,6 +323,10 @@ class Optimizer:
 
     def _check(self, settings: Settings, rate: Any) -> None:
         name = type(self).__name__
+        if _schedule(rate) is None and not hasattr(rate, "__float__"):
+            raise ArgumentError(
+                f"{name}: a learning rate is a number or a schedule, got {type(rate).__name__}"
+            )
         if _schedule(rate) is None and not rate >= 0:
             raise ValueRangeError(f"{name}: a learning rate of {rate}")
         for key in ("clipnorm", "clipvalue", "global_clipnorm"):

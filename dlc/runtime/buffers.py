@@ -93,10 +93,10 @@ def _aligned(
         size *= d
     try:
         raw = allocate(size + ALIGNMENT - 1, np.uint8)
+        return np.ndarray(shape, dtype.numpy, raw, -address_of(raw) % ALIGNMENT)
     except (MemoryError, ValueError, OverflowError):
+        check_size(TensorType(dtype, tuple(shape)))
         raise too_large(shape, dtype, size) from None
-    start = -address_of(raw) % ALIGNMENT
-    return np.ndarray(shape, dtype.numpy, raw, start)
 
 
 def together(

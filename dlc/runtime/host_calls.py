@@ -20,6 +20,7 @@ from dlc.ir.dims import evaluate
 from dlc.ir.errors import DlcError
 from dlc.ir.location import SourceLocation
 from dlc.runtime.native.layout import HOST_FAILED, OK
+from dlc.runtime.threads import interrupts
 
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
 
@@ -27,7 +28,9 @@ _pending = threading.local()
 
 
 def raise_pending() -> NoReturn:
-    """Raises what the Python that this thread's last program called has raised."""
+    """Raises what ended this thread's last program: an error of Python that ran meanwhile."""
+    if interrupts and not hasattr(_pending, "error"):
+        raise interrupts.pop()
     error: BaseException = _pending.error
     del _pending.error
     raise error

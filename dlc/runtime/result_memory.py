@@ -39,6 +39,6 @@ def empty_result(
         return empty(shape, dtype)
     try:
         raw = support.buffer(size)
-    except MemoryError:
+        return np.ndarray(shape, dtype.numpy, raw)
+    except (MemoryError, ValueError):  # ValueError: more than NumPy can count
         raise too_large(shape, dtype, size) from None
-    return np.ndarray(shape, dtype.numpy, raw)

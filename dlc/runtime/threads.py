@@ -7,6 +7,7 @@ the pool busy with another one runs on its own thread alone.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import sys
 import weakref
@@ -14,7 +15,7 @@ from typing import Final
 
 from dlc.ir.cpus import available_cpus
 from dlc.ir.record import dataclass
-from dlc.runtime.native.layout import LINE, MAX_WORKERS, POOL, POOL_BYTES, THREAD
+from dlc.runtime.native.layout import LINE, MAX_WORKERS, POOL, POOL_BYTES, SIGNALS, THREAD
 from dlc.runtime.native.support import address_of, keep_for_ever
 
 _SPIN: Final = 100_000
@@ -126,6 +127,7 @@ class ThreadPool:
                 for name, symbol in _PLACING.items():
                     self._write(name, address_of(getattr(library, symbol)))
         self._write("sig_setmask", _SIG_SETMASK)
+        self._write("signals", _signals())
 
     def _set_memory(self) -> None:
         for name, function in (
@@ -146,6 +148,22 @@ class ThreadPool:
         begin = POOL["word"]
         ctypes.memset(self.address + begin, 0, POOL_BYTES - begin)
         self._initialise_waiting()
+
+
+interrupts: list[BaseException] = []
+"""What handlers of signals raised while programs ran, which end by it; the main thread's."""
+
+
+@functools.cache
+def _signals() -> int:
+    """Where the driver finds how Python handles signals (`SIGNALS`)."""
+    keep = interrupts.append  # no bytecode, before which Python would look for signals again
+    words = (ctypes.c_uint64 * len(SIGNALS))()
+    for name, at in SIGNALS.items():
+        words[at // 8] = id(keep) if name == "keep" else address_of(getattr(ctypes.pythonapi, name))
+    keep_for_ever(words)
+    keep_for_ever(keep)
+    return ctypes.addressof(words)
 
 
 _pool = ThreadPool()

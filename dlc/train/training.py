@@ -323,7 +323,7 @@ class Training:
             if source.examined:
                 return
             source.examined = True
-        elif not leaves_of(batch)[0].shape[0]:
+        elif 0 in leaves_of(batch)[0].shape[:1] or not leaves_of(batch)[0].shape:
             raise ShapeError(f"{where}: the batch has no samples")
         self.steps.prepare(name, given, picks)
         self.outputs.check_labels(given, source, where)

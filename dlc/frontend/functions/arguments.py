@@ -20,7 +20,7 @@ from dlc.frontend.context import current_trace
 from dlc.frontend.extent import as_dim
 from dlc.frontend.tensor import Tensor
 from dlc.ir.deferred import deferred
-from dlc.ir.dims import Dim, DimExpr, broadcast_dim
+from dlc.ir.dims import Dim, broadcast_dim
 from dlc.ir.errors import (
     ArgumentError,
     DeviceError,
@@ -124,11 +124,20 @@ def find_axes(name: str, axis: Any, type_: TensorType, rank: int | None = None) 
     """
     if axis is None:
         return tuple(range(type_.rank if rank is None else rank))
-    given = axis if isinstance(axis, Iterable) and not isinstance(axis, Tensor) else (axis,)
+    given = axis if is_several(axis) else (axis,)
     axes = tuple(find_axis(name, a, type_, rank) for a in given)
     if len(set(axes)) != len(axes):
         raise ValueRangeError(f"{name} of {type_}: axis {axis} names one axis twice")
     return axes
+
+
+def is_several(value: Any) -> bool:
+    """Whether an argument that may be one integer or several is several; a tensor is one."""
+    return (
+        isinstance(value, Iterable)
+        and not isinstance(value, (str, Tensor))
+        and getattr(value, "ndim", 1) != 0  # arrays of no axes have `__iter__`, too
+    )
 
 
 def integer(name: str, what: str, value: Any) -> int:
@@ -157,9 +166,7 @@ def find_shape(name: str, shape: Any) -> Shape:
 
 def raw_shape(name: str, shape: Any) -> Shape:
     """`find_shape` with negative integers let through."""
-    if isinstance(shape, str) or not isinstance(shape, (Iterable, DimExpr)):
-        return (as_dim(shape, f"{name}: a shape"),)
-    if isinstance(shape, DimExpr) or (isinstance(shape, Tensor) and not shape.ndim):
+    if not (is_several(shape) or (isinstance(shape, Tensor) and shape.ndim)):
         return (as_dim(shape, f"{name}: a shape"),)
     return tuple(as_dim(d, f"{name}: an extent") for d in shape)
 

@@ -324,14 +324,14 @@ def _triangle_places(name: str, words: str, lower: bool, shown: str) -> Callable
     def function(n: int, /, k: int = 0, m: int | None = None) -> tuple[Tensor, Tensor]:
         rows, shift = integer(name, "n", n), integer(name, "k", k)
         columns = rows if m is None else integer(name, "m", m)
-        found = [
-            (i, j)
-            for i in range(rows)
-            for j in range(columns)
-            if (j <= i + shift if lower else j >= i + shift)
-        ]
-        first, second = ([p[side] for p in found] for side in (0, 1))
-        return as_tensor(np.array(first, np.int64)), as_tensor(np.array(second, np.int64))
+        diagonal = np.arange(rows) + shift
+        starts = np.zeros_like(diagonal) if lower else diagonal.clip(0, max(columns, 0))
+        ends = (diagonal + 1).clip(0, max(columns, 0)) if lower else max(columns, 0)
+        counts = ends - starts
+        first = np.repeat(np.arange(rows), counts)
+        # Columns count on from their row's first: a row's begin behind those of the rows before.
+        offset = np.repeat(starts - (np.cumsum(counts) - counts), counts)
+        return as_tensor(first), as_tensor(np.arange(first.size) + offset)
 
     return named(function, name, _PLACES_DOC.format(name=name, words=words, shown=shown))
 

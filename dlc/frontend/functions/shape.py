@@ -20,6 +20,7 @@ from dlc.frontend.functions.arguments import (
     find_shape,
     fresh,
     integer,
+    is_several,
     raw_shape,
     reshaped,
     same_dtype,
@@ -368,7 +369,7 @@ def expand_dims(x: ArrayLike, /, axis: int | Sequence[int] = 0) -> Tensor:
 
 def _sequence(name: str, arrays: Any) -> list[Any]:
     """The items of a sequence of tensors; a tensor stands for those along its first axis."""
-    if not isinstance(arrays, (list, tuple, Tensor, np.ndarray)):
+    if not isinstance(arrays, (list, tuple, Tensor, np.ndarray)) or not getattr(arrays, "ndim", 1):
         raise ArgumentError(f"{name} takes a list of tensors, got {type(arrays).__name__}")
     items = list(arrays)
     if not items:
@@ -509,7 +510,9 @@ def split(
     along = find_axis("split", axis, tensor.tensor)
     extent = tensor.tensor.shape[along]
     cuts: list[Dim]
-    if isinstance(indices_or_sections, (list, tuple, np.ndarray)):
+    if isinstance(indices_or_sections, (list, tuple, np.ndarray)) and is_several(
+        indices_or_sections
+    ):
         bound = [_cut(as_dim(v, "split: a place"), extent) for v in indices_or_sections]
         cuts = [0, *bound, extent]
     else:

@@ -32,6 +32,7 @@ from dlc.frontend.linalg.solving import (
     tensorinv,
     tensorsolve,
 )
+from dlc.frontend.misuse import publish as _publish
 from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.ir.matrix_error import LinAlgError
 
@@ -74,3 +75,4 @@ __all__ = [
 
 if not _TYPE_CHECKING:
     __getattr__ = _suggesting(__name__)
+    _publish(globals())

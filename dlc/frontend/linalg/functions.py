@@ -214,9 +214,9 @@ def multi_dot(arrays: list[ArrayLike] | tuple[ArrayLike, ...], /) -> Tensor:
         >>> dlc.linalg.multi_dot([dlc.ones((2, 3)), dlc.ones((3, 4)), dlc.ones((4,))])
         Tensor([12., 12.], dtype=float32)
     """
+    if len(arrays) < 2:
+        raise ShapeError(f"multi_dot of {len(arrays)} matrices: it takes two or more")
     given = [materialise(t) for t in promote(*arrays)]
-    if len(given) < 2:
-        raise ShapeError(f"multi_dot of {len(given)} matrices: it takes two or more")
     if any(t.tensor.rank != 2 for t in given[1:-1]) or any(
         t.tensor.rank not in (1, 2) for t in (given[0], given[-1])
     ):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
+from dlc.frontend.misuse import publish as _publish
 from dlc.frontend.random.continuous import (
     cauchy,
     exponential,
@@ -88,3 +89,4 @@ __all__ = [
 
 if not _TYPE_CHECKING:
     __getattr__ = _suggesting(__name__)
+    _publish(globals())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from dlc.frontend.functions.elementwise import erf, erfc
 from dlc.frontend.functions.nn import sigmoid as expit
 from dlc.frontend.functions.reduction import log_softmax, logsumexp, softmax
+from dlc.frontend.misuse import publish as _publish
 from dlc.frontend.special.bessel import i0, i0e, i1, i1e
 from dlc.frontend.special.cylinder import (
     airy_ai,
@@ -52,3 +53,4 @@ __all__ = [
 
 if not _TYPE_CHECKING:
     __getattr__ = _suggesting(__name__)
+    _publish(globals())

@@ -48,6 +48,7 @@ from dlc import sigmoid as sigmoid
 from dlc import silu as silu
 from dlc import tanh as tanh
 from dlc import unfold as unfold
+from dlc.frontend.misuse import publish as _publish
 from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.nn.functional.activations import celu as celu
 from dlc.nn.functional.activations import elu as elu
@@ -139,3 +140,4 @@ from dlc.nn.functional.sequences import ctc_loss as ctc_loss
 
 if not _TYPE_CHECKING:
     __getattr__ = _suggesting(__name__)
+    _publish(globals())

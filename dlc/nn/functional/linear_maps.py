@@ -221,13 +221,15 @@ def rotary_embedding(
         interleaved: Whether pairs are neighbours, else element i and element i + D / 2.
 
     Raises:
-        ShapeError: D is odd.
+        ShapeError: D is odd, or there are too few axes.
 
     Example:
         >>> dlc.nn.functional.rotary_embedding(dlc.ones((1, 4)))
         Tensor([[1., 1., 1., 1.]], dtype=float32)
     """
     (held,), dtype = wide(x)
+    if held.ndim < (2 if positions is None else 1):
+        raise ShapeError(f"rotary_embedding of {held.tensor}: it takes [..., T, D]")
     width = held.shape[-1]
     if width % 2:
         raise ShapeError(f"rotary_embedding of {held.tensor}: the last extent must be even")

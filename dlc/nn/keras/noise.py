@@ -115,6 +115,10 @@ class _SpatialDropout(Layer):
         if not self.training or not 0 < self.rate < 1:
             return functional.dropout(x, self.rate, self.training)
         shape = tuple(x.shape)
+        if len(shape) != self.rank + 2:
+            raise dlc.ShapeError(
+                f"{type(self).__name__} of a tensor of shape {shape}: it takes {self.rank + 2} axes"
+            )
         ones = (1,) * self.rank
         held = (shape[0], *ones, shape[-1]) if self.last else (*shape[:2], *ones)
         factors = dlc.ones(held, dtype=x.dtype)

@@ -76,7 +76,7 @@ class PositionEmbedding(Layer):
 
 def _angles(x: Any, start: Any, wavelength: float, factor: float) -> Any:
     """[time, extent / 2]: each place over wavelengths from 2 pi to 2 pi * `wavelength`."""
-    extent = x.shape[-1]
+    extent = x.shape[-1] if x.shape else 1
     if not isinstance(extent, int) or extent % 2:
         raise ShapeError(
             f"positions of an input of shape {tuple(x.shape)}: its last extent is even"

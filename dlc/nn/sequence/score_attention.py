@@ -102,13 +102,17 @@ class Attention(Layer):
             result = dlc.where(dlc.expand_dims(of_query, axis=-1), result, 0.0)
         return (result, weights) if return_attention_scores else result
 
-    def _inputs(self, inputs: Any) -> tuple[Any, Any, Any]:
-        name = type(self).__name__
+    def _check_list(self, inputs: Any) -> None:
         if not isinstance(inputs, (list, tuple)) or len(inputs) not in (2, 3):
             raise ArgumentError(
-                f"{name} takes a list of query, value and, if it is another tensor, key",
+                f"{type(self).__name__} takes a list of query, value and, if it is another "
+                "tensor, key",
                 hint="call it as layer([query, value])",
             )
+
+    def _inputs(self, inputs: Any) -> tuple[Any, Any, Any]:
+        name = type(self).__name__
+        self._check_list(inputs)
         q, v = tensor(inputs[0]), tensor(inputs[1])
         k = tensor(inputs[2]) if len(inputs) == 3 else v
         fits = min(q.ndim, k.ndim, v.ndim) >= 2 and q.shape[-1] == k.shape[-1]
@@ -164,6 +168,7 @@ class AdditiveAttention(Attention):
     def build(self, shapes: Any) -> None:
         """Makes the parameters for inputs of these shapes."""
         if self.use_scale:
+            self._check_list(None if isinstance(shapes, tuple) else shapes)  # that of one tensor
             extent = known(self, shapes[0][-1], "the last extent of the query")
             self.scale = self.add_weight((extent,), "glorot_uniform", name="scale")
 

@@ -180,6 +180,8 @@ entry:
   %end = alloca ptr
   %decision = alloca i64
   %regions = alloca i64
+  %clock = alloca [3 x i64]
+  call void @loop_clock(ptr %clock)
   store i64 0, ptr %regions
   store i64 -1, ptr %decision
   %magic = load i64, ptr %table
@@ -250,7 +252,8 @@ next:
   %looped = getelementptr i64, ptr %table, i64 %looped_at
   call void @loop_next(ptr %looped, ptr %slots)
   %head_at = call i64 @word(ptr %looped, i64 2)
-  br label %goto
+  %stop = call i1 @interrupted(ptr %clock, ptr %pool)
+  br i1 %stop, label %finished, label %goto
 goto:
   %target_at = phi i64 [ %to, %jump ], [ %way, %branch ], [ %body_at, %begin ],
     [ %exit_at, %test ], [ %head_at, %next ]
@@ -297,7 +300,8 @@ host:
   %after_host = call ptr @after(ptr %host_job)
   br label %head
 finished:
-  %status = phi i32 [ $OK, %head ], [ $HOST_FAILED, %python ]
+  %status = phi i32 [ $OK, %head ], [ $HOST_FAILED, %python ],
+    [ $HOST_FAILED, %next ]
   %decided = load i64, ptr %decision
   %shared = icmp sge i64 %decided, 0
   br i1 %shared, label %note, label %leave

@@ -54,6 +54,7 @@ POOL: Final = {
     "pthread_setaffinity": 160,
     "tape_malloc": 168,  # of what loops keep, on any platform
     "tape_free": 176,
+    "signals": 184,  # of `Signals`; null where nobody can interrupt a program
     "last_run": LINE + 64,  # when the last program ended, in nanoseconds
     "runs": LINE + 72,  # programs that had regions
     "word": 2 * LINE,  # epoch << 25 | open << 24 | wanted << 12 | inside
@@ -88,5 +89,21 @@ THREAD: Final = {
     "handle": 72,  # of the thread; these two are for the owner
     "placed": 80,  # 1 when it was kept off a CPU
 }
+
+# Byte offsets of what it takes to let Python handle signals: functions, and the one that is given
+# the exception that a handler raised.
+SIGNALS: Final = {
+    "PyGILState_Ensure": 0,
+    "PyGILState_Release": 8,
+    "PyErr_CheckSignals": 16,
+    "PyErr_Fetch": 24,
+    "PyErr_NormalizeException": 32,
+    "PyObject_CallOneArg": 40,
+    "Py_DecRef": 48,
+    "keep": 56,
+}
+
+PATIENCE: Final = 50_000_000
+"""Nanoseconds of a loop after which Python may handle signals."""
 
 POOL_BYTES: Final = POOL["lines"] + (MAX_WORKERS + 1) * LINE

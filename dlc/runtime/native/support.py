@@ -18,6 +18,7 @@ from dlc.runtime.cache_entry import Key
 from dlc.runtime.loader import LoadedCode, load_blob
 from dlc.runtime.native import layout
 from dlc.runtime.native.driver import DRIVER
+from dlc.runtime.native.interrupts import INTERRUPT_CODE
 from dlc.runtime.native.loops import LOOP_CODE
 from dlc.runtime.native.pool import POOL_CODE
 from dlc.runtime.native.pool_chunks import CHUNK_CODE
@@ -69,6 +70,7 @@ def pool_source(isa: Isa, *, futex: bool) -> Source:
     sleep = FUTEX_SLEEP if futex else CONDITION_SLEEP
     names: dict[str, object] = {f"pool_{name}": at for name, at in layout.POOL.items()}
     names |= {f"thread_{name}": at for name, at in layout.THREAD.items()}
+    names |= {f"signals_{name}": at for name, at in layout.SIGNALS.items()}
     names |= {name: value for name, value in vars(layout).items() if name.isupper()}
     names |= {
         "declare_pause": PAUSE[isa.machine][0],
@@ -77,7 +79,7 @@ def pool_source(isa: Isa, *, futex: bool) -> Source:
         "futex_number": FUTEX_NUMBER[isa.machine],
         "ALL_SIGNALS": ", ".join(["i64 -1"] * 16),
     }
-    parts = (DRIVER, LOOP_CODE, CHUNK_CODE, WAIT_CODE, PLACE_CODE, sleep, POOL_CODE)
+    parts = (DRIVER, LOOP_CODE, INTERRUPT_CODE, CHUNK_CODE, WAIT_CODE, PLACE_CODE, sleep, POOL_CODE)
     return Source("".join(parts), names)
 
 
