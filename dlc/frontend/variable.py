@@ -62,7 +62,8 @@ class Variable(Tensor):
         if current_trace() is not None:
             raise ArgumentError(
                 "a Variable was made inside a function being compiled or differentiated",
-                hint="make it before, and use it inside",
+                hint="make it before, and use it inside; dlc.grad and dlc.autograd.grad give "
+                "gradients with respect to any tensor of the function",
             )
         held = asarray(value, dtype=dtype)
         assert held._data is not None

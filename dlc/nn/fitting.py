@@ -39,7 +39,7 @@ class Fitting:
             """Of `dlc.nn.Module`."""
             ...
 
-        def load_state_dict(self, state: Any, strict: bool = True) -> None:
+        def load_state_dict(self, state: Any, strict: bool = True) -> Any:
             """Of `dlc.nn.Module`."""
             ...
 

@@ -19,7 +19,7 @@ from dlc.frontend.suggesting import MODELS
 from dlc.frontend.symbolic import SYMBOLIC
 from dlc.frontend.trace import eager
 from dlc.frontend.tree import register_node
-from dlc.frontend.variable_state import assign_state, check_state
+from dlc.frontend.variable_state import UnfitNames, assign_state, check_state
 from dlc.ir.dims import DimExpr
 from dlc.ir.errors import ArgumentError, DlcError, ShapeError
 from dlc.ir.record import NamedTuple
@@ -65,8 +65,8 @@ def Buffer(value: Any) -> dlc.Variable:  # noqa: N802
 _FIRST: Mapping[str, Any] = {
     "_backward_hooks": (), "_backward_pre_hooks": (), "_load_hooks": (), "_state_hooks": (),
     "_buffers": frozenset(), "_built": False, "_children": None, "_fitting": None,
-    "_forward_hooks": (), "_leaves": (), "_name": None, "_pending": (), "_pre_hooks": (),
-    "_source": None, "_symbolic": (), "_training": True,
+    "_forward_hooks": (), "_items": (), "_leaves": (), "_name": None, "_pending": (),
+    "_pre_hooks": (), "_source": None, "_symbolic": (), "_training": True,
 }  # fmt: skip
 
 
@@ -100,14 +100,15 @@ class Module(Walking, Converting, Hooking, Fitting):
 
     __slots__ = (
         "__dict__", "__weakref__", "_backward_hooks", "_backward_pre_hooks", "_buffers", "_built",
-        "_children", "_fitting", "_forward_hooks", "_leaves", "_load_hooks", "_name", "_pending",
-        "_pre_hooks", "_source", "_state_hooks", "_symbolic", "_token", "_training",
+        "_children", "_fitting", "_forward_hooks", "_items", "_leaves", "_load_hooks", "_name",
+        "_pending", "_pre_hooks", "_source", "_state_hooks", "_symbolic", "_token", "_training",
     )  # fmt: skip
     _buffers: frozenset[str]
     _built: bool
     _children: tuple[object, list[Module]] | None  # those below, the last first, as of a `_token`
     _forward_hooks: tuple[Callable[..., Any], ...]
-    _leaves: tuple[str, ...]  # of such a copy: the names of those parameters
+    _items: tuple[str, ...]  # of a container: the names of what it contains, in order
+    _leaves: tuple[str, ...]  # of a copy with other parameters: the names of those parameters
     _name: str | None
     _pending: tuple[dlc.Variable, ...]  # made by `add_weight`, not trained, not yet attributes
     _pre_hooks: tuple[Callable[..., Any], ...]
@@ -168,6 +169,18 @@ class Module(Walking, Converting, Hooking, Fitting):
     def _note_call(self, given: Any, results: Any) -> None:
         """Keeps what a symbolic call was given, and its results, as `input` and `output`."""
         set_slot(self, "_symbolic", (given, results))
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Makes an attribute that is a module, or None, as `setattr` does.
+
+        Raises:
+            ArgumentError: for anything else.
+        """
+        if module is not None and not isinstance(module, Module):
+            raise ArgumentError(f"add_module({name!r}) of a {type(module).__name__}: no module")
+        setattr(self, name, module)
+
+    register_module = add_module
 
     def register_parameter(self, name: str, param: dlc.Variable | None) -> None:
         """Makes an attribute that is trained: a variable of floats, or None for none yet.
@@ -393,13 +406,17 @@ class Module(Walking, Converting, Hooking, Fitting):
             found[name] = variable.data
         return self._after_state_dict(found, prefix)
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> UnfitNames:
         """Assigns values to parameters and buffers by name.
 
         Args:
             state: Tensors or arrays by name, as `state_dict` gives them.
             strict: Whether a name that is missing or not known is an error. The state of random
                 numbers may be missing: it stays as it was.
+
+        Returns:
+            The names that do not fit, which there are without `strict` alone: `missing_keys` of the
+            model, and `unexpected_keys` of the state.
 
         Raises:
             ArgumentError: for a state that is no dict from names.
@@ -412,8 +429,8 @@ class Module(Walking, Converting, Hooking, Fitting):
         if not all(module.built for module in self.modules()):
             hint = NOT_BUILT
         own = dict(variables(self, ""))
-        needed = [n for n, _ in variables(self, "", random=False)] if strict else []
-        assign_state(type(self).__name__, "model", own, state, hint, strict, needed)
+        needed = [n for n, _ in variables(self, "", random=False)]
+        return assign_state(type(self).__name__, "model", own, state, hint, strict, needed)
 
     def extra_repr(self) -> str:
         """What `repr` shows of the module itself."""
