@@ -204,6 +204,21 @@ def test_tapes_that_watch_nothing_by_themselves():
     assert dw.item() == 2
 
 
+@pytest.mark.parametrize("way", [lambda f: f, dlc.compile])
+def test_sources_that_are_computed_from_other_sources(way):
+    """The gradient of a variable goes through what was computed from it and asked for, too."""
+    x = dlc.Variable(3.0)
+
+    def gradients():
+        with dlc.GradientTape() as tape:
+            h = x * x
+            k = h * x
+            y = k * 2 + h + x
+        return tape.gradient(y, [h, x, k])  # y = 2 h x + h + x, h = x^2
+
+    assert [g.item() for g in way(gradients)()] == [2 * 3 + 1, 6 * 9 + 2 * 3 + 1, 2]
+
+
 def test_gradients_within_a_loss():
     w, x = dlc.Variable([1.0, 2.0], requires_grad=True), dlc.Variable([3.0, -1.0], True)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from dlc.frontend import tree
@@ -86,8 +87,35 @@ def _function_between(
     return b.function("backward", params, [new[target]]), others
 
 
+def _with_those_below(
+    gradients: Callable[[Node, Sequence[Node], Tensor], list[Tensor]],
+    target: Node,
+    sources: Sequence[Node],
+    cotangent: Tensor,
+) -> list[Tensor]:
+    """The gradients with respect to nodes, of which some may be computed from others.
+
+    Args:
+        gradients: Gives those that do not go through another of the nodes.
+        target: What is differentiated.
+        sources: The nodes.
+        cotangent: Of the target.
+    """
+    total = dict(zip(sources, gradients(target, sources, cotangent), strict=True))
+    inner = {s for s in sources if s.inputs}
+    for s in reversed(_reached([target], lambda n: False)) if inner else ():
+        if s not in inner:
+            continue
+        under = set(_reached([s], lambda n: False)) - {s}
+        below = [x for x in sources if x in under]
+        if below:
+            for x, g in zip(below, gradients(s, below, total[s]), strict=True):
+                total[x] = functions.add(total[x], g)
+    return list(total.values())
+
+
 def _recorded_gradients(
-    target: Tensor, sources: Sequence[Node], cotangent: Tensor, persistent: bool = False
+    target: Node, sources: Sequence[Node], cotangent: Tensor, persistent: bool = False
 ) -> list[Tensor]:
     """The gradients with respect to nodes of the recorded graph.
 
@@ -97,10 +125,7 @@ def _recorded_gradients(
         cotangent: Of the target.
         persistent: Whether `backward` of what is computed from the gradients works.
     """
-    assert target._history is not None
-    function, others = _function_between(
-        sources, target._history.node, lambda n: n.op.name == "constant"
-    )
+    function, others = _function_between(sources, target, lambda n: n.op.name == "constant")
     derived = autodiff.vjp_function(function, range(len(sources)), [0])
     values = [_value_of(n) for n in (*sources, *others)]
     inputs = [
@@ -197,7 +222,7 @@ def _backward_recorded(target: Tensor, seed: Tensor) -> None:
             found[n] = variable
     if not found:
         raise _no_dependence(target)
-    gradients = _recorded_gradients(target, list(found), seed)
+    gradients = _recorded_gradients(target._history.node, list(found), seed)
     for variable, g in zip(found.values(), gradients, strict=True):
         old = variable.grad
         variable.grad = g if old is None else functions.add(old, g)
@@ -413,9 +438,10 @@ class GradientTape:
             return [None] * len(sources)
         unique = list(dict.fromkeys(flat))
         if trace is not None:
-            found = _traced_gradients(trace, node, unique, seed)
+            way = partial(_traced_gradients, trace)
         else:
-            found = _recorded_gradients(target, unique, seed, persistent)
+            way = partial(_recorded_gradients, persistent=persistent)
+        found = _with_those_below(way, node, unique, seed)
         by_node = dict(zip(unique, found, strict=True))
         return [_added([by_node[n] for n in group]) for group in nodes]
 
