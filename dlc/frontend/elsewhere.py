@@ -221,11 +221,17 @@ _DATA: Final = {
     "from_tensor_slices": "dlc.data.Dataset.from_tensor_slices", "to_categorical": "dlc.one_hot",
 }  # fmt: skip
 
+# Of PyTorch's tools for modules.
+_UTILS: Final = {
+    "clip_grad_norm": "dlc.nn.utils.clip_grad_norm_", "init": "dlc.nn.init",
+    "prune": "dlc.nn.utils.parametrize", "rnn": "dlc.data.pad_sequence, and lengths= of nn.LSTM",
+    "skip_init": "dlc.nn.initializers.skip_init",
+}  # fmt: skip
 
 _TABLES: Final = {
     "dlc.data": _DATA, "dlc.frontend.linalg": _MATRICES, "dlc.frontend.random": _RANDOM,
     "dlc.metrics": _METRICS, "dlc.nn": _LAYERS, "dlc.nn.functional": _FUNCTIONS,
-    "dlc.optim": _OPTIMIZERS,
+    "dlc.nn.utils": _UTILS, "dlc.optim": _OPTIMIZERS,
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from dlc.nn import functional as functional
 from dlc.nn import init as init
 from dlc.nn import initializers as initializers
 from dlc.nn import regularizers as regularizers
+from dlc.nn import utils as utils
 from dlc.nn.activation_layers import CELU as CELU
 from dlc.nn.activation_layers import ELU as ELU
 from dlc.nn.activation_layers import GELU as GELU
@@ -168,6 +169,8 @@ from dlc.nn.keras.shapes import ZeroPadding1D as ZeroPadding1D
 from dlc.nn.keras.shapes import ZeroPadding2D as ZeroPadding2D
 from dlc.nn.keras.shapes import ZeroPadding3D as ZeroPadding3D
 from dlc.nn.keras.texts import TextVectorization as TextVectorization
+from dlc.nn.keras.wrappers import SpectralNormalization as SpectralNormalization
+from dlc.nn.keras.wrappers import Wrapper as Wrapper
 from dlc.nn.linear import Bilinear as Bilinear
 from dlc.nn.linear import CosineSimilarity as CosineSimilarity
 from dlc.nn.linear import Linear as Linear

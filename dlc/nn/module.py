@@ -144,6 +144,9 @@ class Module(Walking, Converting, Hooking, Fitting):
         if isinstance(value, _Buffer):
             self.register_buffer(name, value.value)
             return
+        if (computed := self._parametrized(name)) is not None:
+            computed.assign(value)
+            return
         if any(value is v for v in self._pending):
             set_slot(self, "_buffers", self._buffers | {name})
             set_slot(self, "_pending", tuple(v for v in self._pending if v is not value))
@@ -159,12 +162,19 @@ class Module(Walking, Converting, Hooking, Fitting):
 
     def __getattr__(self, name: str) -> Any:
         # Asked for what is no attribute only: a module may have attributes of these names.
+        if (computed := self._parametrized(name)) is not None:
+            return computed()
         if name in _ENDS and self._symbolic:
             return self._symbolic[_ENDS.index(name)]
         if name == "weights":  # Keras's name
             return self._weights()
         hint = f"; it is {MODELS[name]} here" if name in MODELS else ""
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
+
+    def _parametrized(self, name: str) -> Any:
+        """What computes an attribute; None for one that is kept (`dlc.nn.utils.parametrize`)."""
+        known = vars(self).get("parametrizations")
+        return vars(known).get(name) if isinstance(known, Module) else None
 
     def _note_call(self, given: Any, results: Any) -> None:
         """Keeps what a symbolic call was given, and its results, as `input` and `output`."""
