@@ -16,12 +16,89 @@ X = RNG.standard_normal((24, 5)).astype(np.float32)
 Y = RNG.standard_normal((24, 2)).astype(np.float32)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:keras")
+os.environ["KERAS_BACKEND"] = "torch"
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import keras
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:keras")
+SEQUENCE, IMAGES = np.ones((2, 5, 3), np.float32), np.ones((2, 6, 6, 3), np.float32)
+RECURRENT, NORMS = ("kernel", "recurrent", "bias"), ("gamma", "beta")
+
+
+def stacked(layers, **words):
+    return layers.RNN([layers.LSTMCell(4, **words), layers.GRUCell(4, **words)])
+
+
+def both_ways(layers, **words):
+    return layers.Bidirectional(layers.LSTM(4, **words))
+
+
+PENALTIES = [
+    *((lambda layers, n=n, **words: getattr(layers, n)(4, **words), SEQUENCE, RECURRENT)
+      for n in ("LSTM", "GRU", "SimpleRNN")),
+    (stacked, SEQUENCE, RECURRENT),
+    (both_ways, SEQUENCE, RECURRENT),
+    (lambda layers, **words: layers.DepthwiseConv2D(3, **words), IMAGES, ("depthwise", "bias")),
+    (lambda layers, **words: layers.SeparableConv2D(4, 3, **words), IMAGES,
+     ("depthwise", "pointwise", "bias")),
+    (lambda layers, **words: layers.BatchNormalization(**words), IMAGES, NORMS),
+    (lambda layers, **words: layers.LayerNormalization(**words), IMAGES, NORMS),
+    (lambda layers, **words: layers.Embedding(input_dim=5, output_dim=3, **words),
+     np.array([[1, 2]]), ("embeddings",)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "x", "words"), PENALTIES)
+def test_penalties_of_all_parameters_as_in_keras(make, x, words):
+    for word in words:
+        argument = f"{word}_regularizer"
+        theirs = make(keras.layers, **{argument: keras.regularizers.L1L2(0.1, 0.01)})
+        ours = make(nn, **{argument: regularizers.L1L2(0.1, 0.01)})
+        theirs(x)
+        ours(x)
+        weights = [RNG.standard_normal(w.shape) for w in theirs.get_weights()]
+        theirs.set_weights(weights)
+        ours.set_weights(weights)
+        wanted = sum(v.item() for v in theirs.losses)
+        assert wanted > 0
+
+        def total(x, layer=ours):
+            with collect_losses() as added:
+                layer(x)
+                return added.total()
+
+        assert float(total(x)) == pytest.approx(wanted, rel=1e-5)
+        assert float(dlc.compile(total)(x)) == pytest.approx(wanted, rel=1e-5)
+    with pytest.raises((dlc.ArgumentError, TypeError), match="pointwize_regularizer"):
+        make(nn, pointwize_regularizer="l2")
+
+
+def test_penalties_of_attention_as_in_keras():
+    for word in ("kernel", "bias", "activity"):
+        words = {f"{word}_regularizer": "l2"}
+        theirs = keras.layers.MultiHeadAttention(2, 4, **words)
+        ours = nn.MultiHeadAttention(2, 4, **words)
+        theirs(SEQUENCE, SEQUENCE)
+        ours(SEQUENCE, SEQUENCE)
+        weights = [RNG.standard_normal(w.shape) for w in theirs.get_weights()]
+        theirs.set_weights(weights)
+        ours.set_weights(weights)
+        theirs(SEQUENCE, SEQUENCE)
+        with collect_losses() as added:
+            ours(SEQUENCE, SEQUENCE)
+        wanted = sum(v.item() for v in theirs.losses)
+        assert float(added.total()) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_penalties_that_nothing_would_add():
+    with pytest.raises(dlc.ArgumentError, match="no argument 'kernel_regularizer'"):
+        nn.RNN(nn.LSTMCell(4), kernel_regularizer="l2")
+    with pytest.raises(dlc.ArgumentError, match="activity_regularizer of a cell"):
+        nn.RNN(nn.LSTMCell(4, activity_regularizer="l2"))
+
+
 def test_as_keras_regularizes():
-    os.environ["KERAS_BACKEND"] = "torch"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import keras
     first = {"kernel_regularizer": "l2", "bias_regularizer": "l1", "activation": "tanh"}
     theirs = keras.Sequential(
         [

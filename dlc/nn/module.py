@@ -329,8 +329,14 @@ class Module(Walking, Converting, Hooking, Fitting):
             value: The scalar.
             name: A name that makes the module add it once, however often it is called in a step.
         """
-        key = None if name is None else (id(self._source or self), name)
-        added_losses.add(value, key)
+        added_losses.add(value, None if name is None else self._key_of_loss(name))
+
+    def has_loss(self, name: str) -> bool:
+        """Whether the module has added a scalar of this name to the loss, in this step."""
+        return added_losses.has(self._key_of_loss(name))
+
+    def _key_of_loss(self, name: str) -> tuple[int, str]:
+        return id(self._source or self), name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Computes, with the hooks around it; builds the module first if need be."""

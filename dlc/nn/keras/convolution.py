@@ -293,6 +293,7 @@ _DEPTHWISE = f"""
 
 
 class _Depthwise(_Windows):
+    regularized = {"depthwise": "kernel", "bias": "bias"}  # noqa: RUF012
     kernel: dlc.Variable
 
     def __init__(
@@ -364,6 +365,9 @@ _SEPARABLE = f"""
 
 
 class _Separable(_Windows):
+    regularized = {  # noqa: RUF012
+        "depthwise": "depthwise_kernel", "pointwise": "pointwise_kernel", "bias": "bias",
+    }  # fmt: skip
     depthwise_kernel: dlc.Variable
     pointwise_kernel: dlc.Variable
 

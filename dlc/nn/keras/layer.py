@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import dlc
 from dlc.ir.errors import ArgumentError, nearest
@@ -11,8 +12,7 @@ from dlc.nn.described import one_of
 from dlc.nn.module import Module
 from dlc.train import added_losses
 
-_REGULARIZERS = ("kernel_regularizer", "bias_regularizer", "activity_regularizer")
-_COMMON = ("name", "dtype", "trainable", *_REGULARIZERS)
+_COMMON = ("name", "dtype", "trainable", "activity_regularizer")
 
 
 class Layer(Module):
@@ -34,31 +34,39 @@ class Layer(Module):
         'twice'
     """
 
+    # The attributes of parameters whose penalties have an argument, by the first word of it.
+    regularized: ClassVar[Mapping[str, str]] = {"kernel": "kernel", "bias": "bias"}
+
     def __init__(self, **common: Any) -> None:
         layer = type(self).__name__
+        penalties = [f"{word}_regularizer" for word in self.regularized]
+        known_words = (*_COMMON, *penalties)
         for word in common:
-            if word not in _COMMON:
+            if word not in known_words:
                 raise ArgumentError(
-                    f"{layer} has no argument {word!r}", hint=nearest(word, _COMMON)
+                    f"{layer} has no argument {word!r}", hint=nearest(word, known_words)
                 )
         self.name = common.get("name")
         self.dtype = dlc.spec((), common.get("dtype")).dtype
         self._frozen = not common.get("trainable", True)
-        for word in _REGULARIZERS:
+        for word in ("activity_regularizer", *penalties):
             setattr(self, word, regularizers.get(common.get(word)))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Computes, and adds what the regularizers say to the loss."""
         result = super().__call__(*args, **kwargs)
-        if not added_losses.are_collected():
-            return result
-        for name in ("kernel", "bias"):
-            penalty, value = getattr(self, f"{name}_regularizer"), getattr(self, name, None)
-            if penalty is not None and value is not None:
-                self.add_loss(penalty(value), name)
-        if self.activity_regularizer is not None:
-            self.add_loss(self.activity_regularizer(result) / result.shape[0])
+        if added_losses.are_collected():
+            self.add_penalties()
+            if self.activity_regularizer is not None:
+                self.add_loss(self.activity_regularizer(result) / result.shape[0])
         return result
+
+    def add_penalties(self) -> None:
+        """Adds what the regularizers of parameters say to the loss, once in a step."""
+        for word, name in self.regularized.items():
+            penalty, value = getattr(self, f"{word}_regularizer"), getattr(self, name, None)
+            if penalty is not None and value is not None and not self.has_loss(name):
+                self.add_loss(penalty(value), name)
 
     def add_weight(
         self,

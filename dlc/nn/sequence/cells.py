@@ -25,6 +25,9 @@ class KerasCell(Layer):
         bias: [gates * units], or None.
     """
 
+    regularized = {  # noqa: RUF012
+        "kernel": "kernel", "recurrent": "recurrent_kernel", "bias": "bias",
+    }  # fmt: skip
     gates: ClassVar[int] = 1
     parts: ClassVar[int] = 1
     kernel: dlc.Variable

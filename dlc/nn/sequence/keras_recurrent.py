@@ -8,8 +8,10 @@ import dlc
 from dlc.ir.errors import ArgumentError, ShapeError
 from dlc.nn.functional.arguments import tensor
 from dlc.nn.keras.layer import Layer
+from dlc.nn.module import Module
 from dlc.nn.sequence import cells
 from dlc.nn.sequence.recurrence import State, run
+from dlc.train import added_losses
 
 
 class RNN(Layer):
@@ -33,6 +35,8 @@ class RNN(Layer):
         (2, 7, 4)
     """
 
+    regularized = {}  # noqa: RUF012  the cell has the parameters
+
     def __init__(
         self,
         cell: Any,
@@ -49,6 +53,10 @@ class RNN(Layer):
         if not callable(cell) or not hasattr(cell, "state_size"):
             raise ArgumentError(
                 f"RNN of a {type(cell).__name__}: a cell can be called and has a state_size"
+            )
+        if any(m.activity_regularizer is not None for m in _layers_of(cell)):
+            raise ArgumentError(
+                "activity_regularizer of a cell", hint="give it to the layer that runs the cell"
             )
         self.cell: Any = cell
         self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
@@ -102,6 +110,9 @@ class RNN(Layer):
                 f"{type(self).__name__} of an input of shape {tuple(x.shape)}: "
                 "it is [batch, time, ...]"
             )
+        if added_losses.are_collected():
+            for layer in _layers_of(self.cell):  # once, and not in the loop
+                layer.add_penalties()
         first = self._first(initial_state, x)
         kept = None if mask is None else dlc.moveaxis(tensor(mask), 0, 1)
         outputs, last = self._run(dlc.moveaxis(x, 0, 1), first, kept)
@@ -170,6 +181,16 @@ class RNN(Layer):
         return ", ".join(f"{n}=True" for n in names if getattr(self, n))
 
 
+def _layers_of(cell: Any) -> list[Layer]:
+    return [m for m in cell.modules() if isinstance(m, Layer)] if isinstance(cell, Module) else []
+
+
+def _of_cell(common: dict[str, Any]) -> dict[str, Any]:
+    """Takes the arguments out that are the cell's, and gives the cell the element type, too."""
+    words = [f"{w}_regularizer" for w in cells.KerasCell.regularized]
+    return {"dtype": common.get("dtype"), **{w: common.pop(w, None) for w in words}}
+
+
 class _Units(RNN):
     """The base of layers that make their cell."""
 
@@ -212,7 +233,7 @@ class SimpleRNN(_Units):
         seed: Where the random numbers begin.
         return_sequences, return_state, go_backwards, stateful, unroll: See the `RNN` of a cell.
         zero_output_for_mask: See there.
-        common: `name`, `dtype` and `trainable` of the layer.
+        common: `name`, `dtype` and `trainable` of the layer, and regularizers.
 
     Example:
         >>> dlc.nn.SimpleRNN(4)(dlc.ones((2, 7, 3))).shape
@@ -240,7 +261,7 @@ class SimpleRNN(_Units):
     ) -> None:
         cell = cells.SimpleRNNCell(
             units, activation, use_bias, kernel_initializer, recurrent_initializer,
-            bias_initializer, dropout, recurrent_dropout, seed, dtype=common.get("dtype"),
+            bias_initializer, dropout, recurrent_dropout, seed, **_of_cell(common),
         )  # fmt: skip
         self._make(
             cell,
@@ -301,7 +322,7 @@ class LSTM(_Units):
         cell = cells.LSTMCell(
             units, activation, recurrent_activation, use_bias, kernel_initializer,
             recurrent_initializer, bias_initializer, unit_forget_bias, dropout, recurrent_dropout,
-            seed, dtype=common.get("dtype"),
+            seed, **_of_cell(common),
         )  # fmt: skip
         self._make(
             cell,
@@ -361,7 +382,7 @@ class GRU(_Units):
         cell = cells.GRUCell(
             units, activation, recurrent_activation, use_bias, kernel_initializer,
             recurrent_initializer, bias_initializer, dropout, recurrent_dropout, reset_after, seed,
-            dtype=common.get("dtype"),
+            **_of_cell(common),
         )  # fmt: skip
         self._make(
             cell,
