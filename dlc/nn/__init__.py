@@ -246,6 +246,9 @@ from dlc.nn.reshaping import UpsamplingBilinear2d as UpsamplingBilinear2d
 from dlc.nn.reshaping import UpsamplingNearest2d as UpsamplingNearest2d
 from dlc.nn.sequence.cells import SimpleRNNCell as SimpleRNNCell
 from dlc.nn.sequence.cells import StackedRNNCells as StackedRNNCells
+from dlc.nn.sequence.conv_lstm import ConvLSTM1D as ConvLSTM1D
+from dlc.nn.sequence.conv_lstm import ConvLSTM2D as ConvLSTM2D
+from dlc.nn.sequence.conv_lstm import ConvLSTM3D as ConvLSTM3D
 from dlc.nn.sequence.einsum_dense import EinsumDense as EinsumDense
 from dlc.nn.sequence.keras_attention import MultiHeadAttention as MultiHeadAttention
 from dlc.nn.sequence.keras_recurrent import SimpleRNN as SimpleRNN

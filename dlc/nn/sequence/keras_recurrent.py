@@ -74,12 +74,16 @@ class RNN(Layer):
                     "its first extent must be known"
                 )
             dtype = getattr(self.cell, "dtype", dlc.float32)
-            for k, zeros in enumerate(dlc.tree.leaves(self._zeros(shape[0], dtype))):
+            first = self._zeros((shape[0], *shape[2:]), dtype)
+            for k, zeros in enumerate(dlc.tree.leaves(first)):
                 self.register_buffer(f"state_{k}", zeros)
 
-    def _zeros(self, batch: Any, dtype: Any) -> list[Any]:
+    def _zeros(self, shape: tuple[Any, ...], dtype: Any) -> list[Any]:
+        """The first state for inputs of a step of this shape."""
+        if isinstance(self.cell, cells.KerasCell):
+            return self.cell.zero_state(shape, dtype)
         size = self.cell.state_size
-        return cells.zero_state([size] if isinstance(size, int) else list(size), batch, dtype)
+        return cells.zero_state([size] if isinstance(size, int) else list(size), shape[0], dtype)
 
     @property
     def states(self) -> list[dlc.Variable]:
@@ -127,7 +131,7 @@ class RNN(Layer):
         return (result, *last) if self.return_state else result
 
     def _first(self, given: Any, x: Any) -> State:
-        zeros = self._zeros(x.shape[0], self._state_type(x))
+        zeros = self._zeros((x.shape[0], *x.shape[2:]), self._state_type(x))
         if given is None:
             return tuple(
                 dlc.tree.unflatten(dlc.tree.structure(zeros), self.states)
@@ -159,7 +163,7 @@ class RNN(Layer):
     def _run(self, x: Any, first: State, mask: Any) -> tuple[Any, State]:
         how = {"reverse": self.go_backwards, "zero_output": self.zero_output_for_mask}
         if isinstance(self.cell, cells.KerasCell):
-            step = self.cell.step(x.shape[1], x.dtype)
+            step = self.cell.step(x.shape[1:], x.dtype)
             return run(step, self.cell.rows(x), first, mask, **how)
 
         def step_of_any(row: Any, state: State) -> State:
@@ -185,13 +189,13 @@ def _layers_of(cell: Any) -> list[Layer]:
     return [m for m in cell.modules() if isinstance(m, Layer)] if isinstance(cell, Module) else []
 
 
-def _of_cell(common: dict[str, Any]) -> dict[str, Any]:
+def of_cell(common: dict[str, Any]) -> dict[str, Any]:
     """Takes the arguments out that are the cell's, and gives the cell the element type, too."""
     words = [f"{w}_regularizer" for w in cells.KerasCell.regularized]
     return {"dtype": common.get("dtype"), **{w: common.pop(w, None) for w in words}}
 
 
-class _Units(RNN):
+class RecurrentUnits(RNN):
     """The base of layers that make their cell."""
 
     def _make(
@@ -219,7 +223,7 @@ class _Units(RNN):
         return ", ".join(filter(None, [f"{self.units}", super().extra_repr()]))
 
 
-class SimpleRNN(_Units):
+class SimpleRNN(RecurrentUnits):
     """h = activation(x @ kernel + bias + h @ recurrent_kernel), as `keras.layers.SimpleRNN`.
 
     Args:
@@ -261,7 +265,7 @@ class SimpleRNN(_Units):
     ) -> None:
         cell = cells.SimpleRNNCell(
             units, activation, use_bias, kernel_initializer, recurrent_initializer,
-            bias_initializer, dropout, recurrent_dropout, seed, **_of_cell(common),
+            bias_initializer, dropout, recurrent_dropout, seed, **of_cell(common),
         )  # fmt: skip
         self._make(
             cell,
@@ -274,7 +278,7 @@ class SimpleRNN(_Units):
         )
 
 
-class LSTM(_Units):
+class LSTM(RecurrentUnits):
     """Long short-term memory, as `keras.layers.LSTM`; gates in the order i, f, c, o.
 
     Args:
@@ -322,7 +326,7 @@ class LSTM(_Units):
         cell = cells.LSTMCell(
             units, activation, recurrent_activation, use_bias, kernel_initializer,
             recurrent_initializer, bias_initializer, unit_forget_bias, dropout, recurrent_dropout,
-            seed, **_of_cell(common),
+            seed, **of_cell(common),
         )  # fmt: skip
         self._make(
             cell,
@@ -335,7 +339,7 @@ class LSTM(_Units):
         )
 
 
-class GRU(_Units):
+class GRU(RecurrentUnits):
     """A gated recurrent unit, as `keras.layers.GRU`; gates in the order z, r, h.
 
     Args:
@@ -382,7 +386,7 @@ class GRU(_Units):
         cell = cells.GRUCell(
             units, activation, recurrent_activation, use_bias, kernel_initializer,
             recurrent_initializer, bias_initializer, dropout, recurrent_dropout, reset_after, seed,
-            **_of_cell(common),
+            **of_cell(common),
         )  # fmt: skip
         self._make(
             cell,
