@@ -74,6 +74,17 @@ from dlc.nn.keras.categories import CategoryEncoding as CategoryEncoding
 from dlc.nn.keras.categories import Discretization as Discretization
 from dlc.nn.keras.categories import IntegerLookup as IntegerLookup
 from dlc.nn.keras.categories import StringLookup as StringLookup
+from dlc.nn.keras.colors import AutoContrast as AutoContrast
+from dlc.nn.keras.colors import RandomColorDegeneration as RandomColorDegeneration
+from dlc.nn.keras.colors import RandomColorJitter as RandomColorJitter
+from dlc.nn.keras.colors import RandomGaussianBlur as RandomGaussianBlur
+from dlc.nn.keras.colors import RandomGrayscale as RandomGrayscale
+from dlc.nn.keras.colors import RandomHue as RandomHue
+from dlc.nn.keras.colors import RandomInvert as RandomInvert
+from dlc.nn.keras.colors import RandomPosterization as RandomPosterization
+from dlc.nn.keras.colors import RandomSaturation as RandomSaturation
+from dlc.nn.keras.colors import RandomSharpness as RandomSharpness
+from dlc.nn.keras.colors import Solarization as Solarization
 from dlc.nn.keras.convolution import Conv1D as Conv1D
 from dlc.nn.keras.convolution import Conv1DTranspose as Conv1DTranspose
 from dlc.nn.keras.convolution import Conv2D as Conv2D
@@ -92,6 +103,7 @@ from dlc.nn.keras.images import RandomContrast as RandomContrast
 from dlc.nn.keras.images import RandomCrop as RandomCrop
 from dlc.nn.keras.images import RandomFlip as RandomFlip
 from dlc.nn.keras.images import RandomRotation as RandomRotation
+from dlc.nn.keras.images import RandomShear as RandomShear
 from dlc.nn.keras.images import RandomTranslation as RandomTranslation
 from dlc.nn.keras.images import RandomZoom as RandomZoom
 from dlc.nn.keras.images import Resizing as Resizing
@@ -112,6 +124,9 @@ from dlc.nn.keras.merging import maximum as maximum
 from dlc.nn.keras.merging import minimum as minimum
 from dlc.nn.keras.merging import multiply as multiply
 from dlc.nn.keras.merging import subtract as subtract
+from dlc.nn.keras.mixing import CutMix as CutMix
+from dlc.nn.keras.mixing import MixUp as MixUp
+from dlc.nn.keras.mixing import RandomErasing as RandomErasing
 from dlc.nn.keras.noise import GaussianDropout as GaussianDropout
 from dlc.nn.keras.noise import GaussianNoise as GaussianNoise
 from dlc.nn.keras.noise import SpatialDropout1D as SpatialDropout1D
