@@ -1,5 +1,6 @@
 """Losses that layers add: regularizers, activities, one's own; against Keras and by hand."""
 
+import copy
 import os
 import warnings
 
@@ -178,3 +179,67 @@ def test_penalties_and_bad_ones():
     plain = model.evaluate(X, Y, verbose=0)
     more = plain - np.mean((model.predict(X) - Y) ** 2)
     assert more == pytest.approx(np.abs(model[0].kernel.numpy()).max(), rel=1e-4)
+
+
+CONSTRAINTS = [
+    ("NonNeg", {}), ("UnitNorm", {"axis": [0, 1]}), ("MaxNorm", {"max_value": 0.3}),
+    ("MinMaxNorm", {"min_value": 0.9, "max_value": 1.1, "rate": 0.5, "axis": 1}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "settings"), CONSTRAINTS)
+def test_constraints_as_in_keras(name, settings):
+    def model(layers, constraints):
+        limit = getattr(constraints, name)(**settings)
+        return [
+            layers.LSTM(4, kernel_constraint=limit, recurrent_constraint=limit),
+            layers.Dense(3, kernel_constraint=limit, bias_constraint="non_neg"),
+        ]
+
+    x, y = RNG.standard_normal((8, 5, 3)), RNG.standard_normal((8, 3))
+    theirs = keras.Sequential(model(keras.layers, keras.constraints))
+    ours = nn.Sequential(model(nn, nn.constraints))
+    theirs.build((None, 5, 3))
+    ours(x)
+    ours.set_weights(theirs.get_weights())
+    for m, optimizers in ((theirs, keras.optimizers), (ours, dlc.optim)):
+        m.compile(optimizers.SGD(learning_rate=0.3, momentum=0.5), "mse")
+        m.fit(x, y, epochs=2, batch_size=4, shuffle=False, verbose=0)
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_weights_of_layers_of_your_own(compiled):
+    class Own(nn.Layer):
+        def build(self, shape):
+            def weight(**words):
+                return self.add_weight((shape[-1], 2), "ones", **words)
+
+            self.parts = [weight(regularizer="l2"), weight(constraint=lambda w: dlc.clip(w, 0, 1))]
+
+        def call(self, x):
+            return x @ (self.parts[0] * self.parts[1])
+
+    layer = Own()
+    layer(X)
+    layer = copy.deepcopy(layer)
+    optimizer = dlc.optim.SGD(layer.parameters(), lr=0.1)
+
+    def step(x):
+        optimizer.zero_grad()
+        with collect_losses() as added:
+            loss = layer(x).sum() * 0 - layer.parts[1].sum() + added.total()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    value = (dlc.compile(step) if compiled else step)(X)
+    assert value.item() == pytest.approx(0.01 * 10 - 10)
+    assert layer.parts[0].tolist()[0] == pytest.approx([0.998] * 2)
+    assert layer.parts[1].tolist()[0] == [1, 1]
+    with collect_losses() as added:
+        gradient = dlc.grad(lambda m: m(X).sum() * 0 + added.total())(layer)
+    assert gradient.parts[0].tolist()[0] == pytest.approx([0.02 * 0.998] * 2)
+    with pytest.raises(dlc.ValueRangeError, match="no constraint 'non_negg'"):
+        nn.Dense(2, kernel_constraint="non_negg")

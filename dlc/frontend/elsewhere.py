@@ -48,6 +48,7 @@ _NAMES: Final = {
     "debug_nans": "dlc.config.debug_nans", "depth_to_space": "dlc.pixel_shuffle",
     "det": "dlc.linalg.det", "detach": "dlc.stop_gradient", "device_get": "x.numpy()",
     "device_put": "x.to(device)", "diagonal_scatter": "x.at[i, i].set(source)",
+    "constraints": "dlc.nn.constraints",
     "disable_jit": "dlc.config.disable_jit", "dist": "dlc.linalg.norm",
     "dot_general": "dlc.einsum", "dot_product_attention": "dlc.scaled_dot_product_attention",
     "double": "dlc.float64", "dropout": "dlc.nn.functional.dropout",

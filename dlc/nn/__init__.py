@@ -6,6 +6,7 @@ Names spelt as PyTorch's have PyTorch's defaults and layouts; those spelt as Ker
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from dlc.frontend.suggesting import suggesting as _suggesting
+from dlc.nn import constraints as constraints
 from dlc.nn import functional as functional
 from dlc.nn import init as init
 from dlc.nn import initializers as initializers

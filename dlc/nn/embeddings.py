@@ -6,7 +6,7 @@ from typing import Any
 
 import dlc
 from dlc.ir.errors import ArgumentError, DTypeError, ValueRangeError
-from dlc.nn import functional, initializers, regularizers
+from dlc.nn import constraints, functional, initializers, regularizers
 from dlc.nn.described import one_of
 from dlc.nn.functional.arguments import tensor
 from dlc.nn.linear import positive
@@ -43,6 +43,8 @@ class Embedding(Module):
             Keras's names, uniform within 0.05.
         embeddings_regularizer: What is added to the loss for the table (see
             `dlc.nn.regularizers`).
+        embeddings_constraint: What it is made to fulfil after each update (see
+            `dlc.nn.constraints`).
         mask_zero: Whether 0 is no number of a row but padding, which a mask leaves out: in a
             `Sequential` and in graphs of layers it goes to those with an argument `mask`, and from
             the predictions to losses and metrics.
@@ -56,7 +58,7 @@ class Embedding(Module):
         (1, 3, 4)
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  PyTorch's arguments and Keras's
         self,
         num_embeddings: int | None = None,
         embedding_dim: int | None = None,
@@ -67,6 +69,7 @@ class Embedding(Module):
         output_dim: int | None = None,
         embeddings_initializer: Any = None,
         embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
         mask_zero: bool = False,
         name: str | None = None,
     ) -> None:
@@ -87,6 +90,7 @@ class Embedding(Module):
         usual = "uniform" if as_keras else initializers.normal(0.0, 1.0)
         init = usual if embeddings_initializer is None else embeddings_initializer
         self.weight = _table(rows, width, self.padding_idx, init, dtype)
+        self.weight.constraint = constraints.get(embeddings_constraint)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
 
     def forward(self, indices: Any) -> dlc.Tensor:

@@ -7,6 +7,7 @@ take modules as arguments and give gradients in the same form.
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +30,7 @@ from dlc.nn.fitting import Fitting
 from dlc.nn.graph import is_symbolic, symbolic_call
 from dlc.nn.hooks import Hooking, set_slot
 from dlc.nn.module_form import flatten_module, unflatten_module
-from dlc.nn.walking import Walking, variables
+from dlc.nn.walking import Walking, unique, variables
 from dlc.nn.weights import NOT_BUILT
 from dlc.train import added_losses
 from dlc.train.modes import in_mode
@@ -164,8 +165,13 @@ class Module(Walking, Converting, Hooking, Fitting):
         # Asked for what is no attribute only: a module may have attributes of these names.
         if (computed := self._parametrized(name)) is not None:
             return computed()
-        if name in _ENDS and self._symbolic:
-            return self._symbolic[_ENDS.index(name)]
+        if name in _ENDS:
+            if self._symbolic:
+                return self._symbolic[_ENDS.index(name)]
+            own = getattr(type(self), f"{name}s", None)  # of graphs and of nn.Sequential
+            if isinstance(own, property):
+                found = getattr(self, f"{name}s")
+                return found[0] if len(found) == 1 else found
         if name == "weights":  # Keras's name
             return self._weights()
         hint = f"; it is {MODELS[name]} here" if name in MODELS else ""
@@ -312,6 +318,16 @@ class Module(Walking, Converting, Hooking, Fitting):
         for module in self.modules():
             set_slot(module, "_token", object())
         return self
+
+    def count_params(self) -> int:
+        """How many numbers there are in all parameters and buffers, but for random states.
+
+        Example:
+            >>> dlc.nn.Linear(3, 2).count_params()
+            8
+        """
+        held = unique(variables(self, "", random=False))
+        return sum(math.prod(v.shape) for _, v in held)
 
     def zero_grad(self) -> None:
         """Sets the gradients of all parameters to None."""

@@ -75,9 +75,9 @@ class MultiHeadAttention(Layer):
         self.drop = Dropout(dropout, seed=seed) if dropout else None
 
     def _of_projections(self) -> dict[str, Any]:
-        words = ("kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer",
-                 "dtype")  # fmt: skip
-        held = {word: getattr(self, word) for word in words}
+        kinds = ("initializer", "regularizer", "constraint")
+        words = [f"{name}_{kind}" for name in ("kernel", "bias") for kind in kinds]
+        held = {word: getattr(self, word) for word in (*words, "dtype")}
         return {**held, "activity_regularizer": self._activity_regularizer}
 
     def _projection(self, extent: int) -> EinsumDense:

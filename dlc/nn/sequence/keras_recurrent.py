@@ -191,7 +191,8 @@ def _layers_of(cell: Any) -> list[Layer]:
 
 def of_cell(common: dict[str, Any]) -> dict[str, Any]:
     """Takes the arguments out that are the cell's, and gives the cell the element type, too."""
-    words = [f"{w}_regularizer" for w in cells.KerasCell.regularized]
+    kinds = ("regularizer", "constraint")
+    words = [f"{w}_{kind}" for w in cells.KerasCell.regularized for kind in kinds]
     return {"dtype": common.get("dtype"), **{w: common.pop(w, None) for w in words}}
 
 
