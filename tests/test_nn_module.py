@@ -411,3 +411,23 @@ def test_apply_reaches_all():
     assert found == ["Net", "Linear", "Linear", "Linear"]
     del net.heads
     assert len(list(net.modules())) == 3
+
+
+def test_buffers_that_are_not_saved():
+    class Rotary(nn.Module):
+        def __init__(self):
+            self.register_buffer("table", np.ones(3, np.float32), persistent=False)
+            self.register_buffer("count", np.int64(0))
+
+        def forward(self, x):
+            return x * self.table
+
+    model = nn.Sequential(Rotary())
+    assert list(model.state_dict()) == ["0.count"]  # PyTorch's
+    assert [n for n, _ in copy.deepcopy(model).named_buffers()] == ["0.table", "0.count"]
+    model.load_state_dict({"0.count": 3})
+    with pytest.raises(dlc.ValueRangeError, match="0.table: not in the model"):
+        model.load_state_dict({"0.count": 3, "0.table": np.ones(3)})
+    assert dlc.compile(model)(2.0).tolist() == [2, 2, 2]
+    model[0].register_buffer("table", np.zeros(3, np.float32))
+    assert list(model.state_dict()) == ["0.table", "0.count"]

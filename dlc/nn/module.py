@@ -68,6 +68,7 @@ _FIRST: Mapping[str, Any] = {
     "_buffers": frozenset(), "_built": False, "_children": None, "_fitting": None,
     "_forward_hooks": (), "_items": (), "_leaves": (), "_name": None, "_pending": (),
     "_pre_hooks": (), "_source": None, "_symbolic": (), "_training": True,
+    "_unsaved": frozenset(),
 }  # fmt: skip
 
 
@@ -103,6 +104,7 @@ class Module(Walking, Converting, Hooking, Fitting):
         "__dict__", "__weakref__", "_backward_hooks", "_backward_pre_hooks", "_buffers", "_built",
         "_children", "_fitting", "_forward_hooks", "_items", "_leaves", "_load_hooks", "_name",
         "_pending", "_pre_hooks", "_source", "_state_hooks", "_symbolic", "_token", "_training",
+        "_unsaved",
     )  # fmt: skip
     _buffers: frozenset[str]
     _built: bool
@@ -117,6 +119,7 @@ class Module(Walking, Converting, Hooking, Fitting):
     _symbolic: tuple[Any, ...]  # what a symbolic call was given, and its results
     _token: object  # another one after each change of an attribute
     _training: bool
+    _unsaved: frozenset[str]  # buffers that are no part of the state
     shown: ClassVar[bool] = True  # whether `repr` of a module above shows it
     random_state: ClassVar[bool] = False  # whether its state is a place among random numbers
     _takes_training: ClassVar[bool] = False  # whether what computes has an argument `training`
@@ -159,6 +162,7 @@ class Module(Walking, Converting, Hooking, Fitting):
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
         set_slot(self, "_buffers", self._buffers - {name})
+        set_slot(self, "_unsaved", self._unsaved - {name})
         set_slot(self, "_token", object())
 
     def __getattr__(self, name: str) -> Any:
@@ -211,11 +215,13 @@ class Module(Walking, Converting, Hooking, Fitting):
             )
         setattr(self, name, param)
 
-    def register_buffer(self, name: str, value: Any) -> None:
-        """Makes an attribute that is saved and not trained."""
+    def register_buffer(self, name: str, value: Any, persistent: bool = True) -> None:
+        """Makes an attribute that is not trained; without `persistent`, no part of the state."""
         held = value if isinstance(value, dlc.Variable) else dlc.Variable(value, name=name)
         held.requires_grad = False
         set_slot(self, "_buffers", self._buffers | {name})
+        kept = self._unsaved - {name} if persistent else self._unsaved | {name}
+        set_slot(self, "_unsaved", kept)
         setattr(self, name, held)
 
     def add_weight(
@@ -434,7 +440,7 @@ class Module(Walking, Converting, Hooking, Fitting):
                 PyTorch's state dicts have none.
         """
         found: OrderedDict[str, dlc.Tensor] = OrderedDict()
-        for name, variable in variables(self, prefix, random=random):
+        for name, variable in variables(self, prefix, random=random, unsaved=False):
             found[name] = variable.data
         return self._after_state_dict(found, prefix)
 
@@ -460,8 +466,8 @@ class Module(Walking, Converting, Hooking, Fitting):
         hint = "strict=False leaves out names that are missing or not known"
         if not all(module.built for module in self.modules()):
             hint = NOT_BUILT
-        own = dict(variables(self, ""))
-        needed = [n for n, _ in variables(self, "", random=False)]
+        own = dict(variables(self, "", unsaved=False))
+        needed = [n for n, _ in variables(self, "", random=False, unsaved=False)]
         return assign_state(type(self).__name__, "model", own, state, hint, strict, needed)
 
     def extra_repr(self) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Slots of a module that its copies have, too.
 _KEPT = (
     "_backward_hooks", "_backward_pre_hooks", "_buffers", "_built", "_fitting", "_forward_hooks",
-    "_items", "_name", "_pre_hooks",
+    "_items", "_name", "_pre_hooks", "_unsaved",
 )  # fmt: skip
 
 
