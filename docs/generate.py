@@ -49,6 +49,7 @@ FAMILIES = (
     "searching",
     "sets",
     "statistics",
+    "histograms",
     "nan_quantiles",
     "order_statistics",
     "segments",

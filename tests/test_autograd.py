@@ -204,6 +204,51 @@ def test_tapes_that_watch_nothing_by_themselves():
     assert dw.item() == 2
 
 
+@pytest.mark.parametrize("way", [lambda f: f, dlc.compile])
+def test_sources_that_are_computed_from_other_sources(way):
+    """The gradient of a variable goes through what was computed from it and asked for, too."""
+    x = dlc.Variable(3.0)
+
+    def gradients():
+        with dlc.GradientTape() as tape:
+            h = x * x
+            k = h * x
+            y = k * 2 + h + x
+        return tape.gradient(y, [h, x, k])  # y = 2 h x + h + x, h = x^2
+
+    assert [g.item() for g in way(gradients)()] == [2 * 3 + 1, 6 * 9 + 2 * 3 + 1, 2]
+
+
+def test_gradients_within_a_loss():
+    w, x = dlc.Variable([1.0, 2.0], requires_grad=True), dlc.Variable([3.0, -1.0], True)
+
+    def loss(create_graph):
+        w.grad = x.grad = None
+        y = (w * x**3).sum()
+        (slope,) = dlc.autograd.grad(y, x, create_graph=create_graph)  # 3 w x^2
+        assert x.grad is None
+        (slope * w).sum().backward()
+        return slope, w.grad, x.grad
+
+    for way in (lambda f: f, lambda f: dlc.compile(f, static_argnums=0)):
+        slope, dw, dx = way(loss)(True)
+        assert (slope.tolist(), dw.tolist(), dx.tolist()) == ([27, 6], [54, 12], [18, -24])
+        slope, dw, dx = way(loss)(False)  # a constant, as in PyTorch
+        assert (slope.tolist(), dw.tolist()) == ([27, 6], [27, 6])
+        assert dx is None or not dx.numpy().any()
+    halfway = w * 2
+    found = dlc.autograd.grad([halfway, halfway.sum()], [halfway, w], [dlc.ones(2), None])
+    assert [g.tolist() for g in found] == [[2, 2], [4, 4]]
+    y = halfway.sum()
+    assert dlc.autograd.grad(y, [x, w], allow_unused=True)[0] is None
+    with pytest.raises(dlc.DerivativeError, match="do not depend on input 1"):
+        dlc.autograd.grad(y, [w, x])
+    with pytest.raises(dlc.DerivativeError, match="no scalar"):
+        dlc.autograd.grad(halfway, w)
+    with pytest.raises(dlc.ArgumentError, match="1 outputs, with 2 grad_outputs"):
+        dlc.autograd.grad(y, w, [None, None])
+
+
 def test_nested_tapes():
     x = dlc.Variable(3.0)
     with dlc.GradientTape() as outer:

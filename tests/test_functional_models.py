@@ -533,3 +533,16 @@ def test_inputs_are_numbers_and_names():
     for bad in ("n>=7", "2*n"):
         with pytest.raises(dlc.ArgumentError, match="is neither a number nor a name"):
             nn.Input((3, bad))
+
+
+def test_ends_of_models():
+    image, size = nn.Input((4,)), nn.Input((2,))
+    one = nn.Model(image, nn.Dense(3)(image))
+    assert one.input is image
+    assert one.output is one.outputs[0]
+    two = nn.Model([image, size], nn.Concatenate()([image, size]))
+    assert two.input == two.inputs
+    row = nn.Sequential(nn.Input((4,)), nn.Dense(3))
+    assert nn.Model(row.input, row.output).output_shape == (None, 3)
+    assert one.count_params() == row.count_params() == 15
+    assert not hasattr(nn.Dense(3), "input")

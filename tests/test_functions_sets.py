@@ -160,6 +160,30 @@ def test_counts(seed):
     np.testing.assert_allclose(weighted.numpy(), np.histogram(v, 3, weights=np.abs(v))[0])
 
 
+@pytest.mark.parametrize("way", [lambda f: f, dlc.compile])
+def test_counts_of_points(way):
+    rng = np.random.default_rng(3)
+    points, w = np.round(rng.standard_normal((200, 3)) * 4) / 4, rng.random(200)
+    points[3, 1] = 9
+    bounds = [(-1, 1), None, (-2, 0.5)]
+    for bins, settings in (
+        (4, {}), ([2, 3, 5], {"range": bounds}), ([2, [-1, 0, 0.5, 2], 3], {"weights": w}),
+        (3, {"density": True, "range": bounds}),
+    ):  # fmt: skip
+        found = way(lambda p, s=settings, b=bins: dlc.histogramdd(p, b, **s))(points)
+        want, edges = np.histogramdd(points, bins, **settings)
+        np.testing.assert_allclose(found[0].numpy(), want, rtol=1e-13)
+        assert found[0].dtype == dlc.float64
+        for mine, theirs in zip(found[1], edges, strict=True):
+            np.testing.assert_allclose(mine.numpy(), theirs, rtol=1e-14)
+    x, y = points[:, 0], points[:, 1]
+    for bins in (5, [3, 4], [-1.0, 0.0, 0.5, 2.0], [2, [-1.0, 0.0, 1.0]]):
+        found = way(lambda x, y, b=bins: dlc.histogram2d(x, y, b, weights=w))(x, y)
+        for mine, theirs in zip(found, np.histogram2d(x, y, bins, weights=w), strict=True):
+            np.testing.assert_allclose(mine.numpy(), theirs, rtol=1e-13)
+    same(dlc.histogram2d([0.0, np.nan, 1.0], [0.0, 0.0, 1.0], 2, [(0, 1), (0, 1)])[0], np.eye(2))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint8", "bool"])
 @pytest.mark.parametrize("name", ["cummax", "cummin"])
 def test_running_extremes(name, dtype):
@@ -247,6 +271,12 @@ def test_bad_arguments():
         dlc.bincount(np.array([1, -1]))
     with pytest.raises(dlc.ValueRangeError, match="with 0 bins"):
         dlc.histogram(x, 0)
+    with pytest.raises(dlc.ArgumentError, match="2 coordinates with 3 bins"):
+        dlc.histogramdd([x, x], [1, 2, 3])
+    with pytest.raises(dlc.ShapeError, match=r"points are \[N, D\]"):
+        dlc.histogramdd(np.ones(3))
+    with pytest.raises(dlc.ShapeError, match=r"each is \[N\]"):
+        dlc.histogram2d(np.ones(3), np.ones(4))
     for wrong in ((0.0, np.inf), (np.nan, 1.0), (1.0, 0.0)):
         with pytest.raises(dlc.ValueRangeError, match="over the range"):
             dlc.histogram(x, 3, wrong)

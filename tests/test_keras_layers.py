@@ -348,3 +348,32 @@ def test_bad_input_says_what_is_wrong(make, words):
     with pytest.raises(dlc.DlcError) as caught:
         make()
     assert words in str(caught.value)
+
+
+def test_spectral_normalization_of_kernels():
+    """It changes kernels in place, so that steps of training are compared."""
+
+    def model(layers):
+        return [
+            layers.SpectralNormalization(layers.Conv2D(4, 3, activation="relu"), 2),
+            layers.Flatten(),
+            layers.SpectralNormalization(layers.Dense(2)),
+        ]
+
+    x, y = draw(8, 6, 6, 3), draw(8, 2)
+    theirs, ours = keras.Sequential(model(keras.layers)), nn.Sequential(model(nn))
+    theirs.build((None, 6, 6, 3))
+    ours(x, training=False)
+    ours.set_weights(theirs.get_weights())
+    for m, optimizers in ((theirs, keras.optimizers), (ours, dlc.optim)):
+        m.compile(optimizers.SGD(learning_rate=0.05, momentum=0.5), "mse")
+        m.fit(x, y, epochs=2, batch_size=4, shuffle=False, verbose=0)
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    eager = nn.SpectralNormalization(nn.Dense(2), 20)
+    eager(draw(3, 5))
+    assert np.linalg.svd(eager.kernel.numpy())[1][0] == pytest.approx(1, rel=1e-3)
+    empty = nn.SpectralNormalization(nn.Dense(2, kernel_initializer="zeros"))
+    assert not empty(draw(3, 5)).numpy().any()
+    with pytest.raises(dlc.ArgumentError, match="ReLU has no kernel"):
+        nn.SpectralNormalization(nn.ReLU())(x)

@@ -36,7 +36,7 @@ def close(mine, theirs, tolerance=1e-5):
 def with_numbers(layer, *numbers):
     """The layer with these random numbers."""
     rest = [dlc.asarray(np.float32(n)) for n in numbers]
-    layer._drawn = lambda images, limits: rest.pop(0)
+    layer.drawn = lambda images, limits: rest.pop(0)
     return layer
 
 
@@ -135,7 +135,109 @@ def test_colours_and_mirrors():
         close(with_numbers(nn.RandomFlip(mode), number)(COLOURS), theirs)
 
 
+FACTOR, OTHER = np.float32([0.1, 0.3, 0.45, 0.62]), np.float32([0.2, 0.7, 0.6, 0.4])
+SIGN = np.where(FACTOR > 0.5, -1, 1).astype(np.float32)
+BY_IMAGE = (4, 1, 1, 1)
+
+
+def numbers_of(limits):
+    return lambda *_: dlc.asarray(np.float32(limits))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "numbers", "changes"),
+    [
+        ("RandomSaturation", (0.7,), [FACTOR], {"factor": FACTOR / (1 - FACTOR + 1e-7)}),
+        ("RandomHue", (0.8,), [FACTOR, OTHER], {"factor": SIGN * OTHER * 0.5}),
+        ("RandomColorDegeneration", (0.7,), [FACTOR], {"factor": FACTOR.reshape(BY_IMAGE)}),
+        ("RandomSharpness", (0.7,), [FACTOR], {"factor": FACTOR}),
+        ("RandomPosterization", (7,), [FACTOR * 9 + 1],
+         {"shift_factor": (8 - np.floor(FACTOR * 9 + 1)).astype(np.uint8)}),
+        ("RandomInvert", (0.7,), [FACTOR, OTHER], {"apply_inversion": OTHER < FACTOR}),
+        ("RandomGrayscale", (0.4,), [FACTOR], (FACTOR < 0.4).reshape(BY_IMAGE)),
+        ("Solarization", (0.3, 0.6), [FACTOR * 90, OTHER * 255],
+         {"additions": FACTOR.reshape(BY_IMAGE) * 90, "thresholds": OTHER.reshape(BY_IMAGE) * 255}),
+        ("RandomGaussianBlur", (0.7, 5), [FACTOR, OTHER],
+         {"should_apply_blur": OTHER < FACTOR, "blur_factor": np.float32([0.8, 0.3]) + 1e-6}),
+        ("RandomShear", (0.7, 0.6), [FACTOR, OTHER, OTHER / 2],
+         {"shear_factor": SIGN[:, None] * np.stack([OTHER / 2, OTHER], 1), "input_shape": None}),
+    ],
+)  # fmt: skip
+def test_colours_at_random(name, settings, numbers, changes):
+    as_tensor = keras.ops.convert_to_tensor
+    if isinstance(changes, dict):
+        given = {k: v if v is None else as_tensor(v) for k, v in changes.items()}
+    else:
+        given = as_tensor(changes)
+    theirs = getattr(layers, name)(*settings).transform_images(as_tensor(COLOURS), given)
+    ours = with_numbers(getattr(nn, name)(*settings), *numbers)
+    ours.numbers = numbers_of([0.8, 0.3])
+    found = ours(COLOURS).numpy()
+    close(found, theirs, 2e-3 if name == "RandomShear" else 2e-4)
+    small = with_numbers(getattr(nn, name)(*settings), *numbers)
+    if hasattr(small, "value_range") and name != "RandomSaturation":  # which has none in effect
+        small.numbers, small.value_range = ours.numbers, (0, 1)
+        close(small(COLOURS / 255).numpy() * 255, found, 1e-3)
+
+
+def test_contrast_of_all_images():
+    images = np.array(COLOURS / 2)
+    images[0, :, :, 1] = 7
+    close(nn.AutoContrast()(images), layers.AutoContrast()(images), 1e-3)
+    close(nn.AutoContrast((0, 1)).eval()(images / 255), layers.AutoContrast((0, 1))(images / 255))
+
+
+def test_mixed_images_and_labels():
+    labels = np.eye(4, 3, dtype=np.float32)
+    order, share = np.argsort(FACTOR[::-1]), OTHER
+    as_tensor = keras.ops.convert_to_tensor
+    batch = {"images": COLOURS, "labels": labels}
+    mix = with_numbers(nn.MixUp(), FACTOR[::-1])
+    mix.beta = numbers_of(share)
+    changes = {"mix_weight": as_tensor(share), "permutation_order": as_tensor(order)}
+    found, theirs = mix(batch), layers.MixUp()
+    close(found["images"], theirs.transform_images(as_tensor(COLOURS), changes), 1e-4)
+    close(found["labels"], theirs.transform_labels(as_tensor(labels), changes))
+    # Rectangles: the sides are the roots of what is not kept, their places random.
+    cut, theirs = with_numbers(nn.CutMix(), FACTOR[::-1], FACTOR, OTHER), layers.CutMix()
+    cut.beta = numbers_of(share)
+    side = np.sqrt(1 - share)
+    x, y = FACTOR * (6 - side * 6), OTHER * (5 - side * 5)
+    corners = [as_tensor(v) for v in (x, x + side * 6, y, y + side * 5)]
+    masks, kept = theirs._generate_batch_mask(COLOURS.shape, corners)
+    changes = {"batch_masks": masks, "mix_weight": kept, "permutation_order": as_tensor(order)}
+    found = cut(batch)
+    close(found["images"], theirs.transform_images(as_tensor(COLOURS), changes))
+    close(found["labels"], theirs.transform_labels(as_tensor(labels), changes), 1e-4)
+    assert not np.array_equal(found["images"].numpy(), COLOURS)
+    assert cut(batch, training=False)["labels"].tolist() == labels.tolist()
+    with pytest.raises(dlc.ShapeError, match="labels .*cannot be mixed"):
+        nn.MixUp()({"images": COLOURS, "labels": np.arange(4)})
+    with pytest.raises(dlc.ArgumentError, match="it takes images and labels"):
+        nn.RandomFlip()({"images": COLOURS, "bounding_boxes": labels})
+
+
+def test_erased_parts_of_images():
+    layer = nn.RandomErasing((1, 1), (0.25, 0.25), (1, 2, 3), seed=1)
+    found = layer(np.zeros((50, 8, 8, 3), np.float32)).numpy()
+    assert set(map(tuple, np.unique(found.reshape(-1, 3), axis=0))) == {(0, 0, 0), (1, 2, 3)}
+    for image in found[..., 0]:
+        rows, columns = image.any(1), image.any(0)
+        np.testing.assert_array_equal(image, np.outer(rows, columns))
+        assert 3 <= rows.sum() <= 5
+        assert 3 <= columns.sum() <= 5
+    assert len({tuple(np.argwhere(image)[0]) for image in found[..., 0]}) > 8
+    some = nn.RandomErasing(0.5, value_range=(0, 9), seed=1)(np.zeros((400, 8, 8, 3), np.float32))
+    erased = some.numpy().any((1, 2, 3)).mean()  # a probability between 0 and a half
+    assert 0.15 < erased < 0.35
+    assert some.numpy().min() == 0
+    assert some.numpy().max() == 9
+
+
 LAYERS = [
+    lambda **k: nn.RandomColorJitter((-9, 9), 0.2, 0.3, 0.8, 0.4, **k),
+    lambda **k: nn.RandomErasing(value_range=(-9, 9), **k), nn.CutMix, nn.MixUp,
+    lambda **k: nn.RandomShear(0.3, 0.2, **k),
     nn.RandomFlip, lambda **k: nn.RandomTranslation(0.3, (-0.1, 0.4), **k),
     lambda **k: nn.RandomRotation(0.2, **k), lambda **k: nn.RandomZoom((-0.4, 0.2), **k),
     lambda **k: nn.RandomContrast((0.1, 0.9), (-9, 9), **k),
@@ -146,7 +248,7 @@ LAYERS = [
 @pytest.mark.parametrize("make", LAYERS)
 def test_random_layers_change_images_while_training(make):
     dlc.random.seed(1)
-    many = np.tile(IMAGES, (8, 1, 1, 1))
+    many = np.tile(np.concatenate([IMAGES, IMAGES[..., :1]], -1), (8, 1, 1, 1))
     layer = make(seed=3)
     first, second = layer(many).numpy(), layer(many).numpy()
     assert not np.array_equal(first, second)
@@ -155,7 +257,7 @@ def test_random_layers_change_images_while_training(make):
     np.testing.assert_allclose(dlc.compile(run)(many), first, 1e-5, 1e-5)
     turned = make(seed=3, data_format="channels_first")(many.transpose(0, 3, 1, 2))
     np.testing.assert_allclose(turned.numpy().transpose(0, 2, 3, 1), first, 1e-5, 1e-5)
-    assert layer(IMAGES[0].astype(np.float16)).dtype == dlc.float16
+    assert layer(many[0].astype(np.float16)).dtype == dlc.float16
     assert np.array_equal(layer(many, training=False).numpy(), many)
     layer.eval()
     assert np.array_equal(layer(many).numpy(), many)

@@ -117,6 +117,44 @@ def test_cholesky_solve(upper):
                                              upper=upper).numpy()[:, 0], 1e-10)  # fmt: skip
 
 
+@pytest.mark.parametrize("shape", [(4, 4), (2, 3, 5), (3, 6, 4), (1, 1)])
+def test_lu(shape):
+    a = general(*shape) if shape != (1, 1) else np.array([[0.0]])
+    p, lower, upper = dlc.compile(dlc.linalg.lu)(a)
+    for mine, theirs in zip((p, lower, upper), scipy.linalg.lu(a), strict=True):
+        near(mine.numpy(), theirs, 1e-12)
+    for f in (dlc.linalg.lu_factor, dlc.compile(dlc.linalg.lu_factor)):
+        held, pivots = f(a)
+        want = torch.linalg.lu_factor_ex(torch.from_numpy(a))
+        near(held.numpy(), want.LU.numpy(), 1e-12)
+        assert (pivots.numpy() + 1 == want.pivots.numpy()).all()
+
+
+def test_lu_of_singular_matrices():
+    a = np.array([[1.0, 2, 3], [2, 4, 6], [1, 0, 1]])
+    p, lower, upper = (t.numpy() for t in dlc.linalg.lu(a))
+    near(p @ lower @ upper, a, 1e-12)
+    assert upper[2, 2] == 0
+
+
+@pytest.mark.parametrize("trans", [0, 1])
+@pytest.mark.parametrize("b", [(4,), (2, 4, 3), (4, 2)])
+def test_lu_solve(trans, b):
+    a = general(2, 4, 4) if len(b) > 1 else general(4, 4)
+
+    def solution(a, b):
+        return dlc.linalg.lu_solve(dlc.linalg.lu_factor(a), b, trans)
+
+    def wanted(a, b):
+        return torch.linalg.solve(a.mT if trans else a, b)
+
+    agree(solution, wanted, a, RNG.standard_normal(b), bound=1e-9)
+    with pytest.raises(ValueRangeError, match="trans is 0 or 1"):
+        dlc.linalg.lu_solve(dlc.linalg.lu_factor(a), a, "C")
+    with pytest.raises(ShapeError, match="one for each row"):
+        dlc.linalg.lu_solve((a, np.arange(3)), a)
+
+
 def test_solutions_of_tensors():
     x = general(6, 6)
     agree(dlc.linalg.tensorinv, torch.linalg.tensorinv, x.reshape(2, 3, 6))

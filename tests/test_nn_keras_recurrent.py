@@ -361,3 +361,55 @@ def test_build_gets_the_shapes_that_it_takes():
     for layer in One, Both:
         layer()(draw(2, 3), draw(3))
     assert seen == [(2, 3), ((2, 3), (3,))]
+
+
+CONVOLUTIONAL = [
+    (1, 3, {"padding": "same", "return_sequences": True, "strides": 2}, True),
+    (2, 3, {"dilation_rate": 2, "go_backwards": True, "use_bias": False}, False),
+    (2, (3, 2), {"data_format": "channels_first", "padding": "same", "return_state": True}, True),
+    (3, 2, {"return_sequences": True, "recurrent_activation": "hard_sigmoid"}, False),
+]
+
+
+@pytest.mark.parametrize(("rank", "window", "settings", "masked"), CONVOLUTIONAL)
+def test_convolutional_memory(rank, window, settings, masked):
+    theirs = getattr(layers, f"ConvLSTM{rank}D")(UNITS, window, **settings)
+    ours = getattr(nn, f"ConvLSTM{rank}D")(UNITS, window, **settings)
+    x = draw(BATCH, TIME, *(7, 6, 5)[:rank], FEATURES)
+    x = np.moveaxis(x, -1, 2).copy() if "data_format" in settings else x
+    given_weights(theirs, ours, x)
+    mask = {"mask": HOLES} if masked else {}
+    wanted = theirs(x, **{k: torch.from_numpy(v) for k, v in mask.items()})
+    check(ours(x, **mask), wanted)
+    check(dlc.compile(ours)(x, **mask), wanted)
+    sum(
+        p.square().sum() for p in (wanted if isinstance(wanted, (list, tuple)) else [wanted])
+    ).backward()
+    gradient = dlc.grad(lambda m: sum((p * p).sum() for p in dlc.tree.leaves(m(x, **mask))))(ours)
+    for g, w in zip(dlc.tree.leaves(gradient), theirs.trainable_weights, strict=True):
+        np.testing.assert_allclose(g.numpy(), w.value.grad.numpy(), rtol=2e-4, atol=2e-5)
+
+
+def test_dropout_of_convolutional_memory():
+    """Each gate has a mask of its own, the same at all steps."""
+    layer = nn.ConvLSTM1D(
+        2, 1, padding="same", dropout=0.5, return_sequences=True, kernel_initializer="ones",
+        recurrent_initializer="zeros", activation="linear", recurrent_activation="linear", seed=3,
+    )  # fmt: skip
+    x = np.ones((1, 4, 50, 1), np.float32)
+    cell = layer.cell
+    layer(x)
+    rows = cell.rows(dlc.asarray(np.moveaxis(x, 1, 0))).numpy()
+    assert set(np.unique(rows)) == {0.0, 1.0, 2.0, 3.0}  # the bias of one gate is 1
+    np.testing.assert_array_equal(rows[0], rows[3])
+    gates = np.split(rows[0, 0], 4, axis=-1)
+    assert not np.array_equal(gates[0], gates[2])
+    layer.eval()
+    assert set(np.unique(cell.rows(dlc.asarray(x)).numpy())) == {1.0, 2.0}
+
+
+def test_wrong_convolutional_memory():
+    with pytest.raises(dlc.ShapeError, match="it takes 5 axes"):
+        nn.ConvLSTM2D(4, 3)(draw(2, 8, 8, 1))
+    with pytest.raises(dlc.ArgumentError, match="strides and dilation_rate"):
+        nn.ConvLSTM2D(4, 3, strides=2, dilation_rate=2)

@@ -94,7 +94,8 @@ def test_all_that_does_not_fit_is_said_at_once_and_nothing_is_assigned():
     assert "heads.a.bias: the model has f32[2], the state f32[3]" in text
     np.testing.assert_array_equal(net(X).numpy(), before)
     del state["heads.a.bias"]
-    net.load_state_dict(state, strict=False)
+    missing, unexpected = net.load_state_dict(state, strict=False)
+    assert (missing, unexpected) == (["scale", "heads.a.bias"], ["scales"])
     assert net.scale.item() == 2
 
 
@@ -318,6 +319,58 @@ def test_containers():
         heads["c"]
 
 
+def test_layers_of_containers_are_modules_alone():
+    class Block(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(4, 4, bias=False))
+            self.width, self.loss, self.scale = 4, dlc.losses.mean_squared_error, nn.Parameter(2.0)
+            self.act = nn.ReLU()
+            self.add_module("last", nn.Linear(4, 2))
+
+        def forward(self, x):
+            return super().forward(x) * self.scale
+
+    block = Block()
+    assert block.layers == [block[0], block.act, block.last]
+    scale, first, last, bias = weights = [p.numpy() for p in block.parameters()]
+    by_hand = (np.maximum(X @ first.T, 0) @ last.T + bias) * scale
+    np.testing.assert_allclose(block(X).numpy(), by_hand, rtol=1e-5, atol=1e-6)
+    gradient = dlc.compile(dlc.grad(loss))(block, X)
+    assert [g.shape for g in dlc.tree.leaves(gradient)] == [w.shape for w in weights]
+    assert len(copy.deepcopy(block)) == 3
+    for name in ("items", "train"):
+        with pytest.raises(dlc.ArgumentError, match=f"{name!r}, which is a method"):
+            nn.ModuleDict({name: nn.ReLU()})
+
+
+@pytest.mark.parametrize("kind", [nn.Sequential, nn.ModuleList])
+def test_lists_of_layers_are_changed_as_lists(kind):
+    a, b, c, d = (nn.Linear(4, 4) for _ in range(4))
+    layers = kind([a, b])
+    layers[-1] = c
+    layers.insert(1, dlc.relu)
+    layers.insert(0, d)
+    assert list(layers) == [d, a, dlc.relu, c]
+    assert list(layers.state_dict()) == [f"{k}.{n}" for k in (0, 1, 3) for n in ("weight", "bias")]
+    del layers[1:3]
+    assert list(layers) == [d, c]
+    assert [n for n, _ in layers.named_modules()] == ["", "0", "1"]
+    assert list(layers.extend([a])) == [d, c, a]
+    del layers[0]
+    assert list(layers) == [c, a]
+    with pytest.raises(dlc.IndexRangeError, match="item 2 of a"):
+        layers[2] = d
+
+
+def test_a_part_of_a_sequential_keeps_names_and_a_changed_one_its_input():
+    model = nn.Sequential(nn.Input((4,)), nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))
+    assert list(model[2:].state_dict()) == ["2.weight", "2.bias"]  # PyTorch's
+    model[2] = nn.Linear(5, 7)
+    assert model.output_shape == (None, 7)
+    del model[2]
+    assert model.output_shape == (None, 5)
+
+
 def test_containers_of_parameters():
     class Both(nn.Module):
         def __init__(self):
@@ -344,9 +397,9 @@ def test_containers_of_parameters():
     again = pickle.loads(pickle.dumps(nn.ModuleList([both.several, both.named])))
     assert list(again.state_dict()) == ["0.0", "0.1", "1.b"]
     for wrong in (lambda: both.named["c"], lambda: both.several[2], lambda: both.several[0:1][1]):
-        with pytest.raises(dlc.DlcError, match="parameter|layer"):
+        with pytest.raises(dlc.DlcError, match="parameter|item [12]"):
             wrong()
-    with pytest.raises(dlc.IndexRangeError, match="parameter 2"):
+    with pytest.raises(dlc.IndexRangeError, match="item 2"):
         both.several[2] = 1.0
     with pytest.raises(dlc.ValueRangeError, match="no parameter 'a'"):
         del both.named["a"]
@@ -358,3 +411,23 @@ def test_apply_reaches_all():
     assert found == ["Net", "Linear", "Linear", "Linear"]
     del net.heads
     assert len(list(net.modules())) == 3
+
+
+def test_buffers_that_are_not_saved():
+    class Rotary(nn.Module):
+        def __init__(self):
+            self.register_buffer("table", np.ones(3, np.float32), persistent=False)
+            self.register_buffer("count", np.int64(0))
+
+        def forward(self, x):
+            return x * self.table
+
+    model = nn.Sequential(Rotary())
+    assert list(model.state_dict()) == ["0.count"]  # PyTorch's
+    assert [n for n, _ in copy.deepcopy(model).named_buffers()] == ["0.table", "0.count"]
+    model.load_state_dict({"0.count": 3})
+    with pytest.raises(dlc.ValueRangeError, match="0.table: not in the model"):
+        model.load_state_dict({"0.count": 3, "0.table": np.ones(3)})
+    assert dlc.compile(model)(2.0).tolist() == [2, 2, 2]
+    model[0].register_buffer("table", np.zeros(3, np.float32))
+    assert list(model.state_dict()) == ["0.table", "0.count"]

@@ -125,6 +125,23 @@ def test_numbers_of_batches(tmp_path):
     assert min(rates) > 0
 
 
+def test_settings_of_runs_and_curves(tmp_path):
+    with callbacks.SummaryWriter(tmp_path) as writer:
+        writer.add_hparams({"lr": np.float32(0.5), "kind": "adam"}, {"accuracy": 0.75}, "first")
+        writer.add_pr_curve("pr", np.array([0, 1, 1]), dlc.asarray([0.1, 0.4, 0.9]), 3)
+        with pytest.raises(dlc.ShapeError, match="3 labels and 2 predictions"):
+            writer.add_pr_curve("pr", [0, 1, 1], [0.1, 0.4])
+    run = read(tmp_path / "first")
+    assert scalars(run, "accuracy") == [(0, 0.75)]
+    held = run.PluginTagToContent("hparams")
+    assert sorted(held) == [f"_hparams_/{n}" for n in ("experiment", "session_end_info",
+                                                      "session_start_info")]  # fmt: skip
+    started = held["_hparams_/session_start_info"]
+    assert b"lr" in started
+    assert np.float64(0.5).tobytes() in started
+    assert list(read(tmp_path).PluginTagToContent("pr_curves")) == ["pr"]
+
+
 def test_a_writer_of_your_own(tmp_path):
     image = RNG.random((3, 5, 7))
     with callbacks.SummaryWriter(tmp_path) as writer:

@@ -176,6 +176,58 @@ class SummaryWriter:
         """Text, which TensorBoard shows as Markdown."""
         self._add(self._messages.text(tag, text_string), global_step, walltime)
 
+    def add_hparams(
+        self,
+        hparam_dict: Mapping[str, Any],
+        metric_dict: Mapping[str, Any],
+        run_name: str | None = None,
+    ) -> None:
+        """Adds the settings of a run with what came of it, for TensorBoard's table of runs.
+
+        Args:
+            hparam_dict: Numbers, texts and bools by name.
+            metric_dict: Numbers by name, under which they are scalars of the run.
+            run_name: The folder of the run within `log_dir`; the time for None.
+        """
+        run = SummaryWriter(Path(self.log_dir, run_name or str(time.time())))
+        metrics = {k: float(v) for k, v in metric_dict.items()}
+        settings = {k: v.item() if hasattr(v, "item") else v for k, v in hparam_dict.items()}
+        with run:
+            for summary in self._messages.hparams(settings, metrics):
+                run._add(summary, None, None)
+            for tag, value in metrics.items():
+                run.add_scalar(tag, value)
+
+    def add_pr_curve(
+        self,
+        tag: str,
+        labels: Any,
+        predictions: Any,
+        global_step: int | None = None,
+        num_thresholds: int = 127,
+        weights: Any = None,
+        walltime: float | None = None,
+    ) -> None:
+        """Adds a curve of precision and recall.
+
+        Args:
+            tag: Its name.
+            labels: Whether each example is positive, [N].
+            predictions: The probabilities of that, [N].
+            global_step: The number of the step.
+            num_thresholds: How many points the curve has.
+            weights: What each example counts, [N].
+            walltime: The time; now for None.
+        """
+        truth, found = np.asarray(labels).ravel(), np.asarray(predictions).ravel()
+        if truth.shape != found.shape:
+            raise ShapeError(
+                f"add_pr_curve({tag!r}) of {truth.size} labels and {found.size} predictions"
+            )
+        count = None if weights is None else np.asarray(weights).ravel()
+        curve = self._messages.pr_curve(tag, truth, found, num_thresholds, count)
+        self._add(curve, global_step, walltime)
+
     def add_graph(self, model: Any, input_to_model: Any) -> None:
         """The operations of a model or function, grouped by the modules that they are from.
 

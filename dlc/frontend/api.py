@@ -218,6 +218,7 @@ from dlc.frontend.functions.grid_sampling import (
     affine_grid,
     grid_sample,
 )
+from dlc.frontend.functions.histograms import histogram, histogram2d, histogramdd
 from dlc.frontend.functions.indexing import one_hot, take, take_along_axis
 from dlc.frontend.functions.inspection import __array_namespace_info__, device, devices
 from dlc.frontend.functions.linalg import (
@@ -427,7 +428,6 @@ from dlc.frontend.functions.spaces import (
 )
 from dlc.frontend.functions.statistics import (
     bincount,
-    histogram,
     kthvalue,
     median,
     percentile,
@@ -794,6 +794,8 @@ __all__ = [
     "heaviside",
     "hessian",
     "histogram",
+    "histogram2d",
+    "histogramdd",
     "hsplit",
     "hstack",
     "hypot",

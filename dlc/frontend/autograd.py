@@ -1,4 +1,4 @@
-"""`dlc.autograd`: functions with derivatives of their own, as classes."""
+"""`dlc.autograd`: gradients within a loss, and functions with derivatives of their own."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from dlc.frontend.node_functions import (
     result_types,
     with_zeros,
 )
+from dlc.frontend.tapes import grad
 from dlc.frontend.tensor import Tensor
 from dlc.frontend.traced import fresh, leaf_tensor
 from dlc.ir.errors import ArgumentError, DerivativeError, ShapeError
 
-__all__ = ["Context", "Function"]
+__all__ = ["Context", "Function", "grad"]
 
 
 class Context:

@@ -51,9 +51,9 @@ _LOSSES: Final = (
     "triplet_margin_loss", "tversky",
 )  # fmt: skip
 _MATRICES: Final = (
-    "cdist", "cholesky", "cholesky_solve", "det", "eigh", "eigvalsh", "expm", "inv", "lstsq",
-    "matrix_power", "matrix_rank", "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd",
-    "svdvals", "tensorinv", "tensorsolve", "trace",
+    "cdist", "cholesky", "cholesky_solve", "det", "eigh", "eigvalsh", "expm", "inv", "lstsq", "lu",
+    "lu_factor", "lu_solve", "matrix_power", "matrix_rank", "pinv", "qr", "slogdet", "solve",
+    "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve", "trace",
 )  # fmt: skip
 _PLACES: Final = ("affine_grid", "grid_sample", "multivariate_normal", "quantile", "percentile")
 # At float32: half operands are converted to it.

@@ -48,6 +48,7 @@ _NAMES: Final = {
     "debug_nans": "dlc.config.debug_nans", "depth_to_space": "dlc.pixel_shuffle",
     "det": "dlc.linalg.det", "detach": "dlc.stop_gradient", "device_get": "x.numpy()",
     "device_put": "x.to(device)", "diagonal_scatter": "x.at[i, i].set(source)",
+    "constraints": "dlc.nn.constraints",
     "disable_jit": "dlc.config.disable_jit", "dist": "dlc.linalg.norm",
     "dot_general": "dlc.einsum", "dot_product_attention": "dlc.scaled_dot_product_attention",
     "double": "dlc.float64", "dropout": "dlc.nn.functional.dropout",
@@ -226,6 +227,12 @@ _DATA: Final = {
     "from_tensor_slices": "dlc.data.Dataset.from_tensor_slices", "to_categorical": "dlc.one_hot",
 }  # fmt: skip
 
+# Of PyTorch's tools for modules.
+_UTILS: Final = {
+    "clip_grad_norm": "dlc.nn.utils.clip_grad_norm_", "init": "dlc.nn.init",
+    "prune": "dlc.nn.utils.parametrize", "rnn": "dlc.data.pad_sequence, and lengths= of nn.LSTM",
+    "skip_init": "dlc.nn.initializers.skip_init",
+}  # fmt: skip
 
 # Of trees.
 _TREES: Final = {
@@ -239,7 +246,7 @@ _TREES: Final = {
 _TABLES: Final = {
     "dlc.data": _DATA, "dlc.frontend.linalg": _MATRICES, "dlc.frontend.random": _RANDOM,
     "dlc.metrics": _METRICS, "dlc.nn": _LAYERS, "dlc.nn.functional": _FUNCTIONS,
-    "dlc.optim": _OPTIMIZERS, "dlc.frontend.tree": _TREES,
+    "dlc.nn.utils": _UTILS, "dlc.optim": _OPTIMIZERS, "dlc.frontend.tree": _TREES,
 }  # fmt: skip
 
 

@@ -18,9 +18,8 @@ else:
 # What attributes of models are called here: a table by itself, as attributes that may not be
 # there are asked for in each call.
 MODELS: Final = {
-    "add_module": "setattr(model, name, module)", "cpu": 'model.to("cpu")',
-    "cuda": 'model.to("cuda")', "losses": "dlc.train.collect_losses",
-    "register_module": "setattr(model, name, module)", "type": "model.to(dtype)",
+    "cpu": 'model.to("cpu")', "cuda": 'model.to("cuda")', "losses": "dlc.train.collect_losses",
+    "type": "model.to(dtype)",
 }  # fmt: skip
 
 

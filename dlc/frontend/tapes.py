@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from dlc.frontend import tree
@@ -95,16 +96,50 @@ def _function_between(
     return b.function("backward", params, [new[target]]), others
 
 
-def _recorded_gradients(target: Tensor, sources: Sequence[Node], cotangent: Tensor) -> list[Tensor]:
-    """The gradients with respect to nodes of the recorded graph."""
-    assert target._history is not None
-    function, others = _function_between(
-        sources, target._history.node, lambda n: n.op.name == "constant"
-    )
+def _with_those_below(
+    gradients: Callable[[Node, Sequence[Node], Tensor], list[Tensor]],
+    target: Node,
+    sources: Sequence[Node],
+    cotangent: Tensor,
+) -> list[Tensor]:
+    """The gradients with respect to nodes, of which some may be computed from others.
+
+    Args:
+        gradients: Gives those that do not go through another of the nodes.
+        target: What is differentiated.
+        sources: The nodes.
+        cotangent: Of the target.
+    """
+    total = dict(zip(sources, gradients(target, sources, cotangent), strict=True))
+    inner = {s for s in sources if s.inputs}
+    for s in reversed(_reached([target], lambda n: False)) if inner else ():
+        if s not in inner:
+            continue
+        under = set(_reached([s], lambda n: False)) - {s}
+        below = [x for x in sources if x in under]
+        if below:
+            for x, g in zip(below, gradients(s, below, total[s]), strict=True):
+                total[x] = functions.add(total[x], g)
+    return list(total.values())
+
+
+def _recorded_gradients(
+    target: Node, sources: Sequence[Node], cotangent: Tensor, persistent: bool = False
+) -> list[Tensor]:
+    """The gradients with respect to nodes of the recorded graph.
+
+    Args:
+        target: What is differentiated.
+        sources: The nodes.
+        cotangent: Of the target.
+        persistent: Whether `backward` of what is computed from the gradients works.
+    """
+    function, others = _function_between(sources, target, lambda n: n.op.name == "constant")
     derived = _differentiated(function, len(sources))
     values = [_value_of(n) for n in (*sources, *others)]
     inputs = [
-        make(v, history=History(n, False)) for v, n in zip(values, (*sources, *others), strict=True)
+        make(v, history=History(n, persistent))
+        for v, n in zip(values, (*sources, *others), strict=True)
     ]
     inputs.append(cotangent)
     results = run_function(derived, [contiguous(t._held("a gradient", "")) for t in inputs])
@@ -219,7 +254,7 @@ def _backward_recorded(target: Tensor, seed: Tensor) -> None:
             found[n] = variable
     if not found:
         raise _no_dependence(target)
-    gradients = _recorded_gradients(target, list(found), seed)
+    gradients = _recorded_gradients(target._history.node, list(found), seed)
     for variable, g in zip(found.values(), gradients, strict=True):
         old = variable.grad
         variable.grad = g if old is None else functions.add(old, g)
@@ -241,6 +276,70 @@ def _backward_traced(trace: Trace, target: Tensor, seed: Tensor) -> None:
     for (_, variable), g in zip(found, gradients, strict=True):
         old = variable.grad
         variable.grad = g if old is None else functions.add(old, g)
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of what was computed, without a change of any `.grad`.
+
+    As `torch.autograd.grad`, for gradients within a loss, eagerly and in compiled functions.
+    `dlc.grad` is the transform of a function.
+
+    Args:
+        outputs: A tensor computed from variables with `requires_grad`, or several, which are added.
+        inputs: Variables, or tensors that were computed on the way; or one. In compiled functions
+            any tensor.
+        grad_outputs: The cotangent of each output; None for scalars.
+        retain_graph: Taken for PyTorch's sake: the graph lives as long as the outputs.
+        create_graph: Whether the gradients are differentiated in their turn, by `backward` or
+            again; else they are constants.
+        allow_unused: Whether an input may be one that the outputs do not depend on.
+
+    Returns:
+        One for each input; None for one that the outputs do not depend on.
+
+    Raises:
+        DerivativeError: for an output that is no scalar and has no cotangent, and, unless
+            `allow_unused`, for an input that the outputs do not depend on.
+
+    Example:
+        >>> x = dlc.Variable(3.0, requires_grad=True)
+        >>> (slope,) = dlc.autograd.grad(x**3, x, create_graph=True)
+        >>> slope.backward()
+        >>> slope.item(), x.grad.item()
+        (27.0, 18.0)
+    """
+    del retain_graph
+    targets, sources = _several(outputs), _several(inputs)
+    cotangents = [None] * len(targets) if grad_outputs is None else _several(grad_outputs)
+    if len(cotangents) != len(targets):
+        raise ArgumentError(f"grad of {len(targets)} outputs, with {len(cotangents)} grad_outputs")
+    tape = GradientTape()
+    total: list[Tensor | None] = [None] * len(sources)
+    with recording(enabled=None if create_graph else False):
+        for target, cotangent in zip(map(as_tensor, targets), cotangents, strict=True):
+            seed = _seed(target, cotangent, "grad")
+            for k, g in enumerate(tape._gradients(target, sources, seed, persistent=True)):
+                old = total[k]
+                total[k] = g if old is None or g is None else functions.add(old, g)
+    for k, g in enumerate(total):
+        if g is None and not allow_unused:
+            raise DerivativeError(
+                f"grad: the outputs do not depend on input {k}, {as_tensor(sources[k]).tensor}",
+                hint="make it with dlc.Variable(value, requires_grad=True) before they are "
+                "computed, outside of no_grad; allow_unused=True gives None",
+            )
+    return tuple(g if create_graph or g is None else functions.stop_gradient(g) for g in total)
+
+
+def _several(given: Any) -> list[Any]:
+    return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
 # tapes
@@ -347,7 +446,7 @@ class GradientTape:
         return tree.unflatten(structure, total)
 
     def _gradients(
-        self, target: Tensor, sources: Sequence[Any], cotangent: Any
+        self, target: Tensor, sources: Sequence[Any], cotangent: Any, persistent: bool = False
     ) -> list[Tensor | None]:
         target = materialise(target)
         if cotangent is None:
@@ -371,9 +470,10 @@ class GradientTape:
             return [None] * len(sources)
         unique = list(dict.fromkeys(flat))
         if trace is not None:
-            found = _traced_gradients(trace, node, unique, seed)
+            way = partial(_traced_gradients, trace)
         else:
-            found = _recorded_gradients(target, unique, seed)
+            way = partial(_recorded_gradients, persistent=persistent)
+        found = _with_those_below(way, node, unique, seed)
         by_node = dict(zip(unique, found, strict=True))
         return [_added([by_node[n] for n in group]) for group in nodes]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -46,9 +47,11 @@ class Variable(Tensor):
         array([1.5, 2.5], dtype=float32)
     """
 
-    __slots__ = ("_grad", "_type", "name", "requires_grad")
+    __slots__ = ("_grad", "_type", "constraint", "name", "regularizer", "requires_grad")
     name: str | None
     requires_grad: bool
+    constraint: Callable[[Any], Any] | None  # what optimizers make of a new value
+    regularizer: Callable[[Any], Any] | None  # what its layer adds to the loss
     _grad: Tensor | None
     _type: TensorType
 
@@ -62,7 +65,8 @@ class Variable(Tensor):
         if current_trace() is not None:
             raise ArgumentError(
                 "a Variable was made inside a function being compiled or differentiated",
-                hint="make it before, and use it inside",
+                hint="make it before, and use it inside; dlc.grad and dlc.autograd.grad give "
+                "gradients with respect to any tensor of the function",
             )
         held = asarray(value, dtype=dtype)
         assert held._data is not None
@@ -71,6 +75,7 @@ class Variable(Tensor):
         self._node, self._trace, self._weak = None, None, False
         self._type = held.tensor
         self.name, self.requires_grad, self._grad = name, requires_grad, None
+        self.constraint = self.regularizer = None
         self._hold(contiguous(held._data))
 
     def _hold(self, array: Array | None) -> None:
@@ -274,11 +279,24 @@ class Variable(Tensor):
             return f"<Variable {name}{self._type}>"
         return f"Variable({name}{super().__repr__()[len('Variable(') :]}"
 
+    def with_value(self, value: Any) -> Variable:
+        """Another variable like this one, with another value, which may be of another type."""
+        return _made(value, self.requires_grad, self.name, self.constraint, self.regularizer)
+
     def __copy__(self) -> Variable:
-        return Variable(self.data, self.requires_grad, self.name)
+        return self.with_value(self.data)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Variable:
         return self.__copy__()
 
     def __reduce__(self) -> Any:
-        return Variable, (self.numpy().copy(), self.requires_grad, self.name)
+        rest = self.requires_grad, self.name, self.constraint, self.regularizer
+        return _made, (self.numpy().copy(), *rest)
+
+
+def _made(
+    value: Any, requires_grad: bool, name: str | None, constraint: Any, regularizer: Any
+) -> Variable:
+    made = Variable(value, requires_grad, name)
+    made.constraint, made.regularizer = constraint, regularizer
+    return made

@@ -13,6 +13,7 @@ from dlc.frontend.apply import asarray
 from dlc.frontend.tensor import functions
 from dlc.frontend.variable import Variable, variables_lock
 from dlc.ir.errors import ArgumentError, ValueRangeError, nearest
+from dlc.ir.record import NamedTuple
 from dlc.runtime.buffers import aligned_copy
 
 
@@ -61,6 +62,13 @@ def check_state(state: Any) -> None:
         raise ArgumentError(f"the state has {other!r} for a name, which is no str")
 
 
+class UnfitNames(NamedTuple):
+    """The names that only one of variables and state has."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
 def assign_state(
     name_of_owner: str,
     what: str,
@@ -69,8 +77,8 @@ def assign_state(
     hint: str,
     strict: bool = True,
     needed: Collection[str] | None = None,
-) -> None:
-    """Assigns values to variables by name.
+) -> UnfitNames:
+    """Assigns values to variables by name; returns those that do not fit.
 
     Args:
         name_of_owner: What has the variables, for messages.
@@ -93,10 +101,11 @@ def assign_state(
         for name, value in values.items()
         if tuple(value.shape) != tuple(own[name].shape)
     ]
+    required = own if needed is None else needed
+    missing = [name for name in required if name not in state]
+    unknown = [name for name in state if name not in own]
     if strict:
-        required = own if needed is None else needed
-        problems += [f"{name}: missing from the state" for name in required if name not in state]
-        unknown = [name for name in state if name not in own]
+        problems += [f"{name}: missing from the state" for name in missing]
         problems += [f"{name}: not in the {what}; {nearest(name, own)}" for name in unknown]
     if problems:
         raise ValueRangeError(
@@ -105,3 +114,4 @@ def assign_state(
         )
     for name, value in values.items():
         own[name].assign(functions.astype(value, own[name].dtype))
+    return UnfitNames(missing, unknown)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from dlc.frontend.misuse import publish as _publish
 from dlc.frontend.suggesting import suggesting as _suggesting
+from dlc.nn import constraints as constraints
 from dlc.nn import functional as functional
 from dlc.nn import init as init
 from dlc.nn import initializers as initializers
 from dlc.nn import regularizers as regularizers
+from dlc.nn import utils as utils
 from dlc.nn.activation_layers import CELU as CELU
 from dlc.nn.activation_layers import ELU as ELU
 from dlc.nn.activation_layers import GELU as GELU
@@ -74,6 +76,17 @@ from dlc.nn.keras.categories import CategoryEncoding as CategoryEncoding
 from dlc.nn.keras.categories import Discretization as Discretization
 from dlc.nn.keras.categories import IntegerLookup as IntegerLookup
 from dlc.nn.keras.categories import StringLookup as StringLookup
+from dlc.nn.keras.colors import AutoContrast as AutoContrast
+from dlc.nn.keras.colors import RandomColorDegeneration as RandomColorDegeneration
+from dlc.nn.keras.colors import RandomColorJitter as RandomColorJitter
+from dlc.nn.keras.colors import RandomGaussianBlur as RandomGaussianBlur
+from dlc.nn.keras.colors import RandomGrayscale as RandomGrayscale
+from dlc.nn.keras.colors import RandomHue as RandomHue
+from dlc.nn.keras.colors import RandomInvert as RandomInvert
+from dlc.nn.keras.colors import RandomPosterization as RandomPosterization
+from dlc.nn.keras.colors import RandomSaturation as RandomSaturation
+from dlc.nn.keras.colors import RandomSharpness as RandomSharpness
+from dlc.nn.keras.colors import Solarization as Solarization
 from dlc.nn.keras.convolution import Conv1D as Conv1D
 from dlc.nn.keras.convolution import Conv1DTranspose as Conv1DTranspose
 from dlc.nn.keras.convolution import Conv2D as Conv2D
@@ -92,6 +105,7 @@ from dlc.nn.keras.images import RandomContrast as RandomContrast
 from dlc.nn.keras.images import RandomCrop as RandomCrop
 from dlc.nn.keras.images import RandomFlip as RandomFlip
 from dlc.nn.keras.images import RandomRotation as RandomRotation
+from dlc.nn.keras.images import RandomShear as RandomShear
 from dlc.nn.keras.images import RandomTranslation as RandomTranslation
 from dlc.nn.keras.images import RandomZoom as RandomZoom
 from dlc.nn.keras.images import Resizing as Resizing
@@ -112,6 +126,9 @@ from dlc.nn.keras.merging import maximum as maximum
 from dlc.nn.keras.merging import minimum as minimum
 from dlc.nn.keras.merging import multiply as multiply
 from dlc.nn.keras.merging import subtract as subtract
+from dlc.nn.keras.mixing import CutMix as CutMix
+from dlc.nn.keras.mixing import MixUp as MixUp
+from dlc.nn.keras.mixing import RandomErasing as RandomErasing
 from dlc.nn.keras.noise import GaussianDropout as GaussianDropout
 from dlc.nn.keras.noise import GaussianNoise as GaussianNoise
 from dlc.nn.keras.noise import SpatialDropout1D as SpatialDropout1D
@@ -169,6 +186,8 @@ from dlc.nn.keras.shapes import ZeroPadding1D as ZeroPadding1D
 from dlc.nn.keras.shapes import ZeroPadding2D as ZeroPadding2D
 from dlc.nn.keras.shapes import ZeroPadding3D as ZeroPadding3D
 from dlc.nn.keras.texts import TextVectorization as TextVectorization
+from dlc.nn.keras.wrappers import SpectralNormalization as SpectralNormalization
+from dlc.nn.keras.wrappers import Wrapper as Wrapper
 from dlc.nn.linear import Bilinear as Bilinear
 from dlc.nn.linear import CosineSimilarity as CosineSimilarity
 from dlc.nn.linear import Linear as Linear
@@ -244,6 +263,9 @@ from dlc.nn.reshaping import UpsamplingBilinear2d as UpsamplingBilinear2d
 from dlc.nn.reshaping import UpsamplingNearest2d as UpsamplingNearest2d
 from dlc.nn.sequence.cells import SimpleRNNCell as SimpleRNNCell
 from dlc.nn.sequence.cells import StackedRNNCells as StackedRNNCells
+from dlc.nn.sequence.conv_lstm import ConvLSTM1D as ConvLSTM1D
+from dlc.nn.sequence.conv_lstm import ConvLSTM2D as ConvLSTM2D
+from dlc.nn.sequence.conv_lstm import ConvLSTM3D as ConvLSTM3D
 from dlc.nn.sequence.einsum_dense import EinsumDense as EinsumDense
 from dlc.nn.sequence.keras_attention import MultiHeadAttention as MultiHeadAttention
 from dlc.nn.sequence.keras_recurrent import SimpleRNN as SimpleRNN

@@ -96,7 +96,7 @@ def _converted(x: Any, dtype: dlc.DType, made: dict[int, dlc.Variable]) -> Any:
         if not x.dtype.is_float or x.dtype is dtype:
             return x
         if id(x) not in made:
-            made[id(x)] = dlc.Variable(x.data.astype(dtype), x.requires_grad, x.name)
+            made[id(x)] = x.with_value(x.data.astype(dtype))
         return made[id(x)]
     if isinstance(x, dict):
         return type(x)((k, _converted(v, dtype, made)) for k, v in x.items())

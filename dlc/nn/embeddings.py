@@ -6,7 +6,7 @@ from typing import Any
 
 import dlc
 from dlc.ir.errors import ArgumentError, DTypeError, ValueRangeError
-from dlc.nn import functional, initializers
+from dlc.nn import constraints, functional, initializers, regularizers
 from dlc.nn.described import one_of, positive
 from dlc.nn.functional.arguments import tensor
 from dlc.nn.module import Module, Parameter
@@ -40,6 +40,10 @@ class Embedding(Module):
         output_dim: The extent of a row by Keras's name.
         embeddings_initializer: The table at first: normal of deviation 1, as in PyTorch, or, by
             Keras's names, uniform within 0.05.
+        embeddings_regularizer: What is added to the loss for the table (see
+            `dlc.nn.regularizers`).
+        embeddings_constraint: What it is made to fulfil after each update (see
+            `dlc.nn.constraints`).
         mask_zero: Whether 0 is no number of a row but padding, which a mask leaves out: in a
             `Sequential` and in graphs of layers it goes to those with an argument `mask`, and from
             the predictions to losses and metrics.
@@ -53,7 +57,7 @@ class Embedding(Module):
         (1, 3, 4)
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  PyTorch's arguments and Keras's
         self,
         num_embeddings: int | None = None,
         embedding_dim: int | None = None,
@@ -63,6 +67,8 @@ class Embedding(Module):
         input_dim: int | None = None,
         output_dim: int | None = None,
         embeddings_initializer: Any = None,
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
         mask_zero: bool = False,
         name: str | None = None,
     ) -> None:
@@ -83,6 +89,8 @@ class Embedding(Module):
         usual = "uniform" if as_keras else initializers.normal(0.0, 1.0)
         init = usual if embeddings_initializer is None else embeddings_initializer
         self.weight = _table(rows, width, self.padding_idx, init, dtype)
+        self.weight.constraint = constraints.get(embeddings_constraint)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
 
     def forward(self, indices: Any) -> dlc.Tensor:
         """The rows of integers [...]: [..., embedding_dim].
@@ -100,6 +108,8 @@ class Embedding(Module):
                 "Embedding(input_dim=, output_dim=) converts floats, as Keras does",
             )
         indices = dlc.astype(at, dlc.int64) if at.dtype.is_float else at
+        if self.embeddings_regularizer is not None:
+            self.add_loss(self.embeddings_regularizer(self.weight), "embeddings")
         return functional.embedding(indices, self.weight, padding_idx=self.padding_idx)
 
     def compute_mask(self, indices: Any, mask: Any = None) -> Any:

@@ -40,7 +40,7 @@ class Fitting:
             """Of `dlc.nn.Module`."""
             ...
 
-        def load_state_dict(self, state: Any, strict: bool = True) -> None:
+        def load_state_dict(self, state: Any, strict: bool = True) -> Any:
             """Of `dlc.nn.Module`."""
             ...
 

@@ -7,6 +7,7 @@ take modules as arguments and give gradients in the same form.
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ from dlc.frontend.suggesting import MODELS
 from dlc.frontend.symbolic import SYMBOLIC
 from dlc.frontend.trace import eager
 from dlc.frontend.tree import register_node
-from dlc.frontend.variable_state import assign_state, check_state
+from dlc.frontend.variable_state import UnfitNames, assign_state, check_state
 from dlc.ir.dims import DimExpr
 from dlc.ir.errors import ArgumentError, DlcError, ShapeError
 from dlc.ir.record import NamedTuple
@@ -30,7 +31,7 @@ from dlc.nn.fitting import Fitting
 from dlc.nn.graph_calls import is_symbolic, symbolic_call
 from dlc.nn.hooks import Hooking, set_slot
 from dlc.nn.module_form import flatten_module, unflatten_module
-from dlc.nn.walking import Walking, variables
+from dlc.nn.walking import Walking, unique, variables
 from dlc.nn.weights import NOT_BUILT
 from dlc.train import added_losses
 from dlc.train.modes import in_mode
@@ -77,8 +78,9 @@ def Buffer(value: Any) -> dlc.Variable:  # noqa: N802
 _FIRST: Mapping[str, Any] = {
     "_backward_hooks": (), "_backward_pre_hooks": (), "_load_hooks": (), "_state_hooks": (),
     "_buffers": frozenset(), "_built": False, "_children": None, "_fitting": None,
-    "_forward_hooks": (), "_leaves": (), "_name": None, "_pending": (), "_pre_hooks": (),
-    "_source": None, "_symbolic": (), "_training": True,
+    "_forward_hooks": (), "_items": (), "_leaves": (), "_name": None, "_pending": (),
+    "_pre_hooks": (), "_source": None, "_symbolic": (), "_training": True,
+    "_unsaved": frozenset(),
 }  # fmt: skip
 
 
@@ -112,14 +114,16 @@ class Module(Walking, Converting, Hooking, Fitting):
 
     __slots__ = (
         "__dict__", "__weakref__", "_backward_hooks", "_backward_pre_hooks", "_buffers", "_built",
-        "_children", "_fitting", "_forward_hooks", "_leaves", "_load_hooks", "_name", "_pending",
-        "_pre_hooks", "_source", "_state_hooks", "_symbolic", "_token", "_training",
+        "_children", "_fitting", "_forward_hooks", "_items", "_leaves", "_load_hooks", "_name",
+        "_pending", "_pre_hooks", "_source", "_state_hooks", "_symbolic", "_token", "_training",
+        "_unsaved",
     )  # fmt: skip
     _buffers: frozenset[str]
     _built: bool
     _children: tuple[object, list[Module]] | None  # those below, the last first, as of a `_token`
     _forward_hooks: tuple[Callable[..., Any], ...]
-    _leaves: tuple[str, ...]  # of such a copy: the names of those parameters
+    _items: tuple[str, ...]  # of a container: the names of what it contains, in order
+    _leaves: tuple[str, ...]  # of a copy with other parameters: the names of those parameters
     _name: str | None
     _pending: tuple[dlc.Variable, ...]  # made by `add_weight`, not trained, not yet attributes
     _pre_hooks: tuple[Callable[..., Any], ...]
@@ -127,6 +131,7 @@ class Module(Walking, Converting, Hooking, Fitting):
     _symbolic: tuple[Any, ...]  # what a symbolic call was given, and its results
     _token: object  # another one after each change of an attribute
     _training: bool
+    _unsaved: frozenset[str]  # buffers that are no part of the state
     shown: ClassVar[bool] = True  # whether `repr` of a module above shows it
     random_state: ClassVar[bool] = False  # whether its state is a place among random numbers
     _takes_training: ClassVar[bool] = False  # whether what computes has an argument `training`
@@ -155,6 +160,9 @@ class Module(Walking, Converting, Hooking, Fitting):
         if isinstance(value, _Buffer):
             self.register_buffer(name, value.value)
             return
+        if (computed := self._parametrized(name)) is not None:
+            computed.assign(value)
+            return
         if any(value is v for v in self._pending):
             set_slot(self, "_buffers", self._buffers | {name})
             set_slot(self, "_pending", tuple(v for v in self._pending if v is not value))
@@ -166,20 +174,45 @@ class Module(Walking, Converting, Hooking, Fitting):
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
         set_slot(self, "_buffers", self._buffers - {name})
+        set_slot(self, "_unsaved", self._unsaved - {name})
         set_slot(self, "_token", object())
 
     def __getattr__(self, name: str) -> Any:
         # Asked for what is no attribute only: a module may have attributes of these names.
-        if name in _ENDS and self._symbolic:
-            return self._symbolic[_ENDS.index(name)]
+        if (computed := self._parametrized(name)) is not None:
+            return computed()
+        if name in _ENDS:
+            if self._symbolic:
+                return self._symbolic[_ENDS.index(name)]
+            own = getattr(type(self), f"{name}s", None)  # of graphs and of nn.Sequential
+            if isinstance(own, property):
+                found = getattr(self, f"{name}s")
+                return found[0] if len(found) == 1 else found
         if name == "weights":  # Keras's name
             return self._weights()
         hint = f"; it is {MODELS[name]} here" if name in MODELS else ""
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
+    def _parametrized(self, name: str) -> Any:
+        """What computes an attribute; None for one that is kept (`dlc.nn.utils.parametrize`)."""
+        known = vars(self).get("parametrizations")
+        return vars(known).get(name) if isinstance(known, Module) else None
+
     def _note_call(self, given: Any, results: Any) -> None:
         """Keeps what a symbolic call was given, and its results, as `input` and `output`."""
         set_slot(self, "_symbolic", (given, results))
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Makes an attribute that is a module, or None, as `setattr` does.
+
+        Raises:
+            ArgumentError: for anything else.
+        """
+        if module is not None and not isinstance(module, Module):
+            raise ArgumentError(f"add_module({name!r}) of a {type(module).__name__}: no module")
+        setattr(self, name, module)
+
+    register_module = add_module
 
     def register_parameter(self, name: str, param: dlc.Variable | None) -> None:
         """Makes an attribute that is trained: a variable of floats, or None for none yet.
@@ -194,11 +227,13 @@ class Module(Walking, Converting, Hooking, Fitting):
             )
         setattr(self, name, param)
 
-    def register_buffer(self, name: str, value: Any) -> None:
-        """Makes an attribute that is saved and not trained."""
+    def register_buffer(self, name: str, value: Any, persistent: bool = True) -> None:
+        """Makes an attribute that is not trained; without `persistent`, no part of the state."""
         held = value if isinstance(value, dlc.Variable) else dlc.Variable(value, name=name)
         held.requires_grad = False
         set_slot(self, "_buffers", self._buffers | {name})
+        kept = self._unsaved - {name} if persistent else self._unsaved | {name}
+        set_slot(self, "_unsaved", kept)
         setattr(self, name, held)
 
     def add_weight(
@@ -302,6 +337,16 @@ class Module(Walking, Converting, Hooking, Fitting):
             set_slot(module, "_token", object())
         return self
 
+    def count_params(self) -> int:
+        """How many numbers there are in all parameters and buffers, but for random states.
+
+        Example:
+            >>> dlc.nn.Linear(3, 2).count_params()
+            8
+        """
+        held = unique(variables(self, "", random=False))
+        return sum(math.prod(v.shape) for _, v in held)
+
     def zero_grad(self) -> None:
         """Sets the gradients of all parameters to None."""
         for p in self.parameters():
@@ -318,8 +363,14 @@ class Module(Walking, Converting, Hooking, Fitting):
             value: The scalar.
             name: A name that makes the module add it once, however often it is called in a step.
         """
-        key = None if name is None else (id(self._source or self), name)
-        added_losses.add(value, key)
+        added_losses.add(value, None if name is None else self._key_of_loss(name))
+
+    def has_loss(self, name: str) -> bool:
+        """Whether the module has added a scalar of this name to the loss, in this step."""
+        return added_losses.has(self._key_of_loss(name))
+
+    def _key_of_loss(self, name: str) -> tuple[int, str]:
+        return id(self._source or self), name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Computes, with the hooks around it; builds the module first if need be."""
@@ -401,17 +452,21 @@ class Module(Walking, Converting, Hooking, Fitting):
                 PyTorch's state dicts have none.
         """
         found: OrderedDict[str, dlc.Tensor] = OrderedDict()
-        for name, variable in variables(self, prefix, random=random):
+        for name, variable in variables(self, prefix, random=random, unsaved=False):
             found[name] = variable.data
         return self._after_state_dict(found, prefix)
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> UnfitNames:
         """Assigns values to parameters and buffers by name.
 
         Args:
             state: Tensors or arrays by name, as `state_dict` gives them.
             strict: Whether a name that is missing or not known is an error. The state of random
                 numbers may be missing: it stays as it was.
+
+        Returns:
+            The names that do not fit, which there are without `strict` alone: `missing_keys` of the
+            model, and `unexpected_keys` of the state.
 
         Raises:
             ArgumentError: for a state that is no dict from names.
@@ -423,9 +478,9 @@ class Module(Walking, Converting, Hooking, Fitting):
         hint = "strict=False leaves out names that are missing or not known"
         if not all(module.built for module in self.modules()):
             hint = NOT_BUILT
-        own = dict(variables(self, ""))
-        needed = [n for n, _ in variables(self, "", random=False)] if strict else []
-        assign_state(type(self).__name__, "model", own, state, hint, strict, needed)
+        own = dict(variables(self, "", unsaved=False))
+        needed = [n for n, _ in variables(self, "", random=False, unsaved=False)]
+        return assign_state(type(self).__name__, "model", own, state, hint, strict, needed)
 
     def extra_repr(self) -> str:
         """What `repr` shows of the module itself."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Slots of a module that its copies have, too.
 _KEPT = (
     "_backward_hooks", "_backward_pre_hooks", "_buffers", "_built", "_fitting", "_forward_hooks",
-    "_name", "_pre_hooks",
+    "_items", "_name", "_pre_hooks", "_unsaved",
 )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ class _Form(NamedTuple):
 def flatten_module(module: Module) -> tuple[list[Any], Hashable]:
     """The parameters that are trained, and what besides them makes the module."""
     if module._source is not None:
-        found = [_at_path(module, n) for n in module._leaves]
+        found = [at_path(module, n) for n in module._leaves]
         return found, _Form(module._source, module._leaves)
     for path, m in module.named_modules():
         if not m.built:
@@ -81,7 +81,8 @@ def _copied(x: Any, replaced: Mapping[int, Any], made: dict[int, Any]) -> Any:
     return x
 
 
-def _at_path(module: Module, path: str) -> Any:
+def at_path(module: Module, path: str) -> Any:
+    """What is at a path of attributes, also in containers."""
     found: Any = module
     for part in path.split("."):
         if isinstance(found, (list, tuple)):

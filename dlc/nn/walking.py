@@ -176,13 +176,24 @@ def variables(
     recurse: bool = True,
     buffers: bool | None = None,
     random: bool = True,
+    unsaved: bool = True,
 ) -> Iterator[tuple[str, dlc.Variable]]:
-    """Parameters or buffers with their names; both for None."""
+    """Parameters or buffers with their names; both for None.
+
+    Args:
+        module: Where they are.
+        prefix: What names begin with.
+        recurse: Whether those of the modules below are among them.
+        buffers: Whether buffers are asked for, or parameters; both for None.
+        random: Whether states of random numbers are among them.
+        unsaved: Whether buffers that are no part of the state are.
+    """
     for path, m in all_modules(module, prefix, ()) if recurse else [(prefix, module)]:
         if m.random_state and not random:
             continue
         for name, x in members(m):
-            if isinstance(x, dlc.Variable) and buffers in (None, name in m._buffers):
+            asked = isinstance(x, dlc.Variable) and buffers in (None, name in m._buffers)
+            if asked and (unsaved or name not in m._unsaved):
                 yield join(path, name), x
 
 

@@ -83,7 +83,12 @@ class _Plan(NamedTuple):
     entries: tuple[_Entry, ...]
     settings: tuple[tuple[tuple[str, Any], ...], ...]
     schedules: tuple[Schedule | None, ...]
+    constraints: tuple[Callable[[Any], Any] | None, ...]
     missing: tuple[int, ...]
+
+
+def _constrained(value: Any, constraint: Callable[[Any], Any] | None) -> Any:
+    return value if constraint is None else dlc.astype(constraint(value), value.dtype)
 
 
 class Rate(float):
@@ -558,7 +563,8 @@ class Optimizer:
         entries = tuple(self._by_variable[id(v)] for _, v in pairs)
         settings = tuple(tuple(e.group.settings.items()) for e in entries)
         schedules = tuple(e.group.schedule for e in entries)
-        plan = _Plan(entries, settings, schedules, self._missing(entries))
+        constraints = tuple(e.variable.constraint for e in entries)
+        plan = _Plan(entries, settings, schedules, constraints, self._missing(entries))
         self._compiled([g for g, _ in pairs], plan=plan)
 
     def _missing(self, entries: Sequence[_Entry]) -> tuple[int, ...]:
@@ -586,7 +592,7 @@ class Optimizer:
             self._counts.miss(plan.missing, updates)
         self.steps.assign(after.step)
         for k, e in enumerate(entries):
-            e.variable.assign(new[k])
+            e.variable.assign(_constrained(new[k], plan.constraints[k]))
             for name, value in after.slots[k].items():
                 e.slots[name].assign(value)
             if e.total is not None:

@@ -60,6 +60,11 @@ def add(value: Any, key: Hashable = None) -> None:
         found[object() if key is None else key] = value
 
 
+def has(key: Hashable) -> bool:
+    """Whether the open collection has something with this key."""
+    return key in (_open.get() or ())
+
+
 def take() -> Any:
     """The sum of what has been added, which is then taken out; 0 where there is nothing."""
     found = _open.get()

@@ -1,12 +1,11 @@
-"""Functions of the distribution of values: quantiles, medians, counts, histograms."""
+"""Functions of the distribution of values: quantiles, medians, counts."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-from dlc.frontend.apply import apply, as_tensor, convert, materialise, promote
+from dlc.frontend.apply import apply, as_tensor, convert, materialise
 from dlc.frontend.cast_table import casts
 from dlc.frontend.extent import as_dim
 from dlc.frontend.functions.arguments import (
@@ -20,19 +19,16 @@ from dlc.frontend.functions.arguments import (
     transposed,
 )
 from dlc.frontend.functions.composed import where
-from dlc.frontend.functions.creation import full_like, iota, ones_like, zeros
-from dlc.frontend.functions.elementwise import ceil, floor, less, less_equal, not_equal
+from dlc.frontend.functions.creation import ones_like, zeros
+from dlc.frontend.functions.elementwise import ceil, floor, less, not_equal
 from dlc.frontend.functions.indexing import take
 from dlc.frontend.functions.reduction import max as greatest
-from dlc.frontend.functions.reduction import min as least
-from dlc.frontend.functions.reduction import sum as total
-from dlc.frontend.functions.searching import known_count, searchsorted
+from dlc.frontend.functions.searching import known_count
 from dlc.frontend.functions.sorting import Selected, sort
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import at_least, is_empty, product
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
 from dlc.ir.ops.families import same_shape
-from dlc.ir.record import NamedTuple
 from dlc.ir.types import float32, int64
 
 _METHODS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
@@ -310,99 +306,13 @@ def bincount(
             raise ShapeError(f"bincount of {tensor.tensor} with weights {updates.tensor}")
         if updates.tensor.dtype.kind == "b":
             updates = convert(updates, int64)
-    return _added((count,), places, updates)
+    return added((count,), places, updates)
 
 
-def _added(shape: Any, places: Tensor, updates: Tensor) -> Tensor:
+def added(shape: Any, places: Tensor, updates: Tensor) -> Tensor:
     """Sums of updates by place; half types are added at float32."""
     dtype = updates.tensor.dtype
     if dtype.is_float and dtype.bits == 16:
         updates = convert(updates, float32)
     start = zeros(shape, dtype=updates.tensor.dtype)
     return convert(apply("scatter_add", start, places, updates, axis=0), dtype)
-
-
-class Histogram(NamedTuple):
-    """Counts, and the edges of their bins."""
-
-    hist: Tensor
-    bin_edges: Tensor
-
-
-def histogram(
-    x: ArrayLike,
-    /,
-    bins: int | ArrayLike = 10,
-    range: tuple[float, float] | None = None,
-    density: bool = False,
-    weights: ArrayLike | None = None,
-) -> Histogram:
-    """How many elements are in each bin.
-
-    Args:
-        x: A tensor or array of numbers, of any shape.
-        bins: How many bins of equal width there are, or their edges in ascending order.
-        range: The first and the last edge; the least and the greatest element by default.
-        density: Whether to divide by the width of the bins and by the sum of all.
-        weights: What is added for each element; 1 by default.
-
-    Returns:
-        A pair (hist, bin_edges). A bin holds its lower edge, the last one its upper edge too.
-
-    Raises:
-        ShapeError: The edges have not one axis, or the weights have another shape than x.
-        ValueRangeError: There are no bins, or the range is empty or not finite.
-
-    Example:
-        >>> dlc.histogram(dlc.asarray([1.0, 2.0, 2.5, 4.0]), 3).hist
-        Tensor([1, 2, 1], dtype=int64)
-    """
-    tensor = materialise(as_tensor(x))
-    check_kinds("histogram", (tensor,), "fiu")
-    flat = reshaped(tensor, (tensor.tensor.size,))
-    edges = _edges(flat, bins, range)
-    flat, row = promote(flat, edges)
-    inside = searchsorted(row, flat, side="right") - 1
-    count = edges.tensor.shape[0] - 1
-    final = apply("broadcast_to", apply("dim", dim=count - 1), shape=inside.tensor.shape)
-    inside = where(less_equal(flat, row[-1]) & less_equal(row[-1], flat), final, inside)
-    inside = where(not_equal(flat, flat), -1, inside) if flat.tensor.dtype.is_float else inside
-    updates = ones_like(inside)
-    if weights is not None:
-        updates = materialise(as_tensor(weights))
-        if not same_shape(updates.tensor.shape, tensor.tensor.shape):
-            raise ShapeError(f"histogram of {tensor.tensor} with weights {updates.tensor}")
-        updates = reshaped(updates, (flat.tensor.size,))
-    hist = _added((count,), inside, updates)
-    if density:
-        # Counts become floats of the type of the widths, but no half type, which they may exceed.
-        hist, widths, _ = promote(hist, edges[1:] - edges[:-1], zeros((), dtype=float32))
-        hist = hist / total(hist) / widths
-    return Histogram(hist, edges)
-
-
-def _edges(x: Tensor, bins: int | ArrayLike, range: tuple[float, float] | None) -> Tensor:
-    given = as_tensor(bins)
-    if given.ndim:
-        edges = materialise(given)
-        if edges.tensor.rank != 1 or edges.tensor.shape[0] == 1:
-            raise ShapeError(f"histogram with edges {edges.tensor}: one axis, of two or more")
-        return edges
-    count = as_dim(bins, "histogram: bins")
-    if not at_least(count, 1, expected=True):
-        raise ValueRangeError(f"histogram with {count} bins")
-    dtype = x.tensor.dtype if x.tensor.dtype.is_float else float32
-    if range is not None:
-        if not 0 <= range[1] - range[0] < math.inf:
-            raise ValueRangeError(f"histogram over the range {range}")
-        low, high = (full_like(zeros((), dtype=dtype), v) for v in range)
-    elif x.tensor.size == 0:
-        low, high = zeros((), dtype=dtype), full_like(zeros((), dtype=dtype), 1)
-    else:
-        low, high = convert(least(x), dtype), convert(greatest(x), dtype)
-    flat = less_equal(high, low)
-    low, high = where(flat, low - 0.5, low), where(flat, high + 0.5, high)
-    steps = convert(iota((count + 1,)), dtype)
-    part = (high - low) * (steps / convert(apply("dim", dim=count), dtype)) + low
-    last = apply("broadcast_to", apply("dim", dim=count), shape=steps.tensor.shape)
-    return where(less(iota((count + 1,)), last), part, high)

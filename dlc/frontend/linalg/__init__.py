@@ -21,6 +21,7 @@ from dlc.frontend.linalg.functions import (
     pinv,
     slogdet,
 )
+from dlc.frontend.linalg.lu import lu, lu_factor, lu_solve
 from dlc.frontend.linalg.norms import cond, matrix_norm, matrix_rank, norm, vector_norm
 from dlc.frontend.linalg.products import cross, diagonal, kron, trace
 from dlc.frontend.linalg.solving import (
@@ -50,6 +51,9 @@ __all__ = [
     "inv",
     "kron",
     "lstsq",
+    "lu",
+    "lu_factor",
+    "lu_solve",
     "matmul",
     "matrix_norm",
     "matrix_power",

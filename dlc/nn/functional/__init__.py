@@ -92,6 +92,7 @@ from dlc.nn.functional.class_losses import multi_margin_loss as multi_margin_los
 from dlc.nn.functional.class_losses import multilabel_margin_loss as multilabel_margin_loss
 from dlc.nn.functional.class_losses import nll_loss as nll_loss
 from dlc.nn.functional.class_losses import triplet_margin_loss as triplet_margin_loss
+from dlc.nn.functional.decoding import ctc_decode as ctc_decode
 from dlc.nn.functional.distances import cosine_similarity as cosine_similarity
 from dlc.nn.functional.distances import normalize as normalize
 from dlc.nn.functional.distances import pairwise_distance as pairwise_distance

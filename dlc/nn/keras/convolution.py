@@ -13,6 +13,31 @@ from dlc.nn.keras.layer import Layer, channels_last, known
 Steps: TypeAlias = int | tuple[int, ...]
 
 
+def convolved(
+    x: Any, kernel: Any, bias: Any, strides: Any, padding: str, dilation: Any, groups: int,
+    last: bool,
+) -> Any:  # fmt: skip
+    """The convolution of x with a kernel [*window, inputs / groups, outputs].
+
+    Args:
+        x: [N, *extents, C] if channels are `last`, else [N, C, *extents].
+        kernel: The kernel.
+        bias: [outputs], or None.
+        strides: One an axis.
+        padding: "valid" or "same".
+        dilation: One an axis.
+        groups: Into how many groups the channels are divided.
+        last: Where channels are.
+    """
+    if not last:
+        rank = len(kernel.shape) - 2
+        kernel = dlc.permute_dims(kernel, (rank + 1, rank, *range(rank)))
+    return dlc.conv(
+        x, kernel, bias, stride=strides, padding=padding, dilation=dilation, groups=groups,
+        data_format="channels_last" if last else "channels_first",
+    )  # fmt: skip
+
+
 class _Windows(Layer):
     """What all of them share: the window, how it moves, where channels are."""
 
@@ -55,12 +80,7 @@ class _Windows(Layer):
             before = (self.kernel_size[0] - 1) * self.dilation_rate[0]
             around = [(before, 0), (0, 0)] if self.last else [(before, 0)]
             x, padding = surrounded(x, around), "valid"
-        if not self.last:
-            kernel = dlc.permute_dims(kernel, (self.rank + 1, self.rank, *range(self.rank)))
-        return dlc.conv(
-            x, kernel, bias, stride=strides, padding=padding, dilation=dilation, groups=groups,
-            data_format="channels_last" if self.last else "channels_first",
-        )  # fmt: skip
+        return convolved(x, kernel, bias, strides, padding, dilation, groups, self.last)
 
     def extra_repr(self) -> str:
         """The sizes."""
@@ -292,6 +312,7 @@ _DEPTHWISE = f"""
 
 
 class _Depthwise(_Windows):
+    regularized = {"depthwise": "kernel", "bias": "bias"}  # noqa: RUF012
     kernel: dlc.Variable
 
     def __init__(
@@ -363,6 +384,9 @@ _SEPARABLE = f"""
 
 
 class _Separable(_Windows):
+    regularized = {  # noqa: RUF012
+        "depthwise": "depthwise_kernel", "pointwise": "pointwise_kernel", "bias": "bias",
+    }  # fmt: skip
     depthwise_kernel: dlc.Variable
     pointwise_kernel: dlc.Variable
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import dlc
@@ -15,7 +15,7 @@ from dlc.nn.keras.layer import Layer, channels_last
 Factor = float | Sequence[float]
 
 
-class _OfImages(Layer):
+class OfImages(Layer):
     """What takes [N, H, W, C], or [N, C, H, W] with "channels_first", or one image without N."""
 
     def _set_up(self, data_format: str | None) -> None:
@@ -60,7 +60,7 @@ def _resized(images: dlc.Tensor, size: tuple[int, int], mode: str, smooth: bool)
     return dlc.permute_dims(made, (0, 2, 3, 1))
 
 
-class _Sized(_OfImages):
+class _Sized(OfImages):
     """What gives images of one size."""
 
     def _set_up_size(self, height: int, width: int, data_format: str | None) -> None:
@@ -166,7 +166,7 @@ class CenterCrop(_Sized):
         return self._as_given(_resized(part, self.size, "bilinear", smooth=False), held)
 
 
-class _Changing(_OfImages):
+class ChangingImages(OfImages):
     """What changes images at random while training; each image has random numbers of its own."""
 
     bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
@@ -177,8 +177,11 @@ class _Changing(_OfImages):
 
     def _limits(self, name: str, factor: Factor) -> tuple[float, float]:
         """The least and the largest value of a factor."""
-        ends = [-abs(factor), abs(factor)] if isinstance(factor, (int, float)) else sorted(factor)
         least, most = self.bounds
+        if isinstance(factor, (int, float)):
+            ends = [max(-abs(factor), least), factor if factor < least else abs(factor)]
+        else:
+            ends = sorted(factor)
         if len(ends) != 2 or ends[0] < least or ends[1] > most:
             raise ValueRangeError(
                 f"{type(self).__name__}({name}={factor!r}): a number, or two, within "
@@ -186,26 +189,54 @@ class _Changing(_OfImages):
             )
         return ends[0], ends[1]
 
-    def _drawn(self, images: dlc.Tensor, limits: tuple[float, float]) -> dlc.Tensor:
+    def drawn(self, images: dlc.Tensor, limits: tuple[float, float]) -> dlc.Tensor:
         """A uniform random number for each image, [N]."""
+        return self.numbers(images.shape[0], limits, _exact(images))
+
+    def numbers(self, count: Any, limits: tuple[float, float], dtype: Any) -> dlc.Tensor:
+        """Uniform random numbers [count]."""
         low, high = limits
-        found = dlc.random.uniform(self.random.next(), (images.shape[0],), _exact(images))
+        found = dlc.random.uniform(self.random.next(), (count,), dtype)
         return found * (high - low) + low
+
+    def beta(self, images: dlc.Tensor, alpha: Any) -> dlc.Tensor:
+        """A random number of the symmetric beta distribution for each image, [N]."""
+        dtype = _exact(images)
+        return dlc.random.beta(self.random.next(), alpha, alpha, (images.shape[0],), dtype)
 
     def changed(self, images: dlc.Tensor) -> dlc.Tensor:
         """Changed images [N, H, W, C]."""
         raise NotImplementedError(type(self).__name__)
 
-    def call(self, x: Any) -> dlc.Tensor:
-        """Changed images while training, else the images; integers become float32."""
+    def changed_with_labels(self, images: dlc.Tensor, labels: Any) -> tuple[Any, Any]:
+        """Changed images, and what the labels are then."""
+        return self.changed(images), labels
+
+    def call(self, x: Any) -> Any:
+        """Changed images while training, else the images; integers become float32.
+
+        Of a dict of `images` and `labels`, such a dict.
+        """
+        if not isinstance(x, Mapping):
+            return self._called(x, None)[0]
+        if "images" not in x or not {*x} <= {"images", "labels"}:
+            raise ArgumentError(
+                f"{type(self).__name__} of a dict of {', '.join(map(repr, x))}: it takes images "
+                "and labels"
+            )
+        images, labels = self._called(x["images"], x.get("labels"))
+        return {"images": images, "labels": labels} if "labels" in x else {"images": images}
+
+    def _called(self, x: Any, labels: Any) -> tuple[dlc.Tensor, Any]:
         held = dlc.asarray(x, copy=None)
         images = self._batch(held)
         if self.training:
-            images = self.changed(images).astype(images.dtype)
-        return self._as_given(images, held)
+            changed, labels = self.changed_with_labels(images, labels)
+            images = changed.astype(images.dtype)
+        return self._as_given(images, held), labels
 
 
-class RandomFlip(_Changing):
+class RandomFlip(ChangingImages):
     """While training, mirrors every second image, on average.
 
     Args:
@@ -235,7 +266,7 @@ class RandomFlip(_Changing):
     def changed(self, images: dlc.Tensor) -> dlc.Tensor:
         """Images, some of them mirrored."""
         axes = tuple(a for a, name in ((1, "vertical"), (2, "horizontal")) if name in self.mode)
-        chosen = self._drawn(images, (0.0, 1.0)) <= 0.5
+        chosen = self.drawn(images, (0.0, 1.0)) <= 0.5
         return dlc.where(chosen[:, None, None, None], dlc.flip(images, axis=axes), images)
 
     def extra_repr(self) -> str:
@@ -243,7 +274,7 @@ class RandomFlip(_Changing):
         return repr(self.mode)
 
 
-class RandomCrop(_Sized, _Changing):
+class RandomCrop(_Sized, ChangingImages):
     """While training, a random part of each image; else the middle, of another size.
 
     Args:
@@ -274,7 +305,7 @@ class RandomCrop(_Sized, _Changing):
         """Parts of images."""
         starts: list[dlc.Tensor] = []
         for rest in (images.shape[1] - self.size[0], images.shape[2] - self.size[1]):
-            start = dlc.floor(self._drawn(images, (0.0, 1.0)) * (rest + 1)).astype(dlc.int64)
+            start = dlc.floor(self.drawn(images, (0.0, 1.0)) * (rest + 1)).astype(dlc.int64)
             starts.append(dlc.minimum(start, rest)[:, None, None])
         rows = starts[0] + dlc.arange(self.size[0])[:, None]
         columns = starts[1] + dlc.arange(self.size[1])
@@ -290,7 +321,7 @@ class RandomCrop(_Sized, _Changing):
         return self._as_given(_resized(part, self.size, "bilinear", smooth=False), held)
 
 
-class _Moving(_Changing):
+class _Moving(ChangingImages):
     """What moves the places of images: each is read at an affine function of its own place."""
 
     def _set_up_moving(
@@ -316,7 +347,7 @@ class _Moving(_Changing):
         i = dlc.arange(height, dtype=_exact(images))[:, None]
         j = dlc.arange(width, dtype=_exact(images))
         y, x = (
-            _each(of_row) * i + _each(of_column) * j + _each(more)
+            each(of_row) * i + each(of_column) * j + each(more)
             for of_row, of_column, more in (rows, columns)
         )
         if self.interpolation == "nearest":
@@ -355,7 +386,7 @@ def _exact(images: dlc.Tensor) -> dlc.DType:
     return images.dtype if images.dtype.itemsize > 2 else dlc.float32
 
 
-def _each(value: Any) -> Any:
+def each(value: Any) -> Any:
     """A number for each image, before its rows and columns; or one number."""
     return value[:, None, None] if isinstance(value, dlc.Tensor) else value
 
@@ -397,8 +428,8 @@ class RandomTranslation(_Moving):
 
     def changed(self, images: dlc.Tensor) -> dlc.Tensor:
         """Images that were moved."""
-        down = self._drawn(images, self.height) * images.shape[1]
-        right = self._drawn(images, self.width) * images.shape[2]
+        down = self.drawn(images, self.height) * images.shape[1]
+        right = self.drawn(images, self.width) * images.shape[2]
         return self._moved(images, (1, 0, -down), (0, 1, -right))
 
 
@@ -437,12 +468,56 @@ class RandomRotation(_Moving):
 
     def changed(self, images: dlc.Tensor) -> dlc.Tensor:
         """Images that were turned."""
-        angle = self._drawn(images, self.factor) * (2 * math.pi)
+        angle = self.drawn(images, self.factor) * (2 * math.pi)
         cos, sin = dlc.cos(angle), dlc.sin(angle)
         y, x = ((d - 1) / 2 for d in images.shape[1:3])
         return self._moved(
             images, (cos, sin, y - cos * y - sin * x), (-sin, cos, x + sin * y - cos * x)
         )
+
+
+class RandomShear(_Moving):
+    """While training, moves rows and columns of images the more the farther they are.
+
+    Args:
+        x_factor: How far rows go for each row, at most, within 0 and 1, either way; or the least
+            and the largest.
+        y_factor: The same of columns.
+        interpolation: "bilinear" or "nearest".
+        fill_mode: What is outside of an image: "reflect" (d c b a | a b c d | d c b a), "wrap",
+            "nearest", or "constant" for `fill_value`.
+        fill_value: See `fill_mode`.
+        data_format: "channels_last" or "channels_first".
+        seed: Where the random numbers begin; the global generator for None.
+        common: `name` of the layer.
+
+    Example:
+        >>> dlc.nn.RandomShear(0.1).eval()(dlc.ones((2, 4, 4, 3))).shape
+        (2, 4, 4, 3)
+    """
+
+    def __init__(
+        self,
+        x_factor: Factor = 0.0,
+        y_factor: Factor = 0.0,
+        interpolation: str = "bilinear",
+        fill_mode: str = "reflect",
+        fill_value: float = 0.0,
+        data_format: str | None = None,
+        seed: int | None = None,
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        self._set_up_moving(fill_mode, interpolation, seed, fill_value, data_format)
+        self.x_factor = self._limits("x_factor", x_factor)
+        self.y_factor = self._limits("y_factor", y_factor)
+
+    def changed(self, images: dlc.Tensor) -> dlc.Tensor:
+        """Images that were sheared."""
+        sign = dlc.where(self.drawn(images, (0.0, 1.0)) > 0.5, -1.0, 1.0)
+        down = sign * self.drawn(images, self.y_factor)
+        right = sign * self.drawn(images, self.x_factor)
+        return self._moved(images, (1, down, 0), (right, 1, 0))
 
 
 class RandomZoom(_Moving):
@@ -483,13 +558,13 @@ class RandomZoom(_Moving):
 
     def changed(self, images: dlc.Tensor) -> dlc.Tensor:
         """Larger or smaller images."""
-        down = 1 + self._drawn(images, self.height)
-        right = down if self.width is None else 1 + self._drawn(images, self.width)
+        down = 1 + self.drawn(images, self.height)
+        right = down if self.width is None else 1 + self.drawn(images, self.width)
         y, x = ((d - 1) / 2 for d in images.shape[1:3])
         return self._moved(images, (down, 0, y * (1 - down)), (0, right, x * (1 - right)))
 
 
-class RandomContrast(_Changing):
+class RandomContrast(ChangingImages):
     """While training, multiplies the distance of each channel to its mean.
 
     Args:
@@ -525,11 +600,11 @@ class RandomContrast(_Changing):
     def changed(self, images: dlc.Tensor) -> dlc.Tensor:
         """Images of another contrast."""
         mean = dlc.mean(images, axis=(1, 2), keepdims=True)
-        factor = self._drawn(images, self.factor)[:, None, None, None]
+        factor = self.drawn(images, self.factor)[:, None, None, None]
         return dlc.clip((images - mean) * factor + mean, *self.value_range)
 
 
-class RandomBrightness(_Changing):
+class RandomBrightness(ChangingImages):
     """While training, adds a random part of the range of values.
 
     Args:
@@ -559,5 +634,5 @@ class RandomBrightness(_Changing):
     def changed(self, images: dlc.Tensor) -> dlc.Tensor:
         """Lighter or darker images."""
         least, most = self.value_range
-        more = self._drawn(images, self.factor)[:, None, None, None] * (most - least)
+        more = self.drawn(images, self.factor)[:, None, None, None] * (most - least)
         return dlc.clip(images + more, least, most)

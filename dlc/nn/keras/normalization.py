@@ -32,6 +32,8 @@ def _positive_axes(layer: Layer, axis: Axes, rank: int) -> tuple[int, ...]:
 class _Scaled(Layer):
     """What has a factor gamma and a summand beta."""
 
+    regularized = {"gamma": "gamma", "beta": "beta"}  # noqa: RUF012
+
     gamma: dlc.Variable | None
     beta: dlc.Variable | None
 

@@ -26,6 +26,9 @@ class KerasCell(Layer):
         bias: [gates * units], or None.
     """
 
+    regularized = {  # noqa: RUF012
+        "kernel": "kernel", "recurrent": "recurrent_kernel", "bias": "bias",
+    }  # fmt: skip
     gates: ClassVar[int] = 1
     parts: ClassVar[int] = 1
     kernel: dlc.Variable
@@ -94,19 +97,27 @@ class KerasCell(Layer):
         product = x @ self.kernel
         return product if bias is None else product + bias
 
-    def step(self, batch: Any, dtype: Any) -> Step:
-        """The step for states [batch, units]; it draws what dropout of states keeps."""
+    def step(self, shape: tuple[Any, ...], dtype: Any) -> Step:
+        """The step for inputs of this shape; it draws what dropout of states keeps."""
         kept = None
         if self.recurrent_drop is not None and self.training:
-            kept = self.recurrent_drop(dlc.ones((batch, self.units), dtype=dtype))
+            kept = self.recurrent_drop(dlc.ones(self.state_shape(shape), dtype=dtype))
         return self._step(kept)
 
     def _step(self, kept: Any) -> Step:
         raise NotImplementedError
 
+    def state_shape(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The shape of each part of the state for inputs of a step of this shape."""
+        return shape[0], self.units
+
+    def zero_state(self, shape: tuple[Any, ...], dtype: Any) -> list[Any]:
+        """The first state for inputs of a step of this shape."""
+        return [dlc.zeros(self.state_shape(shape), dtype=dtype)] * self.parts
+
     def get_initial_state(self, batch_size: Any, dtype: Any = None) -> list[Any]:
         """Zeros [batch_size, units] for each part of the state."""
-        return [dlc.zeros((batch_size, self.units), dtype=dtype or self.dtype)] * self.parts
+        return self.zero_state((batch_size,), dtype or self.dtype)
 
     def call(self, inputs: Any, states: Any) -> tuple[Any, list[Any]]:
         """The output of a step, and the new states.
@@ -117,7 +128,7 @@ class KerasCell(Layer):
         """
         x = tensor(inputs)
         held = states if isinstance(states, (list, tuple)) else [states]
-        after = self.step(x.shape[0], x.dtype)(self.rows(x), tuple(map(tensor, held)))
+        after = self.step(x.shape, x.dtype)(self.rows(x), tuple(map(tensor, held)))
         return after[0], list(after)
 
     def extra_repr(self) -> str:

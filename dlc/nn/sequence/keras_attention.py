@@ -63,6 +63,8 @@ class MultiHeadAttention(Layer):
         **common: Any,
     ) -> None:
         super().__init__(**common)
+        # Of the results of each projection, the last of which is the layer's.
+        self._activity_regularizer, self.activity_regularizer = self.activity_regularizer, None
         self.num_heads, self.key_dim, self.value_dim = positive(
             "MultiHeadAttention",
             num_heads=num_heads,
@@ -75,12 +77,17 @@ class MultiHeadAttention(Layer):
         self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
         self.drop = Dropout(dropout, seed=seed) if dropout else None
 
+    def _of_projections(self) -> dict[str, Any]:
+        kinds = ("initializer", "regularizer", "constraint")
+        words = [f"{name}_{kind}" for name in ("kernel", "bias") for kind in kinds]
+        held = {word: getattr(self, word) for word in (*words, "dtype")}
+        return {**held, "activity_regularizer": self._activity_regularizer}
+
     def _projection(self, extent: int) -> EinsumDense:
         return EinsumDense(
             "...x,xhd->...hd", (self.num_heads, extent),
             bias_axes="hd" if self.use_bias else None,
-            kernel_initializer=self.kernel_initializer, bias_initializer=self.bias_initializer,
-            dtype=self.dtype,
+            **self._of_projections(),
         )  # fmt: skip
 
     def build(self, query: Any, value: Any, key: Any = None, *_masks: Any) -> None:
@@ -96,8 +103,7 @@ class MultiHeadAttention(Layer):
         self.attention_output = EinsumDense(
             f"...hd,hd{letters}->...{letters}", tuple(outputs),
             bias_axes=letters if self.use_bias else None,
-            kernel_initializer=self.kernel_initializer, bias_initializer=self.bias_initializer,
-            dtype=self.dtype,
+            **self._of_projections(),
         )  # fmt: skip
         self.attention_output.ensure_built((*query[:-1], self.num_heads, self.value_dim))
 

@@ -8,8 +8,10 @@ import dlc
 from dlc.ir.errors import ArgumentError, ShapeError
 from dlc.nn.functional.arguments import tensor
 from dlc.nn.keras.layer import Layer
+from dlc.nn.module import Module
 from dlc.nn.sequence import cells
 from dlc.nn.sequence.recurrence import State, run
+from dlc.train import added_losses
 
 
 class RNN(Layer):
@@ -33,6 +35,8 @@ class RNN(Layer):
         (2, 7, 4)
     """
 
+    regularized = {}  # noqa: RUF012  the cell has the parameters
+
     def __init__(
         self,
         cell: Any,
@@ -50,6 +54,10 @@ class RNN(Layer):
             raise ArgumentError(
                 f"RNN of a {type(cell).__name__}: a cell can be called and has a state_size"
             )
+        if any(m.activity_regularizer is not None for m in _layers_of(cell)):
+            raise ArgumentError(
+                "activity_regularizer of a cell", hint="give it to the layer that runs the cell"
+            )
         self.cell: Any = cell
         self.return_sequences, self.return_state = bool(return_sequences), bool(return_state)
         self.go_backwards, self.stateful = bool(go_backwards), bool(stateful)
@@ -66,12 +74,16 @@ class RNN(Layer):
                     "its first extent must be known"
                 )
             dtype = getattr(self.cell, "dtype", dlc.float32)
-            for k, zeros in enumerate(dlc.tree.leaves(self._zeros(shape[0], dtype))):
+            first = self._zeros((shape[0], *shape[2:]), dtype)
+            for k, zeros in enumerate(dlc.tree.leaves(first)):
                 self.register_buffer(f"state_{k}", zeros)
 
-    def _zeros(self, batch: Any, dtype: Any) -> list[Any]:
+    def _zeros(self, shape: tuple[Any, ...], dtype: Any) -> list[Any]:
+        """The first state for inputs of a step of this shape."""
+        if isinstance(self.cell, cells.KerasCell):
+            return self.cell.zero_state(shape, dtype)
         size = self.cell.state_size
-        return cells.zero_state([size] if isinstance(size, int) else list(size), batch, dtype)
+        return cells.zero_state([size] if isinstance(size, int) else list(size), shape[0], dtype)
 
     @property
     def states(self) -> list[dlc.Variable]:
@@ -102,6 +114,9 @@ class RNN(Layer):
                 f"{type(self).__name__} of an input of shape {tuple(x.shape)}: "
                 "it is [batch, time, ...]"
             )
+        if added_losses.are_collected():
+            for layer in _layers_of(self.cell):  # once, and not in the loop
+                layer.add_penalties()
         first = self._first(initial_state, x)
         kept = None if mask is None else dlc.moveaxis(tensor(mask), 0, 1)
         outputs, last = self._run(dlc.moveaxis(x, 0, 1), first, kept)
@@ -116,7 +131,7 @@ class RNN(Layer):
         return (result, *last) if self.return_state else result
 
     def _first(self, given: Any, x: Any) -> State:
-        zeros = self._zeros(x.shape[0], self._state_type(x))
+        zeros = self._zeros((x.shape[0], *x.shape[2:]), self._state_type(x))
         if given is None:
             return tuple(
                 dlc.tree.unflatten(dlc.tree.structure(zeros), self.states)
@@ -148,7 +163,7 @@ class RNN(Layer):
     def _run(self, x: Any, first: State, mask: Any) -> tuple[Any, State]:
         how = {"reverse": self.go_backwards, "zero_output": self.zero_output_for_mask}
         if isinstance(self.cell, cells.KerasCell):
-            step = self.cell.step(x.shape[1], x.dtype)
+            step = self.cell.step(x.shape[1:], x.dtype)
             return run(step, self.cell.rows(x), first, mask, **how)
 
         def step_of_any(row: Any, state: State) -> State:
@@ -170,7 +185,18 @@ class RNN(Layer):
         return ", ".join(f"{n}=True" for n in names if getattr(self, n))
 
 
-class _Units(RNN):
+def _layers_of(cell: Any) -> list[Layer]:
+    return [m for m in cell.modules() if isinstance(m, Layer)] if isinstance(cell, Module) else []
+
+
+def of_cell(common: dict[str, Any]) -> dict[str, Any]:
+    """Takes the arguments out that are the cell's, and gives the cell the element type, too."""
+    kinds = ("regularizer", "constraint")
+    words = [f"{w}_{kind}" for w in cells.KerasCell.regularized for kind in kinds]
+    return {"dtype": common.get("dtype"), **{w: common.pop(w, None) for w in words}}
+
+
+class RecurrentUnits(RNN):
     """The base of layers that make their cell."""
 
     def _make(
@@ -198,7 +224,7 @@ class _Units(RNN):
         return ", ".join(filter(None, [f"{self.units}", super().extra_repr()]))
 
 
-class SimpleRNN(_Units):
+class SimpleRNN(RecurrentUnits):
     """h = activation(x @ kernel + bias + h @ recurrent_kernel), as `keras.layers.SimpleRNN`.
 
     Args:
@@ -212,7 +238,7 @@ class SimpleRNN(_Units):
         seed: Where the random numbers begin.
         return_sequences, return_state, go_backwards, stateful, unroll: See the `RNN` of a cell.
         zero_output_for_mask: See there.
-        common: `name`, `dtype` and `trainable` of the layer.
+        common: `name`, `dtype` and `trainable` of the layer, and regularizers.
 
     Example:
         >>> dlc.nn.SimpleRNN(4)(dlc.ones((2, 7, 3))).shape
@@ -240,7 +266,7 @@ class SimpleRNN(_Units):
     ) -> None:
         cell = cells.SimpleRNNCell(
             units, activation, use_bias, kernel_initializer, recurrent_initializer,
-            bias_initializer, dropout, recurrent_dropout, seed, dtype=common.get("dtype"),
+            bias_initializer, dropout, recurrent_dropout, seed, **of_cell(common),
         )  # fmt: skip
         self._make(
             cell,
@@ -253,7 +279,7 @@ class SimpleRNN(_Units):
         )
 
 
-class LSTM(_Units):
+class LSTM(RecurrentUnits):
     """Long short-term memory, as `keras.layers.LSTM`; gates in the order i, f, c, o.
 
     Args:
@@ -301,7 +327,7 @@ class LSTM(_Units):
         cell = cells.LSTMCell(
             units, activation, recurrent_activation, use_bias, kernel_initializer,
             recurrent_initializer, bias_initializer, unit_forget_bias, dropout, recurrent_dropout,
-            seed, dtype=common.get("dtype"),
+            seed, **of_cell(common),
         )  # fmt: skip
         self._make(
             cell,
@@ -314,7 +340,7 @@ class LSTM(_Units):
         )
 
 
-class GRU(_Units):
+class GRU(RecurrentUnits):
     """A gated recurrent unit, as `keras.layers.GRU`; gates in the order z, r, h.
 
     Args:
@@ -361,7 +387,7 @@ class GRU(_Units):
         cell = cells.GRUCell(
             units, activation, recurrent_activation, use_bias, kernel_initializer,
             recurrent_initializer, bias_initializer, dropout, recurrent_dropout, reset_after, seed,
-            dtype=common.get("dtype"),
+            **of_cell(common),
         )  # fmt: skip
         self._make(
             cell,

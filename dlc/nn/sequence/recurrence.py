@@ -42,13 +42,32 @@ def lstm_step(
     The gates are in the order of both PyTorch and Keras: input, forget, cell, output. With a
     `projection` the output is multiplied by it (Sak et al., 2014).
     """
+    gates = gated_step(lambda h: _affine(_times(h, kept), weights, bias), activation, gate)
+    if projection is None:
+        return gates
+
+    def step(row: Any, state: State) -> State:
+        h, c = gates(row, state)
+        return h @ projection, c
+
+    return step
+
+
+def gated_step(of_state: Function, activation: Function, gate: Function, axis: int = -1) -> Step:
+    """That of `lstm_step`, for any function of the state that is added to the gates.
+
+    Args:
+        of_state: The function: four times as long as the state along the axis.
+        activation: Of the new values and of the outputs.
+        gate: Of the gates.
+        axis: That axis.
+    """
 
     def step(row: Any, state: State) -> State:
         h, c = state
-        i, f, g, o = dlc.split(row + _affine(_times(h, kept), weights, bias), 4, axis=-1)
+        i, f, g, o = dlc.split(row + of_state(h), 4, axis=axis)
         c = gate(f) * c + gate(i) * activation(g)
-        h = gate(o) * activation(c)
-        return (h if projection is None else h @ projection), c
+        return gate(o) * activation(c), c
 
     return step
 
