@@ -267,7 +267,6 @@ MISUSED = {
     "of a function": (lambda: dlc.nn.functional.dropout(ROW, ""), "a number, got ''", None),
     "sequence": (lambda: dlc.switch(0, 1.5), "a sequence, each of it a function", None),
     "tuple": (lambda: dlc.histogram(ROW, range=0), "a tuple of 2: a number, a number", None),
-    "one or several": (lambda: dlc.nn.LayerNorm(None), "an integer or a sequence", None),
     "call of a layer": (lambda: dlc.nn.Linear(3, 2)(ROW, ROW), "Linear: too many", "Linear(x)"),
     "several inputs": (lambda: dlc.nn.Bilinear(3, 3, 2)(ROW), "missing a required", "x2"),
     "path": (lambda: dlc.callbacks.CSVLogger(3), "filename must be text or a PathLike", None),
