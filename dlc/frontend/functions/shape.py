@@ -361,7 +361,8 @@ def expand_dims(x: ArrayLike, /, axis: int | Sequence[int] = 0) -> Tensor:
     tensor = as_tensor(x)
     old = tensor.tensor
     count = len(axis) if isinstance(axis, (tuple, list)) else 1
-    places = find_axes("expand_dims", axis, old, old.rank + count)
+    given = (axis,) if axis is None else axis  # which stands for all axes elsewhere
+    places = find_axes("expand_dims", given, old, old.rank + count)
     rest = iter(old.shape)
     shape = tuple(1 if k in places else next(rest) for k in range(old.rank + count))
     return fresh(reshaped(tensor, shape), x)
