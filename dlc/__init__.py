@@ -68,7 +68,7 @@ def __getattr__(name: str) -> Any:
             found = _names[name]
             value = found.value() if isinstance(found, _LateName) else found
             public = importlib.import_module("dlc.frontend.misuse").public
-            names[name] = public(value, __name__)
+            names[name] = public(value, __name__, name)
     if name in names:
         return names[name]
     hint = _suggestion(name, names["__all__"])

@@ -30,6 +30,7 @@ RANDOM = {"uniform_", "normal_", "trunc_normal_", "xavier_uniform_", "xavier_nor
 @pytest.mark.parametrize(("name", "settings"), SETTINGS, ids=repr)
 def test_filling_in_place_as_pytorch(name, settings):
     shape = SHAPES.get(name, (60, 50, 2, 3))
+    torch.manual_seed(0)
     wanted = getattr(torch.nn.init, name)(torch.empty(shape), **settings).numpy()
     key = {"key": KEY} if name in RANDOM else {}
     held = dlc.Variable(dlc.zeros(shape))

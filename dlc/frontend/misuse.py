@@ -90,19 +90,20 @@ def _is_of_others(trace: TracebackType | None) -> bool:
     return False
 
 
-def public(value: Any, module: str) -> Any:
+def public(value: Any, module: str, name: str) -> Any:
     """What users get for a name of a public module: functions of dlc's `explained`.
 
     Args:
         value: What the name stands for; the same function gives the same one by any name.
-        module: The full name of the module, from which pickles import it.
+        module: The full name of the module.
+        name: The name; pickles import the function by the first one that it was asked for by.
     """
     if not isinstance(value, FunctionType) or not value.__module__.startswith("dlc."):
         return value
     known = value.__dict__.get(_PUBLIC)
     if known is None:
         known = explained(value)
-        known.__module__ = module
+        known.__module__, known.__qualname__ = module, name
         value.__dict__[_PUBLIC] = known.__dict__[_PUBLIC] = known
     return known
 
@@ -117,7 +118,7 @@ def publish(names: dict[str, Any]) -> None:
         if isinstance(names[name], type):
             _explain_init(names[name])
         else:
-            names[name] = public(names[name], module)
+            names[name] = public(names[name], module, name)
 
 
 def _explain_init(cls: type[Any]) -> None:
