@@ -125,6 +125,15 @@ def test_no_products_sum_to_zero(isa):
 
 
 @levels
+@pytest.mark.parametrize(("m", "n"), [(4, 0), (0, 5), (0, 0)])
+def test_products_of_no_rows_or_columns(isa, m, n):
+    kernel = contraction("mk,kn->mn", (("m", m), ("n", n), ("k", 7)), bfloat16, float32)
+    a, b = np.zeros((m, 7), bfloat16.numpy), np.zeros((7, n), bfloat16.numpy)
+    (y,) = compiled(kernel, isa)({"a": a, "b": b}, {})
+    assert y.shape == (m, n)
+
+
+@levels
 @pytest.mark.parametrize("spec", MATMUL)
 def test_special_values_stay_in_their_rows_and_columns(spec, isa):
     f, dims = product(spec, dict(m=19, n=37, k=45), isa)

@@ -73,7 +73,7 @@ class _Blocks:
 
 def _choose_blocks(form: Contraction) -> _Blocks:
     m, n = form.m.extent, form.n.extent
-    panels = ceildiv(n, mt.COLUMNS)
+    panels = maximum(1, ceildiv(n, mt.COLUMNS))
     room = min(_PANELS, panels) if isinstance(panels, int) else _PANELS
     units = mul(form.batches, ceildiv(m, _M_BLOCK))
     wanted = minimum(room, maximum(1, floordiv(mul(panels, units), _ENOUGH_UNITS)))
