@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 
 import numpy as np
 import pytest
@@ -98,6 +99,17 @@ def test_calls_of_several_kernels_leave_others_their_entries():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(eager, "run", None)
         total(x, axis=1)
+
+
+def test_functions_that_look_at_values_look_at_each():
+    for function in (dlc.take, dlc.take_along_axis):
+        call = natively(inspect.unwrap(function))
+        places = np.zeros((5, 7), np.int64) if function is dlc.take_along_axis else np.arange(5)
+        for _ in range(9):
+            call(SECOND, dlc.asarray(places), axis=0)
+        places[1] = 5
+        with pytest.raises(IndexError):
+            call(SECOND, dlc.asarray(places), axis=0)
 
 
 def test_other_arguments_are_other_calls():

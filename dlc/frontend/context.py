@@ -16,8 +16,16 @@ current: ContextVar[Trace | None] = ContextVar("dlc.trace", default=None)
 # The half type that products are computed of, in the region of `dlc.autocast` that this is in.
 cast_type: ContextVar[DType | None] = ContextVar("dlc.autocast", default=None)
 
-# Where what eager operations run is noted down, if anywhere; see `dlc.frontend.eager`.
+# Where what eager operations run is noted down, if anywhere; see `dlc.frontend.eager`. None stands
+# for a reading of values, on which what is done next may depend.
 watcher: ContextVar[list[Any] | None] = ContextVar("dlc.eager", default=None)
+
+
+def note_reading() -> None:
+    """Notes down that values are read, where somebody watches."""
+    noted = watcher.get()
+    if noted is not None:
+        noted.append(None)
 
 
 def current_trace() -> Trace | None:

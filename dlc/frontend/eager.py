@@ -247,9 +247,9 @@ class Run(NamedTuple):
 
 
 @contextlib.contextmanager
-def watched() -> Generator[list[Run]]:
-    """Collects what operations run inside a `with`; views are not among it."""
-    runs: list[Run] = []
+def watched() -> Generator[list[Run | None]]:
+    """Collects what operations run inside a `with`, None for a reading of values; no views."""
+    runs: list[Run | None] = []
     token = watcher.set(runs)
     try:
         yield runs

@@ -2,7 +2,8 @@
 
 A function that is called eagerly with tensors of the same element types and shapes again, and with
 the same other arguments, runs its kernel without a line of Python. It is the kernel that the
-function ran, so that the bits are the same. Functions of several kernels stay in Python.
+function ran, so that the bits are the same. Functions of several kernels stay in Python, and those
+that look at values, which may be others in the next call.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ else:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _MOST: Final = 8  # entries of a function
-_MANY: Final = 64  # kinds of calls of several kernels that are remembered
+_MANY: Final = 64  # kinds of calls that stay in Python which are remembered
 _PLAIN: Final = (type(None), bool, int, str)  # of arguments that an entry compares
 
 
@@ -92,11 +93,12 @@ class NativeFunction(Dispatching):
     def _plan(self, args: tuple[Any, ...], kinds: tuple[Hashable, ...]) -> PlannedCall:
         with eager.watched() as runs:
             result = self._function(*args)
-        if len(runs) != 1 or result._data is not runs[0].result:
+        ran = runs[0] if len(runs) == 1 else None
+        if ran is None or result._data is not ran.result:
             if len(self._in_python) < _MANY:
                 self._in_python.add(_of_any_shape(kinds))
-            raise Unusual("more than one kernel")
-        program, operands, _ = runs[0]
+            raise Unusual("more than one kernel, or values that are read")
+        program, operands, _ = ran
         plan = eager.entry_plan_of(program, operands, self._guards(args, operands))
         if plan is None:
             raise Unusual("no program of the CPU with few temporaries")

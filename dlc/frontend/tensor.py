@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlc.frontend.context import ask_for_conversion, current_trace
+from dlc.frontend.context import ask_for_conversion, current_trace, note_reading
 from dlc.frontend.conversion import unconverted
 from dlc.frontend.extent import extents
 from dlc.frontend.promotion import DEFAULTS
@@ -218,6 +218,7 @@ class Tensor(TensorMethods):
 
     def _array(self, purpose: str, instead: str) -> Array:
         """The value in the host's memory; a copy of one on a GPU. Raises what `_held` does."""
+        note_reading()
         return on_host(self._held(purpose, instead))
 
     def _held(self, purpose: str, instead: str) -> Array:
@@ -267,6 +268,7 @@ class Tensor(TensorMethods):
         """
         data = self._data
         if type(self) is Tensor and type(data) is np.ndarray and data.size == 1 and not index:
+            note_reading()
             return data.item()
         array = self._array(
             ".item()", "keep it a tensor, or return it and call .item() on the result"

@@ -16,7 +16,7 @@ from dlc.frontend.apply import (
     new_handle,
     promote,
 )
-from dlc.frontend.context import current_trace
+from dlc.frontend.context import current_trace, note_reading
 from dlc.frontend.extent import as_dim
 from dlc.frontend.tensor import Tensor
 from dlc.ir.deferred import deferred
@@ -227,6 +227,7 @@ def known_values(given: Any, tensor: Tensor) -> np.ndarray[Any, Any] | None:
         tensor: The argument as a tensor.
     """
     if current_trace() is None:
+        note_reading()
         return on_host(tensor._data)
     # A traced function reads the tensors it closes over anew at each call.
     return None if contains_tensor(given) else np.asarray(given)
