@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -13,8 +12,8 @@ from dlc.ir.config import config
 from dlc.ir.core import Function, all_nodes
 from dlc.ir.deferred import deferred
 from dlc.ir.equal import structural_hash
-from dlc.ir.locks import make_lock
 from dlc.ir.op import OPS
+from dlc.ir.recent import Recent
 from dlc.ir.types import dtype_of
 from dlc.runtime.buffers import aligned_copy
 from dlc.runtime.executable import Executable, Options, compile_function
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 else:
     interpret = deferred("dlc.ir.interpret")
     nan_search = deferred("dlc.runtime.nan_search")
-
-MAX_PROGRAMS = 1024
-
 
 Runner: TypeAlias = Callable[[Sequence[Array]], list[Array]]
 
@@ -55,8 +51,7 @@ class Interpreted:
         return [aligned_copy(np.asarray(r), dtype_of(r.dtype)) for r in results]
 
 
-_programs: OrderedDict[object, Executable] = OrderedDict()
-_lock = make_lock()
+_programs: Recent[Executable] = Recent(most=1024)
 
 
 def program_for(
@@ -78,17 +73,10 @@ def program_for(
     ops = {n.op for n in all_nodes(function)}
     added = frozenset(op for op in ops if not OPS.is_built_in(op))
     key = (structural_hash(function), added, options, config.isa)
-    with _lock:
-        found = _programs.get(key)
-        if found is not None:
-            _programs.move_to_end(key)
-            return found
-    made = compile_function(function, options=options)
-    with _lock:
-        found = _programs.setdefault(key, made)
-        while len(_programs) > MAX_PROGRAMS:
-            _programs.popitem(last=False)
-    return found
+    found = _programs.get(key)
+    if found is not None:
+        return found
+    return _programs.keep(key, compile_function(function, options=options))
 
 
 def searching(program: Program, function: Function) -> Runner:

@@ -8,7 +8,6 @@ compiled or inlined.
 from __future__ import annotations
 
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -28,17 +27,15 @@ from dlc.ir.core import Function, Node, all_nodes
 from dlc.ir.deferred import deferred
 from dlc.ir.equal import structural_hash
 from dlc.ir.errors import ArgumentError, DerivativeError
-from dlc.ir.locks import make_lock
 from dlc.ir.op import OPS
+from dlc.ir.recent import Recent
 
 if TYPE_CHECKING:
     from dlc.passes import autodiff
 else:
     autodiff = deferred("dlc.passes.autodiff")
 
-_MAX_DERIVED = 256
-_derived: OrderedDict[tuple[str, int], Function] = OrderedDict()
-_lock = make_lock()
+_derived: Recent[Function] = Recent(most=256)
 
 # The variable whose value a leaf of the recorded graph holds.
 _owners: weakref.WeakKeyDictionary[Node, weakref.ref[Variable]] = weakref.WeakKeyDictionary()
@@ -157,17 +154,10 @@ def _differentiated(function: Function, sources: int) -> Function:
     if config.debug_nans or not built_in:
         return autodiff.vjp_function(function, range(sources), [0])
     key = (structural_hash(function), sources)
-    with _lock:
-        found = _derived.get(key)
-        if found is not None:
-            _derived.move_to_end(key)
-            return found
-    made = autodiff.vjp_function(function, range(sources), [0])
-    with _lock:
-        found = _derived.setdefault(key, made)
-        while len(_derived) > _MAX_DERIVED:
-            _derived.popitem(last=False)
-    return found
+    found = _derived.get(key)
+    if found is not None:
+        return found
+    return _derived.keep(key, autodiff.vjp_function(function, range(sources), [0]))
 
 
 def _value_of(node: Node) -> Any:

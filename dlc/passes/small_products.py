@@ -12,10 +12,11 @@ from math import prod
 from typing import ClassVar
 
 from dlc.ir.build import IRBuilder
-from dlc.ir.core import Function, Node, with_inputs
+from dlc.ir.core import Function, Node
 from dlc.ir.dims import Dim
 from dlc.ir.ops.families import widened
 from dlc.passes.manager import Pass, PassContext
+from dlc.passes.replacing import replaced
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,8 @@ class SmallProducts(Pass):
 
     def run(self, function: Function, context: PassContext) -> Function:
         """`function` with such products as sums."""
-        found = {n for n in function.nodes if self._is_small(n)}
-        if not found:
-            return function
-        b = IRBuilder()
-        new: dict[Node, Node] = {p: p for p in function.params}
-        for node in function.nodes:
-            kept = with_inputs(node, tuple(new[x] for x in node.inputs))
-            if node in found and context.allows(self.name, node.op.name, node.loc):
-                b.loc = node.loc
-                new[node] = _as_sum(b, kept)
-            else:
-                new[node] = kept
-                b.nodes.append(kept)
-        return Function(function.name, function.params, [new[r] for r in function.results], b.nodes)
+        found = {n: _as_sum for n in function.nodes if self._is_small(n)}
+        return replaced(function, found, self.name, context)
 
     def _is_small(self, node: Node) -> bool:
         if node.op.name != "dot_general" or not node.attrs["lhs_batch"]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import ClassVar
 
 from dlc.ir.build import IRBuilder
-from dlc.ir.core import Function, Node, with_inputs
+from dlc.ir.core import Function, Node
 from dlc.ir.ops.families import widened
 from dlc.passes.manager import Pass, PassContext
+from dlc.passes.replacing import replaced
 
 _TILE = (64, 64)  # rows and columns of a result that are one piece of work
 _ROUND = 64  # lengths of parts are multiples of it
@@ -40,20 +42,8 @@ class SplitProducts(Pass):
     def run(self, function: Function, context: PassContext) -> Function:
         """`function` with such products in parts."""
         lengths = {n: length for n in function.nodes if (length := self._part(n))}
-        if not lengths:
-            return function
-        b = IRBuilder()
-        new: dict[Node, Node] = {p: p for p in function.params}
-        for node in function.nodes:
-            kept = with_inputs(node, tuple(new[x] for x in node.inputs))
-            length = lengths.get(node, 0)
-            if length and context.allows(self.name, node.op.name, node.loc):
-                b.loc = node.loc
-                new[node] = _in_parts(b, kept, length)
-            else:
-                new[node] = kept
-                b.nodes.append(kept)
-        return Function(function.name, function.params, [new[r] for r in function.results], b.nodes)
+        found = {n: partial(_in_parts, length=length) for n, length in lengths.items()}
+        return replaced(function, found, self.name, context)
 
     def _part(self, node: Node) -> int:
         """The length along the longest contracted axis of a part of a product; 0 for one in whole.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from dlc.ir.locks import make_lock
 from dlc.ir.logs import TopicLog
 from dlc.ir.op import OPS
 from dlc.ir.printer import print_function
+from dlc.ir.recent import Recent
 from dlc.ir.record import dataclass, field
 from dlc.ir.types import TensorType
 from dlc.runtime.cache import Key, default_cache
@@ -131,7 +131,7 @@ class Executable:
         self.backend: Backend = self.device.backend_at(options.precision)
         self.stats = Stats()
         self.program, self._loaded = self._compile(fixed)
-        self._bound: OrderedDict[tuple[int, ...], BoundProgram] = OrderedDict()
+        self._bound: Recent[BoundProgram] = Recent(MAX_BOUND)
         self._by_shapes: dict[tuple[tuple[int, ...], ...], BoundProgram] = {}
         self._lock = make_lock()
         self._binder = _Binder(function, self.program.params)
@@ -355,11 +355,9 @@ class Executable:
 
     def bind(self, values: tuple[int, ...]) -> BoundProgram:
         """The program for these values of the symbols, in the order of `Function.symbols`."""
-        with self._lock:
-            bound = self._bound.get(values)
-            if bound is not None:
-                self._bound.move_to_end(values)
-                return bound
+        bound = self._bound.get(values)
+        if bound is not None:
+            return bound
         try:
             bound = self._loaded.bind(dict(zip(self._binder.names, values, strict=True)))
         except OverflowError:
@@ -368,11 +366,7 @@ class Executable:
                 f"{self.function.name} with {given} computes tensors that no memory can hold",
                 hint="use a smaller batch, or reduce before broadcasting",
             ) from None
-        with self._lock:
-            bound = self._bound.setdefault(values, bound)
-            while len(self._bound) > MAX_BOUND:
-                self._bound.popitem(last=False)
-        return bound
+        return self._bound.keep(values, bound)
 
     def extents_of(self, shapes: tuple[tuple[int, ...], ...]) -> dict[str, int]:
         """The values of the function's symbols; ShapeError when these shapes do not fit."""

@@ -6,20 +6,17 @@ one takes a hundredth of the time that compiling it does. The bits are the same.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 
 from dlc.codegen.cpu.assembled_function import AssembledFunction
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.memory import LINE
+from dlc.codegen.cpu.row_pointers import RowPointers
 from dlc.codegen.cpu.x86_assembly import Assembly
 from dlc.codegen.cpu.x86_code import Code, Memory
 from dlc.ir.types import DType
 
-# Rows of a reached from one pointer, by none, one or two strides; the pointers, and where the other
-# parameters of a micro-kernel and its sizes are kept, but for the lanes, which become a mask.
-_ROWS_OF_A_BASE = 3
-_BASES = ("rdi", "rax", "r10", "r11")
+# Where parameters of a micro-kernel but for a, and its sizes, are kept; the lanes become a mask.
 _B, _C, _AHEAD, _LEFT, _A_ROW, _A_K, _B_K, _C_ROW, _ADD, _STEP = (
     "rsi", "rdx", "rcx", "r8", "r9", "r12", "rbx", "r13", "r14", "r15",
 )  # fmt: skip
@@ -58,12 +55,9 @@ class AssembledKernel(AssembledFunction):
     ) -> None:
         super().__init__(name, parameters, dtype, isa, (*tile, ahead, unroll, next_rows))
         self.rows, self.vectors = tile
+        self.of_a = RowPointers(self.rows, _A_ROW)
         self.ahead, self.unroll, self.next_rows = ahead, unroll, next_rows
         self.sums = [isa.registers - 1 - k for k in range(self.rows * self.vectors)]
-
-    @property
-    def _bases(self) -> Sequence[str]:
-        return _BASES[: -(-self.rows // _ROWS_OF_A_BASE)]
 
     def write(self, code: Code | Assembly) -> None:
         """Writes the function."""
@@ -98,9 +92,7 @@ class AssembledKernel(AssembledFunction):
                 code.add("rax", _C_ROW)
             for v in range(self.vectors):
                 code.prefetch(Memory("rax", offset=v * self.vector_bytes), 1)
-        for before, base in itertools.pairwise(self._bases):
-            code.address(base, Memory(before, _A_ROW, 2))
-            code.add(base, _A_ROW)
+        self.of_a.set_up(code)
         if self.ahead:
             code.multiply(_AHEAD, _B_K, self.ahead)
             code.add(_AHEAD, _B)
@@ -168,8 +160,7 @@ class AssembledKernel(AssembledFunction):
             columns.append(v if self.rows > 1 else place)
         spread = self.vectors if self.rows > 1 else 0
         for row in range(self.rows):
-            base, strides = _BASES[row // _ROWS_OF_A_BASE], row % _ROWS_OF_A_BASE
-            place = Memory(base, _A_ROW, strides) if strides else Memory(base)
+            place = self.of_a.place(row)
             if code.wide and self.rows > 1 and self.vectors == 1:
                 # By one instruction: two that load as much take 1.4 cycles on AMD's Zen 4.
                 code.multiply_add_spread(self.sums[row], 0, place)
@@ -177,8 +168,8 @@ class AssembledKernel(AssembledFunction):
             code.broadcast(spread, place)
             for v, column in enumerate(columns):
                 code.multiply_add(self.sums[row * self.vectors + v], spread, column)
-        for base in self._bases:
-            code.add(base, _A_K)
+        for pointer in self.of_a.pointers:
+            code.add(pointer, _A_K)
         code.add(_B, _B_K)
         if self.ahead:
             code.add(_AHEAD, _B_K)

@@ -12,8 +12,10 @@ units are cut.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import matrix_tiles as mt
@@ -32,17 +34,42 @@ _LONGEST = 768  # the most that `k_step` gives
 _M_BLOCK = 512  # rows and columns of a unit: A, B and sums stay in the second-level cache
 _PANELS = 8
 _ENOUGH_UNITS = 8
-_FEWEST_ROWS = 2
 _CHUNK_NANOSECONDS = 8000  # that one chunk of units is worth, about
+
+
+class _Multiplier(NamedTuple):
+    """What a level multiplies blocks of bfloat16 with.
+
+    Args:
+        tiles: The function, with the parameters of `matrix_tiles.tiles`.
+        speed: Operations a nanosecond of a thread, about.
+        fewest_rows: That are worth it.
+        by_lines: Whether it reads rows of A by whole lines of the cache: those that straddle two
+            take twice as long, each time.
+    """
+
+    tiles: Callable[[], Emitter]
+    speed: int
+    fewest_rows: int
+    by_lines: bool
+
+
+def _multiplier(isa: Isa) -> _Multiplier | None:
+    if isa.matrix:
+        return _Multiplier(mt.tiles, speed=1000, fewest_rows=2, by_lines=True)
+    if pair_tiles.adds_pairs(isa):
+        tiles = partial(pair_tiles.tiles, isa)
+        return _Multiplier(tiles, speed=200, fewest_rows=4, by_lines=False)
+    return None
 
 
 def multiplies_bfloat16(form: Contraction, isa: Isa) -> bool:
     """Whether `emit_matrix_contraction` takes a contraction: several rows of bfloat16."""
-    if form.dtype is not float32 or not (isa.matrix or pair_tiles.adds_pairs(isa)):
+    multiplier = _multiplier(isa)
+    if form.dtype is not float32 or multiplier is None:
         return False
     m, operands = form.m.extent, (form.a, form.b)
-    # Of fewer rows, B is read once where it lies.
-    if isinstance(m, int) and m < (_FEWEST_ROWS if isa.matrix else pair_tiles.FEWEST_ROWS):
+    if isinstance(m, int) and m < multiplier.fewest_rows:  # B is read once where it lies
         return False
     types = all(x.dtypes == (bfloat16, float32) for x in operands)
     return types and all(x.k_stride is not None and _contiguous(x) for x in operands)
@@ -100,12 +127,14 @@ def emit_matrix_contraction(form: Contraction, isa: Isa) -> KernelCode:
     """Emits a contraction for which `multiplies_bfloat16` holds."""
     blocks = _choose_blocks(form)
     epilogue = Epilogue(form, isa)
-    em = _Writer(form, isa, blocks, epilogue).entry()
+    multiplier = _multiplier(isa)
+    assert multiplier is not None
+    em = _Writer(form, isa, multiplier, blocks, epilogue).entry()
     m, n, k = form.m.extent, form.n.extent, form.k.extent
     unit = mul(mul(minimum(m, blocks.m_block), minimum(n, blocks.n_block)), maximum(k, 1))
     units = mul(form.batches, mul(ceildiv(m, blocks.m_block), ceildiv(n, blocks.n_block)))
     operations = mul(mul(form.batches, 2), mul(m, mul(n, k)))
-    speed = mt.FLOPS_A_NANOSECOND if isa.matrix else pair_tiles.FLOPS_A_NANOSECOND
+    speed = multiplier.speed
     return KernelCode(
         emitters=[em, epilogue.function()],
         entry=form.kernel.name,
@@ -141,8 +170,16 @@ class _Step:
 class _Writer:
     """Writes the entry of one contraction."""
 
-    def __init__(self, form: Contraction, isa: Isa, blocks: _Blocks, epilogue: Epilogue) -> None:
-        self.form, self.isa, self.blocks, self.epilogue = form, isa, blocks, epilogue
+    def __init__(
+        self,
+        form: Contraction,
+        isa: Isa,
+        multiplier: _Multiplier,
+        blocks: _Blocks,
+        epilogue: Epilogue,
+    ) -> None:
+        self.form, self.multiplier = form, multiplier
+        self.blocks, self.epilogue = blocks, epilogue
         parameters = [("ptr", "args"), ("ptr", "dims"), ("i64", "lo"), ("i64", "hi")]
         self.em = Emitter(form.kernel.name, [*parameters, ("ptr", "scratch")])
         self.em.quick = True
@@ -204,10 +241,9 @@ class _Writer:
                 rows = iv.minimum(em, iv.subtract(em, unit.rows, r), str(mt.ROWS))
                 m = iv.add(em, unit.m0, r)
                 a, a_step = self._a(m, rows, step)
-                sums = self._bytes_on(c, em.value(f"mul i64 {r}, {row}"))
+                sums = memory.bytes_on(em, c, em.value(f"mul i64 {r}, {row}"))
                 sizes = [rows, unit.panels, a_step, step.blocks, str(row), adding]
-                tiles = mt.tiles() if self.isa.matrix else pair_tiles.tiles(self.isa)
-                em.call_helper(tiles, [a, b, sums, *sizes])
+                em.call_helper(self.multiplier.tiles(), [a, b, sums, *sizes])
                 args = [sums, m, unit.n0, rows, unit.columns, str(blocks.n_room), *unit.outer]
                 em.when(step.last, lambda: self.epilogue.call(em, args))
             return []
@@ -227,18 +263,15 @@ class _Writer:
             em.call_helper(mt.turned(), args)
             return packed, row
         bits = self._elements(step.length)
-        if self.isa.matrix:
-            # Rows of tiles that straddle cache lines take twice as long to read, each time.
-            bits = em.value(f"or i64 {em.value(f'or i64 {bits}, {size}')}, {self._place(place)}")
+        if self.multiplier.by_lines:
+            bits = em.value(f"or i64 {bits}, {size}")
+            bits = em.value(f"or i64 {bits}, {em.value(f'ptrtoint ptr {place} to i64')}")
         ragged = em.value(f"icmp ne i64 {em.value(f'and i64 {bits}, 63')}, 0")
         em.when(ragged, lambda: em.call_helper(mt.aligned(), args))
         return (
             em.value(f"select i1 {ragged}, ptr {packed}, ptr {place}"),
             em.value(f"select i1 {ragged}, i64 {row}, i64 {size}"),
         )
-
-    def _place(self, pointer: str) -> str:
-        return self.em.value(f"ptrtoint ptr {pointer} to i64")
 
     def _pack_b(self, unit: _Unit, step: _Step) -> None:
         em, ex, b = self.em, self.ex, self.form.b
@@ -252,7 +285,7 @@ class _Writer:
                 place = self._b(iv.add(em, unit.n0, j), step.k0)
                 along_k = not b.panel and b.k_stride == 1
                 stride = ex.index(b.panel or (b.stride if along_k else b.k_stride) or 0)
-                target = self._bytes_on(start, em.value(f"mul i64 {p}, {size}"))
+                target = memory.bytes_on(em, start, em.value(f"mul i64 {p}, {size}"))
                 args = [target, place, step.length, columns, self._elements(stride)]
                 em.call_helper(mt.pairs_of_columns() if along_k else mt.pairs_of_rows(), args)
             return []
@@ -270,8 +303,5 @@ class _Writer:
     def _elements(self, count: str) -> str:
         return iv.multiply(self.em, count, str(bfloat16.itemsize))
 
-    def _bytes_on(self, pointer: str, offset: str) -> str:
-        return self.em.value(f"getelementptr i8, ptr {pointer}, i64 {offset}")
-
     def _scratch(self, offset: int) -> str:
-        return self._bytes_on("%scratch", str(offset))
+        return memory.bytes_on(self.em, "%scratch", str(offset))

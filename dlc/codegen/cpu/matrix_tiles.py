@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
 from dlc.codegen.cpu.emit import Emitter
+from dlc.codegen.cpu.memory import bytes_on
 from dlc.codegen.cpu.packing import transpose
-from dlc.ir.types import int16, int32, uint8
+from dlc.ir.types import int16, int32
 
 ROWS = 32  # of A and sums that are worked on together: two tiles
 COLUMNS = 32  # of a panel of B: two tiles
 DEPTH = 32  # elements along k that are multiplied at a time
 B_BYTES = DEPTH * COLUMNS * 2  # of a block of a panel
-FLOPS_A_NANOSECOND = 1000  # of a thread, about
 
 _SIDE = 16  # rows and columns of a tile of sums, rows of one of A and of B
 _TILE_ROW = 64  # bytes of a row of a tile
@@ -44,8 +44,8 @@ def tiles() -> Emitter:
     both = em.value(f"icmp sgt i64 %rows, {_SIDE}")
 
     def one(p: str, _: list[str]) -> list[str]:
-        b = _at(em, "%b", em.value(f"mul i64 {p}, {panel}"))
-        c = _at(em, "%c", em.value(f"mul i64 {p}, {COLUMNS * 4}"))
+        b = bytes_on(em, "%b", em.value(f"mul i64 {p}, {panel}"))
+        c = bytes_on(em, "%c", em.value(f"mul i64 {p}, {COLUMNS * 4}"))
         em.when(both, lambda: _panel(em, b, c, 2))
         em.when(em.value(f"xor i1 {both}, true"), lambda: _panel(em, b, c, 1))
         return []
@@ -65,17 +65,17 @@ def _configure(em: Emitter) -> None:
     em.line(f"store i8 1, ptr {place}, align 64")
     rows = {**dict.fromkeys((*_SUMS[0], _A[0]), upper), **dict.fromkeys((*_SUMS[1], _A[1]), lower)}
     for tile in range(8):
-        em.line(f"store i16 {_TILE_ROW}, ptr {_at(em, place, str(16 + 2 * tile))}, align 2")
+        em.line(f"store i16 {_TILE_ROW}, ptr {bytes_on(em, place, str(16 + 2 * tile))}, align 2")
         count = em.value(f"trunc i64 {rows.get(tile, str(_SIDE))} to i8")
-        em.line(f"store i8 {count}, ptr {_at(em, place, str(48 + tile))}, align 1")
+        em.line(f"store i8 {count}, ptr {bytes_on(em, place, str(48 + tile))}, align 1")
     em.call("llvm.x86.ldtilecfg", "void", [("ptr", place)])
 
 
 def _panel(em: Emitter, b: str, c: str, heights: int) -> None:
     """The sums of one panel, by one or two rows of tiles."""
-    below = _at(em, c, em.value(f"mul i64 %c_step, {_SIDE}"))
+    below = bytes_on(em, c, em.value(f"mul i64 %c_step, {_SIDE}"))
     sums = [
-        (tile, _at(em, row, str(k * _TILE_ROW)))
+        (tile, bytes_on(em, row, str(k * _TILE_ROW)))
         for row, numbers in zip((c, below)[:heights], _SUMS, strict=False)
         for k, tile in enumerate(numbers)
     ]
@@ -92,14 +92,14 @@ def _panel(em: Emitter, b: str, c: str, heights: int) -> None:
     def block(_: str, values: list[str]) -> list[str]:
         a, b = values
         for k, tile in enumerate(_B):
-            _load(em, tile, _at(em, b, str(k * _TILE_ROW)), str(COLUMNS * 4))
+            _load(em, tile, bytes_on(em, b, str(k * _TILE_ROW)), str(COLUMNS * 4))
         for h in range(heights):
-            row = _at(em, a, em.value(f"mul i64 %a_step, {_SIDE}")) if h else a
+            row = bytes_on(em, a, em.value(f"mul i64 %a_step, {_SIDE}")) if h else a
             _load(em, _A[h], row, "%a_step")
             for k, tile in enumerate(_SUMS[h]):
                 numbers = (tile, _A[h], _B[k])
                 em.call("llvm.x86.tdpbf16ps", "void", [("i8", str(x)) for x in numbers])
-        return [_at(em, a, str(DEPTH * 2)), _at(em, b, str(B_BYTES))]
+        return [bytes_on(em, a, str(DEPTH * 2)), bytes_on(em, b, str(B_BYTES))]
 
     em.loop("0", "%blocks", 1, block, [("ptr", "%a"), ("ptr", b)])
     for tile, place in sums:
@@ -122,15 +122,15 @@ def pairs_of_rows() -> Emitter:
     masks = _masks(em, "%columns")
 
     def pair(i: str, second: bool) -> None:
-        source = _at(em, "%src", em.value(f"mul i64 {i}, {em.value('shl i64 %step, 1')}"))
-        target = _at(em, "%dst", em.value(f"mul i64 {i}, {COLUMNS * 4}"))
-        other = _at(em, source, "%step")
+        source = bytes_on(em, "%src", em.value(f"mul i64 {i}, {em.value('shl i64 %step, 1')}"))
+        target = bytes_on(em, "%dst", em.value(f"mul i64 {i}, {COLUMNS * 4}"))
+        other = bytes_on(em, source, "%step")
         for k, mask in enumerate(masks):
             at = str(k * _SIDE * 2)
-            low = memory.load(em, int16, _at(em, source, at), _SIDE, mask)
-            high = memory.load(em, int16, _at(em, other, at), _SIDE, mask) if second else None
+            low = memory.load(em, int16, bytes_on(em, source, at), _SIDE, mask)
+            high = memory.load(em, int16, bytes_on(em, other, at), _SIDE, mask) if second else None
             memory.store(
-                em, int32, _at(em, target, str(k * _TILE_ROW)), _zipped(em, low, high), _SIDE
+                em, int32, bytes_on(em, target, str(k * _TILE_ROW)), _zipped(em, low, high), _SIDE
             )
 
     _pairs(em, "%rows", pair, lambda i: _clear(em, "%dst", i))
@@ -160,9 +160,9 @@ def _pairs(
 
 
 def _clear(em: Emitter, base: str, i: str) -> None:
-    target = _at(em, base, em.value(f"mul i64 {i}, {COLUMNS * 4}"))
+    target = bytes_on(em, base, em.value(f"mul i64 {i}, {COLUMNS * 4}"))
     for k in range(2):
-        memory.store(em, int32, _at(em, target, str(k * _TILE_ROW)), "zeroinitializer", _SIDE)
+        memory.store(em, int32, bytes_on(em, target, str(k * _TILE_ROW)), "zeroinitializer", _SIDE)
 
 
 @functools.cache
@@ -181,14 +181,18 @@ def pairs_of_columns() -> Emitter:
                 column = k * _SIDE + lane
                 there = em.splat("i1", em.value(f"icmp sgt i64 %columns, {column}"), DEPTH)
                 mask = em.value(f"and <{DEPTH} x i1> {there}, {inside}")
-                place = _at(em, "%src", em.value(f"mul i64 %step, {column}"))
-                place = _at(em, place, em.value(f"shl i64 {i}, 1"))
+                place = bytes_on(em, "%src", em.value(f"mul i64 %step, {column}"))
+                place = bytes_on(em, place, em.value(f"shl i64 {i}, 1"))
                 loaded = memory.load(em, int16, place, DEPTH, mask)
                 rows.append(em.value(f"bitcast <{DEPTH} x i16> {loaded} to <{_SIDE} x i32>"))
-            target = _at(em, "%dst", em.value(f"mul i64 {i}, {COLUMNS * 2}"))
+            target = bytes_on(em, "%dst", em.value(f"mul i64 {i}, {COLUMNS * 2}"))
             for r, value in enumerate(transpose(em, int32, rows)):
                 memory.store(
-                    em, int32, _at(em, target, str(r * COLUMNS * 4 + k * _TILE_ROW)), value, _SIDE
+                    em,
+                    int32,
+                    bytes_on(em, target, str(r * COLUMNS * 4 + k * _TILE_ROW)),
+                    value,
+                    _SIDE,
                 )
             return []
 
@@ -212,22 +216,22 @@ def turned() -> Emitter:
 
     def block(k0: str, _: list[str]) -> list[str]:
         left = em.value(f"sub i64 %depth, {k0}")
-        source = _at(em, "%src", em.value(f"mul i64 {k0}, %step"))
+        source = bytes_on(em, "%src", em.value(f"mul i64 {k0}, %step"))
         for h, mask in enumerate(masks):
             loaded: list[str] = []
             for k in range(DEPTH):
                 there = em.splat("i1", em.value(f"icmp sgt i64 {left}, {k}"), _SIDE)
                 both = em.value(f"and <{_SIDE} x i1> {there}, {mask}")
-                place = _at(em, source, em.value(f"mul i64 %step, {k}"))
+                place = bytes_on(em, source, em.value(f"mul i64 %step, {k}"))
                 loaded.append(
-                    memory.load(em, int16, _at(em, place, str(h * _SIDE * 2)), _SIDE, both)
+                    memory.load(em, int16, bytes_on(em, place, str(h * _SIDE * 2)), _SIDE, both)
                 )
             zipped = [_zipped(em, x, y) for x, y in zip(loaded[::2], loaded[1::2], strict=True)]
-            target = _at(em, "%dst", em.value(f"mul i64 %dst_step, {h * _SIDE}"))
-            target = _at(em, target, em.value(f"shl i64 {k0}, 1"))
+            target = bytes_on(em, "%dst", em.value(f"mul i64 %dst_step, {h * _SIDE}"))
+            target = bytes_on(em, target, em.value(f"shl i64 {k0}, 1"))
             for value in transpose(em, int32, zipped):
                 memory.store(em, int32, target, value, _SIDE)
-                target = _at(em, target, "%dst_step")
+                target = bytes_on(em, target, "%dst_step")
         return []
 
     em.loop("0", "%depth", DEPTH, block)
@@ -247,13 +251,13 @@ def aligned() -> Emitter:
     ragged, mask = em.value(f"icmp ne i64 {left}, 0"), em.mask_below(left, DEPTH)
 
     def row(r: str, _: list[str]) -> list[str]:
-        source = _at(em, "%src", em.value(f"mul i64 {r}, %step"))
-        target = _at(em, "%dst", em.value(f"mul i64 {r}, %dst_step"))
+        source = bytes_on(em, "%src", em.value(f"mul i64 {r}, %step"))
+        target = bytes_on(em, "%dst", em.value(f"mul i64 {r}, %dst_step"))
 
         def copy(k: str, mask: str | None) -> None:
             place = em.value(f"shl i64 {k}, 1")
-            value = memory.load(em, int16, _at(em, source, place), DEPTH, mask)
-            memory.store(em, int16, _at(em, target, place), value, DEPTH)
+            value = memory.load(em, int16, bytes_on(em, source, place), DEPTH, mask)
+            memory.store(em, int16, bytes_on(em, target, place), value, DEPTH)
 
         def block(k: str, _: list[str]) -> list[str]:
             copy(k, None)
@@ -272,11 +276,6 @@ def _packer(name: str, numbers: Sequence[str]) -> Emitter:
     return Emitter(
         f"dlc.amx.{name}", [("ptr", "dst"), ("ptr", "src"), *(("i64", x) for x in numbers)]
     )
-
-
-def _at(em: Emitter, pointer: str, offset: str) -> str:
-    """The address some bytes on."""
-    return memory.element_pointer(em, uint8, pointer, offset)
 
 
 def _up(em: Emitter, size: str, multiple: int) -> str:

@@ -6,7 +6,7 @@ Values are in register form (bool is i1); only the alignment of an element is as
 from __future__ import annotations
 
 from dlc.codegen.cpu.emit import Emitter, llvm_type, memory_type, zero
-from dlc.ir.types import DType
+from dlc.ir.types import DType, uint8
 
 _ZERO = "@dlc.zero"
 LINE = 64  # bytes of a line of the caches, which a prefetch brings
@@ -38,6 +38,11 @@ def element_pointer(em: Emitter, dtype: DType, base: str, offset: str) -> str:
         if offset == "0"
         else em.value(f"getelementptr {memory_type(dtype)}, ptr {base}, i64 {offset}")
     )
+
+
+def bytes_on(em: Emitter, base: str, offset: str) -> str:
+    """The address some bytes (i64) from `base`."""
+    return element_pointer(em, uint8, base, offset)
 
 
 def load(em: Emitter, dtype: DType, pointer: str, lanes: int, mask: str | None = None) -> str:

@@ -12,26 +12,21 @@ import functools
 from collections.abc import Callable
 
 from dlc.codegen.cpu import matrix_tiles as mt
-from dlc.codegen.cpu import memory
 from dlc.codegen.cpu.assembled_function import AssembledFunction, can_assemble
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
+from dlc.codegen.cpu.memory import bytes_on
+from dlc.codegen.cpu.row_pointers import RowPointers
 from dlc.codegen.cpu.x86_assembly import Assembly
 from dlc.codegen.cpu.x86_code import Code, Memory
-from dlc.ir.types import float32, uint8
-
-FEWEST_ROWS = 4  # that are worth it
-FLOPS_A_NANOSECOND = 200  # of a thread, about
+from dlc.ir.types import float32
 
 _HEIGHTS = (12, 8, 4, 2, 1)  # rows of tiles, the tallest first
 _PAIR = 4  # bytes
 _VECTOR = 64
 _VECTORS = mt.COLUMNS * _PAIR // _VECTOR  # of a row of a panel
 _UNROLL = 8  # pairs in a step of the loop; a block along k has twice as many
-# Rows of a reached from one pointer, by none, one or two strides; the pointers; the other
-# parameters; what is left.
-_ROWS_OF_A_BASE = 3
-_BASES = ("rdi", "rax", "r10", "r11")
+# Parameters but for the first.
 _B, _C, _LEFT, _A_STEP, _C_STEP = "rsi", "rdx", "rcx", "r8", "r9"
 
 
@@ -50,8 +45,8 @@ def tiles(isa: Isa) -> Emitter:
     pairs = em.value(f"mul i64 %blocks, {mt.DEPTH // 2}")
 
     def one(p: str, _: list[str]) -> list[str]:
-        b = _at(em, "%b", em.value(f"mul i64 {p}, {panel}"))
-        columns = _at(em, "%c", em.value(f"mul i64 {p}, {mt.COLUMNS * float32.itemsize}"))
+        b = bytes_on(em, "%b", em.value(f"mul i64 {p}, {panel}"))
+        columns = bytes_on(em, "%c", em.value(f"mul i64 {p}, {mt.COLUMNS * float32.itemsize}"))
         done = "0"
         for height in _HEIGHTS:
             whole = em.value(f"sub i64 %rows, {done}")
@@ -59,8 +54,8 @@ def tiles(isa: Isa) -> Emitter:
             stop = em.value(f"add i64 {done}, {whole}")
 
             def tile(r: str, _: list[str], height: int = height) -> list[str]:
-                a = _at(em, "%a", em.value(f"mul i64 {r}, %a_step"))
-                c = _at(em, columns, em.value(f"mul i64 {r}, %c_step"))
+                a = bytes_on(em, "%a", em.value(f"mul i64 {r}, %a_step"))
+                c = bytes_on(em, columns, em.value(f"mul i64 {r}, %c_step"))
                 args = [a, b, c, pairs, "%a_step", "%c_step", "%add"]
                 em.call_helper(_tile(height, isa), args)
                 return []
@@ -72,11 +67,6 @@ def tiles(isa: Isa) -> Emitter:
     em.loop("0", "%panels", 1, one)
     em.line("ret void")
     return em
-
-
-def _at(em: Emitter, pointer: str, offset: str) -> str:
-    """The address some bytes on."""
-    return memory.element_pointer(em, uint8, pointer, offset)
 
 
 @functools.cache
@@ -95,12 +85,8 @@ class PairTile(AssembledFunction):
         parameters = [("ptr", x) for x in "abc"]
         parameters += [("i64", x) for x in ("pairs", "a_step", "c_step", "add")]
         super().__init__(f"dlc.pairs.{rows}", parameters, float32, isa, (rows,))
-        self.rows = rows
+        self.rows, self.of_a = rows, RowPointers(rows, _A_STEP)
         self.sums = [isa.registers - 1 - k for k in range(rows * _VECTORS)]
-
-    @property
-    def _bases(self) -> tuple[str, ...]:
-        return _BASES[: -(-self.rows // _ROWS_OF_A_BASE)]
 
     def write(self, code: Code | Assembly) -> None:
         """Writes the function."""
@@ -109,9 +95,7 @@ class PairTile(AssembledFunction):
         code.load("rax", Memory("rsp", offset=8))
         code.test("rax")
         code.skip("e", lambda: self._each_sum(code, code.load_vector))
-        for before, base in zip(self._bases, self._bases[1:], strict=False):
-            code.address(base, Memory(before, _A_STEP, 2))
-            code.add(base, _A_STEP)
+        self.of_a.set_up(code)
         code.test(_LEFT)
         code.skip("le", lambda: code.loop("g", lambda: self._pairs(code)))
         self._each_sum(code, lambda total, place: code.store_vector(place, total))
@@ -123,13 +107,11 @@ class PairTile(AssembledFunction):
             for v in range(_VECTORS):
                 code.load_vector(v, Memory(_B, offset=(k * _VECTORS + v) * _VECTOR))
             for row in range(self.rows):
-                base, strides = _BASES[row // _ROWS_OF_A_BASE], row % _ROWS_OF_A_BASE
-                scaled = (_A_STEP, strides) if strides else (None, 1)
-                code.broadcast(_VECTORS, Memory(base, *scaled, k * _PAIR))
+                code.broadcast(_VECTORS, self.of_a.place(row, k * _PAIR))
                 for v in range(_VECTORS):
                     code.add_pairs(self.sums[row * _VECTORS + v], _VECTORS, v)
-        for base in self._bases:
-            code.add_number(base, _UNROLL * _PAIR)
+        for pointer in self.of_a.pointers:
+            code.add_number(pointer, _UNROLL * _PAIR)
         code.address(_B, Memory(_B, offset=_UNROLL * _VECTORS * _VECTOR))
         code.subtract_number(_LEFT, _UNROLL)
 
