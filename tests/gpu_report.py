@@ -56,9 +56,14 @@ def is_done(text):
     return EARLY not in text and ", 0 failed, 0 skipped" in text
 
 
+def today():
+    """The date as the report gives it, in UTC."""
+    return dt.datetime.now(dt.UTC).date().isoformat()
+
+
 def report_file(folder):
     """Today's report."""
-    return folder / f"{dt.datetime.now(dt.UTC).date().isoformat()}-gpu-tests.md"
+    return folder / f"{today()}-gpu-tests.md"
 
 
 def facts_or_none():

@@ -1,6 +1,5 @@
 """What runs on a GPU in one go: reports, limits of time, going on; without a GPU."""
 
-import datetime as dt
 import importlib.util
 import json
 import re
@@ -22,8 +21,6 @@ from dlc.bench import networks
 from dlc.bench.problem import Case
 from dlc.cli import main as cli
 from dlc.ir.errors import BackendError
-
-TODAY = dt.datetime.now(dt.UTC).date().isoformat()
 
 
 class Outcome:
@@ -52,12 +49,13 @@ def test_a_report_of_tests(outcomes, code, status, done, tmp_path, monkeypatch):
         return code
 
     monkeypatch.setattr(pytest, "main", run)
+    monkeypatch.setattr(gpu_report, "today", lambda: "2026-01-02")
     with stand_in():
         assert gpu_report.main(["--out", str(tmp_path / "new"), "--jobs", "1"]) == status
     (file,) = (tmp_path / "new").iterdir()
     text = file.read_text()
-    assert file.name == f"{TODAY}-gpu-tests.md"
-    assert f"# Tests on a GPU, {TODAY}\n\n* Device: " in text
+    assert file.name == "2026-01-02-gpu-tests.md"
+    assert "# Tests on a GPU, 2026-01-02\n\n* Device: " in text
     assert f"* Tests: {len(outcomes)} in 0 s, {outcomes.count('passed')} passed, " in text
     assert ("* Failed: tests/test_a.py::failed" in text) is ("failed" in outcomes)
     assert (gpu_report.EARLY in text) is (code == 2)
@@ -117,13 +115,14 @@ def test_the_commands_of_a_session_are_understood(tmp_path, capsys):
         assert "matmul bf16 8192" in capsys.readouterr().out
 
 
-def test_cases_that_are_measured_are_left_out(tmp_path, capsys):
+def test_cases_that_are_measured_are_left_out(tmp_path, capsys, monkeypatch):
+    file = tmp_path / "today.json"
+    monkeypatch.setattr("dlc.cli.bench._file_of_today", lambda folder, device: file)
     words = ["bench", "--suite", "smoke", "--cases", "add", "--cases", "chain", "--peers", ""]
     words += ["--starts", "0", "--rounds", "1", "--at-least", "0", "--out", str(tmp_path)]
     words += ["--missing"]
     assert cli.main([*words, "--list"]) == 0
     assert capsys.readouterr().out.split() == ["add", "chain"]
-    (file,) = [tmp_path / f"{dt.datetime.now():%Y-%m-%d}.json"]
     good, bad = ({"frameworks": {"dlc": f}} for f in ({"seconds": 1.0}, {"error": "no"}))
     file.write_text(json.dumps({"runs": {}, "cases": {"add": good, "chain": bad}}))
     assert cli.main([*words, "--list"]) == 0
