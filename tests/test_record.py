@@ -220,3 +220,25 @@ def test_named_tuples() -> None:
         Point(1)  # pyright: ignore[reportCallIssue]
     with pytest.raises(AttributeError):
         p.x = 2  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_field_without_default_after_one_that_has():
+    @record.dataclass
+    class Wrong:
+        x: int = 0
+        y: int  # type: ignore[misc]
+
+    with pytest.raises(TypeError, match="Wrong.y has no default"):
+        [Wrong(k, k) for k in range(20)]
+
+
+def test_alike_classes_share_code_but_for_names():
+    def made(first, second):
+        kind = record.dataclass(type("T", (), {"__annotations__": {first: "int", second: "int"}}))
+        return [kind(**{first: k, second: k + 1}) for k in range(20)][-1]
+
+    for names in (("f1", "f0"), ("put", "NONE"), ("make0", "names")):
+        record_ = made(*names)
+        assert [getattr(record_, name) for name in names] == [19, 20]
+        with pytest.raises(TypeError, match=f"missing 1 required .* '{names[1]}'"):
+            type(record_)(1)

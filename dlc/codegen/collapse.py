@@ -13,11 +13,11 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from dlc.codegen.kernel_ir import Assign, Par, Param, Stmt
 from dlc.codegen.kernel_transform import map_expressions, rebuild
 from dlc.ir.dims import Dim, mul
+from dlc.ir.record import replace
 from dlc.ir.scalar import Axis, Expr, fresh_axis, index, reduced_axes, walk
 
 

@@ -9,12 +9,12 @@ In the first form elements next to each other are read one by one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from dlc.codegen.collapse import accesses
 from dlc.codegen.kernel_ir import Assign, Par, Param, Stmt
 from dlc.codegen.kernel_transform import rebuild
 from dlc.ir.dims import Dim
+from dlc.ir.record import replace
 from dlc.ir.scalar import Axis, Expr, fresh_axis, index, integer_of, walk
 
 # The shortest inner axis that is worthwhile: a few vectors.

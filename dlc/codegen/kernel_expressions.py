@@ -7,7 +7,6 @@ neighbours are read. Equal subexpressions become one object.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -18,6 +17,7 @@ from dlc.ir import scalar
 from dlc.ir.dims import symbol
 from dlc.ir.errors import nearest
 from dlc.ir.lexer import MAX_DIGITS, MAX_FLOAT_CHARACTERS
+from dlc.ir.record import dataclass
 from dlc.ir.scalar import SCALAR_OPS, Axis, Expr
 from dlc.ir.type_parser import MAX_RANK, read_dim
 from dlc.ir.types import DTYPES, DType, bool_, int64

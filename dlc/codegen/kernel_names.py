@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 
 from dlc.codegen.kernel_ir import Assign, For, Host, Kernel, Par, Sort, Stmt
 from dlc.codegen.kernel_printer import print_kernel
 from dlc.ir.dims import Dim, DimExpr, substitute, symbol
 from dlc.ir.op import map_attr_dims
+from dlc.ir.record import dataclass, replace
 from dlc.ir.scalar import Axis, Expr, reduced_axes
 
 

@@ -7,7 +7,6 @@ once, as `let $1 = ...` before its statement, so that the text stays as small as
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from dlc.codegen.kernel_words import (
 )
 from dlc.ir.dims import Dim, DimExpr, Symbol, dim_text
 from dlc.ir.printer import attributes_text
+from dlc.ir.record import dataclass, field
 from dlc.ir.scalar import Axis, Expr, const
 from dlc.ir.types import DType
 

@@ -8,10 +8,10 @@ the indices of their tile alone, axes of an open block stated on each assignment
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, open_inside
 from dlc.codegen.scalar_math import expand_all
+from dlc.ir.record import dataclass, field, replace
 from dlc.ir.scalar import Axis, Expr, convert, load, op, reduce, reduced_axes, walk
 from dlc.ir.types import DType, float32
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NoReturn
 
 from dlc.codegen.kernel_injectivity import is_injective
@@ -11,6 +10,7 @@ from dlc.codegen.kernel_printer import print_with_lines
 from dlc.codegen.kernel_words import RESERVED, literal_group
 from dlc.ir.dims import Dim, symbols_of
 from dlc.ir.errors import VerifyError, excerpt, nearest
+from dlc.ir.record import dataclass, field
 from dlc.ir.scalar import REDUCE_KINDS, SCALAR_OPS, Axis, Expr, reduced_axes
 from dlc.ir.types import DType, TensorType, TupleType, bool_, int64
 

@@ -11,7 +11,6 @@ the length of the row.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal
 
 from dlc.codegen.collapse import collapse_axes, merge_digits
@@ -32,7 +31,7 @@ from dlc.ir.core import Function, Node
 from dlc.ir.dims import Dim
 from dlc.ir.inline import Inliner, before_reshape, is_at, permutation, reads_of
 from dlc.ir.ops.families import accumulator
-from dlc.ir.record import NamedTuple
+from dlc.ir.record import NamedTuple, dataclass, replace
 from dlc.ir.scalar import Axis, Expr
 from dlc.ir.types import DType, Shape, TensorType
 from dlc.passes.fuse import CHEAP, is_row_reduction

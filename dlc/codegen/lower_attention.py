@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt
@@ -24,6 +23,7 @@ from dlc.ir.core import Node
 from dlc.ir.dims import Dim, substitute
 from dlc.ir.op import Attrs
 from dlc.ir.ops.attention import hides_numbers
+from dlc.ir.record import dataclass, replace
 from dlc.ir.scalar import Axis, Expr
 
 # Rows of a block of queries and of a block of keys. They change bits.

@@ -12,7 +12,6 @@ What is in a block depends on neither threads nor chunks, so neither do the bits
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from dlc.codegen.kernel_ir import Assign, For, Par, Param, Stmt
 from dlc.codegen.kernel_transform import rewrite
@@ -20,6 +19,7 @@ from dlc.ir import scalar
 from dlc.ir.core import Node
 from dlc.ir.dims import ceildiv, product
 from dlc.ir.ops.families import accumulator
+from dlc.ir.record import dataclass, replace
 from dlc.ir.scalar import Axis, Expr
 from dlc.ir.types import DType, Shape, TensorType
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
 
 from dlc.codegen.kernel_ir import ENDLESS, Assign, For, Par, Param, Stmt
 from dlc.codegen.lower import RESERVED, Arg, LoweredKernel, Names
@@ -25,6 +24,7 @@ from dlc.ir.core import Function, Node
 from dlc.ir.dims import TRIPS, Dim, product
 from dlc.ir.inline import Inliner
 from dlc.ir.ops.control import scan_parts
+from dlc.ir.record import dataclass, field, replace
 from dlc.ir.scalar import Axis, Expr, walk
 from dlc.ir.types import Shape, TensorType, int64
 

@@ -6,8 +6,7 @@ the place of its value, so that no two are equal and one array is moved.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from dlc.ir.record import dataclass
 from dlc.ir.scalar import Axis, Expr, bitcast, const, convert, index, op, select
 from dlc.ir.types import DType, dtype_of, int64, uint8, uint64
 

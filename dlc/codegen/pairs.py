@@ -11,11 +11,11 @@ two has read get their gradients.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeAlias
 
 from dlc.codegen.kernel_ir import Assign, Par, Param, Stmt
 from dlc.codegen.kernel_transform import rebuild
+from dlc.ir.record import replace
 from dlc.ir.scalar import Axis, Expr, const, fresh_axis, index, integer_of, op, walk
 from dlc.ir.types import bool_, int64
 

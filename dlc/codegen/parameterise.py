@@ -9,13 +9,13 @@ output may overwrite.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Param, Sort, Stmt, statements
 from dlc.codegen.kernel_transform import rename_axes
 from dlc.ir import scalar
 from dlc.ir.dims import Dim, lower_bound, product, symbol
 from dlc.ir.panels import panels_of
+from dlc.ir.record import replace
 from dlc.ir.scalar import Axis, Expr, index, walk
 from dlc.ir.types import Shape, int64
 

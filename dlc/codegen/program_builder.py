@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from dlc.ir.dims import TRIPS
 from dlc.ir.equal import structural_hash
 from dlc.ir.errors import BackendError
 from dlc.ir.ops.control import scan_parts
+from dlc.ir.record import replace
 from dlc.ir.types import TensorType, TupleType, bool_, int64
 
 BOOL = TensorType(bool_)

@@ -7,7 +7,6 @@ the kernel's text and the width of a vector register alone, by the functions of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from dlc.codegen.chunks import CHUNK_COST
@@ -25,6 +24,7 @@ from dlc.codegen.kernel_ir import (
     statements,
 )
 from dlc.ir.dims import Dim, add, floordiv, lower_bound, maximum, mul, product, symbols_of
+from dlc.ir.record import dataclass, field
 from dlc.ir.scalar import Axis, Expr, load, reduced_axes, walk
 
 # Costs are in hundredths of a nanosecond: a vector instruction, a byte moved, an inner loop.

@@ -10,7 +10,6 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any, Protocol
 
@@ -18,6 +17,7 @@ import numpy as np
 
 import dlc
 from dlc.data.channel import Channel
+from dlc.ir.record import dataclass
 
 
 class End:

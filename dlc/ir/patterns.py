@@ -16,7 +16,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,7 +25,7 @@ from dlc.ir.core import Node
 from dlc.ir.errors import ValueRangeError, nearest
 from dlc.ir.lexer import Reader
 from dlc.ir.op import Op
-from dlc.ir.record import dataclass
+from dlc.ir.record import dataclass, replace
 from dlc.ir.type_parser import read_dtype
 from dlc.ir.types import DTYPES, DType, TensorType
 

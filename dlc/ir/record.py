@@ -10,10 +10,12 @@ each annotation.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections import namedtuple
 from collections.abc import Callable
 from operator import attrgetter, ge, gt, le, lt
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,54 +65,91 @@ class _Fields:
         return [name for name, given in self.options.items() if given.get(option, True)]
 
 
-def _init_text(fields: _Fields, *, checked: bool) -> tuple[str, _Methods]:
-    """`__init__` that takes the fields; with `checked`, it ends by calling `__post_init__`."""
-    names: _Methods = {"NONE": _NONE, "put": object.__setattr__}
-    parameters, body = ["self"], list[str]()
-    for name, given in fields.options.items():
-        value = name
-        if "default_factory" in given:
-            names["make_" + name] = given["default_factory"]
-            made = f"make_{name}()"
-            value = f"{made} if {name} is NONE else {name}" if given.get("init", True) else made
-        if given.get("init", True):
-            names["default_" + name] = given.get("default", _NONE)
-            optional = "default" in given or "default_factory" in given
-            parameters.append(f"{name}=default_{name}" if optional else name)
-        elif value is name:
-            continue
-        body.append(f"put(self, {name!r}, {value})" if fields.frozen else f"self.{name} = {value}")
-    if checked:
-        body.append("self.__post_init__()")
-    return f"def __init__({', '.join(parameters)}):\n  " + "\n  ".join(body or ["pass"]), names
+def _source(place: int, given: _Methods) -> str | None:
+    """Where `__init__` has the value of a field from, as an expression; None: it sets none."""
+    name, made = f"f{place}", f"make{place}()"
+    if "default_factory" not in given:
+        return name if given.get("init", True) else None
+    return f"{made} if {name} is NONE else {name}" if given.get("init", True) else made
+
+
+@functools.cache
+def _template(sources: tuple[str | None, ...], *, frozen: bool, checked: bool) -> CodeType:
+    """The code of an `__init__` whose fields are named `f0`, `f1` and so on."""
+    names = [f"f{k}" for k in range(len(sources))]
+    parameters = [n for n, source in zip(names, sources, strict=True) if source and n in source]
+    body = [
+        f"put(self, {name!r}, {source})" if frozen else f"self.{name} = {source}"
+        for name, source in zip(names, sources, strict=True)
+        if source
+    ]
+    body += ["self.__post_init__()"] if checked else ["pass"]
+    found: _Methods = {}
+    # The standard library does the same, for each class.
+    exec(f"def __init__({', '.join(['self', *parameters])}):\n  " + "\n  ".join(body), found)
+    return found["__init__"].__code__
+
+
+def _init(cls: Any, fields: _Fields) -> Callable[..., None]:
+    """`__init__` that takes the fields; it ends by calling `__post_init__` where there is one.
+
+    To compile one takes as long as some hundred calls of it: those of classes with fields alike
+    have the same code but for the names.
+    """
+    options = list(fields.options.values())
+    sources = tuple(_source(place, given) for place, given in enumerate(options))
+    checked = hasattr(cls, "__post_init__")
+    code = _template(sources, frozen=fields.frozen, checked=checked)
+    names = {f"f{place}": name for place, name in enumerate(fields.options)}
+
+    def named(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(names.get(v, v) if isinstance(v, str) else v for v in values)
+
+    code = code.replace(
+        co_varnames=named(code.co_varnames),
+        co_names=named(code.co_names),
+        co_consts=named(code.co_consts),
+        co_qualname=f"{cls.__qualname__}.__init__",
+    )
+    held: _Methods = {"NONE": _NONE, "put": object.__setattr__}
+    held |= {
+        f"make{k}": g["default_factory"] for k, g in enumerate(options) if "default_factory" in g
+    }
+    return FunctionType(code, held, "__init__", _defaults(cls, fields))
+
+
+def _defaults(cls: type, fields: _Fields) -> tuple[Any, ...]:
+    """The defaults of the last parameters."""
+    defaults: list[Any] = []
+    for name in fields.having("init"):
+        given = fields.options[name]
+        if "default" in given or "default_factory" in given:
+            defaults.append(given.get("default", _NONE))
+        elif defaults:
+            raise TypeError(f"{cls.__name__}.{name} has no default and follows fields that have")
+    return tuple(defaults)
 
 
 def _late_init(cls: Any, fields: _Fields) -> Callable[..., None]:
     """An `__init__` that goes by the fields for a few calls, then is what was compiled for them.
 
-    Compiling it takes as long as some hundred calls of it. What is not given as it should be is
-    left to the compiled one too, which says what is wrong.
+    What is not given as it should be is left to the compiled one too, which says what is wrong.
     """
     left = _FEW_CALLS
 
     def late(self: Any, *args: Any, **given: Any) -> None:
         nonlocal left
         left -= 1
-        checked = hasattr(cls, "__post_init__")
         values = _assigned(fields, args, given) if left >= 0 else None
         if values is not None:
             put = object.__setattr__ if fields.frozen else setattr
             for name, value in values.items():
                 put(self, name, value)
-            if checked:
+            if hasattr(cls, "__post_init__"):
                 self.__post_init__()
             return
         if vars(cls)["__init__"] is late:
-            text, names = _init_text(fields, checked=checked)
-            exec(text, names)  # the standard library does the same
-            compiled = names["__init__"]
-            compiled.__qualname__ = f"{cls.__qualname__}.__init__"
-            cls.__init__ = compiled
+            cls.__init__ = _init(cls, fields)
         vars(cls)["__init__"](self, *args, **given)
 
     return late

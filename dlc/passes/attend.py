@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from dlc.ir.build import IRBuilder
@@ -18,6 +17,7 @@ from dlc.ir.core import Function, Node, with_inputs
 from dlc.ir.dims import Dim, DimUnknown, mul
 from dlc.ir.errors import ShapeError
 from dlc.ir.ops.families import accumulator, is_half
+from dlc.ir.record import dataclass
 from dlc.ir.types import DType
 from dlc.passes.manager import Pass, PassContext
 from dlc.passes.uniform import number_of, position_of, same_extents

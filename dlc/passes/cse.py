@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from dlc.ir.core import Function, Node, has_effect, with_inputs
 from dlc.ir.equal import structural_hash
 from dlc.ir.patterns import COMMUTATIVE
+from dlc.ir.record import dataclass
 from dlc.passes.manager import Pass, PassContext
 
 

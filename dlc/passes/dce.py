@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from dlc.ir.core import Function, live_nodes
+from dlc.ir.record import dataclass
 from dlc.passes.manager import Pass, PassContext
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node, has_bodies, map_bodies, with_inputs
 from dlc.ir.op import ANY_ROW, Op
+from dlc.ir.record import dataclass
 from dlc.ir.verifier import Stage
 from dlc.passes.manager import Pass, PassContext
 

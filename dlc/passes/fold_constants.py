@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +10,7 @@ from dlc.ir.build import make_node
 from dlc.ir.core import Function, Node, substitute_nodes, with_inputs
 from dlc.ir.interpret import interpret
 from dlc.ir.op import OPS
+from dlc.ir.record import dataclass
 from dlc.ir.types import TensorType, TupleType
 from dlc.passes.manager import Pass, PassContext
 

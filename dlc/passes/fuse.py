@@ -23,7 +23,6 @@ here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 from dlc.ir import scalar
@@ -34,6 +33,7 @@ from dlc.ir.inline import Read, before_reshape, canonical_ix, is_at, permutation
 from dlc.ir.op import OPS
 from dlc.ir.ops.families import is_half
 from dlc.ir.panels import panels_of
+from dlc.ir.record import dataclass, field
 from dlc.ir.scalar import Expr, reduced_axes, walk
 from dlc.ir.types import Shape, TupleType, float32
 from dlc.ir.verifier import Stage

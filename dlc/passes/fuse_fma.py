@@ -6,11 +6,11 @@ the choice is made here, from the function alone, before fusion.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from dlc.ir.core import Function
 from dlc.ir.patterns import Match
+from dlc.ir.record import dataclass
 from dlc.ir.rewrite import Rule, RuleSet, register_rules, rewrite
 from dlc.ir.types import float32, float64
 from dlc.passes.manager import Pass, PassContext

@@ -10,13 +10,13 @@ sums      carries to which each iteration adds a product become one product afte
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node, has_effect, live_nodes, reachable, with_inputs
 from dlc.ir.dims import TRIPS, Dim
 from dlc.ir.ops.control import scan_parts
+from dlc.ir.record import dataclass
 from dlc.passes.batch import batch_function
 from dlc.passes.control_batch import inline
 from dlc.passes.manager import Pass, PassContext

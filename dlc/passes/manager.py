@@ -8,7 +8,6 @@ import time
 import types
 import typing
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from dlc.ir.core import Function, has_bodies, map_bodies
@@ -16,6 +15,7 @@ from dlc.ir.deferred import deferred
 from dlc.ir.errors import ParseError, PassError, nearest
 from dlc.ir.lexer import Reader
 from dlc.ir.location import SourceLocation
+from dlc.ir.record import dataclass, field
 from dlc.ir.rewrite import Fuel, RewriteStats
 from dlc.ir.verifier import Stage
 from dlc.ir.verifier import verify as verify_function

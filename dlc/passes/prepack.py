@@ -10,13 +10,13 @@ of vectors, which they fill where few windows would not, and windows are read wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dlc.ir.build import IRBuilder, make_node
 from dlc.ir.core import Function, Node, has_bodies, with_bodies, with_inputs
 from dlc.ir.dims import Dim, product
 from dlc.ir.op import OPS
+from dlc.ir.record import dataclass
 from dlc.ir.types import float32
 from dlc.passes.manager import Pass, PassContext
 

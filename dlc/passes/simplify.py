@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from dlc.ir.core import Function
+from dlc.ir.record import dataclass
 from dlc.ir.rewrite import RuleSet, register_rules, rewrite
 from dlc.passes.manager import Pass, PassContext
 from dlc.passes.rules_arithmetic import ARITHMETIC

@@ -7,7 +7,6 @@ it is vectorised along the batch, and fused with what its operands and its resul
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
@@ -15,6 +14,7 @@ from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node
 from dlc.ir.dims import Dim
 from dlc.ir.ops.families import widened
+from dlc.ir.record import dataclass
 from dlc.passes.manager import Pass, PassContext
 from dlc.passes.replacing import replaced
 

@@ -8,7 +8,6 @@ from the shapes alone, as it decides bits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from math import prod
 from typing import ClassVar
@@ -16,6 +15,7 @@ from typing import ClassVar
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node
 from dlc.ir.ops.families import widened
+from dlc.ir.record import dataclass
 from dlc.passes.manager import Pass, PassContext
 from dlc.passes.replacing import replaced
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TypeAlias
 
 from dlc.ir.core import Function, Node, live_nodes
 from dlc.ir.dims import Dim, DimUnknown, at_least
 from dlc.ir.ops.families import accumulator
-from dlc.ir.record import dataclass
+from dlc.ir.record import dataclass, replace
 from dlc.passes.uniform import number_of, of_extents, same_extents
 from dlc.passes.written_softmax import blind_test, softmax_operand
 

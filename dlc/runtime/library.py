@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from dlc.codegen.program_builder import build_program
 from dlc.ir.core import Function
 from dlc.ir.dims import Dim, Range
 from dlc.ir.errors import BackendError
-from dlc.ir.record import dataclass
+from dlc.ir.record import dataclass, replace
 from dlc.ir.types import TensorType
 from dlc.passes import manager, pipelines
 from dlc.runtime.cpu import CpuProgram

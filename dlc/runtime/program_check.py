@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -21,6 +20,7 @@ from dlc.codegen.reference.interpreter import run_kernel
 from dlc.codegen.reference.steps import StepWalker
 from dlc.ir.dims import evaluate
 from dlc.ir.errors import BackendError
+from dlc.ir.record import replace
 
 Array: TypeAlias = npt.NDArray[Any]
 Memory: TypeAlias = Literal["own", "shared", "planned"]

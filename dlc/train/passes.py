@@ -6,7 +6,6 @@ import functools
 import itertools
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from dlc.data.loader import SamplesByNumber
 from dlc.data.pool import by_processes
 from dlc.data.samples import default_convert
 from dlc.ir.errors import ArgumentError
+from dlc.ir.record import dataclass
 
 _DRAWN_ROWS = 1 << 17
 _DRAWN_EPOCHS = 8

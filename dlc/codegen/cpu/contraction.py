@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
@@ -66,6 +65,7 @@ from dlc.ir.dims import (
     symbols_of,
 )
 from dlc.ir.errors import BackendError
+from dlc.ir.record import dataclass, replace
 
 # One chunk of units is worth about ten microseconds.
 _CHUNK_FLOPS = 1 << 20

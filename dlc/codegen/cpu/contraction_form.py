@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from dlc.codegen.index_math import (
@@ -26,6 +25,7 @@ from dlc.codegen.kernel_transform import rename_axes, rewrite
 from dlc.codegen.scalar_math import expand_all
 from dlc.ir.dims import Dim, add, mul, product, symbol
 from dlc.ir.panels import panels_of
+from dlc.ir.record import dataclass, replace
 from dlc.ir.scalar import Axis, Expr, const, load, walk
 from dlc.ir.types import DType, int64
 

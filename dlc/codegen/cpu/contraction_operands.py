@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
@@ -15,6 +14,7 @@ from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.packing import Packer
 from dlc.codegen.cpu.tiling import FEW_ROWS, Tiling, reads_by_tables
 from dlc.ir.dims import Dim
+from dlc.ir.record import dataclass
 from dlc.ir.types import DType, int64
 
 # Bytes of a block of A that stay in the first-level cache whatever the stride.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from dlc.codegen.cpu.contraction_form import Contraction
 from dlc.ir.dims import Dim, add, ceildiv, floordiv, maximum, minimum, mul
+from dlc.ir.record import dataclass
 
 # Bytes of packed panels that are kept from one unit to the next.
 _KEPT_BYTES = 8 << 20

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu.contraction_form import Contraction
 from dlc.codegen.cpu.contraction_operands import Step
 from dlc.codegen.cpu.expressions import ExprEmitter
 from dlc.codegen.cpu.tiling import RUN, k_step, runs
+from dlc.ir.record import replace
 
 
 def each_step(ex: ExprEmitter, form: Contraction, write: Callable[[Step], None]) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from dlc.codegen.cpu.blob import MACHINES
 from dlc.ir.errors import BackendError
+from dlc.ir.record import dataclass
 
 PROGBITS, SYMTAB, STRTAB, RELA, NOBITS, REL = 1, 2, 3, 4, 8, 9
 WRITE, ALLOC, EXEC, MERGE = 1, 2, 4, 16

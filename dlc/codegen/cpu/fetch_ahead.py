@@ -10,7 +10,6 @@ writes a little later: it fills the CPU's window with few vectors, so that loads
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu.contraction_form import flat_offset
 from dlc.codegen.cpu.grouping import Group
@@ -19,6 +18,7 @@ from dlc.codegen.kernel_ir import Assign, Par, Param
 from dlc.codegen.kernel_transform import rename_axes
 from dlc.codegen.schedule import count_ops, value_nodes
 from dlc.ir.dims import Dim, symbols_of
+from dlc.ir.record import dataclass, replace
 from dlc.ir.scalar import Axis, Expr, index
 
 FEW_OPS = 10  # a shorter one keeps memory busy by itself

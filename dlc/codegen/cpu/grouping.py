@@ -8,7 +8,6 @@ it, so that `e[n] = exp(...)` and `sum(n, e[n])` read and write the row once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dlc.codegen.cpu.scopes import free_names
@@ -16,6 +15,7 @@ from dlc.codegen.index_math import axis_name
 from dlc.codegen.kernel_ir import Assign
 from dlc.codegen.kernel_transform import rename_axes, rewrite
 from dlc.ir.errors import BackendError
+from dlc.ir.record import dataclass, field, replace
 from dlc.ir.scalar import Axis, Expr, ReduceKind, index, load, reduced_axes, walk
 
 ItemKind = Literal["scalar", "tile", "store", "reduce"]

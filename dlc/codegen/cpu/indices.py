@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
@@ -19,6 +18,7 @@ from dlc.codegen.index_math import (
     terms_of,
 )
 from dlc.ir.dims import Apply, Atom, Dim, Symbol, add, mul, symbols_of
+from dlc.ir.record import dataclass
 from dlc.ir.scalar import Expr
 from dlc.ir.types import int64
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dlc.codegen.cpu.emit import Emitter
 from dlc.ir.dims import Dim
+from dlc.ir.record import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ addresses and writable data have no place in it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from dlc.codegen.cpu.blob import MIN_ALIGNMENT, PAGE, Blob
 from dlc.codegen.cpu.elf import (
@@ -27,6 +26,7 @@ from dlc.codegen.cpu.elf import (
 from dlc.codegen.cpu.pieces import Piece, Reference
 from dlc.codegen.cpu.relocations import fill_in, is_page_relative
 from dlc.ir.errors import BackendError, nearest
+from dlc.ir.record import replace
 
 
 def link_object(data: bytes) -> Blob:

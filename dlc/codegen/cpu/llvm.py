@@ -13,7 +13,6 @@ import itertools
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlc.codegen.backend import nothing
@@ -27,6 +26,7 @@ from dlc.codegen.cpu.preparation import prepare, sample
 from dlc.ir.cpus import available_cpus
 from dlc.ir.errors import BackendError, excerpt
 from dlc.ir.locks import hold_during_fork
+from dlc.ir.record import dataclass
 
 if TYPE_CHECKING:
     from llvmlite.binding import ModuleRef, TargetMachine

@@ -13,7 +13,6 @@ units are cut.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -27,6 +26,7 @@ from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.kernel_code import KernelCode
 from dlc.ir.dims import Dim, add, ceildiv, floordiv, maximum, minimum, mul
+from dlc.ir.record import dataclass
 from dlc.ir.types import bfloat16, float32
 
 _K_BLOCK = 512  # elements of a row of A that stay in the first-level cache, about

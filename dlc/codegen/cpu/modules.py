@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from dlc.codegen.backend import nothing
 from dlc.codegen.cpu.blob import Blob
@@ -25,6 +24,7 @@ from dlc.codegen.cpu.stored_code import CpuCode
 from dlc.codegen.cpu.tiles import emit_tiles
 from dlc.codegen.cpu.transposes import emit_transpose
 from dlc.codegen.kernel_ir import Kernel
+from dlc.ir.record import dataclass
 
 MODULE_SIZE = 16  # kernels that are compiled together
 _SMALL_MODULE = 200  # lines up to which a further module costs more than another CPU saves

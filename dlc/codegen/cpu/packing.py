@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
@@ -21,6 +20,7 @@ from dlc.codegen.cpu.assembled_panels import RowsCopied
 from dlc.codegen.cpu.emit import Emitter, llvm_type
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.scalars import emit_op
+from dlc.ir.record import dataclass
 from dlc.ir.types import DType, int64
 
 _PARAMETERS = [

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu.blob import Blob
 from dlc.codegen.cpu.relocations import fill_in
 from dlc.ir.errors import BackendError, StoredCodeError
+from dlc.ir.record import dataclass, replace
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from dlc.codegen.cpu.emit import Emitter, llvm_type
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.literals import literal
 from dlc.codegen.cpu.scalars import emit_op
+from dlc.ir.record import dataclass
 from dlc.ir.scalar import ReduceKind
 from dlc.ir.types import DType, bool_, int64
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from dlc.codegen.cpu import helpers
 from dlc.codegen.cpu.converts import emit_convert, widen
@@ -18,6 +17,7 @@ from dlc.codegen.cpu.emit import Emitter, llvm_type
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.cpu.literals import literal, vector_type
 from dlc.ir.errors import BackendError
+from dlc.ir.record import dataclass
 from dlc.ir.types import DType, float32, float64
 
 

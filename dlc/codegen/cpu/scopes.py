@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.isa import Isa
 from dlc.codegen.index_math import IndexMath, axis_name, block_name
 from dlc.ir.dims import Dim, symbols_of
+from dlc.ir.record import dataclass, field
 from dlc.ir.scalar import Expr, reduced_axes
 from dlc.ir.types import DType
 

@@ -8,11 +8,11 @@ signs have keys of their own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt
 from dlc.codegen.kernel_transform import rename_axes, rewrite
 from dlc.codegen.ordered_bits import PLACE_BITS, OrderedBits, place_of
+from dlc.ir.record import dataclass, replace
 from dlc.ir.scalar import Expr, load
 from dlc.ir.types import int64, uint64
 

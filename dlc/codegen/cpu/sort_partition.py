@@ -10,11 +10,11 @@ that happens; a range that was parted too often is sorted by its digits.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.ordered_loop import ordered_loop
 from dlc.codegen.cpu.sort_vectors import SortVectors
+from dlc.ir.record import dataclass
 
 HELD = 16  # vectors that are in registers together
 _DEEP = 64  # ranges that wait: more than the binary logarithm of any length

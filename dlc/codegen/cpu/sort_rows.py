@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.cpu.ordered_loop import ordered_loop
 from dlc.codegen.cpu.sort_network import LONGEST, Network, padding
 from dlc.codegen.cpu.sort_partition import QuickSort
 from dlc.ir.dims import Dim, add, minimum
+from dlc.ir.record import dataclass, replace
 
 SHORT = 48  # rows up to this length are sorted by insertion
 DIGITS = (8, 11)  # the bits of a digit of shorter and of longer rows

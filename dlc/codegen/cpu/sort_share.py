@@ -15,11 +15,11 @@ Words are read up to a whole vector, and so much is written behind the keys.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 
 from dlc.codegen.cpu.emit import Emitter
 from dlc.codegen.kernel_ir import Assign, Par, Sort
 from dlc.ir.dims import Dim, add, floordiv, minimum, mul
+from dlc.ir.record import dataclass
 from dlc.ir.scalar import index
 
 PARTS = 16  # units of work in a row that is shared

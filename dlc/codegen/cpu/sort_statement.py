@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dlc.codegen.cpu import index_values as iv
@@ -26,6 +25,7 @@ from dlc.codegen.ordered_bits import PLACE_BITS
 from dlc.codegen.schedule import tile_extents
 from dlc.ir import scalar
 from dlc.ir.dims import Dim, add, floordiv, mul, product
+from dlc.ir.record import replace
 from dlc.ir.scalar import Axis, Expr, index, load
 from dlc.ir.types import DType, int64, uint8, uint64
 

@@ -9,9 +9,9 @@ image in the run, then at distances k/4, k/8, ..., 1.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from dlc.codegen.cpu.emit import Emitter
+from dlc.ir.record import dataclass
 
 
 @dataclass(frozen=True)

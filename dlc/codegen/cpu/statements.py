@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu.emit import Emitter, llvm_type
@@ -27,6 +26,7 @@ from dlc.codegen.index_math import IndexMath, block_name, blocks_of
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, statements
 from dlc.codegen.schedule import tile_extents
 from dlc.ir.dims import Dim, add, floordiv, mul, product, symbol
+from dlc.ir.record import dataclass, field
 from dlc.ir.scalar import Axis, Expr, load
 from dlc.ir.types import DType
 

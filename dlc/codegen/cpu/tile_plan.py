@@ -8,11 +8,11 @@ tiles of that axis alone are scalars; what later steps read is kept in memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 
 from dlc.codegen.cpu.tile_steps import Copy, Loop, Product, Run, Step, Tile, TilePlan, all_steps
 from dlc.codegen.kernel_ir import Assign, For, Kernel, Par, Sort, Stmt, blocked, statements
 from dlc.codegen.kernel_transform import rewrite
+from dlc.ir.record import dataclass, field, replace
 from dlc.ir.scalar import Axis, Expr, index, load, walk
 from dlc.ir.types import DType
 from dlc.passes.fuse import is_affine

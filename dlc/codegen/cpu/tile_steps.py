@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from dlc.codegen.kernel_ir import Assign, Par
+from dlc.ir.record import dataclass
 from dlc.ir.scalar import Axis, Expr
 from dlc.ir.types import DType
 

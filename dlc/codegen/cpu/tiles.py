@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu import index_values as iv
 from dlc.codegen.cpu import memory
@@ -30,6 +29,7 @@ from dlc.codegen.kernel_ir import Assign, Kernel, Par
 from dlc.codegen.kernel_transform import normalise
 from dlc.codegen.schedule import choose_schedule, count_ops
 from dlc.ir.dims import Dim, add, floordiv, mul, product
+from dlc.ir.record import dataclass, replace
 from dlc.ir.scalar import Axis, Expr, index, load, walk
 from dlc.ir.types import DType, bool_, uint8
 

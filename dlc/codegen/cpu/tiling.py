@@ -5,8 +5,6 @@ Of these only `k_step` and `RUN` change bits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dlc.codegen.cpu.assembled_function import has_masks
 from dlc.codegen.cpu.contraction_form import Contraction
 from dlc.codegen.cpu.contraction_scratch import Areas, lay_out
@@ -25,6 +23,7 @@ from dlc.ir.dims import (
     smaller,
     symbol,
 )
+from dlc.ir.record import dataclass
 from dlc.ir.types import DType
 
 # The most rows of blocks of A, a multiple of the rows of every micro-kernel that is used with it.

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from dlc.codegen.chunks import CHUNK_COST
 from dlc.codegen.cpu import index_values as iv
@@ -25,6 +24,7 @@ from dlc.codegen.cpu.packing import convert_loaded, transpose
 from dlc.codegen.index_math import IndexMath, stride_along
 from dlc.codegen.kernel_ir import Assign, Kernel, Par
 from dlc.ir.dims import Dim, ceildiv, floordiv, maximum, mul, product, symbols_of
+from dlc.ir.record import dataclass
 from dlc.ir.scalar import Axis
 from dlc.ir.types import DType, int64
 

@@ -10,13 +10,13 @@ o, by blocks of registers (`transposes`), and is read from there.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 from dlc.codegen.cpu.contraction_form import flat_offset
 from dlc.codegen.index_math import IndexMath, stride_along
 from dlc.codegen.kernel_ir import Assign, Kernel, Par, Param
 from dlc.codegen.kernel_transform import rewrite
 from dlc.ir.dims import Dim, symbols_of
+from dlc.ir.record import dataclass, replace
 from dlc.ir.scalar import Axis, Expr, index, load, walk
 
 # Rows and columns of a block, and the fewest of both for which it is worthwhile.

@@ -9,9 +9,8 @@ from __future__ import annotations
 import functools
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
-from dlc.ir.record import NamedTuple
+from dlc.ir.record import NamedTuple, dataclass, replace
 
 _NAMES = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{k}" for k in range(8, 16)))
 _NUMBERS = {name: k for k, name in enumerate(_NAMES)}

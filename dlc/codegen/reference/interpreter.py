@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +22,7 @@ from dlc.codegen.reference.reductions import fold
 from dlc.ir.dims import Dim, evaluate
 from dlc.ir.errors import DTypeError, IndexRangeError, ShapeError, ValueRangeError
 from dlc.ir.ops.sorting import sorted_places
+from dlc.ir.record import dataclass, field
 from dlc.ir.scalar import Axis, Expr, reduced_axes, walk
 from dlc.ir.scalar_reference import NUMPY_SCALAR
 from dlc.ir.types import float32

@@ -11,9 +11,8 @@ way up to 0.5625 (degrees 4 and 10, relative errors 2^-29.5 and 2^-59.7; the fir
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dlc.codegen.scalar_math.value import Value, fma, horner, ldexp, select, with_sign
+from dlc.ir.record import dataclass
 from dlc.ir.types import DType, float32
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.triton.prelude import helpers_of
 from dlc.codegen.triton.scalars import pointer_type
 from dlc.codegen.triton.stored_code import dims_fit
 from dlc.ir.dims import Dim
+from dlc.ir.record import dataclass
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ import tempfile
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from dlc.codegen.triton.code import Variant
 from dlc.codegen.triton.stored_code import ALIGNMENT
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import BackendError
+from dlc.ir.record import dataclass
 
 if TYPE_CHECKING:
     import importlib.metadata as metadata  # noqa: PLR0402

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from dlc.codegen.triton.scalars import triton_type
+from dlc.ir.record import dataclass
 from dlc.ir.types import DType, float32, int32
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from dlc.codegen.index_math import axis_name as axis_symbol
 from dlc.codegen.index_math import blocks_of, coefficient
@@ -24,6 +23,7 @@ from dlc.codegen.triton.scalars import literal
 from dlc.codegen.triton.values import Scope, Span, Value, ValueWriter
 from dlc.ir.dims import Dim, add, floordiv, product, symbols_of
 from dlc.ir.errors import BackendError
+from dlc.ir.record import dataclass
 from dlc.ir.scalar import Axis, Expr, load, walk
 from dlc.ir.types import DType, int64
 

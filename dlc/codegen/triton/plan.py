@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from dlc.codegen.index_math import IndexMath, axis_name, coefficient
@@ -22,6 +21,7 @@ from dlc.codegen.ordered_bits import OrderedBits
 from dlc.ir.dims import Dim, add, mul
 from dlc.ir.errors import BackendError
 from dlc.ir.inline import guard_loads
+from dlc.ir.record import dataclass, replace
 from dlc.ir.scalar import (
     Axis,
     Expr,

@@ -8,7 +8,6 @@ axes are strides of the operands' offsets. The epilogue is computed on the accum
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 from dlc.codegen.cpu.contraction_form import ACCUMULATOR, Contraction, Operand, contraction_of
@@ -21,6 +20,7 @@ from dlc.codegen.triton.schedules import SMALLEST, Blocks, product_blocks, tried
 from dlc.codegen.triton.stored_code import dims_fit
 from dlc.codegen.triton.values import Scope, Value, ValueWriter
 from dlc.ir.dims import Dim, add, floordiv, minimum, mod, mul, symbol
+from dlc.ir.record import replace
 from dlc.ir.scalar import Axis, walk
 from dlc.ir.types import DType, float32, int8, int32
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from dlc.ir.errors import BackendError
+from dlc.ir.record import dataclass
 from dlc.ir.types import DType, bfloat16, float32, float64
 
 _TYPES = {

@@ -5,10 +5,9 @@ An architecture that is not listed has the schedules of the latest one before it
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
-from dlc.ir.record import dataclass
+from dlc.ir.record import dataclass, replace
 
 
 @dataclass(frozen=True)

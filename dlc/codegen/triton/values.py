@@ -7,13 +7,12 @@ are read inside. Values that depend on no block are Triton scalars and broadcast
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from dlc.codegen.index_math import IndexMath, terms_of
 from dlc.codegen.kernel_ir import Kernel, Param
 from dlc.codegen.triton.scalars import literal, scalar_op
 from dlc.ir.dims import Apply, Atom, Dim, Symbol, add, mul
 from dlc.ir.errors import BackendError
+from dlc.ir.record import dataclass, field
 from dlc.ir.scalar import Axis, Expr
 from dlc.ir.types import DType
 

@@ -13,7 +13,6 @@ import itertools
 import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 
 from dlc.codegen.kernel_ir import Kernel
 from dlc.codegen.kernel_printer import print_kernel
@@ -37,6 +36,7 @@ from dlc.codegen.triton.walk_facts import (
 )
 from dlc.codegen.triton.walks import Walk, walks_of
 from dlc.ir.dims import Dim, add, evaluate, floordiv, mul, product
+from dlc.ir.record import dataclass, replace
 from dlc.ir.scalar import Axis, Expr, walk
 from dlc.ir.types import DType, float16, float32, float64
 

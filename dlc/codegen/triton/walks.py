@@ -10,7 +10,6 @@ added to its elements is carried. Both take the terms of each sum in the order o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from dlc.codegen.index_math import IndexMath, block_name
@@ -19,6 +18,7 @@ from dlc.codegen.kernel_printer import print_with_lines
 from dlc.codegen.kernel_transform import normalise, rename_axes, rewrite
 from dlc.codegen.triton.plan import Item
 from dlc.ir.dims import add, mul, symbol
+from dlc.ir.record import dataclass, replace
 from dlc.ir.scalar import Axis, Expr, index, load, op, reduced_axes, walk
 
 Reach: TypeAlias = Literal["all", "before", "after"]

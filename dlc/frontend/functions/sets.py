@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from dlc.frontend.functions.sorting import argsort, sort
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim
 from dlc.ir.errors import ArgumentError
-from dlc.ir.record import NamedTuple
+from dlc.ir.record import NamedTuple, dataclass
 from dlc.ir.types import bool_, int64
 
 

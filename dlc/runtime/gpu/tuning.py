@@ -10,7 +10,6 @@ import hashlib
 import math
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 
 from dlc.codegen.kernel_ir import Kernel
@@ -19,6 +18,7 @@ from dlc.codegen.triton.stored_code import GpuCode, GpuVariant
 from dlc.ir.dims import evaluate
 from dlc.ir.errors import DeviceError, MemoryLimitError, StoredCodeError
 from dlc.ir.logs import TopicLog
+from dlc.ir.record import replace
 from dlc.runtime.cache import Key, default_cache
 from dlc.runtime.gpu.device import Gpu
 from dlc.runtime.gpu.launches import LoadedCode
