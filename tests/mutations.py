@@ -17,6 +17,7 @@ import dlc.codegen.reference.steps as reference_steps
 import dlc.passes.cse as cse
 import dlc.passes.dce as dce
 import dlc.passes.decompose as decompose
+import dlc.passes.expansion as expansion
 import dlc.passes.fold_constants as fold_constants
 import dlc.passes.fuse as fuse
 import dlc.passes.fuse_fma as fuse_fma
@@ -234,7 +235,7 @@ def _settle_without_attributes(b, nodes, new, chosen):
             attrs = {k: 0 if k == "axis" else v for k, v in defaults.items()}
             new[node] = node.op.decompose(b, *inputs, **attrs)
         else:
-            new[node] = decompose.with_inputs(node, inputs)
+            new[node] = expansion.with_inputs(node, inputs)
             b.nodes.append(new[node])
     return new
 
@@ -264,8 +265,8 @@ PASSES = [
         make_node(OPS["full"], (), {
             "value": int(element), "shape": like.shape, "dtype": like.tensor.dtype}))),),
         "fold_constants"),
-    Mutation("decompose swaps operands", ((decompose, "with_inputs", _wrong_inputs),), "decompose"),
-    Mutation("decompose takes axis 0", ((decompose, "_settle", _settle_without_attributes),),
+    Mutation("decompose swaps operands", ((expansion, "with_inputs", _wrong_inputs),), "decompose"),
+    Mutation("decompose takes axis 0", ((expansion, "_settle", _settle_without_attributes),),
         "decompose"),
     Mutation("decompose stops early", ((decompose, "expand", lambda f, chosen: f),), "decompose"),
 ]  # fmt: skip

@@ -8,8 +8,9 @@ import pytest
 import dlc
 from dlc.ir.interpret import interpret
 from dlc.ir.parser import parse_function
-from dlc.passes import autodiff
-from dlc.passes.attend import Attend, with_attention
+from dlc.passes import attention_ops
+from dlc.passes.attend import Attend
+from dlc.passes.attention_ops import with_attention
 from dlc.passes.manager import run_pipeline
 from dlc.passes.pipelines import pipeline_of
 
@@ -251,7 +252,7 @@ def test_gradients(form, monkeypatch):
         return dlc.grad(loss, floats)
 
     got = dlc.compile(gradient(f))(*held)
-    monkeypatch.setattr(autodiff, "with_attention", lambda function: function)
+    monkeypatch.setattr(attention_ops, "with_attention", lambda function: function)
     plain = gradient(WITH_DERIVATIVES.get(form, f))
     wanted = interpret(traced(plain, *held), numbers(held))
     for a, b in zip(got, wanted, strict=True):

@@ -10,7 +10,7 @@ from onnx.reference import ReferenceEvaluator
 import dlc
 from dlc.interop.torch import dlc_backend
 from dlc.ir.config import config
-from dlc.passes import attend
+from dlc.passes import attention_ops
 
 WIDTH = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48}
 T5 = {"d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 48, "num_layers": 2}
@@ -20,14 +20,14 @@ T5 = {"d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 48, "num_layers": 2}
 def found(monkeypatch, tmp_path):
     """How much attention was found in each function that was looked at."""
     counts = []
-    search = attend.written_attention
+    search = attention_ops.written_attention
 
     def noted(function):
         result = search(function)
         counts.append(len(result))
         return result
 
-    monkeypatch.setattr(attend, "written_attention", noted)
+    monkeypatch.setattr(attention_ops, "written_attention", noted)
     with config.scope(cache_dir=tmp_path):  # nothing has been compiled before
         yield counts
 

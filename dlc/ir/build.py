@@ -101,6 +101,10 @@ class IRBuilder:
         """A tensor of type `like` filled with the number `value`."""
         return self.full(value=value, shape=like.shape, dtype=like.dtype)
 
+    def zeros(self, type_: TensorType) -> Node:
+        """A tensor of zeros of this type."""
+        return self.const(0.0 if type_.dtype.is_float else 0, type_)
+
     def array(self, value: np.ndarray[Any, Any]) -> Node:
         """A constant array."""
         return self.constant(value=value)

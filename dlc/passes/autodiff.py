@@ -11,18 +11,23 @@ differentiation", 2021). So each op has one derivative rule.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node, with_inputs
+from dlc.ir.deferred import deferred
 from dlc.ir.dims import TRIPS
 from dlc.ir.errors import DerivativeError
 from dlc.ir.op import NoDerivative, Op
 from dlc.ir.types import TensorType, TupleType
-from dlc.passes import control_derivatives
-from dlc.passes.attend import with_attention
-from dlc.passes.control_derivatives import zeros
-from dlc.passes.decompose import expand_undifferentiable
+from dlc.passes.expansion import expand_undifferentiable
+
+# Only of functions with products, and of those with loops or branches.
+if TYPE_CHECKING:
+    from dlc.passes import attention_ops, control_derivatives
+else:
+    attention_ops = deferred("dlc.passes.attention_ops")
+    control_derivatives = deferred("dlc.passes.control_derivatives")
 
 
 class _Builder(IRBuilder):
@@ -298,8 +303,10 @@ def vjp_function(
     `results` are positions of float results, by default all float ones. A parameter that no result
     depends on gets zeros.
     """
-    # Derivatives of scores would read them: attention is found before there are any.
-    function = expand_undifferentiable(with_attention(function), reverse=True)
+    if any(n.op.name == "dot_general" for n in function.nodes):
+        # Derivatives of scores would read them: attention is found before there are any.
+        function = attention_ops.with_attention(function)
+    function = expand_undifferentiable(function, reverse=True)
     if results is None:
         results = [k for k, r in enumerate(function.results) if r.tensor.dtype.is_float]
     b = _Builder()
@@ -315,7 +322,7 @@ def vjp_function(
     work.run_backward()
     b.loc = None
     found = work.cotangents
-    gradients = [found[s] if s in found else zeros(b, s.tensor) for s in sources]
+    gradients = [found[s] if s in found else b.zeros(s.tensor) for s in sources]
     outputs = (work.new[r] for r in function.results)
     return Function(
         function.name + "_vjp", (*function.params, *extra), (*outputs, *gradients), b.nodes
@@ -362,6 +369,6 @@ def jvp_function(function: Function, wrt: Sequence[int]) -> Function:
             tangents[node] = tangent
     b.loc = None
     floats = [r for r in function.results if r.tensor.dtype.is_float]
-    outs = [tangents[r] if r in tangents else zeros(b, r.tensor) for r in floats]
+    outs = [tangents[r] if r in tangents else b.zeros(r.tensor) for r in floats]
     results = (new[r] for r in function.results)
     return Function(function.name + "_jvp", (*function.params, *extra), (*results, *outs), b.nodes)

@@ -40,11 +40,6 @@ class Mode(Protocol):
         ...
 
 
-def zeros(b: IRBuilder, type_: TensorType) -> Node:
-    """A tensor of zeros."""
-    return b.const(0.0 if type_.dtype.is_float else 0, type_)
-
-
 def _where(flags: Iterable[bool]) -> list[int]:
     return [k for k, f in enumerate(flags) if f]
 
@@ -190,7 +185,7 @@ def _loop_forward(
     flags, out = loop_activity(mode, loop, [t is not None for t in given])
     operands = [*loop.consts, *loop.carries, *loop.xs]
     slopes = [
-        zeros(b, x.tensor) if f and t is None else t
+        b.zeros(x.tensor) if f and t is None else t
         for x, t, f in zip(operands, given, flags, strict=True)
     ]
     derived = mode.forward(loop.body, _where(flags))
@@ -289,7 +284,7 @@ def _switch_reverse(
 
     def back(b: IRBuilder, cotangents: Slopes) -> list[Node | None]:
         given = [
-            zeros(b, parts[k].tensor) if cotangents[k] is None else cotangents[k] for k in results
+            b.zeros(parts[k].tensor) if cotangents[k] is None else cotangents[k] for k in results
         ]
         functions = tuple(
             _backward_branch(s, p, slots.types, read, operands)
@@ -328,7 +323,7 @@ def _with_slots(
     f = split.forward
     b = IRBuilder()
     own = dict(zip(places, f.results[count:], strict=True))
-    kept = [own[k] if k in own else zeros(b, t) for k, t in enumerate(types)]
+    kept = [own[k] if k in own else b.zeros(t) for k, t in enumerate(types)]
     return Function(f.name, f.params, (*f.results[:count], *kept), (*f.nodes, *b.nodes))
 
 
@@ -468,7 +463,7 @@ class _Pull:
             inner.nodes,
         )
         first = [self._cotangent(values[k], cotangents[k]) for k in ends]
-        first += [zeros(b, operands[k].tensor) for k in summed]
+        first += [b.zeros(operands[k].tensor) for k in summed]
         stacked = [
             *(operands[k] for k in along),
             *kept,
@@ -497,7 +492,7 @@ class _Pull:
         if TRIPS in value.tensor.shape:
             assert self.count is not None
             return zero_rows(self.b, self.count, value.tensor)
-        return zeros(self.b, value.tensor)
+        return self.b.zeros(value.tensor)
 
 
 # Tensors of a row for each iteration of a loop whose length is not known.
@@ -506,7 +501,7 @@ class _Pull:
 def zero_rows(b: IRBuilder, count: Node, type_: TensorType) -> Node:
     """Rows of zeros."""
     inner = IRBuilder()
-    row = zeros(inner, type_.with_shape(type_.shape[1:]))
+    row = inner.zeros(type_.with_shape(type_.shape[1:]))
     body = inner.function("zeros", [], [row])
     return b.get(b.scan(count, body=body, length=TRIPS), index=0)
 

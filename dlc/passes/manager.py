@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 import types
@@ -21,8 +20,11 @@ from dlc.ir.verifier import Stage
 from dlc.ir.verifier import verify as verify_function
 
 if TYPE_CHECKING:
+    import dataclasses
+
     from dlc.passes import pipelines
 else:
+    dataclasses = deferred("dataclasses")
     pipelines = deferred("dlc.passes.pipelines")
 
 

@@ -20,7 +20,7 @@ from dlc.ir.interpret import bind_symbols, interpret
 from dlc.ir.location import SourceLocation
 from dlc.ir.record import dataclass
 from dlc.passes.autodiff import jvp_function, vjp_function
-from dlc.passes.decompose import expand_undifferentiable
+from dlc.passes.expansion import expand_undifferentiable
 from dlc.runtime.judge import widened
 
 Array: TypeAlias = npt.NDArray[Any]

@@ -31,7 +31,7 @@ from dlc.ir.errors import (
     ValueRangeError,
     nearest,
 )
-from dlc.passes.decompose import expand
+from dlc.passes.expansion import expand
 from dlc.runtime.files import write_whole
 
 OLDEST, DEFAULT = 18, 20  # opset versions that are written

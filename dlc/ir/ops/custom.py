@@ -40,10 +40,6 @@ def _floats(types: Sequence[TensorType]) -> list[TensorType]:
     return [t for t in types if t.dtype.is_float]
 
 
-def _zeros(b: Any, type_: TensorType) -> Any:
-    return b.full(value=0.0, shape=type_.shape, dtype=type_.dtype)
-
-
 def _float_inputs(inputs: Sequence[Any], count: int) -> list[int]:
     """Which of the first `count` inputs are floats."""
     return [k for k, x in enumerate(inputs[:count]) if x.tensor.dtype.is_float]
@@ -90,7 +86,7 @@ def _custom_cotangents(
     results = _results(primal)
     kept = b.inlined(forward, inputs)[len(results) :]
     given = [
-        _zeros(b, t) if ct is None else ct
+        b.zeros(t) if ct is None else ct
         for ct, t in zip(cts, results, strict=True)
         if t.dtype.is_float
     ]
@@ -115,7 +111,7 @@ def _custom_tangents(
     _check_outside("custom_vjp", [t is not None for t in tangents], arguments)
     results = _results(primal)
     kept = b.inlined(forward, inputs)[len(results) :]
-    zeros = [_zeros(b, t) for t in _floats(results)]
+    zeros = [b.zeros(t) for t in _floats(results)]
     count = len(kept)
     transposed = b.vjp_of(backward, range(count, count + len(zeros)))
     given = [
@@ -229,7 +225,7 @@ def _given_cotangents(
     places = _float_inputs(inputs, arguments)
     transposed = b.vjp_of(tangent, range(len(inputs), len(inputs) + len(places)))
     given = [
-        _zeros(b, t) if ct is None else ct
+        b.zeros(t) if ct is None else ct
         for ct, t in zip(cts, _results(primal), strict=True)
         if t.dtype.is_float
     ]
@@ -294,7 +290,7 @@ def _recomputed(
     results = _results(body)
     derived = b.vjp_of(body, wrt)
     given = [
-        _zeros(b, t) if ct is None else ct
+        b.zeros(t) if ct is None else ct
         for ct, t in zip(cts, results, strict=True)
         if t.dtype.is_float
     ]
