@@ -235,25 +235,25 @@ def test_one_program_serves_many_sizes_and_levels():
     assert f(np.zeros((0, 0))).shape == (0, 0)
     for level in ("O0", "O1", "O3"):
         g = dlc.compile(lambda x: dlc.linalg.inv(x * 2), level=level)
-        assert np.allclose(g(definite(4)).numpy(), np.linalg.inv(2 * definite(4)))
+        assert np.allclose(g(definite(7)).numpy(), np.linalg.inv(2 * definite(7)))
 
 
 def test_other_ways_to_run():
-    function = dlc.compile(lambda x: dlc.linalg.cholesky(x) * 2).lower(definite(4)).function
-    assert verify_function(function, [definite(4)]).ok
+    function = dlc.compile(lambda x: dlc.linalg.cholesky(x) * 2).lower(definite(7)).function
+    assert verify_function(function, [definite(7)]).ok
     reference = compile_function(function, options=Options(device="reference"))
-    assert np.array_equal(reference([definite(4)])[0], 2 * np.linalg.cholesky(definite(4)))
+    assert np.array_equal(reference([definite(7)])[0], 2 * np.linalg.cholesky(definite(7)))
     with config.scope(disable_jit=True):
-        y = dlc.compile(dlc.linalg.cholesky)(definite(4))
-        assert np.array_equal(y.numpy(), np.linalg.cholesky(definite(4)))
+        y = dlc.compile(dlc.linalg.cholesky)(definite(7))
+        assert np.array_equal(y.numpy(), np.linalg.cholesky(definite(7)))
     with config.scope(debug_nans=True), pytest.raises(dlc.NanError, match="solve gave NaN"):
         dlc.compile(lambda x: apply("solve", x, x))(np.zeros((2, 2)))
 
 
 def test_constant_matrices_are_factored_once():
-    a = definite(5)
+    a = definite(7)
     f = dlc.compile(lambda x: dlc.linalg.inv(a) @ x)
-    x = np.ones((5, 2))
+    x = np.ones((7, 2))
     assert np.allclose(f(x).numpy(), np.linalg.solve(a, x))
     assert "once inverse" in f.lower(x).as_text("kernels")
 
@@ -269,9 +269,9 @@ def test_the_table_takes_no_python_into_a_region():
 SCRIPT = """
 import numpy as np, dlc
 f = dlc.compile(lambda x: dlc.linalg.cholesky(x * 2) + 1, num_threads=2)
-x = np.eye(3) * 2
+x = np.eye(7) * 2
 executable = f.lower(x).executable
-assert np.array_equal(f(x).numpy(), np.eye(3) * 2 + 1)
+assert np.array_equal(f(x).numpy(), np.eye(7) * 2 + 1)
 print(executable.stats.program_from_cache, executable.stats.kernels_compiled)
 """
 

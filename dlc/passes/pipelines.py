@@ -18,6 +18,7 @@ from dlc.passes.manager import Pass
 from dlc.passes.prepack import Prepack
 from dlc.passes.simplify import Simplify
 from dlc.passes.small_products import SmallProducts
+from dlc.passes.small_systems import SmallSystems
 from dlc.passes.split_products import SplitProducts
 
 O0: tuple[Pass, ...] = (
@@ -41,6 +42,7 @@ O2: tuple[Pass, ...] = (
     Dce(),  # and dead ones, whose reads would count below
     Loops(),  # what need not be done in each iteration; decides bits
     SmallProducts(),  # decides bits, so before fusion
+    SmallSystems(),  # as above
     FuseFma(),  # as above
     Prepack(),  # fixed weights as products read them; other passes would see through it
     SplitProducts(),  # also of packed weights; decides bits, so before fusion
@@ -58,6 +60,7 @@ O3: tuple[Pass, ...] = (
     Dce(),  # dead nodes' reads would count below
     Loops(),  # what need not be done in each iteration; decides bits
     SmallProducts(),  # decides bits, so before fusion
+    SmallSystems(),  # as above
     FuseFma(),  # as above
     Prepack(),  # fixed weights as products read them; other passes would see through it
     SplitProducts(),  # also of packed weights; decides bits, so before fusion

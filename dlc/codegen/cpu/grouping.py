@@ -7,7 +7,8 @@ it, so that `e[n] = exp(...)` and `sum(n, e[n])` read and write the row once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from dlc.codegen.cpu.scopes import free_names
@@ -31,6 +32,20 @@ class Item:
     expr: Expr
     ix: tuple[Expr, ...] = ()
     reduction: ReduceKind = "sum"
+
+    @functools.cached_property
+    def reads(self) -> frozenset[str]:
+        """The tensors and locals that it reads."""
+        names = frozenset[str]().union(*(free_names(e) for e in (self.expr, *self.ix)))
+        return frozenset(n for n in names if n[0] not in "@#")
+
+    @functools.cached_property
+    def loads(self) -> dict[str, list[tuple[Expr, ...]]]:
+        """Where it reads each of them."""
+        found: dict[str, list[tuple[Expr, ...]]] = {}
+        for node in (n for e in (self.expr, *self.ix) for n in walk(e) if n.op == "load"):
+            found.setdefault(node.attr, []).append(node.args)
+        return found
 
 
 @dataclass
@@ -124,11 +139,6 @@ class Grouping:
         stored = [x.name for x in (item, *group.items) if x.kind == "store"]
         return item.kind != "store" or len(set(map(self.streams, stored))) == 1
 
-    def reads(self, item: Item) -> frozenset[str]:
-        """The tensors and locals that an item reads."""
-        names = frozenset[str]().union(*(free_names(e) for e in (item.expr, *item.ix)))
-        return frozenset(n for n in names if n[0] not in "@#")
-
     def _overwrites(self, item: Item) -> frozenset[str]:
         """The names whose memory an item changes."""
         if item.kind != "store":
@@ -136,16 +146,16 @@ class Grouping:
         return self.aliases.get(item.name, frozenset()) | {item.name}
 
     def _joins(self, item: Item, group: Group, later: Sequence[Group]) -> bool:
-        reads, overwrites = self.reads(item), self._overwrites(item)
+        reads, overwrites = item.reads, self._overwrites(item)
         for other in (x for g in later for x in g.items):
             if other.name in reads or self._overwrites(other) & (reads | overwrites):
                 return False
-            if overwrites & self.reads(other):
+            if overwrites & other.reads:
                 return False
         for other in group.items:
             if other.name in reads and not _forwards(other, item):
                 return False
-            if other.name == item.name or item.name in self.reads(other):
+            if other.name == item.name or item.name in other.reads:
                 return False
             if self._takes_over(item, other) or self._takes_over(other, item):
                 return False
@@ -154,11 +164,11 @@ class Grouping:
     def _takes_over(self, item: Item, other: Item) -> bool:
         """Whether `item` changes elements of an input that other iterations of `other` read."""
         names = self._overwrites(item) - {item.name}
-        return any(e.attr in names and e.args != item.ix for e in _loads(other))
+        return any(ix != item.ix for name in names for ix in other.loads.get(name, ()))
 
     def _check_aliases(self, item: Item, groups: Sequence[Group]) -> None:
         """Refuses what in-place memory would break: an input read after its buffer is written."""
-        reads = self.reads(item)
+        reads = item.reads
         for group in groups:
             for other in group.items:
                 lost = (self._overwrites(other) - {other.name}) & reads
@@ -198,11 +208,7 @@ def _forwards(other: Item, item: Item) -> bool:
 
 def _same_place(item: Item, tile: Item) -> bool:
     """Whether an item reads a tile only at the element that the same iteration made."""
-    return all(n.args == tile.ix for n in _loads(item) if n.attr == tile.name)
-
-
-def _loads(item: Item) -> Iterator[Expr]:
-    return (n for e in (item.expr, *item.ix) for n in walk(e) if n.op == "load")
+    return all(ix == tile.ix for ix in item.loads.get(tile.name, ()))
 
 
 def uses(groups: Iterable[Group]) -> set[str]:
