@@ -190,3 +190,25 @@ def test_names():
     for name in dlc.special.__all__:
         assert getattr(dlc.special, name).__doc__
     assert dlc.erfinv(dlc.asarray(0.5, dtype=dlc.float16)).dtype == dlc.float16
+
+
+def test_inverses_are_rounded_once_at_float32():
+    tails = 2.0 ** -np.linspace(1, 140, 4001)
+    places = np.concatenate([np.linspace(0, 1, 4001)[1:-1], tails, 1 - tails[:600]])
+    for name in ("erfinv", "ndtri"):
+        x = places.astype(np.float32)
+        x = x[(x < 1) & (x != 0.5)]
+        wanted = getattr(special, name)(x.astype(np.float64))
+        found = getattr(dlc.special, name)(x).numpy()
+        np.testing.assert_array_less(np.abs(found - wanted), 0.51 * np.spacing(np.abs(found)))
+
+
+def test_an_eager_call_is_one_program():
+    x = np.linspace(-0.9, 0.9, 37, dtype=np.float32)
+    for name in ("erfinv", "log_ndtr", "i0", "digamma"):
+        function = getattr(dlc.special, name)
+        np.testing.assert_array_equal(function(x).numpy(), dlc.compile(function)(x).numpy())
+    v = dlc.Variable(x, requires_grad=True)
+    dlc.sum(dlc.special.erfinv(v)).backward()
+    wanted = np.sqrt(np.pi) / 2 * np.exp(special.erfinv(x.astype(np.float64)) ** 2)
+    np.testing.assert_allclose(v.grad.numpy(), wanted, rtol=1e-6)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from dlc.frontend.apply import convert, float_promote, materialise
+from dlc.frontend.context import current_trace
 from dlc.frontend.functions import elementwise
 from dlc.frontend.functions.arguments import ArrayLike, match_shapes
 from dlc.frontend.functions.elementwise import named
 from dlc.frontend.tensor import Tensor
+from dlc.ir.deferred import deferred
 from dlc.ir.types import float64
+
+if TYPE_CHECKING:
+    from dlc.frontend import compile as compiling
+else:
+    compiling = deferred("dlc.frontend.compile")
+
+Build: TypeAlias = Callable[..., Tensor]
 
 _DOC = """{summary}
 
@@ -25,27 +36,43 @@ _DOC = """{summary}
 _SECOND = "        y: Another one. Their shapes broadcast and their dtypes are promoted.\n"
 
 
-def wide(build: Callable[..., Tensor], *xs: Tensor) -> Tensor:
-    """What is built of tensors at float64, in the float dtype of the first."""
+def wide(build: Build, *xs: Tensor, narrow: Build | None = None) -> Tensor:
+    """What is built of tensors at float64, in the float dtype of the first.
+
+    Called eagerly, it runs as one program.
+
+    Args:
+        build: The formula.
+        xs: What it is of.
+        narrow: One that is exact enough for what is rounded to float32 or less.
+    """
     held = [materialise(x) for x in xs]
-    return convert(build(*(convert(x, float64) for x in held)), held[0].tensor.dtype)
+    exact = narrow is None or held[0].tensor.dtype is float64
+    return _at_float64(build if exact else narrow)(*held)
+
+
+@functools.lru_cache
+def _at_float64(build: Build) -> Build:
+    def formula(*xs: Tensor) -> Tensor:
+        return convert(build(*(convert(x, float64) for x in xs)), xs[0].tensor.dtype)
+
+    compiled: Build = compiling.compile(formula)
+    return lambda *xs: formula(*xs) if current_trace() is not None else compiled(*xs)
 
 
 def unary(
-    name: str, summary: str, example: str, build: Callable[[Tensor], Tensor]
+    name: str, summary: str, example: str, build: Build, narrow: Build | None = None
 ) -> Callable[..., Tensor]:
-    """A public function of one argument, built at float64."""
+    """A public function of one argument, built at float64; `narrow` is as for `wide`."""
 
     def function(x: ArrayLike, /) -> Tensor:
-        return wide(build, *float_promote(x))
+        return wide(build, *float_promote(x), narrow=narrow)
 
     doc = _DOC.format(summary=summary, second="", shape="x's shape", example=example)
     return named(function, name, doc)
 
 
-def binary(
-    name: str, summary: str, example: str, build: Callable[[Tensor, Tensor], Tensor]
-) -> Callable[..., Tensor]:
+def binary(name: str, summary: str, example: str, build: Build) -> Callable[..., Tensor]:
     """A public function of two arguments that broadcast, built at float64."""
 
     def function(x: ArrayLike, y: ArrayLike, /) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 from dlc.frontend.apply import float_promote
@@ -173,14 +175,18 @@ def multigammaln(a: ArrayLike, d: int) -> Tensor:
     """
     if not isinstance(d, int) or d < 1:
         raise ValueRangeError(f"multigammaln of {d!r} rows: an integer from 1 on is needed")
+    return wide(_multigammaln(d), *float_promote(a))
 
+
+@functools.lru_cache
+def _multigammaln(d: int) -> Callable[[Tensor], Tensor]:
     def build(x: Tensor) -> Tensor:
         total = elementwise.multiply(elementwise.multiply(x, 0), 0)
         for k in range(d):
             total = elementwise.add(total, log_gamma_of(elementwise.subtract(x, k / 2)))
         return elementwise.add(total, d * (d - 1) / 4 * math.log(math.pi))
 
-    return wide(build, *float_promote(a))
+    return build
 
 
 _HEAD = 10  # terms of the sum before the Euler-Maclaurin formula takes the rest
@@ -267,7 +273,12 @@ def polygamma(n: int, x: ArrayLike) -> Tensor:
             f"polygamma of order {order!r}: the order is a Python integer from 0 on",
             hint="call it once for each order, and stack what it gives",
         )
-    return wide(lambda v: digamma_of(v) if not n else _polygamma(n, v), *float_promote(x))
+    return wide(_polygamma_of(order), *float_promote(x))
+
+
+@functools.lru_cache
+def _polygamma_of(n: int) -> Callable[[Tensor], Tensor]:
+    return functools.partial(_polygamma, n) if n else digamma_of
 
 
 def _polygamma(n: int, x: Tensor) -> Tensor:
