@@ -514,3 +514,10 @@ def promote_all(x: Sequence[Any]) -> list[Tensor]:
 
 
 __all__ += ["Extent", "asarray", "broadcast_to", "int64"]
+
+
+def rounded_once(x: Any, y: Any, z: Any) -> Tensor:
+    """x y + z with one rounding, so that no optimisation level can round otherwise."""
+    x, y, z = broadcast(*promote(x, y, z))
+    dtype = x.dtype
+    return apply("fma", x, convert(y, dtype), convert(z, dtype))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlc.frontend.apply import apply, as_dims, as_tensor, broadcast_to, convert
+from dlc.frontend.apply import apply, as_dims, as_tensor, broadcast_to, convert, rounded_once
 from dlc.frontend.custom import custom_jvp
 from dlc.frontend.functions import composed, elementwise, reduction
 from dlc.frontend.functions.arguments import common_shape
@@ -13,7 +13,6 @@ from dlc.frontend.random.generator import (
     fold_in,
     key_of,
     normal,
-    rounded_once,
     split,
     unit,
 )

@@ -21,10 +21,8 @@ from dlc.frontend.apply import (
     apply,
     as_dims,
     as_tensor,
-    broadcast,
-    convert,
     dtype_argument,
-    promote,
+    rounded_once,
 )
 from dlc.frontend.context import current_trace
 from dlc.frontend.tensor import Tensor, functions
@@ -180,13 +178,6 @@ def unit(k: Tensor, dims: tuple[Dim, ...], d: DType) -> Tensor:
         bits(k, dims, source), _filled(source.bits - taken, source)
     )
     return functions.multiply(functions.astype(words, target), 2.0**-taken)
-
-
-def rounded_once(x: Any, y: Any, z: Any) -> Tensor:
-    """x y + z with one rounding, so that no optimisation level can round otherwise."""
-    x, y, z = broadcast(*promote(x, y, z))
-    dtype = x.dtype
-    return apply("fma", x, convert(y, dtype), convert(z, dtype))
 
 
 def uniform(

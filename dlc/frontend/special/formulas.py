@@ -36,19 +36,12 @@ _DOC = """{summary}
 _SECOND = "        y: Another one. Their shapes broadcast and their dtypes are promoted.\n"
 
 
-def wide(build: Build, *xs: Tensor, narrow: Build | None = None) -> Tensor:
+def wide(build: Build, *xs: Tensor) -> Tensor:
     """What is built of tensors at float64, in the float dtype of the first.
 
     Called eagerly, it runs as one program.
-
-    Args:
-        build: The formula.
-        xs: What it is of.
-        narrow: One that is exact enough for what is rounded to float32 or less.
     """
-    held = [materialise(x) for x in xs]
-    exact = narrow is None or held[0].tensor.dtype is float64
-    return _at_float64(build if exact else narrow)(*held)
+    return _at_float64(build)(*(materialise(x) for x in xs))
 
 
 @functools.lru_cache
@@ -60,13 +53,11 @@ def _at_float64(build: Build) -> Build:
     return lambda *xs: formula(*xs) if current_trace() is not None else compiled(*xs)
 
 
-def unary(
-    name: str, summary: str, example: str, build: Build, narrow: Build | None = None
-) -> Callable[..., Tensor]:
-    """A public function of one argument, built at float64; `narrow` is as for `wide`."""
+def unary(name: str, summary: str, example: str, build: Build) -> Callable[..., Tensor]:
+    """A public function of one argument, built at float64."""
 
     def function(x: ArrayLike, /) -> Tensor:
-        return wide(build, *float_promote(x), narrow=narrow)
+        return wide(build, *float_promote(x))
 
     doc = _DOC.format(summary=summary, second="", shape="x's shape", example=example)
     return named(function, name, doc)
