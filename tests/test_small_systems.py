@@ -118,7 +118,7 @@ def test_what_lapack_decides(name, special):
         assert by_elements == by_lapack
         assert name not in WITHOUT_ERRORS
     else:
-        np.testing.assert_allclose(by_elements, by_lapack, rtol=1e-14)
+        np.testing.assert_allclose(by_elements, by_lapack, rtol=1e-14, atol=1e-16)
 
 
 def test_a_singular_matrix_is_an_error_wherever_it_is():

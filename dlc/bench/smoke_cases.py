@@ -6,6 +6,7 @@ from dlc.bench import convolutions, eager_problems, fits, networks, torch_models
 from dlc.bench import layout_problems as y
 from dlc.bench import order_problems as o
 from dlc.bench import problems as p
+from dlc.bench import system_problems as s
 from dlc.bench.problem import Case
 from dlc.bench.recurrent import LSTM_TRAINING
 
@@ -42,6 +43,11 @@ CASES = (
         for problem in (o.SORT, o.ARGSORT, o.TOP_8, o.TOP_64, o.CUMULATIVE_SUM)
     ),
     Case("embedding gradient", o.EMBEDDING_GRADIENT, dict(v=30, d=7, n=50)),
+    *(
+        Case(problem.name, problem, dict(b=5, n=3))
+        for problem in (s.SOLVE, s.INVERSE, s.DETERMINANT, s.CHOLESKY)
+    ),
+    Case("kalman", s.KALMAN, dict(t=6, n=3, m=2)),
     Case("linear", y.LINEAR, dict(m=3, k=17, n=33)),
     Case("add transposed", y.ADD_TRANSPOSED, dict(m=17, n=33)),
     Case("merged heads", y.MERGED_HEADS, dict(b=2, h=3, t=5, d=8)),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         order_problems,
         recurrent,
         smoke_cases,
+        system_problems,
         torch_models,
     )
 else:
@@ -39,6 +40,7 @@ else:
     order_problems = deferred("dlc.bench.order_problems")
     recurrent = deferred("dlc.bench.recurrent")
     smoke_cases = deferred("dlc.bench.smoke_cases")
+    system_problems = deferred("dlc.bench.system_problems")
     torch_models = deferred("dlc.bench.torch_models")
 
 GPU_SUITE = "gpu"
@@ -47,6 +49,7 @@ _MODULES: Mapping[str, Any] = {
     "eager": eager_problems,
     "order": order_problems,
     "layout": layout_problems,
+    "systems": system_problems,
     "recurrent": recurrent,
     "convolution": convolutions,
     "training": fits,

@@ -224,8 +224,24 @@ def _pivots(work: _Elements) -> tuple[Row, Node]:
 
 
 def _det(work: _Elements, node: Node) -> list[Node]:
+    (a,) = work.operands
+    if len(a) <= 3:
+        return [_expanded(work, a)]
     pivots, sign = _pivots(work)
     return [reduce(work.b.mul, pivots, sign)]
+
+
+def _expanded(work: _Elements, a: list[Row]) -> Node:
+    """The determinant by its first row: of so few, no less exact than by elimination."""
+    if len(a) == 1:
+        return a[0][0]
+    total: Node | None = None
+    for j, x in enumerate(a[0]):
+        minor = _expanded(work, [[*row[:j], *row[j + 1 :]] for row in a[1:]])
+        term = work.b.mul(x, minor)
+        total = term if total is None else (work.b.sub, work.b.add)[j % 2 == 0](total, term)
+    assert total is not None
+    return total
 
 
 def _slogdet(work: _Elements, node: Node) -> list[Node]:

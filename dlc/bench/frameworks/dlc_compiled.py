@@ -53,6 +53,20 @@ def _rms_norm(x: Any, w: Any) -> Any:
     return dlc.rms_norm(x, w, eps=1e-5)
 
 
+def _kalman(constants: Sequence[Array]) -> Program:
+    move, noise, seen, doubt = constants
+
+    def step(carry: Any, y: Any) -> Any:
+        x, p = carry
+        x, p = move @ x, move @ p @ move.T + noise
+        s = seen @ p @ seen.T + doubt
+        gain = dlc.matrix_transpose(dlc.linalg.solve(s, seen @ p))
+        x, p = x + gain @ (y - seen @ x), p - gain @ s @ dlc.matrix_transpose(gain)
+        return (x, p), x
+
+    return lambda measured: dlc.scan(step, (dlc.zeros(len(move)), dlc.eye(len(move))), measured)[1]
+
+
 def _gradient(function: Callable[..., Any]) -> Program:
     """The value and the gradients, from the inputs and a cotangent."""
 
@@ -203,6 +217,11 @@ PROGRAMS: dict[str, Callable[[Sequence[Array]], Program]] = {
     "convolution_strided": _inference(2),
     "convolution_gradient": _plain(_gradient(_layer(1))),
     "convolution_strided_gradient": _plain(_gradient(_layer(2))),
+    "solve": _plain(dlc.linalg.solve),
+    "inverse": _plain(dlc.linalg.inv),
+    "determinant": _plain(dlc.linalg.det),
+    "cholesky": _plain(dlc.linalg.cholesky),
+    "kalman": _kalman,
     "sort": _plain(lambda x: dlc.sort(x, axis=-1)),
     "argsort": _plain(lambda x: dlc.argsort(x, axis=-1)),
     "top_8": _plain(lambda x: tuple(dlc.topk(x, 8))),

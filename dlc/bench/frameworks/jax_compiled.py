@@ -127,6 +127,20 @@ def _example_gradients(constants: Sequence[Any]) -> Program:
     return _waiting(lambda x, labels: tuple(gradients(list(constants), x, labels)))
 
 
+def _kalman(constants: Sequence[Any], measured: Any) -> Any:
+    move, noise, seen, doubt = constants
+
+    def step(carry: Any, y: Any) -> Any:
+        x, p = carry
+        x, p = move @ x, move @ p @ move.T + noise
+        s = seen @ p @ seen.T + doubt
+        gain = jnp.linalg.solve(s, seen @ p).T
+        x, p = x + gain @ (y - seen @ x), p - gain @ s @ gain.T
+        return (x, p), x
+
+    return jax.lax.scan(step, (jnp.zeros(len(move)), jnp.eye(len(move))), measured)[1]
+
+
 def _lstm_training(constants: Sequence[Any]) -> Program:
     def loss_of(parameters: Sequence[Any], x: Any, y: Any) -> Any:
         w, u, b = parameters
@@ -211,6 +225,11 @@ PROGRAMS: dict[str, Callable[[Sequence[Any]], Program]] = {
     "convolution_strided": _closing(lambda constants, x: _layer(2)(x, *constants)),
     "convolution_gradient": _jit(_gradient(_layer(1))),
     "convolution_strided_gradient": _jit(_gradient(_layer(2))),
+    "solve": _jit(jnp.linalg.solve),
+    "inverse": _jit(jnp.linalg.inv),
+    "determinant": _jit(jnp.linalg.det),
+    "cholesky": _jit(jnp.linalg.cholesky),
+    "kalman": _closing(_kalman),
     "sort": _jit(lambda x: jnp.sort(x, axis=-1)),
     "argsort": _jit(lambda x: jnp.argsort(x, axis=-1)),
     "top_8": _jit(lambda x: tuple(jax.lax.top_k(x, 8))),
