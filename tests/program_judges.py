@@ -145,7 +145,7 @@ def extents(case, rng):
         return
     old = rng.choice(sizes)
     news = [rng.choice((old + 1, 2 * old, max(old - 1, 2), 3)) for _ in range(2)]
-    kept = [r.copy() for r in case.results()]
+    case.hold(case.results(), f"extent {old}")
     for new in news:
         program = case.program.stretched(old, new)
         try:
@@ -156,7 +156,8 @@ def extents(case, rng):
         other = Case(program)
         other.hold(case.compiled(*other.arrays), f"extent {old} as {new}")
         other.hold(case.compiled(*other.arrays), f"extent {old} as {new}, again")
-    same_bits(kept, case.results(), f"extent {old} again after {news}")
+    # The program of a symbol may round otherwise than the one of the number.
+    case.hold(case.results(), f"extent {old} again after {news}")
 
 
 def batches(case, rng):

@@ -41,19 +41,19 @@ class PlaceStatements:
 
     def read(self):
         x = self.value(low=1)
-        return f"{x.name}[{self.subscript(x)}]"
+        return f"dlc.asarray({x.name})[{self.subscript(x)}]"
 
     def write(self):
         x = self.value(low=1)
         where = self.subscript(x)
         number = {"f": "1.5", "b": "True"}.get(x.kind, "3")
         if self.chance(0.5):
-            self.check(f"{x.name}[{where}]")
+            self.check(f"dlc.asarray({x.name})[{where}]")
             y = self.evaluated
             if self.chance(0.5):
                 number = self.like(x.dtype, y.shape).name
             elif not self.smooth:
-                number = f"{x.name}[{where}] + {number}" if x.kind != "b" else number
+                number = f"dlc.asarray({x.name})[{where}] + {number}" if x.kind != "b" else number
         return self.pick((f"{{0}} = +{x.name}\n{{0}}[{where}] = {number}",
                           self.at(x, where, number)))  # fmt: skip
 
