@@ -171,7 +171,7 @@ class Maker(
             made = self.check(text)
             if made.size > self.most:
                 raise Unfit
-        except (Unfit, DlcError) as error:
+        except (Unfit, DlcError, MemoryError) as error:
             if isinstance(error, DlcError):
                 self.rejected.append((text, str(error).splitlines()[0]))
             del self.params[before[0] :], self.values[before[1] :]
