@@ -43,9 +43,7 @@ class Value:
 
 
 @dataclass
-class Maker(
-    ValueStatements, ProductStatements, PlaceStatements, LoopStatements, SeldomStatements
-):
+class Maker(ValueStatements, ProductStatements, PlaceStatements, LoopStatements, SeldomStatements):
     """Adds random statements to a program.
 
     wide: the only element type of floats, where there is one (for derivatives).
