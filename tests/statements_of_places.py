@@ -54,7 +54,7 @@ class PlaceStatements:
                 number = self.like(x.dtype, y.shape).name
             elif not self.smooth:
                 number = f"dlc.asarray({x.name})[{where}] + {number}" if x.kind != "b" else number
-        return self.pick((f"{{0}} = +{x.name}\n{{0}}[{where}] = {number}",
+        return self.pick((f"{{0}} = +dlc.asarray({x.name})\n{{0}}[{where}] = {number}",
                           self.at(x, where, number)))  # fmt: skip
 
     def at(self, x, where, number):
@@ -65,7 +65,7 @@ class PlaceStatements:
     def masked(self):
         x = self.value("fiu", 1)
         number = self.pick(("0", "2", "-1" if x.kind != "u" else "1"))
-        return f"{{0}} = +{x.name}\n{{0}}[{x.name} > {self.partner(x)}] = {number}"
+        return f"{{0}} = +dlc.asarray({x.name})\n{{0}}[{x.name} > {self.partner(x)}] = {number}"
 
     def gather(self):
         x = self.value(low=1)

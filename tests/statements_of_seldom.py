@@ -37,7 +37,7 @@ FLOAT = [
     (0, 3, "dlc.special.zeta(2 + dlc.abs({x}), 1.5)"), (0, 3, "dlc.special.entr({x})"),
     (0, 3, "dlc.special.gammainc(dlc.abs({x}) + 0.5, dlc.abs({y}))"),
     (0, 3, "dlc.special.erfcx({x})"),
-    (1, 3, "dlc.logcumsumexp({x}, {a})"), (0, 3, "dlc.stop_gradient({x})"),
+    (1, 3, "dlc.logcumsumexp({x}, {a})"),
     (0, 3, "dlc.masked_fill({x}, {x} > {y}, 0.25)"), (0, 3, "dlc.select([{x} > 0, {y} > 0], [{x}, {y}], 0.0)"),
     (1, 3, "dlc.rot90({x}) if {x}.ndim > 1 else {x}"), (1, 3, "dlc.moveaxis({x}, {a}, 0)"),
     (1, 3, "dlc.narrow({x}, {a}, 0, 1)"), (1, 3, "dlc.unstack({x}, axis={a})[0]"),
