@@ -240,13 +240,13 @@ def wrapped(case, rng):
     f, tensors = case.f, [dlc.asarray(a) for a in case.arrays]
     forms = {
         "checkpoint": lambda: dlc.checkpoint(f)(*tensors),
-        "compiled inside": lambda: dlc.compile(lambda *a: dlc.compile(f)(*a))(*tensors),
+        "compiled inside": lambda: dlc.compile(lambda *a: [*dlc.compile(f)(*a)])(*tensors),
         "a branch": lambda: dlc.compile(lambda p, *a: dlc.cond(p, f, f, *a))(True, *tensors),
         "a batch of one": lambda: [r[0] for r in dlc.vmap(f)(*[t[None] for t in tensors])],
         "a loop of one": lambda: [
             r[0] for r in dlc.scan(lambda c, _: (c, f(*tensors)), 0.0, dlc.zeros(1))[1]
         ],
-        "closed over": lambda: dlc.compile(lambda: f(*tensors))(),
+        "closed over": dlc.compile(lambda: f(*tensors)),
         "variables": lambda: dlc.compile(f)(*map(dlc.Variable, tensors)),
         "beside a tangent": lambda: dlc.jvp(lambda z: (f(*tensors), z), (0.0,), (1.0,))[0][0],
     }

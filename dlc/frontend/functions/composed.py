@@ -395,7 +395,7 @@ def where(
 
 
 def flat_at_zero(root: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """`root(x)` of sums of powers, with derivative 0 where they are 0, and where `x` is the root."""
+    """`root(x)` of sums of powers, with derivative 0 where they are 0, as is their root."""
     zero = equal(x, 0.0)
     return where(zero, x, root(where(zero, 1.0, x)))
 

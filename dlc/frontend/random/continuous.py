@@ -217,7 +217,7 @@ def _far_below(u: Tensor, first: Tensor, last: Tensor) -> Tensor:
 
 
 def _between(u: Tensor, first: Tensor, last: Tensor, far: bool | None) -> Tensor:
-    """Numbers of a normal distribution between two bounds; `far`: whether both are below -_BEYOND."""
+    """Numbers of a normal distribution between bounds; `far`: whether both are below -_BEYOND."""
     if far:
         return _far_below(u, first, last)
     start, end = _below(first), _below(last)
