@@ -34,7 +34,9 @@ def plan(seed, chosen):
     names = chosen if len(chosen) <= 2 else rng.sample([c for c in chosen if c != "derivatives"], 2)
     if "derivatives" in chosen and (len(chosen) <= 2 or rng.random() < 0.25):
         return make_program(seed, wide="float64", smooth=True), ["derivatives"], False
-    return make_program(seed), names, rng.random() < 0.4
+    program, special = make_program(seed), rng.random() < 0.4
+    gradient = bool(program.floats) and rng.random() < 0.4
+    return replace(program, gradient=gradient), names, special
 
 
 def outcome(program, names, special, seed):

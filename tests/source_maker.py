@@ -8,6 +8,7 @@ from source_programs import LAYOUTS, Param, Program, pruned
 from statements_of_loops import LoopStatements
 from statements_of_places import PlaceStatements
 from statements_of_products import ProductStatements
+from statements_of_seldom import SeldomStatements
 from statements_of_values import FLOATS, INTEGERS, Unfit, ValueStatements, broadcasts
 
 import dlc
@@ -42,7 +43,7 @@ class Value:
 
 
 @dataclass
-class Maker(ValueStatements, ProductStatements, PlaceStatements, LoopStatements):
+class Maker(ValueStatements, ProductStatements, PlaceStatements, LoopStatements, SeldomStatements):
     """Adds random statements to a program.
 
     wide: the only element type of floats, where there is one (for derivatives).
@@ -168,7 +169,7 @@ class Maker(ValueStatements, ProductStatements, PlaceStatements, LoopStatements)
             made = self.check(text)
             if made.size > self.most:
                 raise Unfit
-        except (Unfit, DlcError) as error:
+        except (Unfit, DlcError, MemoryError) as error:
             if isinstance(error, DlcError):
                 self.rejected.append((text, str(error).splitlines()[0]))
             del self.params[before[0] :], self.values[before[1] :]
@@ -201,7 +202,7 @@ KINDS = [
     "gram", "dense", "einsum", "conv", "conv", "conv_transpose", "pool", "attention", "read",
     "read", "write", "write", "masked", "gather", "gather", "rearrange", "rearrange", "pad", "join",
     "part", "order", "running", "loop", "matrix_loop", "until", "branch", "row_map", "derivative",
-    "random", "image", "loss",
+    "random", "image", "loss", *["seldom"] * 8,
 ]  # fmt: skip
 SMOOTH = [k for k in KINDS if k not in ("convert", "random", "derivative")]
 

@@ -95,12 +95,16 @@ def laid_out(values, layout):
 
 @dataclass(frozen=True)
 class Program:
-    """A program: parameters, statements (each sets one name first of all), names of results."""
+    """A program: parameters, statements (each sets one name first of all), names of results.
+
+    gradient: whether it gives the derivatives of a weighted sum of these results, not them.
+    """
 
     params: tuple[Param, ...]
     lines: tuple[str, ...]
     results: tuple[str, ...]
     seed: int = 0
+    gradient: bool = False
 
     @property
     def inputs(self):
@@ -113,11 +117,12 @@ class Program:
         names = ", ".join(p.name for p in self.inputs)
         body = [f"    {part}" for line in self.lines for part in line.split("\n")]
         back = f"    return ({''.join(r + ', ' for r in self.results)})"
-        return "\n".join([*head, f"def f({names}):", *body, back])
+        made = [*head, f"def f({names}):", *body, back]
+        return "\n".join([*made, *(["f = gradient(f)"] if self.gradient else [])])
 
     def function(self, seed=0):
         """The Python function; constants are of the seed."""
-        space = {"dlc": dlc, "np": np, "F": dlc.nn.functional}
+        space = {"dlc": dlc, "np": np, "F": dlc.nn.functional, "gradient": self._gradient}
         for p in self.params:
             if p.is_constant:
                 space[p.name] = p.array(seed)
@@ -125,6 +130,22 @@ class Program:
         linecache.cache[name] = (len(self.source), None, self.source.splitlines(True), name)
         exec(compile(self.source, name, "exec"), space)
         return space["f"]
+
+    @property
+    def floats(self):
+        return tuple(k for k, p in enumerate(self.inputs) if "float" in p.dtype)
+
+    def _gradient(self, f):
+        def total(*args):
+            found = [r for r in map(dlc.asarray, f(*args)) if r.dtype.is_float]
+            held = [r.astype(dlc.float64 if r.dtype is dlc.float64 else dlc.float32) for r in found]
+            parts = [
+                dlc.sum(r * dlc.cos(dlc.arange(r.size, dtype=r.dtype)).reshape(r.shape))
+                for r in held
+            ]
+            return sum(parts, dlc.asarray(0.0))
+
+        return dlc.grad(total, argnums=self.floats)
 
     def arrays(self, seed=0, *, special=False, positive=False):
         return [p.array(seed, special=special, positive=positive) for p in self.inputs]

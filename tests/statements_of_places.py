@@ -41,20 +41,20 @@ class PlaceStatements:
 
     def read(self):
         x = self.value(low=1)
-        return f"{x.name}[{self.subscript(x)}]"
+        return f"dlc.asarray({x.name})[{self.subscript(x)}]"
 
     def write(self):
         x = self.value(low=1)
         where = self.subscript(x)
         number = {"f": "1.5", "b": "True"}.get(x.kind, "3")
         if self.chance(0.5):
-            self.check(f"{x.name}[{where}]")
+            self.check(f"dlc.asarray({x.name})[{where}]")
             y = self.evaluated
             if self.chance(0.5):
                 number = self.like(x.dtype, y.shape).name
             elif not self.smooth:
-                number = f"{x.name}[{where}] + {number}" if x.kind != "b" else number
-        return self.pick((f"{{0}} = +{x.name}\n{{0}}[{where}] = {number}",
+                number = f"dlc.asarray({x.name})[{where}] + {number}" if x.kind != "b" else number
+        return self.pick((f"{{0}} = +dlc.asarray({x.name})\n{{0}}[{where}] = {number}",
                           self.at(x, where, number)))  # fmt: skip
 
     def at(self, x, where, number):
@@ -65,7 +65,7 @@ class PlaceStatements:
     def masked(self):
         x = self.value("fiu", 1)
         number = self.pick(("0", "2", "-1" if x.kind != "u" else "1"))
-        return f"{{0}} = +{x.name}\n{{0}}[{x.name} > {self.partner(x)}] = {number}"
+        return f"{{0}} = +dlc.asarray({x.name})\n{{0}}[{x.name} > {self.partner(x)}] = {number}"
 
     def gather(self):
         x = self.value(low=1)

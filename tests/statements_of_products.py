@@ -35,7 +35,7 @@ class ProductStatements:
         return f"{act}({x.name} @ {w.name} + {b.name})"
 
     def einsum(self):
-        x = self.value("fi", 1)
+        x = self.value("fi", 1, 4)
         letters = "abcd"[: x.rank]
         sizes = dict(zip(letters, x.shape, strict=True))
         other = self.rng.sample(letters, self.rng.randint(1, x.rank))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import dlc
+from dlc.runtime.judge import Judge
 
 rng = np.random.default_rng(5)
 LAYERS = 6
@@ -116,3 +117,14 @@ def test_assignments_are_an_error():
         f(1.0)
     with pytest.raises(dlc.ArgumentError, match="checkpoint of a int"):
         dlc.checkpoint(3)
+
+
+def test_a_judge_knows_how_far_rounding_moves_a_checkpoint():
+    def pair(x):
+        return dlc.tanh(x) * x, dlc.exp(x)
+
+    function = dlc.compile(dlc.checkpoint(pair)).lower(X).closure.function
+    judge = Judge(function, [X])
+    a, b = judge.results
+    assert judge.difference([a * np.float32(1 + 1e-7), b]) is None
+    assert judge.difference([a, b * np.float32(1.001)]) is not None

@@ -313,9 +313,36 @@ def test_an_axis_that_keeps_its_length_is_not_interpolated():
     for n in (7, 8):
         f(normal(1, 1, n, n + 1))
     x = normal(1, 1, 4, 6)
-    x[0, 0, 1:3, 2] = np.inf, np.nan
+    x[0, 0, 1:, 2] = np.inf, np.nan, -0.0
     np.testing.assert_array_equal(f(x).numpy(), x)
+    assert np.signbit(f(x).numpy()[0, 0, 3, 2])
     assert f.stats.compilations == 2
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_an_axis_that_a_factor_leaves_as_long_as_it_is_is_not_interpolated(mode):
+    f = dlc.compile(lambda x: dlc.interpolate(x, scale_factor=1.25, mode=mode))
+    f.warmup(dlc.spec((1, 1, "h", "w")))
+    for size in ((2, 3), (2, 9)):
+        x = normal(1, 1, *size)
+        own = dlc.interpolate(x, scale_factor=1.25, mode=mode).numpy()
+        np.testing.assert_allclose(f(x).numpy(), own, rtol=1e-6)
+    assert f.stats.compilations == 1
+
+
+@pytest.mark.parametrize("level", ["O1", "O2"])
+def test_pixels_in_the_place_of_one_take_no_part_of_others(level):
+    def f(x):
+        return dlc.interpolate(x, size=(7, 9), mode="bilinear")
+
+    x = normal(1, 1, 3, 3)
+    x[0, 0, 0, 0] = np.inf
+    open_ = dlc.compile(f, level=level)
+    open_.warmup(dlc.spec((1, 1, "h", "w")))
+    found = open_(x).numpy()
+    assert open_.stats.compilations == 1
+    assert np.isfinite(found[0, 0, 3, 3:]).all()
+    np.testing.assert_array_equal(found, dlc.compile(f, level=level)(x).numpy())
 
 
 @pytest.mark.parametrize("mode", ["nearest", "bilinear", "area"])

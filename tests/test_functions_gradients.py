@@ -210,3 +210,14 @@ def test_functions_of_bits_have_the_derivatives_of_what_they_compute(dtype):
         assert near[1].tolist() == [0.0] * 6
         fraction = f(lambda a: dlc.sum(dlc.frexp(a)[0]))(x)
         np.testing.assert_array_equal(fraction.numpy(), np.exp2(-np.frexp(x)[1]).astype(dtype))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [dlc.std, dlc.nanstd, lambda x: dlc.std_mean(x)[0], lambda x: dlc.linalg.vector_norm(x, ord=3)],
+)
+def test_roots_of_sums_of_powers_are_flat_at_zero(function):
+    x = dlc.zeros((2, 3), dtype=dlc.float64)
+    slope = dlc.grad(lambda t: dlc.sum(function(t) + t[0, 1]))(x)
+    np.testing.assert_array_equal(slope.numpy(), [[0, 1, 0], [0, 0, 0]])
+    assert dlc.jvp(function, (x,), (dlc.ones_like(x),))[1].item() == 0

@@ -284,3 +284,22 @@ def test_dead_values_are_released():
     finally:
         unregister("toy")
     assert max(peaks) <= 3
+
+
+PRODUCT = "lhs_batch=[], lhs_contract=[1], rhs_batch=[], rhs_contract=[0]"
+
+
+@pytest.mark.parametrize("moved", ["flip(%x) {axes=[0,1]}", "transpose(%x) {axes=[1,0]}"])
+def test_sums_do_not_depend_on_how_operands_lie_in_memory(moved):
+    view = f"""func @f(%x: f32[99,99], %y: f32[99,1]) -> (f32[99,1], f32[99]) {{
+  %0: f32[99,99] = {moved}
+  %1: f32[99,1] = dot_general(%0, %y) {{{PRODUCT}}}
+  %2: f32[99] = reduce_sum(%0) {{axes=[1]}}
+  return %1, %2
+}}"""
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=s).astype(np.float32) for s in ((99, 99), (99, 1)))
+    held = np.ascontiguousarray(x[::-1, ::-1] if moved.startswith("flip") else x.T)
+    own = view.replace(f"  %0: f32[99,99] = {moved}\n", "").replace("@f(%x", "@f(%0")
+    for a, b in zip(run(view, x, y), run(own, held, y), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -132,3 +132,14 @@ def test_an_lstm_at_every_stage():
     args = [rng.standard_normal(p.shape).astype(np.float32) for p in gradient.params]
     report = verify_function(gradient, args)
     assert report.ok, str(report)
+
+
+def test_what_two_loops_compute_before_them_is_there_for_each():
+    def total(w, h, xs):
+        return dlc.sum(dlc.scan(lambda c, r: (dlc.tanh(c @ (w * 0.5) + r), c), h, xs)[0])
+
+    rng = np.random.default_rng(0)
+    args = [rng.normal(size=s).astype(np.float32) for s in ((8, 8), (8,), (5, 8))]
+    found = dlc.compile(dlc.grad(total, argnums=(0, 1, 2)), verify=True)(*args)
+    for a, b in zip(found, dlc.grad(total, argnums=(0, 1, 2))(*args), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-6)

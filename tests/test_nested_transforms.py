@@ -166,3 +166,24 @@ def test_constants_in_all_nestings(name):
     for made in slopes.values():
         for way in (made, dlc.compile(made)):
             np.testing.assert_allclose(way(X).numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "copied", [lambda a: +a, lambda a: a.reshape(4), lambda a: a[:], lambda a: a.astype(a.dtype)]
+)
+def test_copies_of_outer_values_are_written_to_inside(copied):
+    def f(x, a):
+        v = copied(a)
+        v[0] = 9.0
+        return dlc.sum(x * v)
+
+    x, a = dlc.ones(4), dlc.arange(4, dtype=dlc.float32)
+    found = [
+        dlc.compile(dlc.grad(f))(x, a),
+        dlc.vmap(dlc.grad(f))(x[None], a[None])[0],
+        dlc.compile(lambda x, a: dlc.cond(True, lambda: dlc.grad(f)(x, a), lambda: x))(x, a),
+        dlc.compile(lambda x, a: dlc.map(lambda r: dlc.grad(f)(r, a), x[None])[0])(x, a),
+    ]
+    for g in found:
+        assert g.tolist() == [9, 1, 2, 3]
+    assert a.tolist() == [0, 1, 2, 3]

@@ -291,6 +291,12 @@ def test_slices_downwards_begin_within_the_axis():
         assert model(x)[0].tolist() == ([0] if n < 10 else list(range(n - 9, -1, -1)))
 
 
+def test_extremes_of_known_numbers_without_axes_keep_their_type():
+    for op, result in (("Max", 5), ("Min", 3)):
+        (found,) = known(op, ["a", "b"], a=np.uint32(3), b=np.uint32(5))
+        assert (found.dtype, found.tolist()) == (np.uint32, result)
+
+
 def test_known_integers_wrap():
     for op in ("ReduceProd", "ReduceSum", "ReduceMax"):
         result = {"ReduceProd": 10**10 % 2**32, "ReduceSum": 200000, "ReduceMax": 100000}[op]

@@ -92,6 +92,12 @@ def test_functions():
     check(flow, np.abs(M), others=[(M - np.abs(M) + np.eye(8, dtype=np.float32) * 0.1,)])
 
 
+def test_numbers_that_attributes_would_round_are_written_out():
+    x = np.random.default_rng(0).normal(0, 1e-3, size=(2, 5))
+    f = dlc.onnx.load(dlc.onnx.export(dlc.layer_norm, (x,)))
+    np.testing.assert_allclose(f(x)[0].numpy(), dlc.layer_norm(x).numpy(), rtol=1e-12)
+
+
 def test_gradients():
     check(dlc.grad(lambda x: dlc.sum(dlc.tanh(dlc.conv(x, W, padding=1)) ** 2)), X[:1])
 

@@ -223,6 +223,18 @@ def test_quantiles_of_the_normal_distribution():
     assert np.max(np.abs(got - want) / np.maximum(np.abs(want), 1e-3)) < 2e-15
 
 
+@pytest.mark.parametrize("bounds", [(-40.0, -38.0), (50.0, np.inf), (31.0, 31.01)])
+def test_truncated_normal_numbers_far_out(bounds):
+    x = dlc.random.truncated_normal(KS_KEY, *bounds, (20000,), "float64").numpy()
+    near, end = sorted(map(abs, bounds))
+    above = special.log_ndtr(-np.array([near, end])), special.log_ndtr(-np.abs(x))
+    share = np.expm1(above[1] - above[0][0]) / np.expm1(above[0][1] - above[0][0])
+    assert fits(share, stats.uniform())
+    tensors = [dlc.asarray(b, dtype=dlc.float64) for b in bounds]
+    same = dlc.random.truncated_normal(KS_KEY, *tensors, (20000,), "float64").numpy()
+    np.testing.assert_array_equal(x, same)
+
+
 def test_bounds_of_truncated_normal_numbers():
     x = dlc.random.truncated_normal(KS_KEY, 1.0, 1.0 + 1e-6, (1000,)).numpy()
     assert (x >= 1).all()

@@ -196,8 +196,8 @@ class Tensor(TensorMethods):
     def _snapshot(self) -> Tensor:
         """A new handle on the present value; in a trace a value of the trace."""
         trace = current_trace()
-        if trace is not None and self._trace is None:
-            # A copy of the handle would not be told of later writes to this one.
+        if trace is not None and self._trace is not trace:
+            # A copy of the handle would not be told of later writes to this one, and belong there.
             return make(None, self._node_in(trace), trace, self._weak)
         return make(self._data, self._node, self._trace, self._weak, self._history)
 

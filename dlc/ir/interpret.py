@@ -190,6 +190,8 @@ def _apply(
     op = node.op
     if op.reference is not None:
         attrs = static_attrs(node.attrs, lambda d: _static(d, values)) if op.attrs else {}
+        if op.family in ("reduction", "contraction"):
+            inputs = [_in_order(x) for x in inputs]
         try:
             result = op.reference(*inputs, **attrs)
         except (MemoryError, ValueError):
@@ -213,6 +215,14 @@ def _apply(
             _checked(node, x, t, values) for x, t in zip(result, node.type.items, strict=True)
         )
     return _checked(node, result, node.type, values)
+
+
+def _in_order(x: Array) -> Array:
+    """`x` as it lies in a result: NumPy adds in another order where an operand is a view.
+
+    What is repeated stays as it is: it may be too large to be held.
+    """
+    return x if 0 in x.strides else np.asarray(x, order="C")
 
 
 def _check_memory(node: Node, values: Mapping[str, int]) -> None:

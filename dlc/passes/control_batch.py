@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlc.ir.build import IRBuilder
-from dlc.ir.core import Function, Node, with_inputs
+from dlc.ir.core import Function, Node
 from dlc.ir.dims import TRIPS, Dim
 from dlc.ir.ops.batching import batch_size, repeated
 from dlc.ir.types import TensorType, int64
@@ -55,10 +55,14 @@ def _batch_size(inputs: Sequence[Node], flags: Sequence[bool]) -> Dim:
 
 
 def inline(b: IRBuilder, function: Function, arguments: Sequence[Node]) -> list[Node]:
-    """The results of a function of these arguments, its nodes appended to `b`."""
+    """The results of a function of these arguments, its nodes appended to `b`.
+
+    All of them are new, those without operands too: the function may be written out twice.
+    """
     new: dict[Node, Node] = dict(zip(function.params, arguments, strict=True))
     for n in function.nodes:
-        new[n] = with_inputs(n, tuple(new[x] for x in n.inputs))
+        inputs = tuple(new[x] for x in n.inputs)
+        new[n] = Node(n.op, inputs, n.attrs, n.type, n.loc, n.name)
         b.nodes.append(new[n])
     return [new[r] for r in function.results]
 

@@ -21,7 +21,7 @@ from dlc.ir.core import Function, Node, bodies, with_bodies
 from dlc.ir.dims import evaluate
 from dlc.ir.interpret import bind_symbols, decomposition, interpret
 from dlc.ir.record import dataclass
-from dlc.ir.types import DType, TensorType, dtype_of, float64
+from dlc.ir.types import DType, TensorType, TupleType, dtype_of, float64
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -209,12 +209,18 @@ class _Widener:
 
     def run(self, nodes: Sequence[Node], new: dict[Node, Node]) -> None:
         """Appends what `nodes` become; `new` maps old nodes to new ones."""
+        several: dict[Node, list[Node]] = {}
         for node in nodes:
-            if node.op.decompose is not None and node.op.reference is None:
+            if node.inputs and node.inputs[0] in several:
+                new[node] = several[node.inputs[0]][node.attrs["index"]]
+            elif node.op.decompose is not None and node.op.reference is None:
                 inner = decomposition(node)
                 mapped = dict(zip(inner.params, (new[x] for x in node.inputs), strict=True))
                 self.run(inner.nodes, mapped)
-                new[node] = mapped[inner.results[0]]
+                if isinstance(node.type, TupleType):
+                    several[node] = [mapped[r] for r in inner.results]
+                else:
+                    new[node] = mapped[inner.results[0]]
             elif node.op.family == "control":
                 new[node] = self.control(node, [new[x] for x in node.inputs])
             else:

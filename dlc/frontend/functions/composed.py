@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
+from collections.abc import Callable
 from typing import Any
 
 from dlc.frontend.apply import (
@@ -391,6 +392,12 @@ def where(
         )
     chosen = match_shapes("where", (convert(as_tensor(condition), bool_), *promote(x, y)))
     return apply("select", *chosen)
+
+
+def flat_at_zero(root: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """`root(x)` of sums of powers, with derivative 0 where they are 0, as is their root."""
+    zero = equal(x, 0.0)
+    return where(zero, x, root(where(zero, 1.0, x)))
 
 
 def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:

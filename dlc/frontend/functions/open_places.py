@@ -28,6 +28,11 @@ def counted(count: Dim, dtype: DType = int64) -> Tensor:
     return convert(apply("iota", shape=(count,), axis=0, dtype=int64), dtype)
 
 
+def stays(extent: Dim, count: Dim) -> Tensor:
+    """Whether an axis stays as long as it is."""
+    return elementwise.equal(number(extent, int64), number(count, int64))
+
+
 def _whole(x: Tensor, least: Dim, most: Dim) -> Tensor:
     """The floor of floats, within two extents."""
     found = convert(elementwise.floor(x), int64)
@@ -47,21 +52,29 @@ def nearest(extent: Dim, count: Dim, factor: float | None, *, exact: bool) -> Te
         twice = elementwise.equal(number(count), number(mul(extent, 2)))
         scale = composed.where(twice, 0.5, scale)
     place = elementwise.add(counted(count, float32), 0.5 if exact else 0.0)
-    return _whole(elementwise.multiply(place, convert(scale, float32)), 0, add(extent, -1))
+    found = _whole(elementwise.multiply(place, convert(scale, float32)), 0, add(extent, -1))
+    return found if exact else composed.where(stays(extent, count), counted(count), found)
 
 
 def _centres(extent: Dim, count: Dim, factor: float | None, align: bool) -> Tensor:
+    """As in `resizing`; quotients, which no pass joins with the difference behind them."""
     place = counted(count, float64)
     if align:
-        steps = elementwise.maximum(number(add(count, -1)), 1.0)
-        return elementwise.multiply(place, elementwise.divide(number(add(extent, -1)), steps))
-    scaled = elementwise.multiply(elementwise.add(place, 0.5), _scale(extent, count, factor))
+        across = elementwise.multiply(place, number(add(extent, -1)))
+        return elementwise.divide(across, elementwise.maximum(number(add(count, -1)), 1.0))
+    centre = elementwise.add(place, 0.5)
+    if factor is None:
+        across = elementwise.multiply(centre, number(extent))
+        scaled = elementwise.divide(across, number(count))
+    else:
+        scaled = elementwise.divide(centre, convert(as_tensor(factor), float64))
     return elementwise.subtract(scaled, 0.5)
 
 
 def linear(extent: Dim, count: Dim, factor: float | None, align: bool) -> list[Column]:
     """The two neighbours of each pixel of the result; where none moves, the second has no part."""
     at = elementwise.maximum(_centres(extent, count, factor, align), 0.0)
+    at = composed.where(stays(extent, count), counted(count, float64), at)
     last = add(extent, -1)
     start = _whole(at, 0, last)
     part = elementwise.subtract(at, convert(start, float64))

@@ -8,7 +8,7 @@ from typing import Any
 
 from dlc.frontend.apply import apply, as_tensor, convert, dtype_argument, float_promote, materialise
 from dlc.frontend.cast_table import casts
-from dlc.frontend.functions import elementwise
+from dlc.frontend.functions import composed, elementwise
 from dlc.frontend.functions.arguments import (
     ArrayLike,
     AxisLike,
@@ -346,6 +346,8 @@ def std(
 ) -> Tensor:
     """The standard deviation: the square root of `dlc.var`.
 
+    Its derivative is 0 where all elements are equal, as in PyTorch.
+
     Args:
         x: A tensor, array or number of any shape. Integers and bools are taken as float32.
         axis: The axis or axes that are reduced; all of them for None.
@@ -370,8 +372,9 @@ def std(
     half = found.tensor.dtype if dtype is None else dtype_argument(dtype)
     if half.is_float and half.bits == 16:  # rounded once, after the root
         wide = _var("std", convert(found, half), axis, correction, float32, keepdims)
-        return convert(elementwise.sqrt(wide), half)
-    return elementwise.sqrt(_var("std", x, axis, correction, dtype, keepdims))
+        return convert(composed.flat_at_zero(elementwise.sqrt, wide), half)
+    found = _var("std", x, axis, correction, dtype, keepdims)
+    return composed.flat_at_zero(elementwise.sqrt, found)
 
 
 def _at_the_end(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:

@@ -178,8 +178,9 @@ def _centres(extent: int, count: int, factor: float | None, align: bool) -> Any:
     """Where the centres of the result's pixels are among the image's, the first of which is 0."""
     place = np.arange(count)
     if align:
-        return place * ((extent - 1) / (count - 1) if count > 1 else 0.0)
-    return (place + 0.5) * _scale(extent, count, factor) - 0.5
+        return place * (extent - 1) / max(count - 1, 1)
+    scaled = (place + 0.5) * extent / count if factor is None else (place + 0.5) / factor
+    return scaled - 0.5
 
 
 def cubic_near(t: Any, a: float = _CUBIC) -> Any:
@@ -270,11 +271,10 @@ def _weighted_open(
     for places, weights in columns:
         held = convert(weights, float32 if dtype.bits == 16 else dtype)
         read = indexing.take(x, places, axis=axis)
-        part = elementwise.multiply(read, convert(reshaped(held, shape), dtype))
         if total is not None and mode != "bicubic":
-            # An axis that stays as long as it is stays as it is, with infinities in it.
-            same = elementwise.equal(open_places.number(extent), open_places.number(count))
-            part = composed.where(same, 0.0, part)
+            # An axis that stays as long as it is stays as it is, with infinities and -0.0 in it.
+            read = composed.where(open_places.stays(extent, count), -0.0, read)
+        part = elementwise.multiply(read, convert(reshaped(held, shape), dtype))
         total = part if total is None else elementwise.add(total, part)
     assert total is not None
     return total

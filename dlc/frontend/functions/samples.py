@@ -199,7 +199,8 @@ def nanstd(
         >>> dlc.nanstd(dlc.asarray([1.0, math.nan, 3.0]))
         Tensor(1., dtype=float32)
     """
-    return elementwise.sqrt(nanvar(x, axis=axis, correction=correction, keepdims=keepdims))
+    found = nanvar(x, axis=axis, correction=correction, keepdims=keepdims)
+    return composed.flat_at_zero(elementwise.sqrt, found)
 
 
 _RUNNING_DOC = """The running {word}, where NaN counts as {filling}.

@@ -29,8 +29,7 @@ _EPS = {"float32": 2.0**-23, "float64": 2.0**-52, "float16": 2.0**-10, "bfloat16
 def _root_of_squares(x: Tensor, axes: tuple[int, ...], keepdims: bool) -> Tensor:
     """The root of the sum of squares, with derivative 0 at 0."""
     total = reduction.sum(elementwise.square(x), axis=axes, keepdims=keepdims)
-    zero = elementwise.equal(total, 0.0)
-    return composed.where(zero, total, elementwise.sqrt(composed.where(zero, 1.0, total)))
+    return composed.flat_at_zero(elementwise.sqrt, total)
 
 
 @casts
@@ -47,7 +46,7 @@ def vector_norm(
             are not 0, p for the p-th root of the sum of the p-th powers of magnitudes.
 
     Returns:
-        A tensor of the float dtype of x. The derivative of the 2-norm of zeros is 0.
+        A tensor of the float dtype of x. The derivative of the norm of zeros is 0.
 
     Raises:
         IndexRangeError: An axis is out of range.
@@ -75,7 +74,9 @@ def _vector_norm(x: Tensor, axes: tuple[int, ...], keepdims: bool, ord: float) -
     if ord == 1:
         return reduction.sum(magnitude, axis=axes, keepdims=keepdims)
     total = reduction.sum(composed.pow(magnitude, float(ord)), axis=axes, keepdims=keepdims)
-    return composed.pow(total, 1.0 / ord)
+    if ord < 0:
+        return composed.pow(total, 1.0 / ord)
+    return composed.flat_at_zero(lambda t: composed.pow(t, 1.0 / ord), total)
 
 
 _MATRIX_NORMS = ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf)

@@ -139,6 +139,46 @@ def _below(x: Tensor) -> Tensor:
     return elementwise.multiply(elementwise.erfc(elementwise.multiply(x, -math.sqrt(0.5))), 0.5)
 
 
+_BEYOND = 30.0  # from where on tails are drawn by logarithms: at 38 a probability is 0
+
+
+def _excess(t: Tensor) -> Tensor:
+    """-t^2/2 - log(sqrt(2 pi)) less the logarithm of the probability above t, which is large."""
+    s = elementwise.reciprocal(elementwise.square(t))
+    series = elementwise.multiply(s, rounded_once(s, as_tensor(3.0), -1.0))
+    return elementwise.subtract(elementwise.log(t), elementwise.log1p(series))
+
+
+def _far_below(u: Tensor, first: Tensor, last: Tensor) -> Tensor:
+    """Numbers of a normal distribution between two bounds that are far below 0, from uniform ones.
+
+    By the logarithm of the distribution function: the root of its leading term, and one of Newton's
+    steps to the whole.
+    """
+    a, b = elementwise.negative(last), elementwise.negative(first)
+    base = _excess(a)
+    half = elementwise.multiply(elementwise.subtract(a, b), 0.5)
+    span = rounded_once(half, elementwise.add(a, b), elementwise.subtract(base, _excess(b)))
+    share = elementwise.log1p(elementwise.multiply(u, elementwise.expm1(span)))
+    t = elementwise.sqrt(rounded_once(a, a, elementwise.multiply(share, -2.0)))
+    rate = elementwise.add(t, elementwise.reciprocal(t))
+    step = elementwise.divide(elementwise.subtract(_excess(t), base), rate)
+    return elementwise.subtract(step, t)
+
+
+def _between(u: Tensor, first: Tensor, last: Tensor, far: bool | None) -> Tensor:
+    """Numbers of a normal distribution between bounds; `far`: whether both are below -_BEYOND."""
+    if far:
+        return _far_below(u, first, last)
+    start, end = _below(first), _below(last)
+    p = rounded_once(elementwise.subtract(end, start), u, start)
+    found = normal_quantile(p)
+    if far is None:
+        low, high = elementwise.minimum(first, -_BEYOND), elementwise.minimum(last, -_BEYOND)
+        found = composed.where(elementwise.less(last, -_BEYOND), _far_below(u, low, high), found)
+    return found
+
+
 def truncated_normal(
     key: Tensor | None,
     lower: Any = -2.0,
@@ -176,9 +216,9 @@ def truncated_normal(
     mirrored = elementwise.greater(low, 0.0)
     first = composed.where(mirrored, elementwise.negative(high), low)
     last = composed.where(mirrored, elementwise.negative(low), high)
-    start, end = _below(first), _below(last)
-    p = rounded_once(elementwise.subtract(end, start), u, start)
-    x = composed.clip(normal_quantile(p), first, last)
+    known = isinstance(lower, (int, float)) and isinstance(upper, (int, float))
+    far = (lower > _BEYOND or upper < -_BEYOND) if known else None
+    x = composed.clip(_between(u, first, last, far), first, last)
     x = convert(composed.where(mirrored, elementwise.negative(x), x), d)
     # Rounding may have passed a bound.
     return composed.clip(x, convert(low, d), convert(high, d))

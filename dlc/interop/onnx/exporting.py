@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 import dlc
 from dlc.frontend import tree
 from dlc.frontend.signature import ir_name
@@ -31,6 +33,7 @@ from dlc.ir.errors import (
     ValueRangeError,
     nearest,
 )
+from dlc.ir.types import TensorType, float64
 from dlc.passes.expansion import expand
 from dlc.runtime.files import write_whole
 
@@ -171,10 +174,18 @@ def _open_axes(
 
 def _writable(function: Function) -> Function:
     """The function with ops that have no writer of their own in terms of others."""
-    missing = {n.op.name for n in all_nodes(function)} - set(WRITERS)
-    if not missing:
+    if not any(map(_is_expanded, all_nodes(function))):
         return function
-    return expand(function, lambda n: n.op.name not in WRITERS and n.op.decompose is not None)
+    return expand(function, _is_expanded)
+
+
+def _is_expanded(node: Node) -> bool:
+    """Whether an op has no writer, or a number that attributes of ONNX, at float32, would round."""
+    if node.op.decompose is None:
+        return False
+    wide = isinstance(node.type, TensorType) and node.type.dtype is float64
+    numbers = [v for v in node.attrs.values() if isinstance(v, float)] if wide else []
+    return node.op.name not in WRITERS or any(float(np.float32(v)) != v for v in numbers)
 
 
 def _input_names(params: Sequence[Node], given: Sequence[str] | None) -> list[str]:

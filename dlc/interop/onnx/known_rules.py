@@ -124,7 +124,8 @@ def _extreme(node: Node, *parts: Array) -> Array | None:
         return None
     larger = node.op == "Max"
     choose = np.frompyfunc(lambda a, b: (max(a, b)) if larger else (min(a, b)), 2, 1)
-    return _plain(functools.reduce(choose, parts), parts[0])
+    # Of arrays without axes it is a Python integer, which has no element type.
+    return _plain(np.asarray(functools.reduce(choose, parts), object), parts[0])
 
 
 @_rule("Where")
