@@ -98,49 +98,49 @@ class TensorMethods:
             axis = tuple(k for k, d in enumerate(self.shape) if d == 1)
         return functions.squeeze(self, axis)
 
-    def sum(self, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Tensor:
-        """`dlc.sum`."""
-        return functions.sum(self, axis=axis, dtype=dtype, keepdims=keepdims)
+    def sum(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.sum`, with its `dtype`, `initial` and `where`."""
+        return functions.sum(self, axis=axis, keepdims=keepdims, **options)
 
-    def prod(self, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Tensor:
-        """`dlc.prod`."""
-        return functions.prod(self, axis=axis, dtype=dtype, keepdims=keepdims)
+    def prod(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.prod`, with its `dtype`, `initial` and `where`."""
+        return functions.prod(self, axis=axis, keepdims=keepdims, **options)
 
-    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """`dlc.mean`."""
-        return functions.mean(self, axis=axis, keepdims=keepdims)
+    def mean(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.mean`, with its `dtype` and `where`."""
+        return functions.mean(self, axis=axis, keepdims=keepdims, **options)
 
-    def var(self, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
-        """`dlc.var`."""
-        return functions.var(self, axis=axis, correction=correction, keepdims=keepdims)
+    def var(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.var`, with its `correction` or `ddof`, `dtype` and `where`."""
+        return functions.var(self, axis=axis, keepdims=keepdims, **options)
 
-    def std(self, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
-        """`dlc.std`."""
-        return functions.std(self, axis=axis, correction=correction, keepdims=keepdims)
+    def std(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.std`, with its `correction` or `ddof`, `dtype` and `where`."""
+        return functions.std(self, axis=axis, keepdims=keepdims, **options)
 
-    def max(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """`dlc.max`."""
-        return functions.max(self, axis=axis, keepdims=keepdims)
+    def max(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.max`, with its `initial` and `where`."""
+        return functions.max(self, axis=axis, keepdims=keepdims, **options)
 
-    def min(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """`dlc.min`."""
-        return functions.min(self, axis=axis, keepdims=keepdims)
+    def min(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.min`, with its `initial` and `where`."""
+        return functions.min(self, axis=axis, keepdims=keepdims, **options)
 
-    def any(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """`dlc.any`."""
-        return functions.any(self, axis=axis, keepdims=keepdims)
+    def any(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.any`, with its `where`."""
+        return functions.any(self, axis=axis, keepdims=keepdims, **options)
 
-    def all(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """`dlc.all`."""
-        return functions.all(self, axis=axis, keepdims=keepdims)
+    def all(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.all`, with its `where`."""
+        return functions.all(self, axis=axis, keepdims=keepdims, **options)
 
-    def argmax(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    def argmax(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
         """`dlc.argmax`."""
-        return functions.argmax(self, axis=axis, keepdims=keepdims)
+        return functions.argmax(self, axis=axis, keepdims=keepdims, **options)
 
-    def argmin(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    def argmin(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
         """`dlc.argmin`."""
-        return functions.argmin(self, axis=axis, keepdims=keepdims)
+        return functions.argmin(self, axis=axis, keepdims=keepdims, **options)
 
     def clip(self, min: Any = None, max: Any = None) -> Tensor:
         """`dlc.clip`."""
