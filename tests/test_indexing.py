@@ -230,6 +230,10 @@ def test_modes_for_places_out_of_bounds():
     assert dlc.compile(lambda v, i: v.at[i].set(0.0))(x, places).tolist() == [10, 0, 30]
     grid = dlc.zeros((2, 2)).at[np.array([0, 0, 9]), np.array([0, 9, 0])].set(1.0, mode="drop")
     assert grid.tolist() == [[1, 0], [0, 0]]
+    with pytest.raises(IndexError, match=r"index -7 is out of range for axis 0 of f32\[3\]"):
+        x.at[places].set(0.0)
+    with pytest.raises(ValueError, match="no mode 'bounce'"):
+        x.at[places].get(mode="bounce")
 
 
 @pytest.mark.parametrize("item", [7, -9, (1, 9), (slice(None), -5), (7, [0, 1]), (None, 3, ...)])
@@ -257,10 +261,6 @@ def _put(arrays, places):
     """The items with those that are arrays replaced, in order."""
     left = list(places)
     return tuple(left.pop(0) if isinstance(k, np.ndarray) else k for k in arrays)
-    with pytest.raises(IndexError, match=r"index -7 is out of range for axis 0 of f32\[3\]"):
-        x.at[places].set(0.0)
-    with pytest.raises(ValueError, match="no mode 'bounce'"):
-        x.at[places].get(mode="bounce")
 
 
 def test_places_beyond_int64_are_not_negative():

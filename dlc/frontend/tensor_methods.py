@@ -74,9 +74,9 @@ class TensorMethods:
             """Of `dlc.Tensor`."""
             ...
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *shape: Any, **options: Any) -> Tensor:
         """`dlc.reshape`: the shape as one tuple or as several integers, one of which may be -1."""
-        return functions.reshape(self, shape[0] if len(shape) == 1 else shape)
+        return functions.reshape(self, shape[0] if len(shape) == 1 else shape, **options)
 
     def transpose(self, *axes: Any) -> Tensor:
         """The axes in another order, reversed when none is given."""
@@ -86,11 +86,13 @@ class TensorMethods:
             self, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
         )
 
-    def flatten(self) -> Tensor:
-        """The elements in row-major order, as one dim."""
-        return functions.reshape(self, (-1,))
+    def flatten(self, start_dim: int = 0, end_dim: int = -1, **options: Any) -> Tensor:
+        """`dlc.flatten`: the elements in row-major order, as one axis."""
+        return functions.flatten(self, start_dim, end_dim, **options)
 
-    ravel = flatten
+    def ravel(self, **options: Any) -> Tensor:
+        """`dlc.ravel`."""
+        return functions.ravel(self, **options)
 
     def squeeze(self, axis: Any = None) -> Tensor:
         """Without the given axes of extent 1, or all of them."""
@@ -186,10 +188,9 @@ class TensorMethods:
         """`dlc.swapaxes`."""
         return functions.swapaxes(self, axis1, axis2)
 
-    def take(self, indices: Any, axis: int | None = None) -> Tensor:
-        """`dlc.take`; of all elements without an axis."""
-        x = self if axis is not None else functions.reshape(self, (-1,))
-        return functions.take(x, indices, axis=0 if axis is None else axis)
+    def take(self, indices: Any, axis: int | None = None, **options: Any) -> Tensor:
+        """`dlc.take`, with its `mode` and `fill_value`; of all elements without an axis."""
+        return functions.take(self, indices, axis=axis, **options)
 
     def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
         """`dlc.repeat`."""
