@@ -239,3 +239,41 @@ def test_the_page_lists_every_layer():
     for row in PAGE.partition("| products")[2].partition("\n\n")[0].splitlines():
         for word in re.findall(r"`([A-Z]\w*#?\w*)", row):
             assert hasattr(nn, word.replace("#", "2")), word
+
+
+def test_functional_call_takes_the_parameters_as_an_argument():
+    x = np.random.default_rng(0).standard_normal((5, 3)).astype("f")
+    nets = [nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)) for _ in range(3)]
+    call = nn.utils.functional_call
+    named = [dict(n.named_parameters()) for n in nets]
+    stacked = {k: dlc.stack([n[k] for n in named]) for k in named[0]}
+    rows = dlc.vmap(lambda v: call(nets[0], v, x))(stacked)
+    for row, net in zip(rows, nets, strict=True):
+        assert np.allclose(row.numpy(), net(x).numpy(), rtol=1e-5, atol=1e-6)
+    loss = dlc.compile(dlc.grad(lambda v, x: call(nets[1], ({}, v), (x,)).sum()))
+    assert np.allclose(loss(named[1], x)["2.bias"].numpy(), [5, 5])
+    shifted = call(nets[0], {"2.bias": named[0]["2.bias"] + 1}, x)  # the others stay its own
+    assert np.allclose(shifted.numpy(), nets[0](x).numpy() + 1, rtol=1e-5, atol=1e-6)
+    for values, error, words in (
+        ({"2.bais": x}, ValueError, "did you mean '2.bias'"),
+        ({"2.bias": np.zeros(3)}, ValueError, r"of shape \(2,\), and the value of shape \(3,\)"),
+        (3, TypeError, "must be a dict"),
+        ((named[0], named[0]), ValueError, "in two of the dicts"),
+    ):
+        with pytest.raises(error, match=words):
+            call(nets[0], values, x)
+    with pytest.raises(ValueError, match="no value for 0.bias"):
+        call(nets[0], {k: v for k, v in named[0].items() if k != "0.bias"}, x, strict=True)
+
+
+def test_functional_call_assigns_to_variables_alone():
+    x, norm = np.float32([[1.0], [3.0]]), nn.BatchNorm1d(1)
+    state = {k: dlc.asarray(v) for k, v in norm.state_dict().items()}
+    with pytest.raises(TypeError, match="the module assigns to .*, and a tensor never changes"):
+        nn.utils.functional_call(norm, state, x)
+    held = {k: dlc.Variable(v) for k, v in state.items()}
+    nn.utils.functional_call(norm, held, x)
+    assert np.isclose(held["running_mean"].numpy()[0], 0.2)
+    assert norm.running_mean.numpy()[0] == 0
+    got = nn.utils.functional_call(norm.eval(), state, x)
+    assert np.allclose(got.numpy(), x, rtol=1e-4)

@@ -3,6 +3,7 @@
 from dlc.frontend.suggesting import suggesting as _suggesting
 from dlc.nn.utils import parametrizations as parametrizations
 from dlc.nn.utils import parametrize as parametrize
+from dlc.nn.utils.functional import functional_call as functional_call
 from dlc.nn.utils.parametrizations import spectral_norm as spectral_norm
 from dlc.nn.utils.parametrizations import weight_norm as weight_norm
 from dlc.nn.utils.vectors import parameters_to_vector as parameters_to_vector
