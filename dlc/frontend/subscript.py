@@ -157,8 +157,8 @@ def _add_array(s: Subscript, type_: TensorType, item: Any, checked: bool) -> Non
     axis = len(s.start)
     if not _is_array(item):
         position, inside = _position(type_, axis, item, checked)
-        known = inside and isinstance(position, int)
-        found = as_tensor(np.int64(position)) if known else as_tensor(item)
+        known = np.int64(position) if inside and isinstance(position, int) else item
+        found = as_tensor(known)
         _add_places(s, type_, found, item, checked)
         return
     found = _as_index(item)
