@@ -214,7 +214,7 @@ _OPTIMIZERS: Final = {
     "StepLR": "dlc.optim.lr_scheduler.StepLR", "adam": "dlc.optim.Adam",
     "adamw": "dlc.optim.AdamW", "apply_updates": "optimizer.update",
     "chain": "clipnorm= and the like of dlc.optim.Optimizer", "sgd": "dlc.optim.SGD",
-    "swa_utils": "use_ema=True",
+    "swa_utils": "dlc.nn.utils.AveragedModel, or use_ema=True of optimizers,",
 }  # fmt: skip
 
 # Of metrics.
