@@ -94,11 +94,11 @@ class TensorMethods:
         """`dlc.ravel`."""
         return functions.ravel(self, **options)
 
-    def squeeze(self, axis: Any = None) -> Tensor:
+    def squeeze(self, axis: Any = None, **options: Any) -> Tensor:
         """Without the given axes of extent 1, or all of them."""
         if axis is None:
             axis = tuple(k for k, d in enumerate(self.shape) if d == 1)
-        return functions.squeeze(self, axis)
+        return functions.squeeze(self, axis, **options)
 
     def sum(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
         """`dlc.sum`, with its `dtype`, `initial` and `where`."""
@@ -144,17 +144,17 @@ class TensorMethods:
         """`dlc.argmin`."""
         return functions.argmin(self, axis=axis, keepdims=keepdims, **options)
 
-    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+    def clip(self, min: Any = None, max: Any = None, **options: Any) -> Tensor:
         """`dlc.clip`."""
-        return functions.clip(self, min, max)
+        return functions.clip(self, min, max, **options)
 
-    def argsort(self, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
-        """`dlc.argsort`."""
-        return functions.argsort(self, axis=axis, descending=descending, stable=stable)
+    def argsort(self, axis: int = -1, *, descending: bool = False, **options: Any) -> Tensor:
+        """`dlc.argsort`, with its `stable`."""
+        return functions.argsort(self, axis=axis, descending=descending, **options)
 
-    def sort(self, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
-        """`dlc.sort`: a sorted copy; the tensor stays as it is."""
-        return functions.sort(self, axis=axis, descending=descending, stable=stable)
+    def sort(self, axis: int = -1, *, descending: bool = False, **options: Any) -> Tensor:
+        """`dlc.sort`: a sorted copy; the tensor stays as it is; with its `stable`."""
+        return functions.sort(self, axis=axis, descending=descending, **options)
 
     def searchsorted(self, values: Any, *, side: str = "left", sorter: Any = None) -> Tensor:
         """`dlc.searchsorted` of values in this tensor."""
@@ -164,13 +164,13 @@ class TensorMethods:
         """`dlc.nonzero`."""
         return functions.nonzero(self)
 
-    def cumsum(self, axis: int | None = None, dtype: Any = None) -> Tensor:
+    def cumsum(self, axis: int | None = None, dtype: Any = None, **options: Any) -> Tensor:
         """`dlc.cumsum`."""
-        return functions.cumsum(self, axis=axis, dtype=dtype)
+        return functions.cumsum(self, axis=axis, dtype=dtype, **options)
 
-    def cumprod(self, axis: int | None = None, dtype: Any = None) -> Tensor:
+    def cumprod(self, axis: int | None = None, dtype: Any = None, **options: Any) -> Tensor:
         """`dlc.cumprod`."""
-        return functions.cumprod(self, axis=axis, dtype=dtype)
+        return functions.cumprod(self, axis=axis, dtype=dtype, **options)
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """`dlc.diagonal`."""
@@ -192,9 +192,9 @@ class TensorMethods:
         """`dlc.take`, with its `mode` and `fill_value`; of all elements without an axis."""
         return functions.take(self, indices, axis=axis, **options)
 
-    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
-        """`dlc.repeat`."""
-        return functions.repeat(self, repeats, axis=axis)
+    def repeat(self, repeats: Any, axis: int | None = None, **options: Any) -> Tensor:
+        """`dlc.repeat`, with its `total_repeat_length`."""
+        return functions.repeat(self, repeats, axis=axis, **options)
 
     def round(self, decimals: int = 0) -> Tensor:
         """`dlc.round`, to so many decimals."""
