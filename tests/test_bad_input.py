@@ -7,6 +7,7 @@ Each case is a line of this file, so that the line that the error quotes can be 
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import pathlib
@@ -24,6 +25,7 @@ import pytest
 
 import dlc
 from dlc.cli.main import main
+from dlc.frontend import keywords
 from dlc.frontend.context import current_trace
 from dlc.ir.core import Function, Node
 from dlc.ir.parser import parse_function
@@ -770,3 +772,40 @@ def test_gpu_is_not_said_to_be_meant_as_cpu():
         with pytest.raises(dlc.DeviceError) as caught:
             call()
         assert "are cpu" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: dlc.add(TABLE, 1, out=TABLE), "values never change"),
+        (lambda: dlc.exp(TABLE, where=TABLE > 0), "dlc.where(mask, x, y)"),
+        (lambda: dlc.matmul(TABLE, ROW, precision="highest"), "the operands' dtype decides"),
+        (lambda: dlc.dot(ROW, ROW, preferred_element_type="f4"), "convert the operands"),
+        (lambda: dlc.asarray(TABLE).sum(dim=1), "did you mean 'axis'"),
+        (lambda: dlc.asarray(TABLE).reshape(6, order="F"), "row-major"),
+        (lambda: dlc.asarray(TABLE).squeeze(dim=0), "did you mean 'axis'"),
+        (lambda: dlc.asarray(TABLE).cumsum(dim=0), "did you mean 'axis'"),
+        (lambda: dlc.asarray(TABLE).clip(a_min=0), "did you mean 'min'"),
+        (lambda: dlc.asarray(ROW).argsort(kind="stable"), "stable= says"),
+        (lambda: dlc.sort(ROW, kind="stable"), "stable= says"),
+        (lambda: dlc.softmax(ROW, where=ROW > 0), "choose before"),
+        (lambda: dlc.where(ROW > 0, size=2), "dlc.nonzero"),
+        (lambda: dlc.vmap(abs, in_dims=0), "did you mean 'in_axes'"),
+        (lambda: dlc.vmap(abs, axis_name="i"), "outside of vmap"),
+        (lambda: dlc.grad(abs, holomorphic=True), "no complex numbers"),
+        (lambda: dlc.checkpoint(abs, policy=None), "computed again"),
+        (lambda: dlc.compile(abs, fullgraph=True), "compiled whole"),
+        (lambda: dlc.random.normal(loc=1.0, scale=2.0), "loc + scale * dlc.random.normal"),
+    ],
+)
+def test_arguments_of_other_frameworks_say_what_does_it_here(call, words):
+    fails(call, dlc.ArgumentError, hint=words)
+
+
+def test_what_is_said_of_arguments_of_other_frameworks_is_of_functions_that_have_none():
+    """Each entry of one function is of a public one, which has not got the argument after all."""
+    for place in (k for k in keywords._HABITS if "." in k):
+        name, argument = place.split(".")
+        homes = [m for m in (dlc, dlc.linalg, dlc.random) if hasattr(m, name)]
+        assert homes, place
+        assert argument not in inspect.signature(getattr(homes[0], name)).parameters, place

@@ -210,6 +210,20 @@ def test_unrolled_scans_are_scans(rows, unroll, reverse):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("unroll", [1, 3, 9])
+def test_unrolled_counted_loops(unroll):
+    def run(x, n):
+        return dlc.fori_loop(1, n, lambda i, c: (c[0] * 0.5 + i, c[1]), (x, 2), unroll=unroll)
+
+    for way in (run, dlc.compile(run), dlc.compile(run, static_argnums=1)):
+        assert [y.item() for y in way(1.0, 6)] == [8.0625 + 1 / 32, 2]
+        assert way(4.0, 1)[0].item() == 4.0
+    with pytest.raises(ValueError, match="unroll"):
+        dlc.fori_loop(0, 3, lambda i, c: c, 0, unroll=0)
+    with pytest.raises(dlc.DlcError, match="fori_loop"):
+        dlc.fori_loop(0, 7, lambda i, c: (c, c), 0.0, unroll=unroll)
+
+
 def test_unrolled_iterations_are_in_the_program():
     x = np.ones((7, 4), np.float32)
 

@@ -151,3 +151,32 @@ def test_such_parts_in_loops_gradients_and_batches():
 def test_parts_that_there_are_not(call, error, message):
     with pytest.raises(error, match=message):
         call(h.values((2, 3)))
+
+
+def test_take_reads_out_of_bounds_as_a_mode_says():
+    """Values from `jax.numpy`; NumPy's clip and wrap are the same."""
+    x = np.arange(12, dtype=np.float32).reshape(3, 4)
+    places = np.array([[1, 7], [-2, -9]])
+    for mode in ("clip", "wrap"):
+        want = np.take(x, places, axis=1, mode=mode)
+        got = dlc.compile(lambda v, i, m=mode: dlc.take(v, i, axis=1, mode=m))(x, places)
+        assert np.array_equal(got.numpy(), want)
+        assert np.array_equal(dlc.asarray(x).take(places, axis=1, mode=mode).numpy(), want)
+    nan = np.nan
+    filled = dlc.take(x, places, axis=0, mode="fill")
+    assert np.array_equal(filled[0].numpy(), [x[1], [nan] * 4], equal_nan=True)
+    assert np.array_equal(filled[1].numpy(), [x[1], [nan] * 4], equal_nan=True)
+    assert dlc.take(x, places, mode="fill", fill_value=-3).tolist() == [[1, 7], [10, 3]]
+    along = np.array([[1, 5], [-1, -7], [0, 3]])
+    for mode, want in (
+        ("clip", [[1, 3], [7, 4], [8, 11]]), ("wrap", [[1, 1], [7, 5], [8, 11]]),
+        ("fill", [[1, -1], [7, -1], [8, 11]]),
+    ):  # fmt: skip
+        got = dlc.take_along_axis(x, along, axis=1, mode=mode, fill_value=-1)
+        assert got.tolist() == want, mode
+    read = dlc.grad(lambda v: dlc.take(v, places, axis=1, mode="fill", fill_value=0).sum())
+    assert read(x).sum(axis=0).tolist() == [0, 3, 3, 0]
+    with pytest.raises(ValueError, match="modes are clip, fill, wrap"):
+        dlc.take(x, places, axis=0, mode="raise")
+    with pytest.raises(IndexError, match='mode="clip"'):
+        dlc.take(x, places, axis=0)

@@ -1,5 +1,7 @@
 """Reductions and softmax against NumPy at float64."""
 
+import warnings
+
 import functions_harness as h
 import numpy as np
 import pytest
@@ -199,3 +201,59 @@ def test_errors():
         dlc.max(x, axis=1.0)
     with pytest.raises(IndexError, match="a scalar has no axes"):
         dlc.softmax(np.float32(1))
+
+
+CHOSEN = {
+    "sum": {"initial": 3}, "prod": {"initial": 2.0}, "max": {"initial": -1.0},
+    "min": {"initial": 0.5}, "mean": {}, "var": {"ddof": 1}, "std": {"correction": 1},
+    "any": {}, "all": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("axis", [None, 0, (0, 2), ()])
+@pytest.mark.parametrize("name", CHOSEN)
+def test_reductions_of_those_elements_that_a_mask_chooses(name, axis):
+    x, mask = h.values((3, 4, 5)), h.values((4, 1), seed=2) > -0.3
+    x[0, 0] = np.nan
+    mask[0] = False
+    x = x > 0 if name in ("any", "all") else x
+    options = CHOSEN[name]
+    wide = x if x.dtype == bool else x.astype(np.float64)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # of variances of one element
+        want = getattr(np, name)(wide, axis=axis, where=mask, keepdims=True, **options)
+    method = dlc.compile(
+        lambda v, m: getattr(v, name)(axis=axis, where=m, keepdims=True, **options)
+    )
+    got = getattr(dlc, name)(x, axis=axis, where=mask, keepdims=True, **options)
+    for result in (got, method(x, mask)):
+        assert result.shape == want.shape
+        assert result.dtype == x.dtype
+        assert np.allclose(result.numpy(), want, rtol=1e-5, atol=1e-6, equal_nan=True)
+
+
+def test_reductions_of_chosen_elements_say_what_they_cannot_do():
+    x = dlc.asarray([1, 2, 3])
+    assert dlc.max(x, initial=9).item() == 9
+    assert dlc.min(dlc.zeros((0, 2)), axis=0, initial=4).tolist() == [4.0, 4.0]
+    assert dlc.std(np.ones((1, 2)), axis=0, ddof=1).numpy().tolist() != [0.0, 0.0]
+    assert dlc.cov(np.arange(4.0), ddof=0).item() == 1.25
+    for call, error, words in (
+        (lambda: dlc.max(x, where=x > 1), TypeError, "needs initial="),
+        (lambda: x.sum(where=x), TypeError, "must be of bools"),
+        (lambda: dlc.mean(x, where=[True, False]), ValueError, "does not broadcast"),
+        (lambda: dlc.sum(x, initial=0.5), TypeError, "initial=float64 of a result of int64"),
+        (lambda: dlc.sum(x, initial=[1, 2]), ValueError, "must be one number"),
+        (lambda: dlc.var(x, correction=1, ddof=2), TypeError, "correction=1 and ddof=2"),
+        (lambda: x.mean(dim=0), TypeError, "did you mean 'axis'"),
+    ):
+        with pytest.raises(error, match=words):
+            call()
+
+
+def test_statistics_of_chosen_halves_are_rounded_once():
+    many = dlc.ones(70000, dtype=dlc.float16)  # whose sum and count are beyond the type
+    assert dlc.nanmean(many).item() == dlc.mean(many, where=many > 0).item() == 1.0
+    assert dlc.nanstd(many).item() == dlc.std(many, where=many > 0).item() == 0.0
+    grad = dlc.grad(lambda v: dlc.var(v, where=[True, True, False, True]))
+    assert np.allclose(grad(np.array([1.0, 2.0, np.inf, 6.0])).numpy(), [-4 / 3, -2 / 3, 0, 2])

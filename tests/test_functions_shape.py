@@ -294,3 +294,20 @@ def test_what_is_around_nothing(dtype, shape, width, after):
     step = steps[after]
     got = dlc.compile(lambda x: step(dlc, dlc.pad(x, width, constant_values=1)))(x)
     np.testing.assert_array_equal(got.numpy(), step(np, np.pad(x, width, constant_values=1)))
+
+
+@pytest.mark.parametrize("dims", [(1,), (0, 1), (1, -2), (-1,), (2, 2)])
+def test_flatten_makes_some_axes_one(dims):
+    """As PyTorch's, which model code calls as a method."""
+    x = h.values((2, 3, 4, 5))
+    first, last = (k % 4 for k in (*dims, -1)[:2])
+    want = x.reshape(*x.shape[:first], -1, *x.shape[last + 1 :])
+    for f in (lambda v: v.flatten(*dims), lambda v: dlc.flatten(v, *dims)):
+        assert np.array_equal(f(dlc.asarray(x)).numpy(), want)
+        assert np.array_equal(dlc.compile(f)(x).numpy(), want)
+    assert dlc.zeros((2, 0, 3)).flatten(1).shape == (2, 0)
+    assert dlc.flatten(3.0).shape == (1,)
+    with pytest.raises(ValueError, match="end_dim 0 is before start_dim 1"):
+        dlc.flatten(x, 1, 0)
+    with pytest.raises(IndexError, match="axis 4 is out of range"):
+        dlc.asarray(x).flatten(4)

@@ -236,6 +236,33 @@ def test_modes_for_places_out_of_bounds():
         x.at[places].get(mode="bounce")
 
 
+@pytest.mark.parametrize("item", [7, -9, (1, 9), (slice(None), -5), (7, [0, 1]), (None, 3, ...)])
+@pytest.mark.parametrize("mode", ["fill", "clip", "wrap"])
+def test_a_mode_says_what_known_integers_out_of_bounds_are(item, mode):
+    """They are places like those of arrays; without a mode they are errors."""
+    x = np.arange(12.0, dtype=np.float32).reshape(3, 4)
+    items = item if isinstance(item, tuple) else (item,)
+    arrays = tuple(np.asarray(k) if isinstance(k, int) else k for k in items)
+    traced = dlc.compile(lambda v, *places: v.at[_put(arrays, places)].get(mode=mode))
+    places = [k for k in arrays if isinstance(k, np.ndarray)]
+    for method, args in (("get", ()), ("set", (1.0,)), ("add", (2.0,))):
+        got = getattr(dlc.asarray(x).at[item], method)(*args, mode=mode)
+        known = dlc.compile(lambda v, m=method, a=args: getattr(v.at[item], m)(*a, mode=mode))(x)
+        assert np.array_equal(got.numpy(), known.numpy(), equal_nan=True)
+        if method == "get":
+            assert np.array_equal(got.numpy(), traced(x, *places).numpy(), equal_nan=True)
+    with pytest.raises(IndexError, match="out of range"):
+        dlc.asarray(x).at[item].set(1.0)
+    dropped = dlc.asarray(x).at[item].set(1.0, mode="drop")
+    assert np.array_equal(dropped.numpy(), x)
+
+
+def _put(arrays, places):
+    """The items with those that are arrays replaced, in order."""
+    left = list(places)
+    return tuple(left.pop(0) if isinstance(k, np.ndarray) else k for k in arrays)
+
+
 def test_places_beyond_int64_are_not_negative():
     x = np.array([1.0, 2.0, 3.0])
     for place in (2**63, 2**64 - 2):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import dlc
 from dlc import nn
@@ -239,3 +240,79 @@ def test_the_page_lists_every_layer():
     for row in PAGE.partition("| products")[2].partition("\n\n")[0].splitlines():
         for word in re.findall(r"`([A-Z]\w*#?\w*)", row):
             assert hasattr(nn, word.replace("#", "2")), word
+
+
+def test_functional_call_takes_the_parameters_as_an_argument():
+    x = np.random.default_rng(0).standard_normal((5, 3)).astype("f")
+    nets = [nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)) for _ in range(3)]
+    call = nn.utils.functional_call
+    named = [dict(n.named_parameters()) for n in nets]
+    stacked = {k: dlc.stack([n[k] for n in named]) for k in named[0]}
+    rows = dlc.vmap(lambda v: call(nets[0], v, x))(stacked)
+    for row, net in zip(rows, nets, strict=True):
+        assert np.allclose(row.numpy(), net(x).numpy(), rtol=1e-5, atol=1e-6)
+    loss = dlc.compile(dlc.grad(lambda v, x: call(nets[1], ({}, v), (x,)).sum()))
+    assert np.allclose(loss(named[1], x)["2.bias"].numpy(), [5, 5])
+    shifted = call(nets[0], {"2.bias": named[0]["2.bias"] + 1}, x)  # the others stay its own
+    assert np.allclose(shifted.numpy(), nets[0](x).numpy() + 1, rtol=1e-5, atol=1e-6)
+    for values, error, words in (
+        ({"2.bais": x}, ValueError, "did you mean '2.bias'"),
+        ({"2.bias": np.zeros(3)}, ValueError, r"of shape \(2,\), and the value of shape \(3,\)"),
+        (3, TypeError, "must be a dict"),
+        ((named[0], named[0]), ValueError, "in two of the dicts"),
+    ):
+        with pytest.raises(error, match=words):
+            call(nets[0], values, x)
+    with pytest.raises(ValueError, match="no value for 0.bias"):
+        call(nets[0], {k: v for k, v in named[0].items() if k != "0.bias"}, x, strict=True)
+
+
+def test_functional_call_assigns_to_variables_alone():
+    x, norm = np.float32([[1.0], [3.0]]), nn.BatchNorm1d(1)
+    state = {k: dlc.asarray(v) for k, v in norm.state_dict().items()}
+    with pytest.raises(TypeError, match="the module assigns to .*, and a tensor never changes"):
+        nn.utils.functional_call(norm, state, x)
+    held = {k: dlc.Variable(v) for k, v in state.items()}
+    nn.utils.functional_call(norm, held, x)
+    assert np.isclose(held["running_mean"].numpy()[0], 0.2)
+    assert norm.running_mean.numpy()[0] == 0
+    got = nn.utils.functional_call(norm.eval(), state, x)
+    assert np.allclose(got.numpy(), x, rtol=1e-4)
+
+
+@pytest.mark.parametrize("decay", [None, 0.75])
+@pytest.mark.parametrize("use_buffers", [False, True])
+def test_averaged_models_are_pytorchs(decay, use_buffers):
+    rng = np.random.default_rng(3)
+    theirs = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    ours = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    swa = torch.optim.swa_utils
+    wanted = swa.AveragedModel(
+        theirs, avg_fn=None if decay is None else swa.get_ema_avg_fn(decay), use_buffers=use_buffers
+    )
+    average = None if decay is None else nn.utils.get_ema_avg_fn(decay)
+    got = nn.utils.AveragedModel(ours, average, use_buffers)
+    update = dlc.compile(lambda: got.update_parameters(ours))
+    for step in range(4):
+        state = {k: rng.random(v.shape, np.float32) for k, v in ours.state_dict().items()}
+        state["1.num_batches_tracked"] = np.int64(step)
+        ours.load_state_dict(state)
+        theirs.load_state_dict({k: torch.as_tensor(v) for k, v in state.items()})
+        update() if step % 2 else got.update_parameters(ours)
+        wanted.update_parameters(theirs)
+    for name, value in wanted.state_dict().items():
+        if not (use_buffers and "num_batches" in name):  # an average of counts, there
+            assert np.allclose(got.state_dict()[name].numpy(), value.numpy(), atol=1e-6), name
+    x = rng.standard_normal((5, 3)).astype("f")
+    assert np.array_equal(got.eval()(x).numpy(), got.module(x).numpy())
+    batches = [rng.standard_normal((6, 3)).astype("f") for _ in range(3)]
+    nn.utils.update_bn([(b, 0) for b in batches], got)
+    swa.update_bn([torch.as_tensor(b) for b in batches], wanted)
+    for name in ("running_mean", "running_var"):
+        held = getattr(wanted.module[1], name).numpy()
+        assert np.allclose(getattr(got.module[1], name).numpy(), held, rtol=1e-4, atol=1e-5)
+    assert (got.training, got.module[1].momentum) == (False, 0.1)
+    with pytest.raises(TypeError, match="other parameters"):
+        got.update_parameters(nn.Linear(3, 4))
+    with pytest.raises(TypeError, match="no parameters yet"):
+        nn.utils.AveragedModel(nn.Dense(3))

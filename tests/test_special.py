@@ -167,6 +167,79 @@ def test_incomplete_gamma_functions(name):
     assert np.array_equal(ends, lower if sign > 0 else 1 - lower, equal_nan=True)
 
 
+def test_exponential_integrals():
+    f = dlc.special
+    x = np.concatenate(
+        [np.linspace(-45, 45, 200), -np.logspace(-12, 2.5, 60), np.logspace(-12, 2.8)]
+    )
+    assert np.allclose(f.expi(x).numpy(), special.expi(x), rtol=2e-13, atol=2e-15)
+    above = np.abs(x)
+    assert np.allclose(f.exp1(above).numpy(), special.exp1(above), rtol=2e-13, atol=0)
+    slope = dlc.compile(dlc.grad(lambda v: dlc.sum(f.expi(v))))(x).numpy()
+    assert np.allclose(slope, np.exp(x) / x, rtol=1e-13)
+    bent = dlc.grad(dlc.grad(f.exp1))(dlc.asarray(2.0, dtype=dlc.float64)).item()
+    assert bent == pytest.approx(np.exp(-2) * (1 / 2 + 1 / 4), rel=1e-13)
+    nan, inf = np.nan, np.inf
+    ends = np.array([-inf, -0.0, 0.0, inf, nan, 716.0, 720.0])
+    want = [0.0, -inf, -inf, inf, nan, 1.2605029106040894e308, inf]  # at 716: by mpmath
+    assert np.allclose(f.expi(ends).numpy(), want, rtol=1e-13, equal_nan=True)
+    assert np.array_equal(
+        f.exp1(np.array([inf, 0.0, -1.0, nan])).numpy(), [0.0, inf, nan, nan], equal_nan=True
+    )
+
+
+def test_incomplete_beta_function():
+    f = dlc.special.betainc
+    shapes = np.array([1e-3, 0.1, 0.9, 1.0, 1.9, 2.0, 5.0, 19.0, 21.0, 300.0, 1e6])
+    a, b = (v.reshape(-1, 1) for v in np.meshgrid(shapes, shapes))
+    spread = np.sqrt(a * b / (a + b + 1)) / (a + b)
+    x = np.broadcast_to([1e-300, 1e-12, 0.01, 0.3, 0.5, 0.7, 0.99, 1 - 1e-9], (len(a), 8))
+    x = np.concatenate([np.clip(a / (a + b) + spread * np.arange(-5, 7), 1e-9, 1 - 1e-9), x], 1)
+    got = f(a, b, x).numpy()
+    # SciPy's error is up to 2e-11 of large shapes, where those below are by mpmath.
+    assert np.allclose(got, special.betainc(a, b, x), rtol=3e-11, atol=4e-15)
+    assert f(2.0, 1e6, np.float64(2.70710030632815e-06)).item() == pytest.approx(
+        0.7526260174617835, rel=1e-13
+    )
+    assert np.allclose(f(2.0, 3.0, dlc.asarray([0.0, 0.5, 1.0])).numpy(), [0, 0.6875, 1])
+    grad = dlc.compile(dlc.grad(lambda p, q, v: dlc.sum(f(p, q, v)), argnums=(0, 1, 2)))
+    to_a, to_b, to_x = (g.numpy() for g in grad(a, b, x))
+    assert np.isfinite(to_a).all()
+    assert np.isfinite(to_b).all()
+    assert np.allclose(to_x, stats.beta(a, b).pdf(x), rtol=1e-9)
+    for k in range(0, len(a), 7):
+        p, q, v = a[k, 0], b[k, 0], x[k]
+        for got, step in ((to_a, (1e-5 * p, 0)), (to_b, (0, 1e-5 * q))):
+            ends = [special.betainc(p + s * step[0], q + s * step[1], v).sum() for s in (-1, 1)]
+            rise = (ends[1] - ends[0]) / (2 * sum(step))
+            assert got[k, 0] == pytest.approx(rise, rel=1e-4, abs=1e-6 / sum(step) * 1e-5), (p, q)
+
+
+def test_ends_of_the_incomplete_beta_function():
+    f, nan, inf = dlc.special.betainc, np.nan, np.inf
+    a = np.array([2.0, 2.0, 0.0, -1.0, 2.0, 2.0, nan, 2.0, inf])
+    x = np.array([0.0, 1.0, 0.5, 0.5, -0.1, 1.1, 0.5, nan, 0.5])
+    want = [0, 1, nan, nan, nan, nan, nan, nan, nan]
+    assert np.array_equal(f(a, 3.0, x).numpy(), want, equal_nan=True)
+    places = (np.array([2.0, 1.0, 0.5, 2.0]), np.array([3.0, 3, 3, 1]), np.array([0.0, 0, 0, 1]))
+    slopes = dlc.grad(lambda p, q, v: dlc.sum(f(p, q, v)), argnums=2)(*places)
+    assert slopes.tolist() == [0.0, pytest.approx(3.0), inf, pytest.approx(2.0)]
+    rows = dlc.vmap(f, in_axes=(0, None, None))(np.array([1.0, 2.0]), 1.0, np.float64(0.25))
+    assert np.allclose(rows.numpy(), [0.25, 0.0625], rtol=1e-14)
+    with pytest.raises(dlc.ShapeError, match="betainc"):
+        f(np.ones(2), np.ones(3), 0.5)
+
+
+def test_betaln_of_one_large_argument():
+    """Where the logarithms of gamma are large and nearly the same."""
+    a, b = np.meshgrid([1e-3, 0.5, 3.0, 25.0, 1e5], [21.0, 1e4, 1e8, 1e14])
+    got = dlc.special.betaln(a, b).numpy()
+    assert near(got, special.betaln(a, b), 1e-11).all()
+    assert np.array_equal(got, dlc.special.betaln(b, a).numpy())
+    slope = dlc.grad(dlc.special.betaln)(np.float64(0.5), np.float64(1e8)).item()
+    assert slope == pytest.approx(special.digamma(0.5) - special.digamma(1e8 + 0.5), rel=1e-12)
+
+
 def test_of_several():
     a, b = np.array([0.5, 3.0, 20.0, -1.5]), np.array([2.0, 0.25, 30.0, 0.25])
     f = dlc.special

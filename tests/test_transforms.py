@@ -286,3 +286,56 @@ def test_arrays_that_are_not_mapped_or_differentiated_cannot_be_written_to():
             run()
         assert a.tolist() == [1.0, 1.0, 1.0]
     assert a.flags.writeable
+
+
+def test_hvp_is_the_hessian_times_a_direction():
+    a, b = np.array([1.0, 2.0]), {"k": np.array([0.5, -1.0])}
+
+    def f(x, y):
+        return dlc.sum(x**3 * dlc.exp(y["k"]))
+
+    da, db = np.array([1.0, -2.0]), {"k": np.array([0.25, 3.0])}
+    e = np.exp(b["k"])
+    first = 6 * a * e * da + 3 * a**2 * e * db["k"]
+    second = 3 * a**2 * e * da + a**3 * e * db["k"]
+    for way in (dlc.hvp, dlc.compile(dlc.hvp, static_argnums=0)):
+        got = way(f, (a, b), (da, db))
+        assert np.allclose(got[0].numpy(), first, rtol=1e-14)
+        assert np.allclose(got[1]["k"].numpy(), second, rtol=1e-14)
+    one = dlc.hvp(lambda x: dlc.sum(x**3), (a,), (da,))
+    assert np.allclose(one.numpy(), 6 * a * da)
+    rows = dlc.vmap(lambda t: dlc.hvp(lambda x: dlc.sum(x**3), (a,), (t,)))(np.eye(2))
+    assert np.allclose(rows.numpy(), np.diag(6 * a))
+    with pytest.raises(TypeError, match="give a tuple"):
+        dlc.hvp(f, 3.0, 1.0)
+    with pytest.raises(dlc.DerivativeError, match="only float scalars"):
+        dlc.hvp(lambda x: x, (a,), (a,))
+
+
+def test_eval_shape_computes_nothing():
+    called = dlc.Variable(0.0)
+
+    def f(x, p, n=2):
+        called.assign_add(1.0)
+        return {"y": x @ p["w"], "s": (x.sum() > n, None)}
+
+    w = dlc.spec((4, 2), dlc.float64)
+    found = dlc.eval_shape(f, "f32[b,4]", {"w": w})
+    assert str(found["y"]) == "f64[b,2]"
+    assert (found["s"][0].shape, found["s"][0].dtype, found["s"][1]) == ((), dlc.bool, None)
+    found = dlc.eval_shape(f, np.zeros((3, 4), np.float32), {"w": w}, n=5)
+    assert found["y"].shape == (3, 2)
+    assert called.numpy() == 0
+    half = dlc.eval_shape(lambda x, s: x * s, dlc.spec((2,), dlc.bfloat16), 3.0)
+    assert half.dtype is dlc.bfloat16
+
+    @dlc.compile
+    def inside(x):
+        return dlc.ones(dlc.eval_shape(lambda v: v @ v.T, x).shape)
+
+    for rows in (2, 3, 5):  # the second makes the extent symbolic
+        assert inside(np.ones((rows, 2))).shape == (rows, rows)
+    with pytest.raises(TypeError, match="cannot be called"):
+        dlc.eval_shape(3, 1)
+    with pytest.raises(dlc.ShapeError, match="matmul"):
+        dlc.eval_shape(lambda x, y: x @ y, "f32[2,3]", "f32[2,3]")

@@ -443,11 +443,12 @@ from dlc.frontend.saving.export import export_library
 from dlc.frontend.saving.load import load
 from dlc.frontend.saving.loaded import LoadedFunction
 from dlc.frontend.saving.save import save
+from dlc.frontend.shape_evaluation import eval_shape
 from dlc.frontend.spec import Spec, spec
 from dlc.frontend.special import digamma, erfinv, i0, lgamma, logit, polygamma, xlogy
 from dlc.frontend.tapes import GradientTape
 from dlc.frontend.tensor import Tensor
-from dlc.frontend.transforms import grad, jvp, no_grad, stop_gradient, value_and_grad, vjp
+from dlc.frontend.transforms import grad, hvp, jvp, no_grad, stop_gradient, value_and_grad, vjp
 from dlc.frontend.variable import Variable
 from dlc.frontend.vmap import vmap
 from dlc.ir.config import config
@@ -745,6 +746,7 @@ __all__ = [
     "erf",
     "erfc",
     "erfinv",
+    "eval_shape",
     "exp",
     "exp2",
     "expand_dims",
@@ -798,6 +800,7 @@ __all__ = [
     "histogramdd",
     "hsplit",
     "hstack",
+    "hvp",
     "hypot",
     "i0",
     "identity",

@@ -6,19 +6,15 @@ The names are JAX's. Places that occur several times are written in the order of
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from dlc.frontend.apply import as_tensor, convert
-from dlc.frontend.places import Mode, Writing, is_inside, with_mode
+from dlc.frontend.places import Mode, Writing, filling, is_inside, with_mode
 from dlc.frontend.subscript import basic_part, getitem, parse, read, updated
 from dlc.frontend.tensor import Tensor, functions
 from dlc.ir.errors import ArgumentError, ValueRangeError
 from dlc.ir.record import dataclass
-from dlc.ir.types import DType
 
 _MODES: dict[str | None, Mode | None] = {
     None: None, "promise_in_bounds": None, "drop": "fill", "fill": "fill", "clip": "clip",
@@ -81,10 +77,10 @@ class AtIndex:
             return getitem(self.x, self.index)
         s = parse(self.x, self.index, checked=False)
         if held == "fill":
-            filling = convert(as_tensor(_filling(self.x.dtype, fill_value)), self.x.tensor.dtype)
+            missing = convert(as_tensor(filling(self.x.dtype, fill_value)), self.x.tensor.dtype)
             found = read(self.x, s)
             inside = is_inside(basic_part(self.x, s), s.arrays, s.separated)
-            return found if inside is None else functions.where(inside, found, filling)
+            return found if inside is None else functions.where(inside, found, missing)
         s.arrays = with_mode(s.arrays, held)
         return read(self.x, s)
 
@@ -250,17 +246,6 @@ class AtIndex:
             )
         ones = functions.ones_like(self.x)
         return AtIndex(ones, self.index).multiply(values, mode=mode)
-
-
-def _filling(dtype: DType, value: Any) -> Any:
-    if value is not None:
-        return value
-    if dtype.is_float:
-        return math.nan
-    if dtype.kind == "b":
-        return True
-    limits = np.iinfo(dtype.numpy)
-    return int(limits.min if dtype.kind == "i" else limits.max)
 
 
 def at(x: Tensor) -> At:

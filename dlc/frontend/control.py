@@ -382,17 +382,16 @@ def scan(
     """
     _check_callable(f, "f of scan")
     unroll = at_least(unroll, 1, "scan: unroll")
-    if unroll > 1:
-        return _unrolled(f, init, xs, length, unroll, reverse=bool(reverse))
-    return _scan(f, _Carry("scan", init), xs, length, reverse=bool(reverse))
+    return _unrolled(f, _Carry("scan", init), xs, length, unroll, reverse=bool(reverse))
 
 
 def _unrolled(
-    f: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any, length: Any, unroll: int,
-    *, reverse: bool,
+    f: Callable[[Any, Any], tuple[Any, Any]], carry: _Carry, xs: Any, length: Any, unroll: int,
+    *, reverse: bool = False,
 ) -> tuple[Any, Any]:  # fmt: skip
     """A scan by so many iterations at a time, and then by those that are left."""
-    carry = _Carry("scan", init)
+    if unroll == 1:
+        return _scan(f, carry, xs, length, reverse=reverse)
     given, structure = _tensors(xs, "scan: xs ")
     extent = _length("scan", given, structure, length)
     if not isinstance(extent, int) or extent == 0:
@@ -406,7 +405,7 @@ def _unrolled(
         found: dict[int, Any] = {}
         for k in reversed(range(size)) if reverse else range(size):
             row = tree.unflatten(structure, [r[k] for r in rows])
-            held, found[k] = _checked_pair("scan", user_function(f)(held, row), carry.structure)
+            held, found[k] = _checked_pair(carry.what, user_function(f)(held, row), carry.structure)
         return held, tree.map(lambda *ys: functions.stack(ys), *(found[k] for k in range(size)))
 
     def joined(y: Tensor) -> Tensor:
@@ -418,9 +417,8 @@ def _unrolled(
     if rest == 0:
         return last, ys
     left = [t[:start] if reverse else t[stop:] for t in given]
-    last, more = _scan(
-        f, _Carry("scan", last), tree.unflatten(structure, left), rest, reverse=reverse
-    )
+    after = _Carry(carry.what, last, carry.place)
+    last, more = _scan(f, after, tree.unflatten(structure, left), rest, reverse=reverse)
     parts = (more, ys) if reverse else (ys, more)
     return last, tree.map(lambda *both: functions.concat(both), *parts)
 
@@ -502,7 +500,14 @@ def _length(what: str, xs: Sequence[Tensor], structure: Structure, length: Any) 
     return known
 
 
-def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
+def fori_loop(
+    lower: Any,
+    upper: Any,
+    body_fun: Callable[[Any, Any], Any],
+    init_val: Any,
+    *,
+    unroll: int = 1,
+) -> Any:
     """`body_fun(i, carry)` for each integer from `lower` up to `upper`, which is not included.
 
     Args:
@@ -510,6 +515,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_
         upper: Where it ends.
         body_fun: Of `i` and the carry; returns a carry of the same structure and types.
         init_val: The first carry, a tree.
+        unroll: As of `dlc.scan`; for bounds that are known while tracing.
 
     Returns:
         The last carry; `init_val` when there is no iteration.
@@ -523,6 +529,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_
         Tensor(24, dtype=int64)
     """
     _check_callable(body_fun, "body_fun of fori_loop")
+    unroll = at_least(unroll, 1, "fori_loop: unroll")
     structure = tree.structure(init_val)
 
     def body(i: Tensor, held: Any) -> Any:
@@ -539,7 +546,8 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_
             i, held = carry
             return (i + 1, body(_as_number(i), held)), None
 
-        return _scan(step, _Carry("fori_loop", (start, init_val), "[1]"), None, length)[0][1]
+        carry = _Carry("fori_loop", (start, init_val), "[1]")
+        return _unrolled(step, carry, None, length, unroll)[0][1]
     first, last = promote(*(b if isinstance(b, Tensor) else dim_tensor(b) for b in (low, high)))
 
     def advance(carry: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Mapping
 from typing import Final
@@ -20,6 +21,9 @@ _METHODS: Final = {
 }  # fmt: skip
 
 _COMPLEX: Final = ": there are no complex numbers; keep real and imaginary parts in two tensors"
+
+_ACROSS: Final = ": what goes across the elements of a batch is written outside of dlc.vmap"
+_DTYPES: Final = ": float64 is there always; say dtype=dlc.float64 where it is meant"
 
 # Names of other frameworks' top level.
 _NAMES: Final = {
@@ -114,6 +118,50 @@ _NAMES: Final = {
     "unbind": "dlc.unstack",
     "unflatten": "dlc.reshape", "utils": "dlc.data or dlc.optim", "vectorize": "dlc.vmap",
     "vectorized_map": "dlc.vmap", "view_as_complex": _COMPLEX, "view_as_real": _COMPLEX,
+    "adjoint": "x.mT", "affine_grid_generator": "dlc.nn.functional.affine_grid",
+    "all_gather": _ACROSS, "all_to_all": _ACROSS, "approx_max_k": "dlc.topk", "axis_index": _ACROSS,
+    "bessel_i0e": "dlc.special.i0e", "bessel_i1e": "dlc.special.i1e", "block": "dlc.concat",
+    "block_until_ready": "x.block_until_ready()", "broadcast": "dlc.broadcast_to",
+    "broadcasted_iota": "dlc.broadcast_to(dlc.arange(n), shape)", "c_": "dlc.column_stack",
+    "checkpoint_policies": ": dlc.checkpoint keeps the arguments alone",
+    "constant_pad_nd": "dlc.pad", "conv_general_dilated_patches": "dlc.nn.functional.unfold",
+    "conv_transpose": "dlc.conv_transpose2d", "conv_with_general_padding": "dlc.conv",
+    "custom_linear_solve": "dlc.custom_vjp", "custom_root": "dlc.custom_vjp",
+    "default_backend": "dlc.devices", "default_device": "dlc.device",
+    "default_matmul_precision": "dlc.compile(f, precision=)",
+    "depthwise_conv": "dlc.conv with groups", "device_count": "dlc.devices",
+    "diag_indices_from": "dlc.diag_indices", "divide_no_nan": "dlc.where around both",
+    "dynamic_update_index_in_dim": "x.at[index].set(value)",
+    "enable_grad": ": gradients are there but inside of dlc.no_grad", "enable_x64": _DTYPES,
+    "fill": "dlc.full_like", "float_": "dlc.float64", "floating": "dlc.isdtype",
+    "frombuffer": "dlc.asarray of what NumPy reads", "fromfile": "dlc.asarray of what NumPy reads",
+    "fromfunction": "f(*dlc.indices(shape))", "fromiter": "dlc.asarray of a list",
+    "fromstring": "dlc.asarray of what NumPy reads",
+    "genfromtxt": "dlc.asarray of what NumPy reads", "geqrf": "dlc.linalg.qr",
+    "get_default_dtype": _DTYPES, "get_rng_state": "dlc.random.get_state",
+    "grad_and_value": "dlc.value_and_grad", "grid_sampler": "dlc.nn.functional.grid_sample",
+    "histogram_bin_edges": "dlc.histogram(x)[1]", "in_top_k": "dlc.topk", "index_exp": "x[...]",
+    "index_in_dim": "dlc.take", "index_reduce": "x.at[index].max or the like",
+    "inexact": "dlc.isdtype", "int_": "dlc.int64", "integer": "dlc.isdtype", "is_complex": _COMPLEX,
+    "is_nonzero": "bool(x)", "isreal": _COMPLEX, "isrealobj": _COMPLEX,
+    "loadtxt": "dlc.asarray of what NumPy reads", "local_device_count": "dlc.devices",
+    "local_devices": "dlc.devices", "mgrid": "dlc.indices", "number": "dlc.isdtype",
+    "ogrid": "dlc.meshgrid", "pmax": _ACROSS, "pmean": _ACROSS, "pmin": _ACROSS,
+    "polyadd": "dlc.add", "polymul": "dlc.convolve", "polysub": "dlc.subtract", "ppermute": _ACROSS,
+    "psum": _ACROSS, "r_": "dlc.concat", "reduce": "dlc.sum, dlc.prod, dlc.max or dlc.min",
+    "reduce_and": "dlc.all", "reduce_or": "dlc.any",
+    "reduce_precision": "x.astype(dtype).astype(x.dtype)", "reduce_prod": "dlc.prod",
+    "resize": "dlc.reshape or dlc.tile", "rng_uniform": "dlc.random.uniform", "s_": "x[...]",
+    "saturate_cast": "dlc.astype of dlc.clip", "scatter_apply": "x.at[indices].apply(f)",
+    "scatter_max": "x.at[indices].max(values)", "scatter_min": "x.at[indices].min(values)",
+    "scatter_mul": "x.at[indices].multiply(values)",
+    "scatter_sub": "x.at[indices].subtract(values)", "separable_conv": "dlc.nn.SeparableConv2D",
+    "set_default_dtype": _DTYPES, "set_rng_state": "dlc.random.set_state",
+    "shift_left": "dlc.bitwise_left_shift", "shift_right_arithmetic": "dlc.bitwise_right_shift",
+    "shift_right_logical": "dlc.bitwise_right_shift", "slice": "x[start:stop]",
+    "sort_key_val": "dlc.argsort", "stack_module_state": "dlc.stack of each parameter",
+    "tril_indices_from": "dlc.tril_indices", "triu_indices_from": "dlc.triu_indices",
+    "uint": "dlc.uint64",
 }  # fmt: skip
 
 # Names beside layers of other frameworks.
@@ -166,7 +214,7 @@ _OPTIMIZERS: Final = {
     "StepLR": "dlc.optim.lr_scheduler.StepLR", "adam": "dlc.optim.Adam",
     "adamw": "dlc.optim.AdamW", "apply_updates": "optimizer.update",
     "chain": "clipnorm= and the like of dlc.optim.Optimizer", "sgd": "dlc.optim.SGD",
-    "swa_utils": "use_ema=True",
+    "swa_utils": "dlc.nn.utils.AveragedModel, or use_ema=True of optimizers,",
 }  # fmt: skip
 
 # Of metrics.
@@ -259,16 +307,37 @@ def method(name: str) -> str:
     return f"dlc.{name}(x, ...)"
 
 
+# Where functions are that other frameworks have at the top level, or in modules of their own.
+_HOMES: Final = (
+    "dlc", "dlc.nn.functional", "dlc.linalg", "dlc.special", "dlc.random", "dlc.losses",
+    "dlc.nn.utils",
+)  # fmt: skip
+
+
 def function(name: str) -> str | None:
     """What an error says of a name of another framework's top level; None if it is not known."""
-    return _COMPLEX if name.startswith("complex") else _said(_NAMES, name)
+    if name.startswith("complex"):
+        return _COMPLEX
+    return _said(_NAMES, name) or _at_home(name)
 
 
 def known(module: str, name: str) -> str | None:
     """What an error says of a name that a module has not; None if nothing."""
-    found = _said(_TABLES.get(module, {}), name)
-    at_top = found is None and name in importlib.import_module("dlc").__all__
-    return f"; it is dlc.{name} here" if at_top else found
+    return _said(_TABLES.get(module, {}), name) or _at_home(name)
+
+
+def _at_home(name: str) -> str | None:
+    """Where a function is; PyTorch's names of those that change their argument end in "_"."""
+    for home in _HOMES if name[0] != "_" else ():
+        for own in (name, name.removesuffix("_")):
+            if own and own in _public_names(home):
+                return f"; it is {home}.{own} here"
+    return None
+
+
+def _public_names(home: str) -> list[str]:
+    _, *path = home.split(".")
+    return dir(functools.reduce(getattr, path, importlib.import_module("dlc")))
 
 
 def _said(names: Mapping[str, str], name: str) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import numpy as np
 
+from dlc.frontend import keywords
 from dlc.frontend.apply import is_array_like
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import DimExpr
@@ -26,7 +27,6 @@ _WORDS: Mapping[Any, str] = {
     bool: "a bool", int: "an integer", float: "a number", str: "text", NoneType: "None",
     Tensor: "a tensor",
 }  # fmt: skip
-_SYNONYMS = {"dim": "axis", "dims": "axis", "keepdim": "keepdims", "input": "x"}  # PyTorch's names
 _LONG = 40  # characters of a value that messages show
 _MANY = 1000  # elements of a sequence that are looked at
 
@@ -72,11 +72,13 @@ def _misfit(
 ) -> ArgumentError:
     """The error of arguments that are too few, too many, or of no such name."""
     known = [p for p in signature.parameters if p != "self"]
-    unknown = [_SYNONYMS.get(k, k) for k in kwargs if k not in known]
+    unknown = [k for k in kwargs if k not in known]
+    if unknown:
+        hint = keywords.hint(name, unknown[0], known) or nearest(unknown[0], known)
+        return ArgumentError(f"{name}: {misfit}", hint=hint)
     bare = [p.replace(annotation=p.empty) for n, p in signature.parameters.items() if n != "self"]
     call = inspect.Signature(bare)
-    hint = nearest(unknown[0], known) if unknown else f"it is called as {name}{call}"
-    return ArgumentError(f"{name}: {misfit}", hint=hint)
+    return ArgumentError(f"{name}: {misfit}", hint=f"it is called as {name}{call}")
 
 
 def _annotations(function: Callable[..., Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ front and made one axis, and places along it are computed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -108,6 +109,18 @@ def with_mode(arrays: Mapping[int, Places], mode: Mode) -> dict[int, Places]:
 
 def _wrapped(places: Places) -> Tensor:
     return functions.remainder(places.index, as_tensor(places.extent))
+
+
+def filling(dtype: DType, value: Any) -> Any:
+    """What is read where nothing is, with mode "fill": a value that was given, or JAX's own."""
+    if value is not None:
+        return value
+    if dtype.is_float:
+        return math.nan
+    if dtype.kind == "b":
+        return True
+    limits = np.iinfo(dtype.numpy)
+    return int(limits.min if dtype.kind == "i" else limits.max)
 
 
 def is_inside(y: Tensor, arrays: Mapping[int, Places], separated: bool) -> Tensor | None:

@@ -139,9 +139,7 @@ def parse(x: Tensor, index: Any, checked: bool = True) -> Subscript:
             _add_slice(s, axis, type_.shape[axis], item)
             s.result.append(axis)
         elif item is not Ellipsis:
-            axis = len(s.start)
-            position = _position(type_, axis, item)
-            s.add(position, add(position, 1))
+            _add_position(s, type_, item, checked)
     if s.mask is not None and s.arrays:
         raise ArgumentError(
             f"index of {type_} by a traced mask and arrays",
@@ -158,8 +156,9 @@ def _add_array(s: Subscript, type_: TensorType, item: Any, checked: bool) -> Non
     """Appends a mask, an array of places, or an integer that stands beside arrays."""
     axis = len(s.start)
     if not _is_array(item):
-        position = _position(type_, axis, item)
-        found = as_tensor(np.int64(position)) if isinstance(position, int) else as_tensor(item)
+        position, inside = _position(type_, axis, item, checked)
+        known = np.int64(position) if inside and isinstance(position, int) else item
+        found = as_tensor(known)
         _add_places(s, type_, found, item, checked)
         return
     found = _as_index(item)
@@ -244,7 +243,17 @@ def _descending(item: slice, extent: Dim, step: int) -> tuple[Dim, Dim]:
     return add(first, mul(add(count, -1), -step)), count
 
 
-def _position(type_: TensorType, axis: int, item: Any) -> Dim:
+def _add_position(s: Subscript, type_: TensorType, item: Any, checked: bool) -> None:
+    """Appends an integer; one that is out of range, and may be, is an array of one place."""
+    position, inside = _position(type_, len(s.start), item, checked)
+    if inside:
+        s.add(position, add(position, 1))
+    else:
+        _add_places(s, type_, as_tensor(item), item, checked)
+
+
+def _position(type_: TensorType, axis: int, item: Any, checked: bool) -> tuple[Dim, bool]:
+    """An integer's place counted from the start, and whether it is there; a `checked` one is."""
     if not isinstance(item, DimExpr) and not hasattr(item, "__index__"):
         raise ArgumentError(
             f"index of {type_} by {type(item).__name__}",
@@ -253,13 +262,14 @@ def _position(type_: TensorType, axis: int, item: Any) -> Dim:
     extent = type_.shape[axis]
     d = as_dim(item, "an index")
     position = d if at_least(d, 0, expected=True) else add(d, extent)
-    if not (
-        at_least(position, 0, expected=True) and at_least(add(extent, -1), position, expected=True)
-    ):
+    inside = at_least(position, 0, expected=True) and at_least(
+        add(extent, -1), position, expected=True
+    )
+    if checked and not inside:
         raise IndexRangeError(
             f"index {d} is out of range for axis {axis} of {type_}, which has {extent} elements"
         )
-    return position
+    return position, inside
 
 
 def basic_part(x: Tensor, s: Subscript) -> Tensor:

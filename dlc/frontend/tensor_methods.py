@@ -74,9 +74,9 @@ class TensorMethods:
             """Of `dlc.Tensor`."""
             ...
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *shape: Any, **options: Any) -> Tensor:
         """`dlc.reshape`: the shape as one tuple or as several integers, one of which may be -1."""
-        return functions.reshape(self, shape[0] if len(shape) == 1 else shape)
+        return functions.reshape(self, shape[0] if len(shape) == 1 else shape, **options)
 
     def transpose(self, *axes: Any) -> Tensor:
         """The axes in another order, reversed when none is given."""
@@ -86,73 +86,75 @@ class TensorMethods:
             self, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
         )
 
-    def flatten(self) -> Tensor:
-        """The elements in row-major order, as one dim."""
-        return functions.reshape(self, (-1,))
+    def flatten(self, start_dim: int = 0, end_dim: int = -1, **options: Any) -> Tensor:
+        """`dlc.flatten`: the elements in row-major order, as one axis."""
+        return functions.flatten(self, start_dim, end_dim, **options)
 
-    ravel = flatten
+    def ravel(self, **options: Any) -> Tensor:
+        """`dlc.ravel`."""
+        return functions.ravel(self, **options)
 
-    def squeeze(self, axis: Any = None) -> Tensor:
+    def squeeze(self, axis: Any = None, **options: Any) -> Tensor:
         """Without the given axes of extent 1, or all of them."""
         if axis is None:
             axis = tuple(k for k, d in enumerate(self.shape) if d == 1)
-        return functions.squeeze(self, axis)
+        return functions.squeeze(self, axis, **options)
 
-    def sum(self, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Tensor:
-        """`dlc.sum`."""
-        return functions.sum(self, axis=axis, dtype=dtype, keepdims=keepdims)
+    def sum(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.sum`, with its `dtype`, `initial` and `where`."""
+        return functions.sum(self, axis=axis, keepdims=keepdims, **options)
 
-    def prod(self, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Tensor:
-        """`dlc.prod`."""
-        return functions.prod(self, axis=axis, dtype=dtype, keepdims=keepdims)
+    def prod(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.prod`, with its `dtype`, `initial` and `where`."""
+        return functions.prod(self, axis=axis, keepdims=keepdims, **options)
 
-    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """`dlc.mean`."""
-        return functions.mean(self, axis=axis, keepdims=keepdims)
+    def mean(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.mean`, with its `dtype` and `where`."""
+        return functions.mean(self, axis=axis, keepdims=keepdims, **options)
 
-    def var(self, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
-        """`dlc.var`."""
-        return functions.var(self, axis=axis, correction=correction, keepdims=keepdims)
+    def var(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.var`, with its `correction` or `ddof`, `dtype` and `where`."""
+        return functions.var(self, axis=axis, keepdims=keepdims, **options)
 
-    def std(self, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
-        """`dlc.std`."""
-        return functions.std(self, axis=axis, correction=correction, keepdims=keepdims)
+    def std(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.std`, with its `correction` or `ddof`, `dtype` and `where`."""
+        return functions.std(self, axis=axis, keepdims=keepdims, **options)
 
-    def max(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """`dlc.max`."""
-        return functions.max(self, axis=axis, keepdims=keepdims)
+    def max(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.max`, with its `initial` and `where`."""
+        return functions.max(self, axis=axis, keepdims=keepdims, **options)
 
-    def min(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """`dlc.min`."""
-        return functions.min(self, axis=axis, keepdims=keepdims)
+    def min(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.min`, with its `initial` and `where`."""
+        return functions.min(self, axis=axis, keepdims=keepdims, **options)
 
-    def any(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """`dlc.any`."""
-        return functions.any(self, axis=axis, keepdims=keepdims)
+    def any(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.any`, with its `where`."""
+        return functions.any(self, axis=axis, keepdims=keepdims, **options)
 
-    def all(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
-        """`dlc.all`."""
-        return functions.all(self, axis=axis, keepdims=keepdims)
+    def all(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
+        """`dlc.all`, with its `where`."""
+        return functions.all(self, axis=axis, keepdims=keepdims, **options)
 
-    def argmax(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    def argmax(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
         """`dlc.argmax`."""
-        return functions.argmax(self, axis=axis, keepdims=keepdims)
+        return functions.argmax(self, axis=axis, keepdims=keepdims, **options)
 
-    def argmin(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+    def argmin(self, axis: Any = None, *, keepdims: bool = False, **options: Any) -> Tensor:
         """`dlc.argmin`."""
-        return functions.argmin(self, axis=axis, keepdims=keepdims)
+        return functions.argmin(self, axis=axis, keepdims=keepdims, **options)
 
-    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+    def clip(self, min: Any = None, max: Any = None, **options: Any) -> Tensor:
         """`dlc.clip`."""
-        return functions.clip(self, min, max)
+        return functions.clip(self, min, max, **options)
 
-    def argsort(self, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
-        """`dlc.argsort`."""
-        return functions.argsort(self, axis=axis, descending=descending, stable=stable)
+    def argsort(self, axis: int = -1, *, descending: bool = False, **options: Any) -> Tensor:
+        """`dlc.argsort`, with its `stable`."""
+        return functions.argsort(self, axis=axis, descending=descending, **options)
 
-    def sort(self, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Tensor:
-        """`dlc.sort`: a sorted copy; the tensor stays as it is."""
-        return functions.sort(self, axis=axis, descending=descending, stable=stable)
+    def sort(self, axis: int = -1, *, descending: bool = False, **options: Any) -> Tensor:
+        """`dlc.sort`: a sorted copy; the tensor stays as it is; with its `stable`."""
+        return functions.sort(self, axis=axis, descending=descending, **options)
 
     def searchsorted(self, values: Any, *, side: str = "left", sorter: Any = None) -> Tensor:
         """`dlc.searchsorted` of values in this tensor."""
@@ -162,13 +164,13 @@ class TensorMethods:
         """`dlc.nonzero`."""
         return functions.nonzero(self)
 
-    def cumsum(self, axis: int | None = None, dtype: Any = None) -> Tensor:
+    def cumsum(self, axis: int | None = None, dtype: Any = None, **options: Any) -> Tensor:
         """`dlc.cumsum`."""
-        return functions.cumsum(self, axis=axis, dtype=dtype)
+        return functions.cumsum(self, axis=axis, dtype=dtype, **options)
 
-    def cumprod(self, axis: int | None = None, dtype: Any = None) -> Tensor:
+    def cumprod(self, axis: int | None = None, dtype: Any = None, **options: Any) -> Tensor:
         """`dlc.cumprod`."""
-        return functions.cumprod(self, axis=axis, dtype=dtype)
+        return functions.cumprod(self, axis=axis, dtype=dtype, **options)
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """`dlc.diagonal`."""
@@ -186,14 +188,13 @@ class TensorMethods:
         """`dlc.swapaxes`."""
         return functions.swapaxes(self, axis1, axis2)
 
-    def take(self, indices: Any, axis: int | None = None) -> Tensor:
-        """`dlc.take`; of all elements without an axis."""
-        x = self if axis is not None else functions.reshape(self, (-1,))
-        return functions.take(x, indices, axis=0 if axis is None else axis)
+    def take(self, indices: Any, axis: int | None = None, **options: Any) -> Tensor:
+        """`dlc.take`, with its `mode` and `fill_value`; of all elements without an axis."""
+        return functions.take(self, indices, axis=axis, **options)
 
-    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
-        """`dlc.repeat`."""
-        return functions.repeat(self, repeats, axis=axis)
+    def repeat(self, repeats: Any, axis: int | None = None, **options: Any) -> Tensor:
+        """`dlc.repeat`, with its `total_repeat_length`."""
+        return functions.repeat(self, repeats, axis=axis, **options)
 
     def round(self, decimals: int = 0) -> Tensor:
         """`dlc.round`, to so many decimals."""

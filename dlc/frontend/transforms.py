@@ -1,4 +1,4 @@
-"""`grad`, `value_and_grad`, `vjp`, `jvp`, `stop_gradient` and `no_grad`.
+"""`grad`, `value_and_grad`, `vjp`, `jvp`, `hvp`, `stop_gradient` and `no_grad`.
 
 A transform traces its function (inside the present trace, if there is one), differentiates the
 traced function, and inlines the result or runs it compiled. So transforms nest in any order, with
@@ -237,6 +237,40 @@ def jvp(
         traced.check_pair()
         return value[0], tangent[0], value[1]
     return value, tangent
+
+
+def hvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    """The product of the second derivatives of `function` with a direction, forward over reverse.
+
+    It takes about as long as two gradients, and never holds the matrix of `hessian`.
+
+    Args:
+        function: Of as many arguments as there are primals; it returns a float scalar.
+        primals: The arguments, trees of floats.
+        tangents: The direction: trees like the primals.
+
+    Returns:
+        A tree like the argument; a tuple of them for several.
+
+    Raises:
+        ArgumentError: The primals or tangents are no tuples, or not as many.
+        DerivativeError: The function returns something else.
+        DTypeError: An argument is no float.
+        ShapeError: A tangent is not like its primal.
+
+    Example:
+        >>> hvp(lambda x: (x**3).sum(), (dlc.asarray([1.0, 2.0]),), (dlc.asarray([1.0, 0.5]),))
+        Tensor([6., 6.], dtype=float32)
+    """
+    check_callable(function, "hvp")
+    if not isinstance(primals, (tuple, list)) or not primals:
+        given = f"a {type(primals).__name__}" if primals != () else "none"
+        raise ArgumentError(
+            f"hvp: the primals are {given}",
+            hint="give a tuple with one item for each argument: hvp(f, (x,), (t,))",
+        )
+    argnums = 0 if len(primals) == 1 else tuple(range(len(primals)))
+    return jvp(grad(function, argnums), primals, tangents)[1]
 
 
 def stop_gradient(x: Any) -> Any:

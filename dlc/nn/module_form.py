@@ -61,6 +61,11 @@ def unflatten_module(form: Any, leaves: Sequence[Any]) -> Module:
     return made
 
 
+def with_values(module: Module, values: Mapping[int, Any]) -> Module:
+    """A copy of the module with other values in the place of variables, by their `id`."""
+    return _copied(module, values, {})
+
+
 def _copied(x: Any, replaced: Mapping[int, Any], made: dict[int, Any]) -> Any:
     if isinstance(x, dlc.Variable):
         return replaced.get(id(x), x)

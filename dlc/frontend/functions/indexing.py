@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -25,55 +25,115 @@ from dlc.frontend.functions.arguments import (
     reshaped,
 )
 from dlc.frontend.functions.shape import flatten
-from dlc.frontend.places import as_int64
+from dlc.frontend.places import as_int64, filling, from_start
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, at_least
 from dlc.ir.errors import IndexRangeError, ShapeError, ValueRangeError
+from dlc.ir.record import dataclass
 from dlc.ir.types import float32, int64
 
 
-def _places(name: str, indices: ArrayLike, extent: Dim) -> Tensor:
-    """Indices as int64 that count from 0; those whose values are known are checked.
+@dataclass
+class _Found:
+    """Indices as int64 that count from 0.
+
+    index: those of known values are within bounds.
+    inside: with mode "fill", which of them are.
+    """
+
+    index: Tensor
+    inside: Tensor | None = None
+
+
+def _filled(read: Tensor, inside: Tensor, fill_value: Any) -> Tensor:
+    """What was read, and a number in the place of what is not there."""
+    dtype = read.tensor.dtype
+    return composed.where(inside, read, convert(as_tensor(filling(dtype, fill_value)), dtype))
+
+
+_MODES: Final = ("clip", "fill", "wrap")
+
+
+def _places(
+    name: str, indices: ArrayLike, extent: Dim, mode: str | None, *, clips_raw: bool = False
+) -> _Found:
+    """The places that indices stand for.
 
     Raises:
         DTypeError: They are not integers.
-        IndexRangeError: A known one is out of range.
+        IndexRangeError: A known one is out of range, and there is no mode.
+        ValueRangeError: There is no such mode.
     """
     found = materialise(as_tensor(indices))
     if found.tensor.size == 0 and found.tensor.dtype.is_float:
         found = convert(found, int64)  # the dtype of an empty list says nothing
     check_kinds(name, (found,), "iu", "indices are integers; for a bool mask use dlc.where")
+    if mode is not None:
+        return _moved(name, as_int64(found), apply("dim", dim=extent), mode, clips_raw)
     data = known_values(indices, found)
     if data is not None and isinstance(extent, int):
-        wrong = (data < -extent) | (data >= extent) if data.dtype.kind == "i" else data >= extent
-        if wrong.any():
-            at = tuple(int(v) for v in np.argwhere(wrong)[0])
-            where = f" at {at}" if at else ""
-            raise IndexRangeError(
-                f"{name}: the index {data[at]}{where} is out of range for {extent} elements"
-            )
+        _check_inside(name, data, extent)
     unsigned = found.tensor.dtype.kind == "u"
     found = as_int64(found)
     if unsigned or (data is not None and not (data < 0).any()):
-        return found
-    counted = elementwise.add(found, apply("dim", dim=extent))
-    return composed.where(elementwise.less(found, 0), counted, found)
+        return _Found(found)
+    return _Found(from_start(found, extent))
 
 
-def take(x: ArrayLike, indices: ArrayLike, /, axis: int | None = None) -> Tensor:
+def _check_inside(name: str, data: np.ndarray[Any, Any], extent: int) -> None:
+    wrong = (data < -extent) | (data >= extent) if data.dtype.kind == "i" else data >= extent
+    if wrong.any():
+        at = tuple(int(v) for v in np.argwhere(wrong)[0])
+        where = f" at {at}" if at else ""
+        raise IndexRangeError(
+            f"{name}: the index {data[at]}{where} is out of range for {extent} elements",
+            hint='mode="clip", "wrap" or "fill" says what is read there',
+        )
+
+
+def _moved(name: str, index: Tensor, extent: Tensor, mode: str, clips_raw: bool) -> _Found:
+    """Indices as a mode takes them; `clips_raw`: "clip" does not count from the end."""
+    if mode not in _MODES:
+        raise ValueRangeError(f"{name} has no mode {mode!r}", hint=f"modes are {', '.join(_MODES)}")
+    if mode == "wrap":
+        return _Found(elementwise.remainder(index, extent))
+    if mode == "fill" or not clips_raw:
+        end = elementwise.add(index, extent)
+        index = composed.where(elementwise.less(index, 0), end, index)
+    if mode == "clip":
+        last = elementwise.subtract(extent, 1)
+        return _Found(elementwise.minimum(elementwise.maximum(index, 0), last))
+    low, high = elementwise.greater_equal(index, 0), elementwise.less(index, extent)
+    return _Found(index, elementwise.logical_and(low, high))
+
+
+def take(
+    x: ArrayLike,
+    indices: ArrayLike,
+    /,
+    axis: int | None = None,
+    *,
+    mode: str | None = None,
+    fill_value: Any = None,
+) -> Tensor:
     """The slices of x at the places that `indices` gives along an axis.
 
     Args:
         x: A tensor or array of any dtype.
         indices: Integers of any shape; negative ones count from the end.
         axis: The axis; for None the places are those of the elements in row-major order.
+        mode: What is read at indices out of bounds: with "clip" the nearest element (of negative
+            indices, too, the first one, as in NumPy and JAX), with "wrap" that counted on from the
+            other end, with "fill" `fill_value`. By default they are errors where they are known,
+            and read the nearest element otherwise.
+        fill_value: NaN by default, of integers the least, or of unsigned ones the largest.
 
     Returns:
-        A tensor of x's dtype and shape, with the axis replaced by those of `indices`. An index out
-        of range that is not known while tracing reads the nearest element.
+        A tensor of x's dtype and shape, with the axis replaced by those of `indices`.
 
     Raises:
         DTypeError: The indices are not integers.
+        ValueRangeError: There is no such mode.
         IndexRangeError: The axis is out of range, or an index is.
 
     Example:
@@ -85,11 +145,24 @@ def take(x: ArrayLike, indices: ArrayLike, /, axis: int | None = None) -> Tensor
         x, axis = flatten(x), 0
     along = find_axis("take", axis, x.tensor)
     extent = x.tensor.shape[along]
-    places = _places("take", indices, extent)
-    return apply("take", x, places, axis=along)
+    places = _places("take", indices, extent, mode, clips_raw=True)
+    read = apply("take", x, places.index, axis=along)
+    if places.inside is None:
+        return read
+    behind = x.tensor.rank - along - 1
+    inside = reshaped(places.inside, (*places.inside.tensor.shape, *(1 for _ in range(behind))))
+    return _filled(read, inside, fill_value)
 
 
-def take_along_axis(x: ArrayLike, indices: ArrayLike, /, axis: int = -1) -> Tensor:
+def take_along_axis(
+    x: ArrayLike,
+    indices: ArrayLike,
+    /,
+    axis: int = -1,
+    *,
+    mode: str | None = None,
+    fill_value: Any = None,
+) -> Tensor:
     """Along an axis, the elements of x at the places that `indices` gives for each row.
 
     Args:
@@ -97,13 +170,15 @@ def take_along_axis(x: ArrayLike, indices: ArrayLike, /, axis: int = -1) -> Tens
         indices: Integers with as many axes as x; the axes but `axis` broadcast. Negative ones
             count from the end.
         axis: The axis.
+        mode: As in `dlc.take`, but negative indices count from the end with "clip", too.
+        fill_value: As in `dlc.take`.
 
     Returns:
-        A tensor of x's dtype. An index out of range that is not known while tracing reads the
-        nearest element.
+        A tensor of x's dtype.
 
     Raises:
         DTypeError: The indices are not integers.
+        ValueRangeError: There is no such mode.
         IndexRangeError: The axis is out of range, or an index is.
         ShapeError: The shapes do not fit.
 
@@ -117,8 +192,8 @@ def take_along_axis(x: ArrayLike, indices: ArrayLike, /, axis: int = -1) -> Tens
     type_ = x.tensor
     along = find_axis("take_along_axis", axis, type_)
     extent = type_.shape[along]
-    places = _places("take_along_axis", indices, extent)
-    held = places.tensor
+    places = _places("take_along_axis", indices, extent, mode)
+    held = places.index.tensor
     if held.rank != type_.rank:
         raise ShapeError(
             f"take_along_axis of {type_} at {held}: the indices need {type_.rank} axes",
@@ -132,8 +207,9 @@ def take_along_axis(x: ArrayLike, indices: ArrayLike, /, axis: int = -1) -> Tens
         (type_, held),
     )
     x = stretch(x, (*rest[:along], extent, *rest[along + 1 :]))
-    places = stretch(places, (*rest[:along], held.shape[along], *rest[along + 1 :]))
-    return apply("take_along", x, places, axis=along)
+    index = stretch(places.index, (*rest[:along], held.shape[along], *rest[along + 1 :]))
+    read = apply("take_along", x, index, axis=along)
+    return read if places.inside is None else _filled(read, places.inside, fill_value)
 
 
 def one_hot(

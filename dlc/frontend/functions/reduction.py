@@ -6,7 +6,15 @@ import builtins
 from collections.abc import Callable
 from typing import Any
 
-from dlc.frontend.apply import apply, as_tensor, convert, dtype_argument, float_promote, materialise
+from dlc.frontend.apply import (
+    apply,
+    as_tensor,
+    broadcast_to,
+    convert,
+    dtype_argument,
+    float_promote,
+    materialise,
+)
 from dlc.frontend.cast_table import casts
 from dlc.frontend.functions import composed, elementwise
 from dlc.frontend.functions.arguments import (
@@ -18,22 +26,23 @@ from dlc.frontend.functions.arguments import (
     reshaped,
     transposed,
 )
+from dlc.frontend.functions.composed import where as choose
 from dlc.frontend.functions.elementwise import named
+from dlc.frontend.functions.reducing import (
+    chosen_mean,
+    chosen_variance,
+    find_correction,
+    initial_of,
+    mask_of,
+    reduced,
+    widened,
+    with_ones,
+)
 from dlc.frontend.native_functions import natively
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import is_empty, product
 from dlc.ir.errors import ArgumentError, DTypeError, ShapeError
-from dlc.ir.types import DType, bool_, float32, int64, uint64
-
-
-def _with_ones(reduced: Tensor, shape: tuple[Any, ...], axes: tuple[int, ...]) -> Tensor:
-    """A reduction's result with the reduced axes back, of extent 1."""
-    return reshaped(reduced, tuple(1 if k in axes else d for k, d in enumerate(shape)))
-
-
-def _reduce(op: str, x: Tensor, axes: tuple[int, ...], keepdims: bool, **attrs: Any) -> Tensor:
-    result = apply(op, x, axes=tuple(sorted(axes)), **attrs)
-    return _with_ones(result, x.tensor.shape, axes) if keepdims else result
+from dlc.ir.types import DType, bool_, int64, uint64
 
 
 def accumulator(name: str, x: Tensor, dtype: Any) -> DType:
@@ -51,7 +60,14 @@ def accumulator(name: str, x: Tensor, dtype: Any) -> DType:
 
 @casts
 def sum(
-    x: ArrayLike, /, axis: AxisLike = None, dtype: Any = None, *, keepdims: bool = False
+    x: ArrayLike,
+    /,
+    axis: AxisLike = None,
+    dtype: Any = None,
+    *,
+    keepdims: bool = False,
+    initial: ArrayLike | None = None,
+    where: ArrayLike | None = None,
 ) -> Tensor:
     """The sum of the elements.
 
@@ -61,6 +77,8 @@ def sum(
         dtype: The dtype in which elements are added and returned. That of x by default, but int64
             for signed integers and bools, and uint64 for unsigned integers.
         keepdims: Whether the axes stay, with extent 1.
+        initial: A number that is added.
+        where: Bools that broadcast to x: only elements where they are true count.
 
     Returns:
         A tensor without those axes. The sum of nothing is 0. Half types are added at float32.
@@ -68,7 +86,8 @@ def sum(
     Raises:
         IndexRangeError: An axis is out of range.
         ValueRangeError: An axis is named twice.
-        DTypeError: `dtype` is not a dtype of numbers.
+        ShapeError: `where` does not broadcast to x, or `initial` is not one number.
+        DTypeError: `dtype` is not a dtype of numbers, or `where` is not of bools.
 
     Example:
         >>> dlc.sum(dlc.asarray([[1, 2], [3, 4]]), axis=0)
@@ -76,12 +95,26 @@ def sum(
     """
     x = materialise(as_tensor(x))
     axes = find_axes("sum", axis, x.tensor)
-    return _reduce("reduce_sum", convert(x, accumulator("sum", x, dtype)), axes, keepdims)
+    target = accumulator("sum", x, dtype)
+    x = convert(x, target)
+    if where is not None:
+        x = choose(mask_of("sum", where, x), x, 0)
+    result = reduced("reduce_sum", x, axes, keepdims)
+    if initial is None:
+        return result
+    return elementwise.add(result, initial_of("sum", initial, target))
 
 
 @casts
 def prod(
-    x: ArrayLike, /, axis: AxisLike = None, dtype: Any = None, *, keepdims: bool = False
+    x: ArrayLike,
+    /,
+    axis: AxisLike = None,
+    dtype: Any = None,
+    *,
+    keepdims: bool = False,
+    initial: ArrayLike | None = None,
+    where: ArrayLike | None = None,
 ) -> Tensor:
     """The product of the elements.
 
@@ -90,6 +123,8 @@ def prod(
         axis: The axis or axes that are multiplied over; all of them for None.
         dtype: The dtype in which elements are multiplied and returned; see `dlc.sum`.
         keepdims: Whether the axes stay, with extent 1.
+        initial: A number that the product is multiplied by.
+        where: Bools that broadcast to x: only elements where they are true count.
 
     Returns:
         A tensor without those axes. The product of nothing is 1.
@@ -97,7 +132,8 @@ def prod(
     Raises:
         IndexRangeError: An axis is out of range.
         ValueRangeError: An axis is named twice.
-        DTypeError: `dtype` is not a dtype of numbers.
+        ShapeError: `where` does not broadcast to x, or `initial` is not one number.
+        DTypeError: `dtype` is not a dtype of numbers, or `where` is not of bools.
 
     Example:
         >>> dlc.prod(dlc.asarray([[1, 2], [3, 4]]), axis=0)
@@ -105,7 +141,14 @@ def prod(
     """
     x = materialise(as_tensor(x))
     axes = find_axes("prod", axis, x.tensor)
-    return _reduce("reduce_prod", convert(x, accumulator("prod", x, dtype)), axes, keepdims)
+    target = accumulator("prod", x, dtype)
+    x = convert(x, target)
+    if where is not None:
+        x = choose(mask_of("prod", where, x), x, 1)
+    result = reduced("reduce_prod", x, axes, keepdims)
+    if initial is None:
+        return result
+    return elementwise.multiply(result, initial_of("prod", initial, target))
 
 
 _EXTREME_DOC = """The {word} element; NaN where there is one.
@@ -114,14 +157,19 @@ _EXTREME_DOC = """The {word} element; NaN where there is one.
         x: A tensor, array or number of any shape and dtype.
         axis: The axis or axes that are reduced; all of them for None.
         keepdims: Whether the axes stay, with extent 1.
+        initial: A number that is compared with the elements, too; needed with `where`.
+        where: Bools that broadcast to x: only elements where they are true count.
 
     Returns:
         A tensor without those axes, of x's dtype.
 
     Raises:
+        ArgumentError: There is a `where` and no `initial`.
         IndexRangeError: An axis is out of range.
         ValueRangeError: An axis is named twice.
-        ShapeError: There is no element to choose from.
+        ShapeError: There is no element to choose from, `where` does not broadcast to x, or
+            `initial` is not one number.
+        DTypeError: `where` is not of bools, or `initial` is a float and x is not of floats.
 
     Example:
         >>> dlc.{name}(dlc.asarray([[1, 5], [3, 4]]), axis=0)
@@ -129,24 +177,54 @@ _EXTREME_DOC = """The {word} element; NaN where there is one.
     """
 
 
-def _extreme(name: str, word: str, of_bools: str, shown: str) -> Callable[..., Tensor]:
-    def function(x: ArrayLike, /, axis: AxisLike = None, *, keepdims: bool = False) -> Tensor:
+def _check_some(name: str, x: Tensor, axes: tuple[int, ...], chosen: bool) -> None:
+    """An error where there is, or may be, no element to choose from."""
+    if chosen:
+        raise ArgumentError(
+            f"{name} with where= needs initial=, the result where no element counts",
+            hint="give a number beyond them all, for example initial="
+            + ("-math.inf" if name == "max" else "math.inf"),
+        )
+    if builtins.any(is_empty(x.tensor.shape[k]) for k in axes):
+        raise ShapeError(
+            f"{name} of {x.tensor} over axes {axes}: there is no element to choose from",
+            hint="give initial=, or the tensor at least one element",
+        )
+
+
+def _extreme(
+    name: str, word: str, of_bools: str, of_two: Callable[..., Tensor], shown: str
+) -> Callable[..., Tensor]:
+    def op_of(x: Tensor) -> str:
+        return of_bools if x.tensor.dtype is bool_ else f"reduce_{name}"
+
+    def function(
+        x: ArrayLike,
+        /,
+        axis: AxisLike = None,
+        *,
+        keepdims: bool = False,
+        initial: ArrayLike | None = None,
+        where: ArrayLike | None = None,
+    ) -> Tensor:
         x = materialise(as_tensor(x))
         axes = find_axes(name, axis, x.tensor)
+        if initial is None:
+            _check_some(name, x, axes, where is not None)
+            return reduced(op_of(x), x, axes, keepdims)
+        start = initial_of(name, initial, x.tensor.dtype)
+        if where is not None:
+            x = choose(mask_of(name, where, x), x, start)
         if builtins.any(is_empty(x.tensor.shape[k]) for k in axes):
-            raise ShapeError(
-                f"{name} of {x.tensor} over axes {axes}: there is no element to choose from",
-                hint="give the tensor at least one element, or use dlc.where around it",
-            )
-        op = of_bools if x.tensor.dtype is bool_ else f"reduce_{name}"
-        return _reduce(op, x, axes, keepdims)
+            x = broadcast_to(start, tuple(1 if k in axes else d for k, d in enumerate(x.shape)))
+        return of_two(reduced(op_of(x), x, axes, keepdims), start)
 
     doc = _EXTREME_DOC.format(name=name, word=word, shown=shown)
     return named(natively(function), name, doc)
 
 
-max = _extreme("max", "largest", "reduce_any", "3, 5")
-min = _extreme("min", "smallest", "reduce_all", "1, 4")
+max = _extreme("max", "largest", "reduce_any", elementwise.maximum, "3, 5")
+min = _extreme("min", "smallest", "reduce_all", elementwise.minimum, "1, 4")
 
 _TRUTH_DOC = """Whether {words} true; a number counts as true where it is not 0.
 
@@ -154,6 +232,7 @@ _TRUTH_DOC = """Whether {words} true; a number counts as true where it is not 0.
         x: A tensor, array or number of any shape and dtype.
         axis: The axis or axes that are reduced; all of them for None.
         keepdims: Whether the axes stay, with extent 1.
+        where: Bools that broadcast to x: only elements where they are true count.
 
     Returns:
         A tensor without those axes, of dtype bool. Of nothing it is {empty}.
@@ -161,6 +240,8 @@ _TRUTH_DOC = """Whether {words} true; a number counts as true where it is not 0.
     Raises:
         IndexRangeError: An axis is out of range.
         ValueRangeError: An axis is named twice.
+        ShapeError: `where` does not broadcast to x.
+        DTypeError: `where` is not of bools.
 
     Example:
         >>> dlc.{name}(dlc.asarray([[True, True], [True, False]]), axis=0)
@@ -169,10 +250,19 @@ _TRUTH_DOC = """Whether {words} true; a number counts as true where it is not 0.
 
 
 def _truth(name: str, words: str, empty: bool, shown: str) -> Callable[..., Tensor]:
-    def function(x: ArrayLike, /, axis: AxisLike = None, *, keepdims: bool = False) -> Tensor:
-        x = as_tensor(x)
+    def function(
+        x: ArrayLike,
+        /,
+        axis: AxisLike = None,
+        *,
+        keepdims: bool = False,
+        where: ArrayLike | None = None,
+    ) -> Tensor:
+        x = convert(as_tensor(x), bool_)
         axes = find_axes(name, axis, x.tensor)
-        return _reduce(f"reduce_{name}", convert(x, bool_), axes, keepdims)
+        if where is not None:
+            x = choose(mask_of(name, where, x), x, empty)
+        return reduced(f"reduce_{name}", x, axes, keepdims)
 
     doc = _TRUTH_DOC.format(name=name, words=words, empty=empty, shown=shown)
     return named(natively(function), name, doc)
@@ -215,7 +305,7 @@ def _place(name: str, word: str, shown: str) -> Callable[..., Tensor]:
         if is_empty(place.tensor.shape[along]):
             raise ShapeError(f"{name} of {x.tensor}: there is no element to choose from")
         result = apply(name, place, axis=along)
-        return _with_ones(result, shape, axes) if keepdims else result
+        return with_ones(result, shape, axes) if keepdims else result
 
     doc = _PLACE_DOC.format(name=name, word=word, shown=shown)
     return named(natively(function), name, doc)
@@ -246,7 +336,7 @@ def count_nonzero(x: ArrayLike, /, axis: AxisLike = None, *, keepdims: bool = Fa
     """
     x = as_tensor(x)
     axes = find_axes("count_nonzero", axis, x.tensor)
-    return _reduce("reduce_sum", convert(convert(x, bool_), int64), axes, keepdims)
+    return reduced("reduce_sum", convert(convert(x, bool_), int64), axes, keepdims)
 
 
 def _floats(name: str, x: ArrayLike, dtype: Any = None) -> Tensor:
@@ -262,7 +352,13 @@ def _floats(name: str, x: ArrayLike, dtype: Any = None) -> Tensor:
 
 @casts
 def mean(
-    x: ArrayLike, /, axis: AxisLike = None, dtype: Any = None, *, keepdims: bool = False
+    x: ArrayLike,
+    /,
+    axis: AxisLike = None,
+    dtype: Any = None,
+    *,
+    keepdims: bool = False,
+    where: ArrayLike | None = None,
 ) -> Tensor:
     """The arithmetic mean of the elements.
 
@@ -271,6 +367,7 @@ def mean(
         axis: The axis or axes that are averaged over; all of them for None.
         dtype: The float dtype that x is converted to first.
         keepdims: Whether the axes stay, with extent 1.
+        where: Bools that broadcast to x: only elements where they are true count.
 
     Returns:
         A tensor without those axes. The mean of nothing is NaN. Half types are added at float32.
@@ -278,14 +375,18 @@ def mean(
     Raises:
         IndexRangeError: An axis is out of range.
         ValueRangeError: An axis is named twice.
-        DTypeError: `dtype` is not a float dtype.
+        ShapeError: `where` does not broadcast to x.
+        DTypeError: `dtype` is not a float dtype, or `where` is not of bools.
 
     Example:
         >>> dlc.mean(dlc.asarray([[1.0, 2.0], [3.0, 5.0]]), axis=0)
         Tensor([2. , 3.5], dtype=float32)
     """
     x = _floats("mean", x, dtype)
-    return _reduce("reduce_mean", x, find_axes("mean", axis, x.tensor), keepdims)
+    axes = find_axes("mean", axis, x.tensor)
+    if where is not None:
+        return chosen_mean(x, mask_of("mean", where, x), axes, keepdims)
+    return reduced("reduce_mean", x, axes, keepdims)
 
 
 @casts
@@ -297,6 +398,8 @@ def var(
     *,
     correction: float = 0.0,
     keepdims: bool = False,
+    ddof: float | None = None,
+    where: ArrayLike | None = None,
 ) -> Tensor:
     """The variance: squared distances from the mean, summed, over the count less `correction`.
 
@@ -306,32 +409,40 @@ def var(
         correction: What is taken from the count; 1 gives the unbiased estimate of a sample.
         dtype: The float dtype that x is converted to first.
         keepdims: Whether the axes stay, with extent 1.
+        ddof: NumPy's name for `correction`.
+        where: Bools that broadcast to x: only elements where they are true count.
 
     Returns:
         A tensor without those axes. Where the count is not above `correction` it is NaN or
         infinite.
 
     Raises:
-        ArgumentError: `correction` is not a number.
+        ArgumentError: `correction` is not a number, or `ddof` is another one.
         IndexRangeError: An axis is out of range.
         ValueRangeError: An axis is named twice.
-        DTypeError: `dtype` is not a float dtype.
+        ShapeError: `where` does not broadcast to x.
+        DTypeError: `dtype` is not a float dtype, or `where` is not of bools.
 
     Example:
         >>> dlc.var(dlc.asarray([1.0, 2.0, 3.0, 6.0]))
         Tensor(3.5, dtype=float32)
     """
-    return _var("var", x, axis, correction, dtype, keepdims)
+    correction = find_correction("var", correction, ddof)
+    return _var("var", _floats("var", x, dtype), axis, correction, keepdims, where)
 
 
 def _var(
-    name: str, x: ArrayLike, axis: AxisLike, correction: float, dtype: Any, keepdims: bool
+    name: str,
+    x: Tensor,
+    axis: AxisLike,
+    correction: float,
+    keepdims: bool,
+    where: ArrayLike | None,
 ) -> Tensor:
-    x = _floats(name, x, dtype)
-    if not isinstance(correction, (int, float)):
-        raise ArgumentError(f"{name}: correction must be a number, got {type(correction).__name__}")
     axes = find_axes(name, axis, x.tensor)
-    return _reduce("reduce_var", x, axes, keepdims, correction=float(correction))
+    if where is not None:
+        return chosen_variance(x, mask_of(name, where, x), axes, correction, keepdims)
+    return reduced("reduce_var", x, axes, keepdims, correction=correction)
 
 
 @casts
@@ -343,6 +454,8 @@ def std(
     *,
     correction: float = 0.0,
     keepdims: bool = False,
+    ddof: float | None = None,
+    where: ArrayLike | None = None,
 ) -> Tensor:
     """The standard deviation: the square root of `dlc.var`.
 
@@ -354,27 +467,27 @@ def std(
         correction: What is taken from the count; 1 gives that of a sample.
         dtype: The float dtype that x is converted to first.
         keepdims: Whether the axes stay, with extent 1.
+        ddof: NumPy's name for `correction`.
+        where: Bools that broadcast to x: only elements where they are true count.
 
     Returns:
         A tensor without those axes.
 
     Raises:
-        ArgumentError: `correction` is not a number.
+        ArgumentError: `correction` is not a number, or `ddof` is another one.
         IndexRangeError: An axis is out of range.
         ValueRangeError: An axis is named twice.
-        DTypeError: `dtype` is not a float dtype.
+        ShapeError: `where` does not broadcast to x.
+        DTypeError: `dtype` is not a float dtype, or `where` is not of bools.
 
     Example:
         >>> dlc.std(dlc.asarray([1.0, 3.0]))
         Tensor(1., dtype=float32)
     """
-    (found,) = float_promote(x)
-    half = found.tensor.dtype if dtype is None else dtype_argument(dtype)
-    if half.is_float and half.bits == 16:  # rounded once, after the root
-        wide = _var("std", convert(found, half), axis, correction, float32, keepdims)
-        return convert(composed.flat_at_zero(elementwise.sqrt, wide), half)
-    found = _var("std", x, axis, correction, dtype, keepdims)
-    return composed.flat_at_zero(elementwise.sqrt, found)
+    correction = find_correction("std", correction, ddof)
+    held = _floats("std", x, dtype)
+    spread = _var("std", widened(held), axis, correction, keepdims, where)
+    return convert(composed.flat_at_zero(elementwise.sqrt, spread), held.tensor.dtype)
 
 
 def _at_the_end(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:
@@ -467,4 +580,4 @@ def logsumexp(x: ArrayLike, /, axis: AxisLike = None, *, keepdims: bool = False)
     axes = find_axes("logsumexp", axis, x.tensor)
     flat, along = (x, axes[0]) if len(axes) == 1 else (_at_the_end(x, axes)[0], -1)
     result = apply("logsumexp", flat, axis=along % flat.tensor.rank)
-    return _with_ones(result, x.tensor.shape, axes) if keepdims else result
+    return with_ones(result, x.tensor.shape, axes) if keepdims else result

@@ -20,6 +20,7 @@ from dlc.frontend.functions.arguments import (
 from dlc.frontend.functions.composed import where
 from dlc.frontend.functions.cumulative import cumprod, cumsum
 from dlc.frontend.functions.elementwise import named
+from dlc.frontend.functions.reducing import chosen_mean, chosen_variance, find_correction, widened
 from dlc.frontend.functions.shape import concat, expand_dims, matrix_transpose, part
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import add, at_least, dims_equal
@@ -114,11 +115,6 @@ nanargmax = _nan_place("nanargmax", "largest", -math.inf, reduction.argmax)
 nanargmin = _nan_place("nanargmin", "smallest", math.inf, reduction.argmin)
 
 
-def _counted(known: Tensor, x: Tensor, axis: AxisLike, keepdims: bool) -> Tensor:
-    dtype = x.tensor.dtype
-    return convert(reduction.count_nonzero(known, axis=axis, keepdims=keepdims), dtype)
-
-
 @casts
 def nanmean(x: ArrayLike, /, axis: AxisLike = None, *, keepdims: bool = False) -> Tensor:
     """The mean of the elements that are not NaN.
@@ -140,13 +136,18 @@ def nanmean(x: ArrayLike, /, axis: AxisLike = None, *, keepdims: bool = False) -
     """
     (found,) = float_promote(x)
     held, known = _without_nan(found, 0)
-    total = reduction.sum(held, axis=axis, keepdims=keepdims)
-    return elementwise.divide(total, _counted(known, held, axis, keepdims))
+    return chosen_mean(held, known, find_axes("nanmean", axis, held.tensor), keepdims)
 
 
 @casts
 def nanvar(
-    x: ArrayLike, /, axis: AxisLike = None, *, correction: float = 0.0, keepdims: bool = False
+    x: ArrayLike,
+    /,
+    axis: AxisLike = None,
+    *,
+    correction: float = 0.0,
+    keepdims: bool = False,
+    ddof: float | None = None,
 ) -> Tensor:
     """The variance of the elements that are not NaN.
 
@@ -155,31 +156,35 @@ def nanvar(
         axis: The axis or axes that are reduced; all of them for None.
         correction: What is taken from the count; 1 gives the unbiased estimate of a sample.
         keepdims: Whether the axes stay, with extent 1.
+        ddof: NumPy's name for `correction`.
 
     Returns:
         A tensor without those axes. Of NaN alone it is NaN.
 
     Raises:
+        ArgumentError: `correction` is not a number, or `ddof` is another one.
         IndexRangeError: An axis is out of range.
 
     Example:
         >>> dlc.nanvar(dlc.asarray([1.0, math.nan, 3.0]))
         Tensor(1., dtype=float32)
     """
+    correction = find_correction("nanvar", correction, ddof)
     (found,) = float_promote(x)
     held, known = _without_nan(found, 0)
-    mean = nanmean(found, axis=axis, keepdims=True)
-    distance = where(known, elementwise.subtract(held, mean), 0)
-    total = reduction.sum(elementwise.square(distance), axis=axis, keepdims=keepdims)
-    count = elementwise.subtract(_counted(known, held, axis, keepdims), correction)
-    # As NumPy has it, there is no variance of as many elements as the correction or fewer.
-    count = where(elementwise.greater(count, 0), count, math.nan)
-    return elementwise.divide(total, count)
+    axes = find_axes("nanvar", axis, held.tensor)
+    return chosen_variance(held, known, axes, correction, keepdims)
 
 
 @casts
 def nanstd(
-    x: ArrayLike, /, axis: AxisLike = None, *, correction: float = 0.0, keepdims: bool = False
+    x: ArrayLike,
+    /,
+    axis: AxisLike = None,
+    *,
+    correction: float = 0.0,
+    keepdims: bool = False,
+    ddof: float | None = None,
 ) -> Tensor:
     """The standard deviation of the elements that are not NaN.
 
@@ -188,19 +193,24 @@ def nanstd(
         axis: The axis or axes that are reduced; all of them for None.
         correction: What is taken from the count; 1 gives that of a sample.
         keepdims: Whether the axes stay, with extent 1.
+        ddof: NumPy's name for `correction`.
 
     Returns:
         A tensor without those axes. Of NaN alone it is NaN.
 
     Raises:
+        ArgumentError: `correction` is not a number, or `ddof` is another one.
         IndexRangeError: An axis is out of range.
 
     Example:
         >>> dlc.nanstd(dlc.asarray([1.0, math.nan, 3.0]))
         Tensor(1., dtype=float32)
     """
-    found = nanvar(x, axis=axis, correction=correction, keepdims=keepdims)
-    return composed.flat_at_zero(elementwise.sqrt, found)
+    correction = find_correction("nanstd", correction, ddof)
+    (found,) = float_promote(x)
+    dtype = found.tensor.dtype
+    spread = nanvar(widened(found), axis=axis, correction=correction, keepdims=keepdims)
+    return convert(composed.flat_at_zero(elementwise.sqrt, spread), dtype)
 
 
 _RUNNING_DOC = """The running {word}, where NaN counts as {filling}.
@@ -302,7 +312,13 @@ def average(
 
 @casts
 def cov(
-    x: ArrayLike, y: ArrayLike | None = None, /, rowvar: bool = True, *, correction: float = 1
+    x: ArrayLike,
+    y: ArrayLike | None = None,
+    /,
+    rowvar: bool = True,
+    *,
+    correction: float = 1,
+    ddof: float | None = None,
 ) -> Tensor:
     """The covariances of variables, each a row of x.
 
@@ -311,11 +327,13 @@ def cov(
         y: Further variables, with as many observations.
         rowvar: Whether variables are rows, or columns.
         correction: What is taken from the number of observations.
+        ddof: NumPy's name for `correction`.
 
     Returns:
         A matrix with a row and a column for each variable; a scalar for one variable.
 
     Raises:
+        ArgumentError: `correction` is not a number, or `ddof` is another one.
         ShapeError: x has more axes, or y other observations.
 
     Example:
@@ -323,6 +341,7 @@ def cov(
         Tensor([[ 1., -1.],
                 [-1.,  1.]], dtype=float32)
     """
+    correction = find_correction("cov", correction, ddof, default=1.0)
     values = _variables("cov", x, rowvar)
     if y is not None:
         values = concat([values, _variables("cov", y, rowvar)], axis=0)

@@ -77,20 +77,37 @@ def reshape(x: ArrayLike, /, shape: Any, *, copy: bool | None = None) -> Tensor:
     return fresh(reshaped(tensor, tuple(dims)), x)
 
 
-def flatten(x: ArrayLike, /) -> Tensor:
-    """The elements in row-major order, as one axis.
+def flatten(x: ArrayLike, /, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """The elements in row-major order, as one axis; or only some axes as one, as in PyTorch.
 
     Args:
         x: A tensor, array or number of any shape and dtype.
+        start_dim: The first of the axes that become one.
+        end_dim: The last of them.
 
     Returns:
-        A tensor with one axis, of x's dtype.
+        A tensor of x's dtype, with one axis in the place of those; a number becomes one element.
+
+    Raises:
+        IndexRangeError: An axis is out of range.
+        ValueRangeError: The last axis is before the first.
 
     Example:
         >>> dlc.flatten(dlc.asarray([[1, 2], [3, 4]]))
         Tensor([1, 2, 3, 4], dtype=int64)
+        >>> dlc.flatten(dlc.zeros((2, 3, 4)), 1).shape
+        (2, 12)
     """
-    return reshape(x, (-1,)) if as_tensor(x).tensor.size != 0 else reshape(x, (0,))
+    held = as_tensor(x)
+    shape = held.tensor.shape
+    rank = max(len(shape), 1)  # a number is taken for one element
+    first, last = (find_axis("flatten", k, held.tensor, rank) for k in (start_dim, end_dim))
+    if last < first:
+        raise ValueRangeError(
+            f"flatten of {held.tensor}: end_dim {end_dim} is before start_dim {start_dim}"
+        )
+    joined = product(shape[first : last + 1])
+    return reshape(x, (*shape[:first], joined, *shape[last + 1 :]))
 
 
 def ravel(x: ArrayLike, /) -> Tensor:

@@ -26,6 +26,7 @@ from dlc.frontend.special.cylinder import (
     y1,
 )
 from dlc.frontend.special.entropies import entr, kl_div, logit, rel_entr, xlog1py, xlogy
+from dlc.frontend.special.exponential_integrals import exp1, expi
 from dlc.frontend.special.gammas import (
     beta,
     betaln,
@@ -40,15 +41,16 @@ from dlc.frontend.special.gammas import (
     zeta,
 )
 from dlc.frontend.special.incomplete import gammainc, gammaincc
+from dlc.frontend.special.incomplete_beta import betainc
 from dlc.frontend.special.normal import erfcx, erfinv, log_ndtr, ndtr, ndtri
 from dlc.frontend.suggesting import suggesting as _suggesting
 
 __all__ = [
-    "airy_ai", "beta", "betaln", "digamma", "entr", "erf", "erfc", "erfcx", "erfinv", "expit",
-    "factorial", "gamma", "gammainc", "gammaincc", "gammaln", "i0", "i0e", "i1", "i1e", "j0", "j1",
-    "k0", "k0e", "k1", "k1e", "kl_div", "lgamma", "log_ndtr", "log_softmax", "logit", "logsumexp",
-    "multigammaln", "ndtr", "ndtri", "polygamma", "psi", "rel_entr", "softmax", "spherical_j0",
-    "xlog1py", "xlogy", "y0", "y1", "zeta",
+    "airy_ai", "beta", "betainc", "betaln", "digamma", "entr", "erf", "erfc", "erfcx", "erfinv",
+    "exp1", "expi", "expit", "factorial", "gamma", "gammainc", "gammaincc", "gammaln", "i0", "i0e",
+    "i1", "i1e", "j0", "j1", "k0", "k0e", "k1", "k1e", "kl_div", "lgamma", "log_ndtr",
+    "log_softmax", "logit", "logsumexp", "multigammaln", "ndtr", "ndtri", "polygamma", "psi",
+    "rel_entr", "softmax", "spherical_j0", "xlog1py", "xlogy", "y0", "y1", "zeta",
 ]  # fmt: skip
 
 if not _TYPE_CHECKING:

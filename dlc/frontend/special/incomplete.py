@@ -14,11 +14,11 @@ import numpy as np
 
 from dlc.frontend.apply import as_tensor
 from dlc.frontend.custom import custom_jvp
-from dlc.frontend.functions import composed, elementwise, reduction
+from dlc.frontend.functions import elementwise, reduction
 from dlc.frontend.functions.composed import where
 from dlc.frontend.functions.shape import expand_dims
 from dlc.frontend.special.formulas import binary
-from dlc.frontend.special.gammas import digamma_of, log_gamma_of
+from dlc.frontend.special.gammas import LARGE, digamma_of, log_gamma_of, stirling_rest
 from dlc.frontend.tensor import Tensor
 from dlc.frontend.transforms import stop_gradient
 from dlc.ir.record import NamedTuple
@@ -112,14 +112,9 @@ def log_gamma_slope(a: Tensor, log_x: Tensor) -> Tensor:
     return where(found.above, found.weighed, lower)
 
 
-# Stirling's series of the logarithm of the gamma function (Abramowitz and Stegun, 6.1.41).
-_STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680)
-_LARGE = 20.0
-
-
 def _density(a: Tensor, x: Tensor) -> Tensor:
     """x^a exp(-x) / gamma(a)."""
-    large = elementwise.greater(a, _LARGE)
+    large = elementwise.greater(a, LARGE)
     small_a = where(large, 1, a)
     log = elementwise.log(x)
     plain = elementwise.subtract(elementwise.multiply(small_a, log), x)
@@ -128,11 +123,7 @@ def _density(a: Tensor, x: Tensor) -> Tensor:
     large_a = where(large, a, 1)
     ratio = elementwise.divide(elementwise.subtract(x, large_a), large_a)
     off = elementwise.subtract(elementwise.log1p(ratio), ratio)
-    correction = elementwise.multiply(large_a, 0)
-    for k, c in enumerate(_STIRLING):
-        term = elementwise.divide(c, composed.pow(large_a, 2 * k + 1))
-        correction = elementwise.add(correction, term)
-    scaled = elementwise.subtract(elementwise.multiply(large_a, off), correction)
+    scaled = elementwise.subtract(elementwise.multiply(large_a, off), stirling_rest(large_a))
     root = elementwise.sqrt(elementwise.multiply(large_a, 1 / (2 * math.pi)))
     return where(large, elementwise.multiply(root, elementwise.exp(scaled)), plain)
 
