@@ -269,6 +269,7 @@ class Optimizer:
         self._counts = StepCounts()
         self._entries: list[_Entry] = []
         self._by_variable: dict[int, _Entry] = {}
+        self._plan: _Plan | None = None  # of the last step
         self.param_groups: list[Group] = []
         self._compiled = dlc.compile(
             self._apply, name=f"{type(self).__name__}_step", static_argnames=("plan",)
@@ -565,7 +566,10 @@ class Optimizer:
         schedules = tuple(e.group.schedule for e in entries)
         constraints = tuple(e.variable.constraint for e in entries)
         plan = _Plan(entries, settings, schedules, constraints, self._missing(entries))
-        self._compiled([g for g, _ in pairs], plan=plan)
+        if plan != self._plan:
+            self._plan = plan
+        # The very object of the step before, by which native code knows the step.
+        self._compiled([g for g, _ in pairs], plan=self._plan)
 
     def _missing(self, entries: Sequence[_Entry]) -> tuple[int, ...]:
         """The numbers of the parameters that miss a step; Keras counts steps for all as one."""

@@ -196,8 +196,12 @@ class EntryMemory:
                 for_good=int(not p.comes_back),
                 n_pairs=len(meanwhile),
                 pairs=self._pairs(self._tensor.cls, meanwhile),
+                copy=self._copy(p) if p.comes_back else 0,
             )
         return self._words(words)
+
+    def _copy(self, p: ArrayParameter) -> int:
+        return self._words(_record(layout.OUTPUT, layout.OUTPUT_BYTES, **self._fresh(p)))
 
     # Results.
 
@@ -214,11 +218,20 @@ class EntryMemory:
                 case Result(donor=int(donor)):
                     fields |= {"how": layout.OVERWRITTEN, "donor": self._kept_number[donor]}
                 case Result():
-                    fields |= {"how": layout.FRESH, "slot": r.slot, "descr": self._dtype(r.dtype)}
-                    fields |= {"nd": len(r.shape), "dims": self._words(r.shape)}
-                    fields["bytes"] = math.prod(r.shape) * r.dtype.itemsize
+                    fields |= self._fresh(r)
             words += _record(layout.OUTPUT, layout.OUTPUT_BYTES, **fields)
         return self._words(words)
+
+    def _fresh(self, x: Result | ArrayParameter) -> dict[str, int]:
+        """An array of its own like a result or a parameter."""
+        return {
+            "how": layout.FRESH,
+            "slot": x.slot,
+            "descr": self._dtype(x.dtype),
+            "nd": len(x.shape),
+            "dims": self._words(x.shape),
+            "bytes": math.prod(x.shape) * x.dtype.itemsize,
+        }
 
     def _form(self, form: Any) -> list[int]:
         children: list[Any] = []

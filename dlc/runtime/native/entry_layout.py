@@ -198,8 +198,14 @@ OUTPUT_BYTES: Final = 72
 FRESH, OVERWRITTEN, CLEARED = range(3)
 
 # An array that the program overwrites: its number among those kept, what its holder has meanwhile.
-TAKEN: Final = {"keep": 0, "for_good": 8, "n_pairs": 16, "pairs": 24}
-TAKEN_BYTES: Final = 32
+TAKEN: Final = {
+    "keep": 0,
+    "for_good": 8,
+    "n_pairs": 16,
+    "pairs": 24,
+    "copy": 32,  # an output like it; null where others may not see what is overwritten
+}
+TAKEN_BYTES: Final = 40
 
 # A piece of the form of the returned value; what is in a list follows it.
 PIECE: Final = {"kind": 0, "count": 8, "keys": 16}
