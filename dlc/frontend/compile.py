@@ -33,7 +33,7 @@ from dlc.frontend.signature import Call, CallKey, Given, Signature, ir_name
 from dlc.frontend.spec import open_extent, spec
 from dlc.frontend.stats import CompileStats
 from dlc.frontend.symbols import Extents, Pattern, common_range, trace_with_symbols
-from dlc.frontend.tensor import History, Tensor, donated_node, make, make_like
+from dlc.frontend.tensor import Tensor, donated_node, make, make_like
 from dlc.frontend.variable import Variable
 from dlc.ir.collection import no_collection
 from dlc.ir.config import config

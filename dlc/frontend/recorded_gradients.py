@@ -1,0 +1,84 @@
+"""Gradients of a part of the recorded graph: it is differentiated as a function and run compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dlc.frontend.execution import run_function
+from dlc.frontend.history import History, Leaf, function_of, key_of, other_leaves, reached
+from dlc.frontend.recording import record_gradients
+from dlc.frontend.tensor import Array, Tensor, contiguous, make
+from dlc.ir.config import config
+from dlc.ir.core import Function
+from dlc.ir.deferred import deferred
+from dlc.ir.equal import structural_hash
+from dlc.ir.recent import Recent
+
+if TYPE_CHECKING:
+    from dlc.passes import autodiff
+else:
+    autodiff = deferred("dlc.passes.autodiff")
+
+_derived: Recent[Function] = Recent(most=256)
+
+
+def recorded_gradients(
+    target: History, sources: Sequence[History], cotangent: Tensor, persistent: bool = False
+) -> list[Tensor]:
+    """The gradients with respect to nodes of the recorded graph.
+
+    Args:
+        target: What is differentiated.
+        sources: The nodes.
+        cotangent: Of the target.
+        persistent: Whether `backward` of what is computed from the gradients works.
+    """
+    order = reached(target, set(sources))
+    derived = _differentiated(order, sources)
+    given = [*sources, *other_leaves(order, sources)]
+    values = [*map(_value_of, given), cotangent._held("a gradient", "")]
+    results = run_function(derived, [contiguous(v) for v in values])
+    histories = record_gradients(derived, given, cotangent, persistent) or [None] * len(results)
+    return [make(r, history=h) for r, h in zip(results, histories, strict=True)]
+
+
+def _differentiated(order: Sequence[History], sources: Sequence[History]) -> Function:
+    """The gradients for `sources` as a function of them, of other leaves and of a cotangent.
+
+    Steps of a training record one graph again and again: equal ones share what is made of the
+    first, but where the lines of each are wanted, or rows of someone else's may have other rules.
+
+    Args:
+        order: What the last of it is computed from, from the sources on.
+        sources: Nodes of the recorded graph.
+    """
+    built_in = all(isinstance(h, Leaf) or h.template.is_built_in for h in order)
+    if config.debug_nans or not built_in:
+        return _gradients_of(function_of(order, sources), len(sources))
+    key = key_of(order, sources)
+    found = _derived.get(key)
+    if found is not None:
+        return found
+    function = function_of(order, sources)
+    # Calls of one kind may have templates of their own.
+    same = (structural_hash(function), len(sources))
+    derived = _derived.get(same)
+    if derived is None:
+        derived = _derived.keep(same, _gradients_of(function, len(sources)))
+    return _derived.keep(key, derived)
+
+
+def _gradients_of(function: Function, sources: int) -> Function:
+    """The reverse mode of a function for its first parameters, without its own result."""
+    derived = autodiff.vjp_function(function, range(sources), [0])
+    return derived.with_results(derived.results[1:], derived.nodes)
+
+
+def _value_of(history: History) -> Array:
+    """The array of a leaf; what is computed from leaves is computed again."""
+    if isinstance(history, Leaf):
+        return history.array
+    order = reached(history)
+    leaves = other_leaves(order, ())
+    return run_function(function_of(order, ()), [contiguous(h.array) for h in leaves])[0]
