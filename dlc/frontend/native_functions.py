@@ -3,7 +3,8 @@
 A function that is called eagerly with tensors of the same element types and shapes again, and with
 the same other arguments, runs its kernel without a line of Python. It is the kernel that the
 function ran, so that the bits are the same. Functions of several kernels stay in Python, and those
-that look at values, which may be others in the next call.
+that look at values, which may be others in the next call. What is recorded for gradients is computed
+so, too, and recorded in a few lines.
 """
 
 from __future__ import annotations
@@ -17,17 +18,23 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import numpy as np
 
 from dlc.frontend.entry_chain import EntryChain, PlannedCall, Unusual
-from dlc.frontend.tensor import Array, Tensor
+from dlc.frontend.history import History, Leaf, Template, function_of, other_leaves, reached
+from dlc.frontend.recording import is_recording, record_call, recording
+from dlc.frontend.tensor import Array, Tensor, make
+from dlc.frontend.variable import Variable
+from dlc.ir.build import IRBuilder
+from dlc.ir.core import Node
 from dlc.ir.deferred import deferred
-from dlc.ir.types import DType
-from dlc.runtime.buffers import address_of
+from dlc.ir.record import replace
+from dlc.ir.types import DType, dtype_of
+from dlc.runtime.buffers import address_of, aligned_copy
 from dlc.runtime.dispatch import Dispatching, dispatch
 
 # Not needed by a process that calls nothing twice.
 if TYPE_CHECKING:
     from dlc.frontend import eager, entry_layouts
     from dlc.runtime import entry_plan
-    from dlc.runtime.entry_plan import Guard
+    from dlc.runtime.entry_plan import EntryPlan, Guard
 else:
     eager = deferred("dlc.frontend.eager")
     entry_layouts = deferred("dlc.frontend.entry_layouts")
@@ -37,11 +44,14 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _MOST: Final = 8  # entries of a function
 _MANY: Final = 64  # kinds of calls that stay in Python which are remembered
-_PLAIN: Final = (type(None), bool, int, str)  # of arguments that an entry compares
+_PLAIN: Final = (type(None), bool, int, float, str)  # of arguments that an entry compares
 
 
 class NativeFunction(Dispatching):
     """A function of positional arguments, with entries for what it is called with.
+
+    Results that have no history come straight from an entry. What may have one, of variables and
+    of tensors with a history, is recorded here when an entry has computed it.
 
     Args:
         function: What it computes.
@@ -55,6 +65,7 @@ class NativeFunction(Dispatching):
         self._function, self._takes_numbers = function, takes_numbers
         self._python = self._apply
         self._chain: EntryChain | None = None
+        self._recorded: _Recorded | None = None
         self._in_python: set[Hashable] = set()  # kinds of calls that stay there
 
     def __call__(self, *args: Any) -> Any:
@@ -62,53 +73,80 @@ class NativeFunction(Dispatching):
         return self._apply(*args)
 
     def _apply(self, *args: Any) -> Any:
-        result = self._function(*args)
-        plain = type(result) is Tensor and result._trace is None and result._history is None
-        if plain:
+        recorded = self._recorded
+        kind, result = (None, self._function(*args)) if recorded is None else recorded(*args)
+        if kind is not None:
+            kind.record(args, result)
+        elif type(result) is Tensor and result._trace is None:
             self._note(args)
         return result
 
     def _note(self, args: tuple[Any, ...]) -> None:
         kinds = tuple([self._kind(x) for x in args])
-        if None in kinds or _one_twice(args):
-            return  # of an array that is given twice it cannot be told which argument it was
-        if self._in_python and _of_any_shape(kinds) in self._in_python:
+        if None in kinds or (self._in_python and _of_any_shape(kinds) in self._in_python):
             return
-        if self._chain is None:
-            use = functools.partial(dispatch, self)
-            self._chain = EntryChain(self._python, use, _MOST)
-        self._chain.count(kinds, kinds, lambda: self._plan(args, kinds))
+        if all(map(_is_plain, args)):
+            if self._chain is None:
+                use = functools.partial(dispatch, self)
+                self._chain = EntryChain(self._python, use, _MOST)
+            self._chain.count(kinds, kinds, lambda: self._plan(args, kinds))
+            return
+        if self._recorded is None:
+            self._recorded = _Recorded(self._function)
+        self._recorded.chain.count(kinds, kinds, lambda: self._plan_recorded(args, kinds))
 
     def _kind(self, x: Any) -> Hashable:
         """What an entry is for in an argument; None for what none is made for."""
-        if type(x) is Tensor:
+        cls = type(x)
+        if cls is Tensor or cls is Variable:
             usual = x._data is not None and not x._weak
-            return (x._data.dtype, x._data.shape) if usual else None  # type: ignore[union-attr]
-        if self._takes_numbers and type(x) in (int, float):
-            return type(x)
-        if type(x) is tuple and all(type(item) in _PLAIN for item in x):
+            return (cls, x._data.dtype, x._data.shape) if usual else None
+        if self._takes_numbers and cls in (int, float):
+            return cls
+        if cls is tuple and all(map(_is_compared, x)):
             return tuple([(type(item), item) for item in x])
-        return (type(x), x) if type(x) in _PLAIN or isinstance(x, DType) else None
+        return (cls, x) if _is_compared(x) or isinstance(x, DType) else None
 
-    def _plan(self, args: tuple[Any, ...], kinds: tuple[Hashable, ...]) -> PlannedCall:
+    def _plan(self, args: Sequence[Any], kinds: tuple[Hashable, ...]) -> PlannedCall:
+        return PlannedCall(self._planned(args, kinds)[0], entry_layouts.LAYOUT, None)
+
+    def _plan_recorded(self, args: Sequence[Any], kinds: tuple[Hashable, ...]) -> PlannedCall:
+        with recording(enabled=True):
+            plan, given, result = self._planned(args, kinds, recorded=True)
+        if result._history is None:
+            raise Unusual("results without histories")
+        data = [k for k, x in enumerate(given) if self._is_data(x)]
+        template = _template(result._history, [given[k] for k in data])
+        kind = _RecordedKind(template, data)
+        plan = replace(plan, finish=kind.with_result)
+        return PlannedCall(plan, entry_layouts.LAYOUT_WITHOUT_HISTORIES, None)
+
+    def _planned(
+        self, args: Sequence[Any], kinds: tuple[Hashable, ...], recorded: bool = False
+    ) -> tuple[EntryPlan, list[Any], Tensor]:
+        """The plan of calls like one, and a call that it is made of: arguments and the result."""
+        given = _apart(args, recorded)
         with eager.watched() as runs:
-            result = self._function(*args)
+            result = self._function(*given)
         ran = runs[0] if len(runs) == 1 else None
-        if ran is None or result._data is not ran.result:
+        if ran is None or not _same_memory(result._data, ran.result):
             if len(self._in_python) < _MANY:
                 self._in_python.add(_of_any_shape(kinds))
             raise Unusual("more than one kernel, or values that are read")
         program, operands, _ = ran
-        plan = eager.entry_plan_of(program, operands, self._guards(args, operands))
+        plan = eager.entry_plan_of(program, operands, self._guards(args, given, operands))
         if plan is None:
             raise Unusual("no program of the CPU with few temporaries")
-        return PlannedCall(plan, entry_layouts.LAYOUT, None)
+        made = replace(plan.returned[0], shape=result._data.shape)
+        return replace(plan, results=[made]), given, result
 
-    def _guards(self, args: Sequence[Any], operands: Sequence[Array]) -> list[Guard]:
+    def _guards(
+        self, args: Sequence[Any], given: Sequence[Any], operands: Sequence[Array]
+    ) -> list[Guard]:
         """A guard for each argument; data is what the kernel was given."""
-        slots = {k: _slot(x, operands) for k, x in enumerate(args) if self._is_data(x)}
+        slots = {k: _slot(x, operands) for k, x in enumerate(given) if self._is_data(x)}
         if not len(operands) == len(slots) == len(set(slots.values())):
-            raise Unusual("an argument that the kernel does not read, or one array for two")
+            raise Unusual("an argument that the kernel does not read")
         return [
             _guard(x, slots[k], operands[slots[k]]) if k in slots else _same_value(x)
             for k, x in enumerate(args)
@@ -116,6 +154,81 @@ class NativeFunction(Dispatching):
 
     def _is_data(self, x: Any) -> bool:
         return isinstance(x, Tensor) or (self._takes_numbers and type(x) in (int, float))
+
+
+def _template(history: History, data: Sequence[Any]) -> Template:
+    """The template of calls like one.
+
+    Args:
+        history: Of its result.
+        data: Its arguments: tensors with histories that are leaves, and numbers.
+    """
+    order = reached(history)
+    others = other_leaves(order, [x._history for x in data if isinstance(x, Tensor)])
+    if len(others) != sum(not isinstance(x, Tensor) for x in data) or len(others) > 1:
+        raise Unusual("values besides the arguments, or several numbers")
+    b = IRBuilder()
+    params: list[Node] = []
+    inputs: list[Node] = []
+    sources: list[History] = []
+    for x in data:
+        # A number is a leaf that the function has made, by repeating it.
+        leaf = x._history if isinstance(x, Tensor) else others[0]
+        type_ = leaf.tensor
+        repeated = not isinstance(x, Tensor) and type_.shape != ()
+        params.append(b.param(type_.with_shape(()) if repeated else type_))
+        inputs.append(b.broadcast_to(params[-1], shape=type_.shape) if repeated else params[-1])
+        sources.append(leaf)
+    results = b.inlined(function_of(order, sources), inputs)
+    return Template(b.function("call", params, results))
+
+
+class _RecordedKind:
+    """Calls of one kind that are recorded.
+
+    Args:
+        template: What they compute.
+        data: The positions of the arguments that are its inputs.
+    """
+
+    def __init__(self, template: Template, data: Sequence[int]) -> None:
+        self._template = template
+        dtypes = [p.tensor.dtype.numpy for p in template.function.params]
+        self._data = list(zip(data, dtypes, strict=True))
+
+    def with_result(self, result: Tensor) -> tuple[_RecordedKind, Tensor]:
+        """What an entry returns."""
+        return self, result
+
+    def record(self, args: Sequence[Any], result: Tensor) -> None:
+        """Gives the result of a call its history, if anything asks for one."""
+        if is_recording():
+            tensors = [
+                x if isinstance(x := args[k], Tensor) else make(_as(x, dtype))
+                for k, dtype in self._data
+            ]
+            histories = record_call(lambda: self._template, tensors)
+            if histories is not None:
+                result._history = histories[0]
+
+
+class _Recorded(Dispatching):
+    """The entries of a function for calls that are recorded.
+
+    A call gives the kind of the call, which records it, and the result; None for the kind where
+    the function has done both.
+    """
+
+    # The first two are read by native code.
+    __slots__ = ("_entry", "_python", "chain")
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._python = lambda *args: (None, function(*args))
+        self.chain = EntryChain(self._python, functools.partial(dispatch, self), _MOST)
+
+    def __call__(self, *args: Any) -> tuple[_RecordedKind | None, Any]:
+        """The kind of the call, and the result."""
+        return self._python(*args)
 
 
 class Parameters(NamedTuple):
@@ -195,14 +308,40 @@ def _of_any_shape(kinds: tuple[Any, ...]) -> Hashable:
     """Kinds of arguments without the extents of tensors."""
     found: list[Hashable] = []
     for kind in kinds:
-        is_tensor = isinstance(kind, tuple) and len(kind) == 2 and isinstance(kind[0], np.dtype)
-        found.append((kind[0], len(kind[1])) if is_tensor else kind)
+        is_tensor = isinstance(kind, tuple) and len(kind) == 3 and kind[0] in (Tensor, Variable)
+        found.append((kind[1], len(kind[2])) if is_tensor else kind)
     return tuple(found)
 
 
-def _one_twice(args: Sequence[Any]) -> bool:
-    data = [id(x._data) for x in args if isinstance(x, Tensor)]
-    return len(set(data)) < len(data)
+def _is_compared(x: Any) -> bool:
+    """Whether an entry can compare an argument: zeros of both signs are equal, and NaN is not."""
+    return type(x) in _PLAIN and (type(x) is not float or (x != 0 and x == x))
+
+
+def _is_plain(x: Any) -> bool:
+    """Whether what is computed from an argument is not recorded, however it is computed."""
+    return not isinstance(x, Tensor) or (type(x) is Tensor and x._history is None)
+
+
+def _apart(args: Sequence[Any], recorded: bool) -> list[Any]:
+    """Arguments of which each tensor has an array of its own, and a history if it is recorded."""
+    seen: set[int] = set()
+    given: list[Any] = []
+    for x in args:
+        if isinstance(x, Tensor):
+            array = x._held("an eager operation", "")
+            held = aligned_copy(array, dtype_of(array.dtype)) if id(array) in seen else array
+            seen.add(id(held))
+            x = make(held, history=Leaf(held, True) if recorded else None)
+        given.append(x)
+    return given
+
+
+def _same_memory(x: Array | None, y: Array) -> bool:
+    """Whether two arrays have the same elements in the same order."""
+    if x is None or x.dtype != y.dtype or x.size != y.size:
+        return False
+    return x is y or (x.size > 0 and _at(x) is not None and _at(x) == _at(y))
 
 
 def _slot(x: Any, operands: Sequence[Array]) -> int:
@@ -211,7 +350,7 @@ def _slot(x: Any, operands: Sequence[Array]) -> int:
             data = x._data
             if data is not None and data.size == array.size and _at(data) == _at(array):
                 return k
-        elif _is_number(array) and array.item() == _as(x, array):
+        elif _is_number(array) and array.item() == _as(x, array.dtype).item():
             return k
     raise Unusual("an operand that was computed first")
 
@@ -225,15 +364,17 @@ def _at(array: Array) -> int | None:
     return address_of(array) if usable else None
 
 
-def _as(x: float, array: Array) -> Any:
+def _as(x: float, dtype: np.dtype[Any]) -> Array:
     with np.errstate(over="ignore"):
-        return np.asarray(x).astype(array.dtype).item()
+        return np.asarray(x).astype(dtype)
 
 
 def _guard(x: Any, slot: int, array: Array) -> Guard:
     if isinstance(x, Tensor):
-        assert x._data is not None
-        return entry_plan.ArrayParameter(slot, x._data.shape, x._data.dtype, accepts_arrays=True)
+        held, plain = x._held("an eager operation", ""), type(x) is Tensor
+        return entry_plan.ArrayParameter(
+            slot, held.shape, held.dtype, accepts_arrays=plain, cls=type(x)
+        )
     return entry_plan.ScalarParameter(slot, array.dtype, accepts_ints=array.dtype.kind == "f")
 
 
