@@ -26,24 +26,26 @@ from dlc.ir.build import IRBuilder
 from dlc.ir.core import Node
 from dlc.ir.deferred import deferred
 from dlc.ir.record import replace
-from dlc.ir.types import DType, dtype_of
-from dlc.runtime.buffers import address_of, aligned_copy
+from dlc.ir.types import DType
+from dlc.runtime.buffers import address_of
 from dlc.runtime.dispatch import Dispatching, dispatch
 
 # Not needed by a process that calls nothing twice.
 if TYPE_CHECKING:
     from dlc.frontend import eager, entry_layouts
-    from dlc.runtime import entry_plan
+    from dlc.runtime import entry_plan, program_table
     from dlc.runtime.entry_plan import EntryPlan, Guard
 else:
     eager = deferred("dlc.frontend.eager")
     entry_layouts = deferred("dlc.frontend.entry_layouts")
     entry_plan = deferred("dlc.runtime.entry_plan")
+    program_table = deferred("dlc.runtime.program_table")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _MOST: Final = 8  # entries of a function
 _MANY: Final = 64  # kinds of calls that stay in Python which are remembered
+_ITEMS: Final = (tuple, list, slice)  # of what an entry compares
 _PLAIN: Final = (type(None), bool, int, float, str)  # of arguments that an entry compares
 
 
@@ -99,13 +101,11 @@ class NativeFunction(Dispatching):
         """What an entry is for in an argument; None for what none is made for."""
         cls = type(x)
         if cls is Tensor or cls is Variable:
-            usual = x._data is not None and not x._weak
-            return (cls, x._data.dtype, x._data.shape) if usual else None
-        if self._takes_numbers and cls in (int, float):
-            return cls
-        if cls is tuple and all(map(_is_compared, x)):
-            return tuple([(type(item), item) for item in x])
-        return (cls, x) if _is_compared(x) or isinstance(x, DType) else None
+            data = x._data
+            if type(data) is not np.ndarray or x._weak:
+                return None
+            return (cls, data.dtype, data.shape, _strides(data))
+        return cls if self._takes_numbers and cls in (int, float) else _fixed_kind(x)
 
     def _plan(self, args: Sequence[Any], kinds: tuple[Hashable, ...]) -> PlannedCall:
         return PlannedCall(self._planned(args, kinds)[0], entry_layouts.LAYOUT, None)
@@ -128,8 +128,11 @@ class NativeFunction(Dispatching):
         given = _apart(args, recorded)
         with eager.watched() as runs:
             result = self._function(*given)
+        data = result._data
+        if not runs and not any(result is x for x in given):
+            return self._plan_of_view(args, given, data), given, result
         ran = runs[0] if len(runs) == 1 else None
-        if ran is None or not _same_memory(result._data, ran.result):
+        if ran is None or not _same_memory(data, ran.result):
             if len(self._in_python) < _MANY:
                 self._in_python.add(_of_any_shape(kinds))
             raise Unusual("more than one kernel, or values that are read")
@@ -137,8 +140,24 @@ class NativeFunction(Dispatching):
         plan = eager.entry_plan_of(program, operands, self._guards(args, given, operands))
         if plan is None:
             raise Unusual("no program of the CPU with few temporaries")
-        made = replace(plan.returned[0], shape=result._data.shape)
-        return replace(plan, results=[made]), given, result
+        return replace(plan, results=[replace(plan.results[0], shape=data.shape)]), given, result
+
+    def _plan_of_view(self, args: Sequence[Any], given: Sequence[Any], data: Array) -> EntryPlan:
+        """The plan of calls whose result is in the memory of their one tensor."""
+        tensors = [x._data for x in given if isinstance(x, Tensor)]
+        if len(tensors) != 1 or not np.may_share_memory(tensors[0], data):
+            raise Unusual("no kernel, and no view")
+        offset = address_of(data) - address_of(tensors[0])
+        result = entry_plan.Part(0, offset, data.shape, data.dtype, data.strides)
+        guards = [
+            # A view of an array of the user's could change.
+            replace(_guard(x, 0, tensors[0]), accepts_arrays=False)  # type: ignore[type-var]
+            if isinstance(x, Tensor)
+            else _same_value(x)
+            for x in args
+        ]
+        nothing = program_table.ProgramTable(n_slots=1).array()
+        return entry_plan.EntryPlan(guards, [result], nothing, form=entry_plan.RESULT)
 
     def _guards(
         self, args: Sequence[Any], given: Sequence[Any], operands: Sequence[Array]
@@ -304,11 +323,29 @@ def _compiled(text: str) -> CodeType:
     return compile(text, f"{__file__}:call", "exec")  # no line of this file is shown for it
 
 
+def _strides(array: Array) -> tuple[int, ...] | None:
+    """The strides of an array that is not C-contiguous."""
+    return None if array.flags.c_contiguous else array.strides
+
+
+def _fixed_kind(x: Any) -> Hashable:
+    """What an entry is for in an argument that it compares; None for what it cannot compare."""
+    cls = type(x)
+    if cls in _ITEMS:
+        kinds = [_fixed_kind(item) for item in _items(x)]
+        return None if None in kinds else (cls, *kinds)
+    return (cls, x) if _is_compared(x) or x is ... or isinstance(x, DType) else None
+
+
+def _items(x: Any) -> Sequence[Any]:
+    return (x.start, x.stop, x.step) if type(x) is slice else x
+
+
 def _of_any_shape(kinds: tuple[Any, ...]) -> Hashable:
     """Kinds of arguments without the extents of tensors."""
     found: list[Hashable] = []
     for kind in kinds:
-        is_tensor = isinstance(kind, tuple) and len(kind) == 3 and kind[0] in (Tensor, Variable)
+        is_tensor = isinstance(kind, tuple) and kind[:1] in ((Tensor,), (Variable,))
         found.append((kind[1], len(kind[2])) if is_tensor else kind)
     return tuple(found)
 
@@ -329,8 +366,9 @@ def _apart(args: Sequence[Any], recorded: bool) -> list[Any]:
     given: list[Any] = []
     for x in args:
         if isinstance(x, Tensor):
-            array = x._held("an eager operation", "")
-            held = aligned_copy(array, dtype_of(array.dtype)) if id(array) in seen else array
+            held = x._data
+            if id(held) in seen:
+                held = np.copy(held, order="K")
             seen.add(id(held))
             x = make(held, history=Leaf(held, True) if recorded else None)
         given.append(x)
@@ -341,14 +379,15 @@ def _same_memory(x: Array | None, y: Array) -> bool:
     """Whether two arrays have the same elements in the same order."""
     if x is None or x.dtype != y.dtype or x.size != y.size:
         return False
-    return x is y or (x.size > 0 and _at(x) is not None and _at(x) == _at(y))
+    contiguous = x.flags.c_contiguous and y.flags.c_contiguous
+    return x is y or (x.size > 0 and contiguous and address_of(x) == address_of(y))
 
 
 def _slot(x: Any, operands: Sequence[Array]) -> int:
+    read = eager.operand(x._data).array if isinstance(x, Tensor) else None
     for k, array in enumerate(operands):
-        if isinstance(x, Tensor):
-            data = x._data
-            if data is not None and data.size == array.size and _at(data) == _at(array):
+        if read is not None:
+            if read.size == array.size and address_of(read) == address_of(array):
                 return k
         elif _is_number(array) and array.item() == _as(x, array.dtype).item():
             return k
@@ -359,26 +398,29 @@ def _is_number(array: Array) -> bool:
     return array.size == 1 and array.dtype.name in entry_plan.SCALARS
 
 
-def _at(array: Array) -> int | None:
-    usable = array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative
-    return address_of(array) if usable else None
-
-
 def _as(x: float, dtype: np.dtype[Any]) -> Array:
     with np.errstate(over="ignore"):
         return np.asarray(x).astype(dtype)
 
 
 def _guard(x: Any, slot: int, array: Array) -> Guard:
-    if isinstance(x, Tensor):
-        held, plain = x._held("an eager operation", ""), type(x) is Tensor
-        return entry_plan.ArrayParameter(
-            slot, held.shape, held.dtype, accepts_arrays=plain, cls=type(x)
-        )
-    return entry_plan.ScalarParameter(slot, array.dtype, accepts_ints=array.dtype.kind == "f")
+    """The guard of data; `array` is what the kernel gets."""
+    if not isinstance(x, Tensor):
+        return entry_plan.ScalarParameter(slot, array.dtype, accepts_ints=array.dtype.kind == "f")
+    held = x._data
+    if held is None or not (held.flags.aligned and held.dtype.isnative):
+        raise Unusual("memory that kernels cannot read")
+    return entry_plan.ArrayParameter(
+        slot,
+        held.shape,
+        held.dtype,
+        accepts_arrays=type(x) is Tensor,
+        cls=type(x),
+        strides=_strides(held),
+    )
 
 
 def _same_value(x: Any) -> Guard:
-    if type(x) is tuple:
-        return entry_plan.Items(tuple, [entry_plan.Value(item) for item in x])
+    if type(x) in _ITEMS:
+        return entry_plan.Items(type(x), [_same_value(item) for item in _items(x)])
     return entry_plan.Value(x)

@@ -138,6 +138,7 @@ entry:
     i64 $TENSOR_OR_ARRAY, label %array
     i64 $LIST, label %list
     i64 $TUPLE, label %tuple
+    i64 $SLICE, label %slice
     i64 $DICT, label %dict
     i64 $SAME, label %value
     i64 $EQUAL, label %value
@@ -175,6 +176,14 @@ tuple:
 in_tuple:
   %tuple_items = getelementptr i8, ptr %given, i64 $TUPLE_ITEMS
   br label %items
+slice:
+  %slice_type = call ptr @getp(ptr %node, i64 $node_object)
+  %is_slice = icmp eq ptr %type, %slice_type
+  br i1 %is_slice, label %in_slice, label %no
+in_slice:
+  %slice_items = getelementptr i8, ptr %given, i64 $SLICE_ITEMS
+  %s3 = call ptr @match_items(ptr %state, ptr %node, ptr %slice_items, i64 3)
+  ret ptr %s3
 items:
   %first = phi ptr [ %list_items, %in_list ], [ %tuple_items, %in_tuple ]
   %n = call i64 @get(ptr %node, i64 $node_count)

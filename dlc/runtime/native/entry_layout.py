@@ -9,11 +9,13 @@ OB_TYPE: Final = 8
 OB_SIZE: Final = 16
 LIST_ITEMS: Final = 24  # where a list has the address of its items
 TUPLE_ITEMS: Final = tuple.__basicsize__  # where a tuple's items are
+SLICE_ITEMS: Final = 16  # where a slice has its start, stop and step
 PY_EQ: Final = 2
 ARRAY: Final = {
     "data": 16,
     "nd": 24,
     "dims": 32,
+    "strides": 40,
     "base": 48,
     "descr": 56,
     "flags": 64,
@@ -176,12 +178,13 @@ NODE: Final = {
     "cell": 48,
     "accepts_ints": 56,
     "object": 56,  # the type of a tensor or tuple, or the value itself
+    "strides": 64,  # null for an array that is C-contiguous
     "count": 8,  # of children; or the offset of a field
     "keys": 16,
 }
-NODE_BYTES: Final = 64
-TENSOR, TENSOR_OR_ARRAY, LIST, TUPLE, DICT, SAME, EQUAL, FIELD, HELD = range(9)
-F32, F64, I32, I64, BOOL = range(9, 14)
+NODE_BYTES: Final = 72
+TENSOR, TENSOR_OR_ARRAY, LIST, TUPLE, SLICE, DICT, SAME, EQUAL, FIELD, HELD = range(10)
+F32, F64, I32, I64, BOOL = range(10, 15)
 
 OUTPUT: Final = {
     "slot": 0,
@@ -193,9 +196,11 @@ OUTPUT: Final = {
     "donor": 48,  # the number of the kept array that it is
     "holder": 56,  # what gets it, ...
     "field": 64,  # ... and where in that
+    "offset": 72,  # of a part: where it begins in the kept array, ...
+    "strides": 80,  # ... and its strides
 }
-OUTPUT_BYTES: Final = 72
-FRESH, OVERWRITTEN, CLEARED = range(3)
+OUTPUT_BYTES: Final = 88
+FRESH, OVERWRITTEN, CLEARED, PART = range(4)
 
 # An array that the program overwrites: its number among those kept, what its holder has meanwhile.
 TAKEN: Final = {

@@ -61,8 +61,11 @@ check:
   %same_nd = icmp eq i64 %nd, %want_nd
   %flags_at = getelementptr i8, ptr %array, i64 $array_flags
   %flags = load i32, ptr %flags_at
-  %needed = and i32 %flags, $NEEDED_FLAGS
-  %laid_out = icmp eq i32 %needed, $NEEDED_FLAGS
+  %want_strides = call ptr @getp(ptr %node, i64 $node_strides)
+  %contiguous = icmp eq ptr %want_strides, null
+  %wanted_flags = select i1 %contiguous, i32 $NEEDED_FLAGS, i32 $ALIGNED
+  %needed = and i32 %flags, %wanted_flags
+  %laid_out = icmp eq i32 %needed, %wanted_flags
   %data = call ptr @getp(ptr %array, i64 $array_data)
   %address = ptrtoint ptr %data to i64
   %mask = call i64 @get(ptr %node, i64 $node_mask)
@@ -85,7 +88,15 @@ compare:
   %d = call i64 @get(ptr %dims, i64 %at)
   %want_d = call i64 @get(ptr %want_dims, i64 %at)
   %equal = icmp eq i64 %d, %want_d
-  br i1 %equal, label %same, label %no
+  br i1 %equal, label %layout, label %no
+layout:
+  br i1 %contiguous, label %same, label %stride
+stride:
+  %strides = call ptr @getp(ptr %array, i64 $array_strides)
+  %s = call i64 @get(ptr %strides, i64 %at)
+  %want_s = call i64 @get(ptr %want_strides, i64 %at)
+  %equal_s = icmp eq i64 %s, %want_s
+  br i1 %equal_s, label %same, label %no
 same:
   %i1 = add i64 %i, 1
   br label %head

@@ -103,6 +103,32 @@ own:
   ret ptr %array
 }
 
+; An array in the memory of another one, which it keeps alive.
+define internal ptr @new_part(ptr %api, ptr %output, ptr %whole) {
+entry:
+  %first = call ptr @getp(ptr %whole, i64 $array_data)
+  %offset = call i64 @get(ptr %output, i64 $output_offset)
+  %data = getelementptr i8, ptr %first, i64 %offset
+  %descr = call ptr @getp(ptr %output, i64 $output_descr)
+  call void @incref(ptr %api, ptr %descr)
+  %new = call ptr @getp(ptr %api, i64 $api_PyArray_NewFromDescr)
+  %type = call ptr @getp(ptr %api, i64 $api_array_type)
+  %nd = call i64 @get(ptr %output, i64 $output_nd)
+  %nd32 = trunc i64 %nd to i32
+  %dims = call ptr @getp(ptr %output, i64 $output_dims)
+  %strides = call ptr @getp(ptr %output, i64 $output_strides)
+  %part = call ptr %new(ptr %type, ptr %descr, i32 %nd32, ptr %dims, ptr %strides, ptr %data,
+    i32 $WRITEABLE, ptr null)
+  %bad = icmp eq ptr %part, null
+  br i1 %bad, label %done, label %own
+own:
+  call void @incref(ptr %api, ptr %whole)
+  call void @putp(ptr %part, i64 $array_base, ptr %whole)
+  br label %done
+done:
+  ret ptr %part
+}
+
 define internal ptr @new_tensor(ptr %api, ptr %config, ptr %array) {
 entry:
   %alloc = call ptr @getp(ptr %api, i64 $api_PyType_GenericAlloc)
@@ -155,6 +181,7 @@ body:
   switch i64 %how, label %fresh [
     i64 $CLEARED, label %nothing
     i64 $OVERWRITTEN, label %donor
+    i64 $PART, label %part
   ]
 fresh:
   %array = call ptr @new_array(ptr %api, ptr %output, ptr %slots)
@@ -166,10 +193,17 @@ donor:
   %same = load ptr, ptr %keep
   call void @incref(ptr %api, ptr %same)
   br label %store
+part:
+  %of_record = getelementptr i8, ptr %output, i64 $output_donor
+  %of_keep = call ptr @keep_of(ptr %state, ptr %of_record)
+  %whole = load ptr, ptr %of_keep
+  %seen = call ptr @new_part(ptr %api, ptr %output, ptr %whole)
+  %no_part = icmp eq ptr %seen, null
+  br i1 %no_part, label %done, label %store
 nothing:
   br label %store
 store:
-  %result = phi ptr [ %array, %fresh ], [ %same, %donor ], [ null, %nothing ]
+  %result = phi ptr [ %array, %fresh ], [ %same, %donor ], [ %seen, %part ], [ null, %nothing ]
   %at = getelementptr ptr, ptr %results, i64 %i
   store ptr %result, ptr %at
   %i1 = add i64 %i, 1
