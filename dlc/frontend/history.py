@@ -18,7 +18,7 @@ import numpy as np
 from dlc.ir.build import IRBuilder, with_extents
 from dlc.ir.core import Function, Node, all_nodes
 from dlc.ir.dims import substitute
-from dlc.ir.location import SourceLocation
+from dlc.ir.location import Place, location_of
 from dlc.ir.op import OPS, Op
 from dlc.ir.recent import Recent
 from dlc.ir.types import TensorType, dtype_of
@@ -66,7 +66,7 @@ class History:
         index: int,
         inputs: tuple[History, ...],
         persistent: bool,
-        place: SourceLocation | None,
+        place: Place,
     ) -> None:
         self.template, self.index, self.inputs = template, index, inputs
         self.persistent, self.place, self.number = persistent, place, next(_numbers)
@@ -213,7 +213,7 @@ def function_of(order: Sequence[History], sources: Sequence[History]) -> Functio
             continue
         call = (h.template, id(h.inputs))
         if call not in calls:
-            b.loc = h.place
+            b.loc = location_of(h.place)
             calls[call] = b.inlined(h.template.function, [new[x] for x in h.inputs])
         new[h] = calls[call][h.index]
     return b.function("backward", params, [new[order[-1]]])

@@ -19,12 +19,13 @@ import numpy as np
 
 from dlc.frontend.entry_chain import EntryChain, PlannedCall, Unusual
 from dlc.frontend.history import History, Leaf, Template, function_of, other_leaves, reached
-from dlc.frontend.recording import is_recording, record_call, recording
+from dlc.frontend.recording import node_of, recorded_persistently, recording
 from dlc.frontend.tensor import Array, Tensor, make
 from dlc.frontend.variable import Variable
 from dlc.ir.build import IRBuilder
 from dlc.ir.core import Node
 from dlc.ir.deferred import deferred
+from dlc.ir.location import user_place
 from dlc.ir.record import replace
 from dlc.ir.types import DType
 from dlc.runtime.buffers import address_of
@@ -125,7 +126,17 @@ class NativeFunction(Dispatching):
         self, args: Sequence[Any], kinds: tuple[Hashable, ...], recorded: bool = False
     ) -> tuple[EntryPlan, list[Any], Tensor]:
         """The plan of calls like one, and a call that it is made of: arguments and the result."""
-        given = _apart(args, recorded)
+        try:
+            return self._planned_for(args, _apart(args, recorded), kinds)
+        except Unusual:
+            if all(_data(x) is None or _strides(_data(x)) is None for x in args):
+                raise
+        # Kernels read copies of what is no permutation or repetition of memory.
+        return self._planned_for(args, _apart(args, recorded, copied=True), kinds)
+
+    def _planned_for(
+        self, args: Sequence[Any], given: list[Any], kinds: tuple[Hashable, ...]
+    ) -> tuple[EntryPlan, list[Any], Tensor]:
         with eager.watched() as runs:
             result = self._function(*given)
         data = result._data
@@ -151,10 +162,10 @@ class NativeFunction(Dispatching):
         result = entry_plan.Part(0, offset, data.shape, data.dtype, data.strides)
         guards = [
             # A view of an array of the user's could change.
-            replace(_guard(x, 0, tensors[0]), accepts_arrays=False)  # type: ignore[type-var]
+            replace(_guard(x, g, 0, tensors[0]), accepts_arrays=False)  # type: ignore[type-var]
             if isinstance(x, Tensor)
             else _same_value(x)
-            for x in args
+            for x, g in zip(args, given, strict=True)
         ]
         nothing = program_table.ProgramTable(n_slots=1).array()
         return entry_plan.EntryPlan(guards, [result], nothing, form=entry_plan.RESULT)
@@ -167,7 +178,7 @@ class NativeFunction(Dispatching):
         if not len(operands) == len(slots) == len(set(slots.values())):
             raise Unusual("an argument that the kernel does not read")
         return [
-            _guard(x, slots[k], operands[slots[k]]) if k in slots else _same_value(x)
+            _guard(x, given[k], slots[k], operands[slots[k]]) if k in slots else _same_value(x)
             for k, x in enumerate(args)
         ]
 
@@ -221,14 +232,14 @@ class _RecordedKind:
 
     def record(self, args: Sequence[Any], result: Tensor) -> None:
         """Gives the result of a call its history, if anything asks for one."""
-        if is_recording():
-            tensors = [
-                x if isinstance(x := args[k], Tensor) else make(_as(x, dtype))
+        tensors = [x for k, _ in self._data if isinstance(x := args[k], Tensor)]
+        persistent = recorded_persistently(tensors)
+        if persistent is not None:
+            inputs = [
+                node_of(x) if isinstance(x := args[k], Tensor) else Leaf(_as(x, dtype), False)
                 for k, dtype in self._data
             ]
-            histories = record_call(lambda: self._template, tensors)
-            if histories is not None:
-                result._history = histories[0]
+            result._history = History(self._template, 0, tuple(inputs), persistent, user_place())
 
 
 class _Recorded(Dispatching):
@@ -360,15 +371,28 @@ def _is_plain(x: Any) -> bool:
     return not isinstance(x, Tensor) or (type(x) is Tensor and x._history is None)
 
 
-def _apart(args: Sequence[Any], recorded: bool) -> list[Any]:
-    """Arguments of which each tensor has an array of its own, and a history if it is recorded."""
+def _data(x: Any) -> Array | None:
+    return x._data if isinstance(x, Tensor) else None
+
+
+def _apart(args: Sequence[Any], recorded: bool, copied: bool = False) -> list[Any]:
+    """Arguments of which each tensor has an array of its own.
+
+    Args:
+        args: Those of a call.
+        recorded: Whether they get histories.
+        copied: Whether those that are not C-contiguous are copied.
+    """
     seen: set[int] = set()
     given: list[Any] = []
     for x in args:
-        if isinstance(x, Tensor):
-            held = x._data
-            if id(held) in seen:
-                held = np.copy(held, order="K")
+        held = _data(x)
+        if held is not None:
+            contiguous, twice = _strides(held) is None, id(held) in seen
+            if twice and not (contiguous or copied):
+                raise Unusual("a view that is given twice")
+            if twice or (copied and not contiguous):
+                held = np.copy(held, order="C")
             seen.add(id(held))
             x = make(held, history=Leaf(held, True) if recorded else None)
         given.append(x)
@@ -384,7 +408,8 @@ def _same_memory(x: Array | None, y: Array) -> bool:
 
 
 def _slot(x: Any, operands: Sequence[Array]) -> int:
-    read = eager.operand(x._data).array if isinstance(x, Tensor) else None
+    held = _data(x)
+    read = None if held is None else eager.operand(held).array
     for k, array in enumerate(operands):
         if read is not None:
             if read.size == array.size and address_of(read) == address_of(array):
@@ -403,12 +428,19 @@ def _as(x: float, dtype: np.dtype[Any]) -> Array:
         return np.asarray(x).astype(dtype)
 
 
-def _guard(x: Any, slot: int, array: Array) -> Guard:
-    """The guard of data; `array` is what the kernel gets."""
-    if not isinstance(x, Tensor):
+def _guard(x: Any, given: Any, slot: int, array: Array) -> Guard:
+    """The guard of data.
+
+    Args:
+        x: It.
+        given: What the function was run with for it.
+        slot: That of the program.
+        array: What the kernel got.
+    """
+    held = _data(x)
+    if held is None:
         return entry_plan.ScalarParameter(slot, array.dtype, accepts_ints=array.dtype.kind == "f")
-    held = x._data
-    if held is None or not (held.flags.aligned and held.dtype.isnative):
+    if not (held.flags.aligned and held.dtype.isnative):
         raise Unusual("memory that kernels cannot read")
     return entry_plan.ArrayParameter(
         slot,
@@ -417,6 +449,7 @@ def _guard(x: Any, slot: int, array: Array) -> Guard:
         accepts_arrays=type(x) is Tensor,
         cls=type(x),
         strides=_strides(held),
+        copied=_strides(held) != _strides(given._data),
     )
 
 

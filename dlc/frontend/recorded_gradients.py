@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING
 from dlc.frontend.execution import run_function
 from dlc.frontend.history import History, Leaf, function_of, key_of, other_leaves, reached
 from dlc.frontend.recording import record_gradients
-from dlc.frontend.tensor import Array, Tensor, contiguous, make
+from dlc.frontend.tensor import Array, Tensor, contiguous
 from dlc.ir.config import config
 from dlc.ir.core import Function
 from dlc.ir.deferred import deferred
 from dlc.ir.equal import structural_hash
 from dlc.ir.recent import Recent
 
+# Not needed by a process that differentiates nothing.
 if TYPE_CHECKING:
+    from dlc.frontend import eager
     from dlc.passes import autodiff
 else:
+    eager = deferred("dlc.frontend.eager")
     autodiff = deferred("dlc.passes.autodiff")
 
 _derived: Recent[Function] = Recent(most=256)
@@ -34,13 +37,21 @@ def recorded_gradients(
         cotangent: Of the target.
         persistent: Whether `backward` of what is computed from the gradients works.
     """
-    order = reached(target, set(sources))
+    return gradients_along(reached(target, set(sources)), sources, cotangent, persistent)
+
+
+def gradients_along(
+    order: Sequence[History], sources: Sequence[History], cotangent: Tensor, persistent: bool
+) -> list[Tensor]:
+    """`recorded_gradients` of the last of what `reached` gave, from the sources on."""
     derived = _differentiated(order, sources)
     given = [*sources, *other_leaves(order, sources)]
     values = [*map(_value_of, given), cotangent._held("a gradient", "")]
-    results = run_function(derived, [contiguous(v) for v in values])
-    histories = record_gradients(derived, given, cotangent, persistent) or [None] * len(results)
-    return [make(r, history=h) for r, h in zip(results, histories, strict=True)]
+    results = eager.run_function(derived, [contiguous(v) for v in values])
+    histories = record_gradients(derived, given, cotangent, persistent)
+    for k, h in enumerate(histories or ()):
+        results[k]._history = h
+    return results
 
 
 def _differentiated(order: Sequence[History], sources: Sequence[History]) -> Function:
@@ -48,12 +59,8 @@ def _differentiated(order: Sequence[History], sources: Sequence[History]) -> Fun
 
     Steps of a training record one graph again and again: equal ones share what is made of the
     first, but where the lines of each are wanted, or rows of someone else's may have other rules.
-
-    Args:
-        order: What the last of it is computed from, from the sources on.
-        sources: Nodes of the recorded graph.
     """
-    built_in = all(isinstance(h, Leaf) or h.template.is_built_in for h in order)
+    built_in = all([isinstance(h, Leaf) or h.template.is_built_in for h in order])
     if config.debug_nans or not built_in:
         return _gradients_of(function_of(order, sources), len(sources))
     key = key_of(order, sources)

@@ -17,7 +17,7 @@ from dlc.frontend.history import (
 )
 from dlc.frontend.tensor import Tensor
 from dlc.ir.core import Function
-from dlc.ir.location import user_location
+from dlc.ir.location import user_place
 from dlc.ir.op import Op
 from dlc.ir.record import NamedTuple
 
@@ -110,13 +110,10 @@ def record_call(template: Callable[[], Template], tensors: Sequence[Tensor]) -> 
         template: Gives what the call computes.
         tensors: Its operands.
     """
-    state = recording_state.get()
-    if not state.enabled:
+    persistent = recorded_persistently(tensors)
+    if persistent is None:
         return None
-    wanted, persistent = _wanted(state, tensors)
-    if not wanted:
-        return None
-    return _results(template(), tuple([_node_of(t) for t in tensors]), persistent)
+    return _results(template(), tuple([node_of(t) for t in tensors]), persistent)
 
 
 def record_gradients(
@@ -133,10 +130,11 @@ def record_gradients(
     state = recording_state.get()
     if not (state.enabled and (persistent or state.tapes)):
         return None
-    return _results(function_template(function, {}), (*nodes, _node_of(cotangent)), persistent)
+    return _results(function_template(function, {}), (*nodes, node_of(cotangent)), persistent)
 
 
-def _node_of(tensor: Tensor) -> History:
+def node_of(tensor: Tensor) -> History:
+    """The node of the graph that a tensor is; a new leaf where it is none."""
     found = tensor._history
     if found is None:
         assert tensor._data is not None
@@ -145,24 +143,30 @@ def _node_of(tensor: Tensor) -> History:
 
 
 def _results(template: Template, inputs: tuple[History, ...], persistent: bool) -> list[History]:
-    place = user_location()
+    place = user_place()
     count = len(template.function.results)
     return [History(template, k, inputs, persistent, place) for k in range(count)]
 
 
 def is_recorded(tensors: Sequence[Tensor]) -> bool:
     """Whether what is computed eagerly from `tensors` has a history."""
+    return recorded_persistently(tensors) is not None
+
+
+def recorded_persistently(tensors: Sequence[Tensor]) -> bool | None:
+    """Whether what is computed from `tensors` is recorded without a tape too.
+
+    None where it is not recorded.
+    """
     state = recording_state.get()
-    return state.enabled and _wanted(state, tensors)[0]
-
-
-def _wanted(state: Recording, tensors: Sequence[Tensor]) -> tuple[bool, bool]:
-    """Whether what is computed from `tensors` is recorded, and whether persistently."""
+    if not state.enabled:
+        return None
     if state.tapes:
         watch(tensors)
     wanted = persistent = False
     for t in tensors:
         if (history := t._history) is not None:
             wanted = True
-            persistent |= history.persistent
-    return persistent or (wanted and state.tapes > 0), persistent
+            if history.persistent:
+                persistent = True
+    return persistent if persistent or (wanted and state.tapes > 0) else None

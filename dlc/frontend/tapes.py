@@ -15,7 +15,7 @@ from dlc.frontend import tree
 from dlc.frontend.apply import apply, as_tensor, materialise
 from dlc.frontend.context import current_trace
 from dlc.frontend.history import History, Leaf, reached
-from dlc.frontend.recorded_gradients import recorded_gradients
+from dlc.frontend.recorded_gradients import gradients_along, recorded_gradients
 from dlc.frontend.recording import close_tape, open_tape, recording
 from dlc.frontend.tensor import Tensor, contiguous, functions, make
 from dlc.frontend.trace import Trace
@@ -172,17 +172,18 @@ def _no_dependence(target: Tensor) -> DerivativeError:
 def _backward_recorded(target: Tensor, seed: Tensor) -> None:
     if target._history is None or not target._history.persistent:
         raise _no_dependence(target)
+    order = reached(target._history)
     found: dict[History, Variable] = {}
-    for h in reached(target._history):
+    for h in order:
         variable = h.owner if isinstance(h, Leaf) else None
         if variable is not None and variable.requires_grad:
             found[h] = variable
     if not found:
         raise _no_dependence(target)
-    gradients = recorded_gradients(target._history, list(found), seed)
+    gradients = gradients_along(order, list(found), seed, persistent=False)
     for variable, g in zip(found.values(), gradients, strict=True):
-        old = variable.grad
-        variable.grad = g if old is None else functions.add(old, g)
+        old = variable._grad
+        variable._grad = g if old is None else functions.add(old, g)
 
 
 def _backward_traced(trace: Trace, target: Tensor, seed: Tensor) -> None:

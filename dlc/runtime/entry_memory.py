@@ -183,6 +183,7 @@ class EntryMemory:
             **self._extents(p),
             "mask": p.alignment - 1,
             "strides": 0 if p.strides is None else self._words(p.strides),
+            "copied": int(p.copied),
             "object": self._object(p.cls or self._tensor.cls),
         }
 

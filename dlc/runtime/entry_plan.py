@@ -23,6 +23,7 @@ class ArrayParameter:
         shape: Its extents.
         dtype: Its NumPy dtype.
         strides: Its strides in bytes; C-contiguous when not given.
+        copied: Whether the program gets a copy that is C-contiguous.
         alignment: What its address must be a multiple of, a power of two.
         accepts_arrays: Whether a NumPy array may be given in place of a tensor.
         cls: The class that it must be of; the layout's when not given.
@@ -40,6 +41,7 @@ class ArrayParameter:
     overwritten: Mapping[str, object] | None = None
     comes_back: bool = False
     strides: tuple[int, ...] | None = None
+    copied: bool = False
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ _TP_CALL, _TP_CLEAR, _TP_DEALLOC, _TP_TRAVERSE = 50, 51, 52, 71
 _FLAGS: Final = 1 << 18 | 1 << 14 | 1 << 11 | 1 << 7  # default, gc, vectorcall, no instantiation
 
 # Positions in NumPy's API table.
-_SET_HANDLER, _GET_HANDLER, _NEW_FROM_DESCR, _ARRAY_TYPE = 304, 305, 94, 2
+_SET_HANDLER, _GET_HANDLER, _NEW_FROM_DESCR, _NEW_COPY, _ARRAY_TYPE = 304, 305, 94, 85, 2
 
 _FAILURE: Final = b"a compiled program is malformed"
 _CLEARED: Final = b"a compiled function was called while it was being destroyed"
@@ -108,6 +108,7 @@ class NativeSupport:
             if name.startswith("Py") and not name.startswith("PyArray"):
                 self._write(name, address_of(getattr(ctypes.pythonapi, name)))
         self._write("PyArray_NewFromDescr", peek(self._numpy_api + 8 * _NEW_FROM_DESCR))
+        self._write("PyArray_NewCopy", peek(self._numpy_api + 8 * _NEW_COPY))
         self._write("dlc_run", pool_code())
         if sys.platform == "linux":
             self._write("madvise", address_of(ctypes.CDLL(None).madvise))

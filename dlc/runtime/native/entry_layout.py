@@ -81,6 +81,7 @@ API: Final = {
             "madvise",  # of the system; 0 where there are no huge pages to ask for
             "PyContextVar_Get",
             "PyArray_NewFromDescr",
+            "PyArray_NewCopy",
             "dlc_run",
             "array_type",
             "list_type",
@@ -179,10 +180,11 @@ NODE: Final = {
     "accepts_ints": 56,
     "object": 56,  # the type of a tensor or tuple, or the value itself
     "strides": 64,  # null for an array that is C-contiguous
+    "copied": 72,  # 1 where the program gets a copy
     "count": 8,  # of children; or the offset of a field
     "keys": 16,
 }
-NODE_BYTES: Final = 72
+NODE_BYTES: Final = 80
 TENSOR, TENSOR_OR_ARRAY, LIST, TUPLE, SLICE, DICT, SAME, EQUAL, FIELD, HELD = range(10)
 F32, F64, I32, I64, BOOL = range(10, 15)
 

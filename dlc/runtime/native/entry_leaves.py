@@ -7,7 +7,7 @@ from __future__ import annotations
 
 LEAF_CODE = r"""
 ; Puts the address of an argument's data into its slot; the array and what holds it are kept.
-; False when the argument is not what the node asks for.
+; False when the argument is not what the node asks for, or with an exception set.
 define internal i1 @accept_array(ptr %state, ptr %node, ptr %arg) alwaysinline {
 entry:
   %api = call ptr @getp(ptr %state, i64 $state_api)
@@ -101,14 +101,27 @@ same:
   %i1 = add i64 %i, 1
   br label %head
 yes:
+  %copied = call i64 @get(ptr %node, i64 $node_copied)
+  %itself = icmp eq i64 %copied, 0
+  br i1 %itself, label %hold, label %copy
+copy:
+  %new_copy = call ptr @getp(ptr %api, i64 $api_PyArray_NewCopy)
+  %fresh = call ptr %new_copy(ptr %array, i32 0)
+  %failed = icmp eq ptr %fresh, null
+  br i1 %failed, label %no, label %put
+hold:
+  call void @incref(ptr %api, ptr %array)
+  br label %put
+put:
+  %kept = phi ptr [ %array, %hold ], [ %fresh, %copy ]
+  %kept_data = call ptr @getp(ptr %kept, i64 $array_data)
   %slot = call i64 @get(ptr %node, i64 $node_slot)
   %block = call ptr @getp(ptr %state, i64 $state_block)
   %slots = getelementptr i8, ptr %block, i64 $BLOCK_SLOTS
   %slot_at = shl i64 %slot, 3
-  call void @putp(ptr %slots, i64 %slot_at, ptr %data)
-  call void @incref(ptr %api, ptr %array)
+  call void @putp(ptr %slots, i64 %slot_at, ptr %kept_data)
   %keep = call ptr @getp(ptr %state, i64 $state_keep)
-  store ptr %array, ptr %keep
+  store ptr %kept, ptr %keep
   call void @putp(ptr %keep, i64 8, ptr %arg)
   %after = getelementptr i8, ptr %keep, i64 $KEEP_BYTES
   call void @putp(ptr %state, i64 $state_keep, ptr %after)
