@@ -98,6 +98,29 @@ def operand(array: Array) -> Operand:
     return Operand(array, order, repeated)
 
 
+class _Applied(NamedTuple):
+    """An operation on arrays, of which one may be several operands."""
+
+    op: Op
+    uses: tuple[int, ...]  # the array of each operand
+
+    def infer(self, types: Sequence[TensorType], attrs: dict[str, Any]) -> None:
+        """Raises what the op's type rule does for arrays that do not fit."""
+        self.op.infer([types[k] for k in self.uses], attrs)
+
+
+def _applied(op: Op, arrays: Sequence[Array]) -> tuple[_Applied, Sequence[Array]]:
+    """An operation and the arrays that it is applied to, each once where a kernel can tell."""
+    places = tuple(range(len(arrays)))
+    if len(arrays) < 2 or op.family not in _ELEMENTWISE:
+        return _Applied(op, places), arrays
+    distinct = {id(a): a for a in arrays}
+    if len(distinct) == len(arrays):
+        return _Applied(op, places), arrays
+    order = list(distinct)
+    return _Applied(op, tuple([order.index(id(a)) for a in arrays])), list(distinct.values())
+
+
 class _Kernel(NamedTuple):
     extents: Extents
     program: Program
@@ -171,16 +194,17 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Tensor:
         return make(_run_on_gpu(op, arrays, attrs, place))
     if op.name in VIEWS:
         return make(_view(op, arrays, attrs))
+    applied, arrays = _applied(op, arrays)
     operands = None
     held = arrays
-    if not all(a.flags.c_contiguous for a in arrays):
+    if not all([a.flags.c_contiguous for a in arrays]):
         operands = _operands(op, arrays)
         held = [o.array for o in operands]
-    key = _usual_key(op, arrays, operands, attrs)
+    key = _usual_key(applied, arrays, operands, attrs)
     noted = watcher.get()
     if key is not None and noted is None and (usual := _usual.get(key)) is not None:
         return usual.run(held)
-    program, held = _program(op, arrays, operands, attrs)
+    program, held = _program(applied, arrays, operands, attrs)
     result = searching(program, program.function)(held)[0]
     if key is not None:
         _keep(key, _Usual(program, single=True))
@@ -226,7 +250,7 @@ def entry_plan_of(
     Args:
         program: Of an operation or a function.
         operands: Arrays of the shapes that it is for.
-        guards: Of the arguments of a call.
+        guards: Of the arguments of a call; operands that none of them is for stay the same.
         single: Whether its one result is returned, instead of a list of all.
     """
     if not isinstance(program, Executable):
@@ -235,9 +259,12 @@ def entry_plan_of(
     if not isinstance(bound, BoundCpuProgram):
         return None
     form = entry_plan.RESULT if single else [entry_plan.RESULT] * len(bound.outputs)
+    targets = [None] * len(bound.outputs)
+    given = {g.slot for g in guards if not isinstance(g, (entry_plan.Value, entry_plan.Items))}
+    constants = {k: contiguous(a) for k, a in enumerate(operands) if k not in given}
     return call_plan.entry_plan(
         bound,
-        call_plan.CallForm(guards, (), (), [None] * len(bound.outputs), (), form, None),
+        call_plan.CallForm(guards, (), (), targets, (), form, None, constants),
         lock=None,
         num_threads=config.thread_count(None),
         counts=np.zeros(2, np.int64),
@@ -260,7 +287,7 @@ def _run_on_gpu(op: Op, arrays: Sequence[Any], attrs: dict[str, Any], place: str
         assert isinstance(result, TensorType)
         return array.reshaped([evaluate(d, {}) for d in result.shape])
     with config.scope(device=place):
-        program, held = _program(op, arrays, None, attrs)
+        program, held = _program(*_applied(op, arrays), None, attrs)
     return searching(program, program.function)(held)[0]
 
 
@@ -284,12 +311,15 @@ def watched() -> Generator[list[Run | None]]:
 
 
 def _program(
-    op: Op, arrays: Sequence[Array], operands: list[Operand] | None, attrs: dict[str, Any]
+    applied: _Applied,
+    arrays: Sequence[Array],
+    operands: list[Operand] | None,
+    attrs: dict[str, Any],
 ) -> tuple[Program, Sequence[Array]]:
     """The program of an operation, and the arrays that it takes."""
-    operands = operands or _operands(op, arrays)
+    operands = operands or _operands(applied.op, arrays)
     key = (
-        op,
+        applied,
         tuple(hashable(v) for v in attrs.values()),
         tuple((o.array.dtype, o.order, o.repeated, _pattern(o.array.shape)) for o in operands),
         config.disable_jit,
@@ -300,7 +330,7 @@ def _program(
         if kernel.extents.matches(shapes):
             break
     else:
-        kernel = _compile(op, operands, shapes, attrs)
+        kernel = _compile(applied, operands, shapes, attrs)
         with _lock:
             _kernels.setdefault(key, []).append(kernel)
             while len(_kernels) > _MAX_KEYS:
@@ -309,19 +339,22 @@ def _program(
 
 
 def _usual_key(
-    op: Op, arrays: Sequence[Array], operands: list[Operand] | None, attrs: dict[str, Any]
+    applied: _Applied,
+    arrays: Sequence[Array],
+    operands: list[Operand] | None,
+    attrs: dict[str, Any],
 ) -> Any:
     """What finds the program of a usual operation at once; None where settings are unusual.
 
     Args:
-        op: The operation.
-        arrays: Its operands.
+        applied: The operation.
+        arrays: What it is applied to.
         operands: Views of which arrays they are, unless all are contiguous.
         attrs: Its attributes.
     """
     if config._overrides.get() is not None:
         return None
-    key: list[Any] = [op, config._generation]
+    key: list[Any] = [*applied, config._generation]
     if attrs:
         key += map(hashable, attrs.values())
     for a in arrays:
@@ -348,13 +381,16 @@ def _pattern(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _compile(
-    op: Op, operands: Sequence[Operand], shapes: Sequence[tuple[int, ...]], attrs: dict[str, Any]
+    applied: _Applied,
+    operands: Sequence[Operand],
+    shapes: Sequence[tuple[int, ...]],
+    attrs: dict[str, Any],
 ) -> _Kernel:
     dtypes = [dtype_of(o.array.dtype) for o in operands]
-    op.infer([TensorType(d, s) for d, s in zip(dtypes, shapes, strict=True)], attrs)
+    applied.infer([TensorType(d, s) for d, s in zip(dtypes, shapes, strict=True)], attrs)
 
     def build(dims: Sequence[tuple[Dim, ...]]) -> Function:
-        made = _single(op, dtypes, operands, dims, attrs)
+        made = _single(applied, dtypes, operands, dims, attrs)
         if extents.ranges:
             ask_of_extents(made)
         return made
@@ -370,13 +406,13 @@ def _compile(
 
 
 def _single(
-    op: Op,
+    applied: _Applied,
     dtypes: Sequence[DType],
     operands: Sequence[Operand],
     dims: Sequence[tuple[Dim, ...]],
     attrs: dict[str, Any],
 ) -> Function:
-    """The function that applies `op` to views of its parameters."""
+    """The function that applies an operation to views of its parameters."""
     b = IRBuilder()
     params: list[Node] = []
     inputs: list[Node] = []
@@ -390,5 +426,5 @@ def _single(
         if o.order != tuple(range(len(held))):
             x = b.transpose(x, axes=o.order)
         inputs.append(b.broadcast_to(x, shape=shape) if any(o.repeated) else x)
-    result = b.emit(op, inputs, attrs)
-    return b.function(op.name, params, [result])
+    result = b.emit(applied.op, [inputs[k] for k in applied.uses], attrs)
+    return b.function(applied.op.name, params, [result])

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import numpy as np
 
 from dlc.frontend.entry_chain import EntryChain, PlannedCall, Unusual
-from dlc.frontend.history import History, Leaf, Template, function_of, other_leaves, reached
+from dlc.frontend.history import (
+    History,
+    Leaf,
+    Template,
+    function_of,
+    hashable,
+    other_leaves,
+    reached,
+)
 from dlc.frontend.recording import node_of, recorded_persistently, recording
 from dlc.frontend.tensor import Array, Tensor, make
 from dlc.frontend.variable import Variable
@@ -27,7 +35,7 @@ from dlc.ir.core import Node
 from dlc.ir.deferred import deferred
 from dlc.ir.location import user_place
 from dlc.ir.record import replace
-from dlc.ir.types import DType
+from dlc.ir.types import DType, Shape
 from dlc.runtime.buffers import address_of
 from dlc.runtime.dispatch import Dispatching, dispatch
 
@@ -46,6 +54,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _MOST: Final = 8  # entries of a function
 _MANY: Final = 64  # kinds of calls that stay in Python which are remembered
+_NUMBERS: Final = (bool, int, float)
 _ITEMS: Final = (tuple, list, slice)  # of what an entry compares
 _PLAIN: Final = (type(None), bool, int, float, str)  # of arguments that an entry compares
 
@@ -140,6 +149,8 @@ class NativeFunction(Dispatching):
         with eager.watched() as runs:
             result = self._function(*given)
         data = result._data
+        if result._weak:
+            raise Unusual("a result of numbers alone")
         if not runs and not any(result is x for x in given):
             return self._plan_of_view(args, given, data), given, result
         ran = runs[0] if len(runs) == 1 else None
@@ -175,8 +186,12 @@ class NativeFunction(Dispatching):
     ) -> list[Guard]:
         """A guard for each argument; data is what the kernel was given."""
         slots = {k: _slot(x, operands) for k, x in enumerate(given) if self._is_data(x)}
-        if not len(operands) == len(slots) == len(set(slots.values())):
-            raise Unusual("an argument that the kernel does not read")
+        fixed = [x for x in given if type(x) in _NUMBERS and not self._is_data(x)]
+        others = [a for k, a in enumerate(operands) if k not in slots.values()]
+        if len(set(slots.values())) < len(slots):
+            raise Unusual("one operand for several arguments")
+        if not all(any(_is_number_of(a, x) for x in fixed) for a in others):
+            raise Unusual("an operand that was computed first")
         return [
             _guard(x, given[k], slots[k], operands[slots[k]]) if k in slots else _same_value(x)
             for k, x in enumerate(args)
@@ -194,23 +209,29 @@ def _template(history: History, data: Sequence[Any]) -> Template:
         data: Its arguments: tensors with histories that are leaves, and numbers.
     """
     order = reached(history)
-    others = other_leaves(order, [x._history for x in data if isinstance(x, Tensor)])
-    if len(others) != sum(not isinstance(x, Tensor) for x in data) or len(others) > 1:
+    leaves = [x._history for x in data if isinstance(x, Tensor)]
+    numbers = len(data) - len(leaves)
+    # Numbers are leaves that the function has made, by repeating them.
+    others = other_leaves(order, leaves)
+    if any(any(h.array.strides) for h in others) or numbers > 1 or (numbers and len(others) > 1):
         raise Unusual("values besides the arguments, or several numbers")
     b = IRBuilder()
+    inputs: dict[History, Node] = {}
     params: list[Node] = []
-    inputs: list[Node] = []
-    sources: list[History] = []
     for x in data:
-        # A number is a leaf that the function has made, by repeating it.
-        leaf = x._history if isinstance(x, Tensor) else others[0]
-        type_ = leaf.tensor
-        repeated = not isinstance(x, Tensor) and type_.shape != ()
-        params.append(b.param(type_.with_shape(()) if repeated else type_))
-        inputs.append(b.broadcast_to(params[-1], shape=type_.shape) if repeated else params[-1])
-        sources.append(leaf)
-    results = b.inlined(function_of(order, sources), inputs)
+        leaf, type_ = (x._history, x._history.tensor) if isinstance(x, Tensor) else (
+            others[0], others[0].tensor.with_shape(()))  # fmt: skip
+        params.append(b.param(type_))
+        inputs[leaf] = _stretched(b, params[-1], leaf.tensor.shape)
+    for leaf in others:
+        if leaf not in inputs:
+            inputs[leaf] = b.const(leaf.array.flat[0].item(), leaf.tensor)
+    results = b.inlined(function_of(order, list(inputs)), list(inputs.values()))
     return Template(b.function("call", params, results))
+
+
+def _stretched(b: IRBuilder, x: Node, shape: Shape) -> Node:
+    return x if x.tensor.shape == shape else b.broadcast_to(x, shape=shape)
 
 
 class _RecordedKind:
@@ -345,7 +366,7 @@ def _fixed_kind(x: Any) -> Hashable:
     if cls in _ITEMS:
         kinds = [_fixed_kind(item) for item in _items(x)]
         return None if None in kinds else (cls, *kinds)
-    return (cls, x) if _is_compared(x) or x is ... or isinstance(x, DType) else None
+    return hashable(x) if cls in _PLAIN or x is ... or isinstance(x, DType) else None
 
 
 def _items(x: Any) -> Sequence[Any]:
@@ -359,11 +380,6 @@ def _of_any_shape(kinds: tuple[Any, ...]) -> Hashable:
         is_tensor = isinstance(kind, tuple) and kind[:1] in ((Tensor,), (Variable,))
         found.append((kind[1], len(kind[2])) if is_tensor else kind)
     return tuple(found)
-
-
-def _is_compared(x: Any) -> bool:
-    """Whether an entry can compare an argument: zeros of both signs are equal, and NaN is not."""
-    return type(x) in _PLAIN and (type(x) is not float or (x != 0 and x == x))
 
 
 def _is_plain(x: Any) -> bool:
@@ -414,13 +430,15 @@ def _slot(x: Any, operands: Sequence[Array]) -> int:
         if read is not None:
             if read.size == array.size and address_of(read) == address_of(array):
                 return k
-        elif _is_number(array) and array.item() == _as(x, array.dtype).item():
+        elif _is_number_of(array, x):
             return k
     raise Unusual("an operand that was computed first")
 
 
-def _is_number(array: Array) -> bool:
-    return array.size == 1 and array.dtype.name in entry_plan.SCALARS
+def _is_number_of(array: Array, x: float) -> bool:
+    """Whether an operand is a number that was given."""
+    known = array.size == 1 and array.dtype.name in entry_plan.SCALARS
+    return known and array.tobytes() == _as(x, array.dtype).tobytes()
 
 
 def _as(x: float, dtype: np.dtype[Any]) -> Array:

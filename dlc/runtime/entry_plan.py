@@ -63,6 +63,8 @@ class ScalarParameter:
 class Value:
     """An argument that is no data: plain numbers and texts must be equal, others the very object.
 
+    Floats must have equal bits.
+
     Args:
         value: What it must be.
     """

@@ -24,6 +24,18 @@ kinds:
   %both = and i1 %compared, %same_type
   br i1 %both, label %compare, label %no
 compare:
+  %float_type = call ptr @getp(ptr %api, i64 $api_float_type)
+  %is_float = icmp eq ptr %type, %float_type
+  br i1 %is_float, label %floats, label %others
+floats:
+  %as_double = call ptr @getp(ptr %api, i64 $api_PyFloat_AsDouble)
+  %x = call double %as_double(ptr %given)
+  %y = call double %as_double(ptr %wanted)
+  %x_bits = bitcast double %x to i64
+  %y_bits = bitcast double %y to i64
+  %equal_bits = icmp eq i64 %x_bits, %y_bits
+  ret i1 %equal_bits
+others:
   %function = call ptr @getp(ptr %api, i64 $api_PyObject_RichCompareBool)
   %r = call i32 %function(ptr %given, ptr %wanted, i32 $PY_EQ)
   %equal = icmp eq i32 %r, 1
