@@ -68,13 +68,16 @@ class NativeFunction(Dispatching):
     Args:
         function: What it computes.
         takes_numbers: Whether a Python number may be passed to the kernel, whatever its value.
+        most: How many entries it may have.
     """
 
     # The first two are read by native code.
     __slots__ = ("__dict__", "__weakref__", "_entry", "_python")
 
-    def __init__(self, function: Callable[..., Any], *, takes_numbers: bool = False) -> None:
-        self._function, self._takes_numbers = function, takes_numbers
+    def __init__(
+        self, function: Callable[..., Any], *, takes_numbers: bool = False, most: int = _MOST
+    ) -> None:
+        self._function, self._takes_numbers, self._most = function, takes_numbers, most
         self._python = self._apply
         self._chain: EntryChain | None = None
         self._recorded: _Recorded | None = None
@@ -100,11 +103,11 @@ class NativeFunction(Dispatching):
         if all(map(_is_plain, args)):
             if self._chain is None:
                 use = functools.partial(dispatch, self)
-                self._chain = EntryChain(self._python, use, _MOST)
+                self._chain = EntryChain(self._python, use, self._most)
             self._chain.count(kinds, kinds, lambda: self._plan(args, kinds))
             return
         if self._recorded is None:
-            self._recorded = _Recorded(self._function)
+            self._recorded = _Recorded(self._function, self._most)
         self._recorded.chain.count(kinds, kinds, lambda: self._plan_recorded(args, kinds))
 
     def _kind(self, x: Any) -> Hashable:
@@ -273,9 +276,9 @@ class _Recorded(Dispatching):
     # The first two are read by native code.
     __slots__ = ("_entry", "_python", "chain")
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], most: int) -> None:
         self._python = lambda *args: (None, function(*args))
-        self.chain = EntryChain(self._python, functools.partial(dispatch, self), _MOST)
+        self.chain = EntryChain(self._python, functools.partial(dispatch, self), most)
 
     def __call__(self, *args: Any) -> tuple[_RecordedKind | None, Any]:
         """The kind of the call, and the result."""

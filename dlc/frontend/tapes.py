@@ -7,9 +7,12 @@ compiled or inlined.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+
+import numpy as np
 
 from dlc.frontend import tree
 from dlc.frontend.apply import apply, as_tensor, materialise
@@ -17,7 +20,7 @@ from dlc.frontend.context import current_trace
 from dlc.frontend.history import History, Leaf, reached
 from dlc.frontend.recorded_gradients import gradients_along, recorded_gradients
 from dlc.frontend.recording import close_tape, open_tape, recording
-from dlc.frontend.tensor import Tensor, contiguous, functions, make
+from dlc.frontend.tensor import Array, Tensor, contiguous, functions, make
 from dlc.frontend.trace import Trace
 from dlc.frontend.transforms import like_value
 from dlc.frontend.variable import Variable
@@ -25,6 +28,8 @@ from dlc.ir.build import IRBuilder
 from dlc.ir.core import Function, Node
 from dlc.ir.deferred import deferred
 from dlc.ir.errors import ArgumentError, DerivativeError
+from dlc.ir.types import DType
+from dlc.runtime.places import may_be_elsewhere
 
 if TYPE_CHECKING:
     from dlc.passes import autodiff
@@ -139,7 +144,14 @@ def _seed(target: Tensor, cotangent: Any, what: str) -> Tensor:
             f"{what} of {held}, which is no scalar",
             hint="reduce it first, for example with .sum() or .mean(), or give the gradient of it",
         )
+    if current_trace() is None and not may_be_elsewhere():
+        return make(_one(held.dtype))
     return apply("full", value=1.0, shape=(), dtype=held.dtype)
+
+
+@functools.cache
+def _one(dtype: DType) -> Array:
+    return np.ones((), dtype.numpy)
 
 
 # backward

@@ -78,6 +78,7 @@ def sign(x: ArrayLike, /) -> Tensor:
     return where(greater(x, 0), 1, where(equal(x, 0), 0, below))
 
 
+@natively
 def pow(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     """x to the y.
 
@@ -393,6 +394,7 @@ def where(
     return apply("select", *chosen)
 
 
+@natively
 def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
     """x at another dtype; a conversion that the compiler never drops.
 
