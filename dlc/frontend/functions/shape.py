@@ -409,7 +409,11 @@ def concat(arrays: Sequence[ArrayLike], /, axis: int | None = 0) -> Tensor:
         >>> dlc.concat([dlc.asarray([1, 2]), dlc.asarray([3])])
         Tensor([1, 2, 3], dtype=int64)
     """
-    items = _sequence("concat", arrays)
+    return _joined(axis, *_sequence("concat", arrays))
+
+
+@natively
+def _joined(axis: int | None, *items: ArrayLike) -> Tensor:
     tensors = [flatten(t) if axis is None else t for t in same_dtype(items)]
     types = [t.tensor for t in tensors]
     along = find_axis("concat", 0 if axis is None else axis, types[0])
@@ -454,7 +458,12 @@ def stack(arrays: Sequence[ArrayLike], /, axis: int = 0) -> Tensor:
         Tensor([[1, 3],
                 [2, 4]], dtype=int64)
     """
-    tensors = same_dtype(_sequence("stack", arrays))
+    return _stacked(axis, *_sequence("stack", arrays))
+
+
+@natively
+def _stacked(axis: int, *items: ArrayLike) -> Tensor:
+    tensors = same_dtype(items)
     types = [t.tensor for t in tensors]
     place = find_axis("stack", axis, types[0], types[0].rank + 1)
     _check_rest("stack", types, -1)
