@@ -327,7 +327,7 @@ def test_optimizer_steps_while_the_loss_is_there():
     w = dlc.Variable(array(3), requires_grad=True)
     optimizer = dlc.optim.SGD([w], lr=0.5)
     losses = []
-    for k in range(2 * entry_chain.REPEATS):
+    for _ in range(2 * entry_chain.REPEATS):
         before = w.numpy().copy()
         losses.append(dlc.sum(w * w))
         optimizer.zero_grad()

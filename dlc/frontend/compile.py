@@ -27,6 +27,7 @@ from dlc.frontend.context import cast_type, current_trace
 from dlc.frontend.conversion import user_function
 from dlc.frontend.doors import door_of
 from dlc.frontend.execution import Interpreted, Program, ask_of_extents, program_for
+from dlc.frontend.history import History
 from dlc.frontend.native_call import NativeCalls
 from dlc.frontend.recording import is_recording, record_function
 from dlc.frontend.signature import Call, CallKey, Given, Signature, ir_name

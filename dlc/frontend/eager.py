@@ -197,7 +197,7 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Tensor:
     applied, arrays = _applied(op, arrays)
     operands = None
     held = arrays
-    if not all([a.flags.c_contiguous for a in arrays]):
+    if not all(a.flags.c_contiguous for a in arrays):
         operands = _operands(op, arrays)
         held = [o.array for o in operands]
     key = _usual_key(applied, arrays, operands, attrs)
@@ -260,7 +260,8 @@ def entry_plan_of(
         return None
     form = entry_plan.RESULT if single else [entry_plan.RESULT] * len(bound.outputs)
     targets = [None] * len(bound.outputs)
-    given = {g.slot for g in guards if not isinstance(g, (entry_plan.Value, entry_plan.Items))}
+    data = (entry_plan.ArrayParameter, entry_plan.ScalarParameter)
+    given = {g.slot for g in guards if isinstance(g, data)}
     constants = {k: contiguous(a) for k, a in enumerate(operands) if k not in given}
     return call_plan.entry_plan(
         bound,

@@ -186,7 +186,7 @@ def key_of(order: Sequence[History], sources: Sequence[History]) -> Hashable:
         else:
             parts.append((h.template, h.index, *[position[x] for x in h.inputs]))
     # A source that is reached by way of others only has no place.
-    places = [position[s] if s in position else s.tensor for s in sources]
+    places = [k if (k := position.get(s)) is not None else s.tensor for s in sources]
     return tuple(places), tuple(parts)
 
 

@@ -1,4 +1,4 @@
-"""Gradients of a part of the recorded graph: it is differentiated as a function and run compiled."""
+"""Gradients of a part of the recorded graph, which is differentiated as a function."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _differentiated(order: Sequence[History], sources: Sequence[History]) -> Fun
     Steps of a training record one graph again and again: equal ones share what is made of the
     first, but where the lines of each are wanted, or rows of someone else's may have other rules.
     """
-    built_in = all([isinstance(h, Leaf) or h.template.is_built_in for h in order])
+    built_in = all(isinstance(h, Leaf) or h.template.is_built_in for h in order)
     if config.debug_nans or not built_in:
         return _gradients_of(function_of(order, sources), len(sources))
     key = key_of(order, sources)

@@ -103,7 +103,9 @@ def record_function(
     return record_call(lambda: function_template(function, dims()), tensors)
 
 
-def record_call(template: Callable[[], Template], tensors: Sequence[Tensor]) -> list[History] | None:
+def record_call(
+    template: Callable[[], Template], tensors: Sequence[Tensor]
+) -> list[History] | None:
     """The histories of the results of a call, None when nothing asks for them.
 
     Args:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 else:
     autodiff = deferred("dlc.passes.autodiff")
 
-GraphNode = TypeVar("GraphNode", Node, History)
+GraphNode = TypeVar("GraphNode", bound=Node | History)
 
 
 def _reached(target: Node, stop: Callable[[Node], bool]) -> list[Node]:
@@ -58,7 +58,10 @@ def _reached(target: Node, stop: Callable[[Node], bool]) -> list[Node]:
 
 def _all_reached(target: GraphNode) -> list[GraphNode]:
     """What a node of a trace or of the recorded graph is computed from, inputs first."""
-    return _reached(target, lambda n: False) if isinstance(target, Node) else reached(target)
+    found: list[Any] = (
+        _reached(target, lambda n: False) if isinstance(target, Node) else reached(target)
+    )
+    return found
 
 
 def _function_between(

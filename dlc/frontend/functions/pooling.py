@@ -70,9 +70,7 @@ class _Windows:
 
 
 @natively
-def _over_windows(
-    op: str, x: Tensor, sizes: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
-) -> Tensor:
+def _over_windows(op: str, x: Tensor, sizes: Any, stride: Any, dilation: Any) -> Tensor:
     return apply(op, x, sizes=sizes, stride=stride, dilation=dilation)
 
 
