@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dlc.frontend.execution import run_function
 from dlc.frontend.history import History, Leaf, function_of, key_of, other_leaves, reached
 from dlc.frontend.recording import record_gradients
-from dlc.frontend.tensor import Array, Tensor, contiguous
+from dlc.frontend.tensor import Array, Tensor, contiguous, make
 from dlc.ir.config import config
 from dlc.ir.core import Function
 from dlc.ir.deferred import deferred
@@ -44,25 +44,28 @@ def gradients_along(
     order: Sequence[History], sources: Sequence[History], cotangent: Tensor, persistent: bool
 ) -> list[Tensor]:
     """`recorded_gradients` of the last of what `reached` gave, from the sources on."""
-    derived = _differentiated(order, sources)
     given = [*sources, *other_leaves(order, sources)]
     values = [*map(_value_of, given), cotangent._held("a gradient", "")]
-    results = eager.run_function(derived, [contiguous(v) for v in values])
+    arrays = [contiguous(v) for v in values]
+    # Not where the lines of each graph are wanted, or rows of someone else's may have other rules.
+    if not config.debug_nans and all(isinstance(h, Leaf) or h.template.is_built_in for h in order):
+        derived = _shared(order, sources)
+        results = eager.run_function(derived, arrays)
+    else:
+        derived = _gradients_of(function_of(order, sources), len(sources))
+        results = [make(a) for a in run_function(derived, arrays)]
     histories = record_gradients(derived, given, cotangent, persistent)
     for k, h in enumerate(histories or ()):
         results[k]._history = h
     return results
 
 
-def _differentiated(order: Sequence[History], sources: Sequence[History]) -> Function:
+def _shared(order: Sequence[History], sources: Sequence[History]) -> Function:
     """The gradients for `sources` as a function of them, of other leaves and of a cotangent.
 
     Steps of a training record one graph again and again: equal ones share what is made of the
-    first, but where the lines of each are wanted, or rows of someone else's may have other rules.
+    first.
     """
-    built_in = all(isinstance(h, Leaf) or h.template.is_built_in for h in order)
-    if config.debug_nans or not built_in:
-        return _gradients_of(function_of(order, sources), len(sources))
     key = key_of(order, sources)
     found = _derived.get(key)
     if found is not None:
