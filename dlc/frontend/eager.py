@@ -134,24 +134,19 @@ class _Usual:
         single: Whether its one result is given, instead of a list of all.
     """
 
-    __slots__ = ("_entry", "_program", "_runs", "_single")
+    __slots__ = ("_program", "_runs", "_single", "entry")
 
     def __init__(self, program: Program, single: bool) -> None:
         self._program, self._single, self._runs = program, single, 1
-        self._entry: Callable[..., Any] | None = None  # a native one, where runs repeat
-
-    @property
-    def entry(self) -> Callable[..., Any] | None:
-        """What native code runs; None until runs repeat, and where there is none."""
-        return self._entry
+        self.entry: Callable[..., Any] | None = None  # a native one, where runs repeat
 
     def run(self, arrays: Sequence[Array]) -> Any:
         """The result, or all; the next run may have an entry."""
-        if self._entry is not None:
-            return self._entry(*arrays)
+        if self.entry is not None:
+            return self.entry(*arrays)
         self._runs += 1
         if self._runs == _REPEATS:
-            self._entry = self._native(arrays)
+            self.entry = self._native(arrays)
         return self._in_python(*arrays)
 
     def _in_python(self, *arrays: Array) -> Any:
