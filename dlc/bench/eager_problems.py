@@ -56,18 +56,19 @@ def _gradients(constants: Sequence[Array]) -> Program:
 def _step(constants: Sequence[Array]) -> Program:
     """A step of Adam for the mean of squares of the network's results, which is the result."""
     network, gradients = _network(constants), _gradients(constants)
-    means = [np.zeros_like(c) for c in constants]
-    squares = [np.zeros_like(c) for c in constants]
+    held = list(constants)
+    means, squares = ([np.zeros_like(c) for c in constants] for _ in range(2))
     count = 0
 
     def run(x: Array) -> Array:
         nonlocal count
         count += 1
         first, second = 1 - 0.9**count, 1 - 0.999**count
-        for p, g, mean, square in zip(constants, gradients(x), means, squares, strict=True):
-            mean += 0.1 * (g - mean)
-            square += 0.001 * (g * g - square)
-            p -= RATE * (mean / first) / (np.sqrt(square / second) + 1e-8)
+        for k, g in enumerate(gradients(x)):
+            means[k] += 0.1 * (g - means[k])
+            squares[k] += 0.001 * (g * g - squares[k])
+            size = np.sqrt(squares[k] / second) + 1e-8
+            held[k] = held[k] - RATE * (means[k] / first) / size
         return np.square(network(x)).mean()
 
     return run
