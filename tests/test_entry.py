@@ -502,6 +502,8 @@ def test_parts_of_arguments():
     assert found.base is whole
     assert (found.strides, found.flags.owndata, found.flags.aligned) == (part.strides, False, True)
     assert np.array_equal(found, part)
+    larger = random((5, 6))
+    assert cut(Tensor(larger[1:][:]), slice(1, 3))._data.base is larger  # as views of NumPy have it
     del found
     counts = sys.getrefcount(whole), sys.getrefcount(F32)
     for _ in range(100):

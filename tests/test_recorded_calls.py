@@ -200,6 +200,14 @@ def test_views_do_not_follow_writes():
         assert held.numpy().tobytes() == X.T.tobytes()
 
 
+def test_a_view_that_is_donated_leaves_the_whole_alone():
+    donating = dlc.compile(lambda v: v + 1.0, donate_argnums=0)
+    for _ in range(ROUNDS):
+        x = dlc.asarray(X)
+        donating(dlc.reshape(dlc.expand_dims(dlc.reshape(x, (6, 5)), 0), (30,)))
+        assert x.numpy().tobytes() == X.tobytes()
+
+
 def test_errors_are_those_of_python():
     v, y = dlc.Variable(X, requires_grad=True), dlc.asarray(Y)
     for _ in range(ROUNDS):

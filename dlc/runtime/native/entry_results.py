@@ -103,7 +103,31 @@ own:
   ret ptr %array
 }
 
-; An array in the memory of another one, which it keeps alive.
+; The array that owns the memory of another one, as far as there is one: the base of NumPy's views.
+define internal ptr @owner_of(ptr %api, ptr %array) {
+entry:
+  %array_type = call ptr @getp(ptr %api, i64 $api_array_type)
+  br label %look
+look:
+  %held = phi ptr [ %array, %entry ], [ %base, %below ]
+  %flags_at = getelementptr i8, ptr %held, i64 $array_flags
+  %flags = load i32, ptr %flags_at
+  %owning = and i32 %flags, $OWNDATA
+  %owns = icmp ne i32 %owning, 0
+  br i1 %owns, label %found, label %up
+up:
+  %base = call ptr @getp(ptr %held, i64 $array_base)
+  %none = icmp eq ptr %base, null
+  br i1 %none, label %found, label %below
+below:
+  %type = call ptr @getp(ptr %base, i64 $OB_TYPE)
+  %is_array = icmp eq ptr %type, %array_type
+  br i1 %is_array, label %look, label %found
+found:
+  ret ptr %held
+}
+
+; An array in the memory of another one, whose owner it keeps alive.
 define internal ptr @new_part(ptr %api, ptr %output, ptr %whole) {
 entry:
   %first = call ptr @getp(ptr %whole, i64 $array_data)
@@ -122,8 +146,9 @@ entry:
   %bad = icmp eq ptr %part, null
   br i1 %bad, label %done, label %own
 own:
-  call void @incref(ptr %api, ptr %whole)
-  call void @putp(ptr %part, i64 $array_base, ptr %whole)
+  %owner = call ptr @owner_of(ptr %api, ptr %whole)
+  call void @incref(ptr %api, ptr %owner)
+  call void @putp(ptr %part, i64 $array_base, ptr %owner)
   br label %done
 done:
   ret ptr %part
