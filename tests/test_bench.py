@@ -551,9 +551,10 @@ def test_how_compilers_stand_is_told(told):
 
 
 def test_suites_are_summed_up(told):
-    case = told()["cases"]["add 16x16"]
+    record = told()
+    case = record["cases"]["add 16x16"]
     slower = copy.deepcopy(case) | {"ratio": 0.5, "void": "a storm"}
-    record = told() | {"cases": {"sort 1M": case, "argsort 1M": slower, "add 16x16": case}}
+    record = record | {"cases": {"sort 1M": case, "argsort 1M": slower, "add 16x16": case}}
     lines = report.standing(record)
     said = "best peer / dlc is 1.00 in the geometric mean of 2 cases, at least 0.50 (argsort 1M)"
     assert f"* call, suite order: {said}" in lines

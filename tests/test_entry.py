@@ -25,9 +25,12 @@ from dlc.runtime.entry_plan import (
     RESULT,
     ArrayParameter,
     EntryPlan,
+    Items,
+    Part,
     Result,
     ScalarParameter,
     TensorLayout,
+    Value,
 )
 from dlc.runtime.native import entry_layout
 from dlc.runtime.native.entry_support import entry_source
@@ -485,6 +488,67 @@ def test_no_reference_or_memory_is_lost():
 
 
 @native
+def test_parts_of_arguments():
+    whole = random((4, 6))
+    part = whole[::-1, 1:3]
+    at = part.ctypes.data - whole.ctypes.data
+    guards = [ArrayParameter(0, (4, 6), F32), Items(slice, [Value(1), Value(3), Value(None)])]
+    result = Part(0, at, part.shape, F32, part.strides)
+    cut = make_entry(
+        EntryPlan(guards, [result], ProgramTable(1).array(), form=RESULT), LAYOUT, missed
+    )
+    x = Tensor(whole)
+    found = cut(x, slice(1, 3))._data
+    assert found.base is whole
+    assert (found.strides, found.flags.owndata, found.flags.aligned) == (part.strides, False, True)
+    assert np.array_equal(found, part)
+    larger = random((5, 6))
+    assert cut(Tensor(larger[1:][:]), slice(1, 3))._data.base is larger  # as views of NumPy have it
+    del found
+    counts = sys.getrefcount(whole), sys.getrefcount(F32)
+    for _ in range(100):
+        cut(x, slice(1, 3))
+    assert (sys.getrefcount(whole), sys.getrefcount(F32)) == counts
+    for other in (slice(1, 3, 1), slice(True, 3), slice(1.0, 3), slice(2, 3), (1, 3, None), 1):
+        with pytest.raises(Missed):
+            cut(x, other)
+
+
+@native
+def test_arguments_that_are_views():
+    turned, cut = random((5, 3)).T, random((3, 7))[:, 1:6]
+    guards = [ArrayParameter(0, (3, 5), F32, strides=cut.strides, copied=True)]
+    guards += [ArrayParameter(1, (3, 5), F32, strides=turned.strides)]
+    plan = EntryPlan(guards, [Result(2, (3, 5), F32)], add_table(15), form=RESULT)
+    add = make_entry(plan, LAYOUT, missed)
+    for _ in range(3):  # the second is read as it lies in memory
+        found = add(Tensor(cut), Tensor(turned))._data
+        assert np.array_equal(found.ravel(), cut.ravel() + turned.T.ravel())
+    counts = sys.getrefcount(cut), sys.getrefcount(turned)
+    for _ in range(100):
+        add(Tensor(cut), Tensor(turned))
+    assert (sys.getrefcount(cut), sys.getrefcount(turned)) == counts
+    for wrong in (random((3, 5)), np.ascontiguousarray(cut)):
+        with pytest.raises(Missed):
+            add(Tensor(wrong), Tensor(turned))
+        with pytest.raises(Missed):
+            add(Tensor(cut), Tensor(wrong))
+
+
+@native
+@pytest.mark.parametrize("value", [0.0, -0.0, 1.5, float("nan"), 1, True, "x", None])
+def test_values_are_told_apart(value):
+    guards = [ArrayParameter(0, (4,), F32), Value(value)]
+    plan = EntryPlan(guards, [Part(0, 0, (4,), F32, (4,))], ProgramTable(1).array(), form=RESULT)
+    same, x = make_entry(plan, LAYOUT, missed), Tensor(random((4,)))
+    assert same(x, float(repr(value)) if type(value) is float else value)._data is not x._data
+    for other in (0.0, -0.0, 1.5, 0, 1, True, False, "y", None):
+        if repr(other) != repr(value):
+            with pytest.raises(Missed):
+                same(x, other)
+
+
+@native
 def test_memory_of_calls_is_given_back():
     def make():
         table = ProgramTable(1).array()
@@ -606,6 +670,9 @@ def test_bad_plans():
         EntryPlan([a, b], [], table, constants={2: random().T})
     with pytest.raises(ValueError, match="scalar"):
         EntryPlan([a, ScalarParameter(1, np.dtype(np.int8))], [r], table)
+    gone = ArrayParameter(0, (4,), F32, overwritten={"_data": None})
+    with pytest.raises(ValueError, match="is overwritten"):
+        EntryPlan([gone, b], [r, Part(0, 0, (4,), F32, (4,))], table)
     with pytest.raises(ValueError, match="power of two"):
         EntryPlan([a, ArrayParameter(1, (4,), F32, alignment=24)], [r], table)
 
@@ -639,7 +706,9 @@ def test_fork():
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-@pytest.mark.parametrize("field", ["descr", "nd", "data", "flags", "dims", "mem_handler"])
+@pytest.mark.parametrize(
+    "field", ["descr", "nd", "data", "flags", "dims", "strides", "mem_handler"]
+)
 def test_unknown_layout_of_arrays(field, monkeypatch):
     # 16 and 48 are words that hold something else: the data, and the base.
     monkeypatch.setitem(entry_layout.ARRAY, field, 48 if field == "data" else 16)

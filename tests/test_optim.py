@@ -559,3 +559,23 @@ def test_copies_and_pickles_train_on_by_themselves(again):
     np.testing.assert_array_equal(other[0].weight, before)
     assert train(*other) == wanted
     assert other[1].param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
+
+
+def test_a_setting_that_begins_to_move_where_it_stands():
+    w = dlc.Variable(np.ones(3, np.float32), requires_grad=True)
+    optimizer = dlc.optim.SGD([w], lr=0.1, momentum=0.9)
+
+    def step():
+        optimizer.zero_grad()
+        dlc.sum(w * w).backward()
+        optimizer.step()
+
+    for _ in range(4):
+        step()
+    optimizer.param_groups[0].move("momentum", 0.9)
+    for _ in range(4):
+        step()
+    optimizer.param_groups[0].move("momentum", 0.0)
+    before = w.numpy().copy()
+    step()
+    np.testing.assert_allclose(w.numpy(), before - 0.1 * 2 * before, rtol=1e-6)

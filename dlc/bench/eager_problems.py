@@ -10,6 +10,8 @@ from dlc.bench.problem import Array, Arrays, Case, Extents, Problem, Program, dr
 
 F32 = 4  # bytes
 ROW = 3  # of a matrix that is read by an index
+LINKS = 20  # of a chain of operations
+RATE = 0.0  # of steps that leave the parameters what they are, so that each result is known
 
 
 def _of_matrix(name: str, function: Program, moved: Callable[[Extents], int]) -> Problem:
@@ -51,6 +53,43 @@ def _gradients(constants: Sequence[Array]) -> Program:
     return run
 
 
+def _step(constants: Sequence[Array]) -> Program:
+    """A step of Adam for the mean of squares of the network's results, which is the result."""
+    network, gradients = _network(constants), _gradients(constants)
+    held = list(constants)
+    means, squares = ([np.zeros_like(c) for c in constants] for _ in range(2))
+    count = 0
+
+    def run(x: Array) -> Array:
+        nonlocal count
+        count += 1
+        first, second = 1 - 0.9**count, 1 - 0.999**count
+        for k, g in enumerate(gradients(x)):
+            means[k] += 0.1 * (g - means[k])
+            squares[k] += 0.001 * (g * g - squares[k])
+            size = np.sqrt(squares[k] / second) + 1e-8
+            held[k] = held[k] - RATE * (means[k] / first) / size
+        return np.square(network(x)).mean()
+
+    return run
+
+
+def _chain_gradient(x: Array) -> Array:
+    """Of the sum of y, which begins as x and becomes tanh(y) + x at each link, for x."""
+    slopes: list[Array] = []
+    y = x
+    for _ in range(LINKS):
+        y = np.tanh(y)
+        slopes.append(1 - y * y)
+        y = y + x
+    total = np.zeros_like(x)
+    cotangent = np.ones_like(x)
+    for slope in reversed(slopes):
+        total += cotangent
+        cotangent = cotangent * slope
+    return total + cotangent
+
+
 def _of_network(name: str, build: Callable[[Sequence[Array]], Program], passes: int) -> Problem:
     return Problem(
         f"eager_{name}",
@@ -68,6 +107,8 @@ SOFTMAX = _of_matrix("softmax", _softmax, lambda e: 2 * size(e, "mn"))
 PART = _of_matrix("part", lambda x: x[ROW], lambda e: 2 * e["n"])
 NETWORK = _of_network("network", _network, 1)
 GRADIENTS = _of_network("gradients", _gradients, 3)
+STEP = _of_network("step", _step, 3)
+CHAIN = _of_matrix("chain", _chain_gradient, lambda e: 2 * size(e, "mn"))
 _SMALL, _NETWORK = dict(m=16, n=16), dict(b=32, i=64, h=128, o=10)
 CASES = (
     Case("exp 16x16", EXP, _SMALL),
@@ -76,8 +117,10 @@ CASES = (
     Case("row of 16x16", PART, _SMALL),
     Case("network 64-128-10 batch 32", NETWORK, _NETWORK),
     Case("gradients 64-128-10 batch 32", GRADIENTS, _NETWORK),
+    Case("step of Adam 64-128-10 batch 32", STEP, _NETWORK),
+    Case("gradient of a chain 16x16", CHAIN, _SMALL),
 )
 SMOKE = (
-    *(Case(p.name, p, dict(m=5, n=7)) for p in (EXP, ROW_SUMS, SOFTMAX, PART)),
-    *(Case(p.name, p, dict(b=3, i=5, h=4, o=2)) for p in (NETWORK, GRADIENTS)),
+    *(Case(p.name, p, dict(m=5, n=7)) for p in (EXP, ROW_SUMS, SOFTMAX, PART, CHAIN)),
+    *(Case(p.name, p, dict(b=3, i=5, h=4, o=2)) for p in (NETWORK, GRADIENTS, STEP)),
 )

@@ -27,13 +27,14 @@ from dlc.frontend.context import cast_type, current_trace
 from dlc.frontend.conversion import user_function
 from dlc.frontend.doors import door_of
 from dlc.frontend.execution import Interpreted, Program, ask_of_extents, program_for
+from dlc.frontend.history import History
 from dlc.frontend.native_call import NativeCalls
 from dlc.frontend.recording import is_recording, record_function
 from dlc.frontend.signature import Call, CallKey, Given, Signature, ir_name
 from dlc.frontend.spec import open_extent, spec
 from dlc.frontend.stats import CompileStats
 from dlc.frontend.symbols import Extents, Pattern, common_range, trace_with_symbols
-from dlc.frontend.tensor import History, Tensor, donated_node, make, make_like
+from dlc.frontend.tensor import Tensor, donated_node, make, make_like
 from dlc.frontend.variable import Variable
 from dlc.ir.collection import no_collection
 from dlc.ir.config import config

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dlc.frontend import execution
 from dlc.frontend.context import watcher
 from dlc.frontend.execution import Program, ask_of_extents, program_for, searching
+from dlc.frontend.history import hashable
 from dlc.frontend.symbols import Extents, trace_with_symbols
 from dlc.frontend.tensor import Array, Tensor, contiguous, make
 from dlc.ir.build import IRBuilder
@@ -64,7 +66,8 @@ VIEWS = frozenset(
 )
 _ELEMENTWISE = frozenset({"unary", "binary", "compare", "ternary"})
 _MAX_KEYS = 2048
-_MAX_ARENA = 1 << 14  # bytes of temporaries that an entry may keep
+_MAX_ARENA = 1 << 14  # bytes of temporaries that an entry of an operation may keep, ...
+_MAX_ARENA_OF_SEVERAL = 1 << 22  # ... and one of a function
 _REPEATS = 3  # runs after which an entry is worth it, which takes about ten of them to make
 
 
@@ -95,41 +98,79 @@ def operand(array: Array) -> Operand:
     return Operand(array, order, repeated)
 
 
+class _Applied(NamedTuple):
+    """An operation on arrays, of which one may be several operands."""
+
+    op: Op
+    uses: tuple[int, ...]  # the array of each operand
+
+    def infer(self, types: Sequence[TensorType], attrs: dict[str, Any]) -> None:
+        """Raises what the op's type rule does for arrays that do not fit."""
+        self.op.infer([types[k] for k in self.uses], attrs)
+
+
+def _applied(op: Op, arrays: Sequence[Array]) -> tuple[_Applied, Sequence[Array]]:
+    """An operation and the arrays that it is applied to, each once where a kernel can tell."""
+    places = tuple(range(len(arrays)))
+    if len(arrays) < 2 or op.family not in _ELEMENTWISE:
+        return _Applied(op, places), arrays
+    distinct = {id(a): a for a in arrays}
+    if len(distinct) == len(arrays):
+        return _Applied(op, places), arrays
+    order = list(distinct)
+    return _Applied(op, tuple([order.index(id(a)) for a in arrays])), list(distinct.values())
+
+
 class _Kernel(NamedTuple):
     extents: Extents
     program: Program
 
 
 class _Usual:
-    """The program of an operation on contiguous arrays of certain shapes.
+    """A program that is run on contiguous arrays of certain shapes.
 
-    entry: a native one, given the arrays; None until runs repeat, and where there is none.
+    Args:
+        program: It; it has been run once.
+        single: Whether its one result is given, instead of a list of all.
     """
 
-    __slots__ = ("_runs", "entry", "program")
+    __slots__ = ("_program", "_runs", "_single", "entry")
 
-    def __init__(self, program: Program) -> None:
-        self.program, self._runs = program, 1
-        self.entry: Callable[..., Tensor] | None = None
+    def __init__(self, program: Program, single: bool) -> None:
+        self._program, self._single, self._runs = program, single, 1
+        self.entry: Callable[..., Any] | None = None  # a native one, where runs repeat
 
-    def run(self, arrays: Sequence[Array]) -> Tensor:
-        """The result; the next run may have an entry."""
+    def run(self, arrays: Sequence[Array]) -> Any:
+        """The result, or all; the next run may have an entry."""
+        if self.entry is not None:
+            return self.entry(*arrays)
         self._runs += 1
         if self._runs == _REPEATS:
-            self.entry = _entry(self.program, arrays)
-        return make(searching(self.program, self.program.function)(arrays)[0])
+            self.entry = self._native(arrays)
+        return self._in_python(*arrays)
+
+    def _in_python(self, *arrays: Array) -> Any:
+        program = self._program
+        made = [make(a) for a in searching(program, program.function)(arrays)]
+        return made[0] if self._single else made
+
+    def _native(self, arrays: Sequence[Array]) -> Callable[..., Any] | None:
+        """A native entry, given arrays of these shapes; None where there is none."""
+        guards = [
+            entry_plan.ArrayParameter(k, a.shape, a.dtype, accepts_arrays=True)
+            for k, a in enumerate(arrays)
+        ]
+        plan = entry_plan_of(self._program, arrays, guards, self._single)
+        most = _MAX_ARENA if self._single else _MAX_ARENA_OF_SEVERAL
+        if plan is None or plan.arena_bytes > most or config.debug_nans:
+            return None
+        entry = entries.make_entry(plan, entry_layouts.LAYOUT, self._in_python)
+        return None if isinstance(entry, entries.PythonEntry) else entry
 
 
 _kernels: OrderedDict[Any, list[_Kernel]] = OrderedDict()
 _usual: dict[Any, _Usual] = {}
 _lock = make_lock()
-
-
-def _hashable(value: Any) -> Any:
-    # 1, 1.0 and True are equal keys and different attributes, and so are 0.0 and -0.0.
-    if isinstance(value, float):
-        return ("float", value.hex())
-    return (type(value), value)
 
 
 def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Tensor:
@@ -148,21 +189,20 @@ def run(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Tensor:
         return make(_run_on_gpu(op, arrays, attrs, place))
     if op.name in VIEWS:
         return make(_view(op, arrays, attrs))
+    applied, arrays = _applied(op, arrays)
     operands = None
     held = arrays
     if not all(a.flags.c_contiguous for a in arrays):
         operands = _operands(op, arrays)
         held = [o.array for o in operands]
-    key = _usual_key(op, arrays, operands, attrs)
+    key = _usual_key(applied, arrays, operands, attrs)
     noted = watcher.get()
     if key is not None and noted is None and (usual := _usual.get(key)) is not None:
-        return usual.run(held) if usual.entry is None else usual.entry(*held)
-    program, held = _program(op, arrays, operands, attrs)
+        return usual.run(held)
+    program, held = _program(applied, arrays, operands, attrs)
     result = searching(program, program.function)(held)[0]
     if key is not None:
-        if len(_usual) >= _MAX_KEYS:
-            _usual.clear()
-        _usual.setdefault(key, _Usual(program))
+        _keep(key, _Usual(program, single=True))
     if noted is not None:
         noted.append(Run(program, held, result))
     return make(result)
@@ -177,41 +217,50 @@ def _view(op: Op, arrays: Sequence[Array], attrs: dict[str, Any]) -> Array:
     return np.asarray(op.reference(*arrays, **attrs))  # type: ignore[misc]
 
 
-def _entry(program: Program, arrays: Sequence[Array]) -> Callable[..., Tensor] | None:
-    """A native entry of a program, given arrays of these shapes; None where there is none."""
-    guards = [
-        entry_plan.ArrayParameter(k, a.shape, a.dtype, accepts_arrays=True)
-        for k, a in enumerate(arrays)
-    ]
-    plan = entry_plan_of(program, arrays, guards)
-    if plan is None or plan.arena_bytes > _MAX_ARENA or config.debug_nans:
-        return None
+def _keep(key: Any, usual: _Usual) -> None:
+    if len(_usual) >= _MAX_KEYS:
+        _usual.clear()
+    _usual.setdefault(key, usual)
 
-    def in_python(*given: Array) -> Tensor:
-        return make(searching(program, program.function)(given)[0])
 
-    entry = entries.make_entry(plan, entry_layouts.LAYOUT, in_python)
-    return None if isinstance(entry, entries.PythonEntry) else entry
+def run_function(function: Function, arrays: Sequence[Array]) -> list[Tensor]:
+    """The results of a function of integer extents on contiguous arrays, without histories."""
+    if GpuArray.made or config._overrides.get() is not None:
+        return [make(a) for a in execution.run_function(function, arrays)]
+    key = (function, config._generation)
+    usual = _usual.get(key)
+    if usual is not None:
+        return usual.run(arrays)
+    program = program_for(function)
+    results = searching(program, function)(arrays)
+    _keep(key, _Usual(program, single=False))
+    return [make(a) for a in results]
 
 
 def entry_plan_of(
-    program: Program, operands: Sequence[Array], guards: Sequence[Guard]
+    program: Program, operands: Sequence[Array], guards: Sequence[Guard], single: bool = True
 ) -> EntryPlan | None:
-    """The plan of a native entry that returns a program's result; None for one without.
+    """The plan of a native entry that returns a program's results; None for one without.
 
     Args:
-        program: Of an operation.
+        program: Of an operation or a function.
         operands: Arrays of the shapes that it is for.
-        guards: Of the arguments of a call.
+        guards: Of the arguments of a call; operands that none of them is for stay the same.
+        single: Whether its one result is returned, instead of a list of all.
     """
     if not isinstance(program, Executable):
         return None
     bound = program.bound_for(tuple([x.shape for x in operands]))
     if not isinstance(bound, BoundCpuProgram):
         return None
+    form = entry_plan.RESULT if single else [entry_plan.RESULT] * len(bound.outputs)
+    targets = [None] * len(bound.outputs)
+    data = (entry_plan.ArrayParameter, entry_plan.ScalarParameter)
+    given = {g.slot for g in guards if isinstance(g, data)}
+    constants = {k: contiguous(a) for k, a in enumerate(operands) if k not in given}
     return call_plan.entry_plan(
         bound,
-        call_plan.CallForm(guards, (), (), [None], (), entry_plan.RESULT, None),
+        call_plan.CallForm(guards, (), (), targets, (), form, None, constants),
         lock=None,
         num_threads=config.thread_count(None),
         counts=np.zeros(2, np.int64),
@@ -234,7 +283,7 @@ def _run_on_gpu(op: Op, arrays: Sequence[Any], attrs: dict[str, Any], place: str
         assert isinstance(result, TensorType)
         return array.reshaped([evaluate(d, {}) for d in result.shape])
     with config.scope(device=place):
-        program, held = _program(op, arrays, None, attrs)
+        program, held = _program(*_applied(op, arrays), None, attrs)
     return searching(program, program.function)(held)[0]
 
 
@@ -258,13 +307,16 @@ def watched() -> Generator[list[Run | None]]:
 
 
 def _program(
-    op: Op, arrays: Sequence[Array], operands: list[Operand] | None, attrs: dict[str, Any]
+    applied: _Applied,
+    arrays: Sequence[Array],
+    operands: list[Operand] | None,
+    attrs: dict[str, Any],
 ) -> tuple[Program, Sequence[Array]]:
     """The program of an operation, and the arrays that it takes."""
-    operands = operands or _operands(op, arrays)
+    operands = operands or _operands(applied.op, arrays)
     key = (
-        op,
-        tuple(_hashable(v) for v in attrs.values()),
+        applied,
+        tuple(hashable(v) for v in attrs.values()),
         tuple((o.array.dtype, o.order, o.repeated, _pattern(o.array.shape)) for o in operands),
         config.disable_jit,
         config.device,
@@ -274,7 +326,7 @@ def _program(
         if kernel.extents.matches(shapes):
             break
     else:
-        kernel = _compile(op, operands, shapes, attrs)
+        kernel = _compile(applied, operands, shapes, attrs)
         with _lock:
             _kernels.setdefault(key, []).append(kernel)
             while len(_kernels) > _MAX_KEYS:
@@ -283,21 +335,24 @@ def _program(
 
 
 def _usual_key(
-    op: Op, arrays: Sequence[Array], operands: list[Operand] | None, attrs: dict[str, Any]
+    applied: _Applied,
+    arrays: Sequence[Array],
+    operands: list[Operand] | None,
+    attrs: dict[str, Any],
 ) -> Any:
     """What finds the program of a usual operation at once; None where settings are unusual.
 
     Args:
-        op: The operation.
-        arrays: Its operands.
+        applied: The operation.
+        arrays: What it is applied to.
         operands: Views of which arrays they are, unless all are contiguous.
         attrs: Its attributes.
     """
     if config._overrides.get() is not None:
         return None
-    key: list[Any] = [op, config._generation]
+    key: list[Any] = [*applied, config._generation]
     if attrs:
-        key += map(_hashable, attrs.values())
+        key += map(hashable, attrs.values())
     for a in arrays:
         key += (a.dtype, a.shape)
     if operands is not None:
@@ -322,13 +377,16 @@ def _pattern(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _compile(
-    op: Op, operands: Sequence[Operand], shapes: Sequence[tuple[int, ...]], attrs: dict[str, Any]
+    applied: _Applied,
+    operands: Sequence[Operand],
+    shapes: Sequence[tuple[int, ...]],
+    attrs: dict[str, Any],
 ) -> _Kernel:
     dtypes = [dtype_of(o.array.dtype) for o in operands]
-    op.infer([TensorType(d, s) for d, s in zip(dtypes, shapes, strict=True)], attrs)
+    applied.infer([TensorType(d, s) for d, s in zip(dtypes, shapes, strict=True)], attrs)
 
     def build(dims: Sequence[tuple[Dim, ...]]) -> Function:
-        made = _single(op, dtypes, operands, dims, attrs)
+        made = _single(applied, dtypes, operands, dims, attrs)
         if extents.ranges:
             ask_of_extents(made)
         return made
@@ -344,13 +402,13 @@ def _compile(
 
 
 def _single(
-    op: Op,
+    applied: _Applied,
     dtypes: Sequence[DType],
     operands: Sequence[Operand],
     dims: Sequence[tuple[Dim, ...]],
     attrs: dict[str, Any],
 ) -> Function:
-    """The function that applies `op` to views of its parameters."""
+    """The function that applies an operation to views of its parameters."""
     b = IRBuilder()
     params: list[Node] = []
     inputs: list[Node] = []
@@ -364,5 +422,5 @@ def _single(
         if o.order != tuple(range(len(held))):
             x = b.transpose(x, axes=o.order)
         inputs.append(b.broadcast_to(x, shape=shape) if any(o.repeated) else x)
-    result = b.emit(op, inputs, attrs)
-    return b.function(op.name, params, [result])
+    result = b.emit(applied.op, [inputs[k] for k in applied.uses], attrs)
+    return b.function(applied.op.name, params, [result])

@@ -17,7 +17,6 @@ _OTHERS: Final = {
     "getitem": ("subscript", "getitem"),
     "gpu_capsule": ("moving", "gpu_capsule"),
     "moved": ("moving", "moved"),
-    "note_leaf": ("tapes", "note_leaf"),
     "numpy_function": ("numpy_interop", "numpy_function"),
     "numpy_ufunc": ("numpy_interop", "numpy_ufunc"),
     "rebuild": ("apply", "asarray"),

@@ -3,58 +3,60 @@
 A function that is called eagerly with tensors of the same element types and shapes again, and with
 the same other arguments, runs its kernel without a line of Python. It is the kernel that the
 function ran, so that the bits are the same. Functions of several kernels stay in Python, and those
-that look at values, which may be others in the next call.
+that look at values, which may be others in the next call. What is recorded for gradients is
+computed so, too, and recorded in a few lines.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-import numpy as np
-
-from dlc.frontend.entry_chain import EntryChain, PlannedCall, Unusual
-from dlc.frontend.tensor import Array, Tensor
+from dlc.frontend.call_kinds import is_plain, kinds_of, of_any_shape
+from dlc.frontend.entry_chain import EntryChain, PlannedCall
+from dlc.frontend.tensor import Tensor
 from dlc.ir.deferred import deferred
-from dlc.ir.types import DType
-from dlc.runtime.buffers import address_of
 from dlc.runtime.dispatch import Dispatching, dispatch
 
 # Not needed by a process that calls nothing twice.
 if TYPE_CHECKING:
-    from dlc.frontend import eager, entry_layouts
-    from dlc.runtime import entry_plan
-    from dlc.runtime.entry_plan import Guard
+    from dlc.frontend import entry_layouts, native_plans
+    from dlc.frontend.native_plans import RecordedKind
 else:
-    eager = deferred("dlc.frontend.eager")
     entry_layouts = deferred("dlc.frontend.entry_layouts")
-    entry_plan = deferred("dlc.runtime.entry_plan")
+    native_plans = deferred("dlc.frontend.native_plans")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _MOST: Final = 8  # entries of a function
 _MANY: Final = 64  # kinds of calls that stay in Python which are remembered
-_PLAIN: Final = (type(None), bool, int, str)  # of arguments that an entry compares
 
 
 class NativeFunction(Dispatching):
     """A function of positional arguments, with entries for what it is called with.
 
+    Results of tensors that have no history come straight from an entry. What may have a history,
+    of variables and of other tensors, is recorded here when an entry has computed it.
+
     Args:
         function: What it computes.
         takes_numbers: Whether a Python number may be passed to the kernel, whatever its value.
+        most: How many entries it may have of either sort.
     """
 
     # The first two are read by native code.
     __slots__ = ("__dict__", "__weakref__", "_entry", "_python")
 
-    def __init__(self, function: Callable[..., Any], *, takes_numbers: bool = False) -> None:
-        self._function, self._takes_numbers = function, takes_numbers
+    def __init__(
+        self, function: Callable[..., Any], *, takes_numbers: bool = False, most: int = _MOST
+    ) -> None:
+        self._function, self._takes_numbers, self._most = function, takes_numbers, most
         self._python = self._apply
         self._chain: EntryChain | None = None
+        self._recorded: _Recorded | None = None
         self._in_python: set[Hashable] = set()  # kinds of calls that stay there
 
     def __call__(self, *args: Any) -> Any:
@@ -62,60 +64,60 @@ class NativeFunction(Dispatching):
         return self._apply(*args)
 
     def _apply(self, *args: Any) -> Any:
-        result = self._function(*args)
-        plain = type(result) is Tensor and result._trace is None and result._history is None
-        if plain:
+        recorded = self._recorded
+        kind, result = (None, self._function(*args)) if recorded is None else recorded(*args)
+        if kind is not None:
+            kind.record(args, result)
+        elif type(result) is Tensor and result._trace is None:
             self._note(args)
         return result
 
     def _note(self, args: tuple[Any, ...]) -> None:
-        kinds = tuple([self._kind(x) for x in args])
-        if None in kinds or _one_twice(args):
-            return  # of an array that is given twice it cannot be told which argument it was
-        if self._in_python and _of_any_shape(kinds) in self._in_python:
+        """Counts a call that Python has served; there may be an entry for the next one."""
+        kinds = kinds_of(args, self._takes_numbers)
+        if kinds is None or (self._in_python and of_any_shape(kinds) in self._in_python):
             return
-        if self._chain is None:
-            use = functools.partial(dispatch, self)
-            self._chain = EntryChain(self._python, use, _MOST)
-        self._chain.count(kinds, kinds, lambda: self._plan(args, kinds))
+        if all(map(is_plain, args)):
+            if self._chain is None:
+                use = functools.partial(dispatch, self)
+                self._chain = EntryChain(self._python, use, self._most)
+            self._chain.count(kinds, kinds, lambda: self._plan(args, kinds, recorded=False))
+            return
+        if self._recorded is None:
+            self._recorded = _Recorded(self._function, self._most)
+        self._recorded.chain.count(kinds, kinds, lambda: self._plan(args, kinds, recorded=True))
 
-    def _kind(self, x: Any) -> Hashable:
-        """What an entry is for in an argument; None for what none is made for."""
-        if type(x) is Tensor:
-            usual = x._data is not None and not x._weak
-            return (x._data.dtype, x._data.shape) if usual else None  # type: ignore[union-attr]
-        if self._takes_numbers and type(x) in (int, float):
-            return type(x)
-        if type(x) is tuple and all(type(item) in _PLAIN for item in x):
-            return tuple([(type(item), item) for item in x])
-        return (type(x), x) if type(x) in _PLAIN or isinstance(x, DType) else None
-
-    def _plan(self, args: tuple[Any, ...], kinds: tuple[Hashable, ...]) -> PlannedCall:
-        with eager.watched() as runs:
-            result = self._function(*args)
-        ran = runs[0] if len(runs) == 1 else None
-        if ran is None or result._data is not ran.result:
+    def _plan(self, args: tuple[Any, ...], kinds: Hashable, *, recorded: bool) -> PlannedCall:
+        planner = native_plans.Planner(self._function, args, self._takes_numbers)
+        try:
+            if recorded:
+                return PlannedCall(
+                    planner.recorded_plan(), entry_layouts.LAYOUT_WITHOUT_HISTORIES, None
+                )
+            return PlannedCall(planner.plan(), entry_layouts.LAYOUT, None)
+        except native_plans.SeveralKernels:
             if len(self._in_python) < _MANY:
-                self._in_python.add(_of_any_shape(kinds))
-            raise Unusual("more than one kernel, or values that are read")
-        program, operands, _ = ran
-        plan = eager.entry_plan_of(program, operands, self._guards(args, operands))
-        if plan is None:
-            raise Unusual("no program of the CPU with few temporaries")
-        return PlannedCall(plan, entry_layouts.LAYOUT, None)
+                self._in_python.add(of_any_shape(kinds))
+            raise
 
-    def _guards(self, args: Sequence[Any], operands: Sequence[Array]) -> list[Guard]:
-        """A guard for each argument; data is what the kernel was given."""
-        slots = {k: _slot(x, operands) for k, x in enumerate(args) if self._is_data(x)}
-        if not len(operands) == len(slots) == len(set(slots.values())):
-            raise Unusual("an argument that the kernel does not read, or one array for two")
-        return [
-            _guard(x, slots[k], operands[slots[k]]) if k in slots else _same_value(x)
-            for k, x in enumerate(args)
-        ]
 
-    def _is_data(self, x: Any) -> bool:
-        return isinstance(x, Tensor) or (self._takes_numbers and type(x) in (int, float))
+class _Recorded(Dispatching):
+    """The entries of a function for calls that are recorded.
+
+    A call gives the kind of the call, which records it, and the result; None for the kind where
+    the function has done both.
+    """
+
+    # The first two are read by native code.
+    __slots__ = ("_entry", "_python", "chain")
+
+    def __init__(self, function: Callable[..., Any], most: int) -> None:
+        self._python = lambda *args: (None, function(*args))
+        self.chain = EntryChain(self._python, functools.partial(dispatch, self), most)
+
+    def __call__(self, *args: Any) -> tuple[RecordedKind | None, Any]:
+        """The kind of the call, and the result."""
+        return self._python(*args)
 
 
 class Parameters(NamedTuple):
@@ -189,55 +191,3 @@ def with_signature_of(function: Function, body: str, scope: dict[str, Any]) -> F
 def _compiled(text: str) -> CodeType:
     """The code of a call; many functions have the same parameters."""
     return compile(text, f"{__file__}:call", "exec")  # no line of this file is shown for it
-
-
-def _of_any_shape(kinds: tuple[Any, ...]) -> Hashable:
-    """Kinds of arguments without the extents of tensors."""
-    found: list[Hashable] = []
-    for kind in kinds:
-        is_tensor = isinstance(kind, tuple) and len(kind) == 2 and isinstance(kind[0], np.dtype)
-        found.append((kind[0], len(kind[1])) if is_tensor else kind)
-    return tuple(found)
-
-
-def _one_twice(args: Sequence[Any]) -> bool:
-    data = [id(x._data) for x in args if isinstance(x, Tensor)]
-    return len(set(data)) < len(data)
-
-
-def _slot(x: Any, operands: Sequence[Array]) -> int:
-    for k, array in enumerate(operands):
-        if isinstance(x, Tensor):
-            data = x._data
-            if data is not None and data.size == array.size and _at(data) == _at(array):
-                return k
-        elif _is_number(array) and array.item() == _as(x, array):
-            return k
-    raise Unusual("an operand that was computed first")
-
-
-def _is_number(array: Array) -> bool:
-    return array.size == 1 and array.dtype.name in entry_plan.SCALARS
-
-
-def _at(array: Array) -> int | None:
-    usable = array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative
-    return address_of(array) if usable else None
-
-
-def _as(x: float, array: Array) -> Any:
-    with np.errstate(over="ignore"):
-        return np.asarray(x).astype(array.dtype).item()
-
-
-def _guard(x: Any, slot: int, array: Array) -> Guard:
-    if isinstance(x, Tensor):
-        assert x._data is not None
-        return entry_plan.ArrayParameter(slot, x._data.shape, x._data.dtype, accepts_arrays=True)
-    return entry_plan.ScalarParameter(slot, array.dtype, accepts_ints=array.dtype.kind == "f")
-
-
-def _same_value(x: Any) -> Guard:
-    if type(x) is tuple:
-        return entry_plan.Items(tuple, [entry_plan.Value(item) for item in x])
-    return entry_plan.Value(x)

@@ -1,9 +1,4 @@
-"""Recording what eager operations compute, for tapes and `backward`.
-
-The graph is made of IR nodes: a leaf is a `constant` that holds an array, so that a gradient is had
-by making a function of the graph, differentiating it and running it compiled. Values in between are
-not kept.
-"""
+"""Recording what eager operations compute, for tapes and `backward`."""
 
 from __future__ import annotations
 
@@ -13,14 +8,18 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-from dlc.frontend.tensor import Array, History, Tensor
-from dlc.ir.build import attrs_at, make_node
-from dlc.ir.core import Function, Node
-from dlc.ir.dims import substitute
-from dlc.ir.location import user_location
-from dlc.ir.op import OPS, Op
+from dlc.frontend.history import (
+    History,
+    Leaf,
+    Template,
+    function_template,
+    operation_template,
+)
+from dlc.frontend.tensor import Tensor
+from dlc.ir.core import Function
+from dlc.ir.location import user_place
+from dlc.ir.op import Op
 from dlc.ir.record import NamedTuple
-from dlc.ir.types import TensorType, dtype_of
 
 
 class Recording(NamedTuple):
@@ -79,51 +78,16 @@ def watch(tensors: Sequence[Tensor]) -> None:
                 t._watch()
 
 
-def leaf(array: Array) -> Node:
-    """A node of the graph that holds an array."""
-    type_ = TensorType(dtype_of(array.dtype), array.shape)
-    return Node(OPS["constant"], (), {"value": array}, type_)
-
-
 def record(
     op: Op, tensors: Sequence[Tensor], attrs: Mapping[str, Any], result: Tensor
 ) -> History | None:
-    """The history of a result, None when nothing asks for one."""
-    state = recording_state.get()
-    if not state.enabled:
-        return None
-    wanted, persistent = _wanted(state, tensors)
-    if not wanted:
-        return None
-    return History(Node(op, _inputs(tensors), attrs, result.tensor, user_location()), persistent)
+    """The history of an operation's result, None when nothing asks for one."""
 
+    def template() -> Template:
+        return operation_template(op, attrs, [t.tensor for t in tensors], result.tensor)
 
-def is_recorded(tensors: Sequence[Tensor]) -> bool:
-    """Whether what is computed eagerly from `tensors` has a history."""
-    state = recording_state.get()
-    return state.enabled and _wanted(state, tensors)[0]
-
-
-def _wanted(state: Recording, tensors: Sequence[Tensor]) -> tuple[bool, bool]:
-    """Whether what is computed from `tensors` is recorded, and whether persistently."""
-    if state.tapes:
-        watch(tensors)
-    histories = [h for t in tensors if (h := t._history) is not None]
-    if not histories:
-        return False, False
-    persistent = any(h.persistent for h in histories)
-    return persistent or state.tapes > 0, persistent
-
-
-def _inputs(tensors: Sequence[Tensor]) -> tuple[Node, ...]:
-    nodes: list[Node] = []
-    for t in tensors:
-        if t._history is not None:
-            nodes.append(t._history.node)
-        else:
-            assert t._data is not None
-            nodes.append(leaf(t._data))
-    return tuple(nodes)
+    found = record_call(template, tensors)
+    return None if found is None else found[0]
 
 
 def record_function(
@@ -136,30 +100,75 @@ def record_function(
         dims: Gives the values of its symbols.
         tensors: Its arguments, before the call.
     """
+    return record_call(lambda: function_template(function, dims()), tensors)
+
+
+def record_call(
+    template: Callable[[], Template], tensors: Sequence[Tensor]
+) -> list[History] | None:
+    """The histories of the results of a call, None when nothing asks for them.
+
+    Args:
+        template: Gives what the call computes.
+        tensors: Its operands.
+    """
+    persistent = recorded_persistently(tensors)
+    if persistent is None:
+        return None
+    return _results(template(), tuple([node_of(t) for t in tensors]), persistent)
+
+
+def record_gradients(
+    function: Function, nodes: Sequence[History], cotangent: Tensor, persistent: bool
+) -> list[History] | None:
+    """The histories of gradients, None when nothing asks for them.
+
+    Args:
+        function: Of the nodes and the cotangent.
+        nodes: What it was applied to.
+        cotangent: And what else.
+        persistent: Whether what is computed of them is recorded without a tape too.
+    """
+    state = recording_state.get()
+    if not (state.enabled and (persistent or state.tapes)):
+        return None
+    return _results(function_template(function, {}), (*nodes, node_of(cotangent)), persistent)
+
+
+def node_of(tensor: Tensor) -> History:
+    """The node of the graph that a tensor is; a new leaf where it is none."""
+    found = tensor._history
+    if found is None:
+        assert tensor._data is not None
+        found = Leaf(tensor._data, False)
+    return found
+
+
+def _results(template: Template, inputs: tuple[History, ...], persistent: bool) -> list[History]:
+    place = user_place()
+    count = len(template.function.results)
+    return [History(template, k, inputs, persistent, place) for k in range(count)]
+
+
+def is_recorded(tensors: Sequence[Tensor]) -> bool:
+    """Whether what is computed eagerly from `tensors` has a history."""
+    return recorded_persistently(tensors) is not None
+
+
+def recorded_persistently(tensors: Sequence[Tensor]) -> bool | None:
+    """Whether what is computed from `tensors` is recorded without a tape too.
+
+    None where it is not recorded.
+    """
     state = recording_state.get()
     if not state.enabled:
         return None
-    wanted, persistent = _wanted(state, tensors)
-    if not wanted:
-        return None
-    inputs, values = _inputs(tensors), dims()
-    made: list[Node] = []
-
-    def node(k: int) -> Node:
-        if not made:
-            made.extend(_expanded(function, values, inputs))
-        return made[k]
-
-    def history(k: int) -> History:
-        return History(lambda: node(k), persistent)
-
-    return [history(k) for k in range(len(function.results))]
-
-
-def _expanded(function: Function, dims: Mapping[str, int], inputs: Sequence[Node]) -> list[Node]:
-    """The results of `function` on nodes, at these values of its symbols."""
-    new: dict[Node, Node] = dict(zip(function.params, inputs, strict=True))
-    for n in function.nodes:
-        attrs = attrs_at(n.attrs, lambda d: substitute(d, dims))
-        new[n] = make_node(n.op, [new[x] for x in n.inputs], attrs, n.loc, n.name)
-    return [new[r] for r in function.results]
+    if state.tapes:
+        watch(tensors)
+    wanted = persistent = False
+    for t in tensors:
+        if (history := t._history) is not None:
+            wanted = True
+            if history.persistent:
+                persistent = True
+    return persistent if persistent or (wanted and state.tapes > 0) else None

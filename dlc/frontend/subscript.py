@@ -17,6 +17,7 @@ from dlc.frontend.apply import apply, as_array, as_tensor, convert, new_handle, 
 from dlc.frontend.context import current_trace
 from dlc.frontend.extent import as_dim, slice_bound
 from dlc.frontend.functions.arguments import known_values
+from dlc.frontend.native_functions import NativeFunction
 from dlc.frontend.places import (
     Places,
     Writing,
@@ -34,6 +35,7 @@ from dlc.ir.record import dataclass, field
 from dlc.ir.types import TensorType, bool_
 
 _PLAIN_BOUNDS = {int, type(None)}
+_PARTS = 32  # indices that are served by native code at one time
 _FEW = 1 << 13  # elements that NumPy copies in less time than it takes to find a kernel
 
 
@@ -294,8 +296,15 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     plain = _plain_view(x, index)
     if plain is not None:
         return plain
+    return _part(x, index)
+
+
+def _read_part(x: Tensor, index: Any) -> Tensor:
     y = read(x, parse(x, index))
     return new_handle(y) if y is x else y
+
+
+_part = NativeFunction(_read_part, most=_PARTS)
 
 
 def _plain_view(x: Tensor, index: Any) -> Tensor | None:

@@ -1,62 +1,49 @@
 """Gradients of what was computed already: `GradientTape` and `Tensor.backward`.
 
-Eagerly the graph is what `dlc.frontend.recording` keeps; in a trace it is the trace itself. Either
-way the part between the sources and the target becomes a function, is differentiated, and is run
+Eagerly the graph is that of `dlc.frontend.history`; in a trace it is the trace itself. Either way
+the part between the sources and the target becomes a function, is differentiated, and is run
 compiled or inlined.
 """
 
 from __future__ import annotations
 
-import weakref
+import functools
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+
+import numpy as np
 
 from dlc.frontend import tree
 from dlc.frontend.apply import apply, as_tensor, materialise
 from dlc.frontend.context import current_trace
-from dlc.frontend.execution import run_function
-from dlc.frontend.recording import close_tape, leaf, open_tape, record_function, recording
-from dlc.frontend.tensor import History, Tensor, contiguous, functions, make
+from dlc.frontend.history import History, Leaf, reached
+from dlc.frontend.recorded_gradients import gradients_along, recorded_gradients
+from dlc.frontend.recording import close_tape, open_tape, recording
+from dlc.frontend.tensor import Array, Tensor, contiguous, functions, make
 from dlc.frontend.trace import Trace
 from dlc.frontend.transforms import like_value
 from dlc.frontend.variable import Variable
 from dlc.ir.build import IRBuilder
-from dlc.ir.config import config
-from dlc.ir.core import Function, Node, all_nodes
+from dlc.ir.core import Function, Node
 from dlc.ir.deferred import deferred
-from dlc.ir.equal import structural_hash
 from dlc.ir.errors import ArgumentError, DerivativeError
-from dlc.ir.op import OPS
-from dlc.ir.recent import Recent
+from dlc.ir.types import DType
+from dlc.runtime.places import may_be_elsewhere
 
 if TYPE_CHECKING:
     from dlc.passes import autodiff
 else:
     autodiff = deferred("dlc.passes.autodiff")
 
-_derived: Recent[Function] = Recent(most=256)
-
-# The variable whose value a leaf of the recorded graph holds.
-_owners: weakref.WeakKeyDictionary[Node, weakref.ref[Variable]] = weakref.WeakKeyDictionary()
+GraphNode = TypeVar("GraphNode", bound=Node | History)
 
 
-def note_leaf(node: Node, variable: Variable) -> None:
-    """Remembers that a leaf holds a value of a variable."""
-    _owners[node] = weakref.ref(variable)
-
-
-def owner_of(node: Node) -> Variable | None:
-    """The variable that a leaf belongs to."""
-    found = _owners.get(node)
-    return None if found is None else found()
-
-
-def _reached(targets: Sequence[Node], stop: Callable[[Node], bool]) -> list[Node]:
-    """The nodes that `targets` are computed from, inputs first, no further than `stop` says."""
+def _reached(target: Node, stop: Callable[[Node], bool]) -> list[Node]:
+    """The nodes that `target` is computed from, inputs first, no further than `stop` says."""
     order: list[Node] = []
     seen: set[Node] = set()
-    stack = [(t, False) for t in reversed(targets)]
+    stack = [(target, False)]
     while stack:
         node, ready = stack.pop()
         if ready:
@@ -69,6 +56,14 @@ def _reached(targets: Sequence[Node], stop: Callable[[Node], bool]) -> list[Node
     return order
 
 
+def _all_reached(target: GraphNode) -> list[GraphNode]:
+    """What a node of a trace or of the recorded graph is computed from, inputs first."""
+    found: list[Any] = (
+        _reached(target, lambda n: False) if isinstance(target, Node) else reached(target)
+    )
+    return found
+
+
 def _function_between(
     sources: Sequence[Node], target: Node, is_input: Callable[[Node], bool]
 ) -> tuple[Function, list[Node]]:
@@ -78,7 +73,7 @@ def _function_between(
     new: dict[Node, Node] = {s: b.param(s.tensor) for s in sources}
     others: list[Node] = []
     depends = set(sources)
-    for n in _reached([target], lambda n: n in cut or is_input(n)):
+    for n in _reached(target, lambda n: n in cut or is_input(n)):
         if n in new:
             continue
         if any(x in depends for x in n.inputs):
@@ -94,9 +89,9 @@ def _function_between(
 
 
 def _with_those_below(
-    gradients: Callable[[Node, Sequence[Node], Tensor], list[Tensor]],
-    target: Node,
-    sources: Sequence[Node],
+    gradients: Callable[[GraphNode, Sequence[GraphNode], Tensor], list[Tensor]],
+    target: GraphNode,
+    sources: Sequence[GraphNode],
     cotangent: Tensor,
 ) -> list[Tensor]:
     """The gradients with respect to nodes, of which some may be computed from others.
@@ -109,67 +104,15 @@ def _with_those_below(
     """
     total = dict(zip(sources, gradients(target, sources, cotangent), strict=True))
     inner = {s for s in sources if s.inputs}
-    for s in reversed(_reached([target], lambda n: False)) if inner else ():
+    for s in reversed(_all_reached(target)) if inner else ():
         if s not in inner:
             continue
-        under = set(_reached([s], lambda n: False)) - {s}
+        under = set(_all_reached(s)) - {s}
         below = [x for x in sources if x in under]
         if below:
             for x, g in zip(below, gradients(s, below, total[s]), strict=True):
                 total[x] = functions.add(total[x], g)
     return list(total.values())
-
-
-def _recorded_gradients(
-    target: Node, sources: Sequence[Node], cotangent: Tensor, persistent: bool = False
-) -> list[Tensor]:
-    """The gradients with respect to nodes of the recorded graph.
-
-    Args:
-        target: What is differentiated.
-        sources: The nodes.
-        cotangent: Of the target.
-        persistent: Whether `backward` of what is computed from the gradients works.
-    """
-    function, others = _function_between(sources, target, lambda n: n.op.name == "constant")
-    derived = _differentiated(function, len(sources))
-    values = [_value_of(n) for n in (*sources, *others)]
-    inputs = [
-        make(v, history=History(n, persistent))
-        for v, n in zip(values, (*sources, *others), strict=True)
-    ]
-    inputs.append(cotangent)
-    results = run_function(derived, [contiguous(t._held("a gradient", "")) for t in inputs])
-    histories = record_function(derived, dict, inputs) or [None] * len(results)
-    return [make(r, history=h) for r, h in zip(results[1:], histories[1:], strict=True)]
-
-
-def _differentiated(function: Function, sources: int) -> Function:
-    """The reverse mode of a recorded function for its first parameters.
-
-    Steps of a training record one function again and again: equal ones share what is made of the
-    first, but where the lines of each are wanted, or rows of someone else's may have other rules.
-    """
-    built_in = all(OPS.is_built_in(n.op) for n in all_nodes(function))
-    if config.debug_nans or not built_in:
-        return autodiff.vjp_function(function, range(sources), [0])
-    key = (structural_hash(function), sources)
-    found = _derived.get(key)
-    if found is not None:
-        return found
-    return _derived.keep(key, autodiff.vjp_function(function, range(sources), [0]))
-
-
-def _value_of(node: Node) -> Any:
-    """The array of a leaf; what is computed from leaves is computed again."""
-    if node.op.name == "constant":
-        return node.attrs["value"]
-    leaves = [
-        n for n in _reached([node], lambda n: n.op.name == "constant") if n.op.name == "constant"
-    ]
-    function, others = _function_between([], node, lambda n: n.op.name == "constant")
-    assert set(others) <= set(leaves)
-    return run_function(function, [contiguous(o.attrs["value"]) for o in others])[0]
 
 
 def _traced_gradients(
@@ -186,7 +129,7 @@ def _traced_gradients(
 def _dependent(sources: Sequence[Node], target: Node) -> set[Node]:
     found = set(sources)
     cut = frozenset(sources)
-    for n in _reached([target], lambda n: n in cut):
+    for n in _reached(target, lambda n: n in cut):
         if any(x in found for x in n.inputs):
             found.add(n)
     return found
@@ -204,7 +147,14 @@ def _seed(target: Tensor, cotangent: Any, what: str) -> Tensor:
             f"{what} of {held}, which is no scalar",
             hint="reduce it first, for example with .sum() or .mean(), or give the gradient of it",
         )
+    if current_trace() is None and not may_be_elsewhere():
+        return make(_one(held.dtype))
     return apply("full", value=1.0, shape=(), dtype=held.dtype)
+
+
+@functools.cache
+def _one(dtype: DType) -> Array:
+    return np.ones((), dtype.numpy)
 
 
 # backward
@@ -237,28 +187,29 @@ def _no_dependence(target: Tensor) -> DerivativeError:
 def _backward_recorded(target: Tensor, seed: Tensor) -> None:
     if target._history is None or not target._history.persistent:
         raise _no_dependence(target)
-    found: dict[Node, Variable] = {}
-    for n in _reached([target._history.node], lambda n: n.op.name == "constant"):
-        variable = owner_of(n) if n.op.name == "constant" else None
+    order = reached(target._history)
+    found: dict[History, Variable] = {}
+    for h in order:
+        variable = h.owner if isinstance(h, Leaf) else None
         if variable is not None and variable.requires_grad:
-            found[n] = variable
+            found[h] = variable
     if not found:
         raise _no_dependence(target)
-    gradients = _recorded_gradients(target._history.node, list(found), seed)
+    gradients = gradients_along(order, list(found), seed, persistent=False)
     for variable, g in zip(found.values(), gradients, strict=True):
-        old = variable.grad
-        variable.grad = g if old is None else functions.add(old, g)
+        old = variable._grad
+        variable._grad = g if old is None else functions.add(old, g)
 
 
 def _backward_traced(trace: Trace, target: Tensor, seed: Tensor) -> None:
     node = target._node_in(trace)
-    reached = set(_reached([node], lambda n: False))
+    below = set(_all_reached(node))
     found = [
         (n, v)
         for v, leaves in trace.leaves.items()
         if v.requires_grad
         for n in leaves
-        if n in reached
+        if n in below
     ]
     if not found:
         raise _no_dependence(target)
@@ -355,7 +306,7 @@ class GradientTape:
     def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
         self._persistent = persistent
         self._automatic = watch_accessed_variables
-        self._watched: dict[int, tuple[Tensor, Node]] = {}
+        self._watched: dict[int, tuple[Tensor, Node | History]] = {}
         self._token: Any = None
         self._used = False
 
@@ -389,9 +340,9 @@ class GradientTape:
                 if isinstance(x, Variable):
                     x._watch()
                 elif x._data is not None:
-                    x._history = History(leaf(contiguous(x._data)), False)
+                    x._history = Leaf(contiguous(x._data), False)
             if x._history is not None:
-                self._watched[id(x)] = (x, x._history.node)
+                self._watched[id(x)] = (x, x._history)
 
     def gradient(
         self,
@@ -450,11 +401,11 @@ class GradientTape:
         if trace is not None:
             node = target._node_in(trace)
         elif target._history is not None:
-            node = target._history.node
+            node = target._history
         else:
             return [None] * len(sources)
-        reached = set(_reached([node], lambda n: False))
-        nodes = [[n for n in self._nodes_of(s, trace, reached) if n in reached] for s in sources]
+        below = set(_all_reached(node))
+        nodes = [[n for n in self._nodes_of(s, trace, below) if n in below] for s in sources]
         flat = [n for group in nodes for n in group]
         if not flat:
             return [None] * len(sources)
@@ -462,13 +413,13 @@ class GradientTape:
         if trace is not None:
             way = partial(_traced_gradients, trace)
         else:
-            way = partial(_recorded_gradients, persistent=persistent)
+            way = partial(recorded_gradients, persistent=persistent)
         found = _with_those_below(way, node, unique, seed)
         by_node = dict(zip(unique, found, strict=True))
         return [_added([by_node[n] for n in group]) for group in nodes]
 
-    def _nodes_of(self, source: Any, trace: Trace | None, reached: set[Node]) -> list[Node]:
-        """The nodes that a source is in the graph."""
+    def _nodes_of(self, source: Any, trace: Trace | None, below: set[Any]) -> list[Any]:
+        """The nodes that a source is in the graph, of which some are below the target."""
         if not isinstance(source, Tensor):
             raise ArgumentError(
                 f"gradient with respect to a {type(source).__name__}: sources are tensors"
@@ -480,10 +431,10 @@ class GradientTape:
                 return []
             if trace is not None:
                 return trace.leaves.get(source, [])
-            return [n for n in reached if n.op.name == "constant" and owner_of(n) is source]
+            return [h for h in below if isinstance(h, Leaf) and h.owner is source]
         if trace is not None:
             return [source._node_in(trace)]
-        return [] if source._history is None else [source._history.node]
+        return [] if source._history is None else [source._history]
 
 
 def _added(gradients: Sequence[Tensor]) -> Tensor | None:

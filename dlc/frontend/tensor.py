@@ -7,7 +7,7 @@ therefore stand above this file; they are looked up when they are first used.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
@@ -38,34 +38,13 @@ from dlc.runtime.places import is_place, on_host, place_of, wait_for
 # The first two stand above this file.
 if TYPE_CHECKING:
     from dlc.frontend.at import At
+    from dlc.frontend.history import History
     from dlc.frontend.trace import Trace
     from dlc.runtime import dlpack
 else:
     dlpack = deferred("dlc.runtime.dlpack")
 
 Array = np.ndarray[Any, Any]
-
-
-class History:
-    """How an eager tensor was computed: its node in the graph of recorded operations.
-
-    Args:
-        node: The node, or what makes it when it is first needed.
-        persistent: Whether it was reached from a variable with `requires_grad`, so that what is
-            computed from it is recorded without a tape too.
-    """
-
-    __slots__ = ("_node", "persistent")
-
-    def __init__(self, node: Node | Callable[[], Node], persistent: bool) -> None:
-        self._node, self.persistent = node, persistent
-
-    @property
-    def node(self) -> Node:
-        """The node."""
-        if not isinstance(self._node, Node):
-            self._node = self._node()
-        return self._node
 
 
 def contiguous(array: Array) -> Array:

@@ -10,8 +10,9 @@ import numpy as np
 
 from dlc.frontend.apply import asarray, broadcast_to, convert, promote
 from dlc.frontend.context import current_trace
-from dlc.frontend.recording import leaf, watch
-from dlc.frontend.tensor import Array, History, Tensor, contiguous, functions, make
+from dlc.frontend.history import History, Leaf
+from dlc.frontend.recording import watch
+from dlc.frontend.tensor import Array, Tensor, contiguous, functions, make
 from dlc.frontend.trace import Trace
 from dlc.ir.build import find_op
 from dlc.ir.core import Node
@@ -99,9 +100,7 @@ class Variable(Tensor):
         _held_history.__set__(self, history)
 
     def _new_leaf(self, persistent: bool) -> History:
-        node = leaf(self._held("a gradient", "make it eagerly"))
-        functions.note_leaf(node, self)
-        return History(node, persistent)
+        return Leaf(self._held("a gradient", "make it eagerly"), persistent, self)
 
     def _watch(self) -> None:
         """Begins a history under a tape."""

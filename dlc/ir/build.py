@@ -85,11 +85,14 @@ class IRBuilder:
         return self.emit(op, inputs, attrs)
 
     def inlined(self, function: Function, inputs: Sequence[Node]) -> list[Node]:
-        """Appends the nodes of `function` applied to `inputs`; returns its results."""
+        """Appends the nodes of `function` applied to `inputs`; returns its results.
+
+        Nodes without a location get `loc`.
+        """
         new: dict[Node, Node] = dict(zip(function.params, inputs, strict=True))
         for n in function.nodes:
             held = tuple(new[x] for x in n.inputs)
-            new[n] = Node(n.op, held, n.attrs, n.type, n.loc, n.name)
+            new[n] = Node(n.op, held, n.attrs, n.type, n.loc or self.loc, n.name)
             self.nodes.append(new[n])
         return [new[r] for r in function.results]
 

@@ -9,14 +9,14 @@ import linecache
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from dlc.ir.deferred import deferred
 from dlc.ir.record import NamedTuple
 
 if TYPE_CHECKING:
     import opcode
-    from types import FrameType
+    from types import CodeType, FrameType
 else:
     opcode = deferred("opcode")
 
@@ -72,12 +72,25 @@ def user_location() -> SourceLocation | None:
         The place, or None where no such frame exists (`python -m dlc`). It works for files, for
         the REPL, for notebook cells and for `exec`, whose file is a name in angle brackets.
     """
+    return location_of(user_place())
+
+
+Place: TypeAlias = "tuple[CodeType, int] | None"
+"""A place as it is found fastest: the code, and the line in it."""
+
+
+def user_place() -> Place:
+    """`user_location`, to be made of it by `location_of` if it is asked for."""
     frame = user_frame()
-    if frame is None:
+    return None if frame is None else (frame.f_code, frame.f_lineno)
+
+
+def location_of(place: Place) -> SourceLocation | None:
+    """The location of a place."""
+    if place is None:
         return None
-    code = frame.f_code
-    function = code.co_qualname.rpartition("<locals>.")[2]
-    return SourceLocation(code.co_filename, frame.f_lineno, function)
+    code, line = place
+    return SourceLocation(code.co_filename, line, code.co_qualname.rpartition("<locals>.")[2])
 
 
 def warn_user(message: str) -> None:

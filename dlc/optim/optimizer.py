@@ -269,6 +269,7 @@ class Optimizer:
         self._counts = StepCounts()
         self._entries: list[_Entry] = []
         self._by_variable: dict[int, _Entry] = {}
+        self._plans: dict[_Plan, _Plan] = {}  # that of the last step
         self.param_groups: list[Group] = []
         self._compiled = dlc.compile(
             self._apply, name=f"{type(self).__name__}_step", static_argnames=("plan",)
@@ -283,6 +284,10 @@ class Optimizer:
             )
         if not self.param_groups:
             self.param_groups.append(Group(self, self.settings, self._rate))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles have."""
+        return {**vars(self), "_plans": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Takes what a copy or a pickle has: variables of its own."""
@@ -565,7 +570,11 @@ class Optimizer:
         schedules = tuple(e.group.schedule for e in entries)
         constraints = tuple(e.variable.constraint for e in entries)
         plan = _Plan(entries, settings, schedules, constraints, self._missing(entries))
-        self._compiled([g for g, _ in pairs], plan=plan)
+        # The very object of the step before, by which native code knows the step.
+        known = self._plans.get(plan)
+        if known is None:
+            known, self._plans = plan, {plan: plan}
+        self._compiled([g for g, _ in pairs], plan=known)
 
     def _missing(self, entries: Sequence[_Entry]) -> tuple[int, ...]:
         """The numbers of the parameters that miss a step; Keras counts steps for all as one."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from dlc.ir.record import dataclass
+from dlc.ir.record import dataclass, field
 from dlc.runtime.cpu import BoundCpuProgram
 from dlc.runtime.entry_plan import Cleared, EntryPlan, Guard, Held, Result
 
@@ -28,6 +28,7 @@ class CallForm:
         cleared: What is None after a call.
         form: What is returned, as `EntryPlan` has it.
         finish: Makes what is returned of that.
+        constants: The inputs that are the same in each call, by their numbers.
     """
 
     parameters: Sequence[Guard]
@@ -37,6 +38,9 @@ class CallForm:
     cleared: Sequence[Cleared]
     form: Any
     finish: Callable[[Any], Any] | None
+    constants: Mapping[int, np.ndarray[Any, Any]] = field(
+        default_factory=dict[int, "np.ndarray[Any, Any]"]
+    )
 
 
 def entry_plan(
@@ -78,7 +82,7 @@ def entry_plan(
         bound.table,
         call.names,
         call.held,
-        constants=unread | bound.code.standing,
+        constants={**unread, **bound.code.standing, **call.constants},
         temporaries={
             k: bound.plan.offsets.get(k, 0) for k, s in enumerate(slots) if s.kind in moving
         },

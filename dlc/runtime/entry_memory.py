@@ -15,6 +15,7 @@ from dlc.runtime.entry_plan import (
     Guard,
     Items,
     Mapped,
+    Part,
     Result,
     ResultMark,
     ScalarParameter,
@@ -33,6 +34,7 @@ _SCALAR_KINDS: Final = {
     "int64": layout.I64,
     "bool": layout.BOOL,
 }
+_ITEM_KINDS: Final = {list: layout.LIST, slice: layout.SLICE}
 _COMPARED: Final = (int, float, str, bytes)
 
 
@@ -162,7 +164,7 @@ class EntryMemory:
                 fields = {"kind": kind, "object": self._object(guard.value)}
             case Items():
                 children = guard.items
-                kind = layout.LIST if guard.kind is list else layout.TUPLE
+                kind = _ITEM_KINDS.get(guard.kind, layout.TUPLE)
                 fields = {"kind": kind, "object": self._object(guard.kind)}
                 fields["count"] = len(children)
             case Mapped():
@@ -178,10 +180,10 @@ class EntryMemory:
         return {
             "kind": layout.TENSOR_OR_ARRAY if p.accepts_arrays else layout.TENSOR,
             "slot": p.slot,
-            "descr": self._dtype(p.dtype),
-            "nd": len(p.shape),
-            "dims": self._words(p.shape),
+            **self._extents(p),
             "mask": p.alignment - 1,
+            "strides": 0 if p.strides is None else self._words(p.strides),
+            "copied": int(p.copied),
             "object": self._object(p.cls or self._tensor.cls),
         }
 
@@ -196,8 +198,12 @@ class EntryMemory:
                 for_good=int(not p.comes_back),
                 n_pairs=len(meanwhile),
                 pairs=self._pairs(self._tensor.cls, meanwhile),
+                copy=self._copy(p) if p.comes_back else 0,
             )
         return self._words(words)
+
+    def _copy(self, p: ArrayParameter) -> int:
+        return self._words(_record(layout.OUTPUT, layout.OUTPUT_BYTES, **self._fresh(p)))
 
     # Results.
 
@@ -205,7 +211,7 @@ class EntryMemory:
         words: list[int] = []
         for r in self._plan.results:
             fields: dict[str, int] = {}
-            if r.holder is not None:
+            if not isinstance(r, Part) and r.holder is not None:
                 fields["holder"] = self._object(r.holder)
                 fields["field"] = slot_offset(type(r.holder), r.attribute or self._tensor.data)
             match r:
@@ -213,12 +219,26 @@ class EntryMemory:
                     fields["how"] = layout.CLEARED
                 case Result(donor=int(donor)):
                     fields |= {"how": layout.OVERWRITTEN, "donor": self._kept_number[donor]}
+                case Part():
+                    fields = {"how": layout.PART, "donor": self._kept_number[r.whole]}
+                    fields |= {"offset": r.offset, "strides": self._words(r.strides)}
+                    fields |= self._extents(r)
                 case Result():
-                    fields |= {"how": layout.FRESH, "slot": r.slot, "descr": self._dtype(r.dtype)}
-                    fields |= {"nd": len(r.shape), "dims": self._words(r.shape)}
-                    fields["bytes"] = math.prod(r.shape) * r.dtype.itemsize
+                    fields |= self._fresh(r)
             words += _record(layout.OUTPUT, layout.OUTPUT_BYTES, **fields)
         return self._words(words)
+
+    def _fresh(self, x: Result | ArrayParameter) -> dict[str, int]:
+        """An array of its own like a result or a parameter."""
+        bytes_ = math.prod(x.shape) * x.dtype.itemsize
+        return {"how": layout.FRESH, "slot": x.slot, "bytes": bytes_, **self._extents(x)}
+
+    def _extents(self, x: Result | Part | ArrayParameter) -> dict[str, int]:
+        return {
+            "descr": self._dtype(x.dtype),
+            "nd": len(x.shape),
+            "dims": self._words(x.shape),
+        }
 
     def _form(self, form: Any) -> list[int]:
         children: list[Any] = []

@@ -16,12 +16,14 @@ SCALARS: Final = frozenset({"float32", "float64", "int32", "int64", "bool"})
 
 @dataclass(frozen=True)
 class ArrayParameter:
-    """A tensor argument: C-contiguous, of exactly this shape and dtype.
+    """A tensor argument of exactly this shape, dtype and layout.
 
     Args:
         slot: Slot of the program that takes its address.
         shape: Its extents.
         dtype: Its NumPy dtype.
+        strides: Its strides in bytes; C-contiguous when not given.
+        copied: Whether the program gets a copy that is C-contiguous.
         alignment: What its address must be a multiple of, a power of two.
         accepts_arrays: Whether a NumPy array may be given in place of a tensor.
         cls: The class that it must be of; the layout's when not given.
@@ -38,6 +40,8 @@ class ArrayParameter:
     cls: type | None = None
     overwritten: Mapping[str, object] | None = None
     comes_back: bool = False
+    strides: tuple[int, ...] | None = None
+    copied: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class ScalarParameter:
 class Value:
     """An argument that is no data: plain numbers and texts must be equal, others the very object.
 
+    Floats must have equal bits.
+
     Args:
         value: What it must be.
     """
@@ -68,11 +74,11 @@ class Value:
 
 @dataclass(frozen=True)
 class Items:
-    """A list, or a tuple of exactly this class.
+    """A list, a slice, or a tuple of exactly this class.
 
     Args:
         kind: Its class.
-        items: What it must hold.
+        items: What it must hold; of a slice the start, the stop and the step.
     """
 
     kind: type
@@ -127,6 +133,25 @@ class Result:
     donor: int | None = None
     holder: object = None
     attribute: str | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A result in the memory of an argument, which is left as it is; wrapped in a tensor.
+
+    Args:
+        whole: Slot of the argument.
+        offset: Where the result begins, in bytes.
+        shape: Its extents.
+        dtype: Its NumPy dtype.
+        strides: Its strides in bytes.
+    """
+
+    whole: int
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    strides: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -201,7 +226,7 @@ class EntryPlan:
     """
 
     parameters: Sequence[Guard]
-    results: Sequence[Result | Cleared]
+    results: Sequence[Result | Part | Cleared]
     table: np.ndarray[tuple[int], np.dtype[np.int64]]
     names: tuple[str, ...] = ()
     held: Sequence[Held] = ()
@@ -240,11 +265,17 @@ class EntryPlan:
         for r in self.results:
             if isinstance(r, Result) and r.donor is not None and r.donor not in overwritten:
                 raise ValueError(f"a result in slot {r.donor}, which is not overwritten")
+            if isinstance(r, Part) and r.whole in overwritten:
+                raise ValueError(f"a result in slot {r.whole}, which is overwritten")
 
     @property
-    def returned(self) -> list[Result]:
+    def returned(self) -> list[Result | Part]:
         """The results that the call returns."""
-        return [r for r in self.results if isinstance(r, Result) and r.holder is None]
+        return [
+            r
+            for r in self.results
+            if isinstance(r, Part) or (isinstance(r, Result) and r.holder is None)
+        ]
 
     @property
     def returned_form(self) -> Any:

@@ -31,7 +31,7 @@ _TP_CALL, _TP_CLEAR, _TP_DEALLOC, _TP_TRAVERSE = 50, 51, 52, 71
 _FLAGS: Final = 1 << 18 | 1 << 14 | 1 << 11 | 1 << 7  # default, gc, vectorcall, no instantiation
 
 # Positions in NumPy's API table.
-_SET_HANDLER, _GET_HANDLER, _NEW_FROM_DESCR, _ARRAY_TYPE = 304, 305, 94, 2
+_SET_HANDLER, _GET_HANDLER, _NEW_FROM_DESCR, _NEW_COPY, _ARRAY_TYPE = 304, 305, 94, 85, 2
 
 _FAILURE: Final = b"a compiled program is malformed"
 _CLEARED: Final = b"a compiled function was called while it was being destroyed"
@@ -108,6 +108,7 @@ class NativeSupport:
             if name.startswith("Py") and not name.startswith("PyArray"):
                 self._write(name, address_of(getattr(ctypes.pythonapi, name)))
         self._write("PyArray_NewFromDescr", peek(self._numpy_api + 8 * _NEW_FROM_DESCR))
+        self._write("PyArray_NewCopy", peek(self._numpy_api + 8 * _NEW_COPY))
         self._write("dlc_run", pool_code())
         if sys.platform == "linux":
             self._write("madvise", address_of(ctypes.CDLL(None).madvise))
@@ -174,14 +175,16 @@ def _check_interpreter() -> None:
     if struct.calcsize("P") != 8 or object.__basicsize__ != 16 or sys.byteorder != "little":
         raise Unsupported("the interpreter's objects have an unknown layout")
     first, second = object(), object()
-    pair, several = (first, second), [first, second]
+    pair, several, part = (first, second), [first, second], slice(None, first, second)
     items = peek(id(several) + layout.LIST_ITEMS)
     expected = (
         (peek(id(pair) + layout.OB_SIZE), peek(id(several) + layout.OB_SIZE)) == (2, 2)
         and peek(id(pair) + layout.TUPLE_ITEMS + 8) == id(second)
         and (peek(items), peek(items + 8)) == (id(first), id(second))
-        # What holds it: the name, and a place in the tuple and in the list.
-        and ctypes.c_uint32.from_address(id(second)).value == 3
+        and peek(id(part) + layout.SLICE_ITEMS + 8) == id(first)
+        and peek(id(part) + layout.SLICE_ITEMS + 16) == id(second)
+        # What holds it: the name, and a place in the tuple, in the list and in the slice.
+        and ctypes.c_uint32.from_address(id(second)).value == 4
     )
     if not expected:
         raise Unsupported("the interpreter's lists, tuples or references have an unknown layout")
@@ -214,6 +217,7 @@ def _check_arrays(numpy_api: int) -> None:
         and peek(at + offsets["data"]) == probe.ctypes.data
         and ctypes.c_int32.from_address(at + offsets["nd"]).value == 2
         and (peek(dims), peek(dims + 8)) == (3, 5)
+        and peek(peek(at + offsets["strides"])) == probe.strides[0]
         and peek(at + offsets["descr"]) == id(np.dtype(np.float32))
         and peek(at + offsets["base"]) == 0
         and peek(id(view) + offsets["base"]) == at

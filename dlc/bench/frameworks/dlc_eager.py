@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dlc
-from dlc.bench.eager_problems import ROW
+from dlc.bench.eager_problems import LINKS, RATE, ROW
 from dlc.bench.problem import Array, Program
 from dlc.nn import functional
 
@@ -33,6 +33,28 @@ def _gradients(constants: Sequence[Array]) -> Program:
     return run
 
 
+def _step(constants: Sequence[Array]) -> Program:
+    parameters = [dlc.Variable(c, requires_grad=True) for c in constants]
+    optimizer = dlc.optim.Adam(parameters, lr=RATE)
+
+    def run(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = dlc.mean(_network(parameters, x) ** 2)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return run
+
+
+def _chain(x: Any) -> Any:
+    y = v = dlc.Variable(x, requires_grad=True)
+    for _ in range(LINKS):
+        y = dlc.tanh(y) + v
+    dlc.sum(y).backward()
+    return v.grad
+
+
 def _plain(function: Program) -> Callable[[Sequence[Array]], Program]:
     return lambda constants: function
 
@@ -44,4 +66,6 @@ PROGRAMS: Mapping[str, Callable[[Sequence[Array]], Program]] = {
     "eager_part": _plain(lambda x: x[ROW]),
     "eager_network": _inference,
     "eager_gradients": _gradients,
+    "eager_step": _step,
+    "eager_chain": _plain(_chain),
 }

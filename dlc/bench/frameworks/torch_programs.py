@@ -213,6 +213,29 @@ def _small_gradients(forward: Any, constants: Sequence[Any]) -> Program:
     return run
 
 
+def _small_step(forward: Any, constants: Sequence[Any]) -> Program:
+    for p in constants:
+        p.requires_grad_()
+    optimizer = torch.optim.Adam(constants, lr=eager_problems.RATE)
+
+    def run(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = forward(x).square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return run
+
+
+def _chain_gradient(x: Any) -> Any:
+    y = v = x.detach().requires_grad_()
+    for _ in range(eager_problems.LINKS):
+        y = torch.tanh(y) + v
+    y.sum().backward()
+    return v.grad
+
+
 PROGRAMS: dict[str, Build] = {
     "warm_up": _plain(lambda x: torch.sqrt(x * x + 1).sum(dim=-1)),
     "add": _plain(lambda x, y: x + y),
@@ -269,6 +292,8 @@ PROGRAMS: dict[str, Build] = {
     "eager_part": _plain(lambda x: x[eager_problems.ROW]),
     "eager_network": Build(_small_network),
     "eager_gradients": Build(_small_network, _small_gradients),
+    "eager_step": Build(_small_network, _small_step),
+    "eager_chain": _plain(_chain_gradient),
     **torch_networks.PROGRAMS,
 }
 _FROZEN = (

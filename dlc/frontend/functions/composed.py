@@ -79,6 +79,7 @@ def sign(x: ArrayLike, /) -> Tensor:
     return where(greater(x, 0), 1, where(equal(x, 0), 0, below))
 
 
+@natively
 def pow(x: ArrayLike, y: ArrayLike, /) -> Tensor:
     """x to the y.
 
@@ -239,14 +240,14 @@ def clip(x: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = 
         >>> dlc.clip(dlc.asarray([-2, 1, 5]), 0, 3)
         Tensor([0, 1, 3], dtype=int64)
     """
-    given = [v for v in (x, min, max) if v is not None]
-    tensors = list(match_shapes("clip", promote(*given) if len(given) > 1 else (as_tensor(x),)))
-    result = new_handle(tensors[0])
-    if min is not None:
-        result = maximum(result, tensors[1])
-    if max is not None:
-        result = minimum(result, tensors[-1])
-    return result
+    low, high, result = min, max, as_tensor(x)
+    if any(v is not None and type(v) not in (int, float) for v in (low, high)):
+        given = [v for v in (result, low, high) if v is not None]
+        result, *bounds = match_shapes("clip", promote(*given))
+        low = None if low is None else bounds[0]
+        high = None if high is None else bounds[-1]
+    result = new_handle(result) if low is None else maximum(result, low)
+    return result if high is None else minimum(result, high)
 
 
 def _negative_bit(x: Tensor) -> Tensor:
@@ -400,6 +401,7 @@ def flat_at_zero(root: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return where(zero, x, root(where(zero, 1.0, x)))
 
 
+@natively
 def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
     """x at another dtype; a conversion that the compiler never drops.
 

@@ -17,6 +17,7 @@ from dlc.frontend.functions.arguments import (
     transposed,
     types_text,
 )
+from dlc.frontend.native_functions import natively
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, add, ceildiv, dims_equal, floordiv, is_multiple, maximum, mul
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError, nearest
@@ -219,6 +220,7 @@ def _conv(
     return transposed(result, (0, *range(2, rank + 2), 1)) if last else result
 
 
+@natively
 def _convolved(
     x: Tensor, w: Tensor, groups: int, stride: tuple[int, ...], dilation: tuple[int, ...]
 ) -> Tensor:
@@ -286,6 +288,7 @@ def _check_bias(name: str, bias: Tensor | None, channels: Dim) -> None:
         )
 
 
+@natively
 def _per_channel(bias: Tensor, rank: int) -> Tensor:
     return reshaped(bias, (*bias.tensor.shape, *(1,) * rank))
 

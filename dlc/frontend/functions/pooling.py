@@ -16,6 +16,7 @@ from dlc.frontend.functions.arguments import (
 )
 from dlc.frontend.functions.convolution import Steps, check_windows, padded, steps
 from dlc.frontend.functions.creation import full
+from dlc.frontend.native_functions import natively
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, add, ceildiv, maximum, minimum, mul
 from dlc.ir.errors import ShapeError, ValueRangeError
@@ -59,13 +60,18 @@ class _Windows:
 
     def apply(self, op: str, x: Tensor) -> Tensor:
         """The op over the windows of a padded tensor."""
-        return apply(op, x, sizes=self.sizes, stride=self.stride, dilation=self.dilation)
+        return _over_windows(op, x, self.sizes, self.stride, self.dilation)
 
     def along(self, k: int, op: str, x: Tensor) -> Tensor:
         """The op over the windows along axis k alone."""
         return apply(
             op, x, sizes=(self.sizes[k],), stride=(self.stride[k],), dilation=(self.dilation[k],)
         )
+
+
+@natively
+def _over_windows(op: str, x: Tensor, sizes: Any, stride: Any, dilation: Any) -> Tensor:
+    return apply(op, x, sizes=sizes, stride=stride, dilation=dilation)
 
 
 def _behind(extent: Dim, covered: int, stride: int, padding: int) -> Dim:

@@ -21,12 +21,14 @@ from dlc.frontend.functions.arguments import (
     transposed,
 )
 from dlc.frontend.functions.shape import flatten, part
+from dlc.frontend.native_functions import natively
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, add, is_empty, maximum, minimum, mul
 from dlc.ir.errors import ShapeError, ValueRangeError
 from dlc.ir.types import bool_, int64
 
 
+@natively
 def flip(x: ArrayLike, /, axis: AxisLike = None) -> Tensor:
     """x in reverse order along axes.
 

@@ -27,12 +27,14 @@ from dlc.frontend.functions.arguments import (
     transposed,
     types_text,
 )
+from dlc.frontend.native_functions import natively
 from dlc.frontend.tensor import Tensor
 from dlc.ir.dims import Dim, add, at_least, dims_equal, floordiv, mod, mul, product
 from dlc.ir.errors import ArgumentError, ShapeError, ValueRangeError
 from dlc.ir.types import TensorType, int64
 
 
+@natively
 def reshape(x: ArrayLike, /, shape: Any, *, copy: bool | None = None) -> Tensor:
     """The same elements, in row-major order, under another shape.
 
@@ -77,6 +79,7 @@ def reshape(x: ArrayLike, /, shape: Any, *, copy: bool | None = None) -> Tensor:
     return fresh(reshaped(tensor, tuple(dims)), x)
 
 
+@natively
 def flatten(x: ArrayLike, /, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """The elements in row-major order, as one axis; or only some axes as one, as in PyTorch.
 
@@ -110,6 +113,7 @@ def flatten(x: ArrayLike, /, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return reshape(x, (*shape[:first], joined, *shape[last + 1 :]))
 
 
+@natively
 def ravel(x: ArrayLike, /) -> Tensor:
     """The elements in row-major order, as one axis; NumPy's name for `dlc.flatten`.
 
@@ -126,6 +130,7 @@ def ravel(x: ArrayLike, /) -> Tensor:
     return flatten(x)
 
 
+@natively
 def permute_dims(x: ArrayLike, /, axes: Sequence[int]) -> Tensor:
     """The axes in another order: axis k of the result is axis axes[k] of x.
 
@@ -156,6 +161,7 @@ def _permuted(name: str, x: ArrayLike, axes: Any) -> Tensor:
     return fresh(transposed(tensor, order), x)
 
 
+@natively
 def transpose(x: ArrayLike, /, axes: Sequence[int] | None = None) -> Tensor:
     """The axes in another order, or in reverse; NumPy's `transpose`.
 
@@ -179,6 +185,7 @@ def transpose(x: ArrayLike, /, axes: Sequence[int] | None = None) -> Tensor:
     return _permuted("transpose", x, range(rank)[::-1] if axes is None else axes)
 
 
+@natively
 def matrix_transpose(x: ArrayLike, /) -> Tensor:
     """The last two axes exchanged.
 
@@ -202,6 +209,7 @@ def matrix_transpose(x: ArrayLike, /) -> Tensor:
     return transposed(x, (*range(rank - 2), rank - 1, rank - 2))
 
 
+@natively
 def swapaxes(x: ArrayLike, /, axis1: int, axis2: int) -> Tensor:
     """Two axes exchanged.
 
@@ -227,6 +235,7 @@ def swapaxes(x: ArrayLike, /, axis1: int, axis2: int) -> Tensor:
     return fresh(transposed(tensor, order), x)
 
 
+@natively
 def moveaxis(
     x: ArrayLike, /, source: int | Sequence[int], destination: int | Sequence[int]
 ) -> Tensor:
@@ -261,6 +270,7 @@ def moveaxis(
     return fresh(transposed(tensor, order), x)
 
 
+@natively
 def broadcast_to(x: ArrayLike, /, shape: Any) -> Tensor:
     """x repeated along new leading axes and along its axes of extent 1.
 
@@ -326,6 +336,7 @@ def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
     return extents(common_shape("broadcast_shapes", dims, [TensorType(int64, d) for d in dims]))
 
 
+@natively
 def squeeze(x: ArrayLike, /, axis: AxisLike = None) -> Tensor:
     """x without axes of extent 1.
 
@@ -357,6 +368,7 @@ def squeeze(x: ArrayLike, /, axis: AxisLike = None) -> Tensor:
     return fresh(reshaped(tensor, tuple(d for k, d in enumerate(shape) if k not in axes)), x)
 
 
+@natively
 def expand_dims(x: ArrayLike, /, axis: int | Sequence[int] = 0) -> Tensor:
     """x with new axes of extent 1.
 
@@ -414,7 +426,11 @@ def concat(arrays: Sequence[ArrayLike], /, axis: int | None = 0) -> Tensor:
         >>> dlc.concat([dlc.asarray([1, 2]), dlc.asarray([3])])
         Tensor([1, 2, 3], dtype=int64)
     """
-    items = _sequence("concat", arrays)
+    return _joined(axis, *_sequence("concat", arrays))
+
+
+@natively
+def _joined(axis: int | None, *items: ArrayLike) -> Tensor:
     tensors = [flatten(t) if axis is None else t for t in same_dtype(items)]
     types = [t.tensor for t in tensors]
     along = find_axis("concat", 0 if axis is None else axis, types[0])
@@ -459,7 +475,12 @@ def stack(arrays: Sequence[ArrayLike], /, axis: int = 0) -> Tensor:
         Tensor([[1, 3],
                 [2, 4]], dtype=int64)
     """
-    tensors = same_dtype(_sequence("stack", arrays))
+    return _stacked(axis, *_sequence("stack", arrays))
+
+
+@natively
+def _stacked(axis: int, *items: ArrayLike) -> Tensor:
+    tensors = same_dtype(items)
     types = [t.tensor for t in tensors]
     place = find_axis("stack", axis, types[0], types[0].rank + 1)
     _check_rest("stack", types, -1)
@@ -467,6 +488,7 @@ def stack(arrays: Sequence[ArrayLike], /, axis: int = 0) -> Tensor:
     return parts[0] if len(parts) == 1 else apply("concat", *parts, axis=place)
 
 
+@natively
 def part(x: Tensor, axis: int, start: Dim, limit: Dim, step: int = 1) -> Tensor:
     """The elements from start up to limit along one axis."""
     shape = x.tensor.shape

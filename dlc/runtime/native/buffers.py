@@ -230,7 +230,7 @@ done:
   ret void
 }
 
-; Copies whole words; both buffers have a multiple of 64 bytes. A null source means zeros.
+; Copies whole words, of which the last may end behind the source. A null source means zeros.
 define internal void @copy_words(ptr %to, ptr %from, i64 %bytes) {
 entry:
   %zeros = icmp eq ptr %from, null

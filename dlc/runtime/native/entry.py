@@ -300,7 +300,7 @@ refuse:
   call void @release_kept(ptr %state)
   call void @give_block(ptr %config, ptr %block)
   call void @unlock(ptr %api, ptr %config)
-  br label %miss
+  br label %busy
 work:
   call void @tally(ptr %config, i64 0)
   %result = call ptr @compute(ptr %state, ptr %block)

@@ -24,6 +24,18 @@ kinds:
   %both = and i1 %compared, %same_type
   br i1 %both, label %compare, label %no
 compare:
+  %float_type = call ptr @getp(ptr %api, i64 $api_float_type)
+  %is_float = icmp eq ptr %type, %float_type
+  br i1 %is_float, label %floats, label %others
+floats:
+  %as_double = call ptr @getp(ptr %api, i64 $api_PyFloat_AsDouble)
+  %x = call double %as_double(ptr %given)
+  %y = call double %as_double(ptr %wanted)
+  %x_bits = bitcast double %x to i64
+  %y_bits = bitcast double %y to i64
+  %equal_bits = icmp eq i64 %x_bits, %y_bits
+  ret i1 %equal_bits
+others:
   %function = call ptr @getp(ptr %api, i64 $api_PyObject_RichCompareBool)
   %r = call i32 %function(ptr %given, ptr %wanted, i32 $PY_EQ)
   %equal = icmp eq i32 %r, 1
@@ -138,6 +150,7 @@ entry:
     i64 $TENSOR_OR_ARRAY, label %array
     i64 $LIST, label %list
     i64 $TUPLE, label %tuple
+    i64 $SLICE, label %slice
     i64 $DICT, label %dict
     i64 $SAME, label %value
     i64 $EQUAL, label %value
@@ -175,6 +188,14 @@ tuple:
 in_tuple:
   %tuple_items = getelementptr i8, ptr %given, i64 $TUPLE_ITEMS
   br label %items
+slice:
+  %slice_type = call ptr @getp(ptr %node, i64 $node_object)
+  %is_slice = icmp eq ptr %type, %slice_type
+  br i1 %is_slice, label %in_slice, label %no
+in_slice:
+  %slice_items = getelementptr i8, ptr %given, i64 $SLICE_ITEMS
+  %s3 = call ptr @match_items(ptr %state, ptr %node, ptr %slice_items, i64 3)
+  ret ptr %s3
 items:
   %first = phi ptr [ %list_items, %in_list ], [ %tuple_items, %in_tuple ]
   %n = call i64 @get(ptr %node, i64 $node_count)
@@ -267,15 +288,16 @@ matched:
   %i1 = add i64 %i, 1
   br label %head
 yes:
-  %good = call i1 @are_exclusive(ptr %state)
+  %good = call i1 @make_exclusive(ptr %state)
   ret i1 %good
 no:
   ret i1 false
 }
 
 ; Whether the arrays that the program overwrites are seen by nobody else than what holds them: they
-; have its reference and the one of this call.
-define internal i1 @are_exclusive(ptr %state) {
+; have its reference and the one of this call. Others of variables are copied, as those are that a
+; recorded graph holds.
+define internal i1 @make_exclusive(ptr %state) {
 entry:
   %api = call ptr @getp(ptr %state, i64 $state_api)
   %array_type = call ptr @getp(ptr %api, i64 $api_array_type)
@@ -295,7 +317,7 @@ body:
   %array = load ptr, ptr %keep
   %count = load i32, ptr %array
   %exclusive = icmp eq i32 %count, 2
-  br i1 %exclusive, label %memory, label %no
+  br i1 %exclusive, label %memory, label %copy
 memory:
   %base = call ptr @getp(ptr %array, i64 $array_base)
   %own = icmp eq ptr %base, null
@@ -303,7 +325,7 @@ memory:
 look:
   %type = call ptr @getp(ptr %base, i64 $OB_TYPE)
   %is_array = icmp eq ptr %type, %array_type
-  br i1 %is_array, label %below, label %no
+  br i1 %is_array, label %below, label %copy
 below:
   %base_count = load i32, ptr %base
   %single = icmp eq i32 %base_count, 1
@@ -312,10 +334,45 @@ below:
   %owning = and i32 %flags, $OWNDATA
   %owns = icmp ne i32 %owning, 0
   %both = and i1 %single, %owns
-  br i1 %both, label %fine, label %no
+  br i1 %both, label %fine, label %copy
+copy:
+  %copied = call i1 @keep_copy(ptr %state, ptr %record, ptr %keep)
+  br i1 %copied, label %fine, label %no
 fine:
   br label %head
 yes:
+  ret i1 true
+no:
+  ret i1 false
+}
+
+; Keeps a copy of an array in its place; false where it is none of a variable's, or with an
+; exception set.
+define internal i1 @keep_copy(ptr %state, ptr %record, ptr %keep) {
+entry:
+  %output = call ptr @getp(ptr %record, i64 $taken_copy)
+  %none = icmp eq ptr %output, null
+  br i1 %none, label %no, label %look
+look:
+  %array = load ptr, ptr %keep
+  %data = call ptr @getp(ptr %array, i64 $array_data)
+  %address = ptrtoint ptr %data to i64
+  %low = and i64 %address, 7
+  %whole = icmp eq i64 %low, 0
+  br i1 %whole, label %make, label %no
+make:
+  %api = call ptr @getp(ptr %state, i64 $state_api)
+  %block = call ptr @getp(ptr %state, i64 $state_block)
+  %slots = getelementptr i8, ptr %block, i64 $BLOCK_SLOTS
+  %new = call ptr @new_array(ptr %api, ptr %output, ptr %slots)
+  %failed = icmp eq ptr %new, null
+  br i1 %failed, label %no, label %fill
+fill:
+  %to = call ptr @getp(ptr %new, i64 $array_data)
+  %bytes = call i64 @get(ptr %output, i64 $output_bytes)
+  call void @copy_words(ptr %to, ptr %data, i64 %bytes)
+  store ptr %new, ptr %keep
+  call void @decref(ptr %api, ptr %array)
   ret i1 true
 no:
   ret i1 false

@@ -9,11 +9,13 @@ OB_TYPE: Final = 8
 OB_SIZE: Final = 16
 LIST_ITEMS: Final = 24  # where a list has the address of its items
 TUPLE_ITEMS: Final = tuple.__basicsize__  # where a tuple's items are
+SLICE_ITEMS: Final = 16  # where a slice has its start, stop and step
 PY_EQ: Final = 2
 ARRAY: Final = {
     "data": 16,
     "nd": 24,
     "dims": 32,
+    "strides": 40,
     "base": 48,
     "descr": 56,
     "flags": 64,
@@ -79,6 +81,7 @@ API: Final = {
             "madvise",  # of the system; 0 where there are no huge pages to ask for
             "PyContextVar_Get",
             "PyArray_NewFromDescr",
+            "PyArray_NewCopy",
             "dlc_run",
             "array_type",
             "list_type",
@@ -176,12 +179,14 @@ NODE: Final = {
     "cell": 48,
     "accepts_ints": 56,
     "object": 56,  # the type of a tensor or tuple, or the value itself
+    "strides": 64,  # null for an array that is C-contiguous
+    "copied": 72,  # 1 where the program gets a copy
     "count": 8,  # of children; or the offset of a field
     "keys": 16,
 }
-NODE_BYTES: Final = 64
-TENSOR, TENSOR_OR_ARRAY, LIST, TUPLE, DICT, SAME, EQUAL, FIELD, HELD = range(9)
-F32, F64, I32, I64, BOOL = range(9, 14)
+NODE_BYTES: Final = 80
+TENSOR, TENSOR_OR_ARRAY, LIST, TUPLE, SLICE, DICT, SAME, EQUAL, FIELD, HELD = range(10)
+F32, F64, I32, I64, BOOL = range(10, 15)
 
 OUTPUT: Final = {
     "slot": 0,
@@ -193,13 +198,21 @@ OUTPUT: Final = {
     "donor": 48,  # the number of the kept array that it is
     "holder": 56,  # what gets it, ...
     "field": 64,  # ... and where in that
+    "offset": 72,  # of a part: where it begins in the kept array, ...
+    "strides": 80,  # ... and its strides
 }
-OUTPUT_BYTES: Final = 72
-FRESH, OVERWRITTEN, CLEARED = range(3)
+OUTPUT_BYTES: Final = 88
+FRESH, OVERWRITTEN, CLEARED, PART = range(4)
 
 # An array that the program overwrites: its number among those kept, what its holder has meanwhile.
-TAKEN: Final = {"keep": 0, "for_good": 8, "n_pairs": 16, "pairs": 24}
-TAKEN_BYTES: Final = 32
+TAKEN: Final = {
+    "keep": 0,
+    "for_good": 8,
+    "n_pairs": 16,
+    "pairs": 24,
+    "copy": 32,  # an output like it; null where others may not see what is overwritten
+}
+TAKEN_BYTES: Final = 40
 
 # A piece of the form of the returned value; what is in a list follows it.
 PIECE: Final = {"kind": 0, "count": 8, "keys": 16}

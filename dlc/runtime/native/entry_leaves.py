@@ -7,7 +7,7 @@ from __future__ import annotations
 
 LEAF_CODE = r"""
 ; Puts the address of an argument's data into its slot; the array and what holds it are kept.
-; False when the argument is not what the node asks for.
+; False when the argument is not what the node asks for, or with an exception set.
 define internal i1 @accept_array(ptr %state, ptr %node, ptr %arg) alwaysinline {
 entry:
   %api = call ptr @getp(ptr %state, i64 $state_api)
@@ -61,8 +61,11 @@ check:
   %same_nd = icmp eq i64 %nd, %want_nd
   %flags_at = getelementptr i8, ptr %array, i64 $array_flags
   %flags = load i32, ptr %flags_at
-  %needed = and i32 %flags, $NEEDED_FLAGS
-  %laid_out = icmp eq i32 %needed, $NEEDED_FLAGS
+  %want_strides = call ptr @getp(ptr %node, i64 $node_strides)
+  %contiguous = icmp eq ptr %want_strides, null
+  %wanted_flags = select i1 %contiguous, i32 $NEEDED_FLAGS, i32 $ALIGNED
+  %needed = and i32 %flags, %wanted_flags
+  %laid_out = icmp eq i32 %needed, %wanted_flags
   %data = call ptr @getp(ptr %array, i64 $array_data)
   %address = ptrtoint ptr %data to i64
   %mask = call i64 @get(ptr %node, i64 $node_mask)
@@ -85,19 +88,40 @@ compare:
   %d = call i64 @get(ptr %dims, i64 %at)
   %want_d = call i64 @get(ptr %want_dims, i64 %at)
   %equal = icmp eq i64 %d, %want_d
-  br i1 %equal, label %same, label %no
+  br i1 %equal, label %layout, label %no
+layout:
+  br i1 %contiguous, label %same, label %stride
+stride:
+  %strides = call ptr @getp(ptr %array, i64 $array_strides)
+  %s = call i64 @get(ptr %strides, i64 %at)
+  %want_s = call i64 @get(ptr %want_strides, i64 %at)
+  %equal_s = icmp eq i64 %s, %want_s
+  br i1 %equal_s, label %same, label %no
 same:
   %i1 = add i64 %i, 1
   br label %head
 yes:
+  %copied = call i64 @get(ptr %node, i64 $node_copied)
+  %itself = icmp eq i64 %copied, 0
+  br i1 %itself, label %hold, label %copy
+copy:
+  %new_copy = call ptr @getp(ptr %api, i64 $api_PyArray_NewCopy)
+  %fresh = call ptr %new_copy(ptr %array, i32 0)
+  %failed = icmp eq ptr %fresh, null
+  br i1 %failed, label %no, label %put
+hold:
+  call void @incref(ptr %api, ptr %array)
+  br label %put
+put:
+  %kept = phi ptr [ %array, %hold ], [ %fresh, %copy ]
+  %kept_data = call ptr @getp(ptr %kept, i64 $array_data)
   %slot = call i64 @get(ptr %node, i64 $node_slot)
   %block = call ptr @getp(ptr %state, i64 $state_block)
   %slots = getelementptr i8, ptr %block, i64 $BLOCK_SLOTS
   %slot_at = shl i64 %slot, 3
-  call void @putp(ptr %slots, i64 %slot_at, ptr %data)
-  call void @incref(ptr %api, ptr %array)
+  call void @putp(ptr %slots, i64 %slot_at, ptr %kept_data)
   %keep = call ptr @getp(ptr %state, i64 $state_keep)
-  store ptr %array, ptr %keep
+  store ptr %kept, ptr %keep
   call void @putp(ptr %keep, i64 8, ptr %arg)
   %after = getelementptr i8, ptr %keep, i64 $KEEP_BYTES
   call void @putp(ptr %state, i64 $state_keep, ptr %after)

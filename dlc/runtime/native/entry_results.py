@@ -103,6 +103,57 @@ own:
   ret ptr %array
 }
 
+; The array that owns the memory of another one, as far as there is one: the base of NumPy's views.
+define internal ptr @owner_of(ptr %api, ptr %array) {
+entry:
+  %array_type = call ptr @getp(ptr %api, i64 $api_array_type)
+  br label %look
+look:
+  %held = phi ptr [ %array, %entry ], [ %base, %below ]
+  %flags_at = getelementptr i8, ptr %held, i64 $array_flags
+  %flags = load i32, ptr %flags_at
+  %owning = and i32 %flags, $OWNDATA
+  %owns = icmp ne i32 %owning, 0
+  br i1 %owns, label %found, label %up
+up:
+  %base = call ptr @getp(ptr %held, i64 $array_base)
+  %none = icmp eq ptr %base, null
+  br i1 %none, label %found, label %below
+below:
+  %type = call ptr @getp(ptr %base, i64 $OB_TYPE)
+  %is_array = icmp eq ptr %type, %array_type
+  br i1 %is_array, label %look, label %found
+found:
+  ret ptr %held
+}
+
+; An array in the memory of another one, whose owner it keeps alive.
+define internal ptr @new_part(ptr %api, ptr %output, ptr %whole) {
+entry:
+  %first = call ptr @getp(ptr %whole, i64 $array_data)
+  %offset = call i64 @get(ptr %output, i64 $output_offset)
+  %data = getelementptr i8, ptr %first, i64 %offset
+  %descr = call ptr @getp(ptr %output, i64 $output_descr)
+  call void @incref(ptr %api, ptr %descr)
+  %new = call ptr @getp(ptr %api, i64 $api_PyArray_NewFromDescr)
+  %type = call ptr @getp(ptr %api, i64 $api_array_type)
+  %nd = call i64 @get(ptr %output, i64 $output_nd)
+  %nd32 = trunc i64 %nd to i32
+  %dims = call ptr @getp(ptr %output, i64 $output_dims)
+  %strides = call ptr @getp(ptr %output, i64 $output_strides)
+  %part = call ptr %new(ptr %type, ptr %descr, i32 %nd32, ptr %dims, ptr %strides, ptr %data,
+    i32 $WRITEABLE, ptr null)
+  %bad = icmp eq ptr %part, null
+  br i1 %bad, label %done, label %own
+own:
+  %owner = call ptr @owner_of(ptr %api, ptr %whole)
+  call void @incref(ptr %api, ptr %owner)
+  call void @putp(ptr %part, i64 $array_base, ptr %owner)
+  br label %done
+done:
+  ret ptr %part
+}
+
 define internal ptr @new_tensor(ptr %api, ptr %config, ptr %array) {
 entry:
   %alloc = call ptr @getp(ptr %api, i64 $api_PyType_GenericAlloc)
@@ -155,6 +206,7 @@ body:
   switch i64 %how, label %fresh [
     i64 $CLEARED, label %nothing
     i64 $OVERWRITTEN, label %donor
+    i64 $PART, label %part
   ]
 fresh:
   %array = call ptr @new_array(ptr %api, ptr %output, ptr %slots)
@@ -166,10 +218,17 @@ donor:
   %same = load ptr, ptr %keep
   call void @incref(ptr %api, ptr %same)
   br label %store
+part:
+  %of_record = getelementptr i8, ptr %output, i64 $output_donor
+  %of_keep = call ptr @keep_of(ptr %state, ptr %of_record)
+  %whole = load ptr, ptr %of_keep
+  %seen = call ptr @new_part(ptr %api, ptr %output, ptr %whole)
+  %no_part = icmp eq ptr %seen, null
+  br i1 %no_part, label %done, label %store
 nothing:
   br label %store
 store:
-  %result = phi ptr [ %array, %fresh ], [ %same, %donor ], [ null, %nothing ]
+  %result = phi ptr [ %array, %fresh ], [ %same, %donor ], [ %seen, %part ], [ null, %nothing ]
   %at = getelementptr ptr, ptr %results, i64 %i
   store ptr %result, ptr %at
   %i1 = add i64 %i, 1
