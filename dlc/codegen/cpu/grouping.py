@@ -153,8 +153,9 @@ class Grouping:
 
     def _takes_over(self, item: Item, other: Item) -> bool:
         """Whether `item` changes elements of an input that other iterations of `other` read."""
-        names = self._overwrites(item) - {item.name}
-        return any(e.attr in names and e.args != item.ix for e in _loads(other))
+        names = (self._overwrites(item) - {item.name}) & self.reads(other)
+        # Which names are read is known of every expression: few have to be walked.
+        return bool(names) and any(e.attr in names and e.args != item.ix for e in _loads(other))
 
     def _check_aliases(self, item: Item, groups: Sequence[Group]) -> None:
         """Refuses what in-place memory would break: an input read after its buffer is written."""
