@@ -15,6 +15,7 @@ from dlc.codegen.kernel_names import canonical, normalised_text
 from dlc.codegen.kernel_parser import parse_kernel
 from dlc.codegen.kernel_printer import print_expression, print_kernel
 from dlc.codegen.kernel_verifier import verify_kernel
+from dlc.codegen.schedule import count_ops
 from dlc.ir import dims, scalar
 from dlc.ir.errors import ParseError, VerifyError
 from dlc.ir.scalar import REDUCE_KINDS, SCALAR_OPS, Axis, Expr, const, index, load, op, walk
@@ -452,3 +453,22 @@ def test_verifier_checks_what_text_cannot_say():
     with pytest.raises(VerifyError, match="empty"):
         verify_kernel(Kernel("k", params, ("N",), ()))
     assert print_expression(load("x", (n,)), Kernel("k", params, ("N",), ())) == "x[n]"
+
+
+def test_distinct_operations_are_counted_without_comparing_graphs(monkeypatch):
+    """Copies of one expression have equal nodes, each pair of which would be walked."""
+
+    def chain():
+        e = load("x", (index("n"),))
+        for k in range(200):
+            e = op("add", op("mul", e, e), const(k, float32))
+        return e
+
+    compared = []
+    monkeypatch.setattr(Expr, "__eq__", lambda a, b: compared.append(a) or a is b)
+    first, second = chain(), chain()
+    assert count_ops([first]) == count_ops([first, second]) == 400
+    assert count_ops([first, op("neg", second), op("add", load("x", (index("n"),)), first)]) == 402
+    zeros = (const(0.0, float32), const(-0.0, float32))
+    assert count_ops(op("exp", z) for z in zeros) == 2
+    assert not compared

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dlc.codegen.cpu import grouping
 from dlc.codegen.cpu.emit import Emitter, llvm_type, module_text
 from dlc.codegen.cpu.isa import Isa, host_flags, host_machine, isa_named
 from dlc.codegen.cpu.llvm import assembly, compile_module
@@ -24,7 +25,20 @@ from dlc.codegen.reference.interpreter import run_kernel
 from dlc.codegen.schedule import Schedule, choose_schedule
 from dlc.ir.dims import Dim, evaluate, symbol
 from dlc.ir.errors import BackendError
-from dlc.ir.scalar import Axis, Expr, const, convert, dim, index, load, op, pad, reduce, select
+from dlc.ir.scalar import (
+    Axis,
+    Expr,
+    const,
+    convert,
+    dim,
+    index,
+    load,
+    op,
+    pad,
+    reduce,
+    select,
+    walk,
+)
 from dlc.ir.types import (
     DTYPES,
     DType,
@@ -356,6 +370,17 @@ def test_a_store_in_place_is_after_reads_of_other_places():
     np.testing.assert_array_equal(turned, given.swapaxes(1, 2))
     sums = 2 * given[:, 0].sum(1)
     np.testing.assert_array_equal(x, np.broadcast_to(sums[:, None, None], x.shape))
+
+
+def test_items_that_share_no_memory_are_not_compared_by_their_nodes(monkeypatch):
+    """Else the compile time of a kernel with many values is quadratic."""
+    walked = []
+    monkeypatch.setattr(grouping, "walk", lambda e: walked.append(e) or walk(e))
+    body = "\n".join(f"  t{k}[] = t{k - 1}[]*2.0+y[r]" for k in range(1, 30))
+    head = "kernel k(x: f32[R], y: f32[R], out o: f32[R] may_alias(x)):\n par r<R:\n"
+    emit_loops(parse_kernel(f"{head}  t0[] = x[r]\n{body}\n  o[r] = t29[]"), V4)
+    reads_x = [e for e in walked if any(n.op == "load" and n.attr == "x" for n in walk(e))]
+    assert len(walked) == len(reads_x) > 0
 
 
 # Strides and indices

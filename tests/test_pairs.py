@@ -40,14 +40,25 @@ WINDOWS = [
 ]
 
 
+def sizes_of(kind, window):
+    """Small and large extents, odd and even.
+
+    Maxima of 25 elements take as long to compile as all others together: of those, half of the
+    sizes a window, so that every stride and every padding meets every size.
+    """
+    kernel, stride, padding = window
+    sizes = ((7, 8), (34, 35)), ((12, 6), (5, 66))
+    if (kind, kernel) == ("max", 5):
+        return sizes[(stride + padding) % 2]
+    return [*sizes[0], *sizes[1]]
+
+
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
 @pytest.mark.parametrize("kind", ["max", "avg"])
 def test_gradients_of_pooling_with_strides(kind, window):
     kernel, stride, padding = window
     pool = f"{kind}_pool2d"
-    for height, width in ((7, 8), (12, 6), (34, 35), (5, 66)):
-        if min(height, width) + 2 * padding < kernel:
-            continue
+    for height, width in sizes_of(kind, window):
         check_gradient(
             lambda x: getattr(fn, pool)(x, kernel, stride, padding),
             lambda x: getattr(functional, pool)(x, kernel, stride, padding),

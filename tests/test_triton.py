@@ -31,7 +31,7 @@ from dlc.runtime.verification import verify_function
 if importlib.util.find_spec("triton") is None:
     pytest.skip("Triton is not installed", allow_module_level=True)
 
-from triton_harness import bound, built, device, fitting, launches_of, run_function, run_kernel
+from triton_harness import bound, built, device, fitting, launches_of, run_kernel
 
 KERNELS = {
     "pointwise": "kernel pw(x: f32[N], out y: f32[N]): par n<N: y[n] = x[n]*x[n]+1.0",
@@ -305,18 +305,8 @@ def table(which, worker):
 @pytest.mark.slow
 @pytest.mark.parametrize("which", [0, 9], ids=["first", "last"])
 def test_every_op(worker, which):
+    assert len({c.op.family for c in ON_DEVICE}) > 8
     assert not table(which, worker)
-
-
-SAMPLED = ON_DEVICE[::8]
-
-
-def test_some_of_every_family_of_ops(worker):
-    assert len({c.op.family for c in SAMPLED}) > 8
-    for case in SAMPLED:
-        args = special_operands(case) or operands(case)
-        (result,) = run_function(worker, function_of(case, args), args)
-        assert fault(case, args, result) is None, case.id
 
 
 FEW = settings(max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -131,11 +131,6 @@ class BoundInterpretedProgram:
         return launches_of(kernel, slots, dims, self.code.which)
 
 
-def run_function(worker, function, inputs, which=0, level="O2"):
-    """Compiles a function of known extents through fusion and the Triton backend, and runs it."""
-    return bound(worker, built(function, level), which).run(inputs)
-
-
 def built(function, level="O2"):
     """A function of known extents as a program of the Triton backend."""
     return build_program(run_pipeline(function, passes_of(Options(level, device="cuda:sm_90"))))

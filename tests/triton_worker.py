@@ -4,6 +4,7 @@ Reads pickled requests from standard input and answers each with a pickle: the a
 launches, or the text of what went wrong. What Triton's interpreter gets wrong is put right here:
 conversions from and to bfloat16, products of it, comparisons that are broadcast, the zeros and NaN
 of `min` and `max`, and reductions by a function of ours, which it would do an element at a time.
+Types of blocks, which it makes anew for every operation, are made once.
 """
 
 import functools
@@ -100,6 +101,32 @@ plain_patch, interpreter._patch_lang_tensor = interpreter._patch_lang_tensor, pa
 BUILDER.cast_impl, BUILDER.create_splat, BUILDER.create_dot = cast, splat, dot
 interpreter.ReduceOps.apply_impl = reduce
 BUILDER.create_maximumf, BUILDER.create_minimumf = extreme("max"), extreme("min")
+
+
+@functools.cache
+def block_of_scalars(scalar, shape):
+    return tl.block_type(scalar, list(shape))
+
+
+def block_of(element, shape):
+    # Types of pointers have no hash.
+    if element.is_ptr():
+        return tl.block_type(element, shape)
+    return block_of_scalars(element, tuple(shape))
+
+
+@functools.cache
+def dtype_of_scalar(scalar):
+    return plain_dtype(scalar)
+
+
+def numpy_dtype(kind):
+    return plain_dtype(kind) if kind.scalar.is_ptr() else dtype_of_scalar(kind.scalar)
+
+
+plain_dtype, interpreter._get_np_dtype = interpreter._get_np_dtype, numpy_dtype
+tl.block_type.with_element_ty = lambda self, element: block_of(element, self.shape)
+BUILDER.get_block_ty = lambda self, element, shape: block_of(element, shape)
 
 
 class Interpreted:

@@ -25,7 +25,7 @@ from dlc.codegen.kernel_ir import (
 )
 from dlc.ir.dims import Dim, add, floordiv, lower_bound, maximum, mul, product, symbols_of
 from dlc.ir.record import dataclass, field
-from dlc.ir.scalar import Axis, Expr, load, reduced_axes, walk
+from dlc.ir.scalar import Axis, Expr, class_numbers, load, reduced_axes, walk
 
 # Costs are in hundredths of a nanosecond: a vector instruction, a byte moved, an inner loop.
 _VECTOR_OP = 30
@@ -130,10 +130,10 @@ def tile_extents(axes: Iterable[Axis], ix: Iterable[Expr]) -> tuple[Dim, ...]:
 
 def count_ops(roots: Iterable[Expr]) -> int:
     """The distinct scalar operations in some expressions."""
-    seen: set[Expr] = set()
-    for e in roots:
-        seen.update(n for n in value_nodes(e) if n.op not in ("const", "load", "index", "dim"))
-    return len(seen)
+    found = list(roots)
+    numbers = class_numbers(found)
+    nodes = (n for e in found for n in value_nodes(e))
+    return len({numbers[id(n)] for n in nodes if n.op not in ("const", "load", "index", "dim")})
 
 
 def reduction_unroll(roots: Iterable[Expr]) -> int:

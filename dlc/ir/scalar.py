@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import is_
 from typing import Any, Literal
 
@@ -135,6 +135,10 @@ class Expr:
     def _held(self) -> Any:
         # repr tells -0.0 from 0.0 and True from 1, which == does not.
         return repr(self.attr) if self.op == "const" else self.attr
+
+    def own_key(self) -> tuple[Any, ...]:
+        """What tells the node from others over the same arguments."""
+        return self.op, self.dtype.short, self._held()
 
     def _is_like(self, other: Expr) -> bool:
         """Equal but for the arguments."""
@@ -286,6 +290,21 @@ def walk(e: Expr) -> Iterator[Expr]:
         if id(node) not in seen:
             seen.add(id(node))
             yield node
+
+
+def class_numbers(roots: Iterable[Expr]) -> dict[int, int]:
+    """By `id`, a number for each node of some expressions, which equal ones share.
+
+    Linear in the nodes, where to compare two equal nodes of different graphs walks both.
+    """
+    numbers: dict[int, int] = {}
+    classes: dict[tuple[Any, ...], int] = {}
+    for root in roots:
+        for node in walk(root):
+            if id(node) not in numbers:
+                key = node.own_key(), *(numbers[id(a)] for a in node.args)
+                numbers[id(node)] = classes.setdefault(key, len(classes))
+    return numbers
 
 
 def add_index(a: Expr, b: Expr) -> Expr:
