@@ -186,6 +186,7 @@ def true_value(case: Case, args: Sequence[Array]) -> Array:
 
 
 EXACT_FAMILIES = ("shape", "indexing", "compare", "structural", "random", "sort")
+SYSTEMS = ("solve", "inverse", "det", "slogdet", "triangular_solve", "cholesky")
 CORRECTLY_ROUNDED = (
     "add", "sub", "mul", "div", "fma", "sqrt", "neg", "abs", "max", "min", "select", "convert",
     "bitcast", "floor", "ceil", "trunc", "rint", "relu", "stop_gradient", "reduce_max",
@@ -228,7 +229,8 @@ def allowed_error(case: Case, args: Sequence[Array], true: Array, dtype: DType) 
     more for the true value's own error. Sums of n terms: n roundings of the sum of magnitudes
     (Higham, "Accuracy and Stability of Numerical Algorithms", section 4.2), for half types those
     of float32. Composite ops and attention: the roundings of a handful of steps, relative to the
-    largest magnitude.
+    largest magnitude. Systems of equations at float64: the roundings of elimination, enlarged by the
+    condition of the matrix (the same, sections 7.2 and 9.3).
     """
     magnitude = np.abs(true)
     ulp = magnitude * unit(dtype) + tiny(dtype)
@@ -245,9 +247,19 @@ def allowed_error(case: Case, args: Sequence[Array], true: Array, dtype: DType) 
         case "attention":
             largest = float(np.max(magnitude, initial=1.0, where=np.isfinite(magnitude)))
             return ulp + 64 * unit(computed_at) * largest
+        case "host" if case.op.name in SYSTEMS and dtype is float64:
+            return ulp + unit(dtype) * _enlarged(args[0]) * float(np.max(magnitude, initial=0.0))
         case _:
             bound = ULP_BOUNDS.get((case.op.name, computed_at), 1.0)
             return ((bound if dtype.bits >= 32 else 1.0) + (dtype is float64)) * ulp
+
+
+def _enlarged(matrices: Array) -> float:
+    """How many roundings elimination in the worst of some matrices may come to."""
+    if not np.isfinite(matrices).all():
+        return 0.0  # LAPACK's results are the reference
+    condition = np.max(np.linalg.cond(matrices), initial=1.0) if matrices.size else 1.0
+    return 2 * matrices.shape[-1] * min(float(condition), 1e3)
 
 
 def _absolute_value(case: Case, args: Sequence[Array]) -> Array:

@@ -152,3 +152,10 @@ def test_variables_stay_on_the_gpu_when_arrays_and_numbers_are_assigned(there):
         assert np.array_equal(v.numpy(), np.broadcast_to(np.float32(value), X.shape))
     v.assign(dlc.asarray(X))
     assert v.device == "cpu"
+
+
+def test_numbers_that_have_been_stacked_on_the_host_before(there):
+    """Native entries of that time make nothing for calls with tensors on a GPU."""
+    for _ in range(30):
+        dlc.random.bits(None, (2,))
+    assert dlc.nn.functional.dropout(dlc.asarray(X, device="cuda"), 0.5).device == "cuda:0"

@@ -379,8 +379,7 @@ def test_items_that_share_no_memory_are_not_compared_by_their_nodes(monkeypatch)
     body = "\n".join(f"  t{k}[] = t{k - 1}[]*2.0+y[r]" for k in range(1, 30))
     head = "kernel k(x: f32[R], y: f32[R], out o: f32[R] may_alias(x)):\n par r<R:\n"
     emit_loops(parse_kernel(f"{head}  t0[] = x[r]\n{body}\n  o[r] = t29[]"), V4)
-    reads_x = [e for e in walked if any(n.op == "load" and n.attr == "x" for n in walk(e))]
-    assert len(walked) == len(reads_x) > 0
+    assert 0 < len(walked) < 4 * 31  # expressions are walked, pairs of them are not
 
 
 # Strides and indices

@@ -155,7 +155,7 @@ def test_scales_are_no_reason_to_doubt(called):
 @pytest.mark.parametrize(("op", "n", "m", "expected"), [
     ("solve", "4", "4", True), ("solve", "5", "1", False), ("solve", "n", "1", False),
     ("solve", "3", "m", False), ("solve", "3", "0", False), ("triangular_solve", "6", "6", True),
-    ("triangular_solve", "8", "8", False),
+    ("triangular_solve", "8", "8", False), ("solve", "0", "2", False),
 ])  # fmt: skip
 def test_small_ones_alone(op, n, m, expected):
     given = parse_function(f"""
@@ -167,6 +167,12 @@ def test_small_ones_alone(op, n, m, expected):
     found = run_pipeline(given, (SmallSystems(),), verify=True)
     assert any(n.op.name == "switch" for n in found.nodes) is expected
     assert any(n.op.name == op for n in found.nodes) is not expected
+
+
+def test_matrices_without_elements():
+    for name, wanted in (("det", 1.0), ("inv", np.zeros((0, 0))), ("cholesky", np.zeros((0, 0)))):
+        found = dlc.compile(getattr(linalg, name))(np.zeros((0, 0)))
+        np.testing.assert_array_equal(found.numpy(), wanted)
 
 
 def test_open_stacks_gradients_and_batches():

@@ -46,7 +46,7 @@ class SmallSystems(Pass):
 
     def _is_small(self, node: Node) -> bool:
         kind = _KINDS.get(node.op.name)
-        if kind is None or 0 in node.shape:
+        if kind is None or any(0 in x.shape for x in node.inputs):
             return False
         n, m = node.inputs[0].shape[-1], node.inputs[-1].shape[-1]
         return isinstance(n, int) and isinstance(m, int) and kind.work(n, m) <= self.most
