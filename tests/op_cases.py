@@ -229,8 +229,8 @@ def allowed_error(case: Case, args: Sequence[Array], true: Array, dtype: DType) 
     more for the true value's own error. Sums of n terms: n roundings of the sum of magnitudes
     (Higham, "Accuracy and Stability of Numerical Algorithms", section 4.2), for half types those
     of float32. Composite ops and attention: the roundings of a handful of steps, relative to the
-    largest magnitude. Systems of equations at float64: the roundings of elimination, enlarged by the
-    condition of the matrix (the same, sections 7.2 and 9.3).
+    largest magnitude. Systems of equations at float64: the roundings of elimination, enlarged by
+    the condition of the matrix (the same, sections 7.2 and 9.3).
     """
     magnitude = np.abs(true)
     ulp = magnitude * unit(dtype) + tiny(dtype)
