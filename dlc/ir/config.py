@@ -289,7 +289,7 @@ class Config:
         self._values: dict[str, Any] = {}
         self._assigned: set[str] = set()
         self._openmp: int | None = None  # OMP_NUM_THREADS once it was read, 0 where it says nothing
-        self._generation = 0  # counts assignments
+        self._generation = 0  # counts assignments, and what else entries depend on
         self._overrides: ContextVar[dict[str, Any] | None] = ContextVar("dlc.config", default=None)
         known = [setting.variable for setting in self.settings()]
         for variable in environ:
@@ -413,6 +413,10 @@ class Config:
             unwatch(previous)
         self._values[name] = value
         self._assigned.add(name)
+        self._generation += 1
+
+    def end_entries(self) -> None:
+        """Ends the native entries that there are: what they take for granted holds no more."""
         self._generation += 1
 
     def _source(self, setting: Setting[Any, Any]) -> str:

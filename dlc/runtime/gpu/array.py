@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from dlc.ir.config import config
 from dlc.ir.record import dataclass
 from dlc.ir.types import DType, dtype_of
 
@@ -54,7 +55,9 @@ class GpuArray:
         pointer: int | None = None,
         base: object = None,
     ) -> None:
-        GpuArray.made = True
+        if not GpuArray.made:
+            GpuArray.made = True
+            config.end_entries()  # those made so far do not ask where a call's tensors lie
         self.gpu, self.shape, self.dtype, self.base = gpu, tuple(shape), dtype.numpy, base
         if pointer is None:
             pointer = gpu.allocate(self.nbytes)
