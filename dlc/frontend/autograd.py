@@ -15,6 +15,7 @@ from dlc.frontend.node_functions import (
     float_params,
     is_data,
     result_types,
+    with_tensors,
     with_zeros,
 )
 from dlc.frontend.tapes import grad
@@ -93,16 +94,10 @@ class Function:
         needs = tuple(k in floats for k in range(len(args)))
         contexts: list[Context] = []
 
-        def with_tensors(tensors: Sequence[Tensor]) -> list[Any]:
-            given = list(held)
-            for k, t in zip(places, tensors, strict=True):
-                given[k] = t
-            return given
-
         def run(tensors: list[Tensor]) -> Any:
             ctx = Context(needs)
             contexts.append(ctx)
-            return user_function(cls.forward)(ctx, *with_tensors(tensors))
+            return user_function(cls.forward)(ctx, *with_tensors(held, places, tensors))
 
         def run_keeping(tensors: list[Tensor]) -> Any:
             value = run(tensors)

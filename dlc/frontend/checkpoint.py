@@ -9,7 +9,7 @@ from typing import Any
 from dlc.frontend import tree
 from dlc.frontend.closure import Param, trace_closure
 from dlc.frontend.conversion import user_function
-from dlc.frontend.node_functions import Parts, check_stateless, is_data
+from dlc.frontend.node_functions import Parts, check_stateless, is_data, with_tensors
 from dlc.frontend.tensor import Tensor
 from dlc.frontend.traced import check_callable, fresh, leaf_tensor, name_of
 
@@ -45,10 +45,7 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
         leaves = [leaf_tensor(held[k], "checkpoint: an argument") for k in places]
 
         def call(tensors: list[Tensor]) -> Any:
-            given = list(held)
-            for k, t in zip(places, tensors, strict=True):
-                given[k] = t
-            args, kwargs = tree.unflatten(structure, given)
+            args, kwargs = tree.unflatten(structure, with_tensors(held, places, tensors))
             return user_function(function)(*args, **kwargs)
 
         name = name_of(function)

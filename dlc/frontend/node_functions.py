@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from dlc.frontend import tree
@@ -191,6 +191,16 @@ def emit_vjp(
         backward=back,
         arguments=len(leaves),
     )
+
+
+def with_tensors(
+    values: Sequence[Any], places: Iterable[int], tensors: Iterable[Tensor]
+) -> list[Any]:
+    """`values` with tensors at some places."""
+    given = list(values)
+    for k, t in zip(places, tensors, strict=True):
+        given[k] = t
+    return given
 
 
 def is_data(x: Any) -> bool:

@@ -11,7 +11,7 @@ from dlc.frontend.compile import compile
 from dlc.frontend.context import current_trace
 from dlc.frontend.conversion import user_function
 from dlc.frontend.extent import extents
-from dlc.frontend.node_functions import is_data
+from dlc.frontend.node_functions import is_data, with_tensors
 from dlc.frontend.spec import Spec, spec
 from dlc.frontend.tensor import Tensor
 from dlc.frontend.traced import check_callable, leaf_tensor, name_of
@@ -61,10 +61,7 @@ def _traced(function: Callable[..., Any], leaves: list[Any], structure: Any) -> 
     held = {k: x for k, x in enumerate(leaves) if isinstance(x, Spec) or is_data(x)}
 
     def call(tensors: list[Tensor]) -> Any:
-        given = list(leaves)
-        for k, t in zip(held, tensors, strict=True):
-            given[k] = t
-        args, kwargs = tree.unflatten(structure, given)
+        args, kwargs = tree.unflatten(structure, with_tensors(leaves, held, tensors))
         return user_function(function)(*args, **kwargs)
 
     params = [Param(_type_of(x)) for x in held.values()]

@@ -179,19 +179,20 @@ def _substituted(
     return [x for i in range(n) for x in found[i]]
 
 
-def _solve(work: _Elements, node: Node) -> list[Node]:
-    n = len(work.operands[0])
-    rows = [[*a, *y] for a, y in zip(*work.operands, strict=True)]
+def _solved(work: _Elements, y: list[Row]) -> list[Node]:
+    """The elements of X with A X = Y for the first operand."""
+    rows = [[*a, *right] for a, right in zip(work.operands[0], y, strict=True)]
     _eliminated(work, rows)
-    return _substituted(work, rows, [row[n:] for row in rows], lower=False)
+    return _substituted(work, rows, [row[len(rows) :] for row in rows], lower=False)
+
+
+def _solve(work: _Elements, node: Node) -> list[Node]:
+    return _solved(work, work.operands[1])
 
 
 def _inverse(work: _Elements, node: Node) -> list[Node]:
-    (a,) = work.operands
-    ends = [work.number(0.0), work.number(1.0)]
-    rows = [[*row, *(ends[i == j] for j in range(len(a)))] for i, row in enumerate(a)]
-    _eliminated(work, rows)
-    return _substituted(work, rows, [row[len(a) :] for row in rows], lower=False)
+    places, (zero, one) = range(len(work.operands[0])), map(work.number, (0.0, 1.0))
+    return _solved(work, [[one if i == j else zero for j in places] for i in places])
 
 
 def _triangular_solve(work: _Elements, node: Node) -> list[Node]:

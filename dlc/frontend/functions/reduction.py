@@ -58,6 +58,30 @@ def accumulator(name: str, x: Tensor, dtype: Any) -> DType:
     return uint64 if held.kind == "u" else int64
 
 
+def _accumulated(
+    name: str,
+    x: ArrayLike,
+    axis: AxisLike,
+    dtype: Any,
+    keepdims: bool,
+    initial: ArrayLike | None,
+    where: ArrayLike | None,
+    of_two: Callable[[Tensor, Tensor], Tensor],
+    neutral: int,
+) -> Tensor:
+    """A sum or a product: what is combined by `of_two`, in which `neutral` changes nothing."""
+    x = materialise(as_tensor(x))
+    axes = find_axes(name, axis, x.tensor)
+    target = accumulator(name, x, dtype)
+    x = convert(x, target)
+    if where is not None:
+        x = choose(mask_of(name, where, x), x, neutral)
+    result = reduced(f"reduce_{name}", x, axes, keepdims)
+    if initial is None:
+        return result
+    return of_two(result, initial_of(name, initial, target))
+
+
 @casts
 def sum(
     x: ArrayLike,
@@ -93,16 +117,7 @@ def sum(
         >>> dlc.sum(dlc.asarray([[1, 2], [3, 4]]), axis=0)
         Tensor([4, 6], dtype=int64)
     """
-    x = materialise(as_tensor(x))
-    axes = find_axes("sum", axis, x.tensor)
-    target = accumulator("sum", x, dtype)
-    x = convert(x, target)
-    if where is not None:
-        x = choose(mask_of("sum", where, x), x, 0)
-    result = reduced("reduce_sum", x, axes, keepdims)
-    if initial is None:
-        return result
-    return elementwise.add(result, initial_of("sum", initial, target))
+    return _accumulated("sum", x, axis, dtype, keepdims, initial, where, elementwise.add, 0)
 
 
 @casts
@@ -139,16 +154,7 @@ def prod(
         >>> dlc.prod(dlc.asarray([[1, 2], [3, 4]]), axis=0)
         Tensor([3, 8], dtype=int64)
     """
-    x = materialise(as_tensor(x))
-    axes = find_axes("prod", axis, x.tensor)
-    target = accumulator("prod", x, dtype)
-    x = convert(x, target)
-    if where is not None:
-        x = choose(mask_of("prod", where, x), x, 1)
-    result = reduced("reduce_prod", x, axes, keepdims)
-    if initial is None:
-        return result
-    return elementwise.multiply(result, initial_of("prod", initial, target))
+    return _accumulated("prod", x, axis, dtype, keepdims, initial, where, elementwise.multiply, 1)
 
 
 _EXTREME_DOC = """The {word} element; NaN where there is one.

@@ -21,7 +21,7 @@ from dlc.frontend.random.generator import (
     normal,
     unit,
 )
-from dlc.frontend.special.quantiles import quantile
+from dlc.frontend.special.quantiles import quantile, share_below
 from dlc.frontend.tensor import Tensor
 from dlc.ir.errors import ShapeError, ValueRangeError
 from dlc.ir.ops.families import same_shape
@@ -134,11 +134,6 @@ def normal_quantile(p: Tensor) -> Tensor:
     return quantile(q, elementwise.maximum(least, 1e-300))
 
 
-def _below(x: Tensor) -> Tensor:
-    """The probability that a normal number is below x, also where that is tiny."""
-    return elementwise.multiply(elementwise.erfc(elementwise.multiply(x, -math.sqrt(0.5))), 0.5)
-
-
 _BEYOND = 30.0  # from where on tails are drawn by logarithms: at 38 a probability is 0
 
 
@@ -170,7 +165,7 @@ def _between(u: Tensor, first: Tensor, last: Tensor, far: bool | None) -> Tensor
     """Numbers of a normal distribution between bounds; `far`: whether both are below -_BEYOND."""
     if far:
         return _far_below(u, first, last)
-    start, end = _below(first), _below(last)
+    start, end = share_below(first), share_below(last)
     p = rounded_once(elementwise.subtract(end, start), u, start)
     found = normal_quantile(p)
     if far is None:

@@ -11,7 +11,7 @@ from dlc.frontend.functions import composed, elementwise
 from dlc.frontend.functions.composed import where
 from dlc.frontend.functions.elementwise import erfc
 from dlc.frontend.special.formulas import polynomial, unary
-from dlc.frontend.special.quantiles import quantile
+from dlc.frontend.special.quantiles import quantile, share_below
 from dlc.frontend.tensor import Tensor
 
 
@@ -58,7 +58,7 @@ ndtri = unary(
 ndtr = unary(
     "ndtr", "The distribution function of the standard normal distribution.",
     "ndtr(0.0)\n        Tensor(0.5, dtype=float32)",
-    lambda x: elementwise.multiply(0.5, erfc(elementwise.multiply(x, -math.sqrt(0.5)))),
+    share_below,
 )  # fmt: skip
 
 _STEEP = 25.0  # from where down the asymptotic series of the logarithm is exact

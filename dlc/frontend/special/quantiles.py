@@ -1,6 +1,8 @@
-"""Percentage points of the normal distribution."""
+"""The standard normal distribution: its shares, and the places that have a share below."""
 
 from __future__ import annotations
+
+import math
 
 from dlc.frontend.apply import rounded_once
 from dlc.frontend.functions import composed, elementwise
@@ -32,6 +34,11 @@ _FAR = (
      7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7,
      2.04426310338993978564e-15),
 )  # fmt: skip
+
+
+def share_below(x: Tensor) -> Tensor:
+    """The probability that a normal number is below x, also where that is tiny."""
+    return elementwise.multiply(elementwise.erfc(elementwise.multiply(x, -math.sqrt(0.5))), 0.5)
 
 
 def _ratio(x: Tensor, coefficients: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
